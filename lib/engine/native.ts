@@ -1,0 +1,135 @@
+/**
+ * What the native addon offers, as types, and its loader. Only lib/engine uses this file; everything above speaks to
+ * Device, Buffer and Program.
+ */
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import { ApolloError } from '../errors.js';
+import type { DType } from './dtype.js';
+
+export type TypedArray = Float32Array | Int32Array | Uint16Array;
+
+/** One attribute of an op: number, flag, text or list of numbers. */
+export type Attribute = number | boolean | string | readonly number[];
+
+export interface NativeValue {
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  /**
+   * Where the value lives. `arena`: planned by lifetime. `buffer`: the persistent buffer `buffers[slot]`. `input`:
+   * typed array `inputs[slot]` of each run. `output`: returned as typed array `outputs[slot]` of each run. `alias`:
+   * the memory of value `slot`, seen with this shape (reshape).
+   */
+  readonly storage: 'arena' | 'buffer' | 'input' | 'output' | 'alias';
+  readonly slot: number;
+}
+
+export interface NativeInstruction {
+  readonly op: string;
+  readonly inputs: readonly number[];
+  readonly outputs: readonly number[];
+  readonly attrs: Readonly<Record<string, Attribute>>;
+}
+
+export interface NativeProgramDesc {
+  readonly values: readonly NativeValue[];
+  readonly instructions: readonly NativeInstruction[];
+}
+
+export interface NativeBuffer {
+  readonly dtype: DType;
+  readonly elements: number;
+  readonly bytes: number;
+  /** Copies `data` (copied at the call) into elements [offset, offset + data.length); ordered with runs. */
+  write(data: TypedArray, offset: number): Promise<void>;
+  /** Elements [offset, offset + count) as of the queue's order; bf16 comes as its bits in a Uint16Array. */
+  read(offset: number, count: number): Promise<TypedArray>;
+  /** Copies all elements of `source` (same dtype and length) into this buffer, on the device. */
+  copyFrom(source: NativeBuffer): Promise<void>;
+  dispose(): void;
+}
+
+export interface NativeRunResult {
+  readonly outputs: TypedArray[];
+  /** Time on the engine's thread from first to last instruction. */
+  readonly elapsedMs: number;
+  /** Nanoseconds per instruction, only when profiling was asked for. */
+  readonly profile?: Float64Array;
+}
+
+export interface NativeProgram {
+  readonly arenaBytes: number;
+  /** Sum of arena values without sharing: what the planner saved is the difference. */
+  readonly unsharedBytes: number;
+  /** `cancel[0] !== 0` (shared memory) stops between instructions and rejects with code ABORT_ERR. */
+  run(inputs: readonly TypedArray[], options: { profile: boolean; cancel?: Int32Array }): Promise<NativeRunResult>;
+  dispose(): void;
+}
+
+export interface NativeDevice {
+  info(): {
+    kind: string;
+    name: string;
+    threads: number;
+    totalBytes: number;
+    availableBytes: number;
+    arenaBytes: number;
+    bufferBytes: number;
+    ops: string[];
+  };
+  createBuffer(dtype: DType, elements: number): NativeBuffer;
+  compile(desc: NativeProgramDesc, buffers: readonly NativeBuffer[]): Promise<NativeProgram>;
+  close(): Promise<void>;
+}
+
+export interface NativeInfo {
+  readonly version: string;
+  readonly compiler: string;
+  readonly oneDnn: string;
+  /** Instruction set oneDNN may use, e.g. `avx512_core_amx`. */
+  readonly oneDnnIsa: string;
+  /** Instruction set of our own kernels, e.g. `AVX3_ZEN4`. */
+  readonly kernelIsa: string;
+  /** Whether bf16 matmuls have hardware support here (AVX512-BF16 or AMX). */
+  readonly fastBf16: boolean;
+  readonly cpuName: string;
+  readonly logicalCores: number;
+}
+
+export interface NativeAddon {
+  info(): NativeInfo;
+  openDevice(options: { kind: string; threads: number; memoryLimitBytes: number }): NativeDevice;
+  /** Philox4x32-10, for tests of the counter scheme. */
+  philox(counter: readonly number[], key: readonly number[]): number[];
+  /** The memory planner alone: lifetimes [first, last] inclusive; returns offsets and the arena's size. */
+  planMemory(items: readonly { bytes: number; first: number; last: number }[]): { offsets: number[]; arenaBytes: number };
+}
+
+const candidates = ['../../build/cmake/Release/apollo.node', '../../build/Release/apollo.node'];
+
+let loaded: NativeAddon | undefined;
+
+/**
+ * The addon, loaded on first use.
+ * @throws ApolloError NO_ADDON when it was not built or cannot be loaded; says how to build it.
+ */
+export function loadAddon(): NativeAddon {
+  if (loaded) return loaded;
+  const require = createRequire(import.meta.url);
+  const attempts: string[] = [];
+  for (const candidate of candidates) {
+    const path = fileURLToPath(new URL(candidate, import.meta.url));
+    try {
+      loaded = require(path) as NativeAddon;
+      return loaded;
+    } catch (error) {
+      const reason = (error as Error).message.split('\n')[0];
+      attempts.push(`  ${path}: ${(error as NodeJS.ErrnoException).code === 'MODULE_NOT_FOUND' ? 'not built' : reason}`);
+    }
+  }
+  throw new ApolloError(
+    'NO_ADDON',
+    `The native engine is not built for this machine (${process.platform}-${process.arch}).\n` +
+      `Build it with "npx apollo-lm build" (in a clone: "bash scripts/setup.sh"). Tried:\n${attempts.join('\n')}`,
+  );
+}

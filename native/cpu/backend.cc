@@ -1,0 +1,155 @@
+#include "cpu/backend.h"
+
+#include <omp.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+
+#include <dnnl.hpp>
+#include <hwy/targets.h>
+
+#include "cpu/cpu.h"
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#elif defined(__APPLE__)
+#include <sys/sysctl.h>
+#endif
+
+namespace apollo::cpu {
+namespace {
+
+// The number in `file` in bytes (first one on the line that starts with `key`, or of the whole file), or `fallback`.
+std::size_t number_in(const char* file, const std::string& key, std::size_t unit, std::size_t fallback) {
+  std::ifstream in(file);
+  for (std::string line; std::getline(in, line);) {
+    if (line.compare(0, key.size(), key) != 0) continue;
+    std::istringstream text(line.substr(key.size()));
+    if (std::size_t value = 0; text >> value) return value * unit;
+  }
+  return fallback;
+}
+
+std::size_t total_memory() {
+#if defined(__APPLE__)
+  std::uint64_t bytes = 0;
+  std::size_t length = sizeof bytes;
+  if (sysctlbyname("hw.memsize", &bytes, &length, nullptr, 0) == 0) return bytes;
+#endif
+  return static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+}
+
+// What the system says is free, within the container's limit if there is one.
+std::size_t available_memory() {
+  const std::size_t total = total_memory();
+  std::size_t available = number_in("/proc/meminfo", "MemAvailable:", 1024, total / 4 * 3);
+  const std::size_t limit = number_in("/sys/fs/cgroup/memory.max", "", 1, total);
+  const std::size_t used = number_in("/sys/fs/cgroup/memory.current", "", 1, 0);
+  if (limit < total) available = std::min(available, limit > used ? limit - used : 0);
+  return available;
+}
+
+class CpuBackend final : public Backend {
+ public:
+  explicit CpuBackend(int threads) : threads_(threads > 0 ? threads : omp_get_num_procs()) {
+    register_matmul(ops_);
+    register_attention(ops_);
+    register_head(ops_);
+    register_norm(ops_);
+    register_activation(ops_);
+    register_elementwise(ops_);
+    register_reduce(ops_);
+    register_shape(ops_);
+    register_embedding(ops_);
+    register_dropout(ops_);
+    register_optimizer(ops_);
+  }
+
+  std::string kind() const override { return "cpu"; }
+  std::string name() const override { return cpu_info().cpu_name; }
+  int threads() const override { return threads_; }
+  const OpTable& ops() const override { return ops_; }
+  std::size_t total_bytes() const override { return total_memory(); }
+  std::size_t available_bytes() const override { return available_memory(); }
+
+  void* allocate(std::size_t bytes, bool zeroed) override {
+    // Large blocks on 2 MiB borders, so that the kernel may back them with huge pages.
+    constexpr std::size_t kHuge = std::size_t{2} << 20;
+    const std::size_t align = bytes >= kHuge ? kHuge : 64;
+    void* memory = std::aligned_alloc(align, (bytes + align - 1) / align * align);
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+    if (memory != nullptr && align == kHuge) madvise(memory, bytes / kHuge * kHuge, MADV_HUGEPAGE);
+#endif
+    if (memory != nullptr && zeroed) std::memset(memory, 0, bytes);
+    return memory;
+  }
+  void release(void* memory, std::size_t) override { std::free(memory); }
+  void upload(void* device, const void* host, std::size_t bytes) override { copy(device, host, bytes); }
+  void download(void* host, const void* device, std::size_t bytes) override { copy(host, device, bytes); }
+  void copy(void* to, const void* from, std::size_t bytes) override {
+    if (bytes != 0) std::memcpy(to, from, bytes);
+  }
+  void enter_thread() override { omp_set_num_threads(threads_); }
+
+ private:
+  int threads_;
+  OpTable ops_;
+};
+
+std::string isa_name(dnnl::cpu_isa isa) {
+  using Isa = dnnl::cpu_isa;
+  switch (isa) {
+    case Isa::sse41: return "sse41";
+    case Isa::avx: return "avx";
+    case Isa::avx2: return "avx2";
+    case Isa::avx512_core: return "avx512_core";
+    case Isa::avx512_core_vnni: return "avx512_core_vnni";
+    case Isa::avx512_core_bf16: return "avx512_core_bf16";
+    case Isa::avx512_core_amx: return "avx512_core_amx";
+    default: {
+      const unsigned bits = static_cast<unsigned>(isa);
+      const unsigned amx = static_cast<unsigned>(Isa::avx512_core_amx);
+      return bits != 0 && (bits & amx) == amx ? "avx512_core_amx+" : "isa_" + std::to_string(bits);
+    }
+  }
+}
+
+}  // namespace
+
+std::unique_ptr<Backend> make_backend(int threads) { return std::make_unique<CpuBackend>(threads); }
+
+CpuInfo cpu_info() {
+  CpuInfo info;
+  const dnnl_version_t* version = dnnl_version();
+  info.one_dnn = std::to_string(version->major) + "." + std::to_string(version->minor) + "." +
+                 std::to_string(version->patch);
+  const dnnl::cpu_isa isa = dnnl::get_effective_cpu_isa();
+  info.one_dnn_isa = isa_name(isa);
+  const unsigned bf16 = static_cast<unsigned>(dnnl::cpu_isa::avx512_core_bf16);
+  info.fast_bf16 = (static_cast<unsigned>(isa) & bf16) == bf16;
+  const auto supported = hwy::SupportedTargets();
+  info.kernel_isa = hwy::TargetName(supported & -supported);  // lower bit = better target
+  info.logical_cores = omp_get_num_procs();
+  info.cpu_name = "CPU";
+#if defined(__APPLE__)
+  char brand[128];
+  std::size_t length = sizeof brand;
+  if (sysctlbyname("machdep.cpu.brand_string", brand, &length, nullptr, 0) == 0) info.cpu_name = brand;
+#else
+  std::ifstream in("/proc/cpuinfo");
+  for (std::string line; std::getline(in, line);) {
+    const auto colon = line.find(": ");
+    if (line.compare(0, 10, "model name") == 0 && colon != std::string::npos) {
+      info.cpu_name = line.substr(colon + 2);
+      break;
+    }
+  }
+#endif
+  return info;
+}
+
+}  // namespace apollo::cpu

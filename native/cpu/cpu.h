@@ -1,0 +1,29 @@
+// The CPU backend's inside: registration of its op families and the few helpers they share.
+#pragma once
+
+#include <cstdint>
+
+#include "core/op.h"
+#include "core/philox.h"
+
+namespace apollo::cpu {
+
+// One function an op family, each in the file of its name; backend.cc calls them all.
+void register_matmul(OpTable& table);
+void register_attention(OpTable& table);
+void register_head(OpTable& table);
+void register_norm(OpTable& table);
+void register_activation(OpTable& table);
+void register_elementwise(OpTable& table);
+void register_reduce(OpTable& table);
+void register_shape(OpTable& table);
+void register_embedding(OpTable& table);
+void register_dropout(OpTable& table);
+void register_optimizer(OpTable& table);
+
+// Fills multipliers[0..columns) of one row with 0 (dropped) or dropout.keep_scale (see core/philox.h for the rule).
+// Vectorised; defined in random.cc.
+void dropout_row(const Dropout& dropout, const RngState& rng, std::int64_t row, std::int64_t columns,
+                 float* multipliers);
+
+}  // namespace apollo::cpu
