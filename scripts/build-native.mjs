@@ -1,0 +1,111 @@
+// Builds the native addon: with CMake where it is installed, else with node-gyp (CPU only). npm runs it as the install
+// script, scripts/setup.sh and `apollo-lm build` run it directly. Downloads nothing.
+//
+//   APOLLO_SKIP_NATIVE=1    do nothing
+//   APOLLO_BUILD            cmake | gyp; default: cmake if there is one
+//   APOLLO_CMAKE_ARGS       e.g. "-DAPOLLO_WITH_CUDA=OFF"; a change configures anew
+import { spawn } from 'node:child_process';
+import { createWriteStream, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { delimiter, dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
+const require = createRequire(join(root, 'package.json'));
+const cmakeFolder = join(root, 'build', 'cmake');
+const logFile = join(root, 'build', 'native.log');
+
+const help = `
+The native engine was not built; everything that needs no tensors still works. What it takes:
+  Debian, Ubuntu   apt-get install build-essential cmake ninja-build libdnnl-dev libhwy-dev
+  Fedora           dnf install gcc-c++ cmake ninja-build onednn-devel highway-devel
+  macOS            brew install cmake ninja onednn highway libomp
+Then run "npx apollo-lm build" (in a clone: "bash scripts/setup.sh").
+Without the CUDA backend: APOLLO_CMAKE_ARGS=-DAPOLLO_WITH_CUDA=OFF. Without CMake: APOLLO_BUILD=gyp.
+The whole output is in ${logFile}`;
+
+function onPath(program) {
+  return (process.env.PATH ?? '').split(delimiter).some((folder) => folder && existsSync(join(folder, program)));
+}
+
+function packageFile(name, file) {
+  return join(dirname(require.resolve(`${name}/package.json`)), file);
+}
+
+/** Runs a Node script in the package's folder, its output to the terminal and the log; resolves to its exit code. */
+function run(script, args, env, log) {
+  return new Promise((done, fail) => {
+    const child = spawn(process.execPath, [script, ...args], { cwd: root, env, stdio: ['ignore', 'pipe', 'pipe'] });
+    for (const [from, to] of [
+      [child.stdout, process.stdout],
+      [child.stderr, process.stderr],
+    ]) {
+      from.on('data', (chunk) => {
+        to.write(chunk);
+        log.write(chunk);
+      });
+    }
+    child.on('error', fail);
+    child.on('close', (code, signal) => done(signal ? 1 : code));
+  });
+}
+
+async function buildWithCmake(log) {
+  const args = (process.env.APOLLO_CMAKE_ARGS ?? '').split(/\s+/).filter(Boolean);
+  for (const arg of args) {
+    if (!/^-D\w+(:\w+)?=/.test(arg)) throw new Error(`APOLLO_CMAKE_ARGS takes -DNAME=VALUE words; got "${arg}"`);
+  }
+  // cmake-js keeps the first configuration's options, so that a change of them (or of Node) asks for a rebuild.
+  const stampFile = join(cmakeFolder, 'apollo-options.json');
+  const stamp = JSON.stringify({ args, root, node: process.version, arch: process.arch });
+  const same = existsSync(stampFile) && readFileSync(stampFile, 'utf8') === stamp;
+  const command = same || !existsSync(join(cmakeFolder, 'CMakeCache.txt')) ? 'compile' : 'rebuild';
+  const options = args.map((arg) => `--CD${arg.slice(2)}`);
+  const script = packageFile('cmake-js', 'bin/cmake-js');
+  const code = await run(script, [command, '--log-level', 'warn', '--out', cmakeFolder, ...options], process.env, log);
+  if (code === 0) writeFileSync(stampFile, stamp);
+  return code;
+}
+
+async function buildWithGyp(log) {
+  rmSync(cmakeFolder, { recursive: true, force: true }); // the loader looks there first
+  const env = { ...process.env };
+  const prefix = resolve(process.execPath, '../..');
+  if (existsSync(join(prefix, 'include/node/common.gypi'))) env.npm_config_nodedir = prefix;
+  return run(packageFile('node-gyp', 'bin/node-gyp.js'), ['rebuild', '--loglevel=warn'], env, log);
+}
+
+async function main() {
+  if (process.env.APOLLO_SKIP_NATIVE === '1') {
+    console.log('apollo-lm: APOLLO_SKIP_NATIVE=1, the native engine is not built');
+    return 0;
+  }
+  const mode = process.env.APOLLO_BUILD ?? (onPath('cmake') ? 'cmake' : 'gyp');
+  if (mode !== 'cmake' && mode !== 'gyp') throw new Error(`APOLLO_BUILD must be cmake or gyp; got "${mode}"`);
+  const started = Date.now();
+  mkdirSync(dirname(logFile), { recursive: true });
+  const log = createWriteStream(logFile);
+  try {
+    const code = await (mode === 'cmake' ? buildWithCmake(log) : buildWithGyp(log));
+    if (code === 0)
+      console.log(`apollo-lm: native engine ready (${mode}, ${((Date.now() - started) / 1000).toFixed(1)} s)`);
+    return code;
+  } finally {
+    await new Promise((done) => log.end(done));
+  }
+}
+
+let code = 1;
+try {
+  code = await main();
+} catch (error) {
+  console.error(`apollo-lm: ${error.message}`);
+}
+if (code !== 0) {
+  console.error(help);
+  // As a dependency's install script, a failure must not take the whole installation with it.
+  const asDependency =
+    process.env.npm_lifecycle_event === 'install' && process.env.INIT_CWD && resolve(process.env.INIT_CWD) !== root;
+  if (asDependency) code = 0;
+}
+process.exitCode = code;

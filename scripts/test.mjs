@@ -1,0 +1,26 @@
+// Runs the tests with tap and closes with one line for people and machines: "N passed, N failed[, N skipped]".
+// Arguments go to tap, e.g. `npm test -- test/growth/*.test.ts`.
+import { spawn } from 'node:child_process';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+
+const require = createRequire(import.meta.url);
+const manifest = require.resolve('tap/package.json');
+const tap = join(dirname(manifest), require(manifest).bin.tap);
+
+const child = spawn(process.execPath, [tap, ...process.argv.slice(2)], { stdio: ['inherit', 'pipe', 'inherit'] });
+let tail = '';
+child.stdout.on('data', (chunk) => {
+  process.stdout.write(chunk);
+  tail = (tail + chunk).slice(-4096);
+});
+child.on('close', (code, signal) => {
+  // tap's own last lines: `# { total: 6, pass: 4, fail: 1, skip: 1 }`, where a count of 0 is left out.
+  const totals = [...tail.matchAll(/^# \{ total: .* \}$/gm)].at(-1)?.[0] ?? '';
+  const count = (key) => Number(totals.match(new RegExp(`\\b${key}: (\\d+)`))?.[1] ?? 0);
+  const clean = code === 0 && !signal && count('total') > 0;
+  const failed = clean ? count('fail') : Math.max(1, count('fail'));
+  const skipped = count('skip') + count('todo');
+  process.exitCode = clean && failed === 0 ? 0 : 1;
+  console.log(`\n${count('pass')} passed, ${failed} failed${skipped ? `, ${skipped} skipped` : ''}`);
+});
