@@ -1,0 +1,93 @@
+// The addon's entry: what the machine and the build are, how to open a device, and two pure functions for tests.
+#include <napi.h>
+
+#include "addon/convert.h"
+#include "addon/objects.h"
+#include "addon/state.h"
+#include "core/philox.h"
+#include "core/planner.h"
+#include "cpu/backend.h"
+
+namespace apollo::addon {
+namespace {
+
+Napi::Value info(const Napi::CallbackInfo& call) {
+  const cpu::CpuInfo cpu = cpu::cpu_info();
+  Napi::Object out = Napi::Object::New(call.Env());
+  out.Set("version", APOLLO_VERSION);
+  out.Set("compiler", __VERSION__);
+  out.Set("oneDnn", cpu.one_dnn);
+  out.Set("oneDnnIsa", cpu.one_dnn_isa);
+  out.Set("kernelIsa", cpu.kernel_isa);
+  out.Set("fastBf16", cpu.fast_bf16);
+  out.Set("cpuName", cpu.cpu_name);
+  out.Set("logicalCores", cpu.logical_cores);
+  return out;
+}
+
+Napi::Value open_device(const Napi::CallbackInfo& call) {
+  const Napi::Env env = call.Env();
+  return guarded(env, [&] {
+    const Napi::Object options = call[0].As<Napi::Object>();
+    const std::string kind = options.Get("kind").ToString();
+    if (kind != "cpu") {
+      throw Error("device '" + kind + "' is not in this build; it has: cpu", "APOLLO_NO_DEVICE");
+    }
+    auto device = std::make_shared<Device>(cpu::make_backend(options.Get("threads").ToNumber().Int32Value()),
+                                           static_cast<std::size_t>(
+                                               options.Get("memoryLimitBytes").ToNumber().DoubleValue()));
+    return DeviceObject::create(env, Session::open(env, std::move(device)));
+  });
+}
+
+template <std::size_t N>
+std::array<std::uint32_t, N> words(const Napi::Value& value) {
+  std::array<std::uint32_t, N> out{};
+  const Napi::Array list = value.As<Napi::Array>();
+  for (std::uint32_t i = 0; i < N; ++i) out[i] = list.Get(i).ToNumber().Uint32Value();
+  return out;
+}
+
+Napi::Value philox(const Napi::CallbackInfo& call) {
+  const auto bits = philox4x32_10(words<4>(call[0]), words<2>(call[1]));
+  Napi::Array out = Napi::Array::New(call.Env(), 4);
+  for (std::uint32_t i = 0; i < 4; ++i) out.Set(i, static_cast<double>(bits[i]));
+  return out;
+}
+
+Napi::Value plan(const Napi::CallbackInfo& call) {
+  const Napi::Array items = call[0].As<Napi::Array>();
+  std::vector<Lifetime> lifetimes;
+  for (std::uint32_t i = 0; i < items.Length(); ++i) {
+    const Napi::Object item = items.Get(i).As<Napi::Object>();
+    lifetimes.push_back({static_cast<std::size_t>(item.Get("bytes").ToNumber().Int64Value()),
+                         item.Get("first").ToNumber().Int32Value(), item.Get("last").ToNumber().Int32Value()});
+  }
+  const MemoryPlan planned = plan_memory(lifetimes);
+  Napi::Object out = Napi::Object::New(call.Env());
+  Napi::Array offsets = Napi::Array::New(call.Env(), planned.offsets.size());
+  for (std::uint32_t i = 0; i < planned.offsets.size(); ++i) {
+    offsets.Set(i, static_cast<double>(planned.offsets[i]));
+  }
+  out.Set("offsets", offsets);
+  out.Set("arenaBytes", static_cast<double>(planned.arena_bytes));
+  return out;
+}
+
+Napi::Object init(Napi::Env env, Napi::Object exports) {
+  auto* state = new State;  // owned by the environment
+  env.SetInstanceData(state);
+  state->device = Napi::Persistent(DeviceObject::define(env));
+  state->buffer = Napi::Persistent(BufferObject::define(env));
+  state->program = Napi::Persistent(ProgramObject::define(env));
+  exports.Set("info", Napi::Function::New<info>(env, "info"));
+  exports.Set("openDevice", Napi::Function::New<open_device>(env, "openDevice"));
+  exports.Set("philox", Napi::Function::New<philox>(env, "philox"));
+  exports.Set("planMemory", Napi::Function::New<plan>(env, "planMemory"));
+  return exports;
+}
+
+NODE_API_MODULE(apollo, init)
+
+}  // namespace
+}  // namespace apollo::addon

@@ -1,0 +1,25 @@
+// Between JavaScript values and the engine's types.
+#pragma once
+
+#include <napi.h>
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "core/dtype.h"
+#include "core/program.h"
+
+namespace apollo::addon {
+
+DType dtype_from(const Napi::Value& value);
+
+// A typed array over a copy of `bytes`: Float32Array, Int32Array, or Uint16Array with the bits of bf16.
+Napi::Value typed_array(Napi::Env env, DType dtype, const std::byte* bytes, std::size_t size);
+
+// The bytes of a typed array whose element type is that of `dtype`; throws when it is another, or detached.
+std::vector<std::byte> bytes_of(const Napi::Value& value, DType dtype, const std::string& what);
+
+ProgramDesc program_desc(const Napi::Object& object);
+
+}  // namespace apollo::addon

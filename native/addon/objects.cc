@@ -1,0 +1,257 @@
+#include "addon/objects.h"
+
+#include "addon/convert.h"
+#include "addon/state.h"
+
+namespace apollo::addon {
+namespace {
+
+Napi::Object make(Napi::Env env, Napi::FunctionReference State::* constructor) {
+  return (env.GetInstanceData<State>()->*constructor).New({});
+}
+
+std::size_t size_argument(const Napi::CallbackInfo& info, std::size_t index) {
+  return static_cast<std::size_t>(info[index].ToNumber().Int64Value());
+}
+
+}  // namespace
+
+// ---- NativeBuffer ----
+
+Napi::Function BufferObject::define(Napi::Env env) {
+  return DefineClass(env, "NativeBuffer",
+                     {InstanceAccessor<&BufferObject::dtype>("dtype"),
+                      InstanceAccessor<&BufferObject::elements>("elements"),
+                      InstanceAccessor<&BufferObject::bytes>("bytes"), InstanceMethod<&BufferObject::write>("write"),
+                      InstanceMethod<&BufferObject::read>("read"),
+                      InstanceMethod<&BufferObject::copy_from>("copyFrom"),
+                      InstanceMethod<&BufferObject::dispose>("dispose")});
+}
+
+Napi::Object BufferObject::create(Napi::Env env, std::shared_ptr<Session> session, std::shared_ptr<Buffer> buffer) {
+  const Napi::Object object = make(env, &State::buffer);
+  BufferObject* self = Unwrap(object);
+  self->session_ = std::move(session);
+  self->buffer_ = std::move(buffer);
+  return object;
+}
+
+const std::shared_ptr<Buffer>& BufferObject::buffer() const {
+  if (!buffer_) throw Error("the buffer has been disposed", "APOLLO_CLOSED");
+  return buffer_;
+}
+
+Napi::Value BufferObject::dtype(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] { return Napi::String::New(info.Env(), name_of(buffer()->dtype())); });
+}
+
+Napi::Value BufferObject::elements(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] { return Napi::Number::New(info.Env(), static_cast<double>(buffer()->elements())); });
+}
+
+Napi::Value BufferObject::bytes(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] { return Napi::Number::New(info.Env(), static_cast<double>(buffer()->bytes())); });
+}
+
+Napi::Value BufferObject::write(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] {
+    auto target = buffer();
+    auto data = std::make_shared<std::vector<std::byte>>(bytes_of(info[0], target->dtype(), "write: the data"));
+    const std::size_t offset = size_argument(info, 1) * size_of(target->dtype());
+    require(offset <= target->bytes() && data->size() <= target->bytes() - offset, "write: outside the buffer");
+    return session_->call(
+        info.Env(),
+        [target, data, offset, device = session_->shared_device()] {
+          device->backend().upload(static_cast<std::byte*>(target->data()) + offset, data->data(), data->size());
+        },
+        [](Napi::Env env) { return env.Undefined(); });
+  });
+}
+
+Napi::Value BufferObject::read(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] {
+    auto source = buffer();
+    const std::size_t unit = size_of(source->dtype());
+    const std::size_t offset = size_argument(info, 0) * unit, size = size_argument(info, 1) * unit;
+    require(offset <= source->bytes() && size <= source->bytes() - offset, "read: outside the buffer");
+    auto data = std::make_shared<std::vector<std::byte>>(size);
+    return session_->call(
+        info.Env(),
+        [source, data, offset, device = session_->shared_device()] {
+          device->backend().download(data->data(), static_cast<std::byte*>(source->data()) + offset, data->size());
+        },
+        [source, data](Napi::Env env) { return typed_array(env, source->dtype(), data->data(), data->size()); });
+  });
+}
+
+Napi::Value BufferObject::copy_from(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] {
+    auto to = buffer();
+    auto from = Unwrap(info[0].As<Napi::Object>())->buffer();
+    require(to->dtype() == from->dtype() && to->bytes() == from->bytes(), "copyFrom: dtype and length must be equal");
+    return session_->call(
+        info.Env(),
+        [to, from, device = session_->shared_device()] {
+          device->backend().copy(to->data(), from->data(), to->bytes());
+        },
+        [](Napi::Env env) { return env.Undefined(); });
+  });
+}
+
+Napi::Value BufferObject::dispose(const Napi::CallbackInfo& info) {
+  buffer_.reset();
+  return info.Env().Undefined();
+}
+
+// ---- NativeProgram ----
+
+Napi::Function ProgramObject::define(Napi::Env env) {
+  return DefineClass(env, "NativeProgram",
+                     {InstanceAccessor<&ProgramObject::arena_bytes>("arenaBytes"),
+                      InstanceAccessor<&ProgramObject::unshared_bytes>("unsharedBytes"),
+                      InstanceMethod<&ProgramObject::run>("run"), InstanceMethod<&ProgramObject::dispose>("dispose")});
+}
+
+Napi::Object ProgramObject::create(Napi::Env env, std::shared_ptr<Session> session, std::shared_ptr<Program> program) {
+  const Napi::Object object = make(env, &State::program);
+  ProgramObject* self = Unwrap(object);
+  self->session_ = std::move(session);
+  self->program_ = std::move(program);
+  return object;
+}
+
+const std::shared_ptr<Program>& ProgramObject::program() const {
+  if (!program_) throw Error("the program has been disposed", "APOLLO_CLOSED");
+  return program_;
+}
+
+Napi::Value ProgramObject::arena_bytes(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(),
+                 [&] { return Napi::Number::New(info.Env(), static_cast<double>(program()->arena_bytes())); });
+}
+
+Napi::Value ProgramObject::unshared_bytes(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(),
+                 [&] { return Napi::Number::New(info.Env(), static_cast<double>(program()->unshared_bytes())); });
+}
+
+Napi::Value ProgramObject::run(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    static_assert(sizeof(std::atomic<std::int32_t>) == sizeof(std::int32_t));
+    auto target = program();
+    const Napi::Array inputs = info[0].As<Napi::Array>();
+    const Napi::Object options = info[1].As<Napi::Object>();
+    auto run = std::make_shared<Program::Run>();
+    run->profile = options.Get("profile").ToBoolean();
+    const Napi::Value cancel = options.Get("cancel");
+    if (cancel.IsTypedArray()) {
+      void* data = nullptr;
+      napi_get_typedarray_info(info.Env(), cancel, nullptr, nullptr, &data, nullptr, nullptr);
+      run->cancel = static_cast<const std::atomic<std::int32_t>*>(data);
+    }
+    const auto& wanted = target->inputs();
+    require(inputs.Length() == wanted.size(), "run: the program takes " + std::to_string(wanted.size()) + " inputs");
+    for (std::uint32_t slot = 0; slot < wanted.size(); ++slot) {
+      const std::string what = "run: input " + std::to_string(slot);
+      run->inputs.push_back(bytes_of(inputs.Get(slot), wanted[slot].dtype, what));
+      require(run->inputs[slot].size() == wanted[slot].bytes(), what + " wants " + wanted[slot].to_string());
+    }
+    return session_->call(
+        info.Env(), [target, run] { target->run(*run); },
+        [target, run](Napi::Env env) {
+          Napi::Object result = Napi::Object::New(env);
+          Napi::Array outputs = Napi::Array::New(env, run->outputs.size());
+          for (std::uint32_t slot = 0; slot < run->outputs.size(); ++slot) {
+            outputs.Set(slot, typed_array(env, target->outputs()[slot].dtype, run->outputs[slot].data(),
+                                          run->outputs[slot].size()));
+          }
+          result.Set("outputs", outputs);
+          result.Set("elapsedMs", Napi::Number::New(env, run->elapsed_ms));
+          if (run->profile) {
+            Napi::Float64Array profile = Napi::Float64Array::New(env, run->nanoseconds.size());
+            for (std::size_t i = 0; i < run->nanoseconds.size(); ++i) profile[i] = run->nanoseconds[i];
+            result.Set("profile", profile);
+          }
+          return result;
+        },
+        cancel);
+  });
+}
+
+Napi::Value ProgramObject::dispose(const Napi::CallbackInfo& info) {
+  program_.reset();
+  return info.Env().Undefined();
+}
+
+// ---- NativeDevice ----
+
+Napi::Function DeviceObject::define(Napi::Env env) {
+  return DefineClass(env, "NativeDevice",
+                     {InstanceMethod<&DeviceObject::info>("info"),
+                      InstanceMethod<&DeviceObject::create_buffer>("createBuffer"),
+                      InstanceMethod<&DeviceObject::compile>("compile"),
+                      InstanceMethod<&DeviceObject::close>("close")});
+}
+
+Napi::Object DeviceObject::create(Napi::Env env, std::shared_ptr<Session> session) {
+  const Napi::Object object = make(env, &State::device);
+  Unwrap(object)->session_ = std::move(session);
+  return object;
+}
+
+Napi::Value DeviceObject::info(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  Device& device = session_->device();
+  Napi::Object out = Napi::Object::New(env);
+  out.Set("kind", device.backend().kind());
+  out.Set("name", device.backend().name());
+  out.Set("threads", device.backend().threads());
+  out.Set("totalBytes", static_cast<double>(device.memory_limit()));
+  out.Set("availableBytes",
+          static_cast<double>(device.memory_limit() - device.arena_bytes() - device.buffer_bytes()));
+  out.Set("arenaBytes", static_cast<double>(device.arena_bytes()));
+  out.Set("bufferBytes", static_cast<double>(device.buffer_bytes()));
+  const auto names = device.backend().ops().names();
+  Napi::Array ops = Napi::Array::New(env, names.size());
+  for (std::uint32_t i = 0; i < names.size(); ++i) ops.Set(i, names[i]);
+  out.Set("ops", ops);
+  return out;
+}
+
+Napi::Value DeviceObject::create_buffer(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] {
+    auto buffer = std::make_shared<Buffer>(session_->shared_device(), dtype_from(info[0]), size_argument(info, 1));
+    return BufferObject::create(info.Env(), session_, std::move(buffer));
+  });
+}
+
+Napi::Value DeviceObject::compile(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] {
+    auto desc = std::make_shared<ProgramDesc>(program_desc(info[0].As<Napi::Object>()));
+    auto buffers = std::make_shared<std::vector<std::shared_ptr<Buffer>>>();
+    const Napi::Array list = info[1].As<Napi::Array>();
+    for (std::uint32_t i = 0; i < list.Length(); ++i) {
+      buffers->push_back(BufferObject::Unwrap(list.Get(i).As<Napi::Object>())->buffer());
+    }
+    auto program = std::make_shared<std::shared_ptr<Program>>();
+    return session_->call(
+        info.Env(),
+        [desc, buffers, program, device = session_->shared_device()] {
+          *program = std::make_shared<Program>(device, std::move(*desc), std::move(*buffers));
+        },
+        [program, session = session_](Napi::Env env) { return ProgramObject::create(env, session, *program); });
+  });
+}
+
+Napi::Value DeviceObject::close(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  // What is queued is settled first: the closing job stands at the queue's end, and its promise closes the session.
+  return session_->call(
+      env, [] {},
+      [session = session_](Napi::Env js) {
+        session->close(/*drain=*/true);
+        return js.Undefined();
+      });
+}
+
+}  // namespace apollo::addon

@@ -1,0 +1,38 @@
+// What one JavaScript environment (the main thread or a worker) keeps of the addon: its constructors, nothing global.
+#pragma once
+
+#include <napi.h>
+
+#include <memory>
+#include <string>
+
+#include "core/error.h"
+
+namespace apollo::addon {
+
+struct State {
+  Napi::FunctionReference device, buffer, program;
+};
+
+// `error` as a JavaScript Error with its `code`.
+inline Napi::Error to_js(Napi::Env env, const std::string& message, const std::string& code) {
+  Napi::Error error = Napi::Error::New(env, message);
+  error.Set("code", Napi::String::New(env, code));
+  return error;
+}
+
+// Runs `body` and turns every C++ exception but Napi's own into a JavaScript one.
+template <class Body>
+auto guarded(Napi::Env env, Body body) -> decltype(body()) {
+  try {
+    return body();
+  } catch (const Napi::Error&) {
+    throw;
+  } catch (const Error& error) {
+    throw to_js(env, error.what(), error.code());
+  } catch (const std::exception& error) {
+    throw to_js(env, error.what(), "APOLLO_NATIVE");
+  }
+}
+
+}  // namespace apollo::addon
