@@ -1,0 +1,174 @@
+/**
+ * Depth samplers: how deep the network of one step is, between `units` trained layers and the final `layers`. Each is
+ * an inverse distribution function of one uniform number, so a depth is a pure function of (seed, step).
+ */
+import { check } from '../errors.js';
+import { uniform as uniformNumber } from './philox.js';
+
+export interface DepthSampler {
+  readonly name: string;
+  /** P(depth = k) at index k, 0..layers; exact, from the distribution function. */
+  probabilities(units: number, layers: number): number[];
+  /** Mean depth. */
+  expectedDepth(units: number, layers: number): number;
+  /** The depth in [units, layers] that belongs to a uniform number x in [0, 1). */
+  sample(x: number, units: number, layers: number): number;
+}
+
+/** Shape of the two non-uniform samplers; the defaults are the constants of the released code. */
+export interface SamplerShape {
+  /** How far the open range of multipliers goes above layers / units; its mass there falls on full depth. */
+  readonly excess?: number;
+  /** Lower end of the range of multipliers, in (0, 1]; the mass below one falls on depth = units. Lower is cheaper. */
+  readonly end?: number;
+  /** Edge sampling only: steepness of the logistic curve. */
+  readonly slope?: number;
+}
+
+/** The uniform number runs over (smallest, 1], which keeps the multiplier finite. */
+const smallest = 1e-6;
+
+/** A decreasing multiplier y(x) on [smallest, 1] with its inverse, for a ratio layers / units. */
+interface Curve {
+  multiplier(x: number): number;
+  inverse(y: number): number;
+}
+
+function checkSizes(units: number, layers: number): void {
+  check(
+    Number.isSafeInteger(units) && Number.isSafeInteger(layers) && units >= 1 && layers >= units,
+    `A depth sampler needs whole numbers with 1 <= units <= layers; got units ${units}, layers ${layers}.`,
+  );
+}
+
+function checkX(x: number): void {
+  check(x >= 0 && x < 1, `A depth is drawn from a number in [0, 1); got ${x}.`);
+}
+
+/** Sampler from P(depth >= k) for units < k <= layers, and its draw. */
+function sampler(
+  name: string,
+  atLeast: (k: number, units: number, layers: number) => number,
+  draw: (x: number, units: number, layers: number) => number,
+): DepthSampler {
+  const tail = (k: number, units: number, layers: number) => {
+    if (k <= units) return 1;
+    return k > layers ? 0 : Math.min(1, Math.max(0, atLeast(k, units, layers)));
+  };
+  return {
+    name,
+    probabilities(units, layers) {
+      checkSizes(units, layers);
+      return Array.from({ length: layers + 1 }, (_, k) =>
+        k < units ? 0 : tail(k, units, layers) - tail(k + 1, units, layers),
+      );
+    },
+    expectedDepth(units, layers) {
+      checkSizes(units, layers);
+      let sum = 0;
+      for (let k = 1; k <= layers; k++) sum += tail(k, units, layers);
+      return sum;
+    },
+    sample(x, units, layers) {
+      checkSizes(units, layers);
+      checkX(x);
+      return draw(x, units, layers);
+    },
+  };
+}
+
+/**
+ * Sampler whose depth is floor(y(x) * units), the multiplier y clamped to [1, layers / units]. A clamped multiplier
+ * gives its depth directly: in floats, floor((layers / units) * units) can be layers - 1 (units 11, layers 15).
+ */
+function curveSampler(name: string, curve: (ratio: number) => Curve): DepthSampler {
+  return sampler(
+    name,
+    (k, units, layers) => (curve(layers / units).inverse(k / units) - smallest) / (1 - smallest),
+    (x, units, layers) => {
+      const ratio = layers / units;
+      const y = curve(ratio).multiplier(smallest + (1 - smallest) * x);
+      if (y >= ratio) return layers;
+      if (y <= 1) return units;
+      return Math.min(layers, Math.floor(y * units));
+    },
+  );
+}
+
+function checkShape(name: string, excess: number, end: number, slope: number): void {
+  check(excess > 0 && Number.isFinite(excess), `${name}: excess must be a number > 0; got ${excess}.`);
+  check(end > 0 && end <= 1, `${name}: end must be in (0, 1]; got ${end}.`);
+  check(slope > 0 && Number.isFinite(slope), `${name}: slope must be a number > 0; got ${slope}.`);
+}
+
+/**
+ * Low-value-prioritised sampling (Pan et al., AAAI 2024, Eq. 7-10): y(x) = m / (x + n) through
+ * y(smallest) = ratio + excess and y(1) = end, a density that falls as 1 / y^2.
+ */
+export function makeLvps({ excess = 0.4, end = 0.6 }: SamplerShape = {}): DepthSampler {
+  checkShape('lvps', excess, end, 1);
+  return curveSampler('lvps', (ratio) => {
+    const begin = ratio + excess;
+    const n = (begin * smallest - end) / (end - begin);
+    const m = end * (n + 1);
+    return { multiplier: (x) => m / (x + n), inverse: (y) => m / y - n };
+  });
+}
+
+/** Edge sampling: a logistic curve between the same ends, so that the shallowest and the deepest are the likeliest. */
+export function makeEdge({ excess = 0.4, end = 0.6, slope = 20 }: SamplerShape = {}): DepthSampler {
+  checkShape('edge', excess, end, slope);
+  return curveSampler('edge', (ratio) => {
+    const begin = ratio + excess;
+    return {
+      multiplier: (x) => end + (begin - end) / (1 + Math.exp(slope * (x - 0.5))),
+      inverse: (y) => (y <= end ? 1 : 0.5 + Math.log((begin - end) / (y - end) - 1) / slope),
+    };
+  });
+}
+
+export const lvps = makeLvps();
+export const edge = makeEdge();
+
+/** Every depth from units to layers equally often. */
+export const uniform = sampler(
+  'uniform',
+  (k, units, layers) => (layers - k + 1) / (layers - units + 1),
+  (x, units, layers) => Math.min(layers, units + Math.floor(x * (layers - units + 1))),
+);
+
+/** Always full depth, with shared weights. */
+export const full = sampler(
+  'full',
+  () => 1,
+  (_x, _units, layers) => layers,
+);
+
+/** No sampling: always the trained layers alone. */
+export const none = sampler(
+  'none',
+  () => 0,
+  (_x, units) => units,
+);
+
+/** The samplers by the name used in configurations, with the released constants. */
+export const samplers = { lvps, edge, uniform, full, none } as const satisfies Record<string, DepthSampler>;
+export type SamplerName = keyof typeof samplers;
+
+/** The sampler of that name; `shape` changes the constants of lvps and edge. */
+export function makeSampler(name: SamplerName, shape: SamplerShape = {}): DepthSampler {
+  if (name === 'lvps') return makeLvps(shape);
+  if (name === 'edge') return makeEdge(shape);
+  return samplers[name];
+}
+
+/** Philox stream of the depth draws; other uses of a run's seed take other streams. */
+export const depthStream = 1;
+
+/**
+ * Depth of optimizer step `step` (0-based): one draw a step, the same for all its micro-batches and all machines.
+ * @example sampleDepth(lvps, 3, 12, 42, 0)
+ */
+export function sampleDepth(sampler: DepthSampler, units: number, layers: number, seed: number, step: number): number {
+  return sampler.sample(uniformNumber(seed, depthStream, step), units, layers);
+}

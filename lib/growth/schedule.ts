@@ -1,0 +1,116 @@
+/**
+ * Stage schedules: which number of trained layers belongs to which step. A stage is a pure function of the step, so a
+ * resumed run is always in the right one.
+ */
+import { ApolloError, check } from '../errors.js';
+
+/** Where stages end, in one of four units; each list has one entry less than there are stages. */
+export type Boundaries =
+  | { readonly fractions: readonly number[] }
+  | { readonly epochs: readonly number[]; readonly stepsPerEpoch: number }
+  | { readonly steps: readonly number[] }
+  | { readonly tokens: readonly number[]; readonly tokensPerStep: number };
+
+export interface Stage {
+  readonly index: number;
+  /** Trained layers. */
+  readonly units: number;
+}
+
+export interface StageSchedule {
+  /** Trained layers of each stage, strictly increasing; the last is the full model. */
+  readonly units: readonly number[];
+  /** `boundaries[i]` is the first step of stage i + 1. */
+  readonly boundaries: readonly number[];
+  /** Stage of a step. A stage between two equal boundaries is passed over. */
+  stageAt(step: number): Stage;
+}
+
+/**
+ * Boundaries in optimizer steps. Fractions and epochs are rounded to the nearest step; tokens to the first step that
+ * begins after so many tokens.
+ * @throws ApolloError BAD_ARGUMENT for a value that is not a number >= 0, a list that falls, or a fraction above 1.
+ */
+export function boundarySteps(boundaries: Boundaries, totalSteps: number): number[] {
+  const [name, values, convert]: [string, readonly number[], (value: number) => number] =
+    'fractions' in boundaries
+      ? ['fractions', boundaries.fractions, (fraction) => Math.round(fraction * totalSteps)]
+      : 'epochs' in boundaries
+        ? ['epochs', boundaries.epochs, (epoch) => Math.round(epoch * boundaries.stepsPerEpoch)]
+        : 'steps' in boundaries
+          ? ['steps', boundaries.steps, (step) => step]
+          : ['tokens', boundaries.tokens, (tokens) => Math.ceil(tokens / boundaries.tokensPerStep)];
+  values.forEach((value, i) => {
+    check(
+      Number.isFinite(value) && value >= 0 && (i === 0 || value >= (values[i - 1] as number)),
+      `Stage boundaries (${name}) must be numbers >= 0 in rising order; got [${values.join(', ')}].`,
+    );
+    check(name !== 'fractions' || value <= 1, `Stage boundaries (fractions) must be at most 1; got ${value}.`);
+    check(name !== 'steps' || Number.isSafeInteger(value), `Stage boundaries (steps) must be whole; got ${value}.`);
+  });
+  return values.map(convert);
+}
+
+/**
+ * The schedule of a run of `totalSteps` steps.
+ * @example makeSchedule({ units: [1, 3, 6, 12], boundaries: { fractions: [0.05, 0.1, 0.25] }, totalSteps: 1000 })
+ * @throws ApolloError BAD_ARGUMENT when units do not rise or the number of boundaries does not fit.
+ */
+export function makeSchedule(options: {
+  readonly units: readonly number[];
+  readonly boundaries: Boundaries;
+  readonly totalSteps: number;
+}): StageSchedule {
+  const { units, totalSteps } = options;
+  check(
+    Number.isSafeInteger(totalSteps) && totalSteps >= 1,
+    `A schedule needs a whole number of steps >= 1; got ${totalSteps}.`,
+  );
+  check(
+    units.length >= 1 && units.every((u, i) => Number.isSafeInteger(u) && u > (i === 0 ? 0 : (units[i - 1] as number))),
+    `Stage units must be whole numbers >= 1, each larger than the one before; got [${units.join(', ')}].`,
+  );
+  const boundaries = boundarySteps(options.boundaries, totalSteps);
+  check(
+    boundaries.length === units.length - 1,
+    `${units.length} stages [${units.join(', ')}] need ${units.length - 1} boundaries; got ${boundaries.length}.`,
+  );
+  return {
+    units,
+    boundaries,
+    stageAt(step) {
+      if (!Number.isSafeInteger(step) || step < 0) {
+        throw new ApolloError('BAD_ARGUMENT', `stageAt needs a whole step >= 0; got ${step}.`);
+      }
+      let index = 0;
+      while (index < boundaries.length && step >= (boundaries[index] as number)) index++;
+      return { index, units: units[index] as number };
+    },
+  };
+}
+
+/**
+ * Units when none are given: each stage's number is the largest proper divisor of the next one's, so that switches are
+ * continuous. 12 layers give the paper's [1, 3, 6, 12], 24 give [1, 3, 6, 12, 24].
+ */
+export function defaultUnits(layers: number): number[] {
+  check(Number.isSafeInteger(layers) && layers >= 1, `layers must be a whole number >= 1; got ${layers}.`);
+  const units = [layers];
+  for (let last = layers; last > 1; ) {
+    let divisor = Math.floor(last / 2);
+    while (last % divisor !== 0) divisor--;
+    units.unshift(divisor);
+    last = divisor;
+  }
+  return units;
+}
+
+/**
+ * Boundaries when none are given, as fractions of the run: the paper's 0.05, 0.10, 0.25 (epochs 2, 4 and 10 of 40) for
+ * four stages; fewer stages take the last of these, more halve the first again and again.
+ */
+export function defaultFractions(stages: number): number[] {
+  const fractions = [0.05, 0.1, 0.25].slice(Math.max(0, 4 - stages));
+  while (fractions.length < stages - 1) fractions.unshift((fractions[0] as number) / 2);
+  return stages <= 1 ? [] : fractions;
+}
