@@ -1,0 +1,34 @@
+// dropout_row: one row of dropout multipliers, for kernels that are not compiled per target.
+#include "cpu/targets.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "cpu/random.cc"
+#include "hwy/foreach_target.h"
+
+#include "cpu/cpu.h"
+#include "cpu/random-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace apollo::cpu::HWY_NAMESPACE {
+
+// Limited by the ports that multiply: about 60 vector instructions for 8 blocks (64 elements) with AVX-512.
+void dropout_row(const Dropout& dropout, const RngState& rng, std::int64_t row, std::int64_t columns,
+                 float* multipliers) {
+  fill_multipliers(Multipliers(dropout, rng), first_block(row, columns), columns, multipliers);
+}
+
+}  // namespace apollo::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace apollo::cpu {
+
+HWY_EXPORT(dropout_row);
+
+void dropout_row(const Dropout& dropout, const RngState& rng, std::int64_t row, std::int64_t columns,
+                 float* multipliers) {
+  HWY_DYNAMIC_DISPATCH(dropout_row)(dropout, rng, row, columns, multipliers);
+}
+
+}  // namespace apollo::cpu
+#endif  // HWY_ONCE
