@@ -1,0 +1,207 @@
+/**
+ * The recorded computation: tensors without data, nodes that make them, named inputs, parameters and outputs. Recorded
+ * once, differentiated (autodiff.ts), lowered (lowering.ts) and run many times (program.ts).
+ */
+import { createHash } from 'node:crypto';
+import { ApolloError, check } from '../errors.js';
+import type { DType } from './dtype.js';
+import { type Attributes, defineOp, emitOne, type OpDefinition } from './ops/define.js';
+import { checkShape, formatType, sameShape, size, type Shape, type TensorType } from './shape.js';
+
+/** A value in a graph: shape and dtype, no data. Its methods are the functions of ops/index.ts (see ops/methods.ts). */
+export class Tensor implements TensorType {
+  constructor(
+    /** The node that makes it. */
+    readonly node: Node,
+    /** Which of the node's outputs it is. */
+    readonly index: number,
+    readonly shape: Shape,
+    readonly dtype: DType,
+  ) {}
+
+  get graph(): Graph {
+    return this.node.graph;
+  }
+
+  /** Number of elements. */
+  get size(): number {
+    return size(this.shape);
+  }
+
+  toString(): string {
+    return `Tensor ${formatType(this)} of ${this.node.op.name}`;
+  }
+}
+
+/** One use of an op. */
+export class Node {
+  readonly outputs: readonly Tensor[];
+  /** Output index -> name of the parameter whose gradient this output is added to (set by accumulateGradients). */
+  readonly sinks = new Map<number, string>();
+
+  constructor(
+    readonly graph: Graph,
+    /** Position in the order of recording; inputs always come from smaller ids. */
+    readonly id: number,
+    readonly op: OpDefinition,
+    readonly inputs: readonly Tensor[],
+    readonly attrs: Attributes,
+    types: readonly TensorType[],
+  ) {
+    this.outputs = types.map((type, index) => new Tensor(this, index, type.shape, type.dtype));
+  }
+}
+
+type LeafAttributes = { name: string };
+
+function leaf(name: string): OpDefinition<LeafAttributes> {
+  return {
+    name,
+    virtual: true,
+    shape: () => {
+      throw new ApolloError('INTERNAL', `${name} is a leaf`);
+    },
+  };
+}
+
+const inputOp = leaf('input');
+const parameterOp = leaf('parameter');
+
+/** A tensor filled with `value`; the kernel writes it once a run. */
+export const fillOp = defineOp<{ value: number; shape: Shape; dtype: DType }>({
+  name: 'fill',
+  shape: (_, { shape, dtype }) => [{ shape, dtype }],
+  gradient: () => [],
+});
+
+/**
+ * Records a computation.
+ * ```ts
+ * const g = new Graph();
+ * const x = g.input('x', [2, 3]);
+ * g.output('y', x.matmul(g.parameter('w', [3, 4])).gelu());
+ * ```
+ */
+export class Graph {
+  readonly nodes: Node[] = [];
+  readonly inputs = new Map<string, Tensor>();
+  readonly parameters = new Map<string, Tensor>();
+  readonly outputs = new Map<string, Tensor>();
+  private readonly constants = new Map<string, Tensor>();
+  private readonly replacements = new Map<Tensor, Tensor>();
+  private streams = 0;
+
+  /**
+   * A tensor fed at each run under `name`. The same name again gives the same tensor.
+   * @throws ApolloError BAD_ARGUMENT when it exists with another shape or dtype.
+   */
+  input(name: string, shape: Shape, dtype: DType = 'f32'): Tensor {
+    return this.leaf(inputOp, this.inputs, name, { shape, dtype });
+  }
+
+  /**
+   * A leaf held by a ParameterStore. The same name again gives the same tensor. dtype bf16 means the store's working
+   * copy; gradients are f32 in both cases.
+   * @throws ApolloError BAD_ARGUMENT when it exists with another shape or dtype.
+   */
+  parameter(name: string, shape: Shape, dtype: 'f32' | 'bf16' = 'f32'): Tensor {
+    return this.leaf(parameterOp, this.parameters, name, { shape, dtype });
+  }
+
+  /** A tensor filled with one value (default: a scalar f32). Equal constants are one tensor. */
+  constant(value: number, shape: Shape = [], dtype: DType = 'f32'): Tensor {
+    checkShape('constant', shape);
+    const key = `${Object.is(value, -0) ? '-0' : value}:${dtype}:${shape.join(',')}`;
+    let tensor = this.constants.get(key);
+    if (!tensor) {
+      tensor = emitOne(fillOp, [], { value, shape: [...shape], dtype }, this);
+      this.constants.set(key, tensor);
+    }
+    return tensor;
+  }
+
+  /** Reads `tensor` back after each run as `outputs[name]`. @throws ApolloError BAD_ARGUMENT when the name is taken. */
+  output(name: string, tensor: Tensor): void {
+    check(tensor.graph === this, `output '${name}' belongs to another graph; trace it in this one`);
+    check(!this.outputs.has(name), `output '${name}' exists already; choose another name`);
+    this.outputs.set(name, tensor);
+  }
+
+  /** The input `rng`, i32[4]: seed low, seed high, step, micro-batch. Dropout draws from it (native/core/philox.h). */
+  rng(): Tensor {
+    return this.input('rng', [4], 'i32');
+  }
+
+  /** Dropout streams 1, 2, 3, … in the order of tracing, so that no two uses drop alike. */
+  nextStream(): number {
+    return ++this.streams;
+  }
+
+  /** Records a node; ops call it through `emit`. */
+  append(op: OpDefinition, inputs: readonly Tensor[], attrs: Attributes, types: readonly TensorType[]): Node {
+    const node = new Node(this, this.nodes.length, op, inputs, attrs, types);
+    this.nodes.push(node);
+    return node;
+  }
+
+  /** From now on `to` stands for `from` wherever it is used (see GradientContext.replaceOutput). */
+  replace(from: Tensor, to: Tensor): void {
+    this.replacements.set(from, to);
+  }
+
+  /** The tensor that stands for `tensor`: itself unless replaced. */
+  resolve(tensor: Tensor): Tensor {
+    let current = tensor;
+    for (let next = this.replacements.get(current); next; next = this.replacements.get(current)) current = next;
+    return current;
+  }
+
+  /** A digest of the structure (ops, shapes, attributes, names): equal graphs compile to equal programs. */
+  get signature(): string {
+    const reference = (tensor: Tensor) => {
+      const resolved = this.resolve(tensor);
+      return `${resolved.node.id}.${resolved.index}`;
+    };
+    const hash = createHash('sha256');
+    for (const node of this.nodes) {
+      // Numbers as text: JSON has no -0, Infinity or NaN.
+      const attrs = Object.entries(node.attrs)
+        .filter(([, value]) => value !== undefined)
+        .map(([name, value]) => [name, typeof value === 'number' ? `${Object.is(value, -0) ? '-0' : value}` : value])
+        .sort(([a], [b]) => (a! < b! ? -1 : 1));
+      hash.update(
+        JSON.stringify([
+          node.op.name,
+          node.inputs.map(reference),
+          attrs,
+          node.outputs.map(formatType),
+          [...node.sinks],
+        ]),
+      );
+    }
+    for (const [name, tensor] of this.outputs) hash.update(JSON.stringify([name, reference(tensor)]));
+    return hash.digest('hex');
+  }
+
+  private leaf(
+    op: OpDefinition<LeafAttributes>,
+    table: Map<string, Tensor>,
+    name: string,
+    type: TensorType,
+  ): Tensor {
+    check(typeof name === 'string' && name !== '', `${op.name}: a name must be a non-empty string; got ${String(name)}`);
+    const existing = table.get(name);
+    if (existing) {
+      check(
+        sameShape(existing.shape, type.shape) && existing.dtype === type.dtype,
+        `${op.name} '${name}' exists as ${formatType(existing)} and is asked for as ${formatType(type)}; ` +
+          'use one type or another name',
+      );
+      return existing;
+    }
+    checkShape(`${op.name} '${name}'`, type.shape);
+    const node = this.append(op as unknown as OpDefinition, [], { name }, [{ ...type, shape: [...type.shape] }]);
+    table.set(name, node.outputs[0]!);
+    return node.outputs[0]!;
+  }
+}

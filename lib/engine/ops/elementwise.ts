@@ -1,0 +1,247 @@
+/**
+ * Elementwise ops: unary and binary functions with broadcasting, comparisons, scale, select and cast. Functions take
+ * tensors or, for the second operand, plain numbers.
+ */
+import type { DType } from '../dtype.js';
+import type { Tensor } from '../graph.js';
+import { broadcastShapes, formatShape, formatType, sameShape, type Shape, shapeError, type TensorType } from '../shape.js';
+import { defineOp, emitOne, type OpDefinition } from './define.js';
+import { broadcastTo, columnSum, sum } from './reduce.js';
+import { reshape } from './shape.js';
+
+export type UnaryKind =
+  | 'neg' | 'abs' | 'square' | 'sqrt' | 'rsqrt' | 'reciprocal' | 'exp' | 'log'
+  | 'tanh' | 'sigmoid' | 'relu' | 'silu' | 'erf' | 'sin' | 'cos' | 'sign';
+export type ArithmeticKind = 'add' | 'sub' | 'mul' | 'div' | 'pow' | 'max' | 'min';
+export type ComparisonKind = 'less' | 'lessEqual' | 'equal' | 'greater' | 'greaterEqual' | 'notEqual';
+
+const comparisons: readonly string[] = ['less', 'lessEqual', 'equal', 'greater', 'greaterEqual', 'notEqual'];
+
+function floating(op: string, x: TensorType): void {
+  if (x.dtype === 'i32') throw shapeError(op, `needs f32 or bf16 values; got ${formatType(x)} (cast it first)`);
+}
+
+/** d unary(x) / dx times g, by kind; `y` is the forward output. */
+const unaryGradients: Record<UnaryKind, (g: Tensor, x: Tensor, y: Tensor) => Tensor | undefined> = {
+  neg: (g) => neg(g),
+  abs: (g, x) => mul(g, sign(x)),
+  square: (g, x) => mul(g, scale(x, 2)),
+  sqrt: (g, _, y) => div(g, scale(y, 2)),
+  rsqrt: (g, x, y) => mul(g, scale(div(y, x), -0.5)),
+  reciprocal: (g, _, y) => neg(mul(g, square(y))),
+  exp: (g, _, y) => mul(g, y),
+  log: (g, x) => div(g, x),
+  tanh: (g, _, y) => mul(g, scale(square(y), -1, 1)),
+  sigmoid: (g, _, y) => mul(g, mul(y, scale(y, -1, 1))),
+  relu: (g, _, y) => mul(g, sign(y)),
+  silu: (g, x, y) => {
+    const s = sigmoid(x);
+    return mul(g, add(s, mul(y, scale(s, -1, 1))));
+  },
+  erf: (g, x) => mul(g, scale(exp(neg(square(x))), 2 / Math.sqrt(Math.PI))),
+  sin: (g, x) => mul(g, cos(x)),
+  cos: (g, x) => neg(mul(g, sin(x))),
+  sign: () => undefined,
+};
+
+export const unaryOp = defineOp<{ kind: UnaryKind }>({
+  name: 'unary',
+  shape([x], { kind }) {
+    floating(kind, x!);
+    return [x!];
+  },
+  gradient({ inputs, outputs, attrs, gradient }) {
+    return [unaryGradients[attrs.kind](gradient(0)!, inputs[0]!, outputs[0]!)];
+  },
+});
+
+/** Sums `g` over the axes along which `shape` was stretched to g's shape. */
+function unbroadcast(g: Tensor, shape: Shape): Tensor {
+  if (sameShape(g.shape, shape)) return g;
+  const offset = g.shape.length - shape.length;
+  const axes = g.shape.map((_, axis) => axis).filter((axis) => axis < offset || shape[axis - offset] !== g.shape[axis]);
+  const columns = axes.length === g.shape.length - 1 && !axes.includes(g.shape.length - 1);
+  return reshape(columns && g.dtype === 'f32' ? columnSum(g) : sum(g, axes), shape);
+}
+
+/** 1 where the comparison holds, in the dtype of the operands. */
+function indicator(kind: ComparisonKind, a: Tensor, b: Tensor): Tensor {
+  return cast(emitOne(binaryOp, [a, b], { kind }), a.dtype);
+}
+
+export const binaryOp = defineOp<{ kind: ArithmeticKind | ComparisonKind }>({
+  name: 'binary',
+  shape([a, b], { kind }) {
+    if (a!.dtype !== b!.dtype) {
+      throw shapeError(kind, `operands ${formatType(a!)} and ${formatType(b!)} differ in dtype; cast one of them`);
+    }
+    const shape = broadcastShapes(kind, a!.shape, b!.shape);
+    return [{ shape, dtype: comparisons.includes(kind) ? 'i32' : a!.dtype }];
+  },
+  gradient({ inputs, outputs, attrs, gradient, needs }) {
+    const [a, b] = inputs as [Tensor, Tensor];
+    const g = gradient(0)!;
+    const left = (value: () => Tensor) => (needs(0) ? unbroadcast(value(), a.shape) : undefined);
+    const right = (value: () => Tensor) => (needs(1) ? unbroadcast(value(), b.shape) : undefined);
+    switch (attrs.kind) {
+      case 'add':
+        return [left(() => g), right(() => g)];
+      case 'sub':
+        return [left(() => g), right(() => neg(g))];
+      case 'mul':
+        return [left(() => mul(g, b)), right(() => mul(g, a))];
+      case 'div':
+        return [left(() => div(g, b)), right(() => neg(mul(g, div(outputs[0]!, b))))];
+      case 'pow':
+        return [
+          left(() => mul(g, mul(b, pow(a, sub(b, 1))))),
+          right(() => mul(g, mul(outputs[0]!, log(a)))),
+        ];
+      case 'max':
+        // At a tie the whole gradient goes to a.
+        return [left(() => mul(g, indicator('greaterEqual', a, b))), right(() => mul(g, indicator('less', a, b)))];
+      case 'min':
+        return [left(() => mul(g, indicator('lessEqual', a, b))), right(() => mul(g, indicator('greater', a, b)))];
+      default:
+        return [];
+    }
+  },
+});
+
+export const scaleOp = defineOp<{ alpha: number; beta: number }>({
+  name: 'scale',
+  shape([x]) {
+    floating('scale', x!);
+    return [x!];
+  },
+  gradient: ({ attrs, gradient }) => [scale(gradient(0)!, attrs.alpha)],
+});
+
+export const selectOp: OpDefinition = defineOp({
+  name: 'select',
+  shape([condition, a, b]) {
+    if (condition!.dtype !== 'i32' || a!.dtype !== b!.dtype) {
+      throw shapeError(
+        'where',
+        `needs an i32 condition and two values of one dtype; got ${formatType(condition!)}, ${formatType(a!)} and ` +
+          `${formatType(b!)} (use a comparison for the condition, cast for the values)`,
+      );
+    }
+    if (!sameShape(condition!.shape, a!.shape) || !sameShape(a!.shape, b!.shape)) {
+      throw shapeError('where', `shapes ${[condition, a, b].map((t) => formatShape(t!.shape)).join(', ')} differ`);
+    }
+    return [a!];
+  },
+  gradient({ inputs, gradient, needs }) {
+    const g = gradient(0)!;
+    const zero = g.graph.constant(0, g.shape, g.dtype);
+    return [
+      undefined,
+      needs(1) ? emitOne(selectOp, [inputs[0]!, g, zero], {}) : undefined,
+      needs(2) ? emitOne(selectOp, [inputs[0]!, zero, g], {}) : undefined,
+    ];
+  },
+});
+
+export const castOp = defineOp<{ dtype: DType }>({
+  name: 'cast',
+  shape: ([x], { dtype }) => [{ shape: x!.shape, dtype }],
+  gradient({ inputs, attrs, gradient }) {
+    if (inputs[0]!.dtype === 'i32' || attrs.dtype === 'i32') return [];
+    return [cast(gradient(0)!, inputs[0]!.dtype)];
+  },
+});
+
+/** y = x; lowering uses it where a value must exist twice (an input that is also an output). */
+export const copyOp = defineOp<Record<never, never>>({
+  name: 'copy',
+  shape: ([x]) => [x!],
+  gradient: ({ gradient }) => [gradient(0)],
+});
+
+/** y += x for f32 y: how a contribution reaches a gradient buffer when its producer cannot add by itself. */
+export const accumulateOp = defineOp<Record<never, never>>({
+  name: 'accumulate',
+  shape([x]) {
+    if (x!.dtype !== 'f32') throw shapeError('accumulate', `adds f32 values; got ${formatType(x!)}`);
+    return [x!];
+  },
+});
+
+function unary(kind: UnaryKind): (x: Tensor) => Tensor {
+  return (x) => emitOne(unaryOp, [x], { kind });
+}
+
+export const neg = unary('neg');
+export const abs = unary('abs');
+export const square = unary('square');
+export const sqrt = unary('sqrt');
+/** 1 / sqrt(x). */
+export const rsqrt = unary('rsqrt');
+export const reciprocal = unary('reciprocal');
+export const exp = unary('exp');
+/** Natural logarithm. */
+export const log = unary('log');
+export const tanh = unary('tanh');
+export const sigmoid = unary('sigmoid');
+export const relu = unary('relu');
+/** x * sigmoid(x). */
+export const silu = unary('silu');
+export const erf = unary('erf');
+export const sin = unary('sin');
+export const cos = unary('cos');
+/** -1, 0 or 1. */
+export const sign = unary('sign');
+
+function operand(a: Tensor, b: Tensor | number): Tensor {
+  return typeof b === 'number' ? a.graph.constant(b, [], a.dtype) : b;
+}
+
+function binary(kind: ArithmeticKind | ComparisonKind): (a: Tensor, b: Tensor | number) => Tensor {
+  return (a, b) => emitOne(binaryOp, [a, operand(a, b)], { kind });
+}
+
+/** A binary op whose plain-number form is a cheaper op on floating tensors. */
+function binaryOr(kind: ArithmeticKind, byNumber: (a: Tensor, b: number) => Tensor | undefined) {
+  const general = binary(kind);
+  return (a: Tensor, b: Tensor | number): Tensor =>
+    (typeof b === 'number' && a.dtype !== 'i32' ? byNumber(a, b) : undefined) ?? general(a, b);
+}
+
+/** alpha * x + beta. */
+export function scale(x: Tensor, alpha: number, beta = 0): Tensor {
+  return emitOne(scaleOp, [x], { alpha, beta });
+}
+
+/** a + b; shapes broadcast as in numpy, b may be a number. So do all below. */
+export const add = binaryOr('add', (a, b) => scale(a, 1, b));
+export const sub = binaryOr('sub', (a, b) => scale(a, 1, -b));
+export const mul = binaryOr('mul', (a, b) => scale(a, b));
+export const div = binaryOr('div', (a, b) => scale(a, 1 / b));
+/** a to the power b. The gradient with respect to a tensor b needs a > 0. */
+export const pow = binaryOr('pow', (a, b) => {
+  const shortcuts: Record<string, (x: Tensor) => Tensor> = { 2: square, 0.5: sqrt, '-0.5': rsqrt, '-1': reciprocal };
+  return shortcuts[b]?.(a);
+});
+export const maximum = binary('max');
+export const minimum = binary('min');
+/** a < b as i32 0 or 1. No gradient flows through comparisons. */
+export const less = binary('less');
+export const lessEqual = binary('lessEqual');
+export const equal = binary('equal');
+export const greater = binary('greater');
+export const greaterEqual = binary('greaterEqual');
+export const notEqual = binary('notEqual');
+
+/** a where `condition` (i32) is not 0, else b. The three broadcast; a and b may be numbers (one of them a tensor). */
+export function where(condition: Tensor, a: Tensor | number, b: Tensor | number): Tensor {
+  const dtype = typeof a !== 'number' ? a.dtype : typeof b !== 'number' ? b.dtype : 'f32';
+  const [x, y] = [a, b].map((v) => (typeof v === 'number' ? condition.graph.constant(v, [], dtype) : v)) as [Tensor, Tensor];
+  const shape = broadcastShapes('where', broadcastShapes('where', x.shape, y.shape), condition.shape);
+  return emitOne(selectOp, [broadcastTo(condition, shape), broadcastTo(x, shape), broadcastTo(y, shape)], {});
+}
+
+/** x in another dtype; x itself when it has it. To i32: towards zero. */
+export function cast(x: Tensor, dtype: DType): Tensor {
+  return x.dtype === dtype ? x : emitOne(castOp, [x], { dtype });
+}

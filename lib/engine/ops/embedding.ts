@@ -1,0 +1,31 @@
+/** Table lookup by token id. */
+import type { Tensor } from '../graph.js';
+import { formatType, type Shape, shapeError } from '../shape.js';
+import { cast } from './elementwise.js';
+import { defineOp, emitOne } from './define.js';
+
+/** (table [V, C], ids i32 [..]) -> y [.., C]. */
+export const embeddingOp = defineOp<Record<never, never>>({
+  name: 'embedding',
+  shape([table, ids]) {
+    if (table!.shape.length !== 2 || table!.dtype === 'i32' || ids!.dtype !== 'i32') {
+      throw shapeError('embedding', `needs a table [V, C] and i32 ids; got ${formatType(table!)} and ${formatType(ids!)}`);
+    }
+    return [{ shape: [...ids!.shape, table!.shape[1]!], dtype: table!.dtype }];
+  },
+  gradient: ({ inputs, gradient, dtype }) => [
+    cast(emitOne(embeddingBackwardOp, [gradient(0)!, inputs[1]!], { shape: inputs[0]!.shape }), dtype(0)),
+  ],
+});
+
+/** (dy, ids) -> dTable f32 [V, C]: rows of dy added where their ids point. */
+export const embeddingBackwardOp = defineOp<{ shape: Shape }>({
+  name: 'embeddingBackward',
+  accumulable: [0],
+  shape: (_, { shape }) => [{ shape, dtype: 'f32' }],
+});
+
+/** Rows of `table` [V, C] chosen by `ids` (i32, any shape) -> [.., C]. A run with an id outside [0, V) is rejected. */
+export function embedding(table: Tensor, ids: Tensor): Tensor {
+  return emitOne(embeddingOp, [table, ids], {});
+}

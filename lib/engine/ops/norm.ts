@@ -1,0 +1,92 @@
+/** Layer normalisation (Ba et al. 2016), alone and fused with dropout and the residual sum before it. */
+import type { Tensor } from '../graph.js';
+import { formatShape, formatType, sameShape, shapeError, type TensorType } from '../shape.js';
+import { defineOp, emit, emitOne } from './define.js';
+import { checkProbability } from './dropout.js';
+
+function checkNorm(op: string, x: TensorType, weight: TensorType, bias: TensorType): void {
+  if (x.dtype === 'i32' || x.shape.length < 1) throw shapeError(op, `needs f32 or bf16 x [.., C]; got ${formatType(x)}`);
+  for (const [name, vector] of [['weight', weight], ['bias', bias]] as const) {
+    if (vector.dtype !== 'f32' || !sameShape(vector.shape, [x.shape.at(-1)!])) {
+      throw shapeError(op, `${name} must be f32 [${x.shape.at(-1)}] for x ${formatShape(x.shape)}; got ${formatType(vector)}`);
+    }
+  }
+}
+
+function statistics(x: TensorType): TensorType {
+  return { shape: [x.shape.slice(0, -1).reduce((rows, extent) => rows * extent, 1)], dtype: 'f32' };
+}
+
+/** (x, w, b) -> (y, mean, rstd). */
+export const layerNormOp = defineOp<{ epsilon: number }>({
+  name: 'layerNorm',
+  shape([x, weight, bias]) {
+    checkNorm('layerNorm', x!, weight!, bias!);
+    return [x!, statistics(x!), statistics(x!)];
+  },
+  gradient({ inputs, outputs, gradient }) {
+    const [x, weight] = inputs as [Tensor, Tensor];
+    return emit(layerNormBackwardOp, [gradient(0)!, x, outputs[1]!, outputs[2]!, weight], {});
+  },
+});
+
+/** (dy, x, mean, rstd, w) -> (dx, dw, db). */
+export const layerNormBackwardOp = defineOp<Record<never, never>>({
+  name: 'layerNormBackward',
+  accumulable: [1, 2],
+  shape: ([, x, , , weight]) => [x!, weight!, weight!],
+});
+
+/** (x, residual, w, b, [rng]) -> (y, sum, mean, rstd) with sum = residual + dropout(x), y = layerNorm(sum). */
+export const residualNormOp = defineOp<{ epsilon: number; p: number; stream: number }>({
+  name: 'residualNorm',
+  shape([x, residual, weight, bias]) {
+    if (x!.dtype !== residual!.dtype || !sameShape(x!.shape, residual!.shape)) {
+      throw shapeError('residualNorm', `x ${formatType(x!)} and residual ${formatType(residual!)} must be alike`);
+    }
+    checkNorm('residualNorm', x!, weight!, bias!);
+    return [x!, x!, statistics(x!), statistics(x!)];
+  },
+  gradient({ inputs, outputs, attrs, gradient }) {
+    const [, , weight, , rng] = inputs as [Tensor, Tensor, Tensor, Tensor, Tensor?];
+    const [, sum, mean, rstd] = outputs as [Tensor, Tensor, Tensor, Tensor];
+    const dsum = gradient(1);
+    // Only the sum was used: nothing to normalise back.
+    const dy = gradient(0) ?? sum.graph.constant(0, sum.shape, sum.dtype);
+    const [dResidual, dw, db, dx] = emit(
+      residualNormBackwardOp,
+      [dy, sum, mean, rstd, weight, ...(dsum ? [dsum] : []), ...(rng ? [rng] : [])],
+      { hasDsum: dsum !== undefined, p: attrs.p, stream: attrs.stream },
+    );
+    return [dx ?? dResidual, dResidual, dw, db];
+  },
+});
+
+/** (dy, sum, mean, rstd, w, [dsum], [rng]) -> (dResidual, dw, db, [dx when p > 0]). */
+export const residualNormBackwardOp = defineOp<{ hasDsum: boolean; p: number; stream: number }>({
+  name: 'residualNormBackward',
+  accumulable: [1, 2],
+  shape: ([, sum, , , weight], { p }) => [sum!, weight!, weight!, ...(p > 0 ? [sum!] : [])],
+});
+
+/** (x - mean) / sqrt(variance + epsilon) * weight + bias over the last axis; weight and bias f32 [C]. */
+export function layerNorm(x: Tensor, weight: Tensor, bias: Tensor, { epsilon = 1e-5 }: { readonly epsilon?: number } = {}): Tensor {
+  return emitOne(layerNormOp, [x, weight, bias], { epsilon });
+}
+
+/**
+ * `sum` = residual + dropout(x, p) and `y` = layerNorm(sum) in one pass over memory.
+ * Post-LN (BERT) uses y only; pre-LN (GPT-2) uses y for the next sub-layer and sum as the next residual.
+ */
+export function residualNorm(
+  x: Tensor,
+  residual: Tensor,
+  weight: Tensor,
+  bias: Tensor,
+  { epsilon = 1e-5, p = 0 }: { readonly epsilon?: number; readonly p?: number } = {},
+): { y: Tensor; sum: Tensor } {
+  checkProbability('residualNorm', p);
+  const [rng, stream] = p > 0 ? [[x.graph.rng()], x.graph.nextStream()] : [[], 0];
+  const [y, sum] = emit(residualNormOp, [x, residual, weight, bias, ...rng], { epsilon, p, stream }) as [Tensor, Tensor];
+  return { y, sum };
+}
