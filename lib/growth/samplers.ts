@@ -18,11 +18,11 @@ export interface DepthSampler {
 /** Shape of the two non-uniform samplers; the defaults are the constants of the released code. */
 export interface SamplerShape {
   /** How far the open range of multipliers goes above layers / units; its mass there falls on full depth. */
-  readonly excess?: number;
+  readonly excess?: number | undefined;
   /** Lower end of the range of multipliers, in (0, 1]; the mass below one falls on depth = units. Lower is cheaper. */
-  readonly end?: number;
+  readonly end?: number | undefined;
   /** Edge sampling only: steepness of the logistic curve. */
-  readonly slope?: number;
+  readonly slope?: number | undefined;
 }
 
 /** The uniform number runs over (smallest, 1], which keeps the multiplier finite. */

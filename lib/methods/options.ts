@@ -1,0 +1,46 @@
+/** Validation of settings: zod's findings as one ApolloError that names each key, what it must be and what it is. */
+import { z } from 'zod';
+import { ApolloError } from '../errors.js';
+
+function valueAt(root: unknown, path: readonly PropertyKey[]): unknown {
+  return path.reduce<unknown>((value, key) => (value as Record<PropertyKey, unknown> | undefined)?.[key], root);
+}
+
+function nameOf(owner: string, path: readonly PropertyKey[]): string {
+  return path.reduce<string>((name, key) => (typeof key === 'number' ? `${name}[${key}]` : `${name}.${String(key)}`), owner);
+}
+
+function describe(value: unknown): string {
+  if (value === undefined) return 'nothing';
+  return typeof value === 'object' && value !== null ? JSON.stringify(value) : typeof value === 'string' ? `"${value}"` : String(value);
+}
+
+/**
+ * `value` checked against `schema`, with its defaults filled in.
+ * @throws ApolloError BAD_CONFIG, one line per problem: `train.batch: Too small: expected number to be >=1; got 0.`
+ */
+export function parseOptions<Schema extends z.ZodType>(owner: string, schema: Schema, value: unknown): z.output<Schema> {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const lines = result.error.issues.map((issue) => {
+    const name = nameOf(owner, issue.path);
+    if (issue.code === 'unrecognized_keys') {
+      const known = schema instanceof z.ZodObject && issue.path.length === 0 ? ` Known: ${Object.keys(schema.shape).join(', ')}.` : '';
+      return `${name}: there is no setting ${issue.keys.map((key) => `"${key}"`).join(', ')}.${known}`;
+    }
+    return `${name}: ${issue.message}; got ${describe(valueAt(value, issue.path))}.`;
+  });
+  throw new ApolloError('BAD_CONFIG', lines.join('\n'));
+}
+
+export const positiveInteger = z.int().min(1);
+
+/** Settings every method has. */
+export const commonOptions = {
+  /** Depth of the finished model. */
+  layers: positiveInteger,
+  /** Optimizer steps of the whole run. */
+  totalSteps: positiveInteger,
+  /** Seed of the method's own draws, a safe integer. */
+  seed: z.int(),
+};

@@ -1,0 +1,23 @@
+/** Scratch: every step trains the whole model. What all other methods are compared with. */
+import { z } from 'zod';
+import { identityMap, type TrainingMethod } from './method.js';
+import { commonOptions, parseOptions } from './options.js';
+
+const schema = z.strictObject(commonOptions);
+export type ScratchOptions = z.input<typeof schema>;
+
+/** @throws ApolloError BAD_CONFIG naming the setting that is wrong. */
+export function scratch(options: ScratchOptions): TrainingMethod {
+  const settings = parseOptions('scratch', schema, options);
+  const { layers } = settings;
+  const layerMap = identityMap(layers);
+  return {
+    name: 'scratch',
+    layers,
+    settings,
+    stageAt: () => ({ index: 0, units: layers }),
+    plan: () => ({ units: layers, depth: layers, layerMap }),
+    evaluationMaps: () => ({ full: layerMap, stage: layerMap }),
+    growth: () => undefined,
+  };
+}
