@@ -1,0 +1,139 @@
+/**
+ * From the records of a comparison to what is claimed: per method the final loss, the crossing of the reference's final
+ * loss and the saving, for each seed and over all.
+ */
+import { check } from '../errors.js';
+import { type Crossing, crossing, finalLoss, savings, totalCosts } from './acceleration.js';
+import { type CostName, type Costs, costNames, type Results, type RunRecord } from './results.js';
+
+/** Mean, sample standard deviation (absent for one value), least and greatest. */
+export interface Spread {
+  readonly count: number;
+  readonly mean: number;
+  readonly sd?: number;
+  readonly min: number;
+  readonly max: number;
+}
+
+/** @throws ApolloError BAD_ARGUMENT for no values. */
+export function spread(values: readonly number[]): Spread {
+  check(values.length > 0, 'a mean needs at least one value; got none');
+  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+  const base = { count: values.length, mean, min: Math.min(...values), max: Math.max(...values) };
+  if (values.length < 2) return base;
+  const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+  return { ...base, sd: Math.sqrt(squares / (values.length - 1)) };
+}
+
+export interface SeedAnalysis {
+  readonly seed: number;
+  readonly finished: boolean;
+  readonly finalLoss: number;
+  readonly totals: Costs;
+  readonly tokens: number;
+  /** Against the target common to all seeds, and against the final loss of the reference with the same seed. */
+  readonly crossing: Crossing;
+  readonly crossingOfSeed?: Crossing;
+  /** Present where the common target was reached, respectively the seed's own. */
+  readonly saving?: Costs;
+  readonly savingOfSeed?: Costs;
+}
+
+export interface MethodAnalysis {
+  readonly method: string;
+  readonly isReference: boolean;
+  readonly finalLoss: Spread;
+  readonly tokensPerSecond: Spread;
+  readonly seeds: readonly SeedAnalysis[];
+  readonly reached: number;
+  /** Present only where every seed reached the target: a mean over the lucky ones would flatter. */
+  readonly saving?: Readonly<Record<CostName, Spread>>;
+  /** Smoothed loss above the target at the end, over the seeds that did not reach it. */
+  readonly gap?: Spread;
+}
+
+export interface Analysis {
+  readonly reference: string;
+  /** l*: the reference's final loss, mean over seeds. */
+  readonly target: number;
+  /** What the reference spends in all, mean over seeds. */
+  readonly referenceCosts: Costs;
+  /** Whether every run went to its end. */
+  readonly complete: boolean;
+  readonly methods: readonly MethodAnalysis[];
+}
+
+/**
+ * @throws ApolloError BAD_ARGUMENT when the reference has no evaluation in any seed.
+ */
+export function analyse(results: Results): Analysis {
+  const runs = results.runs.filter((run) => run.evaluations.length > 0);
+  const references = runs.filter((run) => run.method === results.reference);
+  check(
+    references.length > 0,
+    `the comparison has no evaluated run of "${results.reference}", which the others are compared with`,
+  );
+  const target = spread(references.map((run) => finalLoss(run.evaluations))).mean;
+  const totals = references.map((run) => totalCosts(run.evaluations));
+  const referenceCosts = Object.fromEntries(
+    costNames.map((cost) => [cost, spread(totals.map((total) => total[cost])).mean]),
+  ) as Record<CostName, number>;
+
+  const names = [...new Set(runs.map((run) => run.method))];
+  const methods = names.map((method): MethodAnalysis => {
+    const own = runs.filter((run) => run.method === method);
+    const seeds = own.map((run) => {
+      return analyseSeed(
+        run,
+        target,
+        referenceCosts,
+        references.find((reference) => reference.seed === run.seed),
+      );
+    });
+    const saved = seeds.flatMap((seed) => (seed.saving ? [seed.saving] : []));
+    const gaps = seeds.flatMap((seed) => (seed.crossing.reached ? [] : [seed.crossing.gap]));
+    return {
+      method,
+      isReference: method === results.reference,
+      finalLoss: spread(seeds.map((seed) => seed.finalLoss)),
+      tokensPerSecond: spread(
+        seeds.map((seed) => (seed.totals.trainMs > 0 ? (1e3 * seed.tokens) / seed.totals.trainMs : 0)),
+      ),
+      seeds,
+      reached: saved.length,
+      ...(saved.length === seeds.length && {
+        saving: Object.fromEntries(
+          costNames.map((cost) => [cost, spread(saved.map((saving) => saving[cost]))]),
+        ) as Record<CostName, Spread>,
+      }),
+      ...(gaps.length > 0 && { gap: spread(gaps) }),
+    };
+  });
+  const complete = results.runs.length > 0 && results.runs.every((run) => run.finished);
+  return { reference: results.reference, target, referenceCosts, complete, methods };
+}
+
+function analyseSeed(
+  run: RunRecord,
+  target: number,
+  referenceCosts: Costs,
+  reference: RunRecord | undefined,
+): SeedAnalysis {
+  const met = crossing(run.evaluations, target);
+  const analysis: SeedAnalysis = {
+    seed: run.seed,
+    finished: run.finished,
+    finalLoss: finalLoss(run.evaluations),
+    totals: totalCosts(run.evaluations),
+    tokens: run.evaluations.at(-1)!.tokens,
+    crossing: met,
+    ...(met.reached && { saving: savings(met.costs, referenceCosts) }),
+  };
+  if (!reference) return analysis;
+  const metOfSeed = crossing(run.evaluations, finalLoss(reference.evaluations));
+  return {
+    ...analysis,
+    crossingOfSeed: metOfSeed,
+    ...(metOfSeed.reached && { savingOfSeed: savings(metOfSeed.costs, totalCosts(reference.evaluations)) }),
+  };
+}

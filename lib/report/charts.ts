@@ -1,0 +1,242 @@
+/**
+ * The pictures of a report as echarts options: plain JSON, so that the same picture is an SVG file here and a live chart
+ * in the page.
+ */
+import type { Analysis } from './aggregate.js';
+import { decimalPrefix, formatPercent } from './format.js';
+import type { CostName, EvaluationPoint, Results, RunRecord } from './results.js';
+
+/** Plain data as echarts takes it; kept loose since the options never reach code of ours again. */
+export type ChartOption = Readonly<Record<string, unknown>>;
+
+const palette = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#8c564b'];
+const stagePalette = ['#9ecae1', '#6baed6', '#3182bd', '#08519c', '#08306b', '#041c3d'];
+const ink = '#333333';
+const faint = '#bbbbbb';
+
+const font = { fontFamily: 'system-ui, sans-serif', fontSize: 12, color: ink };
+
+/** One colour a method: the reference is grey, the others in order of appearance. */
+export function methodColor(analysis: Analysis, method: string): string {
+  if (method === analysis.reference) return '#666666';
+  const others = analysis.methods.filter((entry) => !entry.isReference);
+  return palette[others.findIndex((entry) => entry.method === method) % palette.length]!;
+}
+
+/**
+ * Held-out loss at full depth against a cost, with the target line and the point where each method meets it. Several
+ * seeds are thin lines with their mean on top.
+ */
+export function lossChart(results: Results, analysis: Analysis, cost: CostName): ChartOption {
+  const isTime = cost === 'trainMs';
+  const greatest = Math.max(1, ...results.runs.flatMap((run) => run.evaluations.map((point) => point[cost])));
+  const [factor, letter] = isTime ? timeUnit(greatest) : decimalPrefix(greatest);
+  const xTitle = isTime ? `training time (${letter})` : `training FLOPs (${letter}FLOP)`;
+  const series: ChartOption[] = [];
+  for (const { method } of analysis.methods) {
+    const color = methodColor(analysis, method);
+    const runs = results.runs.filter((run) => run.method === method && run.evaluations.length > 0);
+    if (runs.length > 1) {
+      for (const run of runs) {
+        series.push(lineSeries(method, toPoints(run.evaluations, cost, factor), { color, width: 1, opacity: 0.3 }));
+      }
+    }
+    series.push({
+      ...lineSeries(method, toPoints(meanCurve(runs), cost, factor), { color, width: 2, opacity: 1 }),
+      ...(method === analysis.reference && { markLine: targetLine(analysis) }),
+    });
+    const met = analysis.methods.find((entry) => entry.method === method);
+    if (met?.saving && !met.isReference) {
+      const x = (analysis.referenceCosts[cost] * (1 - met.saving[cost].mean)) / factor;
+      const sign = met.saving[cost].mean >= 0 ? '-' : '+';
+      series.push({
+        type: 'scatter',
+        name: method,
+        data: [[round(x), round(analysis.target)]],
+        symbolSize: 9,
+        itemStyle: { color },
+        label: {
+          show: true,
+          position: 'top',
+          formatter: `${sign}${formatPercent(Math.abs(met.saving[cost].mean))}`,
+          color,
+          fontWeight: 'bold',
+        },
+        z: 5,
+      });
+    }
+  }
+  return {
+    animation: false,
+    textStyle: font,
+    backgroundColor: '#ffffff',
+    grid: { left: 64, right: 24, top: 40, bottom: 56 },
+    legend: { top: 8, data: analysis.methods.map((entry) => entry.method) },
+    tooltip: { trigger: 'item' },
+    dataZoom: [{ type: 'inside', filterMode: 'none' }],
+    xAxis: axis(xTitle, { min: 0 }),
+    yAxis: axis('held-out loss', { scale: true, ...lossRange(results, analysis) }),
+    series,
+  };
+}
+
+/** How the depth was spent: for each method that varies it, the share of steps at each depth, stacked by stage. */
+export function depthChart(results: Results, analysis: Analysis): ChartOption | undefined {
+  const methods = analysis.methods.filter(({ method }) => varies(results, method));
+  if (methods.length === 0) return undefined;
+  const series: ChartOption[] = [];
+  const stages = new Set<string>();
+  methods.forEach(({ method }, index) => {
+    const runs = results.runs.filter((run) => run.method === method);
+    const all = runs.flatMap((run) => run.stages).reduce((sum, stage) => sum + total(stage.depthSteps), 0);
+    const units = [...new Set(runs.flatMap((run) => run.stages.map((stage) => stage.units)))].sort((a, b) => a - b);
+    units.forEach((unit, stageIndex) => {
+      const name = unit === 1 ? '1 trained layer' : `${unit} trained layers`;
+      stages.add(name);
+      const counts = Array.from({ length: results.layers }, (_, depth) =>
+        runs
+          .flatMap((run) => run.stages.filter((stage) => stage.units === unit))
+          .reduce((sum, stage) => sum + (stage.depthSteps[depth + 1] ?? 0), 0),
+      );
+      series.push({
+        type: 'bar',
+        name,
+        stack: method,
+        xAxisIndex: index,
+        yAxisIndex: index,
+        data: counts.map((count) => round((100 * count) / Math.max(1, all))),
+        itemStyle: { color: stagePalette[stageIndex % stagePalette.length] },
+        barCategoryGap: '20%',
+      });
+    });
+  });
+  const depths = Array.from({ length: results.layers }, (_, depth) => String(depth + 1));
+  const width = 100 / methods.length;
+  return {
+    animation: false,
+    textStyle: font,
+    backgroundColor: '#ffffff',
+    legend: { top: 8, data: [...stages] },
+    tooltip: { trigger: 'item' },
+    title: methods.map(({ method }, index) => ({
+      text: method,
+      left: `${(index + 0.5) * width}%`,
+      top: 32,
+      textAlign: 'center',
+      textStyle: { ...font, fontWeight: 'bold' },
+    })),
+    grid: methods.map((_, index) => ({
+      left: `${index * width + 7}%`,
+      width: `${width - 9}%`,
+      top: 56,
+      bottom: 56,
+    })),
+    xAxis: methods.map((_, index) => ({
+      type: 'category',
+      gridIndex: index,
+      data: depths,
+      name: 'depth of the step',
+      nameLocation: 'middle',
+      nameGap: 30,
+    })),
+    yAxis: methods.map((_, index) => ({ ...axis(index === 0 ? 'share of steps (%)' : '', {}), gridIndex: index })),
+    series,
+  };
+}
+
+/** Mean over runs at equal evaluation index: costs and loss. Stops where the shortest run stops. */
+export function meanCurve(runs: readonly RunRecord[]): EvaluationPoint[] {
+  const shortest = Math.min(...runs.map((run) => run.evaluations.length));
+  const first = runs[0];
+  if (!first || runs.length === 1) return first ? [...first.evaluations] : [];
+  return Array.from({ length: shortest }, (_, index) => {
+    const points = runs.map((run) => run.evaluations[index]!);
+    const mean = (pick: (point: EvaluationPoint) => number) =>
+      points.reduce((sum, point) => sum + pick(point), 0) / points.length;
+    return {
+      step: points[0]!.step,
+      tokens: mean((point) => point.tokens),
+      flopsModel: mean((point) => point.flopsModel),
+      flopsLayers: mean((point) => point.flopsLayers),
+      flopsExecuted: mean((point) => point.flopsExecuted),
+      trainMs: mean((point) => point.trainMs),
+      lossFull: mean((point) => point.lossFull),
+      lossStage: mean((point) => point.lossStage),
+    };
+  });
+}
+
+/**
+ * The losses worth showing: from a little below the best up to where the reference stands after 4 % of its costs, since
+ * the first fall from ln(vocabulary) would press the rest flat.
+ */
+function lossRange(results: Results, analysis: Analysis): { min?: number; max?: number } {
+  const best = Math.min(...results.runs.flatMap((run) => run.evaluations.map((point) => point.lossFull)));
+  const early = results.runs
+    .filter((run) => run.method === analysis.reference && run.evaluations.length > 4)
+    .map((run) => run.evaluations.find((point) => point.flopsModel >= 0.04 * analysis.referenceCosts.flopsModel)!);
+  const top = Math.max(...early.map((point) => point.lossFull));
+  if (!Number.isFinite(top) || !Number.isFinite(best) || top <= best) return {};
+  const margin = 0.05 * (top - best);
+  return { min: Math.floor((best - margin) * 20) / 20, max: Math.ceil((top + margin) * 20) / 20 };
+}
+
+function targetLine(analysis: Analysis): ChartOption {
+  return {
+    silent: true,
+    symbol: 'none',
+    lineStyle: { color: ink, type: 'dashed', width: 1 },
+    label: {
+      position: 'insideStartBottom',
+      formatter: `final loss of ${analysis.reference}: ${analysis.target.toFixed(4)}`,
+      color: ink,
+    },
+    data: [{ yAxis: round(analysis.target) }],
+  };
+}
+
+function lineSeries(
+  name: string,
+  data: readonly (readonly number[])[],
+  line: { readonly color: string; readonly width: number; readonly opacity: number },
+): ChartOption {
+  return { type: 'line', name, data, showSymbol: false, lineStyle: line, itemStyle: { color: line.color } };
+}
+
+function toPoints(evaluations: readonly EvaluationPoint[], cost: CostName, factor: number): number[][] {
+  return evaluations.map((point) => [round(point[cost] / factor), round(point.lossFull)]);
+}
+
+function axis(name: string, extra: ChartOption): ChartOption {
+  return {
+    type: 'value',
+    name,
+    nameLocation: 'middle',
+    nameGap: name.startsWith('training') ? 30 : 44,
+    axisLine: { show: true, lineStyle: { color: ink } },
+    splitLine: { lineStyle: { color: faint, opacity: 0.4 } },
+    ...extra,
+  };
+}
+
+function timeUnit(greatestMs: number): readonly [number, string] {
+  if (greatestMs >= 3 * 3600e3) return [3600e3, 'h'];
+  return greatestMs >= 3 * 60e3 ? [60e3, 'min'] : [1e3, 's'];
+}
+
+function varies(results: Results, method: string): boolean {
+  const runs = results.runs.filter((run) => run.method === method);
+  const used = runs.flatMap((run) =>
+    run.stages.flatMap((stage) => stage.depthSteps.flatMap((n, d) => (n > 0 ? [d] : []))),
+  );
+  return new Set(used).size > 1;
+}
+
+function total(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0);
+}
+
+/** Six significant digits keep the page small. */
+function round(value: number): number {
+  return Number(value.toPrecision(6));
+}

@@ -1,0 +1,90 @@
+/**
+ * What a comparison leaves behind: one record per method and seed, in `results.json`. Everything a report shows is
+ * computed from it, so that a page can be made again, or by others, without the runs.
+ */
+import { readFile, rename, writeFile } from 'node:fs/promises';
+import * as z from 'zod';
+import { ApolloError } from '../errors.js';
+
+/** The ways a run is charged: FLOPs by the paper's accounting, the same without the head, those that ran, time. */
+export const costNames = ['flopsModel', 'flopsLayers', 'flopsExecuted', 'trainMs'] as const;
+export type CostName = (typeof costNames)[number];
+export type Costs = Readonly<Record<CostName, number>>;
+
+const amount = z.number().nonnegative();
+
+export const evaluationSchema = z.object({
+  /** Optimizer steps done before this evaluation. */
+  step: z.number().int().nonnegative(),
+  tokens: amount,
+  /** Cumulative costs of training up to here; evaluating is not charged. */
+  flopsModel: amount,
+  flopsLayers: amount,
+  flopsExecuted: amount,
+  trainMs: amount,
+  /** Held-out loss at full depth, through the map of the stage. */
+  lossFull: z.number(),
+  /** Held-out loss at the depth of the stage's trained layers. */
+  lossStage: z.number(),
+  /** Mean training loss since the evaluation before; absent at step 0. */
+  trainLoss: z.number().optional(),
+});
+export type EvaluationPoint = z.infer<typeof evaluationSchema>;
+
+export const runSchema = z.object({
+  method: z.string(),
+  seed: z.number().int(),
+  /** False while the run is under way or was stopped. */
+  finished: z.boolean(),
+  stages: z.array(
+    z.object({
+      /** First step of the stage, trained layers, and how many of its steps ran at each depth (index = depth). */
+      step: z.number().int().nonnegative(),
+      units: z.number().int().positive(),
+      depthSteps: z.array(z.number().int().nonnegative()),
+    }),
+  ),
+  evaluations: z.array(evaluationSchema),
+});
+export type RunRecord = z.infer<typeof runSchema>;
+
+export const resultsSchema = z.object({
+  format: z.literal('apollo-lm/results/1'),
+  created: z.string(),
+  /** What was trained on what, in words, for the head of a report: e.g. `model`, `data`, `batch`, `processor`. */
+  settings: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])),
+  /** Trained layers of the finished model. */
+  layers: z.number().int().positive(),
+  totalSteps: z.number().int().positive(),
+  /** The method that the others are compared with. */
+  reference: z.string(),
+  runs: z.array(runSchema),
+});
+export type Results = z.infer<typeof resultsSchema>;
+
+/** Writes results so that a reader never sees half a file. */
+export async function writeResults(path: string, results: Results): Promise<void> {
+  const part = `${path}.part`;
+  await writeFile(part, `${JSON.stringify(results, undefined, 1)}\n`);
+  await rename(part, path);
+}
+
+/**
+ * Reads a `results.json`.
+ * @throws ApolloError BAD_ARGUMENT when it is not one, naming the file and the first wrong key.
+ */
+export async function readResults(path: string): Promise<Results> {
+  let json: unknown;
+  try {
+    json = JSON.parse(await readFile(path, 'utf8'));
+  } catch (error) {
+    throw new ApolloError('BAD_ARGUMENT', `${path} is not a readable results file: ${(error as Error).message}`);
+  }
+  const parsed = resultsSchema.safeParse(json);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  throw new ApolloError(
+    'BAD_ARGUMENT',
+    `${path} is not a results file of "apollo-lm compare": ${issue?.path.join('.') || 'the top level'}: ${issue?.message}`,
+  );
+}

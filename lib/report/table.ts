@@ -1,0 +1,79 @@
+/** The table of a comparison, as aligned text for a terminal and as Markdown. */
+import type { Analysis, MethodAnalysis, Spread } from './aggregate.js';
+import { formatCount, formatPercent } from './format.js';
+import { type CostName, costNames } from './results.js';
+
+export const costTitles: Readonly<Record<CostName, string>> = {
+  flopsModel: 'FLOPs',
+  flopsLayers: 'layer FLOPs',
+  flopsExecuted: 'executed FLOPs',
+  trainMs: 'time',
+};
+
+/** Header and rows of the comparison; the first column is left-aligned, the others right. */
+export function tableRows(analysis: Analysis): string[][] {
+  const header = ['method', 'final loss', ...costNames.map((cost) => `saved ${costTitles[cost]}`), 'tokens/s', 'seeds'];
+  const rows = analysis.methods.map((method) => [
+    method.isReference ? `${method.method} (reference)` : method.method,
+    formatSpread(method.finalLoss, (value) => value.toFixed(4)),
+    ...costNames.map((cost) => formatSaving(method, cost)),
+    formatCount(method.tokensPerSecond.mean),
+    String(method.finalLoss.count),
+  ]);
+  return [header, ...rows];
+}
+
+/** A saving as it may be claimed: a figure only where every seed reached the target. */
+export function formatSaving(method: MethodAnalysis, cost: CostName): string {
+  if (method.isReference) return '-';
+  if (method.saving) return formatSpread(method.saving[cost], formatPercent);
+  if (cost !== 'flopsModel') return '-';
+  const missed = method.seeds.length - method.reached;
+  const of = method.seeds.length > 1 ? ` (${missed} of ${method.seeds.length} seeds)` : '';
+  return `not reached${of}, gap ${method.gap?.mean.toFixed(4)}`;
+}
+
+/** "12.3 ± 0.4" with the standard deviation where there are several values. */
+export function formatSpread(values: Spread, format: (value: number) => string): string {
+  const unit = format(values.mean).endsWith(' %') ? ' %' : '';
+  if (values.sd === undefined) return format(values.mean);
+  return `${format(values.mean).slice(0, unit ? -unit.length : undefined)} ± ${format(values.sd)}`;
+}
+
+export function textTable(rows: readonly (readonly string[])[]): string {
+  const widths = columnWidths(rows);
+  const line = (row: readonly string[]) =>
+    row
+      .map((cell, column) => (column === 0 ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!)))
+      .join('  ')
+      .trimEnd();
+  const [header, ...body] = rows.map(line);
+  return [header, widths.map((width) => '-'.repeat(width)).join('  '), ...body].join('\n');
+}
+
+export function markdownTable(rows: readonly (readonly string[])[]): string {
+  const line = (row: readonly string[]) => `| ${row.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
+  const [header, ...body] = rows.map(line);
+  const rule = (rows[0] ?? []).map((_, column) => (column === 0 ? '---' : '---:'));
+  return [header, `| ${rule.join(' | ')} |`, ...body].join('\n');
+}
+
+/** One sentence a method: what it saved, or that it did not reach the target. */
+export function verdicts(analysis: Analysis): string[] {
+  return analysis.methods.flatMap((method) => {
+    if (method.isReference) return [];
+    const target = `${analysis.reference}'s final loss of ${analysis.target.toFixed(4)}`;
+    if (!method.saving) return [`${method.method}: ${formatSaving(method, 'flopsModel')} to ${target}.`];
+    const flops = describe(method.saving.flopsModel.mean, 'fewer FLOPs', 'more FLOPs');
+    const time = describe(method.saving.trainMs.mean, 'less time', 'more time');
+    return [`${method.method} reached ${target} with ${flops} and ${time}.`];
+  });
+}
+
+function describe(saving: number, less: string, more: string): string {
+  return `${formatPercent(Math.abs(saving))} ${saving >= 0 ? less : more}`;
+}
+
+function columnWidths(rows: readonly (readonly string[])[]): number[] {
+  return (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+}

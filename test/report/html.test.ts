@@ -1,0 +1,100 @@
+import t from 'tap';
+import { analyse } from '../../lib/report/aggregate.js';
+import { depthChart, lossChart, meanCurve } from '../../lib/report/charts.js';
+import { htmlReport } from '../../lib/report/html.js';
+import { renderSvg } from '../../lib/report/svg.js';
+import { comparison, record } from './curves.js';
+
+const results = comparison([
+  record('scratch', 1, [
+    [0, 9],
+    [1, 3.5],
+    [1.8, 3.04],
+    [1.9, 3.04],
+    [2, 3.04],
+  ]),
+  record('apollo', 1, [
+    [0, 9],
+    [1, 3.1],
+    [1.2, 3],
+    [1.4, 2.9],
+  ]),
+]);
+const analysis = analyse(results);
+
+/** A reader for well-formed XML: every tag closed in order. Returns the names of the elements met. */
+function elements(xml: string): string[] {
+  const open: string[] = [];
+  const seen: string[] = [];
+  for (const [, close, name, rest] of xml.matchAll(/<(\/?)([A-Za-z][\w:]*)((?:"[^"]*"|'[^']*'|[^>"'])*)>/g)) {
+    if (close) {
+      if (open.pop() !== name) throw new Error(`</${name}> closes nothing`);
+      continue;
+    }
+    seen.push(name!);
+    if (!rest!.endsWith('/')) open.push(name!);
+  }
+  if (open.length > 0) throw new Error(`not closed: ${open.join(', ')}`);
+  return seen;
+}
+
+t.test('the loss picture is an SVG with both curves, the target and the saving', async (t) => {
+  const svg = await renderSvg(lossChart(results, analysis, 'flopsModel'), { width: 600, height: 400 });
+  t.match(svg, /^<svg [^>]*width="600" height="400"/);
+  const names = elements(svg);
+  t.ok(names.filter((name) => name === 'path').length > 10);
+  t.match(svg, /final loss of scratch: 3\.0400/);
+  t.match(svg, /-44\.0 %/);
+  t.match(svg, />apollo</);
+  t.match(svg, /#0072b2/);
+});
+
+t.test('the time picture has its unit on the axis', async (t) => {
+  t.match(await renderSvg(lossChart(results, analysis, 'trainMs')), /training time \(s\)/);
+});
+
+t.test('depths are shares of all steps of the method, by stage', async (t) => {
+  const chart = depthChart(results, analysis);
+  const series = (chart?.series ?? []) as { name: string; data: number[] }[];
+  // 40 steps: 12, 5 and 3 at depths 1, 2, 3 with one trained layer, then 20 at depth 3.
+  t.same(
+    series.map(({ name, data }) => [name, data]),
+    [
+      ['1 trained layer', [30, 12.5, 7.5]],
+      ['3 trained layers', [0, 0, 50]],
+    ],
+  );
+  elements(await renderSvg(chart!));
+  t.equal(depthChart(comparison([results.runs[0]!]), analysis), undefined, 'nothing to show without varying depth');
+});
+
+t.test('the mean of several seeds stops where the shortest stops', async (t) => {
+  const mean = meanCurve([
+    record('a', 1, [
+      [1, 4],
+      [2, 2],
+    ]),
+    record('a', 2, [[3, 2]]),
+  ]);
+  t.equal(mean.length, 1);
+  t.match(mean[0], { flopsModel: 2, lossFull: 3 });
+});
+
+t.test('the page stands alone and escapes what it shows', async (t) => {
+  const still = await htmlReport(results, analysis, { interactive: false });
+  t.match(
+    still,
+    /apollo reached scratch's final loss of 3\.0400 with 44\.0 % fewer FLOPs/,
+  );
+  t.match(still, /&lt;sample&gt; &amp; &quot;text&quot;/);
+  t.notMatch(still, /<script|<link|src=|href=/);
+  const page = await htmlReport(results, analysis);
+  t.ok(page.length < 1.2e6, 'about a megabyte');
+  t.equal(page.split('</script>').length, 3, 'two scripts: the library and the charts');
+  t.notMatch(page, /<link|<script src|<img/);
+});
+
+t.test('an unfinished comparison is marked as such', async (t) => {
+  const partial = comparison(results.runs.map((run) => ({ ...run, finished: false })));
+  t.match(await htmlReport(partial, analyse(partial), { interactive: false }), /figures may still change/);
+});

@@ -1,0 +1,24 @@
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t from 'tap';
+import { readResults, writeResults } from '../../lib/report/results.js';
+import { comparison, record } from './curves.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'apollo-results-'));
+
+t.test('results survive the file', async (t) => {
+  const results = comparison([record('scratch', 1, [[1, 2]])]);
+  const path = join(folder, 'results.json');
+  await writeResults(path, results);
+  t.same(await readResults(path), results);
+});
+
+t.test('what is not a results file is refused with the file and the key', async (t) => {
+  const path = join(folder, 'wrong.json');
+  writeFileSync(path, JSON.stringify({ ...comparison([]), layers: 'three' }));
+  await t.rejects(readResults(path), { code: 'BAD_ARGUMENT', message: /wrong\.json .*: layers: / });
+  writeFileSync(path, '{');
+  await t.rejects(readResults(path), { code: 'BAD_ARGUMENT', message: /wrong\.json is not a readable results file/ });
+  await t.rejects(readResults(join(folder, 'none.json')), { code: 'BAD_ARGUMENT' });
+});
