@@ -1,0 +1,106 @@
+/**
+ * Element types as they stand in files, and their conversion to and from typed arrays. Bytes are little-endian, as on
+ * every machine the engine runs on.
+ */
+
+/** What can be written. */
+export type Element = 'F32' | 'BF16' | 'I32' | 'I64';
+/** Values to write: BF16 takes its bits (Uint16Array) or floats, which are rounded to nearest even. */
+export type TensorData = Float32Array | Uint16Array | Int32Array | BigInt64Array;
+
+const widths: ReadonlyMap<string, number> = new Map([
+  ['BOOL', 1],
+  ['U8', 1],
+  ['I8', 1],
+  ['F8_E4M3', 1],
+  ['F8_E5M2', 1],
+  ['I16', 2],
+  ['U16', 2],
+  ['F16', 2],
+  ['BF16', 2],
+  ['I32', 4],
+  ['U32', 4],
+  ['F32', 4],
+  ['I64', 8],
+  ['U64', 8],
+  ['F64', 8],
+]);
+
+/** Bytes of one element, or undefined for a type the format does not have. */
+export const widthOf = (dtype: string): number | undefined => widths.get(dtype);
+
+export const isElement = (dtype: string): dtype is Element => ['F32', 'BF16', 'I32', 'I64'].includes(dtype);
+
+/** Bits of bfloat16 for each float: nearest, ties to even; a NaN stays a NaN. */
+export function toBfloat16(values: Float32Array): Uint16Array {
+  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  const result = new Uint16Array(values.length);
+  for (let i = 0; i < values.length; i++) {
+    const word = bits[i] as number;
+    const notANumber = (word & 0x7fffffff) > 0x7f800000;
+    result[i] = notANumber ? (word >>> 16) | 0x40 : (word + 0x7fff + ((word >>> 16) & 1)) >>> 16;
+  }
+  return result;
+}
+
+/** The floats that bfloat16 bits stand for, exactly. */
+export function fromBfloat16(bits: Uint16Array): Float32Array {
+  const words = new Uint32Array(bits.length);
+  for (let i = 0; i < bits.length; i++) words[i] = (bits[i] as number) << 16;
+  return new Float32Array(words.buffer);
+}
+
+/** The floats that IEEE half-precision bits stand for, exactly. */
+export function fromFloat16(bits: Uint16Array): Float32Array {
+  const result = new Float32Array(bits.length);
+  for (let i = 0; i < bits.length; i++) {
+    const half = bits[i] as number;
+    const sign = half & 0x8000 ? -1 : 1;
+    const exponent = (half >>> 10) & 31;
+    const fraction = half & 1023;
+    if (exponent === 31) result[i] = fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
+    else if (exponent === 0) result[i] = sign * fraction * 2 ** -24;
+    else result[i] = sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+  }
+  return result;
+}
+
+/** Typed arrays need aligned memory; bytes cut out of a larger file may not be. */
+function aligned(bytes: Uint8Array, width: number): Uint8Array {
+  return bytes.byteOffset % width === 0 ? bytes : bytes.slice();
+}
+
+/** F32, BF16 or F16 bytes as floats; undefined for another type. */
+export function decodeFloat32(dtype: string, raw: Uint8Array): Float32Array | undefined {
+  const bytes = aligned(raw, 4);
+  if (dtype === 'F32') return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
+  if (dtype !== 'BF16' && dtype !== 'F16') return undefined;
+  const bits = new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 2);
+  return dtype === 'BF16' ? fromBfloat16(bits) : fromFloat16(bits);
+}
+
+/** I32 or I64 bytes as 32-bit integers; 'range' when one does not fit; undefined for another type. */
+export function decodeInt32(dtype: string, raw: Uint8Array): Int32Array | 'range' | undefined {
+  const bytes = aligned(raw, 8);
+  if (dtype === 'I32') return new Int32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
+  if (dtype !== 'I64') return undefined;
+  const wide = new BigInt64Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 8);
+  const values = new Int32Array(wide.length);
+  for (let i = 0; i < wide.length; i++) {
+    values[i] = Number(wide[i]);
+    if (BigInt(values[i] as number) !== wide[i]) return 'range';
+  }
+  return values;
+}
+
+/** The bytes of `data` as `dtype`; undefined when that array cannot hold values of the type. */
+export function encode(dtype: Element, data: TensorData): Uint8Array | undefined {
+  let array = data;
+  if (dtype === 'BF16' && data instanceof Float32Array) array = toBfloat16(data);
+  const fits =
+    (dtype === 'F32' && array instanceof Float32Array) ||
+    (dtype === 'BF16' && array instanceof Uint16Array) ||
+    (dtype === 'I32' && array instanceof Int32Array) ||
+    (dtype === 'I64' && array instanceof BigInt64Array);
+  return fits ? new Uint8Array(array.buffer, array.byteOffset, array.byteLength) : undefined;
+}

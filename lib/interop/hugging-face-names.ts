@@ -1,0 +1,171 @@
+/**
+ * How our parameters stand in Hugging Face checkpoints of BERT and GPT-2: their names, the transposed matrices of
+ * BERT's Linear layers, and its three separate query, key and value matrices, which we hold as one.
+ */
+import { ApolloError } from '../errors.js';
+import type { SafetensorsReader, TensorToWrite } from './safetensors.js';
+
+/** A parameter of ours, as far as conversion needs to know it. */
+export interface NamedShape {
+  readonly name: string;
+  readonly shape: readonly number[];
+}
+
+/** Where a parameter stands in a checkpoint: one tensor, or several whose outputs are joined (query, key, value). */
+export interface ForeignTensors {
+  readonly names: readonly string[];
+  /** Theirs is [outputs, inputs], ours [inputs, outputs]. */
+  readonly transposed: boolean;
+}
+
+const bertParts: Readonly<Record<string, string | readonly string[]>> = {
+  'attention.qkv': ['attention.self.query', 'attention.self.key', 'attention.self.value'],
+  'attention.output': 'attention.output.dense',
+  'attention.norm': 'attention.output.LayerNorm',
+  'ffn.up': 'intermediate.dense',
+  'ffn.down': 'output.dense',
+  'ffn.norm': 'output.LayerNorm',
+};
+
+const gptParts: Readonly<Record<string, string>> = {
+  'attention.qkv': 'attn.c_attn',
+  'attention.output': 'attn.c_proj',
+  'attention.norm': 'ln_1',
+  'ffn.up': 'mlp.c_fc',
+  'ffn.down': 'mlp.c_proj',
+  'ffn.norm': 'ln_2',
+};
+
+const shared: Readonly<Record<'bert' | 'gpt', Readonly<Record<string, string>>>> = {
+  bert: {
+    'embeddings.word': 'bert.embeddings.word_embeddings.weight',
+    'embeddings.position': 'bert.embeddings.position_embeddings.weight',
+    'embeddings.type': 'bert.embeddings.token_type_embeddings.weight',
+    'embeddings.norm.weight': 'bert.embeddings.LayerNorm.weight',
+    'embeddings.norm.bias': 'bert.embeddings.LayerNorm.bias',
+    'head.transform.weight': 'cls.predictions.transform.dense.weight',
+    'head.transform.bias': 'cls.predictions.transform.dense.bias',
+    'head.norm.weight': 'cls.predictions.transform.LayerNorm.weight',
+    'head.norm.bias': 'cls.predictions.transform.LayerNorm.bias',
+    'head.bias': 'cls.predictions.bias',
+  },
+  gpt: {
+    'embeddings.word': 'transformer.wte.weight',
+    'embeddings.position': 'transformer.wpe.weight',
+    'final.norm.weight': 'transformer.ln_f.weight',
+    'final.norm.bias': 'transformer.ln_f.bias',
+  },
+};
+
+/** Where our parameter `name` stands in a checkpoint of BertForPreTraining / BertForMaskedLM or GPT2LMHeadModel. */
+export function foreignTensors(kind: 'bert' | 'gpt', name: string): ForeignTensors {
+  const direct = shared[kind][name];
+  // Matrices of Linear layers are transposed; embedding tables and GPT-2's Conv1D matrices are not.
+  if (direct) return { names: [direct], transposed: name === 'head.transform.weight' };
+  const [, layer, part, leaf] = /^layer\.(\d+)\.(\w+\.\w+)\.(weight|bias)$/.exec(name) ?? [];
+  const theirs = part === undefined ? undefined : (kind === 'bert' ? bertParts : gptParts)[part];
+  if (theirs === undefined) {
+    throw new ApolloError('BAD_ARGUMENT', `"${name}" is no parameter of a ${kind} model; it has no Hugging Face name.`);
+  }
+  const prefix = kind === 'bert' ? `bert.encoder.layer.${layer}` : `transformer.h.${layer}`;
+  const names = (typeof theirs === 'string' ? [theirs] : theirs).map((each) => `${prefix}.${each}.${leaf}`);
+  return { names, transposed: kind === 'bert' && leaf === 'weight' && !part?.endsWith('norm') };
+}
+
+/** [rows, columns] -> [columns, rows], into `target` whose rows are `stride` long, from column `offset` on. */
+function transposeInto(
+  target: Float32Array,
+  source: Float32Array,
+  rows: number,
+  columns: number,
+  stride: number,
+  offset: number,
+) {
+  for (let column = 0; column < columns; column++) {
+    for (let row = 0; row < rows; row++) {
+      target[column * stride + offset + row] = source[row * columns + column] as number;
+    }
+  }
+}
+
+/** Our tensor from the checkpoint's parts, in the order of `foreignTensors(…).names`. */
+export function joinForeign({ shape }: NamedShape, parts: readonly Float32Array[], transposed: boolean): Float32Array {
+  if (!transposed && parts.length === 1) return parts[0] as Float32Array;
+  const joined = new Float32Array(shape.reduce((a, b) => a * b, 1));
+  const outputs = (shape[shape.length - 1] as number) / parts.length;
+  parts.forEach((part, index) => {
+    if (transposed) transposeInto(joined, part, outputs, shape[0] as number, outputs * parts.length, index * outputs);
+    else joined.set(part, index * outputs);
+  });
+  return joined;
+}
+
+/** The inverse of `joinForeign`: part `index` of `count` of our tensor, as the checkpoint holds it. */
+export function splitForeign(
+  { shape }: NamedShape,
+  values: Float32Array,
+  index: number,
+  count: number,
+  transposed: boolean,
+): Float32Array {
+  const outputs = (shape[shape.length - 1] as number) / count;
+  if (!transposed) return count === 1 ? values : values.slice(index * outputs, (index + 1) * outputs);
+  const inputs = shape[0] as number;
+  const part = new Float32Array(inputs * outputs);
+  for (let output = 0; output < outputs; output++) {
+    for (let input = 0; input < inputs; input++) {
+      part[output * inputs + input] = values[input * outputs * count + index * outputs + output] as number;
+    }
+  }
+  return part;
+}
+
+/** The shape of each of the checkpoint's parts of our tensor. */
+function partShape({ shape }: NamedShape, count: number, transposed: boolean): number[] {
+  const outputs = (shape[shape.length - 1] as number) / count;
+  if (shape.length === 1) return [outputs];
+  return transposed ? [outputs, shape[0] as number] : [shape[0] as number, outputs];
+}
+
+/** Checkpoints of the bare encoder leave out "bert." or "transformer.". */
+function presentName(reader: SafetensorsReader, name: string): string | undefined {
+  const bare = name.replace(/^(bert|transformer)\./, '');
+  return [name, bare].find((each) => reader.tensors.has(each));
+}
+
+/**
+ * Reads our parameter from a Hugging Face checkpoint; undefined when the checkpoint has none of it (a bare encoder has
+ * no head). `prefix` is put before every name (for files that hold gradients, say).
+ * @throws ApolloError BAD_CHECKPOINT for a wrong shape or dtype, or when only some of its parts are there.
+ */
+export async function readForeign(
+  reader: SafetensorsReader,
+  kind: 'bert' | 'gpt',
+  spec: NamedShape,
+  prefix = '',
+): Promise<Float32Array | undefined> {
+  const { names, transposed } = foreignTensors(kind, spec.name);
+  const present = names.map((name) => (prefix ? `${prefix}${name}` : presentName(reader, name)));
+  if (present.every((name) => name === undefined || !reader.tensors.has(name))) return undefined;
+  const shape = partShape(spec, names.length, transposed);
+  const parts: Float32Array[] = [];
+  for (const [index, name] of present.entries()) {
+    parts.push(await reader.readFloat32(name ?? (names[index] as string), shape));
+  }
+  return joinForeign(spec, parts, transposed);
+}
+
+/** The tensors of a Hugging Face checkpoint that hold our parameter; `read` is called when they are written. */
+export function writeForeign(
+  kind: 'bert' | 'gpt',
+  spec: NamedShape,
+  read: () => Promise<Float32Array>,
+): TensorToWrite[] {
+  const { names, transposed } = foreignTensors(kind, spec.name);
+  return names.map((name, index) => ({
+    name,
+    dtype: 'F32',
+    shape: partShape(spec, names.length, transposed),
+    data: async () => splitForeign(spec, await read(), index, names.length, transposed),
+  }));
+}

@@ -1,0 +1,325 @@
+/**
+ * Reads and writes safetensors files (8-byte little-endian header length, JSON header, tensor data). Reading trusts
+ * nothing: every length, offset, shape and type is checked before a byte of data is touched. Tensors are read and
+ * written one at a time, so that a checkpoint never stands in memory twice.
+ */
+import { type FileHandle, open } from 'node:fs/promises';
+import { ApolloError } from '../errors.js';
+import { decodeFloat32, decodeInt32, type Element, encode, isElement, type TensorData, widthOf } from './elements.js';
+
+/** One entry of a file's header; `begin` and `end` count bytes from the start of the data. */
+export interface TensorInfo {
+  readonly name: string;
+  readonly dtype: string;
+  readonly shape: readonly number[];
+  readonly begin: number;
+  readonly end: number;
+}
+
+/** A tensor to be written. `data` may be a function, called when its turn comes, so that only one is held at a time. */
+export interface TensorToWrite {
+  readonly name: string;
+  readonly dtype: Element;
+  readonly shape: readonly number[];
+  readonly data: TensorData | (() => TensorData | Promise<TensorData>);
+}
+
+/** The limit of the format's own implementation on the header's length. */
+const headerLimit = 100_000_000;
+
+const bad = (source: string, message: string, cause?: unknown): ApolloError =>
+  new ApolloError('BAD_CHECKPOINT', `${source}: ${message}`, cause === undefined ? undefined : { cause });
+
+const elementsOf = (shape: readonly number[]): number => shape.reduce((product, extent) => product * extent, 1);
+
+/** Checks one header entry by itself. */
+function parseEntry(source: string, name: string, value: unknown, dataBytes: number): TensorInfo {
+  const entry = value as { dtype?: unknown; shape?: unknown; data_offsets?: unknown } | null;
+  const where = `tensor "${name}"`;
+  if (typeof entry !== 'object' || entry === null || Array.isArray(entry)) {
+    throw bad(source, `${where}: its header entry must be an object.`);
+  }
+  const { dtype, shape, data_offsets: offsets } = entry;
+  const width = typeof dtype === 'string' ? widthOf(dtype) : undefined;
+  if (width === undefined) throw bad(source, `${where}: unknown dtype ${JSON.stringify(dtype)}.`);
+  if (!Array.isArray(shape) || !shape.every((extent) => Number.isSafeInteger(extent) && extent >= 0)) {
+    throw bad(source, `${where}: shape must be a list of whole numbers; got ${JSON.stringify(shape)}.`);
+  }
+  if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every((o) => Number.isSafeInteger(o) && o >= 0)) {
+    throw bad(source, `${where}: data_offsets must be two whole numbers; got ${JSON.stringify(offsets)}.`);
+  }
+  const [begin, end] = offsets as [number, number];
+  if (begin > end || end > dataBytes) {
+    throw bad(source, `${where}: data_offsets [${begin}, ${end}] lie outside the ${dataBytes} bytes of data.`);
+  }
+  const bytes = elementsOf(shape as number[]) * width;
+  if (bytes !== end - begin) {
+    throw bad(
+      source,
+      `${where}: shape [${shape.join(', ')}] of ${dtype as string} takes ${bytes} bytes, its offsets span ${end - begin}.`,
+    );
+  }
+  return { name, dtype: dtype as string, shape: shape as number[], begin, end };
+}
+
+/** The header's tensors and metadata, checked; `dataBytes` is what follows the header in the file. */
+function parseHeader(source: string, text: Uint8Array, dataBytes: number) {
+  let header: unknown;
+  try {
+    header = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(text));
+  } catch (error) {
+    throw bad(source, `the header is not JSON in UTF-8 (${(error as Error).message}).`, error);
+  }
+  if (typeof header !== 'object' || header === null || Array.isArray(header)) {
+    throw bad(source, 'the header must be a JSON object.');
+  }
+  let metadata: Record<string, string> = {};
+  const tensors = new Map<string, TensorInfo>();
+  for (const [name, value] of Object.entries(header)) {
+    if (name !== '__metadata__') {
+      tensors.set(name, parseEntry(source, name, value, dataBytes));
+      continue;
+    }
+    const pairs =
+      typeof value === 'object' && value !== null && !Array.isArray(value) ? Object.entries(value) : undefined;
+    if (!pairs?.every(([, text]) => typeof text === 'string')) {
+      throw bad(source, '__metadata__ must map names to text.');
+    }
+    metadata = Object.fromEntries(pairs as [string, string][]);
+  }
+  // The data must be covered exactly once: no overlap, no hole, nothing after the last tensor.
+  let covered = 0;
+  for (const info of [...tensors.values()].sort((a, b) => a.begin - b.begin || a.end - b.end)) {
+    if (info.begin !== covered) {
+      const what = info.begin < covered ? 'overlaps the tensor before it' : 'leaves a hole before it';
+      throw bad(source, `tensor "${info.name}" begins at byte ${info.begin} and ${what} (byte ${covered} expected).`);
+    }
+    covered = info.end;
+  }
+  if (covered !== dataBytes) {
+    throw bad(
+      source,
+      `${dataBytes - covered} bytes after the last tensor; the file was not written whole or has data appended.`,
+    );
+  }
+  return { tensors, metadata };
+}
+
+/** Where bytes come from: fills a new array with [position, position + length). */
+type ByteSource = (position: number, length: number) => Promise<Uint8Array>;
+
+/** An open safetensors file. Tensors are read when asked for; close it when done. */
+export class SafetensorsReader {
+  readonly source: string;
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly tensors: ReadonlyMap<string, TensorInfo>;
+  readonly #dataStart: number;
+  readonly #read: ByteSource;
+  readonly #close: () => Promise<void>;
+
+  private constructor(
+    source: string,
+    parsed: ReturnType<typeof parseHeader>,
+    dataStart: number,
+    read: ByteSource,
+    close: () => Promise<void>,
+  ) {
+    this.source = source;
+    this.metadata = parsed.metadata;
+    this.tensors = parsed.tensors;
+    this.#dataStart = dataStart;
+    this.#read = read;
+    this.#close = close;
+  }
+
+  static async #from(
+    source: string,
+    size: number,
+    read: ByteSource,
+    close: () => Promise<void>,
+  ): Promise<SafetensorsReader> {
+    if (size < 8) throw bad(source, `a safetensors file has at least 8 bytes; this one has ${size}.`);
+    const start = await read(0, 8);
+    const length = new DataView(start.buffer, start.byteOffset, 8).getBigUint64(0, true);
+    if (length > BigInt(headerLimit) || length > BigInt(size - 8)) {
+      const bound = Math.min(headerLimit, size - 8);
+      throw bad(
+        source,
+        `the header claims ${length} bytes, at most ${bound} are possible; not a safetensors file, or cut short.`,
+      );
+    }
+    const headerBytes = Number(length);
+    const parsed = parseHeader(source, await read(8, headerBytes), size - 8 - headerBytes);
+    return new SafetensorsReader(source, parsed, 8 + headerBytes, read, close);
+  }
+
+  /**
+   * Opens a file and checks its header.
+   * @throws ApolloError BAD_CHECKPOINT when it cannot be opened or anything in the header is wrong.
+   */
+  static async open(path: string): Promise<SafetensorsReader> {
+    let handle: FileHandle;
+    try {
+      handle = await open(path, 'r');
+    } catch (error) {
+      throw bad(path, `cannot be opened (${(error as Error).message}).`, error);
+    }
+    try {
+      const { size } = await handle.stat();
+      const read: ByteSource = async (position, length) => {
+        const bytes = new Uint8Array(length);
+        let filled = 0;
+        while (filled < length) {
+          const part = Math.min(length - filled, 1 << 30); // one read call is limited to 2 GiB
+          const { bytesRead } = await handle.read(bytes, filled, part, position + filled);
+          if (bytesRead === 0) throw bad(path, `ended at byte ${position + filled}; it was cut while being read.`);
+          filled += bytesRead;
+        }
+        return bytes;
+      };
+      return await SafetensorsReader.#from(path, size, read, () => handle.close());
+    } catch (error) {
+      await handle.close();
+      throw error;
+    }
+  }
+
+  /** Reads from memory; `source` names the bytes in errors. The bytes are not copied until a tensor is read. */
+  static fromBytes(bytes: Uint8Array, source = 'safetensors bytes'): Promise<SafetensorsReader> {
+    const plain = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength); // Buffer's slice would not copy
+    const read: ByteSource = async (position, length) => plain.slice(position, position + length);
+    return SafetensorsReader.#from(source, bytes.byteLength, read, async () => {});
+  }
+
+  /**
+   * The header entry of a tensor.
+   * @throws ApolloError BAD_CHECKPOINT when the file has no such tensor, or another shape than `shape`.
+   */
+  info(name: string, shape?: readonly number[]): TensorInfo {
+    const info = this.tensors.get(name);
+    if (!info) throw bad(this.source, `tensor "${name}" is missing.`);
+    if (shape && (shape.length !== info.shape.length || shape.some((extent, axis) => extent !== info.shape[axis]))) {
+      throw bad(this.source, `tensor "${name}" has shape [${info.shape.join(', ')}]; expected [${shape.join(', ')}].`);
+    }
+    return info;
+  }
+
+  /** A tensor of F32, BF16 or F16 as 32-bit floats, row-major; checked against `shape` when given. */
+  async readFloat32(name: string, shape?: readonly number[]): Promise<Float32Array> {
+    const info = this.info(name, shape);
+    const values = decodeFloat32(info.dtype, await this.#bytes(info));
+    if (!values) throw bad(this.source, `tensor "${name}" is ${info.dtype}; expected F32, BF16 or F16.`);
+    return values;
+  }
+
+  /** A tensor of I32 or I64 as 32-bit integers; a value that does not fit is an error. */
+  async readInt32(name: string, shape?: readonly number[]): Promise<Int32Array> {
+    const info = this.info(name, shape);
+    const values = decodeInt32(info.dtype, await this.#bytes(info));
+    if (values === 'range') throw bad(this.source, `tensor "${name}" has values beyond 32 bits.`);
+    if (!values) throw bad(this.source, `tensor "${name}" is ${info.dtype}; expected I32 or I64.`);
+    return values;
+  }
+
+  #bytes(info: TensorInfo): Promise<Uint8Array> {
+    return this.#read(this.#dataStart + info.begin, info.end - info.begin);
+  }
+
+  close(): Promise<void> {
+    return this.#close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#close();
+  }
+}
+
+/** Lays the tensors out (widest elements first, then by name, so that all are aligned) and builds the padded header. */
+function layOut(tensors: readonly TensorToWrite[], metadata: Readonly<Record<string, string>>) {
+  const reject = (message: string): never => {
+    throw new ApolloError('BAD_ARGUMENT', `safetensors: ${message}`);
+  };
+  const seen = new Set<string>();
+  for (const { name, dtype, shape } of tensors) {
+    if (name === '__metadata__' || seen.has(name))
+      reject(`the tensor name "${name}" is ${seen.has(name) ? 'given twice' : 'reserved'}.`);
+    if (!isElement(dtype)) reject(`tensor "${name}": dtype must be F32, BF16, I32 or I64; got ${String(dtype)}.`);
+    if (!shape.every((extent) => Number.isSafeInteger(extent) && extent >= 0))
+      reject(`tensor "${name}": bad shape [${shape.join(', ')}].`);
+    seen.add(name);
+  }
+  const width = (tensor: TensorToWrite): number => widthOf(tensor.dtype) as number;
+  const ordered = [...tensors].sort((a, b) => width(b) - width(a) || (a.name < b.name ? -1 : 1));
+  const entries: [string, unknown][] = Object.keys(metadata).length > 0 ? [['__metadata__', metadata]] : [];
+  let offset = 0;
+  for (const tensor of ordered) {
+    const end = offset + elementsOf(tensor.shape) * width(tensor);
+    entries.push([tensor.name, { dtype: tensor.dtype, shape: tensor.shape, data_offsets: [offset, end] }]);
+    offset = end;
+  }
+  const json = new TextEncoder().encode(JSON.stringify(Object.fromEntries(entries)));
+  const headerBytes = Math.ceil(json.length / 8) * 8;
+  const header = new Uint8Array(8 + headerBytes).fill(0x20);
+  new DataView(header.buffer).setBigUint64(0, BigInt(headerBytes), true);
+  header.set(json, 8);
+  return { ordered, header, totalBytes: header.length + offset };
+}
+
+async function dataOf(tensor: TensorToWrite): Promise<Uint8Array> {
+  const data = typeof tensor.data === 'function' ? await tensor.data() : tensor.data;
+  const expected = elementsOf(tensor.shape);
+  if (data.length !== expected) {
+    throw new ApolloError(
+      'BAD_ARGUMENT',
+      `safetensors: tensor "${tensor.name}" of shape [${tensor.shape.join(', ')}] needs ${expected} elements; got ${data.length}.`,
+    );
+  }
+  const bytes = encode(tensor.dtype, data);
+  if (!bytes) {
+    throw new ApolloError(
+      'BAD_ARGUMENT',
+      `safetensors: tensor "${tensor.name}" is ${tensor.dtype}, which a ${data.constructor.name} cannot fill.`,
+    );
+  }
+  return bytes;
+}
+
+/** The whole file as bytes; for small files. Throws BAD_ARGUMENT for names, shapes or data that do not fit. */
+export async function encodeSafetensors(
+  tensors: readonly TensorToWrite[],
+  metadata: Readonly<Record<string, string>> = {},
+): Promise<Uint8Array> {
+  const { ordered, header, totalBytes } = layOut(tensors, metadata);
+  const file = new Uint8Array(totalBytes);
+  file.set(header, 0);
+  let position = header.length;
+  for (const tensor of ordered) {
+    const bytes = await dataOf(tensor);
+    file.set(bytes, position);
+    position += bytes.length;
+  }
+  return file;
+}
+
+/**
+ * Writes the file from position 0 of `handle`, one tensor at a time, and returns its length in bytes. Opening the file
+ * under a temporary name, syncing and renaming it are the caller's, who knows which files belong together.
+ */
+export async function writeSafetensors(
+  handle: FileHandle,
+  tensors: readonly TensorToWrite[],
+  metadata: Readonly<Record<string, string>> = {},
+): Promise<number> {
+  const { ordered, header, totalBytes } = layOut(tensors, metadata);
+  let position = 0;
+  const put = async (bytes: Uint8Array): Promise<void> => {
+    for (let done = 0; done < bytes.length; ) {
+      const { bytesWritten } = await handle.write(bytes, done, Math.min(bytes.length - done, 1 << 30), position);
+      done += bytesWritten;
+      position += bytesWritten;
+    }
+  };
+  await put(header);
+  for (const tensor of ordered) await put(await dataOf(tensor));
+  return totalBytes;
+}

@@ -1,0 +1,186 @@
+import { mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t from 'tap';
+import {
+  encodeSafetensors,
+  SafetensorsReader,
+  type TensorToWrite,
+  writeSafetensors,
+} from '../../lib/interop/safetensors.js';
+
+const golden = (path: string): string => join(import.meta.dirname, '../fixtures/golden', path);
+
+/** A file of this header (JSON text or object) and as many zero bytes of data. */
+function file(header: unknown, dataBytes: number, headerLength?: bigint): Uint8Array {
+  const json = new TextEncoder().encode(typeof header === 'string' ? header : JSON.stringify(header));
+  const bytes = new Uint8Array(8 + json.length + dataBytes);
+  new DataView(bytes.buffer).setBigUint64(0, headerLength ?? BigInt(json.length), true);
+  bytes.set(json, 8);
+  return bytes;
+}
+
+const tensors: TensorToWrite[] = [
+  { name: 'b', dtype: 'BF16', shape: [3], data: Uint16Array.from([0x3f80, 0xc000, 0x7f80]) },
+  { name: 'a', dtype: 'F32', shape: [2, 2], data: Float32Array.from([1.5, -2, 3e-39, 4]) },
+  { name: 'i', dtype: 'I32', shape: [2], data: Int32Array.from([-1, 2147483647]) },
+  { name: 'w', dtype: 'I64', shape: [1, 2], data: BigInt64Array.from([-5n, 7n]) },
+  { name: 'empty', dtype: 'F32', shape: [0, 4], data: new Float32Array(0) },
+  { name: 'scalar', dtype: 'F32', shape: [], data: () => Promise.resolve(Float32Array.from([9])) },
+];
+
+t.test('what is written is read back', async (t) => {
+  const bytes = await encodeSafetensors(tensors, { format: 'pt', step: '12' });
+  const reader = await SafetensorsReader.fromBytes(bytes);
+  t.same(reader.metadata, { format: 'pt', step: '12' });
+  t.same([...reader.tensors.keys()].sort(), ['a', 'b', 'empty', 'i', 'scalar', 'w']);
+  t.same(await reader.readFloat32('a', [2, 2]), Float32Array.from([1.5, -2, 3e-39, 4]));
+  t.same(await reader.readFloat32('b'), Float32Array.from([1, -2, Number.POSITIVE_INFINITY]));
+  t.same(await reader.readInt32('i'), Int32Array.from([-1, 2147483647]));
+  t.same(await reader.readInt32('w'), Int32Array.from([-5, 7]));
+  t.same(await reader.readFloat32('empty'), new Float32Array(0));
+  t.same(await reader.readFloat32('scalar', []), Float32Array.from([9]));
+});
+
+t.test('the header is padded so that all data is aligned to its width', async (t) => {
+  const bytes = await encodeSafetensors(tensors);
+  const headerBytes = Number(new DataView(bytes.buffer).getBigUint64(0, true));
+  t.equal(headerBytes % 8, 0);
+  const reader = await SafetensorsReader.fromBytes(bytes);
+  t.equal(reader.info('w').begin, 0, 'the widest elements come first');
+  t.equal(reader.info('b').begin % 2, 0);
+  t.equal(reader.info('b').end, bytes.length - 8 - headerBytes, 'the narrowest last');
+});
+
+t.test('a written file has the bytes of the encoded one', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'apollo-safetensors-'));
+  t.teardown(() => rm(folder, { recursive: true }));
+  const path = join(folder, 'x.safetensors');
+  const handle = await open(path, 'w');
+  const length = await writeSafetensors(handle, tensors, { a: 'b' });
+  await handle.close();
+  const written = await readFile(path);
+  t.equal(length, written.length);
+  t.same(new Uint8Array(written), await encodeSafetensors(tensors, { a: 'b' }));
+  await using reader = await SafetensorsReader.open(path);
+  t.same(await reader.readFloat32('a'), Float32Array.from([1.5, -2, 3e-39, 4]));
+  const fromBuffer = await SafetensorsReader.fromBytes(written);
+  t.same(await fromBuffer.readInt32('w'), Int32Array.from([-5, 7]), 'a Buffer inside a pool is read by value');
+});
+
+t.test('bf16 rounds to nearest even, f16 is read exactly', async (t) => {
+  // 1 + 2^-8 lies halfway between 1 and 1 + 2^-7: even is 1; 1 + 3 * 2^-8 halfway, even is 1 + 2^-6.
+  const values = Float32Array.from([1 + 2 ** -8, 1 + 3 * 2 ** -8, 1 + 2 ** -8 + 2 ** -20, Number.NaN, 3.4e38]);
+  const bytes = await encodeSafetensors([{ name: 'x', dtype: 'BF16', shape: [5], data: values }]);
+  const rounded = await (await SafetensorsReader.fromBytes(bytes)).readFloat32('x');
+  t.same(rounded, Float32Array.from([1, 1 + 2 ** -6, 1 + 2 ** -7, Number.NaN, Number.POSITIVE_INFINITY]));
+
+  const half = file({ h: { dtype: 'F16', shape: [6], data_offsets: [0, 12] } }, 12);
+  // 1, -2, 65504 (largest), 2^-24 (smallest), infinity, 1/3 rounded
+  new Uint16Array([0x3c00, 0xc000, 0x7bff, 0x0001, 0x7c00, 0x3555]).forEach((bits, i) => {
+    new DataView(half.buffer).setUint16(half.length - 12 + 2 * i, bits, true);
+  });
+  const read = await (await SafetensorsReader.fromBytes(half)).readFloat32('h');
+  t.same(read, Float32Array.from([1, -2, 65504, 2 ** -24, Number.POSITIVE_INFINITY, 0.333251953125]));
+});
+
+t.test('reads files of the reference implementation', async (t) => {
+  await using weights = await SafetensorsReader.open(golden('tiny-gpt2/model.safetensors'));
+  t.same(weights.metadata, { format: 'pt' });
+  t.equal(weights.tensors.size, 28);
+  t.same(weights.info('transformer.h.1.mlp.c_fc.weight').shape, [2, 8]);
+  await using inputs = await SafetensorsReader.open(golden('gpt2-ref/inputs.safetensors'));
+  t.equal((await inputs.readInt32('input_ids', [2, 16])).length, 32, 'i64 becomes 32-bit integers');
+});
+
+t.test('a damaged file is refused with its fault', async (t) => {
+  const one = (entry: Record<string, unknown>) => ({ x: { dtype: 'F32', shape: [2], data_offsets: [0, 8], ...entry } });
+  const cases: [string, Uint8Array, RegExp][] = [
+    ['no room for the length', new Uint8Array(7), /at least 8 bytes; this one has 7/],
+    ['header beyond the end', file(one({}), 8, 1000n), /header claims 1000 bytes, at most \d+ are possible/],
+    ['header beyond 2^53', file(one({}), 8, 2n ** 63n), /header claims 9223372036854775808 bytes/],
+    ['not JSON', file('{"x": ', 0), /header is not JSON/],
+    [
+      'not UTF-8',
+      file('{"\u00e9":1}', 0).map((byte, i, all) => (i === all.length - 5 ? 0xff : byte)),
+      /header is not JSON in UTF-8/,
+    ],
+    ['not an object', file('[1]', 0), /must be a JSON object/],
+    ['entry not an object', file({ x: 3 }, 0), /tensor "x": its header entry must be an object/],
+    ['unknown dtype', file(one({ dtype: 'F31' }), 8), /tensor "x": unknown dtype "F31"/],
+    ['negative extent', file(one({ shape: [-2] }), 8), /tensor "x": shape must be a list of whole numbers; got \[-2\]/],
+    ['fractional extent', file(one({ shape: [0.5] }), 8), /tensor "x": shape must be/],
+    ['huge shape', file(one({ shape: [2 ** 40, 2 ** 40] }), 8), /takes 4\.83\S+ bytes, its offsets span 8/],
+    ['size mismatch', file(one({ shape: [3] }), 8), /shape \[3\] of F32 takes 12 bytes, its offsets span 8/],
+    ['offsets reversed', file(one({ data_offsets: [8, 0] }), 8), /data_offsets \[8, 0\] lie outside the 8 bytes/],
+    ['offsets beyond the data', file(one({}), 4), /data_offsets \[0, 8\] lie outside the 4 bytes of data/],
+    ['offsets not two', file(one({ data_offsets: [0] }), 8), /data_offsets must be two whole numbers; got \[0\]/],
+    ['trailing data', file(one({}), 11), /3 bytes after the last tensor/],
+    [
+      'hole',
+      file(one({ data_offsets: [4, 12] }), 12),
+      /"x" begins at byte 4 and leaves a hole before it \(byte 0 expected\)/,
+    ],
+    [
+      'overlap',
+      file({ ...one({}), y: { dtype: 'I32', shape: [1], data_offsets: [4, 8] } }, 8),
+      /"y" begins at byte 4 and overlaps the tensor before it/,
+    ],
+    ['metadata not text', file({ __metadata__: { a: 1 }, ...one({}) }, 8), /__metadata__ must map names to text/],
+  ];
+  for (const [name, bytes, message] of cases) {
+    await t.rejects(SafetensorsReader.fromBytes(bytes, 'my.safetensors'), { code: 'BAD_CHECKPOINT', message }, name);
+    await t.rejects(SafetensorsReader.fromBytes(bytes, 'my.safetensors'), { message: /^my\.safetensors: / });
+  }
+});
+
+t.test('names that mean something to JavaScript are ordinary names', async (t) => {
+  const header =
+    '{"__proto__":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"constructor":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}';
+  const reader = await SafetensorsReader.fromBytes(file(header, 8));
+  t.equal(reader.tensors.size, 2);
+  t.throws(() => reader.info('toString'), { code: 'BAD_CHECKPOINT', message: /tensor "toString" is missing/ });
+});
+
+t.test('asking for what is not there says so', async (t) => {
+  const reader = await SafetensorsReader.fromBytes(await encodeSafetensors(tensors), 'w.safetensors');
+  await t.rejects(reader.readFloat32('nope'), {
+    code: 'BAD_CHECKPOINT',
+    message: 'w.safetensors: tensor "nope" is missing.',
+  });
+  await t.rejects(reader.readFloat32('a', [4]), { message: /"a" has shape \[2, 2\]; expected \[4\]/ });
+  await t.rejects(reader.readFloat32('i'), { message: /"i" is I32; expected F32, BF16 or F16/ });
+  await t.rejects(reader.readInt32('a'), { message: /"a" is F32; expected I32 or I64/ });
+  const wide = await encodeSafetensors([
+    { name: 'x', dtype: 'I64', shape: [1], data: BigInt64Array.from([2n ** 40n]) },
+  ]);
+  await t.rejects((await SafetensorsReader.fromBytes(wide)).readInt32('x'), {
+    message: /"x" has values beyond 32 bits/,
+  });
+  await t.rejects(SafetensorsReader.open('/no/such/file'), {
+    code: 'BAD_CHECKPOINT',
+    message: /\/no\/such\/file: cannot be opened/,
+  });
+});
+
+t.test('a file cut after it was opened is noticed', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'apollo-safetensors-'));
+  t.teardown(() => rm(folder, { recursive: true }));
+  const path = join(folder, 'x.safetensors');
+  await writeFile(path, await encodeSafetensors(tensors));
+  await using reader = await SafetensorsReader.open(path);
+  await writeFile(path, (await readFile(path)).subarray(0, 20));
+  await t.rejects(reader.readFloat32('b'), { code: 'BAD_CHECKPOINT', message: /ended at byte \d+; it was cut/ });
+});
+
+t.test('what cannot be written is refused', async (t) => {
+  const x: TensorToWrite = { name: 'x', dtype: 'F32', shape: [2], data: new Float32Array(2) };
+  const refuses = (list: TensorToWrite[], message: RegExp) =>
+    t.rejects(encodeSafetensors(list), { code: 'BAD_ARGUMENT', message });
+  await refuses([x, x], /"x" is given twice/);
+  await refuses([{ ...x, name: '__metadata__' }], /reserved/);
+  await refuses([{ ...x, shape: [3] }], /"x" of shape \[3\] needs 3 elements; got 2/);
+  await refuses([{ ...x, shape: [-1] }], /bad shape/);
+  await refuses([{ ...x, dtype: 'I32' }], /"x" is I32, which a Float32Array cannot fill/);
+  await refuses([{ ...x, dtype: 'F64' as 'F32' }], /dtype must be F32, BF16, I32 or I64; got F64/);
+});
