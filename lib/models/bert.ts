@@ -1,0 +1,90 @@
+/**
+ * BERT (Devlin et al. 2019) with its masked-language-model head, arithmetic as in Hugging Face's BertForMaskedLM:
+ * post-norm layers, exact GELU, decoder tied to the word embeddings, no pooler. The head runs on the masked positions
+ * only.
+ */
+import { dropout } from '../engine/ops/index.js';
+import { check } from '../errors.js';
+import { atPositions, flatten, mlmTransform, tiedLogits, tiedLoss } from '../nn/heads.js';
+import { norm, tokenEmbeddings } from '../nn/layers.js';
+import { postNormStack } from '../nn/transformer.js';
+import { type ModelConfig, validateModelConfig } from './config.js';
+import { headFlops, layerFlops, trainingFlops } from './flops.js';
+import { checkTrace, type LanguageModel, type ParameterSpec } from './model.js';
+import { bias, layerParameters, linearPair, matrix, normPair } from './parameters.js';
+
+function bertParameters(config: ModelConfig, units: number): ParameterSpec[] {
+  const { hidden, vocab, maxPositions, typeVocab = 2, padTokenId, initStd } = config;
+  return [
+    matrix('embeddings.word', [vocab, hidden], initStd, padTokenId === undefined ? {} : { zeroRow: padTokenId }),
+    matrix('embeddings.position', [maxPositions, hidden], initStd),
+    matrix('embeddings.type', [typeVocab, hidden], initStd),
+    ...normPair('embeddings.norm', hidden),
+    ...Array.from({ length: units }, (_, index) => layerParameters(config, index)).flat(),
+    ...linearPair('head.transform', hidden, hidden, initStd),
+    ...normPair('head.norm', hidden),
+    bias('head.bias', vocab),
+  ];
+}
+
+/**
+ * A BERT of this configuration.
+ * ```ts
+ * const model = bert(preset('bert-small'));
+ * const { loss } = model.trace(graph, weights, { batch: 8, seq: 128, targets: 160, padding: false },
+ *   { layerMap: interpolate(3, 12), training: true });
+ * ```
+ * @throws ApolloError BAD_CONFIG for a configuration no model can have.
+ */
+export function bert(config: ModelConfig): LanguageModel {
+  validateModelConfig(config);
+  const { hidden, vocab, heads, ffn, epsilon, maxPositions, typeVocab } = config;
+  return {
+    config,
+    parameters: (units) => bertParameters(config, units),
+    trace(graph, weights, batch, options) {
+      const { layerMap, training } = options;
+      checkTrace(config, batch, layerMap);
+      const targets = batch.targets ?? 0;
+      check(
+        Number.isInteger(targets) && targets > 0,
+        `BERT needs targets, the padded number of masked positions in a batch, as a positive whole number; got ${String(batch.targets)}.`,
+      );
+      const shape = [batch.batch, batch.seq];
+      const tokens = graph.input('tokens', shape, 'i32');
+      const types = batch.types ? graph.input('types', shape, 'i32') : undefined;
+      const mask = batch.padding ? graph.input('mask', shape, 'i32') : undefined;
+      const positions = graph.input('positions', [targets], 'i32');
+      const labels = graph.input('labels', [targets], 'i32');
+
+      const p = training ? config.dropout : 0;
+      const summed = tokenEmbeddings(tokens, weights, { vocab, hidden, maxPositions, typeVocab }, types);
+      const normed = norm(summed, weights, 'embeddings.norm', epsilon);
+      const { hidden: last, states } = postNormStack(dropout(normed, p), weights, {
+        layerMap,
+        heads,
+        ffn,
+        epsilon,
+        dropout: p,
+        attentionDropout: training ? config.attentionDropout : 0,
+        causal: false,
+        gelu: 'gelu',
+        training,
+        mask,
+      });
+
+      const table = weights('embeddings.word', [vocab, hidden], 'matrix');
+      const outputBias = weights('head.bias', [vocab], 'vector');
+      const rows = mlmTransform(atPositions(last, positions), weights, epsilon, training);
+      return {
+        ...tiedLoss(rows, table, labels, outputBias),
+        ...(options.logits
+          ? { logits: tiedLogits(mlmTransform(flatten(last), weights, epsilon, training), table, outputBias) }
+          : {}),
+        ...(options.hiddenStates ? { hiddenStates: states } : {}),
+      };
+    },
+    flops: { layer: layerFlops(config, maxPositions), head: headFlops(config) },
+    flopsPerToken: (depth, seq) => trainingFlops(config, depth, seq),
+  };
+}

@@ -1,0 +1,72 @@
+/**
+ * GPT-2 (Radford et al. 2019), arithmetic as in Hugging Face's GPT2LMHeadModel: pre-norm layers, tanh GELU, causal
+ * attention, final norm, head tied to the word embeddings without bias.
+ */
+import { dropout } from '../engine/ops/index.js';
+import { flatten, tiedLogits, tiedLoss } from '../nn/heads.js';
+import { tokenEmbeddings } from '../nn/layers.js';
+import { preNormStack } from '../nn/transformer.js';
+import { type ModelConfig, validateModelConfig } from './config.js';
+import { headFlops, layerFlops, trainingFlops } from './flops.js';
+import { checkTrace, type LanguageModel, type ParameterSpec } from './model.js';
+import { layerParameters, matrix, normPair } from './parameters.js';
+
+function gptParameters(config: ModelConfig, units: number): ParameterSpec[] {
+  const { hidden, vocab, maxPositions, initStd } = config;
+  return [
+    matrix('embeddings.word', [vocab, hidden], initStd),
+    matrix('embeddings.position', [maxPositions, hidden], initStd),
+    ...Array.from({ length: units }, (_, index) => layerParameters(config, index)).flat(),
+    ...normPair('final.norm', hidden),
+  ];
+}
+
+/**
+ * A GPT-2 of this configuration.
+ * ```ts
+ * const model = gpt(preset('gpt-small'));
+ * const { loss } = model.trace(graph, weights, { batch: 8, seq: 128, padding: false },
+ *   { layerMap: interpolate(3, 12), training: true });
+ * ```
+ * @throws ApolloError BAD_CONFIG for a configuration no model can have.
+ */
+export function gpt(config: ModelConfig): LanguageModel {
+  validateModelConfig(config);
+  const { hidden, vocab, heads, ffn, epsilon, maxPositions } = config;
+  return {
+    config,
+    parameters: (units) => gptParameters(config, units),
+    trace(graph, weights, batch, options) {
+      const { layerMap, training } = options;
+      checkTrace(config, batch, layerMap);
+      const tokens = graph.input('tokens', [batch.batch, batch.seq], 'i32');
+      const mask = batch.padding ? graph.input('mask', [batch.batch, batch.seq], 'i32') : undefined;
+      const labels = graph.input('labels', [batch.batch * batch.seq], 'i32');
+
+      const p = training ? config.dropout : 0;
+      const summed = tokenEmbeddings(tokens, weights, { vocab, hidden, maxPositions });
+      const { hidden: last, states } = preNormStack(dropout(summed, p), weights, 'final.norm', {
+        layerMap,
+        heads,
+        ffn,
+        epsilon,
+        dropout: p,
+        attentionDropout: training ? config.attentionDropout : 0,
+        causal: true,
+        gelu: 'geluTanh',
+        training,
+        mask,
+      });
+
+      const table = weights('embeddings.word', [vocab, hidden], 'matrix');
+      const rows = flatten(last); // [B*T, C]
+      return {
+        ...tiedLoss(rows, table, labels),
+        ...(options.logits ? { logits: tiedLogits(rows, table) } : {}),
+        ...(options.hiddenStates ? { hiddenStates: states } : {}),
+      };
+    },
+    flops: { layer: layerFlops(config, maxPositions), head: headFlops(config) },
+    flopsPerToken: (depth, seq) => trainingFlops(config, depth, seq),
+  };
+}

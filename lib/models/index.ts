@@ -1,0 +1,18 @@
+/** Language models: configurations, presets, BERT and GPT-2, their parameters and FLOPs. */
+import { bert } from './bert.js';
+import type { ModelConfig } from './config.js';
+import { gpt } from './gpt.js';
+import type { LanguageModel } from './model.js';
+
+export { bert } from './bert.js';
+export { type ModelConfig, validateModelConfig, withDefaults } from './config.js';
+export { type FlopOptions, forwardFlops, headFlops, layerFlops, trainingFlops } from './flops.js';
+export { gpt } from './gpt.js';
+export { declareParameters, initialiseParameters, initialValue } from './init.js';
+export * from './model.js';
+export { type PresetName, preset, presetNames } from './presets.js';
+
+/** The model of a configuration. @throws ApolloError BAD_CONFIG for a configuration no model can have. */
+export function createModel(config: ModelConfig): LanguageModel {
+  return config.kind === 'gpt' ? gpt(config) : bert(config);
+}

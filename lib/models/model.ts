@@ -1,0 +1,125 @@
+/**
+ * What a language model is to the rest of the package: a configuration, a list of parameters, a graph for any layer
+ * map, and its FLOPs. A model holds no data and never touches a device.
+ */
+import type { Graph, Tensor } from '../engine/graph.js';
+import type { Shape } from '../engine/shape.js';
+import { ApolloError, check } from '../errors.js';
+import type { Weights } from '../nn/layers.js';
+import type { ModelConfig } from './config.js';
+
+export type { ModelConfig } from './config.js';
+
+/** How a parameter starts. `std` is the standard deviation of a normal distribution around 0. */
+export type Initial =
+  | { readonly kind: 'normal'; readonly std: number }
+  | { readonly kind: 'zeros' }
+  | { readonly kind: 'ones' };
+
+/** One trained tensor of a model. */
+export interface ParameterSpec {
+  readonly name: string;
+  readonly shape: Shape;
+  readonly init: Initial;
+  /** Whether AdamW decays it: matrices and tables yes, biases and layer norms no. */
+  readonly decay: boolean;
+  /** 'matrix': used in the working precision (bf16 copy in bf16 runs); 'vector': always f32. */
+  readonly role: 'matrix' | 'vector';
+  /** The layer it belongs to; absent for embeddings, final norm and head. */
+  readonly layer?: number;
+  /** A row that starts as zeros (the padding token's embedding). */
+  readonly zeroRow?: number;
+}
+
+/** The static shape of one batch. */
+export interface BatchShape {
+  readonly batch: number;
+  readonly seq: number;
+  /** BERT: rows of `positions` and `labels`, the padded number of masked positions in the batch. */
+  readonly targets?: number;
+  /** Whether there is an input `mask` i32[B, T] (1 = a real token, 0 = padding). */
+  readonly padding: boolean;
+  /** BERT: whether there is an input `types` i32[B, T]; without it every token has type 0. */
+  readonly types?: boolean;
+}
+
+export interface TraceOptions {
+  /** Entry i names the layer whose weights form layer i; its length is the depth. Any map is allowed. */
+  readonly layerMap: readonly number[];
+  /** Dropout on, and activations kept for a backward pass. */
+  readonly training: boolean;
+  /** Also the logits of every position, f32 [B*T, V]. They are large: for checks and for generation. */
+  readonly logits?: boolean;
+  /** Also the hidden states [B, T, C]: the embeddings' output, then one for each layer. */
+  readonly hiddenStates?: boolean;
+}
+
+export interface Trace {
+  /** Mean cross-entropy over the counted labels, scalar f32, and their count. */
+  readonly loss: Tensor;
+  readonly count: Tensor;
+  readonly logits?: Tensor;
+  readonly hiddenStates?: Tensor[];
+}
+
+export interface LanguageModel {
+  readonly config: ModelConfig;
+  /** Shared parameters and those of layers 0 to units - 1, in a fixed order. */
+  parameters(units: number): ParameterSpec[];
+  /**
+   * Records the forward pass. Inputs: `tokens` i32[B, T]; GPT: `labels` i32[B*T], already shifted (last position
+   * -100); BERT: `positions` i32[P] (flat, padded with 0), `labels` i32[P] (padded with -100); `types` and `mask` as
+   * the batch shape says.
+   * @throws ApolloError BAD_ARGUMENT for a layer map or batch shape that does not fit the model.
+   */
+  trace(graph: Graph, weights: Weights, batch: BatchShape, options: TraceOptions): Trace;
+  /** Forward FLOPs per token at the configured length; the head on all positions. */
+  readonly flops: { readonly layer: number; readonly head: number };
+  /** Training FLOPs per token (3 x forward) at any depth and length: `flops.model`. */
+  flopsPerToken(depth: number, seq: number): number;
+}
+
+/** Elements of all `specs`. */
+export function parameterCount(specs: readonly ParameterSpec[]): number {
+  return specs.reduce((total, { shape }) => total + shape.reduce((a, b) => a * b, 1), 0);
+}
+
+/** Checks what every model checks before tracing. */
+export function checkTrace(config: ModelConfig, batch: BatchShape, layerMap: readonly number[]): void {
+  const { layers, maxPositions } = config;
+  check(layerMap.length > 0, 'layerMap is empty: a model needs at least one layer. For the plain model: 0, 1, 2, ….');
+  layerMap.forEach((layer, position) => {
+    check(
+      Number.isInteger(layer) && layer >= 0 && layer < layers,
+      `layerMap[${position}] is ${layer}, but the model has layers 0 to ${layers - 1}.`,
+    );
+  });
+  for (const name of ['batch', 'seq'] as const) {
+    check(
+      Number.isInteger(batch[name]) && batch[name] > 0,
+      `${name} must be a positive whole number; got ${batch[name]}.`,
+    );
+  }
+  check(
+    batch.seq <= maxPositions,
+    `seq ${batch.seq} is longer than the model's ${maxPositions} positions. Use shorter sequences or raise maxPositions.`,
+  );
+}
+
+/**
+ * The usual Weights function: each weight is a parameter leaf of its name; matrices take the store's bf16 working copy
+ * in bf16 runs. A weight the model does not declare is a defect of the model and named as such.
+ */
+export function modelWeights(graph: Graph, model: LanguageModel, precision: 'f32' | 'bf16'): Weights {
+  const specs = new Map(model.parameters(model.config.layers).map((spec) => [spec.name, spec]));
+  return (name, shape, role) => {
+    const spec = specs.get(name);
+    if (!spec || spec.role !== role || spec.shape.join() !== shape.join()) {
+      throw new ApolloError(
+        'INTERNAL',
+        `The model asks for ${role} "${name}" [${shape.join(', ')}], which its parameters do not list so.`,
+      );
+    }
+    return graph.parameter(name, shape, role === 'matrix' ? precision : 'f32');
+  };
+}

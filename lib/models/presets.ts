@@ -1,0 +1,38 @@
+/**
+ * Named model structures: the paper's Table 5 (small, base, large) and two sizes for machines without an accelerator
+ * (nano, micro), all with heads of 64.
+ */
+import { ApolloError } from '../errors.js';
+import { type ModelConfig, withDefaults } from './config.js';
+
+/** kind, layers, hidden, vocabulary, positions. */
+const rows = {
+  'bert-small': ['bert', 12, 512, 30522, 512],
+  'bert-base': ['bert', 12, 768, 30522, 512],
+  'bert-large': ['bert', 24, 1024, 30522, 512],
+  'gpt-small': ['gpt', 12, 512, 50257, 1024],
+  'gpt-base': ['gpt', 12, 768, 50257, 1024],
+  'bert-nano': ['bert', 12, 256, 8192, 128],
+  'gpt-nano': ['gpt', 12, 256, 8192, 128],
+  'bert-micro': ['bert', 12, 128, 8192, 128],
+  'gpt-micro': ['gpt', 12, 128, 8192, 128],
+} as const;
+
+export type PresetName = keyof typeof rows;
+
+export const presetNames = Object.keys(rows) as PresetName[];
+
+/**
+ * The configuration called `name`, with some fields changed.
+ * ```ts
+ * preset('bert-nano', { vocab: 4096, dropout: 0 });
+ * ```
+ * @throws ApolloError BAD_CONFIG for an unknown name or fields that do not fit together.
+ */
+export function preset(name: string, changes: Partial<Omit<ModelConfig, 'kind'>> = {}): ModelConfig {
+  if (!Object.hasOwn(rows, name)) {
+    throw new ApolloError('BAD_CONFIG', `There is no model preset "${name}". Known: ${presetNames.join(', ')}.`);
+  }
+  const [kind, layers, hidden, vocab, maxPositions] = rows[name as PresetName];
+  return withDefaults({ kind, layers, hidden, vocab, maxPositions, ...changes });
+}

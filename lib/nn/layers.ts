@@ -1,0 +1,75 @@
+/**
+ * The small layers: linear, layer norm, embeddings. Like all of lib/nn, these functions record ops in a graph and own
+ * no data: weights come by name from a `Weights` function, so that a weight may be a parameter, a shared layer's
+ * parameter, or an expression of other parameters.
+ */
+
+import type { Tensor } from '../engine/graph.js';
+import { add, embedding, layerNorm, matmul, residualNorm, slice } from '../engine/ops/index.js';
+import type { Shape } from '../engine/shape.js';
+
+/**
+ * Gives the weight called `name`. A 'matrix' comes in the working precision (f32 or bf16), a 'vector' (biases, layer
+ * norm) always in f32.
+ */
+export type Weights = (name: string, shape: Shape, role: 'matrix' | 'vector') => Tensor;
+
+/** Which GELU: the exact one (erf, BERT) or its tanh approximation (GPT-2). */
+export type Gelu = 'gelu' | 'geluTanh';
+
+/** y = x W + b; x [..., inputs], W `name.weight` [inputs, outputs], b `name.bias` [outputs]. `activation` is fused. */
+export function linear(
+  x: Tensor,
+  weights: Weights,
+  name: string,
+  outputs: number,
+  activation: Gelu | 'none' = 'none',
+): Tensor {
+  const inputs = x.shape.at(-1) as number;
+  const weight = weights(`${name}.weight`, [inputs, outputs], 'matrix');
+  const bias = weights(`${name}.bias`, [outputs], 'vector');
+  return matmul(x, weight, { bias, activation });
+}
+
+const normWeights = (x: Tensor, weights: Weights, name: string): [Tensor, Tensor] => {
+  const width = x.shape.at(-1) as number;
+  return [weights(`${name}.weight`, [width], 'vector'), weights(`${name}.bias`, [width], 'vector')];
+};
+
+/** Layer norm over the last axis with weights `name.weight`, `name.bias` [C]. */
+export function norm(x: Tensor, weights: Weights, name: string, epsilon: number): Tensor {
+  return layerNorm(x, ...normWeights(x, weights, name), { epsilon });
+}
+
+/** sum = residual + dropout(x); y = LN(sum): one pass over memory for the add, the dropout and the norm. */
+export function addNorm(
+  x: Tensor,
+  residual: Tensor,
+  weights: Weights,
+  name: string,
+  options: { epsilon: number; p: number },
+): { y: Tensor; sum: Tensor } {
+  return residualNorm(x, residual, ...normWeights(x, weights, name), options);
+}
+
+/**
+ * Word + position (+ token type) embeddings of tokens i32[B, T] -> [B, T, C]. With a type table but no `types` every
+ * token has type 0. Tables: `embeddings.word` [V, C], `embeddings.position` [maxPositions, C], `embeddings.type`.
+ */
+export function tokenEmbeddings(
+  tokens: Tensor,
+  weights: Weights,
+  sizes: { vocab: number; hidden: number; maxPositions: number; typeVocab?: number | undefined },
+  types?: Tensor,
+): Tensor {
+  const { vocab, hidden, maxPositions, typeVocab } = sizes;
+  const seq = tokens.shape[1] as number;
+  const word = embedding(weights('embeddings.word', [vocab, hidden], 'matrix'), tokens);
+  // Positions and a constant type are the same in every sequence: they are added once as [T, C], then broadcast.
+  let row = slice(weights('embeddings.position', [maxPositions, hidden], 'matrix'), [0, 0], [seq, hidden]);
+  if (!typeVocab) return add(word, row);
+  const table = weights('embeddings.type', [typeVocab, hidden], 'matrix');
+  if (types) return add(add(word, embedding(table, types)), row);
+  row = add(row, slice(table, [0, 0], [1, hidden]));
+  return add(word, row);
+}

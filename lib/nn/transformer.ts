@@ -1,0 +1,108 @@
+/**
+ * Self-attention, the feed-forward part, and the two kinds of transformer stack: post-norm (BERT) and pre-norm
+ * (GPT-2). Layer i of a stack uses the weights called `layer.<layerMap[i]>.…`: a layer used twice is the same
+ * parameter, whose gradient is the sum over its uses.
+ */
+import type { Tensor } from '../engine/graph.js';
+import { attention, gelu } from '../engine/ops/index.js';
+import { addNorm, type Gelu, linear, norm, type Weights } from './layers.js';
+
+/** What the layers of one stack have in common. */
+export interface StackOptions {
+  readonly layerMap: readonly number[];
+  readonly heads: number;
+  readonly ffn: number;
+  readonly epsilon: number;
+  /** Drop probabilities of the residual branches and of the attention probabilities; 0 when not training. */
+  readonly dropout: number;
+  readonly attentionDropout: number;
+  readonly causal: boolean;
+  readonly gelu: Gelu;
+  /** False fuses the activation into the matmul, which keeps nothing for a backward pass. */
+  readonly training: boolean;
+  /** i32[B, T], 1 where a position may be attended to. */
+  readonly mask?: Tensor | undefined;
+}
+
+/** Multi-head self-attention with its output projection: [B, T, C] -> [B, T, C]. Scores are scaled by 1/sqrt(C/heads). */
+export function selfAttention(x: Tensor, weights: Weights, prefix: string, options: StackOptions): Tensor {
+  const width = x.shape[2] as number;
+  const qkv = linear(x, weights, `${prefix}.qkv`, 3 * width); // [B, T, 3C]: queries, keys, values
+  const { heads, causal, mask, attentionDropout: p } = options;
+  const mixed = attention({ qkv }, { heads, causal, p, mask });
+  return linear(mixed, weights, `${prefix}.output`, width);
+}
+
+/** down(gelu(up(x))): [B, T, C] -> [B, T, C] through [B, T, ffn]. */
+export function feedForward(x: Tensor, weights: Weights, prefix: string, options: StackOptions): Tensor {
+  const { training, ffn, gelu: kind } = options;
+  return linear(
+    activatedLinear(x, weights, `${prefix}.up`, ffn, kind, training),
+    weights,
+    `${prefix}.down`,
+    x.shape[2] as number,
+  );
+}
+
+/** gelu(x W + b): one op when nothing must be kept for the gradient, else the pre-activation is its own tensor. */
+export function activatedLinear(
+  x: Tensor,
+  weights: Weights,
+  name: string,
+  outputs: number,
+  kind: Gelu,
+  training: boolean,
+): Tensor {
+  if (!training) return linear(x, weights, name, outputs, kind);
+  return gelu(linear(x, weights, name, outputs), { tanh: kind === 'geluTanh' });
+}
+
+/**
+ * Post-norm stack (BERT): x = LN(x + dropout(attention(x))); x = LN(x + dropout(ffn(x))). `hidden` is the last layer's
+ * output, `states` the input of the stack and the output of every layer, depth + 1 tensors [B, T, C].
+ */
+export function postNormStack(
+  x: Tensor,
+  weights: Weights,
+  options: StackOptions,
+): { hidden: Tensor; states: Tensor[] } {
+  const { epsilon, dropout: p } = options;
+  const states = [x];
+  let hidden = x;
+  for (const index of options.layerMap) {
+    const layer = `layer.${index}`;
+    const mixed = selfAttention(hidden, weights, `${layer}.attention`, options);
+    const middle = addNorm(mixed, hidden, weights, `${layer}.attention.norm`, { epsilon, p }).y;
+    const changed = feedForward(middle, weights, `${layer}.ffn`, options);
+    hidden = addNorm(changed, middle, weights, `${layer}.ffn.norm`, { epsilon, p }).y;
+    states.push(hidden);
+  }
+  return { hidden, states };
+}
+
+/**
+ * Pre-norm stack (GPT-2): x += dropout(attention(LN(x))); x += dropout(ffn(LN(x))); at the end LN with `finalNorm`.
+ * Every residual add is fused with the norm that follows it, be it in the next layer or the final one. `states` as
+ * Hugging Face counts them: the input, the sum after every layer but the last, and the output of the final norm.
+ */
+export function preNormStack(
+  x: Tensor,
+  weights: Weights,
+  finalNorm: string,
+  options: StackOptions,
+): { hidden: Tensor; states: Tensor[] } {
+  const { epsilon, dropout: p, layerMap } = options;
+  const states = [x];
+  let sum = x;
+  let normed = norm(x, weights, `layer.${layerMap[0]}.attention.norm`, epsilon);
+  layerMap.forEach((index, position) => {
+    const layer = `layer.${index}`;
+    const next = position + 1 < layerMap.length ? `layer.${layerMap[position + 1]}.attention.norm` : finalNorm;
+    const mixed = selfAttention(normed, weights, `${layer}.attention`, options);
+    const middle = addNorm(mixed, sum, weights, `${layer}.ffn.norm`, { epsilon, p });
+    const changed = feedForward(middle.y, weights, `${layer}.ffn`, options);
+    ({ y: normed, sum } = addNorm(changed, middle.sum, weights, next, { epsilon, p }));
+    states.push(next === finalNorm ? normed : sum);
+  });
+  return { hidden: normed, states };
+}
