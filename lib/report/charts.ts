@@ -10,11 +10,11 @@ import type { CostName, EvaluationPoint, Results, RunRecord } from './results.js
 export type ChartOption = Readonly<Record<string, unknown>>;
 
 const palette = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#8c564b'];
-const stagePalette = ['#9ecae1', '#6baed6', '#3182bd', '#08519c', '#08306b', '#041c3d'];
+const stagePalette = ['#9ecae1', '#3182bd', '#08306b', '#fdae6b', '#e6550d', '#7f2704'];
 const ink = '#333333';
 const faint = '#bbbbbb';
 
-const font = { fontFamily: 'system-ui, sans-serif', fontSize: 12, color: ink };
+const font = { fontFamily: 'Helvetica, Arial, sans-serif', fontSize: 12, color: ink };
 
 /** One colour a method: the reference is grey, the others in order of appearance. */
 export function methodColor(analysis: Analysis, method: string): string {
@@ -57,7 +57,10 @@ export function lossChart(results: Results, analysis: Analysis, cost: CostName):
         itemStyle: { color },
         label: {
           show: true,
-          position: 'top',
+          position: [-4, 12],
+          align: 'right',
+          textBorderColor: '#ffffff',
+          textBorderWidth: 3,
           formatter: `${sign}${formatPercent(Math.abs(met.saving[cost].mean))}`,
           color,
           fontWeight: 'bold',
@@ -71,42 +74,42 @@ export function lossChart(results: Results, analysis: Analysis, cost: CostName):
     textStyle: font,
     backgroundColor: '#ffffff',
     grid: { left: 64, right: 24, top: 40, bottom: 56 },
-    legend: { top: 8, data: analysis.methods.map((entry) => entry.method) },
+    legend: { top: 8, itemGap: 24, data: analysis.methods.map((entry) => entry.method) },
     tooltip: { trigger: 'item' },
     dataZoom: [{ type: 'inside', filterMode: 'none' }],
     xAxis: axis(xTitle, { min: 0 }),
-    yAxis: axis('held-out loss', { scale: true, ...lossRange(results, analysis) }),
+    yAxis: axis('held-out loss', {
+      scale: true,
+      axisLabel: { showMinLabel: false, showMaxLabel: false },
+      ...lossRange(results, analysis),
+    }),
     series,
   };
 }
 
-/** How the depth was spent: for each method that varies it, the share of steps at each depth, stacked by stage. */
+/**
+ * At which depths the steps of a stage ran, as shares of the stage, for each method and stage in which they differ;
+ * nothing when they never do.
+ */
 export function depthChart(results: Results, analysis: Analysis): ChartOption | undefined {
-  const methods = analysis.methods.filter(({ method }) => varies(results, method));
+  const methods = analysis.methods.filter(({ method }) => sampledStages(results, method).length > 0);
   if (methods.length === 0) return undefined;
   const series: ChartOption[] = [];
-  const stages = new Set<string>();
+  const names = new Set<string>();
   methods.forEach(({ method }, index) => {
-    const runs = results.runs.filter((run) => run.method === method);
-    const all = runs.flatMap((run) => run.stages).reduce((sum, stage) => sum + total(stage.depthSteps), 0);
-    const units = [...new Set(runs.flatMap((run) => run.stages.map((stage) => stage.units)))].sort((a, b) => a - b);
-    units.forEach((unit, stageIndex) => {
-      const name = unit === 1 ? '1 trained layer' : `${unit} trained layers`;
-      stages.add(name);
-      const counts = Array.from({ length: results.layers }, (_, depth) =>
-        runs
-          .flatMap((run) => run.stages.filter((stage) => stage.units === unit))
-          .reduce((sum, stage) => sum + (stage.depthSteps[depth + 1] ?? 0), 0),
-      );
+    sampledStages(results, method).forEach(({ units, depthSteps }, stage) => {
+      const name = units === 1 ? '1 trained layer' : `${units} trained layers`;
+      const steps = total(depthSteps);
+      names.add(name);
       series.push({
         type: 'bar',
         name,
-        stack: method,
         xAxisIndex: index,
         yAxisIndex: index,
-        data: counts.map((count) => round((100 * count) / Math.max(1, all))),
-        itemStyle: { color: stagePalette[stageIndex % stagePalette.length] },
-        barCategoryGap: '20%',
+        data: Array.from({ length: results.layers }, (_, depth) => round((100 * (depthSteps[depth + 1] ?? 0)) / steps)),
+        itemStyle: { color: stagePalette[stage % stagePalette.length] },
+        barCategoryGap: '25%',
+        barGap: '5%',
       });
     });
   });
@@ -116,7 +119,7 @@ export function depthChart(results: Results, analysis: Analysis): ChartOption | 
     animation: false,
     textStyle: font,
     backgroundColor: '#ffffff',
-    legend: { top: 8, data: [...stages] },
+    legend: { top: 8, itemGap: 32, data: [...names] },
     tooltip: { trigger: 'item' },
     title: methods.map(({ method }, index) => ({
       text: method,
@@ -139,7 +142,7 @@ export function depthChart(results: Results, analysis: Analysis): ChartOption | 
       nameLocation: 'middle',
       nameGap: 30,
     })),
-    yAxis: methods.map((_, index) => ({ ...axis(index === 0 ? 'share of steps (%)' : '', {}), gridIndex: index })),
+    yAxis: methods.map((_, index) => ({ ...axis(index === 0 ? 'share of the stage (%)' : '', {}), gridIndex: index })),
     series,
   };
 }
@@ -167,14 +170,14 @@ export function meanCurve(runs: readonly RunRecord[]): EvaluationPoint[] {
 }
 
 /**
- * The losses worth showing: from a little below the best up to where the reference stands after 4 % of its costs, since
+ * The losses worth showing: from a little below the best up to where the reference stands after 12 % of its costs, since
  * the first fall from ln(vocabulary) would press the rest flat.
  */
 function lossRange(results: Results, analysis: Analysis): { min?: number; max?: number } {
   const best = Math.min(...results.runs.flatMap((run) => run.evaluations.map((point) => point.lossFull)));
   const early = results.runs
     .filter((run) => run.method === analysis.reference && run.evaluations.length > 4)
-    .map((run) => run.evaluations.find((point) => point.flopsModel >= 0.04 * analysis.referenceCosts.flopsModel)!);
+    .map((run) => run.evaluations.find((point) => point.flopsModel >= 0.12 * analysis.referenceCosts.flopsModel)!);
   const top = Math.max(...early.map((point) => point.lossFull));
   if (!Number.isFinite(top) || !Number.isFinite(best) || top <= best) return {};
   const margin = 0.05 * (top - best);
@@ -224,12 +227,16 @@ function timeUnit(greatestMs: number): readonly [number, string] {
   return greatestMs >= 3 * 60e3 ? [60e3, 'min'] : [1e3, 's'];
 }
 
-function varies(results: Results, method: string): boolean {
-  const runs = results.runs.filter((run) => run.method === method);
-  const used = runs.flatMap((run) =>
-    run.stages.flatMap((stage) => stage.depthSteps.flatMap((n, d) => (n > 0 ? [d] : []))),
-  );
-  return new Set(used).size > 1;
+/** The stages of a method in which more than one depth occurs, their steps summed over the seeds. */
+function sampledStages(results: Results, method: string): { units: number; depthSteps: number[] }[] {
+  const all = results.runs.filter((run) => run.method === method).flatMap((run) => run.stages);
+  const sums = [...new Set(all.map((stage) => stage.units))].map((units) => ({
+    units,
+    depthSteps: Array.from({ length: results.layers + 1 }, (_, depth) =>
+      total(all.filter((stage) => stage.units === units).map((stage) => stage.depthSteps[depth] ?? 0)),
+    ),
+  }));
+  return sums.filter((stage) => stage.depthSteps.filter((steps) => steps > 0).length > 1);
 }
 
 function total(values: readonly number[]): number {

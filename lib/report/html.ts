@@ -80,7 +80,13 @@ function figuresOf(results: Results, analysis: Analysis): Figure[] {
       option: lossChart(results, analysis, 'trainMs'),
     },
     ...(depths
-      ? [{ title: 'Depths.', note: 'At which depth the steps ran, by the number of trained layers.', option: depths }]
+      ? [
+          {
+            title: 'Depths.',
+            note: 'At which depth the steps of a stage ran, in the stages that sample it.',
+            option: depths,
+          },
+        ]
       : []),
   ];
 }
