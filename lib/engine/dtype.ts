@@ -1,4 +1,22 @@
-/** Element types of tensors: 32-bit float, bfloat16, 32-bit signed integer. */
+/** Element types of tensors (32-bit float, bfloat16, 32-bit signed integer) and conversion of bfloat16 bits. */
 export type DType = 'f32' | 'bf16' | 'i32';
 
 export const bytesPerElement: Readonly<Record<DType, number>> = { f32: 4, bf16: 2, i32: 4 };
+
+/** f32 values as bfloat16 bits, rounded to nearest, ties to even; NaN stays NaN. */
+export function toBfloat16(values: Float32Array): Uint16Array {
+  const words = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  const bits = new Uint16Array(values.length);
+  for (let i = 0; i < words.length; i++) {
+    const word = words[i]!;
+    bits[i] = Number.isNaN(values[i]) ? 0x7fc0 : (word + 0x7fff + ((word >>> 16) & 1)) >>> 16;
+  }
+  return bits;
+}
+
+/** bfloat16 bits as f32 values; exact. */
+export function fromBfloat16(bits: Uint16Array): Float32Array {
+  const words = new Uint32Array(bits.length);
+  for (let i = 0; i < bits.length; i++) words[i] = bits[i]! << 16;
+  return new Float32Array(words.buffer);
+}

@@ -1,5 +1,12 @@
 /** The engine's public face: graphs, ops, gradients, devices, programs, parameters, the optimizer. */
-export type { DType } from './dtype.js';
+export { type AccumulateOptions, accumulateGradients, gradients } from './autodiff.js';
+export { Device, type DeviceInfo, type DeviceOptions, openDevice } from './device.js';
+export { bytesPerElement, type DType, fromBfloat16, toBfloat16 } from './dtype.js';
+export { evaluate } from './evaluate.js';
 export { Graph, type Node, Tensor } from './graph.js';
+export { graphFlops, type NamedType } from './lowering.js';
 export * from './ops/index.js';
+export { AdamW, type AdamWOptions, type StepOptions, type StepResult } from './optimizer.js';
+export { type MomentCopy, type ParameterDeclaration, ParameterStore } from './parameters.js';
+export { type InputData, type InstructionTime, Program, type ProgramMemory, type RunOptions, type RunResult } from './program.js';
 export { broadcastShapes, formatShape, type Shape, size, type TensorType } from './shape.js';

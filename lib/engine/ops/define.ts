@@ -40,6 +40,11 @@ export interface OpDefinition<A extends Attributes = Attributes> {
   gradient?(context: GradientContext<A>): readonly (Tensor | undefined)[];
   /** Multiply-adds x 2 of products (matmul, attention, head); left out: counts as 0. */
   flops?(inputs: readonly TensorType[], outputs: readonly TensorType[], attrs: A): number;
+  /**
+   * How many of the first outputs carry gradients (default 1). The others are statistics for the backward op, or
+   * counts: nothing flows through them.
+   */
+  readonly differentiableOutputs?: number;
   /** Outputs (f32) that the kernel can add to instead of overwrite. */
   readonly accumulable?: readonly number[];
   /** Not an instruction of its own: a leaf of the graph, or a change of view (reshape). */

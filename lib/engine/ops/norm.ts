@@ -40,6 +40,7 @@ export const layerNormBackwardOp = defineOp<Record<never, never>>({
 /** (x, residual, w, b, [rng]) -> (y, sum, mean, rstd) with sum = residual + dropout(x), y = layerNorm(sum). */
 export const residualNormOp = defineOp<{ epsilon: number; p: number; stream: number }>({
   name: 'residualNorm',
+  differentiableOutputs: 2,
   shape([x, residual, weight, bias]) {
     if (x!.dtype !== residual!.dtype || !sameShape(x!.shape, residual!.shape)) {
       throw shapeError('residualNorm', `x ${formatType(x!)} and residual ${formatType(residual!)} must be alike`);

@@ -1,0 +1,33 @@
+/** Trace, compile, run once, free: for tests, notebooks and small calculations. */
+import { type Device, openDevice } from './device.js';
+import { Graph, Tensor } from './graph.js';
+import type { InputData } from './program.js';
+
+export type Values = Float32Array | Int32Array;
+
+/**
+ * Runs the computation that `build` records. A tensor gives its values, a record of tensors a record of values.
+ * ```ts
+ * await evaluate((g) => g.input('x', [2]).mul(3), { x: [1, 2] }); // Float32Array [3, 6]
+ * ```
+ * @throws ApolloError as Device.compile and Program.run do.
+ */
+export async function evaluate<T extends Tensor | Record<string, Tensor>>(
+  build: (graph: Graph) => T,
+  inputs: Readonly<Record<string, InputData>> = {},
+  options: { readonly device?: Device } = {},
+): Promise<T extends Tensor ? Values : { [K in keyof T]: Values }> {
+  const graph = new Graph();
+  const built = build(graph);
+  if (built instanceof Tensor) graph.output('value', built);
+  else for (const [name, tensor] of Object.entries(built)) graph.output(name, tensor);
+  const device = options.device ?? (await openDevice());
+  try {
+    const program = await device.compile(graph);
+    const { outputs } = await program.run(inputs);
+    program.dispose();
+    return (built instanceof Tensor ? outputs.value : outputs) as T extends Tensor ? Values : { [K in keyof T]: Values };
+  } finally {
+    if (!options.device) await device.close();
+  }
+}

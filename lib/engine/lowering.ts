@@ -1,0 +1,196 @@
+/**
+ * Graph -> NativeProgramDesc: keeps what outputs and gradient sinks need, orders it, gives every value a storage.
+ * Reshapes become aliases, parameters and gradients buffers, outputs of dtype bf16 are cast to f32.
+ */
+import type { DType } from './dtype.js';
+import type { Graph, Node, Tensor } from './graph.js';
+import type { Attribute, NativeInstruction, NativeProgramDesc, NativeValue } from './native.js';
+import { accumulateOp } from './ops/elementwise.js';
+import { reshapeOp } from './ops/shape.js';
+import { formatType, type Shape, type TensorType } from './shape.js';
+
+/** Which of a parameter's buffers a program uses. */
+export type BufferKind = 'value' | 'workingCopy' | 'gradient';
+
+export interface NamedType extends TensorType {
+  readonly name: string;
+}
+
+export interface LoweredProgram {
+  readonly desc: NativeProgramDesc;
+  /** By input slot. */
+  readonly inputs: readonly NamedType[];
+  /** By output slot; dtype f32 or i32. */
+  readonly outputs: readonly NamedType[];
+  /** By buffer slot. */
+  readonly buffers: readonly { readonly kind: BufferKind; readonly name: string; readonly shape: Shape }[];
+  /** What each instruction works on, for profiles: `f32 [2, 3], f32 [3, 4]`. */
+  readonly labels: readonly string[];
+}
+
+/** Nodes that outputs and sinks need. */
+function liveNodes(graph: Graph): Set<Node> {
+  const live = new Set<Node>();
+  const stack = graph.nodes.filter((node) => node.sinks.size > 0);
+  for (const tensor of graph.outputs.values()) stack.push(graph.resolve(tensor).node);
+  for (let node = stack.pop(); node; node = stack.pop()) {
+    if (live.has(node)) continue;
+    live.add(node);
+    for (const input of node.inputs) stack.push(graph.resolve(input).node);
+  }
+  return live;
+}
+
+/**
+ * Live nodes in the order they run: as recorded, except that constants come right before their first use, a node
+ * waits for what replaced its inputs, and what only feeds a gradient buffer comes as soon as it is known.
+ */
+export function schedule(graph: Graph): Node[] {
+  const live = liveNodes(graph);
+  const sinks = new Map<Node, Node[]>();
+  for (const node of live) {
+    if (node.op.name !== accumulateOp.name) continue;
+    const producer = graph.resolve(node.inputs[0]!).node;
+    sinks.set(producer, [...(sinks.get(producer) ?? []), node]);
+  }
+  const done = new Set<Node>();
+  const order: Node[] = [];
+  const visit = (node: Node): void => {
+    if (done.has(node)) return;
+    done.add(node);
+    for (const input of node.inputs) visit(graph.resolve(input).node);
+    order.push(node);
+    sinks.get(node)?.forEach(visit);
+  };
+  for (const node of graph.nodes) if (live.has(node) && node.op.name !== 'fill') visit(node);
+  // Constants that nothing but an output uses.
+  for (const tensor of graph.outputs.values()) visit(graph.resolve(tensor).node);
+  return order;
+}
+
+/** FLOPs of one run: multiply-adds x 2 of matmuls, attention and heads (`flops.executed`). */
+export function graphFlops(graph: Graph): number {
+  return schedule(graph).reduce((sum, { op, inputs, outputs, attrs }) => sum + (op.flops?.(inputs, outputs, attrs) ?? 0), 0);
+}
+
+/** Collects values, instructions and slots while the schedule is walked. */
+class Lowering {
+  readonly values: NativeValue[] = [];
+  readonly instructions: NativeInstruction[] = [];
+  readonly labels: string[] = [];
+  readonly inputs: NamedType[] = [];
+  readonly outputs: NamedType[] = [];
+  readonly buffers: { kind: BufferKind; name: string; shape: Shape }[] = [];
+  private readonly valueOf = new Map<Tensor, number>();
+  private readonly bufferSlots = new Map<string, number>();
+  /** Outputs that take the memory of the tensor itself, by tensor. */
+  private readonly direct = new Map<Tensor, string>();
+  /** Outputs that need a copy or a cast, by the tensor they come from. */
+  private readonly derived = new Map<Tensor, string[]>();
+
+  constructor(private readonly graph: Graph) {
+    for (const [name, tensor] of graph.outputs) {
+      const root = this.root(tensor);
+      const own = root.dtype !== 'bf16' && !['input', 'parameter'].includes(root.node.op.name) && !this.direct.has(root);
+      if (own) this.direct.set(root, name);
+      else this.derived.set(root, [...(this.derived.get(root) ?? []), name]);
+    }
+  }
+
+  run(): LoweredProgram {
+    for (const node of schedule(this.graph)) this.lower(node);
+    const { values, instructions, labels, inputs, outputs, buffers } = this;
+    return { desc: { values, instructions }, inputs, outputs, buffers, labels };
+  }
+
+  /** The tensor whose memory `tensor` is. */
+  private root(tensor: Tensor): Tensor {
+    let current = this.graph.resolve(tensor);
+    while (current.node.op.name === reshapeOp.name) current = this.graph.resolve(current.node.inputs[0]!);
+    return current;
+  }
+
+  private value(type: TensorType, storage: NativeValue['storage'], slot = 0): number {
+    return this.values.push({ dtype: type.dtype, shape: type.shape, storage, slot }) - 1;
+  }
+
+  private buffer(kind: BufferKind, name: string, shape: Shape): number {
+    const key = `${kind} ${name}`;
+    const slot = this.bufferSlots.get(key) ?? this.buffers.push({ kind, name, shape }) - 1;
+    this.bufferSlots.set(key, slot);
+    return slot;
+  }
+
+  private output(name: string, type: TensorType): number {
+    const shape = this.graph.outputs.get(name)!.shape;
+    const dtype: DType = type.dtype === 'bf16' ? 'f32' : type.dtype;
+    return this.value({ shape: type.shape, dtype }, 'output', this.outputs.push({ name, shape, dtype }) - 1);
+  }
+
+  private lower(node: Node): void {
+    const { op, attrs } = node;
+    if (op.name === 'input') {
+      const [tensor] = node.outputs as [Tensor];
+      const slot = this.inputs.push({ name: attrs.name as string, shape: tensor.shape, dtype: tensor.dtype }) - 1;
+      this.valueOf.set(tensor, this.value(tensor, 'input', slot));
+    } else if (op.name === 'parameter') {
+      const [tensor] = node.outputs as [Tensor];
+      const kind = tensor.dtype === 'bf16' ? 'workingCopy' : 'value';
+      this.valueOf.set(tensor, this.value(tensor, 'buffer', this.buffer(kind, attrs.name as string, tensor.shape)));
+    } else if (op.name === reshapeOp.name) {
+      const [tensor] = node.outputs as [Tensor];
+      this.valueOf.set(tensor, this.value(tensor, 'alias', this.read(this.root(tensor))));
+      return;
+    } else {
+      const inputs = node.inputs.map((input) => this.read(this.graph.resolve(input)));
+      const outputs = node.outputs.map((tensor) => this.write(node, tensor));
+      this.instruction(op.name, inputs, outputs, this.attributes(node), node.inputs);
+    }
+    for (const tensor of node.outputs) {
+      for (const name of this.derived.get(tensor) ?? []) {
+        const copy = tensor.dtype === 'bf16' ? 'cast' : 'copy';
+        this.instruction(copy, [this.read(tensor)], [this.output(name, tensor)], {}, [tensor]);
+      }
+    }
+  }
+
+  private read(tensor: Tensor): number {
+    return this.valueOf.get(tensor)!;
+  }
+
+  private write(node: Node, tensor: Tensor): number {
+    const sink = node.sinks.get(tensor.index);
+    const output = this.direct.get(tensor);
+    const value =
+      sink !== undefined
+        ? this.value(tensor, 'buffer', this.buffer('gradient', sink, this.graph.parameters.get(sink)!.shape))
+        : output !== undefined
+          ? this.output(output, tensor)
+          : this.value(tensor, 'arena');
+    this.valueOf.set(tensor, value);
+    return value;
+  }
+
+  private attributes(node: Node): Record<string, Attribute> {
+    const attrs: Record<string, Attribute> = {};
+    for (const [name, value] of Object.entries(node.attrs)) if (value !== undefined) attrs[name] = value;
+    if (node.sinks.size > 0 && node.op.name !== accumulateOp.name) attrs.accumulate = [...node.sinks.keys()].sort();
+    return attrs;
+  }
+
+  private instruction(
+    op: string,
+    inputs: number[],
+    outputs: number[],
+    attrs: Record<string, Attribute>,
+    types: readonly TensorType[],
+  ): void {
+    this.instructions.push({ op, inputs, outputs, attrs });
+    this.labels.push(types.map(formatType).join(', '));
+  }
+}
+
+/** The native description of a graph; deterministic, so equal signatures lower to equal programs. */
+export function lower(graph: Graph): LoweredProgram {
+  return new Lowering(graph).run();
+}

@@ -1,0 +1,151 @@
+/** A compiled graph: named inputs in, named outputs out, one native call a run. */
+import { ApolloError } from '../errors.js';
+import { type DType, fromBfloat16, toBfloat16 } from './dtype.js';
+import type { LoweredProgram, NamedType } from './lowering.js';
+import type { NativeProgram, TypedArray } from './native.js';
+import { translated } from './native-error.js';
+import { formatShape, size } from './shape.js';
+
+/** What a run takes for an input: the dtype's array (bf16: f32 values or its bits) or plain numbers. */
+export type InputData = TypedArray | readonly number[];
+
+export interface RunOptions {
+  /** Stops the run between two instructions; it then rejects with ABORT_ERR. */
+  readonly signal?: AbortSignal | undefined;
+  /** Asks for nanoseconds per instruction. */
+  readonly profile?: boolean;
+}
+
+export interface InstructionTime {
+  readonly op: string;
+  /** Dtypes and shapes of its inputs. */
+  readonly name: string;
+  readonly ns: number;
+}
+
+export interface RunResult {
+  /** By name; bf16 comes as f32. */
+  readonly outputs: Record<string, Float32Array | Int32Array>;
+  /** On the device, first to last instruction. */
+  readonly elapsedMs: number;
+  readonly profile?: readonly InstructionTime[];
+}
+
+export interface ProgramMemory {
+  /** The one arena of activations and temporaries, as planned by lifetime. */
+  readonly arenaBytes: number;
+  /** What these would need without sharing. */
+  readonly unsharedBytes: number;
+  /** Persistent buffers the program reads or adds to. */
+  readonly parameterBytes: number;
+}
+
+const plainArrays: Record<DType, string> = { f32: 'Float32Array', bf16: 'Float32Array or Uint16Array (bits)', i32: 'Int32Array' };
+
+/** `data` as the native engine takes it. @throws ApolloError BAD_ARGUMENT saying what the input wants and what came. */
+export function convertInput({ name, shape, dtype }: NamedType, data: InputData): TypedArray {
+  const elements = size(shape);
+  const fail = (got: string) =>
+    new ApolloError('BAD_ARGUMENT', `input '${name}' wants ${elements} ${dtype} elements ${formatShape(shape)}; got ${got}`);
+  if (!Array.isArray(data) && !ArrayBuffer.isView(data)) throw fail(`${data === null ? 'null' : typeof data}`);
+  if (data.length !== elements) throw fail(`${data.length}`);
+  const accepted =
+    dtype === 'i32' ? data instanceof Int32Array : data instanceof Float32Array || (dtype === 'bf16' && data instanceof Uint16Array);
+  if (accepted) return dtype === 'bf16' && data instanceof Float32Array ? toBfloat16(data) : (data as TypedArray);
+  if (!Array.isArray(data)) throw fail(`a ${data.constructor.name}; pass ${plainArrays[dtype]} or an array of numbers`);
+  const wrong = data.findIndex((value) => typeof value !== 'number' || (dtype === 'i32' && !Number.isInteger(value)));
+  if (wrong >= 0) throw fail(`${String(data[wrong])} at position ${wrong}`);
+  if (dtype === 'i32') return Int32Array.from(data);
+  const values = Float32Array.from(data);
+  return dtype === 'bf16' ? toBfloat16(values) : values;
+}
+
+/** Made by `Device.compile`. Several runs may be under way; the device takes them one after the other. */
+export class Program {
+  readonly inputs: readonly NamedType[];
+  readonly outputs: readonly NamedType[];
+  readonly memory: ProgramMemory;
+  private disposed = false;
+
+  constructor(
+    private readonly native: NativeProgram,
+    private readonly lowered: LoweredProgram,
+    /** Executed FLOPs of one run: multiply-adds x 2 of matmuls, attention and heads. */
+    readonly flops: number,
+    parameterBytes: number,
+    /** Throws CLOSED when device, store or a parameter is gone. */
+    private readonly checkOpen: () => void,
+  ) {
+    this.inputs = lowered.inputs;
+    this.outputs = lowered.outputs;
+    this.memory = { arenaBytes: native.arenaBytes, unsharedBytes: native.unsharedBytes, parameterBytes };
+  }
+
+  /** Whether `run` would be refused as CLOSED. */
+  get closed(): boolean {
+    try {
+      this.checkUsable();
+      return false;
+    } catch {
+      return true;
+    }
+  }
+
+  /**
+   * Runs once with exactly the inputs the graph names; their data is copied at the call.
+   * @throws ApolloError BAD_ARGUMENT (missing, unknown or wrong input; data a kernel refuses), CLOSED, ABORT_ERR.
+   */
+  async run(inputs: Readonly<Record<string, InputData>> = {}, options: RunOptions = {}): Promise<RunResult> {
+    this.checkUsable();
+    const { signal, profile = false } = options;
+    const data = this.collect(inputs);
+    if (signal?.aborted) throw new ApolloError('ABORT_ERR', 'the run was cancelled before it began', { cause: signal.reason });
+    const cancel = signal ? new Int32Array(new SharedArrayBuffer(4)) : undefined;
+    const abort = () => Atomics.store(cancel!, 0, 1);
+    signal?.addEventListener('abort', abort);
+    try {
+      const result = await translated(() => this.native.run(data, cancel ? { profile, cancel } : { profile }));
+      const outputs: Record<string, Float32Array | Int32Array> = {};
+      this.outputs.forEach(({ name }, slot) => {
+        const array = result.outputs[slot]!;
+        outputs[name] = array instanceof Uint16Array ? fromBfloat16(array) : array;
+      });
+      const { elapsedMs } = result;
+      if (!result.profile) return { outputs, elapsedMs };
+      const { labels, desc } = this.lowered;
+      const times = desc.instructions.map(({ op }, i) => ({ op, name: labels[i]!, ns: result.profile![i]! }));
+      return { outputs, elapsedMs, profile: times };
+    } finally {
+      signal?.removeEventListener('abort', abort);
+    }
+  }
+
+  /** Frees the native program; runs under way finish. */
+  dispose(): void {
+    this.disposed = true;
+    this.native.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  private checkUsable(): void {
+    if (this.disposed) throw new ApolloError('CLOSED', 'the program was disposed; compile the graph again');
+    this.checkOpen();
+  }
+
+  private collect(inputs: Readonly<Record<string, InputData>>): TypedArray[] {
+    const wanted = this.inputs.map(({ name }) => name);
+    const missing = wanted.filter((name) => inputs[name] === undefined);
+    const unknown = Object.keys(inputs).filter((name) => !wanted.includes(name));
+    if (missing.length > 0 || unknown.length > 0) {
+      const parts = [
+        ...(missing.length > 0 ? [`missing: ${missing.join(', ')}`] : []),
+        ...(unknown.length > 0 ? [`unknown: ${unknown.join(', ')}`] : []),
+      ];
+      throw new ApolloError('BAD_ARGUMENT', `run: the program takes inputs [${wanted.join(', ')}]; ${parts.join('; ')}`);
+    }
+    return this.inputs.map((input) => convertInput(input, inputs[input.name]!));
+  }
+}
