@@ -2,6 +2,7 @@
  * Element types as they stand in files, and their conversion to and from typed arrays. Bytes are little-endian, as on
  * every machine the engine runs on.
  */
+import { fromBfloat16, toBfloat16 } from '../engine/dtype.js';
 
 /** What can be written. */
 export type Element = 'F32' | 'BF16' | 'I32' | 'I64';
@@ -30,25 +31,6 @@ const widths: ReadonlyMap<string, number> = new Map([
 export const widthOf = (dtype: string): number | undefined => widths.get(dtype);
 
 export const isElement = (dtype: string): dtype is Element => ['F32', 'BF16', 'I32', 'I64'].includes(dtype);
-
-/** Bits of bfloat16 for each float: nearest, ties to even; a NaN stays a NaN. */
-export function toBfloat16(values: Float32Array): Uint16Array {
-  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
-  const result = new Uint16Array(values.length);
-  for (let i = 0; i < values.length; i++) {
-    const word = bits[i] as number;
-    const notANumber = (word & 0x7fffffff) > 0x7f800000;
-    result[i] = notANumber ? (word >>> 16) | 0x40 : (word + 0x7fff + ((word >>> 16) & 1)) >>> 16;
-  }
-  return result;
-}
-
-/** The floats that bfloat16 bits stand for, exactly. */
-export function fromBfloat16(bits: Uint16Array): Float32Array {
-  const words = new Uint32Array(bits.length);
-  for (let i = 0; i < bits.length; i++) words[i] = (bits[i] as number) << 16;
-  return new Float32Array(words.buffer);
-}
 
 /** The floats that IEEE half-precision bits stand for, exactly. */
 export function fromFloat16(bits: Uint16Array): Float32Array {

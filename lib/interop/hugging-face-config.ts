@@ -72,7 +72,7 @@ export function configFromHuggingFace(json: Json, source = 'config.json'): Model
     epsilon: number('layer_norm_eps', 1e-12),
     initStd: number('initializer_range', 0.02),
     typeVocab: number('type_vocab_size', 2),
-    padTokenId: number('pad_token_id', 0),
+    ...(json.pad_token_id === null ? {} : { padTokenId: number('pad_token_id', 0) }),
   };
 }
 

@@ -1,7 +1,8 @@
 /**
  * BERT (Devlin et al. 2019) with its masked-language-model head, arithmetic as in Hugging Face's BertForMaskedLM:
  * post-norm layers, exact GELU, decoder tied to the word embeddings, no pooler. The head runs on the masked positions
- * only.
+ * only. Batches with padding need the mask: nothing then depends on padded positions, so that the padding token's row
+ * gets no gradient from lookups (Hugging Face blocks it), only from the tied head.
  */
 import { dropout } from '../engine/ops/index.js';
 import { check } from '../errors.js';
