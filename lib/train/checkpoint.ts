@@ -1,0 +1,208 @@
+/**
+ * What a checkpoint folder holds: model.safetensors (f32 weights), optimizer.safetensors (both moments of each weight)
+ * and state.json (settings, position, totals, step counts, checksums). Everything else of a run is a function of
+ * (settings, step).
+ */
+import { createReadStream } from 'node:fs';
+import { open, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
+import { z } from 'zod';
+import type { ParameterStore } from '../engine/parameters.js';
+import { ApolloError } from '../errors.js';
+import { SafetensorsReader, type TensorToWrite, writeSafetensors } from '../interop/safetensors.js';
+import { declareParameters, type LanguageModel, type ModelConfig } from '../models/index.js';
+import { writeFolder } from './checkpoint-folder.js';
+
+export const formatVersion = 1;
+const weightsFile = 'model.safetensors';
+const momentsFile = 'optimizer.safetensors';
+const stateFile = 'state.json';
+
+const count = z.int().min(0);
+const total = z.number().min(0);
+
+const stateSchema = z.object({
+  formatVersion: z.literal(formatVersion),
+  /** Updates done (left-out ones included). */
+  step: count,
+  /** Stage and trained layers of the weights; a switch due at `step` may already be done. */
+  stage: z.object({ index: count, units: z.int().min(1) }),
+  /** Layer map that runs these weights at full depth. */
+  layerMap: z.array(count),
+  /** The settings the run's bits depend on. */
+  identity: z.record(z.string(), z.unknown()),
+  totals: z.object({ tokens: total, flopsModel: total, flopsExecuted: total, trainMs: total }),
+  /** Consecutive steps so far whose loss or gradients were not finite. */
+  nonFiniteSteps: count,
+  /** Whether the evaluation due at `step` is done. */
+  evaluated: z.boolean(),
+  device: z.object({ kind: z.string(), threads: count }),
+  /** AdamW's step count of each parameter. */
+  counts: z.record(z.string(), count),
+  files: z.record(z.string(), z.object({ bytes: count, crc32: count })),
+});
+
+/** The contents of state.json. */
+export type CheckpointState = z.output<typeof stateSchema>;
+/** What the writer of a checkpoint gives; counts and checksums are filled in. */
+export type StateToWrite = Omit<CheckpointState, 'formatVersion' | 'counts' | 'files'>;
+
+function damaged(folder: string, what: string, cause?: unknown): ApolloError {
+  const advice = 'Remove this folder to go on from an older checkpoint beside it, if there is one, or start the run anew.';
+  return new ApolloError('BAD_CHECKPOINT', `The checkpoint ${folder} is damaged: ${what} ${advice}`, { cause });
+}
+
+/** Length and CRC-32 of a file, read in pieces. */
+async function checksum(path: string): Promise<{ bytes: number; crc32: number }> {
+  let bytes = 0;
+  let sum = 0;
+  for await (const piece of createReadStream(path, { highWaterMark: 1 << 20 }) as AsyncIterable<Buffer>) {
+    bytes += piece.length;
+    sum = crc32(piece, sum);
+  }
+  return { bytes, crc32: sum };
+}
+
+async function writeSynced(path: string, fill: (handle: Awaited<ReturnType<typeof open>>) => Promise<unknown>): Promise<void> {
+  const handle = await open(path, 'wx');
+  try {
+    await fill(handle);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** The moments of all parameters as `NAME.m` and `NAME.v`, read from the store once per parameter. */
+function momentTensors(store: ParameterStore): TensorToWrite[] {
+  let held: { name: string; moments: ReturnType<ParameterStore['moments']> } | undefined;
+  const read = (name: string) => {
+    if (held?.name !== name) held = { name, moments: store.moments(name) };
+    return held.moments;
+  };
+  return store.names().flatMap((name) => {
+    const { shape } = store.spec(name);
+    return (['m', 'v'] as const).map((part) => ({
+      name: `${name}.${part}`,
+      dtype: 'F32' as const,
+      shape,
+      data: async () => (await read(name))[part],
+    }));
+  });
+}
+
+/**
+ * Writes a checkpoint of the store and `state` into `directory` and returns its folder. Until it stands complete the
+ * previous one is kept; then all but the `keep` newest are removed.
+ */
+export async function saveCheckpoint(
+  directory: string,
+  store: ParameterStore,
+  state: StateToWrite,
+  keep = 1,
+): Promise<string> {
+  return writeFolder(directory, state.step, keep, async (folder) => {
+    const weights = store.names().map((name) => ({
+      name,
+      dtype: 'F32' as const,
+      shape: store.spec(name).shape,
+      data: () => store.read(name),
+    }));
+    await writeSynced(join(folder, weightsFile), (handle) => writeSafetensors(handle, weights));
+    await writeSynced(join(folder, momentsFile), (handle) => writeSafetensors(handle, momentTensors(store)));
+    const complete: CheckpointState = {
+      formatVersion,
+      ...state,
+      counts: Object.fromEntries(store.names().map((name) => [name, store.count(name)])),
+      files: {
+        [weightsFile]: await checksum(join(folder, weightsFile)),
+        [momentsFile]: await checksum(join(folder, momentsFile)),
+      },
+    };
+    await writeSynced(join(folder, stateFile), (handle) => handle.writeFile(`${JSON.stringify(complete, null, 2)}\n`));
+  });
+}
+
+/**
+ * The state.json of a checkpoint folder.
+ * @throws ApolloError BAD_CHECKPOINT when it is missing, not what this version writes, or of another format version.
+ */
+export async function readCheckpointState(folder: string): Promise<CheckpointState> {
+  let value: unknown;
+  try {
+    value = JSON.parse(await readFile(join(folder, stateFile), 'utf8'));
+  } catch (error) {
+    throw damaged(folder, `${stateFile} cannot be read (${(error as Error).message}).`, error);
+  }
+  const version = (value as { formatVersion?: unknown } | null)?.formatVersion;
+  if (typeof version === 'number' && version !== formatVersion) {
+    throw new ApolloError(
+      'BAD_CHECKPOINT',
+      `The checkpoint ${folder} has format version ${version}; this version of the package reads ${formatVersion}. Use the version that wrote it.`,
+    );
+  }
+  const result = stateSchema.safeParse(value);
+  if (!result.success) {
+    const problems = result.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; ');
+    throw damaged(folder, `${stateFile} is not complete (${problems}).`);
+  }
+  return result.data;
+}
+
+/** The model configuration a checkpoint was trained with. */
+export function modelConfigOf(state: CheckpointState): ModelConfig {
+  return state.identity['model'] as ModelConfig;
+}
+
+async function verify(folder: string, file: string, state: CheckpointState): Promise<void> {
+  const expected = state.files[file];
+  if (!expected) throw damaged(folder, `${stateFile} does not list ${file}.`);
+  const found = await checksum(join(folder, file)).catch((error: Error) => {
+    throw damaged(folder, `${file} cannot be read (${error.message}).`, error);
+  });
+  if (found.bytes !== expected.bytes) {
+    throw damaged(folder, `${file} has ${found.bytes} bytes, ${expected.bytes} were written.`);
+  }
+  if (found.crc32 !== expected.crc32) throw damaged(folder, `the contents of ${file} do not match their checksum.`);
+}
+
+async function withReader<Value>(path: string, use: (reader: SafetensorsReader) => Promise<Value>): Promise<Value> {
+  const reader = await SafetensorsReader.open(path);
+  try {
+    return await use(reader);
+  } finally {
+    await reader.close();
+  }
+}
+
+/**
+ * Declares the parameters of a checkpoint's stage in `store` and loads their weights: enough for evaluation, generation
+ * and export. `state.layerMap` runs them at full depth.
+ * @throws ApolloError BAD_CHECKPOINT when a file is damaged or a tensor does not fit the model.
+ */
+export async function loadWeights(folder: string, store: ParameterStore, model: LanguageModel): Promise<CheckpointState> {
+  const state = await readCheckpointState(folder);
+  await verify(folder, weightsFile, state);
+  const specs = declareParameters(store, model, state.stage.units);
+  await withReader(join(folder, weightsFile), async (reader) => {
+    for (const { name, shape } of specs) await store.write(name, await reader.readFloat32(name, shape));
+  });
+  return state;
+}
+
+/** Loads the weights, moments and step counts of a checkpoint; errors as `loadWeights`. */
+export async function loadCheckpoint(folder: string, store: ParameterStore, model: LanguageModel): Promise<CheckpointState> {
+  const state = await loadWeights(folder, store, model);
+  await verify(folder, momentsFile, state);
+  await withReader(join(folder, momentsFile), async (reader) => {
+    for (const { name, shape } of model.parameters(state.stage.units)) {
+      const step = state.counts[name];
+      if (step === undefined) throw damaged(folder, `${stateFile} has no step count for "${name}".`);
+      const m = await reader.readFloat32(`${name}.m`, shape);
+      const v = await reader.readFloat32(`${name}.v`, shape);
+      await store.writeMoments(name, { m, v, count: step });
+    }
+  });
+  return state;
+}

@@ -1,0 +1,94 @@
+/** Settings of a training run. Those under `identity` decide every bit of its result; the others only how it is watched. */
+import { z } from 'zod';
+import { ApolloError } from '../errors.js';
+import { parseOptions, positiveInteger } from '../methods/options.js';
+import type { TrainingMethod } from '../methods/method.js';
+import type { ModelConfig } from '../models/index.js';
+import { warmupOf } from './schedule.js';
+
+const schema = z.strictObject({
+  /** Seed of initial weights, batches and dropout; a safe integer. */
+  seed: z.int().default(42),
+  /** Optimizer steps of the whole run; the learning rate reaches 0 at their end. */
+  steps: positiveInteger,
+  /** Sequences of one micro-batch, and their length in tokens. */
+  batch: positiveInteger,
+  seq: positiveInteger,
+  /** Micro-batches of one optimizer step. */
+  accumulation: positiveInteger.default(1),
+  /** Precision of matrix products; master weights, moments, norms, softmax and loss are f32 in both. */
+  precision: z.enum(['f32', 'bf16']).default('f32'),
+  /** Highest learning rate. */
+  learningRate: z.number().positive().default(1e-4),
+  /** Steps of linear warm-up; default 2.5 % of the run, rounded up. */
+  warmupSteps: z.int().min(0).optional(),
+  beta1: z.number().min(0).lt(1).default(0.9),
+  beta2: z.number().min(0).lt(1).default(0.999),
+  epsilon: z.number().positive().default(1e-8),
+  weightDecay: z.number().min(0).default(0.01),
+  /** Gradients are scaled down to this global norm; 0 leaves them as they are. */
+  maxNorm: z.number().min(0).default(1),
+  /** Evaluate at step 0, every so many steps and at the end. 0: never. Default: at the start and the end. */
+  evaluateEvery: z.int().min(0).optional(),
+  /** Held-out batches of one evaluation, at most. */
+  evaluationBatches: positiveInteger.default(16),
+  /** Write a checkpoint every so many steps, besides the one at the end. 0: only at the end. */
+  checkpointEvery: z.int().min(0).default(0),
+  /** Complete checkpoints that are kept. */
+  keepCheckpoints: positiveInteger.default(1),
+  /** Stop early, with the schedule of the whole run: after so many steps, or when so many tokens have been seen. */
+  stopAfter: z.strictObject({ steps: z.int().min(0).optional(), tokens: positiveInteger.optional() }).default({}),
+  /** Consecutive steps with a loss or gradient that is not finite after which the run stops. */
+  nonFiniteLimit: positiveInteger.default(5),
+});
+
+export type TrainOptions = z.input<typeof schema>;
+export type TrainConfig = z.output<typeof schema> & { readonly warmupSteps: number };
+
+/**
+ * The settings with their defaults.
+ * @throws ApolloError BAD_CONFIG naming each setting that is wrong.
+ */
+export function resolveConfig(options: TrainOptions): TrainConfig {
+  const config = parseOptions('train', schema, options);
+  const warmupSteps = config.warmupSteps ?? warmupOf(config.steps, 0.025);
+  if (warmupSteps > config.steps) {
+    throw new ApolloError('BAD_CONFIG', `train.warmupSteps: at most train.steps (${config.steps}); got ${warmupSteps}.`);
+  }
+  return { ...config, warmupSteps };
+}
+
+/** The step at which the run ends, by its length and its budgets. */
+export function lastStep(config: TrainConfig): number {
+  const { steps, stopAfter } = config;
+  const tokensPerStep = config.batch * config.seq * config.accumulation;
+  return Math.min(steps, stopAfter.steps ?? steps, stopAfter.tokens ? Math.ceil(stopAfter.tokens / tokensPerStep) : steps);
+}
+
+/** Everything that a run's bits depend on, as plain data. */
+export type RunIdentity = Readonly<Record<string, unknown>>;
+
+/** What a checkpoint records and a resumed run must share. */
+export function identityOf(config: TrainConfig, model: ModelConfig, method: TrainingMethod, corpusKey: string): RunIdentity {
+  const { evaluateEvery, evaluationBatches, checkpointEvery, keepCheckpoints, stopAfter, nonFiniteLimit, ...rest } = config;
+  const identity = { ...rest, model, method: { name: method.name, ...method.settings }, corpus: corpusKey };
+  return JSON.parse(JSON.stringify(identity)) as RunIdentity;
+}
+
+function flatten(value: unknown, path: string, into: Map<string, string>): Map<string, string> {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
+    for (const [key, inner] of Object.entries(value)) flatten(inner, path === '' ? key : `${path}.${key}`, into);
+  } else {
+    into.set(path, JSON.stringify(value));
+  }
+  return into;
+}
+
+/** The settings in which two runs differ, one line each: `learningRate: 0.001, was 0.0003`. */
+export function differences(before: RunIdentity, now: RunIdentity): string[] {
+  const old = flatten(before, '', new Map());
+  const current = flatten(now, '', new Map());
+  return [...new Set([...old.keys(), ...current.keys()])]
+    .filter((key) => old.get(key) !== current.get(key))
+    .map((key) => `${key}: ${current.get(key) ?? 'absent'}, was ${old.get(key) ?? 'absent'}`);
+}

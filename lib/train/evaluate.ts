@@ -1,0 +1,42 @@
+/** Held-out loss through given layer maps. Neither its FLOPs nor its time count as training. */
+import type { LayerMap } from '../growth/index.js';
+import type { TrainingCorpus } from './corpus.js';
+import type { RunPrograms } from './programs.js';
+
+export interface EvaluationOptions {
+  readonly programs: RunPrograms;
+  readonly corpus: TrainingCorpus;
+  readonly batch: number;
+  readonly seq: number;
+  /** Batches at most. */
+  readonly limit: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Mean loss over all counted labels of the held-out batches (each batch weighs by its labels). */
+async function heldOutLoss(layerMap: LayerMap, options: EvaluationOptions): Promise<number> {
+  const { corpus, batch, seq, limit, signal } = options;
+  const program = await options.programs.evaluation(layerMap, corpus.shape(batch, seq));
+  const batches = Math.min(limit, corpus.heldOutCount(batch, seq));
+  let sum = 0;
+  let labels = 0;
+  for (let index = 0; index < batches; index++) {
+    const inputs = await corpus.heldOut({ batch, seq, index });
+    const { outputs } = await program.run(inputs, signal ? { signal } : {});
+    const count = (outputs['count'] as Float32Array)[0] as number;
+    if (count === 0) continue;
+    sum += ((outputs['loss'] as Float32Array)[0] as number) * count;
+    labels += count;
+  }
+  return labels === 0 ? Number.NaN : sum / labels;
+}
+
+/** Loss at full depth and with the stage's layers alone; where both are the same network it runs once. */
+export async function evaluateMaps(
+  maps: { readonly full: LayerMap; readonly stage: LayerMap },
+  options: EvaluationOptions,
+): Promise<{ lossFull: number; lossStage: number }> {
+  const lossFull = await heldOutLoss(maps.full, options);
+  const same = maps.full.join() === maps.stage.join();
+  return { lossFull, lossStage: same ? lossFull : await heldOutLoss(maps.stage, options) };
+}

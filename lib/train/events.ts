@@ -1,0 +1,99 @@
+/**
+ * What a run reports. `step` counts the updates done, so that events of one step share one axis: the step event of the
+ * first update and an evaluation after it both say 1. FLOPs, tokens and times are totals since the run began, through
+ * all resumes.
+ */
+
+export interface StartEvent {
+  readonly type: 'start';
+  readonly step: number;
+  readonly steps: number;
+  /** Trained layers and their parameters with those shared by all layers. */
+  readonly units: number;
+  readonly parameters: number;
+  /** Checkpoint folder the run goes on from. */
+  readonly resumedFrom?: string;
+}
+
+export interface StepEvent {
+  readonly type: 'step';
+  readonly step: number;
+  /** Mean training loss of the step's micro-batches, at the step's depth and with dropout. */
+  readonly loss: number;
+  /** Norm of all gradients before clipping. */
+  readonly gradNorm: number;
+  readonly lr: number;
+  readonly depth: number;
+  readonly units: number;
+  /** False when the update was left out because loss or gradients were not finite. */
+  readonly applied: boolean;
+  /** By the paper's accounting, and by what ran. */
+  readonly flopsModel: number;
+  readonly flopsExecuted: number;
+  readonly tokens: number;
+  /** Time of this step; neither compilation nor evaluation nor checkpoints. */
+  readonly ms: number;
+  readonly tokensPerSecond: number;
+}
+
+export interface EvaluationEvent {
+  readonly type: 'evaluation';
+  readonly step: number;
+  readonly units: number;
+  /** Held-out loss at full depth through the stage's map, and with the trained layers alone; no dropout. */
+  readonly lossFull: number;
+  readonly lossStage: number;
+  /** Training FLOPs (the paper's accounting) and training time so far; evaluation is charged to neither. */
+  readonly flops: number;
+  readonly trainMs: number;
+  readonly tokens: number;
+  /** Time of this evaluation. */
+  readonly ms: number;
+}
+
+export interface GrowthEvent {
+  readonly type: 'growth';
+  readonly step: number;
+  readonly from: number;
+  readonly to: number;
+  /** Parameters after the switch. */
+  readonly parameters: number;
+}
+
+export interface CheckpointEvent {
+  readonly type: 'checkpoint';
+  readonly step: number;
+  readonly path: string;
+  readonly ms: number;
+}
+
+export interface WarningEvent {
+  readonly type: 'warning';
+  readonly step: number;
+  readonly code: 'NON_FINITE' | 'OTHER_DEVICE';
+  readonly message: string;
+}
+
+export interface DoneEvent {
+  readonly type: 'done';
+  readonly step: number;
+  /** Whether a signal ended the run. */
+  readonly aborted: boolean;
+  /** Whether all steps of the schedule were done. */
+  readonly complete: boolean;
+  readonly flopsModel: number;
+  readonly flopsExecuted: number;
+  readonly tokens: number;
+  readonly trainMs: number;
+  /** The last checkpoint, where a folder was given. */
+  readonly checkpoint?: string;
+}
+
+export type TrainEvent =
+  | StartEvent
+  | StepEvent
+  | EvaluationEvent
+  | GrowthEvent
+  | CheckpointEvent
+  | WarningEvent
+  | DoneEvent;

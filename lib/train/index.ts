@@ -1,0 +1,20 @@
+/** Training: the loop, its events, checkpoints and evaluation. */
+export {
+  type CheckpointState,
+  loadCheckpoint,
+  loadWeights,
+  modelConfigOf,
+  readCheckpointState,
+  saveCheckpoint,
+  type StateToWrite,
+} from './checkpoint.js';
+export { type CheckpointFolder, latestCheckpoint, listCheckpoints } from './checkpoint-folder.js';
+export { lastStep, resolveConfig, type TrainConfig, type TrainOptions } from './config.js';
+export type { BatchInputs, BatchRequest, TrainingCorpus } from './corpus.js';
+export { evaluateMaps } from './evaluate.js';
+export * from './events.js';
+export { growStore } from './growth.js';
+export { train } from './loop.js';
+export { RunPrograms } from './programs.js';
+export type { TrainDependencies } from './run.js';
+export { learningRate, type LearningRateSchedule, warmupOf } from './schedule.js';

@@ -1,0 +1,101 @@
+/**
+ * The training loop as an async iterator of events. It knows no method and no model by name; a run's bits are a function
+ * of its settings, and a run that was cut goes on from its last checkpoint as if nothing had happened.
+ */
+import type { Device } from '../engine/device.js';
+import { ApolloError } from '../errors.js';
+import type { CheckpointState } from './checkpoint.js';
+import { lastStep, resolveConfig, type TrainConfig, type TrainOptions } from './config.js';
+import type { TrainEvent } from './events.js';
+import { Run, type TrainDependencies } from './run.js';
+
+/**
+ * Trains a model and reports each step. The run ends after the last event; leaving the iteration early frees what it
+ * holds and writes nothing.
+ * ```ts
+ * for await (const event of train({ steps: 1000, batch: 16, seq: 128 }, { device, model, method, corpus })) {
+ *   if (event.type === 'step') console.log(event.step, event.loss);
+ * }
+ * ```
+ * @throws ApolloError BAD_CONFIG for wrong settings or a checkpoint of other settings, BAD_CHECKPOINT for a damaged
+ * checkpoint, NON_FINITE when the run diverged; and what engine and corpus throw.
+ */
+export async function* train(options: TrainOptions, deps: TrainDependencies): AsyncGenerator<TrainEvent, void, void> {
+  const config = resolveConfig(options);
+  checkFit(config, deps);
+  const run = new Run(config, deps);
+  const end = lastStep(config);
+  const every = config.checkpointEvery;
+  try {
+    const resumed = await run.open();
+    yield {
+      type: 'start',
+      step: run.step,
+      steps: config.steps,
+      units: run.stage.units,
+      parameters: run.parameters,
+      ...(resumed && { resumedFrom: resumed.folder }),
+    };
+    const moved = resumed && deviceChange(resumed.state, deps.device);
+    if (moved) yield { type: 'warning', step: run.step, code: 'OTHER_DEVICE', message: moved };
+    while (!run.aborted) {
+      const evaluation = run.evaluationDue ? await run.unlessAborted(() => run.evaluate()) : undefined;
+      if (evaluation) yield evaluation;
+      if (run.step >= end || run.aborted) break;
+      const saved = every > 0 && run.step > 0 && run.step % every === 0 ? await run.save() : undefined;
+      if (saved) yield saved;
+      const growth = await run.grow();
+      if (growth) yield growth;
+      const step = await run.unlessAborted(() => run.train());
+      if (!step) break;
+      yield step;
+      const warning = run.checkFinite(step);
+      if (warning) yield warning;
+    }
+    const saved = await run.save();
+    if (saved) yield saved;
+    yield {
+      type: 'done',
+      step: run.step,
+      aborted: run.step < end || run.evaluationDue,
+      complete: run.step >= config.steps,
+      flopsModel: run.totals.flopsModel,
+      flopsExecuted: run.totals.flopsExecuted,
+      tokens: run.totals.tokens,
+      trainMs: run.totals.trainMs,
+      ...(run.lastSaved && { checkpoint: run.lastSaved }),
+    };
+  } finally {
+    run.close();
+  }
+}
+
+/** @throws ApolloError BAD_CONFIG when settings, model and method do not belong together. */
+function checkFit(config: TrainConfig, { model, method, store }: TrainDependencies): void {
+  if (method.layers !== model.config.layers) {
+    throw new ApolloError('BAD_CONFIG', `The method ends with ${method.layers} layers, the model has ${model.config.layers}. Give both the same number.`);
+  }
+  const total = method.settings['totalSteps'];
+  if (typeof total === 'number' && total !== config.steps) {
+    throw new ApolloError('BAD_CONFIG', `The method's totalSteps is ${total}, train.steps is ${config.steps}. Give both the same number.`);
+  }
+  if (config.seq > model.config.maxPositions) {
+    throw new ApolloError('BAD_CONFIG', `train.seq: at most the model's ${model.config.maxPositions} positions; got ${config.seq}.`);
+  }
+  if (store && (store.precision !== config.precision || store.names().length > 0)) {
+    throw new ApolloError(
+      'BAD_ARGUMENT',
+      `store must be empty and of train.precision (${config.precision}); got one of ${store.precision} with ${store.names().length} parameters.`,
+    );
+  }
+}
+
+function deviceChange(state: CheckpointState, device: Device): string | undefined {
+  const now = device.info();
+  const before = state.device;
+  if (now.kind === before.kind && now.threads === before.threads) return undefined;
+  return (
+    `The checkpoint was written on ${before.kind} with ${before.threads} threads; this is ${now.kind} with ${now.threads}. ` +
+    'The run goes on, but its bits may differ from an uninterrupted one.'
+  );
+}

@@ -1,0 +1,273 @@
+/** The state of one training run and what can be done with it: open, evaluate, save, grow, train a step, close. */
+import type { Device } from '../engine/device.js';
+import { AdamW } from '../engine/optimizer.js';
+import { ParameterStore } from '../engine/parameters.js';
+import { ApolloError } from '../errors.js';
+import { seedWords } from '../growth/index.js';
+import type { TrainingMethod } from '../methods/method.js';
+import { initialiseParameters, type LanguageModel, parameterCount } from '../models/index.js';
+import { type CheckpointState, loadCheckpoint, readCheckpointState, saveCheckpoint } from './checkpoint.js';
+import { latestCheckpoint } from './checkpoint-folder.js';
+import { differences, identityOf, lastStep, type RunIdentity, type TrainConfig } from './config.js';
+import { BatchAhead, type TrainingCorpus } from './corpus.js';
+import { evaluateMaps } from './evaluate.js';
+import type { EvaluationEvent, StepEvent, TrainEvent } from './events.js';
+import { growStore } from './growth.js';
+import { RunPrograms, type TrainingProgram } from './programs.js';
+import { learningRate } from './schedule.js';
+
+export interface TrainDependencies {
+  readonly device: Device;
+  readonly model: LanguageModel;
+  readonly method: TrainingMethod;
+  readonly corpus: TrainingCorpus;
+  /** Ends the run after or within the current step; a checkpoint is written where a folder is given. */
+  readonly signal?: AbortSignal | undefined;
+  /** Folder for this run's checkpoints; without it none are written. */
+  readonly checkpointDir?: string | undefined;
+  /** true: go on from the newest checkpoint in `checkpointDir`. 'auto': the same if there is one, else begin. */
+  readonly resume?: boolean | 'auto' | undefined;
+  /** An empty store to train in, which stays open afterwards; by default the run makes and disposes its own. */
+  readonly store?: ParameterStore | undefined;
+}
+
+/** One run: its resources and the few numbers that change from step to step. */
+export class Run {
+  step = 0;
+  stage: { index: number; units: number };
+  readonly totals = { tokens: 0, flopsModel: 0, flopsExecuted: 0, trainMs: 0 };
+  nonFiniteSteps = 0;
+  /** Last step at which an evaluation was done, and step and stage of the last checkpoint. */
+  evaluatedAt = -1;
+  savedAt = '';
+  lastSaved: string | undefined;
+
+  readonly store: ParameterStore;
+  readonly programs: RunPrograms;
+  readonly optimizer: AdamW;
+  readonly batches: BatchAhead;
+  readonly identity: RunIdentity;
+
+  constructor(
+    readonly config: TrainConfig,
+    readonly deps: TrainDependencies,
+  ) {
+    const { device, model, method, corpus } = deps;
+    const { batch, seq, seed, precision } = config;
+    this.stage = method.stageAt(0);
+    this.identity = identityOf(config, model.config, method, corpus.key);
+    this.store = deps.store ?? new ParameterStore(device, { precision });
+    this.programs = new RunPrograms({ device, store: this.store, model, precision });
+    const { beta1, beta2, epsilon, weightDecay, maxNorm } = config;
+    this.optimizer = new AdamW(this.store, { beta1, beta2, epsilon, weightDecay, maxNorm });
+    this.batches = new BatchAhead((step, micro) => corpus.batch({ batch, seq, seed, step, micro }));
+  }
+
+  get aborted(): boolean {
+    return this.deps.signal?.aborted ?? false;
+  }
+
+  get tokensPerStep(): number {
+    return this.config.batch * this.config.seq * this.config.accumulation;
+  }
+
+  get parameters(): number {
+    return parameterCount(this.deps.model.parameters(this.stage.units));
+  }
+
+  /** Initial weights, or those of the checkpoint to go on from; returns that checkpoint's folder and state. */
+  async open(): Promise<{ folder: string; state: CheckpointState } | undefined> {
+    const { checkpointDir, resume = false, model } = this.deps;
+    if (resume && checkpointDir === undefined) {
+      throw new ApolloError('BAD_ARGUMENT', 'resume needs checkpointDir, the folder with the checkpoints to go on from.');
+    }
+    const latest = checkpointDir === undefined ? undefined : await latestCheckpoint(checkpointDir);
+    if (latest && !resume) {
+      throw new ApolloError(
+        'BAD_ARGUMENT',
+        `${checkpointDir} holds the checkpoints of another run (step ${latest.step}). ` +
+          'Resume it, or give another folder for a new run.',
+      );
+    }
+    if (!latest) {
+      if (resume === true) {
+        throw new ApolloError('BAD_CHECKPOINT', `There is no checkpoint in ${checkpointDir} to resume from. Give the folder of an earlier run, or start one without resume.`);
+      }
+      await initialiseParameters(this.store, model, this.stage.units, this.config.seed);
+      return undefined;
+    }
+    await this.#checkIdentity(latest.path);
+    const state = await loadCheckpoint(latest.path, this.store, model);
+    this.step = state.step;
+    this.stage = state.stage;
+    Object.assign(this.totals, state.totals);
+    this.nonFiniteSteps = state.nonFiniteSteps;
+    this.evaluatedAt = state.evaluated ? state.step : -1;
+    this.savedAt = this.#position();
+    this.lastSaved = latest.path;
+    return { folder: latest.path, state };
+  }
+
+  async #checkIdentity(folder: string): Promise<void> {
+    const state = await readCheckpointState(folder);
+    const changed = differences(state.identity, this.identity);
+    if (changed.length === 0) return;
+    throw new ApolloError(
+      'BAD_CONFIG',
+      `The checkpoint ${folder} belongs to a run with other settings:\n  ${changed.join('\n  ')}\n` +
+        'Resume with the settings it was begun with, or start a new run in another folder.',
+    );
+  }
+
+  /** Whether an evaluation is due before the next step. */
+  get evaluationDue(): boolean {
+    const every = this.config.evaluateEvery;
+    if (every === 0 || this.evaluatedAt === this.step) return false;
+    return this.step === 0 || this.step >= lastStep(this.config) || (every !== undefined && this.step % every === 0);
+  }
+
+  async evaluate(): Promise<EvaluationEvent> {
+    const { config, deps, step, totals } = this;
+    const start = performance.now();
+    // The stage that has been trained so far: a switch due at this step is not done yet.
+    const maps = deps.method.evaluationMaps(Math.max(0, step - 1));
+    const losses = await evaluateMaps(maps, {
+      programs: this.programs,
+      corpus: deps.corpus,
+      batch: config.batch,
+      seq: config.seq,
+      limit: config.evaluationBatches,
+      signal: deps.signal,
+    });
+    this.evaluatedAt = step;
+    const { units } = this.stage;
+    const { flopsModel, trainMs, tokens } = totals;
+    return { type: 'evaluation', step, units, ...losses, flops: flopsModel, trainMs, tokens, ms: performance.now() - start };
+  }
+
+  #position(): string {
+    return `${this.step}/${this.stage.index}`;
+  }
+
+  /** Writes a checkpoint unless this position is saved already; undefined without a folder. */
+  async save(): Promise<TrainEvent | undefined> {
+    const { checkpointDir, method, device } = this.deps;
+    if (checkpointDir === undefined || this.savedAt === this.#position()) return undefined;
+    const start = performance.now();
+    const { kind, threads } = device.info();
+    // The map of the stage the weights are in: that of the next step when its switch is done, else of the last one.
+    const next = method.stageAt(this.step).index === this.stage.index ? this.step : this.step - 1;
+    const state = {
+      step: this.step,
+      stage: this.stage,
+      layerMap: [...method.evaluationMaps(next).full],
+      identity: this.identity,
+      totals: this.totals,
+      nonFiniteSteps: this.nonFiniteSteps,
+      evaluated: this.evaluatedAt === this.step,
+      device: { kind, threads },
+    };
+    this.lastSaved = await saveCheckpoint(checkpointDir, this.store, state, this.config.keepCheckpoints);
+    this.savedAt = this.#position();
+    return { type: 'checkpoint', step: this.step, path: this.lastSaved, ms: performance.now() - start };
+  }
+
+  /** The switch that the next step begins with, unless it is done already. */
+  async grow(): Promise<TrainEvent | undefined> {
+    const { method, model } = this.deps;
+    const stage = method.stageAt(this.step);
+    const plan = stage.index === this.stage.index ? undefined : method.growth(this.step);
+    if (!plan) return undefined;
+    this.#letGo();
+    await growStore(this.store, model, plan, this.config.seed);
+    this.stage = stage;
+    return { type: 'growth', step: this.step, from: plan.from, to: plan.to, parameters: this.parameters };
+  }
+
+  /** Forward and backward of all micro-batches of a step; their mean loss. */
+  async #accumulate({ program, random }: TrainingProgram): Promise<number> {
+    const { seed, accumulation } = this.config;
+    const { step } = this;
+    const options = this.deps.signal ? { signal: this.deps.signal } : {};
+    let sum = 0;
+    for (let micro = 0; micro < accumulation; micro++) {
+      const batch = await this.batches.take(step, micro);
+      const rng = Int32Array.from([...seedWords(seed), step, micro]);
+      const running = program.run(random ? { ...batch, rng } : { ...batch }, options);
+      if (micro + 1 < accumulation) this.batches.prepare(step, micro + 1);
+      else if (step + 1 < lastStep(this.config)) this.batches.prepare(step + 1, 0);
+      const { outputs } = await running;
+      sum += (outputs['loss'] as Float32Array)[0] as number;
+    }
+    return sum / accumulation;
+  }
+
+  /** One optimizer step. Cancelled by the signal it changes nothing but gradients, which it clears. */
+  async train(): Promise<StepEvent> {
+    const { config, deps, totals } = this;
+    const { batch, seq, steps, warmupSteps, accumulation } = config;
+    const plan = deps.method.plan(this.step);
+    const training = await this.programs.training(plan, deps.corpus.shape(batch, seq), accumulation);
+    const lr = learningRate(this.step, { totalSteps: steps, warmupSteps, peak: config.learningRate });
+    const start = performance.now();
+    const loss = await this.#accumulate(training).catch(async (error: unknown) => {
+      await this.store.zeroGradients();
+      throw error;
+    });
+    const accumulateMs = performance.now() - start;
+    let update = { gradNorm: Number.NaN, applied: false, elapsedMs: 0 };
+    if (Number.isFinite(loss)) update = await this.optimizer.step(training.names, { lr });
+    else await this.store.zeroGradients();
+    const ms = accumulateMs + update.elapsedMs; // the optimizer's own time: a new stage's first update also compiles
+    this.step++;
+    this.nonFiniteSteps = update.applied ? 0 : this.nonFiniteSteps + 1;
+    totals.tokens += this.tokensPerStep;
+    totals.flopsModel += deps.model.flopsPerToken(plan.depth, seq) * this.tokensPerStep;
+    totals.flopsExecuted += training.program.flops * accumulation;
+    totals.trainMs += ms;
+    const { gradNorm, applied } = update;
+    const { depth, units } = plan;
+    const { flopsModel, flopsExecuted, tokens } = totals;
+    const tokensPerSecond = (1000 * this.tokensPerStep) / ms;
+    return { type: 'step', step: this.step, loss, gradNorm, lr, depth, units, applied, flopsModel, flopsExecuted, tokens, ms, tokensPerSecond };
+  }
+
+  /** @throws ApolloError NON_FINITE when too many steps in a row were left out. */
+  checkFinite(event: StepEvent): TrainEvent | undefined {
+    if (event.applied) return undefined;
+    const { nonFiniteLimit, precision, learningRate: peak, maxNorm } = this.config;
+    const what = `Step ${event.step} (depth ${event.depth}, lr ${event.lr}): loss ${event.loss}, gradient norm ${event.gradNorm}; its update was left out.`;
+    if (this.nonFiniteSteps < nonFiniteLimit) return { type: 'warning', step: event.step, code: 'NON_FINITE', message: what };
+    const advice = [
+      `a lower learningRate than ${peak} or more warmupSteps`,
+      ...(maxNorm === 0 ? ['maxNorm 1 (clipping is off)'] : []),
+      ...(precision === 'bf16' ? ["precision 'f32'"] : []),
+    ];
+    throw new ApolloError(
+      'NON_FINITE',
+      `${what} That were ${this.nonFiniteSteps} in a row, so the run stops. Try ${advice.join(', or ')}. ` +
+        (this.lastSaved ? `The last checkpoint is ${this.lastSaved}.` : 'No checkpoint was written.'),
+    );
+  }
+
+  /** Forwards errors, except the one by which the signal cancels work. */
+  async unlessAborted<Event>(work: () => Promise<Event>): Promise<Event | undefined> {
+    try {
+      return await work();
+    } catch (error) {
+      if (this.aborted && (error as { code?: unknown }).code === 'ABORT_ERR') return undefined;
+      throw error;
+    }
+  }
+
+  /** Frees the programs of a stage. */
+  #letGo(): void {
+    this.programs.clear();
+    this.optimizer.dispose();
+  }
+
+  close(): void {
+    this.#letGo();
+    if (!this.deps.store) this.store.dispose();
+  }
+}
