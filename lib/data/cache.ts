@@ -1,0 +1,154 @@
+/**
+ * The cache folder: entries named by what they are made from, written beside their place and renamed into it, so that
+ * an entry is there whole or not at all. It may be deleted at any time.
+ */
+import { createHash, randomBytes } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { ApolloError } from '../errors.js';
+import { throwIfAborted } from './documents.js';
+import type { CorpusFile } from './files.js';
+
+/** A digest is remembered only for a file that was left alone for this long: clocks of file systems are coarse. */
+const settledMs = 2000;
+
+/** Digests remembered at most; the oldest are forgotten first. */
+const maxDigests = 20_000;
+
+/** A key from its parts: 32 hexadecimal digits. */
+export function keyOf(...parts: readonly unknown[]): string {
+  return createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 32);
+}
+
+export class Cache {
+  private constructor(readonly folder: string) {}
+
+  /**
+   * Opens the folder, makes it if need be, and removes what processes of this machine that have died left behind.
+   * @throws ApolloError BAD_CORPUS when it cannot be made.
+   */
+  static async open(folder: string): Promise<Cache> {
+    try {
+      await mkdir(folder, { recursive: true });
+      for (const name of await readdir(folder)) {
+        const [, host, pid] = /^\.tmp-(.+)-(\d+)-[0-9a-f]+$/.exec(name) ?? [];
+        if (host === hostname() && !isRunning(Number(pid))) await rm(join(folder, name), { recursive: true, force: true });
+      }
+    } catch (error) {
+      throw new ApolloError('BAD_CORPUS', `The cache folder ${folder} cannot be used: ${(error as Error).message}.`, { cause: error });
+    }
+    return new Cache(folder);
+  }
+
+  path(name: string): string {
+    return join(this.folder, name);
+  }
+
+  /**
+   * Makes the entry `name`: `write` fills a new folder, which then takes its place. When it fails, nothing is left.
+   * If another process was first, its entry stays, unless `replace` is set: then whatever was there goes.
+   */
+  async write(name: string, write: (folder: string) => Promise<void>, replace = false): Promise<void> {
+    const temporary = this.path(`.tmp-${hostname()}-${process.pid}-${randomBytes(6).toString('hex')}`);
+    try {
+      await mkdir(temporary);
+      await write(temporary);
+      await syncFolder(temporary);
+      if (replace) await rm(this.path(name), { recursive: true, force: true });
+      await rename(temporary, this.path(name)).catch((error: NodeJS.ErrnoException) => {
+        if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error;
+      });
+      await syncFolder(this.folder);
+    } catch (error) {
+      if (error instanceof ApolloError || (error as NodeJS.ErrnoException).syscall === undefined) throw error;
+      throw new ApolloError('BAD_CORPUS', `The cache folder ${this.folder} cannot be written: ${(error as Error).message}.`, { cause: error });
+    } finally {
+      await rm(temporary, { recursive: true, force: true });
+    }
+  }
+
+  /**
+   * SHA-256 of each file. A file whose size, times and inode are as they were when it was last read is not read again.
+   * `onBytes` gets the sizes as they are settled.
+   */
+  async digests(files: readonly CorpusFile[], onBytes: (count: number) => void, signal?: AbortSignal): Promise<string[]> {
+    const known = new Map(Object.entries(await this.#knownDigests()));
+    const result: string[] = [];
+    let isNew = false;
+    for (const file of files) {
+      let digest = known.get(file.fingerprint);
+      if (digest === undefined) {
+        const startedMs = Date.now();
+        digest = await digestOf(file.path, onBytes, signal);
+        if (file.changedMs < startedMs - settledMs) {
+          known.set(file.fingerprint, digest);
+          isNew = true;
+        }
+      } else {
+        onBytes(file.sizeBytes);
+      }
+      result.push(digest);
+    }
+    if (isNew) await this.#remember(known);
+    return result;
+  }
+
+  async #knownDigests(): Promise<Record<string, string>> {
+    try {
+      const value: unknown = JSON.parse(await readFile(this.path(digestFile), 'utf8'));
+      return typeof value === 'object' && value !== null ? (value as Record<string, string>) : {};
+    } catch {
+      return {}; // absent or damaged: the files are read again
+    }
+  }
+
+  async #remember(digests: ReadonlyMap<string, string>): Promise<void> {
+    const newest = Object.fromEntries([...digests].slice(-maxDigests));
+    const temporary = this.path(`.tmp-${hostname()}-${process.pid}-${randomBytes(6).toString('hex')}`);
+    const handle = await open(temporary, 'wx');
+    try {
+      await handle.writeFile(JSON.stringify(newest));
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(temporary, this.path(digestFile));
+  }
+}
+
+const digestFile = 'digests.json';
+
+async function digestOf(path: string, onBytes: (count: number) => void, signal?: AbortSignal): Promise<string> {
+  const hash = createHash('sha256');
+  try {
+    for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) {
+      throwIfAborted(signal);
+      hash.update(chunk as Buffer);
+      onBytes((chunk as Buffer).length);
+    }
+  } catch (error) {
+    if (error instanceof ApolloError) throw error;
+    throw new ApolloError('BAD_CORPUS', `${path} cannot be read: ${(error as Error).message}.`, { cause: error });
+  }
+  return hash.digest('hex');
+}
+
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder);
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'ESRCH';
+  }
+}

@@ -1,0 +1,61 @@
+/** BERT's masks for one row, from counters: a function of (seed, epoch, block, position) and of the ids alone. */
+import { philox4x32, seedWords } from '../growth/philox.js';
+
+export interface MaskRules {
+  readonly maskId: number;
+  /** Ids are below this; random tokens are drawn from those of them that are not special. */
+  readonly vocab: number;
+  /** Special ids, ascending: never masked, never drawn. */
+  readonly specialIds: readonly number[];
+}
+
+export interface MaskedPosition {
+  readonly position: number;
+  /** What is to stand there now. */
+  readonly token: number;
+}
+
+const share = 0.15 * 2 ** 32;
+const toMask = 0.8 * 2 ** 32;
+const toRandom = 0.9 * 2 ** 32;
+
+/** Fourth counter word of the draws that choose positions (kept apart from those of dropout and depths), and of those that fill them. */
+const chooseStream = 0x6d6c_6d63;
+const fillStream = 0x6d6c_6d66;
+
+/** The masked positions of a row of ids, ascending; about 15 % of those that are not special. */
+export function maskedRow(
+  ids: Int32Array,
+  { maskId, vocab, specialIds }: MaskRules,
+  seed: number,
+  epoch: number,
+  block: number,
+): MaskedPosition[] {
+  const key = seedWords(seed);
+  const special = new Set(specialIds);
+  const ordinary = vocab - specialIds.reduce((count, id) => count + (id < vocab ? 1 : 0), 0);
+  const masked: MaskedPosition[] = [];
+  for (let start = 0; start < ids.length; start += 4) {
+    const draws = philox4x32([start, block, epoch >>> 0, chooseStream], key);
+    for (let i = 0; i < 4 && start + i < ids.length; i++) {
+      const position = start + i;
+      const id = ids[position]!;
+      if (draws[i]! >= share || special.has(id)) continue;
+      const [kind, choice] = philox4x32([position, block, epoch >>> 0, fillStream], key);
+      if (kind < toMask) masked.push({ position, token: maskId });
+      else if (kind < toRandom) masked.push({ position, token: ordinaryToken(Math.floor((choice / 2 ** 32) * ordinary), specialIds) });
+      else masked.push({ position, token: id });
+    }
+  }
+  return masked;
+}
+
+/** The id that is number `rank` among those that are not special. */
+function ordinaryToken(rank: number, specialIds: readonly number[]): number {
+  let id = rank;
+  for (const special of specialIds) {
+    if (special > id) break;
+    id++;
+  }
+  return id;
+}

@@ -1,0 +1,131 @@
+/**
+ * Trains a tokenizer from word counts: BERT's uncased WordPiece, or GPT-2's byte-level BPE. What comes out is the
+ * content of a tokenizer.json that Python's `tokenizers` loads with the same ids.
+ */
+import { ApolloError, check } from '../errors.js';
+import { type MergeTraining, trainMerges } from './merge-trainer.js';
+import { blankSeparated, byteCharacters, gptWords, uncased, wordsOfChunk } from './pretokenize.js';
+import { bertDefinition, gptDefinition, type TokenizerDefinition } from './tokenizer-files.js';
+import { detached } from './word-cache.js';
+
+export type TrainableKind = 'wordpiece' | 'bpe';
+
+export interface TokenizerTraining {
+  /** Tokens wanted, special tokens included. A small text may end with fewer. */
+  readonly vocabSize: number;
+  /** Pairs seen less often are not merged. */
+  readonly minCount?: number;
+  /** Called as training goes on; see MergeTraining. */
+  readonly onMerge?: (tokens: number) => Promise<void> | undefined;
+}
+
+const bertSpecials = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'];
+const endOfText = '<|endoftext|>';
+
+/** Distinct characters kept in a WordPiece alphabet, the most frequent ones; words with others become [UNK]. */
+const maxAlphabet = 1000;
+
+/** Distinct words held while counting; beyond it the words seen once are dropped, which bounds the memory. */
+const maxDistinctWords = 4_000_000;
+
+/** The words of a piece of text, as the trainer of `kind` sees them, and how often each occurs. */
+export function countWords(kind: TrainableKind, text: string): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const word of kind === 'bpe' ? gptWords(text) : blankSeparated(text)) {
+    counts.set(word, (counts.get(word) ?? 0) + 1);
+  }
+  if (kind === 'bpe') return counts;
+  const words = new Map<string, number>();
+  for (const [chunk, count] of counts) {
+    for (const word of wordsOfChunk(chunk, uncased)) words.set(word, (words.get(word) ?? 0) + count);
+  }
+  return words;
+}
+
+/** Adds the counts of one piece to the total; called in the order of the text, so that the total is reproducible. */
+export function addWordCounts(total: Map<string, number>, words: readonly string[], counts: ArrayLike<number>): void {
+  words.forEach((word, i) => {
+    const known = total.get(word);
+    if (known !== undefined) total.set(word, known + counts[i]!);
+    else total.set(detached(word), counts[i]!);
+  });
+  if (total.size <= maxDistinctWords) return;
+  for (const [word, count] of total) if (count === 1) total.delete(word);
+}
+
+/**
+ * Trains on word counts.
+ * @throws ApolloError BAD_ARGUMENT when vocabSize cannot hold the special tokens and the bytes or characters;
+ * BAD_CORPUS when there is no word.
+ */
+export async function trainTokenizer(
+  kind: TrainableKind,
+  counts: ReadonlyMap<string, number>,
+  { vocabSize, minCount = 2, onMerge }: TokenizerTraining,
+): Promise<TokenizerDefinition> {
+  checkTraining(kind, vocabSize);
+  if (counts.size === 0) throw new ApolloError('BAD_CORPUS', 'No word to train a tokenizer on: the text is empty or blank.');
+  // Sorted, so that nothing depends on the order in which the words were met.
+  const sorted = [...counts].sort(([a], [b]) => (a < b ? -1 : 1));
+  const limits = { vocabularySize: vocabSize, minCount, ...(onMerge && { onMerge }) };
+  return kind === 'bpe' ? trainBpe(sorted, limits) : trainWordPiece(sorted, limits);
+}
+
+/** @throws ApolloError BAD_ARGUMENT when vocabSize is not a whole number large enough for `kind`. */
+export function checkTraining(kind: TrainableKind, vocabSize: number): void {
+  const least = kind === 'bpe' ? 257 : 64;
+  check(
+    Number.isInteger(vocabSize) && vocabSize >= least && vocabSize <= 1_000_000,
+    `The vocabSize of a ${kind} tokenizer must be a whole number from ${least} to 1000000; got ${vocabSize}.`,
+  );
+}
+
+type WordCounts = readonly (readonly [string, number])[];
+type Limits = Pick<MergeTraining, 'vocabularySize' | 'minCount' | 'onMerge'>;
+
+async function trainBpe(counts: WordCounts, limits: Limits): Promise<TokenizerDefinition> {
+  // Byte tokens in the order of their characters, as other trainers number them.
+  const tokens = [endOfText, ...[...byteCharacters].sort((a, b) => a.codePointAt(0)! - b.codePointAt(0)!)];
+  const ids = new Map(tokens.map((token, id) => [token, id]));
+  const byteIds = byteCharacters.map((character) => ids.get(character)!);
+  const words = counts.map(([word]) => Array.from(Buffer.from(word, 'utf8'), (byte) => byteIds[byte]!));
+  const merges = await trainMerges({
+    words,
+    counts: counts.map(([, count]) => count),
+    tokens,
+    ...limits,
+    continuation: '',
+  });
+  return gptDefinition(vocabularyOf(tokens), merges);
+}
+
+async function trainWordPiece(counts: WordCounts, limits: Limits): Promise<TokenizerDefinition> {
+  const letters = new Map<string, number>();
+  for (const [word, count] of counts) {
+    for (const letter of word) letters.set(letter, (letters.get(letter) ?? 0) + count);
+  }
+  // Each letter may need two tokens, alone and after ##.
+  const room = Math.min(maxAlphabet, Math.floor((limits.vocabularySize - bertSpecials.length) / 2));
+  const alphabet = new Set(
+    [...letters]
+      .sort(([a, countA], [b, countB]) => countB - countA || (a < b ? -1 : 1))
+      .slice(0, room)
+      .map(([letter]) => letter),
+  );
+  const usable = counts.map(([word, count]) => [[...word], count] as const).filter(([word]) => word.every((letter) => alphabet.has(letter)));
+  const continuing = new Set(usable.flatMap(([word]) => word.slice(1)));
+  const tokens = [...bertSpecials, ...[...alphabet].sort(), ...[...continuing].sort().map((letter) => `##${letter}`)];
+  const ids = new Map(tokens.map((token, id) => [token, id]));
+  await trainMerges({
+    words: usable.map(([word]) => word.map((letter, i) => ids.get(i === 0 ? letter : `##${letter}`)!)),
+    counts: usable.map(([, count]) => count),
+    tokens,
+    ...limits,
+    continuation: '##',
+  });
+  return bertDefinition(vocabularyOf(tokens));
+}
+
+function vocabularyOf(tokens: readonly string[]): Record<string, number> {
+  return Object.fromEntries(tokens.map((token, id) => [token, id]));
+}

@@ -1,0 +1,64 @@
+/** Encodes text as BERT does: clean-up and split (pretokenize.ts), then the longest known piece first (WordPiece). */
+import type { IdBuffer } from './id-buffer.js';
+import { type BertNormalization, blankSeparated, wordsOfChunk } from './pretokenize.js';
+import { WordCache } from './word-cache.js';
+
+export interface WordPieceModel {
+  readonly vocabulary: ReadonlyMap<string, number>;
+  readonly unknownId: number;
+  /** Prefix of a piece that continues a word, `##`. */
+  readonly continuation: string;
+  /** Words of more code points than this become the unknown token (100 in BERT). */
+  readonly maxCharacters: number;
+  readonly normalization: BertNormalization;
+}
+
+/** A function that appends the ids of a text without special tokens in it. */
+export function wordPieceEncoder(model: WordPieceModel): (text: string, out: IdBuffer) => void {
+  const chunks = new WordCache();
+  const words = new WordCache();
+  let longest = 0;
+  for (const token of model.vocabulary.keys()) longest = Math.max(longest, token.length);
+  const wordIds = (word: string): readonly number[] => {
+    let ids = words.get(word);
+    if (ids === undefined) {
+      ids = pieces(word, model, longest);
+      words.set(word, ids);
+    }
+    return ids;
+  };
+  return (text, out) => {
+    for (const chunk of blankSeparated(text)) {
+      let ids = chunks.get(chunk);
+      if (ids === undefined) {
+        ids = wordsOfChunk(chunk, model.normalization).flatMap(wordIds);
+        chunks.set(chunk, ids);
+      }
+      for (let i = 0; i < ids.length; i++) out.push(ids[i]!);
+    }
+  };
+}
+
+/**
+ * The ids of one word, greedily: the longest prefix in the vocabulary, then the longest continuation, and so on.
+ * `longest` is the length of the longest token. A slice that ends inside a surrogate pair is in no vocabulary, so
+ * UTF-16 units serve as well as code points.
+ */
+function pieces(word: string, model: WordPieceModel, longest: number): readonly number[] {
+  if (word.length > model.maxCharacters && [...word].length > model.maxCharacters) return [model.unknownId];
+  const ids: number[] = [];
+  let start = 0;
+  while (start < word.length) {
+    let end = Math.min(word.length, start + longest);
+    let id: number | undefined;
+    for (; end > start; end--) {
+      const piece = word.slice(start, end);
+      id = model.vocabulary.get(start === 0 ? piece : model.continuation + piece);
+      if (id !== undefined) break;
+    }
+    if (id === undefined) return [model.unknownId];
+    ids.push(id);
+    start = end;
+  }
+  return ids;
+}
