@@ -5,6 +5,8 @@ export { bytesPerElement, type DType, fromBfloat16, toBfloat16 } from './dtype.j
 export { evaluate } from './evaluate.js';
 export { Graph, type Node, Tensor } from './graph.js';
 export { graphFlops, type NamedType } from './lowering.js';
+export { copyBandwidth, type MatmulPeak, matmulPeak } from './measure.js';
+export { loadAddon, type NativeInfo } from './native.js';
 export * from './ops/index.js';
 export { AdamW, type AdamWOptions, type StepOptions, type StepResult } from './optimizer.js';
 export { type MomentCopy, type ParameterDeclaration, ParameterStore } from './parameters.js';
