@@ -37,8 +37,8 @@ struct TensorDesc {
   std::int64_t rows() const { return last() == 0 ? 0 : elements() / last(); }
   std::string to_string() const {
     std::string s = std::string(name_of(dtype)) + "[";
-    for (std::size_t i = 0; i < shape.size(); ++i) s += (i ? ", " : "") + std::to_string(shape[i]);
-    return s + "]";
+    for (std::size_t i = 0; i < shape.size(); ++i) s.append(i ? ", " : "").append(std::to_string(shape[i]));
+    return s.append("]");
   }
 };
 

@@ -134,9 +134,12 @@ class OpTable {
 
 [[noreturn]] inline void unsupported(const OpDesc& desc, const std::string& device) {
   std::string signature;
-  for (const auto& t : desc.inputs) signature += (signature.empty() ? "" : ", ") + t.to_string();
-  signature += " ->";
-  for (const auto& t : desc.outputs) signature += " " + t.to_string();
+  for (const auto& t : desc.inputs) {
+    if (!signature.empty()) signature.append(", ");
+    signature.append(t.to_string());
+  }
+  signature.append(" ->");
+  for (const auto& t : desc.outputs) signature.append(" ").append(t.to_string());
   throw Error("op '" + desc.op + "' has no kernel on " + device + " for (" + signature + ")", "APOLLO_NO_KERNEL");
 }
 

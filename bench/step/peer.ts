@@ -1,0 +1,48 @@
+/** The PyTorch process a step is compared with: started once, it does steps when asked, so that both take turns. */
+import { type ChildProcessWithoutNullStreams, spawn, spawnSync } from 'node:child_process';
+import { createInterface, type Interface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+
+const script = fileURLToPath(new URL('./torch_step.py', import.meta.url));
+
+/** Python with torch: $APOLLO_PEER_PYTHON, else python3; undefined when there is none. */
+export function findPeerPython(): string | undefined {
+  const python = process.env.APOLLO_PEER_PYTHON ?? 'python3';
+  return spawnSync(python, ['-c', 'import torch']).status === 0 ? python : undefined;
+}
+
+export class Peer {
+  private readonly answers: AsyncIterator<string>;
+
+  private constructor(
+    readonly name: string,
+    private readonly child: ChildProcessWithoutNullStreams,
+    lines: Interface,
+  ) {
+    this.answers = lines[Symbol.asyncIterator]();
+  }
+
+  static start(name: string, python: string, args: readonly string[]): Peer {
+    // Settings made for other BLAS users would slow the peer down.
+    const { OPENBLAS_CORETYPE: _, OPENBLAS_L2_SIZE: __, ...env } = process.env;
+    const child = spawn(python, [script, ...args], { env, stdio: ['pipe', 'pipe', 'pipe'] });
+    child.stderr.resume();
+    return new Peer(name, child, createInterface(child.stdout));
+  }
+
+  /** Times of `steps` steps, ms. @throws Error when the peer has died. */
+  async run(steps: number): Promise<number[]> {
+    return (await this.ask(`run ${steps}`)).stepMs as number[];
+  }
+
+  async end(): Promise<{ peakBytes: number; version: string }> {
+    return (await this.ask('end')) as { peakBytes: number; version: string };
+  }
+
+  private async ask(command: string): Promise<Record<string, unknown>> {
+    this.child.stdin.write(`${command}\n`);
+    const { value, done } = await this.answers.next();
+    if (done) throw new Error(`the peer "${this.name}" ended with code ${this.child.exitCode}`);
+    return JSON.parse(value) as Record<string, unknown>;
+  }
+}

@@ -1,0 +1,170 @@
+import { once } from 'node:events';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { Worker } from 'node:worker_threads';
+import t from 'tap';
+import { loadAddon, type NativeDevice, type NativeProgramDesc } from '../../lib/engine/native.js';
+
+const addon = loadAddon();
+const open = (threads = 1, memoryLimitBytes = 0) => addon.openDevice({ kind: 'cpu', threads, memoryLimitBytes });
+
+/** y = x @ x, `repeats` times over, from an input to an output. */
+function squares(size: number, repeats: number): NativeProgramDesc {
+  const shape = [size, size];
+  return {
+    values: [
+      { dtype: 'f32', shape, storage: 'input', slot: 0 },
+      { dtype: 'f32', shape, storage: 'output', slot: 0 },
+    ],
+    instructions: Array.from({ length: repeats }, () => ({
+      op: 'matmul',
+      inputs: [0, 0],
+      outputs: [1],
+      attrs: { transA: false, transB: false, hasBias: false, activation: 'none' },
+    })),
+  };
+}
+
+async function withDevice(body: (device: NativeDevice) => Promise<void>, threads = 1, limit = 0) {
+  const device = open(threads, limit);
+  try {
+    await body(device);
+  } finally {
+    await device.close();
+  }
+}
+
+t.test('a buffer starts as zeros and gives back what was written', (t) =>
+  withDevice(async (device) => {
+    const buffer = device.createBuffer('f32', 6);
+    t.same([...(await buffer.read(0, 6))], [0, 0, 0, 0, 0, 0]);
+    await buffer.write(Float32Array.of(1, 2, 3), 2);
+    t.same([...(await buffer.read(1, 4))], [0, 1, 2, 3]);
+    t.equal(device.info().bufferBytes, 24);
+    buffer.dispose();
+    t.equal(device.info().bufferBytes, 0);
+    t.throws(() => buffer.bytes, { code: 'APOLLO_CLOSED' });
+  }),
+);
+
+t.test('writes outside a buffer and arrays of another type are refused', (t) =>
+  withDevice(async (device) => {
+    const buffer = device.createBuffer('f32', 4);
+    t.throws(() => buffer.write(Float32Array.of(1, 2), 3), /outside the buffer/);
+    t.throws(() => buffer.read(2, 3), /outside the buffer/);
+    t.throws(() => buffer.write(Int32Array.of(1), 0), /typed array for f32/);
+  }),
+);
+
+t.test('an op without a kernel is named with its shapes when the program is compiled', (t) =>
+  withDevice(async (device) => {
+    const desc: NativeProgramDesc = {
+      values: [{ dtype: 'bf16', shape: [2, 3], storage: 'output', slot: 0 }],
+      instructions: [{ op: 'fold', inputs: [], outputs: [0], attrs: {} }],
+    };
+    await t.rejects(device.compile(desc, []), {
+      code: 'APOLLO_NO_KERNEL',
+      message: /op 'fold' has no kernel on cpu .*bf16\[2, 3\]/,
+    });
+  }),
+);
+
+t.test('memory beyond the limit is refused with both figures', (t) =>
+  withDevice(
+    async (device) => {
+      t.throws(() => device.createBuffer('f32', 1 << 20), {
+        code: 'APOLLO_OUT_OF_MEMORY',
+        message: /needs 4\.0 MiB more on cpu, 0\.0 MiB of 1\.0 MiB are in use/,
+      });
+      device.createBuffer('f32', 1000);
+    },
+    1,
+    1 << 20,
+  ),
+);
+
+t.test('a run is right, is timed, and leaves the event loop free', (t) =>
+  withDevice(async (device) => {
+    const size = 512;
+    const program = await device.compile(squares(size, 40), []);
+    const x = new Float32Array(size * size).map((_, i) => (i % 7) - 3);
+    const delay = monitorEventLoopDelay({ resolution: 1 });
+    delay.enable();
+    const { outputs, elapsedMs, profile } = await program.run([x], { profile: true });
+    delay.disable();
+    let expected = 0;
+    for (let k = 0; k < size; ++k) expected += x[3 * size + k]! * x[k * size + 5]!;
+    t.equal(outputs[0]![3 * size + 5], expected);
+    t.equal(profile?.length, 40);
+    t.ok(elapsedMs > 5);
+    t.ok(delay.max / 1e6 < elapsedMs, `longest delay ${delay.max / 1e6} ms in a run of ${elapsedMs} ms`);
+  }),
+);
+
+t.test('a cancelled run rejects, and the device goes on', (t) =>
+  withDevice(async (device) => {
+    const size = 512;
+    const program = await device.compile(squares(size, 3000), []);
+    const x = new Float32Array(size * size).fill(1);
+    const cancel = new Int32Array(new SharedArrayBuffer(4));
+    const run = program.run([x], { profile: false, cancel });
+    setTimeout(() => Atomics.store(cancel, 0, 1), 20);
+    await t.rejects(run, { code: 'APOLLO_ABORTED' });
+    const short = await device.compile(squares(size, 1), []);
+    t.equal((await short.run([x], { profile: false })).outputs[0]![0], size);
+  }),
+);
+
+t.test('runs queue in order and close() waits for them', async (t) => {
+  const device = open();
+  const program = await device.compile(squares(64, 1), []);
+  const order: number[] = [];
+  const runs = [1, 2, 3].map((value) =>
+    program
+      .run([new Float32Array(64 * 64).fill(value)], { profile: false })
+      .then(({ outputs }) => order.push(outputs[0]![0]!)),
+  );
+  await device.close();
+  await Promise.all(runs);
+  t.same(order, [64, 256, 576]);
+  await t.rejects(program.run([new Float32Array(64 * 64)], { profile: false }), { code: 'APOLLO_CLOSED' });
+});
+
+t.test('buffers and programs that are collected give their memory back', async (t) => {
+  setFlagsFromString('--expose-gc');
+  const gc = runInNewContext('gc') as () => void;
+  await withDevice(async (device) => {
+    for (let i = 0; i < 50; ++i) device.createBuffer('f32', 1 << 16);
+    await new Promise((done) => setTimeout(done, 10));
+    gc();
+    await new Promise((done) => setTimeout(done, 10));
+    t.ok(device.info().bufferBytes < 50 * 4 * (1 << 16));
+  });
+});
+
+t.test('several workers use devices of their own, and one may be terminated while it runs', async (t) => {
+  const source = `
+    const { parentPort, workerData } = require('node:worker_threads');
+    const addon = require(workerData.addon);
+    const device = addon.openDevice({ kind: 'cpu', threads: 1, memoryLimitBytes: 0 });
+    device.compile(workerData.desc, []).then((program) => {
+      parentPort.postMessage('running');
+      return program.run([new Float32Array(256 * 256).fill(1)], { profile: false });
+    }).then(({ outputs }) => { parentPort.postMessage(outputs[0][0]); return device.close(); });
+  `;
+  const path = new URL('../../build/cmake/Release/apollo.node', import.meta.url).pathname;
+  const start = (repeats: number) =>
+    new Worker(source, { eval: true, workerData: { addon: path, desc: squares(256, repeats) } });
+  const workers = [1, 2, 3].map(() => start(2));
+  for (const worker of workers) {
+    const [first] = await once(worker, 'message');
+    t.equal(first, 'running');
+    const [value] = await once(worker, 'message');
+    t.equal(value, 256);
+    await once(worker, 'exit');
+  }
+  const long = start(100000);
+  await once(long, 'message');
+  t.equal(await long.terminate(), 1);
+});
