@@ -156,14 +156,20 @@ t.test('several workers use devices of their own, and one may be terminated whil
   const path = new URL('../../build/cmake/Release/apollo.node', import.meta.url).pathname;
   const start = (repeats: number) =>
     new Worker(source, { eval: true, workerData: { addon: path, desc: squares(256, repeats) } });
-  const workers = [1, 2, 3].map(() => start(2));
-  for (const worker of workers) {
-    const [first] = await once(worker, 'message');
-    t.equal(first, 'running');
-    const [value] = await once(worker, 'message');
-    t.equal(value, 256);
-    await once(worker, 'exit');
-  }
+  const results = await Promise.all(
+    [1, 2, 3].map(async () => {
+      const worker = start(2);
+      const messages: unknown[] = [];
+      worker.on('message', (message) => messages.push(message));
+      const [code] = await once(worker, 'exit');
+      return [...messages, code];
+    }),
+  );
+  t.same(results, [
+    ['running', 256, 0],
+    ['running', 256, 0],
+    ['running', 256, 0],
+  ]);
   const long = start(100000);
   await once(long, 'message');
   t.equal(await long.terminate(), 1);
