@@ -31,7 +31,7 @@ t.test('the maps of every pair that the paper and the release use', (t) => {
 
 t.test('interpolation is exact where dividing by a float is not', (t) => {
   t.equal(interpolate(14, 18)[9], 7);
-  const hazards = [];
+  const hazards: number[][] = [];
   for (let depth = 1; depth <= 48; depth++) {
     for (let units = 1; units <= depth; units++) {
       const ratio = depth / units;

@@ -1,0 +1,93 @@
+/** A tiny model, a synthetic corpus and helpers shared by the tests of the loop. */
+import { type Device, openDevice } from '../../lib/engine/index.js';
+import { ParameterStore } from '../../lib/engine/index.js';
+import { uniformNumber } from '../../lib/growth/index.js';
+import { type ApolloOptions, apollo } from '../../lib/methods/index.js';
+import { createModel, withDefaults } from '../../lib/models/index.js';
+import type { TrainEvent, TrainingCorpus, TrainOptions } from '../../lib/train/index.js';
+import { loadCheckpoint, train } from '../../lib/train/index.js';
+import type { TrainDependencies } from '../../lib/train/run.js';
+
+export const vocab = 13;
+
+export const tinyModel = createModel(
+  withDefaults({ kind: 'gpt', layers: 4, hidden: 32, heads: 2, vocab, maxPositions: 16, dropout: 0.1, attentionDropout: 0.1 }),
+);
+
+/** Sequences that count upwards by 1 or 2 (mod vocab) from a random start; a model learns the rule in a few dozen steps. */
+function countingBatch(seed: number, stream: number, index: number, batch: number, seq: number) {
+  const tokens = new Int32Array(batch * seq);
+  const labels = new Int32Array(batch * seq).fill(-100);
+  for (let row = 0; row < batch; row++) {
+    const x = uniformNumber(seed, stream, index * batch + row);
+    const start = Math.floor(x * vocab);
+    const stride = 1 + (Math.floor(x * vocab * 2) % 2);
+    for (let i = 0; i < seq; i++) {
+      tokens[row * seq + i] = (start + stride * i) % vocab;
+      if (i > 0) labels[row * seq + i - 1] = tokens[row * seq + i] as number;
+    }
+  }
+  return { tokens, labels };
+}
+
+export const countingCorpus: TrainingCorpus = {
+  key: 'counting',
+  shape: (batch, seq) => ({ batch, seq, padding: false }),
+  batch: ({ batch, seq, seed, step, micro }) => countingBatch(seed, 7 + micro, step, batch, seq),
+  heldOutCount: () => 2,
+  heldOut: ({ batch, seq, index }) => countingBatch(99, 6, index, batch, seq),
+};
+
+export const tinyOptions: TrainOptions = {
+  seed: 5,
+  steps: 24,
+  batch: 4,
+  seq: 16,
+  accumulation: 2,
+  learningRate: 3e-3,
+  evaluateEvery: 8,
+};
+
+/** Stages of 1, 2 and 4 layers that change at steps 6 and 14 of 24. */
+export const tinyMethod = (options: Partial<ApolloOptions> = {}) =>
+  apollo({ layers: 4, totalSteps: 24, seed: 5, boundaries: { steps: [6, 14] }, ...options });
+
+/** Runs to the end and returns all events; `onEvent` sees each when it happens. */
+export async function runTiny(
+  device: Device,
+  options: Partial<TrainOptions> = {},
+  deps: Partial<TrainDependencies> = {},
+  onEvent: (event: TrainEvent) => void = () => {},
+): Promise<TrainEvent[]> {
+  const events: TrainEvent[] = [];
+  const all = { device, model: tinyModel, method: tinyMethod(), corpus: countingCorpus, ...deps };
+  for await (const event of train({ ...tinyOptions, ...options }, all)) {
+    events.push(event);
+    onEvent(event);
+  }
+  return events;
+}
+
+/** Two threads at most, so that results do not depend on the machine. */
+export const openTinyDevice = () => openDevice({ threads: 2 });
+
+/** Everything a checkpoint restores, as text that is equal only for equal bits. */
+export async function contentsOf(device: Device, folder: string): Promise<string> {
+  const store = new ParameterStore(device, { precision: 'f32' });
+  const state = await loadCheckpoint(folder, store, tinyModel);
+  const hex = (values: Float32Array) => Buffer.from(values.buffer, values.byteOffset, values.byteLength).toString('base64');
+  const parts: unknown[] = [state.step, state.stage, state.totals.tokens, state.totals.flopsModel, state.totals.flopsExecuted, state.counts];
+  for (const name of store.names()) {
+    const { m, v, count } = await store.moments(name);
+    parts.push([name, hex(await store.read(name)), hex(m), hex(v), count]);
+  }
+  store.dispose();
+  return JSON.stringify(parts, null, 1);
+}
+
+/** The events that must repeat bit by bit, without their times. */
+export function comparable(events: readonly TrainEvent[]): unknown[] {
+  return events
+    .filter((event) => event.type === 'step' || event.type === 'evaluation' || event.type === 'growth')
+    .map((event) => ({ ...event, ms: 0, trainMs: 0, tokensPerSecond: 0 }));
+}
