@@ -21,6 +21,10 @@ void register_embedding(OpTable& table);
 void register_dropout(OpTable& table);
 void register_optimizer(OpTable& table);
 
+// Parts of a family in a file of their own, called by the family's function above.
+void register_binary(OpTable& table);   // elementwise
+void register_softmax(OpTable& table);  // reduce
+
 // Fills multipliers[0..columns) of one row with 0 (dropped) or dropout.keep_scale (see core/philox.h for the rule).
 // Vectorised; defined in random.cc.
 void dropout_row(const Dropout& dropout, const RngState& rng, std::int64_t row, std::int64_t columns,

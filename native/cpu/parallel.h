@@ -1,5 +1,4 @@
-// Static division of rows or elements among OpenMP threads: which thread does what depends on the sizes and on the
-// number of threads only, so that sums in a fixed order give the same bits at each run.
+// How the CPU kernels share work: a range is cut into one contiguous piece per thread, without any run-time queue.
 #pragma once
 
 #include <omp.h>
@@ -9,45 +8,41 @@
 
 namespace apollo::cpu {
 
-struct Range {
-  std::int64_t begin, end;
-};
+// Bytes that one thread should at least move before a second one is worth waking.
+constexpr std::int64_t kParallelBytes = 32768;
 
-// Part `index` of [0, count) cut into `parts`; inner borders are multiples of `granule`.
-inline Range part_of(std::int64_t count, std::int64_t index, std::int64_t parts, std::int64_t granule = 1) {
-  const std::int64_t granules = (count + granule - 1) / granule;
-  return {std::min(count, granules * index / parts * granule),
-          std::min(count, granules * (index + 1) / parts * granule)};
-}
-
-// Work per thread, in bytes moved, below which waking another thread costs more than it saves (a few microseconds).
-constexpr std::int64_t kBytesPerThread = 32 * 1024;
-
-// How many threads `bytes` of memory traffic deserve: 1 .. the size of the pool.
-inline int threads_for(std::int64_t bytes) {
-  return static_cast<int>(std::clamp<std::int64_t>(bytes / kBytesPerThread, 1, omp_get_max_threads()));
-}
-
-// Calls body(range, thread) with the parts of [0, count), one part a thread.
+// Calls body(begin, end) on disjoint pieces that cover [0, count), at most one a thread. Borders fall on multiples of
+// `align`, and no piece is made for less than `grain` items: small work stays on the calling thread. The body must
+// not throw.
 template <class Body>
-void parallel_parts(std::int64_t count, std::int64_t granule, int threads, const Body& body) {
-  if (threads <= 1) {
-    body(Range{0, count}, 0);
+void parallel_ranges(std::int64_t count, std::int64_t grain, std::int64_t align, const Body& body) {
+  if (count <= 0) return;
+  const std::int64_t blocks = (count + align - 1) / align;
+  const std::int64_t wanted = std::min(blocks, count / std::max<std::int64_t>(grain, 1));
+  const int threads = static_cast<int>(std::clamp<std::int64_t>(wanted, 1, omp_get_max_threads()));
+  if (threads == 1) {
+    body(std::int64_t{0}, count);
     return;
   }
 #pragma omp parallel num_threads(threads)
   {
-    // The runtime may give fewer threads than asked for; the parts stay the same.
-    for (int part = omp_get_thread_num(); part < threads; part += omp_get_num_threads()) {
-      body(part_of(count, part, threads, granule), part);
-    }
+    const std::int64_t team = omp_get_num_threads(), rank = omp_get_thread_num();
+    const std::int64_t begin = std::min(count, blocks * rank / team * align);
+    const std::int64_t end = std::min(count, blocks * (rank + 1) / team * align);
+    if (begin < end) body(begin, end);
   }
 }
 
-// The same for elements of one flat array; borders fall on cache lines.
+// Rows of `row_bytes` each, shared so that no thread is woken for less than kParallelBytes.
 template <class Body>
-void parallel_elements(std::int64_t count, std::int64_t bytes_per_element, const Body& body) {
-  parallel_parts(count, 64, threads_for(count * bytes_per_element), body);
+void parallel_rows(std::int64_t rows, std::int64_t row_bytes, const Body& body) {
+  parallel_ranges(rows, kParallelBytes / std::max<std::int64_t>(row_bytes, 1), 1, body);
+}
+
+// Elements of one long array; borders on multiples of 64 elements, so that no cache line is written by two threads.
+template <class Body>
+void parallel_elements(std::int64_t count, std::int64_t element_bytes, const Body& body) {
+  parallel_ranges(count, kParallelBytes / element_bytes, 64, body);
 }
 
 }  // namespace apollo::cpu
