@@ -80,7 +80,9 @@ export function createTokenizer(definition: TokenizerDefinition, name = 'tokeniz
   let library: HuggingFaceTokenizer | undefined;
   const viaLibrary = (): HuggingFaceTokenizer => {
     try {
-      library ??= new HuggingFaceTokenizer(definition, {});
+      // The library wants every part to be there, if only as null.
+      const parts = { normalizer: null, pre_tokenizer: null, post_processor: null, decoder: null, added_tokens: [], ...definition };
+      library ??= new HuggingFaceTokenizer(parts, {});
     } catch (error) {
       throw broken(name, `its pipeline is not one that can be run here (${(error as Error).message})`);
     }
