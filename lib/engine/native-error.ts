@@ -8,8 +8,9 @@ const codes: Readonly<Record<string, ErrorCode>> = {
   APOLLO_CLOSED: 'CLOSED',
   APOLLO_ABORTED: 'ABORT_ERR',
   ABORT_ERR: 'ABORT_ERR',
-  // Thrown by kernels on data only they see, e.g. a token id outside the vocabulary.
-  APOLLO_NATIVE: 'BAD_ARGUMENT',
+  // From kernels, on data only they see: a token id outside the vocabulary, a label that is none.
+  APOLLO_BAD_INDEX: 'BAD_ARGUMENT',
+  APOLLO_NATIVE: 'INTERNAL',
   APOLLO_INTERNAL: 'INTERNAL',
 };
 

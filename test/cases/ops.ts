@@ -188,7 +188,7 @@ const normCases: OpCase[] = [
   ),
 ];
 
-/** Tokens that may be seen: 1 for the first ones of each sequence, from ids in [0, 2). */
+/** A mask is an index in [0, 2): 1 = attend. */
 const attentionCases: OpCase[] = [
   differentiable('attention', { qkv: x([2, 5, 24]) }, (t) => ops.attention({ qkv: t.qkv! }, { heads: 2 }), {
     bench: { qkv: [16, 128, 2304] },
@@ -200,6 +200,14 @@ const attentionCases: OpCase[] = [
     'attention, mask and dropout',
     { qkv: x([3, 6, 24]), mask: index([3, 6], 2), rng },
     (t) => ops.attention({ qkv: t.qkv! }, { heads: 2, mask: t.mask!, p: 0.2 }),
+  ),
+  differentiable(
+    'attention, causal under a mask: some queries see nothing',
+    { qkv: x([4, 6, 24]), mask: index([4, 6], 2) },
+    (t) => ops.attention({ qkv: t.qkv! }, { heads: 2, mask: t.mask!, causal: true }),
+  ),
+  differentiable('attention, every key masked', { qkv: x([1, 5, 24]), mask: index([1, 5], 1) }, (t) =>
+    ops.attention({ qkv: t.qkv! }, { heads: 2, mask: t.mask! }),
   ),
   differentiable(
     'attention, separate q, k, v',

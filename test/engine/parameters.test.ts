@@ -1,0 +1,112 @@
+import t, { type Test } from 'tap';
+import { accumulateGradients } from '../../lib/engine/autodiff.js';
+import { openDevice } from '../../lib/engine/device.js';
+import { Graph } from '../../lib/engine/graph.js';
+import { sum } from '../../lib/engine/ops/index.js';
+import { ParameterStore } from '../../lib/engine/parameters.js';
+
+async function makeStore(t: Test, precision: 'f32' | 'bf16' = 'f32') {
+  const device = await openDevice({ threads: 1 });
+  t.teardown(() => device.close());
+  const store = new ParameterStore(device, { precision });
+  for (const name of ['a', 'b']) store.declare({ name, shape: [2, 2], workingCopy: true, decay: true });
+  return { device, store };
+}
+
+const values = (...numbers: number[]) => Float32Array.from(numbers);
+
+/** The working copy of `name`, seen by a program. */
+async function workingCopy(store: ParameterStore, name: string): Promise<Float32Array> {
+  const g = new Graph();
+  g.output('y', g.parameter(name, [2, 2], 'bf16'));
+  return (await (await store.device.compile(g, { store })).run()).outputs.y as Float32Array;
+}
+
+t.test('declared parameters start as zeros and take memory when used', async (t) => {
+  const { store } = await makeStore(t);
+  t.strictSame(store.names(), ['a', 'b']);
+  t.ok(store.has('a') && !store.has('c'));
+  t.match(store.spec('a'), { shape: [2, 2], decay: true });
+  t.equal(store.bytes, 0);
+  t.strictSame(await store.read('a'), values(0, 0, 0, 0));
+  t.equal(store.bytes, 16);
+  t.strictSame(await store.moments('b'), { m: values(0, 0, 0, 0), v: values(0, 0, 0, 0), count: 0 });
+  t.equal(store.bytes, 16, 'moments that nobody has written take none');
+});
+
+t.test('names and lengths are checked', async (t) => {
+  const { store } = await makeStore(t);
+  const bad = { code: 'BAD_ARGUMENT' };
+  t.throws(() => store.declare({ name: 'a', shape: [1], workingCopy: false, decay: false }), bad);
+  t.throws(() => store.declare({ name: 'c', shape: [0], workingCopy: false, decay: false }), { code: 'BAD_SHAPE' });
+  await t.rejects(store.read('nobody'), { ...bad, message: /'nobody' is not declared; the store has 2: a, b/ });
+  await t.rejects(store.write('a', values(1, 2, 3)), { ...bad, message: /\[2, 2\] wants a Float32Array of 4; got Float32Array of 3/ });
+  t.throws(() => store.setCount('a', -1), bad);
+  t.throws(() => new ParameterStore(store.device, { precision: 'f16' as 'f32' }), bad);
+});
+
+t.test('values are read back exactly, and the working copy follows them', async (t) => {
+  const { store } = await makeStore(t, 'bf16');
+  const exact = values(1, 1 + 2 ** -20, -3, 2 ** -100);
+  t.strictSame(await workingCopy(store, 'a'), values(0, 0, 0, 0));
+  await store.write('a', exact);
+  t.strictSame(await store.read('a'), exact);
+  t.strictSame(await workingCopy(store, 'a'), values(1, 1, -3, 2 ** -100));
+  t.ok(store.hasWorkingCopy('a'));
+});
+
+t.test('an f32 store has no working copies', async (t) => {
+  const { store } = await makeStore(t);
+  t.notOk(store.hasWorkingCopy('a'));
+  await t.rejects(workingCopy(store, 'a'), { message: /no bf16 working copy/ });
+});
+
+t.test('moments and counts are written and read', async (t) => {
+  const { store } = await makeStore(t);
+  await store.writeMoments('a', { m: values(1, 2, 3, 4), v: values(5, 6, 7, 8), count: 9 });
+  t.strictSame(await store.moments('a'), { m: values(1, 2, 3, 4), v: values(5, 6, 7, 8), count: 9 });
+  store.setCount('a', 3);
+  t.equal(store.count('a'), 3);
+});
+
+t.test('copies carry values, and moments as asked', async (t) => {
+  const { store } = await makeStore(t, 'bf16');
+  const reset = async () => {
+    await store.write('a', values(1, 2, 3, 4));
+    await store.writeMoments('a', { m: values(1, 2, 3, 4), v: values(4, 5, 6, 7), count: 5 });
+    await store.write('b', values(0, 0, 0, 0));
+    await store.writeMoments('b', { m: values(9, 9, 9, 9), v: values(8, 8, 8, 8), count: 2 });
+  };
+  const expected = [
+    ['copy', { m: values(1, 2, 3, 4), v: values(4, 5, 6, 7), count: 5 }],
+    ['zero', { m: values(0, 0, 0, 0), v: values(0, 0, 0, 0), count: 0 }],
+    ['keep', { m: values(9, 9, 9, 9), v: values(8, 8, 8, 8), count: 2 }],
+    [{ m: 0.5, v: 0.25 }, { m: values(0.5, 1, 1.5, 2), v: values(1, 1.25, 1.5, 1.75), count: 5 }],
+  ] as const;
+  for (const [moments, want] of expected) {
+    await reset();
+    await store.copy('a', 'b', { moments });
+    t.strictSame(await store.read('b'), values(1, 2, 3, 4));
+    t.strictSame(await workingCopy(store, 'b'), values(1, 2, 3, 4));
+    t.strictSame(await store.moments('b'), want, JSON.stringify(moments));
+    t.strictSame(await store.read('a'), values(1, 2, 3, 4), 'the source stays');
+  }
+  store.declare({ name: 'c', shape: [3], workingCopy: false, decay: false });
+  await t.rejects(store.copy('a', 'c', { moments: 'copy' }), { code: 'BAD_ARGUMENT', message: /differ in size/ });
+  store.declare({ name: 'fresh', shape: [2, 2], workingCopy: false, decay: false });
+  await store.copy('fresh', 'b', { moments: 'copy' });
+  t.strictSame(await store.moments('b'), { m: values(0, 0, 0, 0), v: values(0, 0, 0, 0), count: 0 }, 'a source without moments has zeros');
+});
+
+t.test('gradients add up until they are zeroed', async (t) => {
+  const { device, store } = await makeStore(t);
+  const g = new Graph();
+  accumulateGradients(sum(g.parameter('a', [2, 2]).mul(g.input('x', [2, 2]))));
+  const program = await device.compile(g, { store });
+  t.strictSame(await store.gradient('b'), values(0, 0, 0, 0), 'without a program there is none');
+  await program.run({ x: [1, 2, 3, 4] });
+  await program.run({ x: [1, 1, 1, 1] });
+  t.strictSame(await store.gradient('a'), values(2, 3, 4, 5));
+  await store.zeroGradients();
+  t.strictSame(await store.gradient('a'), values(0, 0, 0, 0));
+});
