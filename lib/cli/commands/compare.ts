@@ -1,0 +1,107 @@
+/** `apollo-lm compare`: methods against a reference on the same batches, and the report of it. */
+import { existsSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { type Analysis, analyse } from '../../report/aggregate.js';
+import { lossChart } from '../../report/charts.js';
+import { htmlReport } from '../../report/html.js';
+import { type Results, readResults, writeResults } from '../../report/results.js';
+import { renderSvg } from '../../report/svg.js';
+import { markdownTable, tableRows, textTable, verdicts } from '../../report/table.js';
+import { Comparison } from '../comparison.js';
+import { interruptedExitCode, interruptible } from '../interrupt.js';
+import type { CommandIo } from '../io.js';
+import { addSettings, flagsOf, runOptions, trainingOptions } from '../options.js';
+import { presetHelp } from '../presets.js';
+import { Progress, timeLeft } from '../progress.js';
+import { seedsOf } from '../resolve.js';
+import { openRunFolder, type RunFolder } from '../run-folder.js';
+import { openSession, saveTokenizer } from '../session.js';
+import { describeEvent } from './train.js';
+
+const resultsFile = 'results.json';
+
+export function compareCommand(program: Command, io: CommandIo, finish: (exitCode: number) => void): void {
+  const command = program
+    .command('compare')
+    .description('train with several methods on the same batches and compare them');
+  addSettings(command, ['methods', ...runOptions, 'seeds', ...trainingOptions]).addHelpText('after', presetHelp);
+  command.action(async (parsed: Record<string, unknown>) => {
+    const { preset, config, json } = parsed as { preset?: string; config?: string; json?: boolean };
+    const folder = openRunFolder({ preset, config, flags: flagsOf(parsed) }, 'runs/compare');
+    finish(await runComparison(folder, json === true, io));
+  });
+}
+
+/** Runs the comparison and writes its report; the exit code. */
+async function runComparison({ settings, path, resume }: RunFolder, json: boolean, io: CommandIo): Promise<number> {
+  const progress = new Progress(io, { quiet: json && !io.stderr.isTTY });
+  const say = (text: string) => progress.message(text);
+  const emit = (value: unknown) => io.stdout.write(`${JSON.stringify(value)}\n`);
+  const resultsPath = join(path, resultsFile);
+  return interruptible(
+    io,
+    () => say('Stopping: every run writes a checkpoint. Ctrl-C again leaves at once.'),
+    async (signal) => {
+      const session = await openSession(settings, progress, signal);
+      try {
+        await saveTokenizer(session, path);
+        const previous = resume && existsSync(resultsPath) ? (await readResults(resultsPath)).runs : [];
+        const comparison = new Comparison({ settings, session, folder: path, resume, previous, signal });
+        say(`${session.description['structure']}; ${session.description['data']}; ${session.precision}`);
+        const started = io.now();
+        let startShare: number | undefined;
+        for await (const { method, seed, event, done } of comparison.run()) {
+          if (json) emit({ method, seed, ...event });
+          if (event.type === 'step') {
+            startShare ??= done;
+            progress.update({
+              label: seedsOf(settings).length > 1 ? `${method}, seed ${seed}` : method,
+              detail: `step ${event.step}, depth ${event.depth}`,
+              done,
+              loss: event.loss,
+              tokensPerSecond: event.tokensPerSecond,
+              etaMs: timeLeft(io.now() - started, done, startShare),
+            });
+          } else if (event.type === 'evaluation') {
+            await writeResults(resultsPath, comparison.results());
+          } else if (event.type === 'growth' || event.type === 'warning') {
+            say(`${method}, seed ${seed}, ${describeEvent(event)}`);
+          }
+        }
+        progress.clear();
+        const results = comparison.results();
+        await writeResults(resultsPath, results);
+        const aborted = signal.aborted && results.runs.some((run) => !run.finished);
+        const measured = results.runs.some((run) => run.method === results.reference && run.evaluations.length > 0);
+        if (measured) {
+          const analysis = analyse(results);
+          const files = await writeReport(path, results, analysis);
+          if (json) emit({ type: 'results', path: resultsPath, report: files.html, analysis });
+          else
+            io.stdout.write(
+              `${textTable(tableRows(analysis))}\n\n${verdicts(analysis).join('\n')}\n\nreport: ${files.html}\n`,
+            );
+        }
+        if (aborted) say(`Stopped. Go on with: apollo-lm compare --resume --out ${path}`);
+        return aborted ? interruptedExitCode : 0;
+      } finally {
+        progress.clear();
+        await session.close();
+      }
+    },
+  );
+}
+
+/** report.html, loss-flops.svg and table.md in the comparison's folder. */
+export async function writeReport(folder: string, results: Results, analysis: Analysis): Promise<{ html: string }> {
+  const html = join(folder, 'report.html');
+  const rows = markdownTable(tableRows(analysis));
+  await Promise.all([
+    htmlReport(results, analysis).then((page) => writeFile(html, page)),
+    renderSvg(lossChart(results, analysis, 'flopsModel')).then((svg) => writeFile(join(folder, 'loss-flops.svg'), svg)),
+    writeFile(join(folder, 'table.md'), `${rows}\n\n${verdicts(analysis).join('\n')}\n`),
+  ]);
+  return { html };
+}

@@ -1,0 +1,129 @@
+/** `apollo-lm plan`: what a run will cost. The pure part needs neither data nor the native engine. */
+import type { Command } from 'commander';
+import { type Device, openDevice } from '../../engine/index.js';
+import { ApolloError } from '../../errors.js';
+import { createModel, parameterCount } from '../../models/index.js';
+import { formatBytes, formatCount, formatDuration, formatFlops, formatPercent } from '../../report/format.js';
+import { textTable } from '../../report/table.js';
+import { loadSettings, type Settings } from '../config.js';
+import type { CommandIo } from '../io.js';
+import { addSettings, flagsOf, runOptions } from '../options.js';
+import { type DepthCost, probeDepths, type StageCost, stageCosts, timeAtDepth } from '../plan.js';
+import { presetHelp } from '../presets.js';
+import { methodOf, modelConfigOf, sequenceOf, tokensPerStepOf, totalStepsOf } from '../resolve.js';
+import { precisionOf } from '../session.js';
+
+interface Plan {
+  readonly method: string;
+  readonly parameters: number;
+  readonly tokens: number;
+  readonly flops: number;
+  readonly scratchFlops: number;
+  readonly stages: readonly StageCost[];
+  /** Absent without the native engine, whose message is `missing`. */
+  readonly measured?: {
+    readonly precision: string;
+    readonly depths: readonly DepthCost[];
+    readonly estimatedMs: number;
+    readonly scratchMs: number;
+  };
+  readonly missing?: string;
+}
+
+export function planCommand(program: Command, io: CommandIo): void {
+  const command = program.command('plan').description('show what a run will cost: parameters, FLOPs, memory, time');
+  addSettings(command, ['method', ...runOptions]).addHelpText('after', presetHelp);
+  command.option('--no-measure', 'leave out what needs the native engine: memory and time');
+  command.action(async (parsed: Record<string, unknown>) => {
+    const { measure, ...rest } = parsed;
+    const { preset, config, json } = rest as { preset?: string; config?: string; json?: boolean };
+    const settings = loadSettings({ preset, config, flags: flagsOf(rest) });
+    const plan = await makePlan(settings, measure !== false);
+    io.stdout.write(json ? `${JSON.stringify(plan, undefined, 2)}\n` : `${formatPlan(plan)}\n`);
+  });
+}
+
+async function makePlan(settings: Settings, measure: boolean): Promise<Plan> {
+  const model = createModel(modelConfigOf(settings));
+  const { config } = model;
+  const method = methodOf(settings, settings.method, config, settings.seed);
+  const seq = sequenceOf(settings, config);
+  const size = { steps: totalStepsOf(settings, config), seq, tokens: tokensPerStepOf(settings, config) };
+  const stages = stageCosts(method, model, size);
+  const tokens = size.steps * size.tokens;
+  const plan: Plan = {
+    method: method.name,
+    parameters: parameterCount(model.parameters(config.layers)),
+    tokens,
+    flops: stages.reduce((sum, stage) => sum + stage.flops, 0),
+    scratchFlops: tokens * model.flopsPerToken(config.layers, seq),
+    stages,
+  };
+  if (!measure) return plan;
+  let device: Device;
+  try {
+    device = await openDevice({ threads: settings.threads });
+  } catch (error) {
+    if (!(error instanceof ApolloError)) throw error;
+    return { ...plan, missing: error.message };
+  }
+  try {
+    const precision = precisionOf(settings);
+    const wanted = new Set([1, ...stages.map((stage) => stage.units), config.layers]);
+    const depths = await probeDepths({
+      device,
+      model,
+      precision,
+      batch: settings.batch,
+      seq,
+      depths: [...wanted].sort((a, b) => a - b),
+    });
+    const time = timeAtDepth(depths);
+    const micro = settings.accumulate;
+    const sumOver = (depthSteps: readonly number[]) =>
+      depthSteps.reduce((sum, steps, depth) => sum + steps * micro * time(depth), 0);
+    const estimatedMs = stages.reduce((sum, stage) => sum + sumOver(stage.depthSteps), 0);
+    return {
+      ...plan,
+      measured: { precision, depths, estimatedMs, scratchMs: size.steps * micro * time(config.layers) },
+    };
+  } finally {
+    await device.close();
+  }
+}
+
+function formatPlan(plan: Plan): string {
+  const stages = textTable([
+    ['trained layers', 'steps', 'mean depth', 'parameters', 'FLOPs'],
+    ...plan.stages.map(({ units, steps, meanDepth, parameters, flops }) => [
+      String(units),
+      String(steps),
+      meanDepth.toFixed(2),
+      formatCount(parameters),
+      formatFlops(flops),
+    ]),
+  ]);
+  const share = plan.flops / plan.scratchFlops;
+  const lines = [
+    `${plan.method}: ${formatCount(plan.parameters)} parameters, ${formatCount(plan.tokens)} tokens, ${formatFlops(plan.flops)}`,
+    `${formatPercent(share)} of what training from scratch costs over as many tokens (${formatFlops(plan.scratchFlops)})`,
+    '',
+    stages,
+  ];
+  if (plan.missing) return [...lines, '', `Memory and time need the native engine. ${plan.missing}`].join('\n');
+  if (!plan.measured) return lines.join('\n');
+  const { precision, depths, estimatedMs, scratchMs } = plan.measured;
+  const memory = textTable([
+    ['depth', 'weights, gradients, moments', 'activations', 'time of a micro-batch'],
+    ...depths.map(({ depth, parameterBytes, arenaBytes, ms }) => [
+      String(depth),
+      formatBytes(parameterBytes),
+      formatBytes(arenaBytes),
+      formatDuration(ms),
+    ]),
+  ]);
+  const time =
+    `about ${formatDuration(estimatedMs)} on this machine in ${precision}, without evaluation and optimizer; ` +
+    `training from scratch about ${formatDuration(scratchMs)}`;
+  return [...lines, '', memory, '', time].join('\n');
+}

@@ -1,0 +1,197 @@
+/**
+ * The settings of a command: one flat set of keys, each also a long option (`evalEvery` is `--eval-every`). They come
+ * from a preset, a JSON file and the command line, later ones winning; an error names the key and where it came from.
+ */
+import { readFileSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import * as z from 'zod';
+import { ApolloError } from '../errors.js';
+import { methodNames } from '../methods/index.js';
+import { runPreset } from './presets.js';
+import { nearest } from './suggest.js';
+
+const defaultModel = 'gpt-nano';
+const count = z.int().min(1);
+const list = z.union([z.string().transform((one) => [one]), z.array(z.string()).min(1)]);
+const methodName = z.enum(methodNames as [string, ...string[]]);
+
+const schema = z.strictObject({
+  /** A preset of lib/models, or `bert` / `gpt` for its nano size; an object changes fields: `{ preset, dropout: 0 }`. */
+  model: z.union([z.string(), z.looseObject({ preset: z.string() })]).default(defaultModel),
+  /** Text files, folders or patterns. */
+  data: list.optional(),
+  /** A tokenizer file or folder, or `bpe` / `wordpiece`: trained on the data. Default: by the kind of model. */
+  tokenizer: z.string().optional(),
+  /** Vocabulary of the model and of a tokenizer that is trained. Default: the model's. */
+  vocab: count.optional(),
+  /** Share of the text kept back for evaluation. */
+  heldOut: z.number().gt(0).lt(0.5).default(0.02),
+  /** Where prepared corpora are kept. */
+  cache: z.string().default('.cache/apollo-lm'),
+  /** Of `train` and `plan`. */
+  method: methodName.default('apollo'),
+  /** Of `compare`; the first is what the others are compared with. */
+  methods: z.array(methodName).min(2).default(['scratch', 'apollo']),
+  /** Settings of methods by name: `{ apollo: { sampler: 'edge' } }`. */
+  methodOptions: z.partialRecord(methodName, z.record(z.string(), z.unknown())).default({}),
+  /** Length of the run: optimizer steps, or tokens. */
+  steps: count.optional(),
+  tokens: z.number().min(1).optional(),
+  /** Sequences of a micro-batch, tokens of a sequence, micro-batches of a step. */
+  batch: count.default(16),
+  seq: count.optional(),
+  accumulate: count.default(1),
+  /** Peak learning rate. */
+  lr: z.number().positive().default(1e-3),
+  /** Below 1: share of the steps; else steps. */
+  warmup: z.number().min(0).default(0.025),
+  /** `auto`: bf16 where the processor multiplies it in hardware, else f32. */
+  precision: z.enum(['auto', 'f32', 'bf16']).default('auto'),
+  /** 0: all cores. */
+  threads: z.int().min(0).default(0),
+  seed: z.int().default(42),
+  /** Of `compare`: how many seeds, counted up from `seed`, or the seeds themselves. */
+  seeds: z.union([count, z.array(z.int()).min(1)]).default(1),
+  /** Steps between evaluations (default: 60 evaluations a run), and batches of each. */
+  evalEvery: count.optional(),
+  evalBatches: count.default(8),
+  /** Steps between checkpoints; 0: only at the end or when stopped. */
+  checkpointEvery: z.int().min(0).default(0),
+  /** Go on from the checkpoints in `out`. */
+  resume: z.boolean().default(false),
+  /** Folder for what the run leaves behind. */
+  out: z.string().optional(),
+  /** AdamW and clipping: beta1, beta2, epsilon, weightDecay, maxNorm. */
+  optimizer: z
+    .strictObject({
+      beta1: z.number().min(0).lt(1).optional(),
+      beta2: z.number().min(0).lt(1).optional(),
+      epsilon: z.number().positive().optional(),
+      weightDecay: z.number().min(0).optional(),
+      maxNorm: z.number().min(0).optional(),
+    })
+    .default({}),
+});
+
+export type Settings = z.output<typeof schema>;
+export type SettingsInput = z.input<typeof schema>;
+export const settingNames = Object.keys(schema.shape) as (keyof Settings)[];
+
+/** `evalEvery` -> `--eval-every`. */
+export function flagOf(key: string): string {
+  return `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+}
+
+export interface SettingSources {
+  /** Name of a run preset, see presets.ts. */
+  readonly preset?: string | undefined;
+  /** Path of a JSON file. */
+  readonly config?: string | undefined;
+  /** What the command line gave. */
+  readonly flags: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * The settings of a command, checked and with defaults.
+ * @throws ApolloError BAD_CONFIG with one line for each problem: `run.json: stpes: there is no such setting; did you
+ * mean "steps"?`, `--batch: Too small: expected number to be >=1; got 0`.
+ */
+export function loadSettings({ preset, config, flags }: SettingSources): Settings {
+  const layers: { readonly values: Readonly<Record<string, unknown>>; readonly name: (key: string) => string }[] = [];
+  if (preset !== undefined) layers.push({ values: runPreset(preset), name: (key) => `preset ${preset}: ${key}` });
+  if (config !== undefined) layers.push({ values: readConfigFile(config), name: (key) => `${config}: ${key}` });
+  layers.push({ values: flags, name: flagOf });
+
+  const merged: Record<string, unknown> = {};
+  const origin = new Map<string, (key: string) => string>();
+  for (const { values, name } of layers) {
+    // Steps and tokens say the same thing; the later layer decides.
+    if (values['steps'] !== undefined) delete merged['tokens'];
+    if (values['tokens'] !== undefined) delete merged['steps'];
+    for (const [key, value] of Object.entries(values)) {
+      if (value === undefined) continue;
+      merged[key] = combine(key, merged[key], value);
+      origin.set(key, name);
+    }
+  }
+  const where = (key: string) => (origin.get(key) ?? flagOf)(key);
+  const result = schema.safeParse(merged);
+  if (!result.success) {
+    throw new ApolloError('BAD_CONFIG', result.error.issues.map((issue) => describe(issue, merged, where)).join('\n'));
+  }
+  const settings = result.data;
+  if (settings.steps !== undefined && settings.tokens !== undefined) {
+    throw new ApolloError(
+      'BAD_CONFIG',
+      `${where('steps')} and ${where('tokens')} both give the length of the run; give one.`,
+    );
+  }
+  if (config !== undefined && settings.data)
+    return { ...settings, data: relativeToFile(settings.data, config, origin) };
+  return settings;
+}
+
+/** A later layer's value over an earlier one's: objects field by field, all else as it is. */
+function combine(key: string, earlier: unknown, later: unknown): unknown {
+  if (!isObject(later)) return later;
+  const base = key === 'model' && !isObject(earlier) ? { preset: earlier ?? defaultModel } : earlier;
+  if (!isObject(base)) return later;
+  const fields = Object.entries(later).map(([field, value]) => [field, combine('', base[field], value)]);
+  return { ...base, ...Object.fromEntries(fields) };
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** Paths in a file are relative to the file, so that it can be used from anywhere. */
+function relativeToFile(paths: string[], config: string, origin: Map<string, (key: string) => string>): string[] {
+  const fromFile = origin.get('data')?.('data').startsWith(`${config}:`) ?? false;
+  return fromFile ? paths.map((path) => resolve(dirname(config), path)) : paths;
+}
+
+function readConfigFile(path: string): Record<string, unknown> {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new ApolloError('BAD_CONFIG', `--config: ${path} cannot be read: ${(error as Error).message}`);
+  }
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    throw new ApolloError('BAD_CONFIG', `${path} is not JSON: ${(error as Error).message}`);
+  }
+  if (!isObject(json)) {
+    throw new ApolloError(
+      'BAD_CONFIG',
+      `${path} must hold a JSON object of settings; got ${JSON.stringify(json)?.slice(0, 40)}`,
+    );
+  }
+  const { $schema, ...values } = json;
+  return values;
+}
+
+type Issue = z.core.$ZodIssue;
+
+function describe(issue: Issue, values: Record<string, unknown>, where: (key: string) => string): string {
+  const [first, ...rest] = issue.path;
+  if (issue.code === 'unrecognized_keys') {
+    const known = first === undefined ? settingNames : Object.keys(schema.shape.optimizer.unwrap().shape);
+    return issue.keys
+      .map((key) => {
+        const hint = nearest(key, known);
+        const path = first === undefined ? where(key) : `${where(String(first))}.${key}`;
+        return `${path}: there is no such setting${hint ? `; did you mean "${hint}"?` : `. Known: ${known.join(', ')}`}`;
+      })
+      .join('\n');
+  }
+  const path =
+    where(String(first)) + rest.map((key) => (typeof key === 'number' ? `[${key}]` : `.${String(key)}`)).join('');
+  const value = issue.path.reduce<unknown>(
+    (at, key) => (at as Record<PropertyKey, unknown> | undefined)?.[key],
+    values,
+  );
+  return `${path}: ${issue.message}; got ${JSON.stringify(value)}`;
+}

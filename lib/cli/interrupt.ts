@@ -1,0 +1,27 @@
+/** Ctrl-C: once to stop cleanly, twice to leave at once. */
+import type { CommandIo } from './io.js';
+
+/** Exit code of a run that was stopped, as shells know it: 128 + SIGINT. */
+export const interruptedExitCode = 130;
+
+/**
+ * Runs `work` with a signal that the first Ctrl-C aborts; the second ends the process.
+ * `onFirst` is told of the first one, to say what happens now.
+ */
+export async function interruptible<Result>(
+  io: CommandIo,
+  onFirst: () => void,
+  work: (signal: AbortSignal) => Promise<Result>,
+): Promise<Result> {
+  const controller = new AbortController();
+  const release = io.onInterrupt(() => {
+    if (controller.signal.aborted) return io.exit(interruptedExitCode);
+    controller.abort();
+    onFirst();
+  });
+  try {
+    return await work(controller.signal);
+  } finally {
+    release();
+  }
+}

@@ -1,0 +1,137 @@
+/** The options that commands share, by name, and how their text becomes settings. */
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { ApolloError } from '../errors.js';
+import { presetNames } from '../models/index.js';
+import type { Settings } from './config.js';
+
+function whole(text: string): number {
+  const value = amount(text);
+  if (!Number.isSafeInteger(value)) throw new InvalidArgumentError('It must be a whole number.');
+  return value;
+}
+
+/** A number; "50M" and the like are allowed. */
+function amount(text: string): number {
+  const match = /^(-?\d+(?:\.\d+)?(?:e-?\d+)?)([kMGB]?)$/i.exec(text.trim());
+  const factor = { '': 1, k: 1e3, m: 1e6, g: 1e9, b: 1e9 }[match?.[2]?.toLowerCase() ?? ''];
+  if (!match || factor === undefined) throw new InvalidArgumentError('It must be a number, such as 500, 2e-4 or 50M.');
+  return Number(match[1]) * factor;
+}
+
+function names(text: string): string[] {
+  return text
+    .split(',')
+    .map((name) => name.trim())
+    .filter((name) => name !== '');
+}
+
+const option = (flags: string, description: string, parse?: (text: string) => unknown) => {
+  const made = new Option(flags, description);
+  return parse ? made.argParser(parse) : made;
+};
+
+const options: Readonly<Partial<Record<keyof Settings, () => Option>>> = {
+  model: () => option('--model <name>', `bert, gpt or a preset: ${presetNames.join(', ')}`),
+  data: () => new Option('--data <paths...>', 'text files, folders or patterns (.txt, .gz)'),
+  tokenizer: () => option('--tokenizer <path|bpe|wordpiece>', 'a tokenizer file, or the kind to train on the data'),
+  vocab: () => option('--vocab <size>', 'vocabulary of the model and of a trained tokenizer', whole),
+  heldOut: () => option('--held-out <share>', 'share of the text kept back for evaluation', amount),
+  cache: () => option('--cache <folder>', 'where prepared corpora are kept'),
+  method: () => option('--method <name>', 'training method: scratch, apollo'),
+  methods: () => option('--methods <names>', 'methods with commas; the first is the reference', names),
+  steps: () => option('--steps <n>', 'optimizer steps of a run', whole),
+  tokens: () => option('--tokens <n>', 'tokens of a run, e.g. 50M; instead of --steps', amount),
+  batch: () => option('--batch <n>', 'sequences of a micro-batch', whole),
+  seq: () => option('--seq <n>', "tokens of a sequence; default: the model's positions", whole),
+  accumulate: () => option('--accumulate <n>', 'micro-batches of a step', whole),
+  lr: () => option('--lr <rate>', 'peak learning rate', amount),
+  warmup: () => option('--warmup <n>', 'below 1: share of the steps; else steps', amount),
+  precision: () => option('--precision <kind>', 'auto, f32 or bf16 (matrix products only)'),
+  threads: () => option('--threads <n>', 'worker threads; 0: all cores', whole),
+  seed: () => option('--seed <n>', 'seed of weights, batches, depths and dropout', whole),
+  seeds: () => option('--seeds <n>', 'number of seeds, counted up from --seed', whole),
+  evalEvery: () => option('--eval-every <steps>', 'steps between evaluations; default: 60 evaluations a run', whole),
+  evalBatches: () => option('--eval-batches <n>', 'held-out batches of an evaluation', whole),
+  checkpointEvery: () =>
+    option('--checkpoint-every <steps>', 'steps between checkpoints; 0: at the end or when stopped', whole),
+  resume: () => new Option('--resume', 'go on from the checkpoints in --out'),
+  out: () => option('--out <folder>', 'folder for checkpoints and results'),
+};
+
+/** Settings of a model and a run, without those that say where it comes from and goes to. */
+export const runOptions = [
+  'model',
+  'vocab',
+  'steps',
+  'tokens',
+  'batch',
+  'seq',
+  'accumulate',
+  'precision',
+  'threads',
+  'seed',
+] as const;
+export const trainingOptions = [
+  'data',
+  'tokenizer',
+  'heldOut',
+  'cache',
+  'lr',
+  'warmup',
+  'evalEvery',
+  'evalBatches',
+  'checkpointEvery',
+  'resume',
+  'out',
+] as const;
+
+/** Adds options to a command, with those all commands with settings have: --preset, --config, --set, --json. */
+export function addSettings(command: Command, keys: readonly (keyof Settings)[]): Command {
+  for (const key of keys) {
+    const make = options[key];
+    if (make) command.addOption(make());
+  }
+  return command
+    .option('--preset <name>', 'a whole run by name, see below')
+    .option('--config <file>', 'a JSON file with these settings (camelCase keys); options here win over it')
+    .option(
+      '--set <key=value...>',
+      'any setting by its path, e.g. model.dropout=0 apollo.sampler=edge optimizer.weightDecay=0.1',
+    )
+    .option('--json', 'machine-readable lines on stdout');
+}
+
+/** What commander parsed, as the command line's layer of settings. */
+export function flagsOf(parsed: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const { preset, config, set, json, ...flags } = parsed;
+  for (const pair of (set as string[] | undefined) ?? []) assign(flags, pair);
+  return flags;
+}
+
+/** `model.dropout=0`: into the setting's object. A method's name stands for methodOptions.NAME. */
+function assign(flags: Record<string, unknown>, pair: string): void {
+  const match = /^([A-Za-z][\w]*)\.([A-Za-z]\w*)=(.*)$/s.exec(pair);
+  if (!match) throw new ApolloError('BAD_CONFIG', `--set takes KEY.FIELD=VALUE, e.g. model.dropout=0; got "${pair}"`);
+  const [, key, field, text] = match as unknown as [string, string, string, string];
+  const value = parseValue(text);
+  if (key === 'optimizer') {
+    flags['optimizer'] = { ...(flags['optimizer'] as object | undefined), [field]: value };
+  } else if (key === 'model') {
+    const model = flags['model'];
+    flags['model'] = {
+      ...(typeof model === 'string' ? { preset: model } : (model as object | undefined)),
+      [field]: value,
+    };
+  } else {
+    const methods = (flags['methodOptions'] ?? {}) as Record<string, object>;
+    flags['methodOptions'] = { ...methods, [key]: { ...methods[key], [field]: value } };
+  }
+}
+
+function parseValue(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}

@@ -1,0 +1,155 @@
+/** What a run will cost, before it runs: parameters, FLOPs by stage, memory and time by depth. */
+
+import { mlmCapacity } from '../data/index.js';
+import { accumulateGradients, type Device, Graph, ParameterStore, type Program } from '../engine/index.js';
+import { interpolate, seedWords } from '../growth/index.js';
+import type { TrainingMethod } from '../methods/index.js';
+import {
+  type BatchShape,
+  declareParameters,
+  type LanguageModel,
+  modelWeights,
+  parameterCount,
+} from '../models/index.js';
+
+export interface StageCost {
+  readonly units: number;
+  readonly steps: number;
+  readonly meanDepth: number;
+  readonly parameters: number;
+  /** Training FLOPs by the paper's accounting. */
+  readonly flops: number;
+  /** Steps at each depth (index = depth). */
+  readonly depthSteps: readonly number[];
+}
+
+export interface RunSize {
+  readonly steps: number;
+  readonly seq: number;
+  /** Of a step, all micro-batches. */
+  readonly tokens: number;
+}
+
+/** The stages of a run, from the depths that its seed draws. */
+export function stageCosts(method: TrainingMethod, model: LanguageModel, { steps, seq, tokens }: RunSize): StageCost[] {
+  const stages: { units: number; depthSteps: number[] }[] = [];
+  for (let step = 0; step < steps; step++) {
+    const { units, depth } = method.plan(step);
+    let stage = stages.at(-1);
+    if (stage?.units !== units) {
+      stage = { units, depthSteps: new Array<number>(method.layers + 1).fill(0) };
+      stages.push(stage);
+    }
+    stage.depthSteps[depth]! += 1;
+  }
+  return stages.map(({ units, depthSteps }) => {
+    const count = depthSteps.reduce((sum, value) => sum + value, 0);
+    const depths = depthSteps.reduce((sum, value, depth) => sum + value * depth, 0);
+    const flops = depthSteps.reduce(
+      (sum, value, depth) => sum + (value && value * tokens * model.flopsPerToken(depth, seq)),
+      0,
+    );
+    return {
+      units,
+      steps: count,
+      meanDepth: depths / count,
+      parameters: parameterCount(model.parameters(units)),
+      flops,
+      depthSteps,
+    };
+  });
+}
+
+export interface DepthCost {
+  readonly depth: number;
+  /** Activations and temporaries, planned; weights, gradients and moments of all layers. */
+  readonly arenaBytes: number;
+  readonly parameterBytes: number;
+  /** Median time of forward and backward of one micro-batch. */
+  readonly ms: number;
+}
+
+export interface ProbeOptions {
+  readonly device: Device;
+  readonly model: LanguageModel;
+  readonly precision: 'f32' | 'bf16';
+  readonly batch: number;
+  readonly seq: number;
+  readonly depths: readonly number[];
+  readonly signal?: AbortSignal;
+}
+
+/** Timed runs of each depth, after one to warm up. */
+const probes = 3;
+
+/**
+ * Compiles the training program of each depth and runs it a few times on made-up tokens.
+ * @throws ApolloError OUT_OF_MEMORY where a depth does not fit.
+ */
+export async function probeDepths({
+  device,
+  model,
+  precision,
+  batch,
+  seq,
+  depths,
+  signal,
+}: ProbeOptions): Promise<DepthCost[]> {
+  const { kind, layers, vocab } = model.config;
+  const store = new ParameterStore(device, { precision });
+  try {
+    declareParameters(store, model, layers);
+    const targets = kind === 'bert' ? { targets: mlmCapacity(batch * seq) } : {};
+    const shape: BatchShape = { batch, seq, padding: false, ...targets };
+    const costs: DepthCost[] = [];
+    for (const depth of depths) {
+      const graph = new Graph();
+      const { loss } = model.trace(graph, modelWeights(graph, model, precision), shape, {
+        layerMap: interpolate(depth, depth),
+        training: true,
+      });
+      accumulateGradients(loss);
+      graph.output('loss', loss);
+      using program = await device.compile(graph, { store });
+      const inputs = madeUpInputs(program, vocab);
+      const times: number[] = [];
+      for (let run = 0; run <= probes; run++) {
+        const { elapsedMs } = await program.run(inputs, { signal });
+        if (run > 0) times.push(elapsedMs);
+      }
+      times.sort((a, b) => a - b);
+      costs.push({
+        depth,
+        arenaBytes: program.memory.arenaBytes,
+        parameterBytes: store.bytes,
+        ms: times[times.length >> 1]!,
+      });
+    }
+    return costs;
+  } finally {
+    store.dispose();
+  }
+}
+
+/** Inputs of the right kind for any training program of lib/models: the values do not change the time. */
+function madeUpInputs(program: Program, vocab: number): Record<string, Int32Array> {
+  return Object.fromEntries(
+    program.inputs.map(({ name, shape }) => {
+      const elements = shape.reduce((product, size) => product * size, 1);
+      if (name === 'rng') return [name, Int32Array.from([...seedWords(1), 0, 0])];
+      if (name === 'positions') return [name, Int32Array.from({ length: elements }, (_, index) => index)];
+      return [name, Int32Array.from({ length: elements }, (_, index) => (index * 7919 + 13) % vocab)];
+    }),
+  );
+}
+
+/** Time at any depth from the probed ones, by least squares: a step is its head and a share for each layer. */
+export function timeAtDepth(costs: readonly Pick<DepthCost, 'depth' | 'ms'>[]): (depth: number) => number {
+  const count = costs.length;
+  const meanDepth = costs.reduce((sum, cost) => sum + cost.depth, 0) / count;
+  const meanMs = costs.reduce((sum, cost) => sum + cost.ms, 0) / count;
+  const spread = costs.reduce((sum, cost) => sum + (cost.depth - meanDepth) ** 2, 0);
+  const slope =
+    spread > 0 ? costs.reduce((sum, cost) => sum + (cost.depth - meanDepth) * (cost.ms - meanMs), 0) / spread : 0;
+  return (depth) => meanMs + slope * (depth - meanDepth);
+}

@@ -1,0 +1,100 @@
+/** From settings to what the rooms below take: model configuration, training options, method, seeds. Nothing is opened. */
+import { ApolloError, check } from '../errors.js';
+import { createMethod, type MethodName, type TrainingMethod } from '../methods/index.js';
+import { type ModelConfig, type PresetName, preset, presetNames } from '../models/index.js';
+import type { TrainOptions } from '../train/index.js';
+import type { Settings } from './config.js';
+import { nearest } from './suggest.js';
+
+/** Evaluations of a run when nothing is said. */
+const defaultEvaluations = 60;
+
+/**
+ * The model of the settings. `bert` and `gpt` alone mean the nano size.
+ * @throws ApolloError BAD_CONFIG naming the preset or field that is wrong.
+ */
+export function modelConfigOf({ model, vocab }: Pick<Settings, 'model' | 'vocab'>): ModelConfig {
+  const { preset: name, ...changes } = typeof model === 'string' ? { preset: model } : model;
+  const full = name === 'bert' || name === 'gpt' ? `${name}-nano` : name;
+  if (!presetNames.includes(full as PresetName)) {
+    const hint = nearest(name, presetNames);
+    throw new ApolloError(
+      'BAD_CONFIG',
+      `model: there is no model "${name}"${hint ? `; did you mean "${hint}"?` : '.'} Known: bert, gpt, ${presetNames.join(', ')}.`,
+    );
+  }
+  const known = Object.keys(preset(full as PresetName)).filter((key) => key !== 'kind');
+  for (const key of Object.keys(changes)) {
+    if (known.includes(key)) continue;
+    const hint = nearest(key, known);
+    throw new ApolloError(
+      'BAD_CONFIG',
+      `model.${key}: there is no such field${hint ? `; did you mean "${hint}"?` : `. Known: ${known.join(', ')}.`}`,
+    );
+  }
+  return preset(full as PresetName, { ...changes, ...(vocab !== undefined && { vocab }) });
+}
+
+/** "gpt-nano", with the changed fields: "gpt-nano, dropout 0". */
+export function modelName({ model }: Pick<Settings, 'model'>): string {
+  if (typeof model === 'string') return model;
+  const { preset: name, ...changes } = model;
+  return [name, ...Object.entries(changes).map(([key, value]) => `${key} ${String(value)}`)].join(', ');
+}
+
+/** Optimizer steps of the run. @throws ApolloError BAD_CONFIG when neither steps nor tokens are given. */
+export function totalStepsOf(settings: Settings, model: ModelConfig): number {
+  if (settings.steps !== undefined) return settings.steps;
+  if (settings.tokens !== undefined) return Math.max(1, Math.ceil(settings.tokens / tokensPerStepOf(settings, model)));
+  throw new ApolloError('BAD_CONFIG', 'The length of the run is missing: give --steps or --tokens.');
+}
+
+export function tokensPerStepOf(settings: Settings, model: ModelConfig): number {
+  return settings.batch * sequenceOf(settings, model) * settings.accumulate;
+}
+
+/** Tokens of a sequence; default: the model's positions. */
+export function sequenceOf({ seq }: Pick<Settings, 'seq'>, model: ModelConfig): number {
+  return seq ?? model.maxPositions;
+}
+
+/** The options of lib/train for one seed. `precision` is settled already. */
+export function trainOptionsOf(
+  settings: Settings,
+  model: ModelConfig,
+  seed: number,
+  precision: 'f32' | 'bf16',
+): TrainOptions {
+  const steps = totalStepsOf(settings, model);
+  const { warmup } = settings;
+  return {
+    seed,
+    steps,
+    batch: settings.batch,
+    seq: sequenceOf(settings, model),
+    accumulation: settings.accumulate,
+    precision,
+    learningRate: settings.lr,
+    warmupSteps: warmup < 1 ? Math.ceil(steps * warmup - 1e-9) : Math.round(warmup),
+    evaluateEvery: settings.evalEvery ?? Math.max(1, Math.ceil(steps / defaultEvaluations)),
+    evaluationBatches: settings.evalBatches,
+    checkpointEvery: settings.checkpointEvery,
+    ...Object.fromEntries(Object.entries(settings.optimizer).filter(([, value]) => value !== undefined)),
+  };
+}
+
+/** The method called `name` with its options from the settings. */
+export function methodOf(settings: Settings, name: string, model: ModelConfig, seed: number): TrainingMethod {
+  const options = (settings.methodOptions as Record<string, Record<string, unknown>>)[name] ?? {};
+  const common = { layers: model.layers, totalSteps: totalStepsOf(settings, model), seed };
+  return createMethod(name as MethodName, { ...options, ...common });
+}
+
+/** The seeds of a comparison. */
+export function seedsOf({ seeds, seed }: Pick<Settings, 'seeds' | 'seed'>): number[] {
+  if (Array.isArray(seeds)) {
+    check(new Set(seeds).size === seeds.length, `seeds: each seed once; got ${seeds.join(', ')}`);
+    return seeds;
+  }
+  return Array.from({ length: seeds }, (_, index) => seed + index);
+}

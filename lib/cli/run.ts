@@ -1,0 +1,59 @@
+/** The command line as a function: parses, runs, turns errors into one message and an exit code. */
+
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Command, CommanderError } from 'commander';
+import { ApolloError } from '../errors.js';
+import { buildCommand } from './commands/build.js';
+import { compareCommand } from './commands/compare.js';
+import { doctorCommand } from './commands/doctor.js';
+import { planCommand } from './commands/plan.js';
+import { trainCommand } from './commands/train.js';
+import { interruptedExitCode } from './interrupt.js';
+import { type CommandIo, processIo } from './io.js';
+import { packageRoot } from './presets.js';
+
+/**
+ * Runs `apollo-lm` with the arguments after its name; resolves to the exit code. An ApolloError is the user's: one
+ * message and 1. Anything else is ours and says so. APOLLO_DEBUG=1 adds stacks.
+ */
+export async function run(args: readonly string[], io: CommandIo = processIo()): Promise<number> {
+  let exitCode = 0;
+  const finish = (code: number) => {
+    exitCode = code;
+  };
+  const program = new Command('apollo-lm')
+    .description('Pre-train BERT and GPT language models for fewer FLOPs, by growing them while they train.')
+    .version(packageVersion())
+    .showHelpAfterError('(add --help for what there is)')
+    .configureHelp({ helpWidth: Math.min(120, io.stdout.columns ?? 100) })
+    .configureOutput({ writeOut: (text) => io.stdout.write(text), writeErr: (text) => io.stderr.write(text) })
+    .exitOverride();
+  for (const add of [trainCommand, compareCommand, doctorCommand]) add(program, io, finish);
+  planCommand(program, io);
+  buildCommand(program, finish);
+  try {
+    await program.parseAsync(args, { from: 'user' });
+    return exitCode;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode;
+    return report(error, io);
+  }
+}
+
+function report(error: unknown, io: CommandIo): number {
+  const known = error instanceof ApolloError;
+  if (known && error.code === 'ABORT_ERR') {
+    io.stderr.write('Stopped.\n');
+    return interruptedExitCode;
+  }
+  const { message, stack } = error instanceof Error ? error : new Error(String(error));
+  io.stderr.write(`apollo-lm: ${message}\n`);
+  if (io.env['APOLLO_DEBUG'] === '1') io.stderr.write(`${stack}\n`);
+  else if (!known) io.stderr.write('This is a defect of apollo-lm. APOLLO_DEBUG=1 shows where it happened.\n');
+  return 1;
+}
+
+function packageVersion(): string {
+  return (JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as { version: string }).version;
+}

@@ -1,0 +1,133 @@
+/** What `train` and `compare` open before they begin: the device, the corpus, the model that fits both. */
+
+import { mkdir, writeFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { join, resolve } from 'node:path';
+import { type Corpus, type CorpusProgress, checkVocabulary, loadTokenizer, prepareCorpus } from '../data/index.js';
+import { type Device, openDevice } from '../engine/index.js';
+import { loadAddon } from '../engine/native.js';
+import { ApolloError } from '../errors.js';
+import { createModel, type LanguageModel } from '../models/index.js';
+import { formatCount } from '../report/format.js';
+import type { TrainingCorpus } from '../train/index.js';
+import type { Settings } from './config.js';
+import type { Progress } from './progress.js';
+import { modelConfigOf, modelName, sequenceOf, totalStepsOf, trainOptionsOf } from './resolve.js';
+import { trainingCorpus } from './training-corpus.js';
+
+export interface Session {
+  readonly device: Device;
+  readonly corpus: Corpus;
+  readonly batches: TrainingCorpus;
+  readonly model: LanguageModel;
+  readonly precision: 'f32' | 'bf16';
+  /** For the head of a report. */
+  readonly description: Readonly<Record<string, string | number>>;
+  close(): Promise<void>;
+}
+
+/**
+ * @throws ApolloError of the rooms below; BAD_CONFIG where data is missing. Nothing stays open then.
+ */
+export async function openSession(settings: Settings, progress: Progress, signal: AbortSignal): Promise<Session> {
+  const { data } = settings;
+  if (!data)
+    throw new ApolloError(
+      'BAD_CONFIG',
+      'There is nothing to train on: give --data with text files or folders, or --preset sample.',
+    );
+  const tokenizer = tokenizerOf(settings);
+  const wanted = modelConfigOf(settings);
+  const known =
+    'path' in tokenizer && settings.vocab === undefined ? loadTokenizer(tokenizer.path).vocabSize : undefined;
+  const model = createModel(known === undefined ? wanted : modelConfigOf({ ...settings, vocab: known }));
+  trainOptionsOf(settings, model.config, settings.seed, 'f32'); // a missing length is told before anything is opened
+  const device = await openDevice({ threads: settings.threads });
+  try {
+    const corpus = await prepareCorpus({
+      inputs: data,
+      tokenizer,
+      cacheDir: settings.cache,
+      heldOut: settings.heldOut,
+      signal,
+      onProgress: (state) => progress.update(corpusProgress(state)),
+    });
+    try {
+      checkVocabulary(corpus.tokenizer, model.config.vocab);
+      const { accumulate: accumulation, evalBatches: heldOutBatches } = settings;
+      const batches = trainingCorpus(corpus, { kind: model.config.kind, accumulation, heldOutBatches });
+      const precision = precisionOf(settings);
+      return {
+        device,
+        corpus,
+        batches,
+        model,
+        precision,
+        description: describe(settings, model, corpus, device, precision),
+        close: async () => {
+          corpus.close();
+          await device.close();
+        },
+      };
+    } catch (error) {
+      corpus.close();
+      throw error;
+    }
+  } catch (error) {
+    await device.close();
+    throw error;
+  }
+}
+
+/** Keeps the tokenizer beside the run, so that its checkpoints can be used without the corpus. */
+export async function saveTokenizer(session: Session, folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  await writeFile(join(folder, 'tokenizer.json'), JSON.stringify(session.corpus.tokenizer.definition));
+}
+
+function tokenizerOf(settings: Settings): { path: string } | { train: 'wordpiece' | 'bpe'; vocabSize: number } {
+  const { kind, vocab } = modelConfigOf(settings);
+  const choice = settings.tokenizer ?? (kind === 'bert' ? 'wordpiece' : 'bpe');
+  return choice === 'wordpiece' || choice === 'bpe' ? { train: choice, vocabSize: vocab } : { path: resolve(choice) };
+}
+
+/** `auto` is bf16 where it is fast, else f32. */
+export function precisionOf({ precision }: Pick<Settings, 'precision'>): 'f32' | 'bf16' {
+  if (precision !== 'auto') return precision;
+  return loadAddon().info().fastBf16 ? 'bf16' : 'f32';
+}
+
+function corpusProgress({ phase, done, total, tokensPerSecond }: CorpusProgress) {
+  return {
+    label: `text: ${phase}`,
+    done: total > 0 ? done / total : 0,
+    ...(phase === 'tokenise' && tokensPerSecond > 0 && { tokensPerSecond }),
+  };
+}
+
+function describe(
+  settings: Settings,
+  model: LanguageModel,
+  corpus: Corpus,
+  device: Device,
+  precision: string,
+): Record<string, string | number> {
+  const { config } = model;
+  const { stats } = corpus;
+  const addon = loadAddon().info();
+  const seq = sequenceOf(settings, config);
+  return {
+    model: modelName(settings),
+    structure: `${config.kind}, ${config.layers} layers x ${config.hidden}, ${config.heads} heads, vocabulary ${config.vocab}`,
+    data: `${stats.documents} documents, ${formatCount(stats.trainTokens)} tokens for training, ${formatCount(stats.heldOutTokens)} held out`,
+    corpus: corpus.key,
+    steps: totalStepsOf(settings, config),
+    batch: `${settings.batch} x ${seq} tokens${settings.accumulate > 1 ? `, ${settings.accumulate} micro-batches` : ''}`,
+    'learning rate': `${settings.lr}, warm-up ${settings.warmup}, cosine to 0`,
+    dropout: config.dropout,
+    precision,
+    evaluation: `up to ${settings.evalBatches} held-out batches at full depth`,
+    processor: `${addon.cpuName}, ${device.info().threads} of ${availableParallelism()} threads`,
+    engine: `apollo-lm ${addon.version}, oneDNN ${addon.oneDnn} (${addon.oneDnnIsa})`,
+  };
+}
