@@ -1,6 +1,6 @@
-// Ops of one element at a time: unary, scale, select, cast, fill, accumulate, copy. (binary, with its broadcasting, is in
-// binary.cc.) All are limited by memory traffic; bf16 is computed in f32 and rounded once, at the store. Threads take
-// contiguous ranges of elements, so results do not depend on their number.
+// Ops of one element at a time: unary, scale, select, cast, fill, accumulate, copy. (binary, with its broadcasting, is
+// in binary.cc.) All are limited by memory traffic; bf16 is computed in f32 and rounded once, at the store. Threads
+// take contiguous ranges of elements, so results do not depend on their number.
 #include <cstring>
 #include <string_view>
 

@@ -134,10 +134,10 @@ class ScatterAdd final : public Kernel {
     parallel_ranges(column_shares * row_shares, 1, 1, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t share = begin; share < end; ++share) {
         const std::int64_t column = share / row_shares, row = share % row_shares;
-        const std::int64_t first = width_ * column / column_shares / 16 * 16;  // on whole cache lines of f32
-        const std::int64_t last = column + 1 == column_shares ? width_ : width_ * (column + 1) / column_shares / 16 * 16;
+        const std::int64_t first_column = first_of(column, column_shares);
         add_share(c, begins, order, row_at(begins, work * row / row_shares),
-                  row_at(begins, work * (row + 1) / row_shares), first, last - first);
+                  row_at(begins, work * (row + 1) / row_shares), first_column,
+                  first_of(column + 1, column_shares) - first_column);
       }
     });
   }
@@ -151,6 +151,11 @@ class ScatterAdd final : public Kernel {
     std::int32_t sum = 0;
     for (std::int64_t v = 0; v <= rows_; ++v) sum += begins[v], begins[v] = sum;  // ends, and the total last
     for (std::int64_t p = positions_; p-- > 0;) order[--begins[ids[p]]] = static_cast<std::int32_t>(p);
+  }
+
+  // Where a share of the columns begins: on a whole cache line of f32, so that no two threads write to one.
+  std::int64_t first_of(std::int64_t share, std::int64_t shares) const {
+    return share == shares ? width_ : width_ * share / shares / 16 * 16;
   }
 
   // The first row before which at least `work` lies: the additions and, where rows are cleared, those too.

@@ -45,14 +45,16 @@ struct Sum {
 };
 struct Max {  // a NaN on either side wins
   template <class L> static constexpr L initial() {
-    return std::numeric_limits<L>::has_infinity ? -std::numeric_limits<L>::infinity() : std::numeric_limits<L>::lowest();
+    using Limits = std::numeric_limits<L>;
+    return Limits::has_infinity ? -Limits::infinity() : Limits::lowest();
   }
   template <class L> static L lane(L a, L b) { return a > b || a != a ? a : b; }
   template <class V> static V vector(V a, V b) { return hn::IfThenElse(hn::Or(hn::Gt(a, b), differ(a, a)), a, b); }
 };
 struct Min {
   template <class L> static constexpr L initial() {
-    return std::numeric_limits<L>::has_infinity ? std::numeric_limits<L>::infinity() : std::numeric_limits<L>::max();
+    using Limits = std::numeric_limits<L>;
+    return Limits::has_infinity ? Limits::infinity() : Limits::max();
   }
   template <class L> static L lane(L a, L b) { return a < b || a != a ? a : b; }
   template <class V> static V vector(V a, V b) { return hn::IfThenElse(hn::Or(hn::Lt(a, b), differ(a, a)), a, b); }
@@ -156,7 +158,9 @@ std::int32_t argmax_run(const void* from, std::size_t count) {
     const std::size_t left = count - i;
     const auto v = left >= hn::Lanes(d) ? load(d, x + i, Full()) : load(d, x + i, Tail{left});
     const auto found = is_nan ? differ(v, v) : hn::Eq(v, largest);
-    if (!hn::AllFalse(d, found)) return static_cast<std::int32_t>(i) + static_cast<std::int32_t>(hn::FindFirstTrue(d, found));
+    if (const auto lane = hn::FindFirstTrue(d, found); lane >= 0) {
+      return static_cast<std::int32_t>(i + static_cast<std::size_t>(lane));
+    }
   }
   return 0;
 }
@@ -333,7 +337,8 @@ std::unique_ptr<Kernel> make_column_sum(const OpDesc& desc) {
 std::unique_ptr<Kernel> make_argmax(const OpDesc& desc) {
   const TensorDesc& x = desc.inputs[0];
   if (desc.outputs[0].dtype != DType::I32) unsupported(desc, "cpu");
-  const std::int64_t rows = x.rows(), columns = x.last(), row_bytes = columns * static_cast<std::int64_t>(size_of(x.dtype));
+  const std::int64_t rows = x.rows(), columns = x.last();
+  const std::int64_t row_bytes = columns * static_cast<std::int64_t>(size_of(x.dtype));
   require(desc.outputs[0].elements() == rows, "argmax: y has not one element a row");
   const ArgmaxRun run = HWY_DYNAMIC_DISPATCH(find_argmax)(x.dtype);
   return std::make_unique<FunctionKernel>([=](const RunContext& c) {
