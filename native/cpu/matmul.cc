@@ -1,0 +1,74 @@
+// matmul: every product of the graph as one oneDNN primitive made when the program is compiled. Transposes are strides,
+// bias, GELU and accumulation run on the product's tiles before they leave the cache; so a product is limited by
+// FLOPs, and reads and writes each matrix once.
+#include <algorithm>
+#include <functional>
+#include <memory>
+#include <numeric>
+
+#include "cpu/cpu.h"
+#include "cpu/onednn.h"
+
+namespace apollo::cpu {
+namespace {
+
+class MatmulKernel final : public Kernel {
+ public:
+  MatmulKernel(const ProductDesc& desc) : product_(desc), bias_(desc.bias) {}
+  std::size_t scratch_bytes() const override { return product_.scratch_bytes(); }
+  void run(const RunContext& c) override {
+    product_.run(c.inputs[0], c.inputs[1], c.outputs[0], c.scratch, bias_ ? c.in<float>(2) : nullptr);
+  }
+
+ private:
+  Product product_;
+  bool bias_;
+};
+
+Activation activation_of(const OpDesc& desc) {
+  const std::string& name = desc.attrs.text("activation");
+  if (name == "gelu") return Activation::Gelu;
+  if (name == "geluTanh") return Activation::GeluTanh;
+  require(name == "none", "matmul: unknown activation '" + name + "'");
+  return Activation::None;
+}
+
+// The tensor's matrices as [.., rows, columns] of the product; `transposed` when memory holds them the other way round.
+MatrixDesc matrix_of(const TensorDesc& tensor, bool transposed) {
+  auto shape = tensor.shape;
+  if (transposed) std::swap(shape[shape.size() - 1], shape[shape.size() - 2]);
+  return MatrixDesc::dense(tensor.dtype, std::move(shape), transposed);
+}
+
+// y = activation(op(a) op(b) + bias) [.., M, N], or y += that (see the op table for the attributes).
+std::unique_ptr<Kernel> make_matmul(const OpDesc& desc) {
+  TensorDesc a = desc.inputs[0], b = desc.inputs[1], y = desc.outputs[0];
+  const bool trans_a = desc.attrs.flag("transA"), trans_b = desc.attrs.flag("transB");
+  if (a.dtype == DType::I32 || a.dtype != b.dtype || (y.dtype != a.dtype && y.dtype != DType::F32)) {
+    unsupported(desc, "cpu");
+  }
+  require(a.shape.size() >= 2 && a.shape.size() == b.shape.size(), "matmul: a and b must have one rank >= 2");
+
+  // A stack times one matrix is one tall matrix times it: one large product instead of many small ones.
+  const std::size_t rank = a.shape.size();
+  const bool one_b = std::all_of(b.shape.begin(), b.shape.end() - 2, [](std::int64_t n) { return n == 1; });
+  if (rank > 2 && one_b && !trans_a) {
+    a.shape = {a.rows(), a.last()};
+    b.shape = {b.shape[rank - 2], b.shape[rank - 1]};
+    y.shape = {y.rows(), y.last()};
+  }
+  ProductDesc product;
+  product.a = matrix_of(a, trans_a);
+  product.b = matrix_of(b, trans_b);
+  product.c = matrix_of(y, false);
+  product.bias = desc.attrs.flag("hasBias");
+  product.activation = activation_of(desc);
+  product.accumulate = desc.accumulates(0);
+  return std::make_unique<MatmulKernel>(product);
+}
+
+}  // namespace
+
+void register_matmul(OpTable& table) { table.add("matmul", make_matmul); }
+
+}  // namespace apollo::cpu
