@@ -45,20 +45,20 @@ constexpr int kNormRows = 4;              // rows whose weight gradients are sum
 HWY_BEFORE_NAMESPACE();
 namespace apollo::cpu::HWY_NAMESPACE {
 
-// Sum of term(i, part) over a row, in four chains: additions have a latency of four cycles.
-template <class Term>
-HWY_INLINE float sum_over(F32 d, std::size_t count, const Term& term) {
+// Sum over a row in four chains (additions have a latency of four cycles): add(sum, i, part) returns sum plus a term.
+template <class Add>
+HWY_INLINE float sum_over(F32 d, std::size_t count, const Add& add) {
   const std::size_t lanes = hn::Lanes(d);
   auto s0 = hn::Zero(d), s1 = hn::Zero(d), s2 = hn::Zero(d), s3 = hn::Zero(d);
   std::size_t i = 0;
   for (; i + 4 * lanes <= count; i += 4 * lanes) {
-    s0 = hn::Add(s0, term(i, Full()));
-    s1 = hn::Add(s1, term(i + lanes, Full()));
-    s2 = hn::Add(s2, term(i + 2 * lanes, Full()));
-    s3 = hn::Add(s3, term(i + 3 * lanes, Full()));
+    s0 = add(s0, i, Full());
+    s1 = add(s1, i + lanes, Full());
+    s2 = add(s2, i + 2 * lanes, Full());
+    s3 = add(s3, i + 3 * lanes, Full());
   }
-  for (; i + lanes <= count; i += lanes) s0 = hn::Add(s0, term(i, Full()));
-  if (i < count) s1 = hn::Add(s1, term(i, Tail{count - i}));
+  for (; i + lanes <= count; i += lanes) s0 = add(s0, i, Full());
+  if (i < count) s1 = add(s1, i, Tail{count - i});
   return sum_lanes(d, hn::Add(hn::Add(s0, s1), hn::Add(s2, s3)));
 }
 
@@ -101,13 +101,15 @@ void norm_rows_of(const NormArgs& args, std::int64_t begin, std::int64_t end) {
       add_residual(args, multipliers, row, x, static_cast<const T*>(args.residual) + offset, sum);
       x = sum;
     }
-    const float mean = scale * sum_over(d, columns, [&](std::size_t i, auto part)
-                                                        HWY_ATTR { return load(d, x + i, part); });
+    const auto add = [&](hn::Vec<F32> sum, std::size_t i, auto part)
+                         HWY_ATTR { return hn::Add(sum, load(d, x + i, part)); };
+    const float mean = scale * sum_over(d, columns, add);
     const auto center = hn::Set(d, mean);
-    const float variance = scale * sum_over(d, columns, [&](std::size_t i, auto part) HWY_ATTR {
-                             const auto v = keep(d, hn::Sub(load(d, x + i, part), center), part);
-                             return hn::Mul(v, v);
-                           });
+    const auto add_square = [&](hn::Vec<F32> sum, std::size_t i, auto part) HWY_ATTR {
+      const auto v = keep(d, hn::Sub(load(d, x + i, part), center), part);
+      return hn::MulAdd(v, v, sum);
+    };
+    const float variance = scale * sum_over(d, columns, add_square);
     const float rstd = 1.0f / std::sqrt(variance + args.epsilon);
     args.mean[row] = mean;
     args.rstd[row] = rstd;
