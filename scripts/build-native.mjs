@@ -55,16 +55,18 @@ async function buildWithCmake(log) {
   for (const arg of args) {
     if (!/^-D\w+(:\w+)?=/.test(arg)) throw new Error(`APOLLO_CMAKE_ARGS takes -DNAME=VALUE words; got "${arg}"`);
   }
-  // cmake-js keeps the first configuration's options, so that a change of them (or of Node) asks for a rebuild.
+  // `build` goes on with what is there; it keeps the first configuration's options, so that other options, another Node
+  // or a moved folder ask for a rebuild. (`compile` would throw everything away after one compiler error.)
   const stampFile = join(cmakeFolder, 'apollo-options.json');
   const stamp = JSON.stringify({ args, root, node: process.version, arch: process.arch });
   const same = existsSync(stampFile) && readFileSync(stampFile, 'utf8') === stamp;
-  const command = same || !existsSync(join(cmakeFolder, 'CMakeCache.txt')) ? 'compile' : 'rebuild';
+  const configured = ['build.ninja', 'Makefile'].some((file) => existsSync(join(cmakeFolder, file)));
+  if (!same || !configured) rmSync(cmakeFolder, { recursive: true, force: true });
+  mkdirSync(cmakeFolder, { recursive: true });
+  writeFileSync(stampFile, stamp);
   const options = args.map((arg) => `--CD${arg.slice(2)}`);
   const script = packageFile('cmake-js', 'bin/cmake-js');
-  const code = await run(script, [command, '--log-level', 'warn', '--out', cmakeFolder, ...options], process.env, log);
-  if (code === 0) writeFileSync(stampFile, stamp);
-  return code;
+  return run(script, ['build', '--log-level', 'warn', '--out', cmakeFolder, ...options], process.env, log);
 }
 
 async function buildWithGyp(log) {
