@@ -59,32 +59,32 @@ void transpose_tile(T* to, std::int64_t column_stride, const T* from, std::int64
 }
 
 // destination[nest] = source[nest] where the destination is contiguous and the source's contiguous loop is not the
-// last one: tiles over (source's contiguous loop, last loop), the remaining loops outside. Threads share the bands of
-// tiles along the source's contiguous loop in all outer positions.
+// last one. The plane of that loop ("columns") and the last one ("rows") is cut into blocks of 4 x 4 tiles, small
+// enough for L1 and for the pages that a TLB holds; the other loops lie outside. Threads share the blocks.
 template <class T>
 void transpose_nest(const Nest& nest, std::size_t source_loop, T* to, const T* from) {
-  constexpr std::int64_t tile = kTile<T>;
-  const auto& run = nest.run();                   // contiguous in the destination
-  const auto& along = nest.loops[source_loop];    // contiguous in the source
-  const std::int64_t bands = (along.extent + tile - 1) / tile;
+  constexpr std::int64_t tile = kTile<T>, block = 4 * tile;
+  const std::int64_t rows = nest.run().extent, row_stride = nest.run().stride[1];
+  const std::int64_t columns = nest.loops[source_loop].extent, column_stride = nest.loops[source_loop].stride[0];
   std::vector<Nest::Loop> outer(nest.loops.begin(), nest.loops.end() - 1);
   outer.erase(outer.begin() + static_cast<std::ptrdiff_t>(source_loop));
-  std::int64_t outer_count = 1;
-  for (const auto& loop : outer) outer_count *= loop.extent;
-  const std::int64_t band_bytes = tile * run.extent * static_cast<std::int64_t>(sizeof(T));
-  parallel_rows(outer_count * bands, band_bytes, [&](std::int64_t begin, std::int64_t end) {
+  const std::int64_t row_blocks = (rows + block - 1) / block, column_blocks = (columns + block - 1) / block;
+  const std::int64_t items = nest.elements / (rows * columns) * column_blocks * row_blocks;
+  const std::int64_t item_bytes = nest.elements / items * static_cast<std::int64_t>(2 * sizeof(T));
+  parallel_rows(items, item_bytes, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t item = begin; item < end; ++item) {
-      const std::int64_t first = item % bands * tile;  // in the source's contiguous loop
-      std::int64_t rest = item / bands, to_offset = first * along.stride[0], from_offset = first;
+      const std::int64_t row = item % row_blocks * block, column = item / row_blocks % column_blocks * block;
+      std::int64_t rest = item / row_blocks / column_blocks, to_offset = 0, from_offset = 0;
       for (std::size_t d = outer.size(); d-- > 0;) {
         to_offset += rest % outer[d].extent * outer[d].stride[0];
         from_offset += rest % outer[d].extent * outer[d].stride[1];
         rest /= outer[d].extent;
       }
-      const std::int64_t columns = std::min(tile, along.extent - first);
-      for (std::int64_t r = 0; r < run.extent; r += tile) {
-        transpose_tile(to + to_offset + r, along.stride[0], from + from_offset + r * run.stride[1], run.stride[1],
-                       std::min(tile, run.extent - r), columns);
+      for (std::int64_t c = column; c < std::min(column + block, columns); c += tile) {
+        for (std::int64_t r = row; r < std::min(row + block, rows); r += tile) {
+          transpose_tile(to + to_offset + c * column_stride + r, column_stride, from + from_offset + r * row_stride + c,
+                         row_stride, std::min(tile, rows - r), std::min(tile, columns - c));
+        }
       }
     }
   });

@@ -15,7 +15,7 @@
 #include "cpu/targets.h"
 #include "hwy/foreach_target.h"
 // The above must come first.
-#include "cpu/math-inl.h"
+#include "cpu/exp-inl.h"
 #include "cpu/simd-inl.h"
 #include "hwy/highway.h"
 
@@ -58,7 +58,7 @@ RowStatistics row_statistics(const T* x, std::size_t count) {
   for (std::size_t begin = 0; begin < count; begin += kSumBlock) {
     auto block = hn::Zero(d);
     for_vectors(d, std::min(kSumBlock, count - begin), [&](std::size_t i, auto part) HWY_ATTR {
-      block = hn::Add(block, keep(d, fast::exp(d, hn::Sub(load(d, x + begin + i, part), shift)), part));
+      block = hn::Add(block, keep(d, exp_nonpositive(d, hn::Sub(load(d, x + begin + i, part), shift)), part));
     });
     sum = hn::Add(sum, block);
   }
@@ -82,7 +82,7 @@ void softmax_row(const void* x, std::size_t count, void* y) {
   const auto shift = hn::Set(d, row.maximum), scale = hn::Set(d, kLog ? std::log(row.sum) : 1.0f / row.sum);
   for_vectors(d, count, [&](std::size_t i, auto part) HWY_ATTR {
     const auto shifted = hn::Sub(load(d, from + i, part), shift);
-    store(kLog ? hn::Sub(shifted, scale) : hn::Mul(fast::exp(d, shifted), scale), d, to + i, part);
+    store(kLog ? hn::Sub(shifted, scale) : hn::Mul(exp_nonpositive(d, shifted), scale), d, to + i, part);
   });
 }
 
@@ -100,7 +100,7 @@ void softmax_backward_row(const void* dy, const void* y, std::size_t count, void
   const auto total = hn::Set(d, sum_lanes(d, sum));
   for_vectors(d, count, [&](std::size_t i, auto part) HWY_ATTR {
     const auto g = load(d, gradient + i, part), p = load(d, output + i, part);
-    store(kLog ? hn::NegMulAdd(fast::exp(d, p), total, g) : hn::Mul(p, hn::Sub(g, total)), d, to + i, part);
+    store(kLog ? hn::NegMulAdd(exp_nonpositive(d, p), total, g) : hn::Mul(p, hn::Sub(g, total)), d, to + i, part);
   });
 }
 
@@ -111,7 +111,7 @@ void probability_row(const void* x, std::size_t count, float lse, float factor, 
   T* to = static_cast<T*>(dx);
   const auto shift = hn::Set(d, lse), scale = hn::Set(d, factor);
   for_vectors(d, count, [&](std::size_t i, auto part) HWY_ATTR {
-    store(hn::Mul(scale, fast::exp(d, hn::Sub(load(d, from + i, part), shift))), d, to + i, part);
+    store(hn::Mul(scale, exp_nonpositive(d, hn::Sub(load(d, from + i, part), shift))), d, to + i, part);
   });
 }
 
