@@ -4,7 +4,7 @@
  * once, in an order of its own (permutation.ts); the remainder that fills no row is left out.
  */
 import { check } from '../errors.js';
-import { maskedRow, type MaskRules } from './masking.js';
+import { type MaskRules, maskedRow } from './masking.js';
 import { epochOrder } from './permutation.js';
 import type { TokenSource } from './token-source.js';
 
@@ -54,7 +54,12 @@ export interface MlmBatch {
  */
 export function causalBatch(source: TokenSource, options: BatchOptions): CausalBatch {
   const { batch, seq } = options;
-  return causalRows(source, rowsOf(options, blockCount(source, seq)).map(({ block }) => block), batch, seq);
+  return causalRows(
+    source,
+    rowsOf(options, blockCount(source, seq)).map(({ block }) => block),
+    batch,
+    seq,
+  );
 }
 
 /**
@@ -105,7 +110,12 @@ export function heldOutMlmBatches(
 ): MlmBatch[] {
   const { batch, seq, maxBatches } = options;
   return heldOutBlocks(blockCount(source, seq - 2), batch, maxBatches).map((blocks) =>
-    mlmRows(source, fill(blocks, batch).map((block) => ({ epoch: heldOutEpoch, block })), options, blocks.length),
+    mlmRows(
+      source,
+      fill(blocks, batch).map((block) => ({ epoch: heldOutEpoch, block })),
+      options,
+      blocks.length,
+    ),
   );
 }
 
@@ -116,7 +126,10 @@ const heldOutEpoch = 2 ** 32 - 1;
 export function blockCount(source: TokenSource, content: number): number {
   check(Number.isInteger(content) && content >= 1, `A row must hold at least one token of the source; got ${content}.`);
   const blocks = Math.floor(source.tokenCount / content);
-  check(blocks >= 1, `The source has ${source.tokenCount} tokens, too few for one row of ${content}. Add text, hold out more, or take shorter rows (seq).`);
+  check(
+    blocks >= 1,
+    `The source has ${source.tokenCount} tokens, too few for one row of ${content}. Add text, hold out more, or take shorter rows (seq).`,
+  );
   return blocks;
 }
 
@@ -165,7 +178,10 @@ function mlmRows(
   labelled = rows.length,
 ): MlmBatch {
   const { batch, seq, clsId, sepId, targets, seed } = options;
-  check(Number.isInteger(targets) && targets >= 1, `targets must be a whole number >= 1 (see mlmCapacity); got ${targets}.`);
+  check(
+    Number.isInteger(targets) && targets >= 1,
+    `targets must be a whole number >= 1 (see mlmCapacity); got ${targets}.`,
+  );
   const content = seq - 2;
   const tokens = new Int32Array(batch * seq);
   const positions = new Int32Array(targets);

@@ -34,10 +34,13 @@ export class Cache {
       await mkdir(folder, { recursive: true });
       for (const name of await readdir(folder)) {
         const [, host, pid] = /^\.tmp-(.+)-(\d+)-[0-9a-f]+$/.exec(name) ?? [];
-        if (host === hostname() && !isRunning(Number(pid))) await rm(join(folder, name), { recursive: true, force: true });
+        if (host === hostname() && !isRunning(Number(pid)))
+          await rm(join(folder, name), { recursive: true, force: true });
       }
     } catch (error) {
-      throw new ApolloError('BAD_CORPUS', `The cache folder ${folder} cannot be used: ${(error as Error).message}.`, { cause: error });
+      throw new ApolloError('BAD_CORPUS', `The cache folder ${folder} cannot be used: ${(error as Error).message}.`, {
+        cause: error,
+      });
     }
     return new Cache(folder);
   }
@@ -63,7 +66,11 @@ export class Cache {
       await syncFolder(this.folder);
     } catch (error) {
       if (error instanceof ApolloError || (error as NodeJS.ErrnoException).syscall === undefined) throw error;
-      throw new ApolloError('BAD_CORPUS', `The cache folder ${this.folder} cannot be written: ${(error as Error).message}.`, { cause: error });
+      throw new ApolloError(
+        'BAD_CORPUS',
+        `The cache folder ${this.folder} cannot be written: ${(error as Error).message}.`,
+        { cause: error },
+      );
     } finally {
       await rm(temporary, { recursive: true, force: true });
     }
@@ -73,7 +80,11 @@ export class Cache {
    * SHA-256 of each file. A file whose size, times and inode are as they were when it was last read is not read again.
    * `onBytes` gets the sizes as they are settled.
    */
-  async digests(files: readonly CorpusFile[], onBytes: (count: number) => void, signal?: AbortSignal): Promise<string[]> {
+  async digests(
+    files: readonly CorpusFile[],
+    onBytes: (count: number) => void,
+    signal?: AbortSignal,
+  ): Promise<string[]> {
     const known = new Map(Object.entries(await this.#knownDigests()));
     const result: string[] = [];
     let isNew = false;

@@ -52,7 +52,9 @@ export async function* readDocuments(file: CorpusFile, progress: ReadProgress = 
       const start = head.trimStart();
       const lineEnd = start.indexOf('\n');
       if (lineEnd < 0 && start.length < longestOpening) continue;
-      splitter = opening.test(lineEnd < 0 ? start : start.slice(0, lineEnd)) ? new BlockSplitter(file.path) : new WholeFile();
+      splitter = opening.test(lineEnd < 0 ? start : start.slice(0, lineEnd))
+        ? new BlockSplitter(file.path)
+        : new WholeFile();
       yield* splitter.add(head);
       head = '';
     } else {
@@ -103,7 +105,8 @@ async function checkStart(path: string, packed: boolean): Promise<void> {
   try {
     const { buffer, bytesRead } = await handle.read(Buffer.alloc(2), 0, 2, 0);
     const isGzip = bytesRead === 2 && buffer[0] === 0x1f && buffer[1] === 0x8b;
-    if (isGzip && !packed) throw new ApolloError('BAD_CORPUS', `${path} holds gzip data. Name it ${path}.gz, or unpack it.`);
+    if (isGzip && !packed)
+      throw new ApolloError('BAD_CORPUS', `${path} holds gzip data. Name it ${path}.gz, or unpack it.`);
     if (!isGzip && packed) throw new ApolloError('BAD_CORPUS', `${path} is named .gz and does not hold gzip data.`);
   } finally {
     await handle.close();
@@ -122,10 +125,15 @@ function explain(error: unknown, path: string, packed: boolean): unknown {
   }
   const code = (error as NodeJS.ErrnoException).code;
   if (code === 'Z_BUF_ERROR') {
-    return new ApolloError('BAD_CORPUS', `${path} ends before its gzip data does. The file was cut off; copy it again.`);
+    return new ApolloError(
+      'BAD_CORPUS',
+      `${path} ends before its gzip data does. The file was cut off; copy it again.`,
+    );
   }
   if (code?.startsWith('Z_')) {
-    return new ApolloError('BAD_CORPUS', `${path} holds damaged gzip data (${(error as Error).message}).`, { cause: error });
+    return new ApolloError('BAD_CORPUS', `${path} holds damaged gzip data (${(error as Error).message}).`, {
+      cause: error,
+    });
   }
   if (error instanceof ApolloError || code === undefined) return error;
   return new ApolloError('BAD_CORPUS', `${path} cannot be read: ${(error as Error).message}.`, { cause: error });
@@ -133,7 +141,8 @@ function explain(error: unknown, path: string, packed: boolean): unknown {
 
 /** @throws ApolloError ABORT_ERR when the signal has fired. */
 export function throwIfAborted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted) throw new ApolloError('ABORT_ERR', 'Preparing the corpus was cancelled.', { cause: signal.reason });
+  if (signal?.aborted)
+    throw new ApolloError('ABORT_ERR', 'Preparing the corpus was cancelled.', { cause: signal.reason });
 }
 
 interface Splitter {
@@ -206,7 +215,9 @@ class BlockSplitter implements Splitter {
   *end(): Iterable<DocumentPiece> {
     if (this.#line !== '') yield* this.#take(this.#line, '');
     if (this.#openedAt > 0) {
-      throw this.#bad(`the <doc> block that starts at line ${this.#openedAt} has no </doc>. The file was cut off, or a line is missing`);
+      throw this.#bad(
+        `the <doc> block that starts at line ${this.#openedAt} has no </doc>. The file was cut off, or a line is missing`,
+      );
     }
   }
 

@@ -1,5 +1,5 @@
 /** Finds the text files that a corpus consists of: files, folders (searched to the bottom) and glob patterns. */
-import { readdirSync, statSync, type BigIntStats } from 'node:fs';
+import { type BigIntStats, readdirSync, statSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 import { ApolloError } from '../errors.js';
 
@@ -23,14 +23,16 @@ const textName = /(\.txt|\.gz|^wiki_\d+)$/;
  * file, or no input at all.
  */
 export function findFiles(inputs: readonly string[]): CorpusFile[] {
-  if (inputs.length === 0) throw bad('No input was given for the corpus: give files, folders or patterns such as "books/*.txt.gz".');
+  if (inputs.length === 0)
+    throw bad('No input was given for the corpus: give files, folders or patterns such as "books/*.txt.gz".');
   const found = new Map<string, CorpusFile>();
   for (const input of inputs) {
     const status = statSync(input, { throwIfNoEntry: false });
     let paths: string[];
     if (status?.isDirectory()) {
       paths = walk(input).filter((path) => textName.test(path.slice(path.lastIndexOf('/') + 1)));
-      if (paths.length === 0) throw bad(`The folder ${input} holds no text: expected files named .txt, .txt.gz or wiki_00 in it or below.`);
+      if (paths.length === 0)
+        throw bad(`The folder ${input} holds no text: expected files named .txt, .txt.gz or wiki_00 in it or below.`);
     } else if (status !== undefined) {
       paths = [input];
     } else if (/[*?{]/.test(input)) {
@@ -82,7 +84,10 @@ function expand(pattern: string): string[] {
 function segmentPattern(segment: string, index: number, all: readonly string[]): string {
   const isLast = index === all.length - 1;
   if (segment === '**') return isLast ? '.*' : '(?:[^/]+/)*';
-  const text = segment.replace(/[.+^$()|[\]\\]/g, '\\$&').replace(/\*/g, '[^/]*').replace(/\?/g, '[^/]');
+  const text = segment
+    .replace(/[.+^$()|[\]\\]/g, '\\$&')
+    .replace(/\*/g, '[^/]*')
+    .replace(/\?/g, '[^/]');
   const braces = text.replace(/\{([^{}]*)\}/g, (_, choices: string) => `(?:${choices.split(',').join('|')})`);
   return braces + (isLast ? '' : '/');
 }

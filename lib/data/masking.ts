@@ -43,7 +43,8 @@ export function maskedRow(
       if (draws[i]! >= share || special.has(id)) continue;
       const [kind, choice] = philox4x32([position, block, epoch >>> 0, fillStream], key);
       if (kind < toMask) masked.push({ position, token: maskId });
-      else if (kind < toRandom) masked.push({ position, token: ordinaryToken(Math.floor((choice / 2 ** 32) * ordinary), specialIds) });
+      else if (kind < toRandom)
+        masked.push({ position, token: ordinaryToken(Math.floor((choice / 2 ** 32) * ordinary), specialIds) });
       else masked.push({ position, token: id });
     }
   }

@@ -68,7 +68,8 @@ export async function trainMerges(training: MergeTraining): Promise<[string, str
     }
     if (count < minCount || count < 1) break;
     const [left, right] = [tokens[best.left]!, tokens[best.right]!];
-    const joined = left + (continuation !== '' && right.startsWith(continuation) ? right.slice(continuation.length) : right);
+    const joined =
+      left + (continuation !== '' && right.startsWith(continuation) ? right.slice(continuation.length) : right);
     let merged = idOf.get(joined); // another pair may have made the same token before
     if (merged === undefined) {
       merged = tokens.push(joined) - 1;

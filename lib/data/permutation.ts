@@ -22,7 +22,10 @@ export function mix32(value: number): number {
  * @throws ApolloError BAD_ARGUMENT unless 1 <= size < 2^31.
  */
 export function epochOrder(size: number, seed: number, epoch: number): (place: number) => number {
-  check(Number.isInteger(size) && size >= 1 && size < 2 ** 31, `An order needs a size from 1 to 2^31 - 1; got ${size}.`);
+  check(
+    Number.isInteger(size) && size >= 1 && size < 2 ** 31,
+    `An order needs a size from 1 to 2^31 - 1; got ${size}.`,
+  );
   const bits = Math.max(2, 32 - Math.clz32(size - 1));
   const lowBits = bits >> 1;
   const lowMask = 2 ** lowBits - 1;

@@ -10,7 +10,7 @@ import { ApolloError, check } from '../errors.js';
 import { Cache, keyOf } from './cache.js';
 import { readDocuments, throwIfAborted } from './documents.js';
 import { type CorpusFile, findFiles } from './files.js';
-import { splitDocuments, type Split } from './split.js';
+import { type Split, splitDocuments } from './split.js';
 import type { Counted, Encoded, Work, WorkSetup } from './tasks.js';
 import { TokenFile, TokenFileWriter } from './token-file.js';
 import { rangeSource, type TokenSource } from './token-source.js';
@@ -101,7 +101,10 @@ export async function prepareCorpus(options: CorpusOptions): Promise<Corpus> {
   const files = findFiles(inputs);
   const sizeBytes = files.reduce((sum, file) => sum + file.sizeBytes, 0);
   const workers = options.workers ?? (sizeBytes < smallCorpusBytes ? 0 : Math.min(8, availableParallelism()));
-  check(Number.isInteger(workers) && workers >= 0 && workers <= 256, `workers must be a whole number from 0 to 256; got ${workers}.`);
+  check(
+    Number.isInteger(workers) && workers >= 0 && workers <= 256,
+    `workers must be a whole number from 0 to 256; got ${workers}.`,
+  );
   const given = 'path' in options.tokenizer ? loadTokenizer(options.tokenizer.path) : undefined;
   if ('train' in options.tokenizer) checkTraining(options.tokenizer.train, options.tokenizer.vocabSize);
 
@@ -121,7 +124,8 @@ export async function prepareCorpus(options: CorpusOptions): Promise<Corpus> {
     const setup: WorkSetup = { job: 'encode', definition: tokenizer.definition, separator: separatorId };
     await cache.write(tokensKey, (folder) => tokenise(folder, text, setup, tokenizer.vocabSize), true);
     entry = openEntry(cache.path(tokensKey));
-    if (entry === undefined) throw new ApolloError('BAD_CORPUS', `The cache entry ${cache.path(tokensKey)} was changed while it was made.`);
+    if (entry === undefined)
+      throw new ApolloError('BAD_CORPUS', `The cache entry ${cache.path(tokensKey)} was changed while it was made.`);
   }
   const { file, documentEnds } = entry;
   try {
@@ -192,7 +196,10 @@ async function tokenise(folder: string, text: TextInput, setup: WorkSetup, vocab
       meter.addTokens(ids.length, documentEnds.length);
     }
     if (writer.tokenCount === 0) {
-      throw new ApolloError('BAD_CORPUS', `The corpus is empty: ${text.files.length} file(s), and no text but white space in them.`);
+      throw new ApolloError(
+        'BAD_CORPUS',
+        `The corpus is empty: ${text.files.length} file(s), and no text but white space in them.`,
+      );
     }
   } catch (error) {
     writer.abandon();
@@ -203,7 +210,12 @@ async function tokenise(folder: string, text: TextInput, setup: WorkSetup, vocab
 }
 
 /** A tokenizer trained on the text, or read from the cache when this text has trained it before. */
-async function trainedTokenizer(cache: Cache, contentKey: string, text: TextInput, choice: TrainableChoice): Promise<Tokenizer> {
+async function trainedTokenizer(
+  cache: Cache,
+  contentKey: string,
+  text: TextInput,
+  choice: TrainableChoice,
+): Promise<Tokenizer> {
   const { train: kind, vocabSize } = choice;
   const key = `tokenizer-${keyOf(contentKey, kind, vocabSize)}`;
   const file = join(cache.path(key), 'tokenizer.json');
@@ -233,7 +245,8 @@ async function trainedTokenizer(cache: Cache, contentKey: string, text: TextInpu
     });
   };
   const definition: TokenizerDefinition = await trainTokenizer(kind, counts, { vocabSize, onMerge });
-  const write = (folder: string) => writeFile(join(folder, 'tokenizer.json'), JSON.stringify(definition), { flush: true });
+  const write = (folder: string) =>
+    writeFile(join(folder, 'tokenizer.json'), JSON.stringify(definition), { flush: true });
   await cache.write(key, write, true);
   return createTokenizer(definition, file);
 }
@@ -246,7 +259,10 @@ async function* works({ files, digests, signal, meter }: TextInput): AsyncGenera
   for (const [i, file] of files.entries()) {
     const onDigest = (sha256: string): void => {
       if (sha256 === digests[i]) return;
-      throw new ApolloError('BAD_CORPUS', `${file.path} was changed while it was read. Start again when it is complete.`);
+      throw new ApolloError(
+        'BAD_CORPUS',
+        `${file.path} was changed while it was read. Start again when it is complete.`,
+      );
     };
     let hasText = false;
     for await (const piece of readDocuments(file, { onBytes: (count) => meter.addBytes(count), onDigest, signal })) {

@@ -4,7 +4,7 @@
  * files can be read here and ours there; the words it leaves 0 hold what lets us see a damaged file.
  */
 import { createHash, type Hash } from 'node:crypto';
-import { closeSync, fsyncSync, fstatSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs';
 import { ApolloError, check } from '../errors.js';
 
 const headerBytes = 1024;
@@ -89,7 +89,10 @@ export class TokenFile {
       const version = header.readInt32LE(4);
       const width = ([2, 4] as const).find((w) => layouts[w].magic === magic && layouts[w].version === version);
       if (got < headerBytes || width === undefined) {
-        throw bad(path, `is not a token file, or its writing was cut off: expected magic 20240520 version 1 or 20240801 version 7, got ${magic} version ${version}`);
+        throw bad(
+          path,
+          `is not a token file, or its writing was cut off: expected magic 20240520 version 1 or 20240801 version 7, got ${magic} version ${version}`,
+        );
       }
       this.#width = width;
       const ours = header.readInt32LE(12) === tag;
@@ -99,7 +102,11 @@ export class TokenFile {
       this.vocabSize = known;
       const expected = headerBytes + this.tokenCount * width;
       const size = fstatSync(this.#fd).size;
-      if (size !== expected) throw bad(path, `should have ${expected} bytes for ${this.tokenCount} tokens and has ${size}: it was cut off or added to`);
+      if (size !== expected)
+        throw bad(
+          path,
+          `should have ${expected} bytes for ${this.tokenCount} tokens and has ${size}: it was cut off or added to`,
+        );
     } catch (error) {
       closeSync(this.#fd);
       throw error;
@@ -113,11 +120,15 @@ export class TokenFile {
     let done = 0;
     while (done < size) {
       const got = readSync(this.#fd, this.#bytes, done, size - done, headerBytes + offset * this.#width + done);
-      if (got === 0) throw bad(this.path, `ended at token ${offset + Math.floor(done / this.#width)} while it was read`);
+      if (got === 0)
+        throw bad(this.path, `ended at token ${offset + Math.floor(done / this.#width)} while it was read`);
       done += got;
     }
     const { buffer, byteOffset } = this.#bytes;
-    out.set(this.#width === 2 ? new Uint16Array(buffer, byteOffset, length) : new Uint32Array(buffer, byteOffset, length), at);
+    out.set(
+      this.#width === 2 ? new Uint16Array(buffer, byteOffset, length) : new Uint32Array(buffer, byteOffset, length),
+      at,
+    );
   }
 
   /**
@@ -136,7 +147,8 @@ export class TokenFile {
       hash.update(block.subarray(0, got));
       place += got;
     }
-    if (!hash.digest().equals(header.subarray(32, 64))) throw bad(this.path, 'was changed after it was written: its SHA-256 is not the one in its header');
+    if (!hash.digest().equals(header.subarray(32, 64)))
+      throw bad(this.path, 'was changed after it was written: its SHA-256 is not the one in its header');
   }
 
   close(): void {

@@ -58,7 +58,11 @@ export function rangeSource(file: TokenFile, { starts, ends, tokenCount }: Range
 
 function checkRange(offset: number, length: number, tokenCount: number): void {
   check(
-    Number.isSafeInteger(offset) && Number.isSafeInteger(length) && offset >= 0 && length >= 0 && offset + length <= tokenCount,
+    Number.isSafeInteger(offset) &&
+      Number.isSafeInteger(length) &&
+      offset >= 0 &&
+      length >= 0 &&
+      offset + length <= tokenCount,
     `Tokens [${offset}, ${offset + length}) are not inside the source, which has ${tokenCount}.`,
   );
 }

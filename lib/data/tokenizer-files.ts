@@ -60,7 +60,10 @@ export function readTokenizerFiles(path: string): TokenizerDefinition {
   for (const name of ['tokenizer.json', 'tokenizer.json.gz']) {
     if (existsSync(join(path, name))) return readFile(join(path, name));
   }
-  for (const [vocabulary, merges] of [['vocab.json', 'merges.txt'], ['encoder.json', 'vocab.bpe']] as const) {
+  for (const [vocabulary, merges] of [
+    ['vocab.json', 'merges.txt'],
+    ['encoder.json', 'vocab.bpe'],
+  ] as const) {
     const [vocabularyFile, mergesFile] = [join(path, vocabulary), join(path, merges)];
     if (existsSync(vocabularyFile) && existsSync(mergesFile)) {
       const vocab = parseJson(vocabularyFile) as Record<string, number>;
@@ -98,13 +101,7 @@ export function bertDefinition(vocab: Record<string, number>, lowercase = true):
       ? {
           type: 'TemplateProcessing',
           single: [marker('[CLS]'), sequence('A', 0), marker('[SEP]')],
-          pair: [
-            marker('[CLS]'),
-            sequence('A', 0),
-            marker('[SEP]'),
-            sequence('B', 1),
-            marker('[SEP]', 1),
-          ],
+          pair: [marker('[CLS]'), sequence('A', 0), marker('[SEP]'), sequence('B', 1), marker('[SEP]', 1)],
           special_tokens: Object.fromEntries(
             ['[CLS]', '[SEP]'].map((id) => [id, { id, ids: [idOf(id)!], tokens: [id] }]),
           ),
@@ -194,7 +191,10 @@ function parseJson(path: string): Record<string, unknown> {
     throw new ApolloError('BAD_TOKENIZER', `${path} is not JSON: ${(error as Error).message}.`);
   }
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
-  throw new ApolloError('BAD_TOKENIZER', `${path} should hold a JSON object, and holds ${Array.isArray(value) ? 'an array' : typeof value}.`);
+  throw new ApolloError(
+    'BAD_TOKENIZER',
+    `${path} should hold a JSON object, and holds ${Array.isArray(value) ? 'an array' : typeof value}.`,
+  );
 }
 
 function readText(path: string): string {

@@ -81,7 +81,14 @@ export function createTokenizer(definition: TokenizerDefinition, name = 'tokeniz
   const viaLibrary = (): HuggingFaceTokenizer => {
     try {
       // The library wants every part to be there, if only as null.
-      const parts = { normalizer: null, pre_tokenizer: null, post_processor: null, decoder: null, added_tokens: [], ...definition };
+      const parts = {
+        normalizer: null,
+        pre_tokenizer: null,
+        post_processor: null,
+        decoder: null,
+        added_tokens: [],
+        ...definition,
+      };
       library ??= new HuggingFaceTokenizer(parts, {});
     } catch (error) {
       throw broken(name, `its pipeline is not one that can be run here (${(error as Error).message})`);
@@ -137,6 +144,9 @@ export function checkVocabulary(tokenizer: Pick<Tokenizer, 'vocabSize'>, modelVo
 function vocabularyOf(definition: TokenizerDefinition, name: string): Map<string, number> {
   const model = definition.model;
   if (typeof model !== 'object' || model === null) throw broken(name, 'it has no "model"');
+  if (model.type !== undefined && !['WordPiece', 'BPE', 'Unigram'].includes(model.type)) {
+    throw broken(name, `its model is of type ${model.type}; expected WordPiece, BPE or Unigram`);
+  }
   const entries: [string, number][] = Array.isArray(model.vocab)
     ? model.vocab.map(([token], id) => [token, id]) // Unigram: [token, score] pairs
     : Object.entries(model.vocab ?? {});
@@ -170,7 +180,8 @@ function ownEncoder(
   if (!plainSpecials) return undefined;
   if (type === 'WordPiece' && normalizer?.type === 'BertNormalizer' && split?.type === 'BertPreTokenizer') {
     const unknownId = vocabulary.get(model.unk_token ?? '[UNK]');
-    if (unknownId === undefined) throw broken(name, `its unknown token "${model.unk_token ?? '[UNK]'}" is not in the vocabulary`);
+    if (unknownId === undefined)
+      throw broken(name, `its unknown token "${model.unk_token ?? '[UNK]'}" is not in the vocabulary`);
     const lowercase = normalizer.lowercase !== false;
     return {
       kind: 'wordpiece',

@@ -64,7 +64,8 @@ export async function trainTokenizer(
   { vocabSize, minCount = 2, onMerge }: TokenizerTraining,
 ): Promise<TokenizerDefinition> {
   checkTraining(kind, vocabSize);
-  if (counts.size === 0) throw new ApolloError('BAD_CORPUS', 'No word to train a tokenizer on: the text is empty or blank.');
+  if (counts.size === 0)
+    throw new ApolloError('BAD_CORPUS', 'No word to train a tokenizer on: the text is empty or blank.');
   // Sorted, so that nothing depends on the order in which the words were met.
   const sorted = [...counts].sort(([a], [b]) => (a < b ? -1 : 1));
   const limits = { vocabularySize: vocabSize, minCount, ...(onMerge && { onMerge }) };
@@ -112,7 +113,9 @@ async function trainWordPiece(counts: WordCounts, limits: Limits): Promise<Token
       .slice(0, room)
       .map(([letter]) => letter),
   );
-  const usable = counts.map(([word, count]) => [[...word], count] as const).filter(([word]) => word.every((letter) => alphabet.has(letter)));
+  const usable = counts
+    .map(([word, count]) => [[...word], count] as const)
+    .filter(([word]) => word.every((letter) => alphabet.has(letter)));
   const continuing = new Set(usable.flatMap(([word]) => word.slice(1)));
   const tokens = [...bertSpecials, ...[...alphabet].sort(), ...[...continuing].sort().map((letter) => `##${letter}`)];
   const ids = new Map(tokens.map((token, id) => [token, id]));

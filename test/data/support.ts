@@ -14,7 +14,8 @@ export function shared(path: string): { path: string; skip: string | false } {
 }
 
 let bertTokenizer: Tokenizer | undefined;
-export const bert = (): Tokenizer => (bertTokenizer ??= loadTokenizer(fixture('tokenizers/bert-base-uncased/vocab.txt')));
+export const bert = (): Tokenizer =>
+  (bertTokenizer ??= loadTokenizer(fixture('tokenizers/bert-base-uncased/vocab.txt')));
 
 let gptTokenizer: Tokenizer | undefined;
 export const gpt2 = (): Tokenizer => (gptTokenizer ??= loadTokenizer(fixture('tokenizers/gpt2/tokenizer.json.gz')));

@@ -14,7 +14,10 @@ const ids = (tokenizer: Tokenizer, input: string): number[] => [...tokenizer.enc
 const gptDefinition = (): TokenizerDefinition =>
   JSON.parse(gunzipSync(readFileSync(fixture('tokenizers/gpt2/tokenizer.json.gz'))).toString()) as TokenizerDefinition;
 
-for (const [name, tokenizer] of [['gpt-2', gpt2], ['bert-bge', bert]] as const) {
+for (const [name, tokenizer] of [
+  ['gpt-2', gpt2],
+  ['bert-bge', bert],
+] as const) {
   t.test(`${name}: every case of llama.cpp gives its ids`, async (t) => {
     const cases = text(`tokenizers/vectors/ggml-vocab-${name}.gguf.inp`).split('\n__ggml_vocab_test__\n');
     const expected = text(`tokenizers/vectors/ggml-vocab-${name}.gguf.out`).split('\n');
@@ -25,7 +28,10 @@ for (const [name, tokenizer] of [['gpt-2', gpt2], ['bert-bge', bert]] as const) 
   });
 }
 
-for (const [name, tokenizer] of [['gpt2', gpt2], ['bert-base-uncased', bert]] as const) {
+for (const [name, tokenizer] of [
+  ['gpt2', gpt2],
+  ['bert-base-uncased', bert],
+] as const) {
   t.test(`${name}: every case of transformers.js gives its ids and its text back`, async (t) => {
     const cases = JSON.parse(text(`tokenizers/vectors/transformers-js-${name}.json`)) as Record<
       string,
@@ -41,13 +47,18 @@ for (const [name, tokenizer] of [['gpt2', gpt2], ['bert-base-uncased', bert]] as
 }
 
 t.test("gpt2: every plan of SharpToken's r50k_base gives its ids", async (t) => {
-  const plans = [...text('tokenizers/vectors/r50k_base_TestPlans.txt').matchAll(/Sample: ([\s\S]*?)\nEncoded: (\[.*?\])/g)];
+  const plans = [
+    ...text('tokenizers/vectors/r50k_base_TestPlans.txt').matchAll(/Sample: ([\s\S]*?)\nEncoded: (\[.*?\])/g),
+  ];
   t.equal(plans.length, 45);
   for (const [, sample, encoded] of plans) t.strictSame(ids(gpt2(), sample!), JSON.parse(encoded!));
 });
 
 t.test("bert: the sentences of mt-dnn's test give its ids", async (t) => {
-  const sentences = text('tokenizers/vectors/mt-dnn-cola_train.tsv').trim().split('\n').map((line) => line.split('\t')[2]!);
+  const sentences = text('tokenizers/vectors/mt-dnn-cola_train.tsv')
+    .trim()
+    .split('\n')
+    .map((line) => line.split('\t')[2]!);
   const expected = text('tokenizers/vectors/mt-dnn-expected.jsonl').trim().split('\n');
   sentences.forEach((sentence, i) => {
     const { token_id } = JSON.parse(expected[i]!) as { token_id: number[] };
@@ -61,7 +72,11 @@ t.test("345 lines of real text give the ids of Python's tokenizers", { skip: lin
   const rows = gunzipSync(readFileSync(lines.path)).toString().trim().split('\n');
   t.equal(rows.length, 345);
   for (const row of rows) {
-    const { text: input, bert: wordPiece, gpt2: bpe } = JSON.parse(row) as { text: string; bert: number[]; gpt2: number[] };
+    const {
+      text: input,
+      bert: wordPiece,
+      gpt2: bpe,
+    } = JSON.parse(row) as { text: string; bert: number[]; gpt2: number[] };
     if (ids(bert(), input).join() !== wordPiece.join() || ids(gpt2(), input).join() !== bpe.join()) wrong++;
   }
   t.equal(wrong, 0);
@@ -73,11 +88,16 @@ t.test("whole files give the digests of Python's tokenizers", { skip: digests.sk
   const { files } = JSON.parse(readFileSync(digests.path, 'utf8')) as { files: Record<string, Record<string, Digest>> };
   for (const [name, byTokenizer] of Object.entries(files)) {
     const plain = shared(name);
-    const input = plain.skip ? gunzipSync(readFileSync(shared(`${name}.gz`).path)).toString() : readFileSync(plain.path, 'utf8');
+    const input = plain.skip
+      ? gunzipSync(readFileSync(shared(`${name}.gz`).path)).toString()
+      : readFileSync(plain.path, 'utf8');
     for (const [tokenizer, expected] of Object.entries(byTokenizer)) {
       const found = (tokenizer === 'gpt2' ? gpt2() : bert()).encode(input);
       t.equal(found.length, expected.tokens, `${name} ${tokenizer}`);
-      t.equal(createHash('sha256').update(new Uint8Array(found.buffer)).digest('hex'), expected.sha256_of_ids_as_uint32_le);
+      t.equal(
+        createHash('sha256').update(new Uint8Array(found.buffer)).digest('hex'),
+        expected.sha256_of_ids_as_uint32_le,
+      );
     }
   }
 });
@@ -85,8 +105,18 @@ t.test("whole files give the digests of Python's tokenizers", { skip: digests.sk
 t.test('our encoders agree with @huggingface/tokenizers on text of many kinds', async (t) => {
   const inputs = [
     ...text('text/sample_text.txt').split('\n'),
-    'a\u00a0b\u3000c\u2028d\te\r\nf\u000bg', "it's we'll I'd THEY'RE", 'x'.repeat(300), 'é'.repeat(120), '한국어 テスト ไทย',
-    '[MASK] and [SEP][CLS] [mask]', 'end<|endoftext|>begin', '   ', '\n\n\n x  y ', '🙂🙂🇫🇷 ﬁ ½ Ⅷ', 'ẞ İ ı ſ', '{}[]()<>\\|^~`',
+    'a\u00a0b\u3000c\u2028d\te\r\nf\u000bg',
+    "it's we'll I'd THEY'RE",
+    'x'.repeat(300),
+    'é'.repeat(120),
+    '한국어 テスト ไทย',
+    '[MASK] and [SEP][CLS] [mask]',
+    'end<|endoftext|>begin',
+    '   ',
+    '\n\n\n x  y ',
+    '🙂🙂🇫🇷 ﬁ ½ Ⅷ',
+    'ẞ İ ı ſ',
+    '{}[]()<>\\|^~`',
   ];
   for (const tokenizer of [bert(), gpt2()]) {
     const library = new Library(tokenizer.definition, {});
@@ -112,7 +142,11 @@ t.test('every layout of files gives the same ids, and truncation settings do not
   const definition = gptDefinition();
   const { vocab, merges } = definition.model as { vocab: Record<string, number>; merges: string[] };
   const mergesText = `#version: 0.2\n${merges.join('\n')}\n`;
-  const pairs = { ...definition, truncation: null, model: { ...definition.model, merges: merges.map((m) => m.split(' ')) } };
+  const pairs = {
+    ...definition,
+    truncation: null,
+    model: { ...definition.model, merges: merges.map((m) => m.split(' ')) },
+  };
   const folder = t.testdir({
     openai: { 'encoder.json': JSON.stringify(vocab), 'vocab.bpe': mergesText },
     hub: { 'vocab.json': JSON.stringify(vocab), 'merges.txt': mergesText },
@@ -152,7 +186,13 @@ t.test('a pipeline that is neither BERT nor GPT-2 runs on the library', async (t
   const tokenizer = createTokenizer({
     normalizer: { type: 'Lowercase' },
     pre_tokenizer: { type: 'Whitespace' },
-    model: { type: 'WordPiece', unk_token: '[UNK]', continuing_subword_prefix: '##', max_input_chars_per_word: 100, vocab: { '[UNK]': 0, un: 1, '##do': 2, '!!': 3 } },
+    model: {
+      type: 'WordPiece',
+      unk_token: '[UNK]',
+      continuing_subword_prefix: '##',
+      max_input_chars_per_word: 100,
+      vocab: { '[UNK]': 0, un: 1, '##do': 2, '!!': 3 },
+    },
   });
   t.equal(tokenizer.kind, 'other');
   t.strictSame(ids(tokenizer, 'UNDO !! x'), [1, 2, 3, 0]);
@@ -171,9 +211,17 @@ t.test('what is no tokenizer says why', async (t) => {
     'none.json': '{"version": "1.0"}',
     'empty.json': '{"model": {"type": "BPE", "vocab": {}}}',
     'ids.json': '{"model": {"type": "WordPiece", "vocab": {"a": -1}}}',
-    'unknown.json': JSON.stringify({ normalizer: { type: 'BertNormalizer' }, pre_tokenizer: { type: 'BertPreTokenizer' }, model: { type: 'WordPiece', vocab: { a: 0 } } }),
+    'unknown.json': JSON.stringify({
+      normalizer: { type: 'BertNormalizer' },
+      pre_tokenizer: { type: 'BertPreTokenizer' },
+      model: { type: 'WordPiece', vocab: { a: 0 } },
+    }),
     'bytes.json': JSON.stringify({ pre_tokenizer: { type: 'ByteLevel' }, model: { type: 'BPE', vocab, merges: [] } }),
     'model.json': JSON.stringify({ model: { type: 'Mystery', vocab } }),
+    'pipeline.json': JSON.stringify({
+      normalizer: { type: 'Mystery' },
+      model: { type: 'WordPiece', unk_token: '[UNK]', vocab },
+    }),
     'vocab.txt': 'just\nwords\n',
     'latin1.txt': Buffer.from([0x5b, 0xe9, 0x0a]),
     'spiece.model': 'x',
@@ -188,7 +236,8 @@ t.test('what is no tokenizer says why', async (t) => {
     'ids.json': /^BAD_TOKENIZER: .*token "a" has the id -1/,
     'unknown.json': /^BAD_TOKENIZER: .*its unknown token "\[UNK\]" is not in the vocabulary/,
     'bytes.json': /^BAD_TOKENIZER: .*the byte token .* is not in the vocabulary/,
-    'model.json': /^BAD_TOKENIZER: .*its pipeline is not one that can be run here/,
+    'model.json': /^BAD_TOKENIZER: .*its model is of type Mystery; expected WordPiece/,
+    'pipeline.json': /^BAD_TOKENIZER: .*its pipeline is not one that can be run here/,
     'vocab.txt': /^BAD_TOKENIZER: .*no line of it is \[UNK\]/,
     'latin1.txt': /^BAD_TOKENIZER: .*cannot be read as UTF-8 text/,
     'spiece.model': /^BAD_TOKENIZER: .*expected a name that ends in \.json/,
@@ -200,6 +249,9 @@ t.test('what is no tokenizer says why', async (t) => {
 });
 
 t.test('a vocabulary larger than the model is refused with both sizes', async (t) => {
-  t.match(await failure(() => checkVocabulary(gpt2(), 8192)), /^BAD_CONFIG: .*50257 token ids and the model's vocabulary only 8192/);
+  t.match(
+    await failure(() => checkVocabulary(gpt2(), 8192)),
+    /^BAD_CONFIG: .*50257 token ids and the model's vocabulary only 8192/,
+  );
   checkVocabulary(gpt2(), 50304);
 });
