@@ -33,9 +33,8 @@ HWY_INLINE void forward(const GeluArgs& args, std::int64_t begin, std::int64_t e
   const F32 d;
   const T* x = static_cast<const T*>(args.x) + begin;
   T* y = static_cast<T*>(args.to) + begin;
-  for_vectors(d, static_cast<std::size_t>(end - begin), [&](std::size_t i, auto part) HWY_ATTR {
-    store(function(d, load(d, x + i, part)), d, y + i, part);
-  });
+  for_vectors(d, static_cast<std::size_t>(end - begin),
+              [&](std::size_t i, auto part) HWY_ATTR { store(function(d, load(d, x + i, part)), d, y + i, part); });
 }
 
 template <class T, class Derivative>
@@ -52,14 +51,20 @@ HWY_INLINE void backward(const GeluArgs& args, std::int64_t begin, std::int64_t 
 template <class T, bool kTanh>
 void gelu_range_of(const GeluArgs& args, std::int64_t begin, std::int64_t end) {
   const auto function = [](F32 d, hn::Vec<F32> x) HWY_ATTR {
-    if constexpr (std::is_same_v<T, Bf16>) return coarse_gelu<kTanh>(d, x);
-    else if constexpr (kTanh) return gelu_tanh(d, x);
-    else return gelu(d, x);
+    if constexpr (std::is_same_v<T, Bf16>)
+      return coarse_gelu<kTanh>(d, x);
+    else if constexpr (kTanh)
+      return gelu_tanh(d, x);
+    else
+      return gelu(d, x);
   };
   const auto derivative = [](F32 d, hn::Vec<F32> x) HWY_ATTR {
-    if constexpr (std::is_same_v<T, Bf16>) return coarse_gelu_derivative<kTanh>(d, x);
-    else if constexpr (kTanh) return gelu_tanh_derivative(d, x);
-    else return gelu_derivative(d, x);
+    if constexpr (std::is_same_v<T, Bf16>)
+      return coarse_gelu_derivative<kTanh>(d, x);
+    else if constexpr (kTanh)
+      return gelu_tanh_derivative(d, x);
+    else
+      return gelu_derivative(d, x);
   };
   args.dy == nullptr ? forward<T>(args, begin, end, function) : backward<T>(args, begin, end, derivative);
 }

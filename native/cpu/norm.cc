@@ -293,9 +293,9 @@ NormArgs common_args(const OpDesc& desc, const TensorDesc& x) {
 template <bool kResidual>
 std::unique_ptr<Kernel> make_norm(const OpDesc& desc) {
   const NormArgs common = common_args(desc, desc.inputs[0]);
-  const bool same = desc.outputs[0].dtype == desc.inputs[0].dtype &&
-                    (!kResidual || (desc.inputs[1].dtype == desc.inputs[0].dtype &&
-                                    desc.outputs[1].dtype == desc.inputs[0].dtype));
+  const bool same =
+      desc.outputs[0].dtype == desc.inputs[0].dtype &&
+      (!kResidual || (desc.inputs[1].dtype == desc.inputs[0].dtype && desc.outputs[1].dtype == desc.inputs[0].dtype));
   if (!same) unsupported(desc, "cpu");
   const std::int64_t row_bytes = common.columns * (common.bf16 ? 2 : 4) * (kResidual ? 4 : 2);
   return std::make_unique<FunctionKernel>([common, row_bytes](const RunContext& context) {
@@ -336,9 +336,7 @@ class NormBackward final : public Kernel {
     stride_ = (common_.columns + 31) / 32 * 32;  // 128 bytes: the unit that neighbouring-line prefetch may share
   }
 
-  std::size_t scratch_bytes() const override {
-    return static_cast<std::size_t>(parts_ * 2 * stride_) * sizeof(float);
-  }
+  std::size_t scratch_bytes() const override { return static_cast<std::size_t>(parts_ * 2 * stride_) * sizeof(float); }
 
   void run(const RunContext& context) override {
     NormArgs args = common_;

@@ -22,17 +22,21 @@ namespace apollo::cpu::HWY_NAMESPACE {
 
 #if HWY_TARGET == HWY_SCALAR
 
-// One block a call: the definition itself.
+// Block by block: the definition itself.
 class Multipliers {
  public:
-  static constexpr std::int64_t kBatch = 8;
+  static constexpr std::int64_t kLeast = 8;
   HWY_INLINE Multipliers(const Dropout& dropout, const RngState& rng) : dropout_(dropout), rng_(rng) {}
 
-  HWY_INLINE void batch(std::uint32_t block, float* out) const {
-    const auto words = philox4x32_10({block, dropout_.stream, rng_.step, rng_.micro}, {rng_.seed_low, rng_.seed_high});
-    for (int j = 0; j < 8; ++j) {
-      const std::uint32_t bits = words[static_cast<std::size_t>(j / 2)] >> (16 * (j % 2)) & 0xFFFFu;
-      out[j] = bits < dropout_.threshold ? 0.0f : dropout_.keep_scale;
+  template <int kBlocks>
+  HWY_INLINE void batch(std::uint32_t first, float* out) const {
+    for (std::uint32_t b = 0; b < kBlocks; ++b) {
+      const auto words =
+          philox4x32_10({first + b, dropout_.stream, rng_.step, rng_.micro}, {rng_.seed_low, rng_.seed_high});
+      for (std::uint32_t j = 0; j < 8; ++j) {
+        const std::uint32_t bits = words[j / 2] >> (16 * (j % 2)) & 0xFFFFu;
+        out[8 * b + j] = bits < dropout_.threshold ? 0.0f : dropout_.keep_scale;
+      }
     }
   }
 
@@ -54,11 +58,18 @@ class Multipliers {
   using U16 = hn::Repartition<std::uint16_t, U64>;
   using V64 = hn::Vec<U64>;
 
-  static constexpr int kVectors = 2;  // independent chains in flight: a round's latency is twice its throughput
   static constexpr std::int64_t kBlocks = static_cast<std::int64_t>(hn::MaxLanes(U64()));
 
+  // Interleaving 64-bit lanes within 128-bit halves, as the output does, must come out in order: lane 2i counts i,
+  // lane 2i + 1 counts kBlocks / 2 + i.
+  static constexpr auto kOffsets = [] {
+    std::array<std::uint64_t, kBlocks> offsets{};
+    for (std::size_t i = 0; i < kBlocks; ++i) offsets[i] = i % 2 * (kBlocks / 2) + i / 2;
+    return offsets;
+  }();
+
  public:
-  static constexpr std::int64_t kBatch = 8 * kBlocks * kVectors;  // multipliers a call
+  static constexpr std::int64_t kLeast = 8 * kBlocks;  // multipliers of one vector's blocks
 
   HWY_INLINE Multipliers(const Dropout& dropout, const RngState& rng) : dropout_(dropout) {
     const auto wide = [](std::uint32_t a, std::uint32_t b) { return static_cast<std::uint64_t>(a) * b; };
@@ -72,17 +83,16 @@ class Multipliers {
     for (std::uint32_t round = 2; round < 10; ++round) {
       keys_[round - 2] = {rng.seed_low + round * kPhiloxW0, rng.seed_high + round * kPhiloxW1};
     }
-    // Interleaving 64-bit lanes within 128-bit halves, as the output does, must come out in order: lane 2i counts i,
-    // lane 2i + 1 counts kBlocks / 2 + i.
-    for (std::size_t i = 0; i < kBlocks; ++i) offsets_[i] = static_cast<std::uint64_t>(i % 2 * (kBlocks / 2) + i / 2);
   }
 
-  // Multipliers of blocks block, block + 1, ...: out[0 .. kBatch).
+  // Multipliers of blocks block, block + 1, ...: out[0 .. kLeast * kVectors). Several vectors are independent chains
+  // in flight, since a round's latency is more than twice its throughput.
+  template <int kVectors>
   HWY_INLINE void batch(std::uint32_t block, float* out) const {
     const U64 d;
     const auto m0 = hn::Set(d, kPhiloxM0), m1 = hn::Set(d, kPhiloxM1);
     const auto r1 = hn::Set(d, round1_), r20 = hn::Set(d, round2_word0_), r22 = hn::Set(d, round2_word2_);
-    const auto offsets = hn::Load(d, offsets_.data());
+    const auto offsets = hn::LoadU(d, kOffsets.data());
     V64 c0[kVectors], c1[kVectors], c2[kVectors], c3[kVectors];
     for (int v = 0; v < kVectors; ++v) {
       const auto start = hn::Set(d, block + static_cast<std::uint32_t>(v * kBlocks));
@@ -133,19 +143,27 @@ class Multipliers {
   Dropout dropout_;
   std::uint32_t round1_, round2_word0_, round2_word2_, round2_word3_;
   std::array<std::array<std::uint32_t, 2>, 8> keys_;
-  alignas(64) std::array<std::uint64_t, kBlocks> offsets_;
 };
 
 #endif
 
 // out[0 .. count) = multipliers of the elements from the first one of `block` on (block: r * blocks a row + k).
 HWY_INLINE void fill_multipliers(const Multipliers& multipliers, std::uint32_t block, std::int64_t count, float* out) {
-  constexpr std::int64_t kBatch = Multipliers::kBatch;
-  for (; count >= kBatch; count -= kBatch, out += kBatch, block += kBatch / 8) multipliers.batch(block, out);
-  if (count > 0) {
-    HWY_ALIGN float rest[kBatch];
-    multipliers.batch(block, rest);
-    std::memcpy(out, rest, static_cast<std::size_t>(count) * sizeof(float));
+  constexpr std::int64_t kLeast = Multipliers::kLeast;
+  for (; count >= 4 * kLeast; count -= 4 * kLeast, out += 4 * kLeast, block += 4 * kLeast / 8) {
+    multipliers.batch<4>(block, out);
+  }
+  for (; count >= 2 * kLeast; count -= 2 * kLeast, out += 2 * kLeast, block += 2 * kLeast / 8) {
+    multipliers.batch<2>(block, out);
+  }
+  for (; count > 0; count -= kLeast, out += kLeast, block += kLeast / 8) {
+    if (count >= kLeast) {
+      multipliers.batch<1>(block, out);
+    } else {
+      HWY_ALIGN float rest[kLeast];
+      multipliers.batch<1>(block, rest);
+      std::memcpy(out, rest, static_cast<std::size_t>(count) * sizeof(float));
+    }
   }
 }
 

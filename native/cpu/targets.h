@@ -3,7 +3,7 @@
 // runs none of these memory-bound kernels faster.
 #pragma once
 
-#define HWY_DISABLED_TARGETS                                                                                  \
+#define HWY_DISABLED_TARGETS                                                                              \
   (HWY_SSSE3 | HWY_SSE4 | HWY_AVX3_DL | HWY_AVX3_SPR | HWY_AVX10_2 | HWY_NEON_BF16 | HWY_SVE | HWY_SVE2 | \
    HWY_SVE_256 | HWY_SVE2_128)
 
