@@ -6,14 +6,16 @@ import { ApolloError, check } from '../errors.js';
 import type { Graph, Node, Tensor } from './graph.js';
 import { emitOne, type GradientContext, type OpDefinition } from './ops/define.js';
 import { accumulateOp, add, cast } from './ops/elementwise.js';
-import { reshape, reshapeOp, transposeOp } from './ops/shape.js';
+import { reshape, reshapeOp, sliceOp, transposeOp } from './ops/shape.js';
 import { formatShape, formatType, sameShape } from './shape.js';
 
-/** Whether `tensor` is a parameter or only another view of one: its gradients stay in f32. */
+/** Ops whose result holds the elements of their input, elsewhere. */
+const views: readonly string[] = [reshapeOp.name, transposeOp.name, sliceOp.name];
+
+/** Whether `tensor` is a parameter or moved elements of one: its gradients may stay in f32. */
 function isParameter(tensor: Tensor): boolean {
   const { op, inputs } = tensor.node;
-  if (op.name === 'parameter') return true;
-  return (op.name === reshapeOp.name || op.name === transposeOp.name) && isParameter(inputs[0]!);
+  return op.name === 'parameter' || (views.includes(op.name) && isParameter(inputs[0]!));
 }
 
 /** Whether the value of one of `tensors` depends on `source`. */
@@ -44,25 +46,36 @@ function differentiable(graph: Graph, leaves: ReadonlySet<Tensor>, last: number)
 }
 
 function checkLoss(caller: string, loss: Tensor): void {
-  check(loss.size === 1 && loss.dtype === 'f32', `${caller}: the loss must be one f32 value; got ${formatType(loss)} (sum or average it)`);
+  check(
+    loss.size === 1 && loss.dtype === 'f32',
+    `${caller}: the loss must be one f32 value; got ${formatType(loss)} (sum or average it)`,
+  );
 }
 
 /**
  * Walks back from `loss`, whose gradient is `seed`. Each contribution to a leaf goes to `receive`; all others are
  * summed where they meet.
  */
-function walk(loss: Tensor, seed: Tensor, leaves: ReadonlySet<Tensor>, receive: (leaf: Tensor, g: Tensor) => void): void {
+function walk(
+  loss: Tensor,
+  seed: Tensor,
+  leaves: ReadonlySet<Tensor>,
+  receive: (leaf: Tensor, g: Tensor) => void,
+): void {
   const graph = loss.graph;
   const wanted = differentiable(graph, leaves, loss.node.id);
   const pending = new Map<Tensor, Tensor>();
   const contribute = (tensor: Tensor, raw: Tensor): void => {
     if (!sameShape(raw.shape, tensor.shape)) {
-      throw new ApolloError('INTERNAL', `gradient ${formatShape(raw.shape)} of ${tensor} came from ${raw.node.op.name}`);
+      throw new ApolloError(
+        'INTERNAL',
+        `gradient ${formatShape(raw.shape)} of ${tensor} came from ${raw.node.op.name}`,
+      );
     }
-    const g = cast(raw, isParameter(tensor) ? 'f32' : tensor.dtype);
-    if (leaves.has(tensor)) receive(tensor, g);
+    if (leaves.has(tensor)) receive(tensor, raw);
     // A leaf that is itself computed from other leaves passes its gradient on, too.
     if (leaves.has(tensor) && !tensor.node.inputs.some((input) => wanted.has(input))) return;
+    const g = cast(raw, isParameter(tensor) ? 'f32' : tensor.dtype);
     const earlier = pending.get(tensor);
     pending.set(tensor, earlier ? add(earlier, g) : g);
   };
@@ -73,7 +86,10 @@ function walk(loss: Tensor, seed: Tensor, leaves: ReadonlySet<Tensor>, receive: 
     const arrived = node.outputs.map((output) => pending.get(output));
     if (!arrived.some(Boolean) || !node.inputs.some((input) => wanted.has(input))) continue;
     if (!node.op.gradient) {
-      throw new ApolloError('BAD_ARGUMENT', `${node.op.name} has no gradient rule; ${node.inputs.map(formatType).join(', ')} cannot be differentiated through it`);
+      throw new ApolloError(
+        'BAD_ARGUMENT',
+        `${node.op.name} has no gradient rule; ${node.inputs.map(formatType).join(', ')} cannot be differentiated through it`,
+      );
     }
     const context: GradientContext = {
       node,
@@ -119,11 +135,14 @@ export function gradients(loss: Tensor, wrt: readonly Tensor[]): Tensor[] {
   }
   const sums = new Map<Tensor, Tensor>();
   const graph = loss.graph;
-  walk(loss, graph.constant(1, loss.shape), new Set(wrt), (leaf, g) => {
+  walk(loss, graph.constant(1, loss.shape), new Set(wrt), (leaf, raw) => {
+    const g = cast(raw, isParameter(leaf) ? 'f32' : leaf.dtype);
     const earlier = sums.get(leaf);
     sums.set(leaf, earlier ? add(earlier, g) : g);
   });
-  return wrt.map((tensor) => sums.get(tensor) ?? graph.constant(0, tensor.shape, isParameter(tensor) ? 'f32' : tensor.dtype));
+  return wrt.map(
+    (tensor) => sums.get(tensor) ?? graph.constant(0, tensor.shape, isParameter(tensor) ? 'f32' : tensor.dtype),
+  );
 }
 
 export interface AccumulateOptions {
@@ -165,7 +184,8 @@ export function accumulateGradients(loss: Tensor, options: AccumulateOptions = {
 /** The output that can add to the gradient itself: made by an op that accumulates, and used for nothing else. */
 function fusable(contribution: Tensor, name: string, uses: ReadonlyMap<Tensor, number>): Tensor | undefined {
   let tensor = contribution;
-  while (uses.get(tensor) === 1 && tensor.node.op === (reshapeOp as unknown as OpDefinition)) tensor = tensor.node.inputs[0]!;
+  while (uses.get(tensor) === 1 && tensor.node.op === (reshapeOp as unknown as OpDefinition))
+    tensor = tensor.node.inputs[0]!;
   const { op, sinks } = tensor.node;
   const alone = uses.get(tensor) === 1 && ![...sinks.values()].includes(name);
   return alone && tensor.dtype === 'f32' && op.accumulable?.includes(tensor.index) ? tensor : undefined;

@@ -27,7 +27,10 @@ const cachedPrograms = 256;
  */
 export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
   const { kind = 'cpu', threads = 0, memoryLimitBytes = 0 } = options;
-  check(Number.isInteger(threads) && threads >= 0, `threads must be a whole number >= 0 (0: all cores); got ${threads}`);
+  check(
+    Number.isInteger(threads) && threads >= 0,
+    `threads must be a whole number >= 0 (0: all cores); got ${threads}`,
+  );
   check(memoryLimitBytes >= 0, `memoryLimitBytes must be >= 0 (0: what is free); got ${memoryLimitBytes}`);
   const addon = loadAddon();
   return translated(() => new Device(addon.openDevice({ kind, threads, memoryLimitBytes })));
@@ -99,7 +102,10 @@ export class Device {
   }
 
   private async build(graph: Graph, store: ParameterStore | undefined): Promise<Program> {
-    check(graph.outputs.size > 0 || graph.nodes.some((node) => node.sinks.size > 0), 'compile: the graph has no output; call graph.output(name, tensor)');
+    check(
+      graph.outputs.size > 0 || graph.nodes.some((node) => node.sinks.size > 0),
+      'compile: the graph has no output; call graph.output(name, tensor)',
+    );
     const lowered = lower(graph);
     const [first] = lowered.buffers;
     if (first && !store) {

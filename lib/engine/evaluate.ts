@@ -26,7 +26,9 @@ export async function evaluate<T extends Tensor | Record<string, Tensor>>(
     const program = await device.compile(graph);
     const { outputs } = await program.run(inputs);
     program.dispose();
-    return (built instanceof Tensor ? outputs.value : outputs) as T extends Tensor ? Values : { [K in keyof T]: Values };
+    return (built instanceof Tensor ? outputs.value : outputs) as T extends Tensor
+      ? Values
+      : { [K in keyof T]: Values };
   } finally {
     if (!options.device) await device.close();
   }

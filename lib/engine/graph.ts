@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { ApolloError, check } from '../errors.js';
 import type { DType } from './dtype.js';
 import { type Attributes, defineOp, emitOne, type OpDefinition } from './ops/define.js';
-import { checkShape, formatType, sameShape, size, type Shape, type TensorType } from './shape.js';
+import { checkShape, formatType, type Shape, sameShape, size, type TensorType } from './shape.js';
 
 /** A value in a graph: shape and dtype, no data. Its methods are the functions of ops/index.ts (see ops/methods.ts). */
 export class Tensor implements TensorType {
@@ -183,13 +183,11 @@ export class Graph {
     return hash.digest('hex');
   }
 
-  private leaf(
-    op: OpDefinition<LeafAttributes>,
-    table: Map<string, Tensor>,
-    name: string,
-    type: TensorType,
-  ): Tensor {
-    check(typeof name === 'string' && name !== '', `${op.name}: a name must be a non-empty string; got ${String(name)}`);
+  private leaf(op: OpDefinition<LeafAttributes>, table: Map<string, Tensor>, name: string, type: TensorType): Tensor {
+    check(
+      typeof name === 'string' && name !== '',
+      `${op.name}: a name must be a non-empty string; got ${String(name)}`,
+    );
     const existing = table.get(name);
     if (existing) {
       check(

@@ -10,5 +10,12 @@ export { loadAddon, type NativeInfo } from './native.js';
 export * from './ops/index.js';
 export { AdamW, type AdamWOptions, type StepOptions, type StepResult } from './optimizer.js';
 export { type MomentCopy, type ParameterDeclaration, ParameterStore } from './parameters.js';
-export { type InputData, type InstructionTime, Program, type ProgramMemory, type RunOptions, type RunResult } from './program.js';
+export {
+  type InputData,
+  type InstructionTime,
+  Program,
+  type ProgramMemory,
+  type RunOptions,
+  type RunResult,
+} from './program.js';
 export { broadcastShapes, formatShape, type Shape, size, type TensorType } from './shape.js';

@@ -70,7 +70,10 @@ export function schedule(graph: Graph): Node[] {
 
 /** FLOPs of one run: multiply-adds x 2 of matmuls, attention and heads (`flops.executed`). */
 export function graphFlops(graph: Graph): number {
-  return schedule(graph).reduce((sum, { op, inputs, outputs, attrs }) => sum + (op.flops?.(inputs, outputs, attrs) ?? 0), 0);
+  return schedule(graph).reduce(
+    (sum, { op, inputs, outputs, attrs }) => sum + (op.flops?.(inputs, outputs, attrs) ?? 0),
+    0,
+  );
 }
 
 /** Collects values, instructions and slots while the schedule is walked. */
@@ -91,7 +94,8 @@ class Lowering {
   constructor(private readonly graph: Graph) {
     for (const [name, tensor] of graph.outputs) {
       const root = this.root(tensor);
-      const own = root.dtype !== 'bf16' && !['input', 'parameter'].includes(root.node.op.name) && !this.direct.has(root);
+      const own =
+        root.dtype !== 'bf16' && !['input', 'parameter'].includes(root.node.op.name) && !this.direct.has(root);
       if (own) this.direct.set(root, name);
       else this.derived.set(root, [...(this.derived.get(root) ?? []), name]);
     }

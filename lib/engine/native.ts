@@ -102,7 +102,10 @@ export interface NativeAddon {
   /** Philox4x32-10, for tests of the counter scheme. */
   philox(counter: readonly number[], key: readonly number[]): number[];
   /** The memory planner alone: lifetimes [first, last] inclusive; returns offsets and the arena's size. */
-  planMemory(items: readonly { bytes: number; first: number; last: number }[]): { offsets: number[]; arenaBytes: number };
+  planMemory(items: readonly { bytes: number; first: number; last: number }[]): {
+    offsets: number[];
+    arenaBytes: number;
+  };
 }
 
 const candidates = ['../../build/cmake/Release/apollo.node', '../../build/Release/apollo.node'];
@@ -124,7 +127,9 @@ export function loadAddon(): NativeAddon {
       return loaded;
     } catch (error) {
       const reason = (error as Error).message.split('\n')[0];
-      attempts.push(`  ${path}: ${(error as NodeJS.ErrnoException).code === 'MODULE_NOT_FOUND' ? 'not built' : reason}`);
+      attempts.push(
+        `  ${path}: ${(error as NodeJS.ErrnoException).code === 'MODULE_NOT_FOUND' ? 'not built' : reason}`,
+      );
     }
   }
   throw new ApolloError(

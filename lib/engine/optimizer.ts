@@ -50,7 +50,10 @@ export class AdamW {
     readonly store: ParameterStore,
     { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weightDecay = 0.01, maxNorm = 1 }: AdamWOptions = {},
   ) {
-    check(beta1 >= 0 && beta1 < 1 && beta2 >= 0 && beta2 < 1, `beta1 and beta2 must lie in [0, 1); got ${beta1} and ${beta2}`);
+    check(
+      beta1 >= 0 && beta1 < 1 && beta2 >= 0 && beta2 < 1,
+      `beta1 and beta2 must lie in [0, 1); got ${beta1} and ${beta2}`,
+    );
     check(epsilon > 0, `epsilon must be positive; got ${epsilon}`);
     check(weightDecay >= 0 && maxNorm >= 0, `weightDecay and maxNorm must be >= 0; got ${weightDecay} and ${maxNorm}`);
     this.options = { beta1, beta2, epsilon, weightDecay, maxNorm };
@@ -68,12 +71,19 @@ export class AdamW {
 
   /** Frees the compiled updates. */
   dispose(): void {
-    for (const update of this.updates.values()) update.then(({ program }) => program.dispose(), () => undefined);
+    for (const update of this.updates.values())
+      update.then(
+        ({ program }) => program.dispose(),
+        () => undefined,
+      );
     this.updates.clear();
   }
 
   private async apply(names: string[], { lr, gradScale = 1 }: StepOptions): Promise<StepResult> {
-    check(names.length > 0 && new Set(names).size === names.length, 'AdamW.step needs distinct parameter names, at least one');
+    check(
+      names.length > 0 && new Set(names).size === names.length,
+      'AdamW.step needs distinct parameter names, at least one',
+    );
     check(Number.isFinite(lr) && lr >= 0, `lr must be a number >= 0; got ${lr}`);
     check(Number.isFinite(gradScale) && gradScale > 0, `gradScale must be a positive number; got ${gradScale}`);
     this.store.checkOpen();

@@ -50,13 +50,19 @@ export class ParameterStore {
     options: { readonly precision: 'f32' | 'bf16' } = { precision: 'f32' },
   ) {
     this.precision = options.precision;
-    check(this.precision === 'f32' || this.precision === 'bf16', `precision must be 'f32' or 'bf16'; got '${options.precision}'`);
+    check(
+      this.precision === 'f32' || this.precision === 'bf16',
+      `precision must be 'f32' or 'bf16'; got '${options.precision}'`,
+    );
   }
 
   /** Adds a parameter of zeros. @throws ApolloError BAD_ARGUMENT when the name exists, BAD_SHAPE. */
   declare(spec: ParameterDeclaration): void {
     this.checkOpen();
-    check(!this.entries.has(spec.name), `parameter '${spec.name}' is declared already; remove it first or choose another name`);
+    check(
+      !this.entries.has(spec.name),
+      `parameter '${spec.name}' is declared already; remove it first or choose another name`,
+    );
     checkShape(`parameter '${spec.name}'`, spec.shape);
     const elements = size(spec.shape);
     this.entries.set(spec.name, { spec: { ...spec }, elements, buffers: {}, count: 0, removed: false });
@@ -95,7 +101,10 @@ export class ParameterStore {
     return { m, v, count: entry.count };
   }
 
-  async writeMoments(name: string, { m, v, count }: { m: Float32Array; v: Float32Array; count: number }): Promise<void> {
+  async writeMoments(
+    name: string,
+    { m, v, count }: { m: Float32Array; v: Float32Array; count: number },
+  ): Promise<void> {
     const entry = this.entry(name);
     this.setCount(name, count);
     await Promise.all([this.upload(entry, 'm', m), this.upload(entry, 'v', v)]);
@@ -107,7 +116,10 @@ export class ParameterStore {
   }
 
   setCount(name: string, count: number): void {
-    check(Number.isSafeInteger(count) && count >= 0, `the step count of '${name}' must be a whole number >= 0; got ${count}`);
+    check(
+      Number.isSafeInteger(count) && count >= 0,
+      `the step count of '${name}' must be a whole number >= 0; got ${count}`,
+    );
     this.entry(name).count = count;
   }
 
@@ -215,7 +227,10 @@ export class ParameterStore {
   private entry(name: string): Entry {
     this.checkOpen();
     const entry = this.entries.get(name);
-    check(entry, `parameter '${name}' is not declared; the store has ${this.entries.size}: ${this.names().slice(0, 8).join(', ')}${this.entries.size > 8 ? ', …' : ''}`);
+    check(
+      entry,
+      `parameter '${name}' is not declared; the store has ${this.entries.size}: ${this.names().slice(0, 8).join(', ')}${this.entries.size > 8 ? ', …' : ''}`,
+    );
     return entry;
   }
 
@@ -260,6 +275,9 @@ export class ParameterStore {
   private release(entry: Entry): void {
     entry.removed = true;
     for (const buffer of Object.values(entry.buffers)) buffer.dispose();
-    entry.refresh?.then((program) => program.dispose(), () => undefined);
+    entry.refresh?.then(
+      (program) => program.dispose(),
+      () => undefined,
+    );
   }
 }

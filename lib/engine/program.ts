@@ -40,17 +40,26 @@ export interface ProgramMemory {
   readonly parameterBytes: number;
 }
 
-const plainArrays: Record<DType, string> = { f32: 'Float32Array', bf16: 'Float32Array or Uint16Array (bits)', i32: 'Int32Array' };
+const plainArrays: Record<DType, string> = {
+  f32: 'Float32Array',
+  bf16: 'Float32Array or Uint16Array (bits)',
+  i32: 'Int32Array',
+};
 
 /** `data` as the native engine takes it. @throws ApolloError BAD_ARGUMENT saying what the input wants and what came. */
 export function convertInput({ name, shape, dtype }: NamedType, data: InputData): TypedArray {
   const elements = size(shape);
   const fail = (got: string) =>
-    new ApolloError('BAD_ARGUMENT', `input '${name}' wants ${elements} ${dtype} elements ${formatShape(shape)}; got ${got}`);
+    new ApolloError(
+      'BAD_ARGUMENT',
+      `input '${name}' wants ${elements} ${dtype} elements ${formatShape(shape)}; got ${got}`,
+    );
   if (!Array.isArray(data) && !ArrayBuffer.isView(data)) throw fail(`${data === null ? 'null' : typeof data}`);
   if (data.length !== elements) throw fail(`${data.length}`);
   const accepted =
-    dtype === 'i32' ? data instanceof Int32Array : data instanceof Float32Array || (dtype === 'bf16' && data instanceof Uint16Array);
+    dtype === 'i32'
+      ? data instanceof Int32Array
+      : data instanceof Float32Array || (dtype === 'bf16' && data instanceof Uint16Array);
   if (accepted) return dtype === 'bf16' && data instanceof Float32Array ? toBfloat16(data) : (data as TypedArray);
   if (!Array.isArray(data)) throw fail(`a ${data.constructor.name}; pass ${plainArrays[dtype]} or an array of numbers`);
   const wrong = data.findIndex((value) => typeof value !== 'number' || (dtype === 'i32' && !Number.isInteger(value)));
@@ -99,7 +108,8 @@ export class Program {
     this.checkUsable();
     const { signal, profile = false } = options;
     const data = this.collect(inputs);
-    if (signal?.aborted) throw new ApolloError('ABORT_ERR', 'the run was cancelled before it began', { cause: signal.reason });
+    if (signal?.aborted)
+      throw new ApolloError('ABORT_ERR', 'the run was cancelled before it began', { cause: signal.reason });
     const cancel = signal ? new Int32Array(new SharedArrayBuffer(4)) : undefined;
     const abort = () => Atomics.store(cancel!, 0, 1);
     signal?.addEventListener('abort', abort);
@@ -144,7 +154,10 @@ export class Program {
         ...(missing.length > 0 ? [`missing: ${missing.join(', ')}`] : []),
         ...(unknown.length > 0 ? [`unknown: ${unknown.join(', ')}`] : []),
       ];
-      throw new ApolloError('BAD_ARGUMENT', `run: the program takes inputs [${wanted.join(', ')}]; ${parts.join('; ')}`);
+      throw new ApolloError(
+        'BAD_ARGUMENT',
+        `run: the program takes inputs [${wanted.join(', ')}]; ${parts.join('; ')}`,
+      );
     }
     return this.inputs.map((input) => convertInput(input, inputs[input.name]!));
   }

@@ -3,8 +3,8 @@
  * graph from named inputs; which native ops it covers is read off the lowered graph (forward and gradient).
  */
 import type { Graph, Tensor } from '../../lib/engine/graph.js';
-import * as ops from '../../lib/engine/ops/index.js';
 import { copyOp } from '../../lib/engine/ops/elementwise.js';
+import * as ops from '../../lib/engine/ops/index.js';
 import type { Shape } from '../../lib/engine/shape.js';
 
 export interface CaseInput {
@@ -53,7 +53,9 @@ function differentiable(
   build: OpCase['build'],
   more: Partial<Pick<OpCase, 'dtypes' | 'tolerance' | 'bench' | 'differentiable'>> = {},
 ): OpCase {
-  const floating = Object.keys(inputs).filter((key) => inputs[key]!.role === 'activation' || inputs[key]!.role === 'vector');
+  const floating = Object.keys(inputs).filter(
+    (key) => inputs[key]!.role === 'activation' || inputs[key]!.role === 'vector',
+  );
   return { name, inputs, build, differentiable: floating, dtypes: both, ...more };
 }
 
@@ -69,9 +71,21 @@ function forward(
 const large: Shape = [2048, 768];
 
 const unaryRanges: Record<string, CaseInput> = {
-  neg: x([5, 7]), abs: x([5, 7], -2, 2, 0.1), square: x([3, 11]), sqrt: x([5, 7], 0.2, 3), rsqrt: x([5, 7], 0.2, 3),
-  reciprocal: x([5, 7], 0.3, 3), exp: x([5, 7]), log: x([5, 7], 0.2, 3), tanh: x([5, 7]), sigmoid: x([5, 7], -4, 4),
-  relu: x([5, 7], -2, 2, 0.1), silu: x([5, 7], -4, 4), erf: x([5, 7], -3, 3), sin: x([5, 7], -6, 6), cos: x([5, 7], -6, 6),
+  neg: x([5, 7]),
+  abs: x([5, 7], -2, 2, 0.1),
+  square: x([3, 11]),
+  sqrt: x([5, 7], 0.2, 3),
+  rsqrt: x([5, 7], 0.2, 3),
+  reciprocal: x([5, 7], 0.3, 3),
+  exp: x([5, 7]),
+  log: x([5, 7], 0.2, 3),
+  tanh: x([5, 7]),
+  sigmoid: x([5, 7], -4, 4),
+  relu: x([5, 7], -2, 2, 0.1),
+  silu: x([5, 7], -4, 4),
+  erf: x([5, 7], -3, 3),
+  sin: x([5, 7], -6, 6),
+  cos: x([5, 7], -6, 6),
 };
 
 const unaryCases = Object.entries(unaryRanges).map(([kind, input]) =>
@@ -84,12 +98,16 @@ const unaryCases = Object.entries(unaryRanges).map(([kind, input]) =>
 );
 
 const binaryCases: OpCase[] = [
-  differentiable('add, equal shapes', { a: x([3, 5, 7]), b: x([3, 5, 7]) }, (t) => ops.add(t.a!, t.b!), { bench: { a: large, b: large } }),
+  differentiable('add, equal shapes', { a: x([3, 5, 7]), b: x([3, 5, 7]) }, (t) => ops.add(t.a!, t.b!), {
+    bench: { a: large, b: large },
+  }),
   differentiable('add, row broadcast', { a: x([4, 9]), b: x([9]) }, (t) => ops.add(t.a!, t.b!)),
   differentiable('add, both broadcast', { a: x([4, 1, 3]), b: x([5, 1]) }, (t) => ops.add(t.a!, t.b!)),
   differentiable('sub, scalar tensor', { a: x([6, 5]), b: x([]) }, (t) => ops.sub(t.a!, t.b!)),
   differentiable('mul, column broadcast', { a: x([4, 9]), b: x([4, 1]) }, (t) => ops.mul(t.a!, t.b!)),
-  differentiable('mul, equal shapes', { a: x([37]), b: x([37]) }, (t) => ops.mul(t.a!, t.b!), { bench: { a: large, b: large } }),
+  differentiable('mul, equal shapes', { a: x([37]), b: x([37]) }, (t) => ops.mul(t.a!, t.b!), {
+    bench: { a: large, b: large },
+  }),
   differentiable('div', { a: x([4, 9]), b: x([1, 9], 0.4, 2) }, (t) => ops.div(t.a!, t.b!)),
   differentiable('pow', { a: x([4, 5], 0.3, 2), b: x([5], -1.5, 2) }, (t) => ops.pow(t.a!, t.b!)),
   differentiable('pow by a number', { a: x([4, 5], 0.3, 2) }, (t) => ops.pow(t.a!, 1.7)),
@@ -101,20 +119,30 @@ const binaryCases: OpCase[] = [
   forward('less, floating', { a: x([7, 5]), b: x([7, 1]) }, (t) => ops.less(t.a!, t.b!)),
   differentiable('where', { a: x([4, 9]), b: x([9]) }, (t) => ops.where(ops.greater(t.a!, 0.3), t.a!, t.b!)),
   forward('sign', { x: x([5, 7]) }, (t) => ops.sign(t.x!)),
-  forward('i32 arithmetic', { a: index([7, 5], 9), b: index([5], 9) }, (t) => ops.add(ops.mul(t.a!, t.b!), 3), { dtypes: ['f32'] }),
+  forward('i32 arithmetic', { a: index([7, 5], 9), b: index([5], 9) }, (t) => ops.add(ops.mul(t.a!, t.b!), 3), {
+    dtypes: ['f32'],
+  }),
 ];
 
 const elementwiseCases: OpCase[] = [
   differentiable('scale', { x: x([5, 13]) }, (t) => ops.scale(t.x!, -1.5, 0.25), { bench: { x: large } }),
   differentiable('cast to f32', { x: x([5, 13]) }, (t) => ops.cast(t.x!, 'f32')),
-  differentiable('cast to bf16 and back', { x: x([5, 13]) }, (t) => ops.cast(ops.cast(t.x!, 'bf16'), 'f32'), { dtypes: ['bf16'] }),
+  differentiable('cast to bf16 and back', { x: x([5, 13]) }, (t) => ops.cast(ops.cast(t.x!, 'bf16'), 'f32'), {
+    dtypes: ['bf16'],
+  }),
   forward('cast to i32', { x: x([5, 13], -9, 9) }, (t) => ops.cast(t.x!, 'i32')),
   forward('cast from i32', { x: index([5, 13], 100) }, (t) => ops.cast(t.x!, 'f32'), { dtypes: ['f32'] }),
-  forward('cast to bf16', { x: vector([1027]) }, (t) => ops.cast(t.x!, 'bf16'), { dtypes: ['f32'], tolerance: { f32: 4e-3 }, bench: { x: large } }),
+  forward('cast to bf16', { x: vector([1027]) }, (t) => ops.cast(t.x!, 'bf16'), {
+    dtypes: ['f32'],
+    tolerance: { f32: 4e-3 },
+    bench: { x: large },
+  }),
   forward('fill', { x: x([3]) }, (t, g) => ({ a: g.constant(2.5, [33], t.x!.dtype), b: g.constant(-7, [5], 'i32') })),
   differentiable('copy', { x: x([5, 13]) }, (t) => ops.emitOne(copyOp, [t.x!], {}), { bench: { x: large } }),
   differentiable('gelu', { x: x([5, 19], -4, 4) }, (t) => ops.gelu(t.x!), { bench: { x: [2048, 3072] } }),
-  differentiable('gelu by tanh', { x: x([5, 19], -4, 4) }, (t) => ops.gelu(t.x!, { tanh: true }), { bench: { x: [2048, 3072] } }),
+  differentiable('gelu by tanh', { x: x([5, 19], -4, 4) }, (t) => ops.gelu(t.x!, { tanh: true }), {
+    bench: { x: [2048, 3072] },
+  }),
   differentiable('dropout', { x: x([6, 21]), rng }, (t) => ops.dropout(t.x!, 0.3), { bench: { x: large } }),
 ];
 
@@ -124,6 +152,8 @@ const reduceCases: OpCase[] = [
   differentiable('sum over the last axis', { x: x([6, 11]) }, (t) => ops.sum(t.x!, -1, true)),
   differentiable('sum over outer axes', { x: x([3, 5, 7]) }, (t) => ops.sum(t.x!, [0, 2])),
   differentiable('mean over the middle axis', { x: x([3, 5, 7]) }, (t) => ops.mean(t.x!, 1)),
+  differentiable('mean in f32', { x: x([3, 5, 7]) }, (t) => ops.mean(t.x!, [0, 1], false, 'f32')),
+  forward('sum of i32', { x: index([6, 11], 9) }, (t) => ops.sum(t.x!, 1), { dtypes: ['f32'] }),
   differentiable('max', { x: x([6, 11]) }, (t) => ops.max(t.x!, 1)),
   differentiable('min', { x: x([6, 11]) }, (t) => ops.min(t.x!, 0, true)),
   differentiable('broadcastTo', { x: x([5, 1]) }, (t) => ops.broadcastTo(t.x!, [3, 5, 7])),
@@ -137,10 +167,14 @@ const shapeCases: OpCase[] = [
   differentiable('reshape', { x: x([6, 10]) }, (t) => ops.square(ops.reshape(t.x!, [4, -1]))),
   differentiable('transpose, matrix', { x: x([7, 13]) }, (t) => ops.transpose(t.x!), { bench: { x: large } }),
   differentiable('transpose, heads', { x: x([2, 5, 3, 4]) }, (t) => ops.transpose(t.x!, [0, 2, 1, 3])),
-  differentiable('concat, last axis', { a: x([3, 5]), b: x([3, 1]), c: x([3, 4]) }, (t) => ops.concat([t.a!, t.b!, t.c!], -1)),
+  differentiable('concat, last axis', { a: x([3, 5]), b: x([3, 1]), c: x([3, 4]) }, (t) =>
+    ops.concat([t.a!, t.b!, t.c!], -1),
+  ),
   differentiable('concat, first axis', { a: x([2, 3, 5]), b: x([1, 3, 5]) }, (t) => ops.concat([t.a!, t.b!], 0)),
   differentiable('slice', { x: x([5, 7, 3]) }, (t) => ops.slice(t.x!, [1, 2, 0], [3, -1, 2])),
-  differentiable('gatherRows', { x: x([9, 5]), rows: index([6], 9) }, (t) => ops.gatherRows(t.x!, t.rows!), { bench: { x: large, rows: [320] } }),
+  differentiable('gatherRows', { x: x([9, 5]), rows: index([6], 9) }, (t) => ops.gatherRows(t.x!, t.rows!), {
+    bench: { x: large, rows: [320] },
+  }),
   differentiable('scatterRows', { y: x([6, 5]), rows: index([6], 9) }, (t) => ops.scatterRows(t.y!, t.rows!, 9)),
   differentiable('embedding', { table: x([11, 6]), ids: index([3, 5], 11) }, (t) => ops.embedding(t.table!, t.ids!), {
     bench: { table: [30522, 768], ids: [16, 128] },
@@ -148,27 +182,56 @@ const shapeCases: OpCase[] = [
 ];
 
 const matmulCases: OpCase[] = [
-  differentiable('matmul', { a: x([5, 7]), b: x([7, 3]) }, (t) => ops.matmul(t.a!, t.b!), { bench: { a: large, b: [768, 768] } }),
-  differentiable('matmul, bias', { a: x([9, 17]), b: x([17, 5]), bias: vector([5]) }, (t) => ops.matmul(t.a!, t.b!, { bias: t.bias! }), {
-    bench: { a: large, b: [768, 3072], bias: [3072] },
+  differentiable('matmul', { a: x([5, 7]), b: x([7, 3]) }, (t) => ops.matmul(t.a!, t.b!), {
+    bench: { a: large, b: [768, 768] },
   }),
-  differentiable('matmul, a transposed', { a: x([7, 5]), b: x([7, 3]) }, (t) => ops.matmul(t.a!, t.b!, { transA: true })),
-  differentiable('matmul, b transposed', { a: x([5, 7]), b: x([3, 7]) }, (t) => ops.matmul(t.a!, t.b!, { transB: true })),
-  differentiable('matmul, both transposed', { a: x([7, 5]), b: x([3, 7]) }, (t) => ops.matmul(t.a!, t.b!, { transA: true, transB: true })),
+  differentiable(
+    'matmul, bias',
+    { a: x([9, 17]), b: x([17, 5]), bias: vector([5]) },
+    (t) => ops.matmul(t.a!, t.b!, { bias: t.bias! }),
+    {
+      bench: { a: large, b: [768, 3072], bias: [3072] },
+    },
+  ),
+  differentiable('matmul, a transposed', { a: x([7, 5]), b: x([7, 3]) }, (t) =>
+    ops.matmul(t.a!, t.b!, { transA: true }),
+  ),
+  differentiable('matmul, b transposed', { a: x([5, 7]), b: x([3, 7]) }, (t) =>
+    ops.matmul(t.a!, t.b!, { transB: true }),
+  ),
+  differentiable('matmul, both transposed', { a: x([7, 5]), b: x([3, 7]) }, (t) =>
+    ops.matmul(t.a!, t.b!, { transA: true, transB: true }),
+  ),
   differentiable('matmul, rows of a stack', { a: x([2, 3, 5]), b: x([5, 4]) }, (t) => ops.matmul(t.a!, t.b!)),
   differentiable('matmul, stacks', { a: x([2, 3, 4, 5]), b: x([2, 3, 5, 2]) }, (t) => ops.matmul(t.a!, t.b!)),
-  differentiable('matmul, one against a stack', { a: x([1, 4, 5]), b: x([3, 2, 5]) }, (t) => ops.matmul(t.a!, t.b!, { transB: true })),
-  differentiable('matmul, f32 result', { a: x([5, 33]), b: x([33, 3]) }, (t) => ops.matmul(t.a!, t.b!, { dtype: 'f32' })),
-  differentiable('matmul, fused gelu', { a: x([5, 7]), b: x([7, 3]), bias: vector([3]) }, (t) => ops.matmul(t.a!, t.b!, { bias: t.bias!, activation: 'gelu' }), {
-    bench: { a: large, b: [768, 3072], bias: [3072] },
-  }),
-  differentiable('matmul, fused gelu by tanh', { a: x([5, 7]), b: x([7, 3]) }, (t) => ops.matmul(t.a!, t.b!, { activation: 'geluTanh' })),
+  differentiable('matmul, one against a stack', { a: x([1, 4, 5]), b: x([3, 2, 5]) }, (t) =>
+    ops.matmul(t.a!, t.b!, { transB: true }),
+  ),
+  differentiable('matmul, f32 result', { a: x([5, 33]), b: x([33, 3]) }, (t) =>
+    ops.matmul(t.a!, t.b!, { dtype: 'f32' }),
+  ),
+  differentiable(
+    'matmul, fused gelu',
+    { a: x([5, 7]), b: x([7, 3]), bias: vector([3]) },
+    (t) => ops.matmul(t.a!, t.b!, { bias: t.bias!, activation: 'gelu' }),
+    {
+      bench: { a: large, b: [768, 3072], bias: [3072] },
+    },
+  ),
+  differentiable('matmul, fused gelu by tanh', { a: x([5, 7]), b: x([7, 3]) }, (t) =>
+    ops.matmul(t.a!, t.b!, { activation: 'geluTanh' }),
+  ),
 ];
 
 const normCases: OpCase[] = [
-  differentiable('layerNorm', { x: x([3, 4, 19]), w: vector([19], 0.5, 1.5), b: vector([19]) }, (t) => ops.layerNorm(t.x!, t.w!, t.b!), {
-    bench: { x: large, w: [768], b: [768] },
-  }),
+  differentiable(
+    'layerNorm',
+    { x: x([3, 4, 19]), w: vector([19], 0.5, 1.5), b: vector([19]) },
+    (t) => ops.layerNorm(t.x!, t.w!, t.b!),
+    {
+      bench: { x: large, w: [768], b: [768] },
+    },
+  ),
   differentiable(
     'residualNorm',
     { x: x([6, 16]), residual: x([6, 16]), w: vector([16], 0.5, 1.5), b: vector([16]) },
@@ -193,13 +256,16 @@ const attentionCases: OpCase[] = [
   differentiable('attention', { qkv: x([2, 5, 24]) }, (t) => ops.attention({ qkv: t.qkv! }, { heads: 2 }), {
     bench: { qkv: [16, 128, 2304] },
   }),
-  differentiable('attention, causal', { qkv: x([2, 7, 36]) }, (t) => ops.attention({ qkv: t.qkv! }, { heads: 3, causal: true }), {
-    bench: { qkv: [4, 512, 2304] },
-  }),
   differentiable(
-    'attention, mask and dropout',
-    { qkv: x([3, 6, 24]), mask: index([3, 6], 2), rng },
-    (t) => ops.attention({ qkv: t.qkv! }, { heads: 2, mask: t.mask!, p: 0.2 }),
+    'attention, causal',
+    { qkv: x([2, 7, 36]) },
+    (t) => ops.attention({ qkv: t.qkv! }, { heads: 3, causal: true }),
+    {
+      bench: { qkv: [4, 512, 2304] },
+    },
+  ),
+  differentiable('attention, mask and dropout', { qkv: x([3, 6, 24]), mask: index([3, 6], 2), rng }, (t) =>
+    ops.attention({ qkv: t.qkv! }, { heads: 2, mask: t.mask!, p: 0.2 }),
   ),
   differentiable(
     'attention, causal under a mask: some queries see nothing',
@@ -209,34 +275,52 @@ const attentionCases: OpCase[] = [
   differentiable('attention, every key masked', { qkv: x([1, 5, 24]), mask: index([1, 5], 1) }, (t) =>
     ops.attention({ qkv: t.qkv! }, { heads: 2, mask: t.mask! }),
   ),
-  differentiable(
-    'attention, separate q, k, v',
-    { q: x([2, 3, 16]), k: x([2, 9, 16]), v: x([2, 9, 16]) },
-    (t) => ops.attention({ q: t.q!, k: t.k!, v: t.v! }, { heads: 4, scale: 0.3 }),
+  differentiable('attention, separate q, k, v', { q: x([2, 3, 16]), k: x([2, 9, 16]), v: x([2, 9, 16]) }, (t) =>
+    ops.attention({ q: t.q!, k: t.k!, v: t.v! }, { heads: 4, scale: 0.3 }),
   ),
-  differentiable(
-    'attention, causal with a past',
-    { q: x([2, 3, 16]), k: x([2, 9, 16]), v: x([2, 9, 16]), rng },
-    (t) => ops.attention({ q: t.q!, k: t.k!, v: t.v! }, { heads: 2, causal: true, p: 0.1 }),
+  differentiable('attention, causal with a past', { q: x([2, 3, 16]), k: x([2, 9, 16]), v: x([2, 9, 16]), rng }, (t) =>
+    ops.attention({ q: t.q!, k: t.k!, v: t.v! }, { heads: 2, causal: true, p: 0.1 }),
   ),
-  differentiable('attention over several blocks', { qkv: x([1, 150, 48]) }, (t) => ops.attention({ qkv: t.qkv! }, { heads: 2, causal: true })),
+  differentiable('attention over several blocks', { qkv: x([1, 150, 48]) }, (t) =>
+    ops.attention({ qkv: t.qkv! }, { heads: 2, causal: true }),
+  ),
 ];
 
 const headCases: OpCase[] = [
-  differentiable('lmHeadLoss', { x: x([9, 6]), table: x([23, 6]), labels: index([9], 23, 4) }, (t) => ops.lmHeadLoss(t.x!, t.table!, t.labels!).loss, {
-    bench: { x: large, table: [50257, 768], labels: [2048] },
-  }),
+  differentiable(
+    'lmHeadLoss',
+    { x: x([9, 6]), table: x([23, 6]), labels: index([9], 23, 4) },
+    (t) => ops.lmHeadLoss(t.x!, t.table!, t.labels!).loss,
+    {
+      bench: { x: large, table: [50257, 768], labels: [2048] },
+    },
+  ),
   differentiable(
     'lmHeadLoss, bias',
     { x: x([9, 6]), table: x([23, 6]), bias: vector([23]), labels: index([9], 23, 4) },
     (t) => ops.lmHeadLoss(t.x!, t.table!, t.labels!, { bias: t.bias! }).loss,
   ),
-  forward('lmHeadLoss, count', { x: x([9, 6]), table: x([23, 6]), labels: index([9], 23, 4) }, (t) => ops.lmHeadLoss(t.x!, t.table!, t.labels!)),
-  forward('lmHeadLoss, no labels', { x: x([3, 6]), table: x([23, 6]), labels: index([3], 23, 1) }, (t) => ops.lmHeadLoss(t.x!, t.table!, t.labels!)),
-  differentiable('crossEntropy', { logits: x([9, 21], -4, 4), labels: index([9], 21, 4) }, (t) => ops.crossEntropy(t.logits!, t.labels!).loss),
+  forward('lmHeadLoss, count', { x: x([9, 6]), table: x([23, 6]), labels: index([9], 23, 4) }, (t) =>
+    ops.lmHeadLoss(t.x!, t.table!, t.labels!),
+  ),
+  forward('lmHeadLoss, no labels', { x: x([3, 6]), table: x([23, 6]), labels: index([3], 23, 1) }, (t) =>
+    ops.lmHeadLoss(t.x!, t.table!, t.labels!),
+  ),
+  differentiable(
+    'crossEntropy',
+    { logits: x([9, 21], -4, 4), labels: index([9], 21, 4) },
+    (t) => ops.crossEntropy(t.logits!, t.labels!).loss,
+  ),
 ];
 
 export const opCases: readonly OpCase[] = [
-  ...unaryCases, ...binaryCases, ...elementwiseCases, ...reduceCases, ...shapeCases, ...matmulCases, ...normCases,
-  ...attentionCases, ...headCases,
+  ...unaryCases,
+  ...binaryCases,
+  ...elementwiseCases,
+  ...reduceCases,
+  ...shapeCases,
+  ...matmulCases,
+  ...normCases,
+  ...attentionCases,
+  ...headCases,
 ];

@@ -12,7 +12,12 @@ function execute(graph: Graph, values: Record<string, number[]>, inputs: Record<
     kind === 'gradient' ? new Float64Array(values[name]!.length) : Float64Array.from(values[name]!),
   );
   let results: Float64Array[] = [];
-  for (let run = 0; run < runs; run++) results = interpret(lowered.desc, memory, lowered.inputs.map(({ name }) => inputs[name]!));
+  for (let run = 0; run < runs; run++)
+    results = interpret(
+      lowered.desc,
+      memory,
+      lowered.inputs.map(({ name }) => inputs[name]!),
+    );
   const gradient = (name: string) => {
     const slot = lowered.buffers.findIndex((buffer) => buffer.kind === 'gradient' && buffer.name === name);
     return slot < 0 ? undefined : [...memory[slot]!];
@@ -70,20 +75,32 @@ t.test('a shared weight collects every use in its own buffer, without temporarie
   // h = x w = [23, 34]; dw = h^T 1 + x^T (1 w^T), w 1 = [3, 7]; two runs add up.
   t.strictSame(gradient('w'), [2 * (23 + 15), 2 * (23 + 35), 2 * (34 + 18), 2 * (34 + 42)]);
   const sinks = lowered.desc.instructions.filter(({ attrs }) => attrs.accumulate);
-  t.strictSame(sinks.map(({ op }) => op), ['matmul', 'matmul']);
+  t.strictSame(
+    sinks.map(({ op }) => op),
+    ['matmul', 'matmul'],
+  );
   t.notOk(lowered.desc.instructions.some(({ op }) => op === 'accumulate' || op === 'add'));
 });
 
-t.test('a contribution used elsewhere, or made by an op that cannot add, is accumulated by an instruction', async (t) => {
-  const g = new Graph();
-  const [a, b] = [g.parameter('a', [3]), g.parameter('b', [3])];
-  const x = g.input('x', [3]);
-  // d a = d b = x: one tensor for two sinks.
-  accumulateGradients(sum(mul(add(a, b), x)));
-  const { gradient, ops } = execute(g, { a: [1, 1, 1], b: [1, 1, 1] }, { x: [1, 2, 3] });
-  t.strictSame([gradient('a'), gradient('b')], [[1, 2, 3], [1, 2, 3]]);
-  t.equal(ops.filter((op) => op === 'accumulate').length, 2);
-});
+t.test(
+  'a contribution used elsewhere, or made by an op that cannot add, is accumulated by an instruction',
+  async (t) => {
+    const g = new Graph();
+    const [a, b] = [g.parameter('a', [3]), g.parameter('b', [3])];
+    const x = g.input('x', [3]);
+    // d a = d b = x: one tensor for two sinks.
+    accumulateGradients(sum(mul(add(a, b), x)));
+    const { gradient, ops } = execute(g, { a: [1, 1, 1], b: [1, 1, 1] }, { x: [1, 2, 3] });
+    t.strictSame(
+      [gradient('a'), gradient('b')],
+      [
+        [1, 2, 3],
+        [1, 2, 3],
+      ],
+    );
+    t.equal(ops.filter((op) => op === 'accumulate').length, 2);
+  },
+);
 
 t.test('one parameter as weight and bias of a norm does not race for its buffer', async (t) => {
   const g = new Graph();
@@ -146,7 +163,10 @@ t.test('the head computes loss and gradients in one pass', async (t) => {
   g.output('count', count);
   accumulateGradients(loss);
   const { ops, outputs } = execute(g, headValues, headInputs);
-  t.strictSame(ops.filter((op) => op.startsWith('lmHead')), ['lmHeadLossGradient']);
+  t.strictSame(
+    ops.filter((op) => op.startsWith('lmHead')),
+    ['lmHeadLossGradient'],
+  );
   t.ok(Math.abs(outputs.loss![0]! - headLoss) < 1e-12);
   t.strictSame(outputs.count, [1]);
 });
@@ -157,7 +177,10 @@ t.test('the replaced loss serves later uses that the gradient does not depend on
   g.output('total', total);
   accumulateGradients(total);
   const { ops, outputs } = execute(g, headValues, { ...headInputs, extra: [3] });
-  t.strictSame(ops.filter((op) => op.startsWith('lmHead')), ['lmHeadLossGradient']);
+  t.strictSame(
+    ops.filter((op) => op.startsWith('lmHead')),
+    ['lmHeadLossGradient'],
+  );
   t.ok(Math.abs(outputs.total![0]! - (headLoss + 9)) < 1e-12);
 });
 

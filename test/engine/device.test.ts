@@ -56,7 +56,10 @@ t.test('programs of two stores are two programs', async (t) => {
     await store.write('w', Float32Array.of(i, i));
     results.push([...(await (await device.compile(graph(), { store })).run()).outputs.y!]);
   }
-  t.strictSame(results, [[0, 0], [1, 1]]);
+  t.strictSame(results, [
+    [0, 0],
+    [1, 1],
+  ]);
 });
 
 t.test('parameters need a store that fits', async (t) => {
@@ -67,7 +70,10 @@ t.test('parameters need a store that fits', async (t) => {
   const store = new ParameterStore(device);
   await t.rejects(device.compile(g, { store }), { code: 'BAD_ARGUMENT', message: /'w' is not declared/ });
   store.declare({ name: 'w', shape: [4], workingCopy: false, decay: false });
-  await t.rejects(device.compile(g, { store }), { code: 'BAD_ARGUMENT', message: /\[4\] in the store and \[2, 2\] in the graph/ });
+  await t.rejects(device.compile(g, { store }), {
+    code: 'BAD_ARGUMENT',
+    message: /\[4\] in the store and \[2, 2\] in the graph/,
+  });
   const low = new Graph();
   low.output('y', low.parameter('w', [4], 'bf16').scale(2));
   await t.rejects(device.compile(low, { store }), { code: 'BAD_ARGUMENT', message: /no bf16 working copy/ });
@@ -84,12 +90,24 @@ t.test('a missing kernel is an error of compilation', async (t) => {
 t.test('a program that does not fit is refused with both figures', async (t) => {
   const device = await open(t, { threads: 1, memoryLimitBytes: 2 ** 20 });
   const g = new Graph();
-  g.output('y', sum(g.input('x', [512, 512]).exp().mul(g.input('z', [512, 512]))));
+  g.output(
+    'y',
+    sum(
+      g
+        .input('x', [512, 512])
+        .exp()
+        .mul(g.input('z', [512, 512])),
+    ),
+  );
   await t.rejects(device.compile(g), { code: 'OUT_OF_MEMORY', message: /MiB.*MiB/ });
   const store = new ParameterStore(device);
   store.declare({ name: 'w', shape: [1024, 1024], workingCopy: false, decay: false });
   await t.rejects(store.write('w', new Float32Array(1024 * 1024)), { code: 'OUT_OF_MEMORY', message: /MiB/ });
-  t.strictSame([...(await (await device.compile(doubled())).run({ x: [1, 2] })).outputs.y!], [2, 4], 'the device goes on');
+  t.strictSame(
+    [...(await (await device.compile(doubled())).run({ x: [1, 2] })).outputs.y!],
+    [2, 4],
+    'the device goes on',
+  );
 });
 
 t.test('inputs are checked against the program', async (t) => {
@@ -98,7 +116,8 @@ t.test('inputs are checked against the program', async (t) => {
   g.output('y', embedding(g.input('table', [4, 2]), g.input('ids', [3], 'i32')));
   const program = await device.compile(g);
   const table = new Float32Array(8);
-  const refused = (inputs: object, message: RegExp) => t.rejects(program.run(inputs as never), { code: 'BAD_ARGUMENT', message });
+  const refused = (inputs: object, message: RegExp) =>
+    t.rejects(program.run(inputs as never), { code: 'BAD_ARGUMENT', message });
   await refused({ table }, /inputs \[table, ids\]; missing: ids/);
   await refused({ table, ids: [1, 2, 3], id: [1] }, /unknown: id/);
   await refused({ table, ids: [1, 2] }, /input 'ids' wants 3 i32 elements \[3\]; got 2/);
@@ -106,7 +125,10 @@ t.test('inputs are checked against the program', async (t) => {
   await refused({ table, ids: new Float32Array(3) }, /a Float32Array; pass Int32Array/);
   await refused({ table, ids: 'abc' }, /got string/);
   await refused({ table, ids: [0, 1, 9] }, /embedding: ids\[2\] is 9/);
-  t.strictSame((await program.run({ table: [0, 1, 2, 3, 4, 5, 6, 7], ids: [3, 0, 3] })).outputs.y, Float32Array.of(6, 7, 0, 1, 6, 7));
+  t.strictSame(
+    (await program.run({ table: [0, 1, 2, 3, 4, 5, 6, 7], ids: [3, 0, 3] })).outputs.y,
+    Float32Array.of(6, 7, 0, 1, 6, 7),
+  );
 });
 
 t.test('bf16 goes in as f32 or bits and comes out as f32', async (t) => {
@@ -207,7 +229,11 @@ t.test('a disposed program or store says so', async (t) => {
   await t.rejects(w.run(), { code: 'CLOSED', message: /'w' was removed/ });
   store.declare({ name: 'w', shape: [2], workingCopy: false, decay: false });
   await store.write('w', Float32Array.of(3, 4));
-  t.strictSame((await (await device.compile(graph('w'), { store })).run()).outputs.y, Float32Array.of(6, 8), 'compiled anew');
+  t.strictSame(
+    (await (await device.compile(graph('w'), { store })).run()).outputs.y,
+    Float32Array.of(6, 8),
+    'compiled anew',
+  );
   store.dispose();
   await t.rejects(v.run(), { code: 'CLOSED', message: /store was disposed/ });
   await t.rejects(device.compile(graph('v'), { store }), { code: 'CLOSED' });

@@ -14,9 +14,14 @@ t.test('a record gives its values by name, on a device of the caller', async (t)
 });
 
 t.test('data that a kernel refuses rejects with its place', async (t) => {
-  const run = evaluate((g) => lmHeadLoss(g.input('x', [1, 2]), g.input('t', [3, 2]), g.input('labels', [1], 'i32')).loss, {
-    x: [1, 2], t: [1, 2, 3, 4, 5, 6], labels: [3],
-  });
+  const run = evaluate(
+    (g) => lmHeadLoss(g.input('x', [1, 2]), g.input('t', [3, 2]), g.input('labels', [1], 'i32')).loss,
+    {
+      x: [1, 2],
+      t: [1, 2, 3, 4, 5, 6],
+      labels: [3],
+    },
+  );
   await t.rejects(run, { code: 'BAD_ARGUMENT', message: /3/ });
 });
 

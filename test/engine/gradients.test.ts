@@ -20,7 +20,11 @@ for (const opCase of opCases) {
     withGradients(lossOnly, []);
     const [full, short] = [lower(traced.graph), lower(graph)];
     const feeds = { ...traced.data, ...weights } as Record<string, Float32Array | Int32Array>;
-    const results = interpret(full.desc, [], full.inputs.map(({ name }) => feeds[name]!));
+    const results = interpret(
+      full.desc,
+      [],
+      full.inputs.map(({ name }) => feeds[name]!),
+    );
     for (const name of opCase.differentiable) {
       const slot = full.outputs.findIndex((output) => output.name === `gradient of ${name}`);
       const values = Float64Array.from(feeds[name]!);
@@ -30,11 +34,18 @@ for (const opCase of opCases) {
         const loss = [step, -step].map((delta) => {
           const moved = values.slice();
           moved[i]! += delta;
-          return interpret(short.desc, [], short.inputs.map((input) => (input.name === name ? moved : feeds[input.name]!)))[0]![0]!;
+          return interpret(
+            short.desc,
+            [],
+            short.inputs.map((input) => (input.name === name ? moved : feeds[input.name]!)),
+          )[0]![0]!;
         });
         return (loss[0]! - loss[1]!) / (2 * step);
       });
-      const error = relativeError(picked.map((i) => results[slot]![i]!), slopes);
+      const error = relativeError(
+        picked.map((i) => results[slot]![i]!),
+        slopes,
+      );
       t.ok(error <= 1e-6, `by ${name}: error ${error.toExponential(1)}`);
     }
   });

@@ -6,7 +6,10 @@ t.test('a leaf asked for twice is one tensor', async (t) => {
   const g = new Graph();
   t.equal(g.input('x', [2]), g.input('x', [2]));
   t.equal(g.parameter('w', [2, 3], 'bf16'), g.parameter('w', [2, 3], 'bf16'));
-  t.throws(() => g.parameter('w', [2, 3]), { code: 'BAD_ARGUMENT', message: /'w' exists as bf16 \[2, 3\].*f32 \[2, 3\]/ });
+  t.throws(() => g.parameter('w', [2, 3]), {
+    code: 'BAD_ARGUMENT',
+    message: /'w' exists as bf16 \[2, 3\].*f32 \[2, 3\]/,
+  });
   t.throws(() => g.input('x', [3]), { code: 'BAD_ARGUMENT' });
   t.throws(() => g.input('', [3]), { code: 'BAD_ARGUMENT' });
 });
@@ -21,7 +24,10 @@ t.test('equal constants are one tensor, different ones are not', async (t) => {
 t.test('dropout streams count up in the order of tracing', async (t) => {
   const g = new Graph();
   const x = g.input('x', [4]);
-  t.strictSame([x.dropout(0.1), x.dropout(0.1)].map((y) => y.node.attrs.stream), [1, 2]);
+  t.strictSame(
+    [x.dropout(0.1), x.dropout(0.1)].map((y) => y.node.attrs.stream),
+    [1, 2],
+  );
   t.equal(x.dropout(0), x, 'nothing to drop');
   t.throws(() => x.dropout(1), { code: 'BAD_ARGUMENT', message: /\[0, 1\); got 1/ });
 });
@@ -29,7 +35,13 @@ t.test('dropout streams count up in the order of tracing', async (t) => {
 t.test('equal structures have equal signatures', async (t) => {
   const build = (alpha: number, name = 'y') => {
     const g = new Graph();
-    g.output(name, g.input('x', [2, 3]).scale(alpha).matmul(g.parameter('w', [3, 4])));
+    g.output(
+      name,
+      g
+        .input('x', [2, 3])
+        .scale(alpha)
+        .matmul(g.parameter('w', [3, 4])),
+    );
     return g.signature;
   };
   t.equal(build(2), build(2));
@@ -52,9 +64,13 @@ t.test('an output name is used once', async (t) => {
 
 t.test('shape errors name the op, both shapes and what to do', async (t) => {
   const g = new Graph();
-  const x = (shape: number[], name = shape.join('x'), dtype: 'f32' | 'bf16' | 'i32' = 'f32') => g.input(name, shape, dtype);
+  const x = (shape: number[], name = shape.join('x'), dtype: 'f32' | 'bf16' | 'i32' = 'f32') =>
+    g.input(name, shape, dtype);
   const message = (pattern: RegExp) => ({ code: 'BAD_SHAPE', message: pattern });
-  t.throws(() => matmul(x([4, 3]), x([5, 2])), message(/^matmul: a \[4, 3\] and b \[5, 2\] do not match: inner sizes 3 and 5/));
+  t.throws(
+    () => matmul(x([4, 3]), x([5, 2])),
+    message(/^matmul: a \[4, 3\] and b \[5, 2\] do not match: inner sizes 3 and 5/),
+  );
   t.throws(() => matmul(x([2, 4, 3]), x([5, 2])), message(/^matmul: a \[2, 4, 3\] and b .*inner sizes 3 and 5/));
   t.throws(() => matmul(x([4, 3]), x([3, 4], 'b', 'bf16')), message(/both be f32 or both bf16.*cast/));
   t.throws(() => matmul(x([4, 3]), x([3, 4]), { bias: x([3]) }), message(/bias must be f32 \[4\]/));

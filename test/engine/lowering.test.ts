@@ -10,7 +10,10 @@ t.test('a reshape is an alias, not an instruction', async (t) => {
   const x = g.input('x', [2, 3]);
   g.output('y', x.scale(2).reshape([3, 2]).reshape([6]).scale(3));
   const { desc } = lower(g);
-  t.strictSame(desc.instructions.map(({ op }) => op), ['scale', 'scale']);
+  t.strictSame(
+    desc.instructions.map(({ op }) => op),
+    ['scale', 'scale'],
+  );
   const [alias] = desc.values.filter(({ storage }) => storage === 'alias');
   t.strictSame(alias!.shape, [6]);
   t.equal(desc.values[alias!.slot]!.storage, 'arena');
@@ -23,8 +26,14 @@ t.test('what no output needs is left out', async (t) => {
   g.input('unused', [5]);
   g.output('y', x.scale(2));
   const lowered = lower(g);
-  t.strictSame(lowered.desc.instructions.map(({ op }) => op), ['scale']);
-  t.strictSame(lowered.inputs.map(({ name }) => name), ['x']);
+  t.strictSame(
+    lowered.desc.instructions.map(({ op }) => op),
+    ['scale'],
+  );
+  t.strictSame(
+    lowered.inputs.map(({ name }) => name),
+    ['x'],
+  );
 });
 
 t.test('a constant is written once, right before its first use', async (t) => {
@@ -48,7 +57,11 @@ t.test('inputs, parameters and doubles come out through copies; bf16 through a c
   const { desc, outputs } = lower(g);
   t.strictSame(desc.instructions.map(({ op }) => op).sort(), ['cast', 'cast', 'copy', 'copy', 'copy', 'scale']);
   t.strictSame(Object.fromEntries(outputs.map(({ name, shape, dtype }) => [name, `${dtype} ${shape}`])), {
-    x: 'f32 2,2', w: 'f32 3', y: 'f32 2,2', again: 'f32 4', low: 'f32 2,2',
+    x: 'f32 2,2',
+    w: 'f32 3',
+    y: 'f32 2,2',
+    again: 'f32 4',
+    low: 'f32 2,2',
   });
   const results = interpret(desc, [Float64Array.of(7, 8, 9)], [[1, 2, 3, 4]]);
   const byName = Object.fromEntries(outputs.map(({ name }, slot) => [name, [...results[slot]!]]));
@@ -61,9 +74,20 @@ t.test('a gradient that cannot be fused is added as soon as it exists', async (t
   for (let layer = 0; layer < 3; layer++) x = mul(x, g.parameter(`w${layer}`, [4]));
   g.output('loss', sum(x));
   accumulateGradients(g.outputs.get('loss')!);
-  const order = schedule(g).map(({ op }) => op.name).filter((name) => name === 'binary' || name === 'accumulate');
+  const order = schedule(g)
+    .map(({ op }) => op.name)
+    .filter((name) => name === 'binary' || name === 'accumulate');
   // Per layer from the last: the product for dx, the one for dw, and dw's accumulation before the next layer's.
-  t.strictSame(order.slice(3), ['binary', 'binary', 'accumulate', 'binary', 'binary', 'accumulate', 'binary', 'accumulate']);
+  t.strictSame(order.slice(3), [
+    'binary',
+    'binary',
+    'accumulate',
+    'binary',
+    'binary',
+    'accumulate',
+    'binary',
+    'accumulate',
+  ]);
 });
 
 t.test('attributes that are undefined do not reach the native description', async (t) => {
@@ -78,13 +102,22 @@ t.test('executed FLOPs follow the ops that run', async (t) => {
     build(g);
     return graphFlops(g);
   };
-  t.equal(count((g) => g.output('y', matmul(g.input('a', [4, 3]), g.input('b', [3, 5])))), 2 * 4 * 3 * 5);
-  t.equal(count((g) => g.output('y', matmul(g.input('a', [2, 4, 3]), g.input('b', [2, 5, 3]), { transB: true }))), 2 * 2 * 4 * 3 * 5);
-  const qkv = (causal: boolean) => (g: Graph) => g.output('y', attention({ qkv: g.input('qkv', [2, 5, 24]) }, { heads: 2, causal }));
+  t.equal(
+    count((g) => g.output('y', matmul(g.input('a', [4, 3]), g.input('b', [3, 5])))),
+    2 * 4 * 3 * 5,
+  );
+  t.equal(
+    count((g) => g.output('y', matmul(g.input('a', [2, 4, 3]), g.input('b', [2, 5, 3]), { transB: true }))),
+    2 * 2 * 4 * 3 * 5,
+  );
+  const qkv = (causal: boolean) => (g: Graph) =>
+    g.output('y', attention({ qkv: g.input('qkv', [2, 5, 24]) }, { heads: 2, causal }));
   t.equal(count(qkv(false)), 2 * 2 * 2 * 25 * 8, 'scores and weighted values over the square');
   t.equal(count(qkv(true)), 2 * 2 * 2 * 15 * 8, 'causal: the triangle');
   t.equal(
-    count((g) => accumulateGradients(lmHeadLoss(g.input('x', [7, 4]), g.parameter('t', [11, 4]), g.input('l', [7], 'i32')).loss)),
+    count((g) =>
+      accumulateGradients(lmHeadLoss(g.input('x', [7, 4]), g.parameter('t', [11, 4]), g.input('l', [7], 'i32')).loss),
+    ),
     3 * 2 * 7 * 4 * 11,
     'loss and gradients in one pass: logits, dx, dTable',
   );

@@ -1,14 +1,14 @@
 // Every op case on the device: forward and gradients against the float64 reference, in f32 and bf16; and the support
 // matrix: each declared op has a kernel and is exercised by a case.
 import t, { type Test } from 'tap';
+import { accumulateGradients } from '../../lib/engine/autodiff.js';
 import { openDevice } from '../../lib/engine/device.js';
 import { lower } from '../../lib/engine/lowering.js';
 import { opRegistry } from '../../lib/engine/ops/index.js';
 import { ParameterStore } from '../../lib/engine/parameters.js';
-import { accumulateGradients } from '../../lib/engine/autodiff.js';
 import { relativeError } from '../cases/compare.js';
 import { opCases } from '../cases/ops.js';
-import { type FloatDType, traceCase, type TracedCase, weighedLoss, withGradients } from '../cases/trace.js';
+import { type FloatDType, type TracedCase, traceCase, weighedLoss, withGradients } from '../cases/trace.js';
 import { interpret } from '../reference/interpreter.js';
 
 const device = await openDevice({ threads: 2 });
@@ -27,11 +27,17 @@ async function errors(traced: TracedCase, weights: Record<string, Float32Array>)
   for (const { op } of lowered.desc.instructions) covered.add(op);
   const feeds = { ...traced.data, ...weights };
   const inputs = Object.fromEntries(lowered.inputs.map(({ name }) => [name, feeds[name]!]));
-  const expected = interpret(lowered.desc, [], lowered.inputs.map(({ name }) => feeds[name]!));
+  const expected = interpret(
+    lowered.desc,
+    [],
+    lowered.inputs.map(({ name }) => feeds[name]!),
+  );
   const program = await device.compile(traced.graph);
   const { outputs } = await program.run(inputs);
   program.dispose();
-  return Object.fromEntries(lowered.outputs.map(({ name }, slot) => [name, relativeError(outputs[name]!, expected[slot]!)]));
+  return Object.fromEntries(
+    lowered.outputs.map(({ name }, slot) => [name, relativeError(outputs[name]!, expected[slot]!)]),
+  );
 }
 
 function within(t: Test, found: Record<string, number>, tolerance: number): void {
@@ -75,7 +81,11 @@ async function accumulated(t: Test, opCase: (typeof opCases)[number], dtype: Flo
   const program = await device.compile(traced.graph, { store });
   const inputs = Object.fromEntries(lowered.inputs.map(({ name }) => [name, feeds[name]!]));
   for (let run = 0; run < 2; run++) {
-    interpret(lowered.desc, memory, lowered.inputs.map(({ name }) => feeds[name]!));
+    interpret(
+      lowered.desc,
+      memory,
+      lowered.inputs.map(({ name }) => feeds[name]!),
+    );
     await program.run(inputs);
   }
   const found: Record<string, number> = {};

@@ -21,11 +21,27 @@ async function setup(t: Test, device: Device, precision: 'f32' | 'bf16' = 'f32')
     store.declare({ name, shape: shapes[name]!, workingCopy: name === 'matrix', decay: name === 'matrix' });
     return { name, size: shapes[name]!.reduce((a, b) => a * b), seed: i + 1 };
   });
-  accumulateGradients(parts.map(({ name }) => sum(g.parameter(name, shapes[name]!).mul(g.input(`g.${name}`, shapes[name]!)))).reduce(add).reshape([]));
-  for (const { name, size, seed } of parts) await store.write(name, Float32Array.from(uniforms(size, seed), (u) => u - 0.5));
+  accumulateGradients(
+    parts
+      .map(({ name }) => sum(g.parameter(name, shapes[name]!).mul(g.input(`g.${name}`, shapes[name]!))))
+      .reduce(add)
+      .reshape([]),
+  );
+  for (const { name, size, seed } of parts)
+    await store.write(
+      name,
+      Float32Array.from(uniforms(size, seed), (u) => u - 0.5),
+    );
   const program = await device.compile(g, { store });
   const feed = (scale: number) =>
-    program.run(Object.fromEntries(parts.map(({ name, size, seed }) => [`g.${name}`, Float32Array.from(uniforms(size, seed + 10), (u) => (u - 0.5) * scale)])));
+    program.run(
+      Object.fromEntries(
+        parts.map(({ name, size, seed }) => [
+          `g.${name}`,
+          Float32Array.from(uniforms(size, seed + 10), (u) => (u - 0.5) * scale),
+        ]),
+      ),
+    );
   return { store, feed };
 }
 
@@ -54,7 +70,10 @@ t.test('ten updates agree with float64', async (t) => {
     t.ok(relativeError(native.moments[i]!.v, reference.moments[i]!.v) < 1e-5, `${name}: v`);
     t.equal(native.moments[i]!.count, 10);
   });
-  t.ok(native.gradient.every((g) => g === 0), 'gradients are zeroed by the step');
+  t.ok(
+    native.gradient.every((g) => g === 0),
+    'gradients are zeroed by the step',
+  );
 });
 
 t.test('one update by hand: decay first, bias-corrected moments, only decayed tensors shrink', async (t) => {
@@ -69,7 +88,10 @@ t.test('one update by hand: decay first, bias-corrected moments, only decayed te
   const wanted = before[0]!.map((value, i) => value * (1 - 0.1 * 0.5) - 0.1 * Math.sign(gradient[i]!));
   t.ok(relativeError(matrix, wanted) < 1e-5);
   const vector = await store.read('vector');
-  t.ok(vector.every((value, i) => Math.abs(Math.abs(value - before[1]![i]!) - 0.1) < 1e-5), 'no decay');
+  t.ok(
+    vector.every((value, i) => Math.abs(Math.abs(value - before[1]![i]!) - 0.1) < 1e-5),
+    'no decay',
+  );
 });
 
 t.test('the working copy is the rounded value after a step', async (t) => {
@@ -99,7 +121,10 @@ t.test('a step with an infinite gradient is skipped and leaves no trace', async 
   t.equal(result.applied, false);
   t.notOk(Number.isFinite(result.gradNorm));
   t.strictSame(await Promise.all([store.read('matrix'), store.moments('matrix')]), before);
-  t.ok((await store.gradient('matrix')).every((g) => g === 0), 'the gradients are gone');
+  t.ok(
+    (await store.gradient('matrix')).every((g) => g === 0),
+    'the gradients are gone',
+  );
 });
 
 t.test('each parameter counts its own steps; steps asked for at once run in turn', async (t) => {
@@ -107,8 +132,15 @@ t.test('each parameter counts its own steps; steps asked for at once run in turn
   const { store, feed } = await setup(t, device);
   const adamw = new AdamW(store);
   await feed(1);
-  await Promise.all([adamw.step(names, { lr: 0.1 }), adamw.step(['vector'], { lr: 0.1 }), adamw.step(names, { lr: 0.1 })]);
-  t.strictSame(names.map((name) => store.count(name)), [2, 3, 2]);
+  await Promise.all([
+    adamw.step(names, { lr: 0.1 }),
+    adamw.step(['vector'], { lr: 0.1 }),
+    adamw.step(names, { lr: 0.1 }),
+  ]);
+  t.strictSame(
+    names.map((name) => store.count(name)),
+    [2, 3, 2],
+  );
 });
 
 t.test('arguments are checked', async (t) => {

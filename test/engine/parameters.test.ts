@@ -40,7 +40,10 @@ t.test('names and lengths are checked', async (t) => {
   t.throws(() => store.declare({ name: 'a', shape: [1], workingCopy: false, decay: false }), bad);
   t.throws(() => store.declare({ name: 'c', shape: [0], workingCopy: false, decay: false }), { code: 'BAD_SHAPE' });
   await t.rejects(store.read('nobody'), { ...bad, message: /'nobody' is not declared; the store has 2: a, b/ });
-  await t.rejects(store.write('a', values(1, 2, 3)), { ...bad, message: /\[2, 2\] wants a Float32Array of 4; got Float32Array of 3/ });
+  await t.rejects(store.write('a', values(1, 2, 3)), {
+    ...bad,
+    message: /\[2, 2\] wants a Float32Array of 4; got Float32Array of 3/,
+  });
   t.throws(() => store.setCount('a', -1), bad);
   t.throws(() => new ParameterStore(store.device, { precision: 'f16' as 'f32' }), bad);
 });
@@ -81,7 +84,10 @@ t.test('copies carry values, and moments as asked', async (t) => {
     ['copy', { m: values(1, 2, 3, 4), v: values(4, 5, 6, 7), count: 5 }],
     ['zero', { m: values(0, 0, 0, 0), v: values(0, 0, 0, 0), count: 0 }],
     ['keep', { m: values(9, 9, 9, 9), v: values(8, 8, 8, 8), count: 2 }],
-    [{ m: 0.5, v: 0.25 }, { m: values(0.5, 1, 1.5, 2), v: values(1, 1.25, 1.5, 1.75), count: 5 }],
+    [
+      { m: 0.5, v: 0.25 },
+      { m: values(0.5, 1, 1.5, 2), v: values(1, 1.25, 1.5, 1.75), count: 5 },
+    ],
   ] as const;
   for (const [moments, want] of expected) {
     await reset();
@@ -95,7 +101,11 @@ t.test('copies carry values, and moments as asked', async (t) => {
   await t.rejects(store.copy('a', 'c', { moments: 'copy' }), { code: 'BAD_ARGUMENT', message: /differ in size/ });
   store.declare({ name: 'fresh', shape: [2, 2], workingCopy: false, decay: false });
   await store.copy('fresh', 'b', { moments: 'copy' });
-  t.strictSame(await store.moments('b'), { m: values(0, 0, 0, 0), v: values(0, 0, 0, 0), count: 0 }, 'a source without moments has zeros');
+  t.strictSame(
+    await store.moments('b'),
+    { m: values(0, 0, 0, 0), v: values(0, 0, 0, 0), count: 0 },
+    'a source without moments has zeros',
+  );
 });
 
 t.test('gradients add up until they are zeroed', async (t) => {

@@ -1,5 +1,13 @@
 import t from 'tap';
-import { broadcastShapes, checkShape, normalizeAxes, normalizeAxis, reduceShape, size, stridesOf } from '../../lib/engine/shape.js';
+import {
+  broadcastShapes,
+  checkShape,
+  normalizeAxes,
+  normalizeAxis,
+  reduceShape,
+  size,
+  stridesOf,
+} from '../../lib/engine/shape.js';
 
 t.test('size counts elements; a scalar has one', async (t) => {
   t.equal(size([]), 1);
@@ -9,7 +17,10 @@ t.test('size counts elements; a scalar has one', async (t) => {
 t.test('shapes broadcast from the last axis', async (t) => {
   t.strictSame(broadcastShapes('add', [4, 1, 3], [5, 1]), [4, 5, 3]);
   t.strictSame(broadcastShapes('add', [], [2]), [2]);
-  t.throws(() => broadcastShapes('add', [4, 3], [2, 3]), { code: 'BAD_SHAPE', message: /^add: \[4, 3\] and \[2, 3\].*4 meets 2/ });
+  t.throws(() => broadcastShapes('add', [4, 3], [2, 3]), {
+    code: 'BAD_SHAPE',
+    message: /^add: \[4, 3\] and \[2, 3\].*4 meets 2/,
+  });
 });
 
 t.test('axes count from both ends and are distinct', async (t) => {

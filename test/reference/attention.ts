@@ -24,7 +24,13 @@ function forEachHead(
   body: (head: Head) => void,
 ): void {
   const { packed, causal, hasMask, scale, heads, p, stream } = attrs as {
-    packed: boolean; causal: boolean; hasMask: boolean; scale: number; heads: number; p: number; stream: number;
+    packed: boolean;
+    causal: boolean;
+    hasMask: boolean;
+    scale: number;
+    heads: number;
+    p: number;
+    stream: number;
   };
   const [q, k] = packed ? [main[0]!, main[0]!] : [main[0]!, main[1]!];
   const [batch, queries, last] = q.shape as [number, number, number];
@@ -57,7 +63,17 @@ function forEachHead(
           lse: dead ? 0 : most + Math.log(total),
         };
       };
-      body({ queries, keys, width, q: qAt, k: kAt, v: vAt, o: address(queries, channels, 0), lse: (b * heads + h) * queries, row });
+      body({
+        queries,
+        keys,
+        width,
+        q: qAt,
+        k: kAt,
+        v: vAt,
+        o: address(queries, channels, 0),
+        lse: (b * heads + h) * queries,
+        row,
+      });
     }
   }
 }
@@ -79,8 +95,12 @@ export const attentionKernels: Record<string, ReferenceKernel> = {
   /** Reads neither o nor lse: it computes the weights again. */
   attentionBackward([dO, ...inputs], outputs, attrs) {
     const main = inputs.slice(0, attrs.packed ? 1 : 3);
-    const [qData, kData, vData] = attrs.packed ? [main[0]!.data, main[0]!.data, main[0]!.data] : main.map((t) => t.data);
-    const [dq, dk, dv] = attrs.packed ? [outputs[0]!.data, outputs[0]!.data, outputs[0]!.data] : outputs.map((t) => t.data);
+    const [qData, kData, vData] = attrs.packed
+      ? [main[0]!.data, main[0]!.data, main[0]!.data]
+      : main.map((t) => t.data);
+    const [dq, dk, dv] = attrs.packed
+      ? [outputs[0]!.data, outputs[0]!.data, outputs[0]!.data]
+      : outputs.map((t) => t.data);
     forEachHead(main, inputs.slice(main.length + 2), attrs, (head) => {
       for (let i = 0; i < head.queries; i++) {
         const { weights, keep } = head.row(i);

@@ -1,6 +1,12 @@
 /** A NativeDevice that computes by the float64 interpreter: the engine above it can be tested without an addon. */
 import { bytesPerElement, type DType, fromBfloat16, toBfloat16 } from '../../lib/engine/dtype.js';
-import type { NativeBuffer, NativeDevice, NativeProgram, NativeProgramDesc, TypedArray } from '../../lib/engine/native.js';
+import type {
+  NativeBuffer,
+  NativeDevice,
+  NativeProgram,
+  NativeProgramDesc,
+  TypedArray,
+} from '../../lib/engine/native.js';
 import { size } from '../../lib/engine/shape.js';
 import { interpret, referenceKernels } from './interpreter.js';
 
@@ -83,7 +89,14 @@ export function referenceDevice({ missing = [] }: { missing?: readonly string[] 
   };
   return {
     info: () => ({
-      kind: 'reference', name: 'float64 interpreter', threads: 1, totalBytes: 0, availableBytes: 0, arenaBytes: 0, bufferBytes: 0, ops,
+      kind: 'reference',
+      name: 'float64 interpreter',
+      threads: 1,
+      totalBytes: 0,
+      availableBytes: 0,
+      arenaBytes: 0,
+      bufferBytes: 0,
+      ops,
     }),
     createBuffer: (dtype, elements) => new ReferenceBuffer(dtype, elements),
     compile,

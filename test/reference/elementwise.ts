@@ -74,7 +74,13 @@ export function geluPair(x: number, tanh: boolean): [number, number] {
 }
 
 /** Multipliers (0 or 1 / (1 - p)) of one row, by the rule of native/core/philox.h. */
-export function dropoutRow(rng: ArrayLike<number>, stream: number, p: number, row: number, columns: number): Float64Array {
+export function dropoutRow(
+  rng: ArrayLike<number>,
+  stream: number,
+  p: number,
+  row: number,
+  columns: number,
+): Float64Array {
   const [low, high, step, micro] = Array.from(rng, (word) => word >>> 0) as [number, number, number, number];
   const threshold = Math.round(p * 65536);
   const keep = Math.fround(65536 / (65536 - threshold));

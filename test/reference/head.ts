@@ -5,17 +5,27 @@ const ignored = -100;
 
 /** Softmax of a row, and -log of the label's entry (0 when the label is ignored). */
 function rowLoss(logits: Float64Array, label: number): { weights: Float64Array; loss: number; lse: number } {
-  if (label !== ignored && (label < 0 || label >= logits.length)) throw new Error(`label ${label} is outside [0, ${logits.length})`);
+  if (label !== ignored && (label < 0 || label >= logits.length))
+    throw new Error(`label ${label} is outside [0, ${logits.length})`);
   const most = logits.reduce((a, b) => Math.max(a, b));
   const lse = most + Math.log(logits.reduce((sum, value) => sum + Math.exp(value - most), 0));
-  return { weights: logits.map((value) => Math.exp(value - lse)), loss: label === ignored ? 0 : lse - logits[label]!, lse };
+  return {
+    weights: logits.map((value) => Math.exp(value - lse)),
+    loss: label === ignored ? 0 : lse - logits[label]!,
+    lse,
+  };
 }
 
 function counted(labels: ReferenceTensor): number {
   return labels.data.reduce((count, label) => count + Number(label !== ignored), 0);
 }
 
-function headLogits(x: ReferenceTensor, table: ReferenceTensor, bias: ReferenceTensor | undefined, row: number): Float64Array {
+function headLogits(
+  x: ReferenceTensor,
+  table: ReferenceTensor,
+  bias: ReferenceTensor | undefined,
+  row: number,
+): Float64Array {
   const [vocabulary, columns] = table.shape as [number, number];
   return Float64Array.from({ length: vocabulary }, (_, v) => {
     let total = bias?.data[v] ?? 0;

@@ -54,7 +54,8 @@ export function interpret(
     const fresh = targets.map(({ shape, data: old }) => ({ shape, data: new Float64Array(old.length) }));
     kernel(from.map(tensor), fresh, attrs);
     targets.forEach(({ data: target }, i) => {
-      if ((attrs.accumulate as number[] | undefined)?.includes(i)) fresh[i]!.data.forEach((value, j) => (target[j]! += value));
+      if ((attrs.accumulate as number[] | undefined)?.includes(i))
+        fresh[i]!.data.forEach((value, j) => (target[j]! += value));
       else target.set(fresh[i]!.data);
     });
   }

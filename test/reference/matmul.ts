@@ -14,9 +14,11 @@ export const matmulKernels: Record<string, ReferenceKernel> = {
         for (let j = 0; j < n; j++) {
           let total = bias?.data[j] ?? 0;
           for (let l = 0; l < k; l++) {
-            total += a!.data[aAt + (transA ? l * m + i : i * k + l)]! * b!.data[bAt + (transB ? j * k + l : l * n + j)]!;
+            total +=
+              a!.data[aAt + (transA ? l * m + i : i * k + l)]! * b!.data[bAt + (transB ? j * k + l : l * n + j)]!;
           }
-          y!.data[(flat * m + i) * n + j] = activation === 'none' ? total : geluPair(total, activation === 'geluTanh')[0];
+          y!.data[(flat * m + i) * n + j] =
+            activation === 'none' ? total : geluPair(total, activation === 'geluTanh')[0];
         }
       }
     });

@@ -39,9 +39,15 @@ export const movementKernels: Record<string, ReferenceKernel> = {
     }
   },
   slice: ([x], [y], { starts }) =>
-    forEachIndex(y!.shape, (index, flat) => (y!.data[flat] = x!.data[regionOffset(x!.shape, starts as number[], index)]!)),
+    forEachIndex(
+      y!.shape,
+      (index, flat) => (y!.data[flat] = x!.data[regionOffset(x!.shape, starts as number[], index)]!),
+    ),
   unslice: ([dy], [dx], { starts }) =>
-    forEachIndex(dy!.shape, (index, flat) => (dx!.data[regionOffset(dx!.shape, starts as number[], index)] = dy!.data[flat]!)),
+    forEachIndex(
+      dy!.shape,
+      (index, flat) => (dx!.data[regionOffset(dx!.shape, starts as number[], index)] = dy!.data[flat]!),
+    ),
   gatherRows: gather,
   embedding: gather,
   scatterRows: ([y, rows], [x]) => scatter(y!, rows!, x!),

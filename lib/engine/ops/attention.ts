@@ -26,17 +26,25 @@ function checkAttention(inputs: readonly TensorType[], attrs: AttentionAttribute
   const main = inputs.slice(0, attrs.packed ? 1 : 3);
   const listed = main.map(formatType).join(', ');
   if (main.some((x) => x.shape.length !== 3 || x.dtype === 'i32' || x.dtype !== main[0]!.dtype)) {
-    throw shapeError('attention', `needs ${attrs.packed ? 'qkv [B, T, 3C]' : 'q [B, Tq, C], k and v [B, Tk, C]'} of one floating dtype; got ${listed}`);
+    throw shapeError(
+      'attention',
+      `needs ${attrs.packed ? 'qkv [B, T, 3C]' : 'q [B, Tq, C], k and v [B, Tk, C]'} of one floating dtype; got ${listed}`,
+    );
   }
   const [q, k, v] = main;
-  if (attrs.packed && q!.shape[2]! % 3 !== 0) throw shapeError('attention', `the last extent of qkv must be 3 C; got ${listed}`);
+  if (attrs.packed && q!.shape[2]! % 3 !== 0)
+    throw shapeError('attention', `the last extent of qkv must be 3 C; got ${listed}`);
   if (k && v && (!sameShape(k.shape, v.shape) || k.shape[0] !== q!.shape[0] || k.shape[2] !== q!.shape[2])) {
     throw shapeError('attention', `q, k and v must agree in B and C, k and v in Tk; got ${listed}`);
   }
   const { batch, queries, keys, width } = extents(inputs, attrs.packed);
-  if (width % attrs.heads !== 0) throw shapeError('attention', `width ${width} does not divide into ${attrs.heads} heads`);
+  if (width % attrs.heads !== 0)
+    throw shapeError('attention', `width ${width} does not divide into ${attrs.heads} heads`);
   if (attrs.causal && queries > keys) {
-    throw shapeError('attention', `causal attention needs at least as many keys as queries; got ${queries} queries, ${keys} keys`);
+    throw shapeError(
+      'attention',
+      `causal attention needs at least as many keys as queries; got ${queries} queries, ${keys} keys`,
+    );
   }
   const mask = attrs.hasMask ? inputs[main.length] : undefined;
   if (mask && (mask.dtype !== 'i32' || !sameShape(mask.shape, [batch, keys]))) {
@@ -112,6 +120,12 @@ export function attention(source: AttentionSource, options: AttentionOptions): T
   const { scale = 1 / Math.sqrt(width / heads) } = options;
   const rng = p > 0 ? [graph.rng()] : [];
   return emitOne(attentionOp, [...main, ...(mask ? [mask] : []), ...rng], {
-    packed, causal, heads, scale, hasMask: mask !== undefined, p, stream: p > 0 ? graph.nextStream() : 0,
+    packed,
+    causal,
+    heads,
+    scale,
+    hasMask: mask !== undefined,
+    p,
+    stream: p > 0 ? graph.nextStream() : 0,
   });
 }

@@ -8,7 +8,8 @@ import { defineOp, emitOne, type OpDefinition } from './define.js';
 export const dropoutOp: OpDefinition<{ p: number; stream: number }> = defineOp({
   name: 'dropout',
   shape([x]) {
-    if (x!.dtype === 'i32') throw shapeError('dropout', `needs f32 or bf16 values; got ${formatType(x!)} (cast it first)`);
+    if (x!.dtype === 'i32')
+      throw shapeError('dropout', `needs f32 or bf16 values; got ${formatType(x!)} (cast it first)`);
     return [x!];
   },
   gradient: ({ inputs, attrs, gradient }) => [emitOne(dropoutOp, [gradient(0)!, inputs[1]!], attrs)],

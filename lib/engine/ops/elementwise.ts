@@ -4,14 +4,27 @@
  */
 import type { DType } from '../dtype.js';
 import type { Tensor } from '../graph.js';
-import { broadcastShapes, formatShape, formatType, sameShape, type Shape, shapeError, type TensorType } from '../shape.js';
+import { broadcastShapes, formatShape, formatType, sameShape, shapeError, type TensorType } from '../shape.js';
 import { defineOp, emitOne, type OpDefinition } from './define.js';
-import { broadcastTo, columnSum, sum } from './reduce.js';
-import { reshape } from './shape.js';
+import { broadcastTo, unbroadcast } from './reduce.js';
 
 export type UnaryKind =
-  | 'neg' | 'abs' | 'square' | 'sqrt' | 'rsqrt' | 'reciprocal' | 'exp' | 'log'
-  | 'tanh' | 'sigmoid' | 'relu' | 'silu' | 'erf' | 'sin' | 'cos' | 'sign';
+  | 'neg'
+  | 'abs'
+  | 'square'
+  | 'sqrt'
+  | 'rsqrt'
+  | 'reciprocal'
+  | 'exp'
+  | 'log'
+  | 'tanh'
+  | 'sigmoid'
+  | 'relu'
+  | 'silu'
+  | 'erf'
+  | 'sin'
+  | 'cos'
+  | 'sign';
 export type ArithmeticKind = 'add' | 'sub' | 'mul' | 'div' | 'pow' | 'max' | 'min';
 export type ComparisonKind = 'less' | 'lessEqual' | 'equal' | 'greater' | 'greaterEqual' | 'notEqual';
 
@@ -55,15 +68,6 @@ export const unaryOp = defineOp<{ kind: UnaryKind }>({
   },
 });
 
-/** Sums `g` over the axes along which `shape` was stretched to g's shape. */
-function unbroadcast(g: Tensor, shape: Shape): Tensor {
-  if (sameShape(g.shape, shape)) return g;
-  const offset = g.shape.length - shape.length;
-  const axes = g.shape.map((_, axis) => axis).filter((axis) => axis < offset || shape[axis - offset] !== g.shape[axis]);
-  const columns = axes.length === g.shape.length - 1 && !axes.includes(g.shape.length - 1);
-  return reshape(columns && g.dtype === 'f32' ? columnSum(g) : sum(g, axes), shape);
-}
-
 /** 1 where the comparison holds, in the dtype of the operands. */
 function indicator(kind: ComparisonKind, a: Tensor, b: Tensor): Tensor {
   return cast(emitOne(binaryOp, [a, b], { kind }), a.dtype);
@@ -78,11 +82,11 @@ export const binaryOp = defineOp<{ kind: ArithmeticKind | ComparisonKind }>({
     const shape = broadcastShapes(kind, a!.shape, b!.shape);
     return [{ shape, dtype: comparisons.includes(kind) ? 'i32' : a!.dtype }];
   },
-  gradient({ inputs, outputs, attrs, gradient, needs }) {
+  gradient({ inputs, outputs, attrs, gradient, needs, dtype }) {
     const [a, b] = inputs as [Tensor, Tensor];
     const g = gradient(0)!;
-    const left = (value: () => Tensor) => (needs(0) ? unbroadcast(value(), a.shape) : undefined);
-    const right = (value: () => Tensor) => (needs(1) ? unbroadcast(value(), b.shape) : undefined);
+    const left = (value: () => Tensor) => (needs(0) ? unbroadcast(value(), a.shape, dtype(0)) : undefined);
+    const right = (value: () => Tensor) => (needs(1) ? unbroadcast(value(), b.shape, dtype(1)) : undefined);
     switch (attrs.kind) {
       case 'add':
         return [left(() => g), right(() => g)];
@@ -93,10 +97,7 @@ export const binaryOp = defineOp<{ kind: ArithmeticKind | ComparisonKind }>({
       case 'div':
         return [left(() => div(g, b)), right(() => neg(mul(g, div(outputs[0]!, b))))];
       case 'pow':
-        return [
-          left(() => mul(g, mul(b, pow(a, sub(b, 1))))),
-          right(() => mul(g, mul(outputs[0]!, log(a)))),
-        ];
+        return [left(() => mul(g, mul(b, pow(a, sub(b, 1))))), right(() => mul(g, mul(outputs[0]!, log(a))))];
       case 'max':
         // At a tie the whole gradient goes to a.
         return [left(() => mul(g, indicator('greaterEqual', a, b))), right(() => mul(g, indicator('less', a, b)))];
@@ -159,12 +160,12 @@ export const copyOp = defineOp<Record<never, never>>({
   gradient: ({ gradient }) => [gradient(0)],
 });
 
-/** y += x for f32 y: how a contribution reaches a gradient buffer when its producer cannot add by itself. */
+/** y += x for f32 y and x f32 or bf16: how a contribution reaches a gradient buffer when its producer cannot add by itself. */
 export const accumulateOp = defineOp<Record<never, never>>({
   name: 'accumulate',
   shape([x]) {
-    if (x!.dtype !== 'f32') throw shapeError('accumulate', `adds f32 values; got ${formatType(x!)}`);
-    return [x!];
+    floating('accumulate', x!);
+    return [{ shape: x!.shape, dtype: 'f32' }];
   },
 });
 
@@ -236,7 +237,10 @@ export const notEqual = binary('notEqual');
 /** a where `condition` (i32) is not 0, else b. The three broadcast; a and b may be numbers (one of them a tensor). */
 export function where(condition: Tensor, a: Tensor | number, b: Tensor | number): Tensor {
   const dtype = typeof a !== 'number' ? a.dtype : typeof b !== 'number' ? b.dtype : 'f32';
-  const [x, y] = [a, b].map((v) => (typeof v === 'number' ? condition.graph.constant(v, [], dtype) : v)) as [Tensor, Tensor];
+  const [x, y] = [a, b].map((v) => (typeof v === 'number' ? condition.graph.constant(v, [], dtype) : v)) as [
+    Tensor,
+    Tensor,
+  ];
   const shape = broadcastShapes('where', broadcastShapes('where', x.shape, y.shape), condition.shape);
   return emitOne(selectOp, [broadcastTo(condition, shape), broadcastTo(x, shape), broadcastTo(y, shape)], {});
 }

@@ -1,15 +1,18 @@
 /** Table lookup by token id. */
 import type { Tensor } from '../graph.js';
 import { formatType, type Shape, shapeError } from '../shape.js';
-import { cast } from './elementwise.js';
 import { defineOp, emitOne } from './define.js';
+import { cast } from './elementwise.js';
 
 /** (table [V, C], ids i32 [..]) -> y [.., C]. */
 export const embeddingOp = defineOp<Record<never, never>>({
   name: 'embedding',
   shape([table, ids]) {
     if (table!.shape.length !== 2 || table!.dtype === 'i32' || ids!.dtype !== 'i32') {
-      throw shapeError('embedding', `needs a table [V, C] and i32 ids; got ${formatType(table!)} and ${formatType(ids!)}`);
+      throw shapeError(
+        'embedding',
+        `needs a table [V, C] and i32 ids; got ${formatType(table!)} and ${formatType(ids!)}`,
+      );
     }
     return [{ shape: [...ids!.shape, table!.shape[1]!], dtype: table!.dtype }];
   },

@@ -15,14 +15,26 @@ const scalar: TensorType = { shape: [1], dtype: 'f32' };
 
 function checkHead(x: TensorType, table: TensorType, rest: readonly TensorType[], hasBias: boolean): void {
   const [bias, labels] = hasBias ? rest : [undefined, rest[0]];
-  if (x.shape.length !== 2 || table.shape.length !== 2 || x.shape[1] !== table.shape[1] || x.dtype === 'i32' || x.dtype !== table.dtype) {
-    throw shapeError('lmHeadLoss', `needs x [M, C] and table [V, C] of one floating dtype; got ${formatType(x)} and ${formatType(table)}`);
+  if (
+    x.shape.length !== 2 ||
+    table.shape.length !== 2 ||
+    x.shape[1] !== table.shape[1] ||
+    x.dtype === 'i32' ||
+    x.dtype !== table.dtype
+  ) {
+    throw shapeError(
+      'lmHeadLoss',
+      `needs x [M, C] and table [V, C] of one floating dtype; got ${formatType(x)} and ${formatType(table)}`,
+    );
   }
   if (bias && (bias.dtype !== 'f32' || !sameShape(bias.shape, [table.shape[0]!]))) {
     throw shapeError('lmHeadLoss', `bias must be f32 [${table.shape[0]}]; got ${formatType(bias)}`);
   }
-  if (!labels || labels.dtype !== 'i32' || !sameShape(labels.shape, [x.shape[0]!])) {
-    throw shapeError('lmHeadLoss', `labels must be i32 [${x.shape[0]}], one a row of x; got ${labels ? formatType(labels) : 'none'}`);
+  if (labels?.dtype !== 'i32' || !sameShape(labels.shape, [x.shape[0]!])) {
+    throw shapeError(
+      'lmHeadLoss',
+      `labels must be i32 [${x.shape[0]}], one a row of x; got ${labels ? formatType(labels) : 'none'}`,
+    );
   }
 }
 
@@ -57,8 +69,16 @@ export const lmHeadLossGradientOp = defineOp<{ hasBias: boolean }>({
 export const crossEntropyOp = defineOp<Record<never, never>>({
   name: 'crossEntropy',
   shape([logits, labels]) {
-    if (logits!.shape.length !== 2 || logits!.dtype === 'i32' || labels!.dtype !== 'i32' || !sameShape(labels!.shape, [logits!.shape[0]!])) {
-      throw shapeError('crossEntropy', `needs logits [M, V] and i32 labels [M]; got ${formatType(logits!)} and ${formatType(labels!)}`);
+    if (
+      logits!.shape.length !== 2 ||
+      logits!.dtype === 'i32' ||
+      labels!.dtype !== 'i32' ||
+      !sameShape(labels!.shape, [logits!.shape[0]!])
+    ) {
+      throw shapeError(
+        'crossEntropy',
+        `needs logits [M, V] and i32 labels [M]; got ${formatType(logits!)} and ${formatType(labels!)}`,
+      );
     }
     return [scalar, scalar, { shape: labels!.shape, dtype: 'f32' }];
   },

@@ -1,7 +1,7 @@
 /** Matrix products with optional transposes, bias and activation. */
 import type { DType } from '../dtype.js';
 import type { Tensor } from '../graph.js';
-import { broadcastShapes, formatShape, formatType, type Shape, shapeError, type TensorType } from '../shape.js';
+import { broadcastShapes, formatShape, formatType, type Shape, shapeError } from '../shape.js';
 import { geluBackward } from './activation.js';
 import { defineOp, emitOne } from './define.js';
 import { cast } from './elementwise.js';
@@ -37,7 +37,10 @@ export const matmulOp = defineOp<MatmulAttributes>({
   shape([a, b, bias], attrs) {
     const pair = `a ${formatShape(a!.shape)} and b ${formatShape(b!.shape)}`;
     if (a!.dtype === 'i32' || a!.dtype !== b!.dtype) {
-      throw shapeError('matmul', `a and b must both be f32 or both bf16; got ${formatType(a!)} and ${formatType(b!)} (cast one)`);
+      throw shapeError(
+        'matmul',
+        `a and b must both be f32 or both bf16; got ${formatType(a!)} and ${formatType(b!)} (cast one)`,
+      );
     }
     if (a!.shape.length !== b!.shape.length || a!.shape.length < 2) {
       throw shapeError('matmul', `${pair} must be matrices or stacks of matrices of equal rank (reshape one)`);
@@ -54,7 +57,10 @@ export const matmulOp = defineOp<MatmulAttributes>({
       throw shapeError('matmul', `bias must be f32 [${n}] for ${pair}; got ${formatType(bias)}`);
     }
     if (attrs.dtype !== a!.dtype && attrs.dtype !== 'f32') {
-      throw shapeError('matmul', `the product of ${a!.dtype} matrices can be ${a!.dtype} or f32; got dtype '${attrs.dtype}'`);
+      throw shapeError(
+        'matmul',
+        `the product of ${a!.dtype} matrices can be ${a!.dtype} or f32; got dtype '${attrs.dtype}'`,
+      );
     }
     const batch = broadcastShapes('matmul', a!.shape.slice(0, -2), b!.shape.slice(0, -2));
     return [{ shape: [...batch, m, n], dtype: attrs.dtype }];
@@ -75,11 +81,7 @@ export const matmulOp = defineOp<MatmulAttributes>({
     };
     const da = () => (transA ? product(b, g, transB, true, a, dtype(0)) : product(g, b, false, !transB, a, dtype(0)));
     const db = () => (transB ? product(g, a, true, transA, b, dtype(1)) : product(a, g, !transA, false, b, dtype(1)));
-    return [
-      needs(0) ? da() : undefined,
-      needs(1) ? db() : undefined,
-      bias && needs(2) ? columnSum(dy) : undefined,
-    ];
+    return [needs(0) ? da() : undefined, needs(1) ? db() : undefined, bias && needs(2) ? columnSum(dy) : undefined];
   },
   flops([a, b], [y], attrs) {
     const { m, k, n } = matrices(a!.shape, b!.shape, attrs);
@@ -122,7 +124,10 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tenso
   if (a.shape.length > 2 && b.shape.length === 2 && !transA) {
     const rows = a.shape.slice(0, -1);
     // Fails here with the shapes the caller knows, not with the folded ones.
-    matmulOp.shape([a, { shape: [...new Array<number>(a.shape.length - 2).fill(1), ...b.shape], dtype: b.dtype }, ...rest], attrs);
+    matmulOp.shape(
+      [a, { shape: [...new Array<number>(a.shape.length - 2).fill(1), ...b.shape], dtype: b.dtype }, ...rest],
+      attrs,
+    );
     const y = emitOne(matmulOp, [reshape(a, [-1, a.shape.at(-1)!]), b, ...rest], attrs);
     return reshape(y, [...rows, y.shape[1]!]);
   }

@@ -5,10 +5,17 @@ import { defineOp, emit, emitOne } from './define.js';
 import { checkProbability } from './dropout.js';
 
 function checkNorm(op: string, x: TensorType, weight: TensorType, bias: TensorType): void {
-  if (x.dtype === 'i32' || x.shape.length < 1) throw shapeError(op, `needs f32 or bf16 x [.., C]; got ${formatType(x)}`);
-  for (const [name, vector] of [['weight', weight], ['bias', bias]] as const) {
+  if (x.dtype === 'i32' || x.shape.length < 1)
+    throw shapeError(op, `needs f32 or bf16 x [.., C]; got ${formatType(x)}`);
+  for (const [name, vector] of [
+    ['weight', weight],
+    ['bias', bias],
+  ] as const) {
     if (vector.dtype !== 'f32' || !sameShape(vector.shape, [x.shape.at(-1)!])) {
-      throw shapeError(op, `${name} must be f32 [${x.shape.at(-1)}] for x ${formatShape(x.shape)}; got ${formatType(vector)}`);
+      throw shapeError(
+        op,
+        `${name} must be f32 [${x.shape.at(-1)}] for x ${formatShape(x.shape)}; got ${formatType(vector)}`,
+      );
     }
   }
 }
@@ -71,7 +78,12 @@ export const residualNormBackwardOp = defineOp<{ hasDsum: boolean; p: number; st
 });
 
 /** (x - mean) / sqrt(variance + epsilon) * weight + bias over the last axis; weight and bias f32 [C]. */
-export function layerNorm(x: Tensor, weight: Tensor, bias: Tensor, { epsilon = 1e-5 }: { readonly epsilon?: number } = {}): Tensor {
+export function layerNorm(
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor,
+  { epsilon = 1e-5 }: { readonly epsilon?: number } = {},
+): Tensor {
   return emitOne(layerNormOp, [x, weight, bias], { epsilon });
 }
 
@@ -88,6 +100,9 @@ export function residualNorm(
 ): { y: Tensor; sum: Tensor } {
   checkProbability('residualNorm', p);
   const [rng, stream] = p > 0 ? [[x.graph.rng()], x.graph.nextStream()] : [[], 0];
-  const [y, sum] = emit(residualNormOp, [x, residual, weight, bias, ...rng], { epsilon, p, stream }) as [Tensor, Tensor];
+  const [y, sum] = emit(residualNormOp, [x, residual, weight, bias, ...rng], { epsilon, p, stream }) as [
+    Tensor,
+    Tensor,
+  ];
   return { y, sum };
 }

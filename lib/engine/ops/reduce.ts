@@ -1,7 +1,17 @@
 /** Reductions (sum, mean, max, min, argmax, column sums), their opposite (broadcast) and softmax over the last axis. */
+import type { DType } from '../dtype.js';
 import type { Tensor } from '../graph.js';
 import {
-  broadcastShapes, formatShape, formatType, normalizeAxes, reduceShape, sameShape, type Shape, shapeError, size, type TensorType,
+  broadcastShapes,
+  formatShape,
+  formatType,
+  normalizeAxes,
+  reduceShape,
+  type Shape,
+  sameShape,
+  shapeError,
+  size,
+  type TensorType,
 } from '../shape.js';
 import { defineOp, emitOne } from './define.js';
 import { cast, div, equal, mul, scale } from './elementwise.js';
@@ -13,22 +23,29 @@ function floating(op: string, x: TensorType): void {
   if (x.dtype === 'i32') throw shapeError(op, `needs f32 or bf16 values; got ${formatType(x)} (cast it first)`);
 }
 
-export const reduceOp = defineOp<{ kind: ReduceKind; axes: readonly number[]; keepDims: boolean }>({
+export const reduceOp = defineOp<{ kind: ReduceKind; axes: readonly number[]; keepDims: boolean; dtype: DType }>({
   name: 'reduce',
   accumulable: [0],
-  shape([x], { kind, axes, keepDims }) {
-    floating(kind, x!);
-    return [{ shape: reduceShape(x!.shape, axes, keepDims), dtype: x!.dtype }];
+  shape([x], { kind, axes, keepDims, dtype }) {
+    if (kind === 'mean') floating(kind, x!);
+    if (dtype !== x!.dtype && (x!.dtype !== 'bf16' || dtype !== 'f32')) {
+      throw shapeError(
+        kind,
+        `of ${formatType(x!)} comes in its dtype${x!.dtype === 'bf16' ? ' or f32' : ''}; got dtype '${dtype}'`,
+      );
+    }
+    return [{ shape: reduceShape(x!.shape, axes, keepDims), dtype }];
   },
   gradient({ inputs, outputs, attrs, gradient }) {
     const x = inputs[0]!;
     const kept = reduceShape(x.shape, attrs.axes, true);
-    const g = broadcastTo(reshape(gradient(0)!, kept), x.shape);
-    if (attrs.kind === 'sum') return [g];
-    if (attrs.kind === 'mean') return [scale(g, size(kept) / x.size)];
+    // Cast before the broadcast: x is the larger one.
+    const small = cast(reshape(gradient(0)!, kept), x.dtype);
+    if (attrs.kind === 'sum') return [broadcastTo(small, x.shape)];
+    if (attrs.kind === 'mean') return [broadcastTo(scale(small, size(kept) / x.size), x.shape)];
     // max and min: elements that reach the extreme share the gradient.
-    const reached = cast(equal(x, reshape(outputs[0]!, kept)), x.dtype);
-    return [mul(g, div(reached, sum(reached, attrs.axes, true)))];
+    const reached = cast(equal(x, cast(reshape(outputs[0]!, kept), x.dtype)), x.dtype);
+    return [mul(reached, div(small, sum(reached, attrs.axes, true)))];
   },
 });
 
@@ -40,13 +57,21 @@ export const broadcastOp = defineOp<{ shape: Shape }>({
     }
     return [{ shape, dtype: x!.dtype }];
   },
-  gradient({ inputs, gradient }) {
-    const [x, g] = [inputs[0]!, gradient(0)!];
-    const offset = g.shape.length - x.shape.length;
-    const stretched = (axis: number) => axis < offset || x.shape[axis - offset] !== g.shape[axis];
-    return [reshape(sum(g, g.shape.map((_, axis) => axis).filter(stretched)), x.shape)];
-  },
+  gradient: ({ inputs, gradient, dtype }) => [unbroadcast(gradient(0)!, inputs[0]!.shape, dtype(0))],
 });
+
+/**
+ * The gradient of what was stretched from `shape` to g's shape: g summed over the stretched axes, in `dtype` (f32 for
+ * parameters, so that a long sum is not rounded to bf16 before it is added up).
+ */
+export function unbroadcast(g: Tensor, shape: Shape, dtype: DType): Tensor {
+  if (sameShape(g.shape, shape)) return g;
+  const offset = g.shape.length - shape.length;
+  const axes = g.shape.map((_, axis) => axis).filter((axis) => axis < offset || shape[axis - offset] !== g.shape[axis]);
+  const columns = axes.length === g.shape.length - 1 && !axes.includes(g.shape.length - 1);
+  const wide = g.dtype === 'f32' || dtype === 'f32';
+  return reshape(columns && wide ? columnSum(g) : sum(g, axes, false, wide ? 'f32' : g.dtype), shape);
+}
 
 /** Sum over all axes but the last, in f32: the gradient of a bias. */
 export const columnSumOp = defineOp<Record<never, never>>({
@@ -85,16 +110,18 @@ export const softmaxBackwardOp = defineOp<{ log: boolean }>({
   shape: ([, y]) => [y!],
 });
 
-function reducer(kind: ReduceKind) {
-  return (x: Tensor, axes?: number | readonly number[], keepDims = false): Tensor => {
+type Reducer = (x: Tensor, axes?: number | readonly number[], keepDims?: boolean, dtype?: DType) => Tensor;
+
+function reducer(kind: ReduceKind): Reducer {
+  return (x, axes, keepDims = false, dtype = x.dtype) => {
     const list = normalizeAxes(kind, axes, x.shape.length);
     // Over axes of extent 1 nothing is left to do but the shape.
-    if (list.every((axis) => x.shape[axis] === 1)) return reshape(x, reduceShape(x.shape, list, keepDims));
-    return emitOne(reduceOp, [x], { kind, axes: list, keepDims });
+    if (list.every((axis) => x.shape[axis] === 1)) return cast(reshape(x, reduceShape(x.shape, list, keepDims)), dtype);
+    return emitOne(reduceOp, [x], { kind, axes: list, keepDims, dtype });
   };
 }
 
-/** Sum over `axes` (default: all). The result has x's dtype; sums run in f32. */
+/** Sum over `axes` (default: all). Sums run in f32; the result has x's dtype, or of bf16 also f32. So do the others. */
 export const sum = reducer('sum');
 export const mean = reducer('mean');
 export const max = reducer('max');

@@ -1,6 +1,6 @@
 /** Ops that move elements and compute nothing: reshape, transpose, concat, slice, gather and scatter of rows. */
 import type { Tensor } from '../graph.js';
-import { formatShape, formatType, normalizeAxis, sameShape, type Shape, shapeError, size } from '../shape.js';
+import { formatShape, formatType, normalizeAxis, type Shape, sameShape, shapeError, size } from '../shape.js';
 import { defineOp, emitOne } from './define.js';
 
 /** A view with another shape: no instruction, lowering lets both share memory. */
@@ -25,9 +25,13 @@ export const concatOp = defineOp<{ axis: number }>({
   shape(inputs, { axis }) {
     const [first] = inputs;
     for (const x of inputs) {
-      const fits = x.shape.length === first!.shape.length && x.shape.every((e, i) => i === axis || e === first!.shape[i]);
+      const fits =
+        x.shape.length === first!.shape.length && x.shape.every((e, i) => i === axis || e === first!.shape[i]);
       if (!fits || x.dtype !== first!.dtype) {
-        throw shapeError('concat', `${formatType(first!)} and ${formatType(x)} must agree in dtype and all axes but ${axis}`);
+        throw shapeError(
+          'concat',
+          `${formatType(first!)} and ${formatType(x)} must agree in dtype and all axes but ${axis}`,
+        );
       }
     }
     const extent = inputs.reduce((total, x) => total + x.shape[axis]!, 0);
@@ -73,7 +77,10 @@ export const scatterRowsOp = defineOp<{ rows: number }>({
   name: 'scatterRows',
   shape([y, rows], attrs) {
     if (y!.shape.length !== 2 || rows!.dtype !== 'i32' || !sameShape(rows!.shape, [y!.shape[0]!])) {
-      throw shapeError('scatterRows', `needs y [P, C] and i32 rows [P]; got ${formatType(y!)} and ${formatType(rows!)}`);
+      throw shapeError(
+        'scatterRows',
+        `needs y [P, C] and i32 rows [P]; got ${formatType(y!)} and ${formatType(rows!)}`,
+      );
     }
     return [{ shape: [attrs.rows, y!.shape[1]!], dtype: y!.dtype }];
   },
@@ -89,7 +96,10 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
   const known = size(shape.filter((_, axis) => axis !== rest));
   const target = rest < 0 ? [...shape] : shape.map((extent, axis) => (axis === rest ? x.size / known : extent));
   if (size(target) !== x.size || !target.every((extent) => Number.isInteger(extent) && extent > 0)) {
-    throw shapeError('reshape', `${formatShape(x.shape)} has ${x.size} elements and cannot become ${formatShape(shape)}`);
+    throw shapeError(
+      'reshape',
+      `${formatShape(x.shape)} has ${x.size} elements and cannot become ${formatShape(shape)}`,
+    );
   }
   if (sameShape(target, x.shape)) return x;
   const source = x.node.op === (reshapeOp as unknown) ? x.node.inputs[0]! : x;
@@ -97,7 +107,10 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
 }
 
 /** x with its axes in the order `perm` (default: reversed). */
-export function transpose(x: Tensor, perm: readonly number[] = x.shape.map((_, axis) => x.shape.length - 1 - axis)): Tensor {
+export function transpose(
+  x: Tensor,
+  perm: readonly number[] = x.shape.map((_, axis) => x.shape.length - 1 - axis),
+): Tensor {
   const axes = perm.map((axis) => normalizeAxis('transpose', axis, x.shape.length));
   if (axes.length !== x.shape.length || new Set(axes).size !== axes.length) {
     throw shapeError('transpose', `perm ${formatShape(perm)} must name each axis of ${formatShape(x.shape)} once`);
