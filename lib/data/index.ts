@@ -13,6 +13,7 @@ export {
   mlmCapacity,
   noLabel,
 } from './batches.js';
+export { type MaskRules, mlmIds } from './masking.js';
 export { type Corpus, type CorpusOptions, type CorpusProgress, type CorpusStats, prepareCorpus } from './prepare.js';
 export { TokenFile, TokenFileWriter } from './token-file.js';
 export { arraySource, rangeSource, type TokenSource } from './token-source.js';

@@ -1,5 +1,7 @@
 /** BERT's masks for one row, from counters: a function of (seed, epoch, block, position) and of the ids alone. */
+import { ApolloError } from '../errors.js';
 import { philox4x32, seedWords } from '../growth/philox.js';
+import type { Tokenizer } from './tokenizer.js';
 
 export interface MaskRules {
   readonly maskId: number;
@@ -7,6 +9,26 @@ export interface MaskRules {
   readonly vocab: number;
   /** Special ids, ascending: never masked, never drawn. */
   readonly specialIds: readonly number[];
+}
+
+/**
+ * The ids that masked language modelling needs, from the tokenizer; `vocab` is its size, so that random tokens are real
+ * ones even where the model's table is larger.
+ * @throws ApolloError BAD_TOKENIZER when it has no mask, or none to start or end a row with.
+ */
+export function mlmIds(
+  tokenizer: Pick<Tokenizer, 'specials' | 'specialIds' | 'vocabSize'>,
+): MaskRules & { readonly clsId: number; readonly sepId: number } {
+  const { mask, cls, sep } = tokenizer.specials;
+  if (mask === undefined || cls === undefined || sep === undefined) {
+    const missing = [mask === undefined && '[MASK]', cls === undefined && '[CLS]', sep === undefined && '[SEP]'];
+    throw new ApolloError(
+      'BAD_TOKENIZER',
+      `Masked language modelling needs [MASK], [CLS] and [SEP]; the tokenizer has no ${missing.filter(Boolean).join(', ')}. ` +
+        'Use a BERT tokenizer, or train one with train: "wordpiece".',
+    );
+  }
+  return { maskId: mask, clsId: cls, sepId: sep, vocab: tokenizer.vocabSize, specialIds: tokenizer.specialIds };
 }
 
 export interface MaskedPosition {

@@ -1,6 +1,9 @@
 /**
  * How text falls into words before a model of sub-words sees it: BERT's clean-up and punctuation rule (Hugging Face's
  * BertNormalizer and BertPreTokenizer) and GPT-2's pattern. Encoders and trainers share these, so they cannot differ.
+ *
+ * Character classes are those of Node's Unicode. Python's tokenizers classes BERT's accents and punctuation by Unicode 8,
+ * so the few hundred marks that were added or reclassed since, all of rare scripts, may be split another way there.
  */
 
 /** Unicode White_Space, as the inside of a character class (JavaScript's \s differs at U+0085 and U+FEFF). */

@@ -9,8 +9,9 @@ import {
   mlmBatch,
   mlmCapacity,
 } from '../../lib/data/batches.js';
+import { mlmIds } from '../../lib/data/masking.js';
 import { arraySource } from '../../lib/data/token-source.js';
-import { failure } from './support.js';
+import { bert, failure, gpt2 } from './support.js';
 
 /** 0, 1, 2, ...: a token tells its place. */
 const counting = (tokens: number) =>
@@ -236,6 +237,17 @@ t.test('held-out masks are the same each time, and only on real rows', async (t)
     'one real row in the second',
   );
   t.ok(batches[1]!.labels.some((label) => label !== -100));
+});
+
+t.test('the ids for masks come from the tokenizer, and one without a mask is refused', async (t) => {
+  t.strictSame(mlmIds(bert()), {
+    maskId: 103,
+    clsId: 101,
+    sepId: 102,
+    vocab: 30522,
+    specialIds: [0, 100, 101, 102, 103],
+  });
+  t.match(await failure(() => mlmIds(gpt2())), /^BAD_TOKENIZER: .*has no \[MASK\], \[CLS\], \[SEP\]/);
 });
 
 t.test('sizes out of range say what is wrong', async (t) => {
