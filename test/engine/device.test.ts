@@ -1,3 +1,6 @@
+import { setTimeout } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import t, { type Test } from 'tap';
 import { accumulateGradients } from '../../lib/engine/autodiff.js';
 import { Device, openDevice } from '../../lib/engine/device.js';
@@ -192,6 +195,26 @@ t.test('memory is known before the first run, and shared by lifetime', async (t)
   const { memory } = await device.compile(g, { store });
   t.equal(memory.parameterBytes, 4 * 256 * 256);
   t.ok(memory.arenaBytes < memory.unsharedBytes / 3, `${memory.arenaBytes} of ${memory.unsharedBytes}`);
+});
+
+t.test('memory that nobody holds comes back with garbage collection', async (t) => {
+  const device = await open(t, { threads: 1 });
+  const megabyte = 2 ** 20;
+  const use = async () => {
+    const store = new ParameterStore(device);
+    store.declare({ name: 'w', shape: [megabyte / 4], workingCopy: false, decay: false });
+    const g = new Graph();
+    g.output('y', sum(g.parameter('w', [megabyte / 4])));
+    await (await device.compile(g, { store })).run();
+  };
+  for (let i = 0; i < 12; i++) await use();
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  for (let i = 0; i < 20 && device.info().bufferBytes > 2 * megabyte; i++) {
+    collect();
+    await setTimeout(10);
+  }
+  t.ok(device.info().bufferBytes <= 2 * megabyte, `${device.info().bufferBytes} bytes are left of 12 MiB`);
 });
 
 t.test('after closing, everything says so', async (t) => {

@@ -7,7 +7,7 @@ t.test('the example of docs/engine.md fits its line', async (t) => {
   const [, code] = /<!-- test:.*?-->\n```ts\n(.*?)```/s.exec(page)!;
   const folder = mkdtempSync(new URL('./example-', import.meta.url).pathname);
   t.teardown(() => rmSync(folder, { recursive: true }));
-  const source = `${code!.replace("'apollo-lm/engine'", "'../../../lib/engine/index.js'")}\nexport { losses, names };\n`;
+  const source = `${code!.replace("'apollo-lm'", "'../../../lib/index.js'")}\nexport { losses, names };\n`;
   writeFileSync(`${folder}/example.ts`, source);
   const print = console.log;
   console.log = () => {};
