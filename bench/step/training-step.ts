@@ -2,7 +2,7 @@
 import { AdamW, type Device, Graph, ParameterStore, accumulateGradients } from '../../lib/engine/index.js';
 import { createModel, initialiseParameters, type ModelConfig, modelWeights } from '../../lib/models/index.js';
 import { mlmCapacity } from '../../lib/data/index.js';
-import { uniform } from '../../lib/growth/index.js';
+import { uniform } from '../../lib/growth/philox.js';
 
 export interface TrainingStep {
   /** Products' FLOPs of one step as executed, by `program.flops`. */

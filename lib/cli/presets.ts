@@ -16,7 +16,7 @@ const presets: Readonly<Record<string, RunPreset>> = {
   sample: {
     about: 'the sample books, a GPT of 12 layers x 128, Apollo against Scratch; about five minutes on two cores',
     settings: {
-      model: { preset: 'gpt-micro', dropout: 0, attentionDropout: 0 },
+      model: { preset: 'gpt-nano', dropout: 0, attentionDropout: 0 },
       data: [`${packageRoot}data/sample`],
       methods: ['scratch', 'apollo'],
       steps: 600,
@@ -32,7 +32,7 @@ const presets: Readonly<Record<string, RunPreset>> = {
     about: 'seconds, to see that everything works: the sample books, a GPT of 4 layers x 64',
     settings: {
       model: {
-        preset: 'gpt-micro',
+        preset: 'gpt-nano',
         layers: 4,
         hidden: 64,
         heads: 1,

@@ -1,6 +1,6 @@
 /**
  * Named model structures: the paper's Table 5 (small, base, large) and two sizes for machines without an accelerator
- * (nano, micro), all with heads of 64.
+ * (mini, nano), all with heads of 64.
  */
 import { ApolloError } from '../errors.js';
 import { type ModelConfig, withDefaults } from './config.js';
@@ -12,10 +12,10 @@ const rows = {
   'bert-large': ['bert', 24, 1024, 30522, 512],
   'gpt-small': ['gpt', 12, 512, 50257, 1024],
   'gpt-base': ['gpt', 12, 768, 50257, 1024],
-  'bert-nano': ['bert', 12, 256, 8192, 128],
-  'gpt-nano': ['gpt', 12, 256, 8192, 128],
-  'bert-micro': ['bert', 12, 128, 8192, 128],
-  'gpt-micro': ['gpt', 12, 128, 8192, 128],
+  'bert-mini': ['bert', 12, 256, 8192, 128],
+  'gpt-mini': ['gpt', 12, 256, 8192, 128],
+  'bert-nano': ['bert', 12, 128, 8192, 128],
+  'gpt-nano': ['gpt', 12, 128, 8192, 128],
 } as const;
 
 export type PresetName = keyof typeof rows;
