@@ -105,7 +105,7 @@ function choose(unitEnds: Float64Array, target: number, seed: number): number[] 
   let sum = 0;
   for (const unit of candidates) {
     if (sum >= target) break;
-    if (sum + lengthOf(unit) > 1.5 * target) continue;
+    if (sum + lengthOf(unit) > 1.2 * target) continue;
     chosen.push(unit);
     sum += lengthOf(unit);
   }
