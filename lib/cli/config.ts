@@ -10,13 +10,13 @@ import { methodNames } from '../methods/index.js';
 import { runPreset } from './presets.js';
 import { nearest } from './suggest.js';
 
-const defaultModel = 'gpt-nano';
+const defaultModel = 'gpt-mini';
 const count = z.int().min(1);
 const list = z.union([z.string().transform((one) => [one]), z.array(z.string()).min(1)]);
 const methodName = z.enum(methodNames as [string, ...string[]]);
 
 const schema = z.strictObject({
-  /** A preset of lib/models, or `bert` / `gpt` for its nano size; an object changes fields: `{ preset, dropout: 0 }`. */
+  /** A preset of lib/models, or `bert` / `gpt` for its mini size; an object changes fields: `{ preset, dropout: 0 }`. */
   model: z.union([z.string(), z.looseObject({ preset: z.string() })]).default(defaultModel),
   /** Text files, folders or patterns. */
   data: list.optional(),

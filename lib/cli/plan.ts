@@ -62,8 +62,9 @@ export function stageCosts(method: TrainingMethod, model: LanguageModel, { steps
 
 export interface DepthCost {
   readonly depth: number;
-  /** Activations and temporaries, planned; weights, gradients and moments of all layers. */
+  /** Activations and temporaries, as planned. */
   readonly arenaBytes: number;
+  /** Weights, gradients and AdamW's moments of so many trained layers. */
   readonly parameterBytes: number;
   /** Median time of forward and backward of one micro-batch. */
   readonly ms: number;
@@ -121,7 +122,7 @@ export async function probeDepths({
       costs.push({
         depth,
         arenaBytes: program.memory.arenaBytes,
-        parameterBytes: store.bytes,
+        parameterBytes: store.bytes + 8 * parameterCount(model.parameters(depth)), // moments come with the first update
         ms: times[times.length >> 1]!,
       });
     }

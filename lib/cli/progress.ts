@@ -73,9 +73,7 @@ export function progressLine(state: ProgressState, bar: boolean): string {
     state.label,
     state.detail,
     state.loss === undefined ? undefined : `loss ${state.loss.toFixed(4)}`,
-    state.tokensPerSecond === undefined
-      ? undefined
-      : `${formatCount(state.tokensPerSecond)}tok/s`.replace(/(\d)tok/, '$1 tok'),
+    state.tokensPerSecond === undefined ? undefined : `${formatCount(state.tokensPerSecond).replace(' ', '')} tok/s`,
     state.etaMs === undefined ? undefined : `${formatDuration(state.etaMs)} left`,
   ]
     .filter((part) => part !== undefined)

@@ -10,12 +10,12 @@ import { nearest } from './suggest.js';
 const defaultEvaluations = 60;
 
 /**
- * The model of the settings. `bert` and `gpt` alone mean the nano size.
+ * The model of the settings. `bert` and `gpt` alone mean the mini size.
  * @throws ApolloError BAD_CONFIG naming the preset or field that is wrong.
  */
 export function modelConfigOf({ model, vocab }: Pick<Settings, 'model' | 'vocab'>): ModelConfig {
   const { preset: name, ...changes } = typeof model === 'string' ? { preset: model } : model;
-  const full = name === 'bert' || name === 'gpt' ? `${name}-nano` : name;
+  const full = name === 'bert' || name === 'gpt' ? `${name}-mini` : name;
   if (!presetNames.includes(full as PresetName)) {
     const hint = nearest(name, presetNames);
     throw new ApolloError(
@@ -35,7 +35,7 @@ export function modelConfigOf({ model, vocab }: Pick<Settings, 'model' | 'vocab'
   return preset(full as PresetName, { ...changes, ...(vocab !== undefined && { vocab }) });
 }
 
-/** "gpt-nano", with the changed fields: "gpt-nano, dropout 0". */
+/** "gpt-mini", with the changed fields: "gpt-mini, dropout 0". */
 export function modelName({ model }: Pick<Settings, 'model'>): string {
   if (typeof model === 'string') return model;
   const { preset: name, ...changes } = model;

@@ -10,10 +10,10 @@ import { ApolloError } from '../errors.js';
 import { createModel, type LanguageModel } from '../models/index.js';
 import { formatCount } from '../report/format.js';
 import type { TrainingCorpus } from '../train/index.js';
+import { trainingCorpus } from '../train/text-corpus.js';
 import type { Settings } from './config.js';
 import type { Progress } from './progress.js';
 import { modelConfigOf, modelName, sequenceOf, totalStepsOf, trainOptionsOf } from './resolve.js';
-import { trainingCorpus } from './training-corpus.js';
 
 export interface Session {
   readonly device: Device;
@@ -118,7 +118,7 @@ function describe(
   const seq = sequenceOf(settings, config);
   return {
     model: modelName(settings),
-    structure: `${config.kind}, ${config.layers} layers x ${config.hidden}, ${config.heads} heads, vocabulary ${config.vocab}`,
+    structure: `${config.kind}, ${config.layers} layers x ${config.hidden}, heads of ${config.hidden / config.heads}, vocabulary ${config.vocab}`,
     data: `${stats.documents} documents, ${formatCount(stats.trainTokens)} tokens for training, ${formatCount(stats.heldOutTokens)} held out`,
     corpus: corpus.key,
     steps: totalStepsOf(settings, config),

@@ -9,7 +9,7 @@ import {
   type SpecialTokens,
 } from '../data/index.js';
 import { ApolloError } from '../errors.js';
-import type { BatchInputs, TrainingCorpus } from '../train/index.js';
+import type { BatchInputs, TrainingCorpus } from './corpus.js';
 
 export interface TrainingCorpusOptions {
   readonly kind: 'bert' | 'gpt';

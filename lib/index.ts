@@ -1,0 +1,52 @@
+/**
+ * The package: everything a training script needs by name, and the rooms it is made of as namespaces. Importing loads
+ * no native code; that happens when a device is opened.
+ *
+ * ```ts
+ * import { createMethod, createModel, openDevice, prepareCorpus, preset, train, trainingCorpus } from 'apollo-lm';
+ *
+ * const model = createModel(preset('gpt-nano'));
+ * const corpus = await prepareCorpus({
+ *   inputs: ['books/*.txt'], tokenizer: { train: 'bpe', vocabSize: model.config.vocab }, cacheDir: '.cache',
+ * });
+ * const device = await openDevice();
+ * const method = createMethod('apollo', { layers: model.config.layers, totalSteps: 1000, seed: 1 });
+ * const deps = { device, model, method, corpus: trainingCorpus(corpus, { kind: 'gpt' }) };
+ * for await (const event of train({ steps: 1000, batch: 16, seq: 128 }, deps)) {
+ *   if (event.type === 'evaluation') console.log(event.step, event.lossFull);
+ * }
+ * ```
+ */
+export { type Corpus, type CorpusOptions, loadTokenizer, prepareCorpus, type Tokenizer } from './data/index.js';
+export * as engine from './engine/index.js';
+export { type Device, openDevice, type Program } from './engine/index.js';
+export { ApolloError, type ErrorCode } from './errors.js';
+export * as growth from './growth/index.js';
+export {
+  createMethod,
+  type MethodName,
+  type MethodOptions,
+  methodNames,
+  type StepPlan,
+  type TrainingMethod,
+} from './methods/index.js';
+export {
+  createModel,
+  type LanguageModel,
+  type ModelConfig,
+  type PresetName,
+  preset,
+  presetNames,
+} from './models/index.js';
+export * as nn from './nn/index.js';
+export * as report from './report/index.js';
+export {
+  type EvaluationEvent,
+  type StepEvent,
+  type TrainDependencies,
+  type TrainEvent,
+  type TrainingCorpus,
+  type TrainOptions,
+  train,
+} from './train/index.js';
+export { type TrainingCorpusOptions, trainingCorpus } from './train/text-corpus.js';

@@ -1,0 +1,129 @@
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { run } from '../../lib/cli/run.js';
+import { readResults } from '../../lib/report/results.js';
+import { engineMissing, memoryIo, temporaryFolder } from './support.js';
+
+const folder = temporaryFolder();
+const text = join(folder, 'text.txt');
+const words = ['the', 'cat', 'sees', 'a', 'dog', 'and', 'runs', 'home', 'over', 'hills'];
+writeFileSync(text, Array.from({ length: 6000 }, (_, i) => words[(i * i + (i >> 3)) % words.length]).join(' '));
+
+const config = join(folder, 'tiny.json');
+writeFileSync(
+  config,
+  JSON.stringify({
+    model: { preset: 'gpt-nano', layers: 2, hidden: 64, heads: 1, ffn: 64, maxPositions: 16, dropout: 0.1 },
+    data: 'text.txt',
+    vocab: 300,
+    heldOut: 0.1,
+    cache: join(folder, 'cache'),
+    steps: 8,
+    batch: 2,
+    evalEvery: 2,
+    evalBatches: 2,
+    lr: 0.005,
+    precision: 'f32',
+    threads: 1,
+  }),
+);
+const skip = engineMissing();
+const losses = async (out: string) =>
+  (await readResults(join(out, 'results.json'))).runs.map((each) => [
+    each.method,
+    each.seed,
+    each.finished,
+    each.evaluations.map((point) => [
+      point.step,
+      point.lossFull,
+      point.flopsModel,
+      point.flopsLayers,
+      point.flopsExecuted,
+    ]),
+  ]);
+
+t.test('a small comparison leaves results, a page, a picture and a table', { skip }, async (t) => {
+  const out = join(folder, 'whole');
+  const io = memoryIo();
+  t.equal(await run(['compare', '--config', config, '--out', out, '--seeds', '2'], io), 0, io.err());
+  t.match(io.out(), /^method +final loss +saved FLOPs/);
+  t.match(io.out(), /scratch \(reference\)/);
+  t.match(io.out(), new RegExp(`report: ${join(out, 'report.html')}\n$`));
+  for (const file of ['results.json', 'report.html', 'loss-flops.svg', 'table.md', 'settings.json', 'tokenizer.json']) {
+    t.ok(existsSync(join(out, file)), file);
+  }
+  const results = await readResults(join(out, 'results.json'));
+  t.same(
+    results.runs.map((each) => [each.method, each.seed, each.finished, each.evaluations.map((point) => point.step)]),
+    [
+      ['scratch', 42, true, [0, 2, 4, 6, 8]],
+      ['apollo', 42, true, [0, 2, 4, 6, 8]],
+      ['scratch', 43, true, [0, 2, 4, 6, 8]],
+      ['apollo', 43, true, [0, 2, 4, 6, 8]],
+    ],
+  );
+  const [scratch, apollo] = results.runs;
+  t.ok(apollo!.evaluations.at(-1)!.flopsModel < scratch!.evaluations.at(-1)!.flopsModel, 'Apollo spends less');
+  t.ok(scratch!.evaluations.at(-1)!.lossFull < scratch!.evaluations[0]!.lossFull, 'and Scratch learns');
+  t.match(readFileSync(join(out, 'loss-flops.svg'), 'utf8'), /^<svg /);
+
+  const again = memoryIo();
+  t.equal(await run(['compare', '--config', config, '--out', out], again), 1);
+  t.match(again.err(), /holds an earlier run\. Add --resume/);
+});
+
+t.test('stopped by Ctrl-C and resumed, it gives the same figures', { skip }, async (t) => {
+  const whole = join(folder, 'reference');
+  t.equal(await run(['compare', '--config', config, '--out', whole, '--json'], memoryIo()), 0);
+  const out = join(folder, 'cut');
+  let steps = 0;
+  const io = memoryIo({
+    onWrite(written, self) {
+      if (written.includes('"type":"step"') && ++steps === 5) self.interrupt();
+    },
+  });
+  t.equal(await run(['compare', '--config', config, '--out', out, '--json'], io), 130);
+  t.ok((await losses(out)).some(([, , finished]) => finished === false));
+  const resumed = memoryIo();
+  t.equal(await run(['compare', '--resume', '--out', out], resumed), 0, resumed.err());
+  t.same(await losses(out), await losses(whole), 'the same bits');
+});
+
+t.test('--json writes one event a line, and the results at the end', { skip }, async (t) => {
+  const io = memoryIo();
+  t.equal(await run(['compare', '--config', config, '--out', join(folder, 'json'), '--json'], io), 0);
+  const lines = io
+    .out()
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+  t.match(lines[0], { method: 'scratch', seed: 42, type: 'start' });
+  t.match(lines.at(-1), { type: 'results', analysis: { reference: 'scratch' } });
+  t.equal(lines.filter((line) => line['type'] === 'step').length, 16);
+  t.equal(io.err(), '', 'nothing for people where nobody looks');
+});
+
+t.test('train: one run, its events, and a resume after Ctrl-C', { skip }, async (t) => {
+  const out = join(folder, 'train');
+  const io = memoryIo({
+    onWrite(written, self) {
+      if (written.startsWith('step 4: held-out')) self.interrupt();
+    },
+  });
+  t.equal(await run(['train', '--config', config, '--out', out], io), 130, io.err());
+  t.match(io.err(), /Stopping:/);
+  t.match(io.err(), new RegExp(`Stopped\\. Go on with: apollo-lm train --resume --out ${out}`));
+  const resumed = memoryIo();
+  t.equal(await run(['train', '--resume', '--out', out], resumed), 0, resumed.err());
+  t.match(resumed.err(), /going on from .*step-00000004, step 4 of 8/);
+  const events = readFileSync(join(out, 'events.jsonl'), 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  t.same(
+    events.filter((event) => event.type === 'step').map((event) => event.step),
+    [1, 2, 3, 4, 5, 6, 7, 8],
+  );
+  t.match(events.at(-1), { type: 'done', complete: true });
+});

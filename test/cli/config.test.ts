@@ -1,0 +1,102 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { flagOf, loadSettings } from '../../lib/cli/config.js';
+import { temporaryFolder } from './support.js';
+
+const folder = temporaryFolder();
+
+function file(name: string, content: unknown): string {
+  const path = join(folder, name);
+  writeFileSync(path, typeof content === 'string' ? content : JSON.stringify(content));
+  return path;
+}
+
+t.test('defaults, preset, file and command line: later ones win', async (t) => {
+  t.match(loadSettings({ flags: {} }), {
+    model: 'gpt-mini',
+    batch: 16,
+    methods: ['scratch', 'apollo'],
+    precision: 'auto',
+  });
+  const config = file('run.json', { batch: 8, lr: 0.5, steps: 10 });
+  const settings = loadSettings({ preset: 'sample', config, flags: { lr: 0.25 } });
+  t.match(settings, { batch: 8, lr: 0.25, steps: 10, seq: 128, model: { preset: 'gpt-nano' } });
+});
+
+t.test('tokens and steps replace each other across layers, and exclude each other within one', async (t) => {
+  const settings = loadSettings({ preset: 'sample', flags: { tokens: 5000 } });
+  t.equal(settings.steps, undefined);
+  t.equal(settings.tokens, 5000);
+  t.throws(() => loadSettings({ flags: { tokens: 5000, steps: 3 } }), {
+    code: 'BAD_CONFIG',
+    message: /--steps and --tokens/,
+  });
+});
+
+t.test('objects are combined field by field', async (t) => {
+  const config = file('model.json', {
+    model: { preset: 'gpt-nano', layers: 4 },
+    methodOptions: { apollo: { sampler: 'edge' } },
+  });
+  const settings = loadSettings({
+    config,
+    flags: { model: { dropout: 0 }, methodOptions: { apollo: { moments: 'reset' } } },
+  });
+  t.same(settings.model, { preset: 'gpt-nano', layers: 4, dropout: 0 });
+  t.same(settings.methodOptions, { apollo: { sampler: 'edge', moments: 'reset' } });
+  t.same(loadSettings({ flags: { model: { dropout: 0 } } }).model, { preset: 'gpt-mini', dropout: 0 });
+});
+
+t.test('data in a file is relative to the file, on the command line to the working folder', async (t) => {
+  mkdirSync(join(folder, 'sub'), { recursive: true });
+  const config = file('sub/data.json', { data: 'books/*.txt' });
+  t.same(loadSettings({ config, flags: {} }).data, [join(folder, 'sub/books/*.txt')]);
+  t.same(loadSettings({ config, flags: { data: ['x.txt'] } }).data, ['x.txt']);
+});
+
+t.test('an error names the key and where it came from', async (t) => {
+  const config = file('wrong.json', {
+    stpes: 10,
+    batch: 0,
+    optimizer: { weightDeacy: 1 },
+    methods: ['scratch', 'nope'],
+  });
+  try {
+    loadSettings({ config, flags: { lr: -1, evalEvery: 'x' } });
+    t.fail('must not pass');
+  } catch (error) {
+    const { message, code } = error as { message: string; code: string };
+    t.equal(code, 'BAD_CONFIG');
+    t.match(message, `${config}: stpes: there is no such setting; did you mean "steps"?`);
+    t.match(message, `${config}: optimizer.weightDeacy: there is no such setting; did you mean "weightDecay"?`);
+    t.match(message, /wrong\.json: batch: .*>=1.*got 0/);
+    t.match(message, /wrong\.json: methods\[1\]: .*got "nope"/);
+    t.match(message, /^--lr: .*got -1$/m);
+    t.match(message, /^--eval-every: .*got "x"$/m);
+  }
+});
+
+t.test('a file that is no JSON object is refused by name', async (t) => {
+  for (const content of ['{', '[1]', '3']) {
+    t.throws(() => loadSettings({ config: file('bad.json', content), flags: {} }), {
+      code: 'BAD_CONFIG',
+      message: /bad\.json/,
+    });
+  }
+  t.throws(() => loadSettings({ config: join(folder, 'none.json'), flags: {} }), {
+    message: /none\.json cannot be read/,
+  });
+  t.equal(loadSettings({ config: file('schema.json', { $schema: 'x', batch: 3 }), flags: {} }).batch, 3);
+});
+
+t.test('an unknown preset is answered with the known ones', async (t) => {
+  t.throws(() => loadSettings({ preset: 'smaple', flags: {} }), {
+    code: 'BAD_CONFIG',
+    message: /did you mean "sample"/,
+  });
+});
+
+t.test('flag names', async (t) => {
+  t.equal(flagOf('evalEvery'), '--eval-every');
+});

@@ -1,0 +1,105 @@
+import t from 'tap';
+import { RunRecorder } from '../../lib/cli/recorder.js';
+import { createMethod } from '../../lib/methods/index.js';
+import type { EvaluationEvent, StepEvent } from '../../lib/train/index.js';
+
+// Two stages of a method with 3 layers: without sampling, 1 layer for 2 steps, then all 3.
+const method = createMethod('apollo', {
+  layers: 3,
+  totalSteps: 4,
+  seed: 1,
+  units: [1, 3],
+  boundaries: { steps: [2] },
+  sampler: 'none',
+});
+
+const start = (step: number) => ({ type: 'start', step, steps: 4, units: 1, parameters: 1 }) as const;
+const step = (number: number, loss: number): StepEvent => ({
+  type: 'step',
+  step: number,
+  loss,
+  gradNorm: 1,
+  lr: 1,
+  depth: 1,
+  units: 1,
+  applied: true,
+  flopsModel: 100 * number,
+  flopsExecuted: 90 * number,
+  tokens: 8 * number,
+  ms: 5,
+  tokensPerSecond: 1,
+});
+const evaluation = (number: number, loss: number): EvaluationEvent => ({
+  type: 'evaluation',
+  step: number,
+  units: 1,
+  lossFull: loss,
+  lossStage: loss + 1,
+  flops: 100 * number,
+  trainMs: 5 * number,
+  tokens: 8 * number,
+  ms: 1,
+});
+
+t.test('a run becomes evaluations with all costs, and stages with their depths', async (t) => {
+  const recorder = new RunRecorder({ method, seed: 7, layerFlopsPerStep: 10 });
+  for (const event of [start(0), evaluation(0, 9), step(1, 8), step(2, 6), evaluation(2, 5), step(3, 4)])
+    recorder.add(event);
+  const record = recorder.record();
+  t.match(record, { method: 'apollo', seed: 7, finished: false });
+  t.same(record.stages, [
+    { step: 0, units: 1, depthSteps: [0, 2, 0, 0] },
+    { step: 2, units: 3, depthSteps: [0, 0, 0, 1] },
+  ]);
+  t.equal(record.evaluations.length, 2);
+  t.equal(record.evaluations[0]!.trainLoss, undefined);
+  t.match(record.evaluations[1], {
+    step: 2,
+    tokens: 16,
+    flopsModel: 200,
+    flopsLayers: 20,
+    flopsExecuted: 180,
+    trainMs: 10,
+    lossFull: 5,
+    lossStage: 6,
+    trainLoss: 7,
+  });
+});
+
+t.test('a resumed run drops what is ahead of its checkpoint and goes on', async (t) => {
+  const first = new RunRecorder({ method, seed: 7, layerFlopsPerStep: 10 });
+  for (const event of [start(0), evaluation(0, 9), step(1, 8), evaluation(1, 7), step(2, 6), evaluation(2, 5)])
+    first.add(event);
+  const second = new RunRecorder({ method, seed: 7, layerFlopsPerStep: 10, previous: first.record() });
+  second.add(start(1));
+  t.equal(second.record().evaluations.length, 2, 'the evaluation at step 2 is to be done again');
+  for (const event of [step(2, 6), evaluation(2, 5), step(3, 4), step(4, 3), evaluation(4, 2)]) second.add(event);
+  second.add({
+    type: 'done',
+    step: 4,
+    aborted: false,
+    complete: true,
+    flopsModel: 400,
+    flopsExecuted: 360,
+    tokens: 32,
+    trainMs: 20,
+  });
+  const record = second.record();
+  t.ok(record.finished);
+  t.same(
+    record.evaluations.map((point) => [point.step, point.flopsLayers, point.flopsExecuted]),
+    [
+      [0, 0, 0],
+      [1, 10, 90],
+      [2, 20, 180],
+      [4, 80, 360],
+    ],
+  );
+  t.same(
+    record.stages.map((stage) => stage.depthSteps),
+    [
+      [0, 2, 0, 0],
+      [0, 0, 0, 2],
+    ],
+  );
+});

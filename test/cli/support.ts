@@ -1,0 +1,62 @@
+/** A terminal in memory for the tests of commands. */
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { CommandIo } from '../../lib/cli/io.js';
+import { loadAddon } from '../../lib/engine/native.js';
+
+export interface MemoryIo extends CommandIo {
+  out(): string;
+  err(): string;
+  /** Presses Ctrl-C. */
+  interrupt(): void;
+  readonly exits: number[];
+}
+
+export function memoryIo(
+  options: { isTTY?: boolean; env?: Record<string, string>; onWrite?: (text: string, io: MemoryIo) => void } = {},
+): MemoryIo {
+  const written = { out: '', err: '' };
+  const listeners = new Set<() => void>();
+  const stream = (to: 'out' | 'err') => ({
+    isTTY: options.isTTY,
+    columns: 100,
+    write(text: string) {
+      written[to] += text;
+      options.onWrite?.(text, io);
+    },
+  });
+  let time = 0;
+  const io: MemoryIo = {
+    stdout: stream('out'),
+    stderr: stream('err'),
+    env: options.env ?? {},
+    now: () => (time += 1),
+    onInterrupt(callback) {
+      listeners.add(callback);
+      return () => listeners.delete(callback);
+    },
+    exit: (code) => io.exits.push(code),
+    out: () => written.out,
+    err: () => written.err,
+    interrupt: () => {
+      for (const listener of [...listeners]) listener();
+    },
+    exits: [],
+  };
+  return io;
+}
+
+export function temporaryFolder(): string {
+  return mkdtempSync(join(tmpdir(), 'apollo-cli-'));
+}
+
+/** The reason to skip a test that needs the native engine, or false. */
+export function engineMissing(): string | false {
+  try {
+    loadAddon();
+    return false;
+  } catch {
+    return 'the native engine is not built';
+  }
+}
