@@ -38,7 +38,7 @@ if (native.length > 0) {
     '--std=c++20',
     '--enable=warning,performance,portability',
     '--inline-suppr',
-    '--suppressions-list=native/cppcheck-suppressions.txt',
+    '--suppressions-list=scripts/cppcheck-suppressions.txt',
     '-j2',
     '-Inative',
     ...native.filter((path) => path.endsWith('.cc')),
