@@ -254,14 +254,14 @@ const normCases: OpCase[] = [
 /** A mask is an index in [0, 2): 1 = attend. */
 const attentionCases: OpCase[] = [
   differentiable('attention', { qkv: x([2, 5, 24]) }, (t) => ops.attention({ qkv: t.qkv! }, { heads: 2 }), {
-    bench: { qkv: [16, 128, 2304] },
+    bench: { qkv: [96, 128, 384] },
   }),
   differentiable(
     'attention, causal',
     { qkv: x([2, 7, 36]) },
     (t) => ops.attention({ qkv: t.qkv! }, { heads: 3, causal: true }),
     {
-      bench: { qkv: [4, 512, 2304] },
+      bench: { qkv: [16, 512, 576] },
     },
   ),
   differentiable('attention, mask and dropout', { qkv: x([3, 6, 24]), mask: index([3, 6], 2), rng }, (t) =>
