@@ -102,6 +102,20 @@ t.test(
   },
 );
 
+t.test('a product that two parameters share as their gradient reaches both', async (t) => {
+  const g = new Graph();
+  const [a, b] = [g.parameter('a', [2, 1]), g.parameter('b', [2, 1])];
+  accumulateGradients(sum(matmul(g.input('x', [1, 2]), add(a, b))));
+  const { gradient } = execute(g, { a: [0, 0], b: [0, 0] }, { x: [3, 4] }, 2);
+  t.strictSame(
+    [gradient('a'), gradient('b')],
+    [
+      [6, 8],
+      [6, 8],
+    ],
+  );
+});
+
 t.test('one parameter as weight and bias of a norm does not race for its buffer', async (t) => {
   const g = new Graph();
   const p = g.parameter('p', [2]);

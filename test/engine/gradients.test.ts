@@ -7,7 +7,7 @@ import { traceCase, withGradients } from '../cases/trace.js';
 import { interpret } from '../reference/interpreter.js';
 
 /** Elements of an input that are perturbed: all of a small one, else this many spread over it. */
-const samples = 20;
+const samples = 12;
 const step = 1e-5;
 
 for (const opCase of opCases) {
