@@ -65,9 +65,6 @@ export function uniform(seed: number, stream: number, step: number): number {
     Number.isInteger(stream) && stream >= 0 && stream <= 0xffffffff,
     `stream must be a whole number in [0, 2^32); got ${stream}.`,
   );
-  const [high, low] = philox4x32(
-    [step >>> 0, Math.floor(step / 4294967296), stream, 0xffffffff],
-    seedWords(seed),
-  );
+  const [high, low] = philox4x32([step >>> 0, Math.floor(step / 4294967296), stream, 0xffffffff], seedWords(seed));
   return ((high >>> 5) * 67108864 + (low >>> 6)) / 9007199254740992;
 }

@@ -91,7 +91,13 @@ function releasedStream(seed: number): (step: number) => number {
  * How the moments of layer `to` follow when its weights come from layer `from`; undefined when nothing is to be done.
  * `scale` is the ratio of uses per layer after and before the switch: a layer's gradient is the sum over its uses.
  */
-function momentRule(option: MomentOption, from: number, to: number, unitsBefore: number, scale: number): MomentRule | undefined {
+function momentRule(
+  option: MomentOption,
+  from: number,
+  to: number,
+  unitsBefore: number,
+  scale: number,
+): MomentRule | undefined {
   switch (option) {
     case 'copy':
       return from === to ? undefined : 'copy';
@@ -118,11 +124,15 @@ export function apollo(options: ApolloOptions): TrainingMethod {
   const { layers, totalSteps, seed } = settings;
   const schedule = makeSchedule({ units, boundaries, totalSteps });
   if (units.at(-1) !== layers) {
-    throw new ApolloError('BAD_CONFIG', `apollo.units: the last stage must train all ${layers} layers; got [${units.join(', ')}].`);
+    throw new ApolloError(
+      'BAD_CONFIG',
+      `apollo.units: the last stage must train all ${layers} layers; got [${units.join(', ')}].`,
+    );
   }
   const sampler: DepthSampler = makeSampler(settings.sampler, settings.samplerShape);
   const expand = expansions[settings.expansion];
-  const draw = settings.stream === 'release' ? releasedStream(seed) : (step: number) => uniformNumber(seed, depthStream, step);
+  const draw =
+    settings.stream === 'release' ? releasedStream(seed) : (step: number) => uniformNumber(seed, depthStream, step);
   const usesPerLayer = (count: number) => sampler.expectedDepth(count, layers) / count;
 
   return {

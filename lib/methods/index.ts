@@ -15,7 +15,10 @@ export interface MethodOptions {
 }
 export type MethodName = keyof MethodOptions;
 
-const methods: { readonly [Name in MethodName]: (options: MethodOptions[Name]) => TrainingMethod } = { scratch, apollo };
+const methods: { readonly [Name in MethodName]: (options: MethodOptions[Name]) => TrainingMethod } = {
+  scratch,
+  apollo,
+};
 
 export const methodNames = Object.keys(methods) as MethodName[];
 
@@ -26,7 +29,10 @@ export const methodNames = Object.keys(methods) as MethodName[];
  */
 export function createMethod<Name extends MethodName>(name: Name, options: MethodOptions[Name]): TrainingMethod {
   if (!Object.hasOwn(methods, name)) {
-    throw new ApolloError('BAD_CONFIG', `There is no training method "${String(name)}". Known: ${methodNames.join(', ')}.`);
+    throw new ApolloError(
+      'BAD_CONFIG',
+      `There is no training method "${String(name)}". Known: ${methodNames.join(', ')}.`,
+    );
   }
   return methods[name](options);
 }

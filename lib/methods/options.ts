@@ -7,25 +7,39 @@ function valueAt(root: unknown, path: readonly PropertyKey[]): unknown {
 }
 
 function nameOf(owner: string, path: readonly PropertyKey[]): string {
-  return path.reduce<string>((name, key) => (typeof key === 'number' ? `${name}[${key}]` : `${name}.${String(key)}`), owner);
+  return path.reduce<string>(
+    (name, key) => (typeof key === 'number' ? `${name}[${key}]` : `${name}.${String(key)}`),
+    owner,
+  );
 }
 
 function describe(value: unknown): string {
   if (value === undefined) return 'nothing';
-  return typeof value === 'object' && value !== null ? JSON.stringify(value) : typeof value === 'string' ? `"${value}"` : String(value);
+  return typeof value === 'object' && value !== null
+    ? JSON.stringify(value)
+    : typeof value === 'string'
+      ? `"${value}"`
+      : String(value);
 }
 
 /**
  * `value` checked against `schema`, with its defaults filled in.
  * @throws ApolloError BAD_CONFIG, one line per problem: `train.batch: Too small: expected number to be >=1; got 0.`
  */
-export function parseOptions<Schema extends z.ZodType>(owner: string, schema: Schema, value: unknown): z.output<Schema> {
+export function parseOptions<Schema extends z.ZodType>(
+  owner: string,
+  schema: Schema,
+  value: unknown,
+): z.output<Schema> {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   const lines = result.error.issues.map((issue) => {
     const name = nameOf(owner, issue.path);
     if (issue.code === 'unrecognized_keys') {
-      const known = schema instanceof z.ZodObject && issue.path.length === 0 ? ` Known: ${Object.keys(schema.shape).join(', ')}.` : '';
+      const known =
+        schema instanceof z.ZodObject && issue.path.length === 0
+          ? ` Known: ${Object.keys(schema.shape).join(', ')}.`
+          : '';
       return `${name}: there is no setting ${issue.keys.map((key) => `"${key}"`).join(', ')}.${known}`;
     }
     return `${name}: ${issue.message}; got ${describe(valueAt(value, issue.path))}.`;

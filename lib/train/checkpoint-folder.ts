@@ -103,6 +103,7 @@ export async function writeFolder(
   await syncDirectory(directory);
   if (replaces) await rm(join(directory, replaced + name), { recursive: true, force: true });
   const older = (await listCheckpoints(directory)).filter((folder) => folder.step !== step);
-  for (const folder of older.slice(0, Math.max(0, older.length - (keep - 1)))) await remove(directory, folderName(folder.step));
+  for (const folder of older.slice(0, Math.max(0, older.length - (keep - 1))))
+    await remove(directory, folderName(folder.step));
   return join(directory, name);
 }

@@ -49,7 +49,8 @@ export type CheckpointState = z.output<typeof stateSchema>;
 export type StateToWrite = Omit<CheckpointState, 'formatVersion' | 'counts' | 'files'>;
 
 function damaged(folder: string, what: string, cause?: unknown): ApolloError {
-  const advice = 'Remove this folder to go on from an older checkpoint beside it, if there is one, or start the run anew.';
+  const advice =
+    'Remove this folder to go on from an older checkpoint beside it, if there is one, or start the run anew.';
   return new ApolloError('BAD_CHECKPOINT', `The checkpoint ${folder} is damaged: ${what} ${advice}`, { cause });
 }
 
@@ -64,7 +65,10 @@ async function checksum(path: string): Promise<{ bytes: number; crc32: number }>
   return { bytes, crc32: sum };
 }
 
-async function writeSynced(path: string, fill: (handle: Awaited<ReturnType<typeof open>>) => Promise<unknown>): Promise<void> {
+async function writeSynced(
+  path: string,
+  fill: (handle: Awaited<ReturnType<typeof open>>) => Promise<unknown>,
+): Promise<void> {
   const handle = await open(path, 'wx');
   try {
     await fill(handle);
@@ -114,7 +118,12 @@ export async function saveCheckpoint(
     const complete: CheckpointState = {
       formatVersion,
       ...state,
-      counts: Object.fromEntries(store.names().map((name) => [name, store.count(name)])),
+      counts: Object.fromEntries(
+        store
+          .names()
+          .sort()
+          .map((name) => [name, store.count(name)]),
+      ),
       files: {
         [weightsFile]: await checksum(join(folder, weightsFile)),
         [momentsFile]: await checksum(join(folder, momentsFile)),
@@ -181,7 +190,11 @@ async function withReader<Value>(path: string, use: (reader: SafetensorsReader) 
  * and export. `state.layerMap` runs them at full depth.
  * @throws ApolloError BAD_CHECKPOINT when a file is damaged or a tensor does not fit the model.
  */
-export async function loadWeights(folder: string, store: ParameterStore, model: LanguageModel): Promise<CheckpointState> {
+export async function loadWeights(
+  folder: string,
+  store: ParameterStore,
+  model: LanguageModel,
+): Promise<CheckpointState> {
   const state = await readCheckpointState(folder);
   await verify(folder, weightsFile, state);
   const specs = declareParameters(store, model, state.stage.units);
@@ -192,7 +205,11 @@ export async function loadWeights(folder: string, store: ParameterStore, model: 
 }
 
 /** Loads the weights, moments and step counts of a checkpoint; errors as `loadWeights`. */
-export async function loadCheckpoint(folder: string, store: ParameterStore, model: LanguageModel): Promise<CheckpointState> {
+export async function loadCheckpoint(
+  folder: string,
+  store: ParameterStore,
+  model: LanguageModel,
+): Promise<CheckpointState> {
   const state = await loadWeights(folder, store, model);
   await verify(folder, momentsFile, state);
   await withReader(join(folder, momentsFile), async (reader) => {

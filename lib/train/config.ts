@@ -53,7 +53,10 @@ export function resolveConfig(options: TrainOptions): TrainConfig {
   const config = parseOptions('train', schema, options);
   const warmupSteps = config.warmupSteps ?? warmupOf(config.steps, 0.025);
   if (warmupSteps > config.steps) {
-    throw new ApolloError('BAD_CONFIG', `train.warmupSteps: at most train.steps (${config.steps}); got ${warmupSteps}.`);
+    throw new ApolloError(
+      'BAD_CONFIG',
+      `train.warmupSteps: at most train.steps (${config.steps}); got ${warmupSteps}.`,
+    );
   }
   return { ...config, warmupSteps };
 }
@@ -62,15 +65,25 @@ export function resolveConfig(options: TrainOptions): TrainConfig {
 export function lastStep(config: TrainConfig): number {
   const { steps, stopAfter } = config;
   const tokensPerStep = config.batch * config.seq * config.accumulation;
-  return Math.min(steps, stopAfter.steps ?? steps, stopAfter.tokens ? Math.ceil(stopAfter.tokens / tokensPerStep) : steps);
+  return Math.min(
+    steps,
+    stopAfter.steps ?? steps,
+    stopAfter.tokens ? Math.ceil(stopAfter.tokens / tokensPerStep) : steps,
+  );
 }
 
 /** Everything that a run's bits depend on, as plain data. */
 export type RunIdentity = Readonly<Record<string, unknown>>;
 
 /** What a checkpoint records and a resumed run must share. */
-export function identityOf(config: TrainConfig, model: ModelConfig, method: TrainingMethod, corpusKey: string): RunIdentity {
-  const { evaluateEvery, evaluationBatches, checkpointEvery, keepCheckpoints, stopAfter, nonFiniteLimit, ...rest } = config;
+export function identityOf(
+  config: TrainConfig,
+  model: ModelConfig,
+  method: TrainingMethod,
+  corpusKey: string,
+): RunIdentity {
+  const { evaluateEvery, evaluationBatches, checkpointEvery, keepCheckpoints, stopAfter, nonFiniteLimit, ...rest } =
+    config;
   const identity = { ...rest, model, method: { name: method.name, ...method.settings }, corpus: corpusKey };
   return JSON.parse(JSON.stringify(identity)) as RunIdentity;
 }

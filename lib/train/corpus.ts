@@ -24,7 +24,11 @@ export interface TrainingCorpus {
   /** Number of held-out batches of that size. */
   heldOutCount(batch: number, seq: number): number;
   /** Held-out batch `index`, always the same. */
-  heldOut(request: { readonly batch: number; readonly seq: number; readonly index: number }): BatchInputs | Promise<BatchInputs>;
+  heldOut(request: {
+    readonly batch: number;
+    readonly seq: number;
+    readonly index: number;
+  }): BatchInputs | Promise<BatchInputs>;
 }
 
 /** Builds the next batch while the device computes the current one. */

@@ -13,7 +13,10 @@ async function copyLayer(store: ParameterStore, specs: readonly ParameterSpec[],
   const sources = ofLayer(specs, copy.from);
   const targets = ofLayer(specs, copy.to);
   if (sources.length === 0 || sources.length !== targets.length) {
-    throw new ApolloError('BAD_ARGUMENT', `A growth plan copies layer ${copy.from} to ${copy.to}; they have ${sources.length} and ${targets.length} parameters.`);
+    throw new ApolloError(
+      'BAD_ARGUMENT',
+      `A growth plan copies layer ${copy.from} to ${copy.to}; they have ${sources.length} and ${targets.length} parameters.`,
+    );
   }
   for (const [i, source] of sources.entries()) {
     if (copy.from === copy.to) await changeMoments(store, source.name, copy.moments);
@@ -26,14 +29,23 @@ async function changeMoments(store: ParameterStore, name: string, rule: MomentRu
   if (rule === 'copy' || rule === 'keep') return;
   const { m, v, count } = await store.moments(name);
   const [ofM, ofV] = rule === 'zero' ? [0, 0] : [rule.m, rule.v];
-  await store.writeMoments(name, { m: m.map((x) => x * ofM), v: v.map((x) => x * ofV), count: rule === 'zero' ? 0 : count });
+  await store.writeMoments(name, {
+    m: m.map((x) => x * ofM),
+    v: v.map((x) => x * ofV),
+    count: rule === 'zero' ? 0 : count,
+  });
 }
 
 /**
  * Declares the new layers, copies weights and moments as planned, and gives layers that no copy fills their initial
  * values. Only the layers in use are ever held, so memory grows with the stages.
  */
-export async function growStore(store: ParameterStore, model: LanguageModel, plan: GrowthPlan, seed: number): Promise<void> {
+export async function growStore(
+  store: ParameterStore,
+  model: LanguageModel,
+  plan: GrowthPlan,
+  seed: number,
+): Promise<void> {
   const specs = declareParameters(store, model, plan.to);
   const filled = new Set(plan.copies.map((copy) => copy.to));
   for (const copy of plan.copies) await copyLayer(store, specs, copy);

@@ -73,14 +73,23 @@ export async function* train(options: TrainOptions, deps: TrainDependencies): As
 /** @throws ApolloError BAD_CONFIG when settings, model and method do not belong together. */
 function checkFit(config: TrainConfig, { model, method, store }: TrainDependencies): void {
   if (method.layers !== model.config.layers) {
-    throw new ApolloError('BAD_CONFIG', `The method ends with ${method.layers} layers, the model has ${model.config.layers}. Give both the same number.`);
+    throw new ApolloError(
+      'BAD_CONFIG',
+      `The method ends with ${method.layers} layers, the model has ${model.config.layers}. Give both the same number.`,
+    );
   }
   const total = method.settings['totalSteps'];
   if (typeof total === 'number' && total !== config.steps) {
-    throw new ApolloError('BAD_CONFIG', `The method's totalSteps is ${total}, train.steps is ${config.steps}. Give both the same number.`);
+    throw new ApolloError(
+      'BAD_CONFIG',
+      `The method's totalSteps is ${total}, train.steps is ${config.steps}. Give both the same number.`,
+    );
   }
   if (config.seq > model.config.maxPositions) {
-    throw new ApolloError('BAD_CONFIG', `train.seq: at most the model's ${model.config.maxPositions} positions; got ${config.seq}.`);
+    throw new ApolloError(
+      'BAD_CONFIG',
+      `train.seq: at most the model's ${model.config.maxPositions} positions; got ${config.seq}.`,
+    );
   }
   if (store && (store.precision !== config.precision || store.names().length > 0)) {
     throw new ApolloError(

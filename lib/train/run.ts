@@ -79,7 +79,10 @@ export class Run {
   async open(): Promise<{ folder: string; state: CheckpointState } | undefined> {
     const { checkpointDir, resume = false, model } = this.deps;
     if (resume && checkpointDir === undefined) {
-      throw new ApolloError('BAD_ARGUMENT', 'resume needs checkpointDir, the folder with the checkpoints to go on from.');
+      throw new ApolloError(
+        'BAD_ARGUMENT',
+        'resume needs checkpointDir, the folder with the checkpoints to go on from.',
+      );
     }
     const latest = checkpointDir === undefined ? undefined : await latestCheckpoint(checkpointDir);
     if (latest && !resume) {
@@ -91,7 +94,10 @@ export class Run {
     }
     if (!latest) {
       if (resume === true) {
-        throw new ApolloError('BAD_CHECKPOINT', `There is no checkpoint in ${checkpointDir} to resume from. Give the folder of an earlier run, or start one without resume.`);
+        throw new ApolloError(
+          'BAD_CHECKPOINT',
+          `There is no checkpoint in ${checkpointDir} to resume from. Give the folder of an earlier run, or start one without resume.`,
+        );
       }
       await initialiseParameters(this.store, model, this.stage.units, this.config.seed);
       return undefined;
@@ -142,7 +148,16 @@ export class Run {
     this.evaluatedAt = step;
     const { units } = this.stage;
     const { flopsModel, trainMs, tokens } = totals;
-    return { type: 'evaluation', step, units, ...losses, flops: flopsModel, trainMs, tokens, ms: performance.now() - start };
+    return {
+      type: 'evaluation',
+      step,
+      units,
+      ...losses,
+      flops: flopsModel,
+      trainMs,
+      tokens,
+      ms: performance.now() - start,
+    };
   }
 
   #position(): string {
@@ -229,7 +244,21 @@ export class Run {
     const { depth, units } = plan;
     const { flopsModel, flopsExecuted, tokens } = totals;
     const tokensPerSecond = (1000 * this.tokensPerStep) / ms;
-    return { type: 'step', step: this.step, loss, gradNorm, lr, depth, units, applied, flopsModel, flopsExecuted, tokens, ms, tokensPerSecond };
+    return {
+      type: 'step',
+      step: this.step,
+      loss,
+      gradNorm,
+      lr,
+      depth,
+      units,
+      applied,
+      flopsModel,
+      flopsExecuted,
+      tokens,
+      ms,
+      tokensPerSecond,
+    };
   }
 
   /** @throws ApolloError NON_FINITE when too many steps in a row were left out. */
@@ -237,7 +266,8 @@ export class Run {
     if (event.applied) return undefined;
     const { nonFiniteLimit, precision, learningRate: peak, maxNorm } = this.config;
     const what = `Step ${event.step} (depth ${event.depth}, lr ${event.lr}): loss ${event.loss}, gradient norm ${event.gradNorm}; its update was left out.`;
-    if (this.nonFiniteSteps < nonFiniteLimit) return { type: 'warning', step: event.step, code: 'NON_FINITE', message: what };
+    if (this.nonFiniteSteps < nonFiniteLimit)
+      return { type: 'warning', step: event.step, code: 'NON_FINITE', message: what };
     const advice = [
       `a lower learningRate than ${peak} or more warmupSteps`,
       ...(maxNorm === 0 ? ['maxNorm 1 (clipping is off)'] : []),

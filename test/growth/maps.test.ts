@@ -37,7 +37,8 @@ t.test('interpolation is exact where dividing by a float is not', (t) => {
       const ratio = depth / units;
       interpolate(units, depth).forEach((unit, place) => {
         if (unit !== Math.trunc(place / ratio)) hazards.push([units, depth, place]);
-        if (BigInt(unit) !== (BigInt(place) * BigInt(units)) / BigInt(depth)) t.fail(`${units} -> ${depth} at ${place}`);
+        if (BigInt(unit) !== (BigInt(place) * BigInt(units)) / BigInt(depth))
+          t.fail(`${units} -> ${depth} at ${place}`);
       });
     }
   }
@@ -62,7 +63,7 @@ t.test('every map is onto, starts as written and never looks ahead', (t) => {
     }
     t.same(expand(5, 5), [0, 1, 2, 3, 4]);
   }
-  t.equal(checked, 3 * 48 * 49 / 2);
+  t.equal(checked, (3 * 48 * 49) / 2);
   t.end();
 });
 

@@ -26,7 +26,13 @@ t.test('a seed becomes two words without losing bits', (t) => {
 
 t.test('uniform numbers depend on seed, stream and step alone and lie in [0, 1)', (t) => {
   t.equal(uniform(7, 3, 11), uniform(7, 3, 11));
-  const values = new Set([uniform(7, 3, 11), uniform(8, 3, 11), uniform(7, 4, 11), uniform(7, 3, 12), uniform(7, 3, 11 + 2 ** 32)]);
+  const values = new Set([
+    uniform(7, 3, 11),
+    uniform(8, 3, 11),
+    uniform(7, 4, 11),
+    uniform(7, 3, 12),
+    uniform(7, 3, 11 + 2 ** 32),
+  ]);
   t.equal(values.size, 5);
   let sum = 0;
   let squares = 0;

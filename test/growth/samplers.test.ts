@@ -14,17 +14,26 @@ import {
 
 const tables = {
   lvps: {
-    1: [0.735593, 0.105085, 0.052542, 0.031525, 0.021017, 0.015012, 0.011259, 0.008757, 0.007006, 0.005732, 0.004777, 0.001695],
+    1: [
+      0.735593, 0.105085, 0.052542, 0.031525, 0.021017, 0.015012, 0.011259, 0.008757, 0.007006, 0.005732, 0.004777,
+      0.001695,
+    ],
     3: [0.636842, 0.104211, 0.069474, 0.049624, 0.037218, 0.028947, 0.023158, 0.018947, 0.015789, 0.015789],
     6: [0.647619, 0.085714, 0.066667, 0.053333, 0.043636, 0.036364, 0.066667],
   },
   edge: {
-    1: [0.399734, 0.032005, 0.023039, 0.019229, 0.017499, 0.01699, 0.017499, 0.019229, 0.023039, 0.032005, 0.067229, 0.332504],
+    1: [
+      0.399734, 0.032005, 0.023039, 0.019229, 0.017499, 0.01699, 0.017499, 0.019229, 0.023039, 0.032005, 0.067229,
+      0.332504,
+    ],
     3: [0.428463, 0.024488, 0.020099, 0.018155, 0.017589, 0.018155, 0.020099, 0.024488, 0.035466, 0.392996],
     6: [0.461115, 0.020151, 0.018735, 0.018735, 0.020151, 0.023753, 0.437361],
   },
 } as const;
-const means = { lvps: { 1: 1.76677, 3: 4.225639, 6: 7.135411 }, edge: { 1: 6.332499, 3: 7.392992, 6: 8.937359 } } as const;
+const means = {
+  lvps: { 1: 1.76677, 3: 4.225639, 6: 7.135411 },
+  edge: { 1: 6.332499, 3: 7.392992, 6: 8.937359 },
+} as const;
 const stages = [1, 3, 6] as const;
 
 t.test('the probabilities are the closed form of the paper to six digits', (t) => {
@@ -48,7 +57,11 @@ t.test('the probabilities are the closed form of the paper to six digits', (t) =
 });
 
 t.test('uniform, full and none are what their names say', (t) => {
-  for (const [units, mean] of [[1, 6.5], [3, 7.5], [6, 9]] as const) {
+  for (const [units, mean] of [
+    [1, 6.5],
+    [3, 7.5],
+    [6, 9],
+  ] as const) {
     const p = uniform.probabilities(units, 12);
     for (let d = units; d <= 12; d++) t.ok(Math.abs((p[d] as number) - 1 / (13 - units)) < 1e-12);
     t.ok(Math.abs(uniform.expectedDepth(units, 12) - mean) < 1e-12);
@@ -69,8 +82,10 @@ t.test('probabilities sum to one and the last stage is always full depth', (t) =
         const p = sampler.probabilities(units, layers);
         const sum = p.reduce((a, b) => a + b, 0);
         const mean = p.reduce((a, b, d) => a + b * d, 0);
-        if (Math.abs(sum - 1) > 1e-12 || p.some((value) => value < 0)) t.fail(`${sampler.name} ${units}/${layers}: ${p}`);
-        if (Math.abs(mean - sampler.expectedDepth(units, layers)) > 1e-9) t.fail(`${sampler.name} ${units}/${layers} mean`);
+        if (Math.abs(sum - 1) > 1e-12 || p.some((value) => value < 0))
+          t.fail(`${sampler.name} ${units}/${layers}: ${p}`);
+        if (Math.abs(mean - sampler.expectedDepth(units, layers)) > 1e-9)
+          t.fail(`${sampler.name} ${units}/${layers} mean`);
       }
     }
     t.equal(sampler.probabilities(12, 12)[12], 1);
@@ -102,7 +117,8 @@ t.test('a clamped multiplier gives full depth although floats would lose a layer
     for (let units = 1; units <= layers; units++) {
       if (Math.floor((layers / units) * units) !== layers) hazards++;
       for (const sampler of [lvps, edge]) {
-        if (sampler.sample(0, units, layers) !== layers) t.fail(`${sampler.name} ${units}/${layers} never reaches the top`);
+        if (sampler.sample(0, units, layers) !== layers)
+          t.fail(`${sampler.name} ${units}/${layers} never reaches the top`);
         if (sampler.sample(1 - 2 ** -53, units, layers) !== units) t.fail(`${sampler.name} ${units}/${layers} bottom`);
       }
     }

@@ -2,16 +2,26 @@ import t from 'tap';
 import { boundarySteps, defaultFractions, defaultUnits, makeSchedule } from '../../lib/growth/schedule.js';
 
 t.test('the stage is a function of the step alone', (t) => {
-  const schedule = makeSchedule({ units: [1, 3, 6, 12], boundaries: { fractions: [0.05, 0.1, 0.25] }, totalSteps: 1000 });
+  const schedule = makeSchedule({
+    units: [1, 3, 6, 12],
+    boundaries: { fractions: [0.05, 0.1, 0.25] },
+    totalSteps: 1000,
+  });
   t.same(schedule.boundaries, [50, 100, 250]);
   const at = (step: number) => schedule.stageAt(step);
-  t.same([at(0), at(49), at(50), at(99)], [
-    { index: 0, units: 1 },
-    { index: 0, units: 1 },
-    { index: 1, units: 3 },
-    { index: 1, units: 3 },
-  ]);
-  t.same([at(100), at(249), at(250), at(999), at(1000)].map((stage) => stage.units), [6, 6, 12, 12, 12]);
+  t.same(
+    [at(0), at(49), at(50), at(99)],
+    [
+      { index: 0, units: 1 },
+      { index: 0, units: 1 },
+      { index: 1, units: 3 },
+      { index: 1, units: 3 },
+    ],
+  );
+  t.same(
+    [at(100), at(249), at(250), at(999), at(1000)].map((stage) => stage.units),
+    [6, 6, 12, 12, 12],
+  );
   t.throws(() => at(-1), { code: 'BAD_ARGUMENT' });
   t.throws(() => at(0.5), { code: 'BAD_ARGUMENT' });
   t.end();
@@ -28,7 +38,10 @@ t.test('fractions, epochs, steps and tokens say the same thing in four ways', (t
 
 t.test('two boundaries on one step pass over a stage', (t) => {
   const schedule = makeSchedule({ units: [1, 3, 6, 12], boundaries: { steps: [2, 2, 4] }, totalSteps: 10 });
-  t.same([0, 1, 2, 3, 4].map((step) => schedule.stageAt(step).units), [1, 1, 6, 6, 12]);
+  t.same(
+    [0, 1, 2, 3, 4].map((step) => schedule.stageAt(step).units),
+    [1, 1, 6, 6, 12],
+  );
   const empty = makeSchedule({ units: [2, 4], boundaries: { steps: [0] }, totalSteps: 10 });
   t.equal(empty.stageAt(0).units, 4);
   t.end();

@@ -7,7 +7,10 @@ const make = (options: Partial<ApolloOptions> = {}) => apollo({ ...base, ...opti
 
 t.test('stages come at 5, 10 and 25 percent unless told otherwise', (t) => {
   const method = make();
-  t.same([0, 49, 50, 99, 100, 249, 250, 999].map((step) => method.stageAt(step).units), [1, 1, 3, 3, 6, 6, 12, 12]);
+  t.same(
+    [0, 49, 50, 99, 100, 249, 250, 999].map((step) => method.stageAt(step).units),
+    [1, 1, 3, 3, 6, 6, 12, 12],
+  );
   const same = [
     make({ boundaries: { steps: [50, 100, 250] } }),
     make({ boundaries: { epochs: [2, 4, 10], stepsPerEpoch: 25 } }),
@@ -42,7 +45,10 @@ t.test('a plan is a function of the step: any order of asking gives the same run
 t.test('with the stream of the release, the depths are those of its logs', (t) => {
   const method = make({ stream: 'release', boundaries: { steps: [4, 8, 20] }, totalSteps: 40 });
   const logged = [1, 8, 1, 2, 3, 3, 3, 8, 6, 12, 8, 6, 12, 9, 6, 6, 8, 6, 6, 12];
-  t.same(logged.map((_, step) => method.plan(step).depth), logged);
+  t.same(
+    logged.map((_, step) => method.plan(step).depth),
+    logged,
+  );
   t.end();
 });
 
@@ -95,13 +101,35 @@ t.test('the four rules for the optimizer state, 3 -> 6 layers', (t) => {
   const copies = (rule: (from: number, to: number) => unknown, places: [number, number][]) =>
     places.map(([from, to]) => ({ from, to, moments: rule(from, to) }));
   // Map 0 0 1 1 2 2, from the top down; layer 0 stays where it is.
-  const moved: [number, number][] = [[2, 5], [2, 4], [1, 3], [1, 2], [0, 1]];
-  t.same(rules('copy'), copies(() => 'copy', moved));
-  t.same(rules('release'), copies((_, to) => (to >= 3 ? 'zero' : 'keep'), moved));
-  t.same(rules('reset'), copies(() => 'zero', [...moved, [0, 0]]));
+  const moved: [number, number][] = [
+    [2, 5],
+    [2, 4],
+    [1, 3],
+    [1, 2],
+    [0, 1],
+  ];
+  t.same(
+    rules('copy'),
+    copies(() => 'copy', moved),
+  );
+  t.same(
+    rules('release'),
+    copies((_, to) => (to >= 3 ? 'zero' : 'keep'), moved),
+  );
+  t.same(
+    rules('reset'),
+    copies(() => 'zero', [...moved, [0, 0]]),
+  );
   const scaled = rules('copyScaled');
-  t.same(scaled.map(({ from, to }) => [from, to]), [...moved, [0, 0]]);
-  for (const [step, ratio] of [[50, 0.797], [100, 0.844], [250, 0.841]] as const) {
+  t.same(
+    scaled.map(({ from, to }) => [from, to]),
+    [...moved, [0, 0]],
+  );
+  for (const [step, ratio] of [
+    [50, 0.797],
+    [100, 0.844],
+    [250, 0.841],
+  ] as const) {
     for (const { moments } of make({ moments: 'copyScaled' }).growth(step)!.copies) {
       const { m, v } = moments as { m: number; v: number };
       t.ok(Math.abs(m - ratio) < 5e-4, `m at ${step}: ${m}`);

@@ -16,7 +16,10 @@ t.test('the newest checkpoint stands alone, or with as many as are kept', async 
   await writeFolder(dir, 30, 3, put('thirty'));
   const path = await writeFolder(dir, 123456789, 3, put('many'));
   t.equal(path, join(dir, 'step-123456789'));
-  t.same((await listCheckpoints(dir)).map((folder) => folder.step), [20, 30, 123456789]);
+  t.same(
+    (await listCheckpoints(dir)).map((folder) => folder.step),
+    [20, 30, 123456789],
+  );
   t.equal((await latestCheckpoint(dir))?.step, 123456789);
 });
 
@@ -49,14 +52,21 @@ t.test('wherever a process dies, recovery finds a complete checkpoint', async (t
     ['before the rename', { 'step-00000005': complete('five'), '.writing-step-00000006': complete('six') }, 'five'],
     ['before the old one goes', { 'step-00000005': complete('five'), 'step-00000006': complete('six') }, 'six'],
     ['while the old one goes', { '.removed-step-00000005': {}, 'step-00000006': complete('six') }, 'six'],
-    ['between both renames of a replacement', { '.replaced-step-00000005': complete('old'), '.writing-step-00000005': complete('new') }, 'old'],
+    [
+      'between both renames of a replacement',
+      { '.replaced-step-00000005': complete('old'), '.writing-step-00000005': complete('new') },
+      'old',
+    ],
     ['after a replacement', { '.replaced-step-00000005': complete('old'), 'step-00000005': complete('new') }, 'new'],
   ];
   for (const [when, layout, expected] of layouts) {
     const dir = t.testdir(layout);
     const latest = await latestCheckpoint(dir);
     t.equal(await contents(latest!.path), expected, when);
-    t.notOk((await readdir(dir)).some((name) => name.startsWith('.')), `${when}: nothing is left over`);
+    t.notOk(
+      (await readdir(dir)).some((name) => name.startsWith('.')),
+      `${when}: nothing is left over`,
+    );
     await writeFolder(dir, 7, 1, put('seven'));
     t.same(await readdir(dir), ['step-00000007'], `${when}: the next write works`);
   }

@@ -39,7 +39,8 @@ t.test('settings that are wrong are named with what came', (t) => {
 });
 
 t.test('a run ends by its steps, a budget of steps or one of tokens, whatever comes first', (t) => {
-  const end = (stopAfter: NonNullable<TrainOptions['stopAfter']>) => lastStep(resolveConfig({ ...base, accumulation: 2, stopAfter }));
+  const end = (stopAfter: NonNullable<TrainOptions['stopAfter']>) =>
+    lastStep(resolveConfig({ ...base, accumulation: 2, stopAfter }));
   t.equal(end({}), 1000);
   t.equal(end({ steps: 10 }), 10);
   t.equal(end({ steps: 5000 }), 1000);
@@ -50,7 +51,13 @@ t.test('a run ends by its steps, a budget of steps or one of tokens, whatever co
 });
 
 t.test('only what changes the bits belongs to the identity of a run', (t) => {
-  t.same(differences(identity(), identity({ evaluateEvery: 7, checkpointEvery: 3, keepCheckpoints: 2, stopAfter: { steps: 5 } })), []);
+  t.same(
+    differences(
+      identity(),
+      identity({ evaluateEvery: 7, checkpointEvery: 3, keepCheckpoints: 2, stopAfter: { steps: 5 } }),
+    ),
+    [],
+  );
   t.same(differences(identity({ learningRate: 3e-4 }), identity({ learningRate: 1e-3, seed: 1 })), [
     'seed: 1, was 42',
     'learningRate: 0.001, was 0.0003',

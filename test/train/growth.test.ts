@@ -53,23 +53,43 @@ async function grow(moments: NonNullable<ApolloOptions['moments']>): Promise<{ r
 t.test('AdamW state after a switch from 3 to 6 layers, by rule', async (t) => {
   // Map 0 0 1 1 2 2: the weights (value = source + 1) are the same for every rule.
   const copied = await grow('copy');
-  t.same(copied.rows, [
-    [1, 10, 100, 1000], [1, 10, 100, 1000],
-    [2, 20, 200, 1001], [2, 20, 200, 1001],
-    [3, 30, 300, 1002], [3, 30, 300, 1002],
-  ], 'copy: moments and counts go with the weights');
+  t.same(
+    copied.rows,
+    [
+      [1, 10, 100, 1000],
+      [1, 10, 100, 1000],
+      [2, 20, 200, 1001],
+      [2, 20, 200, 1001],
+      [3, 30, 300, 1002],
+      [3, 30, 300, 1002],
+    ],
+    'copy: moments and counts go with the weights',
+  );
   t.same(copied.shared, [100, 1000, 1009], 'what all layers share is untouched');
 
-  t.same((await grow('release')).rows, [
-    [1, 10, 100, 1000],
-    [1, 20, 200, 1001],
-    [2, 30, 300, 1002],
-    [2, 0, 0, 0], [3, 0, 0, 0], [3, 0, 0, 0],
-  ], 'release: old layers keep their old moments under new weights, new layers start fresh');
+  t.same(
+    (await grow('release')).rows,
+    [
+      [1, 10, 100, 1000],
+      [1, 20, 200, 1001],
+      [2, 30, 300, 1002],
+      [2, 0, 0, 0],
+      [3, 0, 0, 0],
+      [3, 0, 0, 0],
+    ],
+    'release: old layers keep their old moments under new weights, new layers start fresh',
+  );
 
   const reset = await grow('reset');
-  t.same(reset.rows.map((row) => row.slice(1)), new Array(6).fill([0, 0, 0]), 'reset: all layers start fresh');
-  t.same(reset.rows.map((row) => row[0]), [1, 1, 2, 2, 3, 3]);
+  t.same(
+    reset.rows.map((row) => row.slice(1)),
+    new Array(6).fill([0, 0, 0]),
+    'reset: all layers start fresh',
+  );
+  t.same(
+    reset.rows.map((row) => row[0]),
+    [1, 1, 2, 2, 3, 3],
+  );
   t.same(reset.shared, [100, 1000, 1009]);
 
   const r = 7.135411 / 6 / (4.225639 / 3);
@@ -89,7 +109,11 @@ t.test('new layers that no copy fills get their initial values', async (t) => {
   for (const spec of model.parameters(4).filter(({ layer }) => layer === 3)) {
     t.same(await store.read(spec.name), initialValue(spec, 7), spec.name);
   }
-  t.same((await layersOf(store, 3)).map((row) => row[0]), [1, 2, 3], 'the old ones stay');
+  t.same(
+    (await layersOf(store, 3)).map((row) => row[0]),
+    [1, 2, 3],
+    'the old ones stay',
+  );
   store.dispose();
 });
 

@@ -10,10 +10,14 @@ import { contentsOf, openTinyDevice, runTiny } from './tiny.js';
 const script = fileURLToPath(new URL('./kill-child.ts', import.meta.url));
 // The hooks that load TypeScript, without those by which the test runner keeps book of processes.
 const execArgv = process.execArgv.filter((argument) => argument.includes('@tapjs/typescript'));
-const { NODE_OPTIONS: _, ...env } = process.env;
+const { NODE_OPTIONS: _, ...inherited } = process.env;
+const env = { ...inherited, TS_NODE_TRANSPILE_ONLY: '1' };
 
 /** Runs the child until it ends, or kills it `delayMs` after it has reported `step`; returns how it ended. */
-async function runChild(folder: string, kill?: { step: number; delayMs: number }): Promise<{ code: number | null; signal: string | null }> {
+async function runChild(
+  folder: string,
+  kill?: { step: number; delayMs: number },
+): Promise<{ code: number | null; signal: string | null }> {
   const child = spawn(process.execPath, [...execArgv, script, folder], { stdio: ['ignore', 'pipe', 'inherit'], env });
   const ended = new Promise<{ code: number | null; signal: string | null }>((resolve) => {
     child.on('exit', (code, signal) => resolve({ code, signal }));
@@ -43,9 +47,16 @@ t.test('a run killed without warning, again and again, ends with the bits of an 
     step += 1 + Math.floor(uniformNumber(seed, 1, kill) * 6);
     const delayMs = uniformNumber(seed, 2, kill) * 25;
     const { signal } = await runChild(folder, { step, delayMs });
-    t.equal(signal, 'SIGKILL', `killed ${delayMs.toFixed(1)} ms after step ${step}; left: ${(await readdir(folder)).join(' ')}`);
+    t.equal(
+      signal,
+      'SIGKILL',
+      `killed ${delayMs.toFixed(1)} ms after step ${step}; left: ${(await readdir(folder)).join(' ')}`,
+    );
   }
   t.same(await runChild(folder), { code: 0, signal: null });
   t.same(await readdir(folder), ['step-00000024']);
-  t.equal(await contentsOf(device, join(folder, 'step-00000024')), await contentsOf(device, join(dir, 'whole', 'step-00000024')));
+  t.equal(
+    await contentsOf(device, join(folder, 'step-00000024')),
+    await contentsOf(device, join(dir, 'whole', 'step-00000024')),
+  );
 });

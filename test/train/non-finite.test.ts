@@ -2,7 +2,7 @@ import t from 'tap';
 import { ParameterStore } from '../../lib/engine/index.js';
 import { createModel, type LanguageModel } from '../../lib/models/index.js';
 import type { StepEvent, TrainEvent, WarningEvent } from '../../lib/train/index.js';
-import { comparable, openTinyDevice, runTiny, tinyModel } from './tiny.js';
+import { openTinyDevice, runTiny, tinyMethod, tinyModel } from './tiny.js';
 
 const device = await openTinyDevice();
 t.teardown(() => device.close());
@@ -25,19 +25,30 @@ t.test('one bad step is left out with a warning, and the run goes on', async (t)
   // makes the loss infinite there and nowhere else.
   let traced = 0;
   const model = poisonable(() => (traced++ === 0 ? Number.POSITIVE_INFINITY : 1));
-  const { tinyMethod } = await import('./tiny.js');
   const method = tinyMethod({ sampler: 'none' });
   const weights: Float32Array[] = [];
   const events: TrainEvent[] = [];
-  await runTiny(device, { nonFiniteLimit: 7, evaluateEvery: 0 }, { model, method, store }, (event) => events.push(event));
+  await runTiny(device, { nonFiniteLimit: 7, evaluateEvery: 0 }, { model, method, store }, (event) =>
+    events.push(event),
+  );
   const steps = events.filter((event): event is StepEvent => event.type === 'step');
   t.equal(steps.length, 24);
-  t.same(steps.map((event) => event.applied), steps.map((event) => event.step > 6), 'the six steps of stage one are left out');
+  t.same(
+    steps.map((event) => event.applied),
+    steps.map((event) => event.step > 6),
+    'the six steps of stage one are left out',
+  );
   const warnings = events.filter((event): event is WarningEvent => event.type === 'warning');
-  t.same(warnings.map((event) => [event.step, event.code]), [1, 2, 3, 4, 5, 6].map((step) => [step, 'NON_FINITE']));
+  t.same(
+    warnings.map((event) => [event.step, event.code]),
+    [1, 2, 3, 4, 5, 6].map((step) => [step, 'NON_FINITE']),
+  );
   t.match(warnings[0]?.message, /Step 1 \(depth 1, lr 0\): loss Infinity, .* left out/);
   for (const name of store.names()) weights.push(await store.read(name));
-  t.ok(weights.every((values) => values.every(Number.isFinite)), 'no NaN has reached the weights');
+  t.ok(
+    weights.every((values) => values.every(Number.isFinite)),
+    'no NaN has reached the weights',
+  );
   t.equal(store.count('layer.0.ffn.up.weight'), 18, 'left-out updates do not count for AdamW');
   store.dispose();
 });
@@ -49,10 +60,14 @@ t.test('after too many in a row the run stops and says what to try', async (t) =
     runTiny(device, { nonFiniteLimit: 3, maxNorm: 0 }, { model }, (event) => events.push(event)),
     {
       code: 'NON_FINITE',
-      message: /^Step 3 .*loss NaN.*3 in a row.*a lower learningRate than 0\.003.*maxNorm 1 \(clipping is off\).*No checkpoint was written\.$/,
+      message:
+        /^Step 3 .*loss NaN.*3 in a row.*a lower learningRate than 0\.003.*maxNorm 1 \(clipping is off\).*No checkpoint was written\.$/,
     },
   );
-  t.same(events.filter((event) => event.type === 'step' || event.type === 'warning').map((event) => event.type), ['step', 'warning', 'step', 'warning', 'step']);
+  t.same(
+    events.filter((event) => event.type === 'step' || event.type === 'warning').map((event) => event.type),
+    ['step', 'warning', 'step', 'warning', 'step'],
+  );
 });
 
 t.test('the count of bad steps goes through a checkpoint', async (t) => {
@@ -68,9 +83,16 @@ t.test('the count of bad steps goes through a checkpoint', async (t) => {
 t.test('a gradient that is too large for f32 is caught by its norm', async (t) => {
   // The loss stays finite (about 2.6 x 1e37), its gradients' squares do not fit into the norm as f32.
   const model = poisonable(() => 1e37);
-  const events = await runTiny(device, { nonFiniteLimit: 100, stopAfter: { steps: 2 }, evaluateEvery: 0, accumulation: 1 }, { model });
+  const events = await runTiny(
+    device,
+    { nonFiniteLimit: 100, stopAfter: { steps: 2 }, evaluateEvery: 0, accumulation: 1 },
+    { model },
+  );
   const steps = events.filter((event): event is StepEvent => event.type === 'step');
   t.ok(steps.every((event) => Number.isFinite(event.loss)));
-  t.same(steps.map((event) => event.applied), steps.map((event) => Number.isFinite(event.gradNorm)));
-  t.equal(comparable(events).length, 2);
+  t.same(
+    steps.map((event) => event.applied),
+    steps.map((event) => Number.isFinite(event.gradNorm)),
+  );
+  t.equal(steps.length, 2);
 });

@@ -1,12 +1,13 @@
 import t from 'tap';
 import { learningRate, warmupOf } from '../../lib/train/schedule.js';
 
-const near = (got: number, expected: number, tolerance: number) =>
-  Math.abs(got - expected) <= tolerance;
+const near = (got: number, expected: number, tolerance: number) => Math.abs(got - expected) <= tolerance;
 
 t.test('ten steps with one of warm-up: the rates the released run logged', (t) => {
   const schedule = { totalSteps: 10, warmupSteps: 1, peak: 1e-4 };
-  const logged = [0, 1e-4, 9.698463e-5, 8.830222e-5, 7.5e-5, 5.868241e-5, 4.131759e-5, 2.5e-5, 1.169778e-5, 3.015369e-6, 0];
+  const logged = [
+    0, 1e-4, 9.698463e-5, 8.830222e-5, 7.5e-5, 5.868241e-5, 4.131759e-5, 2.5e-5, 1.169778e-5, 3.015369e-6, 0,
+  ];
   logged.forEach((rate, step) => t.ok(near(learningRate(step, schedule), rate, 5e-12), `step ${step}`));
   t.end();
 });
