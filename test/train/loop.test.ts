@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import t from 'tap';
 import { openDevice, ParameterStore } from '../../lib/engine/index.js';
 import { scratch } from '../../lib/methods/index.js';
-import { initialValue } from '../../lib/models/index.js';
+import { createModel, initialValue, withDefaults } from '../../lib/models/index.js';
 import {
   type DoneEvent,
   type EvaluationEvent,
@@ -13,6 +13,7 @@ import {
   type StepEvent,
   train,
   type TrainEvent,
+  type TrainingCorpus,
 } from '../../lib/train/index.js';
 import {
   comparable,
@@ -23,6 +24,7 @@ import {
   tinyMethod,
   tinyModel,
   tinyOptions,
+  vocab,
 } from './tiny.js';
 
 const device = await openTinyDevice();
@@ -82,13 +84,43 @@ t.test('the same seed gives the same bits, another seed does not', async (t) => 
 t.test('two threads give the same bits each time, too', async (t) => {
   const two = await openDevice({ threads: 2 });
   t.teardown(() => two.close());
-  const run = () =>
-    runTiny(
-      two,
-      { stopAfter: { steps: 3 }, evaluateEvery: 0 },
-      { method: scratch({ layers: 4, totalSteps: 24, seed: 1 }) },
-    );
+  const run = () => runTiny(two, { stopAfter: { steps: 2 }, evaluateEvery: 0, warmupSteps: 0 });
   t.equal(comparable(await run()), comparable(await run()));
+});
+
+t.test('resuming repeats the bits in bf16, too: working copies are made again from the master weights', async (t) => {
+  const dir = t.testdir();
+  const options = { precision: 'bf16', accumulation: 1, evaluateEvery: 0 } as const;
+  const whole = await runTiny(device, options, { checkpointDir: join(dir, 'whole') });
+  const checkpointDir = join(dir, 'cut');
+  const before = await runTiny(device, { ...options, stopAfter: { steps: 9 } }, { checkpointDir });
+  const after = await runTiny(device, options, { checkpointDir, resume: true });
+  t.equal(comparable([...before, ...after]), comparable(whole));
+  const last = 'step-00000024';
+  t.equal(await contentsOf(device, join(checkpointDir, last)), await contentsOf(device, join(dir, 'whole', last)));
+});
+
+t.test('BERT trains through the same loop, with dropout and masked positions', async (t) => {
+  const model = createModel(
+    withDefaults({ kind: 'bert', layers: 4, hidden: 32, heads: 2, vocab, maxPositions: 16, attentionDropout: 0 }),
+  );
+  // Each row repeats its first token; every third position is hidden behind token 0 and to be told from the others.
+  const masked = ({ tokens }: { tokens: Int32Array }) => {
+    const rows = tokens.map((_, position) => tokens[position - (position % 16)] as number);
+    const positions = Int32Array.from({ length: Math.ceil(rows.length / 3) }, (_, i) => 3 * i);
+    const labels = positions.map((position) => rows[position] as number);
+    return { tokens: rows.map((token, position) => (position % 3 === 0 ? 0 : token)), positions, labels };
+  };
+  type Tokens = { tokens: Int32Array };
+  const corpus: TrainingCorpus = {
+    ...countingCorpus,
+    shape: (batch, seq) => ({ batch, seq, targets: Math.ceil((batch * seq) / 3), padding: false }),
+    batch: (request) => masked(countingCorpus.batch(request) as Tokens),
+    heldOut: (request) => masked(countingCorpus.heldOut(request) as Tokens),
+  };
+  const events = await runTiny(device, { steps: 150 }, { model, corpus, method: tinyMethod({ totalSteps: 150 }) });
+  const losses = of(events, 'evaluation').map((event) => event.lossFull);
+  t.ok((losses.at(-1) as number) < 0.5 * (losses[0] as number), `held-out loss ${losses[0]} -> ${losses.at(-1)}`);
 });
 
 t.test('stopped and resumed at any step, a run repeats the uninterrupted one bit by bit', async (t) => {
