@@ -5,7 +5,10 @@
       "target_name": "apollo",
       "sources": [ "<!@(node -p \"['addon','core','cpu'].flatMap(d => fs.readdirSync('native/'+d).filter(f => f.endsWith('.cc')).map(f => 'native/'+d+'/'+f)).join(' ')\")" ],
       "include_dirs": [ "native", "<!(node -p \"require('node-addon-api').include_dir\")" ],
-      "defines": [ "NAPI_VERSION=9", "NODE_ADDON_API_DISABLE_DEPRECATED", "NAPI_CPP_EXCEPTIONS" ],
+      "defines": [
+        "NAPI_VERSION=9", "NODE_ADDON_API_DISABLE_DEPRECATED", "NAPI_CPP_EXCEPTIONS", "HWY_SHARED_DEFINE",
+        "APOLLO_VERSION=\"<!(node -p \"require('./package.json').version\")\""
+      ],
       "cflags!": [ "-fno-exceptions" ],
       "cflags_cc!": [ "-fno-exceptions", "-fno-rtti", "-std=gnu++17", "-std=gnu++20" ],
       "cflags_cc": [ "-std=c++20", "-O3", "-fopenmp", "-fvisibility=hidden", "-fvisibility-inlines-hidden" ],

@@ -74,7 +74,7 @@ async function buildWithGyp(log) {
   const env = { ...process.env };
   const prefix = resolve(process.execPath, '../..');
   if (existsSync(join(prefix, 'include/node/common.gypi'))) env.npm_config_nodedir = prefix;
-  return run(packageFile('node-gyp', 'bin/node-gyp.js'), ['rebuild', '--loglevel=warn'], env, log);
+  return run(packageFile('node-gyp', 'bin/node-gyp.js'), ['rebuild', '--jobs=max', '--loglevel=warn'], env, log);
 }
 
 async function main() {
