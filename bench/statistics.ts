@@ -9,7 +9,10 @@ export function spread(values: readonly number[]): { median: number; min: number
 }
 
 /** Least-squares line y = intercept + slope x and its coefficient of determination. */
-export function linearFit(x: readonly number[], y: readonly number[]): { intercept: number; slope: number; r2: number } {
+export function linearFit(
+  x: readonly number[],
+  y: readonly number[],
+): { intercept: number; slope: number; r2: number } {
   const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length;
   const [mx, my] = [mean(x), mean(y)];
   let [sxx, sxy, syy] = [0, 0, 0];

@@ -61,7 +61,14 @@ for (const opCase of opCases) {
         const operands = [...inputs, ...outputs].map((v) => values[v]!);
         const bytes = operands.reduce((sum, value) => sum + size(value.shape) * bytesPerElement[value.dtype], 0);
         if (bytes < smallest) return;
-        const flops = opRegistry().get(op)?.flops?.(inputs.map((v) => values[v]!), outputs.map((v) => values[v]!), attrs) ?? 0;
+        const flops =
+          opRegistry()
+            .get(op)
+            ?.flops?.(
+              inputs.map((v) => values[v]!),
+              outputs.map((v) => values[v]!),
+              attrs,
+            ) ?? 0;
         const text = inputs.map((v) => `[${values[v]!.shape.join(', ')}]`).join(' ');
         const detail = ['kind', 'tanh', 'causal', 'transA', 'transB', 'activation', 'p']
           .filter((name) => attrs[name] && attrs[name] !== 'none')
@@ -96,13 +103,17 @@ if (o.out) writeFileSync(o.out, `${JSON.stringify(output, null, 2)}\n`);
 if (o.json) {
   console.log(JSON.stringify(output, null, 2));
 } else {
-  console.log(`${machine.cpuName}, ${machine.threads} threads, oneDNN ${machine.oneDnn} (${machine.oneDnnIsa}), kernels ${machine.kernelIsa}`);
+  console.log(
+    `${machine.cpuName}, ${machine.threads} threads, oneDNN ${machine.oneDnn} (${machine.oneDnnIsa}), kernels ${machine.kernelIsa}`,
+  );
   console.log(
     `matmul peak f32 ${(peaks.f32 / 1e9).toFixed(0)}, bf16 ${(peaks.bf16 / 1e9).toFixed(0)} GFLOP/s; ` +
       `copy ${(bandwidth / 1e9).toFixed(1)} GB/s out of cache, ${(cacheBandwidth / 1e9).toFixed(1)} in cache\n`,
   );
   const ordered = [...results].sort((a, b) => a.op.localeCompare(b.op) || a.dtype.localeCompare(b.dtype));
-  console.log(`${'op'.padEnd(34)} ${'dtype'.padEnd(5)} ${'time'.padStart(10)} ${'rate'.padStart(16)} ${'of limit'.padStart(9)}   operands`);
+  console.log(
+    `${'op'.padEnd(34)} ${'dtype'.padEnd(5)} ${'time'.padStart(10)} ${'rate'.padStart(16)} ${'of limit'.padStart(9)}   operands`,
+  );
   for (const { op, dtype, ns, rate, unit, share, operands } of ordered) {
     console.log(
       `${op.padEnd(34)} ${dtype.padEnd(5)} ${`${(ns.median / 1e3).toFixed(0)} us`.padStart(10)} ` +

@@ -6,7 +6,15 @@ import { writeFileSync } from 'node:fs';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
-import { createMethod, createModel, openDevice, prepareCorpus, preset, train, trainingCorpus } from '../../lib/index.js';
+import {
+  createMethod,
+  createModel,
+  openDevice,
+  prepareCorpus,
+  preset,
+  train,
+  trainingCorpus,
+} from '../../lib/index.js';
 import { linearFit, spread } from '../statistics.js';
 
 const command = new Command('bench:soak')

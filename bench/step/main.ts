@@ -55,17 +55,21 @@ const config = preset(o.model === 'bert' ? 'bert-nano' : 'gpt-nano', {
 const bench = await StepBench.create(device, config, o.precision);
 const shape = { batch: o.batch as number, seq: o.seq as number, precision: o.precision as 'f32' | 'bf16' };
 const step = await bench.step({ ...shape, depth: layers });
-say(`${loadAddon().info().cpuName}, ${threads} threads, oneDNN ${loadAddon().info().oneDnn} (${loadAddon().info().oneDnnIsa})`);
-say(`matmul peak ${o.precision}: ${(peak.flopsPerSecond / 1e9).toFixed(0)} GFLOP/s at ${peak.shape.join('x')}; copy ${(bandwidth / 1e9).toFixed(1)} GB/s`);
+say(
+  `${loadAddon().info().cpuName}, ${threads} threads, oneDNN ${loadAddon().info().oneDnn} (${loadAddon().info().oneDnnIsa})`,
+);
+say(
+  `matmul peak ${o.precision}: ${(peak.flopsPerSecond / 1e9).toFixed(0)} GFLOP/s at ${peak.shape.join('x')}; copy ${(bandwidth / 1e9).toFixed(1)} GB/s`,
+);
 
 const peers: { peer: Peer; times: number[] }[] = [];
 const python = o.peer ? findPeerPython() : undefined;
-if (o.peer && !python) say('No Python with torch found: no peer (set APOLLO_PEER_PYTHON to an interpreter that has it).');
+if (o.peer && !python)
+  say('No Python with torch found: no peer (set APOLLO_PEER_PYTHON to an interpreter that has it).');
 if (python) {
-  const flags = ['model', 'layers', 'hidden', 'heads', 'vocab', 'seq', 'batch', 'precision', 'device'].flatMap((name) => [
-    `--${name}`,
-    String(o[name]),
-  ]);
+  const flags = ['model', 'layers', 'hidden', 'heads', 'vocab', 'seq', 'batch', 'precision', 'device'].flatMap(
+    (name) => [`--${name}`, String(o[name])],
+  );
   for (const [name, extra] of [
     ['torch eager', []],
     ['torch compile', ['--compile']],
@@ -114,7 +118,12 @@ const result: Record<string, unknown> = {
   tokensPerSecond: tokensPerSecond(ours.median),
   stepMs: ours,
   flopsExecuted: step.flops,
-  utilisation: { share: flopsPerSecond / peak.flopsPerSecond, flopsPerSecond, peakFlopsPerSecond: peak.flopsPerSecond, peakShape: peak.shape },
+  utilisation: {
+    share: flopsPerSecond / peak.flopsPerSecond,
+    flopsPerSecond,
+    peakFlopsPerSecond: peak.flopsPerSecond,
+    peakShape: peak.shape,
+  },
   copyBytesPerSecond: bandwidth,
   jsShare: jsMs / times.reduce((a, b) => a + b, 0),
   peakBytes: process.resourceUsage().maxRSS * 1024,
@@ -134,17 +143,28 @@ result.peers = await Promise.all(
       `${peer.name.padEnd(15)} ${tokensPerSecond(stats.median).toFixed(0).padStart(7)} tokens/s   step ${stats.median.toFixed(1)} ms ` +
         `(${stats.min.toFixed(1)} to ${stats.max.toFixed(1)})   apollo-lm is ${ratio.toFixed(2)} times as fast   torch ${version}, peak ${(peakBytes / 2 ** 20).toFixed(0)} MiB`,
     );
-    return { name: peer.name, version, tokensPerSecond: tokensPerSecond(stats.median), stepMs: stats, peakBytes, speedup: ratio };
+    return {
+      name: peer.name,
+      version,
+      tokensPerSecond: tokensPerSecond(stats.median),
+      stepMs: stats,
+      peakBytes,
+      speedup: ratio,
+    };
   }),
 );
-say(`peak memory     ${(process.resourceUsage().maxRSS / 1024).toFixed(0)} MiB of the process; planned: arena ${(arenaBytes / 2 ** 20).toFixed(0)} + parameters ${(bufferBytes / 2 ** 20).toFixed(0)} MiB`);
+say(
+  `peak memory     ${(process.resourceUsage().maxRSS / 1024).toFixed(0)} MiB of the process; planned: arena ${(arenaBytes / 2 ** 20).toFixed(0)} + parameters ${(bufferBytes / 2 ** 20).toFixed(0)} MiB`,
+);
 
 const profile = await step.profile();
 const total = profile.reduce((sum, { ns }) => sum + ns, 0);
 result.profile = profile.map(({ op, ns, uses }) => ({ op, uses, ms: ns / 1e6, share: ns / total }));
 say('\nwhere a step goes:');
 for (const { op, ns, uses } of profile.slice(0, 14)) {
-  say(`  ${op.padEnd(22)} ${(ns / 1e6).toFixed(2).padStart(8)} ms ${((100 * ns) / total).toFixed(1).padStart(5)} %   ${uses} uses`);
+  say(
+    `  ${op.padEnd(22)} ${(ns / 1e6).toFixed(2).padStart(8)} ms ${((100 * ns) / total).toFixed(1).padStart(5)} %   ${uses} uses`,
+  );
 }
 
 if (o.depths) {

@@ -1,8 +1,9 @@
 /** One whole training step (forward, backward, clipping, AdamW) of a model on fixed random tokens, ready to be timed. */
-import { AdamW, type Device, Graph, ParameterStore, accumulateGradients } from '../../lib/engine/index.js';
-import { createModel, initialiseParameters, type ModelConfig, modelWeights } from '../../lib/models/index.js';
+
 import { mlmCapacity } from '../../lib/data/index.js';
+import { AdamW, accumulateGradients, type Device, Graph, ParameterStore } from '../../lib/engine/index.js';
 import { uniform } from '../../lib/growth/philox.js';
+import { createModel, initialiseParameters, type ModelConfig, modelWeights } from '../../lib/models/index.js';
 
 export interface TrainingStep {
   /** Products' FLOPs of one step as executed, by `program.flops`. */

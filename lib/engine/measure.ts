@@ -31,7 +31,14 @@ async function medianNs(device: Device, build: (graph: Graph) => Tensor, op: str
   const graph = new Graph();
   const result = build(graph);
   // One element is read back: it keeps the op in the program and costs nothing.
-  graph.output('corner', slice(result, result.shape.map(() => 0), result.shape.map(() => 1)));
+  graph.output(
+    'corner',
+    slice(
+      result,
+      result.shape.map(() => 0),
+      result.shape.map(() => 1),
+    ),
+  );
   const program = await device.compile(graph);
   const times: number[] = [];
   for (let run = -2; run < runs; ++run) {
@@ -48,8 +55,7 @@ export async function matmulPeak(device: Device, dtype: 'f32' | 'bf16'): Promise
   const all: { shape: readonly number[]; flopsPerSecond: number }[] = [];
   for (const shape of peakShapes) {
     const [m, n, k] = shape;
-    const build = (graph: Graph) =>
-      matmul(graph.constant(0.5, [m, k], dtype), graph.constant(0.25, [k, n], dtype));
+    const build = (graph: Graph) => matmul(graph.constant(0.5, [m, k], dtype), graph.constant(0.25, [k, n], dtype));
     const ns = await medianNs(device, build, 'matmul', 15);
     all.push({ shape, flopsPerSecond: (2 * m * n * k) / (ns * 1e-9) });
   }

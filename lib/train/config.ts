@@ -1,8 +1,8 @@
 /** Settings of a training run. Those under `identity` decide every bit of its result; the others only how it is watched. */
 import { z } from 'zod';
 import { ApolloError } from '../errors.js';
-import { parseOptions, positiveInteger } from '../methods/options.js';
 import type { TrainingMethod } from '../methods/method.js';
+import { parseOptions, positiveInteger } from '../methods/options.js';
 import type { ModelConfig } from '../models/index.js';
 import { warmupOf } from './schedule.js';
 

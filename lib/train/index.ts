@@ -5,8 +5,8 @@ export {
   loadWeights,
   modelConfigOf,
   readCheckpointState,
-  saveCheckpoint,
   type StateToWrite,
+  saveCheckpoint,
 } from './checkpoint.js';
 export { type CheckpointFolder, latestCheckpoint, listCheckpoints } from './checkpoint-folder.js';
 export { lastStep, resolveConfig, type TrainConfig, type TrainOptions } from './config.js';
@@ -17,4 +17,4 @@ export { growStore } from './growth.js';
 export { train } from './loop.js';
 export { RunPrograms } from './programs.js';
 export type { TrainDependencies } from './run.js';
-export { learningRate, type LearningRateSchedule, warmupOf } from './schedule.js';
+export { type LearningRateSchedule, learningRate, warmupOf } from './schedule.js';

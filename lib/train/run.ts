@@ -13,6 +13,7 @@ import { BatchAhead, type TrainingCorpus } from './corpus.js';
 import { evaluateMaps } from './evaluate.js';
 import type { EvaluationEvent, StepEvent, TrainEvent } from './events.js';
 import { growStore } from './growth.js';
+import { checkMemory } from './memory.js';
 import { RunPrograms, type TrainingProgram } from './programs.js';
 import { learningRate } from './schedule.js';
 
@@ -100,6 +101,7 @@ export class Run {
         );
       }
       await initialiseParameters(this.store, model, this.stage.units, this.config.seed);
+      await this.#checkMemory();
       return undefined;
     }
     await this.#checkIdentity(latest.path);
@@ -111,7 +113,17 @@ export class Run {
     this.evaluatedAt = state.evaluated ? state.step : -1;
     this.savedAt = this.#position();
     this.lastSaved = latest.path;
+    await this.#checkMemory();
     return { folder: latest.path, state };
+  }
+
+  async #checkMemory(): Promise<void> {
+    const { config, deps, step, programs, store } = this;
+    const { device, model, method, corpus } = deps;
+    await checkMemory(
+      { device, store, model, precision: config.precision },
+      { config, method, corpus, step: Math.max(0, step - 1), programs },
+    );
   }
 
   async #checkIdentity(folder: string): Promise<void> {

@@ -33,9 +33,9 @@ Napi::Value open_device(const Napi::CallbackInfo& call) {
     if (kind != "cpu") {
       throw Error("device '" + kind + "' is not in this build; it has: cpu", "APOLLO_NO_DEVICE");
     }
-    auto device = std::make_shared<Device>(cpu::make_backend(options.Get("threads").ToNumber().Int32Value()),
-                                           static_cast<std::size_t>(
-                                               options.Get("memoryLimitBytes").ToNumber().DoubleValue()));
+    auto device =
+        std::make_shared<Device>(cpu::make_backend(options.Get("threads").ToNumber().Int32Value()),
+                                 static_cast<std::size_t>(options.Get("memoryLimitBytes").ToNumber().DoubleValue()));
     return DeviceObject::create(env, Session::open(env, std::move(device)));
   });
 }

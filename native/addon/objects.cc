@@ -6,7 +6,7 @@
 namespace apollo::addon {
 namespace {
 
-Napi::Object make(Napi::Env env, Napi::FunctionReference State::* constructor) {
+Napi::Object make(Napi::Env env, Napi::FunctionReference State::*constructor) {
   return (env.GetInstanceData<State>()->*constructor).New({});
 }
 
@@ -19,13 +19,12 @@ std::size_t size_argument(const Napi::CallbackInfo& info, std::size_t index) {
 // ---- NativeBuffer ----
 
 Napi::Function BufferObject::define(Napi::Env env) {
-  return DefineClass(env, "NativeBuffer",
-                     {InstanceAccessor<&BufferObject::dtype>("dtype"),
-                      InstanceAccessor<&BufferObject::elements>("elements"),
-                      InstanceAccessor<&BufferObject::bytes>("bytes"), InstanceMethod<&BufferObject::write>("write"),
-                      InstanceMethod<&BufferObject::read>("read"),
-                      InstanceMethod<&BufferObject::copy_from>("copyFrom"),
-                      InstanceMethod<&BufferObject::dispose>("dispose")});
+  return DefineClass(
+      env, "NativeBuffer",
+      {InstanceAccessor<&BufferObject::dtype>("dtype"), InstanceAccessor<&BufferObject::elements>("elements"),
+       InstanceAccessor<&BufferObject::bytes>("bytes"), InstanceMethod<&BufferObject::write>("write"),
+       InstanceMethod<&BufferObject::read>("read"), InstanceMethod<&BufferObject::copy_from>("copyFrom"),
+       InstanceMethod<&BufferObject::dispose>("dispose")});
 }
 
 Napi::Object BufferObject::create(Napi::Env env, std::shared_ptr<Session> session, std::shared_ptr<Buffer> buffer) {
@@ -186,11 +185,10 @@ Napi::Value ProgramObject::dispose(const Napi::CallbackInfo& info) {
 // ---- NativeDevice ----
 
 Napi::Function DeviceObject::define(Napi::Env env) {
-  return DefineClass(env, "NativeDevice",
-                     {InstanceMethod<&DeviceObject::info>("info"),
-                      InstanceMethod<&DeviceObject::create_buffer>("createBuffer"),
-                      InstanceMethod<&DeviceObject::compile>("compile"),
-                      InstanceMethod<&DeviceObject::close>("close")});
+  return DefineClass(
+      env, "NativeDevice",
+      {InstanceMethod<&DeviceObject::info>("info"), InstanceMethod<&DeviceObject::create_buffer>("createBuffer"),
+       InstanceMethod<&DeviceObject::compile>("compile"), InstanceMethod<&DeviceObject::close>("close")});
 }
 
 Napi::Object DeviceObject::create(Napi::Env env, std::shared_ptr<Session> session) {
@@ -207,8 +205,7 @@ Napi::Value DeviceObject::info(const Napi::CallbackInfo& info) {
   out.Set("name", device.backend().name());
   out.Set("threads", device.backend().threads());
   out.Set("totalBytes", static_cast<double>(device.memory_limit()));
-  out.Set("availableBytes",
-          static_cast<double>(device.memory_limit() - device.arena_bytes() - device.buffer_bytes()));
+  out.Set("availableBytes", static_cast<double>(device.memory_limit() - device.arena_bytes() - device.buffer_bytes()));
   out.Set("arenaBytes", static_cast<double>(device.arena_bytes()));
   out.Set("bufferBytes", static_cast<double>(device.buffer_bytes()));
   const auto names = device.backend().ops().names();

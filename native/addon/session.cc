@@ -50,20 +50,22 @@ Napi::Value Session::call(Napi::Env env, std::function<void()> work, std::functi
   const auto settle = [](Napi::Env js, Napi::Function, Call* done) {
     const std::unique_ptr<Call> owned(done);
     if (js == nullptr) return;  // the environment is going away
-    if (--owned->session->pending_ == 0 && owned->session->open_) owned->session->settle_.Unref(js);
-    if (owned->code.empty()) {
+    try {
+      if (--owned->session->pending_ == 0 && owned->session->open_) owned->session->settle_.Unref(js);
+      if (!owned->code.empty()) {
+        owned->deferred.Reject(to_js(js, owned->message, owned->code).Value());
+        return;
+      }
       try {
         owned->deferred.Resolve(owned->result(js));
-        return;
       } catch (const Napi::Error& error) {
         owned->deferred.Reject(error.Value());
-        return;
       } catch (const std::exception& error) {
-        owned->message = error.what();
-        owned->code = "APOLLO_NATIVE";
+        owned->deferred.Reject(to_js(js, error.what(), "APOLLO_NATIVE").Value());
       }
+    } catch (const Napi::Error&) {
+      // JavaScript can no longer run: the process is exiting, and nobody waits for the promise.
     }
-    owned->deferred.Reject(to_js(js, owned->message, owned->code).Value());
   };
   const bool queued = device_->submit([call, work = std::move(work), settle] {
     try {

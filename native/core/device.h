@@ -47,7 +47,8 @@ class Device : public std::enable_shared_from_this<Device> {
 
   // Queues `job` for the device's thread; false when the device is closed.
   bool submit(std::function<void()> job);
-  // Finishes what is queued (`drain`) or drops it, and ends the thread. Called from any other thread, any number of times.
+  // Finishes what is queued (`drain`) or drops it, and ends the thread. Called from any other thread, any number of
+  // times.
   void close(bool drain);
   // Set by close(false): running programs stop at their next instruction.
   bool cancelled() const { return cancelled_.load(std::memory_order_relaxed); }

@@ -29,9 +29,8 @@ MemoryPlan plan_memory(std::span<const Lifetime> values) {
     }
     plan.offsets[index] = offset;
     plan.arena_bytes = std::max(plan.arena_bytes, offset + bytes);
-    const auto at = std::upper_bound(placed.begin(), placed.end(), index, [&](std::size_t a, std::size_t b) {
-      return plan.offsets[a] < plan.offsets[b];
-    });
+    const auto at = std::upper_bound(placed.begin(), placed.end(), index,
+                                     [&](std::size_t a, std::size_t b) { return plan.offsets[a] < plan.offsets[b]; });
     placed.insert(at, index);
   }
   return plan;

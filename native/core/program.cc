@@ -12,7 +12,8 @@ using Storage = ValueDesc::Storage;
 Program::Program(std::shared_ptr<Device> device, ProgramDesc desc, std::vector<std::shared_ptr<Buffer>> buffers)
     : device_(std::move(device)), values_(std::move(desc.values)), buffers_(std::move(buffers)) {
   const auto count = static_cast<int>(values_.size());
-  const auto slot_of = [](std::vector<TensorDesc>& tensors, std::vector<int>& owners, const ValueDesc& value, int index) {
+  const auto slot_of = [](std::vector<TensorDesc>& tensors, std::vector<int>& owners, const ValueDesc& value,
+                          int index) {
     const auto slot = static_cast<std::size_t>(value.slot);
     if (tensors.size() <= slot) {
       tensors.resize(slot + 1);

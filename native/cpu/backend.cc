@@ -10,9 +10,11 @@
 #include <sstream>
 
 #include <dnnl.hpp>
-#include <hwy/targets.h>
 
 #include "cpu/cpu.h"
+#include "cpu/targets.h"
+
+#include <hwy/targets.h>
 
 #if defined(__linux__)
 #include <sys/mman.h>
@@ -125,14 +127,14 @@ std::unique_ptr<Backend> make_backend(int threads) { return std::make_unique<Cpu
 CpuInfo cpu_info() {
   CpuInfo info;
   const dnnl_version_t* version = dnnl_version();
-  info.one_dnn = std::to_string(version->major) + "." + std::to_string(version->minor) + "." +
-                 std::to_string(version->patch);
+  info.one_dnn =
+      std::to_string(version->major) + "." + std::to_string(version->minor) + "." + std::to_string(version->patch);
   const dnnl::cpu_isa isa = dnnl::get_effective_cpu_isa();
   info.one_dnn_isa = isa_name(isa);
   const unsigned bf16 = static_cast<unsigned>(dnnl::cpu_isa::avx512_core_bf16);
   info.fast_bf16 = (static_cast<unsigned>(isa) & bf16) == bf16;
-  const auto supported = hwy::SupportedTargets();
-  info.kernel_isa = hwy::TargetName(supported & -supported);  // lower bit = better target
+  const auto supported = hwy::SupportedTargets() & HWY_TARGETS;  // what the kernels are compiled for
+  info.kernel_isa = hwy::TargetName(supported & -supported);     // lower bit = better target
   info.logical_cores = omp_get_num_procs();
   info.cpu_name = "CPU";
 #if defined(__APPLE__)

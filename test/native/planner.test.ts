@@ -46,7 +46,10 @@ t.test('no two live values overlap and the arena is at least the peak of live by
     if (!plan.offsets.every((offset) => offset % 64 === 0)) wrong.push(`round ${round}: unaligned offset`);
     let peak = 0;
     for (let step = 0; step < 120; ++step) {
-      peak = Math.max(peak, items.filter((i) => i.first <= step && step <= i.last).reduce((sum, i) => sum + i.bytes, 0));
+      peak = Math.max(
+        peak,
+        items.filter((i) => i.first <= step && step <= i.last).reduce((sum, i) => sum + i.bytes, 0),
+      );
     }
     if (plan.arenaBytes < peak || plan.arenaBytes > 1.5 * peak) {
       wrong.push(`round ${round}: arena ${plan.arenaBytes} for a peak of ${peak}`);

@@ -1,0 +1,76 @@
+/** Refuses a run that will not fit before it begins, with what it needs, what there is, and the batch that would fit. */
+import { ApolloError } from '../errors.js';
+import type { TrainingMethod } from '../methods/method.js';
+import type { LanguageModel } from '../models/index.js';
+import type { TrainConfig } from './config.js';
+import type { TrainingCorpus } from './corpus.js';
+import { type ProgramOptions, RunPrograms } from './programs.js';
+
+const human = (bytes: number) =>
+  bytes < 2 ** 30 ? `${(bytes / 2 ** 20).toFixed(1)} MiB` : `${(bytes / 2 ** 30).toFixed(2)} GiB`;
+
+/** Bytes of a model's parameters in training: value, gradient and two moments in f32, and bf16 copies of matrices. */
+export function parameterBytes(model: LanguageModel, precision: 'f32' | 'bf16'): number {
+  return model.parameters(model.config.layers).reduce((sum, { shape, role }) => {
+    const elements = shape.reduce((a, b) => a * b, 1);
+    return sum + elements * (16 + (precision === 'bf16' && role === 'matrix' ? 2 : 0));
+  }, 0);
+}
+
+/**
+ * Compiles the deepest network the run will use, whatever its first stage is, and checks that the parameters of the
+ * last stage fit beside it.
+ * @throws ApolloError OUT_OF_MEMORY with both figures and, where there is one, the largest halving of the batch that fits.
+ */
+export async function checkMemory(
+  options: ProgramOptions,
+  run: {
+    readonly config: TrainConfig;
+    readonly method: TrainingMethod;
+    readonly corpus: TrainingCorpus;
+    readonly step: number;
+    /** The run's own programs: the one compiled here stays with them. */
+    readonly programs: RunPrograms;
+  },
+): Promise<void> {
+  const { config, method, corpus, step } = run;
+  const { device, store, model, precision } = options;
+  const layerMap = method.evaluationMaps(step).full;
+  const plan = { ...method.plan(step), depth: layerMap.length, layerMap };
+  const needed = parameterBytes(model, precision);
+
+  const attempt = async (batch: number, programs: RunPrograms): Promise<void> => {
+    await programs.training(plan, corpus.shape(batch, config.seq), config.accumulation);
+    const { availableBytes } = device.info();
+    if (needed - store.bytes > availableBytes) {
+      throw new ApolloError(
+        'OUT_OF_MEMORY',
+        `The parameters of the last stage need ${human(needed)}, ${human(needed - store.bytes)} more than now; ` +
+          `${human(availableBytes)} are left beside the activations. Use a smaller model or batch.`,
+      );
+    }
+  };
+
+  try {
+    await attempt(config.batch, run.programs);
+  } catch (error) {
+    if (!(error instanceof ApolloError) || error.code !== 'OUT_OF_MEMORY') throw error;
+    for (let batch = config.batch >> 1; batch >= 1; batch >>= 1) {
+      const programs = new RunPrograms(options);
+      const fits = await attempt(batch, programs).then(
+        () => true,
+        () => false,
+      );
+      programs.clear();
+      if (!fits) continue;
+      const accumulation = config.accumulation * Math.ceil(config.batch / batch);
+      throw new ApolloError(
+        'OUT_OF_MEMORY',
+        `batch ${config.batch} at depth ${plan.depth} does not fit: ${error.message}\n` +
+          `batch ${batch} fits; with ${accumulation} micro-batches a step (accumulation) it is the same step.`,
+        { cause: error },
+      );
+    }
+    throw error;
+  }
+}
