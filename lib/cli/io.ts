@@ -1,4 +1,6 @@
 /** What a command may touch of the process: its streams and its environment. Tests hand in their own. */
+import { basename, relative } from 'node:path';
+
 export interface Output {
   write(text: string): unknown;
   readonly isTTY?: boolean | undefined;
@@ -11,6 +13,8 @@ export interface CommandIo {
   /** Progress and messages. */
   readonly stderr: Output;
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** How this program was called, for messages that name a command. */
+  readonly program: string;
   /** Milliseconds that only go forward. */
   readonly now: () => number;
   /** Calls back at each Ctrl-C until the returned function is called. */
@@ -25,6 +29,7 @@ export function processIo(): CommandIo {
     stdout: process.stdout,
     stderr: process.stderr,
     env: process.env,
+    program: programName(process.argv[1]),
     now: () => performance.now(),
     onInterrupt(callback) {
       process.on('SIGINT', callback);
@@ -36,4 +41,10 @@ export function processIo(): CommandIo {
     },
     exit: (code) => process.exit(code),
   };
+}
+
+/** `npx apollo-lm` for an installed package, `node dist/cli/main.js` in a clone. */
+export function programName(script = ''): string {
+  if (basename(script) === 'apollo-lm' || script.includes('node_modules')) return 'npx apollo-lm';
+  return `node ${relative('', script) || 'dist/cli/main.js'}`;
 }

@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { programName } from '../../lib/cli/io.js';
 import { run } from '../../lib/cli/run.js';
 import { memoryIo, temporaryFolder } from './support.js';
 
@@ -68,4 +69,10 @@ t.test('a configuration file is named in its errors', async (t) => {
   const io = memoryIo();
   t.equal(await run(['plan', '--config', path], io), 1);
   t.match(io.err(), `${path}: batchSize: there is no such setting`);
+});
+
+t.test('messages name the program as it was called', async (t) => {
+  t.equal(programName('/home/me/project/node_modules/.bin/apollo-lm'), 'npx apollo-lm');
+  t.equal(programName('/home/me/project/node_modules/apollo-lm/dist/cli/main.js'), 'npx apollo-lm');
+  t.equal(programName(join(process.cwd(), 'dist/cli/main.js')), 'node dist/cli/main.js');
 });

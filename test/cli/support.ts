@@ -31,6 +31,7 @@ export function memoryIo(
     stdout: stream('out'),
     stderr: stream('err'),
     env: options.env ?? {},
+    program: 'apollo-lm',
     now: () => (time += 1),
     onInterrupt(callback) {
       listeners.add(callback);

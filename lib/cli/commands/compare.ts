@@ -84,7 +84,7 @@ async function runComparison({ settings, path, resume }: RunFolder, json: boolea
               `${textTable(tableRows(analysis))}\n\n${verdicts(analysis).join('\n')}\n\nreport: ${files.html}\n`,
             );
         }
-        if (aborted) say(`Stopped. Go on with: apollo-lm compare --resume --out ${path}`);
+        if (aborted) say(`Stopped. Go on with: ${io.program} compare --resume --out ${path}`);
         return aborted ? interruptedExitCode : 0;
       } finally {
         progress.clear();

@@ -82,7 +82,7 @@ async function runTraining(
           if (event.type === 'done') aborted = event.aborted;
         }
         progress.clear();
-        if (aborted) say(`Stopped. Go on with: apollo-lm train --resume --out ${path}`);
+        if (aborted) say(`Stopped. Go on with: ${io.program} train --resume --out ${path}`);
         return aborted ? interruptedExitCode : 0;
       } finally {
         progress.clear();
