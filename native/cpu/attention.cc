@@ -26,6 +26,7 @@
 #include "hwy/foreach_target.h"
 // The above must come first.
 #include "cpu/exp-inl.h"
+#include "cpu/math-inl.h"
 #include "cpu/random-inl.h"
 #include "cpu/simd-inl.h"
 #include "hwy/highway.h"
@@ -55,16 +56,18 @@ struct ScoreBlock {
 // The vectorised parts for one element type.
 struct AttentionParts {
   // Folds a block of scores into the running maximum and sum of each row; writes p = e^(scores - maximum) * dropout to
-  // `p` and the factor by which earlier results shrink to `shrink`.
+  // `p` and the factor by which earlier results shrink to `shrink`. The three arrays are padded like the block.
   void (*softmax)(const ScoreBlock&, const float* scores, float* maximum, float* sum, float* shrink, void* p);
+  // lse = maximum + ln(sum) and factor = 1 / sum; -infinity and 0 for rows without keys.
+  void (*finish)(std::int64_t rows, const float* maximum, const float* sum, float* lse, float* factor);
   // x[r, :] *= factor[r] for rows of `stride`.
   void (*scale_rows)(float* x, std::int64_t rows, std::int64_t stride, const float* factor);
   // p = e^(scores - lse) and, with its dropout multiplier u, dS = p (u dP - delta): writes u p and dS.
   void (*gradient)(const ScoreBlock&, const float* scores, const float* d_p, const float* lse, const float* delta,
                    void* p, void* d_s);
-  // to[r, 0..columns) = factor * from[r, :]; rows are `from_stride` and `to_stride` apart.
+  // to[r, 0..columns) = factor (and factors[r], if given) * from[r, :]; rows are `from_stride`, `to_stride` apart.
   void (*store_rows)(const float* from, std::int64_t from_stride, std::int64_t rows, std::int64_t columns,
-                     float factor, void* to, std::int64_t to_stride);
+                     float factor, const float* factors, void* to, std::int64_t to_stride);
   // sum of a[i] * b[i]
   float (*dot)(const void* a, const void* b, std::int64_t count);
 };
@@ -100,9 +103,16 @@ constexpr std::int64_t kMaxColumns = 256;
 
 template <class T>
 void zero_from(T* row, std::int64_t limit, std::int64_t stride) {
-  std::memset(row + limit, 0, static_cast<std::size_t>(stride - limit) * sizeof(T));
+  if (limit < stride) std::memset(row + limit, 0, static_cast<std::size_t>(stride - limit) * sizeof(T));
 }
 
+// Where the last vector of a row's first `limit` columns ends.
+HWY_INLINE std::int64_t padded_limit(std::int64_t limit) {
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(F32()));
+  return (limit + lanes - 1) / lanes * lanes;
+}
+
+// Row by row twice, so that the maxima's and the sums' chains of dependent steps overlap between rows.
 template <class T>
 void softmax_block(const ScoreBlock& block, const float* scores, float* maximum, float* sum, float* shrink, void* p) {
   const F32 d;
@@ -110,21 +120,25 @@ void softmax_block(const ScoreBlock& block, const float* scores, float* maximum,
   const bool drops = block.dropout != nullptr;
   const Multipliers multipliers(drops ? *block.dropout : Dropout{}, block.rng);
   for (std::int64_t r = 0; r < block.rows; ++r) {
-    const float* row = scores + r * block.stride;
-    T* to = static_cast<T*>(p) + r * block.stride;
-    const std::int64_t limit = block.limit(r);
     auto high = hn::Set(d, maximum[r]);
-    for_vectors(d, static_cast<std::size_t>(limit), [&](std::size_t i, auto part) HWY_ATTR {
-      high = hn::Max(high, masked_score(block, row, i, part));
+    for_vectors(d, static_cast<std::size_t>(block.limit(r)), [&](std::size_t i, auto part) HWY_ATTR {
+      high = hn::Max(high, masked_score(block, scores + r * block.stride, i, part));
     });
     const float top = hn::GetLane(hn::MaxOfLanes(d, high));
-    if (top == kLowest) {  // nothing to attend to so far
-      zero_from(to, 0, block.stride);
-      shrink[r] = 1.0f;
-      continue;
-    }
+    shrink[r] = top == kLowest ? 0.0f : maximum[r] - top;
+    maximum[r] = top;
+  }
+  for_vectors(d, static_cast<std::size_t>(block.rows), [&](std::size_t r, auto) HWY_ATTR {
+    const auto factor = exp_nonpositive(d, hn::LoadU(d, shrink + r));
+    hn::StoreU(factor, d, shrink + r);
+    hn::StoreU(hn::Mul(factor, hn::LoadU(d, sum + r)), d, sum + r);
+  });
+  for (std::int64_t r = 0; r < block.rows; ++r) {
+    const float* row = scores + r * block.stride;
+    T* to = static_cast<T*>(p) + r * block.stride;
+    const std::int64_t limit = maximum[r] == kLowest ? 0 : block.limit(r);  // 0: nothing to attend to so far
     if (drops) multipliers_of_row(multipliers, block, r, limit, kept);
-    const auto shift = hn::Set(d, top);
+    const auto shift = hn::Set(d, maximum[r]);
     auto total = hn::Zero(d);
     for_vectors(d, static_cast<std::size_t>(limit), [&](std::size_t i, auto part) HWY_ATTR {
       auto e = exp_nonpositive(d, hn::Sub(masked_score(block, row, i, part), shift));
@@ -132,12 +146,19 @@ void softmax_block(const ScoreBlock& block, const float* scores, float* maximum,
       if (drops) e = hn::Mul(e, hn::LoadU(d, kept + i));
       store(keep(d, e, part), d, to + i, Full());
     });
-    const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d));
-    zero_from(to, (limit + lanes - 1) / lanes * lanes, block.stride);
-    shrink[r] = std::exp(maximum[r] - top);
-    sum[r] = sum[r] * shrink[r] + sum_lanes(d, total);
-    maximum[r] = top;
+    sum[r] += sum_lanes(d, total);
+    zero_from(to, padded_limit(limit), block.stride);
   }
+}
+
+void finish_rows(std::int64_t rows, const float* maximum, const float* sum, float* lse, float* factor) {
+  const F32 d;
+  for_vectors(d, static_cast<std::size_t>(rows), [&](std::size_t r, auto part) HWY_ATTR {
+    const auto total = hn::LoadU(d, sum + r);
+    const auto inverse = hn::IfThenZeroElse(hn::Eq(total, hn::Zero(d)), hn::Div(hn::Set(d, 1.0f), total));
+    hn::StoreU(inverse, d, factor + r);
+    store(hn::Add(hn::LoadU(d, maximum + r), fast::log(d, total)), d, lse + r, part);
+  });
 }
 
 void scale_rows(float* x, std::int64_t rows, std::int64_t stride, const float* factor) {
@@ -176,18 +197,17 @@ void gradient_block(const ScoreBlock& block, const float* scores, const float* d
       store(keep(d, dropped, part), d, p_row + i, Full());
       store(keep(d, hn::Mul(e, hn::Sub(gradient, mean)), part), d, d_row + i, Full());
     });
-    const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d)), done = (limit + lanes - 1) / lanes * lanes;
-    zero_from(p_row, done, block.stride);
-    zero_from(d_row, done, block.stride);
+    zero_from(p_row, padded_limit(limit), block.stride);
+    zero_from(d_row, padded_limit(limit), block.stride);
   }
 }
 
 template <class T>
 void store_rows(const float* from, std::int64_t from_stride, std::int64_t rows, std::int64_t columns, float factor,
-                void* to, std::int64_t to_stride) {
+                const float* factors, void* to, std::int64_t to_stride) {
   const F32 d;
-  const auto f = hn::Set(d, factor);
   for (std::int64_t r = 0; r < rows; ++r) {
+    const auto f = hn::Set(d, factors == nullptr ? factor : factor * factors[r]);
     T* row = static_cast<T*>(to) + r * to_stride;
     for_vectors(d, static_cast<std::size_t>(columns), [&](std::size_t i, auto part) HWY_ATTR {
       store(hn::Mul(load(d, from + r * from_stride + i, part), f), d, row + i, part);
@@ -208,7 +228,7 @@ float dot(const void* a, const void* b, std::int64_t count) {
 
 template <class T>
 AttentionParts parts_of() {
-  return {softmax_block<T>, scale_rows, gradient_block<T>, store_rows<T>, dot<T>};
+  return {softmax_block<T>, finish_rows, scale_rows, gradient_block<T>, store_rows<T>, dot<T>};
 }
 AttentionParts find_attention(DType dtype) { return dtype == DType::F32 ? parts_of<float>() : parts_of<Bf16>(); }
 
@@ -323,7 +343,7 @@ struct Geometry {
     const std::size_t used = static_cast<std::size_t>(head) * element, all = static_cast<std::size_t>(padded) * element;
     for (std::int64_t r = 0; r < rows; ++r, to += all) {
       std::memcpy(to, from + r * stride * static_cast<std::int64_t>(element), used);
-      std::memset(to + used, 0, all - used);
+      if (used != all) std::memset(to + used, 0, all - used);
     }
     std::memset(to, 0, static_cast<std::size_t>(size - rows) * all);
   }
@@ -450,8 +470,9 @@ class AttentionKernel final : public Kernel {
                    std::int64_t h, std::int64_t i) const {
     const std::int64_t rows = g_.queries.rows(i), begin = g_.queries.begin(i);
     g_.load(c.inputs[g_.q], g_.at(b, h, begin, g_.queries.extent, 0), g_.row, rows, g_.queries.size, s.q);
-    std::fill_n(s.maximum, rows, kLowest);
-    std::fill_n(s.sum, rows, 0.0f);
+    std::fill_n(s.maximum, g_.queries.size, kLowest);
+    std::fill_n(s.sum, g_.queries.size, 0.0f);
+    std::fill_n(s.shrink, g_.queries.size, 0.0f);
     // Probabilities of rows that are padding are 0 in every block.
     std::memset(static_cast<std::byte*>(s.p) + static_cast<std::size_t>(rows * g_.keys.size) * g_.element, 0,
                 static_cast<std::size_t>((g_.queries.size - rows) * g_.keys.size) * g_.element);
@@ -465,13 +486,8 @@ class AttentionKernel final : public Kernel {
       worker.values.run(j == 0, s.p, s.kv, s.output, s.product);
     }
     float* lse = c.out<float>(1) + (b * g_.heads + h) * g_.queries.extent + begin;
-    for (std::int64_t r = 0; r < rows; ++r) {
-      const bool empty = s.maximum[r] == kLowest;
-      lse[r] = empty ? kLowest : s.maximum[r] + std::log(s.sum[r]);
-      s.shrink[r] = empty ? 0.0f : 1.0f / s.sum[r];
-    }
-    parts_.scale_rows(s.output, rows, g_.padded, s.shrink);
-    parts_.store_rows(s.output, g_.padded, rows, g_.head, 1.0f,
+    parts_.finish(rows, s.maximum, s.sum, lse, s.shrink);
+    parts_.store_rows(s.output, g_.padded, rows, g_.head, 1.0f, s.shrink,
                       c.out<std::byte>(0) + g_.at_output(b, h, begin) * static_cast<std::int64_t>(g_.element),
                       g_.width);
   }
@@ -584,10 +600,10 @@ class AttentionBackwardKernel final : public Kernel {
         worker.to_queries.run(j == 0, s.d_s, s.k, s.d_q + i * size * g_.padded, s.product);
         is_first = false;
       }
-      parts_.store_rows(s.d_k, g_.padded, rows, g_.head, g_.scale, gradient_at(c, b, h, begin, keys, 1), g_.row);
-      parts_.store_rows(s.d_v, g_.padded, rows, g_.head, 1.0f, gradient_at(c, b, h, begin, keys, 2), g_.row);
+      parts_.store_rows(s.d_k, g_.padded, rows, g_.head, g_.scale, nullptr, gradient_at(c, b, h, begin, keys, 1), g_.row);
+      parts_.store_rows(s.d_v, g_.padded, rows, g_.head, 1.0f, nullptr, gradient_at(c, b, h, begin, keys, 2), g_.row);
     }
-    parts_.store_rows(s.d_q, g_.padded, queries, g_.head, g_.scale, gradient_at(c, b, h, 0, queries, 0), g_.row);
+    parts_.store_rows(s.d_q, g_.padded, queries, g_.head, g_.scale, nullptr, gradient_at(c, b, h, 0, queries, 0), g_.row);
   }
 
   // Rows of a block of probabilities that are padding.
