@@ -11,7 +11,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace apollo::cpu::HWY_NAMESPACE {
 
-// Limited by the ports that multiply: about 60 vector instructions for 8 blocks (64 elements) with AVX-512.
+// Limited by the vector ports: six instructions a round for the 8 blocks (64 elements) of an AVX-512 vector.
 void dropout_row(const Dropout& dropout, const RngState& rng, std::int64_t row, std::int64_t columns,
                  float* multipliers) {
   fill_multipliers(Multipliers(dropout, rng), first_block(row, columns), columns, multipliers);
