@@ -4,7 +4,7 @@
  */
 import { writeFileSync } from 'node:fs';
 import { Command } from 'commander';
-import { copyBandwidth, loadAddon, matmulPeak, openDevice } from '../../lib/engine/index.js';
+import { loadAddon, matmulPeak, openDevice } from '../../lib/engine/index.js';
 import { preset } from '../../lib/models/index.js';
 import { linearFit, spread } from '../statistics.js';
 import { findPeerPython, Peer } from './peer.js';
@@ -28,6 +28,7 @@ const command = new Command('bench:step')
   .option('--device <kind>', 'device', 'cpu')
   .option('--threads <n>', 'threads (default: all processors)', whole)
   .option('--steps <n>', 'timed steps, in 5 rounds', whole, 20)
+  .option('--by-shape', 'profile by op and operands')
   .option('--no-peer', 'without PyTorch')
   .option('--no-depths', 'without the time per depth')
   .option('--json', 'print JSON only')
@@ -43,7 +44,6 @@ const layers = o.layers as number;
 const device = await openDevice({ kind: o.device, ...(o.threads ? { threads: o.threads } : {}) });
 const { threads } = device.info();
 const peak = await matmulPeak(device, o.precision);
-const bandwidth = await copyBandwidth(device);
 const config = preset(o.model === 'bert' ? 'bert-nano' : 'gpt-nano', {
   layers,
   hidden: o.hidden,
@@ -58,9 +58,7 @@ const step = await bench.step({ ...shape, depth: layers });
 say(
   `${loadAddon().info().cpuName}, ${threads} threads, oneDNN ${loadAddon().info().oneDnn} (${loadAddon().info().oneDnnIsa})`,
 );
-say(
-  `matmul peak ${o.precision}: ${(peak.flopsPerSecond / 1e9).toFixed(0)} GFLOP/s at ${peak.shape.join('x')}; copy ${(bandwidth / 1e9).toFixed(1)} GB/s`,
-);
+say(`matmul peak ${o.precision}: ${(peak.flopsPerSecond / 1e9).toFixed(0)} GFLOP/s at ${peak.shape.join('x')}`);
 
 const peers: { peer: Peer; times: number[] }[] = [];
 const python = o.peer ? findPeerPython() : undefined;
@@ -104,6 +102,7 @@ const ours = spread(times);
 const tokensPerSecond = (ms: number) => (step.tokens / ms) * 1e3;
 const flopsPerSecond = step.flops / (ours.median * 1e-3);
 const { arenaBytes, bufferBytes } = device.info();
+const peakBytes = process.resourceUsage().maxRSS * 1024;
 const result: Record<string, unknown> = {
   model: o.model,
   layers,
@@ -124,9 +123,8 @@ const result: Record<string, unknown> = {
     peakFlopsPerSecond: peak.flopsPerSecond,
     peakShape: peak.shape,
   },
-  copyBytesPerSecond: bandwidth,
   jsShare: jsMs / times.reduce((a, b) => a + b, 0),
-  peakBytes: process.resourceUsage().maxRSS * 1024,
+  peakBytes,
   plannedBytes: { arena: arenaBytes, buffers: bufferBytes },
 };
 say(
@@ -154,16 +152,16 @@ result.peers = await Promise.all(
   }),
 );
 say(
-  `peak memory     ${(process.resourceUsage().maxRSS / 1024).toFixed(0)} MiB of the process; planned: arena ${(arenaBytes / 2 ** 20).toFixed(0)} + parameters ${(bufferBytes / 2 ** 20).toFixed(0)} MiB`,
+  `peak memory     ${(peakBytes / 2 ** 20).toFixed(0)} MiB of the process; planned: arena ${(arenaBytes / 2 ** 20).toFixed(0)} + parameters ${(bufferBytes / 2 ** 20).toFixed(0)} MiB`,
 );
 
-const profile = await step.profile();
+const profile = await step.profile(Boolean(o.byShape));
 const total = profile.reduce((sum, { ns }) => sum + ns, 0);
 result.profile = profile.map(({ op, ns, uses }) => ({ op, uses, ms: ns / 1e6, share: ns / total }));
 say('\nwhere a step goes:');
-for (const { op, ns, uses } of profile.slice(0, 14)) {
+for (const { op, ns, uses } of profile.slice(0, o.byShape ? 40 : 14)) {
   say(
-    `  ${op.padEnd(22)} ${(ns / 1e6).toFixed(2).padStart(8)} ms ${((100 * ns) / total).toFixed(1).padStart(5)} %   ${uses} uses`,
+    `  ${op.padEnd(o.byShape ? 70 : 22)} ${(ns / 1e6).toFixed(2).padStart(8)} ms ${((100 * ns) / total).toFixed(1).padStart(5)} %   ${uses} uses`,
   );
 }
 

@@ -11,8 +11,8 @@ export interface TrainingStep {
   readonly tokens: number;
   /** Wall time of one step as JavaScript sees it, and the part of it spent in native code, ms. */
   run(): Promise<{ wallMs: number; nativeMs: number; loss: number }>;
-  /** Where one accumulate program spends its time: nanoseconds by op, largest first. */
-  profile(): Promise<{ op: string; ns: number; uses: number }[]>;
+  /** Where a step spends its time: nanoseconds by op (`byShape`: by op and operands), largest first. */
+  profile(byShape: boolean): Promise<{ op: string; ns: number; uses: number }[]>;
 }
 
 export interface StepOptions {
@@ -75,15 +75,17 @@ export class StepBench {
         const update = await optimizer.step(names, { lr: 1e-4 });
         return { wallMs: performance.now() - start, nativeMs: elapsedMs + update.elapsedMs, loss: outputs.loss![0]! };
       },
-      async profile() {
+      async profile(byShape) {
         const { profile } = await program.run({ ...inputs, rng: rng() }, { profile: true });
         const update = await optimizer.step(names, { lr: 1e-4 });
         const byOp = new Map<string, { op: string; ns: number; uses: number }>();
-        for (const { op, ns } of [...(profile ?? []), { op: 'update', ns: update.elapsedMs * 1e6 }]) {
-          const entry = byOp.get(op) ?? { op, ns: 0, uses: 0 };
+        const times = [...(profile ?? []), { op: 'update', name: '', ns: update.elapsedMs * 1e6 }];
+        for (const { op, name, ns } of times) {
+          const key = byShape ? `${op} ${name}`.trim() : op;
+          const entry = byOp.get(key) ?? { op: key, ns: 0, uses: 0 };
           entry.ns += ns;
           entry.uses += 1;
-          byOp.set(op, entry);
+          byOp.set(key, entry);
         }
         return [...byOp.values()].sort((a, b) => b.ns - a.ns);
       },
