@@ -64,10 +64,21 @@ export interface Analysis {
 }
 
 /**
+ * The runs that a claim may rest on: those of seeds in which every method went to its end. While there are none, all
+ * that have been evaluated, so that a comparison under way can be watched.
+ */
+function comparable({ runs }: Results): RunRecord[] {
+  const unfinished = new Set(runs.filter((run) => !run.finished).map((run) => run.seed));
+  const evaluated = runs.filter((run) => run.evaluations.length > 0);
+  const whole = evaluated.filter((run) => !unfinished.has(run.seed));
+  return whole.length > 0 ? whole : evaluated;
+}
+
+/**
  * @throws ApolloError BAD_ARGUMENT when the reference has no evaluation in any seed.
  */
 export function analyse(results: Results): Analysis {
-  const runs = results.runs.filter((run) => run.evaluations.length > 0);
+  const runs = comparable(results);
   const references = runs.filter((run) => run.method === results.reference);
   check(
     references.length > 0,

@@ -92,3 +92,23 @@ t.test('runs without an evaluation are left out, and a comparison without a refe
   t.notOk(analysis.complete);
   t.throws(() => analyse(comparison([record('apollo', 1, [[5, 2]])])), { code: 'BAD_ARGUMENT', message: /scratch/ });
 });
+
+t.test('a seed under way stands aside as soon as another is finished', async (t) => {
+  const flat = (loss: number): [number, number][] => [
+    [8, loss],
+    [9, loss],
+    [10, loss],
+  ];
+  const under = { ...record('apollo', 2, [[1, 9]]), finished: false };
+  const runs = [record('scratch', 1, flat(2)), record('apollo', 1, flat(1)), record('scratch', 2, flat(4)), under];
+  const both = analyse(comparison(runs));
+  t.equal(both.target, 2, 'seed 2 is left out, also of the reference');
+  t.same(
+    both.methods.map(({ seeds }) => seeds.map(({ seed }) => seed)),
+    [[1], [1]],
+  );
+  t.notOk(both.complete);
+  const alone = analyse(comparison(runs.slice(2)));
+  t.equal(alone.target, 4, 'without a finished seed the one under way is shown');
+  t.equal(alone.methods.length, 2);
+});
