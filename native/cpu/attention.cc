@@ -48,9 +48,7 @@ struct ScoreBlock {
   RngState rng;
   std::int64_t dropout_row, dropout_columns, dropout_first;  // of element (0, 0), a multiple of 8 columns
 
-  std::int64_t limit(std::int64_t row) const {
-    return std::clamp<std::int64_t>(first_limit + row, 0, columns);
-  }
+  std::int64_t limit(std::int64_t row) const { return std::clamp<std::int64_t>(first_limit + row, 0, columns); }
 };
 
 // The vectorised parts for one element type.
@@ -66,8 +64,8 @@ struct AttentionParts {
   void (*gradient)(const ScoreBlock&, const float* scores, const float* d_p, const float* lse, const float* delta,
                    void* p, void* d_s);
   // to[r, 0..columns) = factor (and factors[r], if given) * from[r, :]; rows are `from_stride`, `to_stride` apart.
-  void (*store_rows)(const float* from, std::int64_t from_stride, std::int64_t rows, std::int64_t columns,
-                     float factor, const float* factors, void* to, std::int64_t to_stride);
+  void (*store_rows)(const float* from, std::int64_t from_stride, std::int64_t rows, std::int64_t columns, float factor,
+                     const float* factors, void* to, std::int64_t to_stride);
   // sum of a[i] * b[i]
   float (*dot)(const void* a, const void* b, std::int64_t count);
 };
@@ -393,7 +391,7 @@ struct SumOfProducts {
 template <class Worker, class Body>
 void share_tasks(std::int64_t tasks, std::vector<Worker>& workers, const Body& body) {
   std::exception_ptr failure;
-#pragma omp parallel for schedule(dynamic) num_threads(static_cast<int>(workers.size()))
+#pragma omp parallel for schedule(dynamic) num_threads(static_cast <int>(workers.size()))
   for (std::int64_t task = 0; task < tasks; ++task) {
     try {
       body(task, workers[static_cast<std::size_t>(omp_get_thread_num())]);
@@ -429,8 +427,8 @@ struct ForwardScratch {
     maximum = carver.take<float>(g.queries.size, 4);
     sum = carver.take<float>(g.queries.size, 4);
     shrink = carver.take<float>(g.queries.size, 4);
-    product = carver.take(static_cast<std::int64_t>(
-                              std::max(worker.scores.scratch_bytes(), worker.values.scratch_bytes())), 1);
+    product = carver.take(
+        static_cast<std::int64_t>(std::max(worker.scores.scratch_bytes(), worker.values.scratch_bytes())), 1);
     bytes = carver.used();
   }
 };
@@ -466,8 +464,8 @@ class AttentionKernel final : public Kernel {
   }
 
  private:
-  void query_block(const RunContext& c, ForwardWorker& worker, const ForwardScratch& s, std::int64_t b,
-                   std::int64_t h, std::int64_t i) const {
+  void query_block(const RunContext& c, ForwardWorker& worker, const ForwardScratch& s, std::int64_t b, std::int64_t h,
+                   std::int64_t i) const {
     const std::int64_t rows = g_.queries.rows(i), begin = g_.queries.begin(i);
     g_.load(c.inputs[g_.q], g_.at(b, h, begin, g_.queries.extent, 0), g_.row, rows, g_.queries.size, s.q);
     std::fill_n(s.maximum, g_.queries.size, kLowest);
@@ -527,9 +525,10 @@ struct BackwardScratch {
     d_v = carver.take<float>(g.keys.size * g.padded, 4);
     bias = carver.take<float>(g.keys.size, 4);
     delta = carver.take<float>(queries, 4);
-    product = carver.take(static_cast<std::int64_t>(std::max({worker.scores.scratch_bytes(),
-                                                              worker.to_keys.scratch_bytes(),
-                                                              worker.to_queries.scratch_bytes()})), 1);
+    product =
+        carver.take(static_cast<std::int64_t>(std::max({worker.scores.scratch_bytes(), worker.to_keys.scratch_bytes(),
+                                                        worker.to_queries.scratch_bytes()})),
+                    1);
     bytes = carver.used();
   }
 };
@@ -575,8 +574,8 @@ class AttentionBackwardKernel final : public Kernel {
     g_.load(c.inputs[0], g_.at_output(b, h, 0), g_.width, queries, size * g_.queries.count, s.d_o);
     const auto* o = c.in<std::byte>(g_.v + 1);
     for (std::int64_t t = 0; t < queries; ++t) {
-      s.delta[t] = parts_.dot(row_of(s.d_o, t), o + g_.at_output(b, h, t) * static_cast<std::int64_t>(g_.element),
-                              g_.head);
+      s.delta[t] =
+          parts_.dot(row_of(s.d_o, t), o + g_.at_output(b, h, t) * static_cast<std::int64_t>(g_.element), g_.head);
     }
     const float* lse = c.in<float>(g_.v + 2) + (b * g_.heads + h) * queries;
 
@@ -600,10 +599,12 @@ class AttentionBackwardKernel final : public Kernel {
         worker.to_queries.run(j == 0, s.d_s, s.k, s.d_q + i * size * g_.padded, s.product);
         is_first = false;
       }
-      parts_.store_rows(s.d_k, g_.padded, rows, g_.head, g_.scale, nullptr, gradient_at(c, b, h, begin, keys, 1), g_.row);
+      parts_.store_rows(s.d_k, g_.padded, rows, g_.head, g_.scale, nullptr, gradient_at(c, b, h, begin, keys, 1),
+                        g_.row);
       parts_.store_rows(s.d_v, g_.padded, rows, g_.head, 1.0f, nullptr, gradient_at(c, b, h, begin, keys, 2), g_.row);
     }
-    parts_.store_rows(s.d_q, g_.padded, queries, g_.head, g_.scale, nullptr, gradient_at(c, b, h, 0, queries, 0), g_.row);
+    parts_.store_rows(s.d_q, g_.padded, queries, g_.head, g_.scale, nullptr, gradient_at(c, b, h, 0, queries, 0),
+                      g_.row);
   }
 
   // Rows of a block of probabilities that are padding.

@@ -25,46 +25,19 @@ class MatmulKernel final : public Kernel {
   bool bias_;
 };
 
-// y (+)= x^T g with x [K, M], g [K, N] and K long (positions of a batch), as a sum over slices of rows: a weight's
-// gradient. oneDNN transposes x and interleaves g block by block, and loses its caches when K is long: slices of 512
-// ran a fifth to two fifths faster for K 2048, M and N 256 to 1024 (bf16 with AMX); explicit transposition of x gained
+// y (+)= x^T g with x [K, M], g [K, N] and K long (the positions of a batch), a weight's gradient: slices of 512 ran a
+// fifth to two fifths faster than K 2048 at once, M and N 256 to 1024 (bf16 with AMX); transposing x first gained
 // nothing more.
 class SlicedMatmulKernel final : public Kernel {
  public:
   static constexpr std::int64_t kSlice = 512;
 
-  SlicedMatmulKernel(DType dtype, std::int64_t m, std::int64_t n, std::int64_t k, bool adds)
-      : row_bytes_a_(m * static_cast<std::int64_t>(size_of(dtype))),
-        row_bytes_b_(n * static_cast<std::int64_t>(size_of(dtype))),
-        count_((k + kSlice - 1) / kSlice),
-        slice_((k + count_ - 1) / count_),
-        first_(slice_of(dtype, m, n, slice_, adds)),
-        next_(slice_of(dtype, m, n, slice_, true)),
-        last_(slice_of(dtype, m, n, k - (count_ - 1) * slice_, true)) {}
-
-  std::size_t scratch_bytes() const override {
-    return std::max({first_.scratch_bytes(), next_.scratch_bytes(), last_.scratch_bytes()});
-  }
-  void run(const RunContext& c) override {
-    for (std::int64_t i = 0; i < count_; ++i) {
-      Product& product = i == 0 ? first_ : i == count_ - 1 ? last_ : next_;
-      product.run(c.in<std::byte>(0) + i * slice_ * row_bytes_a_, c.in<std::byte>(1) + i * slice_ * row_bytes_b_,
-                  c.outputs[0], c.scratch);
-    }
-  }
+  explicit SlicedMatmulKernel(const ProductDesc& desc) : product_(desc, kSlice) {}
+  std::size_t scratch_bytes() const override { return product_.scratch_bytes(); }
+  void run(const RunContext& c) override { product_.run(c.inputs[0], c.inputs[1], c.outputs[0], c.scratch); }
 
  private:
-  static Product slice_of(DType dtype, std::int64_t m, std::int64_t n, std::int64_t k, bool adds) {
-    ProductDesc desc;
-    desc.a = MatrixDesc::dense(dtype, {m, k}, /*transposed=*/true);
-    desc.b = MatrixDesc::dense(dtype, {k, n});
-    desc.c = MatrixDesc::dense(DType::F32, {m, n});
-    desc.accumulate = adds;
-    return Product(desc);
-  }
-
-  std::int64_t row_bytes_a_, row_bytes_b_, count_, slice_;
-  Product first_, next_, last_;
+  SlicedProduct product_;
 };
 
 Activation activation_of(const OpDesc& desc) {
@@ -109,11 +82,11 @@ std::unique_ptr<Kernel> make_matmul(const OpDesc& desc) {
   const bool plain = a.shape.size() == 2 && !product.bias && product.activation == Activation::None;
   const std::int64_t inner = product.a.shape.back();
   if (plain && trans_a && !trans_b && y.dtype == DType::F32 && inner > SlicedMatmulKernel::kSlice) {
-    return std::make_unique<SlicedMatmulKernel>(a.dtype, y.shape[0], y.shape[1], inner, product.accumulate);
+    return std::make_unique<SlicedMatmulKernel>(product);
   }
-  // bf16 weights want their rows interleaved in pairs. Doing that once for the whole product costs less than oneDNN's way
-  // of doing it per block when many rows use them: 8 to 11 % faster at 2048 rows, even near 900. Not so for f32, and a
-  // long inner size suits the packed layout badly.
+  // bf16 weights want their rows interleaved in pairs. Doing that once for the whole product costs less than oneDNN's
+  // way of doing it per block when many rows use them: 8 to 11 % faster at 2048 rows, even near 900. Not so for f32,
+  // and a long inner size suits the packed layout badly.
   product.pack_b = a.dtype == DType::BF16 && a.shape.size() == 2 && product.a.shape[0] >= 1024 && inner <= 2048;
   return std::make_unique<MatmulKernel>(product);
 }

@@ -2,8 +2,9 @@
 
 #include <omp.h>
 
-#include <dnnl.hpp>
 #include <dnnl_debug.h>
+#include <algorithm>
+#include <dnnl.hpp>
 #include <optional>
 #include <string>
 
@@ -37,10 +38,10 @@ dnnl::memory::desc layout_of(const MatrixDesc& matrix, DType dtype) {
 
 dnnl::matmul::primitive_desc plan_matmul(const ProductDesc& desc, DType a_type, DType b_type, DType c_type) {
   using Tag = dnnl::memory::format_tag;
-  const dnnl::memory::desc a = desc.pack_a ? dnnl::memory::desc(desc.a.shape, data_type(a_type), Tag::any)
-                                           : layout_of(desc.a, a_type);
-  const dnnl::memory::desc b = desc.pack_b ? dnnl::memory::desc(desc.b.shape, data_type(b_type), Tag::any)
-                                           : layout_of(desc.b, b_type);
+  const dnnl::memory::desc a =
+      desc.pack_a ? dnnl::memory::desc(desc.a.shape, data_type(a_type), Tag::any) : layout_of(desc.a, a_type);
+  const dnnl::memory::desc b =
+      desc.pack_b ? dnnl::memory::desc(desc.b.shape, data_type(b_type), Tag::any) : layout_of(desc.b, b_type);
   const dnnl::memory::desc c = layout_of(desc.c, c_type);
   dnnl::memory::desc bias;
   if (desc.bias) {
@@ -52,8 +53,8 @@ dnnl::matmul::primitive_desc plan_matmul(const ProductDesc& desc, DType a_type, 
 
   dnnl::post_ops post;
   if (desc.activation != Activation::None) {
-    const auto kind = desc.activation == Activation::Gelu ? dnnl::algorithm::eltwise_gelu_erf
-                                                          : dnnl::algorithm::eltwise_gelu_tanh;
+    const auto kind =
+        desc.activation == Activation::Gelu ? dnnl::algorithm::eltwise_gelu_erf : dnnl::algorithm::eltwise_gelu_tanh;
 #if DNNL_VERSION_MAJOR >= 3
     post.append_eltwise(kind, 0.0f, 0.0f);
 #else
@@ -229,6 +230,40 @@ void Product::run(const void* a, const void* b, void* c, void* scratch, const fl
                                 s.arguments.data()),
          "matmul failed");
   if (s.c.copied()) convert(reinterpret_cast<const float*>(memory + s.c.offset), static_cast<Bf16*>(c), s.c.widened);
+}
+
+SlicedProduct::SlicedProduct(const ProductDesc& desc, std::int64_t slice) {
+  require(desc.a.shape.size() == 2 && !desc.bias && desc.activation == Activation::None,
+          "only plain matrix products are sliced");
+  const std::int64_t inner = desc.a.shape[1], wanted = std::max<std::int64_t>(1, (inner + slice - 1) / slice);
+  const std::int64_t size = ((inner + wanted - 1) / wanted + 31) / 32 * 32;
+  for (std::int64_t begin = 0; begin == 0 || begin < inner; begin += size) {
+    ProductDesc part = desc;
+    part.a.shape[1] = part.b.shape[0] = std::min(size, inner - begin);
+    part.c.dtype = DType::F32;
+    part.accumulate = desc.accumulate || begin > 0;
+    slices_.emplace_back(part);
+  }
+  step_a_ = static_cast<std::size_t>(size * desc.a.strides[1]) * size_of(desc.a.dtype);
+  step_b_ = static_cast<std::size_t>(size * desc.b.strides[0]) * size_of(desc.b.dtype);
+  if (desc.c.dtype == DType::BF16) rounded_ = span_of(desc.c);
+}
+
+std::size_t SlicedProduct::scratch_bytes() const {
+  std::size_t bytes = 0;
+  for (const Product& slice : slices_) bytes = std::max(bytes, slice.scratch_bytes());
+  return bytes + whole_lines(rounded_ * sizeof(float));
+}
+
+void SlicedProduct::run(const void* a, const void* b, void* c, void* scratch) {
+  auto* memory = static_cast<std::byte*>(scratch);
+  void* sum = rounded_ != 0 ? memory : c;
+  memory += whole_lines(rounded_ * sizeof(float));
+  for (std::size_t i = 0; i < slices_.size(); ++i) {
+    slices_[i].run(static_cast<const std::byte*>(a) + i * step_a_, static_cast<const std::byte*>(b) + i * step_b_, sum,
+                   memory);
+  }
+  if (rounded_ != 0) convert(static_cast<const float*>(sum), static_cast<Bf16*>(c), rounded_);
 }
 
 SingleThreadPlanning::SingleThreadPlanning() : threads_(omp_get_max_threads()) { omp_set_num_threads(1); }

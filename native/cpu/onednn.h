@@ -51,6 +51,21 @@ class Product {
   std::unique_ptr<State> state_;
 };
 
+// The same product as a sum over slices of at most `slice` of its inner size: where that is long (the positions of a
+// batch, a vocabulary) oneDNN's packing of both operands outgrows the caches. Of plain matrices; c is dense.
+class SlicedProduct {
+ public:
+  SlicedProduct(const ProductDesc& desc, std::int64_t slice);
+
+  std::size_t scratch_bytes() const;
+  void run(const void* a, const void* b, void* c, void* scratch);
+
+ private:
+  std::vector<Product> slices_;
+  std::size_t step_a_ = 0, step_b_ = 0;  // bytes from one slice to the next
+  std::size_t rounded_ = 0;              // elements of c when it is bf16: summed in f32 in scratch, rounded once
+};
+
 // While it lives, products are planned for one thread: those that a kernel runs inside its own parallel region.
 class SingleThreadPlanning {
  public:
