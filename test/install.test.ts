@@ -1,0 +1,62 @@
+// The package as npm would install it, without its install script: complete, importable, and clear about what is missing.
+import { spawnSync } from 'node:child_process';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import t from 'tap';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+/** A program as users start it: without the loaders that tests run with, which reach children through NODE_OPTIONS. */
+function plain(program: string, args: readonly string[], cwd: string) {
+  return spawnSync('env', ['-u', 'NODE_OPTIONS', program, ...args], { cwd, encoding: 'utf8' });
+}
+
+t.test('the packed package works where only its files are', async (t) => {
+  const listing = plain('npm', ['pack', '--dry-run', '--json', '--ignore-scripts', '--loglevel=error'], root);
+  const [{ files }] = JSON.parse(listing.stdout) as [{ files: { path: string }[] }];
+  const paths = files.map(({ path }) => path);
+  const needed = ['CMakeLists.txt', 'binding.gyp', 'scripts/build-native.mjs', 'native/addon/addon.cc', 'LICENSE'];
+  for (const path of needed) t.ok(paths.includes(path), path);
+  t.ok(
+    paths.some((path) => path.startsWith('data/sample/')),
+    'the sample text',
+  );
+  t.notOk(
+    paths.some((path) => /^(test|bench|lib|build|node_modules)\//.test(path)),
+    'and nothing of the workshop',
+  );
+
+  const project = mkdtempSync(join(tmpdir(), 'apollo-install-'));
+  t.teardown(() => rmSync(project, { recursive: true }));
+  const installed = join(project, 'node_modules/apollo-lm');
+  for (const path of paths.filter((path) => !path.startsWith('dist/'))) {
+    mkdirSync(dirname(join(installed, path)), { recursive: true });
+    cpSync(join(root, path), join(installed, path));
+  }
+  const compiler = [join(root, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.json'];
+  const build = plain(process.execPath, [...compiler, '--outDir', join(installed, 'dist')], root);
+  t.equal(build.status, 0, build.stdout + build.stderr);
+  const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { dependencies: object };
+  for (const name of Object.keys(manifest.dependencies)) {
+    mkdirSync(dirname(join(project, 'node_modules', name)), { recursive: true });
+    symlinkSync(join(root, 'node_modules', name), join(project, 'node_modules', name));
+  }
+
+  const evaluate = (code: string, type: string) =>
+    plain(process.execPath, [`--input-type=${type}`, '--eval', code], project);
+  const pure = evaluate(
+    `import { createModel, preset } from 'apollo-lm';
+     import { interpolate } from 'apollo-lm/growth';
+     console.log(createModel(preset('gpt-nano')).config.hidden, interpolate(2, 4).join(' '));`,
+    'module',
+  );
+  t.equal(pure.stdout, '128 0 0 1 1\n', pure.stderr);
+  t.equal(evaluate("console.log(typeof require('apollo-lm').train)", 'commonjs').stdout, 'function\n', 'CommonJS');
+  const engine = evaluate("import { openDevice } from 'apollo-lm'; await openDevice();", 'module');
+  t.match(engine.stderr, /not built for this machine[\s\S]*npx apollo-lm build/);
+  const doctor = plain(process.execPath, [join(installed, 'dist/cli/main.js'), 'doctor', '--no-measure'], project);
+  t.equal(doctor.status, 1);
+  t.match(doctor.stdout, /! native engine +missing/);
+});
