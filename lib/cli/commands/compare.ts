@@ -79,10 +79,7 @@ async function runComparison({ settings, path, resume }: RunFolder, json: boolea
           const analysis = analyse(results);
           const files = await writeReport(path, results, analysis);
           if (json) emit({ type: 'results', path: resultsPath, report: files.html, analysis });
-          else
-            io.stdout.write(
-              `${textTable(tableRows(analysis))}\n\n${verdicts(analysis).join('\n')}\n\nreport: ${files.html}\n`,
-            );
+          else io.stdout.write(summary(analysis, files.html));
         }
         if (aborted) say(`Stopped. Go on with: ${io.program} compare --resume --out ${path}`);
         return aborted ? interruptedExitCode : 0;
@@ -92,6 +89,11 @@ async function runComparison({ settings, path, resume }: RunFolder, json: boolea
       }
     },
   );
+}
+
+/** The table and the verdicts of a comparison, for a terminal. */
+export function summary(analysis: Analysis, report: string): string {
+  return `${textTable(tableRows(analysis))}\n\n${verdicts(analysis).join('\n')}\n\nreport: ${report}\n`;
 }
 
 /** report.html, loss-flops.svg and table.md in the comparison's folder. */
