@@ -1,18 +1,19 @@
 /** Growth as arithmetic: layer maps, depth samplers, stage schedules. Pure functions; nothing else of the package is needed. */
-export { relativeCost, relativeRunCost, type LayerFlops } from './cost.js';
+export { type LayerFlops, relativeCost, relativeRunCost } from './cost.js';
 export {
   compose,
-  expansions,
-  interpolate,
-  stack,
-  stackModulo,
   type Expansion,
   type ExpansionName,
+  expansions,
+  interpolate,
   type LayerMap,
+  stack,
+  stackModulo,
 } from './maps.js';
 export { Mt19937 } from './mt19937.js';
 export { philox4x32, seedWords, uniform as uniformNumber, type Words2, type Words4 } from './philox.js';
 export {
+  type DepthSampler,
   depthStream,
   edge,
   full,
@@ -21,19 +22,18 @@ export {
   makeLvps,
   makeSampler,
   none,
+  type SamplerName,
+  type SamplerShape,
   sampleDepth,
   samplers,
   uniform,
-  type DepthSampler,
-  type SamplerName,
-  type SamplerShape,
 } from './samplers.js';
 export {
+  type Boundaries,
   boundarySteps,
   defaultFractions,
   defaultUnits,
   makeSchedule,
-  type Boundaries,
   type Stage,
   type StageSchedule,
 } from './schedule.js';

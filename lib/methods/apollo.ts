@@ -10,9 +10,9 @@ import {
   defaultUnits,
   depthStream,
   expansions,
+  Mt19937,
   makeSampler,
   makeSchedule,
-  Mt19937,
   samplers,
   uniformNumber,
 } from '../growth/index.js';

@@ -31,49 +31,82 @@ namespace apollo::cpu::HWY_NAMESPACE {
 namespace {
 
 struct Add {
-  template <class D, class V> V operator()(D, V a, V b) const { return hn::Add(a, b); }
+  template <class D, class V>
+  V operator()(D, V a, V b) const {
+    return hn::Add(a, b);
+  }
 };
 struct Sub {
-  template <class D, class V> V operator()(D, V a, V b) const { return hn::Sub(a, b); }
+  template <class D, class V>
+  V operator()(D, V a, V b) const {
+    return hn::Sub(a, b);
+  }
 };
 struct Mul {
-  template <class D, class V> V operator()(D, V a, V b) const { return hn::Mul(a, b); }
+  template <class D, class V>
+  V operator()(D, V a, V b) const {
+    return hn::Mul(a, b);
+  }
 };
 struct Div {
-  template <class D, class V> V operator()(D, V a, V b) const { return hn::Div(a, b); }
+  template <class D, class V>
+  V operator()(D, V a, V b) const {
+    return hn::Div(a, b);
+  }
 };
 struct Pow {
-  template <class D, class V> V operator()(D d, V a, V b) const {
+  template <class D, class V>
+  V operator()(D d, V a, V b) const {
     return fast::lanewise(d, a, b, [](float x, float y) { return std::pow(x, y); });
   }
 };
 struct Max {  // a NaN on either side wins
-  template <class D, class V> V operator()(D, V a, V b) const {
+  template <class D, class V>
+  V operator()(D, V a, V b) const {
     return hn::IfThenElse(hn::Or(hn::Gt(a, b), differ(a, a)), a, b);
   }
 };
 struct Min {
-  template <class D, class V> V operator()(D, V a, V b) const {
+  template <class D, class V>
+  V operator()(D, V a, V b) const {
     return hn::IfThenElse(hn::Or(hn::Lt(a, b), differ(a, a)), a, b);
   }
 };
 struct Less {
-  template <class V> auto operator()(V a, V b) const { return hn::Lt(a, b); }
+  template <class V>
+  auto operator()(V a, V b) const {
+    return hn::Lt(a, b);
+  }
 };
 struct LessEqual {  // Highway 1.0 has Le and Ge for floats only
-  template <class V> auto operator()(V a, V b) const { return hn::Or(hn::Lt(a, b), hn::Eq(a, b)); }
+  template <class V>
+  auto operator()(V a, V b) const {
+    return hn::Or(hn::Lt(a, b), hn::Eq(a, b));
+  }
 };
 struct Equal {
-  template <class V> auto operator()(V a, V b) const { return hn::Eq(a, b); }
+  template <class V>
+  auto operator()(V a, V b) const {
+    return hn::Eq(a, b);
+  }
 };
 struct Greater {
-  template <class V> auto operator()(V a, V b) const { return hn::Gt(a, b); }
+  template <class V>
+  auto operator()(V a, V b) const {
+    return hn::Gt(a, b);
+  }
 };
 struct GreaterEqual {
-  template <class V> auto operator()(V a, V b) const { return hn::Or(hn::Gt(a, b), hn::Eq(a, b)); }
+  template <class V>
+  auto operator()(V a, V b) const {
+    return hn::Or(hn::Gt(a, b), hn::Eq(a, b));
+  }
 };
 struct NotEqual {
-  template <class V> auto operator()(V a, V b) const { return differ(a, b); }
+  template <class V>
+  auto operator()(V a, V b) const {
+    return differ(a, b);
+  }
 };
 
 // An operand: its vector at element i, either from memory or the same for every i.
@@ -81,13 +114,17 @@ template <class T>
 struct Stream {
   const T* from;
   template <class D, class Part>
-  HWY_INLINE hn::Vec<D> at(D d, std::size_t i, Part part) const { return load(d, from + i, part); }
+  HWY_INLINE hn::Vec<D> at(D d, std::size_t i, Part part) const {
+    return load(d, from + i, part);
+  }
 };
 template <class D>
 struct Repeated {
   hn::Vec<D> value;
   template <class Part>
-  HWY_INLINE hn::Vec<D> at(D, std::size_t, Part) const { return value; }
+  HWY_INLINE hn::Vec<D> at(D, std::size_t, Part) const {
+    return value;
+  }
 };
 
 template <class Op, class D, class A, class B, class T>
@@ -187,8 +224,8 @@ std::unique_ptr<Kernel> make_binary(const OpDesc& desc) {
                     " -> " + y.to_string() + ")",
                 "APOLLO_NO_KERNEL");
   }
-  const LoopNest<3> nest(y.shape, {row_major_strides(y.shape), broadcast_strides(a.shape, y.shape),
-                                   broadcast_strides(b.shape, y.shape)});
+  const LoopNest<3> nest(
+      y.shape, {row_major_strides(y.shape), broadcast_strides(a.shape, y.shape), broadcast_strides(b.shape, y.shape)});
   const auto size = static_cast<std::int64_t>(size_of(a.dtype)), y_size = static_cast<std::int64_t>(size_of(y.dtype));
   return std::make_unique<FunctionKernel>([=](const RunContext& c) {
     parallel_elements(nest.elements, 2 * size + y_size, [&](std::int64_t begin, std::int64_t end) {

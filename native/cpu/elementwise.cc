@@ -30,54 +30,98 @@ namespace apollo::cpu::HWY_NAMESPACE {
 namespace {
 
 struct Neg {
-  template <class D, class V> V operator()(D, V x) const { return hn::Neg(x); }
+  template <class D, class V>
+  V operator()(D, V x) const {
+    return hn::Neg(x);
+  }
 };
 struct Abs {
-  template <class D, class V> V operator()(D, V x) const { return hn::Abs(x); }
+  template <class D, class V>
+  V operator()(D, V x) const {
+    return hn::Abs(x);
+  }
 };
 struct Square {
-  template <class D, class V> V operator()(D, V x) const { return hn::Mul(x, x); }
+  template <class D, class V>
+  V operator()(D, V x) const {
+    return hn::Mul(x, x);
+  }
 };
 struct Sqrt {
-  template <class D, class V> V operator()(D, V x) const { return hn::Sqrt(x); }
+  template <class D, class V>
+  V operator()(D, V x) const {
+    return hn::Sqrt(x);
+  }
 };
 struct Rsqrt {  // not the approximation instruction: its 12 to 14 bits are too few
-  template <class D, class V> V operator()(D d, V x) const { return hn::Div(hn::Set(d, 1.0f), hn::Sqrt(x)); }
+  template <class D, class V>
+  V operator()(D d, V x) const {
+    return hn::Div(hn::Set(d, 1.0f), hn::Sqrt(x));
+  }
 };
 struct Reciprocal {
-  template <class D, class V> V operator()(D d, V x) const { return hn::Div(hn::Set(d, 1.0f), x); }
+  template <class D, class V>
+  V operator()(D d, V x) const {
+    return hn::Div(hn::Set(d, 1.0f), x);
+  }
 };
 struct Exp {
-  template <class D, class V> V operator()(D d, V x) const { return fast::exp(d, x); }
+  template <class D, class V>
+  V operator()(D d, V x) const {
+    return fast::exp(d, x);
+  }
 };
 struct Log {
-  template <class D, class V> V operator()(D d, V x) const { return fast::log(d, x); }
+  template <class D, class V>
+  V operator()(D d, V x) const {
+    return fast::log(d, x);
+  }
 };
 struct Tanh {
-  template <class D, class V> V operator()(D d, V x) const { return fast::tanh(d, x); }
+  template <class D, class V>
+  V operator()(D d, V x) const {
+    return fast::tanh(d, x);
+  }
 };
 struct Sigmoid {
-  template <class D, class V> V operator()(D d, V x) const { return fast::sigmoid(d, x); }
+  template <class D, class V>
+  V operator()(D d, V x) const {
+    return fast::sigmoid(d, x);
+  }
 };
 struct Relu {  // a NaN stays
-  template <class D, class V> V operator()(D d, V x) const {
+  template <class D, class V>
+  V operator()(D d, V x) const {
     return hn::IfThenElse(hn::Lt(x, hn::Zero(d)), hn::Zero(d), x);
   }
 };
 struct Silu {
-  template <class D, class V> V operator()(D d, V x) const { return hn::Mul(x, fast::sigmoid(d, x)); }
+  template <class D, class V>
+  V operator()(D d, V x) const {
+    return hn::Mul(x, fast::sigmoid(d, x));
+  }
 };
 struct Erf {
-  template <class D, class V> V operator()(D d, V x) const { return fast::erf(d, x); }
+  template <class D, class V>
+  V operator()(D d, V x) const {
+    return fast::erf(d, x);
+  }
 };
 struct Sin {
-  template <class D, class V> V operator()(D d, V x) const { return fast::sin(d, x); }
+  template <class D, class V>
+  V operator()(D d, V x) const {
+    return fast::sin(d, x);
+  }
 };
 struct Cos {
-  template <class D, class V> V operator()(D d, V x) const { return fast::cos(d, x); }
+  template <class D, class V>
+  V operator()(D d, V x) const {
+    return fast::cos(d, x);
+  }
 };
 struct Sign {  // 0 and NaN give themselves
-  template <class D, class V> V operator()(D d, V x) const {
+  template <class D, class V>
+  V operator()(D d, V x) const {
     const V one = hn::Set(d, 1.0f), zero = hn::Zero(d);
     return hn::IfThenElse(hn::Gt(x, zero), one, hn::IfThenElse(hn::Lt(x, zero), hn::Neg(one), x));
   }
@@ -88,9 +132,8 @@ void unary_run(const void* x, void* y, std::size_t count) {
   const F32 d;
   const T* from = static_cast<const T*>(x);
   T* to = static_cast<T*>(y);
-  for_vectors(d, count, [&](std::size_t i, auto part) HWY_ATTR {
-    store(Op()(d, load(d, from + i, part)), d, to + i, part);
-  });
+  for_vectors(d, count,
+              [&](std::size_t i, auto part) HWY_ATTR { store(Op()(d, load(d, from + i, part)), d, to + i, part); });
 }
 
 struct UnaryEntry {
@@ -102,11 +145,11 @@ constexpr UnaryEntry unary_entry(std::string_view kind) {
   return {kind, unary_run<Op, float>, unary_run<Op, Bf16>};
 }
 constexpr UnaryEntry kUnary[] = {
-    unary_entry<Neg>("neg"),         unary_entry<Abs>("abs"),   unary_entry<Square>("square"),
+    unary_entry<Neg>("neg"),         unary_entry<Abs>("abs"),     unary_entry<Square>("square"),
     unary_entry<Sqrt>("sqrt"),       unary_entry<Rsqrt>("rsqrt"), unary_entry<Reciprocal>("reciprocal"),
-    unary_entry<Exp>("exp"),         unary_entry<Log>("log"),   unary_entry<Tanh>("tanh"),
-    unary_entry<Sigmoid>("sigmoid"), unary_entry<Relu>("relu"), unary_entry<Silu>("silu"),
-    unary_entry<Erf>("erf"),         unary_entry<Sin>("sin"),   unary_entry<Cos>("cos"),
+    unary_entry<Exp>("exp"),         unary_entry<Log>("log"),     unary_entry<Tanh>("tanh"),
+    unary_entry<Sigmoid>("sigmoid"), unary_entry<Relu>("relu"),   unary_entry<Silu>("silu"),
+    unary_entry<Erf>("erf"),         unary_entry<Sin>("sin"),     unary_entry<Cos>("cos"),
     unary_entry<Sign>("sign"),
 };
 

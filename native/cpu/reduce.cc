@@ -39,25 +39,48 @@ namespace apollo::cpu::HWY_NAMESPACE {
 namespace {
 
 struct Sum {
-  template <class L> static constexpr L initial() { return L{0}; }
-  template <class L> static L lane(L a, L b) { return a + b; }
-  template <class V> static V vector(V a, V b) { return hn::Add(a, b); }
+  template <class L>
+  static constexpr L initial() {
+    return L{0};
+  }
+  template <class L>
+  static L lane(L a, L b) {
+    return a + b;
+  }
+  template <class V>
+  static V vector(V a, V b) {
+    return hn::Add(a, b);
+  }
 };
 struct Max {  // a NaN on either side wins
-  template <class L> static constexpr L initial() {
+  template <class L>
+  static constexpr L initial() {
     using Limits = std::numeric_limits<L>;
     return Limits::has_infinity ? -Limits::infinity() : Limits::lowest();
   }
-  template <class L> static L lane(L a, L b) { return a > b || a != a ? a : b; }
-  template <class V> static V vector(V a, V b) { return hn::IfThenElse(hn::Or(hn::Gt(a, b), differ(a, a)), a, b); }
+  template <class L>
+  static L lane(L a, L b) {
+    return a > b || a != a ? a : b;
+  }
+  template <class V>
+  static V vector(V a, V b) {
+    return hn::IfThenElse(hn::Or(hn::Gt(a, b), differ(a, a)), a, b);
+  }
 };
 struct Min {
-  template <class L> static constexpr L initial() {
+  template <class L>
+  static constexpr L initial() {
     using Limits = std::numeric_limits<L>;
     return Limits::has_infinity ? Limits::infinity() : Limits::max();
   }
-  template <class L> static L lane(L a, L b) { return a < b || a != a ? a : b; }
-  template <class V> static V vector(V a, V b) { return hn::IfThenElse(hn::Or(hn::Lt(a, b), differ(a, a)), a, b); }
+  template <class L>
+  static L lane(L a, L b) {
+    return a < b || a != a ? a : b;
+  }
+  template <class V>
+  static V vector(V a, V b) {
+    return hn::IfThenElse(hn::Or(hn::Lt(a, b), differ(a, a)), a, b);
+  }
 };
 
 // Four accumulators hide the latency of the additions; their lanes are joined in a fixed order at the end.
@@ -243,8 +266,8 @@ void run_pass(const Pass& pass, const ReduceRuns& runs, const void* x, std::int6
       const std::int64_t column = item % blocks * kColumns, part = item / blocks % pass.parts;
       const std::int64_t outer = item / blocks / pass.parts, first = part * part_size;
       const auto rows = static_cast<std::size_t>(std::min(part_size, pass.reduced - first));
-      const auto* from = static_cast<const std::byte*>(x) +
-                         ((outer * pass.reduced + first) * pass.inner + column) * element_bytes;
+      const auto* from =
+          static_cast<const std::byte*>(x) + ((outer * pass.reduced + first) * pass.inner + column) * element_bytes;
       auto* to = static_cast<float*>(result) + (outer * pass.parts + part) * pass.inner + column;
       if (pass.inner == 1) {
         runs.row(from, rows, to);

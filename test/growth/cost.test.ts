@@ -1,6 +1,6 @@
 import t from 'tap';
 import { relativeCost, relativeRunCost } from '../../lib/growth/cost.js';
-import { samplers, type SamplerName } from '../../lib/growth/samplers.js';
+import { type SamplerName, samplers } from '../../lib/growth/samplers.js';
 import { makeSchedule } from '../../lib/growth/schedule.js';
 
 // FLOPs per token, forward: BERT-Base at 512 positions, GPT-Base at 1024, head on all positions.

@@ -8,8 +8,8 @@ import {
   loadWeights,
   modelConfigOf,
   readCheckpointState,
-  saveCheckpoint,
   type StateToWrite,
+  saveCheckpoint,
 } from '../../lib/train/checkpoint.js';
 import { openTinyDevice, tinyModel } from './tiny.js';
 

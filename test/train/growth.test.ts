@@ -1,6 +1,6 @@
 import t from 'tap';
 import { ParameterStore } from '../../lib/engine/index.js';
-import { apollo, type ApolloOptions, type GrowthPlan } from '../../lib/methods/index.js';
+import { type ApolloOptions, apollo, type GrowthPlan } from '../../lib/methods/index.js';
 import { createModel, declareParameters, initialValue, withDefaults } from '../../lib/models/index.js';
 import { growStore } from '../../lib/train/growth.js';
 import { openTinyDevice } from './tiny.js';

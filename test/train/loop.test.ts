@@ -11,9 +11,9 @@ import {
   type GrowthEvent,
   type StartEvent,
   type StepEvent,
-  train,
   type TrainEvent,
   type TrainingCorpus,
+  train,
 } from '../../lib/train/index.js';
 import {
   comparable,

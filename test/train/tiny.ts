@@ -1,6 +1,5 @@
 /** A tiny model, a synthetic corpus and helpers shared by the tests of the loop. */
-import { type Device, openDevice } from '../../lib/engine/index.js';
-import { ParameterStore } from '../../lib/engine/index.js';
+import { type Device, openDevice, ParameterStore } from '../../lib/engine/index.js';
 import { uniformNumber } from '../../lib/growth/index.js';
 import { type ApolloOptions, apollo } from '../../lib/methods/index.js';
 import { createModel, withDefaults } from '../../lib/models/index.js';
