@@ -1,7 +1,7 @@
 import t from 'tap';
 import { createModel, type ModelConfig, preset, validateModelConfig, withDefaults } from '../../lib/models/index.js';
 
-const valid = preset('bert-nano');
+const valid = preset('bert-mini');
 
 t.test('defaults are the recipe', async (t) => {
   const sizes = { layers: 12, hidden: 768, vocab: 100, maxPositions: 64 };
