@@ -60,6 +60,10 @@ say(
 );
 say(`matmul peak ${o.precision}: ${(peak.flopsPerSecond / 1e9).toFixed(0)} GFLOP/s at ${peak.shape.join('x')}`);
 
+// Profiled before any peer is there to disturb it.
+for (let i = 0; i < 3; ++i) await step.run();
+const profile = await step.profile(Boolean(o.byShape));
+
 const peers: { peer: Peer; times: number[] }[] = [];
 const python = o.peer ? findPeerPython() : undefined;
 if (o.peer && !python)
@@ -155,7 +159,6 @@ say(
   `peak memory     ${(peakBytes / 2 ** 20).toFixed(0)} MiB of the process; planned: arena ${(arenaBytes / 2 ** 20).toFixed(0)} + parameters ${(bufferBytes / 2 ** 20).toFixed(0)} MiB`,
 );
 
-const profile = await step.profile(Boolean(o.byShape));
 const total = profile.reduce((sum, { ns }) => sum + ns, 0);
 result.profile = profile.map(({ op, ns, uses }) => ({ op, uses, ms: ns / 1e6, share: ns / total }));
 say('\nwhere a step goes:');
