@@ -14,9 +14,9 @@ interface RunPreset {
 
 const presets: Readonly<Record<string, RunPreset>> = {
   sample: {
-    about: 'the sample books, a GPT of 12 layers x 128, Apollo against Scratch; about five minutes on two cores',
+    about: 'the sample books, a BERT of 12 layers x 128, Apollo against Scratch; about five minutes on two cores',
     settings: {
-      model: { preset: 'gpt-nano', dropout: 0, attentionDropout: 0 },
+      model: { preset: 'bert-nano', dropout: 0, attentionDropout: 0 },
       data: [`${packageRoot}data/sample`],
       methods: ['scratch', 'apollo'],
       // A run this short is over before AdamW has forgotten the large gradients of shared layers (docs/results.md).
@@ -24,7 +24,7 @@ const presets: Readonly<Record<string, RunPreset>> = {
       steps: 1500,
       batch: 16,
       seq: 128,
-      lr: 2e-3,
+      lr: 1e-3,
       evalEvery: 25,
       evalBatches: 8,
       out: 'runs/sample',
