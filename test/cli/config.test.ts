@@ -21,7 +21,7 @@ t.test('defaults, preset, file and command line: later ones win', async (t) => {
   });
   const config = file('run.json', { batch: 8, lr: 0.5, steps: 10 });
   const settings = loadSettings({ preset: 'sample', config, flags: { lr: 0.25 } });
-  t.match(settings, { batch: 8, lr: 0.25, steps: 10, seq: 128, model: { preset: 'gpt-nano' } });
+  t.match(settings, { batch: 8, lr: 0.25, steps: 10, seq: 128, model: { preset: 'bert-nano' } });
 });
 
 t.test('tokens and steps replace each other across layers, and exclude each other within one', async (t) => {
