@@ -1,4 +1,6 @@
 /** A device: where programs are compiled and run. One native thread owns it; calls queue and never block JavaScript. */
+import { homedir } from 'node:os';
+import { join } from 'node:path';
 import { ApolloError, check } from '../errors.js';
 import type { DType } from './dtype.js';
 import type { Graph } from './graph.js';
@@ -9,9 +11,19 @@ import type { ParameterStore } from './parameters.js';
 import { Program } from './program.js';
 
 export interface DeviceOptions {
-  readonly kind?: 'cpu';
-  /** Worker threads; default: all cores. Equal results need equal thread counts. */
+  /** 'cuda': an NVIDIA GPU. Default 'cpu'. */
+  readonly kind?: 'cpu' | 'cuda';
+  /** CPU: worker threads; default: all cores. Equal results need equal thread counts. */
   readonly threads?: number;
+  /** CUDA: which GPU, counted from 0 as nvidia-smi does. */
+  readonly index?: number;
+  /** CUDA: f32 products may round their inputs to TF32 (10 bits), several times as fast. Default: false. */
+  readonly tf32?: boolean;
+  /**
+   * CUDA: file that keeps which algorithm was fastest for each matrix product, so that the same seed gives the same
+   * bits in every run. Default: in the user's cache folder ($XDG_CACHE_HOME or ~/.cache). '': none are timed.
+   */
+  readonly matmulCache?: string;
   /** Refuses programs and buffers beyond this; default: what the machine has free. */
   readonly memoryLimitBytes?: number;
 }
@@ -21,19 +33,28 @@ export type DeviceInfo = ReturnType<NativeDevice['info']>;
 /** Programs kept for reuse by one device or store; the oldest beyond this are left to the garbage collector. */
 const cachedPrograms = 256;
 
+const defaultMatmulCache = () =>
+  join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'apollo-lm', 'matmul.txt');
+
 /**
  * Opens a device.
- * @throws ApolloError NO_ADDON, NO_DEVICE, BAD_ARGUMENT.
+ * ```ts
+ * const device = await openDevice({ kind: 'cuda' });
+ * ```
+ * @throws ApolloError NO_ADDON, NO_DEVICE (what is missing: the backend, a driver, a GPU, cuBLASLt), BAD_ARGUMENT.
  */
 export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
-  const { kind = 'cpu', threads = 0, memoryLimitBytes = 0 } = options;
+  const { kind = 'cpu', threads = 0, index = 0, tf32 = false, memoryLimitBytes = 0 } = options;
+  check(kind === 'cpu' || kind === 'cuda', `kind must be 'cpu' or 'cuda'; got '${kind}'`);
   check(
     Number.isInteger(threads) && threads >= 0,
     `threads must be a whole number >= 0 (0: all cores); got ${threads}`,
   );
+  check(Number.isInteger(index) && index >= 0, `index must be a whole number >= 0; got ${index}`);
   check(memoryLimitBytes >= 0, `memoryLimitBytes must be >= 0 (0: what is free); got ${memoryLimitBytes}`);
+  const matmulCache = options.matmulCache ?? (kind === 'cuda' ? defaultMatmulCache() : '');
   const addon = loadAddon();
-  return translated(() => new Device(addon.openDevice({ kind, threads, memoryLimitBytes })));
+  return translated(() => new Device(addon.openDevice({ kind, threads, index, tf32, matmulCache, memoryLimitBytes })));
 }
 
 export class Device {

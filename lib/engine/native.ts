@@ -96,9 +96,35 @@ export interface NativeInfo {
   readonly logicalCores: number;
 }
 
+/** The CUDA backend as this machine has it. */
+export interface CudaInfo {
+  /** The library that is, or would be, loaded. */
+  readonly file: string;
+  readonly built: boolean;
+  readonly devices: readonly { readonly name: string; readonly totalBytes: number; readonly capability: string }[];
+  /** Version and file of cuBLASLt. */
+  readonly cublasLt?: string;
+  /** Why no GPU can be used, and what to do. */
+  readonly missing?: string;
+}
+
+export interface NativeDeviceOptions {
+  readonly kind: 'cpu' | 'cuda';
+  /** Of the CPU. */
+  readonly threads: number;
+  /** Which GPU. */
+  readonly index: number;
+  /** f32 products may round their inputs to TF32. */
+  readonly tf32: boolean;
+  /** File of the algorithms chosen for matrix products; empty: none are timed. */
+  readonly matmulCache: string;
+  readonly memoryLimitBytes: number;
+}
+
 export interface NativeAddon {
   info(): NativeInfo;
-  openDevice(options: { kind: string; threads: number; memoryLimitBytes: number }): NativeDevice;
+  cudaInfo(): CudaInfo;
+  openDevice(options: NativeDeviceOptions): NativeDevice;
   /** Philox4x32-10, for tests of the counter scheme. */
   philox(counter: readonly number[], key: readonly number[]): number[];
   /** The memory planner alone: lifetimes [first, last] inclusive; returns offsets and the arena's size. */

@@ -2,6 +2,7 @@
 #include <napi.h>
 
 #include "addon/convert.h"
+#include "addon/cuda_library.h"
 #include "addon/objects.h"
 #include "addon/state.h"
 #include "core/philox.h"
@@ -25,19 +26,52 @@ Napi::Value info(const Napi::CallbackInfo& call) {
   return out;
 }
 
+std::unique_ptr<Backend> make_backend(const Napi::Object& options) {
+  const std::string kind = options.Get("kind").ToString();
+  if (kind == "cpu") return cpu::make_backend(options.Get("threads").ToNumber().Int32Value());
+  if (kind == "cuda") {
+    cuda::Options chosen;
+    chosen.index = options.Get("index").ToNumber().Int32Value();
+    chosen.tf32 = options.Get("tf32").ToBoolean();
+    chosen.cache_file = options.Get("matmulCache").ToString().Utf8Value();
+    return cuda_library().open(chosen);
+  }
+  throw Error("there is no device '" + kind + "'; this build knows: cpu, cuda", "APOLLO_NO_DEVICE");
+}
+
 Napi::Value open_device(const Napi::CallbackInfo& call) {
   const Napi::Env env = call.Env();
   return guarded(env, [&] {
     const Napi::Object options = call[0].As<Napi::Object>();
-    const std::string kind = options.Get("kind").ToString();
-    if (kind != "cpu") {
-      throw Error("device '" + kind + "' is not in this build; it has: cpu", "APOLLO_NO_DEVICE");
-    }
-    auto device =
-        std::make_shared<Device>(cpu::make_backend(options.Get("threads").ToNumber().Int32Value()),
-                                 static_cast<std::size_t>(options.Get("memoryLimitBytes").ToNumber().DoubleValue()));
+    auto device = std::make_shared<Device>(
+        make_backend(options), static_cast<std::size_t>(options.Get("memoryLimitBytes").ToNumber().DoubleValue()));
     return DeviceObject::create(env, Session::open(env, std::move(device)));
   });
+}
+
+// The CUDA backend and what it finds on this machine: file, GPUs, cuBLASLt, or the message of what is missing.
+Napi::Value cuda_info(const Napi::CallbackInfo& call) {
+  const Napi::Env env = call.Env();
+  Napi::Object out = Napi::Object::New(env);
+  out.Set("file", cuda_library_file());
+  out.Set("built", false);
+  Napi::Array devices = Napi::Array::New(env);
+  out.Set("devices", devices);
+  try {
+    const cuda::Api& api = cuda_library();
+    out.Set("built", true);
+    for (const cuda::DeviceSummary& summary : api.devices()) {
+      Napi::Object device = Napi::Object::New(env);
+      device.Set("name", summary.name);
+      device.Set("totalBytes", static_cast<double>(summary.total_bytes));
+      device.Set("capability", std::to_string(summary.major) + "." + std::to_string(summary.minor));
+      devices.Set(devices.Length(), device);
+    }
+    out.Set("cublasLt", api.blas());
+  } catch (const Error& error) {
+    out.Set("missing", error.what());
+  }
+  return out;
 }
 
 template <std::size_t N>
@@ -82,6 +116,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   state->program = Napi::Persistent(ProgramObject::define(env));
   exports.Set("info", Napi::Function::New<info>(env, "info"));
   exports.Set("openDevice", Napi::Function::New<open_device>(env, "openDevice"));
+  exports.Set("cudaInfo", Napi::Function::New<cuda_info>(env, "cudaInfo"));
   exports.Set("philox", Napi::Function::New<philox>(env, "philox"));
   exports.Set("planMemory", Napi::Function::New<plan>(env, "planMemory"));
   return exports;

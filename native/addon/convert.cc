@@ -24,7 +24,7 @@ Napi::Value typed_array(Napi::Env env, DType dtype, const std::byte* bytes, std:
   return env.Undefined();
 }
 
-std::vector<std::byte> bytes_of(const Napi::Value& value, DType dtype, const std::string& what) {
+std::span<const std::byte> bytes_of(const Napi::Value& value, DType dtype, const std::string& what) {
   const napi_typedarray_type wanted = dtype == DType::F32   ? napi_float32_array
                                       : dtype == DType::I32 ? napi_int32_array
                                                             : napi_uint16_array;
@@ -38,9 +38,7 @@ std::vector<std::byte> bytes_of(const Napi::Value& value, DType dtype, const std
       (data == nullptr && elements != 0)) {
     throw Error(what + " is detached", "APOLLO_INTERNAL");
   }
-  std::vector<std::byte> bytes(elements * size_of(dtype));
-  if (!bytes.empty()) std::memcpy(bytes.data(), data, bytes.size());
-  return bytes;
+  return {static_cast<const std::byte*>(data), elements * size_of(dtype)};
 }
 
 namespace {

@@ -4,8 +4,8 @@
 #include <napi.h>
 
 #include <cstddef>
+#include <span>
 #include <string>
-#include <vector>
 
 #include "core/dtype.h"
 #include "core/program.h"
@@ -17,8 +17,9 @@ DType dtype_from(const Napi::Value& value);
 // A typed array over a copy of `bytes`: Float32Array, Int32Array, or Uint16Array with the bits of bf16.
 Napi::Value typed_array(Napi::Env env, DType dtype, const std::byte* bytes, std::size_t size);
 
-// The bytes of a typed array whose element type is that of `dtype`; throws when it is another, or detached.
-std::vector<std::byte> bytes_of(const Napi::Value& value, DType dtype, const std::string& what);
+// The bytes of a typed array whose element type is that of `dtype`; throws when it is another, or detached. Valid until
+// JavaScript runs again.
+std::span<const std::byte> bytes_of(const Napi::Value& value, DType dtype, const std::string& what);
 
 ProgramDesc program_desc(const Napi::Object& object);
 

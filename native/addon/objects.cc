@@ -55,7 +55,8 @@ Napi::Value BufferObject::bytes(const Napi::CallbackInfo& info) {
 Napi::Value BufferObject::write(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     auto target = buffer();
-    auto data = std::make_shared<std::vector<std::byte>>(bytes_of(info[0], target->dtype(), "write: the data"));
+    const std::span<const std::byte> bytes = bytes_of(info[0], target->dtype(), "write: the data");
+    auto data = std::make_shared<std::vector<std::byte>>(bytes.begin(), bytes.end());
     const std::size_t offset = size_argument(info, 1) * size_of(target->dtype());
     require(offset <= target->bytes() && data->size() <= target->bytes() - offset, "write: outside the buffer");
     return session_->call(
@@ -140,7 +141,7 @@ Napi::Value ProgramObject::run(const Napi::CallbackInfo& info) {
     auto target = program();
     const Napi::Array inputs = info[0].As<Napi::Array>();
     const Napi::Object options = info[1].As<Napi::Object>();
-    auto run = std::make_shared<Program::Run>();
+    auto run = std::shared_ptr<Program::Run>(target->make_run());
     run->profile = options.Get("profile").ToBoolean();
     const Napi::Value cancel = options.Get("cancel");
     if (cancel.IsTypedArray()) {
@@ -152,17 +153,20 @@ Napi::Value ProgramObject::run(const Napi::CallbackInfo& info) {
     require(inputs.Length() == wanted.size(), "run: the program takes " + std::to_string(wanted.size()) + " inputs");
     for (std::uint32_t slot = 0; slot < wanted.size(); ++slot) {
       const std::string what = "run: input " + std::to_string(slot);
-      run->inputs.push_back(bytes_of(inputs.Get(slot), wanted[slot].dtype, what));
-      require(run->inputs[slot].size() == wanted[slot].bytes(), what + " wants " + wanted[slot].to_string());
+      const std::span<const std::byte> bytes = bytes_of(inputs.Get(slot), wanted[slot].dtype, what);
+      require(bytes.size() == wanted[slot].bytes(), what + " wants " + wanted[slot].to_string());
+      std::copy(bytes.begin(), bytes.end(), target->input(*run, slot));
     }
+    run->inputs->send();
     return session_->call(
         info.Env(), [target, run] { target->run(*run); },
         [target, run](Napi::Env env) {
           Napi::Object result = Napi::Object::New(env);
-          Napi::Array outputs = Napi::Array::New(env, run->outputs.size());
-          for (std::uint32_t slot = 0; slot < run->outputs.size(); ++slot) {
-            outputs.Set(slot, typed_array(env, target->outputs()[slot].dtype, run->outputs[slot].data(),
-                                          run->outputs[slot].size()));
+          const auto& tensors = target->outputs();
+          Napi::Array outputs = Napi::Array::New(env, tensors.size());
+          for (std::uint32_t slot = 0; slot < tensors.size(); ++slot) {
+            const TensorDesc& tensor = tensors[slot];
+            outputs.Set(slot, typed_array(env, tensor.dtype, target->output(*run, slot), tensor.bytes()));
           }
           result.Set("outputs", outputs);
           result.Set("elapsedMs", Napi::Number::New(env, run->elapsed_ms));

@@ -81,7 +81,7 @@ void Device::loop() {
 void Device::charge(std::size_t bytes, const std::string& what) {
   const std::size_t used = buffer_bytes_ + arena_bytes_;
   if (used + bytes > memory_limit_) {
-    throw Error(what + " needs " + human_bytes(bytes) + " more on " + backend_->kind() + ", " + human_bytes(used) +
+    throw Error(what + " needs " + human_bytes(bytes) + " more on " + backend_->label() + ", " + human_bytes(used) +
                     " of " + human_bytes(memory_limit_) +
                     " are in use. Use a smaller batch, a shorter sequence or a smaller model.",
                 "APOLLO_OUT_OF_MEMORY");
@@ -93,7 +93,7 @@ void* Device::allocate(std::size_t bytes, bool zeroed, const std::string& what) 
   charge(bytes, what);
   void* memory = backend_->allocate(bytes, zeroed);
   if (memory == nullptr) {
-    throw Error(what + " of " + human_bytes(bytes) + " could not be allocated on " + backend_->kind(),
+    throw Error(what + " of " + human_bytes(bytes) + " could not be allocated on " + backend_->label(),
                 "APOLLO_OUT_OF_MEMORY");
   }
   buffer_bytes_ += bytes;
@@ -115,7 +115,7 @@ void Device::reserve_arena(std::size_t bytes) {
   arena_bytes_ = 0;
   arena_ = static_cast<std::byte*>(backend_->allocate(bytes, /*zeroed=*/false));
   if (arena_ == nullptr) {
-    throw Error("an arena of " + human_bytes(bytes) + " could not be allocated on " + backend_->kind(),
+    throw Error("an arena of " + human_bytes(bytes) + " could not be allocated on " + backend_->label(),
                 "APOLLO_OUT_OF_MEMORY");
   }
   arena_bytes_ = bytes;

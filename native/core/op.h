@@ -94,6 +94,11 @@ class Kernel {
   Kernel& operator=(const Kernel&) = delete;
   virtual ~Kernel() = default;
   virtual std::size_t scratch_bytes() const { return 0; }
+  // Called once, after the program's memory is reserved: a kernel with several ways of doing its work may time them on
+  // `arena`, whose contents are free.
+  virtual void tune(std::span<std::byte> /*arena*/, void* /*stream*/) {}
+  // Called before the first run and whenever the pointers change: what depends on them may be prepared.
+  virtual void bind(const RunContext& /*context*/) {}
   virtual void run(const RunContext& context) = 0;
 };
 
@@ -111,16 +116,17 @@ class FunctionKernel final : public Kernel {
 };
 
 // Throws Error when it has no implementation for the descriptor's dtypes (see unsupported()).
-using KernelFactory = std::unique_ptr<Kernel> (*)(const OpDesc& desc);
+using KernelFactory = std::function<std::unique_ptr<Kernel>(const OpDesc& desc)>;
 
 class OpTable {
  public:
   void add(const std::string& op, KernelFactory factory) {
-    require(factories_.emplace(op, factory).second, "op '" + op + "' is registered twice");
+    require(factories_.emplace(op, std::move(factory)).second, "op '" + op + "' is registered twice");
   }
-  KernelFactory find(const std::string& op) const {
+  // Null when there is none.
+  const KernelFactory* find(const std::string& op) const {
     auto it = factories_.find(op);
-    return it == factories_.end() ? nullptr : it->second;
+    return it == factories_.end() ? nullptr : &it->second;
   }
   std::vector<std::string> names() const {
     std::vector<std::string> out;

@@ -1,7 +1,7 @@
 #include "core/program.h"
 
 #include <algorithm>
-#include <chrono>
+#include <numeric>
 
 #include "core/planner.h"
 
@@ -10,19 +10,29 @@ namespace apollo {
 using Storage = ValueDesc::Storage;
 
 Program::Program(std::shared_ptr<Device> device, ProgramDesc desc, std::vector<std::shared_ptr<Buffer>> buffers)
-    : device_(std::move(device)), values_(std::move(desc.values)), buffers_(std::move(buffers)) {
-  const auto count = static_cast<int>(values_.size());
-  const auto slot_of = [](std::vector<TensorDesc>& tensors, std::vector<int>& owners, const ValueDesc& value,
-                          int index) {
-    const auto slot = static_cast<std::size_t>(value.slot);
-    if (tensors.size() <= slot) {
-      tensors.resize(slot + 1);
-      owners.resize(slot + 1, -1);
+    : device_(std::move(device)), buffers_(std::move(buffers)), instructions_(desc.instructions.size()) {
+  const auto count = static_cast<int>(desc.values.size());
+  for (int i = 0; i < static_cast<int>(instructions_); ++i) {
+    InstructionDesc& instruction = desc.instructions[i];
+    instruction.origin = i;
+    for (const int v : instruction.inputs) {
+      require(v >= 0 && v < count, "instruction '" + instruction.op.op + "' reads an unknown value");
+      instruction.op.inputs.push_back(desc.values[v].tensor);
     }
+    for (const int v : instruction.outputs) {
+      require(v >= 0 && v < count, "instruction '" + instruction.op.op + "' writes an unknown value");
+      instruction.op.outputs.push_back(desc.values[v].tensor);
+    }
+  }
+  device_->backend().fuse(desc);
+  values_ = std::move(desc.values);
+
+  const auto slot_of = [](std::vector<TensorDesc>& tensors, const ValueDesc& value) {
+    const auto slot = static_cast<std::size_t>(value.slot);
+    if (tensors.size() <= slot) tensors.resize(slot + 1);
     tensors[slot] = value.tensor;
-    owners[slot] = index;
   };
-  for (int i = 0; i < count; ++i) {
+  for (int i = 0; i < static_cast<int>(values_.size()); ++i) {
     const ValueDesc& value = values_[i];
     const auto slot = static_cast<std::size_t>(value.slot);
     if (value.storage == Storage::Buffer) {
@@ -31,43 +41,48 @@ Program::Program(std::shared_ptr<Device> device, ProgramDesc desc, std::vector<s
       require(buffer.dtype() == value.tensor.dtype && buffer.bytes() == value.tensor.bytes(),
               "buffer " + std::to_string(slot) + " does not fit " + value.tensor.to_string());
     } else if (value.storage == Storage::Input) {
-      slot_of(inputs_, input_values_, value, i);
+      slot_of(inputs_, value);
     } else if (value.storage == Storage::Output) {
-      slot_of(outputs_, output_values_, value, i);
+      slot_of(outputs_, value);
     } else if (value.storage == Storage::Alias) {
-      require(value.slot >= 0 && value.slot < count && value.slot != i, "alias of an unknown value");
+      require(value.slot >= 0 && value.slot < static_cast<int>(values_.size()) && value.slot != i,
+              "alias of an unknown value");
       require(values_[root(i)].tensor.bytes() == value.tensor.bytes(), "alias of a value of another size");
     }
   }
 
   for (InstructionDesc& instruction : desc.instructions) {
     Step step;
-    for (const int v : instruction.inputs) {
-      require(v >= 0 && v < count, "instruction '" + instruction.op.op + "' reads an unknown value");
-      instruction.op.inputs.push_back(values_[v].tensor);
-    }
-    for (const int v : instruction.outputs) {
-      require(v >= 0 && v < count, "instruction '" + instruction.op.op + "' writes an unknown value");
-      instruction.op.outputs.push_back(values_[v].tensor);
-    }
     step.kernel = device_->backend().make_kernel(instruction.op);
     step.inputs = std::move(instruction.inputs);
     step.outputs = std::move(instruction.outputs);
+    step.origin = instruction.origin;
     steps_.push_back(std::move(step));
   }
 
   plan();
   device_->reserve_arena(arena_bytes_);
-  io_.assign(values_.size(), nullptr);
-  for (int i = 0; i < count; ++i) {
-    if (values_[i].storage == Storage::Input || values_[i].storage == Storage::Output) {
-      io_[i] = device_->allocate(values_[i].tensor.bytes(), /*zeroed=*/false, "a program's input or output");
-    }
+  for (const Step& step : steps_) step.kernel->tune({device_->arena(), arena_bytes_}, device_->backend().stream());
+  input_block_ = block_of(inputs_);
+  output_block_ = block_of(outputs_);
+  for (Block* block : {&input_block_, &output_block_}) {
+    void* memory = device_->allocate(block->bytes, /*zeroed=*/false, "a program's input or output");
+    block->memory = static_cast<std::byte*>(memory);
   }
 }
 
 Program::~Program() {
-  for (std::size_t i = 0; i < io_.size(); ++i) device_->release(io_[i], values_[i].tensor.bytes());
+  device_->release(input_block_.memory, input_block_.bytes);
+  device_->release(output_block_.memory, output_block_.bytes);
+}
+
+Program::Block Program::block_of(const std::vector<TensorDesc>& tensors) {
+  Block block;
+  for (const TensorDesc& tensor : tensors) {
+    block.offsets.push_back(block.bytes);
+    block.bytes += (tensor.bytes() + 255) / 256 * 256;
+  }
+  return block;
 }
 
 int Program::root(int value) const {
@@ -119,55 +134,88 @@ void Program::plan() {
 void Program::bind() {
   std::byte* arena = device_->arena();
   if (bound_ && bound_arena_ == arena) return;
+  replay_.reset();
+  warm_ = false;
   const auto pointer = [&](int value) -> void* {
     const int owner = root(value);
+    const auto slot = static_cast<std::size_t>(values_[owner].slot);
     switch (values_[owner].storage) {
-      case Storage::Arena: return arena + offsets_[owner];
-      case Storage::Buffer: return buffers_[values_[owner].slot]->data();
-      default: return io_[owner];
+      case Storage::Buffer: return buffers_[slot]->data();
+      case Storage::Input: return input_block_.memory + input_block_.offsets[slot];
+      case Storage::Output: return output_block_.memory + output_block_.offsets[slot];
+      default: return arena + offsets_[owner];
     }
   };
+  bound_arena_ = arena;
   for (Step& step : steps_) {
     step.input_pointers.clear();
     step.output_pointers.clear();
     for (const int v : step.inputs) step.input_pointers.push_back(pointer(v));
     for (const int v : step.outputs) step.output_pointers.push_back(pointer(v));
+    step.kernel->bind(context(step));
   }
   bound_ = true;
-  bound_arena_ = arena;
 }
 
-void Program::run(Run& run) {
-  using Clock = std::chrono::steady_clock;
-  const auto since = [](Clock::time_point start) {
-    return std::chrono::duration<double, std::nano>(Clock::now() - start).count();
-  };
-  Backend& backend = device_->backend();
-  bind();
-  for (std::size_t slot = 0; slot < run.inputs.size(); ++slot) {
-    backend.upload(io_[input_values_[slot]], run.inputs[slot].data(), run.inputs[slot].size());
-  }
+RunContext Program::context(const Step& step) const {
+  return {step.input_pointers, step.output_pointers, device_->arena() + scratch_offset_, device_->backend().stream()};
+}
 
-  const auto start = Clock::now();
-  for (Step& step : steps_) {
+std::unique_ptr<Program::Run> Program::make_run() const {
+  auto run = std::make_unique<Run>();
+  run->device = device_;
+  run->inputs = device_->backend().transfer(input_block_.bytes);
+  run->outputs = device_->backend().transfer(output_block_.bytes);
+  return run;
+}
+
+// Kernel by kernel the first time, which also loads what they need; then, where the backend can, as one recording.
+void Program::launch(const Run& run) {
+  const auto stop_if_cancelled = [&] {
     if (device_->cancelled() || (run.cancel != nullptr && run.cancel->load(std::memory_order_relaxed) != 0)) {
       throw Error("the run was cancelled", "APOLLO_ABORTED");
     }
-    const auto began = Clock::now();
-    step.kernel->run({step.input_pointers, step.output_pointers, device_->arena() + scratch_offset_, backend.stream()});
-    if (run.profile) {
-      backend.synchronize();
-      run.nanoseconds.push_back(since(began));
-    }
+  };
+  stop_if_cancelled();
+  if (warm_ && !replay_) {
+    replay_ = device_->backend().record([&] {
+      for (const Step& step : steps_) step.kernel->run(context(step));
+    });
   }
-  backend.synchronize();
-  run.elapsed_ms = since(start) / 1e6;
+  if (replay_) {
+    replay_->launch();
+    return;
+  }
+  for (const Step& step : steps_) {
+    stop_if_cancelled();
+    step.kernel->run(context(step));
+  }
+  warm_ = true;
+}
 
-  run.outputs.resize(outputs_.size());
-  for (std::size_t slot = 0; slot < outputs_.size(); ++slot) {
-    run.outputs[slot].resize(outputs_[slot].bytes());
-    backend.download(run.outputs[slot].data(), io_[output_values_[slot]], run.outputs[slot].size());
+void Program::run(Run& run) {
+  Backend& backend = device_->backend();
+  bind();
+  run.inputs->deliver(input_block_.memory);
+  const auto watch = backend.stopwatch();
+  watch->lap();
+  if (run.profile) {
+    for (const Step& step : steps_) {
+      step.kernel->run(context(step));
+      watch->lap();
+    }
+  } else {
+    launch(run);
+    watch->lap();
   }
+  run.outputs->collect(output_block_.memory);
+  backend.synchronize();
+
+  const std::vector<double> laps = watch->nanoseconds();
+  run.elapsed_ms = std::accumulate(laps.begin(), laps.end(), 0.0) / 1e6;
+  if (!run.profile) return;
+  run.nanoseconds.assign(instructions_, 0.0);
+  for (std::size_t s = 0; s < steps_.size(); ++s) run.nanoseconds[steps_[s].origin] = laps[s];
 }
 
 }  // namespace apollo

@@ -24,6 +24,7 @@ struct InstructionDesc {
   OpDesc op;  // tensors are filled in from the values when the program is compiled
   std::vector<int> inputs;
   std::vector<int> outputs;
+  int origin = 0;  // position in the program as it was given; an instruction that others were fused into keeps its own
 };
 
 struct ProgramDesc {
@@ -47,14 +48,21 @@ class Program {
   const std::vector<TensorDesc>& inputs() const { return inputs_; }
   const std::vector<TensorDesc>& outputs() const { return outputs_; }
 
+  // One run: its inputs are written before it is queued, its outputs read afterwards.
   struct Run {
-    std::vector<std::vector<std::byte>> inputs;   // by slot
-    std::vector<std::vector<std::byte>> outputs;  // by slot, filled by run()
+    std::shared_ptr<Device> device;  // first, so that it outlives the transfers
+    std::unique_ptr<Transfer> inputs, outputs;
     const std::atomic<std::int32_t>* cancel = nullptr;
     bool profile = false;
-    std::vector<double> nanoseconds;  // by instruction, when profile
+    std::vector<double> nanoseconds;  // by instruction as given, when profile; 0 for those fused into others
     double elapsed_ms = 0.0;
   };
+  // From any thread. The host's memory of an input or output slot within a run:
+  std::unique_ptr<Run> make_run() const;
+  std::byte* input(const Run& run, std::size_t slot) const { return run.inputs->host() + input_block_.offsets[slot]; }
+  const std::byte* output(const Run& run, std::size_t slot) const {
+    return run.outputs->host() + output_block_.offsets[slot];
+  }
   // Runs all instructions. Call on the device's thread. Throws Error; APOLLO_ABORTED when cancelled on the way.
   void run(Run& run);
 
@@ -62,25 +70,37 @@ class Program {
   struct Step {
     std::unique_ptr<Kernel> kernel;
     std::vector<int> inputs, outputs;
+    int origin;
     std::vector<void*> input_pointers, output_pointers;
   };
+  // The input or output values side by side, so that all of them travel at once.
+  struct Block {
+    std::vector<std::size_t> offsets;  // by slot
+    std::size_t bytes = 0;
+    std::byte* memory = nullptr;
+  };
+  static Block block_of(const std::vector<TensorDesc>& tensors);
   int root(int value) const;
   void plan();
   void bind();
+  RunContext context(const Step& step) const;
+  void launch(const Run& run);
 
   std::shared_ptr<Device> device_;
   std::vector<ValueDesc> values_;
   std::vector<std::shared_ptr<Buffer>> buffers_;
+  std::size_t instructions_;  // as given
   std::vector<Step> steps_;
   std::vector<TensorDesc> inputs_, outputs_;
-  std::vector<int> input_values_, output_values_;
   std::vector<std::size_t> offsets_;  // of Arena values
   std::size_t scratch_offset_ = 0;
   std::size_t arena_bytes_ = 0;
   std::size_t unshared_bytes_ = 0;
-  std::vector<void*> io_;  // memory of Input and Output values, by value index
+  Block input_block_, output_block_;
   const std::byte* bound_arena_ = nullptr;
   bool bound_ = false;
+  bool warm_ = false;  // has run since it was bound
+  std::unique_ptr<Replay> replay_;
 };
 
 }  // namespace apollo

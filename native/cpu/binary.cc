@@ -3,9 +3,9 @@
 #include <cmath>
 #include <string_view>
 
+#include "core/strided.h"
 #include "cpu/cpu.h"
 #include "cpu/parallel.h"
-#include "cpu/strided.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "cpu/binary.cc"

@@ -3,9 +3,9 @@
 #include <cstring>
 #include <numeric>
 
+#include "core/strided.h"
 #include "cpu/cpu.h"
 #include "cpu/parallel.h"
-#include "cpu/strided.h"
 
 namespace apollo::cpu {
 namespace {
@@ -139,18 +139,6 @@ std::unique_ptr<Kernel> make_broadcast(const OpDesc& desc) {
   return std::make_unique<FunctionKernel>([nest, dtype = x.dtype](const RunContext& c) {
     by_width(dtype, [&]<class T>(T*) { copy_nest<T>(nest, c.out<T>(0), c.in<T>(0)); });
   });
-}
-
-// The region of `box` in a tensor of `shape` that begins at `starts`: where it begins, and the strides to walk it.
-std::int64_t region_offset(const Dims& shape, const Dims& starts, const Dims& box, const char* op) {
-  require(starts.size() == shape.size() && box.size() == shape.size(), std::string(op) + ": rank of starts");
-  const Dims strides = row_major_strides(shape);
-  std::int64_t offset = 0;
-  for (std::size_t d = 0; d < shape.size(); ++d) {
-    require(starts[d] >= 0 && starts[d] + box[d] <= shape[d], std::string(op) + ": the region leaves the tensor");
-    offset += starts[d] * strides[d];
-  }
-  return offset;
 }
 
 // y = x[starts : starts + y.shape].

@@ -6,7 +6,8 @@ import t from 'tap';
 import { loadAddon, type NativeDevice, type NativeProgramDesc } from '../../lib/engine/native.js';
 
 const addon = loadAddon();
-const open = (threads = 1, memoryLimitBytes = 0) => addon.openDevice({ kind: 'cpu', threads, memoryLimitBytes });
+const open = (threads = 1, memoryLimitBytes = 0) =>
+  addon.openDevice({ kind: 'cpu', threads, index: 0, tf32: false, matmulCache: '', memoryLimitBytes });
 
 /** y = x @ x, `repeats` times over, from an input to an output. */
 function squares(size: number, repeats: number): NativeProgramDesc {

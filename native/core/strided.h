@@ -4,11 +4,12 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "core/error.h"
 
-namespace apollo::cpu {
+namespace apollo {
 
 using Dims = std::vector<std::int64_t>;
 
@@ -29,6 +30,18 @@ inline Dims broadcast_strides(const Dims& shape, const Dims& to) {
     strides[lead + i] = shape[i] == 1 ? 0 : own[i];
   }
   return strides;
+}
+
+// Where the region of extents `box` that begins at `starts` lies in a tensor of `shape`.
+inline std::int64_t region_offset(const Dims& shape, const Dims& starts, const Dims& box, const std::string& op) {
+  require(starts.size() == shape.size() && box.size() == shape.size(), op + ": rank of starts");
+  const Dims strides = row_major_strides(shape);
+  std::int64_t offset = 0;
+  for (std::size_t d = 0; d < shape.size(); ++d) {
+    require(starts[d] >= 0 && starts[d] + box[d] <= shape[d], op + ": the region leaves the tensor");
+    offset += starts[d] * strides[d];
+  }
+  return offset;
 }
 
 // The loops over an index space for N operands: extents and, per operand, strides in elements (0 repeats). Loops of
@@ -104,4 +117,4 @@ struct LoopNest {
   }
 };
 
-}  // namespace apollo::cpu
+}  // namespace apollo

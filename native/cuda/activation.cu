@@ -1,0 +1,84 @@
+// gelu and geluBackward. Limited by memory: one read and one write an element, backward two reads.
+#include "cuda/cuda.h"
+#include "cuda/elementwise.cuh"
+#include "cuda/gelu.cuh"
+
+namespace apollo::cuda {
+namespace {
+
+template <class T, bool kTanh>
+__device__ __forceinline__ float value_of(float x) {
+  return sizeof(T) == 2 ? coarse_gelu<kTanh>(x) : gelu<kTanh>(x);
+}
+template <class T, bool kTanh>
+__device__ __forceinline__ float derivative_of(float x) {
+  return sizeof(T) == 2 ? coarse_gelu_derivative<kTanh>(x) : gelu_derivative<kTanh>(x);
+}
+
+// y = gelu(x)
+template <class T, bool kTanh>
+struct Gelu {
+  static constexpr int kWidth = kPack<T>;
+  const T* x;
+  T* y;
+
+  template <int kCount>
+  __device__ void at(std::int64_t i) const {
+    float v[kCount];
+    load(x + i, v);
+#pragma unroll
+    for (float& element : v) element = value_of<T, kTanh>(element);
+    store(v, y + i);
+  }
+};
+
+// dx = dy gelu'(x)
+template <class T, bool kTanh>
+struct GeluBackward {
+  static constexpr int kWidth = kPack<T>;
+  const T *dy, *x;
+  T* dx;
+
+  template <int kCount>
+  __device__ void at(std::int64_t i) const {
+    float g[kCount], v[kCount];
+    load(dy + i, g);
+    load(x + i, v);
+#pragma unroll
+    for (int k = 0; k < kCount; ++k) g[k] *= derivative_of<T, kTanh>(v[k]);
+    store(g, dx + i);
+  }
+};
+
+template <class T, bool kTanh, bool kBackward>
+std::unique_ptr<Kernel> make(std::int64_t count) {
+  return std::make_unique<FunctionKernel>([count](const RunContext& c) {
+    if constexpr (kBackward) {
+      each(count, GeluBackward<T, kTanh>{c.in<T>(0), c.in<T>(1), c.out<T>(0)}, c.stream);
+    } else {
+      each(count, Gelu<T, kTanh>{c.in<T>(0), c.out<T>(0)}, c.stream);
+    }
+  });
+}
+
+// gelu (x) -> y; geluBackward (dy, x) -> dx. Attribute `tanh`.
+template <bool kBackward>
+std::unique_ptr<Kernel> make_gelu(const OpDesc& desc) {
+  const TensorDesc& x = desc.inputs[kBackward ? 1 : 0];
+  if (x.dtype == DType::I32 || desc.inputs[0].dtype != x.dtype || desc.outputs[0].dtype != x.dtype) {
+    unsupported(desc, "cuda");
+  }
+  const std::int64_t count = x.elements();
+  const bool tanh = desc.attrs.flag("tanh");
+  if (x.dtype == DType::F32) return tanh ? make<float, true, kBackward>(count) : make<float, false, kBackward>(count);
+  return tanh ? make<Bf16, true, kBackward>(count) : make<Bf16, false, kBackward>(count);
+}
+
+}  // namespace
+
+void register_activation(OpTable& table, Context&) {
+  table.add("gelu", make_gelu<false>);
+  table.add("geluBackward", make_gelu<true>);
+}
+
+}  // namespace apollo::cuda

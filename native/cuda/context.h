@@ -1,0 +1,37 @@
+// What the kernels of one device share: its properties, its streams, cuBLASLt, the record of wrong indices.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstddef>
+#include <memory>
+#include <string>
+
+#include "cuda/api.h"
+#include "cuda/check.h"
+#include "cuda/cublas.h"
+#include "cuda/faults.h"
+#include "cuda/matmul_cache.h"
+
+namespace apollo::cuda {
+
+struct Context {
+  explicit Context(const Options& options);
+  ~Context();
+  Context(const Context&) = delete;
+  Context& operator=(const Context&) = delete;
+
+  Options options;
+  cudaDeviceProp properties{};
+  cudaStream_t stream = nullptr;  // all kernels run here
+  cudaStream_t copies = nullptr;  // batches on their way to the device
+  Faults faults;
+  std::unique_ptr<BlasHandle> blas;
+  std::unique_ptr<MatmulCache> matmuls;
+
+  int multiprocessors() const { return properties.multiProcessorCount; }
+  // Compute capability as one number: 80, 90.
+  int capability() const { return 10 * properties.major + properties.minor; }
+};
+
+}  // namespace apollo::cuda

@@ -1,0 +1,34 @@
+// The CUDA backend's inside: registration of its op families. The same families as cpu/cpu.h, each in the file of its
+// name.
+#pragma once
+
+#include <memory>
+
+#include "core/op.h"
+#include "cuda/context.h"
+
+namespace apollo::cuda {
+
+void register_matmul(OpTable& table, Context& context);
+void register_attention(OpTable& table, Context& context);
+void register_head(OpTable& table, Context& context);
+void register_norm(OpTable& table, Context& context);
+void register_activation(OpTable& table, Context& context);
+void register_elementwise(OpTable& table, Context& context);
+void register_reduce(OpTable& table, Context& context);
+void register_shape(OpTable& table, Context& context);
+void register_embedding(OpTable& table, Context& context);
+void register_dropout(OpTable& table, Context& context);
+void register_optimizer(OpTable& table, Context& context);
+
+// Parts of a family in a file of their own, called by the family's function above.
+void register_binary(OpTable& table, Context& context);   // elementwise
+void register_softmax(OpTable& table, Context& context);  // reduce
+
+// A factory that makes `K` from (descriptor, context).
+template <class K>
+KernelFactory factory_of(Context& context) {
+  return [&context](const OpDesc& desc) { return std::make_unique<K>(desc, context); };
+}
+
+}  // namespace apollo::cuda

@@ -1,0 +1,63 @@
+// The check of ids, labels and row indices on the device, ahead of the kernels that use them (see faults.h).
+#pragma once
+
+#include <memory>
+
+#include "core/indices.h"
+#include "cuda/block.cuh"
+#include "cuda/context.h"
+#include "cuda/launch.cuh"
+
+namespace apollo::cuda {
+
+__device__ __forceinline__ bool allowed(std::int32_t value, std::int32_t limit, bool ignore) {
+  return (value >= 0 && value < limit) || (ignore && value == kIgnoredLabel);
+}
+
+// One block reads all indices and records the first wrong one. 64 Ki of them take a few microseconds.
+template <int kThreads>
+__global__ void __launch_bounds__(kThreads)
+    check_indices_kernel(const std::int32_t* values, std::int32_t count, std::int32_t limit, bool ignore,
+                         std::int32_t rule, FaultRecord* record) {
+  std::int32_t first = count;
+  for (std::int32_t i = static_cast<std::int32_t>(threadIdx.x); i < count; i += kThreads) {
+    if (!allowed(values[i], limit, ignore)) {
+      first = i;
+      break;
+    }
+  }
+  first = block_reduce<kThreads>(first, [](std::int32_t a, std::int32_t b) { return a < b ? a : b; });
+  if (threadIdx.x == 0 && first < count && record->rule == 0) {
+    record->index = first;
+    record->value = values[first];
+    record->rule = rule;
+  }
+}
+
+class IndexCheck {
+ public:
+  IndexCheck(Context& context, IndexRule rule, std::int64_t count)
+      : context_(context),
+        count_(static_cast<std::int32_t>(count)),
+        limit_(static_cast<std::int32_t>(rule.limit)),
+        ignore_(rule.ignore),
+        record_(context.faults.device_record()),
+        rule_(context.faults.add(std::move(rule))) {}
+  ~IndexCheck() { context_.faults.remove(rule_); }
+  IndexCheck(const IndexCheck&) = delete;
+  IndexCheck& operator=(const IndexCheck&) = delete;
+
+  void run(const std::int32_t* values, void* stream) const {
+    constexpr int kThreads = 1024;
+    launch(check_indices_kernel<kThreads>, {1, kThreads}, stream, values, count_, limit_, ignore_, rule_, record_);
+  }
+
+ private:
+  Context& context_;
+  std::int32_t count_, limit_;
+  bool ignore_;
+  FaultRecord* record_;
+  std::int32_t rule_;
+};
+
+}  // namespace apollo::cuda

@@ -1,0 +1,44 @@
+// Launching kernels: errors become exceptions, grids follow from counts.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <utility>
+
+#include "cuda/check.h"
+
+namespace apollo::cuda {
+
+struct Launch {
+  dim3 grid, block;
+  std::size_t shared = 0;
+};
+
+template <class... Parameters, class... Arguments>
+void launch(void (*kernel)(Parameters...), const Launch& how, void* stream, Arguments&&... arguments) {
+  cudaLaunchConfig_t config{};
+  config.gridDim = how.grid;
+  config.blockDim = how.block;
+  config.dynamicSmemBytes = how.shared;
+  config.stream = static_cast<cudaStream_t>(stream);
+  check(cudaLaunchKernelEx(&config, kernel, std::forward<Arguments>(arguments)...), "a kernel's launch");
+}
+
+// Lets `kernel` have more dynamic shared memory than the usual 48 KiB; once, before it is launched.
+template <class... Parameters>
+void allow_shared(void (*kernel)(Parameters...), std::size_t bytes) {
+  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)),
+        "a kernel's shared memory");
+}
+
+constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+
+// Blocks for `items`, `per_block` each. Kernels that stride over their grid take it as it comes: it never exceeds what
+// a grid may have in one dimension.
+inline unsigned blocks_for(std::int64_t items, std::int64_t per_block) {
+  return static_cast<unsigned>(std::clamp<std::int64_t>(ceil_div(items, per_block), 1, std::int64_t{1} << 30));
+}
+
+}  // namespace apollo::cuda

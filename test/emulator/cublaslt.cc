@@ -1,0 +1,251 @@
+// cuBLASLt for the emulator: column-major products by plain loops, with the epilogues of the manual. Sums run in f64
+// and are rounded once, so it is at least as exact as the library.
+#include <cublasLt.h>
+#include <cuda_bf16.h>
+
+#include <cmath>
+#include <vector>
+
+#include "cuda/cublas.h"
+
+struct cublasLtContext {};
+struct cublasLtMatmulDescOpaque_t {
+  cublasComputeType_t compute;
+  cublasOperation_t a = CUBLAS_OP_N, b = CUBLAS_OP_N;
+  cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_DEFAULT;
+  void *bias = nullptr, *aux = nullptr;
+  std::int64_t aux_ld = 0;
+};
+struct cublasLtMatrixLayoutOpaque_t {
+  cudaDataType type;
+  std::uint64_t rows, columns;
+  std::int64_t ld;
+  std::int32_t batch = 1;
+  std::int64_t stride = 0;
+};
+struct cublasLtMatmulPreferenceOpaque_t {};
+
+namespace {
+
+template <class T>
+void assign(T& to, const void* value) {
+  std::memcpy(&to, value, sizeof to);
+}
+
+double read(cudaDataType type, const void* base, std::int64_t index) {
+  return type == CUDA_R_32F ? static_cast<const float*>(base)[index]
+                            : __bfloat162float(static_cast<const __nv_bfloat16*>(base)[index]);
+}
+void write(cudaDataType type, void* base, std::int64_t index, double value) {
+  if (type == CUDA_R_32F) {
+    static_cast<float*>(base)[index] = static_cast<float>(value);
+  } else {
+    static_cast<__nv_bfloat16*>(base)[index] = __float2bfloat16_rn(static_cast<float>(value));
+  }
+}
+
+constexpr double kSlope = 0.7978845608028654;  // sqrt(2 / pi)
+double gelu(double x) { return 0.5 * x * (1.0 + std::tanh(kSlope * (x + 0.044715 * x * x * x))); }
+double gelu_derivative(double x) {
+  const double t = std::tanh(kSlope * (x + 0.044715 * x * x * x));
+  return 0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * kSlope * (1.0 + 3.0 * 0.044715 * x * x);
+}
+
+struct Problem {
+  cublasLtMatmulDescOpaque_t desc;
+  cublasLtMatrixLayoutOpaque_t a, b, c, d;
+  float alpha, beta;
+  const void *a_data, *b_data, *c_data;
+  void* d_data;
+
+  bool has(int flag) const { return (static_cast<int>(desc.epilogue) & flag) != 0; }
+  std::int64_t rows() const { return static_cast<std::int64_t>(d.rows); }
+  std::int64_t columns() const { return static_cast<std::int64_t>(d.columns); }
+  std::int64_t inner() const { return static_cast<std::int64_t>(desc.a == CUBLAS_OP_N ? a.columns : a.rows); }
+  double left(std::int64_t batch, std::int64_t m, std::int64_t k) const {
+    return read(a.type, a_data, batch * a.stride + (desc.a == CUBLAS_OP_N ? m + k * a.ld : k + m * a.ld));
+  }
+  double right(std::int64_t batch, std::int64_t k, std::int64_t n) const {
+    return read(b.type, b_data, batch * b.stride + (desc.b == CUBLAS_OP_N ? k + n * b.ld : n + k * b.ld));
+  }
+
+  void run() const {
+    std::vector<double> bias_gradient(static_cast<std::size_t>(rows()));
+    for (std::int64_t batch = 0; batch < d.batch; ++batch) {
+      for (std::int64_t n = 0; n < columns(); ++n) {
+        for (std::int64_t m = 0; m < rows(); ++m) element(batch, m, n, bias_gradient);
+      }
+    }
+    if (has(16))
+      write_bias_gradient(rows(), [&](std::int64_t m) { return bias_gradient[static_cast<std::size_t>(m)]; });
+    if (has(256))
+      write_bias_gradient(rows(), [&](std::int64_t m) { return sum([&](auto k) { return left(0, m, k); }); });
+    if (has(512)) {
+      write_bias_gradient(columns(), [&](std::int64_t n) { return sum([&](auto k) { return right(0, k, n); }); });
+    }
+  }
+
+  void element(std::int64_t batch, std::int64_t m, std::int64_t n, std::vector<double>& bias_gradient) const {
+    double value = alpha * sum([&](auto k) { return left(batch, m, k) * right(batch, k, n); });
+    const std::int64_t at = batch * d.stride + m + n * d.ld;
+    if (beta != 0.0f) value += beta * read(c.type, c_data, batch * c.stride + m + n * c.ld);
+    if (has(4)) value += read(d.type, desc.bias, m);
+    const std::int64_t aux = m + n * desc.aux_ld;
+    if (has(64)) {
+      value *= gelu_derivative(read(d.type, desc.aux, aux));
+      bias_gradient[static_cast<std::size_t>(m)] += value;
+    } else if (has(32)) {
+      if (has(128)) write(d.type, desc.aux, aux, value);
+      value = gelu(value);
+    }
+    write(d.type, d_data, at, value);
+  }
+
+  template <class Term>
+  double sum(const Term& term) const {
+    double total = 0.0;
+    for (std::int64_t k = 0; k < inner(); ++k) total += term(k);
+    return total;
+  }
+  template <class Value>
+  void write_bias_gradient(std::int64_t count, const Value& value) const {
+    for (std::int64_t i = 0; i < count; ++i) write(d.type, desc.bias, i, value(i));
+  }
+};
+
+}  // namespace
+
+std::size_t cublasLtGetVersion() { return 130000; }
+const char* cublasLtGetStatusString(cublasStatus_t status) {
+  switch (status) {
+    case CUBLAS_STATUS_SUCCESS: return "CUBLAS_STATUS_SUCCESS";
+    case CUBLAS_STATUS_INVALID_VALUE: return "CUBLAS_STATUS_INVALID_VALUE";
+    case CUBLAS_STATUS_NOT_SUPPORTED: return "CUBLAS_STATUS_NOT_SUPPORTED";
+  }
+  return "unknown";
+}
+cublasStatus_t cublasLtCreate(cublasLtHandle_t* handle) {
+  *handle = new cublasLtContext;
+  return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtDestroy(cublasLtHandle_t handle) {
+  delete handle;
+  return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t* desc, cublasComputeType_t compute, cudaDataType_t scale) {
+  if (scale != CUDA_R_32F) return CUBLAS_STATUS_NOT_SUPPORTED;
+  *desc = new cublasLtMatmulDescOpaque_t{compute};
+  return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t desc) {
+  delete desc;
+  return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t desc, cublasLtMatmulDescAttributes_t attribute,
+                                              const void* value, std::size_t) {
+  switch (attribute) {
+    case CUBLASLT_MATMUL_DESC_TRANSA: assign(desc->a, value); break;
+    case CUBLASLT_MATMUL_DESC_TRANSB: assign(desc->b, value); break;
+    case CUBLASLT_MATMUL_DESC_EPILOGUE: assign(desc->epilogue, value); break;
+    case CUBLASLT_MATMUL_DESC_BIAS_POINTER: assign(desc->bias, value); break;
+    case CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER: assign(desc->aux, value); break;
+    case CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD: assign(desc->aux_ld, value); break;
+    case CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE: break;
+  }
+  return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t* layout, cudaDataType type, std::uint64_t rows,
+                                          std::uint64_t columns, std::int64_t ld) {
+  if (ld < static_cast<std::int64_t>(rows)) return CUBLAS_STATUS_INVALID_VALUE;
+  *layout = new cublasLtMatrixLayoutOpaque_t{type, rows, columns, ld};
+  return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatrixLayoutDestroy(cublasLtMatrixLayout_t layout) {
+  delete layout;
+  return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatrixLayoutSetAttribute(cublasLtMatrixLayout_t layout,
+                                                cublasLtMatrixLayoutAttribute_t attribute, const void* value,
+                                                std::size_t) {
+  if (attribute == CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT) {
+    assign(layout->batch, value);
+  } else {
+    assign(layout->stride, value);
+  }
+  return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatmulPreferenceCreate(cublasLtMatmulPreference_t* preference) {
+  *preference = new cublasLtMatmulPreferenceOpaque_t;
+  return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatmulPreferenceDestroy(cublasLtMatmulPreference_t preference) {
+  delete preference;
+  return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t, cublasLtMatmulPreferenceAttributes_t,
+                                                    const void*, std::size_t) {
+  return CUBLAS_STATUS_SUCCESS;
+}
+// Two candidates, so that choosing between several is exercised.
+cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t desc, cublasLtMatrixLayout_t a,
+                                              cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t c,
+                                              cublasLtMatrixLayout_t d, cublasLtMatmulPreference_t, int wanted,
+                                              cublasLtMatmulHeuristicResult_t results[], int* found) {
+  *found = 0;
+  const auto inner_b = desc->b == CUBLAS_OP_N ? b->rows : b->columns;
+  const auto inner_a = desc->a == CUBLAS_OP_N ? a->columns : a->rows;
+  const auto rows = desc->a == CUBLAS_OP_N ? a->rows : a->columns;
+  const auto columns = desc->b == CUBLAS_OP_N ? b->columns : b->rows;
+  if (inner_a != inner_b || rows != d->rows || columns != d->columns || c->rows != d->rows || a->type != b->type ||
+      c->type != d->type || (a->type == CUDA_R_32F && d->type != CUDA_R_32F)) {
+    return CUBLAS_STATUS_NOT_SUPPORTED;
+  }
+  for (; *found < wanted && *found < 2; ++*found) {
+    results[*found] = {};
+    results[*found].algo.data[0] = static_cast<std::uint64_t>(*found) + 1;
+    results[*found].workspaceSize = 1024;
+  }
+  return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const void* alpha, const void* a,
+                              cublasLtMatrixLayout_t a_layout, const void* b, cublasLtMatrixLayout_t b_layout,
+                              const void* beta, const void* c, cublasLtMatrixLayout_t c_layout, void* d,
+                              cublasLtMatrixLayout_t d_layout, const cublasLtMatmulAlgo_t* algorithm, void* workspace,
+                              std::size_t workspace_bytes, cudaStream_t stream) {
+  if (algorithm == nullptr || algorithm->data[0] == 0 || workspace == nullptr || workspace_bytes < 1024) {
+    return CUBLAS_STATUS_INVALID_VALUE;
+  }
+  Problem problem{*desc, *a_layout, *b_layout, *c_layout, *d_layout, 0.0f, 0.0f, a, b, c, d};
+  assign(problem.alpha, alpha);
+  assign(problem.beta, beta);
+  cudaLaunchConfig_t config{};
+  config.gridDim = 1;
+  config.blockDim = 1;
+  config.stream = stream;
+  return emulator::launch(config, [problem] { problem.run(); }) == cudaSuccess ? CUBLAS_STATUS_SUCCESS
+                                                                               : CUBLAS_STATUS_INVALID_VALUE;
+}
+
+namespace apollo::cuda {
+
+const CublasLt& CublasLt::get() {
+  static const CublasLt lt{cublasLtGetVersion,
+                           cublasLtGetStatusString,
+                           cublasLtCreate,
+                           cublasLtDestroy,
+                           cublasLtMatmul,
+                           cublasLtMatmulDescCreate,
+                           cublasLtMatmulDescDestroy,
+                           cublasLtMatmulDescSetAttribute,
+                           cublasLtMatrixLayoutCreate,
+                           cublasLtMatrixLayoutDestroy,
+                           cublasLtMatrixLayoutSetAttribute,
+                           cublasLtMatmulPreferenceCreate,
+                           cublasLtMatmulPreferenceDestroy,
+                           cublasLtMatmulPreferenceSetAttribute,
+                           cublasLtMatmulAlgoGetHeuristic,
+                           "emulator"};
+  return lt;
+}
+
+}  // namespace apollo::cuda
