@@ -152,7 +152,8 @@ struct Thread {
   unsigned linear;
   Fiber* fiber;
 };
-Thread& current();
+extern thread_local Thread* running_thread __attribute__((tls_model("initial-exec")));
+inline Thread& current() { return *running_thread; }
 
 // Queues a grid whose threads all call `body`.
 cudaError_t launch(const cudaLaunchConfig_t& config, std::function<void()> body);
