@@ -12,7 +12,9 @@ struct Widen {
 };
 std::unique_ptr<Kernel> make_cast(const OpDesc& desc) {
   const std::int64_t count = desc.outputs[0].elements();
-  return std::make_unique<FunctionKernel>([count](const RunContext& c) { each(count, Widen{c.in<Bf16>(0), c.out<float>(0)}, c.stream); });
+  return std::make_unique<FunctionKernel>([count](const RunContext& c) {
+    each(count, Widen{c.in<Bf16>(0), c.out<float>(0)}, c.stream);
+  });
 }
 void register_head(OpTable&, Context&) {}
 void register_norm(OpTable&, Context&) {}
@@ -22,4 +24,4 @@ void register_shape(OpTable&, Context&) {}
 void register_embedding(OpTable&, Context&) {}
 void register_dropout(OpTable&, Context&) {}
 void register_optimizer(OpTable&, Context&) {}
-}
+}  // namespace apollo::cuda

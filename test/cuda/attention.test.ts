@@ -9,8 +9,8 @@ import { emit } from '../../lib/engine/ops/define.js';
 import { cast } from '../../lib/engine/ops/index.js';
 import { relativeError } from '../cases/compare.js';
 import { caseData } from '../cases/trace.js';
+import { cudaDevices } from '../device.js';
 import { interpret } from '../reference/interpreter.js';
-import { emulatedDevice, noEmulator } from './emulated.js';
 
 interface Problem {
   readonly batch: number;
@@ -142,14 +142,14 @@ const problems: Problem[] = [
   { batch: 1, heads: 1, head: 200, queries: 40, p: 0.1 },
 ];
 
-for (const order of ['forward', 'reverse'] as const) {
-  t.test(`threads in ${order} order`, { skip: noEmulator }, async (t) => {
-    const device = await emulatedDevice({ order });
+for (const [i, { name, skip, open }] of cudaDevices.entries()) {
+  t.test(name, { skip }, async (t) => {
+    const device = await open();
     t.teardown(() => device.close());
     for (const problem of problems) {
       await t.test(describe(problem), async (t) => {
         await check(t, device, problem);
-        if (order === 'forward') await checkPlain(t, device, problem);
+        if (i === 0) await checkPlain(t, device, problem);
       });
     }
   });

@@ -271,7 +271,6 @@ class Scheduler {
 
 }  // namespace
 
-
 unsigned char* dynamic_shared() { return Scheduler::get().shared(); }
 
 void sync_threads(int line) {
