@@ -15,7 +15,7 @@ __device__ __forceinline__ bool counts(std::int32_t label, int columns) { return
 // lse[m] = ln(sum_v e^logits[m, v]), losses[m] = lse[m] - logits[m, label]; both 0 and nothing read where the label is
 // ignored. One pass over the logits.
 template <class T, int kGroup>
-__global__ void __launch_bounds__(RowGroup<kGroup>::kBlock)
+__global__ void __launch_bounds__(RowGroup<kGroup>::kBlock, RowGroup<kGroup>::kBlocks)
     cross_entropy_kernel(const T* __restrict__ logits, const std::int32_t* labels, float* lse, double* losses,
                          std::int64_t rows, int columns) {
   using Group = RowGroup<kGroup>;
@@ -57,7 +57,7 @@ __global__ void __launch_bounds__(kThreads)
 // dlogits[m, v] = g / count (e^(logits[m, v] - lse[m]) - [v == label m]); 0 in rows whose label is ignored. One read
 // and one write an element.
 template <class T, int kGroup>
-__global__ void __launch_bounds__(RowGroup<kGroup>::kBlock)
+__global__ void __launch_bounds__(RowGroup<kGroup>::kBlock, RowGroup<kGroup>::kBlocks)
     cross_entropy_backward_kernel(const float* g, const T* __restrict__ logits, const std::int32_t* labels,
                                   const float* lse, const float* count, T* dx, std::int64_t rows, int columns) {
   using Group = RowGroup<kGroup>;

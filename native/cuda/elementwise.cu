@@ -111,21 +111,21 @@ struct ScaleBody {
   }
 };
 
-// y += x, y in f32
+// y += x, y in f32, whose packs they are: beside them bf16 moves 8 bytes an access, so that a warp writes whole lines.
 template <class T>
 struct AccumulateBody {
-  static constexpr int kWidth = kPack<T>;
+  static constexpr int kWidth = kPack<float>;
   const T* x;
   float* y;
 
   template <int kCount>
   __device__ void at(std::int64_t i) const {
     float v[kCount], sum[kCount];
-    load(x + i, v);
-    load(y + i, sum);
+    load_lanes(x + i, v);
+    load_lanes(y + i, sum);
 #pragma unroll
     for (int k = 0; k < kCount; ++k) sum[k] += v[k];
-    store(sum, y + i);
+    store_lanes(sum, y + i);
   }
 };
 
@@ -134,10 +134,10 @@ __device__ __forceinline__ void convert(std::int32_t from, float& to) { to = sta
 __device__ __forceinline__ void convert(float from, std::int32_t& to) { to = __float2int_rz(from); }
 
 // y = x in another dtype: to nearest for f32 -> bf16 and i32 -> f32 (on the way to bf16, too), towards 0 for anything
-// -> i32. Packs of the narrower type, so that it also moves 16 bytes an access.
+// -> i32. Packs of 4 elements, as above.
 template <class From, class To>
 struct CastBody {
-  static constexpr int kWidth = kPack<From> > kPack<To> ? kPack<From> : kPack<To>;
+  static constexpr int kWidth = kPack<float>;
   const From* x;
   To* y;
 

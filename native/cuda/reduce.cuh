@@ -54,7 +54,7 @@ struct Finish {
 #pragma unroll
     for (int i = 0; i < kCount; ++i) v[i] *= factor;
     if (dtype == DType::BF16) {
-      store(v, static_cast<Bf16*>(y) + at);
+      store_lanes(v, static_cast<Bf16*>(y) + at);
       return;
     }
     float* to = static_cast<float*>(y) + at;

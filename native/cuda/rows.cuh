@@ -18,9 +18,11 @@ template <int kWidth, class Body>
 __device__ __forceinline__ void for_row(std::int64_t first, int columns, int thread, int threads, const Body& body) {
   const int head = min(columns, static_cast<int>(-first & (kWidth - 1)));
   const int packs = (columns - head) / kWidth, tail = head + packs * kWidth;
+#pragma unroll 1
   for (int c = thread; c < head; c += threads) body(Count<1>(), c);
 #pragma unroll 4
   for (int p = thread; p < packs; p += threads) body(Count<kWidth>(), head + p * kWidth);
+#pragma unroll 1
   for (int c = tail + thread; c < columns; c += threads) body(Count<1>(), c);
 }
 

@@ -118,7 +118,8 @@ __global__ void __launch_bounds__(kRegisterThreads)
 
 // y of one row: a pass for maximum and sum, a second one, whose reads the second-level cache serves, for y.
 template <class T>
-__global__ void __launch_bounds__(kLongThreads) softmax_kernel(const T* __restrict__ x, T* y, int columns, bool log) {
+__global__ void __launch_bounds__(kLongThreads, kRowThreads / kLongThreads)
+    softmax_kernel(const T* __restrict__ x, T* y, int columns, bool log) {
   const std::int64_t first = static_cast<std::int64_t>(blockIdx.x) * columns;
   const RowStatistics row = row_statistics<T, kLongThreads>(x, first, columns);
   const float scale = 1.0f / row.sum, shift = logf(row.sum);
@@ -137,7 +138,7 @@ __global__ void __launch_bounds__(kLongThreads) softmax_kernel(const T* __restri
 
 // dx of one row, in two passes likewise.
 template <class T>
-__global__ void __launch_bounds__(kLongThreads)
+__global__ void __launch_bounds__(kLongThreads, kRowThreads / kLongThreads)
     softmax_backward_kernel(const T* __restrict__ dy, const T* __restrict__ y, T* dx, int columns, bool log) {
   const std::int64_t first = static_cast<std::int64_t>(blockIdx.x) * columns;
   const auto thread = static_cast<int>(threadIdx.x);

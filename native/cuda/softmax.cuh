@@ -23,11 +23,13 @@ __device__ __forceinline__ float exponential(float x) {
 }
 
 constexpr int kLongThreads = 512;
+constexpr int kRowThreads = 1024;  // on a multiprocessor, with up to four packs under way each
 
 // The threads of a row: kGroup of them, a warp or a block of kLongThreads; blocks of warps have eight.
 template <int kGroup>
 struct RowGroup {
   static constexpr int kBlock = kGroup == kWarp ? 256 : kGroup, kRows = kBlock / kGroup;
+  static constexpr int kBlocks = kRowThreads / kBlock;  // on a multiprocessor
   __device__ static std::int64_t row() {
     return static_cast<std::int64_t>(blockIdx.x) * kRows + threadIdx.x / static_cast<unsigned>(kGroup);
   }
