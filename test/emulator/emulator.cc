@@ -66,7 +66,7 @@ struct Fiber {
   std::unique_ptr<char[]> stack{new char[kStack]};
 };
 
-thread_local Thread* running_thread = nullptr;
+Thread* running_thread = nullptr;
 
 namespace {
 

@@ -27,7 +27,7 @@
 #define __launch_bounds__(...)
 #define __grid_constant__
 #define __align__(n) alignas(n)
-#define __shared__ static thread_local
+#define __shared__ static  // one block runs at a time, whatever the threads of the process
 
 struct dim3 {
   unsigned x, y, z;
@@ -152,7 +152,7 @@ struct Thread {
   unsigned linear;
   Fiber* fiber;
 };
-extern thread_local Thread* running_thread __attribute__((tls_model("initial-exec")));
+extern Thread* running_thread;
 inline Thread& current() { return *running_thread; }
 
 // Queues a grid whose threads all call `body`.
