@@ -1,12 +1,8 @@
 #include "cuda/cuda.h"
 namespace apollo::cuda {
 void register_attention(OpTable&, Context&) {}
-void register_head(OpTable&, Context&) {}
-void register_norm(OpTable&, Context&) {}
 void register_elementwise(OpTable&, Context&) {}
 void register_reduce(OpTable&, Context&) {}
 void register_shape(OpTable&, Context&) {}
-void register_embedding(OpTable&, Context&) {}
 void register_dropout(OpTable&, Context&) {}
-void register_optimizer(OpTable&, Context&) {}
 }  // namespace apollo::cuda
