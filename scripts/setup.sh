@@ -6,7 +6,7 @@ set -euo pipefail
 usage() {
   cat <<'TEXT'
 bash scripts/setup.sh [--check] [--yes] [--no-system]
-  --check      also install the linters (clang-format, cppcheck)
+  --check      also install the linters (clang-format, cppcheck) and, where nvcc is, the headers of cuBLASLt
   --yes        install system packages without asking
   --no-system  never install system packages; say what is missing and stop
 Asks before it uses sudo, unless it runs as root or with CI=true.
@@ -118,6 +118,11 @@ if node scripts/installed.mjs; then
 else
   say 'installing npm packages'
   npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+fi
+
+# --- the headers without which the CUDA backend is not built ---
+if [ "$want_linters" = 1 ] && { [ -n "${CUDACXX:-}" ] || has nvcc; }; then
+  bash scripts/cuda-headers.sh || say 'the CUDA backend will not be built'
 fi
 
 # --- native engine (ninja does nothing when nothing changed), then TypeScript ---

@@ -11,23 +11,44 @@ export function findPeerPython(): string | undefined {
   return spawnSync(python, ['-c', 'import torch']).status === 0 ? python : undefined;
 }
 
+/** Plain modules, the same compiled, or the classes of the transformers package compiled. */
+export type PeerVariant = 'eager' | 'compile' | 'huggingface';
+
+const variantFlags: Readonly<Record<PeerVariant, readonly string[]>> = {
+  eager: [],
+  compile: ['--compile'],
+  huggingface: ['--hugging-face', '--compile'],
+};
+
 export class Peer {
   private readonly answers: AsyncIterator<string>;
+  private complaints = '';
 
   private constructor(
     readonly name: string,
+    /** Sequences a step. */
+    readonly batch: number,
     private readonly child: ChildProcessWithoutNullStreams,
     lines: Interface,
   ) {
     this.answers = lines[Symbol.asyncIterator]();
+    child.stderr.on('data', (chunk) => {
+      this.complaints = (this.complaints + chunk).slice(-2000);
+    });
   }
 
-  static start(name: string, python: string, args: readonly string[]): Peer {
+  /** `options` become flags of torch_step.py. */
+  static start(
+    python: string,
+    variant: PeerVariant,
+    options: Readonly<Record<string, string | number>> & { readonly batch: number },
+  ): Peer {
+    const args = Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)]);
     // Settings made for other BLAS users would slow the peer down.
     const { OPENBLAS_CORETYPE: _, OPENBLAS_L2_SIZE: __, ...env } = process.env;
-    const child = spawn(python, [script, ...args], { env, stdio: ['pipe', 'pipe', 'pipe'] });
-    child.stderr.resume();
-    return new Peer(name, child, createInterface(child.stdout));
+    const child = spawn(python, [script, ...args, ...variantFlags[variant]], { env, stdio: ['pipe', 'pipe', 'pipe'] });
+    child.stdin.on('error', () => {}); // it has died; the next answer says so
+    return new Peer(variant, options.batch, child, createInterface(child.stdout));
   }
 
   /** Times of `steps` steps, ms. @throws Error when the peer has died. */
@@ -42,7 +63,10 @@ export class Peer {
   private async ask(command: string): Promise<Record<string, unknown>> {
     this.child.stdin.write(`${command}\n`);
     const { value, done } = await this.answers.next();
-    if (done) throw new Error(`the peer "${this.name}" ended with code ${this.child.exitCode}`);
+    if (done) {
+      const reason = this.complaints.trimEnd().split('\n').at(-1) ?? '';
+      throw new Error(`the peer "${this.name}" ended: ${reason.slice(0, 200)}`);
+    }
     return JSON.parse(value) as Record<string, unknown>;
   }
 }

@@ -29,6 +29,7 @@ def arguments():
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--full-head", action="store_true")
+    parser.add_argument("--hugging-face", action="store_true")
     return parser.parse_args()
 
 
@@ -102,12 +103,38 @@ class LanguageModel(nn.Module):
         return F.cross_entropy(F.linear(self.transform(x), self.words.weight, self.bias).float(), labels)
 
 
+class HuggingFaceModel(nn.Module):
+    """The same structure as the classes of the transformers package build it; BERT's head runs on every position."""
+
+    def __init__(self, options):
+        super().__init__()
+        import transformers
+
+        o = options
+        if o.model == "gpt":
+            config = transformers.GPT2Config(
+                vocab_size=o.vocab, n_positions=o.seq, n_embd=o.hidden, n_layer=o.layers, n_head=o.heads, use_cache=False,
+                resid_pdrop=o.dropout, embd_pdrop=o.dropout, attn_pdrop=o.dropout, attn_implementation="sdpa")
+            self.model = transformers.GPT2LMHeadModel(config)
+        else:
+            config = transformers.BertConfig(
+                vocab_size=o.vocab, max_position_embeddings=o.seq, hidden_size=o.hidden, num_hidden_layers=o.layers,
+                num_attention_heads=o.heads, intermediate_size=4 * o.hidden, hidden_dropout_prob=o.dropout,
+                attention_probs_dropout_prob=o.dropout, attn_implementation="sdpa")
+            self.model = transformers.BertForMaskedLM(config)
+
+    def forward(self, tokens, labels, masked):
+        logits = self.model(input_ids=tokens).logits
+        return F.cross_entropy(logits.view(-1, logits.shape[-1]).float(), labels)
+
+
 def main():
     o = arguments()
+    torch.backends.cuda.matmul.allow_tf32 = False
     torch.set_num_threads(o.threads)
     torch.manual_seed(0)
     device = torch.device(o.device)
-    model = LanguageModel(o).to(device).train()
+    model = (HuggingFaceModel if o.hugging_face else LanguageModel)(o).to(device).train()
     parameters = list(model.parameters())
     optimizer = torch.optim.AdamW(parameters, lr=1e-4, weight_decay=0.01, fused=True)
     forward = torch.compile(model) if o.compile else model

@@ -11,6 +11,8 @@ export interface TrainingStep {
   readonly tokens: number;
   /** Wall time of one step as JavaScript sees it, and the part of it spent in native code, ms. */
   run(): Promise<{ wallMs: number; nativeMs: number; loss: number }>;
+  /** Frees its program. */
+  dispose(): void;
   /** Where a step spends its time: nanoseconds by op (`byShape`: by op and operands), largest first. */
   profile(byShape: boolean): Promise<{ op: string; ns: number; uses: number }[]>;
 }
@@ -36,6 +38,11 @@ export class StepBench {
     await initialiseParameters(store, createModel(config), config.layers, 1);
     const optimizer = new AdamW(store, { weightDecay: 0.01, maxNorm: 1 });
     return new StepBench(device, config, store, optimizer);
+  }
+
+  dispose(): void {
+    this.optimizer.dispose();
+    this.store.dispose();
   }
 
   async step({ batch, seq, precision, depth }: StepOptions): Promise<TrainingStep> {
@@ -69,6 +76,7 @@ export class StepBench {
     return {
       flops: program.flops,
       tokens: batch * seq,
+      dispose: () => program.dispose(),
       async run() {
         const start = performance.now();
         const { outputs, elapsedMs } = await program.run({ ...inputs, rng: rng() });
@@ -81,6 +89,7 @@ export class StepBench {
         const byOp = new Map<string, { op: string; ns: number; uses: number }>();
         const times = [...(profile ?? []), { op: 'update', name: '', ns: update.elapsedMs * 1e6 }];
         for (const { op, name, ns } of times) {
+          if (ns === 0) continue; // fused into another
           const key = byShape ? `${op} ${name}`.trim() : op;
           const entry = byOp.get(key) ?? { op: key, ns: 0, uses: 0 };
           entry.ns += ns;

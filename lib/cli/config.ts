@@ -45,9 +45,16 @@ const schema = z.strictObject({
   lr: z.number().positive().default(1e-3),
   /** Below 1: share of the steps; else steps. */
   warmup: z.number().min(0).default(0.025),
-  /** `auto`: bf16 where the processor multiplies it in hardware, else f32. */
+  /** Where to train: `cpu`, `cuda` (the first NVIDIA GPU) or `cuda:N`. */
+  device: z
+    .string()
+    .regex(/^(cpu|cuda(:\d+)?)$/, 'expected cpu, cuda or cuda:N')
+    .default('cpu'),
+  /** `auto`: bf16 where the device multiplies it in hardware, else f32. */
   precision: z.enum(['auto', 'f32', 'bf16']).default('auto'),
-  /** 0: all cores. */
+  /** On a GPU: f32 products may round their inputs to TF32. */
+  tf32: z.boolean().default(false),
+  /** On the CPU; 0: all cores. */
   threads: z.int().min(0).default(0),
   seed: z.int().default(42),
   /** Of `compare`: how many seeds, counted up from `seed`, or the seeds themselves. */

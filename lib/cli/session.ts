@@ -1,17 +1,16 @@
 /** What `train` and `compare` open before they begin: the device, the corpus, the model that fits both. */
 
 import { mkdir, writeFile } from 'node:fs/promises';
-import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import { type Corpus, type CorpusProgress, checkVocabulary, loadTokenizer, prepareCorpus } from '../data/index.js';
-import { type Device, openDevice } from '../engine/index.js';
-import { loadAddon } from '../engine/native.js';
+import type { Device } from '../engine/index.js';
 import { ApolloError } from '../errors.js';
 import { createModel, type LanguageModel } from '../models/index.js';
 import { formatCount } from '../report/format.js';
 import type { TrainingCorpus } from '../train/index.js';
 import { trainingCorpus } from '../train/text-corpus.js';
 import type { Settings } from './config.js';
+import { describeDevice, openDeviceOf, precisionOf } from './device.js';
 import type { Progress } from './progress.js';
 import { modelConfigOf, modelName, sequenceOf, totalStepsOf, trainOptionsOf } from './resolve.js';
 
@@ -42,7 +41,7 @@ export async function openSession(settings: Settings, progress: Progress, signal
     'path' in tokenizer && settings.vocab === undefined ? loadTokenizer(tokenizer.path).vocabSize : undefined;
   const model = createModel(known === undefined ? wanted : modelConfigOf({ ...settings, vocab: known }));
   trainOptionsOf(settings, model.config, settings.seed, 'f32'); // a missing length is told before anything is opened
-  const device = await openDevice({ threads: settings.threads });
+  const device = await openDeviceOf(settings);
   try {
     const corpus = await prepareCorpus({
       inputs: data,
@@ -91,12 +90,6 @@ function tokenizerOf(settings: Settings): { path: string } | { train: 'wordpiece
   return choice === 'wordpiece' || choice === 'bpe' ? { train: choice, vocabSize: vocab } : { path: resolve(choice) };
 }
 
-/** `auto` is bf16 where it is fast, else f32. */
-export function precisionOf({ precision }: Pick<Settings, 'precision'>): 'f32' | 'bf16' {
-  if (precision !== 'auto') return precision;
-  return loadAddon().info().fastBf16 ? 'bf16' : 'f32';
-}
-
 function corpusProgress({ phase, done, total, tokensPerSecond }: CorpusProgress) {
   return {
     label: `text: ${phase}`,
@@ -114,7 +107,6 @@ function describe(
 ): Record<string, string | number> {
   const { config } = model;
   const { stats } = corpus;
-  const addon = loadAddon().info();
   const seq = sequenceOf(settings, config);
   return {
     model: modelName(settings),
@@ -127,7 +119,6 @@ function describe(
     dropout: config.dropout,
     precision,
     evaluation: `up to ${settings.evalBatches} held-out batches at full depth`,
-    processor: `${addon.cpuName}, ${device.info().threads} of ${availableParallelism()} threads`,
-    engine: `apollo-lm ${addon.version}, oneDNN ${addon.oneDnn} (${addon.oneDnnIsa})`,
+    ...describeDevice(device),
   };
 }

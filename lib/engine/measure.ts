@@ -5,7 +5,7 @@
 import type { Device } from './device.js';
 import { Graph, type Tensor } from './graph.js';
 import { copyOp } from './ops/elementwise.js';
-import { emitOne, matmul, slice } from './ops/index.js';
+import { dropout, emitOne, matmul, slice } from './ops/index.js';
 
 export interface MatmulPeak {
   /** Best rate over `shapes`, in FLOP/s (a multiply-add counts as two). */
@@ -16,13 +16,30 @@ export interface MatmulPeak {
   readonly all: readonly { readonly shape: readonly number[]; readonly flopsPerSecond: number }[];
 }
 
-const peakShapes = [
-  [2048, 768, 256],
-  [2048, 1024, 256],
-  [2048, 256, 1024],
-  [2048, 3072, 768],
-  [2048, 2048, 2048],
-] as const;
+/** Shapes of language models by kind of device: a GPU needs larger ones to be busy. */
+const peakShapes: Readonly<Record<string, readonly (readonly [number, number, number])[]>> = {
+  cpu: [
+    [2048, 768, 256],
+    [2048, 1024, 256],
+    [2048, 256, 1024],
+    [2048, 3072, 768],
+    [2048, 2048, 2048],
+  ],
+  cuda: [
+    [32768, 768, 768],
+    [32768, 3072, 768],
+    [32768, 768, 3072],
+    [8192, 8192, 8192],
+  ],
+};
+
+/** Random values in [0, 2): constants would let a GPU run cooler, hence faster, than it does on real data. */
+function noise(graph: Graph, shape: readonly number[], dtype: 'f32' | 'bf16'): Tensor {
+  let sum = graph.constant(0, shape, dtype);
+  // Each dropout is one random bit an element, the sum a binary fraction.
+  for (let bit = 0; bit < 6; bit++) sum = sum.add(dropout(graph.constant(2 ** -(bit + 1), shape, dtype), 0.5));
+  return sum;
+}
 
 const median = (values: number[]) => values.sort((a, b) => a - b)[values.length >> 1]!;
 
@@ -42,8 +59,8 @@ async function medianNs(device: Device, build: (graph: Graph) => Tensor, op: str
   const program = await device.compile(graph);
   const times: number[] = [];
   for (let run = -2; run < runs; ++run) {
-    const { profile } = await program.run({}, { profile: true });
-    const entry = profile?.find((instruction) => instruction.op === op);
+    const { profile } = await program.run(program.inputs.length > 0 ? { rng: [1, 0, run, 0] } : {}, { profile: true });
+    const entry = profile?.findLast((instruction) => instruction.op === op);
     if (run >= 0 && entry) times.push(entry.ns);
   }
   program.dispose();
@@ -53,9 +70,9 @@ async function medianNs(device: Device, build: (graph: Graph) => Tensor, op: str
 /** The fastest plain matrix product on `device` in `dtype`, over the shapes of language models. Takes about a second. */
 export async function matmulPeak(device: Device, dtype: 'f32' | 'bf16'): Promise<MatmulPeak> {
   const all: { shape: readonly number[]; flopsPerSecond: number }[] = [];
-  for (const shape of peakShapes) {
+  for (const shape of peakShapes[device.info().kind] ?? []) {
     const [m, n, k] = shape;
-    const build = (graph: Graph) => matmul(graph.constant(0.5, [m, k], dtype), graph.constant(0.25, [k, n], dtype));
+    const build = (graph: Graph) => matmul(noise(graph, [m, k], dtype), noise(graph, [k, n], dtype));
     const ns = await medianNs(device, build, 'matmul', 15);
     all.push({ shape, flopsPerSecond: (2 * m * n * k) / (ns * 1e-9) });
   }
@@ -63,8 +80,11 @@ export async function matmulPeak(device: Device, dtype: 'f32' | 'bf16'): Promise
   return { ...best, all };
 }
 
-/** Bytes read and written per second by a copy of `megabytes` MB (default larger than the caches of most machines). */
-export async function copyBandwidth(device: Device, megabytes = 256): Promise<number> {
+/** Bytes read and written per second by a copy of `megabytes` MB (default: several times the caches of most machines). */
+export async function copyBandwidth(
+  device: Device,
+  megabytes = device.info().kind === 'cpu' ? 256 : 2048,
+): Promise<number> {
   const elements = Math.round((megabytes * 1e6) / 4);
   const ns = await medianNs(device, (graph) => emitOne(copyOp, [graph.constant(1, [elements])], {}), 'copy', 9);
   return (2 * 4 * elements) / (ns * 1e-9);

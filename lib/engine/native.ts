@@ -71,8 +71,11 @@ export interface NativeDevice {
     kind: string;
     name: string;
     threads: number;
+    /** What the engine may use, and what of it is left. */
     totalBytes: number;
     availableBytes: number;
+    /** What the machine has free now, whoever uses the rest. */
+    freeBytes: number;
     arenaBytes: number;
     bufferBytes: number;
     ops: string[];

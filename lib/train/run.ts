@@ -2,6 +2,7 @@
 import type { Device } from '../engine/device.js';
 import { AdamW } from '../engine/optimizer.js';
 import { ParameterStore } from '../engine/parameters.js';
+import type { RunResult } from '../engine/program.js';
 import { ApolloError } from '../errors.js';
 import { seedWords } from '../growth/index.js';
 import type { TrainingMethod } from '../methods/method.js';
@@ -211,21 +212,28 @@ export class Run {
     return { type: 'growth', step: this.step, from: plan.from, to: plan.to, parameters: this.parameters };
   }
 
-  /** Forward and backward of all micro-batches of a step; their mean loss. */
+  /**
+   * Forward and backward of all micro-batches of a step; their mean loss. Each is queued while the one before runs, so
+   * that its data travel meanwhile and the device never waits for JavaScript.
+   */
   async #accumulate({ program, random }: TrainingProgram): Promise<number> {
     const { seed, accumulation } = this.config;
     const { step } = this;
     const options = this.deps.signal ? { signal: this.deps.signal } : {};
+    const lossOf = async (run: Promise<RunResult>) => ((await run).outputs['loss'] as Float32Array)[0] as number;
     let sum = 0;
+    let running: Promise<RunResult> | undefined;
     for (let micro = 0; micro < accumulation; micro++) {
       const batch = await this.batches.take(step, micro);
       const rng = Int32Array.from([...seedWords(seed), step, micro]);
-      const running = program.run(random ? { ...batch, rng } : { ...batch }, options);
+      const queued = program.run(random ? { ...batch, rng } : { ...batch }, options);
+      queued.catch(() => {}); // told when its turn comes
       if (micro + 1 < accumulation) this.batches.prepare(step, micro + 1);
       else if (step + 1 < lastStep(this.config)) this.batches.prepare(step + 1, 0);
-      const { outputs } = await running;
-      sum += (outputs['loss'] as Float32Array)[0] as number;
+      if (running) sum += await lossOf(running);
+      running = queued;
     }
+    if (running) sum += await lossOf(running);
     return sum / accumulation;
   }
 

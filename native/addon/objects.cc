@@ -210,6 +210,7 @@ Napi::Value DeviceObject::info(const Napi::CallbackInfo& info) {
   out.Set("threads", device.backend().threads());
   out.Set("totalBytes", static_cast<double>(device.memory_limit()));
   out.Set("availableBytes", static_cast<double>(device.memory_limit() - device.arena_bytes() - device.buffer_bytes()));
+  out.Set("freeBytes", static_cast<double>(device.backend().available_bytes()));
   out.Set("arenaBytes", static_cast<double>(device.arena_bytes()));
   out.Set("bufferBytes", static_cast<double>(device.buffer_bytes()));
   const auto names = device.backend().ops().names();

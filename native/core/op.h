@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <span>
 #include <string>
 #include <utility>
@@ -123,6 +124,11 @@ class OpTable {
   void add(const std::string& op, KernelFactory factory) {
     require(factories_.emplace(op, std::move(factory)).second, "op '" + op + "' is registered twice");
   }
+  // For ops that only Backend::fuse makes: not among names().
+  void add_fused(const std::string& op, KernelFactory factory) {
+    add(op, std::move(factory));
+    fused_.insert(op);
+  }
   // Null when there is none.
   const KernelFactory* find(const std::string& op) const {
     auto it = factories_.find(op);
@@ -130,12 +136,15 @@ class OpTable {
   }
   std::vector<std::string> names() const {
     std::vector<std::string> out;
-    for (const auto& entry : factories_) out.push_back(entry.first);
+    for (const auto& entry : factories_) {
+      if (fused_.count(entry.first) == 0) out.push_back(entry.first);
+    }
     return out;
   }
 
  private:
   std::map<std::string, KernelFactory> factories_;
+  std::set<std::string> fused_;
 };
 
 [[noreturn]] inline void unsupported(const OpDesc& desc, const std::string& device) {

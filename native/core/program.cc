@@ -194,6 +194,19 @@ void Program::launch(const Run& run) {
 }
 
 void Program::run(Run& run) {
+  try {
+    run_all(run);
+  } catch (...) {
+    // What was queued before the failure must not be met by a later run.
+    try {
+      device_->backend().synchronize();
+    } catch (const Error&) {
+    }
+    throw;
+  }
+}
+
+void Program::run_all(Run& run) {
   Backend& backend = device_->backend();
   bind();
   run.inputs->deliver(input_block_.memory);

@@ -85,6 +85,7 @@ class Program {
   void bind();
   RunContext context(const Step& step) const;
   void launch(const Run& run);
+  void run_all(Run& run);
 
   std::shared_ptr<Device> device_;
   std::vector<ValueDesc> values_;

@@ -1,54 +1,9 @@
 // gelu and geluBackward. Limited by memory: one read and one write an element, backward two reads.
 #include "cuda/cuda.h"
-#include "cuda/elementwise.cuh"
-#include "cuda/gelu.cuh"
+#include "cuda/gelu_each.cuh"
 
 namespace apollo::cuda {
 namespace {
-
-template <class T, bool kTanh>
-__device__ __forceinline__ float value_of(float x) {
-  return sizeof(T) == 2 ? coarse_gelu<kTanh>(x) : gelu<kTanh>(x);
-}
-template <class T, bool kTanh>
-__device__ __forceinline__ float derivative_of(float x) {
-  return sizeof(T) == 2 ? coarse_gelu_derivative<kTanh>(x) : gelu_derivative<kTanh>(x);
-}
-
-// y = gelu(x)
-template <class T, bool kTanh>
-struct Gelu {
-  static constexpr int kWidth = kPack<T>;
-  const T* x;
-  T* y;
-
-  template <int kCount>
-  __device__ void at(std::int64_t i) const {
-    float v[kCount];
-    load(x + i, v);
-#pragma unroll
-    for (float& element : v) element = value_of<T, kTanh>(element);
-    store(v, y + i);
-  }
-};
-
-// dx = dy gelu'(x)
-template <class T, bool kTanh>
-struct GeluBackward {
-  static constexpr int kWidth = kPack<T>;
-  const T *dy, *x;
-  T* dx;
-
-  template <int kCount>
-  __device__ void at(std::int64_t i) const {
-    float g[kCount], v[kCount];
-    load(dy + i, g);
-    load(x + i, v);
-#pragma unroll
-    for (int k = 0; k < kCount; ++k) g[k] *= derivative_of<T, kTanh>(v[k]);
-    store(g, dx + i);
-  }
-};
 
 template <class T, bool kTanh, bool kBackward>
 std::unique_ptr<Kernel> make(std::int64_t count) {

@@ -10,6 +10,7 @@
 #include "core/program.h"
 #include "cuda/api.h"
 #include "cuda/cuda.h"
+#include "cuda/fusion.h"
 #include "cuda/transfer.h"
 
 namespace apollo::cuda {
@@ -155,6 +156,7 @@ class CudaBackend final : public Backend {
   void* stream() override { return context_.stream; }
   std::unique_ptr<Stopwatch> stopwatch() override { return std::make_unique<EventStopwatch>(context_.stream); }
 
+  void fuse(ProgramDesc& program) const override { cuda::fuse(program); }
   std::unique_ptr<Replay> record(const std::function<void()>& launch_all) override {
     // Other threads may allocate meanwhile; this one must not.
     check(cudaStreamBeginCapture(context_.stream, cudaStreamCaptureModeThreadLocal), "recording a CUDA graph");

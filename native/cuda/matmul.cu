@@ -7,48 +7,18 @@
 #include "core/strided.h"
 #include "cuda/blas_product.h"
 #include "cuda/cuda.h"
-#include "cuda/elementwise.cuh"
-#include "cuda/gelu.cuh"
+#include "cuda/gelu_each.cuh"
 
 namespace apollo::cuda {
 namespace {
 
-// y = x for the bias, whose dtype must be that of the product.
-struct Narrow {
-  static constexpr int kWidth = kPack<Bf16>;
-  const float* x;
-  Bf16* y;
-
-  template <int kCount>
-  __device__ void at(std::int64_t i) const {
-    float v[kCount];
-    load(x + i, v);
-    store(v, y + i);
-  }
-};
-
-// y = gelu(y), for inference, where nothing keeps the product itself.
-template <class T, bool kTanh>
-struct GeluInPlace {
-  static constexpr int kWidth = kPack<T>;
-  T* y;
-
-  template <int kCount>
-  __device__ void at(std::int64_t i) const {
-    float v[kCount];
-    load(y + i, v);
-#pragma unroll
-    for (float& x : v) x = sizeof(T) == 2 ? coarse_gelu<kTanh>(x) : gelu<kTanh>(x);
-    store(v, y + i);
-  }
-};
-
+// For inference, where nothing keeps the product itself.
 template <class T>
 void gelu_in_place(void* y, std::int64_t count, bool tanh, void* stream) {
   if (tanh) {
-    each(count, GeluInPlace<T, true>{static_cast<T*>(y)}, stream);
+    each(count, Gelu<T, true>{static_cast<T*>(y), static_cast<T*>(y)}, stream);
   } else {
-    each(count, GeluInPlace<T, false>{static_cast<T*>(y)}, stream);
+    each(count, Gelu<T, false>{static_cast<T*>(y), static_cast<T*>(y)}, stream);
   }
 }
 

@@ -27,7 +27,7 @@ struct DropoutState {
   Dropout rule;
   const std::int32_t* rng;  // i32[4]; null: nothing is dropped
 
-  __device__ bool drops() const { return rng != nullptr; }
+  __host__ __device__ bool drops() const { return rng != nullptr; }
 };
 
 // What does not change between the elements of a kernel.

@@ -264,6 +264,9 @@ const attentionCases: OpCase[] = [
       bench: { qkv: [16, 512, 576] },
     },
   ),
+  differentiable('attention, causal, dropout', { qkv: x([1, 9, 36]), rng }, (t) =>
+    ops.attention({ qkv: t.qkv! }, { heads: 3, causal: true, p: 0.1 }),
+  ),
   differentiable('attention, mask and dropout', { qkv: x([3, 6, 24]), mask: index([3, 6], 2), rng }, (t) =>
     ops.attention({ qkv: t.qkv! }, { heads: 2, mask: t.mask!, p: 0.2 }),
   ),

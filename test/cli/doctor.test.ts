@@ -1,7 +1,7 @@
 import t from 'tap';
 import { examine, formatFindings } from '../../lib/cli/commands/doctor.js';
 import { run } from '../../lib/cli/run.js';
-import type { NativeAddon } from '../../lib/engine/native.js';
+import type { CudaInfo, NativeAddon } from '../../lib/engine/native.js';
 import { ApolloError } from '../../lib/errors.js';
 import { engineMissing, memoryIo } from './support.js';
 
@@ -24,28 +24,56 @@ t.test('without the engine it says what is missing and how to get it', async (t)
   t.match(text, /Lines with "!" need attention\.$/);
 });
 
-t.test('with the engine it names oneDNN, the instruction sets and bf16', async (t) => {
-  const info = {
-    version: '0.1.0',
-    compiler: 'GNU 12.2',
-    oneDnn: '2.6.3',
-    oneDnnIsa: 'avx2',
-    kernelIsa: 'AVX2',
-    fastBf16: false,
-    cpuName: 'x',
-    logicalCores: 2,
-  };
-  const addon = { info: () => info } as unknown as NativeAddon;
+const info = {
+  version: '0.1.0',
+  compiler: 'GNU 12.2',
+  oneDnn: '2.6.3',
+  oneDnnIsa: 'avx2',
+  kernelIsa: 'AVX2',
+  fastBf16: false,
+  cpuName: 'x',
+  logicalCores: 2,
+};
+
+/** The findings' text for an engine with this CUDA backend. */
+async function textWith(cuda: CudaInfo, programs: Readonly<Record<string, string>> = {}): Promise<string> {
+  const addon = { info: () => info, cudaInfo: () => cuda } as unknown as NativeAddon;
   const findings = await examine({
     loadAddon: () => addon,
-    version: () => undefined,
+    version: (program) => programs[program],
     hasHeader: () => false,
     measure: false,
   });
-  const text = formatFindings(findings);
+  return formatFindings(findings);
+}
+
+const noDriver = 'no CUDA driver on this machine (libcuda.so.1 not found); use device "cpu"';
+
+t.test('with the engine it names oneDNN, the instruction sets and bf16', async (t) => {
+  const text = await textWith({ file: '/x/libapollo_cuda.so', built: true, devices: [], missing: noDriver });
   t.match(text, /oneDNN +2\.6\.3, avx2/);
   t.match(text, /bf16 in hardware +no: precision auto is f32/);
+  t.match(text, /CUDA backend +not in use: no CUDA driver/);
   t.match(text, /Everything is in place\.$/);
+});
+
+t.test('a GPU without the backend is a problem with its remedy', async (t) => {
+  const cuda = { file: '/x/libapollo_cuda.so', built: false, devices: [], missing: 'CUDA backend not built' };
+  const text = await textWith(cuda, { 'nvidia-smi': 'NVIDIA-SMI 580' });
+  t.match(text, /! CUDA backend +not built\n +There is an NVIDIA GPU\. The backend is built where nvcc/);
+  t.match(text, /Lines with "!" need attention\.$/);
+});
+
+t.test('GPUs are listed; without cuBLASLt it says how to get it', async (t) => {
+  const h200 = { name: 'NVIDIA H200', totalBytes: 141 * 2 ** 30, capability: '9.0' };
+  const found = { file: '/x/libapollo_cuda.so', built: true, devices: [h200], cublasLt: '130101 (libcublasLt.so.13)' };
+  const text = await textWith(found);
+  t.match(text, /cuda:0 +NVIDIA H200, 141 GiB, compute capability 9\.0/);
+  t.match(text, /cuBLASLt +130101/);
+  t.match(text, /Everything is in place\.$/);
+  const { cublasLt: _, ...rest } = found;
+  const without = await textWith({ ...rest, missing: 'cuBLASLt not found; set APOLLO_CUBLASLT=/path' });
+  t.match(without, /! CUDA backend .*not usable\n +cuBLASLt not found; set APOLLO_CUBLASLT/);
 });
 
 t.test('the command answers for this machine', { skip: engineMissing() }, async (t) => {

@@ -66,6 +66,8 @@ struct Fiber {
   std::unique_ptr<char[]> stack{new char[kStack]};
 };
 
+thread_local Thread* running_thread = nullptr;
+
 namespace {
 
 struct Warp {
@@ -82,10 +84,11 @@ class Scheduler {
   void run_grid(const cudaLaunchConfig_t& config, const std::function<void()>& body) {
     const dim3 grid = config.gridDim, block = config.blockDim;
     body_ = &body;
+    reversed_ = reversed();
     shared_.resize(config.dynamicSmemBytes + 1024);
     const std::uint64_t blocks = std::uint64_t{grid.x} * grid.y * grid.z;
     for (std::uint64_t i = 0; i < blocks; ++i) {
-      const std::uint64_t index = reversed() ? blocks - 1 - i : i;
+      const std::uint64_t index = reversed_ ? blocks - 1 - i : i;
       std::memset(shared_.data(), 0xff, shared_.size());
       run_block(grid, block,
                 dim3(static_cast<unsigned>(index % grid.x), static_cast<unsigned>(index / grid.x % grid.y),
@@ -130,20 +133,14 @@ class Scheduler {
       fiber.exchanges = 0;
       fiber.copies.assign(1, {});
     }
-    unsigned done = 0;
-    while (done < threads_) {
+    // Warp by warp, each up to the block's next barrier.
+    const auto warps = static_cast<unsigned>(warps_.size());
+    for (alive_ = threads_; alive_ > 0;) {
       bool progress = false;
-      for (unsigned i = 0; i < threads_; ++i) {
-        Fiber& fiber = *fibers_[reversed() ? threads_ - 1 - i : i];
-        if (fiber.state != Fiber::State::Runnable) continue;
-        progress = true;
-        resume(fiber);
-        if (fiber.state == Fiber::State::Done) ++done;
+      for (unsigned w = 0; w < warps; ++w) {
+        if (run_warp((reversed_ ? warps - 1 - w : w) * kWarp)) progress = true;
       }
       if (release_block()) progress = true;
-      for (unsigned first = 0; first < threads_; first += kWarp) {
-        if (release_warp(first)) progress = true;
-      }
       if (!fault_.empty()) throw Defect{fault_};
       if (!progress) throw Defect{deadlock()};
     }
@@ -154,8 +151,27 @@ class Scheduler {
     }
   }
 
+  // Runs the lanes of a warp, and again those that were waiting for each other, until none of them can go on.
+  bool run_warp(unsigned first) {
+    const unsigned lanes = std::min(kWarp, threads_ - first);
+    bool any = false;
+    for (bool progress = true; progress;) {
+      progress = false;
+      for (unsigned i = 0; i < lanes; ++i) {
+        Fiber& fiber = *fibers_[first + (reversed_ ? lanes - 1 - i : i)];
+        if (fiber.state != Fiber::State::Runnable) continue;
+        progress = any = true;
+        resume(fiber);
+        if (fiber.state == Fiber::State::Done) --alive_;
+      }
+      release_warp(first, lanes);
+    }
+    return any;
+  }
+
   void resume(Fiber& fiber) {
     running_ = &fiber;
+    running_thread = &fiber.thread;
     if (_setjmp(home_) == 0) {
       if (fiber.begun) _longjmp(fiber.context, 1);
       fiber.begun = true;
@@ -202,15 +218,16 @@ class Scheduler {
     return true;
   }
 
-  // Releases the lanes of a warp that wait for each other.
-  bool release_warp(unsigned first) {
-    bool released = false;
-    for (unsigned lane = 0; lane < kWarp && first + lane < threads_; ++lane) {
-      Fiber& fiber = *fibers_[first + lane];
-      if (fiber.state != Fiber::State::AtWarp) continue;
+  // Releases the lanes of a warp that wait for each other, when all of them do.
+  void release_warp(unsigned first, unsigned lanes) {
+    unsigned seen = 0;
+    for (unsigned lane = 0; lane < lanes; ++lane) {
+      const Fiber& fiber = *fibers_[first + lane];
+      if (fiber.state != Fiber::State::AtWarp || (seen >> lane & 1) != 0) continue;
+      seen |= fiber.mask;
       bool complete = true;
-      for (unsigned other = 0; other < kWarp && complete; ++other) {
-        if ((fiber.mask >> other & 1) == 0 || first + other >= threads_) continue;
+      for (unsigned other = 0; other < lanes && complete; ++other) {
+        if ((fiber.mask >> other & 1) == 0) continue;
         const Fiber& partner = *fibers_[first + other];
         if (partner.state == Fiber::State::Done) {
           throw Defect{"line " + std::to_string(fiber.line) + ": lane " + std::to_string(lane) + " waits for lane " +
@@ -222,16 +239,10 @@ class Scheduler {
                        std::to_string(partner.line)};
         }
       }
-      if (!complete) continue;
-      const unsigned mask = fiber.mask;
-      for (unsigned other = 0; other < kWarp; ++other) {
-        if ((mask >> other & 1) != 0 && first + other < threads_) {
-          fibers_[first + other]->state = Fiber::State::Runnable;
-        }
+      for (unsigned other = 0; complete && other < lanes; ++other) {
+        if ((fiber.mask >> other & 1) != 0) fibers_[first + other]->state = Fiber::State::Runnable;
       }
-      released = true;
     }
-    return released;
   }
 
   std::string deadlock() const {
@@ -251,15 +262,14 @@ class Scheduler {
   std::vector<std::unique_ptr<Fiber>> fibers_;
   std::vector<Warp> warps_;
   std::vector<unsigned char> shared_;
-  unsigned threads_ = 0;
+  unsigned threads_ = 0, alive_ = 0;
+  bool reversed_ = false;
   Fiber* running_ = nullptr;
   std::string fault_;
   jmp_buf home_;
 };
 
 }  // namespace
-
-Thread& current() { return Scheduler::get().running().thread; }
 
 unsigned char* dynamic_shared() { return Scheduler::get().shared(); }
 

@@ -7,10 +7,11 @@ import { Device, openDevice } from '../../lib/engine/device.js';
 import { Graph } from '../../lib/engine/graph.js';
 import { embedding, sum } from '../../lib/engine/ops/index.js';
 import { ParameterStore } from '../../lib/engine/parameters.js';
+import { onCpu, testDevice } from '../device.js';
 import { referenceDevice } from '../reference/device.js';
 
 async function open(t: Test, options: Parameters<typeof openDevice>[0] = { threads: 2 }): Promise<Device> {
-  const device = await openDevice(options);
+  const device = await testDevice(options);
   t.teardown(() => device.close());
   return device;
 }
@@ -23,13 +24,17 @@ function doubled(shape: number[] = [2]): Graph {
 
 t.test('a device tells its memory and ops', async (t) => {
   const info = (await open(t)).info();
-  t.match(info, { kind: 'cpu', threads: 2 });
+  t.match(info, onCpu ? { kind: 'cpu', threads: 2 } : { kind: 'cuda', threads: 1 });
   t.ok(info.ops.includes('matmul') && info.totalBytes > 0);
 });
 
 t.test('bad options are refused', async (t) => {
   await t.rejects(openDevice({ threads: -1 }), { code: 'BAD_ARGUMENT', message: /threads .* got -1/ });
-  await t.rejects(openDevice({ kind: 'cuda' as 'cpu' }), { code: 'NO_DEVICE', message: /cuda/ });
+  await t.rejects(openDevice({ kind: 'tpu' as 'cpu' }), {
+    code: 'BAD_ARGUMENT',
+    message: /'cpu' or 'cuda'; got 'tpu'/,
+  });
+  await t.rejects(openDevice({ kind: 'cuda', index: -1 }), { code: 'BAD_ARGUMENT', message: /index .* got -1/ });
 });
 
 t.test('an equal graph with the same store compiles once', async (t) => {
@@ -218,7 +223,7 @@ t.test('memory that nobody holds comes back with garbage collection', async (t) 
 });
 
 t.test('after closing, everything says so', async (t) => {
-  const device = await openDevice({ threads: 1 });
+  const device = await testDevice({ threads: 1 });
   const store = new ParameterStore(device);
   store.declare({ name: 'w', shape: [2], workingCopy: false, decay: false });
   const g = new Graph();

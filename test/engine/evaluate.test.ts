@@ -1,12 +1,13 @@
 import t from 'tap';
-import { evaluate, Graph, lmHeadLoss, loadAddon, openDevice } from '../../lib/engine/index.js';
+import { evaluate, Graph, lmHeadLoss, loadAddon } from '../../lib/engine/index.js';
+import { testDevice } from '../device.js';
 
 t.test('a tensor gives its values', async (t) => {
   t.strictSame(await evaluate((g) => g.input('x', [2]).mul(3), { x: [1, 2] }), Float32Array.of(3, 6));
 });
 
 t.test('a record gives its values by name, on a device of the caller', async (t) => {
-  const device = await openDevice({ threads: 1 });
+  const device = await testDevice({ threads: 1 });
   const result = await evaluate((g) => ({ a: g.constant(2, [2]), b: g.constant(3, [1], 'i32') }), {}, { device });
   t.strictSame(result, { a: Float32Array.of(2, 2), b: Int32Array.of(3) });
   t.ok(device.info().ops.length > 0, 'still open');

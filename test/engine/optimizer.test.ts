@@ -1,12 +1,13 @@
 import t, { type Test } from 'tap';
 import { accumulateGradients } from '../../lib/engine/autodiff.js';
-import { Device, openDevice } from '../../lib/engine/device.js';
+import { Device } from '../../lib/engine/device.js';
 import { Graph } from '../../lib/engine/graph.js';
 import { add, sum } from '../../lib/engine/ops/index.js';
 import { AdamW } from '../../lib/engine/optimizer.js';
 import { ParameterStore } from '../../lib/engine/parameters.js';
 import { relativeError } from '../cases/compare.js';
 import { uniforms } from '../cases/trace.js';
+import { testDevice } from '../device.js';
 import { referenceDevice } from '../reference/device.js';
 
 const shapes: Record<string, number[]> = { matrix: [13, 7], vector: [17], one: [1] };
@@ -48,7 +49,7 @@ async function setup(t: Test, device: Device, precision: 'f32' | 'bf16' = 'f32')
 t.test('ten updates agree with float64', async (t) => {
   const options = { beta1: 0.9, beta2: 0.99, epsilon: 1e-6, weightDecay: 0.1, maxNorm: 1 };
   const ran = await Promise.all(
-    [await openDevice({ threads: 2 }), new Device(referenceDevice())].map(async (device) => {
+    [await testDevice({ threads: 2 }), new Device(referenceDevice())].map(async (device) => {
       const { store, feed } = await setup(t, device);
       const adamw = new AdamW(store, options);
       const norms: number[] = [];
@@ -77,7 +78,7 @@ t.test('ten updates agree with float64', async (t) => {
 });
 
 t.test('one update by hand: decay first, bias-corrected moments, only decayed tensors shrink', async (t) => {
-  const device = await openDevice({ threads: 1 });
+  const device = await testDevice({ threads: 1 });
   const { store, feed } = await setup(t, device);
   const before = await Promise.all(names.map((name) => store.read(name)));
   await feed(2);
@@ -95,7 +96,7 @@ t.test('one update by hand: decay first, bias-corrected moments, only decayed te
 });
 
 t.test('the working copy is the rounded value after a step', async (t) => {
-  const device = await openDevice({ threads: 1 });
+  const device = await testDevice({ threads: 1 });
   const { store, feed } = await setup(t, device, 'bf16');
   await feed(2);
   await new AdamW(store).step(names, { lr: 0.1 });
@@ -110,7 +111,7 @@ t.test('the working copy is the rounded value after a step', async (t) => {
 });
 
 t.test('a step with an infinite gradient is skipped and leaves no trace', async (t) => {
-  const device = await openDevice({ threads: 1 });
+  const device = await testDevice({ threads: 1 });
   const { store, feed } = await setup(t, device);
   const adamw = new AdamW(store);
   await feed(1);
@@ -128,7 +129,7 @@ t.test('a step with an infinite gradient is skipped and leaves no trace', async 
 });
 
 t.test('each parameter counts its own steps; steps asked for at once run in turn', async (t) => {
-  const device = await openDevice({ threads: 1 });
+  const device = await testDevice({ threads: 1 });
   const { store, feed } = await setup(t, device);
   const adamw = new AdamW(store);
   await feed(1);
@@ -144,7 +145,7 @@ t.test('each parameter counts its own steps; steps asked for at once run in turn
 });
 
 t.test('arguments are checked', async (t) => {
-  const device = await openDevice({ threads: 1 });
+  const device = await testDevice({ threads: 1 });
   const { store } = await setup(t, device);
   const adamw = new AdamW(store);
   const bad = { code: 'BAD_ARGUMENT' };

@@ -1,12 +1,12 @@
 import t, { type Test } from 'tap';
 import { accumulateGradients } from '../../lib/engine/autodiff.js';
-import { openDevice } from '../../lib/engine/device.js';
 import { Graph } from '../../lib/engine/graph.js';
 import { sum } from '../../lib/engine/ops/index.js';
 import { ParameterStore } from '../../lib/engine/parameters.js';
+import { testDevice } from '../device.js';
 
 async function makeStore(t: Test, precision: 'f32' | 'bf16' = 'f32') {
-  const device = await openDevice({ threads: 1 });
+  const device = await testDevice({ threads: 1 });
   t.teardown(() => device.close());
   const store = new ParameterStore(device, { precision });
   for (const name of ['a', 'b']) store.declare({ name, shape: [2, 2], workingCopy: true, decay: true });

@@ -5,7 +5,6 @@ import {
   add,
   crossEntropy,
   matmul,
-  openDevice,
   type ParameterStore,
   reshape,
   slice,
@@ -14,10 +13,11 @@ import {
 } from '../../lib/engine/index.js';
 import { readForeign } from '../../lib/interop/hugging-face-names.js';
 import { bert, type Trace } from '../../lib/models/index.js';
+import { testDevice } from '../device.js';
 import { golden, goldenModel, goldenStore, relativeError, traceModel } from './golden.js';
 
 const [batch, seq] = [3, 16];
-const device = await openDevice();
+const device = await testDevice();
 t.teardown(() => device.close());
 
 /** Masked positions of the golden batch, padded by two more rows as a training batch would be. */

@@ -1,11 +1,12 @@
 /** GPT-2 against Hugging Face's GPT2LMHeadModel, and AdamW against PyTorch's. */
 import t from 'tap';
-import { AdamW, accumulateGradients, openDevice, slice, type Tensor } from '../../lib/engine/index.js';
+import { AdamW, accumulateGradients, slice, type Tensor } from '../../lib/engine/index.js';
 import { readForeign } from '../../lib/interop/hugging-face-names.js';
+import { testDevice } from '../device.js';
 import { golden, goldenJson, goldenModel, goldenStore, relativeError, shiftedLabels, traceModel } from './golden.js';
 
 const [batch, seq] = [2, 16];
-const device = await openDevice();
+const device = await testDevice();
 t.teardown(() => device.close());
 
 async function inputs() {

@@ -1,13 +1,14 @@
 /** What progressive training rests on: shared layers sum their gradients, and growing changes no depth's loss. */
 import t from 'tap';
-import { accumulateGradients, openDevice, ParameterStore } from '../../lib/engine/index.js';
+import { accumulateGradients, ParameterStore } from '../../lib/engine/index.js';
 import { interpolate, stackModulo } from '../../lib/growth/index.js';
 import { createModel, initialiseParameters, type LanguageModel, withDefaults } from '../../lib/models/index.js';
+import { testDevice } from '../device.js';
 import { plainMap, relativeError, shiftedLabels, traceModel } from './golden.js';
 
 const [batch, seq, vocab] = [2, 8, 50];
 // Many tiny programs: one thread is faster, above all on a busy machine.
-const device = await openDevice({ threads: 1 });
+const device = await testDevice({ threads: 1 });
 t.teardown(() => device.close());
 
 const sizes = { layers: 12, hidden: 32, heads: 2, ffn: 64, vocab, maxPositions: seq, initStd: 0.1 };

@@ -94,6 +94,7 @@ export function referenceDevice({ missing = [] }: { missing?: readonly string[] 
       threads: 1,
       totalBytes: 0,
       availableBytes: 0,
+      freeBytes: 0,
       arenaBytes: 0,
       bufferBytes: 0,
       ops,

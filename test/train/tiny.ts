@@ -1,11 +1,12 @@
 /** A tiny model, a synthetic corpus and helpers shared by the tests of the loop. */
-import { type Device, openDevice, ParameterStore } from '../../lib/engine/index.js';
+import { type Device, ParameterStore } from '../../lib/engine/index.js';
 import { uniformNumber } from '../../lib/growth/index.js';
 import { type ApolloOptions, apollo } from '../../lib/methods/index.js';
 import { createModel, withDefaults } from '../../lib/models/index.js';
 import type { TrainEvent, TrainingCorpus, TrainOptions } from '../../lib/train/index.js';
 import { loadCheckpoint, train } from '../../lib/train/index.js';
 import type { TrainDependencies } from '../../lib/train/run.js';
+import { testDevice } from '../device.js';
 
 export const vocab = 13;
 
@@ -77,7 +78,7 @@ export async function runTiny(
 }
 
 /** One thread: these networks are too small for more, and several tests share the machine. */
-export const openTinyDevice = () => openDevice({ threads: 1 });
+export const openTinyDevice = () => testDevice({ threads: 1 });
 
 /** Everything a checkpoint restores, as text that is equal only for equal bits. */
 export async function contentsOf(device: Device, folder: string): Promise<string> {

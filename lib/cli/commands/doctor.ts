@@ -2,9 +2,9 @@
 import { spawnSync } from 'node:child_process';
 import { cpus, freemem, release, totalmem } from 'node:os';
 import type { Command } from 'commander';
-import { openDevice } from '../../engine/index.js';
+import { type DeviceOptions, openDevice } from '../../engine/index.js';
 import { copyBandwidth, matmulPeak } from '../../engine/measure.js';
-import { loadAddon, type NativeAddon } from '../../engine/native.js';
+import { type CudaInfo, loadAddon, type NativeAddon } from '../../engine/native.js';
 import { formatBytes, formatCount } from '../../report/format.js';
 import type { CommandIo } from '../io.js';
 
@@ -64,22 +64,53 @@ export async function examine(tools: DoctorTools): Promise<Finding[]> {
     { name: 'own kernels', value: info.kernelIsa },
     { name: 'bf16 in hardware', value: info.fastBf16 ? 'yes: precision auto is bf16' : 'no: precision auto is f32' },
   ];
-  return [...machine, ...engine, ...(tools.measure ? await measurements() : [])];
+  const cuda = addon.cudaInfo();
+  const findings = [...machine, ...engine, ...gpuFindings(cuda, tools)];
+  if (!tools.measure) return findings;
+  findings.push(...(await measurements({}, '')));
+  for (const index of cuda.missing ? [] : cuda.devices.keys()) {
+    findings.push(...(await measurements({ kind: 'cuda', index }, `cuda:${index} `)));
+  }
+  return findings;
 }
 
-async function measurements(): Promise<Finding[]> {
-  const device = await openDevice();
+/** GPUs and what it takes to use them. A machine without one lacks nothing. */
+function gpuFindings({ built, file, devices, cublasLt, missing }: CudaInfo, { version }: DoctorTools): Finding[] {
+  const gpus = devices.map(({ name, totalBytes, capability }, index) => ({
+    name: `cuda:${index}`,
+    value: `${name}, ${formatBytes(totalBytes)}, compute capability ${capability}`,
+  }));
+  if (!missing) {
+    return [{ name: 'CUDA backend', value: file }, { name: 'cuBLASLt', value: cublasLt ?? 'unknown' }, ...gpus];
+  }
+  const wanted = gpus.length > 0 || version('nvidia-smi') !== undefined;
+  const backend = {
+    name: 'CUDA backend',
+    value: built ? `${file}, not usable` : 'not built',
+    ...(wanted && {
+      problem: built
+        ? missing
+        : `There is an NVIDIA GPU. The backend is built where nvcc and cublasLt.h are found (CUDA toolkit 12.4 or newer; ` +
+          `cublasLt.h alone: bash scripts/cuda-headers.sh); then: npx apollo-lm build\n${missing}`,
+    }),
+  };
+  return [wanted ? backend : { name: 'CUDA backend', value: `not in use: ${missing}` }, ...gpus];
+}
+
+async function measurements(options: DeviceOptions, prefix: string): Promise<Finding[]> {
+  const device = await openDevice(options);
   try {
     const rate = async (dtype: 'f32' | 'bf16') => {
       const { flopsPerSecond, shape } = await matmulPeak(device, dtype);
-      return { name: `matmul peak ${dtype}`, value: `${formatCount(flopsPerSecond)}FLOP/s at [${shape.join(', ')}]` };
+      const value = `${formatCount(flopsPerSecond)}FLOP/s at [${shape.join(', ')}]`;
+      return { name: `${prefix}matmul peak ${dtype}`, value };
     };
-    const { threads } = device.info();
+    const { kind, threads } = device.info();
     return [
-      { name: 'engine threads', value: String(threads) },
+      ...(kind === 'cpu' ? [{ name: 'engine threads', value: String(threads) }] : []),
       await rate('f32'),
       await rate('bf16'),
-      { name: 'copy bandwidth', value: `${formatCount(await copyBandwidth(device))}B/s` },
+      { name: `${prefix}copy bandwidth`, value: `${formatCount(await copyBandwidth(device))}B/s` },
     ];
   } finally {
     await device.close();

@@ -1,17 +1,17 @@
 /** `apollo-lm plan`: what a run will cost. The pure part needs neither data nor the native engine. */
 import type { Command } from 'commander';
-import { type Device, openDevice } from '../../engine/index.js';
+import type { Device } from '../../engine/index.js';
 import { ApolloError } from '../../errors.js';
 import { createModel, parameterCount } from '../../models/index.js';
 import { formatBytes, formatCount, formatDuration, formatFlops, formatPercent } from '../../report/format.js';
 import { textTable } from '../../report/table.js';
 import { loadSettings, type Settings } from '../config.js';
+import { openDeviceOf, precisionOf } from '../device.js';
 import type { CommandIo } from '../io.js';
 import { addSettings, flagsOf, runOptions } from '../options.js';
 import { type DepthCost, probeDepths, type StageCost, stageCosts, timeAtDepth } from '../plan.js';
 import { presetHelp } from '../presets.js';
 import { methodOf, modelConfigOf, sequenceOf, tokensPerStepOf, totalStepsOf } from '../resolve.js';
-import { precisionOf } from '../session.js';
 
 interface Plan {
   readonly method: string;
@@ -22,6 +22,8 @@ interface Plan {
   readonly stages: readonly StageCost[];
   /** Absent without the native engine, whose message is `missing`. */
   readonly measured?: {
+    /** Where and in what it was measured. */
+    readonly device: string;
     readonly precision: string;
     readonly depths: readonly DepthCost[];
     readonly estimatedMs: number;
@@ -62,7 +64,7 @@ async function makePlan(settings: Settings, measure: boolean): Promise<Plan> {
   if (!measure) return plan;
   let device: Device;
   try {
-    device = await openDevice({ threads: settings.threads });
+    device = await openDeviceOf(settings);
   } catch (error) {
     if (!(error instanceof ApolloError)) throw error;
     return { ...plan, missing: error.message };
@@ -85,7 +87,13 @@ async function makePlan(settings: Settings, measure: boolean): Promise<Plan> {
     const estimatedMs = stages.reduce((sum, stage) => sum + sumOver(stage.depthSteps), 0);
     return {
       ...plan,
-      measured: { precision, depths, estimatedMs, scratchMs: size.steps * micro * time(config.layers) },
+      measured: {
+        device: device.info().name,
+        precision,
+        depths,
+        estimatedMs,
+        scratchMs: size.steps * micro * time(config.layers),
+      },
     };
   } finally {
     await device.close();
@@ -112,7 +120,7 @@ function formatPlan(plan: Plan): string {
   ];
   if (plan.missing) return [...lines, '', `Memory and time need the native engine. ${plan.missing}`].join('\n');
   if (!plan.measured) return lines.join('\n');
-  const { precision, depths, estimatedMs, scratchMs } = plan.measured;
+  const { device, precision, depths, estimatedMs, scratchMs } = plan.measured;
   const memory = textTable([
     ['depth', 'weights, gradients, moments', 'activations', 'time of a micro-batch'],
     ...depths.map(({ depth, parameterBytes, arenaBytes, ms }) => [
@@ -123,7 +131,7 @@ function formatPlan(plan: Plan): string {
     ]),
   ]);
   const time =
-    `about ${formatDuration(estimatedMs)} on this machine in ${precision}, without evaluation and optimizer; ` +
+    `about ${formatDuration(estimatedMs)} on ${device} in ${precision}, without evaluation and optimizer; ` +
     `training from scratch about ${formatDuration(scratchMs)}`;
   return [...lines, '', memory, '', time].join('\n');
 }

@@ -152,7 +152,8 @@ struct Thread {
   unsigned linear;
   Fiber* fiber;
 };
-Thread& current();
+extern thread_local Thread* running_thread __attribute__((tls_model("initial-exec")));
+inline Thread& current() { return *running_thread; }
 
 // Queues a grid whose threads all call `body`.
 cudaError_t launch(const cudaLaunchConfig_t& config, std::function<void()> body);
@@ -263,6 +264,11 @@ inline float __uint_as_float(unsigned bits) {
 }
 inline int __float_as_int(float x) { return static_cast<int>(__float_as_uint(x)); }
 inline float __int_as_float(int bits) { return __uint_as_float(static_cast<unsigned>(bits)); }
+// Towards 0; the nearest integer there is for what lies outside, 0 for a NaN.
+inline int __float2int_rz(float x) {
+  if (std::isnan(x)) return 0;
+  return x >= 2147483648.0f ? 2147483647 : x < -2147483648.0f ? -2147483647 - 1 : static_cast<int>(x);
+}
 inline int __popc(unsigned x) { return __builtin_popcount(x); }
 inline float __fdividef(float a, float b) { return a / b; }
 inline float __expf(float x) { return std::exp(x); }
