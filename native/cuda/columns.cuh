@@ -3,7 +3,9 @@
 
 #include <cuda_runtime.h>
 
+#include <algorithm>
 #include <cstdint>
+#include <initializer_list>
 
 #include "cuda/block.cuh"
 #include "cuda/launch.cuh"
@@ -21,17 +23,17 @@ struct ColumnSums {
   bool add;
 };
 
-// Two matrices of one shape at once (blockIdx.y). A block has 32 kWidth neighbouring columns and all rows: kWidth
-// columns a lane, every 16th row a warp; the warps' sums are added in order. 64 bytes a thread are under way, 32 KiB a
-// block. kWidth > 1 needs rows of whole packs: `stride` a multiple of it.
+// Up to three matrices of one shape at once (blockIdx.y). A block has 32 kWidth neighbouring columns and all rows:
+// kWidth columns a lane, every 16th row a warp; the warps' sums are added in order. 4 rows a thread are under way.
+// kWidth > 1 needs rows of whole packs: `stride` a multiple of it.
 template <class T, int kWidth>
 __global__ void __launch_bounds__(kColumnThreads, 2)
-    column_sums_kernel(ColumnSums<T> first, ColumnSums<T> second, std::int64_t rows, std::int64_t stride,
-                       std::int64_t columns) {
+    column_sums_kernel(ColumnSums<T> first, ColumnSums<T> second, ColumnSums<T> third, std::int64_t rows,
+                       std::int64_t stride, std::int64_t columns) {
   constexpr int kAhead = 4;
-  const T* from = blockIdx.y == 0 ? first.from : second.from;
-  float* to = blockIdx.y == 0 ? first.to : second.to;
-  const bool add = blockIdx.y == 0 ? first.add : second.add;
+  const T* from = blockIdx.y == 0 ? first.from : blockIdx.y == 1 ? second.from : third.from;
+  float* to = blockIdx.y == 0 ? first.to : blockIdx.y == 1 ? second.to : third.to;
+  const bool add = blockIdx.y == 0 ? first.add : blockIdx.y == 1 ? second.add : third.add;
   const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
   const std::int64_t strip = static_cast<std::int64_t>(blockIdx.x) * kWarp * kWidth;
 
@@ -71,10 +73,13 @@ __global__ void __launch_bounds__(kColumnThreads, 2)
 }
 
 template <class T, int kWidth>
-void column_sums(const ColumnSums<T>& first, const ColumnSums<T>& second, int matrices, std::int64_t rows,
-                 std::int64_t stride, std::int64_t columns, void* stream) {
-  const dim3 grid(blocks_for(columns, kWarp * kWidth), static_cast<unsigned>(matrices));
-  launch(column_sums_kernel<T, kWidth>, {grid, kColumnThreads}, stream, first, second, rows, stride, columns);
+void column_sums(std::initializer_list<ColumnSums<T>> matrices, std::int64_t rows, std::int64_t stride,
+                 std::int64_t columns, void* stream) {
+  const ColumnSums<T>* matrix = matrices.begin();
+  const std::size_t last = matrices.size() - 1;
+  const dim3 grid(blocks_for(columns, kWarp * kWidth), static_cast<unsigned>(matrices.size()));
+  launch(column_sums_kernel<T, kWidth>, {grid, kColumnThreads}, stream, matrix[0],
+         matrix[std::min<std::size_t>(1, last)], matrix[std::min<std::size_t>(2, last)], rows, stride, columns);
 }
 
 }  // namespace apollo::cuda

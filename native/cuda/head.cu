@@ -10,7 +10,7 @@
 #include "cuda/block.cuh"
 #include "cuda/columns.cuh"
 #include "cuda/cuda.h"
-#include "cuda/elementwise.cuh"
+#include "cuda/gelu_each.cuh"
 #include "cuda/indices.cuh"
 #include "cuda/intrinsics.cuh"
 #include "cuda/launch.cuh"
@@ -155,20 +155,6 @@ __global__ void __launch_bounds__(kTotalThreads)
   if (threadIdx.x == 0) *loss = *count == 0.0f ? 0.0f : static_cast<float>(sum / static_cast<double>(*count));
 }
 
-// The bias of the logits' product, whose dtype must be that of the logits.
-struct NarrowBias {
-  static constexpr int kWidth = kPack<Bf16>;
-  const float* x;
-  Bf16* y;
-
-  template <int kCount>
-  __device__ void at(std::int64_t i) const {
-    float v[kCount];
-    load(x + i, v);
-    store(v, y + i);
-  }
-};
-
 // The products of a chunk of `rows` rows.
 struct ChunkProducts {
   std::unique_ptr<BlasProduct> logits, d_x, d_table_first, d_table_next;
@@ -280,7 +266,7 @@ class HeadKernel final : public Kernel {
     void* bias = has_bias_ ? const_cast<float*>(c.in<float>(2)) : nullptr;
     if (has_bias_ && dtype_ == DType::BF16) {
       auto* narrow = reinterpret_cast<Bf16*>(scratch + bias_offset());
-      each(vocab_, NarrowBias{c.in<float>(2), narrow}, stream);
+      each(vocab_, Narrow{c.in<float>(2), narrow}, stream);
       bias = narrow;
     }
     for (std::int64_t chunk = 0; chunk < chunks_; ++chunk) {
@@ -297,8 +283,7 @@ class HeadKernel final : public Kernel {
       const auto& d_table = chunk > 0 && products.d_table_next ? products.d_table_next : products.d_table_first;
       d_table->run({logits, x, c.outputs[3]}, scratch, stream);
       if (!has_bias_) continue;
-      const ColumnSums<T> sums{logits, c.out<float>(4), chunk > 0 || add_bias_};
-      column_sums<T, kPack<T>>(sums, sums, 1, rows, stride_, vocab_, stream);
+      column_sums<T, kPack<T>>({{logits, c.out<float>(4), chunk > 0 || add_bias_}}, rows, stride_, vocab_, stream);
     }
     launch(head_loss_kernel, {1, kTotalThreads}, stream, losses, rows_, count, loss);
   }

@@ -27,7 +27,7 @@
 #define __launch_bounds__(...)
 #define __grid_constant__
 #define __align__(n) alignas(n)
-#define __shared__ static thread_local
+#define __shared__ static  // one block runs at a time, whatever the threads of the process
 
 struct dim3 {
   unsigned x, y, z;
@@ -96,6 +96,10 @@ struct cudaDeviceProp {
   std::size_t totalGlobalMem, sharedMemPerBlockOptin, sharedMemPerMultiprocessor;
   int major, minor, multiProcessorCount, l2CacheSize, maxThreadsPerMultiProcessor;
 };
+struct cudaFuncAttributes {
+  std::size_t sharedSizeBytes;
+  int maxDynamicSharedSizeBytes;
+};
 struct cudaLaunchAttribute;
 struct cudaLaunchConfig_t {
   dim3 gridDim, blockDim;
@@ -152,11 +156,12 @@ struct Thread {
   unsigned linear;
   Fiber* fiber;
 };
-extern thread_local Thread* running_thread __attribute__((tls_model("initial-exec")));
+extern Thread* running_thread;
 inline Thread& current() { return *running_thread; }
 
 // Queues a grid whose threads all call `body`.
 cudaError_t launch(const cudaLaunchConfig_t& config, std::function<void()> body);
+std::size_t shared_limit(const void* kernel);
 cudaError_t set_shared_limit(const void* kernel, std::size_t bytes);
 cudaError_t check_shared(const void* kernel, std::size_t bytes);
 
@@ -238,6 +243,11 @@ template <class Kernel>
 cudaError_t cudaFuncSetAttribute(Kernel* kernel, cudaFuncAttribute attribute, int value) {
   if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize) return cudaSuccess;
   return emulator::set_shared_limit(reinterpret_cast<const void*>(kernel), static_cast<std::size_t>(value));
+}
+template <class Kernel>
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, Kernel* kernel) {
+  *attributes = {0, static_cast<int>(emulator::shared_limit(reinterpret_cast<const void*>(kernel)))};
+  return cudaSuccess;
 }
 template <class Kernel>
 cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, Kernel*, int threads, std::size_t shared) {
