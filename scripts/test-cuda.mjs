@@ -3,7 +3,16 @@
 // compiled into build/test-cuda, here where TypeScript is there, else beforehand (--compile only does that).
 // Without a GPU it says so, counts every file as skipped and exits with 0. Arguments: parts of file names to run.
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, cpSync, existsSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -18,15 +27,6 @@ const files = [
   'parity/gpt',
   'parity/bert',
   'parity/sharing',
-  'cuda/attention',
-  'cuda/device',
-  'cuda/embedding',
-  'cuda/fusion',
-  'cuda/head',
-  'cuda/loader',
-  'cuda/matmul',
-  'cuda/norm',
-  'cuda/optimizer',
   'train/loop',
   'train/checkpoint',
   'train/growth',
@@ -64,6 +64,9 @@ const args = process.argv.slice(2);
 compile();
 if (args.includes('--compile')) process.exit(0);
 linkRest();
+for (const name of readdirSync(join(compiled, 'test/cuda'))) {
+  if (name.endsWith('.test.js')) files.push(`cuda/${name.slice(0, -'.test.js'.length)}`);
+}
 const chosen = files.filter((file) => args.length === 0 || args.some((part) => file.includes(part)));
 const { loadAddon } = await import(join(compiled, 'lib/engine/native.js'));
 const { missing, devices } = loadAddon().cudaInfo();

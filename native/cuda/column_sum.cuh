@@ -85,8 +85,7 @@ class ColumnSum {
     const dim3 grid(static_cast<unsigned>(strips()), static_cast<unsigned>(chunks_));
     launch(column_partials_kernel<Source>, {grid, kColumnSumWarps * kWarp}, stream, source, rows_, columns_,
            chunk_rows_, partials);
-    const ColumnSums<float> one{partials, sums, accumulate_};
-    column_sums<float, kPack<float>>(one, one, 1, chunks_, columns_, columns_, stream);
+    column_sums<float, kPack<float>>({{partials, sums, accumulate_}}, chunks_, columns_, columns_, stream);
   }
 
  private:
