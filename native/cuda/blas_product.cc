@@ -1,16 +1,22 @@
 #include "cuda/blas_product.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 
 #include "cuda/device_memory.h"
+#include "cuda/timing.h"
 
 namespace apollo::cuda {
 namespace {
 
 constexpr int kCandidates = 8;
-// Below this a product is done in a few microseconds, whatever the algorithm.
-constexpr double kTunedFlops = 1e9;
+// Below this a product is done in a few microseconds, whatever the algorithm. (APOLLO_TUNE_FLOPS: another limit, for
+// tests.)
+double tuned_flops() {
+  const char* chosen = std::getenv("APOLLO_TUNE_FLOPS");
+  return chosen == nullptr ? 1e9 : std::strtod(chosen, nullptr);
+}
 
 cudaDataType_t type_of(DType dtype) { return dtype == DType::F32 ? CUDA_R_32F : CUDA_R_16BF; }
 
@@ -133,7 +139,7 @@ BlasProduct::~BlasProduct() {
 }
 
 void BlasProduct::tune(std::span<std::byte> arena, cudaStream_t stream) {
-  if (candidates_.size() < 2 || desc_.flops() < kTunedFlops) return;
+  if (candidates_.size() < 2 || desc_.flops() < tuned_flops()) return;
   const std::string key = desc_.key(context_.options.tf32);
   if (const auto known = context_.matmuls->find(key)) {
     chosen_ = *known;
@@ -150,7 +156,7 @@ void BlasProduct::tune(std::span<std::byte> arena, cudaStream_t stream) {
   Operands operands{};
   place(arena, &operands);
   for (MatmulChoice& candidate : candidates_) {
-    candidate.microseconds = time(operands, candidate, arena.data(), stream);
+    candidate.microseconds = microseconds_of(stream, [&] { launch(operands, candidate, arena.data(), stream); });
   }
   const MatmulChoice& fastest =
       *std::min_element(candidates_.begin(), candidates_.end(),
@@ -176,24 +182,6 @@ std::size_t BlasProduct::place(std::span<std::byte> memory, Operands* operands) 
   placed.aux = keeps ? next(desc_.out, desc_.m, desc_.n, 0) : nullptr;
   if (operands != nullptr) *operands = placed;
   return end;
-}
-
-double BlasProduct::time(const Operands& operands, const MatmulChoice& choice, void* workspace,
-                         cudaStream_t stream) const {
-  constexpr int kRuns = 5;
-  struct Event {
-    cudaEvent_t event = nullptr;
-    Event() { check(cudaEventCreate(&event), "creating an event"); }
-    ~Event() { cudaEventDestroy(event); }
-  } start, end;
-  launch(operands, choice, workspace, stream);  // loads the kernel
-  check(cudaEventRecord(start.event, stream), "recording an event");
-  for (int i = 0; i < kRuns; ++i) launch(operands, choice, workspace, stream);
-  check(cudaEventRecord(end.event, stream), "recording an event");
-  check(cudaEventSynchronize(end.event), "timing a product");
-  float milliseconds = 0.0f;
-  check(cudaEventElapsedTime(&milliseconds, start.event, end.event), "timing a product");
-  return 1e3 * static_cast<double>(milliseconds) / kRuns;
 }
 
 void BlasProduct::run(const Operands& operands, void* workspace, cudaStream_t stream) const {

@@ -68,7 +68,6 @@ class BlasProduct {
 
  private:
   void launch(const Operands& operands, const MatmulChoice& choice, void* workspace, cudaStream_t stream) const;
-  double time(const Operands& operands, const MatmulChoice& choice, void* workspace, cudaStream_t stream) const;
   std::size_t place(std::span<std::byte> memory, Operands* operands) const;
 
   Context& context_;

@@ -125,7 +125,10 @@ void fuse_column_sums(ProgramDesc& program) {
     InstructionDesc& producer = rewrite.at(made);
     // Of a norm: the gradient of the dropped branch where there is dropout, else that of both branches.
     const bool norm = producer.op.op == "residualNormBackward";
-    if (!norm && producer.op.op != "geluBackward") continue;
+    const bool gelu = producer.op.op == "geluBackward" || producer.op.op == "matmulGeluBackward";
+    // GELU's kernels take whole packs of bf16 (f32 is not worth kernels of its own).
+    if (gelu && (producer.op.outputs[0].dtype != DType::BF16 || producer.op.outputs[0].last() % 8 != 0)) continue;
+    if (!norm && !gelu) continue;
     const std::size_t output = norm && producer.op.attrs.number("p", 0.0) > 0.0 ? 3 : 0;
     const bool fits = rewrite.same(producer.outputs[output], dx) && !producer.op.attrs.flag("columnSum") &&
                       producer.op.outputs[output].last() == sum.op.outputs[0].elements() &&

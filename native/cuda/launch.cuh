@@ -26,10 +26,15 @@ void launch(void (*kernel)(Parameters...), const Launch& how, void* stream, Argu
   check(cudaLaunchKernelEx(&config, kernel, std::forward<Arguments>(arguments)...), "a kernel's launch");
 }
 
-// Lets `kernel` have more dynamic shared memory than the usual 48 KiB; once, before it is launched.
+// Lets `kernel` have so much dynamic shared memory, which may be more than the usual 48 KiB, before it is launched. The
+// allowance is the kernel's, shared by all programs: it only ever grows.
 template <class... Parameters>
 void allow_shared(void (*kernel)(Parameters...), std::size_t bytes) {
-  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)),
+  cudaFuncAttributes attributes{};
+  check(cudaFuncGetAttributes(&attributes, kernel), "reading a kernel's shared memory");
+  const auto wanted = static_cast<int>(bytes), allowed = attributes.maxDynamicSharedSizeBytes;
+  if (wanted + static_cast<int>(attributes.sharedSizeBytes) <= allowed) return;  // static shared memory counts as well
+  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, std::max(wanted, allowed)),
         "a kernel's shared memory");
 }
 

@@ -139,6 +139,9 @@ class MatmulKernel final : public Kernel {
 
 }  // namespace
 
-void register_matmul(OpTable& table, Context& context) { table.add("matmul", factory_of<MatmulKernel>(context)); }
+void register_matmul(OpTable& table, Context& context) {
+  table.add("matmul", factory_of<MatmulKernel>(context));
+  register_matmul_gelu(table, context);
+}
 
 }  // namespace apollo::cuda

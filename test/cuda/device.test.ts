@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import type { Device } from '../../lib/engine/device.js';
-import { Graph } from '../../lib/engine/graph.js';
+import { Graph } from '../../lib/engine/index.js';
 import { embedding, lmHeadLoss } from '../../lib/engine/ops/index.js';
 import { cudaDevices } from '../device.js';
 

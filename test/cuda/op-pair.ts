@@ -1,4 +1,4 @@
-/** One native op with given operands on the CPU and on a GPU, emulated or not: what the tests of kernels are made of. */
+/** One native op with given operands on two devices, the CPU and the GPU or its emulator: what tests of kernels are made of. */
 import { BufferProgram } from '../../lib/engine/buffer-program.js';
 import { type Device, openDevice } from '../../lib/engine/device.js';
 import { type DType, fromBfloat16, toBfloat16 } from '../../lib/engine/dtype.js';
@@ -6,11 +6,6 @@ import type { Attribute, TypedArray } from '../../lib/engine/native.js';
 import { translated } from '../../lib/engine/native-error.js';
 import { relativeError } from '../cases/compare.js';
 import { cudaDevices } from '../device.js';
-
-const [{ skip, open }] = cudaDevices as [(typeof cudaDevices)[number]];
-
-/** Why there is no GPU, not even an emulated one; else false. */
-export const noCuda = skip;
 
 export interface Operand {
   readonly dtype: DType;
@@ -46,8 +41,16 @@ export function noisy(dtype: DType, shape: readonly number[], seed: number, low 
   return { dtype, shape, values: dtype === 'bf16' ? fromBfloat16(toBfloat16(values)) : values };
 }
 
-/** The outputs' elements after `runs` runs; bf16 as bits. Later runs go through a CUDA graph. */
-export async function runOp(device: Device, call: OpCall, runs = 1): Promise<TypedArray[]> {
+/**
+ * The outputs' elements after `runs` runs; bf16 as bits. Later runs go through a CUDA graph. `compiled`: what is done
+ * between compilation and the first run.
+ */
+export async function runOp(
+  device: Device,
+  call: OpCall,
+  runs = 1,
+  compiled: () => Promise<unknown> = async () => undefined,
+): Promise<TypedArray[]> {
   const program = new BufferProgram();
   const place = async ({ dtype, shape, values }: Operand) => {
     const buffer = device.native.createBuffer(dtype, elements(shape));
@@ -67,18 +70,32 @@ export async function runOp(device: Device, call: OpCall, runs = 1): Promise<Typ
     outputs.map(({ value }) => value),
     call.attrs,
   );
-  const compiled = await program.compile(device.native);
+  const native = await program.compile(device.native);
   try {
-    for (let run = 0; run < runs; run++) await translated(() => compiled.run([], { profile: false }));
+    await compiled();
+    for (let run = 0; run < runs; run++) await translated(() => native.run([], { profile: false }));
     return await Promise.all(outputs.map(({ buffer }) => buffer.read(0, buffer.elements)));
   } finally {
-    compiled.dispose();
+    native.dispose();
     for (const { buffer } of [...inputs, ...outputs]) buffer.dispose();
   }
 }
 
-const numbers = (array: TypedArray): Float32Array | Int32Array =>
+/** bf16 bits as numbers, others as they are. */
+export const numbers = (array: TypedArray): Float32Array | Int32Array =>
   array instanceof Uint16Array ? fromBfloat16(array) : array;
+
+/** What tap's test object and its shim offer. */
+interface Checks {
+  ok(value: unknown, message?: string): unknown;
+}
+
+const emulated = process.env.APOLLO_TEST_DEVICE !== 'cuda';
+
+/** Why there is no GPU, not even an emulated one; false when there is. What tap takes as `skip`. */
+export const noCuda = cudaDevices[0]!.skip;
+/** The same for tests that need the emulator. */
+export const noEmulated = emulated ? noCuda : 'for the emulator';
 
 export class Pair {
   private constructor(
@@ -90,7 +107,7 @@ export class Pair {
   static async open({ gpuBytes }: { readonly gpuBytes?: number } = {}): Promise<Pair> {
     if (gpuBytes) process.env.APOLLO_EMULATOR_BYTES = `${gpuBytes}`;
     // All of it, without the part that is kept back for CUDA itself.
-    const cuda = await open(gpuBytes ? { memoryLimitBytes: gpuBytes } : {});
+    const cuda = await cudaDevices[0]!.open(gpuBytes ? { memoryLimitBytes: gpuBytes } : {});
     delete process.env.APOLLO_EMULATOR_BYTES;
     return new Pair(await openDevice({ threads: 2 }), cuda);
   }
@@ -114,8 +131,8 @@ export class Pair {
   }
 
   /**
-   * Every output of the GPU lies within `tolerance` of the CPU's and has the same bits in a second run, in which the
-   * emulator lets the threads of a block take turns in the opposite order. Returns the outputs, bf16 as numbers.
+   * Every output of the GPU lies within `tolerance` of the CPU's, and is the same bits in a second run; in the emulator
+   * with the threads of a block in the opposite order. Returns the outputs of the GPU, bf16 as numbers.
    */
   async agree(
     t: object,
@@ -123,18 +140,18 @@ export class Pair {
     call: OpCall,
     { runs = 1, tolerance = 2e-6, bf16 = 8e-3 } = {},
   ): Promise<(Float32Array | Int32Array)[]> {
-    const checks = t as { ok(value: unknown, message?: string): void }; // tap's test object; its own types are wider
+    const checks = t as Checks; // tap's test object; its own types are wider
     const expected = await runOp(this.cpu, call, runs);
     const found = await runOp(this.cuda, call, runs);
     process.env.APOLLO_EMULATOR_ORDER = 'reverse';
-    const reversed = await runOp(this.cuda, call, runs);
+    const again = await runOp(this.cuda, call, runs);
     process.env.APOLLO_EMULATOR_ORDER = 'forward';
     found.forEach((output, i) => {
       const error = relativeError(numbers(output), numbers(expected[i]!));
       const allowed = output instanceof Uint16Array ? bf16 : tolerance;
       checks.ok(error <= allowed, `${name}: output ${i} is off by ${error.toExponential(1)}, allowed ${allowed}`);
       checks.ok(
-        Buffer.compare(bytesOf(output), bytesOf(reversed[i]!)) === 0,
+        Buffer.compare(bytesOf(output), bytesOf(again[i]!)) === 0,
         `${name}: output ${i} has the same bits again`,
       );
     });

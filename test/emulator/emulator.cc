@@ -399,6 +399,12 @@ std::map<const void*, std::size_t>& shared_limits() {
 
 namespace emulator {
 
+std::size_t shared_limit(const void* kernel) {
+  const Guard guard(lock());
+  const auto limit = shared_limits().find(kernel);
+  return limit == shared_limits().end() ? 49152 : limit->second;
+}
+
 cudaError_t set_shared_limit(const void* kernel, std::size_t bytes) {
   const Guard guard(lock());
   if (bytes > kMaxShared) return result(cudaErrorInvalidValue);
@@ -407,10 +413,7 @@ cudaError_t set_shared_limit(const void* kernel, std::size_t bytes) {
 }
 
 cudaError_t check_shared(const void* kernel, std::size_t bytes) {
-  const Guard guard(lock());
-  const auto limit = shared_limits().find(kernel);
-  return bytes <= (limit == shared_limits().end() ? 49152 : limit->second) ? cudaSuccess
-                                                                           : result(cudaErrorInvalidValue);
+  return bytes <= shared_limit(kernel) ? cudaSuccess : result(cudaErrorInvalidValue);
 }
 
 cudaError_t launch(const cudaLaunchConfig_t& config, std::function<void()> body) {

@@ -96,6 +96,10 @@ struct cudaDeviceProp {
   std::size_t totalGlobalMem, sharedMemPerBlockOptin, sharedMemPerMultiprocessor;
   int major, minor, multiProcessorCount, l2CacheSize, maxThreadsPerMultiProcessor;
 };
+struct cudaFuncAttributes {
+  std::size_t sharedSizeBytes;
+  int maxDynamicSharedSizeBytes;
+};
 struct cudaLaunchAttribute;
 struct cudaLaunchConfig_t {
   dim3 gridDim, blockDim;
@@ -157,6 +161,7 @@ inline Thread& current() { return *running_thread; }
 
 // Queues a grid whose threads all call `body`.
 cudaError_t launch(const cudaLaunchConfig_t& config, std::function<void()> body);
+std::size_t shared_limit(const void* kernel);
 cudaError_t set_shared_limit(const void* kernel, std::size_t bytes);
 cudaError_t check_shared(const void* kernel, std::size_t bytes);
 
@@ -240,6 +245,11 @@ cudaError_t cudaFuncSetAttribute(Kernel* kernel, cudaFuncAttribute attribute, in
   return emulator::set_shared_limit(reinterpret_cast<const void*>(kernel), static_cast<std::size_t>(value));
 }
 template <class Kernel>
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, Kernel* kernel) {
+  *attributes = {0, static_cast<int>(emulator::shared_limit(reinterpret_cast<const void*>(kernel)))};
+  return cudaSuccess;
+}
+template <class Kernel>
 cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, Kernel*, int threads, std::size_t shared) {
   const int by_threads = 2048 / std::max(threads, 1);
   const int by_shared = shared == 0 ? 32 : static_cast<int>(emulator::kMaxShared / shared);
@@ -275,6 +285,7 @@ inline float __expf(float x) { return std::exp(x); }
 inline float __logf(float x) { return std::log(x); }
 inline float __fmaf_rn(float a, float b, float c) { return std::fma(a, b, c); }
 inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
+using std::isfinite;
 using std::isnan;
 using std::max;
 using std::min;
