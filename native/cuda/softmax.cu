@@ -1,6 +1,6 @@
 // softmax and cross-entropy over the last axis, with their gradients. Rows are independent and computed in f32. Limited
-// by memory: rows of up to 1024 columns are read once and kept in registers, longer ones are read a second time, mostly
-// from the second-level cache.
+// by memory: rows of up to 1024 columns (512 if they are not whole packs) are read once and kept in registers, longer
+// ones are read a second time, mostly from the second-level cache.
 #include "cuda/softmax.cuh"
 
 #include <initializer_list>

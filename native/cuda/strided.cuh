@@ -25,6 +25,7 @@ inline Error too_many_axes(const std::string& op, std::size_t axes) {
                "APOLLO_NO_KERNEL");
 }
 
+// The loops of a space of N operands, as kernels take them.
 template <int N>
 struct Walk {
   int loops = 0;
