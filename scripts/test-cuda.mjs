@@ -3,16 +3,7 @@
 // compiled into build/test-cuda, here where TypeScript is there, else beforehand (--compile only does that).
 // Without a GPU it says so, counts every file as skipped and exits with 0. Arguments: parts of file names to run.
 import { spawnSync } from 'node:child_process';
-import {
-  copyFileSync,
-  cpSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { copyFileSync, cpSync, existsSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 

@@ -67,14 +67,22 @@ async function run(options: DeviceOptions): Promise<Run> {
   const result: Run = { device: where === 'cpu' ? `CPU (${name})` : name, losses: [], heldOut: [], seconds: 0 };
   const method = createMethod(o.method, { layers: config.layers, totalSteps: o.steps, seed: 1 });
   const deps = { device, model: createModel(config), method, corpus: trainingCorpus(corpus, { kind }) };
-  const settings = { steps: o.steps, batch: o.batch, seq, precision: o.precision, evaluateEvery: Math.ceil(o.steps / 8) };
+  const settings = {
+    steps: o.steps,
+    batch: o.batch,
+    seq,
+    precision: o.precision,
+    evaluateEvery: Math.ceil(o.steps / 8),
+  };
   for await (const event of train(settings, deps)) {
     if (event.type === 'evaluation') result.heldOut.push({ step: event.step, loss: event.lossFull });
     if (event.type !== 'step') continue;
     result.losses.push(event.loss);
     result.seconds += event.ms / 1e3;
     if (event.step % Math.ceil(o.steps / 10) === 0) {
-      console.log(`  ${result.device}: step ${event.step}, loss ${event.loss.toFixed(3)}, ${result.seconds.toFixed(0)} s`);
+      console.log(
+        `  ${result.device}: step ${event.step}, loss ${event.loss.toFixed(3)}, ${result.seconds.toFixed(0)} s`,
+      );
     }
   }
   await device.close();
@@ -91,7 +99,9 @@ function smoothed(losses: readonly number[]): number[] {
   return means;
 }
 
-console.log(`${o.model}, ${o.method}, ${o.precision}, ${o.steps} steps of ${o.batch} x ${seq} tokens of the sample text`);
+console.log(
+  `${o.model}, ${o.method}, ${o.precision}, ${o.steps} steps of ${o.batch} x ${seq} tokens of the sample text`,
+);
 const runs: Run[] = [];
 for (const device of o.devices) runs.push(await run({ kind: device }));
 await corpus.close();

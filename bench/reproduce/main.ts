@@ -27,7 +27,20 @@ const work = mkdtempSync(join(tmpdir(), 'apollo-reproduce-'));
 const args = (name: string, ...more: string[]) => [
   cli,
   'compare',
-  ...['--model', o.model, '--steps', o.steps, '--threads', o.threads, '--device', o.device, '--seed', '7', '--checkpoint-every', '20'],
+  ...[
+    '--model',
+    o.model,
+    '--steps',
+    o.steps,
+    '--threads',
+    o.threads,
+    '--device',
+    o.device,
+    '--seed',
+    '7',
+    '--checkpoint-every',
+    '20',
+  ],
   ...['--cache', join(work, 'cache'), '--out', join(work, name), ...more, '--data', ...o.data],
 ];
 

@@ -10,7 +10,10 @@ import { formatShape, size } from './shape.js';
 export type InputData = TypedArray | readonly number[];
 
 export interface RunOptions {
-  /** Stops the run between two instructions; it then rejects with ABORT_ERR. */
+  /**
+   * Stops the run between two instructions; it then rejects with ABORT_ERR. What a GPU has been given already runs to its
+   * end.
+   */
   readonly signal?: AbortSignal | undefined;
   /** Asks for nanoseconds per instruction. */
   readonly profile?: boolean;

@@ -1,6 +1,6 @@
 /** The paths of embedding.cu that the op cases are too small for, against the CPU. */
 import t from 'tap';
-import { noise, noisy, noCuda, type Operand, Pair } from './op-pair.js';
+import { noCuda, noise, noisy, type Operand, Pair } from './op-pair.js';
 
 const indices = (values: ArrayLike<number>): Operand => ({
   dtype: 'i32',

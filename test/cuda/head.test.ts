@@ -1,7 +1,7 @@
 /** The paths of head.cu that the op cases are too small for, against the CPU. */
 import t from 'tap';
 import { relativeError } from '../cases/compare.js';
-import { noEmulated, noisy, noCuda, type OpCall, type Operand, Pair, runOp } from './op-pair.js';
+import { noCuda, noEmulated, noisy, type OpCall, type Operand, Pair, runOp } from './op-pair.js';
 
 const scalar: Operand = { dtype: 'f32', shape: [1] };
 // On the GPU, logits of bf16 runs are rounded to bf16; on the CPU they stay f32.

@@ -1,7 +1,7 @@
 /** The paths of norm.cu and norm_backward.cu that the op cases are too small for, against the CPU. */
 import t from 'tap';
 import { relativeError } from '../cases/compare.js';
-import { noisy, noCuda, numbers, type Operand, Pair, runOp } from './op-pair.js';
+import { noCuda, noisy, numbers, type Operand, Pair, runOp } from './op-pair.js';
 
 const rng: Operand = { dtype: 'i32', shape: [4], values: Int32Array.of(12345, 678, 9, 1) };
 

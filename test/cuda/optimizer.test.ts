@@ -1,6 +1,6 @@
 /** The paths of optimizer.cu against the CPU: many tensors, several chunks of one, ends that are no whole packs. */
 import t from 'tap';
-import { noisy, noCuda, type Operand, Pair, runOp } from './op-pair.js';
+import { noCuda, noisy, type Operand, Pair, runOp } from './op-pair.js';
 
 const shapes = [[5], [16_384 + 8192 + 7], [3, 1000], [1], [0], [8192], [9, 11]];
 

@@ -22,14 +22,19 @@
 namespace emulator {
 namespace {
 
-// Everything the API changes is under this one lock: kernels run while it is held, one at a time.
+// Queued work runs one piece at a time, whoever waits for it. Taken before lock().
+std::recursive_mutex& at_work() {
+  static std::recursive_mutex mutex;
+  return mutex;
+}
+// Whatever else the API changes. Not held while work runs: others may queue more meanwhile, as on a GPU.
 std::recursive_mutex& lock() {
   static std::recursive_mutex mutex;
   return mutex;
 }
 
-cudaError_t& sticky_error() {
-  static cudaError_t error = cudaSuccess;
+std::atomic<cudaError_t>& sticky_error() {
+  static std::atomic<cudaError_t> error{cudaSuccess};
   return error;
 }
 
@@ -321,6 +326,7 @@ void check_aligned(const void* address, std::size_t bytes) {
 
 // ---- streams, events, graphs ----
 
+using emulator::at_work;
 using emulator::lock;
 using Guard = std::lock_guard<std::recursive_mutex>;
 using Work = std::function<void()>;
@@ -342,25 +348,32 @@ struct CUstream_st {
       queue.push_back(std::move(work));
     }
   }
-  void drain() {
-    while (!queue.empty()) {
-      Work work = std::move(queue.front());
+  // Does the next piece of work; false when there is none.
+  bool step() {
+    const Guard working(at_work());
+    Work work;
+    {
+      const Guard guard(lock());
+      if (queue.empty()) return false;
+      work = std::move(queue.front());
       queue.pop_front();
-      work();
+    }
+    work();
+    return true;
+  }
+  void drain() {
+    while (step()) {
     }
   }
 };
 struct CUevent_st {
   CUstream_st* stream = nullptr;
-  std::uint64_t recorded = 0, completed = 0;
+  std::atomic<std::uint64_t> recorded = 0, completed = 0;
   std::chrono::steady_clock::time_point time;
 
   // Runs its stream up to the record.
   void wait(std::uint64_t record) {
-    while (completed < record && stream != nullptr && !stream->queue.empty()) {
-      Work work = std::move(stream->queue.front());
-      stream->queue.pop_front();
-      work();
+    while (completed < record && stream != nullptr && stream->step()) {
     }
   }
 };
@@ -530,20 +543,18 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
   return cudaSuccess;
 }
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
-  const Guard guard(lock());
   stream->drain();
   delete stream;
   return cudaSuccess;
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
-  const Guard guard(lock());
   if (stream->capture != nullptr) return result(cudaErrorStreamCaptureUnsupported);
   stream->drain();
   return emulator::sticky_error();
 }
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
   const Guard guard(lock());
-  stream->add([event, record = event->recorded] { event->wait(record); });
+  stream->add([event, record = event->recorded.load()] { event->wait(record); });
   return emulator::sticky_error();
 }
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
@@ -581,7 +592,6 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
   return cudaSuccess;
 }
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
-  const Guard guard(lock());
   event->wait(event->recorded);
   delete event;
   return cudaSuccess;
@@ -596,12 +606,11 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   return emulator::sticky_error();
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
-  const Guard guard(lock());
   event->wait(event->recorded);
   return emulator::sticky_error();
 }
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEvent_t end) {
-  const Guard guard(lock());
+  const Guard working(at_work());
   *milliseconds = std::chrono::duration<float, std::milli>(end->time - start->time).count();
   return cudaSuccess;
 }
