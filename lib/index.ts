@@ -19,7 +19,7 @@
  */
 export { type Corpus, type CorpusOptions, loadTokenizer, prepareCorpus, type Tokenizer } from './data/index.js';
 export * as engine from './engine/index.js';
-export { type Device, openDevice, type Program } from './engine/index.js';
+export { type Device, type DeviceOptions, openDevice, type Program } from './engine/index.js';
 export { ApolloError, type ErrorCode } from './errors.js';
 export * as growth from './growth/index.js';
 export {

@@ -3,7 +3,16 @@
 // compiled into build/test-cuda, here where TypeScript is there, else beforehand (--compile only does that).
 // Without a GPU it says so, counts every file as skipped and exits with 0. Arguments: parts of file names to run.
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, cpSync, existsSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -18,13 +27,6 @@ const files = [
   'parity/gpt',
   'parity/bert',
   'parity/sharing',
-  'cuda/kernels',
-  'cuda/attention',
-  'cuda/norm',
-  'cuda/embedding',
-  'cuda/head',
-  'cuda/optimizer',
-  'cuda/memory',
   'train/loop',
   'train/checkpoint',
   'train/growth',
@@ -41,6 +43,7 @@ function compile() {
   const { status } = spawnSync(process.execPath, [tsc, '-p', 'tsconfig.cuda.json'], { cwd: root, stdio: 'inherit' });
   if (status !== 0) throw new Error('the tests could not be compiled');
   cpSync(join(root, 'test/fixtures'), join(compiled, 'test/fixtures'), { recursive: true });
+  copyFileSync(join(root, 'bench/step/torch_step.py'), join(compiled, 'bench/step/torch_step.py'));
   writeFileSync(join(compiled, 'package.json'), '{ "type": "module" }\n');
   const shim = join(compiled, 'node_modules/tap');
   mkdirSync(shim, { recursive: true });
@@ -48,19 +51,22 @@ function compile() {
   copyFileSync(join(root, 'test/cuda/tap-shim.mjs'), join(shim, 'index.mjs'));
 }
 
-/** Compiled code looks for the engine beside itself. */
-function linkEngine() {
+/** Compiled code looks for the engine, the command and the sample text beside itself. */
+function linkRest() {
   mkdirSync(join(compiled, 'build'), { recursive: true });
-  for (const part of ['cmake', 'Release', 'emulator']) {
-    const link = join(compiled, 'build', part);
-    if (existsSync(join(root, 'build', part)) && !existsSync(link)) symlinkSync(join(root, 'build', part), link, 'dir');
+  for (const part of ['build/cmake', 'build/Release', 'build/emulator', 'dist', 'data']) {
+    const link = join(compiled, part);
+    if (existsSync(join(root, part)) && !existsSync(link)) symlinkSync(join(root, part), link, 'dir');
   }
 }
 
 const args = process.argv.slice(2);
 compile();
 if (args.includes('--compile')) process.exit(0);
-linkEngine();
+linkRest();
+for (const name of readdirSync(join(compiled, 'test/cuda'))) {
+  if (name.endsWith('.test.js')) files.push(`cuda/${name.slice(0, -'.test.js'.length)}`);
+}
 const chosen = files.filter((file) => args.length === 0 || args.some((part) => file.includes(part)));
 const { loadAddon } = await import(join(compiled, 'lib/engine/native.js'));
 const { missing, devices } = loadAddon().cudaInfo();

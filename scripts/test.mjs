@@ -1,8 +1,16 @@
 // Runs the tests with tap and closes with one line for people and machines: "N passed, N failed[, N skipped]".
-// Arguments go to tap, e.g. `npm test -- test/growth/*.test.ts`.
-import { spawn } from 'node:child_process';
+// Arguments go to tap, e.g. `npm test -- test/growth/*.test.ts`. First brings the CUDA emulator up to date.
+import { spawn, spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const emulator = fileURLToPath(new URL('build-emulator.mjs', import.meta.url));
+const { status } = spawnSync(process.execPath, [emulator], { stdio: 'inherit' });
+if (status !== 0) {
+  console.log('\n0 passed, 1 failed');
+  process.exit(1);
+}
 
 const require = createRequire(import.meta.url);
 const manifest = require.resolve('tap/package.json');

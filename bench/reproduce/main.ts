@@ -17,6 +17,7 @@ const command = new Command('bench:reproduce')
   .option('--model <name>', 'model preset', 'gpt-nano')
   .option('--steps <n>', 'optimizer steps', '200')
   .option('--threads <n>', 'threads', '0')
+  .option('--device <name>', 'cpu, cuda or cuda:N', 'cpu')
   .option('--keep', 'keep the folders')
   .parse();
 const o = command.opts();
@@ -26,7 +27,7 @@ const work = mkdtempSync(join(tmpdir(), 'apollo-reproduce-'));
 const args = (name: string, ...more: string[]) => [
   cli,
   'compare',
-  ...['--model', o.model, '--steps', o.steps, '--threads', o.threads, '--seed', '7', '--checkpoint-every', '20'],
+  ...['--model', o.model, '--steps', o.steps, '--threads', o.threads, '--device', o.device, '--seed', '7', '--checkpoint-every', '20'],
   ...['--cache', join(work, 'cache'), '--out', join(work, name), ...more, '--data', ...o.data],
 ];
 

@@ -102,7 +102,7 @@ struct PackBody {
   Walk<2> walk;
   F f;
   bool a_repeats, b_repeats;
-  std::uint32_t elements;
+  std::int64_t elements;
   const T *a, *b;
   typename F::Result* y;
 
@@ -128,13 +128,13 @@ struct PackBody {
   }
   __device__ void run(std::uint32_t (&index)[1]) const {
     if (index[0] >= walk.count) return;
-    const std::uint32_t begin = index[0] * kWidth;
+    const std::int64_t begin = static_cast<std::int64_t>(index[0]) * kWidth;
     std::int64_t from[1][2];
     walk.offsets(index, from);
     if (begin + kWidth <= elements) {
       at<kWidth>(from[0][0], from[0][1], begin);
     } else {
-      for (std::uint32_t i = 0; begin + i < elements; ++i) {
+      for (std::int64_t i = 0; begin + i < elements; ++i) {
         at<1>(from[0][0] + (a_repeats ? 0 : i), from[0][1] + (b_repeats ? 0 : i), begin + i);
       }
     }
@@ -210,7 +210,7 @@ class BinaryKernel final : public Kernel {
     for (const Space& part : small_parts(space)) parts_.push_back({walk_of(part), part.first, 0});
     for (Part& part : parts_) {
       const std::int64_t most = static_cast<std::int64_t>(part.walk.count) * (packs_ ? kWidth : 1);
-      part.elements = static_cast<std::uint32_t>(std::min(most, nest.elements - part.first[0]));
+      part.elements = std::min(most, nest.elements - part.first[0]);
     }
   }
 
@@ -232,7 +232,7 @@ class BinaryKernel final : public Kernel {
   struct Part {
     Walk<2> walk;
     std::array<std::int64_t, 3> first;
-    std::uint32_t elements;
+    std::int64_t elements;
   };
 
   Function<T, kFamily> f_;

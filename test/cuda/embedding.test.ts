@@ -1,6 +1,6 @@
 /** The paths of embedding.cu that the op cases are too small for, against the CPU. */
 import t from 'tap';
-import { noise, noisy, noPair, type Operand, Pair } from './op-pair.js';
+import { noise, noisy, noCuda, type Operand, Pair } from './op-pair.js';
 
 const indices = (values: ArrayLike<number>): Operand => ({
   dtype: 'i32',
@@ -11,7 +11,7 @@ const indices = (values: ArrayLike<number>): Operand => ({
 const skewed = (count: number, limit: number, seed: number) =>
   indices(noise(count, seed, 0, 1).map((u) => Math.floor(limit * u ** 4)));
 
-t.test('rows are copied in words of 16, 4 and 2 bytes', { skip: noPair }, async (t) => {
+t.test('rows are copied in words of 16, 4 and 2 bytes', { skip: noCuda }, async (t) => {
   const pair = await Pair.open();
   t.teardown(() => pair.close());
   for (const width of [8, 6, 5, 1, 1100, 2300]) {
@@ -25,7 +25,7 @@ t.test('rows are copied in words of 16, 4 and 2 bytes', { skip: noPair }, async 
   }
 });
 
-t.test('rows are added by id, however skewed the ids are', { skip: noPair }, async (t) => {
+t.test('rows are added by id, however skewed the ids are', { skip: noCuda }, async (t) => {
   const pair = await Pair.open();
   t.teardown(() => pair.close());
   const lists: Record<string, [ids: Operand, rows: number]> = {
@@ -56,7 +56,7 @@ t.test('rows are added by id, however skewed the ids are', { skip: noPair }, asy
   }
 });
 
-t.test('a run over a thousand pieces', { skip: noPair }, async (t) => {
+t.test('a run over a thousand pieces', { skip: noCuda }, async (t) => {
   const pair = await Pair.open();
   t.teardown(() => pair.close());
   const ids = indices(Int32Array.from({ length: 70_000 }, (_, i) => (i < 100 ? 0 : i % 97 === 0 ? 2 : 1)));
@@ -68,7 +68,7 @@ t.test('a run over a thousand pieces', { skip: noPair }, async (t) => {
   await pair.agree(t, 'sums', call, { tolerance: 1e-5 });
 });
 
-t.test('a wrong id is named as on the CPU, and the device goes on', { skip: noPair }, async (t) => {
+t.test('a wrong id is named as on the CPU, and the device goes on', { skip: noCuda }, async (t) => {
   const pair = await Pair.open();
   t.teardown(() => pair.close());
   // A table of 8 x 8 ends where its memory does: in the emulator, a row behind it is a fault.

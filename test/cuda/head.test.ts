@@ -1,7 +1,7 @@
 /** The paths of head.cu that the op cases are too small for, against the CPU. */
 import t from 'tap';
 import { relativeError } from '../cases/compare.js';
-import { noEmulatedPair, noisy, noPair, type OpCall, type Operand, Pair, runOp } from './op-pair.js';
+import { noEmulated, noisy, noCuda, type OpCall, type Operand, Pair, runOp } from './op-pair.js';
 
 const scalar: Operand = { dtype: 'f32', shape: [1] };
 // On the GPU, logits of bf16 runs are rounded to bf16; on the CPU they stay f32.
@@ -37,7 +37,7 @@ function head(
   };
 }
 
-t.test('vocabularies of any size, with and without gradients', { skip: noPair }, async (t) => {
+t.test('vocabularies of any size, with and without gradients', { skip: noCuda }, async (t) => {
   const pair = await Pair.open();
   t.teardown(() => pair.close());
   // Up to 4096 words in small blocks; more in large ones, the row kept in shared memory up to 114 KiB.
@@ -59,7 +59,7 @@ t.test('vocabularies of any size, with and without gradients', { skip: noPair },
   }
 });
 
-t.test('logits in several chunks of rows', { skip: noEmulatedPair }, async (t) => {
+t.test('logits in several chunks of rows', { skip: noEmulated }, async (t) => {
   // A GPU of 64 MiB gives 1 MiB to logits: at 1984 words 264 rows of bf16, 132 of f32: two tiles and one.
   const pair = await Pair.open({ gpuBytes: 64 << 20 });
   t.teardown(() => pair.close());
@@ -71,7 +71,7 @@ t.test('logits in several chunks of rows', { skip: noEmulatedPair }, async (t) =
   }
 });
 
-t.test('a confident row keeps its small loss and gradient', { skip: noPair }, async (t) => {
+t.test('a confident row keeps its small loss and gradient', { skip: noCuda }, async (t) => {
   const pair = await Pair.open();
   t.teardown(() => pair.close());
   for (const words of [3, 1]) {
@@ -92,7 +92,7 @@ t.test('a confident row keeps its small loss and gradient', { skip: noPair }, as
   }
 });
 
-t.test('without labels, loss and gradients are 0', { skip: noPair }, async (t) => {
+t.test('without labels, loss and gradients are 0', { skip: noCuda }, async (t) => {
   const pair = await Pair.open();
   t.teardown(() => pair.close());
   const call = head([4, 90, 8], 'bf16', { bias: true });
@@ -102,7 +102,7 @@ t.test('without labels, loss and gradients are 0', { skip: noPair }, async (t) =
   }
 });
 
-t.test('a wrong label is named as on the CPU', { skip: noPair }, async (t) => {
+t.test('a wrong label is named as on the CPU', { skip: noCuda }, async (t) => {
   const pair = await Pair.open();
   t.teardown(() => pair.close());
   for (const gradient of [false, true]) {

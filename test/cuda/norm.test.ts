@@ -1,7 +1,7 @@
 /** The paths of norm.cu and norm_backward.cu that the op cases are too small for, against the CPU. */
 import t from 'tap';
 import { relativeError } from '../cases/compare.js';
-import { noisy, noPair, numbers, type Operand, Pair, runOp } from './op-pair.js';
+import { noisy, noCuda, numbers, type Operand, Pair, runOp } from './op-pair.js';
 
 const rng: Operand = { dtype: 'i32', shape: [4], values: Int32Array.of(12345, 678, 9, 1) };
 
@@ -57,7 +57,7 @@ function backward(rows: number, columns: number, dtype: Dtype, options: Options)
 // Each width takes another kernel: 256 to 2048 (4096 backward) in registers, wider ones and odd ones by blocks.
 const widths = [8, 256, 384, 520, 768, 1024, 1288, 2056, 4104, 7, 300, 2049];
 
-t.test('layer norm of any width, forward and backward', { skip: noPair }, async (t) => {
+t.test('layer norm of any width, forward and backward', { skip: noCuda }, async (t) => {
   const pair = await Pair.open();
   t.teardown(() => pair.close());
   for (const columns of widths) {
@@ -75,7 +75,7 @@ t.test('layer norm of any width, forward and backward', { skip: noPair }, async 
   }
 });
 
-t.test('more rows than the GPU holds at once, and none', { skip: noPair }, async (t) => {
+t.test('more rows than the GPU holds at once, and none', { skip: noCuda }, async (t) => {
   const pair = await Pair.open();
   t.teardown(() => pair.close());
   for (const [rows, columns] of [
@@ -99,7 +99,7 @@ const sixteenths = (dtype: Dtype, shape: readonly number[], seed: number): Opera
   values: noisy('f32', shape, seed, -2, 2).values!.map((v) => Math.round(16 * v) / 16),
 });
 
-t.test('dy as a sum of two, and the sums of dx, on the way (native/cuda/fusion.h)', { skip: noPair }, async (t) => {
+t.test('dy as a sum of two, and the sums of dx, on the way (native/cuda/fusion.h)', { skip: noCuda }, async (t) => {
   const pair = await Pair.open();
   t.teardown(() => pair.close());
   for (const columns of [8, 768, 1032, 300, 4104]) {
@@ -142,7 +142,7 @@ t.test('dy as a sum of two, and the sums of dx, on the way (native/cuda/fusion.h
   }
 });
 
-t.test('a program that needs less shared memory leaves another its own', { skip: noPair }, async (t) => {
+t.test('a program that needs less shared memory leaves another its own', { skip: noCuda }, async (t) => {
   const pair = await Pair.open();
   t.teardown(() => pair.close());
   const large = backward(3, 1024, 'f32', { residual: true, dsum: true });

@@ -10,7 +10,7 @@ import { cudaDevices } from '../device.js';
 export interface Operand {
   readonly dtype: DType;
   readonly shape: readonly number[];
-  /** What it holds before the run. An output that is only written needs none: it starts as NaN. */
+  /** What it holds before the run. An output that is only written needs none: it starts as NaN, or -1e9. */
   readonly values?: Float32Array | Int32Array;
 }
 
@@ -55,7 +55,9 @@ export async function runOp(
   const place = async ({ dtype, shape, values }: Operand) => {
     const buffer = device.native.createBuffer(dtype, elements(shape));
     if (buffer.elements > 0) {
-      const start = values ?? new Float32Array(buffer.elements).fill(NaN);
+      const unset =
+        dtype === 'i32' ? new Int32Array(buffer.elements).fill(-1e9) : new Float32Array(buffer.elements).fill(NaN);
+      const start = values ?? unset;
       await buffer.write(dtype === 'bf16' ? toBfloat16(start as Float32Array) : start, 0);
     }
     return { buffer, value: program.buffer(buffer, shape) };
@@ -90,10 +92,10 @@ interface Checks {
 
 const emulated = process.env.APOLLO_TEST_DEVICE !== 'cuda';
 
-/** Why there is no pair; false when there is one. What tap takes as `skip`. */
-export const noPair = cudaDevices[0]!.skip;
+/** Why there is no GPU, not even an emulated one; false when there is. What tap takes as `skip`. */
+export const noCuda = cudaDevices[0]!.skip;
 /** The same for tests that need the emulator. */
-export const noEmulatedPair = emulated ? noPair : 'for the emulator';
+export const noEmulated = emulated ? noCuda : 'for the emulator';
 
 export class Pair {
   private constructor(

@@ -1,10 +1,10 @@
 /** The paths of optimizer.cu against the CPU: many tensors, several chunks of one, ends that are no whole packs. */
 import t from 'tap';
-import { noisy, noPair, type Operand, Pair, runOp } from './op-pair.js';
+import { noisy, noCuda, type Operand, Pair, runOp } from './op-pair.js';
 
 const shapes = [[5], [16_384 + 8192 + 7], [3, 1000], [1], [0], [8192], [9, 11]];
 
-t.test('the norm of many gradients', { skip: noPair }, async (t) => {
+t.test('the norm of many gradients', { skip: noCuda }, async (t) => {
   const pair = await Pair.open();
   t.teardown(() => pair.close());
   const norm: Operand = { dtype: 'f32', shape: [1] };
@@ -19,7 +19,7 @@ t.test('the norm of many gradients', { skip: noPair }, async (t) => {
   t.ok(Number.isNaN(nan![0]));
 });
 
-t.test('updates with and without decay, clipping and bf16 copy', { skip: noPair }, async (t) => {
+t.test('updates with and without decay, clipping and bf16 copy', { skip: noCuda }, async (t) => {
   const pair = await Pair.open();
   t.teardown(() => pair.close());
   for (const [title, norm, maxNorm, tolerance] of [

@@ -1,0 +1,3 @@
+import { onEmulator } from './on-emulator.js';
+
+await onEmulator('engine/ops', 'engine/optimizer', 'engine/parameters', 'engine/device', 'engine/evaluate');
