@@ -139,6 +139,7 @@ __global__ void __launch_bounds__(kTotalThreads)
     head_count_kernel(const std::int32_t* labels, std::int64_t rows, std::int32_t vocab, const float* g, float* count,
                       float* factor) {
   std::int32_t counted = 0;
+#pragma unroll 8
   for (std::int64_t r = threadIdx.x; r < rows; r += kTotalThreads) counted += allowed(labels[r], vocab, false) ? 1 : 0;
   counted = block_sum<kTotalThreads>(counted);
   if (threadIdx.x != 0) return;
@@ -150,6 +151,7 @@ __global__ void __launch_bounds__(kTotalThreads)
 __global__ void __launch_bounds__(kTotalThreads)
     head_loss_kernel(const float* losses, std::int64_t rows, const float* count, float* loss) {
   double sum = 0.0;
+#pragma unroll 8
   for (std::int64_t r = threadIdx.x; r < rows; r += kTotalThreads) sum += static_cast<double>(losses[r]);
   sum = block_sum<kTotalThreads>(sum);
   if (threadIdx.x == 0) *loss = *count == 0.0f ? 0.0f : static_cast<float>(sum / static_cast<double>(*count));

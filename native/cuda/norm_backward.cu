@@ -27,7 +27,7 @@ template <class T>
 struct NormBackwardArgs {
   std::int64_t rows;
   std::int32_t columns;
-  const T *dy, *x, *dsum, *addend;  // the last two may be null; dy is dy + addend
+  const T *dy, *x, *dsum, *addend;  // dsum and addend may be null; dy + addend is the gradient of y
   const float *mean, *rstd, *weight;
   T *dx, *dropped;  // dropped: the gradient of the dropped branch, null without dropout
   float* partials;  // [blocks][kSums][columns]
@@ -75,8 +75,8 @@ __device__ __forceinline__ void write_gradient(const NormBackwardArgs<T>& args, 
 
 // kSplit warps have one row of up to kColumns columns. Rows come by asynchronous copies into slots of shared memory
 // that belong to one thread each, a row ahead of the one at work, so that loads are always under way (4.5 KiB a warp
-// for 768 columns of bf16, 72 KiB a multiprocessor) and registers are left for the sums: each thread keeps its columns'
-// sums of dw and db over all rows it comes by. At the end the block's warps add theirs in order and write one partial
+// for 768 columns of bf16, 54 KiB a multiprocessor) and registers are left for the sums: each thread keeps those of its
+// columns over all rows it comes by. At the end the block's warps add theirs in order and write one partial
 // sum a block. The grid is what the device holds at once, so that blocks have equal shares of the rows and partial sums
 // are few. kSplit 1 needs no barrier on the way; wider rows are spread over the block. The floor is 3 passes over a
 // tensor (dy, x, dx; with dsum and dropout 5) at the memory's bandwidth.
