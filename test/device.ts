@@ -53,3 +53,9 @@ export const cudaDevices: readonly {
 
 /** Whether tests run on the CPU backend, whose numbers of threads some of them are about. */
 export const onCpu = (process.env.APOLLO_TEST_DEVICE ?? 'cpu') === 'cpu';
+
+/** For tests that take the emulator half a minute each; APOLLO_TEST_SLOW=1 runs them there, too. What tap takes as `skip`. */
+export const slowOnEmulator =
+  process.env.APOLLO_TEST_DEVICE === 'emulator' &&
+  !process.env.APOLLO_TEST_SLOW &&
+  'long on the emulator; APOLLO_TEST_SLOW=1 runs it';

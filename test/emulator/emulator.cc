@@ -81,13 +81,16 @@ struct Warp {
 
 class Scheduler {
  public:
-  static Scheduler& get() {
+  // Of the thread that is at work.
+  static Scheduler& get() { return *active_; }
+  static Scheduler& own() {
     static thread_local Scheduler scheduler;
     return scheduler;
   }
 
   void run_grid(const cudaLaunchConfig_t& config, const std::function<void()>& body) {
     const dim3 grid = config.gridDim, block = config.blockDim;
+    active_ = this;
     body_ = &body;
     reversed_ = reversed();
     shared_.resize(config.dynamicSmemBytes + 1024);
@@ -262,6 +265,8 @@ class Scheduler {
     for (const auto& [where, count] : waits) text += " " + std::to_string(count) + " threads" + where + ";";
     return text;
   }
+
+  static inline Scheduler* active_ = nullptr;
 
   const std::function<void()>* body_ = nullptr;
   std::vector<std::unique_ptr<Fiber>> fibers_;
@@ -440,7 +445,7 @@ cudaError_t launch(const cudaLaunchConfig_t& config, std::function<void()> body)
   config.stream->add([config, body = std::move(body)] {
     if (sticky_error() != cudaSuccess) return;
     try {
-      Scheduler::get().run_grid(config, body);
+      Scheduler::own().run_grid(config, body);
     } catch (const Defect& defect) {
       // The fibers of the block are lost with it: nothing can run any more, as after a fault on a GPU.
       std::fprintf(stderr, "CUDA emulator: %s\n", defect.what.c_str());

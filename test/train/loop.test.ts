@@ -15,7 +15,7 @@ import {
   type TrainingCorpus,
   train,
 } from '../../lib/train/index.js';
-import { onCpu } from '../device.js';
+import { onCpu, slowOnEmulator } from '../device.js';
 import {
   comparable,
   contentsOf,
@@ -36,7 +36,7 @@ const cpuOnly = onCpu ? (false as const) : 'it is about threads of the CPU';
 const of = <Type extends TrainEvent['type']>(events: readonly TrainEvent[], type: Type) =>
   events.filter((event): event is Extract<TrainEvent, { type: Type }> => event.type === type);
 
-t.test('a tiny model learns, and events say what happened', async (t) => {
+t.test('a tiny model learns, and events say what happened', { skip: slowOnEmulator }, async (t) => {
   const events = await runTiny(device, { steps: 120, evaluateEvery: 40 }, { method: tinyMethod({ totalSteps: 120 }) });
   t.match(events[0] as StartEvent, { type: 'start', step: 0, steps: 120, units: 1 });
   const steps = of(events, 'step');
@@ -103,7 +103,7 @@ t.test('resuming repeats the bits in bf16, too: working copies are made again fr
   t.equal(await contentsOf(device, join(checkpointDir, last)), await contentsOf(device, join(dir, 'whole', last)));
 });
 
-t.test('BERT trains through the same loop, with dropout and masked positions', async (t) => {
+t.test('BERT trains through the same loop, with dropout and masked positions', { skip: slowOnEmulator }, async (t) => {
   const model = createModel(
     withDefaults({ kind: 'bert', layers: 4, hidden: 32, heads: 2, vocab, maxPositions: 16, attentionDropout: 0 }),
   );
@@ -126,56 +126,64 @@ t.test('BERT trains through the same loop, with dropout and masked positions', a
   t.ok((losses.at(-1) as number) < 0.5 * (losses[0] as number), `held-out loss ${losses[0]} -> ${losses.at(-1)}`);
 });
 
-t.test('stopped and resumed at any step, a run repeats the uninterrupted one bit by bit', async (t) => {
-  const dir = t.testdir();
-  const whole = await runTiny(device, {}, { checkpointDir: join(dir, 'whole') });
-  const expected = await contentsOf(device, join(dir, 'whole', 'step-00000024'));
-  // 3 and 10: inside a stage; 6: at a switch; 7: just after it; 14: the switch to the last stage.
-  for (const cut of [3, 6, 7, 10, 14, 23]) {
-    const checkpointDir = join(dir, `cut-${cut}`);
-    const before = await runTiny(device, { stopAfter: { steps: cut } }, { checkpointDir });
-    t.match(before.at(-1), { type: 'done', step: cut, complete: false, aborted: false });
-    const after = await runTiny(device, {}, { checkpointDir, resume: true });
-    t.match(after[0], {
-      type: 'start',
-      step: cut,
-      resumedFrom: join(checkpointDir, `step-${String(cut).padStart(8, '0')}`),
-    });
-    const wholeSteps = comparable(of(whole, 'step'));
-    t.equal(comparable([...of(before, 'step'), ...of(after, 'step')]), wholeSteps, `cut at ${cut}`);
-    t.equal(await contentsOf(device, join(checkpointDir, 'step-00000024')), expected, `cut at ${cut}`);
-  }
-});
+t.test(
+  'stopped and resumed at any step, a run repeats the uninterrupted one bit by bit',
+  { skip: slowOnEmulator },
+  async (t) => {
+    const dir = t.testdir();
+    const whole = await runTiny(device, {}, { checkpointDir: join(dir, 'whole') });
+    const expected = await contentsOf(device, join(dir, 'whole', 'step-00000024'));
+    // 3 and 10: inside a stage; 6: at a switch; 7: just after it; 14: the switch to the last stage.
+    for (const cut of [3, 6, 7, 10, 14, 23]) {
+      const checkpointDir = join(dir, `cut-${cut}`);
+      const before = await runTiny(device, { stopAfter: { steps: cut } }, { checkpointDir });
+      t.match(before.at(-1), { type: 'done', step: cut, complete: false, aborted: false });
+      const after = await runTiny(device, {}, { checkpointDir, resume: true });
+      t.match(after[0], {
+        type: 'start',
+        step: cut,
+        resumedFrom: join(checkpointDir, `step-${String(cut).padStart(8, '0')}`),
+      });
+      const wholeSteps = comparable(of(whole, 'step'));
+      t.equal(comparable([...of(before, 'step'), ...of(after, 'step')]), wholeSteps, `cut at ${cut}`);
+      t.equal(await contentsOf(device, join(checkpointDir, 'step-00000024')), expected, `cut at ${cut}`);
+    }
+  },
+);
 
-t.test('a signal cancels the step under way; the resumed run is the uninterrupted one', async (t) => {
-  const dir = t.testdir();
-  await runTiny(device, {}, { checkpointDir: join(dir, 'whole') });
-  const expected = await contentsOf(device, join(dir, 'whole', 'step-00000024'));
-  // Aborted from within the building of a batch: in the middle of a step, between its two micro-batches.
-  for (const [step, micro] of [
-    [9, 1],
-    [6, 0],
-    [14, 1],
-    [0, 1],
-  ] as const) {
-    const checkpointDir = join(dir, `abort-${step}-${micro}`);
-    const controller = new AbortController();
-    const corpus = {
-      ...countingCorpus,
-      batch: (request: Parameters<typeof countingCorpus.batch>[0]) => {
-        if (request.step === step && request.micro === micro) controller.abort();
-        return countingCorpus.batch(request);
-      },
-    };
-    const before = await runTiny(device, {}, { checkpointDir, corpus, signal: controller.signal });
-    const done = before.at(-1) as DoneEvent;
-    t.match(done, { type: 'done', aborted: true, complete: false });
-    t.ok(done.step <= step && done.step >= step - 1, `stopped at ${done.step}`);
-    t.ok(done.checkpoint);
-    await runTiny(device, {}, { checkpointDir, resume: true });
-    t.equal(await contentsOf(device, join(checkpointDir, 'step-00000024')), expected, `aborted in step ${step}`);
-  }
-});
+t.test(
+  'a signal cancels the step under way; the resumed run is the uninterrupted one',
+  { skip: slowOnEmulator },
+  async (t) => {
+    const dir = t.testdir();
+    await runTiny(device, {}, { checkpointDir: join(dir, 'whole') });
+    const expected = await contentsOf(device, join(dir, 'whole', 'step-00000024'));
+    // Aborted from within the building of a batch: in the middle of a step, between its two micro-batches.
+    for (const [step, micro] of [
+      [9, 1],
+      [6, 0],
+      [14, 1],
+      [0, 1],
+    ] as const) {
+      const checkpointDir = join(dir, `abort-${step}-${micro}`);
+      const controller = new AbortController();
+      const corpus = {
+        ...countingCorpus,
+        batch: (request: Parameters<typeof countingCorpus.batch>[0]) => {
+          if (request.step === step && request.micro === micro) controller.abort();
+          return countingCorpus.batch(request);
+        },
+      };
+      const before = await runTiny(device, {}, { checkpointDir, corpus, signal: controller.signal });
+      const done = before.at(-1) as DoneEvent;
+      t.match(done, { type: 'done', aborted: true, complete: false });
+      t.ok(done.step <= step && done.step >= step - 1, `stopped at ${done.step}`);
+      t.ok(done.checkpoint);
+      await runTiny(device, {}, { checkpointDir, resume: true });
+      t.equal(await contentsOf(device, join(checkpointDir, 'step-00000024')), expected, `aborted in step ${step}`);
+    }
+  },
+);
 
 t.test('a signal that is aborted before the start leaves the initial weights as a checkpoint', async (t) => {
   const checkpointDir = t.testdir();
