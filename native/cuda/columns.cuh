@@ -39,21 +39,22 @@ __global__ void __launch_bounds__(kColumnThreads, 2)
 
   float sum[kWidth] = {};
   if (strip + lane * kWidth < columns) {
-    const T* at = from + strip + lane * kWidth;
-    std::int64_t row = warp;
-    for (; row + (kAhead - 1) * kColumnWarps < rows; row += kAhead * kColumnWarps) {
+    const T* at = from + warp * stride + strip + lane * kWidth;
+    const std::int64_t step = kColumnWarps * stride;
+    std::int64_t left = rows - warp;  // of them every 16th is this warp's
+    for (; left > (kAhead - 1) * kColumnWarps; left -= kAhead * kColumnWarps, at += kAhead * step) {
       float v[kAhead][kWidth];
 #pragma unroll
-      for (int a = 0; a < kAhead; ++a) load(at + (row + a * kColumnWarps) * stride, v[a]);
+      for (int a = 0; a < kAhead; ++a) load(at + a * step, v[a]);
 #pragma unroll
       for (int a = 0; a < kAhead; ++a) {
 #pragma unroll
         for (int k = 0; k < kWidth; ++k) sum[k] += v[a][k];
       }
     }
-    for (; row < rows; row += kColumnWarps) {
+    for (; left > 0; left -= kColumnWarps, at += step) {
       float v[kWidth];
-      load(at + row * stride, v);
+      load(at, v);
 #pragma unroll
       for (int k = 0; k < kWidth; ++k) sum[k] += v[k];
     }
