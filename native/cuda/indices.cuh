@@ -14,16 +14,22 @@ __device__ __forceinline__ bool allowed(std::int32_t value, std::int32_t limit, 
   return (value >= 0 && value < limit) || (ignore && value == kIgnoredLabel);
 }
 
-// One block reads all indices and records the first wrong one. 64 Ki of them take a few microseconds.
+// One block reads all indices, 8 of a thread at once, and records the first wrong one. 64 Ki of them take a few
+// microseconds.
 template <int kThreads>
 __global__ void __launch_bounds__(kThreads)
     check_indices_kernel(const std::int32_t* values, std::int32_t count, std::int32_t limit, bool ignore,
                          std::int32_t rule, FaultRecord* record) {
+  constexpr int kAhead = 8;
   std::int32_t first = count;
-  for (std::int32_t i = static_cast<std::int32_t>(threadIdx.x); i < count; i += kThreads) {
-    if (!allowed(values[i], limit, ignore)) {
-      first = i;
-      break;
+  for (std::int64_t begin = threadIdx.x; begin < count; begin += kAhead * kThreads) {
+    std::int32_t value[kAhead];
+#pragma unroll
+    for (int a = 0; a < kAhead; ++a) value[a] = begin + a * kThreads < count ? values[begin + a * kThreads] : 0;
+#pragma unroll
+    for (int a = kAhead - 1; a >= 0; --a) {
+      const std::int64_t index = begin + a * kThreads;
+      if (index < first && !allowed(value[a], limit, ignore)) first = static_cast<std::int32_t>(index);
     }
   }
   first = block_reduce<kThreads>(first, [](std::int32_t a, std::int32_t b) { return a < b ? a : b; });
