@@ -13,13 +13,13 @@ export const noEmulator = existsSync(library)
   ? (false as const)
   : 'the CUDA emulator is not built (node scripts/build-emulator.mjs)';
 
-/** `order`: in which a block's threads take turns; a correct kernel gives the same in both. */
+/** `order`: in which a block's threads take turns, forward unless said so; a correct kernel gives the same in both. */
 export async function emulatedDevice(
   options: Omit<DeviceOptions, 'kind'> & { readonly order?: 'forward' | 'reverse' } = {},
 ): Promise<Device> {
-  const { order = 'forward', ...rest } = options;
+  const { order, ...rest } = options;
   process.env.APOLLO_CUDA_LIBRARY = library;
-  process.env.APOLLO_EMULATOR_ORDER = order;
+  if (order) process.env.APOLLO_EMULATOR_ORDER = order;
   return openDevice({ kind: 'cuda', matmulCache: '', ...rest });
 }
 
