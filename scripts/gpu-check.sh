@@ -5,7 +5,9 @@ set -uo pipefail
 
 usage() {
   cat <<'TEXT'
-bash scripts/gpu-check.sh [out] [part...]
+bash scripts/gpu-check.sh [--tiny] [out] [part...]
+  --tiny few steps and small models, to see that this script works (also on the emulator, with APOLLO_TEST_DEVICE=emulator
+         and APOLLO_CUDA_LIBRARY=build/emulator/libapollo_cuda_emulated.so)
   out    folder for results and logs (default: build/gpu-check)
   part   tests, sanitizer, bits, bench, curve; default: all, in this order. Each has a time limit.
 
@@ -77,6 +79,8 @@ case "${1:-}" in
   -h | --help) usage; exit 0 ;;
   pack) pack; exit 0 ;;
 esac
+tiny=0
+if [ "${1:-}" = --tiny ]; then tiny=1 && shift; fi
 out=${1:-build/gpu-check}
 shift || true
 parts=("$@")
@@ -88,7 +92,10 @@ find_cublas
 command -v node > /dev/null || { echo 'gpu-check: no Node, and no .gpu/ that brings one' >&2; exit 1; }
 compiled=build/test-cuda
 [ -e dist/index.js ] || { echo 'gpu-check: nothing is built here: bash scripts/setup.sh' >&2; exit 1; }
-nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.sm --format=csv,noheader | tee "$out/gpu.txt" || exit 1
+if [ "${APOLLO_TEST_DEVICE:=cuda}" = cuda ]; then
+  nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.sm --format=csv,noheader | tee "$out/gpu.txt" || exit 1
+fi
+export APOLLO_TEST_DEVICE
 echo "node $(node --version), cuBLASLt ${APOLLO_CUBLASLT:-of the system}"
 
 summary=()
@@ -117,7 +124,7 @@ run_sanitizer() {
     filter=(--kernel-name kernel_substring=apollo)
     if [ "$tool" = initcheck ]; then filter=(); fi
     for file in engine/ops cuda/attention cuda/embedding cuda/head cuda/norm cuda/optimizer; do
-      APOLLO_TEST_DEVICE=cuda timeout "${APOLLO_GPU_SANITIZER_SECONDS:-100}" \
+      timeout "${APOLLO_GPU_SANITIZER_SECONDS:-100}" \
         compute-sanitizer --tool "$tool" --error-exitcode 99 --print-limit 20 ${filter[@]+"${filter[@]}"} \
         node "$compiled/test/$file.test.js" > "$log.part" 2>&1
       status=$?
@@ -130,20 +137,29 @@ run_sanitizer() {
 
 # Two whole runs and one killed and resumed: all weights and moments equal, bit for bit.
 run_bits() {
-  timeout 200 node "$compiled/bench/reproduce/main.js" --device cuda --data data/sample --steps 200 2>&1 |
+  local run=(--steps 200)
+  if [ "$tiny" = 1 ]; then
+    run=(--steps 8 -- --vocab 512 --batch 1 --seq 16 --lr 1e-2 --eval-batches 1 --set model.layers=2 model.hidden=64)
+    run+=(model.heads=1 model.ffn=256 model.dropout=0)
+  fi
+  timeout 200 node "$compiled/bench/reproduce/main.js" --device cuda --data data/sample/conrad-typhoon.txt.gz "${run[@]}" 2>&1 |
     tee "$out/bits.log" | tail -n 8
   note "same bits: $(tail -n 1 "$out/bits.log")" "${PIPESTATUS[0]}"
 }
 
 run_curve() {
-  timeout "${APOLLO_GPU_CURVE_SECONDS:-400}" node "$compiled/bench/curve/main.js" --steps 2000 --out "$out" 2>&1 |
+  local run=(--steps 2000)
+  if [ "$tiny" = 1 ]; then run=(--tiny --steps 20 --window 5); fi
+  timeout "${APOLLO_GPU_CURVE_SECONDS:-400}" node "$compiled/bench/curve/main.js" "${run[@]}" --out "$out" 2>&1 |
     tee "$out/curve.log" | tail -n 8
   local status=${PIPESTATUS[0]}
   note "curve: $(grep -E '^difference' "$out/curve.log" || echo 'did not end')" "$status"
 }
 
 run_bench() {
-  timeout "${APOLLO_GPU_BENCH_SECONDS:-540}" node "$compiled/bench/gpu/main.js" --out "$out" 2>&1 | tee "$out/bench.log"
+  local run=()
+  if [ "$tiny" = 1 ]; then run=(--tiny); fi
+  timeout "${APOLLO_GPU_BENCH_SECONDS:-540}" node "$compiled/bench/gpu/main.js" ${run[@]+"${run[@]}"} --out "$out" 2>&1 | tee "$out/bench.log"
   note "bench: figures in $out" "${PIPESTATUS[0]}"
 }
 

@@ -32,6 +32,7 @@ const command = new Command('bench:curve')
   .option('--tolerance <nats>', 'greatest allowed difference of those means', Number, 0.05)
   .option('--cache <folder>', 'where the prepared corpus is kept', '.cache/apollo-lm')
   .option('--out <folder>', 'where results are written', 'bench/results')
+  .option('--tiny', 'a small model, to see that the bench works (also on the emulator)')
   .parse();
 const o = command.opts<{
   devices: ('cpu' | 'cuda')[];
@@ -44,6 +45,7 @@ const o = command.opts<{
   tolerance: number;
   cache: string;
   out: string;
+  tiny?: boolean;
 }>();
 
 interface Run {
@@ -53,7 +55,8 @@ interface Run {
   seconds: number;
 }
 
-const config = preset(o.model);
+const tiny = { layers: 2, hidden: 64, heads: 1, ffn: 256, vocab: 512, maxPositions: 32 } as const;
+const config = preset(o.model, o.tiny ? tiny : {});
 const { kind, vocab, maxPositions: seq } = config;
 const corpus = await prepareCorpus({
   inputs: [fileURLToPath(new URL('../../data/sample', import.meta.url))],

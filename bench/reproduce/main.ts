@@ -19,6 +19,7 @@ const command = new Command('bench:reproduce')
   .option('--threads <n>', 'threads', '0')
   .option('--device <name>', 'cpu, cuda or cuda:N', 'cpu')
   .option('--keep', 'keep the folders')
+  .argument('[options...]', 'after --: more options of compare')
   .parse();
 const o = command.opts();
 
@@ -41,7 +42,7 @@ const args = (name: string, ...more: string[]) => [
     '--checkpoint-every',
     '20',
   ],
-  ...['--cache', join(work, 'cache'), '--out', join(work, name), ...more, '--data', ...o.data],
+  ...['--cache', join(work, 'cache'), '--out', join(work, name), ...more, '--data', ...o.data, ...command.args],
 ];
 
 /** Runs to the end, or kills the process `killAfterMs` after its first training step was reported. */
