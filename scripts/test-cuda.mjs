@@ -4,7 +4,7 @@
 // Without a GPU it says so, counts every file as skipped and exits with 0. Arguments: parts of file names to run.
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, cpSync, existsSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
@@ -40,21 +40,18 @@ function compile() {
   mkdirSync(shim, { recursive: true });
   writeFileSync(join(shim, 'package.json'), '{ "name": "tap", "type": "module", "exports": "./index.mjs" }\n');
   copyFileSync(join(root, 'test/cuda/tap-shim.mjs'), join(shim, 'index.mjs'));
-}
-
-/** Compiled code looks for the engine, the command and the sample text beside itself. */
-function linkRest() {
-  mkdirSync(join(compiled, 'build'), { recursive: true });
+  // Compiled code looks for the engine, the command and the sample text beside itself. (Links that go along to a machine
+  // where the project lies elsewhere.)
+  mkdirSync(join(compiled, 'build'));
   for (const part of ['build/cmake', 'build/Release', 'build/emulator', 'dist', 'data']) {
     const link = join(compiled, part);
-    if (existsSync(join(root, part)) && !existsSync(link)) symlinkSync(join(root, part), link, 'dir');
+    symlinkSync(relative(dirname(link), join(root, part)), link, 'dir');
   }
 }
 
 const args = process.argv.slice(2);
 compile();
 if (args.includes('--compile')) process.exit(0);
-linkRest();
 for (const name of readdirSync(join(compiled, 'test/cuda'))) {
   if (name.endsWith('.test.js')) files.push(`cuda/${name.slice(0, -'.test.js'.length)}`);
 }
