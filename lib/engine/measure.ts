@@ -67,10 +67,17 @@ async function medianNs(device: Device, build: (graph: Graph) => Tensor, op: str
   return median(times);
 }
 
-/** The fastest plain matrix product on `device` in `dtype`, over the shapes of language models. Takes about a second. */
-export async function matmulPeak(device: Device, dtype: 'f32' | 'bf16'): Promise<MatmulPeak> {
+/**
+ * The fastest plain matrix product on `device` in `dtype`, over `shapes` [m, n, k], by default those of language models.
+ * Takes about a second.
+ */
+export async function matmulPeak(
+  device: Device,
+  dtype: 'f32' | 'bf16',
+  shapes = peakShapes[device.info().kind] ?? [],
+): Promise<MatmulPeak> {
   const all: { shape: readonly number[]; flopsPerSecond: number }[] = [];
-  for (const shape of peakShapes[device.info().kind] ?? []) {
+  for (const shape of shapes) {
     const [m, n, k] = shape;
     const build = (graph: Graph) => matmul(noise(graph, [m, k], dtype), noise(graph, [k, n], dtype));
     const ns = await medianNs(device, build, 'matmul', 15);
