@@ -35,6 +35,7 @@ struct BlasProductDesc {
   std::int64_t batch = 1, stride_a = 0, stride_b = 0, stride_c = 0;
   bool accumulate = false;  // c += instead of c =
   Epilogue epilogue = Epilogue::None;
+  bool optional = false;  // cuBLASLt may have no algorithm for it on this GPU: see usable()
 
   double flops() const {
     return 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k) * static_cast<double>(batch);
@@ -50,6 +51,7 @@ class BlasProduct {
   BlasProduct(const BlasProduct&) = delete;
   BlasProduct& operator=(const BlasProduct&) = delete;
 
+  bool usable() const { return !candidates_.empty(); }
   // Enough for any algorithm that is considered.
   static constexpr std::size_t kWorkspaceBytes = std::size_t{32} << 20;
 

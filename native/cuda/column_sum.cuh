@@ -76,6 +76,7 @@ class ColumnSum {
     chunks_ = ceil_div(rows, chunk_rows_);
   }
 
+  std::int64_t columns() const { return columns_; }
   std::size_t scratch_bytes() const { return static_cast<std::size_t>(chunks_ * columns_) * sizeof(float); }
 
   template <class Source>

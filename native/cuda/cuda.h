@@ -22,10 +22,11 @@ void register_dropout(OpTable& table, Context& context);
 void register_optimizer(OpTable& table, Context& context);
 
 // Parts of a family in a file of their own, called by the family's function above.
-void register_matmul_gelu(OpTable& table, Context& context);    // matmul
-void register_binary(OpTable& table, Context& context);         // elementwise
-void register_norm_backward(OpTable& table, Context& context);  // norm
-void register_softmax(OpTable& table, Context& context);        // reduce
+void register_matmul_column_sum(OpTable& table, Context& context);  // matmul
+void register_matmul_gelu(OpTable& table, Context& context);        // matmul
+void register_binary(OpTable& table, Context& context);             // elementwise
+void register_norm_backward(OpTable& table, Context& context);      // norm
+void register_softmax(OpTable& table, Context& context);            // reduce
 
 // A factory that makes `K` from (descriptor, context).
 template <class K>

@@ -32,4 +32,35 @@ void each(std::int64_t count, const Body& body, void* stream) {
   launch(each_kernel<Body>, {blocks, kEachThreads}, stream, count, body);
 }
 
+// y = x rounded to bf16: a bias must have the dtype of the product it is added to.
+struct Narrow {
+  static constexpr int kWidth = kPack<Bf16>;
+  const float* x;
+  Bf16* y;
+
+  template <int kCount>
+  __device__ void at(std::int64_t i) const {
+    float v[kCount];
+    load(x + i, v);
+    store(v, y + i);
+  }
+};
+
+// y += x.
+struct AddTo {
+  static constexpr int kWidth = kPack<float>;
+  const float* x;
+  float* y;
+
+  template <int kCount>
+  __device__ void at(std::int64_t i) const {
+    float v[kCount], to[kCount];
+    load(x + i, v);
+    load(y + i, to);
+#pragma unroll
+    for (int k = 0; k < kCount; ++k) to[k] += v[k];
+    store(to, y + i);
+  }
+};
+
 }  // namespace apollo::cuda

@@ -112,6 +112,7 @@ bool plain_product(const InstructionDesc& instruction, bool has_bias) {
 void fuse(ProgramDesc& program) {
   fuse_gelu_products(program);
   fuse_column_sums(program);
+  fuse_column_sum_products(program);
   fuse_addends(program);
 }
 
@@ -137,6 +138,31 @@ void fuse_column_sums(ProgramDesc& program) {
     add_output(producer, sum.outputs[0], sum.op.outputs[0], sum.op.accumulates(0));
     producer.op.attrs.set("columnSum", true);
     rewrite.remove(i);
+  }
+}
+
+void fuse_column_sum_products(ProgramDesc& program) {
+  Rewrite rewrite(program);
+  for (int i = 0; i < rewrite.size(); ++i) {
+    if (!rewrite.is(i, "columnSum")) continue;
+    const InstructionDesc& sum = rewrite.at(i);
+    for (int m = 0; m < rewrite.size(); ++m) {
+      if (!rewrite.is(m, "matmul") || !rewrite.same(rewrite.at(m).inputs[1], sum.inputs[0])) continue;
+      InstructionDesc& product = rewrite.at(m);
+      const OpDesc& op = product.op;
+      const TensorDesc& g = op.inputs[1];
+      const bool fits = op.attrs.flag("transA") && !op.attrs.flag("transB") && !op.attrs.flag("hasBias") &&
+                        op.attrs.text("activation") == "none" && op.inputs[0].shape.size() == 2 &&
+                        op.inputs[0].dtype == DType::BF16 && op.outputs[0].dtype == DType::F32 && g.last() % 8 == 0 &&
+                        g.elements() == sum.op.inputs[0].elements() && g.last() == sum.op.outputs[0].elements() &&
+                        rewrite.untouched(sum.outputs[0], std::min(i, m), std::max(i, m)) &&
+                        rewrite.unwritten(sum.inputs[0], std::min(i, m), std::max(i, m));
+      if (!fits) continue;
+      add_output(product, sum.outputs[0], sum.op.outputs[0], sum.op.accumulates(0));
+      product.op.op = "matmulColumnSum";
+      rewrite.remove(i);
+      break;
+    }
   }
 }
 

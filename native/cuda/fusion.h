@@ -13,6 +13,10 @@ void fuse(ProgramDesc& program);
 // the attribute `columnSum`: a bias gradient without reading dx again.
 void fuse_column_sums(ProgramDesc& program);
 
+// columnSum(g) and matmul(x^T, g), the gradients of a linear layer's bias and weight -> matmulColumnSum (x, g) -> (dw,
+// db). Where the sum rides on what makes g, that is better: fuse_column_sums comes first.
+void fuse_column_sum_products(ProgramDesc& program);
+
 // add(a, b) whose result is only the dy of a norm's backward op: the norm reads both. Attribute `hasAddend`, the addend
 // being the last input.
 void fuse_addends(ProgramDesc& program);

@@ -50,18 +50,4 @@ struct GeluBackward {
   }
 };
 
-// y = x rounded to bf16: a bias must have the dtype of the product it is added to.
-struct Narrow {
-  static constexpr int kWidth = kPack<Bf16>;
-  const float* x;
-  Bf16* y;
-
-  template <int kCount>
-  __device__ void at(std::int64_t i) const {
-    float v[kCount];
-    load(x + i, v);
-    store(v, y + i);
-  }
-};
-
 }  // namespace apollo::cuda

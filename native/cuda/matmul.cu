@@ -141,6 +141,7 @@ class MatmulKernel final : public Kernel {
 
 void register_matmul(OpTable& table, Context& context) {
   table.add("matmul", factory_of<MatmulKernel>(context));
+  register_matmul_column_sum(table, context);
   register_matmul_gelu(table, context);
 }
 
