@@ -123,7 +123,8 @@ run_sanitizer() {
     log=$out/sanitizer-$tool.log
     filter=(--kernel-name kernel_substring=apollo)
     if [ "$tool" = initcheck ]; then filter=(); fi
-    for file in engine/ops cuda/attention cuda/embedding cuda/head cuda/norm cuda/optimizer; do
+    for file in engine/ops cuda/attention cuda/elementwise cuda/embedding cuda/fusion cuda/head cuda/matmul cuda/norm cuda/optimizer \
+      cuda/reduce cuda/shape cuda/softmax; do
       timeout "${APOLLO_GPU_SANITIZER_SECONDS:-100}" \
         compute-sanitizer --tool "$tool" --error-exitcode 99 --print-limit 20 ${filter[@]+"${filter[@]}"} \
         node "$compiled/test/$file.test.js" > "$log.part" 2>&1
@@ -144,7 +145,8 @@ run_bits() {
   fi
   timeout 200 node "$compiled/bench/reproduce/main.js" --device cuda --data data/sample/conrad-typhoon.txt.gz "${run[@]}" 2>&1 |
     tee "$out/bits.log" | tail -n 8
-  note "same bits: $(tail -n 1 "$out/bits.log")" "${PIPESTATUS[0]}"
+  local status=${PIPESTATUS[0]}
+  note "same bits: $(grep -oE 'the same bits|DIFFERENT' "$out/bits.log" | sort | uniq -c | paste -sd, | xargs || true)" "$status"
 }
 
 run_curve() {

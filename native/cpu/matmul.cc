@@ -6,6 +6,7 @@
 #include <memory>
 #include <numeric>
 
+#include "core/op_shapes.h"
 #include "cpu/cpu.h"
 #include "cpu/onednn.h"
 
@@ -64,14 +65,7 @@ std::unique_ptr<Kernel> make_matmul(const OpDesc& desc) {
   }
   require(a.shape.size() >= 2 && a.shape.size() == b.shape.size(), "matmul: a and b must have one rank >= 2");
 
-  // A stack times one matrix is one tall matrix times it: one large product instead of many small ones.
-  const std::size_t rank = a.shape.size();
-  const bool one_b = std::all_of(b.shape.begin(), b.shape.end() - 2, [](std::int64_t n) { return n == 1; });
-  if (rank > 2 && one_b && !trans_a) {
-    a.shape = {a.rows(), a.last()};
-    b.shape = {b.shape[rank - 2], b.shape[rank - 1]};
-    y.shape = {y.rows(), y.last()};
-  }
+  flatten_stack(a, b, y, trans_a);
   ProductDesc product;
   product.a = matrix_of(a, trans_a);
   product.b = matrix_of(b, trans_b);

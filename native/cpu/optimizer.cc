@@ -7,6 +7,7 @@
 
 #include <cmath>
 
+#include "core/adamw.h"
 #include "cpu/cpu.h"
 #include "cpu/partition.h"
 #include "cpu/simd-inl.h"
@@ -14,17 +15,6 @@
 #ifndef APOLLO_CPU_OPTIMIZER_ARGS_
 #define APOLLO_CPU_OPTIMIZER_ARGS_
 namespace apollo::cpu {
-
-// What one tensor's update needs besides its elements.
-struct AdamwFactors {
-  float gradient;                // gradScale * clip
-  float decay;                   // 1 - lr * weightDecay, or 1
-  float beta1, one_minus_beta1;  // m = beta1 m + (1 - beta1) g
-  float beta2, one_minus_beta2;  // v = beta2 v + (1 - beta2) g^2
-  float rate;                    // lr / (1 - beta1^k)
-  float inverse_correction;      // 1 / (1 - beta2^k)
-  float epsilon;
-};
 
 struct AdamwPointers {
   float *parameter, *gradient, *m, *v;

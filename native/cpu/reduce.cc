@@ -5,6 +5,7 @@
 #include <limits>
 #include <string_view>
 
+#include "core/op_shapes.h"
 #include "cpu/cpu.h"
 #include "cpu/parallel.h"
 
@@ -336,24 +337,13 @@ class ReduceKernel final : public Kernel {
 
 // Attribute `axes`; all of them when it is absent. (y's shape says whether reduced axes stay as 1.)
 std::unique_ptr<Kernel> make_reduce(const OpDesc& desc) {
-  const std::size_t rank = desc.inputs[0].shape.size();
-  std::vector<bool> reduced(rank, !desc.attrs.has("axes"));
-  for (const std::int64_t axis : desc.attrs.integers("axes")) {
-    require(axis >= 0 && axis < static_cast<std::int64_t>(rank), "reduce: axis beyond the rank");
-    reduced[static_cast<std::size_t>(axis)] = true;
-  }
-  const std::string& kind = desc.attrs.text("kind");
-  require(kind == "sum" || kind == "mean" || kind == "max" || kind == "min", "reduce: unknown kind '" + kind + "'");
-  return std::make_unique<ReduceKernel>(desc, kind, reduced);
+  return std::make_unique<ReduceKernel>(desc, reduction_kind(desc), reduced_axes(desc));
 }
 
 // y[n] (+)= sum of x[..., n]: the gradient of a bias.
 std::unique_ptr<Kernel> make_column_sum(const OpDesc& desc) {
-  const std::size_t rank = desc.inputs[0].shape.size();
   if (desc.outputs[0].dtype != DType::F32) unsupported(desc, "cpu");
-  std::vector<bool> reduced(rank, true);
-  if (rank > 0) reduced[rank - 1] = false;
-  return std::make_unique<ReduceKernel>(desc, "sum", reduced);
+  return std::make_unique<ReduceKernel>(desc, "sum", axes_before_last(desc.inputs[0]));
 }
 
 // y[...] = index of the largest x[..., i].

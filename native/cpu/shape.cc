@@ -3,7 +3,7 @@
 #include <cstring>
 #include <numeric>
 
-#include "core/strided.h"
+#include "core/op_shapes.h"
 #include "cpu/cpu.h"
 #include "cpu/parallel.h"
 
@@ -118,15 +118,7 @@ void by_width(DType dtype, const Body& body) {
 std::unique_ptr<Kernel> make_transpose(const OpDesc& desc) {
   const TensorDesc &x = desc.inputs[0], &y = desc.outputs[0];
   if (x.dtype != y.dtype) unsupported(desc, "cpu");
-  const Dims perm = desc.attrs.integers("perm"), strides = row_major_strides(x.shape);
-  require(perm.size() == x.shape.size() && y.shape.size() == x.shape.size(), "transpose: perm does not fit the rank");
-  Dims source(perm.size());
-  for (std::size_t d = 0; d < perm.size(); ++d) {
-    const auto axis = static_cast<std::size_t>(perm[d]);
-    require(axis < perm.size() && y.shape[d] == x.shape[axis], "transpose: y's shape is not x's under perm");
-    source[d] = strides[axis];
-  }
-  const Nest nest(y.shape, {row_major_strides(y.shape), source});
+  const Nest nest(y.shape, {row_major_strides(y.shape), transposed_strides(desc)});
   return std::make_unique<FunctionKernel>([nest, dtype = x.dtype](const RunContext& c) {
     by_width(dtype, [&]<class T>(T*) { transpose<T>(nest, c.out<T>(0), c.in<T>(0)); });
   });

@@ -4,7 +4,7 @@
 #include <memory>
 #include <vector>
 
-#include "core/strided.h"
+#include "core/op_shapes.h"
 #include "cuda/blas_product.h"
 #include "cuda/cuda.h"
 #include "cuda/gelu_each.cuh"
@@ -41,14 +41,7 @@ class MatmulKernel final : public Kernel {
     elements_ = y.elements();
     out_ = y.dtype;
 
-    // A stack times one matrix is one tall matrix times it.
-    const std::size_t rank = a.shape.size();
-    const bool one_b = std::all_of(b.shape.begin(), b.shape.end() - 2, [](std::int64_t n) { return n == 1; });
-    if (rank > 2 && one_b && !trans_a) {
-      a.shape = {a.rows(), a.last()};
-      b.shape = {b.shape[rank - 2], b.shape[rank - 1]};
-      y.shape = {y.rows(), y.last()};
-    }
+    flatten_stack(a, b, y, trans_a);
     BlasProductDesc product;
     product.dtype = a.dtype;
     product.out = y.dtype;

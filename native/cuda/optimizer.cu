@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "core/adamw.h"
 #include "cuda/block.cuh"
 #include "cuda/cuda.h"
 #include "cuda/device_memory.h"
@@ -159,17 +160,6 @@ struct AdamwTensor {
   float *parameter, *gradient, *m, *v;
   Bf16* shadow;  // null without a bf16 copy
   bool decay;
-};
-
-// What one tensor's update needs besides its elements.
-struct AdamwFactors {
-  float gradient;                // gradScale * clip
-  float decay;                   // 1 - lr * weightDecay, or 1
-  float beta1, one_minus_beta1;  // m = beta1 m + (1 - beta1) g
-  float beta2, one_minus_beta2;  // v = beta2 v + (1 - beta2) g^2
-  float rate;                    // lr / (1 - beta1^k)
-  float inverse_correction;      // 1 / (1 - beta2^k)
-  float epsilon;
 };
 
 // `hyper`: lr, beta1, beta2, epsilon, weightDecay, maxNorm, gradScale. `corrections`: 1 - beta^k of both betas.

@@ -3,6 +3,7 @@
 #include <functional>
 #include <utility>
 
+#include "core/op_shapes.h"
 #include "cuda/cuda.h"
 #include "cuda/strided_copy.cuh"
 #include "cuda/transpose.cuh"
@@ -48,15 +49,7 @@ Move transpose_move(const OpDesc& desc, const CopySpace& space) {
 std::unique_ptr<Kernel> make_transpose(const OpDesc& desc) {
   const TensorDesc &x = desc.inputs[0], &y = desc.outputs[0];
   if (x.dtype != y.dtype) unsupported(desc, "cuda");
-  const Dims perm = desc.attrs.integers("perm"), strides = row_major_strides(x.shape);
-  require(perm.size() == x.shape.size() && y.shape.size() == x.shape.size(), "transpose: perm does not fit the rank");
-  Dims source(perm.size());
-  for (std::size_t d = 0; d < perm.size(); ++d) {
-    const auto axis = static_cast<std::size_t>(perm[d]);
-    require(axis < perm.size() && y.shape[d] == x.shape[axis], "transpose: y's shape is not x's under perm");
-    source[d] = strides[axis];
-  }
-  const LoopNest<2> nest(y.shape, {row_major_strides(y.shape), source});
+  const LoopNest<2> nest(y.shape, {row_major_strides(y.shape), transposed_strides(desc)});
   std::vector<Move> moves;
   for (const CopySpace& part : small_parts(CopySpace{nest.loops, {}})) moves.push_back(transpose_move(desc, part));
   return kernel_of(std::move(moves));
