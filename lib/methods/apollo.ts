@@ -160,7 +160,7 @@ export function apollo(options: ApolloOptions): TrainingMethod {
         const moments = momentRule(settings.moments, source, target, from.units, scale);
         if (moments !== undefined) copies.unshift({ from: source, to: target, moments });
       });
-      return { from: from.units, to: to.units, copies };
+      return { kind: 'layers', from: from.units, to: to.units, copies };
     },
   };
 }

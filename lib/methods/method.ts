@@ -3,7 +3,53 @@
  * beginning of a stage, how weights and optimizer moments grow. All of it is a pure function of the step, so a run can
  * be resumed anywhere. The loop knows no method by name.
  */
+import type { Graph } from '../engine/graph.js';
 import type { LayerMap, Stage } from '../growth/index.js';
+import type { ModelConfig, ParameterSpec } from '../models/index.js';
+import type { Weights } from '../nn/layers.js';
+
+/** Widths of a stage's network, where they are not those of the finished model. */
+export type StageShape = Pick<ModelConfig, 'hidden' | 'heads' | 'ffn'>;
+
+/** What a stage trains. */
+export interface MethodStage extends Stage {
+  /** Widths of its network; absent: the finished model's. */
+  readonly shape?: StageShape;
+  /** Parameters that the model's weights are expressions of; absent: the weights are the parameters. */
+  readonly reparameterisation?: Reparameterisation;
+}
+
+/**
+ * A network whose weights are expressions of other parameters, as in LiGO: while such a stage lasts, the store holds
+ * `parameters`, and at its end every weight of the model becomes the value of its expression.
+ */
+export interface Reparameterisation {
+  /** Everything the store holds; names differ from the model's. */
+  readonly parameters: readonly ParameterSpec[];
+  /** Value at the beginning of the stage; `source` as in `InitialWeights`. */
+  initial(spec: ParameterSpec, source: WeightSource): Promise<Float32Array>;
+  /** The model's weights; `base` gives the stage's own parameters by name. Shapes as the model asks, f32 or bf16. */
+  weights(graph: Graph, base: Weights): Weights;
+}
+
+/** Weights to start from: those of a model that was trained before. Values are row-major; do not change them. */
+export interface WeightSource {
+  readonly config: ModelConfig;
+  /** Layers that it has. */
+  readonly layers: number;
+  /** @throws ApolloError BAD_ARGUMENT for a name it does not have. */
+  read(name: string): Promise<Float32Array>;
+}
+
+/** A run that begins with the weights of a trained model in place of random ones. */
+export interface InitialWeights {
+  /** Checkpoint folder of the run that trained it, or the folder of its checkpoints. */
+  readonly source: string;
+  /** @throws ApolloError BAD_CONFIG when a model of this kind cannot begin the run. */
+  check(source: ModelConfig, layers: number): void;
+  /** Value of a parameter of the first stage; unused where that stage has a reparameterisation. */
+  value(spec: ParameterSpec, source: WeightSource): Promise<Float32Array>;
+}
 
 /**
  * What becomes of AdamW's m, v and step count when a layer's weights are copied: taken along ('copy'), cleared
@@ -18,13 +64,47 @@ export interface LayerCopy {
   readonly moments: MomentRule;
 }
 
-export interface GrowthPlan {
+/** Layers are copied on the device; parameters that no layer owns stay as they are. */
+export interface LayerGrowth {
+  readonly kind: 'layers';
   /** Trained layers before and after. */
   readonly from: number;
   readonly to: number;
   /** In an order in which no copy overwrites a layer that is still to be read. */
   readonly copies: readonly LayerCopy[];
 }
+
+/** AdamW's state of one parameter. */
+export interface Moments {
+  readonly m: Float32Array;
+  readonly v: Float32Array;
+  readonly count: number;
+}
+
+/** The network before a switch, with its optimizer's state. Values are row-major; do not change them. */
+export interface StateSource extends WeightSource {
+  moments(name: string): Promise<Moments>;
+}
+
+/** Every tensor is made anew from those before: growth in width. */
+export interface StateGrowth {
+  readonly kind: 'state';
+  readonly from: number;
+  readonly to: number;
+  /** Value of a parameter of the grown network. */
+  value(spec: ParameterSpec, before: StateSource): Promise<Float32Array>;
+  /** Its moments; absent: zeros, and the step count begins anew. */
+  moments?(spec: ParameterSpec, before: StateSource): Promise<Moments>;
+}
+
+/** The expressions of a reparameterised stage become weights; all moments are zero and all step counts begin anew. */
+export interface Materialisation {
+  readonly kind: 'materialise';
+  readonly from: number;
+  readonly to: number;
+}
+
+export type GrowthPlan = LayerGrowth | StateGrowth | Materialisation;
 
 export interface StepPlan {
   /** Trained layers of the stage. */
@@ -35,6 +115,14 @@ export interface StepPlan {
   readonly layerMap: LayerMap;
   /** Which parameters train; all when absent. */
   readonly trainable?: (name: string) => boolean;
+  /** Places at the bottom through which no gradient flows: they cost a forward pass only. */
+  readonly forwardOnly?: number;
+  /** Factor of both residual branches at each place, as many as the depth; 1 when absent. */
+  readonly branchScales?: readonly number[];
+  /** Factor on the scheduled learning rate, or a rate of the step's own. */
+  readonly learningRate?: { readonly factor: number } | { readonly value: number };
+  /** FLOPs of the step beyond those of its network, e.g. of weights that are computed. */
+  readonly extraFlops?: number;
 }
 
 export interface TrainingMethod {
@@ -43,13 +131,20 @@ export interface TrainingMethod {
   readonly layers: number;
   /** The validated settings, as plain data: a checkpoint keeps them and a resumed run must have the same. */
   readonly settings: Readonly<Record<string, unknown>>;
-  stageAt(step: number): Stage;
+  /** Where the run begins; absent: random weights. */
+  readonly initial?: InitialWeights;
+  stageAt(step: number): MethodStage;
   /** The network of step `step` (0-based). */
   plan(step: number): StepPlan;
   /** Maps for evaluation during the stage of `step`: at full depth, and the trained layers alone. */
   evaluationMaps(step: number): { readonly full: LayerMap; readonly stage: LayerMap };
   /** When `step` begins a new stage: what to do before it. */
   growth(step: number): GrowthPlan | undefined;
+}
+
+/** What a method is made for, besides its options: methods that grow in width plan in the finished model's shapes. */
+export interface MethodContext {
+  readonly model?: ModelConfig | undefined;
 }
 
 /** The map of a network whose layers all have their own weights. */

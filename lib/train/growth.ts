@@ -1,7 +1,7 @@
 /** Carries a method's growth plan out on the parameter store. */
 import type { ParameterStore } from '../engine/parameters.js';
 import { ApolloError } from '../errors.js';
-import type { GrowthPlan, LayerCopy, MomentRule } from '../methods/method.js';
+import type { LayerCopy, LayerGrowth, MomentRule } from '../methods/method.js';
 import { declareParameters, initialValue, type LanguageModel, type ParameterSpec } from '../models/index.js';
 
 /** Parameters of one layer, in the model's order, which is the same for every layer. */
@@ -43,7 +43,7 @@ async function changeMoments(store: ParameterStore, name: string, rule: MomentRu
 export async function growStore(
   store: ParameterStore,
   model: LanguageModel,
-  plan: GrowthPlan,
+  plan: LayerGrowth,
   seed: number,
 ): Promise<void> {
   const specs = declareParameters(store, model, plan.to);

@@ -207,6 +207,7 @@ export class Run {
     const plan = stage.index === this.stage.index ? undefined : method.growth(this.step);
     if (!plan) return undefined;
     this.#letGo();
+    if (plan.kind !== 'layers') throw new ApolloError('INTERNAL', `Growth of kind ${plan.kind} is not known.`);
     await growStore(this.store, model, plan, this.config.seed);
     this.stage = stage;
     return { type: 'growth', step: this.step, from: plan.from, to: plan.to, parameters: this.parameters };

@@ -1,6 +1,7 @@
 import t from 'tap';
 import { compose, interpolate } from '../../lib/growth/index.js';
 import { type ApolloOptions, apollo } from '../../lib/methods/apollo.js';
+import { layerGrowth } from './support.js';
 
 const base = { layers: 12, totalSteps: 1000, seed: 42 };
 const make = (options: Partial<ApolloOptions> = {}) => apollo({ ...base, ...options });
@@ -77,7 +78,7 @@ t.test('growth happens exactly at the boundaries and leaves the full network as 
   const switches = Array.from({ length: 1000 }, (_, step) => step).filter((step) => method.growth(step));
   t.same(switches, [50, 100, 250]);
   for (const step of switches) {
-    const plan = method.growth(step)!;
+    const plan = layerGrowth(method, step);
     t.same([plan.from, plan.to], [method.stageAt(step - 1).units, method.stageAt(step).units]);
     // Carry the copies out on layers that know their name: what is at each place must be what the map says.
     const layers = Array.from({ length: 12 }, (_, i) => i);
@@ -97,7 +98,7 @@ t.test('two boundaries on one step make one growth', (t) => {
 });
 
 t.test('the four rules for the optimizer state, 3 -> 6 layers', (t) => {
-  const rules = (moments: NonNullable<ApolloOptions['moments']>) => make({ moments }).growth(100)!.copies;
+  const rules = (moments: NonNullable<ApolloOptions['moments']>) => layerGrowth(make({ moments }), 100).copies;
   const copies = (rule: (from: number, to: number) => unknown, places: [number, number][]) =>
     places.map(([from, to]) => ({ from, to, moments: rule(from, to) }));
   // Map 0 0 1 1 2 2, from the top down; layer 0 stays where it is.
@@ -130,7 +131,7 @@ t.test('the four rules for the optimizer state, 3 -> 6 layers', (t) => {
     [100, 0.844],
     [250, 0.841],
   ] as const) {
-    for (const { moments } of make({ moments: 'copyScaled' }).growth(step)!.copies) {
+    for (const { moments } of layerGrowth(make({ moments: 'copyScaled' }), step).copies) {
       const { m, v } = moments as { m: number; v: number };
       t.ok(Math.abs(m - ratio) < 5e-4, `m at ${step}: ${m}`);
       t.ok(Math.abs(v - m * m) < 1e-12);

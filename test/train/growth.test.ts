@@ -1,8 +1,9 @@
 import t from 'tap';
 import { ParameterStore } from '../../lib/engine/index.js';
-import { type ApolloOptions, apollo, type GrowthPlan } from '../../lib/methods/index.js';
+import { type ApolloOptions, apollo } from '../../lib/methods/index.js';
 import { createModel, declareParameters, initialValue, withDefaults } from '../../lib/models/index.js';
 import { growStore } from '../../lib/train/growth.js';
+import { layerGrowth } from '../methods/support.js';
 import { openTinyDevice } from './tiny.js';
 
 const model = createModel(withDefaults({ kind: 'gpt', layers: 12, hidden: 8, heads: 2, vocab: 5, maxPositions: 4 }));
@@ -40,7 +41,7 @@ async function layersOf(store: ParameterStore, layers: number): Promise<number[]
 
 async function grow(moments: NonNullable<ApolloOptions['moments']>): Promise<{ rows: number[][]; shared: unknown }> {
   const store = await threeLayers();
-  const plan = apollo({ layers: 12, totalSteps: 1000, seed: 1, moments }).growth(100) as GrowthPlan;
+  const plan = layerGrowth(apollo({ layers: 12, totalSteps: 1000, seed: 1, moments }), 100);
   await growStore(store, model, plan, 1);
   const rows = await layersOf(store, 6);
   const shared = model.parameters(0)[0]?.name as string;
@@ -105,7 +106,7 @@ t.test('AdamW state after a switch from 3 to 6 layers, by rule', async (t) => {
 
 t.test('new layers that no copy fills get their initial values', async (t) => {
   const store = await threeLayers();
-  await growStore(store, model, { from: 3, to: 4, copies: [] }, 7);
+  await growStore(store, model, { kind: 'layers', from: 3, to: 4, copies: [] }, 7);
   for (const spec of model.parameters(4).filter(({ layer }) => layer === 3)) {
     t.same(await store.read(spec.name), initialValue(spec, 7), spec.name);
   }
@@ -119,9 +120,12 @@ t.test('new layers that no copy fills get their initial values', async (t) => {
 
 t.test('a copy between layers that do not exist is refused', async (t) => {
   const store = await threeLayers();
-  await t.rejects(growStore(store, model, { from: 3, to: 4, copies: [{ from: 9, to: 3, moments: 'copy' }] }, 1), {
-    code: 'BAD_ARGUMENT',
-    message: /copies layer 9 to 3; they have 0 and 12 parameters/,
-  });
+  await t.rejects(
+    growStore(store, model, { kind: 'layers', from: 3, to: 4, copies: [{ from: 9, to: 3, moments: 'copy' }] }, 1),
+    {
+      code: 'BAD_ARGUMENT',
+      message: /copies layer 9 to 3; they have 0 and 12 parameters/,
+    },
+  );
   store.dispose();
 });
