@@ -1,26 +1,31 @@
-/** The registry of training methods. Adding one is adding its file and a line here. */
+/** The registry of training methods. Adding one is adding its file and its lines here. */
 import { ApolloError } from '../errors.js';
-import { type ApolloOptions, apollo } from './apollo.js';
+import { apollo } from './apollo.js';
+import { gstack } from './gstack.js';
 import type { MethodContext, TrainingMethod } from './method.js';
-import { type ScratchOptions, scratch } from './scratch.js';
+import { mslt } from './mslt.js';
+import { pld } from './pld.js';
+import { scratch } from './scratch.js';
+import { stackbert } from './stackbert.js';
+import { unshare } from './unshare.js';
 
 export { type ApolloOptions, apollo } from './apollo.js';
+export { type GStackOptions, gstack } from './gstack.js';
 export * from './method.js';
+export { type MsltOptions, mslt } from './mslt.js';
+export { type PldOptions, pld } from './pld.js';
 export { type ScratchOptions, scratch } from './scratch.js';
+export { type StackBertOptions, stackbert } from './stackbert.js';
+export { type UnshareOptions, unshare } from './unshare.js';
 
+const methods = { scratch, apollo, stackbert, mslt, unshare, pld, gstack } satisfies Record<
+  string,
+  (options: never, context: MethodContext) => TrainingMethod
+>;
+
+export type MethodName = keyof typeof methods;
 /** Settings of each method. */
-export interface MethodOptions {
-  scratch: ScratchOptions;
-  apollo: ApolloOptions;
-}
-export type MethodName = keyof MethodOptions;
-
-const methods: {
-  readonly [Name in MethodName]: (options: MethodOptions[Name], context: MethodContext) => TrainingMethod;
-} = {
-  scratch,
-  apollo,
-};
+export type MethodOptions = { [Name in MethodName]: Parameters<(typeof methods)[Name]>[0] };
 
 export const methodNames = Object.keys(methods) as MethodName[];
 
@@ -40,5 +45,6 @@ export function createMethod<Name extends MethodName>(
       `There is no training method "${String(name)}". Known: ${methodNames.join(', ')}.`,
     );
   }
-  return methods[name](options, context);
+  const make = methods[name] as (options: MethodOptions[Name], context: MethodContext) => TrainingMethod;
+  return make(options, context);
 }
