@@ -13,6 +13,9 @@ export function optionsOf<Name extends MethodName>(name: Name): MethodOptions[Na
   return { ...common, ...own[name] } as unknown as MethodOptions[Name];
 }
 
+/** The small model that methods begin with which grow one that was trained before. */
+export const smallShape = { layers: 2, hidden: 16, heads: 1, ffn: 64 };
+
 /** What a method wants besides the common options. */
 const own: Partial<Record<MethodName, object>> = {};
 
