@@ -29,6 +29,9 @@ export type MethodOptions = { [Name in MethodName]: Parameters<(typeof methods)[
 
 export const methodNames = Object.keys(methods) as MethodName[];
 
+/** Methods that begin with a smaller model which was trained before: they have the settings `small` and `source`. */
+export const methodsWithSource: readonly MethodName[] = [];
+
 /**
  * The method called `name`. Methods that grow in width want the finished model's configuration.
  * @example createMethod('apollo', { layers: 12, totalSteps: 10_000, seed: 42, sampler: 'edge' })
