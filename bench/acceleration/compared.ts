@@ -75,20 +75,25 @@ async function describe(figure: ComparedFigure, { out, scale }: FigureContext, p
   const config = modelConfigOf(settings);
   const steps = totalStepsOf(settings, config);
   const tokens = steps * tokensPerStepOf(settings, config);
+  const finished = results.runs.filter((run) => run.finished).length;
   const { structure, batch, precision, data, processor, device } = results.settings;
   const lines = [
     `## ${figure.title}, ${scale} scale`,
     '',
-    `${figure.about} ${analysis.complete ? '' : '**Not complete yet.** '}`.trimEnd(),
+    figure.about,
     '',
     `${String(structure)}; ${steps} steps of ${String(batch)}, ${String(precision)}; ${String(data)}; on ${String(device ?? processor)}.`,
     `That is ${distance(config, tokens, figure.model)}.`,
     '',
-    savingsTable(analysis, figure.paper),
-    '',
-    equalFlopsTable(results, analysis),
-    '',
-    honestReading(results, analysis),
+    ...(analysis.complete
+      ? [
+          savingsTable(analysis, figure.paper),
+          '',
+          equalFlopsTable(results, analysis),
+          '',
+          honestReading(results, analysis),
+        ]
+      : [`**Not complete yet**: ${finished} of ${results.runs.length} runs have ended, so nothing is claimed.`]),
     '',
     '![loss against FLOPs](loss-flops.svg)',
     '![loss against time](loss-time.svg)',
