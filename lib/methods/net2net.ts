@@ -1,0 +1,90 @@
+/**
+ * Net2Net (Chen, Goodfellow and Shlens, "Net2Net: Accelerating Learning via Knowledge Transfer", ICLR 2016) on
+ * transformers: begins with a trained smaller model that computes the same, widened by copies of units whose inputs are
+ * divided among the copies, and deepened by layers that add nothing yet.
+ */
+import { z } from 'zod';
+import { interpolate } from '../growth/index.js';
+import { initialValue, type ModelConfig, type ParameterSpec } from '../models/index.js';
+import { identityMap, type MethodContext, type TrainingMethod } from './method.js';
+import { commonOptions, parseOptions } from './options.js';
+import { checkGrowsInto, checkSource, finishedModel, smallModelOptions } from './small-model.js';
+import { expandTensor, layoutOf, nameIn, newColumns, type TensorLayout, widthMaps } from './width-expansion.js';
+
+const schema = z.strictObject({
+  ...commonOptions,
+  ...smallModelOptions,
+  /** Which units are copied: drawn at random, as in the paper, or in turn, so that all have equally many copies or nearly so. */
+  map: z.enum(['random', 'even']).default('random'),
+  /**
+   * Noise on the new columns of the layers' matrices, so that copies can part: its standard deviation relative to the
+   * matrix's root mean square. Dropout does the same, so that it is 0 unless told otherwise.
+   */
+  noise: z.number().min(0).max(1).default(0),
+});
+export type Net2NetOptions = z.input<typeof schema>;
+
+/** Projections onto the residual stream; they are zero in a new layer. */
+const endsBranch = ({ part }: TensorLayout) => /^(attention\.output|ffn\.down)\./.test(part);
+
+/**
+ * The part a new layer copies from the layer below it. In a post-norm layer both norms see that layer's output and
+ * should leave it alone: they take the norm that made it.
+ */
+function partForNewLayer(part: string, kind: ModelConfig['kind']): string {
+  return kind === 'bert' ? part.replace('attention.norm.', 'ffn.norm.') : part;
+}
+
+function rootMeanSquare(values: Float32Array): number {
+  return Math.sqrt(values.reduce((sum, value) => sum + value * value, 0) / values.length);
+}
+
+/**
+ * The method with its settings; `context.model` is the finished model.
+ * @example createMethod('net2net', { layers: 12, totalSteps: 10_000, seed: 42, source: 'runs/small/checkpoints',
+ *   small: { layers: 6, hidden: 384, heads: 6, ffn: 1536 } }, { model: preset('gpt-base') })
+ * @throws ApolloError BAD_CONFIG naming the setting that is wrong, or without `context.model`.
+ */
+export function net2net(options: Net2NetOptions, context: MethodContext): TrainingMethod {
+  const settings = parseOptions('net2net', schema, options);
+  const { layers, seed, small, noise } = settings;
+  const model = finishedModel('net2net', context, layers);
+  checkGrowsInto('net2net', small, model);
+  const layerMap = identityMap(layers);
+  const maps = widthMaps(small, model, { rule: settings.map, seed });
+  // Above each layer those that are new: 2 -> 5 layers, 0 + + 1 +.
+  const sourceLayer = interpolate(small.layers, layers);
+  const isNew = (layer: number) => layer > 0 && sourceLayer[layer - 1] === sourceLayer[layer];
+
+  const addNoise = (spec: ParameterSpec, layout: TensorLayout, values: Float32Array): Float32Array => {
+    if (noise === 0 || layout.layer === undefined || spec.role !== 'matrix') return values;
+    const std = noise * rootMeanSquare(values);
+    const drawn = initialValue({ ...spec, name: `${spec.name}.noise`, init: { kind: 'normal', std } }, seed);
+    const added = newColumns(layout, small, model);
+    return values.map((value, at) => (added(at) ? value + (drawn[at] as number) : value));
+  };
+
+  return {
+    name: 'net2net',
+    layers,
+    settings,
+    initial: {
+      source: settings.source,
+      check: (source, sourceLayers) => checkSource('net2net', { small, model }, source, sourceLayers),
+      async value(spec, source) {
+        const layout = layoutOf(spec.name);
+        const expanded = async (part: string, layer: number) =>
+          expandTensor(layout, await source.read(nameIn({ ...layout, part }, layer)), small, maps, layer);
+        if (layout.layer === undefined) return expanded(layout.part, 0);
+        const layer = sourceLayer[layout.layer] as number;
+        if (!isNew(layout.layer)) return addNoise(spec, layout, await expanded(layout.part, layer));
+        if (endsBranch(layout)) return new Float32Array(spec.shape.reduce((a, b) => a * b, 1));
+        return addNoise(spec, layout, await expanded(partForNewLayer(layout.part, model.kind), layer));
+      },
+    },
+    stageAt: () => ({ index: 0, units: layers }),
+    plan: () => ({ units: layers, depth: layers, layerMap }),
+    evaluationMaps: () => ({ full: layerMap, stage: layerMap }),
+    growth: () => undefined,
+  };
+}
