@@ -1,17 +1,26 @@
 /** The registry of training methods. Adding one is adding its file and a line here. */
 import { ApolloError } from '../errors.js';
 import { type ApolloOptions, apollo } from './apollo.js';
+import { type Bert2BertOptions, bert2bert } from './bert2bert.js';
 import type { MethodContext, TrainingMethod } from './method.js';
+import { type Net2NetOptions, net2net } from './net2net.js';
 import { type ScratchOptions, scratch } from './scratch.js';
+import { type StagedOptions, staged } from './staged.js';
 
 export { type ApolloOptions, apollo } from './apollo.js';
+export { type Bert2BertOptions, bert2bert } from './bert2bert.js';
 export * from './method.js';
+export { type Net2NetOptions, net2net } from './net2net.js';
 export { type ScratchOptions, scratch } from './scratch.js';
+export { type StagedOptions, staged } from './staged.js';
 
 /** Settings of each method. */
 export interface MethodOptions {
   scratch: ScratchOptions;
   apollo: ApolloOptions;
+  bert2bert: Bert2BertOptions;
+  net2net: Net2NetOptions;
+  staged: StagedOptions;
 }
 export type MethodName = keyof MethodOptions;
 
@@ -20,6 +29,9 @@ const methods: {
 } = {
   scratch,
   apollo,
+  bert2bert,
+  net2net,
+  staged,
 };
 
 export const methodNames = Object.keys(methods) as MethodName[];
