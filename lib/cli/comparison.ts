@@ -5,7 +5,6 @@
 import { join } from 'node:path';
 import { ApolloError } from '../errors.js';
 import type { TrainingMethod } from '../methods/index.js';
-import { layerFlops } from '../models/index.js';
 import type { Results, RunRecord } from '../report/results.js';
 import { type TrainEvent, train } from '../train/index.js';
 import type { Settings } from './config.js';
@@ -62,7 +61,8 @@ export class Comparison {
         const recorder = new RunRecorder({
           method,
           seed,
-          layerFlopsPerStep: 3 * tokens * layerFlops(config, seq),
+          model: config,
+          size: { seq, tokens },
           previous: previous.find((run) => run.method === name && run.seed === seed),
         });
         return { method, seed, recorder, flops: plannedFlops(method, session.model, steps, { seq, tokens }) };

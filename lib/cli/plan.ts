@@ -3,7 +3,7 @@
 import { mlmCapacity } from '../data/index.js';
 import { accumulateGradients, type Device, Graph, ParameterStore, type Program } from '../engine/index.js';
 import { interpolate, seedWords } from '../growth/index.js';
-import type { TrainingMethod } from '../methods/index.js';
+import type { MethodStage, TrainingMethod } from '../methods/index.js';
 import {
   type BatchShape,
   declareParameters,
@@ -11,6 +11,7 @@ import {
   modelWeights,
   parameterCount,
 } from '../models/index.js';
+import { flopsOfStep, stageNetwork } from '../train/index.js';
 
 export interface StageCost {
   readonly units: number;
@@ -32,28 +33,24 @@ export interface RunSize {
 
 /** The stages of a run, from the depths that its seed draws. */
 export function stageCosts(method: TrainingMethod, model: LanguageModel, { steps, seq, tokens }: RunSize): StageCost[] {
-  const stages: { units: number; depthSteps: number[] }[] = [];
+  const stages: { stage: MethodStage; flops: number; depthSteps: number[] }[] = [];
   for (let step = 0; step < steps; step++) {
-    const { units, depth } = method.plan(step);
-    let stage = stages.at(-1);
-    if (stage?.units !== units) {
-      stage = { units, depthSteps: new Array<number>(method.layers + 1).fill(0) };
-      stages.push(stage);
+    const stage = method.stageAt(step);
+    if (stages.at(-1)?.stage.index !== stage.index) {
+      stages.push({ stage, flops: 0, depthSteps: new Array<number>(method.layers + 1).fill(0) });
     }
-    stage.depthSteps[depth]! += 1;
+    const current = stages.at(-1)!;
+    current.depthSteps[method.plan(step).depth]! += 1;
+    current.flops += flopsOfStep(method, model.config, step, { seq, tokens }).model;
   }
-  return stages.map(({ units, depthSteps }) => {
+  return stages.map(({ stage, flops, depthSteps }) => {
     const count = depthSteps.reduce((sum, value) => sum + value, 0);
     const depths = depthSteps.reduce((sum, value, depth) => sum + value * depth, 0);
-    const flops = depthSteps.reduce(
-      (sum, value, depth) => sum + (value && value * tokens * model.flopsPerToken(depth, seq)),
-      0,
-    );
     return {
-      units,
+      units: stage.units,
       steps: count,
       meanDepth: depths / count,
-      parameters: parameterCount(model.parameters(units)),
+      parameters: parameterCount(stageNetwork(model, stage).specs),
       flops,
       depthSteps,
     };

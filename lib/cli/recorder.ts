@@ -1,13 +1,15 @@
 /** Turns the events of one run into its record for the report, through any number of resumes. */
 import type { TrainingMethod } from '../methods/index.js';
-import type { EvaluationPoint, RunRecord } from '../report/results.js';
-import type { TrainEvent } from '../train/index.js';
+import type { ModelConfig } from '../models/index.js';
+import type { Costs, EvaluationPoint, RunRecord } from '../report/results.js';
+import { flopsOfStep, type TrainEvent } from '../train/index.js';
 
 export interface RecorderOptions {
   readonly method: TrainingMethod;
   readonly seed: number;
-  /** Training FLOPs of one layer for all tokens of a step: layer-only accounting is depth times this. */
-  readonly layerFlopsPerStep: number;
+  /** The finished model, and the size of a step: what its layers cost follows from the method's plan. */
+  readonly model: ModelConfig;
+  readonly size: { readonly seq: number; readonly tokens: number };
   /** The record so far, when the run is resumed. */
   readonly previous?: RunRecord | undefined;
 }
@@ -17,6 +19,8 @@ export class RunRecorder {
   #evaluations: EvaluationPoint[];
   #stages: { step: number; units: number; depthSteps: number[] }[] = [];
   #finished = false;
+  #source: Costs | undefined;
+  #stage = -1;
   #flopsLayers = 0;
   #flopsExecuted = 0;
   /** Sum and count of the training losses since the last evaluation. */
@@ -30,6 +34,10 @@ export class RunRecorder {
   add(event: TrainEvent): void {
     switch (event.type) {
       case 'start':
+        if (event.source) {
+          const { tokens: _, ...costs } = event.source;
+          this.#source = costs;
+        }
         return this.#start(event.step);
       case 'step':
         this.#countStep(event.step - 1);
@@ -67,6 +75,7 @@ export class RunRecorder {
       finished: this.#finished,
       stages: this.#stages.map((stage) => ({ ...stage, depthSteps: [...stage.depthSteps] })),
       evaluations: [...this.#evaluations],
+      ...(this.#source && { source: this.#source }),
     };
   }
 
@@ -80,14 +89,15 @@ export class RunRecorder {
 
   /** Counts the 0-based step `step` by the method's plan. */
   #countStep(step: number): void {
-    const { method, layerFlopsPerStep } = this.#options;
+    const { method, model, size } = this.#options;
+    const { index } = method.stageAt(step);
     const { units, depth } = method.plan(step);
-    let stage = this.#stages.at(-1);
-    if (stage?.units !== units) {
-      stage = { step, units, depthSteps: new Array<number>(method.layers + 1).fill(0) };
-      this.#stages.push(stage);
+    if (this.#stage !== index) {
+      this.#stage = index;
+      this.#stages.push({ step, units, depthSteps: new Array<number>(method.layers + 1).fill(0) });
     }
-    stage.depthSteps[depth] = (stage.depthSteps[depth] ?? 0) + 1;
-    this.#flopsLayers += depth * layerFlopsPerStep;
+    const { depthSteps } = this.#stages.at(-1)!;
+    depthSteps[depth] = (depthSteps[depth] ?? 0) + 1;
+    this.#flopsLayers += flopsOfStep(method, model, step, size).layers;
   }
 }

@@ -87,7 +87,7 @@ export function trainOptionsOf(
 export function methodOf(settings: Settings, name: string, model: ModelConfig, seed: number): TrainingMethod {
   const options = (settings.methodOptions as Record<string, Record<string, unknown>>)[name] ?? {};
   const common = { layers: model.layers, totalSteps: totalStepsOf(settings, model), seed };
-  return createMethod(name as MethodName, { ...options, ...common });
+  return createMethod(name as MethodName, { ...options, ...common } as never, { model });
 }
 
 /** The seeds of a comparison. */

@@ -27,15 +27,16 @@ export type Bert2BertOptions = z.input<typeof schema>;
 export const prefixStream = 0x7072_6566;
 
 /**
- * What trains in a prefix of `depth` layers whose top `count` train: these and the head, with the word table that the
- * decoder is tied to. Below frozen layers no gradient reaches the embeddings; where there are none they train as well.
+ * What trains in a prefix of `depth` layers whose top `count` train: these and the head's own parameters. Where no frozen
+ * layer is below, the embeddings train as well; elsewhere they are frozen with it, and so is the word table that the
+ * decoder is tied to, whose gradient would flow down to the lookups.
  */
 function trainsInPrefix(depth: number, count: number): (name: string) => boolean {
   const frozen = depth - count;
   return (name) => {
     const { layer, part } = layoutOf(name);
     if (layer !== undefined) return layer >= frozen && layer < depth;
-    return frozen === 0 || part === 'embeddings.word' || !part.startsWith('embeddings.');
+    return frozen === 0 || !part.startsWith('embeddings.');
   };
 }
 

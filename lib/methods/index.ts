@@ -1,38 +1,37 @@
-/** The registry of training methods. Adding one is adding its file and a line here. */
+/** The registry of training methods. Adding one is adding its file and its lines here. */
 import { ApolloError } from '../errors.js';
-import { type ApolloOptions, apollo } from './apollo.js';
-import { type Bert2BertOptions, bert2bert } from './bert2bert.js';
+import { apollo } from './apollo.js';
+import { bert2bert } from './bert2bert.js';
+import { gstack } from './gstack.js';
 import type { MethodContext, TrainingMethod } from './method.js';
-import { type Net2NetOptions, net2net } from './net2net.js';
-import { type ScratchOptions, scratch } from './scratch.js';
-import { type StagedOptions, staged } from './staged.js';
+import { mslt } from './mslt.js';
+import { net2net } from './net2net.js';
+import { pld } from './pld.js';
+import { scratch } from './scratch.js';
+import { stackbert } from './stackbert.js';
+import { staged } from './staged.js';
+import { unshare } from './unshare.js';
 
 export { type ApolloOptions, apollo } from './apollo.js';
 export { type Bert2BertOptions, bert2bert } from './bert2bert.js';
+export { type GStackOptions, gstack } from './gstack.js';
 export * from './method.js';
+export { type MsltOptions, mslt } from './mslt.js';
 export { type Net2NetOptions, net2net } from './net2net.js';
+export { type PldOptions, pld } from './pld.js';
 export { type ScratchOptions, scratch } from './scratch.js';
+export { type StackBertOptions, stackbert } from './stackbert.js';
 export { type StagedOptions, staged } from './staged.js';
+export { type UnshareOptions, unshare } from './unshare.js';
 
+const methods = { scratch, apollo, stackbert, mslt, unshare, pld, gstack, bert2bert, net2net, staged } satisfies Record<
+  string,
+  (options: never, context: MethodContext) => TrainingMethod
+>;
+
+export type MethodName = keyof typeof methods;
 /** Settings of each method. */
-export interface MethodOptions {
-  scratch: ScratchOptions;
-  apollo: ApolloOptions;
-  bert2bert: Bert2BertOptions;
-  net2net: Net2NetOptions;
-  staged: StagedOptions;
-}
-export type MethodName = keyof MethodOptions;
-
-const methods: {
-  readonly [Name in MethodName]: (options: MethodOptions[Name], context: MethodContext) => TrainingMethod;
-} = {
-  scratch,
-  apollo,
-  bert2bert,
-  net2net,
-  staged,
-};
+export type MethodOptions = { [Name in MethodName]: Parameters<(typeof methods)[Name]>[0] };
 
 export const methodNames = Object.keys(methods) as MethodName[];
 
@@ -52,5 +51,6 @@ export function createMethod<Name extends MethodName>(
       `There is no training method "${String(name)}". Known: ${methodNames.join(', ')}.`,
     );
   }
-  return methods[name](options, context);
+  const make = methods[name] as (options: MethodOptions[Name], context: MethodContext) => TrainingMethod;
+  return make(options, context);
 }

@@ -5,7 +5,7 @@
  */
 import { z } from 'zod';
 import { interpolate } from '../growth/index.js';
-import { initialValue, type ModelConfig, type ParameterSpec } from '../models/index.js';
+import { initialValue, type ParameterSpec } from '../models/index.js';
 import { identityMap, type MethodContext, type TrainingMethod } from './method.js';
 import { commonOptions, parseOptions } from './options.js';
 import { checkGrowsInto, checkSource, finishedModel, smallModelOptions } from './small-model.js';
@@ -28,12 +28,10 @@ export type Net2NetOptions = z.input<typeof schema>;
 const endsBranch = ({ part }: TensorLayout) => /^(attention\.output|ffn\.down)\./.test(part);
 
 /**
- * The part a new layer copies from the layer below it. In a post-norm layer both norms see that layer's output and
- * should leave it alone: they take the norm that made it.
+ * The first norm of a layer. In a new post-norm layer it sees what the layer below has normed and should leave it alone;
+ * its weights of one and biases of zero leave a single norm, the layer's last, between the two.
  */
-function partForNewLayer(part: string, kind: ModelConfig['kind']): string {
-  return kind === 'bert' ? part.replace('attention.norm.', 'ffn.norm.') : part;
-}
+const isFirstNorm = ({ part }: TensorLayout) => part.startsWith('attention.norm.');
 
 function rootMeanSquare(values: Float32Array): number {
   return Math.sqrt(values.reduce((sum, value) => sum + value * value, 0) / values.length);
@@ -73,13 +71,13 @@ export function net2net(options: Net2NetOptions, context: MethodContext): Traini
       check: (source, sourceLayers) => checkSource('net2net', { small, model }, source, sourceLayers),
       async value(spec, source) {
         const layout = layoutOf(spec.name);
-        const expanded = async (part: string, layer: number) =>
-          expandTensor(layout, await source.read(nameIn({ ...layout, part }, layer)), small, maps, layer);
-        if (layout.layer === undefined) return expanded(layout.part, 0);
-        const layer = sourceLayer[layout.layer] as number;
-        if (!isNew(layout.layer)) return addNoise(spec, layout, await expanded(layout.part, layer));
-        if (endsBranch(layout)) return new Float32Array(spec.shape.reduce((a, b) => a * b, 1));
-        return addNoise(spec, layout, await expanded(partForNewLayer(layout.part, model.kind), layer));
+        const layer = layout.layer === undefined ? undefined : (sourceLayer[layout.layer] as number);
+        if (layout.layer !== undefined && isNew(layout.layer)) {
+          if (endsBranch(layout)) return new Float32Array(spec.shape.reduce((a, b) => a * b, 1));
+          if (model.kind === 'bert' && isFirstNorm(layout)) return initialValue(spec, seed);
+        }
+        const values = await source.read(nameIn(layout, layer ?? 0));
+        return addNoise(spec, layout, expandTensor(layout, values, small, maps, layer));
       },
     },
     stageAt: () => ({ index: 0, units: layers }),

@@ -8,13 +8,13 @@ import { compose, interpolate, momentFactors, stack } from '../growth/index.js';
 import type { ModelConfig } from '../models/index.js';
 import {
   identityMap,
-  type LayerGrowth,
   type MethodContext,
   type MethodStage,
   type StageShape,
   type StateGrowth,
   type TrainingMethod,
 } from './method.js';
+import { layerCopies } from './moments.js';
 import { commonOptions, parseOptions, positiveInteger } from './options.js';
 import { doubleMoment, doubleTensor, layoutOf } from './width-expansion.js';
 
@@ -128,14 +128,6 @@ function widthGrowth(units: number, from: StageShape): StateGrowth {
   };
 }
 
-/** Layers are copied with their moments; from the top down, since map[j] <= j. */
-function depthGrowth(from: number, to: number, map: readonly number[]): LayerGrowth {
-  const copies = map.flatMap((source, target) =>
-    source === target ? [] : [{ from: source, to: target, moments: 'copy' as const }],
-  );
-  return { kind: 'layers', from, to, copies: copies.reverse() };
-}
-
 /**
  * The method with its settings; `context.model` is the finished model.
  * @example createMethod('staged', { layers: 12, totalSteps: 10_000, seed: 42 }, { model: preset('gpt-base') })
@@ -194,7 +186,7 @@ export function staged(options: StagedOptions, { model }: MethodContext = {}): T
       const [from, to] = [unitsOf(index - 1), unitsOf(index)];
       const shape = stages[index - 1]?.shape;
       if (from === to && shape) return widthGrowth(from, shape);
-      return depthGrowth(from, to, place(from, to));
+      return { kind: 'layers', from, to, copies: layerCopies(place(from, to), { moments: 'copy', from }) };
     },
   };
 }

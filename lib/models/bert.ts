@@ -58,6 +58,8 @@ export function bert(config: ModelConfig): LanguageModel {
       const positions = graph.input('positions', [targets], 'i32');
       const labels = graph.input('labels', [targets], 'i32');
 
+      const branchScales = options.branchScales ? graph.input('branchScales', [layerMap.length]) : undefined;
+
       const p = training ? config.dropout : 0;
       const summed = tokenEmbeddings(tokens, weights, { vocab, hidden, maxPositions, typeVocab }, types);
       const normed = norm(summed, weights, 'embeddings.norm', epsilon);
@@ -72,6 +74,7 @@ export function bert(config: ModelConfig): LanguageModel {
         gelu: 'gelu',
         training,
         mask,
+        branchScales,
       });
 
       const table = weights('embeddings.word', [vocab, hidden], 'matrix');

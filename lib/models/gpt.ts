@@ -43,6 +43,8 @@ export function gpt(config: ModelConfig): LanguageModel {
       const mask = batch.padding ? graph.input('mask', [batch.batch, batch.seq], 'i32') : undefined;
       const labels = graph.input('labels', [batch.batch * batch.seq], 'i32');
 
+      const branchScales = options.branchScales ? graph.input('branchScales', [layerMap.length]) : undefined;
+
       const p = training ? config.dropout : 0;
       const summed = tokenEmbeddings(tokens, weights, { vocab, hidden, maxPositions });
       const { hidden: last, states } = preNormStack(dropout(summed, p), weights, 'final.norm', {
@@ -56,6 +58,7 @@ export function gpt(config: ModelConfig): LanguageModel {
         gelu: 'geluTanh',
         training,
         mask,
+        branchScales,
       });
 
       const table = weights('embeddings.word', [vocab, hidden], 'matrix');

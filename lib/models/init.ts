@@ -47,10 +47,15 @@ export function declareParameters(store: ParameterStore, model: LanguageModel, u
     `units must be a whole number from 0 to ${model.config.layers} (the model's layers); got ${units}.`,
   );
   const specs = model.parameters(units);
+  declareSpecs(store, specs);
+  return specs;
+}
+
+/** Declares `specs` in the store; ones that are there stay as they are. */
+export function declareSpecs(store: ParameterStore, specs: readonly ParameterSpec[]): void {
   for (const { name, shape, role, decay } of specs) {
     if (!store.has(name)) store.declare({ name, shape, workingCopy: role === 'matrix', decay });
   }
-  return specs;
 }
 
 /** Declares the parameters and writes their initial values. */

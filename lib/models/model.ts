@@ -52,6 +52,8 @@ export interface TraceOptions {
   readonly logits?: boolean;
   /** Also the hidden states [B, T, C]: the embeddings' output, then one for each layer. */
   readonly hiddenStates?: boolean;
+  /** Whether there is an input `branchScales` f32[depth]: the factor of both residual branches of each layer. */
+  readonly branchScales?: boolean;
 }
 
 export interface Trace {
@@ -106,14 +108,19 @@ export function checkTrace(config: ModelConfig, batch: BatchShape, layerMap: rea
   );
 }
 
-/**
- * The usual Weights function: each weight is a parameter leaf of its name; matrices take the store's bf16 working copy
- * in bf16 runs. A weight the model does not declare is a defect of the model and named as such.
- */
+/** The usual Weights function of a model: `storedWeights` of all its parameters. */
 export function modelWeights(graph: Graph, model: LanguageModel, precision: 'f32' | 'bf16'): Weights {
-  const specs = new Map(model.parameters(model.config.layers).map((spec) => [spec.name, spec]));
+  return storedWeights(graph, model.parameters(model.config.layers), precision);
+}
+
+/**
+ * Each weight is a parameter leaf of its name; matrices take the store's bf16 working copy in bf16 runs. A weight that
+ * `specs` does not list is a defect of the model and named as such.
+ */
+export function storedWeights(graph: Graph, specs: readonly ParameterSpec[], precision: 'f32' | 'bf16'): Weights {
+  const byName = new Map(specs.map((spec) => [spec.name, spec]));
   return (name, shape, role) => {
-    const spec = specs.get(name);
+    const spec = byName.get(name);
     if (!spec || spec.role !== role || spec.shape.join() !== shape.join()) {
       throw new ApolloError(
         'INTERNAL',

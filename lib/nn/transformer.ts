@@ -4,7 +4,7 @@
  * parameter, whose gradient is the sum over its uses.
  */
 import type { Tensor } from '../engine/graph.js';
-import { attention, gelu } from '../engine/ops/index.js';
+import { attention, cast, gelu, mul, slice } from '../engine/ops/index.js';
 import { addNorm, type Gelu, linear, norm, type Weights } from './layers.js';
 
 /** What the layers of one stack have in common. */
@@ -22,6 +22,14 @@ export interface StackOptions {
   readonly training: boolean;
   /** i32[B, T], 1 where a position may be attended to. */
   readonly mask?: Tensor | undefined;
+  /** f32[depth]: the factor of both residual branches of each layer. */
+  readonly branchScales?: Tensor | undefined;
+}
+
+/** A residual branch [B, T, C] times the factor of its layer. */
+function scaledBranch(branch: Tensor, place: number, { branchScales }: StackOptions): Tensor {
+  if (!branchScales) return branch;
+  return mul(branch, cast(slice(branchScales, [place], [1]), branch.dtype));
 }
 
 /** Multi-head self-attention with its output projection: [B, T, C] -> [B, T, C]. Scores are scaled by 1/sqrt(C/heads). */
@@ -69,11 +77,11 @@ export function postNormStack(
   const { epsilon, dropout: p } = options;
   const states = [x];
   let hidden = x;
-  for (const index of options.layerMap) {
+  for (const [place, index] of options.layerMap.entries()) {
     const layer = `layer.${index}`;
-    const mixed = selfAttention(hidden, weights, `${layer}.attention`, options);
+    const mixed = scaledBranch(selfAttention(hidden, weights, `${layer}.attention`, options), place, options);
     const middle = addNorm(mixed, hidden, weights, `${layer}.attention.norm`, { epsilon, p }).y;
-    const changed = feedForward(middle, weights, `${layer}.ffn`, options);
+    const changed = scaledBranch(feedForward(middle, weights, `${layer}.ffn`, options), place, options);
     hidden = addNorm(changed, middle, weights, `${layer}.ffn.norm`, { epsilon, p }).y;
     states.push(hidden);
   }
@@ -98,9 +106,9 @@ export function preNormStack(
   layerMap.forEach((index, position) => {
     const layer = `layer.${index}`;
     const next = position + 1 < layerMap.length ? `layer.${layerMap[position + 1]}.attention.norm` : finalNorm;
-    const mixed = selfAttention(normed, weights, `${layer}.attention`, options);
+    const mixed = scaledBranch(selfAttention(normed, weights, `${layer}.attention`, options), position, options);
     const middle = addNorm(mixed, sum, weights, `${layer}.ffn.norm`, { epsilon, p });
-    const changed = feedForward(middle.y, weights, `${layer}.ffn`, options);
+    const changed = scaledBranch(feedForward(middle.y, weights, `${layer}.ffn`, options), position, options);
     ({ y: normed, sum } = addNorm(changed, middle.sum, weights, next, { epsilon, p }));
     states.push(next === finalNorm ? normed : sum);
   });

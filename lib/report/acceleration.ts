@@ -89,6 +89,10 @@ export function savings(spent: Costs, reference: Costs): Costs {
   return pickCosts((cost) => 1 - spent[cost] / reference[cost]);
 }
 
+export function addCosts(a: Costs, b: Costs): Costs {
+  return pickCosts((cost) => a[cost] + b[cost]);
+}
+
 function pickCosts(value: (cost: (typeof costNames)[number]) => number): Costs {
   return Object.fromEntries(costNames.map((cost) => [cost, value(cost)])) as Record<(typeof costNames)[number], number>;
 }

@@ -3,7 +3,7 @@
  * loss and the saving, for each seed and over all.
  */
 import { check } from '../errors.js';
-import { type Crossing, crossing, finalLoss, savings, totalCosts } from './acceleration.js';
+import { addCosts, type Crossing, crossing, finalLoss, savings, totalCosts } from './acceleration.js';
 import { type CostName, type Costs, costNames, type Results, type RunRecord } from './results.js';
 
 /** Mean, sample standard deviation (absent for one value), least and greatest. */
@@ -37,6 +37,8 @@ export interface SeedAnalysis {
   /** Present where the common target was reached, respectively the seed's own. */
   readonly saving?: Costs;
   readonly savingOfSeed?: Costs;
+  /** `saving` with the cost of the model that the run began with, where it began with one. */
+  readonly savingWithSource?: Costs;
 }
 
 export interface MethodAnalysis {
@@ -48,6 +50,8 @@ export interface MethodAnalysis {
   readonly reached: number;
   /** Present only where every seed reached the target: a mean over the lucky ones would flatter. */
   readonly saving?: Readonly<Record<CostName, Spread>>;
+  /** `saving` with the cost of the models that the runs began with. */
+  readonly savingWithSource?: Readonly<Record<CostName, Spread>>;
   /** Smoothed loss above the target at the end, over the seeds that did not reach it. */
   readonly gap?: Spread;
 }
@@ -102,6 +106,7 @@ export function analyse(results: Results): Analysis {
       );
     });
     const saved = seeds.flatMap((seed) => (seed.saving ? [seed.saving] : []));
+    const withSource = seeds.flatMap((seed) => (seed.savingWithSource ? [seed.savingWithSource] : []));
     const gaps = seeds.flatMap((seed) => (seed.crossing.reached ? [] : [seed.crossing.gap]));
     return {
       method,
@@ -112,16 +117,20 @@ export function analyse(results: Results): Analysis {
       ),
       seeds,
       reached: saved.length,
-      ...(saved.length === seeds.length && {
-        saving: Object.fromEntries(
-          costNames.map((cost) => [cost, spread(saved.map((saving) => saving[cost]))]),
-        ) as Record<CostName, Spread>,
-      }),
+      ...(saved.length === seeds.length && { saving: spreads(saved) }),
+      ...(withSource.length === seeds.length && { savingWithSource: spreads(withSource) }),
       ...(gaps.length > 0 && { gap: spread(gaps) }),
     };
   });
   const complete = results.runs.length > 0 && results.runs.every((run) => run.finished);
   return { reference: results.reference, target, referenceCosts, complete, methods };
+}
+
+function spreads(costs: readonly Costs[]): Record<CostName, Spread> {
+  return Object.fromEntries(costNames.map((cost) => [cost, spread(costs.map((each) => each[cost]))])) as Record<
+    CostName,
+    Spread
+  >;
 }
 
 function analyseSeed(
@@ -139,6 +148,7 @@ function analyseSeed(
     tokens: run.evaluations.at(-1)!.tokens,
     crossing: met,
     ...(met.reached && { saving: savings(met.costs, referenceCosts) }),
+    ...(met.reached && run.source && { savingWithSource: savings(addCosts(met.costs, run.source), referenceCosts) }),
   };
   if (!reference) return analysis;
   const metOfSeed = crossing(run.evaluations, finalLoss(reference.evaluations));

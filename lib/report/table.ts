@@ -13,13 +13,19 @@ export const costTitles: Readonly<Record<CostName, string>> = {
 /** Header and rows of the comparison; the first column is left-aligned, the others right. */
 export function tableRows(analysis: Analysis): string[][] {
   const header = ['method', 'final loss', ...costNames.map((cost) => `saved ${costTitles[cost]}`), 'tokens/s', 'seeds'];
-  const rows = analysis.methods.map((method) => [
-    method.isReference ? `${method.method} (reference)` : method.method,
-    formatSpread(method.finalLoss, (value) => value.toFixed(4)),
-    ...costNames.map((cost) => formatSaving(method, cost)),
-    formatCount(method.tokensPerSecond.mean),
-    String(method.finalLoss.count),
-  ]);
+  const rows = analysis.methods.flatMap((method) => {
+    const row = [
+      method.isReference ? `${method.method} (reference)` : method.method,
+      formatSpread(method.finalLoss, (value) => value.toFixed(4)),
+      ...costNames.map((cost) => formatSaving(method, cost)),
+      formatCount(method.tokensPerSecond.mean),
+      String(method.finalLoss.count),
+    ];
+    const { savingWithSource } = method;
+    if (!savingWithSource) return [row];
+    const costs = costNames.map((cost) => formatSpread(savingWithSource[cost], formatPercent));
+    return [row, [`${method.method}, small model charged`, '', ...costs, '', '']];
+  });
   return [header, ...rows];
 }
 

@@ -11,28 +11,38 @@ import { z } from 'zod';
 import type { ParameterStore } from '../engine/parameters.js';
 import { ApolloError } from '../errors.js';
 import { SafetensorsReader, type TensorToWrite, writeSafetensors } from '../interop/safetensors.js';
-import { declareParameters, type LanguageModel, type ModelConfig } from '../models/index.js';
+import { declareSpecs, type LanguageModel, type ModelConfig, type ParameterSpec } from '../models/index.js';
 import { writeFolder } from './checkpoint-folder.js';
 
 export const formatVersion = 1;
-const weightsFile = 'model.safetensors';
+export const weightsFile = 'model.safetensors';
 const momentsFile = 'optimizer.safetensors';
-const stateFile = 'state.json';
+export const stateFile = 'state.json';
 
 const count = z.int().min(0);
 const total = z.number().min(0);
+const totalsSchema = z.object({ tokens: total, flopsModel: total, flopsExecuted: total, trainMs: total });
 
 const stateSchema = z.object({
   formatVersion: z.literal(formatVersion),
   /** Updates done (left-out ones included). */
   step: count,
   /** Stage and trained layers of the weights; a switch due at `step` may already be done. */
-  stage: z.object({ index: count, units: z.int().min(1) }),
+  stage: z.object({
+    index: count,
+    units: z.int().min(1),
+    /** Widths, where they are not those of the finished model. */
+    shape: z.object({ hidden: z.int().min(1), heads: z.int().min(1), ffn: z.int().min(1) }).optional(),
+    /** Whether the weights are expressions of what is stored. */
+    reparameterised: z.boolean().optional(),
+  }),
   /** Layer map that runs these weights at full depth. */
   layerMap: z.array(count),
   /** The settings the run's bits depend on. */
   identity: z.record(z.string(), z.unknown()),
-  totals: z.object({ tokens: total, flopsModel: total, flopsExecuted: total, trainMs: total }),
+  totals: totalsSchema,
+  /** What training the model cost that the run began with. */
+  source: totalsSchema.extend({ flopsLayers: total }).optional(),
   /** Consecutive steps so far whose loss or gradients were not finite. */
   nonFiniteSteps: count,
   /** Whether the evaluation due at `step` is done. */
@@ -159,12 +169,13 @@ export async function readCheckpointState(folder: string): Promise<CheckpointSta
   return result.data;
 }
 
-/** The model configuration a checkpoint was trained with. */
+/** The model that a checkpoint holds: the finished one, in the widths of the checkpoint's stage. */
 export function modelConfigOf(state: CheckpointState): ModelConfig {
-  return state.identity['model'] as ModelConfig;
+  return { ...(state.identity['model'] as ModelConfig), ...state.stage.shape };
 }
 
-async function verify(folder: string, file: string, state: CheckpointState): Promise<void> {
+/** @throws ApolloError BAD_CHECKPOINT unless `file` is as it was written. */
+export async function verifyFile(folder: string, file: string, state: CheckpointState): Promise<void> {
   const expected = state.files[file];
   if (!expected) throw damaged(folder, `${stateFile} does not list ${file}.`);
   const found = await checksum(join(folder, file)).catch((error: Error) => {
@@ -187,8 +198,9 @@ async function withReader<Value>(path: string, use: (reader: SafetensorsReader) 
 
 /**
  * Declares the parameters of a checkpoint's stage in `store` and loads their weights: enough for evaluation, generation
- * and export. `state.layerMap` runs them at full depth.
- * @throws ApolloError BAD_CHECKPOINT when a file is damaged or a tensor does not fit the model.
+ * and export. `model` is that of `modelConfigOf(state)`; `state.layerMap` runs them at full depth.
+ * @throws ApolloError BAD_CHECKPOINT when a file is damaged, a tensor does not fit the model, or the weights were
+ * expressions of other parameters at that moment.
  */
 export async function loadWeights(
   folder: string,
@@ -196,24 +208,39 @@ export async function loadWeights(
   model: LanguageModel,
 ): Promise<CheckpointState> {
   const state = await readCheckpointState(folder);
-  await verify(folder, weightsFile, state);
-  const specs = declareParameters(store, model, state.stage.units);
+  if (state.stage.reparameterised) {
+    throw new ApolloError(
+      'BAD_CHECKPOINT',
+      `The checkpoint ${folder} was written while the operators of its method were trained and holds no model yet. Resume the run to get past that stage.`,
+    );
+  }
+  return loadSpecs(folder, store, model.parameters(state.stage.units), state);
+}
+
+async function loadSpecs(
+  folder: string,
+  store: ParameterStore,
+  specs: readonly ParameterSpec[],
+  state: CheckpointState,
+): Promise<CheckpointState> {
+  await verifyFile(folder, weightsFile, state);
+  declareSpecs(store, specs);
   await withReader(join(folder, weightsFile), async (reader) => {
     for (const { name, shape } of specs) await store.write(name, await reader.readFloat32(name, shape));
   });
   return state;
 }
 
-/** Loads the weights, moments and step counts of a checkpoint; errors as `loadWeights`. */
+/** Loads the weights, moments and step counts of a checkpoint whose stage holds `specs`; errors as `loadWeights`. */
 export async function loadCheckpoint(
   folder: string,
   store: ParameterStore,
-  model: LanguageModel,
+  specs: readonly ParameterSpec[],
 ): Promise<CheckpointState> {
-  const state = await loadWeights(folder, store, model);
-  await verify(folder, momentsFile, state);
+  const state = await loadSpecs(folder, store, specs, await readCheckpointState(folder));
+  await verifyFile(folder, momentsFile, state);
   await withReader(join(folder, momentsFile), async (reader) => {
-    for (const { name, shape } of model.parameters(state.stage.units)) {
+    for (const { name, shape } of specs) {
       const step = state.counts[name];
       if (step === undefined) throw damaged(folder, `${stateFile} has no step count for "${name}".`);
       const m = await reader.readFloat32(`${name}.m`, shape);

@@ -4,6 +4,8 @@
  * all resumes.
  */
 
+import type { SourceCosts } from './source.js';
+
 export interface StartEvent {
   readonly type: 'start';
   readonly step: number;
@@ -13,6 +15,8 @@ export interface StartEvent {
   readonly parameters: number;
   /** Checkpoint folder the run goes on from. */
   readonly resumedFrom?: string;
+  /** What training the model cost that the run began with; not part of the run's own totals. */
+  readonly source?: SourceCosts;
 }
 
 export interface StepEvent {

@@ -1,8 +1,39 @@
 /** Carries a method's growth plan out on the parameter store. */
+import { Graph } from '../engine/graph.js';
+import { cast } from '../engine/ops/index.js';
 import type { ParameterStore } from '../engine/parameters.js';
 import { ApolloError } from '../errors.js';
-import type { LayerCopy, LayerGrowth, MomentRule } from '../methods/method.js';
-import { declareParameters, initialValue, type LanguageModel, type ParameterSpec } from '../models/index.js';
+import type {
+  GrowthPlan,
+  LayerCopy,
+  LayerGrowth,
+  MomentRule,
+  Moments,
+  StateGrowth,
+  StateSource,
+} from '../methods/method.js';
+import { declareSpecs, initialValue, type ParameterSpec } from '../models/index.js';
+import type { StageNetwork } from './stage.js';
+
+export interface GrowthSite {
+  readonly store: ParameterStore;
+  readonly before: StageNetwork;
+  readonly after: StageNetwork;
+  /** Of layers that no copy fills. */
+  readonly seed: number;
+}
+
+/** Makes what `after` holds out of what `before` holds. Only what a stage uses is ever held, so memory grows with them. */
+export async function grow(plan: GrowthPlan, site: GrowthSite): Promise<void> {
+  switch (plan.kind) {
+    case 'layers':
+      return copyLayers(plan, site);
+    case 'state':
+      return replaceAll(site, await grownState(plan, site));
+    case 'materialise':
+      return replaceAll(site, await materialised(site));
+  }
+}
 
 /** Parameters of one layer, in the model's order, which is the same for every layer. */
 function ofLayer(specs: readonly ParameterSpec[], layer: number): ParameterSpec[] {
@@ -36,21 +67,69 @@ async function changeMoments(store: ParameterStore, name: string, rule: MomentRu
   });
 }
 
-/**
- * Declares the new layers, copies weights and moments as planned, and gives layers that no copy fills their initial
- * values. Only the layers in use are ever held, so memory grows with the stages.
- */
-export async function growStore(
-  store: ParameterStore,
-  model: LanguageModel,
-  plan: LayerGrowth,
-  seed: number,
-): Promise<void> {
-  const specs = declareParameters(store, model, plan.to);
+/** Copies layers on the device; layers that no copy fills get their initial values. */
+async function copyLayers(plan: LayerGrowth, { store, after, seed }: GrowthSite): Promise<void> {
+  const { specs } = after;
+  declareSpecs(store, specs);
   const filled = new Set(plan.copies.map((copy) => copy.to));
   for (const copy of plan.copies) await copyLayer(store, specs, copy);
+  for (const { name, layer } of specs) {
+    if (plan.shared === 'zero' && layer === undefined) await changeMoments(store, name, 'zero');
+  }
   for (const spec of specs) {
     const isNew = spec.layer !== undefined && spec.layer >= plan.from;
     if (isNew && !filled.has(spec.layer as number)) await store.write(spec.name, initialValue(spec, seed));
+  }
+}
+
+/** Value and, unless they are zero, moments of a parameter. */
+interface NewState {
+  readonly spec: ParameterSpec;
+  readonly value: Float32Array;
+  readonly moments?: Moments | undefined;
+}
+
+async function grownState(plan: StateGrowth, { store, before, after }: GrowthSite): Promise<NewState[]> {
+  const source: StateSource = {
+    config: before.model.config,
+    layers: before.stage.units,
+    read: (name) => store.read(name),
+    moments: (name) => store.moments(name),
+  };
+  const states: NewState[] = [];
+  for (const spec of after.specs) {
+    states.push({ spec, value: await plan.value(spec, source), moments: await plan.moments?.(spec, source) });
+  }
+  return states;
+}
+
+/** The values of a reparameterised stage's expressions, from the f32 master weights, tensor by tensor. */
+async function materialised({ store, before, after }: GrowthSite): Promise<NewState[]> {
+  const states: NewState[] = [];
+  for (const spec of after.specs) {
+    const graph = new Graph();
+    const weight = before.weights(graph, 'f32')(spec.name, spec.shape, spec.role);
+    graph.output('value', cast(weight, 'f32'));
+    const program = await store.device.compile(graph, { store });
+    try {
+      const { outputs } = await program.run({});
+      states.push({ spec, value: outputs['value'] as Float32Array });
+    } finally {
+      program.dispose();
+    }
+  }
+  return states;
+}
+
+/** The store forgets all it holds and takes the new state. */
+async function replaceAll({ store }: GrowthSite, states: readonly NewState[]): Promise<void> {
+  for (const name of store.names()) store.remove(name);
+  declareSpecs(
+    store,
+    states.map(({ spec }) => spec),
+  );
+  for (const { spec, value, moments } of states) {
+    await store.write(spec.name, value);
+    if (moments) await store.writeMoments(spec.name, moments);
   }
 }

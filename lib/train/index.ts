@@ -11,10 +11,13 @@ export {
 export { type CheckpointFolder, latestCheckpoint, listCheckpoints } from './checkpoint-folder.js';
 export { lastStep, resolveConfig, type TrainConfig, type TrainOptions } from './config.js';
 export type { BatchInputs, BatchRequest, TrainingCorpus } from './corpus.js';
+export { flopsOfStep, type StepFlops, stageConfig, stepFlops } from './cost.js';
 export { evaluateMaps } from './evaluate.js';
 export * from './events.js';
-export { growStore } from './growth.js';
+export { type GrowthSite, grow } from './growth.js';
 export { train } from './loop.js';
 export { RunPrograms } from './programs.js';
 export type { TrainDependencies } from './run.js';
 export { type LearningRateSchedule, learningRate, warmupOf } from './schedule.js';
+export type { SourceCosts } from './source.js';
+export { type StageNetwork, stageNetwork } from './stage.js';

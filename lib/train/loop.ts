@@ -35,6 +35,7 @@ export async function* train(options: TrainOptions, deps: TrainDependencies): As
       units: run.stage.units,
       parameters: run.parameters,
       ...(resumed && { resumedFrom: resumed.folder }),
+      ...(run.sourceCosts && { source: run.sourceCosts }),
     };
     const moved = resumed && deviceChange(resumed.state, deps.device);
     if (moved) yield { type: 'warning', step: run.step, code: 'OTHER_DEVICE', message: moved };

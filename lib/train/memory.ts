@@ -1,13 +1,34 @@
 /** Refuses a run that will not fit before it begins, with what it needs, what there is, and the batch that would fit. */
+
+import { ParameterStore } from '../engine/parameters.js';
 import { ApolloError } from '../errors.js';
-import type { TrainingMethod } from '../methods/method.js';
-import type { LanguageModel } from '../models/index.js';
+import { identityMap, type StepPlan, type TrainingMethod } from '../methods/method.js';
+import { type BatchShape, declareSpecs, type LanguageModel } from '../models/index.js';
 import type { TrainConfig } from './config.js';
 import type { TrainingCorpus } from './corpus.js';
 import { type ProgramOptions, RunPrograms } from './programs.js';
+import { finishedNetwork } from './stage.js';
 
 const human = (bytes: number) =>
   bytes < 2 ** 30 ? `${(bytes / 2 ** 20).toFixed(1)} MiB` : `${(bytes / 2 ** 30).toFixed(2)} GiB`;
+
+/** Compiles the finished network's program in a store of its own, where the run begins with another one. */
+async function attemptFinished(
+  options: ProgramOptions,
+  plan: StepPlan,
+  shape: BatchShape,
+  accumulation: number,
+): Promise<void> {
+  const store = new ParameterStore(options.device, { precision: options.precision });
+  const programs = new RunPrograms({ ...options, store });
+  try {
+    declareSpecs(store, options.network.specs);
+    await programs.training(plan, shape, accumulation);
+  } finally {
+    programs.clear();
+    store.dispose();
+  }
+}
 
 /** Bytes of a model's parameters in training: value, gradient and two moments in f32, and bf16 copies of matrices. */
 export function parameterBytes(model: LanguageModel, precision: 'f32' | 'bf16'): number {
@@ -18,13 +39,14 @@ export function parameterBytes(model: LanguageModel, precision: 'f32' | 'bf16'):
 }
 
 /**
- * Compiles the deepest network the run will use, whatever its first stage is, and checks that the parameters of the
+ * Compiles the largest network the run will use, whatever its first stage is, and checks that the parameters of the
  * last stage fit beside it.
  * @throws ApolloError OUT_OF_MEMORY with both figures and, where there is one, the largest halving of the batch that fits.
  */
 export async function checkMemory(
   options: ProgramOptions,
   run: {
+    readonly finished: LanguageModel;
     readonly config: TrainConfig;
     readonly method: TrainingMethod;
     readonly corpus: TrainingCorpus;
@@ -33,14 +55,19 @@ export async function checkMemory(
     readonly programs: RunPrograms;
   },
 ): Promise<void> {
-  const { config, method, corpus, step } = run;
-  const { device, store, model, precision } = options;
+  const { finished, config, method, corpus, step } = run;
+  const { device, store, network, precision } = options;
   const layerMap = method.evaluationMaps(step).full;
-  const plan = { ...method.plan(step), depth: layerMap.length, layerMap };
-  const needed = parameterBytes(model, precision);
+  const { units } = method.plan(step);
+  const plan = { units, depth: layerMap.length, layerMap };
+  const { layers } = finished.config;
+  const whole = { units: layers, depth: layers, layerMap: identityMap(layers) };
+  const needed = parameterBytes(finished, precision);
 
   const attempt = async (batch: number, programs: RunPrograms): Promise<void> => {
-    await programs.training(plan, corpus.shape(batch, config.seq), config.accumulation);
+    const shape = corpus.shape(batch, config.seq);
+    if (network.model === finished) await programs.training(plan, shape, config.accumulation);
+    else await attemptFinished({ ...options, network: finishedNetwork(finished) }, whole, shape, config.accumulation);
     const { availableBytes } = device.info();
     if (needed - store.bytes > availableBytes) {
       throw new ApolloError(

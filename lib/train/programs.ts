@@ -1,4 +1,4 @@
-/** The compiled programs of a run: one for each layer map in use, made when first needed. */
+/** The compiled programs of a run: one for each network in use, made when first needed. */
 import { accumulateGradients } from '../engine/autodiff.js';
 import type { Device } from '../engine/device.js';
 import { Graph } from '../engine/graph.js';
@@ -6,12 +6,13 @@ import type { ParameterStore } from '../engine/parameters.js';
 import type { Program } from '../engine/program.js';
 import type { LayerMap } from '../growth/index.js';
 import type { StepPlan } from '../methods/method.js';
-import { type BatchShape, type LanguageModel, modelWeights } from '../models/index.js';
+import type { BatchShape } from '../models/index.js';
+import type { StageNetwork } from './stage.js';
 
 export interface ProgramOptions {
   readonly device: Device;
   readonly store: ParameterStore;
-  readonly model: LanguageModel;
+  readonly network: StageNetwork;
   readonly precision: 'f32' | 'bf16';
 }
 
@@ -24,8 +25,12 @@ export interface TrainingProgram {
   readonly random: boolean;
 }
 
+/** Training programs that are kept; a method that drops layers at random has thousands of networks. */
+const keptPrograms = 64;
+
 export class RunPrograms {
   readonly #options: ProgramOptions;
+  /** In the order of their last use. */
   readonly #training = new Map<string, TrainingProgram>();
   readonly #evaluation = new Map<string, Program>();
 
@@ -35,32 +40,43 @@ export class RunPrograms {
 
   /** The training program of a step's network; its gradients are those of loss / accumulation. */
   async training(plan: StepPlan, shape: BatchShape, accumulation: number): Promise<TrainingProgram> {
-    const { device, store, model, precision } = this.#options;
+    const { network } = this.#options;
     const { trainable } = plan;
-    const frozen = trainable ? model.parameters(plan.units).filter(({ name }) => !trainable(name)) : [];
-    const key = [plan.layerMap.join(), ...frozen.map(({ name }) => name)].join('|');
-    let entry = this.#training.get(key);
-    if (!entry) {
-      const graph = new Graph();
-      const weights = modelWeights(graph, model, precision);
-      const { loss } = model.trace(graph, weights, shape, { layerMap: plan.layerMap, training: true });
-      const names = accumulateGradients(loss, { scale: 1 / accumulation, ...(trainable && { trainable }) });
-      graph.output('loss', loss);
-      entry = { program: await device.compile(graph, { store }), names, random: graph.inputs.has('rng') };
-      this.#training.set(key, entry);
+    const frozen = trainable ? network.specs.filter(({ name }) => !trainable(name)) : [];
+    const scaled = plan.branchScales ? 'scaled' : '';
+    const key = [plan.layerMap.join(), scaled, ...frozen.map(({ name }) => name)].join('|');
+    const entry = this.#training.get(key) ?? (await this.#compileTraining(plan, shape, accumulation));
+    this.#training.delete(key);
+    this.#training.set(key, entry);
+    for (const [oldest, { program }] of this.#training) {
+      if (this.#training.size <= keptPrograms) break;
+      this.#training.delete(oldest);
+      program.dispose();
     }
     return entry;
   }
 
+  async #compileTraining(plan: StepPlan, shape: BatchShape, accumulation: number): Promise<TrainingProgram> {
+    const { device, store, network, precision } = this.#options;
+    const { trainable, layerMap, branchScales } = plan;
+    const graph = new Graph();
+    const weights = network.weights(graph, precision);
+    const options = { layerMap, training: true, branchScales: branchScales !== undefined };
+    const { loss } = network.model.trace(graph, weights, shape, options);
+    const names = accumulateGradients(loss, { scale: 1 / accumulation, ...(trainable && { trainable }) });
+    graph.output('loss', loss);
+    return { program: await device.compile(graph, { store }), names, random: graph.inputs.has('rng') };
+  }
+
   /** The forward pass of one held-out batch without dropout. Outputs: `loss` (mean) and `count` of its labels. */
   async evaluation(layerMap: LayerMap, shape: BatchShape): Promise<Program> {
-    const { device, store, model, precision } = this.#options;
+    const { device, store, network, precision } = this.#options;
     const key = layerMap.join();
     let program = this.#evaluation.get(key);
     if (!program) {
       const graph = new Graph();
-      const weights = modelWeights(graph, model, precision);
-      const { loss, count } = model.trace(graph, weights, shape, { layerMap, training: false });
+      const weights = network.weights(graph, precision);
+      const { loss, count } = network.model.trace(graph, weights, shape, { layerMap, training: false });
       graph.output('loss', loss);
       graph.output('count', count);
       program = await device.compile(graph, { store });

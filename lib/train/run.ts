@@ -5,18 +5,21 @@ import { ParameterStore } from '../engine/parameters.js';
 import type { RunResult } from '../engine/program.js';
 import { ApolloError } from '../errors.js';
 import { seedWords } from '../growth/index.js';
-import type { TrainingMethod } from '../methods/method.js';
-import { initialiseParameters, type LanguageModel, parameterCount } from '../models/index.js';
+import type { MethodStage, StepPlan, TrainingMethod } from '../methods/method.js';
+import { declareSpecs, initialValue, type LanguageModel, parameterCount } from '../models/index.js';
 import { type CheckpointState, loadCheckpoint, readCheckpointState, saveCheckpoint } from './checkpoint.js';
 import { latestCheckpoint } from './checkpoint-folder.js';
 import { differences, identityOf, lastStep, type RunIdentity, type TrainConfig } from './config.js';
 import { BatchAhead, type TrainingCorpus } from './corpus.js';
+import { stepFlops } from './cost.js';
 import { evaluateMaps } from './evaluate.js';
 import type { EvaluationEvent, StepEvent, TrainEvent } from './events.js';
-import { growStore } from './growth.js';
+import { grow } from './growth.js';
 import { checkMemory } from './memory.js';
 import { RunPrograms, type TrainingProgram } from './programs.js';
 import { learningRate } from './schedule.js';
+import { checkSource, openSource, type SourceCosts } from './source.js';
+import { type StageNetwork, stageNetwork } from './stage.js';
 
 export interface TrainDependencies {
   readonly device: Device;
@@ -33,19 +36,27 @@ export interface TrainDependencies {
   readonly store?: ParameterStore | undefined;
 }
 
+/** The learning rate of a step: the scheduled one unless the method has its own. */
+function rateOf({ learningRate: own }: StepPlan, scheduled: number): number {
+  if (!own) return scheduled;
+  return 'value' in own ? own.value : scheduled * own.factor;
+}
+
 /** One run: its resources and the few numbers that change from step to step. */
 export class Run {
   step = 0;
-  stage: { index: number; units: number };
+  network: StageNetwork;
   readonly totals = { tokens: 0, flopsModel: 0, flopsExecuted: 0, trainMs: 0 };
   nonFiniteSteps = 0;
   /** Last step at which an evaluation was done, and step and stage of the last checkpoint. */
   evaluatedAt = -1;
   savedAt = '';
   lastSaved: string | undefined;
+  /** What training the model cost that this run began with, where it did. */
+  sourceCosts: SourceCosts | undefined;
 
   readonly store: ParameterStore;
-  readonly programs: RunPrograms;
+  programs: RunPrograms;
   readonly optimizer: AdamW;
   readonly batches: BatchAhead;
   readonly identity: RunIdentity;
@@ -56,10 +67,10 @@ export class Run {
   ) {
     const { device, model, method, corpus } = deps;
     const { batch, seq, seed, precision } = config;
-    this.stage = method.stageAt(0);
     this.identity = identityOf(config, model.config, method, corpus.key);
     this.store = deps.store ?? new ParameterStore(device, { precision });
-    this.programs = new RunPrograms({ device, store: this.store, model, precision });
+    this.network = stageNetwork(model, method.stageAt(0));
+    this.programs = this.#programs();
     const { beta1, beta2, epsilon, weightDecay, maxNorm } = config;
     this.optimizer = new AdamW(this.store, { beta1, beta2, epsilon, weightDecay, maxNorm });
     this.batches = new BatchAhead((step, micro) => corpus.batch({ batch, seq, seed, step, micro }));
@@ -73,13 +84,32 @@ export class Run {
     return this.config.batch * this.config.seq * this.config.accumulation;
   }
 
+  get stage(): MethodStage {
+    return this.network.stage;
+  }
+
+  /** Elements of all that trains in the stage. */
   get parameters(): number {
-    return parameterCount(this.deps.model.parameters(this.stage.units));
+    return parameterCount(this.network.specs);
+  }
+
+  #programs(): RunPrograms {
+    const { store, network, config, deps } = this;
+    return new RunPrograms({ device: deps.device, store, network, precision: config.precision });
+  }
+
+  /** The network of the stage that a checkpoint was written in; a switch due at its step may be done or not. */
+  #enter(state: CheckpointState): void {
+    const { method, model } = this.deps;
+    const next = method.stageAt(state.step);
+    const stage = next.index === state.stage.index ? next : method.stageAt(Math.max(0, state.step - 1));
+    this.network = stageNetwork(model, stage);
+    this.programs = this.#programs();
   }
 
   /** Initial weights, or those of the checkpoint to go on from; returns that checkpoint's folder and state. */
   async open(): Promise<{ folder: string; state: CheckpointState } | undefined> {
-    const { checkpointDir, resume = false, model } = this.deps;
+    const { checkpointDir, resume = false } = this.deps;
     if (resume && checkpointDir === undefined) {
       throw new ApolloError(
         'BAD_ARGUMENT',
@@ -101,14 +131,15 @@ export class Run {
           `There is no checkpoint in ${checkpointDir} to resume from. Give the folder of an earlier run, or start one without resume.`,
         );
       }
-      await initialiseParameters(this.store, model, this.stage.units, this.config.seed);
+      await this.#initialise();
       await this.#checkMemory();
       return undefined;
     }
-    await this.#checkIdentity(latest.path);
-    const state = await loadCheckpoint(latest.path, this.store, model);
+    const state = await this.#checkIdentity(latest.path);
+    this.#enter(state);
+    await loadCheckpoint(latest.path, this.store, this.network.specs);
     this.step = state.step;
-    this.stage = state.stage;
+    this.sourceCosts = state.source;
     Object.assign(this.totals, state.totals);
     this.nonFiniteSteps = state.nonFiniteSteps;
     this.evaluatedAt = state.evaluated ? state.step : -1;
@@ -118,19 +149,46 @@ export class Run {
     return { folder: latest.path, state };
   }
 
+  /** Random weights, or those that the method makes of a model trained before. */
+  async #initialise(): Promise<void> {
+    const { config, deps, network, store } = this;
+    const { initial } = deps.method;
+    const { reparameterisation, specs } = network;
+    if (!initial) {
+      declareSpecs(store, specs);
+      for (const spec of specs) await store.write(spec.name, initialValue(spec, config.seed));
+      return;
+    }
+    const source = await openSource(initial.source);
+    try {
+      checkSource(source.config, network.model.config, source.folder);
+      initial.check(source.config, source.layers);
+      declareSpecs(store, specs);
+      for (const spec of specs) {
+        const value = reparameterisation
+          ? await reparameterisation.initial(spec, source)
+          : await initial.value(spec, source);
+        await store.write(spec.name, value);
+      }
+      this.sourceCosts = source.costs;
+    } finally {
+      await source.close();
+    }
+  }
+
   async #checkMemory(): Promise<void> {
-    const { config, deps, step, programs, store } = this;
+    const { config, deps, step, programs, store, network } = this;
     const { device, model, method, corpus } = deps;
     await checkMemory(
-      { device, store, model, precision: config.precision },
-      { config, method, corpus, step: Math.max(0, step - 1), programs },
+      { device, store, network, precision: config.precision },
+      { finished: model, config, method, corpus, step: Math.max(0, step - 1), programs },
     );
   }
 
-  async #checkIdentity(folder: string): Promise<void> {
+  async #checkIdentity(folder: string): Promise<CheckpointState> {
     const state = await readCheckpointState(folder);
     const changed = differences(state.identity, this.identity);
-    if (changed.length === 0) return;
+    if (changed.length === 0) return state;
     throw new ApolloError(
       'BAD_CONFIG',
       `The checkpoint ${folder} belongs to a run with other settings:\n  ${changed.join('\n  ')}\n` +
@@ -184,10 +242,12 @@ export class Run {
     const start = performance.now();
     const { kind, threads } = device.info();
     // The map of the stage the weights are in: that of the next step when its switch is done, else of the last one.
-    const next = method.stageAt(this.step).index === this.stage.index ? this.step : this.step - 1;
+    const { index, units, shape, reparameterisation } = this.stage;
+    const next = method.stageAt(this.step).index === index ? this.step : this.step - 1;
     const state = {
       step: this.step,
-      stage: this.stage,
+      stage: { index, units, ...(shape && { shape }), ...(reparameterisation && { reparameterised: true }) },
+      ...(this.sourceCosts && { source: this.sourceCosts }),
       layerMap: [...method.evaluationMaps(next).full],
       identity: this.identity,
       totals: this.totals,
@@ -207,9 +267,10 @@ export class Run {
     const plan = stage.index === this.stage.index ? undefined : method.growth(this.step);
     if (!plan) return undefined;
     this.#letGo();
-    if (plan.kind !== 'layers') throw new ApolloError('INTERNAL', `Growth of kind ${plan.kind} is not known.`);
-    await growStore(this.store, model, plan, this.config.seed);
-    this.stage = stage;
+    const next = stageNetwork(model, stage);
+    await grow(plan, { store: this.store, before: this.network, after: next, seed: this.config.seed });
+    this.network = next;
+    this.programs = this.#programs();
     return { type: 'growth', step: this.step, from: plan.from, to: plan.to, parameters: this.parameters };
   }
 
@@ -217,8 +278,9 @@ export class Run {
    * Forward and backward of all micro-batches of a step; their mean loss. Each is queued while the one before runs, so
    * that its data travel meanwhile and the device never waits for JavaScript.
    */
-  async #accumulate({ program, random }: TrainingProgram): Promise<number> {
+  async #accumulate({ program, random }: TrainingProgram, plan: StepPlan): Promise<number> {
     const { seed, accumulation } = this.config;
+    const scales = plan.branchScales && { branchScales: Float32Array.from(plan.branchScales) };
     const { step } = this;
     const options = this.deps.signal ? { signal: this.deps.signal } : {};
     const lossOf = async (run: Promise<RunResult>) => ((await run).outputs['loss'] as Float32Array)[0] as number;
@@ -227,7 +289,7 @@ export class Run {
     for (let micro = 0; micro < accumulation; micro++) {
       const batch = await this.batches.take(step, micro);
       const rng = Int32Array.from([...seedWords(seed), step, micro]);
-      const queued = program.run(random ? { ...batch, rng } : { ...batch }, options);
+      const queued = program.run({ ...batch, ...(random && { rng }), ...scales }, options);
       queued.catch(() => {}); // told when its turn comes
       if (micro + 1 < accumulation) this.batches.prepare(step, micro + 1);
       else if (step + 1 < lastStep(this.config)) this.batches.prepare(step + 1, 0);
@@ -244,9 +306,10 @@ export class Run {
     const { batch, seq, steps, warmupSteps, accumulation } = config;
     const plan = deps.method.plan(this.step);
     const training = await this.programs.training(plan, deps.corpus.shape(batch, seq), accumulation);
-    const lr = learningRate(this.step, { totalSteps: steps, warmupSteps, peak: config.learningRate });
+    const scheduled = learningRate(this.step, { totalSteps: steps, warmupSteps, peak: config.learningRate });
+    const lr = rateOf(plan, scheduled);
     const start = performance.now();
-    const loss = await this.#accumulate(training).catch(async (error: unknown) => {
+    const loss = await this.#accumulate(training, plan).catch(async (error: unknown) => {
       await this.store.zeroGradients();
       throw error;
     });
@@ -258,7 +321,7 @@ export class Run {
     this.step++;
     this.nonFiniteSteps = update.applied ? 0 : this.nonFiniteSteps + 1;
     totals.tokens += this.tokensPerStep;
-    totals.flopsModel += deps.model.flopsPerToken(plan.depth, seq) * this.tokensPerStep;
+    totals.flopsModel += stepFlops(this.network.model.config, plan, { seq, tokens: this.tokensPerStep }).model;
     totals.flopsExecuted += training.program.flops * accumulation;
     totals.trainMs += ms;
     const { gradNorm, applied } = update;

@@ -1,6 +1,7 @@
 import t from 'tap';
 import { RunRecorder } from '../../lib/cli/recorder.js';
 import { createMethod } from '../../lib/methods/index.js';
+import { preset } from '../../lib/models/index.js';
 import type { EvaluationEvent, StepEvent } from '../../lib/train/index.js';
 
 // Two stages of a method with 3 layers: without sampling, 1 layer for 2 steps, then all 3.
@@ -12,6 +13,10 @@ const method = createMethod('apollo', {
   boundaries: { steps: [2] },
   sampler: 'none',
 });
+
+// 8 h^2 + 4 h f + 4 S h = 8 + 4 * 8 + 4 * 1 * 2 = 48 FLOPs a layer and token: with h 1, f 8, S 2; 144 in training.
+const model = { ...preset('gpt-nano'), hidden: 1, heads: 1, ffn: 8 };
+const size = { seq: 2, tokens: 1 };
 
 const start = (step: number) => ({ type: 'start', step, steps: 4, units: 1, parameters: 1 }) as const;
 const step = (number: number, loss: number): StepEvent => ({
@@ -42,7 +47,7 @@ const evaluation = (number: number, loss: number): EvaluationEvent => ({
 });
 
 t.test('a run becomes evaluations with all costs, and stages with their depths', async (t) => {
-  const recorder = new RunRecorder({ method, seed: 7, layerFlopsPerStep: 10 });
+  const recorder = new RunRecorder({ method, seed: 7, model, size });
   for (const event of [start(0), evaluation(0, 9), step(1, 8), step(2, 6), evaluation(2, 5), step(3, 4)])
     recorder.add(event);
   const record = recorder.record();
@@ -57,7 +62,7 @@ t.test('a run becomes evaluations with all costs, and stages with their depths',
     step: 2,
     tokens: 16,
     flopsModel: 200,
-    flopsLayers: 20,
+    flopsLayers: 2 * 144,
     flopsExecuted: 180,
     trainMs: 10,
     lossFull: 5,
@@ -67,10 +72,10 @@ t.test('a run becomes evaluations with all costs, and stages with their depths',
 });
 
 t.test('a resumed run drops what is ahead of its checkpoint and goes on', async (t) => {
-  const first = new RunRecorder({ method, seed: 7, layerFlopsPerStep: 10 });
+  const first = new RunRecorder({ method, seed: 7, model, size });
   for (const event of [start(0), evaluation(0, 9), step(1, 8), evaluation(1, 7), step(2, 6), evaluation(2, 5)])
     first.add(event);
-  const second = new RunRecorder({ method, seed: 7, layerFlopsPerStep: 10, previous: first.record() });
+  const second = new RunRecorder({ method, seed: 7, model, size, previous: first.record() });
   second.add(start(1));
   t.equal(second.record().evaluations.length, 2, 'the evaluation at step 2 is to be done again');
   for (const event of [step(2, 6), evaluation(2, 5), step(3, 4), step(4, 3), evaluation(4, 2)]) second.add(event);
@@ -90,9 +95,9 @@ t.test('a resumed run drops what is ahead of its checkpoint and goes on', async 
     record.evaluations.map((point) => [point.step, point.flopsLayers, point.flopsExecuted]),
     [
       [0, 0, 0],
-      [1, 10, 90],
-      [2, 20, 180],
-      [4, 80, 360],
+      [1, 144, 90],
+      [2, 2 * 144, 180],
+      [4, 8 * 144, 360],
     ],
   );
   t.same(

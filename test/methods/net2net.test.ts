@@ -83,8 +83,15 @@ t.test('new layers stand above those they copy; their branches end in zeros', as
         t.same(values.get(`layer.${layer}.${part}`), expected, `${kind} ${layer} ${part}`);
       }
       t.same(values.get(`layer.${layer}.ffn.up.weight`), network.values.get(`layer.${from}.ffn.up.weight`));
-      const norm = kind === 'bert' && isNew ? 'ffn.norm.weight' : 'attention.norm.weight';
-      t.same(values.get(`layer.${layer}.attention.norm.weight`), network.values.get(`layer.${from}.${norm}`));
+      t.same(values.get(`layer.${layer}.ffn.norm.bias`), network.values.get(`layer.${from}.ffn.norm.bias`));
+      const plain = kind === 'bert' && isNew;
+      for (const [part, value] of [
+        ['attention.norm.weight', 1],
+        ['attention.norm.bias', 0],
+      ] as const) {
+        const expected = network.values.get(`layer.${from}.${part}`)?.map((x) => (plain ? value : x));
+        t.same(values.get(`layer.${layer}.${part}`), expected, `${kind} ${layer} ${part}`);
+      }
     }
   }
 });

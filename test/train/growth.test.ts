@@ -1,8 +1,10 @@
 import t from 'tap';
 import { ParameterStore } from '../../lib/engine/index.js';
+import type { LayerGrowth } from '../../lib/methods/index.js';
 import { type ApolloOptions, apollo } from '../../lib/methods/index.js';
 import { createModel, declareParameters, initialValue, withDefaults } from '../../lib/models/index.js';
-import { growStore } from '../../lib/train/growth.js';
+import { grow } from '../../lib/train/growth.js';
+import { stageNetwork } from '../../lib/train/stage.js';
 import { layerGrowth } from '../methods/support.js';
 import { openTinyDevice } from './tiny.js';
 
@@ -39,10 +41,16 @@ async function layersOf(store: ParameterStore, layers: number): Promise<number[]
   return rows;
 }
 
-async function grow(moments: NonNullable<ApolloOptions['moments']>): Promise<{ rows: number[][]; shared: unknown }> {
+/** Carries a growth by copies out on the model's store. */
+function growStore(store: ParameterStore, plan: LayerGrowth, seed: number): Promise<void> {
+  const network = (units: number) => stageNetwork(model, { index: 0, units });
+  return grow(plan, { store, before: network(plan.from), after: network(plan.to), seed });
+}
+
+async function grown(moments: NonNullable<ApolloOptions['moments']>): Promise<{ rows: number[][]; shared: unknown }> {
   const store = await threeLayers();
   const plan = layerGrowth(apollo({ layers: 12, totalSteps: 1000, seed: 1, moments }), 100);
-  await growStore(store, model, plan, 1);
+  await growStore(store, plan, 1);
   const rows = await layersOf(store, 6);
   const shared = model.parameters(0)[0]?.name as string;
   const { m, v, count } = await store.moments(shared);
@@ -53,7 +61,7 @@ async function grow(moments: NonNullable<ApolloOptions['moments']>): Promise<{ r
 
 t.test('AdamW state after a switch from 3 to 6 layers, by rule', async (t) => {
   // Map 0 0 1 1 2 2: the weights (value = source + 1) are the same for every rule.
-  const copied = await grow('copy');
+  const copied = await grown('copy');
   t.same(
     copied.rows,
     [
@@ -69,7 +77,7 @@ t.test('AdamW state after a switch from 3 to 6 layers, by rule', async (t) => {
   t.same(copied.shared, [100, 1000, 1009], 'what all layers share is untouched');
 
   t.same(
-    (await grow('release')).rows,
+    (await grown('release')).rows,
     [
       [1, 10, 100, 1000],
       [1, 20, 200, 1001],
@@ -81,7 +89,7 @@ t.test('AdamW state after a switch from 3 to 6 layers, by rule', async (t) => {
     'release: old layers keep their old moments under new weights, new layers start fresh',
   );
 
-  const reset = await grow('reset');
+  const reset = await grown('reset');
   t.same(
     reset.rows.map((row) => row.slice(1)),
     new Array(6).fill([0, 0, 0]),
@@ -94,7 +102,7 @@ t.test('AdamW state after a switch from 3 to 6 layers, by rule', async (t) => {
   t.same(reset.shared, [100, 1000, 1009]);
 
   const r = 7.135411 / 6 / (4.225639 / 3);
-  const scaled = await grow('copyScaled');
+  const scaled = await grown('copyScaled');
   scaled.rows.forEach(([value, m, v, count], layer) => {
     const source = Math.floor(layer / 2) + 1;
     t.equal(value, source);
@@ -106,7 +114,7 @@ t.test('AdamW state after a switch from 3 to 6 layers, by rule', async (t) => {
 
 t.test('new layers that no copy fills get their initial values', async (t) => {
   const store = await threeLayers();
-  await growStore(store, model, { kind: 'layers', from: 3, to: 4, copies: [] }, 7);
+  await growStore(store, { kind: 'layers', from: 3, to: 4, copies: [] }, 7);
   for (const spec of model.parameters(4).filter(({ layer }) => layer === 3)) {
     t.same(await store.read(spec.name), initialValue(spec, 7), spec.name);
   }
@@ -121,7 +129,7 @@ t.test('new layers that no copy fills get their initial values', async (t) => {
 t.test('a copy between layers that do not exist is refused', async (t) => {
   const store = await threeLayers();
   await t.rejects(
-    growStore(store, model, { kind: 'layers', from: 3, to: 4, copies: [{ from: 9, to: 3, moments: 'copy' }] }, 1),
+    growStore(store, { kind: 'layers', from: 3, to: 4, copies: [{ from: 9, to: 3, moments: 'copy' }] }, 1),
     {
       code: 'BAD_ARGUMENT',
       message: /copies layer 9 to 3; they have 0 and 12 parameters/,

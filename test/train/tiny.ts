@@ -4,7 +4,7 @@ import { uniformNumber } from '../../lib/growth/index.js';
 import { type ApolloOptions, apollo } from '../../lib/methods/index.js';
 import { createModel, withDefaults } from '../../lib/models/index.js';
 import type { TrainEvent, TrainingCorpus, TrainOptions } from '../../lib/train/index.js';
-import { loadCheckpoint, train } from '../../lib/train/index.js';
+import { loadCheckpoint, readCheckpointState, train } from '../../lib/train/index.js';
 import type { TrainDependencies } from '../../lib/train/run.js';
 import { testDevice } from '../device.js';
 
@@ -83,7 +83,8 @@ export const openTinyDevice = () => testDevice({ threads: 1 });
 /** Everything a checkpoint restores, as text that is equal only for equal bits. */
 export async function contentsOf(device: Device, folder: string): Promise<string> {
   const store = new ParameterStore(device, { precision: 'f32' });
-  const state = await loadCheckpoint(folder, store, tinyModel);
+  const { stage } = await readCheckpointState(folder);
+  const state = await loadCheckpoint(folder, store, tinyModel.parameters(stage.units));
   const hex = (values: Float32Array) =>
     Buffer.from(values.buffer, values.byteOffset, values.byteLength).toString('base64');
   const parts: unknown[] = [
