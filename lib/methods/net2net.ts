@@ -17,10 +17,10 @@ const schema = z.strictObject({
   /** Which units are copied: drawn at random, as in the paper, or in turn, so that all have equally many copies or nearly so. */
   map: z.enum(['random', 'even']).default('random'),
   /**
-   * Noise on the new columns of the layers' matrices, so that copies can part: its standard deviation relative to the
-   * matrix's root mean square. Dropout does the same, so that it is 0 unless told otherwise.
+   * Noise on the new columns of the layers' matrices: its standard deviation relative to the matrix's root mean square.
+   * Without it copies of feed-forward units stay copies for ever, whatever the dropout of the stream.
    */
-  noise: z.number().min(0).max(1).default(0),
+  noise: z.number().min(0).max(1).default(0.01),
 });
 export type Net2NetOptions = z.input<typeof schema>;
 

@@ -10,7 +10,7 @@ const wide = { layers: 5, hidden: 16, heads: 4, ffn: 24 };
 const base = { totalSteps: 1000, seed: 42, source: 'runs/small/checkpoints' };
 
 const make = (config: ModelConfig, options: Partial<Net2NetOptions> = {}, context: MethodContext = { model: config }) =>
-  net2net({ ...base, layers: config.layers, small: narrow, map: 'even', ...options }, context);
+  net2net({ ...base, layers: config.layers, small: narrow, map: 'even', noise: 0, ...options }, context);
 
 const grow = (config: ModelConfig, network: Network, options: Partial<Net2NetOptions> = {}) =>
   grown(config, (make(config, options).initial as InitialWeights).value, sourceOf(network));
@@ -32,6 +32,8 @@ t.test('every step trains the whole model', async (t) => {
   t.same(method.evaluationMaps(7), { full: [0, 1, 2, 3, 4], stage: [0, 1, 2, 3, 4] });
   t.equal(method.growth(0), undefined);
   t.same(method.settings, { ...base, layers: 5, small: narrow, map: 'even', noise: 0 });
+  const { settings } = net2net({ ...base, layers: 5, small: narrow }, { model: tinyConfig('gpt', wide) });
+  t.match(settings, { map: 'random', noise: 0.01 }, 'unless told otherwise');
 });
 
 t.test('on the engine: a GPT doubled in width and deepened computes what the small one does', async (t) => {
@@ -46,6 +48,15 @@ t.test('on the engine: a GPT doubled in width and deepened computes what the sma
   const largest = (name: string) => Math.max(...Array.from(gradients.get(name) as Float32Array, Math.abs));
   t.ok(largest('layer.1.ffn.down.weight') > 0);
   t.equal(largest('layer.1.ffn.up.weight'), 0);
+  // Why there is noise: a copied feed-forward unit gets its original's gradient, in and out.
+  const [up, down] = ['up', 'down'].map((part) => gradients.get(`layer.0.ffn.${part}.weight`) as Float32Array);
+  const near = (a: Float32Array | undefined, b: Float32Array | undefined) =>
+    t.ok(distance(a as Float32Array, b as Float32Array) < 2e-5);
+  near(
+    up?.filter((_, at) => at % 24 < 12),
+    up?.filter((_, at) => at % 24 >= 12),
+  );
+  near(down?.subarray(0, 12 * 16), down?.subarray(12 * 16));
 });
 
 t.test('on the engine: new layers of a BERT leave it alone as far as two norms after another are one', async (t) => {
