@@ -1,4 +1,8 @@
-/** Growth as arithmetic: layer maps, depth samplers, stage schedules. Pure functions; nothing else of the package is needed. */
+/**
+ * Growth as arithmetic: layer maps, depth samplers, stage schedules, expansions of tensors. Pure functions; nothing else
+ * of the package is needed.
+ */
+export { blockDiagonal, momentFactors } from './block-diagonal.js';
 export { type LayerFlops, relativeCost, relativeRunCost } from './cost.js';
 export { type DropOptions, keepLevel, keepProbability } from './layer-drop.js';
 export {
@@ -39,3 +43,18 @@ export {
   type Stage,
   type StageSchedule,
 } from './schedule.js';
+export {
+  advancedColumns,
+  type CopyRule,
+  checkMatrix,
+  copyCounts,
+  type DimensionMap,
+  divideVector,
+  duplicationMap,
+  expandGroups,
+  expandMatrix,
+  expandVector,
+  type Matrix,
+  repeatMap,
+  widthStream,
+} from './width.js';

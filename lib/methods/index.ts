@@ -1,24 +1,30 @@
 /** The registry of training methods. Adding one is adding its file and its lines here. */
 import { ApolloError } from '../errors.js';
 import { apollo } from './apollo.js';
+import { bert2bert } from './bert2bert.js';
 import { gstack } from './gstack.js';
 import type { MethodContext, TrainingMethod } from './method.js';
 import { mslt } from './mslt.js';
+import { net2net } from './net2net.js';
 import { pld } from './pld.js';
 import { scratch } from './scratch.js';
 import { stackbert } from './stackbert.js';
+import { staged } from './staged.js';
 import { unshare } from './unshare.js';
 
 export { type ApolloOptions, apollo } from './apollo.js';
+export { type Bert2BertOptions, bert2bert } from './bert2bert.js';
 export { type GStackOptions, gstack } from './gstack.js';
 export * from './method.js';
 export { type MsltOptions, mslt } from './mslt.js';
+export { type Net2NetOptions, net2net } from './net2net.js';
 export { type PldOptions, pld } from './pld.js';
 export { type ScratchOptions, scratch } from './scratch.js';
 export { type StackBertOptions, stackbert } from './stackbert.js';
+export { type StagedOptions, staged } from './staged.js';
 export { type UnshareOptions, unshare } from './unshare.js';
 
-const methods = { scratch, apollo, stackbert, mslt, unshare, pld, gstack } satisfies Record<
+const methods = { scratch, apollo, stackbert, mslt, unshare, pld, gstack, bert2bert, net2net, staged } satisfies Record<
   string,
   (options: never, context: MethodContext) => TrainingMethod
 >;

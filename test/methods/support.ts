@@ -17,7 +17,10 @@ export function optionsOf<Name extends MethodName>(name: Name): MethodOptions[Na
 export const smallShape = { layers: 2, hidden: 16, heads: 1, ffn: 64 };
 
 /** What a method wants besides the common options. */
-const own: Partial<Record<MethodName, object>> = {};
+const own: Partial<Record<MethodName, object>> = {
+  bert2bert: { small: smallShape, source: 'small', subModel: { layers: 2, fraction: 0.2 } },
+  net2net: { small: smallShape, source: 'small' },
+};
 
 /** The growth at the beginning of `step`, which must be one by copies of layers. */
 export function layerGrowth(method: TrainingMethod, step: number): LayerGrowth {
