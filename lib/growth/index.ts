@@ -40,6 +40,7 @@ export {
   defaultFractions,
   defaultUnits,
   makeSchedule,
+  rewarmFactor,
   type Stage,
   type StageSchedule,
 } from './schedule.js';

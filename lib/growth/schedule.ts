@@ -90,6 +90,14 @@ export function makeSchedule(options: {
 }
 
 /**
+ * Factor on the learning rate of the `step`-th step of a stage (0-based) that warms up again over `steps` steps: 1/steps,
+ * 2/steps, …, 1.
+ */
+export function rewarmFactor(step: number, steps: number): number {
+  return Math.min(1, (step + 1) / Math.max(1, steps));
+}
+
+/**
  * Units when none are given: each stage's number is the largest proper divisor of the next one's, so that switches are
  * continuous. 12 layers give the paper's [1, 3, 6, 12], 24 give [1, 3, 6, 12, 24].
  */

@@ -11,6 +11,7 @@ import {
   expansions,
   Mt19937,
   makeSampler,
+  rewarmFactor,
   samplers,
   uniformNumber,
 } from '../growth/index.js';
@@ -39,6 +40,8 @@ const schema = z.strictObject({
   expansion: z.enum(keysOf(expansions)).default('interpolate'),
   /** Optimizer state at a switch. */
   moments: momentOption.default('copy'),
+  /** Steps over which the learning rate rises again after each switch; 0: it does not. */
+  rewarmSteps: z.int().min(0).default(0),
   /** Source of the depths: 'philox', a function of (seed, step), or 'release', the released code's Python stream. */
   stream: z.enum(['philox', 'release']).default('philox'),
 });
@@ -78,9 +81,16 @@ export function apollo(options: ApolloOptions): TrainingMethod {
     settings,
     stageAt: (step) => schedule.stageAt(step),
     plan(step) {
-      const count = schedule.stageAt(step).units;
+      const { units: count, index } = schedule.stageAt(step);
       const depth = sampler.sample(draw(step), count, layers);
-      return { units: count, depth, layerMap: expand(count, depth) };
+      const begun = index === 0 ? undefined : (schedule.boundaries[index - 1] as number);
+      const factor = begun === undefined ? 1 : rewarmFactor(step - begun, settings.rewarmSteps);
+      return {
+        units: count,
+        depth,
+        layerMap: expand(count, depth),
+        ...(factor < 1 && { learningRate: { factor } }),
+      };
     },
     evaluationMaps(step) {
       const count = schedule.stageAt(step).units;

@@ -36,7 +36,7 @@ export type MethodOptions = { [Name in MethodName]: Parameters<(typeof methods)[
 export const methodNames = Object.keys(methods) as MethodName[];
 
 /** Methods that begin with a smaller model which was trained before: they have the settings `small` and `source`. */
-export const methodsWithSource: readonly MethodName[] = [];
+export const methodsWithSource: readonly MethodName[] = ['bert2bert', 'net2net'];
 
 /**
  * The method called `name`. Methods that grow in width want the finished model's configuration.

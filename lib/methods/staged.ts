@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import { ApolloError } from '../errors.js';
-import { compose, interpolate, momentFactors, stack } from '../growth/index.js';
+import { compose, interpolate, momentFactors, rewarmFactor, stack } from '../growth/index.js';
 import type { ModelConfig } from '../models/index.js';
 import {
   identityMap,
@@ -168,12 +168,12 @@ export function staged(options: StagedOptions, { model }: MethodContext = {}): T
     plan(step) {
       const index = indexAt(step);
       const units = unitsOf(index);
-      const done = index === 0 ? rewarmSteps : step - (begins[index - 1] as number) + 1;
+      const factor = index === 0 ? 1 : rewarmFactor(step - (begins[index - 1] as number), rewarmSteps);
       return {
         units,
         depth: units,
         layerMap: identityMap(units),
-        ...(done < rewarmSteps ? { learningRate: { factor: done / rewarmSteps } } : {}),
+        ...(factor < 1 ? { learningRate: { factor } } : {}),
       };
     },
     evaluationMaps(step) {

@@ -18,7 +18,7 @@ import { grow } from './growth.js';
 import { checkMemory } from './memory.js';
 import { RunPrograms, type TrainingProgram } from './programs.js';
 import { learningRate } from './schedule.js';
-import { checkSource, openSource, type SourceCosts } from './source.js';
+import { openSource, type SourceCosts } from './source.js';
 import { type StageNetwork, stageNetwork } from './stage.js';
 
 export interface TrainDependencies {
@@ -161,7 +161,6 @@ export class Run {
     }
     const source = await openSource(initial.source);
     try {
-      checkSource(source.config, network.model.config, source.folder);
       initial.check(source.config, source.layers);
       declareSpecs(store, specs);
       for (const spec of specs) {

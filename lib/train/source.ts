@@ -71,17 +71,3 @@ export async function openSource(path: string): Promise<OpenSource> {
     close: () => reader.close(),
   };
 }
-
-/**
- * Checks that a model of `source` speaks of the same tokens as the one that is to begin with it.
- * @throws ApolloError BAD_CONFIG naming the field.
- */
-export function checkSource(source: ModelConfig, config: ModelConfig, folder: string): void {
-  for (const field of ['kind', 'vocab', 'maxPositions', 'typeVocab'] as const) {
-    if (source[field] === config[field]) continue;
-    throw new ApolloError(
-      'BAD_CONFIG',
-      `source: the model in ${folder} has ${field} ${source[field]}, the one to be trained ${config[field]}; they must be equal.`,
-    );
-  }
-}

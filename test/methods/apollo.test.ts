@@ -53,6 +53,25 @@ t.test('with the stream of the release, the depths are those of its logs', (t) =
   t.end();
 });
 
+t.test('the learning rate may rise again after each switch', (t) => {
+  const method = make({ rewarmSteps: 4 });
+  const factors = (steps: number[]) =>
+    steps.map((step) => (method.plan(step).learningRate as { factor: number })?.factor);
+  t.same(factors([0, 49, 50, 51, 52, 53, 54, 100, 250]), [
+    undefined,
+    undefined,
+    1 / 4,
+    2 / 4,
+    3 / 4,
+    undefined,
+    undefined,
+    1 / 4,
+    1 / 4,
+  ]);
+  t.equal(make().plan(50).learningRate, undefined);
+  t.end();
+});
+
 t.test('samplers and expansions are taken by name', (t) => {
   t.equal(make({ sampler: 'full' }).plan(0).depth, 12);
   t.equal(make({ sampler: 'none' }).plan(60).depth, 3);
