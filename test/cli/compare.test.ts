@@ -127,3 +127,47 @@ t.test('train: one run, its events, and a resume after Ctrl-C', { skip }, async 
   );
   t.match(events.at(-1), { type: 'done', complete: true });
 });
+
+t.test('bert2BERT begins with a smaller model, trained first and charged apart', { skip }, async (t) => {
+  const out = join(folder, 'grown');
+  const wider = [
+    '--set',
+    'model.hidden=128',
+    'model.heads=2',
+    'model.ffn=128',
+    'small.steps=4',
+    'small.hidden=64',
+    'small.heads=1',
+  ];
+  const methods = ['--methods', 'scratch,bert2bert', ...wider];
+  const io = memoryIo({
+    onWrite(text, terminal) {
+      if (/small +step/.test(text)) terminal.interrupt();
+    },
+  });
+  t.equal(await run(['compare', '--config', config, '--out', out, ...methods], io), 130);
+  t.match(io.err(), /Stopped\. Go on with: apollo-lm compare --resume --out /);
+  const second = memoryIo();
+  t.equal(await run(['compare', '--resume', '--out', out], second), 0, second.err());
+  const { runs } = await readResults(join(out, 'results.json'));
+  t.same(
+    runs.map(({ method, finished }) => [method, finished]),
+    [
+      ['scratch', true],
+      ['bert2bert', true],
+    ],
+  );
+  // Small: 2 layers of 64 with feed-forward 64: 8 * 64^2 + 4 * 64 * 64 + 4 * 16 * 64 = 53,248 a token; head 2 * 64 * 300.
+  const source = runs[1]!.source!;
+  t.equal(source.flopsModel, 3 * (2 * 53_248 + 38_400) * 4 * 2 * 16);
+  t.equal(source.flopsLayers, 3 * 2 * 53_248 * 4 * 2 * 16);
+  t.equal(runs[0]!.source, undefined);
+  t.ok(existsSync(join(out, 'small-42')), 'the smaller model is kept');
+});
+
+t.test('train with bert2BERT says that it needs a trained smaller model', { skip }, async (t) => {
+  const io = memoryIo();
+  const out = join(folder, 'sourceless');
+  t.equal(await run(['train', '--config', config, '--method', 'bert2bert', '--out', out], io), 1);
+  t.match(io.err(), /bert2bert\.source/);
+});
