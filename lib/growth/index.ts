@@ -1,6 +1,15 @@
 /** Growth as arithmetic: layer maps, depth samplers, stage schedules. Pure functions; nothing else of the package is needed. */
 export { type LayerFlops, relativeCost, relativeRunCost } from './cost.js';
 export {
+  type DepthInit,
+  depthInits,
+  initialDepthWeights,
+  initialWidthRows,
+  type OperatorSeed,
+  type WidthInit,
+  widthInits,
+} from './ligo.js';
+export {
   compose,
   type Expansion,
   type ExpansionName,

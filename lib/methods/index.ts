@@ -1,10 +1,12 @@
 /** The registry of training methods. Adding one is adding its file and a line here. */
 import { ApolloError } from '../errors.js';
 import { type ApolloOptions, apollo } from './apollo.js';
+import { type LigoOptions, ligo } from './ligo.js';
 import type { MethodContext, TrainingMethod } from './method.js';
 import { type ScratchOptions, scratch } from './scratch.js';
 
 export { type ApolloOptions, apollo } from './apollo.js';
+export { type LigoOptions, ligo } from './ligo.js';
 export * from './method.js';
 export { type ScratchOptions, scratch } from './scratch.js';
 
@@ -12,6 +14,7 @@ export { type ScratchOptions, scratch } from './scratch.js';
 export interface MethodOptions {
   scratch: ScratchOptions;
   apollo: ApolloOptions;
+  ligo: LigoOptions;
 }
 export type MethodName = keyof MethodOptions;
 
@@ -20,6 +23,7 @@ const methods: {
 } = {
   scratch,
   apollo,
+  ligo,
 };
 
 export const methodNames = Object.keys(methods) as MethodName[];

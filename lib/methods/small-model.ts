@@ -1,0 +1,74 @@
+/** What methods that begin with a trained smaller model have in common: its settings and whether it fits the run's model. */
+import { z } from 'zod';
+import { ApolloError } from '../errors.js';
+import type { ModelConfig } from '../models/index.js';
+import type { MethodContext } from './method.js';
+import { positiveInteger } from './options.js';
+
+/** Settings of a method that begins with a smaller model. */
+export const smallModelOptions = {
+  /** Sizes of the smaller model. */
+  small: z.strictObject({
+    layers: positiveInteger,
+    hidden: positiveInteger,
+    heads: positiveInteger,
+    ffn: positiveInteger,
+  }),
+  /** Checkpoint folder of the run that trained it, or the folder of its checkpoints. */
+  source: z.string().min(1),
+};
+
+export type SmallModel = z.output<typeof smallModelOptions.small>;
+
+/**
+ * The finished model, as the method's context gives it.
+ * @throws ApolloError BAD_CONFIG without one, or when its depth is not the setting `layers`.
+ */
+export function finishedModel(name: string, { model }: MethodContext, layers: number): ModelConfig {
+  if (!model) {
+    throw new ApolloError(
+      'BAD_CONFIG',
+      `${name} grows in width and needs the finished model's configuration: createMethod('${name}', options, { model }).`,
+    );
+  }
+  if (model.layers !== layers) {
+    throw new ApolloError('BAD_CONFIG', `${name}.layers: expected the model's ${model.layers}; got ${layers}.`);
+  }
+  return model;
+}
+
+/** @throws ApolloError BAD_CONFIG naming the setting by which `small` cannot grow into `model`. */
+export function checkGrowsInto(name: string, small: SmallModel, model: ModelConfig): void {
+  const fail = (setting: string, message: string): never => {
+    throw new ApolloError('BAD_CONFIG', `${name}.small.${setting}: ${message}`);
+  };
+  for (const size of ['layers', 'hidden', 'heads', 'ffn'] as const) {
+    if (small[size] > model[size]) fail(size, `must be at most the model's ${model[size]}; got ${small[size]}.`);
+  }
+  const headWidth = model.hidden / model.heads;
+  if (small.hidden !== small.heads * headWidth) {
+    fail(
+      'heads',
+      `whole heads are copied, so heads must have the model's ${headWidth} dimensions; got ${small.heads} heads in ${small.hidden}.`,
+    );
+  }
+}
+
+/**
+ * @throws ApolloError BAD_CONFIG unless the model in the checkpoint folder is of the kind, vocabulary and length of
+ * `model` and has the sizes of `small`.
+ */
+export function checkSource(
+  name: string,
+  { small, model }: { small: SmallModel; model: ModelConfig },
+  source: ModelConfig,
+  layers: number,
+): void {
+  const expected = { ...model, ...small };
+  const found = { ...source, layers };
+  const fields = ['kind', 'layers', 'hidden', 'heads', 'ffn', 'vocab', 'maxPositions', 'typeVocab'] as const;
+  const wrong = fields.filter((field) => expected[field] !== found[field]);
+  if (wrong.length === 0) return;
+  const list = (config: typeof found) => wrong.map((field) => `${field} ${config[field]}`).join(', ');
+  throw new ApolloError('BAD_CONFIG', `${name}.source: expected a model of ${list(expected)}; it has ${list(found)}.`);
+}
