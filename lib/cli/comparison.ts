@@ -4,13 +4,23 @@
  */
 import { join } from 'node:path';
 import { ApolloError } from '../errors.js';
-import type { TrainingMethod } from '../methods/index.js';
+import { createMethod, methodsWithSource, type TrainingMethod } from '../methods/index.js';
+import { createModel, type LanguageModel } from '../models/index.js';
 import type { Results, RunRecord } from '../report/results.js';
-import { type TrainEvent, train } from '../train/index.js';
+import { type TrainEvent, type TrainOptions, train } from '../train/index.js';
 import type { Settings } from './config.js';
 import { interleave } from './interleave.js';
 import { RunRecorder } from './recorder.js';
-import { methodOf, seedsOf, sequenceOf, tokensPerStepOf, totalStepsOf, trainOptionsOf } from './resolve.js';
+import {
+  methodNameOf,
+  methodOf,
+  seedsOf,
+  sequenceOf,
+  smallShapeOf,
+  tokensPerStepOf,
+  totalStepsOf,
+  trainOptionsOf,
+} from './resolve.js';
 import type { Session } from './session.js';
 import { plannedFlops } from './share.js';
 
@@ -34,40 +44,72 @@ export interface ComparisonOptions {
 }
 
 interface PlannedRun {
+  /** The method's name or that of a variant. */
+  readonly label: string;
   readonly method: TrainingMethod;
+  readonly model: LanguageModel;
+  readonly options: TrainOptions;
   readonly seed: number;
-  readonly recorder: RunRecorder;
+  readonly folder: string;
   readonly flops: number;
 }
 
+interface ComparedRun extends PlannedRun {
+  readonly recorder: RunRecorder;
+}
+
+/** What the runs of smaller models are called, in events and folders. */
+const smallLabel = 'small';
+
 export class Comparison {
   readonly #options: ComparisonOptions;
-  readonly #runs: readonly PlannedRun[];
+  readonly #runs: readonly ComparedRun[];
+  /** Smaller models that methods begin with, one for each seed. */
+  readonly #small: readonly PlannedRun[];
 
   /** @throws ApolloError BAD_CONFIG when a method is named twice or has wrong settings. */
   constructor(options: ComparisonOptions) {
     this.#options = options;
     const { settings, session, previous } = options;
-    const { config } = session.model;
+    const { model } = session;
+    const { config } = model;
     if (new Set(settings.methods).size !== settings.methods.length) {
       throw new ApolloError('BAD_CONFIG', `methods: each method once; got ${settings.methods.join(', ')}`);
     }
     const seq = sequenceOf(settings, config);
     const tokens = tokensPerStepOf(settings, config);
     const steps = totalStepsOf(settings, config);
+    const size = { seq, tokens };
     this.#runs = seedsOf(settings).flatMap((seed) =>
-      settings.methods.map((name) => {
-        const method = methodOf(settings, name, config, seed);
-        const recorder = new RunRecorder({
-          method,
-          seed,
-          model: config,
-          size: { seq, tokens },
-          previous: previous.find((run) => run.method === name && run.seed === seed),
-        });
-        return { method, seed, recorder, flops: plannedFlops(method, session.model, steps, { seq, tokens }) };
+      settings.methods.map((label) => {
+        const method = methodOf(settings, label, config, seed, this.#folder(smallLabel, seed));
+        const options = trainOptionsOf(settings, config, seed, session.precision);
+        const before = previous.find((run) => run.method === label && run.seed === seed);
+        const recorder = new RunRecorder({ label, method, seed, model: config, size, previous: before });
+        const flops = plannedFlops(method, model, steps, size);
+        return { label, method, model, options, seed, recorder, folder: this.#folder(label, seed), flops };
       }),
     );
+    const begins = settings.methods.some((label) => methodsWithSource.includes(methodNameOf(settings, label)));
+    this.#small = begins ? seedsOf(settings).map((seed) => this.#planSmall(seed)) : [];
+  }
+
+  #folder(label: string, seed: number): string {
+    return join(this.#options.folder, `${label}-${seed}`);
+  }
+
+  #planSmall(seed: number): PlannedRun {
+    const { settings, session } = this.#options;
+    const { layers, ...widths } = smallShapeOf(settings, session.model.config);
+    const model = createModel({ ...session.model.config, ...widths, layers });
+    const { small, lr } = settings;
+    const steps = small.steps ?? totalStepsOf(settings, model.config);
+    const own = { ...settings, steps, tokens: undefined, lr: small.lr ?? lr };
+    const options = { ...trainOptionsOf(own, model.config, seed, session.precision), evaluateEvery: 0 };
+    const method = createMethod('scratch', { layers, totalSteps: steps, seed });
+    const size = { seq: sequenceOf(settings, model.config), tokens: tokensPerStepOf(settings, model.config) };
+    const flops = plannedFlops(method, model, steps, size);
+    return { label: smallLabel, method, model, options, seed, folder: this.#folder(smallLabel, seed), flops };
   }
 
   /**
@@ -76,9 +118,17 @@ export class Comparison {
    */
   async *run(): AsyncGenerator<ComparisonEvent, void, void> {
     const { settings, signal } = this.#options;
-    const all = this.#runs.reduce((sum, run) => sum + run.flops, 0);
+    const all = [...this.#small, ...this.#runs].reduce((sum, run) => sum + run.flops, 0);
     const flopsDone = new Map<PlannedRun, number>();
     for (const seed of seedsOf(settings)) {
+      for (const run of this.#small.filter((each) => each.seed === seed)) {
+        for await (const event of this.#train(run)) {
+          if (event.type === 'start') flopsDone.set(run, this.#flopsUntil(run, event.step));
+          if (event.type === 'step') flopsDone.set(run, event.flopsModel);
+          const done = [...flopsDone.values()].reduce((sum, flops) => sum + flops, 0) / all;
+          yield { method: run.label, seed, event, done };
+        }
+      }
       if (signal.aborted) return;
       const runs = this.#runs.filter((run) => run.seed === seed);
       const streams = runs.map((run) => this.#train(run));
@@ -88,7 +138,7 @@ export class Comparison {
         if (event.type === 'start') flopsDone.set(run, this.#flopsUntil(run, event.step));
         if (event.type === 'step') flopsDone.set(run, event.flopsModel);
         const done = [...flopsDone.values()].reduce((sum, flops) => sum + flops, 0) / all;
-        yield { method: run.method.name, seed, event, done };
+        yield { method: run.label, seed, event, done };
       }
     }
   }
@@ -108,17 +158,15 @@ export class Comparison {
     };
   }
 
-  #train({ method, seed }: PlannedRun): AsyncGenerator<TrainEvent, void, void> {
-    const { settings, session, folder, resume, signal } = this.#options;
-    const { device, model, batches: corpus, precision } = session;
-    const options = trainOptionsOf(settings, model.config, seed, precision);
-    const checkpointDir = join(folder, `${method.name}-${seed}`);
-    return train(options, { device, model, method, corpus, signal, checkpointDir, resume: resume ? 'auto' : false });
+  #train({ method, model, options, folder }: PlannedRun): AsyncGenerator<TrainEvent, void, void> {
+    const { session, resume, signal } = this.#options;
+    const { device, batches: corpus } = session;
+    const deps = { device, model, method, corpus, signal, checkpointDir: folder };
+    return train(options, { ...deps, resume: resume ? 'auto' : false });
   }
 
-  #flopsUntil({ method }: PlannedRun, step: number): number {
-    const { settings, session } = this.#options;
-    const { model } = session;
+  #flopsUntil({ method, model }: PlannedRun, step: number): number {
+    const { settings } = this.#options;
     const seq = sequenceOf(settings, model.config);
     return plannedFlops(method, model, step, { seq, tokens: tokensPerStepOf(settings, model.config) });
   }

@@ -14,6 +14,8 @@ const defaultModel = 'gpt-mini';
 const count = z.int().min(1);
 const list = z.union([z.string().transform((one) => [one]), z.array(z.string()).min(1)]);
 const methodName = z.enum(methodNames as [string, ...string[]]);
+/** A method, or one of `variants`; which there are is checked when all settings are known. */
+const label = z.string();
 
 const schema = z.strictObject({
   /** A preset of lib/models, or `bert` / `gpt` for its mini size; an object changes fields: `{ preset, dropout: 0 }`. */
@@ -29,11 +31,32 @@ const schema = z.strictObject({
   /** Where prepared corpora are kept. */
   cache: z.string().default('.cache/apollo-lm'),
   /** Of `train` and `plan`. */
-  method: methodName.default('apollo'),
+  method: label.default('apollo'),
   /** Of `compare`; the first is what the others are compared with. */
-  methods: z.array(methodName).min(2).default(['scratch', 'apollo']),
+  methods: z.array(label).min(2).default(['scratch', 'apollo']),
   /** Settings of methods by name: `{ apollo: { sampler: 'edge' } }`. */
   methodOptions: z.partialRecord(methodName, z.record(z.string(), z.unknown())).default({}),
+  /** Methods under names of their own, with settings over those of `methodOptions`: `{ ES: { method: 'apollo', sampler: 'edge' } }`. */
+  variants: z
+    .record(
+      z.string().regex(/^[\w.+-]+$/, 'expected letters, digits and . + - _'),
+      z.looseObject({ method: methodName }),
+    )
+    .default({}),
+  /**
+   * The smaller model that methods such as bert2BERT begin with, trained from scratch first, once for each seed. Widths
+   * default to two thirds of the model's, layers, steps and rate to the run's.
+   */
+  small: z
+    .strictObject({
+      layers: count.optional(),
+      hidden: count.optional(),
+      heads: count.optional(),
+      ffn: count.optional(),
+      steps: count.optional(),
+      lr: z.number().positive().optional(),
+    })
+    .default({}),
   /** Length of the run: optimizer steps, or tokens. */
   steps: count.optional(),
   tokens: z.number().min(1).optional(),
@@ -133,9 +156,28 @@ export function loadSettings({ preset, config, flags }: SettingSources): Setting
       `${where('steps')} and ${where('tokens')} both give the length of the run; give one.`,
     );
   }
+  checkLabels(settings, where);
   if (config !== undefined && settings.data)
     return { ...settings, data: relativeToFile(settings.data, config, origin) };
   return settings;
+}
+
+/** @throws ApolloError BAD_CONFIG for a method that is neither one of the package nor a variant. */
+function checkLabels({ method, methods, variants }: Settings, where: (key: string) => string): void {
+  const known = [...methodNames, ...Object.keys(variants)];
+  for (const [key, names] of [
+    ['method', [method]],
+    ['methods', methods],
+  ] as const) {
+    for (const name of names) {
+      if (known.includes(name)) continue;
+      const hint = nearest(name, known);
+      throw new ApolloError(
+        'BAD_CONFIG',
+        `${where(key)}: there is no method "${name}"${hint ? `; did you mean "${hint}"?` : '.'} Known: ${known.join(', ')}.`,
+      );
+    }
+  }
 }
 
 /** A later layer's value over an earlier one's: objects field by field, all else as it is. */
@@ -185,7 +227,8 @@ type Issue = z.core.$ZodIssue;
 function describe(issue: Issue, values: Record<string, unknown>, where: (key: string) => string): string {
   const [first, ...rest] = issue.path;
   if (issue.code === 'unrecognized_keys') {
-    const known = first === undefined ? settingNames : Object.keys(schema.shape.optimizer.unwrap().shape);
+    const inner = first === 'small' ? schema.shape.small : schema.shape.optimizer;
+    const known = first === undefined ? settingNames : Object.keys(inner.unwrap().shape);
     return issue.keys
       .map((key) => {
         const hint = nearest(key, known);

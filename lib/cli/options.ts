@@ -1,6 +1,7 @@
 /** The options that commands share, by name, and how their text becomes settings. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { ApolloError } from '../errors.js';
+import { methodNames } from '../methods/index.js';
 import { presetNames } from '../models/index.js';
 import type { Settings } from './config.js';
 
@@ -37,7 +38,7 @@ const options: Readonly<Partial<Record<keyof Settings, () => Option>>> = {
   vocab: () => option('--vocab <size>', 'vocabulary of the model and of a trained tokenizer', whole),
   heldOut: () => option('--held-out <share>', 'share of the text kept back for evaluation', amount),
   cache: () => option('--cache <folder>', 'where prepared corpora are kept'),
-  method: () => option('--method <name>', 'training method: scratch, apollo'),
+  method: () => option('--method <name>', `training method: ${methodNames.join(', ')}`),
   methods: () => option('--methods <names>', 'methods with commas; the first is the reference', names),
   steps: () => option('--steps <n>', 'optimizer steps of a run', whole),
   tokens: () => option('--tokens <n>', 'tokens of a run, e.g. 50M; instead of --steps', amount),
@@ -100,7 +101,7 @@ export function addSettings(command: Command, keys: readonly (keyof Settings)[])
     .option('--config <file>', 'a JSON file with these settings (camelCase keys); options here win over it')
     .option(
       '--set <key=value...>',
-      'any setting by its path, e.g. model.dropout=0 apollo.sampler=edge optimizer.weightDecay=0.1',
+      'any setting by its path, e.g. model.dropout=0 apollo.sampler=edge optimizer.weightDecay=0.1 small.steps=500',
     )
     .option('--json', 'machine-readable lines on stdout');
 }
@@ -118,8 +119,8 @@ function assign(flags: Record<string, unknown>, pair: string): void {
   if (!match) throw new ApolloError('BAD_CONFIG', `--set takes KEY.FIELD=VALUE, e.g. model.dropout=0; got "${pair}"`);
   const [, key, field, text] = match as unknown as [string, string, string, string];
   const value = parseValue(text);
-  if (key === 'optimizer') {
-    flags['optimizer'] = { ...(flags['optimizer'] as object | undefined), [field]: value };
+  if (key === 'optimizer' || key === 'small') {
+    flags[key] = { ...(flags[key] as object | undefined), [field]: value };
   } else if (key === 'model') {
     const model = flags['model'];
     flags['model'] = {

@@ -5,6 +5,8 @@ import type { Costs, EvaluationPoint, RunRecord } from '../report/results.js';
 import { flopsOfStep, type TrainEvent } from '../train/index.js';
 
 export interface RecorderOptions {
+  /** What the run is called: its method's name unless given. */
+  readonly label?: string;
   readonly method: TrainingMethod;
   readonly seed: number;
   /** The finished model, and the size of a step: what its layers cost follows from the method's plan. */
@@ -68,9 +70,9 @@ export class RunRecorder {
   }
 
   record(): RunRecord {
-    const { method, seed } = this.#options;
+    const { label, method, seed } = this.#options;
     return {
-      method: method.name,
+      method: label ?? method.name,
       seed,
       finished: this.#finished,
       stages: this.#stages.map((stage) => ({ ...stage, depthSteps: [...stage.depthSteps] })),

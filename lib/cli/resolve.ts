@@ -1,6 +1,6 @@
 /** From settings to what the rooms below take: model configuration, training options, method, seeds. Nothing is opened. */
 import { ApolloError, check } from '../errors.js';
-import { createMethod, type MethodName, type TrainingMethod } from '../methods/index.js';
+import { createMethod, type MethodName, methodsWithSource, type TrainingMethod } from '../methods/index.js';
 import { type ModelConfig, type PresetName, preset, presetNames } from '../models/index.js';
 import type { TrainOptions } from '../train/index.js';
 import type { Settings } from './config.js';
@@ -83,11 +83,36 @@ export function trainOptionsOf(
   };
 }
 
-/** The method called `name` with its options from the settings. */
-export function methodOf(settings: Settings, name: string, model: ModelConfig, seed: number): TrainingMethod {
-  const options = (settings.methodOptions as Record<string, Record<string, unknown>>)[name] ?? {};
+/** The method behind `label`, which is its name or that of a variant. */
+export function methodNameOf({ variants }: Pick<Settings, 'variants'>, label: string): MethodName {
+  return (variants[label]?.method ?? label) as MethodName;
+}
+
+/**
+ * The method called `label` with its options from the settings. `source` is the folder in which the smaller model is or
+ * will be trained, for methods that begin with one and whose settings do not name another.
+ */
+export function methodOf(
+  settings: Settings,
+  label: string,
+  model: ModelConfig,
+  seed: number,
+  source?: string,
+): TrainingMethod {
+  const name = methodNameOf(settings, label);
+  const { method: _, ...variant } = settings.variants[label] ?? {};
+  const options = { ...(settings.methodOptions as Record<string, Record<string, unknown>>)[name], ...variant };
   const common = { layers: model.layers, totalSteps: totalStepsOf(settings, model), seed };
-  return createMethod(name as MethodName, { ...options, ...common } as never, { model });
+  const small = methodsWithSource.includes(name) && { small: smallShapeOf(settings, model), ...(source && { source }) };
+  return createMethod(name, { ...small, ...options, ...common } as never, { model });
+}
+
+/** Shape of the smaller model: by default two thirds of the width, in whole heads, and as many layers. */
+export function smallShapeOf({ small }: Pick<Settings, 'small'>, model: ModelConfig) {
+  const heads = small.heads ?? Math.max(1, Math.round((2 * model.heads) / 3));
+  const hidden = small.hidden ?? heads * (model.hidden / model.heads);
+  const ffn = small.ffn ?? Math.round((hidden * model.ffn) / model.hidden);
+  return { layers: small.layers ?? model.layers, hidden, heads, ffn };
 }
 
 /** The seeds of a comparison. */

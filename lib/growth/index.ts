@@ -1,5 +1,10 @@
-/** Growth as arithmetic: layer maps, depth samplers, stage schedules. Pure functions; nothing else of the package is needed. */
+/**
+ * Growth as arithmetic: layer maps, depth samplers, stage schedules, expansions of tensors. Pure functions; nothing else
+ * of the package is needed.
+ */
+export { blockDiagonal, momentFactors } from './block-diagonal.js';
 export { type LayerFlops, relativeCost, relativeRunCost } from './cost.js';
+export { type DropOptions, keepLevel, keepProbability } from './layer-drop.js';
 export {
   type DepthInit,
   depthInits,
@@ -18,6 +23,7 @@ export {
   type LayerMap,
   stack,
   stackModulo,
+  stackTop,
 } from './maps.js';
 export { Mt19937 } from './mt19937.js';
 export { philox4x32, seedWords, uniform as uniformNumber, type Words2, type Words4 } from './philox.js';
@@ -46,3 +52,18 @@ export {
   type Stage,
   type StageSchedule,
 } from './schedule.js';
+export {
+  advancedColumns,
+  type CopyRule,
+  checkMatrix,
+  copyCounts,
+  type DimensionMap,
+  divideVector,
+  duplicationMap,
+  expandGroups,
+  expandMatrix,
+  expandVector,
+  type Matrix,
+  repeatMap,
+  widthStream,
+} from './width.js';

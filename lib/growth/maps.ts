@@ -53,6 +53,20 @@ export function stackModulo(units: number, depth: number): number[] {
   return Array.from({ length: depth }, (_, place) => place % units);
 }
 
+/**
+ * Stacking of the topmost units: the units, then a copy of the top `depth - units` of them, at most as many as there
+ * are. `stackTop(3, 5)` is [0, 1, 2, 1, 2] (progressive stacking 2.0).
+ * @throws ApolloError BAD_ARGUMENT unless 1 <= units <= depth <= 2 units.
+ */
+export function stackTop(units: number, depth: number): number[] {
+  checkSizes('stackTop', units, depth);
+  check(
+    depth <= 2 * units,
+    `stackTop(units, depth) adds at most as many layers as there are; got ${units} -> ${depth}.`,
+  );
+  return Array.from({ length: depth }, (_, place) => (place < units ? place : place - (depth - units)));
+}
+
 /** The expansions by the name used in configurations. */
 export const expansions = { interpolate, stack, stackModulo } as const satisfies Record<string, Expansion>;
 export type ExpansionName = keyof typeof expansions;

@@ -1,32 +1,53 @@
-/** The registry of training methods. Adding one is adding its file and a line here. */
+/** The registry of training methods. Adding one is adding its file and its lines here. */
 import { ApolloError } from '../errors.js';
-import { type ApolloOptions, apollo } from './apollo.js';
-import { type LigoOptions, ligo } from './ligo.js';
+import { apollo } from './apollo.js';
+import { bert2bert } from './bert2bert.js';
+import { gstack } from './gstack.js';
+import { ligo } from './ligo.js';
 import type { MethodContext, TrainingMethod } from './method.js';
-import { type ScratchOptions, scratch } from './scratch.js';
+import { mslt } from './mslt.js';
+import { net2net } from './net2net.js';
+import { pld } from './pld.js';
+import { scratch } from './scratch.js';
+import { stackbert } from './stackbert.js';
+import { staged } from './staged.js';
+import { unshare } from './unshare.js';
 
 export { type ApolloOptions, apollo } from './apollo.js';
+export { type Bert2BertOptions, bert2bert } from './bert2bert.js';
+export { type GStackOptions, gstack } from './gstack.js';
 export { type LigoOptions, ligo } from './ligo.js';
 export * from './method.js';
+export { type MsltOptions, mslt } from './mslt.js';
+export { type Net2NetOptions, net2net } from './net2net.js';
+export { type PldOptions, pld } from './pld.js';
 export { type ScratchOptions, scratch } from './scratch.js';
+export { type StackBertOptions, stackbert } from './stackbert.js';
+export { type StagedOptions, staged } from './staged.js';
+export { type UnshareOptions, unshare } from './unshare.js';
 
-/** Settings of each method. */
-export interface MethodOptions {
-  scratch: ScratchOptions;
-  apollo: ApolloOptions;
-  ligo: LigoOptions;
-}
-export type MethodName = keyof MethodOptions;
-
-const methods: {
-  readonly [Name in MethodName]: (options: MethodOptions[Name], context: MethodContext) => TrainingMethod;
-} = {
+const methods = {
   scratch,
   apollo,
+  stackbert,
+  mslt,
+  unshare,
+  pld,
+  gstack,
+  bert2bert,
+  net2net,
+  staged,
   ligo,
-};
+} satisfies Record<string, (options: never, context: MethodContext) => TrainingMethod>;
+
+export type MethodName = keyof typeof methods;
+/** Settings of each method. */
+export type MethodOptions = { [Name in MethodName]: Parameters<(typeof methods)[Name]>[0] };
 
 export const methodNames = Object.keys(methods) as MethodName[];
+
+/** Methods that begin with a smaller model which was trained before: they have the settings `small` and `source`. */
+export const methodsWithSource: readonly MethodName[] = ['ligo'];
 
 /**
  * The method called `name`. Methods that grow in width want the finished model's configuration.
@@ -44,5 +65,6 @@ export function createMethod<Name extends MethodName>(
       `There is no training method "${String(name)}". Known: ${methodNames.join(', ')}.`,
     );
   }
-  return methods[name](options, context);
+  const make = methods[name] as (options: MethodOptions[Name], context: MethodContext) => TrainingMethod;
+  return make(options, context);
 }

@@ -64,7 +64,7 @@ export interface LayerCopy {
   readonly moments: MomentRule;
 }
 
-/** Layers are copied on the device; parameters that no layer owns stay as they are. */
+/** Layers are copied on the device; the values of parameters that no layer owns stay as they are. */
 export interface LayerGrowth {
   readonly kind: 'layers';
   /** Trained layers before and after. */
@@ -72,6 +72,8 @@ export interface LayerGrowth {
   readonly to: number;
   /** In an order in which no copy overwrites a layer that is still to be read. */
   readonly copies: readonly LayerCopy[];
+  /** What becomes of the moments of parameters that no layer owns; default: they stay. */
+  readonly shared?: 'keep' | 'zero';
 }
 
 /** AdamW's state of one parameter. */

@@ -73,6 +73,9 @@ async function copyLayers(plan: LayerGrowth, { store, after, seed }: GrowthSite)
   declareSpecs(store, specs);
   const filled = new Set(plan.copies.map((copy) => copy.to));
   for (const copy of plan.copies) await copyLayer(store, specs, copy);
+  for (const { name, layer } of specs) {
+    if (plan.shared === 'zero' && layer === undefined) await changeMoments(store, name, 'zero');
+  }
   for (const spec of specs) {
     const isNew = spec.layer !== undefined && spec.layer >= plan.from;
     if (isNew && !filled.has(spec.layer as number)) await store.write(spec.name, initialValue(spec, seed));

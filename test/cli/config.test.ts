@@ -60,7 +60,9 @@ t.test('an error names the key and where it came from', async (t) => {
     stpes: 10,
     batch: 0,
     optimizer: { weightDeacy: 1 },
-    methods: ['scratch', 'nope'],
+    methods: ['scratch'],
+    variants: { ES: { method: 'nope' } },
+    small: { stpes: 1 },
   });
   try {
     loadSettings({ config, flags: { lr: -1, evalEvery: 'x' } });
@@ -71,10 +73,22 @@ t.test('an error names the key and where it came from', async (t) => {
     t.match(message, `${config}: stpes: there is no such setting; did you mean "steps"?`);
     t.match(message, `${config}: optimizer.weightDeacy: there is no such setting; did you mean "weightDecay"?`);
     t.match(message, /wrong\.json: batch: .*>=1.*got 0/);
-    t.match(message, /wrong\.json: methods\[1\]: .*got "nope"/);
+    t.match(message, /wrong\.json: methods: .*got \["scratch"\]/);
+    t.match(message, /wrong\.json: variants\.ES\.method: .*got "nope"/);
+    t.match(message, `${config}: small.stpes: there is no such setting; did you mean "steps"?`);
     t.match(message, /^--lr: .*got -1$/m);
     t.match(message, /^--eval-every: .*got "x"$/m);
   }
+});
+
+t.test('a method may be one of the package or a variant of the settings', async (t) => {
+  const variants = { ES: { method: 'apollo', sampler: 'edge' } };
+  t.same(loadSettings({ flags: { methods: ['scratch', 'ES'], variants } }).methods, ['scratch', 'ES']);
+  t.throws(() => loadSettings({ flags: { methods: ['scratch', 'apolo'] } }), {
+    code: 'BAD_CONFIG',
+    message: /^--methods: there is no method "apolo"; did you mean "apollo"\? Known: scratch, apollo, /,
+  });
+  t.throws(() => loadSettings({ flags: { method: 'ES' } }), { message: /^--method: there is no method "ES"/ });
 });
 
 t.test('a file that is no JSON object is refused by name', async (t) => {

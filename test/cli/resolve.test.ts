@@ -1,6 +1,15 @@
 import t from 'tap';
 import { loadSettings } from '../../lib/cli/config.js';
-import { modelConfigOf, modelName, seedsOf, totalStepsOf, trainOptionsOf } from '../../lib/cli/resolve.js';
+import {
+  methodNameOf,
+  methodOf,
+  modelConfigOf,
+  modelName,
+  seedsOf,
+  smallShapeOf,
+  totalStepsOf,
+  trainOptionsOf,
+} from '../../lib/cli/resolve.js';
 
 const settings = (flags: Record<string, unknown>) => loadSettings({ flags });
 
@@ -44,6 +53,30 @@ t.test('warm-up is a share below 1 and steps from 1', async (t) => {
   t.equal(options({ warmup: 100 }).warmupSteps, 100);
   t.equal(options({ warmup: 0 }).warmupSteps, 0);
   t.match(options({ optimizer: { weightDecay: 0.1 } }), { weightDecay: 0.1 });
+});
+
+t.test('a variant is a method with settings of its own', async (t) => {
+  const given = settings({
+    steps: 100,
+    methods: ['scratch', 'ES'],
+    methodOptions: { apollo: { sampler: 'uniform', moments: 'reset' } },
+    variants: { ES: { method: 'apollo', sampler: 'edge' } },
+  });
+  const model = modelConfigOf(given);
+  t.match(methodOf(given, 'ES', model, 7).settings, { sampler: 'edge', moments: 'reset', totalSteps: 100, seed: 7 });
+  t.match(methodOf(given, 'apollo', model, 7).settings, { sampler: 'uniform' });
+  t.equal(methodNameOf(given, 'ES'), 'apollo');
+  t.equal(methodNameOf(given, 'scratch'), 'scratch');
+});
+
+t.test('the smaller model has two thirds of the width in whole heads, unless said otherwise', async (t) => {
+  const shape = (model: string, small: object = {}) => {
+    const given = settings({ model, small });
+    return smallShapeOf(given, modelConfigOf(given));
+  };
+  t.same(shape('bert-base'), { layers: 12, hidden: 512, heads: 8, ffn: 2048 }); // BERT-Small of the paper
+  t.same(shape('gpt-nano'), { layers: 12, hidden: 64, heads: 1, ffn: 256 });
+  t.same(shape('gpt-base', { layers: 6, hidden: 384, heads: 6 }), { layers: 6, hidden: 384, heads: 6, ffn: 1536 });
 });
 
 t.test('seeds are counted up from the seed, or given', async (t) => {

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { compose, expansions, interpolate, stack, stackModulo } from '../../lib/growth/maps.js';
+import { compose, expansions, interpolate, stack, stackModulo, stackTop } from '../../lib/growth/maps.js';
 
 const list = (text: string) => text.split(' ').map(Number);
 
@@ -94,5 +94,14 @@ t.test('impossible sizes are refused with both numbers', (t) => {
     t.throws(() => expand(1.5, 3), { code: 'BAD_ARGUMENT' });
   }
   t.throws(() => compose([0, 1], [0, 2]), { code: 'BAD_ARGUMENT', message: /layer 2/ });
+  t.end();
+});
+
+t.test('stacking of the topmost units', (t) => {
+  t.same(stackTop(3, 6), [0, 1, 2, 0, 1, 2]);
+  t.same(stackTop(3, 5), [0, 1, 2, 1, 2]);
+  t.same(stackTop(6, 9), [0, 1, 2, 3, 4, 5, 3, 4, 5]);
+  t.same(stackTop(4, 4), [0, 1, 2, 3]);
+  t.throws(() => stackTop(3, 7), { code: 'BAD_ARGUMENT', message: /at most as many layers as there are; got 3 -> 7/ });
   t.end();
 });

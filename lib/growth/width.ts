@@ -1,0 +1,122 @@
+/**
+ * Growth in width by copies of units (Net2Net, Chen et al., ICLR 2016; bert2BERT, Chen et al., ACL 2022, section 3.3):
+ * which unit of a narrow network each unit of a wide one copies, and what becomes of vectors and of matrices, which are
+ * row-major [inputs, outputs]. A copied input is divided by its number of copies, so that sums over inputs stay as they
+ * were; a copied output is just copied.
+ */
+import { check } from '../errors.js';
+import { uniform as uniformNumber } from './philox.js';
+
+/** `map[j]` is the narrow network's unit that unit j of the wide one copies. */
+export type DimensionMap = readonly number[];
+
+/** A row-major matrix of `rows` inputs and `columns` outputs. */
+export interface Matrix {
+  readonly values: Float32Array;
+  readonly rows: number;
+  readonly columns: number;
+}
+
+/** Philox stream of the units that are drawn for copying. */
+export const widthStream = 0x7769_6474;
+
+/**
+ * How the units beyond the first `from` are chosen: 'even', in turn, so that copy counts differ by one at most; or drawn
+ * uniformly, as both papers do, the draws of `seed` numbered from `first`.
+ */
+export type CopyRule = 'even' | { readonly seed: number; readonly first: number };
+
+/**
+ * The map g of a dimension that grows `from` -> `to`: g(j) = j for j < from, then by `rule`.
+ * `duplicationMap(2, 5, 'even')` is [0, 1, 0, 1, 0].
+ * @throws ApolloError BAD_ARGUMENT unless 1 <= from <= to.
+ */
+export function duplicationMap(from: number, to: number, rule: CopyRule): number[] {
+  check(
+    Number.isSafeInteger(from) && Number.isSafeInteger(to) && from >= 1 && to >= from,
+    `duplicationMap(from, to) needs whole numbers with 1 <= from <= to; got from ${from}, to ${to}.`,
+  );
+  return Array.from({ length: to }, (_, j) => {
+    if (j < from) return j;
+    return rule === 'even' ? j % from : Math.floor(uniformNumber(rule.seed, widthStream, rule.first + j) * from);
+  });
+}
+
+/** C: how often each of `from` units occurs in the map. */
+export function copyCounts(map: DimensionMap, from: number): number[] {
+  const counts = new Array<number>(from).fill(0);
+  for (const unit of map) {
+    check(unit >= 0 && unit < from, `A map of ${from} units names unit ${unit}.`);
+    counts[unit] = (counts[unit] as number) + 1;
+  }
+  return counts;
+}
+
+/**
+ * A map of groups as a map of their elements: heads of `width` dimensions each, copied whole, so that each copy has its
+ * head's softmax. `expandGroups([0, 1, 0], 2)` is [0, 1, 2, 3, 0, 1].
+ */
+export function expandGroups(map: DimensionMap, width: number): number[] {
+  return map.flatMap((group) => Array.from({ length: width }, (_, i) => group * width + i));
+}
+
+/**
+ * The map of `parts` blocks side by side, each of which grows by `map` from `from` units: queries, keys and values.
+ * `repeatMap([0, 1, 0], 2, 3)` is [0, 1, 0, 2, 3, 2, 4, 5, 4].
+ */
+export function repeatMap(map: DimensionMap, from: number, parts: number): number[] {
+  return Array.from({ length: parts }, (_, part) => map.map((unit) => part * from + unit)).flat();
+}
+
+/** A vector whose units are copied: b'[j] = b[g(j)]. */
+export function expandVector(values: Float32Array, map: DimensionMap): Float32Array {
+  copyCounts(map, values.length);
+  return Float32Array.from(map, (unit) => values[unit] as number);
+}
+
+/**
+ * A vector whose units are copied and divided: b'[j] = b[g(j)] / C[g(j)]. Weight and bias of the last norm before a
+ * decoder tied to the word table become this: the table's columns are copied without division, and each logit sums over
+ * all copies.
+ */
+export function divideVector(values: Float32Array, map: DimensionMap): Float32Array {
+  const counts = copyCounts(map, values.length);
+  return Float32Array.from(map, (unit) => (values[unit] as number) / (counts[unit] as number));
+}
+
+/**
+ * EXPN (bert2BERT, Eq. 5 and 6): U[i, j] = W[g_in(i), g_out(j)] / C_in[g_in(i)]. Without a map a dimension stays as it
+ * is. The rows of a table that is looked up in, as the word embeddings, have none.
+ */
+export function expandMatrix(matrix: Matrix, maps: { rows?: DimensionMap; columns?: DimensionMap }): Float32Array {
+  const { values, rows, columns } = matrix;
+  checkMatrix(matrix);
+  const counts = maps.rows && copyCounts(maps.rows, rows);
+  if (maps.columns) copyCounts(maps.columns, columns);
+  const height = maps.rows?.length ?? rows;
+  const width = maps.columns?.length ?? columns;
+  const result = new Float32Array(height * width);
+  for (let i = 0; i < height; i++) {
+    const from = maps.rows ? (maps.rows[i] as number) : i;
+    const count = counts ? (counts[from] as number) : 1;
+    for (let j = 0; j < width; j++) {
+      const column = maps.columns ? (maps.columns[j] as number) : j;
+      result[i * width + j] = (values[from * columns + column] as number) / count;
+    }
+  }
+  return result;
+}
+
+/**
+ * AKI (bert2BERT, section 3.3.2): the columns that are copies come from the layer above. `own` and `next` are the two
+ * layers' tensors after EXPN; `isNew` tells of an element whether it stands in such a column.
+ */
+export function advancedColumns(own: Float32Array, next: Float32Array, isNew: (at: number) => boolean): Float32Array {
+  check(own.length === next.length, `advancedColumns: tensors of ${own.length} and ${next.length} elements.`);
+  return own.map((value, at) => (isNew(at) ? (next[at] as number) : value));
+}
+
+/** @throws ApolloError BAD_ARGUMENT when the values are not as many as the shape says. */
+export function checkMatrix({ values, rows, columns }: Matrix): void {
+  check(values.length === rows * columns, `A matrix [${rows}, ${columns}] of ${values.length} elements.`);
+}

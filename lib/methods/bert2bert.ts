@@ -1,0 +1,103 @@
+/**
+ * bert2BERT (Chen et al., "bert2BERT: Towards Reusable Pretrained Language Models", ACL 2022): begins with a trained
+ * smaller model, widened by copies of its units and stacked to the full depth, and, if wanted, first trains prefixes of
+ * the network.
+ */
+import { z } from 'zod';
+import { ApolloError } from '../errors.js';
+import { stack, uniformNumber } from '../growth/index.js';
+import { identityMap, type MethodContext, type StepPlan, type TrainingMethod } from './method.js';
+import { commonOptions, parseOptions, positiveInteger } from './options.js';
+import { checkGrowsInto, checkSource, finishedModel, smallModelOptions } from './small-model.js';
+import { advanceTensor, expandTensor, isAdvanced, layoutOf, nameIn, widthMaps } from './width-expansion.js';
+
+const schema = z.strictObject({
+  ...commonOptions,
+  ...smallModelOptions,
+  /** 'fpi': new units are copies of their layer's own; 'aki': of those of the layer above. */
+  mode: z.enum(['fpi', 'aki']).default('aki'),
+  /** Which units are copied: drawn at random, as in the paper, or in turn, so that all have equally many copies or nearly so. */
+  map: z.enum(['random', 'even']).default('random'),
+  /** First trains prefixes of the network: the top `layers` of each, for `fraction` of the run's steps. */
+  subModel: z.strictObject({ layers: positiveInteger, fraction: z.number().min(0).max(1) }).optional(),
+});
+export type Bert2BertOptions = z.input<typeof schema>;
+
+/** Philox stream of the prefixes' depths. */
+export const prefixStream = 0x7072_6566;
+
+/**
+ * What trains in a prefix of `depth` layers whose top `count` train: these and the head's own parameters. Where no frozen
+ * layer is below, the embeddings train as well; elsewhere they are frozen with it, and so is the word table that the
+ * decoder is tied to, whose gradient would flow down to the lookups.
+ */
+function trainsInPrefix(depth: number, count: number): (name: string) => boolean {
+  const frozen = depth - count;
+  return (name) => {
+    const { layer, part } = layoutOf(name);
+    if (layer !== undefined) return layer >= frozen && layer < depth;
+    return frozen === 0 || !part.startsWith('embeddings.');
+  };
+}
+
+/**
+ * The method with its settings; `context.model` is the finished model.
+ * @example createMethod('bert2bert', { layers: 12, totalSteps: 10_000, seed: 42, source: 'runs/small/checkpoints',
+ *   small: { layers: 12, hidden: 512, heads: 8, ffn: 2048 } }, { model: preset('bert-base') })
+ * @throws ApolloError BAD_CONFIG naming the setting that is wrong, or without `context.model`.
+ */
+export function bert2bert(options: Bert2BertOptions, context: MethodContext): TrainingMethod {
+  const settings = parseOptions('bert2bert', schema, options);
+  const { layers, totalSteps, seed, small, mode, subModel } = settings;
+  const model = finishedModel('bert2bert', context, layers);
+  checkGrowsInto('bert2bert', small, model);
+  if (subModel && layers % subModel.layers !== 0) {
+    throw new ApolloError(
+      'BAD_CONFIG',
+      `bert2bert.subModel.layers: must divide the model's ${layers} layers; got ${subModel.layers}.`,
+    );
+  }
+  const prefixSteps = subModel ? Math.round(subModel.fraction * totalSteps) : 0;
+  const layerMap = identityMap(layers);
+  const maps = widthMaps(small, model, { rule: settings.map, seed });
+  const sourceLayer = stack(small.layers, layers);
+
+  const prefix = (step: number, count: number): StepPlan => {
+    const depth = count * (1 + Math.floor(uniformNumber(seed, prefixStream, step) * (layers / count)));
+    return {
+      units: layers,
+      depth,
+      layerMap: identityMap(depth),
+      trainable: trainsInPrefix(depth, count),
+      ...(depth > count ? { forwardOnly: depth - count } : {}),
+    };
+  };
+
+  return {
+    name: 'bert2bert',
+    layers,
+    settings,
+    initial: {
+      source: settings.source,
+      check: (source, sourceLayers) => checkSource('bert2bert', { small, model }, source, sourceLayers),
+      async value(spec, source) {
+        const layout = layoutOf(spec.name);
+        const layer = layout.layer === undefined ? undefined : (sourceLayer[layout.layer] as number);
+        const expanded = async (from: number) =>
+          expandTensor(layout, await source.read(nameIn(layout, from)), small, maps, from);
+        if (layer === undefined) return expanded(0);
+        const own = await expanded(layer);
+        if (mode === 'fpi' || !isAdvanced(layout) || layer + 1 === small.layers) return own;
+        return advanceTensor(layout, own, await expanded(layer + 1), small, model);
+      },
+    },
+    stageAt: () => ({ index: 0, units: layers }),
+    plan(step) {
+      return subModel && step < prefixSteps
+        ? prefix(step, subModel.layers)
+        : { units: layers, depth: layers, layerMap };
+    },
+    evaluationMaps: () => ({ full: layerMap, stage: layerMap }),
+    growth: () => undefined,
+  };
+}

@@ -1,0 +1,54 @@
+/** What methods share that grow by copying layers and run just the layers they train. */
+import { compose, type Expansion, type LayerMap, type StageSchedule } from '../growth/index.js';
+import { identityMap, type LayerGrowth, type TrainingMethod } from './method.js';
+import { layerCopies, type MomentOption } from './moments.js';
+
+export interface DepthGrowth {
+  readonly schedule: StageSchedule;
+  /** Which old layer each layer of the next stage is a copy of. */
+  readonly map: Expansion;
+  readonly moments: MomentOption;
+  /** What becomes of the moments of embeddings, final norm and head; default: they stay. */
+  readonly shared?: LayerGrowth['shared'];
+}
+
+/** The parts of a method that follow from its schedule and map; each step runs the trained layers. */
+export function depthGrowth({
+  schedule,
+  map,
+  moments,
+  shared = 'keep',
+}: DepthGrowth): Pick<TrainingMethod, 'stageAt' | 'plan' | 'evaluationMaps' | 'growth'> {
+  const { units } = schedule;
+  // The finished network that the layers of each stage would grow into now.
+  const full = units.map((count, stage) => {
+    let layers: LayerMap = identityMap(count);
+    for (let next = stage + 1; next < units.length; next++) {
+      layers = compose(layers, map(units[next - 1] as number, units[next] as number));
+    }
+    return layers;
+  });
+  return {
+    stageAt: (step) => schedule.stageAt(step),
+    plan(step) {
+      const { units: depth } = schedule.stageAt(step);
+      return { units: depth, depth, layerMap: identityMap(depth) };
+    },
+    evaluationMaps(step) {
+      const { index, units: count } = schedule.stageAt(step);
+      return { full: full[index] as LayerMap, stage: identityMap(count) };
+    },
+    growth(step) {
+      const to = schedule.stageAt(step);
+      const from = schedule.stageAt(Math.max(0, step - 1));
+      if (from.index === to.index) return undefined;
+      // Boundaries may pass a stage over: the copies of all switches in between are one map.
+      let layers: LayerMap = identityMap(from.units);
+      for (let next = from.index + 1; next <= to.index; next++) {
+        layers = compose(layers, map(units[next - 1] as number, units[next] as number));
+      }
+      const copies = layerCopies(layers, { moments, from: from.units });
+      return { kind: 'layers', from: from.units, to: to.units, copies, shared };
+    },
+  };
+}

@@ -1,0 +1,44 @@
+/** What AdamW's state becomes when layers are copied, by the rules that methods offer, and the copies of a layer map. */
+import { z } from 'zod';
+import type { LayerMap } from '../growth/index.js';
+import type { LayerCopy, MomentRule } from './method.js';
+
+/**
+ * 'copy': goes with the weights. 'release': as the released code of Apollo leaves it, new layers fresh and old ones with
+ * the moments they had. 'reset': all layers fresh. 'copyScaled': as 'copy', m and v scaled by the change in how often a
+ * layer is used.
+ */
+export const momentOption = z.enum(['copy', 'release', 'reset', 'copyScaled']);
+export type MomentOption = z.output<typeof momentOption>;
+
+export interface CopyOptions {
+  readonly moments: MomentOption;
+  /** Trained layers before. */
+  readonly from: number;
+  /** Uses of a layer after the switch over those before: a layer's gradient is the sum over its uses. */
+  readonly scale?: number;
+}
+
+/** The rule for layer `to` whose weights come from layer `from`; undefined when nothing is to be done. */
+function momentRule(from: number, to: number, { moments, from: unitsBefore, scale = 1 }: CopyOptions) {
+  const rules: Record<MomentOption, MomentRule | undefined> = {
+    copy: from === to ? undefined : 'copy',
+    release: from === to ? undefined : to >= unitsBefore ? 'zero' : 'keep',
+    reset: 'zero',
+    copyScaled: { m: scale, v: scale * scale },
+  };
+  return rules[moments];
+}
+
+/**
+ * The copies by which layer i becomes what layer `map[i]` was, from the top down: since map[i] <= i for every expansion,
+ * a layer is read before it is overwritten.
+ */
+export function layerCopies(map: LayerMap, options: CopyOptions): LayerCopy[] {
+  const copies: LayerCopy[] = [];
+  map.forEach((from, to) => {
+    const moments = momentRule(from, to, options);
+    if (moments !== undefined) copies.unshift({ from, to, moments });
+  });
+  return copies;
+}

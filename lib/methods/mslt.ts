@@ -1,0 +1,71 @@
+/**
+ * Multi-stage layerwise training (Yang et al., "Progressively Stacking 2.0", 2020): layers are added on top as copies of
+ * the topmost ones, and each stage trains only those it added; layers below are frozen and cost a forward pass. At the
+ * end all train together.
+ */
+import { z } from 'zod';
+import { ApolloError } from '../errors.js';
+import { stackTop } from '../growth/index.js';
+import { depthGrowth } from './depth-growth.js';
+import type { TrainingMethod } from './method.js';
+import { commonOptions, parseOptions } from './options.js';
+import { scheduleOf, stageOptions } from './stages.js';
+
+const schema = z.strictObject({
+  ...commonOptions,
+  /** Trained layers after each growth; none adds more layers than there were. Default: quarters, 12 -> [3, 6, 9, 12]. */
+  units: stageOptions.units.optional(),
+  /** Where stages end. Default: stages of equal length up to `joint`. */
+  boundaries: stageOptions.boundaries.optional(),
+  /** From this fraction of the steps on all layers train. */
+  joint: z.number().min(0).max(1).default(0.7),
+});
+export type MsltOptions = z.input<typeof schema>;
+
+/** As near to quarters as whole numbers come, without repetition. */
+function quarters(layers: number): number[] {
+  return [...new Set([1, 2, 3, 4].map((quarter) => Math.ceil((quarter * layers) / 4)))];
+}
+
+/**
+ * What trains in a stage with frozen layers besides the new ones: the head's own parameters. Its output matrix is the
+ * word table, which stays frozen with the embeddings.
+ */
+const headParameter = /^(final\.norm|head)\./;
+
+/** @throws ApolloError BAD_CONFIG naming the setting that is wrong, BAD_ARGUMENT for stages that do not fit together. */
+export function mslt(options: MsltOptions): TrainingMethod {
+  const parsed = parseOptions('mslt', schema, options);
+  const { layers, totalSteps, joint } = parsed;
+  const units = parsed.units ?? quarters(layers);
+  const equal = units.slice(1).map((_, stage) => ((stage + 1) * joint) / units.length);
+  const settings = { ...parsed, units, boundaries: parsed.boundaries ?? { fractions: equal } };
+  const schedule = scheduleOf('mslt', settings);
+  units.forEach((count, stage) => {
+    if (stage > 0 && count > 2 * (units[stage - 1] as number)) {
+      throw new ApolloError(
+        'BAD_CONFIG',
+        `mslt.units: a stage can at most double the layers; got ${units[stage - 1]} -> ${count}.`,
+      );
+    }
+  });
+  const jointStep = Math.round(joint * totalSteps);
+  const base = depthGrowth({ schedule, map: stackTop, moments: 'release' });
+  return {
+    name: 'mslt',
+    layers,
+    settings,
+    ...base,
+    plan(step) {
+      const plan = base.plan(step);
+      const { index } = schedule.stageAt(step);
+      if (index === 0 || step >= jointStep) return plan;
+      const frozen = units[index - 1] as number;
+      const trainable = (name: string) => {
+        const layer = /^layer\.(\d+)\./.exec(name);
+        return layer ? Number(layer[1]) >= frozen : headParameter.test(name);
+      };
+      return { ...plan, forwardOnly: frozen, trainable };
+    },
+  };
+}

@@ -1,0 +1,88 @@
+/**
+ * Net2Net (Chen, Goodfellow and Shlens, "Net2Net: Accelerating Learning via Knowledge Transfer", ICLR 2016) on
+ * transformers: begins with a trained smaller model that computes the same, widened by copies of units whose inputs are
+ * divided among the copies, and deepened by layers that add nothing yet.
+ */
+import { z } from 'zod';
+import { interpolate } from '../growth/index.js';
+import { initialValue, type ParameterSpec } from '../models/index.js';
+import { identityMap, type MethodContext, type TrainingMethod } from './method.js';
+import { commonOptions, parseOptions } from './options.js';
+import { checkGrowsInto, checkSource, finishedModel, smallModelOptions } from './small-model.js';
+import { expandTensor, layoutOf, nameIn, newColumns, type TensorLayout, widthMaps } from './width-expansion.js';
+
+const schema = z.strictObject({
+  ...commonOptions,
+  ...smallModelOptions,
+  /** Which units are copied: drawn at random, as in the paper, or in turn, so that all have equally many copies or nearly so. */
+  map: z.enum(['random', 'even']).default('random'),
+  /**
+   * Noise on the new columns of the layers' matrices: its standard deviation relative to the matrix's root mean square.
+   * Without it copies of feed-forward units stay copies for ever, whatever the dropout of the stream.
+   */
+  noise: z.number().min(0).max(1).default(0.01),
+});
+export type Net2NetOptions = z.input<typeof schema>;
+
+/** Projections onto the residual stream; they are zero in a new layer. */
+const endsBranch = ({ part }: TensorLayout) => /^(attention\.output|ffn\.down)\./.test(part);
+
+/**
+ * The first norm of a layer. In a new post-norm layer it sees what the layer below has normed and should leave it alone;
+ * its weights of one and biases of zero leave a single norm, the layer's last, between the two.
+ */
+const isFirstNorm = ({ part }: TensorLayout) => part.startsWith('attention.norm.');
+
+function rootMeanSquare(values: Float32Array): number {
+  return Math.sqrt(values.reduce((sum, value) => sum + value * value, 0) / values.length);
+}
+
+/**
+ * The method with its settings; `context.model` is the finished model.
+ * @example createMethod('net2net', { layers: 12, totalSteps: 10_000, seed: 42, source: 'runs/small/checkpoints',
+ *   small: { layers: 6, hidden: 384, heads: 6, ffn: 1536 } }, { model: preset('gpt-base') })
+ * @throws ApolloError BAD_CONFIG naming the setting that is wrong, or without `context.model`.
+ */
+export function net2net(options: Net2NetOptions, context: MethodContext): TrainingMethod {
+  const settings = parseOptions('net2net', schema, options);
+  const { layers, seed, small, noise } = settings;
+  const model = finishedModel('net2net', context, layers);
+  checkGrowsInto('net2net', small, model);
+  const layerMap = identityMap(layers);
+  const maps = widthMaps(small, model, { rule: settings.map, seed });
+  // Above each layer those that are new: 2 -> 5 layers, 0 + + 1 +.
+  const sourceLayer = interpolate(small.layers, layers);
+  const isNew = (layer: number) => layer > 0 && sourceLayer[layer - 1] === sourceLayer[layer];
+
+  const addNoise = (spec: ParameterSpec, layout: TensorLayout, values: Float32Array): Float32Array => {
+    if (noise === 0 || layout.layer === undefined || spec.role !== 'matrix') return values;
+    const std = noise * rootMeanSquare(values);
+    const drawn = initialValue({ ...spec, name: `${spec.name}.noise`, init: { kind: 'normal', std } }, seed);
+    const added = newColumns(layout, small, model);
+    return values.map((value, at) => (added(at) ? value + (drawn[at] as number) : value));
+  };
+
+  return {
+    name: 'net2net',
+    layers,
+    settings,
+    initial: {
+      source: settings.source,
+      check: (source, sourceLayers) => checkSource('net2net', { small, model }, source, sourceLayers),
+      async value(spec, source) {
+        const layout = layoutOf(spec.name);
+        const layer = layout.layer === undefined ? undefined : (sourceLayer[layout.layer] as number);
+        if (layout.layer !== undefined && isNew(layout.layer)) {
+          if (endsBranch(layout)) return new Float32Array(spec.shape.reduce((a, b) => a * b, 1));
+          if (model.kind === 'bert' && isFirstNorm(layout)) return initialValue(spec, seed);
+        }
+        const values = await source.read(nameIn(layout, layer ?? 0));
+        return addNoise(spec, layout, expandTensor(layout, values, small, maps, layer));
+      },
+    },
+    stageAt: () => ({ index: 0, units: layers }),
+    plan: () => ({ units: layers, depth: layers, layerMap }),
+    evaluationMaps: () => ({ full: layerMap, stage: layerMap }),
+    growth: () => undefined,
+  };
+}

@@ -1,0 +1,48 @@
+/**
+ * Progressive layer dropping (Zhang and He, "Accelerating Training of Transformer-Based Language Models with Progressive
+ * Layer Dropping", NeurIPS 2020): all layers from the beginning, but each step leaves some out, the more of them the
+ * later it is and the higher they stand. A layer that is left out is the identity; the branches of one that is kept are
+ * scaled up, so that their expectation stays.
+ */
+import { z } from 'zod';
+import { keepProbability, uniformNumber } from '../growth/index.js';
+import { identityMap, type TrainingMethod } from './method.js';
+import { commonOptions, parseOptions } from './options.js';
+
+/** Stream of the draws; see growth/philox.ts. */
+const dropStream = 2;
+
+const schema = z.strictObject({
+  ...commonOptions,
+  /** What the keep probability of the top layer falls to. */
+  limit: z.number().gt(0).max(1).default(0.5),
+  /** How fast: the distance to `limit` shrinks by e in 1 / gamma steps. */
+  gamma: z.number().positive().default(0.001),
+});
+export type PldOptions = z.input<typeof schema>;
+
+/** @throws ApolloError BAD_CONFIG naming the setting that is wrong. */
+export function pld(options: PldOptions): TrainingMethod {
+  const settings = parseOptions('pld', schema, options);
+  const { layers, seed, limit, gamma } = settings;
+  const all = identityMap(layers);
+  return {
+    name: 'pld',
+    layers,
+    settings,
+    stageAt: () => ({ index: 0, units: layers }),
+    plan(step) {
+      const probability = (layer: number) => keepProbability(step, layer, layers, { limit, gamma });
+      const kept = all.filter((layer) => uniformNumber(seed, dropStream, step * layers + layer) < probability(layer));
+      const layerMap = kept.length > 0 ? kept : [0]; // a network has a layer
+      return {
+        units: layers,
+        depth: layerMap.length,
+        layerMap,
+        branchScales: layerMap.map((layer) => 1 / probability(layer)),
+      };
+    },
+    evaluationMaps: () => ({ full: all, stage: all }),
+    growth: () => undefined,
+  };
+}

@@ -1,0 +1,52 @@
+/**
+ * StackBERT (Gong et al., "Efficient Training of BERT by Progressively Stacking", ICML 2019): a shallow model is trained,
+ * then doubled by stacking a copy of its layers on top of them, until the depth is reached.
+ */
+import { z } from 'zod';
+import { stackModulo } from '../growth/index.js';
+import { depthGrowth } from './depth-growth.js';
+import type { TrainingMethod } from './method.js';
+import { momentOption } from './moments.js';
+import { commonOptions, parseOptions } from './options.js';
+import { scheduleOf, stageOptions } from './stages.js';
+
+/** 50, 70 and 280 thousand of the released code's 400 thousand updates. */
+const releasedFractions = [0.125, 0.3];
+
+const schema = z.strictObject({
+  ...commonOptions,
+  /** Trained layers of each stage. Default: halved twice where that goes, 12 layers -> [3, 6, 12]. */
+  units: stageOptions.units.optional(),
+  /** Default: 12.5 % and 30 % of the steps; with two stages 30 %. */
+  boundaries: stageOptions.boundaries.optional(),
+  /** Optimizer state at a doubling; 'reset', as the released script has it, also clears that of embeddings and head. */
+  moments: momentOption.default('reset'),
+});
+export type StackBertOptions = z.input<typeof schema>;
+
+/** Halves while the number is even, at most twice. */
+function halvings(layers: number): number[] {
+  const units = [layers];
+  while (units.length < 3 && (units[0] as number) % 2 === 0) units.unshift((units[0] as number) / 2);
+  return units;
+}
+
+/** @throws ApolloError BAD_CONFIG naming the setting that is wrong, BAD_ARGUMENT for stages that do not fit together. */
+export function stackbert(options: StackBertOptions): TrainingMethod {
+  const parsed = parseOptions('stackbert', schema, options);
+  const units = parsed.units ?? halvings(parsed.layers);
+  const boundaries = parsed.boundaries ?? { fractions: releasedFractions.slice(Math.max(0, 3 - units.length)) };
+  const settings = { ...parsed, units, boundaries };
+  const { moments } = settings;
+  return {
+    name: 'stackbert',
+    layers: settings.layers,
+    settings,
+    ...depthGrowth({
+      schedule: scheduleOf('stackbert', settings),
+      map: stackModulo,
+      moments,
+      shared: moments === 'reset' ? 'zero' : 'keep',
+    }),
+  };
+}

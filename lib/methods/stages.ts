@@ -1,0 +1,58 @@
+/** Stages of trained layers as settings: how many in each, and where they end. */
+import { z } from 'zod';
+import { ApolloError } from '../errors.js';
+import { makeSchedule, type StageSchedule } from '../growth/index.js';
+import { positiveInteger } from './options.js';
+
+/** Ends of stages in one of four units, see growth/schedule.ts. */
+export const boundariesSchema = z
+  .strictObject({
+    /** Ends of the stages as fractions of the run's steps. */
+    fractions: z.array(z.number().min(0).max(1)).optional(),
+    /** In epochs, with the steps of one epoch. */
+    epochs: z.array(z.number().min(0)).optional(),
+    stepsPerEpoch: positiveInteger.optional(),
+    /** In optimizer steps. */
+    steps: z.array(z.int().min(0)).optional(),
+    /** In tokens seen, with the tokens of one step. */
+    tokens: z.array(z.number().min(0)).optional(),
+    tokensPerStep: positiveInteger.optional(),
+  })
+  .transform((given, context) => {
+    const { fractions, epochs, stepsPerEpoch, steps, tokens, tokensPerStep } = given;
+    if ([fractions, epochs, steps, tokens].filter(Boolean).length === 1) {
+      if (fractions) return { fractions };
+      if (steps) return { steps };
+      if (epochs && stepsPerEpoch) return { epochs, stepsPerEpoch };
+      if (tokens && tokensPerStep) return { tokens, tokensPerStep };
+    }
+    context.addIssue({
+      code: 'custom',
+      message: 'expected one of { fractions }, { epochs, stepsPerEpoch }, { steps }, { tokens, tokensPerStep }',
+    });
+    return z.NEVER;
+  });
+
+/** Settings of methods whose stages train more and more layers. */
+export const stageOptions = {
+  /** Trained layers of each stage. */
+  units: z.array(positiveInteger).min(1),
+  /** Where stages end. */
+  boundaries: boundariesSchema,
+};
+
+/** @throws ApolloError BAD_CONFIG when the last stage does not train all layers, BAD_ARGUMENT for stages that do not fit. */
+export function scheduleOf(
+  owner: string,
+  settings: { units: number[]; boundaries: z.output<typeof boundariesSchema>; layers: number; totalSteps: number },
+): StageSchedule {
+  const { units, boundaries, layers, totalSteps } = settings;
+  const schedule = makeSchedule({ units, boundaries, totalSteps });
+  if (units.at(-1) !== layers) {
+    throw new ApolloError(
+      'BAD_CONFIG',
+      `${owner}.units: the last stage must train all ${layers} layers; got [${units.join(', ')}].`,
+    );
+  }
+  return schedule;
+}

@@ -1,0 +1,45 @@
+/**
+ * Weight sharing, then unsharing (Yang et al., "Speeding up Deep Model Training by Sharing Weights and Then Unsharing",
+ * 2021): at first all layers of the full-depth network are one, then each goes on with a copy of its own. A step costs
+ * as much as one from scratch; what is saved are steps.
+ */
+import { z } from 'zod';
+import { interpolate } from '../growth/index.js';
+import { identityMap, type TrainingMethod } from './method.js';
+import { layerCopies, momentOption } from './moments.js';
+import { commonOptions, parseOptions, positiveInteger } from './options.js';
+import { boundariesSchema, scheduleOf } from './stages.js';
+
+const schema = z.strictObject({
+  ...commonOptions,
+  /** Layers that are shared. */
+  units: positiveInteger.default(1),
+  /** Where sharing ends. Default: 10 % of the steps. */
+  boundaries: boundariesSchema.default({ fractions: [0.1] }),
+  /** Optimizer state at the end of sharing. */
+  moments: momentOption.default('reset'),
+});
+export type UnshareOptions = z.input<typeof schema>;
+
+/** @throws ApolloError BAD_CONFIG naming the setting that is wrong. */
+export function unshare(options: UnshareOptions): TrainingMethod {
+  const settings = parseOptions('unshare', schema, options);
+  const { layers, units, moments } = settings;
+  const schedule = scheduleOf('unshare', { ...settings, units: units < layers ? [units, layers] : [units] });
+  const shared = interpolate(units, layers);
+  const own = identityMap(layers);
+  const mapAt = (step: number) => (schedule.stageAt(step).index === 0 ? shared : own);
+  return {
+    name: 'unshare',
+    layers,
+    settings,
+    stageAt: (step) => schedule.stageAt(step),
+    plan: (step) => ({ units: schedule.stageAt(step).units, depth: layers, layerMap: mapAt(step) }),
+    evaluationMaps: (step) => ({ full: mapAt(step), stage: mapAt(step) }),
+    growth(step) {
+      if (step === 0 || schedule.stageAt(step).index === schedule.stageAt(step - 1).index) return undefined;
+      const copies = layerCopies(shared, { moments, from: units, scale: units / layers });
+      return { kind: 'layers', from: units, to: layers, copies };
+    },
+  };
+}

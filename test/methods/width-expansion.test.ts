@@ -1,0 +1,180 @@
+/** Growth in width on real networks: what must compute the same does, up to the roundings of f32. */
+import t from 'tap';
+import { copyCounts } from '../../lib/growth/index.js';
+import {
+  advanceTensor,
+  doubleMoment,
+  doubleTensor,
+  expandTensor,
+  isAdvanced,
+  layoutOf,
+  nameIn,
+  type WidthMaps,
+  widthMaps,
+} from '../../lib/methods/width-expansion.js';
+import { createModel } from '../../lib/models/index.js';
+import { testDevice } from '../device.js';
+import { compute, distance, grown, randomNetwork, sourceOf, specsOf, tinyConfig } from './networks.js';
+
+const device = await testDevice();
+t.teardown(() => device.close());
+
+const narrow = { layers: 2, hidden: 8, heads: 2, ffn: 10 };
+const doubled = { layers: 2, hidden: 16, heads: 4, ffn: 20 };
+const uneven = { layers: 2, hidden: 12, heads: 3, ffn: 16 };
+/** Twelve products of sums of f32 one behind another; a wrong factor anywhere shows in the first digit. */
+const roundings = 2e-5;
+
+const expandWith =
+  (maps: WidthMaps): Parameters<typeof grown>[1] =>
+  async ({ name }, source) => {
+    const layout = layoutOf(name);
+    return expandTensor(layout, await source.read(name), source.config, maps, layout.layer);
+  };
+
+t.test('every parameter of both models is known and grows into its shape', async (t) => {
+  for (const kind of ['gpt', 'bert'] as const) {
+    const [from, to] = [tinyConfig(kind, narrow), tinyConfig(kind, uneven)];
+    const wide = new Map(specsOf(createModel(to)).map((spec) => [spec.name, spec.shape]));
+    const maps = widthMaps(from, to, { rule: 'random', seed: 3 });
+    for (const { name, shape } of specsOf(createModel(from))) {
+      const values = new Float32Array(shape.reduce((a, b) => a * b, 1));
+      const layout = layoutOf(name);
+      t.equal(nameIn(layout, layout.layer ?? 0), name);
+      const elements = wide.get(name)?.reduce((a, b) => a * b, 1);
+      t.equal(expandTensor(layout, values, from, maps, layout.layer).length, elements, `${kind} ${name}`);
+    }
+  }
+  t.throws(() => layoutOf('layer.0.ffn.gate.weight'), { code: 'INTERNAL', message: /ffn\.gate/ });
+  t.throws(() => layoutOf('toString'), { code: 'INTERNAL' });
+});
+
+t.test('the stream has one map, heads and feed-forward units one for each layer, all of whole heads', async (t) => {
+  const [from, to] = [
+    { hidden: 32, heads: 8, ffn: 64 },
+    { hidden: 48, heads: 12, ffn: 96 },
+  ];
+  const maps = widthMaps(from, to, { rule: 'random', seed: 1 });
+  t.equal(maps('fixed', 0), undefined);
+  t.equal(maps('stream', 0)?.join(), maps('stream', 5)?.join());
+  t.not(maps('heads', 0)?.join(), maps('heads', 1)?.join());
+  t.not(maps('ffn', 0)?.join(), maps('ffn', 1)?.join());
+  const heads = maps('heads', 3) ?? [];
+  t.equal(heads.length, 48);
+  heads.forEach((dimension, i) => {
+    if (dimension % 4 !== i % 4) t.fail(`dimension ${i} of a head copies ${dimension}`);
+  });
+  t.same(
+    widthMaps(from, to, { rule: 'even', seed: 1 })('heads', 0),
+    Array.from({ length: 48 }, (_, i) => i % 32),
+  );
+  const again = widthMaps(from, to, { rule: 'random', seed: 1 });
+  t.same(again('ffn', 4), maps('ffn', 4), 'in whatever order they are asked for');
+});
+
+for (const kind of ['gpt', 'bert'] as const) {
+  t.test(
+    `${kind}: doubling by copies computes the same, however heads and feed-forward units are copied`,
+    async (t) => {
+      const [from, to] = [tinyConfig(kind, narrow), tinyConfig(kind, doubled)];
+      const small = randomNetwork(from, 11);
+      const expected = await compute(device, small);
+      const even = widthMaps(from, to, { rule: 'even', seed: 0 });
+      const random = widthMaps(from, to, { rule: 'random', seed: 4 });
+      const mixed: WidthMaps = (axis, layer) => (axis === 'stream' ? even : random)(axis, layer);
+      const counts = copyCounts(mixed('ffn', 0) ?? [], from.ffn);
+      t.ok(new Set(counts).size > 1, 'counts of feed-forward units differ');
+      for (const maps of [even, mixed]) {
+        const { loss, logits } = await compute(device, await grown(to, expandWith(maps), sourceOf(small)));
+        t.ok(distance(logits, expected.logits) < roundings, `logits: ${distance(logits, expected.logits)}`);
+        t.ok(Math.abs(loss - expected.loss) < roundings * expected.loss, `loss ${loss}, was ${expected.loss}`);
+      }
+    },
+  );
+
+  t.test(
+    `${kind}: with unequal counts in the stream the norms weigh units by their copies: near, not exact`,
+    async (t) => {
+      const [from, to] = [tinyConfig(kind, narrow), tinyConfig(kind, uneven)];
+      const small = randomNetwork(from, 11);
+      const expected = await compute(device, small);
+      const value = expandWith(widthMaps(from, to, { rule: 'even', seed: 0 }));
+      const { logits } = await compute(device, await grown(to, value, sourceOf(small)));
+      // Eight units of which four count twice in every mean and variance: as far from exact as it gets.
+      const difference = distance(logits, expected.logits);
+      t.comment(`${kind} 8 -> 12: logits differ by ${difference.toFixed(3)} of the largest`);
+      t.ok(difference > 100 * roundings && difference < 1);
+    },
+  );
+
+  t.test(`${kind}: diag(W, W) computes the same, and gradients halve as the moments' rule says`, async (t) => {
+    const [from, to] = [tinyConfig(kind, narrow), tinyConfig(kind, doubled)];
+    const small = randomNetwork(from, 12);
+    const expected = await compute(device, small);
+    const wide = await grown(
+      to,
+      async ({ name }, source) => doubleTensor(layoutOf(name), await source.read(name), from),
+      sourceOf(small),
+    );
+    const { loss, logits, gradients } = await compute(device, wide);
+    t.ok(distance(logits, expected.logits) < roundings, `logits: ${distance(logits, expected.logits)}`);
+    t.ok(Math.abs(loss - expected.loss) < roundings * expected.loss);
+    t.equal(gradients.size, expected.gradients.size);
+    for (const [name, gradient] of expected.gradients) {
+      const layout = layoutOf(name);
+      // Outside of the diagonal, where the moments are zero, the gradient is that of the diagonal.
+      const inside = doubleTensor(layout, new Float32Array(gradient.length).fill(1), from);
+      const got = (gradients.get(name) as Float32Array).map((value, i) => (inside[i] === 0 ? 0 : value));
+      const half = doubleMoment(layout, gradient, from, 1 / 2);
+      // Of biases that add the same to all scores of a query (keys') the gradient is 0 but for roundings.
+      const scale = Math.max(...Array.from(half, Math.abs), 1e-3);
+      const error = Math.max(...Array.from(got, (value, i) => Math.abs(value - (half[i] as number)))) / scale;
+      t.ok(error < 10 * roundings, `${name}: ${error.toExponential(1)}`);
+    }
+  });
+}
+
+t.test('moments of the doubled network: halved and quartered, but for the last norm and the output bias', async (t) => {
+  const from = { hidden: 2, heads: 1, ffn: 2 };
+  const grow = (name: string, values: number[], factor: number) =>
+    Array.from(doubleMoment(layoutOf(name), Float32Array.from(values), from, factor));
+  t.same(grow('layer.0.ffn.norm.weight', [2, 4], 1 / 2), [1, 2, 1, 2]);
+  t.same(grow('layer.0.ffn.norm.weight', [4, 8], 1 / 4), [1, 2, 1, 2]);
+  t.same(grow('final.norm.weight', [2, 4], 1 / 2), [2, 4, 2, 4]);
+  t.same(grow('head.norm.bias', [2, 4], 1 / 4), [2, 4, 2, 4]);
+  t.same(grow('head.bias', [1, 2, 3], 1 / 2), [1, 2, 3]);
+  t.same(grow('embeddings.word', [2, 4, 6, 8, 10, 12], 1 / 2), [1, 2, 1, 2, 3, 4, 3, 4, 5, 6, 5, 6]);
+  t.same(grow('layer.0.ffn.up.weight', [4, 8, 12, 16], 1 / 4), [1, 2, 0, 0, 3, 4, 0, 0, 0, 0, 1, 2, 0, 0, 3, 4]);
+  t.same(
+    Array.from(doubleTensor(layoutOf('final.norm.weight'), Float32Array.of(2, 4), from)),
+    [1, 2, 1, 2],
+    'the value of the last norm is halved',
+  );
+  t.same(
+    Array.from(doubleTensor(layoutOf('layer.0.attention.qkv.bias'), Float32Array.of(1, 2, 3, 4, 5, 6), from)),
+    [1, 2, 1, 2, 3, 4, 3, 4, 5, 6, 5, 6],
+    'queries, keys and values each for themselves',
+  );
+});
+
+t.test('advanced initialisation changes new columns of linear layers and nothing else', async (t) => {
+  const [from, to] = [
+    { hidden: 4, heads: 2, ffn: 2 },
+    { hidden: 6, heads: 3, ffn: 3 },
+  ];
+  const advanced = (name: string, elements: number) =>
+    Array.from(advanceTensor(layoutOf(name), new Float32Array(elements), new Float32Array(elements).fill(1), from, to));
+  const row = [0, 0, 0, 0, 1, 1]; // the third head, and the stream's last two dimensions
+  t.same(advanced('layer.0.attention.qkv.bias', 18), [...row, ...row, ...row]);
+  t.same(advanced('layer.0.attention.output.weight', 36), Array.from({ length: 6 }, () => row).flat());
+  t.same(advanced('layer.0.ffn.up.weight', 18), Array.from({ length: 6 }, () => [0, 0, 1]).flat());
+  t.same(advanced('layer.0.ffn.down.bias', 6), row);
+  const names = specsOf(createModel(tinyConfig('bert', { ...narrow, layers: 1 }))).map(({ name }) => name);
+  t.same(
+    names.filter((name) => isAdvanced(layoutOf(name))),
+    ['attention.qkv', 'attention.output', 'ffn.up', 'ffn.down'].flatMap((part) => [
+      `layer.0.${part}.weight`,
+      `layer.0.${part}.bias`,
+    ]),
+  );
+});
