@@ -6,6 +6,15 @@ export { blockDiagonal, momentFactors } from './block-diagonal.js';
 export { type LayerFlops, relativeCost, relativeRunCost } from './cost.js';
 export { type DropOptions, keepLevel, keepProbability } from './layer-drop.js';
 export {
+  type DepthInit,
+  depthInits,
+  initialDepthWeights,
+  initialWidthRows,
+  type OperatorSeed,
+  type WidthInit,
+  widthInits,
+} from './ligo.js';
+export {
   compose,
   type Expansion,
   type ExpansionName,

@@ -3,6 +3,7 @@ import { ApolloError } from '../errors.js';
 import { apollo } from './apollo.js';
 import { bert2bert } from './bert2bert.js';
 import { gstack } from './gstack.js';
+import { ligo } from './ligo.js';
 import type { MethodContext, TrainingMethod } from './method.js';
 import { mslt } from './mslt.js';
 import { net2net } from './net2net.js';
@@ -15,6 +16,7 @@ import { unshare } from './unshare.js';
 export { type ApolloOptions, apollo } from './apollo.js';
 export { type Bert2BertOptions, bert2bert } from './bert2bert.js';
 export { type GStackOptions, gstack } from './gstack.js';
+export { type LigoOptions, ligo } from './ligo.js';
 export * from './method.js';
 export { type MsltOptions, mslt } from './mslt.js';
 export { type Net2NetOptions, net2net } from './net2net.js';
@@ -24,10 +26,19 @@ export { type StackBertOptions, stackbert } from './stackbert.js';
 export { type StagedOptions, staged } from './staged.js';
 export { type UnshareOptions, unshare } from './unshare.js';
 
-const methods = { scratch, apollo, stackbert, mslt, unshare, pld, gstack, bert2bert, net2net, staged } satisfies Record<
-  string,
-  (options: never, context: MethodContext) => TrainingMethod
->;
+const methods = {
+  scratch,
+  apollo,
+  stackbert,
+  mslt,
+  unshare,
+  pld,
+  gstack,
+  bert2bert,
+  net2net,
+  staged,
+  ligo,
+} satisfies Record<string, (options: never, context: MethodContext) => TrainingMethod>;
 
 export type MethodName = keyof typeof methods;
 /** Settings of each method. */
@@ -36,7 +47,7 @@ export type MethodOptions = { [Name in MethodName]: Parameters<(typeof methods)[
 export const methodNames = Object.keys(methods) as MethodName[];
 
 /** Methods that begin with a smaller model which was trained before: they have the settings `small` and `source`. */
-export const methodsWithSource: readonly MethodName[] = ['bert2bert', 'net2net'];
+export const methodsWithSource: readonly MethodName[] = ['bert2bert', 'net2net', 'ligo'];
 
 /**
  * The method called `name`. Methods that grow in width want the finished model's configuration.

@@ -66,7 +66,8 @@ export async function checkMemory(
 
   const attempt = async (batch: number, programs: RunPrograms): Promise<void> => {
     const shape = corpus.shape(batch, config.seq);
-    if (network.model === finished) await programs.training(plan, shape, config.accumulation);
+    const plain = network.model === finished && !network.reparameterisation;
+    if (plain) await programs.training(plan, shape, config.accumulation);
     else await attemptFinished({ ...options, network: finishedNetwork(finished) }, whole, shape, config.accumulation);
     const { availableBytes } = device.info();
     if (needed - store.bytes > availableBytes) {

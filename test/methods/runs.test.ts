@@ -71,8 +71,8 @@ for (const kind of ['gpt', 'bert'] as const) {
       const trained = events.filter((event) => event.type === 'step').map((event) => event.loss);
       const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
       t.ok(last < first, `held-out loss ${first} -> ${last}`);
-      if (method.initial && !method.stageAt(0).reparameterisation) {
-        // It begins where a model trained as long has ended, on the batches that one has seen: well below chance.
+      if (method.initial) {
+        // It begins near where a model trained as long has ended, on the batches that one has seen: well below chance.
         t.ok(first < Math.log(300) - 0.2, `held-out loss ${first} at the beginning`);
       } else {
         t.ok(mean(trained.slice(-5)) < mean(trained.slice(0, 5)), 'training loss');

@@ -1,0 +1,91 @@
+/**
+ * Initial values of LiGO's operators (Wang et al., "Learning to Grow Pretrained Models for Efficient Transformer
+ * Training", ICLR 2023), as its released code sets them: rows of the width operators, which make new units out of old
+ * ones, and depth weights, which make a layer out of all small layers.
+ */
+import { check } from '../errors.js';
+import { interpolate, stackModulo } from './maps.js';
+import { philox4x32, seedWords } from './philox.js';
+
+/**
+ * How a new unit begins. 'rand': a random average of all old units (uniform weights, divided by their sum). 'sel': a copy
+ * of one old unit, drawn at random.
+ */
+export const widthInits = ['rand', 'sel'] as const;
+export type WidthInit = (typeof widthInits)[number];
+
+/**
+ * How a layer begins. 'stackbert': as small layer `l mod L1`. 'stackbert_noisy': the same with a little of all others.
+ * 'interpolate': as small layer `floor(l L1 / L2)`.
+ */
+export const depthInits = ['stackbert_noisy', 'stackbert', 'interpolate'] as const;
+export type DepthInit = (typeof depthInits)[number];
+
+/** Which random numbers an operator draws: different operators of a seed draw different ones. */
+export interface OperatorSeed {
+  readonly seed: number;
+  /** Number of the operator, a whole number below 2^32. */
+  readonly operator: number;
+}
+
+/** Last word of the Philox counter; initial weights, depths and dropout use others, so streams never meet. */
+const operatorStream = 0xfffffffd;
+/** Upper end of the noise in 'stackbert_noisy'. */
+const depthNoise = 0.03;
+
+/** `count` numbers, uniform in [0, 1). */
+function uniforms(count: number, { seed, operator }: OperatorSeed): Float64Array {
+  const key = seedWords(seed);
+  const values = new Float64Array(count);
+  for (let i = 0; i < count; i += 4) {
+    const words = philox4x32([i / 4, operator, 0, operatorStream], key);
+    for (let j = 0; j < 4 && i + j < count; j++) values[i + j] = (words[j] as number) / 4294967296;
+  }
+  return values;
+}
+
+/** Divides each row of `values` [rows, columns] by its sum. */
+function normaliseRows(values: Float64Array, columns: number): Float64Array {
+  for (let start = 0; start < values.length; start += columns) {
+    const row = values.subarray(start, start + columns);
+    const sum = row.reduce((a, b) => a + b, 0);
+    for (let i = 0; i < columns; i++) row[i] = (row[i] as number) / sum;
+  }
+  return values;
+}
+
+/**
+ * S [added, old], row-major: the lower part of a width operator [I; S], one row for each new unit. `noise` is the upper
+ * end of uniform noise on every entry of 'sel', so that two copies of one unit can part.
+ */
+export function initialWidthRows(
+  init: WidthInit,
+  { added, old }: { readonly added: number; readonly old: number },
+  from: OperatorSeed,
+  noise = 0,
+): Float32Array {
+  if (init === 'rand') return Float32Array.from(normaliseRows(uniforms(added * old, from), old));
+  const draws = uniforms(added + (noise > 0 ? added * old : 0), from);
+  const rows = Float32Array.from({ length: added * old }, (_, i) => noise * (draws[added + i] ?? 0));
+  for (let row = 0; row < added; row++) {
+    rows[row * old + Math.floor((draws[row] as number) * old)]! += 1;
+  }
+  return rows;
+}
+
+/**
+ * w [small]: the weight of each small layer in layer `layer` of `large`. Rows sum to 1.
+ * @throws ApolloError BAD_ARGUMENT unless 1 <= small <= large and layer < large.
+ */
+export function initialDepthWeights(
+  init: DepthInit,
+  { layer, small, large }: { readonly layer: number; readonly small: number; readonly large: number },
+  from: OperatorSeed,
+): Float32Array {
+  const map = (init === 'interpolate' ? interpolate : stackModulo)(small, large);
+  const main = map[layer];
+  check(main !== undefined, `There is no layer ${layer} in a network of ${large}.`);
+  const noise = init === 'stackbert_noisy' ? uniforms(small, from) : new Float64Array(small);
+  const row = noise.map((x, j) => (j === main ? 1 : depthNoise * x));
+  return Float32Array.from(normaliseRows(row, small));
+}

@@ -1,0 +1,76 @@
+/**
+ * LiGO (Wang et al., "Learning to Grow Pretrained Models for Efficient Transformer Training", ICLR 2023): begins with a
+ * trained smaller model. First the weights are expressions of the small ones by operators of width and depth, and only
+ * the operators train; then every weight takes the value of its expression and training goes on as usual.
+ */
+import { z } from 'zod';
+import { ApolloError } from '../errors.js';
+import { depthInits, widthInits } from '../growth/index.js';
+import { isOperator, ligoWeights } from './ligo-weights.js';
+import { identityMap, type MethodContext, type StepPlan, type TrainingMethod } from './method.js';
+import { commonOptions, parseOptions, positiveInteger } from './options.js';
+import { checkGrowsInto, checkSource, finishedModel, smallModelOptions } from './small-model.js';
+
+const schema = z.strictObject({
+  ...commonOptions,
+  ...smallModelOptions,
+  /** Steps in which the operators train. */
+  operatorSteps: positiveInteger.default(100),
+  /** Learning rate of these steps, constant; to be tuned, see docs/methods/ligo.md. */
+  operatorRate: z.number().positive().default(1e-3),
+  /** How the operators begin; see growth/ligo.ts. */
+  widthInit: z.enum(widthInits).default('rand'),
+  depthInit: z.enum(depthInits).default('stackbert_noisy'),
+  /** Upper end of uniform noise on the entries of width operators that begin as 'sel'. */
+  selectionNoise: z.number().min(0).default(0),
+});
+export type LigoOptions = z.input<typeof schema>;
+
+/**
+ * The method with its settings; `context.model` is the finished model.
+ * @example createMethod('ligo', { layers: 12, totalSteps: 10_000, seed: 42, source: 'runs/small/checkpoints',
+ *   small: { layers: 6, hidden: 512, heads: 8, ffn: 2048 } }, { model: preset('bert-base') })
+ * @throws ApolloError BAD_CONFIG naming the setting that is wrong, or without `context.model`.
+ */
+export function ligo(options: LigoOptions, context: MethodContext): TrainingMethod {
+  const settings = parseOptions('ligo', schema, options);
+  const { layers, totalSteps, seed, small, operatorSteps, operatorRate, selectionNoise } = settings;
+  const model = finishedModel('ligo', context, layers);
+  checkGrowsInto('ligo', small, model);
+  if (operatorSteps >= totalSteps) {
+    throw new ApolloError(
+      'BAD_CONFIG',
+      `ligo.operatorSteps: must be fewer than the run's ${totalSteps} steps, the rest of which train the model; got ${operatorSteps}.`,
+    );
+  }
+  const init = { width: settings.widthInit, depth: settings.depthInit, selectionNoise, seed };
+  const reparameterisation = ligoWeights(model, small, init);
+  const layerMap = identityMap(layers);
+  const plain: StepPlan = { units: layers, depth: layers, layerMap };
+  // A product of the forward pass and two of the backward one, counted once a step: the weights are the same for all
+  // its micro-batches.
+  const operators: StepPlan = {
+    ...plain,
+    trainable: isOperator,
+    learningRate: { value: operatorRate },
+    extraFlops: 3 * reparameterisation.flops,
+  };
+
+  return {
+    name: 'ligo',
+    layers,
+    settings,
+    initial: {
+      source: settings.source,
+      check: (source, sourceLayers) => checkSource('ligo', { small, model }, source, sourceLayers),
+      value: ({ name }) => {
+        throw new ApolloError('INTERNAL', `LiGO begins with operators; "${name}" has no value of its own yet.`);
+      },
+    },
+    stageAt: (step) =>
+      step < operatorSteps ? { index: 0, units: layers, reparameterisation } : { index: 1, units: layers },
+    plan: (step) => (step < operatorSteps ? operators : plain),
+    evaluationMaps: () => ({ full: layerMap, stage: layerMap }),
+    growth: (step) => (step === operatorSteps ? { kind: 'materialise', from: layers, to: layers } : undefined),
+  };
+}
