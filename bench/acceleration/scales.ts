@@ -12,7 +12,7 @@ export const paperRuns = {
 } as const;
 export type PaperModel = keyof typeof paperRuns;
 
-const nanoModel = { hidden: 64, heads: 1, ffn: 256, vocab: 2048, maxPositions: 64, dropout: 0, attentionDropout: 0 };
+const nanoModel = { hidden: 64, heads: 2, ffn: 256, vocab: 2048, maxPositions: 64, dropout: 0, attentionDropout: 0 };
 
 /** Model and length of a run; methods, data and seeds are the figure's and the caller's. */
 export function recipe(scale: ScaleName, model: PaperModel): SettingsInput {
@@ -22,12 +22,12 @@ export function recipe(scale: ScaleName, model: PaperModel): SettingsInput {
     case 'nano':
       return {
         model: { preset: `${kind}-nano`, ...nanoModel, layers },
-        steps: 800,
+        steps: 640,
         batch: 16,
         lr: 2e-3,
-        evalEvery: 20,
+        evalEvery: 16,
         evalBatches: 16,
-        checkpointEvery: 200,
+        checkpointEvery: 160,
       };
     case 'small':
       return {

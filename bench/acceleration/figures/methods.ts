@@ -1,7 +1,20 @@
 /** Fig. 6: loss against FLOPs of all methods, for BERT and GPT. */
 import { comparedFigure } from '../compared.js';
 
-const methods = ['scratch', 'apollo', 'apollo-reset', 'stackbert', 'mslt', 'gstack', 'unshare', 'pld'];
+const methods = [
+  'scratch',
+  'apollo',
+  'apollo-reset',
+  'stackbert',
+  'bert2bert',
+  'ligo',
+  'mslt',
+  'gstack',
+  'staged',
+  'net2net',
+  'unshare',
+  'pld',
+];
 const variants = { 'apollo-reset': { method: 'apollo', moments: 'reset' } };
 
 const about =
