@@ -62,6 +62,21 @@ for (const kind of ['gpt', 'bert'] as const) {
   const scratch = createMethod('scratch', { layers, totalSteps: steps, seed: 5 });
   for await (const _ of train(options, { device, model: small, method: scratch, corpus, checkpointDir: source }));
 
+  for (const name of ['apollo', 'unshare', 'staged', 'ligo'] as const) {
+    t.test(`${kind}, ${name}: growing leaves the full network as it was`, async (t) => {
+      // With a learning rate of next to nothing weights stand still, so only the growth could move the loss.
+      const more = { learningRate: 1e-12, evaluateEvery: 1 };
+      const { events } = await run(name, join(root, kind, name, 'still'), more, source);
+      const losses = events.filter((event) => event.type === 'evaluation').map((event) => event.lossFull);
+      const growths = events.flatMap((event) => (event.type === 'growth' ? [event.step] : []));
+      t.ok(growths.length > 0);
+      for (const step of growths) {
+        const [before, after] = [losses[step] as number, losses[step + 1] as number];
+        t.ok(Math.abs(before - after) < 1e-5, `${before} before, ${after} after step ${step}`);
+      }
+    });
+  }
+
   for (const name of methodNames) {
     t.test(`${kind}, ${name}`, async (t) => {
       const whole = join(root, kind, name, 'whole');
