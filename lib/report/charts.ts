@@ -178,7 +178,7 @@ export function histogramChart(
     legend: { top: 8, itemGap: 24 },
     tooltip: { trigger: 'item' },
     xAxis: axis(xTitle, { nameGap: 30, scale: true }),
-    yAxis: axis('density', { min: 0 }),
+    yAxis: axis('density', { min: 0, axisLine: { show: true, onZero: false, lineStyle: { color: ink } } }),
     series,
   };
 }
