@@ -22,12 +22,12 @@ export function recipe(scale: ScaleName, model: PaperModel): SettingsInput {
     case 'nano':
       return {
         model: { preset: `${kind}-nano`, ...nanoModel, layers },
-        steps: 640,
+        steps: 400,
         batch: 16,
         lr: 2e-3,
         evalEvery: 16,
-        evalBatches: 16,
-        checkpointEvery: 160,
+        evalBatches: 8,
+        checkpointEvery: 100,
       };
     case 'small':
       return {
