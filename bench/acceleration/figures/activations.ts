@@ -8,7 +8,7 @@ import { interpolate, type LayerMap, stack } from '../../../lib/growth/index.js'
 import { identityMap } from '../../../lib/methods/index.js';
 import { renderSvg } from '../../../lib/report/svg.js';
 import { markdownTable } from '../../../lib/report/table.js';
-import type { Figure, ScaleName } from '../figure.js';
+import type { Figure } from '../figure.js';
 import { recipe } from '../scales.js';
 import { colors, type Panel, panelChart, panelSize } from './draw.js';
 import { activationBatch, activations as activationsOf, loadTrained } from './measure.js';
@@ -19,6 +19,7 @@ import {
   continuation,
   eachSeed,
   halfModel,
+  halfShare,
   meanSd,
   openBench,
   over,
@@ -37,12 +38,6 @@ const batches = 16;
 /** The histogram that is kept and drawn: from -limit to limit. */
 const limit = 4;
 const parts = 128;
-
-/**
- * Length of the half-depth model's training as a share of the recipe's: the paper's 10 of 40 epochs; at nano scale half,
- * since a quarter of so short a run hardly leaves the beginning.
- */
-export const halfShare: Readonly<Record<ScaleName, number>> = { nano: 0.5, small: 0.25, paper: 0.25 };
 
 /** One network's outputs. */
 interface Outputs {

@@ -15,7 +15,7 @@ import { createModel, type LanguageModel, type ModelConfig } from '../../../lib/
 import { type Spread, spread } from '../../../lib/report/aggregate.js';
 import { formatSpread } from '../../../lib/report/table.js';
 import { type TrainOptions, train } from '../../../lib/train/index.js';
-import type { FigureContext } from '../figure.js';
+import type { FigureContext, ScaleName } from '../figure.js';
 import { distance, type PaperModel, type recipe } from '../scales.js';
 import { writeWhole } from './publish.js';
 
@@ -56,6 +56,12 @@ export function runOptions(bench: Bench, seed: number, steps?: number): TrainOpt
 export function halfModel({ config }: LanguageModel): LanguageModel {
   return createModel({ ...config, layers: Math.floor(config.layers / 2) });
 }
+
+/**
+ * Length of the half-depth model's training as a share of the recipe's: the paper's 10 of 40 epochs; at nano scale all
+ * of it, since a quarter of so short a run hardly leaves the beginning.
+ */
+export const halfShare: Readonly<Record<ScaleName, number>> = { nano: 1, small: 0.25, paper: 0.25 };
 
 /** The parameter of a shallower model that becomes `name` when layer i becomes a copy of layer `map[i]`. */
 export function sourceName(name: string, map: LayerMap): string {
