@@ -20,6 +20,7 @@ import {
   eachSeed,
   halfModel,
   halfShare,
+  halfText,
   meanSd,
   openBench,
   over,
@@ -238,9 +239,9 @@ export function activationsFigure(recipeOf: RecipeOf = recipe): Figure {
                 'paper shows histograms without numbers.',
               recipeParagraph(bench, seeds, {
                 model: paperModel,
-                config: half.config,
+                config: bench.model.config,
                 tokens: first.tokens,
-                text: `${layers} layers, ${steps} steps with warm-up and cosine of their own.`,
+                text: halfText(layers, steps),
               }),
               markdownTable(rows),
               reading(values) +

@@ -63,6 +63,14 @@ export function halfModel({ config }: LanguageModel): LanguageModel {
  */
 export const halfShare: Readonly<Record<ScaleName, number>> = { nano: 1, small: 0.25, paper: 0.25 };
 
+/** The half-depth model's training, for `recipeParagraph`. */
+export function halfText(layers: number, steps: number): string {
+  return (
+    `the trained model has ${layers} layers and ${steps} steps, with warm-up and cosine of their own ` +
+    "(the paper's: 10 of its 40 epochs)."
+  );
+}
+
 /** The parameter of a shallower model that becomes `name` when layer i becomes a copy of layer `map[i]`. */
 export function sourceName(name: string, map: LayerMap): string {
   return name.replace(/^layer\.(\d+)\./, (_, layer: string) => `layer.${map[Number(layer)]}.`);

@@ -29,6 +29,7 @@ import {
   eachSeed,
   halfModel,
   halfShare,
+  halfText,
   meanSd,
   openBench,
   over,
@@ -90,15 +91,14 @@ function reading(values: readonly SeedValue[], further: number): string {
     ).toFixed(1);
   const recovered = (network: Network) =>
     seedsWith(values, (value) => value[network].lossAfter < value.half.before.loss);
-  const beatsRandom = (network: Network) => (after(network) < after('random') ? 'below' : 'not below');
   return (
     `Expansion raises the loss by ${rises('stacked').toFixed(3)} (stacking) and ${rises('interpolated').toFixed(3)} ` +
     `(interpolation), in the paper by 5.50 and 2.15; interpolation has the lower loss in ${seedsWith(values, lower)}. The ` +
     `gradients of the tensors are ${gradient('stacked')} and ${gradient('interpolated')} times those of the trained model ` +
     `(33 and 27 in the paper). After ${further} further steps the loss is ${after('stacked').toFixed(3)} and ` +
     `${after('interpolated').toFixed(3)}, lower with interpolation in ${seedsWith(values, better)}; it is back below that of ` +
-    `the half-depth model before them in ${recovered('stacked')} and ${recovered('interpolated')}, and ` +
-    `${beatsRandom('stacked')} and ${beatsRandom('interpolated')} that from random weights (${after('random').toFixed(3)}).`
+    `the half-depth model before them in ${recovered('stacked')} and ${recovered('interpolated')}. Random weights get to ` +
+    `${after('random').toFixed(3)} in as many steps.`
   );
 }
 
@@ -234,9 +234,9 @@ export function trainabilityFigure(recipeOf: RecipeOf = recipe): Figure {
                 'warm-up and cosine of their own, the same batches for all four; the half-depth model is trained on as it is.',
               recipeParagraph(bench, seeds, {
                 model: paperModel,
-                config: half.config,
+                config: bench.model.config,
                 tokens: first.tokens,
-                text: `${layers} layers, ${steps} steps with warm-up and cosine of their own; ${further} further steps.`,
+                text: `${halfText(layers, steps)} ${further} further steps.`,
               }),
               markdownTable(rows),
               reading(values, further),
