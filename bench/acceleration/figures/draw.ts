@@ -15,7 +15,7 @@ const ink = '#333333';
 const font = { fontFamily: 'Helvetica, Arial, sans-serif', fontSize: 12, color: ink };
 
 export interface Series {
-  /** Series of one name share their entry in the legend. */
+  /** Series of one name share their entry in the legend, which looks like the first of them. */
   readonly name: string;
   readonly color: string;
   readonly data: readonly (readonly number[])[];
@@ -80,7 +80,7 @@ export function panelChart(panels: readonly Panel[], columns = panels.length): C
       name: y,
       nameLocation: 'middle',
       nameGap: 44,
-      axisLine: { show: true, lineStyle: { color: ink } },
+      axisLine: { show: true, onZero: false, lineStyle: { color: ink } },
       splitLine: { lineStyle: { color: '#bbbbbb', opacity: 0.4 } },
       ...(logarithmic || free ? { scale: true } : { min: 0 }),
       ...(yMax !== undefined && { max: yMax }),
@@ -96,6 +96,7 @@ export function panelChart(panels: readonly Panel[], columns = panels.length): C
         symbolSize: 5,
         lineStyle: { width: line, color, opacity, type: dashed ? 'dashed' : 'solid' },
         itemStyle: { color, opacity },
+        z: line,
       })),
     ),
   };

@@ -209,7 +209,7 @@ export function grownFigure(recipeOf: RecipeOf = recipe): Figure {
               width: 1,
               opacity: 0.3,
             }));
-            return [...(values.length > 1 ? each : []), { name, color, data, points: true }];
+            return [{ name, color, data, points: true }, ...(values.length > 1 ? each : [])];
           });
           const panel = {
             title: `the model of ${units} layers just before the last switch`,

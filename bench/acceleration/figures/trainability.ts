@@ -188,7 +188,7 @@ export function trainabilityFigure(recipeOf: RecipeOf = recipe): Figure {
               over(values, (value) => value[network].losses[index]?.[1] ?? Number.NaN).mean,
             ]);
             const each = values.map((value) => ({ name, color, data: value[network].losses, width: 1, opacity: 0.3 }));
-            return [...(values.length > 1 ? each : []), { name, color, data, points: true }];
+            return [{ name, color, data, points: true }, ...(values.length > 1 ? each : [])];
           });
           const panel = { title: 'training on', x: 'further steps', y: 'held-out loss', free: true, series: curves };
           await writeFile(join(context.out, 'further.svg'), await renderSvg(panelChart([panel]), panelSize(1)));
