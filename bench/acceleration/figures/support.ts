@@ -1,6 +1,6 @@
 /** What the figures that train share: the bench they open, what is kept of a seed, a training run, formatted numbers. */
 import { existsSync } from 'node:fs';
-import { readFile, rm } from 'node:fs/promises';
+import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { loadSettings, type Settings, type SettingsInput } from '../../../lib/cli/config.js';
 import { describeDevice } from '../../../lib/cli/device.js';
@@ -120,7 +120,7 @@ export class SeedRecord {
     identity: string,
     values: Record<string, unknown>,
   ) {
-    this.folder = join(out, `seed-${seed}`);
+    this.folder = join(out, 'seeds', String(seed));
     this.#path = `${this.folder}.json`;
     this.#identity = identity;
     this.#values = values;
@@ -129,8 +129,11 @@ export class SeedRecord {
   /** @throws ApolloError BAD_CONFIG when the folder holds work of other settings. */
   static async open(out: string, seed: number, settings: unknown): Promise<SeedRecord> {
     const identity = JSON.stringify(settings);
-    const path = join(out, `seed-${seed}.json`);
-    if (!existsSync(path)) return new SeedRecord(seed, out, identity, {});
+    const path = join(out, 'seeds', `${seed}.json`);
+    if (!existsSync(path)) {
+      await mkdir(join(out, 'seeds'), { recursive: true });
+      return new SeedRecord(seed, out, identity, {});
+    }
     const kept = JSON.parse(await readFile(path, 'utf8')) as { settings: unknown; values: Record<string, unknown> };
     if (JSON.stringify(kept.settings) !== identity) {
       throw new ApolloError(
@@ -237,7 +240,11 @@ export async function eachSeed<Value>(
   const seeds: number[] = [];
   const values: Value[] = [];
   for (const seed of bench.seeds) {
-    const record = await SeedRecord.open(out, seed, { ...settings, corpus: bench.corpus.key });
+    const record = await SeedRecord.open(out, seed, {
+      ...settings,
+      precision: bench.precision,
+      corpus: bench.corpus.key,
+    });
     if (record.has('finished')) say(`seed ${seed}: finished before`);
     else if (signal.aborted) continue;
     try {
