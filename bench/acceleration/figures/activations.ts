@@ -242,7 +242,7 @@ export function activationsFigure(recipeOf: RecipeOf = recipe): Figure {
                 model: paperModel,
                 config: bench.model.config,
                 tokens: first.tokens,
-                text: halfText(layers, steps),
+                text: halfText(context.scale, layers, steps),
               }),
               markdownTable(rows),
               reading(values) +

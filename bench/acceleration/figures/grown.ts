@@ -9,7 +9,7 @@ import { apollo, type TrainingMethod } from '../../../lib/methods/index.js';
 import { formatFlops, formatPercent } from '../../../lib/report/format.js';
 import { renderSvg } from '../../../lib/report/svg.js';
 import { formatSpread, markdownTable } from '../../../lib/report/table.js';
-import type { Figure } from '../figure.js';
+import type { Figure, ScaleName } from '../figure.js';
 import { recipe } from '../scales.js';
 import { colors, panelChart, panelSize } from './draw.js';
 import { gradientCell, gradientHeaders, gradientNote, normCell } from './gradients.js';
@@ -33,6 +33,9 @@ import {
 } from './support.js';
 
 const paperModel = 'bert-base';
+
+/** Length of a run in lengths of the recipe's; at nano scale the last switch would come too early in one. */
+const share: Readonly<Record<ScaleName, number>> = { nano: 2, small: 1, paper: 1 };
 
 const variants = ['stack', 'interpolate'] as const satisfies readonly ExpansionName[];
 type Variant = (typeof variants)[number];
@@ -128,7 +131,8 @@ export function grownFigure(recipeOf: RecipeOf = recipe): Figure {
         async (bench) => {
           const { model } = bench;
           const { layers } = model.config;
-          const { steps: totalSteps, ...rest } = runOptions(bench, bench.seeds[0] as number);
+          const { steps: recipeSteps, ...rest } = runOptions(bench, bench.seeds[0] as number);
+          const totalSteps = recipeSteps * share[context.scale];
           const moments = momentsFor(totalSteps);
           const methodOf = (seed: number, expansion: Variant) =>
             apollo({ layers, totalSteps, seed, expansion, moments });
@@ -146,7 +150,7 @@ export function grownFigure(recipeOf: RecipeOf = recipe): Figure {
                 trained(bench, context, record, {
                   model,
                   method: methodOf(seed, variant),
-                  options: { ...runOptions(bench, seed), stopAfter },
+                  options: { ...runOptions(bench, seed, totalSteps), stopAfter },
                   name: title,
                 });
               const start = await record.once(`${title}: to the switch`, () => {
@@ -285,7 +289,7 @@ export function grownFigure(recipeOf: RecipeOf = recipe): Figure {
                 model: paperModel,
                 config: model.config,
                 tokens,
-                text: `${totalSteps} steps, stages at the paper's shares, LVPS, moments at a switch: ${moments}.`,
+                text: `${totalSteps} steps (${share[context.scale]} times the recipe), stages at the paper's shares, LVPS, AdamW's moments at a switch: ${moments}.`,
               }),
               markdownTable(rows),
               reading(values, units, layers),

@@ -8,7 +8,7 @@ import { interpolate, stack } from '../../../lib/growth/index.js';
 import { identityMap } from '../../../lib/methods/index.js';
 import { renderSvg } from '../../../lib/report/svg.js';
 import { markdownTable } from '../../../lib/report/table.js';
-import type { Figure } from '../figure.js';
+import type { Figure, ScaleName } from '../figure.js';
 import { recipe } from '../scales.js';
 import { colors, panelChart, panelSize } from './draw.js';
 import { gradientCell, gradientHeaders, gradientNote, gradientRatio, normCell } from './gradients.js';
@@ -44,7 +44,7 @@ import {
 
 const paperModel = 'bert-base';
 /** Further steps, as a share of the recipe's. */
-const furtherShare = 0.1;
+const furtherShare: Readonly<Record<ScaleName, number>> = { nano: 0.25, small: 0.1, paper: 0.1 };
 /** Evaluations of the further steps, besides the first; and held-out batches of each. */
 const evaluations = 8;
 const evaluationBatches = 8;
@@ -120,7 +120,7 @@ export function trainabilityFigure(recipeOf: RecipeOf = recipe): Figure {
           const whole = bench.model.config.layers;
           const full = runOptions(bench, bench.seeds[0] as number);
           const steps = Math.max(1, Math.round(full.steps * halfShare[context.scale]));
-          const further = Math.max(1, Math.round(full.steps * furtherShare));
+          const further = Math.max(1, Math.round(full.steps * furtherShare[context.scale]));
           const settings = { steps, further, batch: full.batch, lr: full.learningRate, model: half.config };
           const maps = {
             random: undefined,
@@ -227,7 +227,7 @@ export function trainabilityFigure(recipeOf: RecipeOf = recipe): Figure {
           ];
           await publish(context, {
             title: figure.title,
-            result: { ...provenance(bench, seeds), complete, steps, further, furtherShare, values },
+            result: { ...provenance(bench, seeds), complete, steps, further, values },
             body: [
               `A model of ${layers} layers is trained normally, then expanded to ${whole} layers with weights of their own by ` +
                 'stacking and by interpolation. Trainability is the held-out loss after further steps with a fresh optimizer, ' +
@@ -236,7 +236,7 @@ export function trainabilityFigure(recipeOf: RecipeOf = recipe): Figure {
                 model: paperModel,
                 config: bench.model.config,
                 tokens: first.tokens,
-                text: `${halfText(layers, steps)} ${further} further steps.`,
+                text: `${halfText(context.scale, layers, steps)} ${further} further steps.`,
               }),
               markdownTable(rows),
               reading(values, further),
