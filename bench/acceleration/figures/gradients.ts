@@ -28,11 +28,11 @@ export const gradientHeaders = ['gradient of a tensor', 'of an entry', 'whole no
 
 export const gradientNote =
   `Loss and gradient are of the same ${heldOutSequences} held-out sequences (whole batches), dropout off, f32; the gradient is ` +
-  'that of their mean loss. The paper does not say of what its gradients are mean and deviation. Read as absolute values of ' +
-  "entries, the random BERT-Base's would have a norm of about 300, read as norms of its two hundred tensors one of about 0.4, " +
-  'which is what such models have; so "gradient of a tensor" (mean ± deviation, over the tensors, of the L2 norm of each) is ' +
-  'beside the paper\'s figure, and "of an entry" gives absolute values of single entries. Both in 1e-3 and means over seeds. ' +
-  'Gradients depend on the size of the model, so only their ratios within a column can be compared.';
+  'that of their mean loss. The paper does not say of what its gradients are mean and deviation. Taken for absolute values ' +
+  'of entries, those of its random BERT-Base would have a norm of about 300, taken for norms of its two hundred tensors one ' +
+  'of about 0.4, which is the order of the whole norms here; so "gradient of a tensor" (mean ± deviation, over the tensors, of ' +
+  'the L2 norm of each) is beside the paper\'s figure, and "of an entry" has the absolute values of single entries. Both in 1e-3 ' +
+  'and means over seeds. Gradients depend on the size of the model: compare their ratios within a column.';
 
 /** Mean over seeds of the mean tensor norm, relative to that of another network of the same seed. */
 export function gradientRatio<Value>(

@@ -8,7 +8,7 @@ import { type ExpansionName, expansions } from '../../../lib/growth/index.js';
 import { apollo, type TrainingMethod } from '../../../lib/methods/index.js';
 import { formatFlops, formatPercent } from '../../../lib/report/format.js';
 import { renderSvg } from '../../../lib/report/svg.js';
-import { formatSpread, markdownTable } from '../../../lib/report/table.js';
+import { markdownTable } from '../../../lib/report/table.js';
 import type { Figure, ScaleName } from '../figure.js';
 import { recipe } from '../scales.js';
 import { colors, panelChart, panelSize } from './draw.js';
@@ -262,7 +262,7 @@ export function grownFigure(recipeOf: RecipeOf = recipe): Figure {
               return [
                 look[variant].title,
                 meanSd(values, (value) => value[variant].finalLoss, 4),
-                formatSpread(flops, formatFlops),
+                formatFlops(flops.mean) + (flops.sd === undefined ? '' : ` ± ${formatPercent(flops.sd / flops.mean)}`),
                 formatPercent(flops.mean / scratchFlops),
                 formatFlops(until.mean),
                 look[variant].paper.saving,
