@@ -4,7 +4,6 @@
  */
 import type { Analysis } from './aggregate.js';
 import { decimalPrefix, formatPercent } from './format.js';
-import type { Histogram } from './histogram.js';
 import type { CostName, EvaluationPoint, Results, RunRecord } from './results.js';
 
 /** Plain data as echarts takes it; kept loose since the options never reach code of ours again. */
@@ -144,41 +143,6 @@ export function depthChart(results: Results, analysis: Analysis): ChartOption | 
       nameGap: 30,
     })),
     yAxis: methods.map((_, index) => ({ ...axis(index === 0 ? 'share of the stage (%)' : '', {}), gridIndex: index })),
-    series,
-  };
-}
-
-/**
- * Densities of several distributions over each other, so that their spread and tails can be compared: the share of a
- * bin's values over its width, at the bin's middle. Deviation and kurtosis stand in the legend.
- */
-export function histogramChart(
-  distributions: readonly { readonly name: string; readonly histogram: Histogram }[],
-  xTitle = 'activation',
-): ChartOption {
-  const series = distributions.map(({ name, histogram }, index) => {
-    const { counts, edges, below, above, sd, kurtosis } = histogram;
-    const values = total(counts) + below + above;
-    const points = counts.map((count, bin) => {
-      const [low, high] = [edges[bin]!, edges[bin + 1]!];
-      return [round((low + high) / 2), round(count / values / (high - low))];
-    });
-    const shape = `sd ${sd.toPrecision(3)}${kurtosis === undefined ? '' : `, kurtosis ${kurtosis.toPrecision(3)}`}`;
-    const color = palette[index % palette.length]!;
-    return {
-      ...lineSeries(`${name} (${shape})`, points, { color, width: 2, opacity: 1 }),
-      areaStyle: { color, opacity: 0.12 },
-    };
-  });
-  return {
-    animation: false,
-    textStyle: font,
-    backgroundColor: '#ffffff',
-    grid: { left: 64, right: 24, top: 40, bottom: 56 },
-    legend: { top: 8, itemGap: 24 },
-    tooltip: { trigger: 'item' },
-    xAxis: axis(xTitle, { nameGap: 30, scale: true }),
-    yAxis: axis('density', { min: 0, axisLine: { show: true, onZero: false, lineStyle: { color: ink } } }),
     series,
   };
 }

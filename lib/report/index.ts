@@ -11,8 +11,7 @@ export {
   totalCosts,
 } from './acceleration.js';
 export { type Analysis, analyse, type MethodAnalysis, type SeedAnalysis, type Spread, spread } from './aggregate.js';
-export { type ChartOption, depthChart, histogramChart, lossChart } from './charts.js';
-export { type Histogram, type HistogramOptions, histogram } from './histogram.js';
+export { type ChartOption, depthChart, lossChart } from './charts.js';
 export { htmlReport } from './html.js';
 export {
   type CostName,
