@@ -83,9 +83,9 @@ if (open > 0) {
   process.exitCode ||= 3;
 }
 
-/** Copies what a figure shows, without its checkpoints. */
+/** Copies what a figure shows, without its checkpoints and the settings, which name folders of this machine. */
 function publish(from: string, to: string): void {
-  const shown = readdirSync(from).filter((name) => /\.(json|svg|md)$/.test(name));
+  const shown = readdirSync(from).filter((name) => /^(result\.json|.*\.(svg|md))$/.test(name));
   if (shown.length === 0) return;
   mkdirSync(to, { recursive: true });
   for (const name of shown) copyFileSync(join(from, name), join(to, name));
