@@ -301,9 +301,11 @@ t.test('leaving the iteration early frees the run', async (t) => {
   })) {
     if (event.type === 'step' && event.step === 3) break;
   }
-  // Buffers are freed on the engine's thread, behind whatever it still has to do.
-  for (let tries = 0; device.info().bufferBytes !== before && tries < 400; tries++) await delay(5);
-  t.equal(device.info().bufferBytes, before);
+  // Buffers are freed on the engine's thread, behind whatever it still has to do; those of the test before may be among
+  // `before` and go meanwhile.
+  for (let tries = 0; device.info().bufferBytes > before && tries < 2000; tries++) await delay(5);
+  const after = device.info().bufferBytes;
+  t.ok(after <= before, `${after} bytes are held, ${before} before the run`);
 });
 
 t.test('parts that do not belong together are refused before anything runs', async (t) => {
