@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path';
 import { ApolloError } from '../errors.js';
-import { createMethod, methodsWithSource, type TrainingMethod } from '../methods/index.js';
+import { createMethod, type TrainingMethod } from '../methods/index.js';
 import { createModel, type LanguageModel } from '../models/index.js';
 import type { Results, RunRecord } from '../report/results.js';
 import { type TrainEvent, type TrainOptions, train } from '../train/index.js';
@@ -12,7 +12,6 @@ import type { Settings } from './config.js';
 import { interleave } from './interleave.js';
 import { RunRecorder } from './recorder.js';
 import {
-  methodNameOf,
   methodOf,
   seedsOf,
   sequenceOf,
@@ -90,8 +89,10 @@ export class Comparison {
         return { label, method, model, options, seed, recorder, folder: this.#folder(label, seed), flops };
       }),
     );
-    const begins = settings.methods.some((label) => methodsWithSource.includes(methodNameOf(settings, label)));
-    this.#small = begins ? seedsOf(settings).map((seed) => this.#planSmall(seed)) : [];
+    const begins = new Set(this.#runs.map(({ method }) => method.initial?.source));
+    this.#small = seedsOf(settings)
+      .filter((seed) => begins.has(this.#folder(smallLabel, seed)))
+      .map((seed) => this.#planSmall(seed));
   }
 
   #folder(label: string, seed: number): string {
@@ -120,14 +121,15 @@ export class Comparison {
     const { settings, signal } = this.#options;
     const all = [...this.#small, ...this.#runs].reduce((sum, run) => sum + run.flops, 0);
     const flopsDone = new Map<PlannedRun, number>();
+    const told = (run: PlannedRun, event: TrainEvent): ComparisonEvent => {
+      if (event.type === 'start') flopsDone.set(run, this.#flopsUntil(run, event.step));
+      if (event.type === 'step') flopsDone.set(run, event.flopsModel);
+      const done = [...flopsDone.values()].reduce((sum, flops) => sum + flops, 0) / all;
+      return { method: run.label, seed: run.seed, event, done };
+    };
     for (const seed of seedsOf(settings)) {
       for (const run of this.#small.filter((each) => each.seed === seed)) {
-        for await (const event of this.#train(run)) {
-          if (event.type === 'start') flopsDone.set(run, this.#flopsUntil(run, event.step));
-          if (event.type === 'step') flopsDone.set(run, event.flopsModel);
-          const done = [...flopsDone.values()].reduce((sum, flops) => sum + flops, 0) / all;
-          yield { method: run.label, seed, event, done };
-        }
+        for await (const event of this.#train(run)) yield told(run, event);
       }
       if (signal.aborted) return;
       const runs = this.#runs.filter((run) => run.seed === seed);
@@ -135,10 +137,7 @@ export class Comparison {
       for await (const { run: index, event } of interleave(streams, (event) => event.type === 'evaluation')) {
         const run = runs[index]!;
         run.recorder.add(event);
-        if (event.type === 'start') flopsDone.set(run, this.#flopsUntil(run, event.step));
-        if (event.type === 'step') flopsDone.set(run, event.flopsModel);
-        const done = [...flopsDone.values()].reduce((sum, flops) => sum + flops, 0) / all;
-        yield { method: run.label, seed, event, done };
+        yield told(run, event);
       }
     }
   }

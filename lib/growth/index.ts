@@ -19,6 +19,7 @@ export {
   type Expansion,
   type ExpansionName,
   expansions,
+  growThrough,
   interpolate,
   type LayerMap,
   stack,

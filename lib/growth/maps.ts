@@ -71,6 +71,23 @@ export function stackTop(units: number, depth: number): number[] {
 export const expansions = { interpolate, stack, stackModulo } as const satisfies Record<string, Expansion>;
 export type ExpansionName = keyof typeof expansions;
 
+/**
+ * Which of the first `units` layers stands at each place after growing through all of `units` by `expand`, one after the
+ * other. `growThrough([3, 6, 12], stack)` is `stack(3, 12)`.
+ */
+export function growThrough(units: readonly number[], expand: Expansion): number[] {
+  const [first = 0, ...rest] = units;
+  let depth = first;
+  return rest.reduce<number[]>(
+    (layers, next) => {
+      const grown = compose(layers, expand(depth, next));
+      depth = next;
+      return grown;
+    },
+    interpolate(first, first),
+  );
+}
+
 /** The map that first goes through `outer` and then `inner`: place i of the deep network holds `inner[outer[i]]`. */
 export function compose(inner: LayerMap, outer: LayerMap): number[] {
   return outer.map((middle) => {

@@ -8,7 +8,7 @@ import { ApolloError } from '../errors.js';
 import { stack, uniformNumber } from '../growth/index.js';
 import { identityMap, type MethodContext, type StepPlan, type TrainingMethod } from './method.js';
 import { commonOptions, parseOptions, positiveInteger } from './options.js';
-import { checkGrowsInto, checkSource, finishedModel, smallModelOptions } from './small-model.js';
+import { fromSmallModel, smallModelOptions } from './small-model.js';
 import { advanceTensor, expandTensor, isAdvanced, layoutOf, nameIn, widthMaps } from './width-expansion.js';
 
 const schema = z.strictObject({
@@ -49,8 +49,7 @@ function trainsInPrefix(depth: number, count: number): (name: string) => boolean
 export function bert2bert(options: Bert2BertOptions, context: MethodContext): TrainingMethod {
   const settings = parseOptions('bert2bert', schema, options);
   const { layers, totalSteps, seed, small, mode, subModel } = settings;
-  const model = finishedModel('bert2bert', context, layers);
-  checkGrowsInto('bert2bert', small, model);
+  const { model, begin } = fromSmallModel('bert2bert', settings, context);
   if (subModel && layers % subModel.layers !== 0) {
     throw new ApolloError(
       'BAD_CONFIG',
@@ -78,8 +77,7 @@ export function bert2bert(options: Bert2BertOptions, context: MethodContext): Tr
     layers,
     settings,
     initial: {
-      source: settings.source,
-      check: (source, sourceLayers) => checkSource('bert2bert', { small, model }, source, sourceLayers),
+      ...begin,
       async value(spec, source) {
         const layout = layoutOf(spec.name);
         const layer = layout.layer === undefined ? undefined : (sourceLayer[layout.layer] as number);

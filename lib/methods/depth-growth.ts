@@ -1,5 +1,5 @@
 /** What methods share that grow by copying layers and run just the layers they train. */
-import { compose, type Expansion, type LayerMap, type StageSchedule } from '../growth/index.js';
+import { type Expansion, growThrough, type LayerMap, type StageSchedule } from '../growth/index.js';
 import { identityMap, type LayerGrowth, type TrainingMethod } from './method.js';
 import { layerCopies, type MomentOption } from './moments.js';
 
@@ -21,13 +21,7 @@ export function depthGrowth({
 }: DepthGrowth): Pick<TrainingMethod, 'stageAt' | 'plan' | 'evaluationMaps' | 'growth'> {
   const { units } = schedule;
   // The finished network that the layers of each stage would grow into now.
-  const full = units.map((count, stage) => {
-    let layers: LayerMap = identityMap(count);
-    for (let next = stage + 1; next < units.length; next++) {
-      layers = compose(layers, map(units[next - 1] as number, units[next] as number));
-    }
-    return layers;
-  });
+  const full = units.map((_, stage) => growThrough(units.slice(stage), map));
   return {
     stageAt: (step) => schedule.stageAt(step),
     plan(step) {
@@ -43,10 +37,7 @@ export function depthGrowth({
       const from = schedule.stageAt(Math.max(0, step - 1));
       if (from.index === to.index) return undefined;
       // Boundaries may pass a stage over: the copies of all switches in between are one map.
-      let layers: LayerMap = identityMap(from.units);
-      for (let next = from.index + 1; next <= to.index; next++) {
-        layers = compose(layers, map(units[next - 1] as number, units[next] as number));
-      }
+      const layers = growThrough(units.slice(from.index, to.index + 1), map);
       const copies = layerCopies(layers, { moments, from: from.units });
       return { kind: 'layers', from: from.units, to: to.units, copies, shared };
     },

@@ -9,7 +9,7 @@ import { depthInits, widthInits } from '../growth/index.js';
 import { isOperator, ligoWeights } from './ligo-weights.js';
 import { identityMap, type MethodContext, type StepPlan, type TrainingMethod } from './method.js';
 import { commonOptions, parseOptions, positiveInteger } from './options.js';
-import { checkGrowsInto, checkSource, finishedModel, smallModelOptions } from './small-model.js';
+import { fromSmallModel, smallModelOptions } from './small-model.js';
 
 const schema = z.strictObject({
   ...commonOptions,
@@ -35,8 +35,7 @@ export type LigoOptions = z.input<typeof schema>;
 export function ligo(options: LigoOptions, context: MethodContext): TrainingMethod {
   const settings = parseOptions('ligo', schema, options);
   const { layers, totalSteps, seed, small, operatorSteps, operatorRate, selectionNoise } = settings;
-  const model = finishedModel('ligo', context, layers);
-  checkGrowsInto('ligo', small, model);
+  const { model, begin } = fromSmallModel('ligo', settings, context);
   if (operatorSteps >= totalSteps) {
     throw new ApolloError(
       'BAD_CONFIG',
@@ -61,8 +60,7 @@ export function ligo(options: LigoOptions, context: MethodContext): TrainingMeth
     layers,
     settings,
     initial: {
-      source: settings.source,
-      check: (source, sourceLayers) => checkSource('ligo', { small, model }, source, sourceLayers),
+      ...begin,
       value: ({ name }) => {
         throw new ApolloError('INTERNAL', `LiGO begins with operators; "${name}" has no value of its own yet.`);
       },

@@ -8,7 +8,7 @@ import { interpolate } from '../growth/index.js';
 import { initialValue, type ParameterSpec } from '../models/index.js';
 import { identityMap, type MethodContext, type TrainingMethod } from './method.js';
 import { commonOptions, parseOptions } from './options.js';
-import { checkGrowsInto, checkSource, finishedModel, smallModelOptions } from './small-model.js';
+import { fromSmallModel, smallModelOptions } from './small-model.js';
 import { expandTensor, layoutOf, nameIn, newColumns, type TensorLayout, widthMaps } from './width-expansion.js';
 
 const schema = z.strictObject({
@@ -46,8 +46,7 @@ function rootMeanSquare(values: Float32Array): number {
 export function net2net(options: Net2NetOptions, context: MethodContext): TrainingMethod {
   const settings = parseOptions('net2net', schema, options);
   const { layers, seed, small, noise } = settings;
-  const model = finishedModel('net2net', context, layers);
-  checkGrowsInto('net2net', small, model);
+  const { model, begin } = fromSmallModel('net2net', settings, context);
   const layerMap = identityMap(layers);
   const maps = widthMaps(small, model, { rule: settings.map, seed });
   // Above each layer those that are new: 2 -> 5 layers, 0 + + 1 +.
@@ -67,8 +66,7 @@ export function net2net(options: Net2NetOptions, context: MethodContext): Traini
     layers,
     settings,
     initial: {
-      source: settings.source,
-      check: (source, sourceLayers) => checkSource('net2net', { small, model }, source, sourceLayers),
+      ...begin,
       async value(spec, source) {
         const layout = layoutOf(spec.name);
         const layer = layout.layer === undefined ? undefined : (sourceLayer[layout.layer] as number);

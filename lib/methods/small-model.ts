@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { ApolloError } from '../errors.js';
 import type { ModelConfig } from '../models/index.js';
-import type { MethodContext } from './method.js';
+import type { InitialWeights, MethodContext } from './method.js';
 import { positiveInteger } from './options.js';
 
 /** Settings of a method that begins with a smaller model. */
@@ -21,10 +21,24 @@ export const smallModelOptions = {
 export type SmallModel = z.output<typeof smallModelOptions.small>;
 
 /**
+ * What a method begins with and what it grows into: the finished model, and where the smaller one comes from.
+ * @throws ApolloError BAD_CONFIG without a finished model, or naming the setting by which `small` cannot grow into it.
+ */
+export function fromSmallModel(
+  name: string,
+  { layers, small, source }: { readonly layers: number; readonly small: SmallModel; readonly source: string },
+  context: MethodContext,
+): { model: ModelConfig; begin: Pick<InitialWeights, 'source' | 'check'> } {
+  const model = finishedModel(name, context, layers);
+  checkGrowsInto(name, small, model);
+  return { model, begin: { source, check: (found, count) => checkSource(name, { small, model }, found, count) } };
+}
+
+/**
  * The finished model, as the method's context gives it.
  * @throws ApolloError BAD_CONFIG without one, or when its depth is not the setting `layers`.
  */
-export function finishedModel(name: string, { model }: MethodContext, layers: number): ModelConfig {
+function finishedModel(name: string, { model }: MethodContext, layers: number): ModelConfig {
   if (!model) {
     throw new ApolloError(
       'BAD_CONFIG',
@@ -38,7 +52,7 @@ export function finishedModel(name: string, { model }: MethodContext, layers: nu
 }
 
 /** @throws ApolloError BAD_CONFIG naming the setting by which `small` cannot grow into `model`. */
-export function checkGrowsInto(name: string, small: SmallModel, model: ModelConfig): void {
+function checkGrowsInto(name: string, small: SmallModel, model: ModelConfig): void {
   const fail = (setting: string, message: string): never => {
     throw new ApolloError('BAD_CONFIG', `${name}.small.${setting}: ${message}`);
   };
@@ -58,7 +72,7 @@ export function checkGrowsInto(name: string, small: SmallModel, model: ModelConf
  * @throws ApolloError BAD_CONFIG unless the model in the checkpoint folder is of the kind, vocabulary and length of
  * `model` and has the sizes of `small`.
  */
-export function checkSource(
+function checkSource(
   name: string,
   { small, model }: { small: SmallModel; model: ModelConfig },
   source: ModelConfig,

@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import { ApolloError } from '../errors.js';
-import { compose, interpolate, momentFactors, rewarmFactor, stack } from '../growth/index.js';
+import { growThrough, interpolate, momentFactors, rewarmFactor, stack } from '../growth/index.js';
 import type { ModelConfig } from '../models/index.js';
 import {
   identityMap,
@@ -142,7 +142,8 @@ export function staged(options: StagedOptions, { model }: MethodContext = {}): T
   checkStages(stages, layers, model);
   const begins = beginnings(stages, totalSteps);
   const place = placements[parsed.depth];
-  const unitsOf = (index: number) => (stages[index] as StageOption).units;
+  const units = stages.map((stage) => stage.units);
+  const unitsOf = (index: number) => units[index] as number;
 
   const described: MethodStage[] = stages.map(({ units, shape }, index) => ({
     index,
@@ -151,14 +152,7 @@ export function staged(options: StagedOptions, { model }: MethodContext = {}): T
   }));
   const indexAt = (step: number) => begins.filter((begin) => begin <= step).length;
   /** The network of all layers as places of the layers of a stage, through all growths to come. */
-  const fullMaps = stages.map((_, index) =>
-    stages
-      .slice(index + 1)
-      .reduce<number[]>(
-        (map, { units }, i) => compose(map, place(unitsOf(index + i), units)),
-        identityMap(unitsOf(index)),
-      ),
-  );
+  const fullMaps = units.map((_, index) => growThrough(units.slice(index), place));
 
   return {
     name: 'staged',

@@ -58,12 +58,22 @@ export function declareSpecs(store: ParameterStore, specs: readonly ParameterSpe
   }
 }
 
-/** Declares the parameters and writes their initial values. */
+/** Declares `specs` and writes their initial values. */
+export async function initialiseSpecs(
+  store: ParameterStore,
+  specs: readonly ParameterSpec[],
+  seed: number,
+): Promise<void> {
+  declareSpecs(store, specs);
+  for (const spec of specs) await store.write(spec.name, initialValue(spec, seed));
+}
+
+/** Declares the parameters of a model and writes their initial values. */
 export async function initialiseParameters(
   store: ParameterStore,
   model: LanguageModel,
   units: number,
   seed: number,
 ): Promise<void> {
-  for (const spec of declareParameters(store, model, units)) await store.write(spec.name, initialValue(spec, seed));
+  await initialiseSpecs(store, declareParameters(store, model, units), seed);
 }

@@ -58,17 +58,17 @@ export async function checkMemory(
   const { finished, config, method, corpus, step } = run;
   const { device, store, network, precision } = options;
   const layerMap = method.evaluationMaps(step).full;
-  const { units } = method.plan(step);
-  const plan = { units, depth: layerMap.length, layerMap };
   const { layers } = finished.config;
-  const whole = { units: layers, depth: layers, layerMap: identityMap(layers) };
+  const plain = network.model === finished && !network.reparameterisation;
+  const plan = plain
+    ? { units: method.plan(step).units, depth: layerMap.length, layerMap }
+    : { units: layers, depth: layers, layerMap: identityMap(layers) };
   const needed = parameterBytes(finished, precision);
 
   const attempt = async (batch: number, programs: RunPrograms): Promise<void> => {
     const shape = corpus.shape(batch, config.seq);
-    const plain = network.model === finished && !network.reparameterisation;
     if (plain) await programs.training(plan, shape, config.accumulation);
-    else await attemptFinished({ ...options, network: finishedNetwork(finished) }, whole, shape, config.accumulation);
+    else await attemptFinished({ ...options, network: finishedNetwork(finished) }, plan, shape, config.accumulation);
     const { availableBytes } = device.info();
     if (needed - store.bytes > availableBytes) {
       throw new ApolloError(

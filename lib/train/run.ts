@@ -6,7 +6,7 @@ import type { RunResult } from '../engine/program.js';
 import { ApolloError } from '../errors.js';
 import { seedWords } from '../growth/index.js';
 import type { MethodStage, StepPlan, TrainingMethod } from '../methods/method.js';
-import { declareSpecs, initialValue, type LanguageModel, parameterCount } from '../models/index.js';
+import { declareSpecs, initialiseSpecs, type LanguageModel, parameterCount } from '../models/index.js';
 import { type CheckpointState, loadCheckpoint, readCheckpointState, saveCheckpoint } from './checkpoint.js';
 import { latestCheckpoint } from './checkpoint-folder.js';
 import { differences, identityOf, lastStep, type RunIdentity, type TrainConfig } from './config.js';
@@ -154,11 +154,7 @@ export class Run {
     const { config, deps, network, store } = this;
     const { initial } = deps.method;
     const { reparameterisation, specs } = network;
-    if (!initial) {
-      declareSpecs(store, specs);
-      for (const spec of specs) await store.write(spec.name, initialValue(spec, config.seed));
-      return;
-    }
+    if (!initial) return initialiseSpecs(store, specs, config.seed);
     const source = await openSource(initial.source);
     try {
       initial.check(source.config, source.layers);

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { compose, expansions, interpolate, stack, stackModulo, stackTop } from '../../lib/growth/maps.js';
+import { compose, expansions, growThrough, interpolate, stack, stackModulo, stackTop } from '../../lib/growth/maps.js';
 
 const list = (text: string) => text.split(' ').map(Number);
 
@@ -103,5 +103,13 @@ t.test('stacking of the topmost units', (t) => {
   t.same(stackTop(6, 9), [0, 1, 2, 3, 4, 5, 3, 4, 5]);
   t.same(stackTop(4, 4), [0, 1, 2, 3]);
   t.throws(() => stackTop(3, 7), { code: 'BAD_ARGUMENT', message: /at most as many layers as there are; got 3 -> 7/ });
+  t.end();
+});
+
+t.test('growing several times, one after the other', (t) => {
+  t.same(growThrough([3], stackModulo), [0, 1, 2]);
+  t.same(growThrough([3, 6, 12], stackModulo), stackModulo(3, 12));
+  t.same(growThrough([1, 3, 6], interpolate), [0, 0, 0, 0, 0, 0]);
+  t.same(growThrough([2, 3, 6], stackTop), [0, 1, 1, 0, 1, 1]); // 0 1 -> 0 1 1, then once more
   t.end();
 });

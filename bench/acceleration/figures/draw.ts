@@ -1,4 +1,5 @@
 /** Pictures of several panels, in the style of the reports. */
+import { spread } from '../../../lib/report/aggregate.js';
 import type { ChartOption } from '../../../lib/report/charts.js';
 
 export const colors = {
@@ -36,6 +37,16 @@ export interface Panel {
   readonly logarithmic?: boolean;
   /** Whether the vertical axis need not begin at 0. */
   readonly free?: boolean;
+}
+
+type Points = readonly (readonly [number, number])[];
+
+/** The mean over seeds of a curve whose points all seeds share, and, where there are several, each seed's as a thin line. */
+export function seedCurves(look: Pick<Series, 'name' | 'color'>, curves: readonly Points[]): Series[] {
+  const [first = []] = curves;
+  const data = first.map(([x], index) => [x, spread(curves.map((points) => points[index]?.[1] ?? Number.NaN)).mean]);
+  const each = curves.map((points) => ({ ...look, data: points, width: 1, opacity: 0.3 }));
+  return [{ ...look, data, points: true }, ...(curves.length > 1 ? each : [])];
 }
 
 const place = { left: 62, right: 16, top: 74, bottom: 52, gap: 84 } as const;

@@ -11,7 +11,7 @@ import { renderSvg } from '../../../lib/report/svg.js';
 import { markdownTable } from '../../../lib/report/table.js';
 import type { Figure, ScaleName } from '../figure.js';
 import { recipe } from '../scales.js';
-import { colors, panelChart, panelSize } from './draw.js';
+import { colors, panelChart, panelSize, seedCurves } from './draw.js';
 import { gradientCell, gradientHeaders, gradientNote, normCell } from './gradients.js';
 import { expanded, heldOutLoss, heldOutSequences, loadTrained, type Measurement, measure } from './measure.js';
 import { publish } from './publish.js';
@@ -202,18 +202,10 @@ export function grownFigure(recipeOf: RecipeOf = recipe): Figure {
           const scratchFlops = model.flopsPerToken(layers, rest.seq) * tokens;
           const series = variants.flatMap((variant) => {
             const { title: name, color } = look[variant];
-            const data = first[variant].before.depths.map(([depth], index) => [
-              depth,
-              over(values, (value) => value[variant].before.depths[index]?.[1] ?? Number.NaN).mean,
-            ]);
-            const each = values.map((value) => ({
-              name,
-              color,
-              data: value[variant].before.depths,
-              width: 1,
-              opacity: 0.3,
-            }));
-            return [{ name, color, data, points: true }, ...(values.length > 1 ? each : [])];
+            return seedCurves(
+              { name, color },
+              values.map((value) => value[variant].before.depths),
+            );
           });
           const panel = {
             title: `the model of ${units} layers just before the last switch`,

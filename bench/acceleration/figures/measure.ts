@@ -3,9 +3,16 @@ import { accumulateGradients, Graph, ParameterStore } from '../../../lib/engine/
 import { ApolloError } from '../../../lib/errors.js';
 import type { LayerMap } from '../../../lib/growth/index.js';
 import { identityMap } from '../../../lib/methods/index.js';
-import { createModel, initialiseParameters, type LanguageModel, modelWeights } from '../../../lib/models/index.js';
+import {
+  createModel,
+  declareSpecs,
+  initialiseParameters,
+  type LanguageModel,
+  modelWeights,
+} from '../../../lib/models/index.js';
 import { loadWeights, modelConfigOf, readCheckpointState } from '../../../lib/train/checkpoint.js';
-import { type BatchInputs, latestCheckpoint } from '../../../lib/train/index.js';
+import { type BatchInputs, evaluateMaps, latestCheckpoint, RunPrograms } from '../../../lib/train/index.js';
+import { finishedNetwork } from '../../../lib/train/stage.js';
 import { type GradientStatistics, gradientStatistics } from './statistics.js';
 import { type Bench, sourceName } from './support.js';
 
@@ -49,10 +56,9 @@ export async function loadRandom(bench: Bench, seed: number): Promise<Loaded> {
 /** The network of which layer i is a copy of layer `map[i]`, with weights of its own. Dispose the store. */
 export async function expanded({ model, store }: Loaded, map: LayerMap): Promise<Loaded> {
   const grown = new ParameterStore(store.device, { precision: 'f32' });
-  for (const { name, shape, role, decay } of model.parameters(map.length)) {
-    grown.declare({ name, shape, workingCopy: role === 'matrix', decay });
-    await grown.write(name, await store.read(sourceName(name, map)));
-  }
+  const specs = model.parameters(map.length);
+  declareSpecs(grown, specs);
+  for (const { name } of specs) await grown.write(name, await store.read(sourceName(name, map)));
   return { model, layers: map.length, store: grown };
 }
 
@@ -121,24 +127,14 @@ export async function heldOutLoss(
   signal: AbortSignal,
   map: LayerMap,
 ): Promise<number> {
-  const { batch } = bench.settings;
-  const seq = bench.settings.seq ?? model.config.maxPositions;
-  const inputs = await heldOut(bench, batch, Math.ceil(heldOutSequences / batch));
-  const graph = new Graph();
-  const shape = bench.batches.shape(batch, seq);
-  const { loss } = model.trace(graph, modelWeights(graph, model, 'f32'), shape, { layerMap: map, training: false });
-  graph.output('loss', loss);
-  const program = await bench.device.compile(graph, { store });
+  const { batches: corpus, device, settings } = bench;
+  const { batch, seq = model.config.maxPositions } = settings;
+  const limit = Math.ceil(heldOutSequences / batch);
+  const programs = new RunPrograms({ device, store, network: finishedNetwork(model), precision: 'f32' });
   try {
-    let [sum, labels] = [0, 0];
-    for (const rows of inputs) {
-      const { outputs } = await program.run(rows, { signal });
-      sum += ((outputs['loss'] as Float32Array)[0] as number) * labelsOf(rows);
-      labels += labelsOf(rows);
-    }
-    return sum / labels;
+    return (await evaluateMaps({ full: map, stage: map }, { programs, corpus, batch, seq, limit, signal })).lossFull;
   } finally {
-    program.dispose();
+    programs.clear();
   }
 }
 

@@ -10,7 +10,7 @@ import { renderSvg } from '../../../lib/report/svg.js';
 import { markdownTable } from '../../../lib/report/table.js';
 import type { Figure, ScaleName } from '../figure.js';
 import { recipe } from '../scales.js';
-import { colors, panelChart, panelSize } from './draw.js';
+import { colors, panelChart, panelSize, seedCurves } from './draw.js';
 import { gradientCell, gradientHeaders, gradientNote, gradientRatio, normCell } from './gradients.js';
 import {
   expanded,
@@ -184,12 +184,10 @@ export function trainabilityFigure(recipeOf: RecipeOf = recipe): Figure {
           if (!first) return false;
           const curves = networks.flatMap((network) => {
             const { title: name, color } = look[network];
-            const data = first[network].losses.map(([step], index) => [
-              step,
-              over(values, (value) => value[network].losses[index]?.[1] ?? Number.NaN).mean,
-            ]);
-            const each = values.map((value) => ({ name, color, data: value[network].losses, width: 1, opacity: 0.3 }));
-            return [{ name, color, data, points: true }, ...(values.length > 1 ? each : [])];
+            return seedCurves(
+              { name, color },
+              values.map((value) => value[network].losses),
+            );
           });
           const panel = { title: 'training on', x: 'further steps', y: 'held-out loss', free: true, series: curves };
           await writeFile(join(context.out, 'further.svg'), await renderSvg(panelChart([panel]), panelSize(1)));
