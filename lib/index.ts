@@ -22,6 +22,7 @@ export * as engine from './engine/index.js';
 export { type Device, type DeviceOptions, openDevice, type Program } from './engine/index.js';
 export { ApolloError, type ErrorCode } from './errors.js';
 export * as growth from './growth/index.js';
+export { saveTokenizer, type TokenizerFile, tokenizerFiles } from './interop/hugging-face-tokenizer.js';
 export {
   createMethod,
   type MethodName,
