@@ -3,7 +3,8 @@
  * BERT's Linear layers, and its three separate query, key and value matrices, which we hold as one.
  */
 import { ApolloError } from '../errors.js';
-import type { SafetensorsReader, TensorToWrite } from './safetensors.js';
+import type { TensorToWrite } from './safetensors.js';
+import type { TensorReader } from './sharded-safetensors.js';
 
 /** A parameter of ours, as far as conversion needs to know it. */
 export interface NamedShape {
@@ -127,10 +128,71 @@ function partShape({ shape }: NamedShape, count: number, transposed: boolean): n
   return transposed ? [outputs, shape[0] as number] : [shape[0] as number, outputs];
 }
 
-/** Checkpoints of the bare encoder leave out "bert." or "transformer.". */
-function presentName(reader: SafetensorsReader, name: string): string | undefined {
+/** Tensors that Hugging Face ties: a file may hold either or both, which then must be equal. */
+const tied: Readonly<Record<'bert' | 'gpt', readonly (readonly [string, string])[]>> = {
+  bert: [
+    ['bert.embeddings.word_embeddings.weight', 'cls.predictions.decoder.weight'],
+    ['cls.predictions.bias', 'cls.predictions.decoder.bias'],
+  ],
+  gpt: [['transformer.wte.weight', 'lm_head.weight']],
+};
+
+/** Names under which one tensor may stand: bare models leave the prefix out, early layer norms have gamma and beta. */
+function spellings(name: string): string[] {
   const bare = name.replace(/^(bert|transformer)\./, '');
-  return [name, bare].find((each) => reader.tensors.has(each));
+  const legacy = (each: string): string[] =>
+    /LayerNorm\.(weight|bias)$/.test(each) ? [each, each.replace(/weight$/, 'gamma').replace(/bias$/, 'beta')] : [each];
+  return [...new Set([name, bare])].flatMap(legacy);
+}
+
+/** The name under which a tensor stands in the checkpoint, or the one it is tied to; undefined when it has neither. */
+function presentName(reader: Pick<TensorReader, 'tensors'>, kind: 'bert' | 'gpt', name: string): string | undefined {
+  const other = tied[kind].find(([first]) => first === name)?.[1];
+  return [...spellings(name), ...(other === undefined ? [] : [other])].find((each) => reader.tensors.has(each));
+}
+
+/** Pairs of tied tensors that the checkpoint holds both of, by the names they have there. */
+export function tiedPairs(reader: Pick<TensorReader, 'tensors'>, kind: 'bert' | 'gpt'): [string, string][] {
+  return tied[kind].flatMap(([first, second]): [string, string][] => {
+    const present = spellings(first).find((each) => reader.tensors.has(each));
+    return present !== undefined && reader.tensors.has(second) ? [[present, second]] : [];
+  });
+}
+
+/** Where a parameter stands in one checkpoint. */
+interface Located {
+  readonly names: readonly string[];
+  /** Shape of each of the tensors. */
+  readonly shape: readonly number[];
+  readonly transposed: boolean;
+}
+
+/**
+ * Finds our parameter in a Hugging Face checkpoint; undefined when it has none of it. `prefix` is put before every name.
+ * @throws ApolloError BAD_CHECKPOINT for a wrong shape, or when only some of its parts are there.
+ */
+function locate(
+  reader: Pick<TensorReader, 'tensors' | 'info'>,
+  kind: 'bert' | 'gpt',
+  spec: NamedShape,
+  prefix: string,
+): Located | undefined {
+  const { names, transposed } = foreignTensors(kind, spec.name);
+  const present = names.map((name) => (prefix ? `${prefix}${name}` : presentName(reader, kind, name)));
+  if (present.every((name) => name === undefined || !reader.tensors.has(name))) return undefined;
+  const shape = partShape(spec, names.length, transposed);
+  const found = present.map((name, index) => name ?? (names[index] as string));
+  for (const name of found) reader.info(name, shape);
+  return { names: found, shape, transposed };
+}
+
+/** The names of the tensors that `readForeign` would read; none when the checkpoint lacks the parameter. */
+export function presentTensors(
+  reader: Pick<TensorReader, 'tensors' | 'info'>,
+  kind: 'bert' | 'gpt',
+  spec: NamedShape,
+): readonly string[] {
+  return locate(reader, kind, spec, '')?.names ?? [];
 }
 
 /**
@@ -139,19 +201,16 @@ function presentName(reader: SafetensorsReader, name: string): string | undefine
  * @throws ApolloError BAD_CHECKPOINT for a wrong shape or dtype, or when only some of its parts are there.
  */
 export async function readForeign(
-  reader: SafetensorsReader,
+  reader: Pick<TensorReader, 'tensors' | 'info' | 'readFloat32'>,
   kind: 'bert' | 'gpt',
   spec: NamedShape,
   prefix = '',
 ): Promise<Float32Array | undefined> {
-  const { names, transposed } = foreignTensors(kind, spec.name);
-  const present = names.map((name) => (prefix ? `${prefix}${name}` : presentName(reader, name)));
-  if (present.every((name) => name === undefined || !reader.tensors.has(name))) return undefined;
-  const shape = partShape(spec, names.length, transposed);
+  const located = locate(reader, kind, spec, prefix);
+  if (!located) return undefined;
+  const { names, shape, transposed } = located;
   const parts: Float32Array[] = [];
-  for (const [index, name] of present.entries()) {
-    parts.push(await reader.readFloat32(name ?? (names[index] as string), shape));
-  }
+  for (const name of names) parts.push(await reader.readFloat32(name, shape));
   return joinForeign(spec, parts, transposed);
 }
 

@@ -34,7 +34,7 @@ async function entries(directory: string): Promise<string[]> {
   try {
     return await readdir(directory);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return [];
     throw error;
   }
 }
@@ -53,6 +53,23 @@ export async function listCheckpoints(directory: string): Promise<CheckpointFold
 export async function latestCheckpoint(directory: string): Promise<CheckpointFolder | undefined> {
   await recover(directory);
   return (await listCheckpoints(directory)).at(-1);
+}
+
+/**
+ * The newest finished checkpoint, found without changing anything: the run may still be writing. One whose replacement
+ * never came is taken from the name it waits under.
+ */
+export async function newestCheckpoint(directory: string): Promise<CheckpointFolder | undefined> {
+  const names = await entries(directory);
+  const waiting = names.filter((name) => name.startsWith(replaced) && !names.includes(name.slice(replaced.length)));
+  const found = [
+    ...(await listCheckpoints(directory)),
+    ...waiting.flatMap((name) => {
+      const match = finished.exec(name.slice(replaced.length));
+      return match ? [{ step: Number(match[1]), path: join(directory, name) }] : [];
+    }),
+  ];
+  return found.sort((a, b) => a.step - b.step).at(-1);
 }
 
 /** Clears up after a process that died: puts a checkpoint back whose replacement never came, removes what was left. */

@@ -4,7 +4,7 @@
  * all resumes.
  */
 
-import type { SourceCosts } from './source.js';
+import type { SourceCosts } from './model-folder.js';
 
 export interface StartEvent {
   readonly type: 'start';
@@ -74,7 +74,7 @@ export interface CheckpointEvent {
 export interface WarningEvent {
   readonly type: 'warning';
   readonly step: number;
-  readonly code: 'NON_FINITE' | 'OTHER_DEVICE';
+  readonly code: 'NON_FINITE' | 'OTHER_DEVICE' | 'BEGINS_WITH';
   readonly message: string;
 }
 

@@ -16,8 +16,16 @@ export { evaluateMaps } from './evaluate.js';
 export * from './events.js';
 export { type GrowthSite, grow } from './growth.js';
 export { train } from './loop.js';
+export {
+  type LoadedModel,
+  type LoadOptions,
+  loadModel,
+  type ModelFolder,
+  type OpenOptions,
+  openModelFolder,
+  type SourceCosts,
+} from './model-folder.js';
 export { RunPrograms } from './programs.js';
 export type { TrainDependencies } from './run.js';
 export { type LearningRateSchedule, learningRate, warmupOf } from './schedule.js';
-export type { SourceCosts } from './source.js';
 export { type StageNetwork, stageNetwork } from './stage.js';

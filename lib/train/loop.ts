@@ -37,6 +37,7 @@ export async function* train(options: TrainOptions, deps: TrainDependencies): As
       ...(resumed && { resumedFrom: resumed.folder }),
       ...(run.sourceCosts && { source: run.sourceCosts }),
     };
+    for (const message of run.beginWarnings) yield { type: 'warning', step: run.step, code: 'BEGINS_WITH', message };
     const moved = resumed && deviceChange(resumed.state, deps.device);
     if (moved) yield { type: 'warning', step: run.step, code: 'OTHER_DEVICE', message: moved };
     while (!run.aborted) {

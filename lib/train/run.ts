@@ -6,7 +6,7 @@ import type { RunResult } from '../engine/program.js';
 import { ApolloError } from '../errors.js';
 import { seedWords } from '../growth/index.js';
 import type { MethodStage, StepPlan, TrainingMethod } from '../methods/method.js';
-import { declareSpecs, initialiseSpecs, type LanguageModel, parameterCount } from '../models/index.js';
+import { type LanguageModel, parameterCount } from '../models/index.js';
 import { type CheckpointState, loadCheckpoint, readCheckpointState, saveCheckpoint } from './checkpoint.js';
 import { latestCheckpoint } from './checkpoint-folder.js';
 import { differences, identityOf, lastStep, type RunIdentity, type TrainConfig } from './config.js';
@@ -15,10 +15,11 @@ import { stepFlops } from './cost.js';
 import { evaluateMaps } from './evaluate.js';
 import type { EvaluationEvent, StepEvent, TrainEvent } from './events.js';
 import { grow } from './growth.js';
+import { initialise } from './initial.js';
 import { checkMemory } from './memory.js';
+import type { SourceCosts } from './model-folder.js';
 import { RunPrograms, type TrainingProgram } from './programs.js';
 import { learningRate } from './schedule.js';
-import { openSource, type SourceCosts } from './source.js';
 import { type StageNetwork, stageNetwork } from './stage.js';
 
 export interface TrainDependencies {
@@ -54,6 +55,8 @@ export class Run {
   lastSaved: string | undefined;
   /** What training the model cost that this run began with, where it did. */
   sourceCosts: SourceCosts | undefined;
+  /** What is to be said about the model that it began with. */
+  beginWarnings: readonly string[] = [];
 
   readonly store: ParameterStore;
   programs: RunPrograms;
@@ -131,7 +134,10 @@ export class Run {
           `There is no checkpoint in ${checkpointDir} to resume from. Give the folder of an earlier run, or start one without resume.`,
         );
       }
-      await this.#initialise();
+      const { store, network, config } = this;
+      const { costs, warnings } = await initialise({ store, network, method: this.deps.method, seed: config.seed });
+      this.sourceCosts = costs;
+      this.beginWarnings = warnings;
       await this.#checkMemory();
       return undefined;
     }
@@ -147,28 +153,6 @@ export class Run {
     this.lastSaved = latest.path;
     await this.#checkMemory();
     return { folder: latest.path, state };
-  }
-
-  /** Random weights, or those that the method makes of a model trained before. */
-  async #initialise(): Promise<void> {
-    const { config, deps, network, store } = this;
-    const { initial } = deps.method;
-    const { reparameterisation, specs } = network;
-    if (!initial) return initialiseSpecs(store, specs, config.seed);
-    const source = await openSource(initial.source);
-    try {
-      initial.check(source.config, source.layers);
-      declareSpecs(store, specs);
-      for (const spec of specs) {
-        const value = reparameterisation
-          ? await reparameterisation.initial(spec, source)
-          : await initial.value(spec, source);
-        await store.write(spec.name, value);
-      }
-      this.sourceCosts = source.costs;
-    } finally {
-      await source.close();
-    }
   }
 
   async #checkMemory(): Promise<void> {

@@ -1,0 +1,201 @@
+import { cp, mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import t from 'tap';
+import { type Device, Graph } from '../../lib/engine/index.js';
+import { SafetensorsReader } from '../../lib/interop/safetensors.js';
+import { apollo, scratch } from '../../lib/methods/index.js';
+import { type BatchShape, initialValue, modelWeights } from '../../lib/models/index.js';
+import { loadModel, openModelFolder, train } from '../../lib/train/index.js';
+import { relativeError, shiftedLabels } from '../parity/golden.js';
+import { countingCorpus, openTinyDevice, runTiny, tinyModel, tinyOptions } from './tiny.js';
+
+const golden = (path: string): string => join(import.meta.dirname, '../fixtures/golden', path);
+const device = await openTinyDevice();
+t.teardown(() => device.close());
+
+type Loaded = Awaited<ReturnType<typeof loadModel>>;
+
+/** The outputs of a loaded model without dropout: loss, logits of all positions and hidden states. */
+async function compute(device: Device, loaded: Loaded, shape: BatchShape, inputs: Record<string, Int32Array>) {
+  const { model, store, layerMap } = loaded;
+  const graph = new Graph();
+  const trace = model.trace(graph, modelWeights(graph, model, store.precision), shape, {
+    layerMap,
+    training: false,
+    logits: true,
+    hiddenStates: true,
+  });
+  graph.output('loss', trace.loss);
+  if (trace.logits) graph.output('logits', trace.logits);
+  for (const [i, state] of trace.hiddenStates?.entries() ?? []) graph.output(`state${i}`, state);
+  const program = await device.compile(graph, { store });
+  const { outputs } = await program.run(inputs);
+  program.dispose();
+  return outputs;
+}
+
+t.test('golden Hugging Face models give their expected outputs', async (t) => {
+  // Roundings of f32 sums, as in test/parity.
+  const near = (actual: unknown, expected: Float32Array, name: string) => {
+    const error = relativeError(actual as Float32Array, expected);
+    t.ok(error <= 1e-5, `${name}: relative error ${error.toExponential(1)}`);
+  };
+  const gpt = await loadModel(device, golden('gpt2-ref'));
+  t.same(gpt.layerMap, [0, 1, 2]);
+  t.same(gpt.warnings, []);
+  t.equal(gpt.tokenizer, undefined);
+  const inputs = await SafetensorsReader.open(golden('gpt2-ref/inputs.safetensors'));
+  const expected = await SafetensorsReader.open(golden('gpt2-ref/expected.safetensors'));
+  const tokens = await inputs.readInt32('input_ids', [2, 16]);
+  const outputs = await compute(
+    device,
+    gpt,
+    { batch: 2, seq: 16, padding: false },
+    { tokens, labels: shiftedLabels(tokens, 16) },
+  );
+  near(outputs['loss'], await expected.readFloat32('loss'), 'gpt2-ref loss');
+  near(outputs['logits'], await expected.readFloat32('logits'), 'gpt2-ref logits');
+  gpt.dispose();
+  await inputs.close();
+  await expected.close();
+
+  const bert = await loadModel(device, golden('tiny-bert-a'));
+  t.match(bert.warnings, [/bare encoder without a masked-language-model head.*head\.transform\.weight/]);
+  const states = await SafetensorsReader.open(golden('tiny-bert-a/expected_hf.safetensors'));
+  const ids = states.info('input_ids').shape as [number, number];
+  const types = states.tensors.has('token_type_ids') ? await states.readInt32('token_type_ids') : undefined;
+  const mask = states.tensors.has('attention_mask') ? await states.readInt32('attention_mask') : undefined;
+  const shape = { batch: ids[0], seq: ids[1], targets: 1, padding: mask !== undefined, types: types !== undefined };
+  const got = await compute(device, bert, shape, {
+    tokens: await states.readInt32('input_ids'),
+    positions: Int32Array.of(0),
+    labels: Int32Array.of(1),
+    ...(mask && { mask }),
+    ...(types && { types }),
+  });
+  near(got['state1'], await states.readFloat32('last_hidden_state'), 'tiny-bert-a last hidden state');
+  for (const spec of bert.model.parameters(1).filter(({ name }) => name.startsWith('head.'))) {
+    t.same(await bert.store.read(spec.name), initialValue(spec, 0), `${spec.name} is its initial value`);
+  }
+  bert.dispose();
+  await states.close();
+});
+
+t.test('a run is found by its folder, its checkpoints, one of them, and while it is written', async (t) => {
+  const run = t.testdir();
+  const checkpointDir = join(run, 'checkpoints');
+  const options = { evaluateEvery: 0, checkpointEvery: 4, keepCheckpoints: 3, stopAfter: { steps: 8 } };
+  await runTiny(device, options, { checkpointDir });
+  await writeFile(join(run, 'tokenizer.json'), '{}');
+  const newest = join(checkpointDir, 'step-00000008');
+  for (const path of [run, checkpointDir, newest]) {
+    const folder = await openModelFolder(path);
+    t.equal(folder.folder, newest, path);
+    t.equal(folder.kind, 'checkpoint');
+    t.equal(folder.layers, 2, 'Apollo is in its second stage');
+    t.same(folder.layerMap, [0, 0, 1, 1]);
+    t.equal(folder.config.layers, 4);
+    t.equal(folder.tokenizerPath, join(run, 'tokenizer.json'));
+    t.equal(folder.costs?.tokens, 8 * 4 * 16 * 2);
+    await t.rejects(folder.read('layer.3.ffn.up.weight'), { code: 'BAD_ARGUMENT', message: /has no parameter/ });
+    await folder.close();
+  }
+  const older = await openModelFolder(join(checkpointDir, 'step-00000004'));
+  t.equal(older.layers, 1);
+  await older.close();
+
+  await mkdir(join(checkpointDir, '.writing-step-00000012'));
+  await rename(newest, join(checkpointDir, '.replaced-step-00000008'));
+  const waiting = await openModelFolder(run);
+  t.equal(waiting.folder, join(checkpointDir, '.replaced-step-00000008'), 'its replacement is under way');
+  await waiting.close();
+  t.same(
+    (await readdir(checkpointDir)).sort(),
+    ['.replaced-step-00000008', '.writing-step-00000012', 'step-00000004'],
+    'nothing was changed',
+  );
+});
+
+t.test('stored depth runs the stored layers, full depth the whole network', async (t) => {
+  const checkpointDir = t.testdir();
+  await runTiny(device, { evaluateEvery: 0, stopAfter: { steps: 8 } }, { checkpointDir });
+  const stored = await loadModel(device, checkpointDir, { depth: 'stored' });
+  t.same(stored.layerMap, [0, 1]);
+  const full = await loadModel(device, checkpointDir);
+  t.same(full.layerMap, [0, 0, 1, 1]);
+  t.same(full.store.names(), stored.store.names());
+  stored.dispose();
+  full.dispose();
+});
+
+t.test('a method can begin with a Hugging Face model, whose costs are not known', async (t) => {
+  const { model, dispose } = await loadModel(device, golden('gpt2-ref'));
+  dispose();
+  const plain = scratch({ layers: 3, totalSteps: 24, seed: 1 });
+  const method = {
+    ...plain,
+    initial: { source: golden('gpt2-ref'), check: () => {}, value: (spec, source) => source.read(spec.name) },
+  } as typeof plain;
+  const events = [];
+  for await (const event of train(
+    { ...tinyOptions, seq: 8, stopAfter: { steps: 1 } },
+    { device, model, method, corpus: countingCorpus },
+  )) {
+    events.push(event);
+  }
+  const [start, warning] = events;
+  t.equal(start?.type === 'start' && start.source, undefined);
+  t.match(warning, { type: 'warning', code: 'BEGINS_WITH', message: /What training the model in .* is not known/ });
+});
+
+t.test('a model that is still growing is no source', async (t) => {
+  const checkpointDir = t.testdir();
+  await runTiny(device, { evaluateEvery: 0, stopAfter: { steps: 8 } }, { checkpointDir });
+  const plain = apollo({ layers: 4, totalSteps: 24, seed: 5, boundaries: { steps: [6, 14] } });
+  const method = {
+    ...plain,
+    initial: { source: checkpointDir, check: () => {}, value: (spec, source) => source.read(spec.name) },
+  } as typeof plain;
+  await t.rejects(runTiny(device, {}, { method, model: tinyModel }), {
+    code: 'BAD_CONFIG',
+    message: /still growing \(2 of 4 layers\)/,
+  });
+});
+
+t.test('a folder without a model says what was expected', async (t) => {
+  const folder = t.testdir();
+  const refuses = (path: string, message: RegExp) =>
+    t.rejects(openModelFolder(path), { code: 'BAD_CHECKPOINT', message });
+  await refuses(join(folder, 'none'), /There is no model in .*none: there is no such folder/);
+  await refuses(folder, /expected the folder of a run, of its checkpoints/);
+  await cp(golden('gpt2-ref/model.safetensors'), join(folder, 'model.safetensors'));
+  await refuses(folder, /weights but no config\.json/);
+  await refuses(join(folder, 'model.safetensors'), /cannot be read as a folder \(ENOTDIR\)/);
+  const config = JSON.parse(await readFile(golden('gpt2-ref/config.json'), 'utf8')) as { n_layer: number };
+  await writeFile(join(folder, 'config.json'), JSON.stringify({ ...config, n_layer: 4 }));
+  await refuses(folder, /lacks weights of the model that its config\.json describes, 12 parameters: layer\.3\.att/);
+  await writeFile(join(folder, 'config.json'), JSON.stringify({ ...config, n_head: 5 }));
+  await refuses(folder, /config\.json: model\.heads must divide hidden \(32\); got 5/);
+  await writeFile(join(folder, 'config.json'), JSON.stringify({ ...config, n_embd: 64 }));
+  await refuses(folder, /"transformer\.wte\.weight" has shape \[\d+, 32\]; expected \[\d+, 64\]/);
+  await writeFile(join(folder, 'config.json'), JSON.stringify({ ...config, n_layer: 2 }));
+  const fewer = await openModelFolder(folder);
+  t.match(fewer.warnings, [/no place for; they are left out: transformer\.h\.2\.attn/]);
+  await fewer.close();
+
+  const comparison = join(folder, 'comparison');
+  await runTiny(
+    device,
+    { evaluateEvery: 0, stopAfter: { steps: 1 } },
+    { checkpointDir: join(comparison, 'apollo-42') },
+  );
+  await refuses(comparison, /it is a comparison of several runs\. Name one of them: apollo-42\./);
+});
+
+t.test('a tokenizer with more tokens than the model is refused', async (t) => {
+  const folder = t.testdir();
+  for (const file of ['config.json', 'model.safetensors']) await cp(golden(`gpt2-ref/${file}`), join(folder, file));
+  const words = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', ...Array.from({ length: 500 }, (_, i) => `w${i}`)];
+  await writeFile(join(folder, 'vocab.txt'), words.join('\n'));
+  await t.rejects(loadModel(device, folder), { code: 'BAD_CONFIG', message: /The tokenizer has 505 token ids/ });
+});
