@@ -11,10 +11,10 @@ import { norm, tokenEmbeddings } from '../nn/layers.js';
 import { postNormStack } from '../nn/transformer.js';
 import { type ModelConfig, validateModelConfig } from './config.js';
 import { headFlops, layerFlops, trainingFlops } from './flops.js';
-import { checkTrace, type LanguageModel, type ParameterSpec } from './model.js';
+import { checkTrace, type LanguageModel, type ModelBody, type ParameterSpec } from './model.js';
 import { bias, layerParameters, linearPair, matrix, normPair } from './parameters.js';
 
-function bertParameters(config: ModelConfig, units: number): ParameterSpec[] {
+function bodyParameters(config: ModelConfig, units: number): ParameterSpec[] {
   const { hidden, vocab, maxPositions, typeVocab = 2, padTokenId, initStd } = config;
   return [
     matrix('embeddings.word', [vocab, hidden], initStd, padTokenId === undefined ? {} : { zeroRow: padTokenId }),
@@ -22,10 +22,49 @@ function bertParameters(config: ModelConfig, units: number): ParameterSpec[] {
     matrix('embeddings.type', [typeVocab, hidden], initStd),
     ...normPair('embeddings.norm', hidden),
     ...Array.from({ length: units }, (_, index) => layerParameters(config, index)).flat(),
+  ];
+}
+
+function headParameters({ hidden, vocab, initStd }: ModelConfig): ParameterSpec[] {
+  return [
     ...linearPair('head.transform', hidden, hidden, initStd),
     ...normPair('head.norm', hidden),
     bias('head.bias', vocab),
   ];
+}
+
+/** Embeddings and layers: [B, T] tokens -> [B, T, C]. */
+function bertBody(config: ModelConfig): ModelBody {
+  const { hidden, vocab, heads, ffn, epsilon, maxPositions, typeVocab } = config;
+  return {
+    parameters: (units) => bodyParameters(config, units),
+    trace(graph, weights, batch, options) {
+      const { layerMap, training } = options;
+      checkTrace(config, batch, layerMap);
+      const shape = [batch.batch, batch.seq];
+      const tokens = graph.input('tokens', shape, 'i32');
+      const types = batch.types ? graph.input('types', shape, 'i32') : undefined;
+      const mask = batch.padding ? graph.input('mask', shape, 'i32') : undefined;
+      const branchScales = options.branchScales ? graph.input('branchScales', [layerMap.length]) : undefined;
+
+      const p = training ? config.dropout : 0;
+      const summed = tokenEmbeddings(tokens, weights, { vocab, hidden, maxPositions, typeVocab }, types);
+      const normed = norm(summed, weights, 'embeddings.norm', epsilon);
+      return postNormStack(dropout(normed, p), weights, {
+        layerMap,
+        heads,
+        ffn,
+        epsilon,
+        dropout: p,
+        attentionDropout: training ? config.attentionDropout : 0,
+        causal: false,
+        gelu: 'gelu',
+        training,
+        mask,
+        branchScales,
+      });
+    },
+  };
 }
 
 /**
@@ -39,43 +78,23 @@ function bertParameters(config: ModelConfig, units: number): ParameterSpec[] {
  */
 export function bert(config: ModelConfig): LanguageModel {
   validateModelConfig(config);
-  const { hidden, vocab, heads, ffn, epsilon, maxPositions, typeVocab } = config;
+  const { hidden, vocab, epsilon, maxPositions } = config;
+  const body = bertBody(config);
   return {
     config,
-    parameters: (units) => bertParameters(config, units),
+    body,
+    parameters: (units) => [...body.parameters(units), ...headParameters(config)],
     trace(graph, weights, batch, options) {
-      const { layerMap, training } = options;
-      checkTrace(config, batch, layerMap);
+      const { training } = options;
       const targets = batch.targets ?? 0;
+      checkTrace(config, batch, options.layerMap);
       check(
         Number.isInteger(targets) && targets > 0,
         `BERT needs targets, the padded number of masked positions in a batch, as a positive whole number; got ${String(batch.targets)}.`,
       );
-      const shape = [batch.batch, batch.seq];
-      const tokens = graph.input('tokens', shape, 'i32');
-      const types = batch.types ? graph.input('types', shape, 'i32') : undefined;
-      const mask = batch.padding ? graph.input('mask', shape, 'i32') : undefined;
+      const { hidden: last, states } = body.trace(graph, weights, batch, options);
       const positions = graph.input('positions', [targets], 'i32');
       const labels = graph.input('labels', [targets], 'i32');
-
-      const branchScales = options.branchScales ? graph.input('branchScales', [layerMap.length]) : undefined;
-
-      const p = training ? config.dropout : 0;
-      const summed = tokenEmbeddings(tokens, weights, { vocab, hidden, maxPositions, typeVocab }, types);
-      const normed = norm(summed, weights, 'embeddings.norm', epsilon);
-      const { hidden: last, states } = postNormStack(dropout(normed, p), weights, {
-        layerMap,
-        heads,
-        ffn,
-        epsilon,
-        dropout: p,
-        attentionDropout: training ? config.attentionDropout : 0,
-        causal: false,
-        gelu: 'gelu',
-        training,
-        mask,
-        branchScales,
-      });
 
       const table = weights('embeddings.word', [vocab, hidden], 'matrix');
       const outputBias = weights('head.bias', [vocab], 'vector');

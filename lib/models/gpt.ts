@@ -8,7 +8,7 @@ import { tokenEmbeddings } from '../nn/layers.js';
 import { preNormStack } from '../nn/transformer.js';
 import { type ModelConfig, validateModelConfig } from './config.js';
 import { headFlops, layerFlops, trainingFlops } from './flops.js';
-import { checkTrace, type LanguageModel, type ParameterSpec } from './model.js';
+import { checkTrace, type LanguageModel, type ModelBody, type ParameterSpec } from './model.js';
 import { layerParameters, matrix, normPair } from './parameters.js';
 
 function gptParameters(config: ModelConfig, units: number): ParameterSpec[] {
@@ -19,6 +19,37 @@ function gptParameters(config: ModelConfig, units: number): ParameterSpec[] {
     ...Array.from({ length: units }, (_, index) => layerParameters(config, index)).flat(),
     ...normPair('final.norm', hidden),
   ];
+}
+
+/** Embeddings, layers and the final norm: [B, T] tokens -> [B, T, C]. */
+function gptBody(config: ModelConfig): ModelBody {
+  const { hidden, vocab, heads, ffn, epsilon, maxPositions } = config;
+  return {
+    parameters: (units) => gptParameters(config, units),
+    trace(graph, weights, batch, options) {
+      const { layerMap, training } = options;
+      checkTrace(config, batch, layerMap);
+      const tokens = graph.input('tokens', [batch.batch, batch.seq], 'i32');
+      const mask = batch.padding ? graph.input('mask', [batch.batch, batch.seq], 'i32') : undefined;
+      const branchScales = options.branchScales ? graph.input('branchScales', [layerMap.length]) : undefined;
+
+      const p = training ? config.dropout : 0;
+      const summed = tokenEmbeddings(tokens, weights, { vocab, hidden, maxPositions });
+      return preNormStack(dropout(summed, p), weights, 'final.norm', {
+        layerMap,
+        heads,
+        ffn,
+        epsilon,
+        dropout: p,
+        attentionDropout: training ? config.attentionDropout : 0,
+        causal: true,
+        gelu: 'geluTanh',
+        training,
+        mask,
+        branchScales,
+      });
+    },
+  };
 }
 
 /**
@@ -32,34 +63,15 @@ function gptParameters(config: ModelConfig, units: number): ParameterSpec[] {
  */
 export function gpt(config: ModelConfig): LanguageModel {
   validateModelConfig(config);
-  const { hidden, vocab, heads, ffn, epsilon, maxPositions } = config;
+  const { hidden, vocab, maxPositions } = config;
+  const body = gptBody(config);
   return {
     config,
-    parameters: (units) => gptParameters(config, units),
+    body,
+    parameters: body.parameters, // the head is the word table
     trace(graph, weights, batch, options) {
-      const { layerMap, training } = options;
-      checkTrace(config, batch, layerMap);
-      const tokens = graph.input('tokens', [batch.batch, batch.seq], 'i32');
-      const mask = batch.padding ? graph.input('mask', [batch.batch, batch.seq], 'i32') : undefined;
+      const { hidden: last, states } = body.trace(graph, weights, batch, options);
       const labels = graph.input('labels', [batch.batch * batch.seq], 'i32');
-
-      const branchScales = options.branchScales ? graph.input('branchScales', [layerMap.length]) : undefined;
-
-      const p = training ? config.dropout : 0;
-      const summed = tokenEmbeddings(tokens, weights, { vocab, hidden, maxPositions });
-      const { hidden: last, states } = preNormStack(dropout(summed, p), weights, 'final.norm', {
-        layerMap,
-        heads,
-        ffn,
-        epsilon,
-        dropout: p,
-        attentionDropout: training ? config.attentionDropout : 0,
-        causal: true,
-        gelu: 'geluTanh',
-        training,
-        mask,
-        branchScales,
-      });
 
       const table = weights('embeddings.word', [vocab, hidden], 'matrix');
       const rows = flatten(last); // [B*T, C]

@@ -64,8 +64,31 @@ export interface Trace {
   readonly hiddenStates?: Tensor[];
 }
 
+/** What a body's forward pass gives. */
+export interface BodyTrace {
+  /** The last layer's output, [B, T, C]; GPT's after the final norm. */
+  readonly hidden: Tensor;
+  /** The embeddings' output, then one for each layer, [B, T, C] each. */
+  readonly states: Tensor[];
+}
+
+/** A model up to its last hidden state: embeddings and layers, without the language-model head. */
+export interface ModelBody {
+  /** Parameters of the embeddings, of layers 0 to units - 1 and of a final norm, in the order of the whole model's. */
+  parameters(units: number): ParameterSpec[];
+  /**
+   * Records the forward pass. Inputs: `tokens` i32[B, T]; `types` (BERT), `mask` and `branchScales` as for the whole model.
+   * @throws ApolloError BAD_ARGUMENT for a layer map or batch shape that does not fit the model.
+   */
+  trace(graph: Graph, weights: Weights, batch: BatchShape, options: BodyOptions): BodyTrace;
+}
+
+export type BodyOptions = Pick<TraceOptions, 'layerMap' | 'training' | 'branchScales'>;
+
 export interface LanguageModel {
   readonly config: ModelConfig;
+  /** The model without its head, for those that put another on it. */
+  readonly body: ModelBody;
   /** Shared parameters and those of layers 0 to units - 1, in a fixed order. */
   parameters(units: number): ParameterSpec[];
   /**

@@ -46,6 +46,23 @@ t.test('a full model uses each declared parameter, and each receives a gradient'
   }
 });
 
+t.test('the body is the model without its head', async (t) => {
+  for (const kind of ['bert', 'gpt'] as const) {
+    const { body } = models[kind];
+    const graph = new Graph();
+    const weights = modelWeights(graph, models[kind], 'f32');
+    const { hidden, states } = body.trace(graph, weights, shape, { layerMap: [0, 1, 1], training: false });
+    t.same(hidden.shape, [2, 8, 16]);
+    t.equal(states.length, 4);
+    t.equal(states.at(-1), hidden);
+    t.same([...graph.inputs.keys()], ['tokens']);
+    const names = (units: number) => body.parameters(units).map(({ name }) => name);
+    t.same([...graph.parameters.keys()].sort(), names(2).sort(), kind);
+    const whole = models[kind].parameters(2).map(({ name }) => name);
+    t.same(whole.filter((name) => !names(2).includes(name)).every((name) => name.startsWith('head.')), true);
+  }
+});
+
 t.test('shared layers are the same leaves; layers outside the map do not appear', async (t) => {
   for (const kind of ['bert', 'gpt'] as const) {
     const { graph, count, trace } = traced(kind, { layerMap: [0, 0, 2, 2, 2] });

@@ -1,0 +1,122 @@
+/** A body with a head as programs: one for training and one for prediction for each length of rows, made when needed. */
+import { accumulateGradients } from '../engine/autodiff.js';
+import type { Device } from '../engine/device.js';
+import { Graph, type Tensor } from '../engine/graph.js';
+import { gatherRows, reshape, slice } from '../engine/ops/index.js';
+import type { ParameterStore } from '../engine/parameters.js';
+import type { Program } from '../engine/program.js';
+import type { LayerMap } from '../growth/index.js';
+import { type LanguageModel, type ParameterSpec, storedWeights } from '../models/index.js';
+import { flatten } from '../nn/heads.js';
+import type { FeatureBatch } from './batches.js';
+import type { Head } from './head.js';
+
+export interface NetworkOptions {
+  readonly device: Device;
+  readonly store: ParameterStore;
+  readonly model: LanguageModel;
+  /** Which weights form which layers. */
+  readonly layerMap: LayerMap;
+  readonly head: Head;
+  readonly batch: number;
+}
+
+export interface TracedNetwork {
+  readonly graph: Graph;
+  /** f32 [B, …] */
+  readonly output: Tensor;
+  /** Scalar f32. */
+  readonly loss: Tensor;
+}
+
+/** Parameters of a body whose trained layers are 0 to units - 1, and of a head. */
+export function networkSpecs(model: LanguageModel, head: Head, units: number): ParameterSpec[] {
+  return [...model.body.parameters(units), ...head.parameters(model.config)];
+}
+
+/** How many layers a map uses: one more than its greatest entry. */
+export const unitsOf = (layerMap: LayerMap): number => Math.max(...layerMap) + 1;
+
+/** Records body, head and loss for rows of `seq` tokens. What nothing asks for is not computed. */
+export function traceNetwork(
+  { model, head, layerMap, batch, store }: Omit<NetworkOptions, 'device'>,
+  seq: number,
+  training: boolean,
+): TracedNetwork {
+  const { config } = model;
+  const graph = new Graph();
+  const weights = storedWeights(graph, networkSpecs(model, head, unitsOf(layerMap)), store.precision);
+  const shape = { batch, seq, padding: true, types: config.kind === 'bert' };
+  const { hidden } = model.body.trace(graph, weights, shape, { layerMap, training });
+  const summary = (): Tensor => {
+    if (config.kind === 'gpt') return gatherRows(flatten(hidden), graph.input('last', [batch], 'i32'));
+    return reshape(slice(hidden, [0, 0, 0], [batch, 1, config.hidden]), [batch, config.hidden]);
+  };
+  const mask = () => graph.input('mask', [batch, seq], 'i32');
+  const output = head.output({ config, hidden, mask, weights, training, summary });
+  const loss = head.loss(output, {
+    target: (name) => graph.input(name, [batch], head.targets[name] as 'i32' | 'f32'),
+    counted: () => graph.input('counted', [batch]),
+  });
+  return { graph, output, loss };
+}
+
+/** A forward and backward pass that adds to the store's gradients. Output: `loss` f32[1]. */
+export interface NetworkTraining {
+  readonly program: Program;
+  /** Parameters whose gradients it adds to. */
+  readonly names: readonly string[];
+}
+
+export class NetworkPrograms {
+  readonly #options: NetworkOptions;
+  readonly #training = new Map<number, Promise<NetworkTraining>>();
+  readonly #prediction = new Map<number, Promise<Program>>();
+
+  constructor(options: NetworkOptions) {
+    this.#options = options;
+  }
+
+  training(seq: number): Promise<NetworkTraining> {
+    const known = this.#training.get(seq) ?? this.#compileTraining(seq);
+    this.#training.set(seq, known);
+    return known;
+  }
+
+  /** Output: `output`, the head's, without dropout. */
+  prediction(seq: number): Promise<Program> {
+    const known = this.#prediction.get(seq) ?? this.#compilePrediction(seq);
+    this.#prediction.set(seq, known);
+    return known;
+  }
+
+  async #compileTraining(seq: number): Promise<NetworkTraining> {
+    const { graph, loss } = traceNetwork(this.#options, seq, true);
+    const names = accumulateGradients(loss);
+    graph.output('loss', loss);
+    const { device, store } = this.#options;
+    return { program: await device.compile(graph, { store }), names };
+  }
+
+  async #compilePrediction(seq: number): Promise<Program> {
+    const { graph, output } = traceNetwork(this.#options, seq, false);
+    graph.output('output', output);
+    const { device, store } = this.#options;
+    return device.compile(graph, { store });
+  }
+
+  dispose(): void {
+    const free = (program: Program) => program.dispose();
+    for (const entry of this.#training.values()) entry.then(({ program }) => free(program)).catch(() => undefined);
+    for (const entry of this.#prediction.values()) entry.then(free).catch(() => undefined);
+    this.#training.clear();
+    this.#prediction.clear();
+  }
+}
+
+/** The inputs of a batch that a program takes; `rng` as well where it drops. */
+export function inputsOf(program: Program, batch: FeatureBatch, rng?: Int32Array): FeatureBatch {
+  return Object.fromEntries(
+    program.inputs.map(({ name }) => [name, name === 'rng' ? (rng as Int32Array) : (batch[name] as Int32Array)]),
+  );
+}

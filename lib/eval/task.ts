@@ -1,0 +1,75 @@
+/**
+ * What a task is to the loop that fine-tunes: where its examples come from, what the model reads of them, the head, and
+ * how predictions are scored. Adding a task is adding an object of this kind and its line in tasks.ts.
+ */
+
+import type { SequenceEncoder } from './encode.js';
+import type { Head } from './head.js';
+
+/** One sequence for the model: a whole example, or a part of a long one. */
+export interface Feature {
+  /** Ids with the special tokens, without padding; at most the encoder's maxLength. */
+  readonly tokens: readonly number[];
+  /** Token types, as many. */
+  readonly types: readonly number[];
+  /** The head's targets by name; absent where there is no label. */
+  readonly targets?: Readonly<Record<string, number>>;
+}
+
+/** Examples under a name that is used in results and file names: 'dev', 'matched'. */
+export interface Split<Example> {
+  readonly name: string;
+  readonly examples: readonly Example[];
+}
+
+export interface TaskData<Example> {
+  readonly train: readonly Example[];
+  /** Labelled examples to measure on. The first split decides which epoch was the best. */
+  readonly evaluations: readonly Split<Example>[];
+  /** Examples without labels, to predict. */
+  readonly tests: readonly Split<Example>[];
+  /** What a user should know of the data, one sentence each: rows that were left out, splits that are missing. */
+  readonly notes: readonly string[];
+}
+
+export type SplitKind = 'train' | 'evaluations' | 'tests';
+
+/** Scores by metric; NaN where a metric is not defined, as a correlation with constant predictions. */
+export type Metrics = Readonly<Record<string, number>>;
+
+/** What the head said: for each example the rows of its features, in their order. */
+export type Outputs = readonly (readonly Float32Array[])[];
+
+/** A file with predictions for examples without labels. */
+export interface PredictionFile {
+  readonly name: string;
+  readonly text: string;
+}
+
+export interface FineTuneTask<Example = unknown> {
+  /** As given on the command line: 'sst2'. */
+  readonly name: string;
+  /** As written in reports: 'SST-2'. */
+  readonly title: string;
+  /** Of `score`, greater is better in all; the first decides which epoch was the best. */
+  readonly metrics: readonly [string, ...string[]];
+  readonly head: Head;
+  /** Length of sequences in tokens where the user names none. Default 128. */
+  readonly maxLength?: number;
+  /**
+   * Reads what is asked for (`need`) and what else is there.
+   * @throws ApolloError BAD_CORPUS naming file, row and what is wrong with it.
+   */
+  read(folder: string, need: readonly SplitKind[]): Promise<TaskData<Example>>;
+  /** One feature or more of an example. Pure; called once for each example. */
+  features(example: Example, encoder: SequenceEncoder): Feature[];
+  /** Scores of labelled examples. */
+  score(examples: readonly Example[], outputs: Outputs): Metrics;
+  /** Scores of the best answer that looks at no input, by the training examples; absent where there is none. */
+  baseline?(
+    train: readonly Example[],
+    examples: readonly Example[],
+  ): { readonly name: string; readonly metrics: Metrics };
+  /** Predictions for a split, labelled or not, as the task's own files. */
+  predictions(split: Split<Example>, outputs: Outputs): PredictionFile;
+}
