@@ -1,15 +1,12 @@
 /** Figures that are comparisons of methods on the same batches: `apollo-lm compare` at a scale's recipe. */
-import { copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { loadSettings, type SettingsInput } from '../../lib/cli/config.js';
-import { processIo } from '../../lib/cli/io.js';
+import type { SettingsInput } from '../../lib/cli/config.js';
 import { modelConfigOf, tokensPerStepOf, totalStepsOf } from '../../lib/cli/resolve.js';
-import { run } from '../../lib/cli/run.js';
-import { ApolloError } from '../../lib/errors.js';
 import { analyse } from '../../lib/report/aggregate.js';
 import { lossChart } from '../../lib/report/charts.js';
-import { readResults } from '../../lib/report/results.js';
 import { renderSvg } from '../../lib/report/svg.js';
+import { type RanComparison, runComparison } from './comparison.js';
 import type { Figure, FigureContext } from './figure.js';
 import { equalFlopsTable, honestReading, type PaperSaving, savingsTable } from './reading.js';
 import { distance, type PaperModel, recipe } from './scales.js';
@@ -31,47 +28,30 @@ export function comparedFigure(figure: ComparedFigure): Figure {
 }
 
 async function make(figure: ComparedFigure, context: FigureContext): Promise<boolean> {
-  const { out, scale, signal } = context;
-  const folder = join(out, 'compare');
-  const config = join(out, 'settings.json');
-  const settings = { ...recipe(scale, figure.model), ...figure.settings, ...context.run, data: [...context.data] };
-  const begun = existsSync(join(folder, 'settings.json'));
-  if (begun && readFileSync(config, 'utf8') !== textOf(settings)) {
-    throw new ApolloError(
-      'BAD_CONFIG',
-      `${out} holds ${figure.name} with other settings. Name another folder with --work, or remove it.`,
-    );
-  }
-  writeFileSync(config, textOf(settings));
-  const io = {
-    ...processIo(),
-    onInterrupt(callback: () => void) {
-      signal.addEventListener('abort', callback);
-      return () => signal.removeEventListener('abort', callback);
-    },
+  const settings = {
+    ...recipe(context.scale, figure.model),
+    ...figure.settings,
+    ...context.run,
+    data: [...context.data],
   };
-  const code = await run(['compare', '--config', config, '--out', folder, ...(begun ? ['--resume'] : [])], io);
-  const results = join(folder, 'results.json');
-  if (existsSync(results)) await describe(figure, context, results);
-  if (code !== 0 && !signal.aborted) {
-    throw new ApolloError('INTERNAL', `${figure.name}: the comparison ended with exit code ${code}; see above.`);
-  }
-  return code === 0;
+  const ran = await runComparison(figure.name, settings, context);
+  await describe(figure, context, ran);
+  return ran.complete;
 }
 
-const textOf = (settings: unknown) => `${JSON.stringify(settings, undefined, 2)}\n`;
-
 /** result.json, the pictures and figure.md of what there is so far. */
-async function describe(figure: ComparedFigure, { out, scale }: FigureContext, path: string): Promise<void> {
-  const results = await readResults(path);
-  if (!results.runs.some((run) => run.method === results.reference && run.evaluations.length > 0)) return;
+async function describe(
+  figure: ComparedFigure,
+  { out, scale }: FigureContext,
+  { results, settings, resultsPath }: RanComparison,
+): Promise<void> {
+  if (!results?.runs.some((run) => run.method === results.reference && run.evaluations.length > 0)) return;
   const analysis = analyse(results);
-  copyFileSync(path, join(out, 'result.json'));
+  copyFileSync(resultsPath, join(out, 'result.json'));
   for (const cost of ['flopsModel', 'trainMs'] as const) {
     const name = cost === 'trainMs' ? 'loss-time.svg' : 'loss-flops.svg';
     writeFileSync(join(out, name), await renderSvg(lossChart(results, analysis, cost)));
   }
-  const settings = loadSettings({ config: join(out, 'settings.json'), flags: {} });
   const config = modelConfigOf(settings);
   const steps = totalStepsOf(settings, config);
   const tokens = steps * tokensPerStepOf(settings, config);

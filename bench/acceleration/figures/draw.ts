@@ -35,6 +35,7 @@ export interface Panel {
   readonly xRange?: readonly [number, number];
   readonly yMax?: number;
   readonly logarithmic?: boolean;
+  readonly xLogarithmic?: boolean;
   /** Whether the vertical axis need not begin at 0. */
   readonly free?: boolean;
 }
@@ -76,8 +77,8 @@ export function panelChart(panels: readonly Panel[], columns = panels.length): C
       textStyle: { ...font, fontWeight: 'bold' },
     })),
     grid: boxes,
-    xAxis: panels.map(({ x, xRange }, index) => ({
-      type: 'value',
+    xAxis: panels.map(({ x, xRange, xLogarithmic }, index) => ({
+      type: xLogarithmic ? 'log' : 'value',
       gridIndex: index,
       name: x,
       nameLocation: 'middle',

@@ -2,6 +2,7 @@
 import type { Figure } from '../figure.js';
 import { activations } from './activations.js';
 import { beyond } from './beyond.js';
+import { frontierBert, frontierGpt } from './frontier.js';
 import { table3 } from './grown.js';
 import { fig8 } from './large.js';
 import { fig6Bert, fig6Gpt } from './methods.js';
@@ -20,4 +21,6 @@ export const figures: readonly Figure[] = [
   fig8,
   fig9,
   beyond,
+  frontierGpt,
+  frontierBert,
 ];

@@ -1,0 +1,58 @@
+/** `apollo-lm compare` as a part of a figure: in a folder of its own, gone on with where it was left. */
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { loadSettings, type Settings, type SettingsInput } from '../../lib/cli/config.js';
+import { processIo } from '../../lib/cli/io.js';
+import { run } from '../../lib/cli/run.js';
+import { ApolloError } from '../../lib/errors.js';
+import { type Results, readResults } from '../../lib/report/results.js';
+
+export interface RanComparison {
+  readonly complete: boolean;
+  readonly settings: Settings;
+  /** What there is so far; absent before the first evaluation. */
+  readonly results?: Results;
+  readonly resultsPath: string;
+}
+
+const textOf = (settings: unknown) => `${JSON.stringify(settings, undefined, 2)}\n`;
+
+/**
+ * Runs or goes on with the comparison of `out`, until it is complete or the signal fires.
+ * @throws ApolloError BAD_CONFIG when `out` holds a comparison with other settings, INTERNAL when it fails.
+ */
+export async function runComparison(
+  name: string,
+  settings: SettingsInput,
+  { out, signal }: { readonly out: string; readonly signal: AbortSignal },
+): Promise<RanComparison> {
+  mkdirSync(out, { recursive: true });
+  const folder = join(out, 'compare');
+  const config = join(out, 'settings.json');
+  const begun = existsSync(join(folder, 'settings.json'));
+  if (begun && readFileSync(config, 'utf8') !== textOf(settings)) {
+    throw new ApolloError(
+      'BAD_CONFIG',
+      `${out} holds ${name} with other settings. Name another folder with --work, or remove it.`,
+    );
+  }
+  writeFileSync(config, textOf(settings));
+  const io = {
+    ...processIo(),
+    onInterrupt(callback: () => void) {
+      signal.addEventListener('abort', callback);
+      return () => signal.removeEventListener('abort', callback);
+    },
+  };
+  const code = await run(['compare', '--config', config, '--out', folder, ...(begun ? ['--resume'] : [])], io);
+  if (code !== 0 && !signal.aborted) {
+    throw new ApolloError('INTERNAL', `${name}: the comparison ended with exit code ${code}; see above.`);
+  }
+  const resultsPath = join(folder, 'results.json');
+  return {
+    complete: code === 0,
+    settings: loadSettings({ config, flags: {} }),
+    resultsPath,
+    ...(existsSync(resultsPath) && { results: await readResults(resultsPath) }),
+  };
+}
