@@ -1,5 +1,5 @@
 /** Turns the events of one run into its record for the report, through any number of resumes. */
-import type { TrainingMethod } from '../methods/index.js';
+import { FollowedMethod, type TrainingMethod } from '../methods/index.js';
 import type { ModelConfig } from '../models/index.js';
 import type { Costs, EvaluationPoint, RunRecord } from '../report/results.js';
 import { flopsOfStep, type TrainEvent } from '../train/index.js';
@@ -18,6 +18,7 @@ export interface RecorderOptions {
 
 export class RunRecorder {
   readonly #options: RecorderOptions;
+  #method: FollowedMethod;
   #evaluations: EvaluationPoint[];
   #stages: { step: number; units: number; depthSteps: number[] }[] = [];
   #finished = false;
@@ -30,6 +31,7 @@ export class RunRecorder {
 
   constructor(options: RecorderOptions) {
     this.#options = options;
+    this.#method = new FollowedMethod(options.method);
     this.#evaluations = [...(options.previous?.evaluations ?? [])];
   }
 
@@ -40,9 +42,11 @@ export class RunRecorder {
           const { tokens: _, ...costs } = event.source;
           this.#source = costs;
         }
+        this.#method = new FollowedMethod(this.#options.method, event.seen);
         return this.#start(event.step);
       case 'step':
         this.#countStep(event.step - 1);
+        this.#method.add(event.loss);
         this.#flopsExecuted = event.flopsExecuted;
         this.#losses.sum += event.loss;
         this.#losses.count += 1;
@@ -91,7 +95,8 @@ export class RunRecorder {
 
   /** Counts the 0-based step `step` by the method's plan. */
   #countStep(step: number): void {
-    const { method, model, size } = this.#options;
+    const { model, size } = this.#options;
+    const method = this.#method.current;
     const { index } = method.stageAt(step);
     const { units, depth } = method.plan(step);
     if (this.#stage !== index) {

@@ -4,6 +4,7 @@
  */
 export { blockDiagonal, momentFactors } from './block-diagonal.js';
 export { type LayerFlops, relativeCost, relativeRunCost } from './cost.js';
+export { type CurveRule, curveBoundaries } from './curve.js';
 export { type DropOptions, keepLevel, keepProbability } from './layer-drop.js';
 export {
   type DepthInit,
@@ -29,11 +30,13 @@ export {
 export { Mt19937 } from './mt19937.js';
 export { philox4x32, seedWords, uniform as uniformNumber, type Words2, type Words4 } from './philox.js';
 export {
+  cost,
   type DepthSampler,
   depthStream,
   edge,
   full,
   lvps,
+  makeCost,
   makeEdge,
   makeLvps,
   makeSampler,

@@ -15,7 +15,7 @@ export interface DepthSampler {
   sample(x: number, units: number, layers: number): number;
 }
 
-/** Shape of the two non-uniform samplers; the defaults are the constants of the released code. */
+/** Shape of the samplers that have one; the defaults of the first three are the constants of the released code. */
 export interface SamplerShape {
   /** How far the open range of multipliers goes above layers / units; its mass there falls on full depth. */
   readonly excess?: number | undefined;
@@ -23,6 +23,11 @@ export interface SamplerShape {
   readonly end?: number | undefined;
   /** Edge sampling only: steepness of the logistic curve. */
   readonly slope?: number | undefined;
+  /** Cost sampling only: what a step costs at any depth, and what each layer adds, in the same unit. */
+  readonly fixed?: number | undefined;
+  readonly layer?: number | undefined;
+  /** Cost sampling only: how strongly cheap depths are preferred; 0 does not prefer them. */
+  readonly power?: number | undefined;
 }
 
 /** The uniform number runs over (smallest, 1], which keeps the multiplier finite. */
@@ -127,6 +132,34 @@ export function makeEdge({ excess = 0.4, end = 0.6, slope = 20 }: SamplerShape =
   });
 }
 
+/**
+ * Sampling by cost: P(d) is proportional to (fixed + layer d) ^ -power, so that a depth is drawn the oftener the less its
+ * step costs. LVPS has a density of the same kind, 1 / y^2, in the depth alone; where the head is most of a step, deep
+ * steps cost little more than shallow ones and are drawn nearly as often.
+ * @throws ApolloError BAD_ARGUMENT for costs that are not positive.
+ */
+export function makeCost({ fixed = 0, layer = 1, power = 2 }: SamplerShape = {}): DepthSampler {
+  check(fixed >= 0 && Number.isFinite(fixed), `cost: fixed must be a number >= 0; got ${fixed}.`);
+  check(layer > 0 && Number.isFinite(layer), `cost: layer must be a number > 0; got ${layer}.`);
+  check(power >= 0 && Number.isFinite(power), `cost: power must be a number >= 0; got ${power}.`);
+  /** Sum of the weights of the depths from k to `layers`. */
+  const weightFrom = (k: number, layers: number) => {
+    let sum = 0;
+    for (let depth = layers; depth >= k; depth--) sum += (fixed + layer * depth) ** -power;
+    return sum;
+  };
+  return sampler(
+    'cost',
+    (k, units, layers) => weightFrom(k, layers) / weightFrom(units, layers),
+    (x, units, layers) => {
+      const whole = weightFrom(units, layers);
+      let depth = layers;
+      while (depth > units && x * whole >= weightFrom(depth, layers)) depth--;
+      return depth;
+    },
+  );
+}
+
 export const lvps = makeLvps();
 export const edge = makeEdge();
 
@@ -151,14 +184,17 @@ export const none = sampler(
   (_x, units) => units,
 );
 
+export const cost = makeCost();
+
 /** The samplers by the name used in configurations, with the released constants. */
-export const samplers = { lvps, edge, uniform, full, none } as const satisfies Record<string, DepthSampler>;
+export const samplers = { lvps, edge, uniform, full, none, cost } as const satisfies Record<string, DepthSampler>;
 export type SamplerName = keyof typeof samplers;
 
-/** The sampler of that name; `shape` changes the constants of lvps and edge. */
+/** The sampler of that name; `shape` changes the constants of lvps, edge and cost. */
 export function makeSampler(name: SamplerName, shape: SamplerShape = {}): DepthSampler {
   if (name === 'lvps') return makeLvps(shape);
   if (name === 'edge') return makeEdge(shape);
+  if (name === 'cost') return makeCost(shape);
   return samplers[name];
 }
 

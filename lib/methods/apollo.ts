@@ -4,18 +4,25 @@
  */
 import { z } from 'zod';
 import {
+  type CurveRule,
+  curveBoundaries,
   type DepthSampler,
   defaultFractions,
   defaultUnits,
   depthStream,
   expansions,
+  type LayerFlops,
   Mt19937,
   makeSampler,
+  makeSchedule,
+  relativeCost,
   rewarmFactor,
+  type StageSchedule,
   samplers,
   uniformNumber,
 } from '../growth/index.js';
-import { identityMap, type TrainingMethod } from './method.js';
+import { headFlops, layerFlops } from '../models/index.js';
+import { identityMap, type MethodContext, type TrainingMethod } from './method.js';
 import { layerCopies, momentOption } from './moments.js';
 import { commonOptions, parseOptions } from './options.js';
 import { scheduleOf, stageOptions } from './stages.js';
@@ -26,15 +33,22 @@ const schema = z.strictObject({
   ...commonOptions,
   /** Trained layers of each stage. Default: each a divisor of the next, 12 layers -> [1, 3, 6, 12]. */
   units: stageOptions.units.optional(),
-  /** Where stages end. Default: 5 %, 10 % and 25 % of the steps. */
+  /** Where stages end. Default: 5 %, 10 % and 25 % of the steps. With `curve`: the latest that they end. */
   boundaries: stageOptions.boundaries.optional(),
+  /** Stages end by the training loss instead, see growth/curve.ts; the window is a share of the steps. */
+  curve: z
+    .strictObject({ window: z.number().gt(0).max(0.5).default(0.0125), margin: z.number().positive().default(1) })
+    .optional(),
   sampler: z.enum(keysOf(samplers)).default('lvps'),
-  /** Constants of lvps and edge; see growth/samplers.ts. */
+  /** Constants of lvps, edge and cost; see growth/samplers.ts. Costs default to the FLOPs of the model. */
   samplerShape: z
     .strictObject({
       excess: z.number().positive().optional(),
       end: z.number().positive().max(1).optional(),
       slope: z.number().positive().optional(),
+      fixed: z.number().min(0).optional(),
+      layer: z.number().positive().optional(),
+      power: z.number().min(0).optional(),
     })
     .default({}),
   expansion: z.enum(keysOf(expansions)).default('interpolate'),
@@ -57,19 +71,51 @@ function releasedStream(seed: number): (step: number) => number {
   };
 }
 
+/** FLOPs of a layer and of the head, of which only the ratio matters; without a model the layers alone count. */
+function flopsOf({ model }: MethodContext): LayerFlops {
+  return model ? { layer: layerFlops(model, model.maxPositions), head: headFlops(model) } : { layer: 1, head: 0 };
+}
+
 /**
- * The method with its settings; stages default to the paper's fractions of the run.
+ * The method with its settings; stages default to the paper's fractions of the run. `context.model` gives the costs that
+ * `curve` and the sampler `cost` weigh; without it they count layers alone.
  * @example apollo({ layers: 12, totalSteps: 10_000, seed: 42 })
  * @throws ApolloError BAD_CONFIG naming the setting that is wrong, BAD_ARGUMENT for stages that do not fit together.
  */
-export function apollo(options: ApolloOptions): TrainingMethod {
+export function apollo(options: ApolloOptions, context: MethodContext = {}): TrainingMethod {
   const parsed = parseOptions('apollo', schema, options);
   const units = parsed.units ?? defaultUnits(parsed.layers);
-  const boundaries = parsed.boundaries ?? { fractions: defaultFractions(units.length) };
-  const settings = { ...parsed, units, boundaries };
-  const { layers, seed } = settings;
+  const fractions = defaultFractions(units.length).map((fraction) => (parsed.curve ? 2 * fraction : fraction));
+  const boundaries = parsed.boundaries ?? { fractions };
+  const flops = flopsOf(context);
+  const samplerShape =
+    parsed.sampler === 'cost' ? { fixed: flops.head, layer: flops.layer, ...parsed.samplerShape } : parsed.samplerShape;
+  const settings = { ...parsed, units, boundaries, samplerShape };
   const schedule = scheduleOf('apollo', settings);
-  const sampler: DepthSampler = makeSampler(settings.sampler, settings.samplerShape);
+  const sampler = makeSampler(settings.sampler, samplerShape);
+  const method = withStages(schedule, sampler, settings);
+  if (!settings.curve) return method;
+  const { layers, totalSteps, curve } = settings;
+  const rule: CurveRule = {
+    window: Math.max(1, Math.round(curve.window * totalSteps)),
+    costs: units.map((count) => relativeCost(sampler, count, layers, flops)),
+    latest: schedule.boundaries,
+    margin: curve.margin,
+  };
+  const after = (means: readonly number[]) =>
+    withStages(
+      makeSchedule({ units, boundaries: { steps: curveBoundaries(means, rule) }, totalSteps }),
+      sampler,
+      settings,
+    );
+  return { ...method, adaptive: { window: rule.window, after } };
+}
+
+type Resolved = z.output<typeof schema> & { readonly units: readonly number[] };
+
+/** Apollo over stages that are known. */
+function withStages(schedule: StageSchedule, sampler: DepthSampler, settings: Resolved): TrainingMethod {
+  const { layers, seed } = settings;
   const expand = expansions[settings.expansion];
   const draw =
     settings.stream === 'release' ? releasedStream(seed) : (step: number) => uniformNumber(seed, depthStream, step);

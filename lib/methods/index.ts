@@ -15,6 +15,7 @@ import { unshare } from './unshare.js';
 
 export { type ApolloOptions, apollo } from './apollo.js';
 export { type Bert2BertOptions, bert2bert } from './bert2bert.js';
+export { FollowedMethod, type SeenLosses } from './followed.js';
 export { type GStackOptions, gstack } from './gstack.js';
 export { type LigoOptions, ligo } from './ligo.js';
 export * from './method.js';

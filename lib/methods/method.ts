@@ -1,7 +1,7 @@
 /**
  * The interface of a training method: for each step, which weights form which layers and which of them train; at the
- * beginning of a stage, how weights and optimizer moments grow. All of it is a pure function of the step, so a run can
- * be resumed anywhere. The loop knows no method by name.
+ * beginning of a stage, how weights and optimizer moments grow. All of it is a pure function of the step (and, for a
+ * method that adapts, of the losses before it), so a run can be resumed anywhere. The loop knows no method by name.
  */
 import type { Graph } from '../engine/graph.js';
 import type { LayerMap, Stage } from '../growth/index.js';
@@ -127,6 +127,17 @@ export interface StepPlan {
   readonly extraFlops?: number;
 }
 
+/** How a method decides by the training losses it sees, see followed.ts. */
+export interface Adaptive {
+  /** Steps of a window of losses. */
+  readonly window: number;
+  /**
+   * The method after windows with these mean losses (NaN: no finite loss in it): a pure function of them. What it says of
+   * steps that those windows cover, and of the next step, stays so with more windows.
+   */
+  after(means: readonly number[]): TrainingMethod;
+}
+
 export interface TrainingMethod {
   readonly name: string;
   /** Depth of the finished model. */
@@ -142,6 +153,8 @@ export interface TrainingMethod {
   evaluationMaps(step: number): { readonly full: LayerMap; readonly stage: LayerMap };
   /** When `step` begins a new stage: what to do before it. */
   growth(step: number): GrowthPlan | undefined;
+  /** Present when stages depend on the losses of the run; without them the method tells the latest it may grow. */
+  readonly adaptive?: Adaptive;
 }
 
 /** What a method is made for, besides its options: methods that grow in width plan in the finished model's shapes. */

@@ -45,6 +45,8 @@ const stateSchema = z.object({
   source: totalsSchema.extend({ flopsLayers: total }).optional(),
   /** Consecutive steps so far whose loss or gradients were not finite. */
   nonFiniteSteps: count,
+  /** Training losses that an adaptive method has seen. */
+  seen: z.object({ means: z.array(z.number().nullable()), steps: count, sum: z.number(), count: count }).optional(),
   /** Whether the evaluation due at `step` is done. */
   evaluated: z.boolean(),
   device: z.object({ kind: z.string(), threads: count }),

@@ -4,6 +4,7 @@
  * all resumes.
  */
 
+import type { SeenLosses } from '../methods/followed.js';
 import type { SourceCosts } from './model-folder.js';
 
 export interface StartEvent {
@@ -17,6 +18,8 @@ export interface StartEvent {
   readonly resumedFrom?: string;
   /** What training the model cost that the run began with; not part of the run's own totals. */
   readonly source?: SourceCosts;
+  /** Training losses so far, for a method whose stages depend on them. */
+  readonly seen?: SeenLosses;
 }
 
 export interface StepEvent {

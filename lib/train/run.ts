@@ -5,6 +5,7 @@ import { ParameterStore } from '../engine/parameters.js';
 import type { RunResult } from '../engine/program.js';
 import { ApolloError } from '../errors.js';
 import { seedWords } from '../growth/index.js';
+import { FollowedMethod, type SeenLosses } from '../methods/followed.js';
 import type { MethodStage, StepPlan, TrainingMethod } from '../methods/method.js';
 import { type LanguageModel, parameterCount } from '../models/index.js';
 import { type CheckpointState, loadCheckpoint, readCheckpointState, saveCheckpoint } from './checkpoint.js';
@@ -63,6 +64,7 @@ export class Run {
   readonly optimizer: AdamW;
   readonly batches: BatchAhead;
   readonly identity: RunIdentity;
+  #method: FollowedMethod;
 
   constructor(
     readonly config: TrainConfig,
@@ -70,6 +72,7 @@ export class Run {
   ) {
     const { device, model, method, corpus } = deps;
     const { batch, seq, seed, precision } = config;
+    this.#method = new FollowedMethod(method);
     this.identity = identityOf(config, model.config, method, corpus.key);
     this.store = deps.store ?? new ParameterStore(device, { precision });
     this.network = stageNetwork(model, method.stageAt(0));
@@ -85,6 +88,16 @@ export class Run {
 
   get tokensPerStep(): number {
     return this.config.batch * this.config.seq * this.config.accumulation;
+  }
+
+  /** As far as the losses so far have decided it. */
+  get method(): TrainingMethod {
+    return this.#method.current;
+  }
+
+  /** Training losses that the method has seen, for one that goes by them. */
+  get seen(): SeenLosses | undefined {
+    return this.#method.seen;
   }
 
   get stage(): MethodStage {
@@ -103,10 +116,11 @@ export class Run {
 
   /** The network of the stage that a checkpoint was written in; a switch due at its step may be done or not. */
   #enter(state: CheckpointState): void {
-    const { method, model } = this.deps;
+    this.#method = new FollowedMethod(this.deps.method, state.seen);
+    const { method } = this;
     const next = method.stageAt(state.step);
     const stage = next.index === state.stage.index ? next : method.stageAt(Math.max(0, state.step - 1));
-    this.network = stageNetwork(model, stage);
+    this.network = stageNetwork(this.deps.model, stage);
     this.programs = this.#programs();
   }
 
@@ -157,10 +171,10 @@ export class Run {
 
   async #checkMemory(): Promise<void> {
     const { config, deps, step, programs, store, network } = this;
-    const { device, model, method, corpus } = deps;
+    const { device, model, corpus } = deps;
     await checkMemory(
       { device, store, network, precision: config.precision },
-      { finished: model, config, method, corpus, step: Math.max(0, step - 1), programs },
+      { finished: model, config, method: this.method, corpus, step: Math.max(0, step - 1), programs },
     );
   }
 
@@ -186,7 +200,7 @@ export class Run {
     const { config, deps, step, totals } = this;
     const start = performance.now();
     // The stage that has been trained so far: a switch due at this step is not done yet.
-    const maps = deps.method.evaluationMaps(Math.max(0, step - 1));
+    const maps = this.method.evaluationMaps(Math.max(0, step - 1));
     const losses = await evaluateMaps(maps, {
       programs: this.programs,
       corpus: deps.corpus,
@@ -216,7 +230,8 @@ export class Run {
 
   /** Writes a checkpoint unless this position is saved already; undefined without a folder. */
   async save(): Promise<TrainEvent | undefined> {
-    const { checkpointDir, method, device } = this.deps;
+    const { checkpointDir, device } = this.deps;
+    const { method, seen } = this;
     if (checkpointDir === undefined || this.savedAt === this.#position()) return undefined;
     const start = performance.now();
     const { kind, threads } = device.info();
@@ -231,6 +246,7 @@ export class Run {
       identity: this.identity,
       totals: this.totals,
       nonFiniteSteps: this.nonFiniteSteps,
+      ...(seen && { seen: { ...seen, means: [...seen.means] } }),
       evaluated: this.evaluatedAt === this.step,
       device: { kind, threads },
     };
@@ -241,7 +257,8 @@ export class Run {
 
   /** The switch that the next step begins with, unless it is done already. */
   async grow(): Promise<TrainEvent | undefined> {
-    const { method, model } = this.deps;
+    const { method } = this;
+    const { model } = this.deps;
     const stage = method.stageAt(this.step);
     const plan = stage.index === this.stage.index ? undefined : method.growth(this.step);
     if (!plan) return undefined;
@@ -283,7 +300,7 @@ export class Run {
   async train(): Promise<StepEvent> {
     const { config, deps, totals } = this;
     const { batch, seq, steps, warmupSteps, accumulation } = config;
-    const plan = deps.method.plan(this.step);
+    const plan = this.method.plan(this.step);
     const training = await this.programs.training(plan, deps.corpus.shape(batch, seq), accumulation);
     const scheduled = learningRate(this.step, { totalSteps: steps, warmupSteps, peak: config.learningRate });
     const lr = rateOf(plan, scheduled);
@@ -298,6 +315,7 @@ export class Run {
     else await this.store.zeroGradients();
     const ms = accumulateMs + update.elapsedMs; // the optimizer's own time: a new stage's first update also compiles
     this.step++;
+    this.#method.add(loss);
     this.nonFiniteSteps = update.applied ? 0 : this.nonFiniteSteps + 1;
     totals.tokens += this.tokensPerStep;
     totals.flopsModel += stepFlops(this.network.model.config, plan, { seq, tokens: this.tokensPerStep }).model;

@@ -4,6 +4,7 @@ import {
   edge,
   full,
   lvps,
+  makeCost,
   makeLvps,
   makeSampler,
   none,
@@ -157,5 +158,39 @@ t.test('shapes: a lower end is cheaper, and wrong ones are refused', (t) => {
   t.throws(() => makeSampler('edge', { slope: -1 }), { code: 'BAD_ARGUMENT', message: /slope/ });
   t.throws(() => lvps.sample(1, 3, 12), { code: 'BAD_ARGUMENT', message: /\[0, 1\)/ });
   t.throws(() => lvps.sample(0.5, 13, 12), { code: 'BAD_ARGUMENT', message: /units 13, layers 12/ });
+  t.end();
+});
+
+t.test('cost sampling: a depth is the likelier the less its step costs', (t) => {
+  // Weights 1, 1/4, 1/9: probabilities 36/49, 9/49, 4/49.
+  const plain = makeCost();
+  plain.probabilities(1, 3).forEach((p, depth) => {
+    t.ok(Math.abs(p - [0, 36 / 49, 9 / 49, 4 / 49][depth]!) < 1e-12);
+  });
+  t.ok(Math.abs(plain.expectedDepth(1, 3) - (36 + 18 + 12) / 49) < 1e-12);
+  // A head as dear as one layer: weights 1/4, 1/9, 1/16.
+  const headed = makeCost({ fixed: 2, layer: 2 });
+  const sum = 1 / 4 + 1 / 9 + 1 / 16;
+  t.ok(Math.abs((headed.probabilities(1, 3)[3] as number) - 1 / 16 / sum) < 1e-12);
+  t.ok(headed.expectedDepth(1, 3) > plain.expectedDepth(1, 3), 'deep steps are relatively cheaper');
+  // Draws: the deepest for the smallest numbers, as with the other samplers, and the shares are the probabilities.
+  t.equal(plain.sample(0, 1, 3), 3);
+  t.equal(plain.sample(4 / 49 - 1e-9, 1, 3), 3);
+  t.equal(plain.sample(4 / 49 + 1e-9, 1, 3), 2);
+  t.equal(plain.sample(13 / 49 + 1e-9, 1, 3), 1);
+  t.equal(plain.sample(1 - 2 ** -53, 1, 3), 1);
+  // Without a preference it is uniform sampling.
+  makeCost({ power: 0 })
+    .probabilities(3, 12)
+    .forEach((p, depth) => {
+      t.ok(Math.abs(p - (depth < 3 ? 0 : 0.1)) < 1e-12);
+    });
+  for (const [wrong, message] of [
+    [{ fixed: -1 }, /fixed/],
+    [{ layer: 0 }, /layer/],
+    [{ power: -1 }, /power/],
+  ] as const) {
+    t.throws(() => makeCost(wrong), { code: 'BAD_ARGUMENT', message });
+  }
   t.end();
 });

@@ -5,7 +5,7 @@ export const beyond = comparedFigure({
   name: 'beyond',
   title: 'Beyond the paper, GPT',
   about:
-    'Apollo with its optimizer state carried over, scaled or begun anew at a switch; with the learning rate rising again after it; with six stages in place of four (gradual); with stages twice as long (late) or half as long (early); and, begun anew, without sampling.',
+    'Apollo with its optimizer state carried over, scaled or begun anew at a switch; with the learning rate rising again after it; with six stages in place of four (gradual); with stages twice as long (late) or half as long (early); without sampling (none); with stage boundaries chosen from the loss curve (curve); and with depths sampled by what they cost (cost).',
   model: 'gpt-base',
   settings: {
     methods: [
@@ -18,6 +18,8 @@ export const beyond = comparedFigure({
       'reset+late',
       'reset+early',
       'reset+none',
+      'reset+curve',
+      'reset+cost',
     ],
     variants: {
       scaled: { method: 'apollo', moments: 'copyScaled' },
@@ -32,6 +34,8 @@ export const beyond = comparedFigure({
       'reset+late': { method: 'apollo', moments: 'reset', boundaries: { fractions: [0.1, 0.2, 0.5] } },
       'reset+early': { method: 'apollo', moments: 'reset', boundaries: { fractions: [0.025, 0.05, 0.125] } },
       'reset+none': { method: 'apollo', moments: 'reset', sampler: 'none' },
+      'reset+curve': { method: 'apollo', moments: 'reset', curve: {} },
+      'reset+cost': { method: 'apollo', moments: 'reset', sampler: 'cost' },
     },
   },
   paper: { apollo: { flops: 47.9 } },

@@ -4,7 +4,12 @@
  */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { makeSampler, type SamplerName, type SamplerShape, sampleDepth } from '../../../lib/growth/index.js';
+import {
+  type SamplerName as AnySampler,
+  makeSampler,
+  type SamplerShape,
+  sampleDepth,
+} from '../../../lib/growth/index.js';
 import { renderSvg } from '../../../lib/report/svg.js';
 import { markdownTable } from '../../../lib/report/table.js';
 import type { Figure } from '../figure.js';
@@ -34,6 +39,9 @@ const only = (units: number, depth: number): Derived => ({
   mean: depth,
   sd: 0,
 });
+
+/** The samplers of the paper. */
+export type SamplerName = Exclude<AnySampler, 'cost'>;
 
 export const derived: Readonly<Record<SamplerName, Readonly<Record<Units, Derived>>>> = {
   lvps: {

@@ -1,6 +1,12 @@
 import t from 'tap';
-import { derived, edgeDensity, lvpsDensity, samplerRow } from '../../../bench/acceleration/figures/samplers.js';
-import { edge, lvps, type SamplerName } from '../../../lib/growth/index.js';
+import {
+  derived,
+  edgeDensity,
+  lvpsDensity,
+  type SamplerName,
+  samplerRow,
+} from '../../../bench/acceleration/figures/samplers.js';
+import { edge, lvps } from '../../../lib/growth/index.js';
 
 /** Area under `density` from `low` to `high`. */
 function area(density: (y: number) => number, low: number, high: number): number {

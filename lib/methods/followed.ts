@@ -1,0 +1,62 @@
+/** A method that is told the losses of the run and decides by them. */
+import type { TrainingMethod } from './method.js';
+
+/** Training losses so far, as a checkpoint keeps them. */
+export interface SeenLosses {
+  /** Mean of each whole window; null where no loss was finite. */
+  readonly means: readonly (number | null)[];
+  /** The window under way: its steps, and the finite losses among them. */
+  readonly steps: number;
+  readonly sum: number;
+  readonly count: number;
+}
+
+/** What `method` is after the losses so far. A method that does not adapt stays what it is. */
+export class FollowedMethod {
+  readonly #begun: TrainingMethod;
+  #current: TrainingMethod;
+  #means: number[] = [];
+  #steps = 0;
+  #sum = 0;
+  #count = 0;
+
+  constructor(method: TrainingMethod, seen?: SeenLosses) {
+    this.#begun = method;
+    this.#current = method;
+    if (!seen || !method.adaptive) return;
+    this.#means = seen.means.map((mean) => mean ?? Number.NaN);
+    this.#steps = seen.steps;
+    this.#sum = seen.sum;
+    this.#count = seen.count;
+    this.#current = method.adaptive.after(this.#means);
+  }
+
+  /** Decided for all steps up to the next; later steps are a guess. */
+  get current(): TrainingMethod {
+    return this.#current;
+  }
+
+  /** Absent for a method that does not adapt. */
+  get seen(): SeenLosses | undefined {
+    if (!this.#begun.adaptive) return undefined;
+    const means = this.#means.map((mean) => (Number.isNaN(mean) ? null : mean));
+    return { means, steps: this.#steps, sum: this.#sum, count: this.#count };
+  }
+
+  /** The training loss of the next step. */
+  add(loss: number): void {
+    const { adaptive } = this.#begun;
+    if (!adaptive) return;
+    this.#steps++;
+    if (Number.isFinite(loss)) {
+      this.#sum += loss;
+      this.#count++;
+    }
+    if (this.#steps < adaptive.window) return;
+    this.#means.push(this.#count > 0 ? this.#sum / this.#count : Number.NaN);
+    this.#steps = 0;
+    this.#sum = 0;
+    this.#count = 0;
+    this.#current = adaptive.after(this.#means);
+  }
+}
