@@ -59,7 +59,10 @@ t.test('the body is the model without its head', async (t) => {
     const names = (units: number) => body.parameters(units).map(({ name }) => name);
     t.same([...graph.parameters.keys()].sort(), names(2).sort(), kind);
     const whole = models[kind].parameters(2).map(({ name }) => name);
-    t.same(whole.filter((name) => !names(2).includes(name)).every((name) => name.startsWith('head.')), true);
+    t.same(
+      whole.filter((name) => !names(2).includes(name)).every((name) => name.startsWith('head.')),
+      true,
+    );
   }
 });
 
