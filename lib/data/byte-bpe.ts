@@ -1,5 +1,6 @@
 /** Encodes text as GPT-2 does: its word pattern (pretokenize.ts), UTF-8 bytes, then merges in order of rank (BPE). */
 import type { IdBuffer } from './id-buffer.js';
+import type { OffsetSink, TextEncoding } from './offsets.js';
 import { gptWords } from './pretokenize.js';
 import { WordCache } from './word-cache.js';
 
@@ -11,24 +12,71 @@ export interface ByteBpeModel {
   readonly vocabSize: number;
 }
 
-/** A function that appends the ids of a text without special tokens in it. */
-export function byteBpeEncoder(model: ByteBpeModel): (text: string, out: IdBuffer) => void {
+/** Encodes texts without special tokens in them. */
+export function byteBpeEncoder(model: ByteBpeModel): TextEncoding {
   const words = new WordCache();
   const ranks = new Map<number, number>();
   for (let rank = 0; 3 * rank < model.merges.length; rank++) {
     const pair = model.merges[3 * rank]! * model.vocabSize + model.merges[3 * rank + 1]!;
     if (!ranks.has(pair)) ranks.set(pair, rank);
   }
-  return (text, out) => {
-    for (const word of gptWords(text)) {
-      let ids = words.get(word);
-      if (ids === undefined) {
-        ids = mergeBytes(Buffer.from(word, 'utf8'), model, ranks);
-        words.set(word, ids);
-      }
-      for (let i = 0; i < ids.length; i++) out.push(ids[i]!);
+  const wordIds = (word: string): readonly number[] => {
+    let ids = words.get(word);
+    if (ids === undefined) {
+      ids = mergeBytes(Buffer.from(word, 'utf8'), model, ranks);
+      words.set(word, ids);
     }
+    return ids;
   };
+  let lengths: Map<number, number> | undefined;
+  return {
+    encode(text: string, out: IdBuffer): void {
+      for (const word of gptWords(text)) {
+        const ids = wordIds(word);
+        for (let i = 0; i < ids.length; i++) out.push(ids[i]!);
+      }
+    },
+    place(text: string, add: OffsetSink): void {
+      lengths ??= byteLengths(model);
+      let start = 0; // of the word: words follow one another without a gap
+      for (const word of gptWords(text)) {
+        const { starts, ends } = characterOfByte(word);
+        let byte = 0;
+        for (const id of wordIds(word)) {
+          const next = byte + lengths.get(id)!;
+          add(id, start + starts[byte]!, start + ends[next - 1]!);
+          byte = next;
+        }
+        start += word.length;
+      }
+    },
+  };
+}
+
+/** How many bytes each token spells. */
+function byteLengths({ byteIds, merges }: ByteBpeModel): Map<number, number> {
+  const lengths = new Map(byteIds.map((id) => [id, 1]));
+  for (let i = 0; i < merges.length; i += 3) {
+    lengths.set(merges[i + 2]!, lengths.get(merges[i]!)! + lengths.get(merges[i + 1]!)!);
+  }
+  return lengths;
+}
+
+/** For each byte of the word in UTF-8: the start and the end of its character in UTF-16 units. */
+function characterOfByte(word: string): { starts: number[]; ends: number[] } {
+  const starts: number[] = [];
+  const ends: number[] = [];
+  let start = 0;
+  for (const character of word) {
+    const code = character.codePointAt(0)!;
+    const bytes = code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
+    for (let i = 0; i < bytes; i++) {
+      starts.push(start);
+      ends.push(start + character.length);
+    }
+    start += character.length;
+  }
+  return { starts, ends };
 }
 
 /** A waiting merge is one number, rank * positions + position: the heap's smallest is the lowest rank, leftmost first. */

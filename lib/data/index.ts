@@ -13,10 +13,21 @@ export {
   mlmCapacity,
   noLabel,
 } from './batches.js';
+export type { StreamDecoder } from './detokenize.js';
+export type { FramedTokens } from './framing.js';
 export { type MaskRules, mlmIds } from './masking.js';
+export type { PlacedTokens } from './offsets.js';
 export { type Corpus, type CorpusOptions, type CorpusProgress, type CorpusStats, prepareCorpus } from './prepare.js';
 export { TokenFile, TokenFileWriter } from './token-file.js';
 export { arraySource, rangeSource, type TokenSource } from './token-source.js';
-export { checkVocabulary, createTokenizer, loadTokenizer, type SpecialTokens, type Tokenizer } from './tokenizer.js';
+export {
+  checkVocabulary,
+  createTokenizer,
+  type DecodeOptions,
+  loadTokenizer,
+  type PairEncoding,
+  type SpecialTokens,
+  type Tokenizer,
+} from './tokenizer.js';
 export type { TokenizerDefinition } from './tokenizer-files.js';
 export { countWords, type TrainableKind, trainTokenizer } from './train-tokenizer.js';

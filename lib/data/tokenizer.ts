@@ -1,16 +1,17 @@
 /**
- * The one interface to tokenizers: ids of text without special tokens, text of ids, and which ids are special.
- * BERT's WordPiece and GPT-2's byte-level BPE run on our encoders (cached, about 10 times as fast); every other
- * pipeline that a tokenizer.json can describe runs on @huggingface/tokenizers, which also decodes.
+ * The one interface to tokenizers: ids of text with and without special tokens, their places in the text, text of ids,
+ * and which ids are special. BERT's WordPiece and GPT-2's byte-level BPE run on our own code (cached, about 10 times as
+ * fast); every other pipeline that a tokenizer.json can describe runs on @huggingface/tokenizers.
  */
 import { createHash } from 'node:crypto';
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
 import { ApolloError } from '../errors.js';
-import { byteBpeEncoder } from './byte-bpe.js';
+import type { StreamDecoder } from './detokenize.js';
+import { type FramedTokens, framed, frameOf } from './framing.js';
 import { IdBuffer } from './id-buffer.js';
-import { byteCharacters } from './pretokenize.js';
+import { type PlacedTokens, placedTokens } from './offsets.js';
+import { broken, ownPipeline, vocabularyOf } from './pipeline.js';
 import { readTokenizerFiles, type TokenizerDefinition } from './tokenizer-files.js';
-import { wordPieceEncoder } from './wordpiece.js';
 
 /** Ids of the tokens with a role; undefined where the vocabulary has none. */
 export interface SpecialTokens {
@@ -21,6 +22,20 @@ export interface SpecialTokens {
   readonly unk: number | undefined;
   /** End of text: `<|endoftext|>`. */
   readonly eot: number | undefined;
+}
+
+export interface DecodeOptions {
+  /** Leaves special tokens out of the text. */
+  readonly skipSpecialTokens?: boolean;
+}
+
+/** A text or a pair of texts with special tokens around them. */
+export interface PairEncoding extends FramedTokens {
+  /**
+   * Start and end of each token in its own text (see `sequences`), in UTF-16 units; 0, 0 for a special token.
+   * Undefined for tokenizers of kind 'other'.
+   */
+  readonly offsets: Int32Array | undefined;
 }
 
 export interface Tokenizer {
@@ -38,7 +53,32 @@ export interface Tokenizer {
   encode(text: string): Uint32Array;
   /** As encode, appended to a buffer. */
   encodeInto(text: string, out: IdBuffer): void;
-  decode(ids: ArrayLike<number>, options?: { readonly skipSpecialTokens?: boolean }): string;
+  /**
+   * As encode, with the place of each token: `text.slice(offsets[2 * i], offsets[2 * i + 1])` is what token i was made
+   * from. A character that lies across tokens belongs to each of them; GPT-2's tokens hold the blank before a word.
+   * @throws ApolloError BAD_TOKENIZER for a tokenizer of kind 'other', whose library does not know the places.
+   */
+  encodeWithOffsets(text: string): PlacedTokens;
+  /**
+   * One text or a pair with the special tokens that the tokenizer puts around them ([CLS] and [SEP] for BERT, none for
+   * GPT-2), and the segment of each token. Above `maxLength` tokens the longer text loses its end.
+   *
+   * ```ts
+   * tokenizer.encodePair('a cat', 'a dog', { maxLength: 128 }).types; // 0 0 0 0 1 1 1: [CLS] a cat [SEP] a dog [SEP]
+   * ```
+   * @throws ApolloError BAD_ARGUMENT when maxLength has no room for the special tokens.
+   */
+  encodePair(first: string, second?: string, options?: { readonly maxLength?: number }): PairEncoding;
+  /** The same around ids that are there already. */
+  frame(first: ArrayLike<number>, second?: ArrayLike<number>, options?: { readonly maxLength?: number }): FramedTokens;
+  /** Text of ids; ids without a token have none. BERT's text is cleaned of blanks before punctuation, as in Python. */
+  decode(ids: ArrayLike<number>, options?: DecodeOptions): string;
+  /** Text of ids that come one by one, in whole characters: joined, it is what `decode` gives for all of them. */
+  streamDecoder(options?: DecodeOptions): StreamDecoder;
+  /** The token of an id as the vocabulary spells it (`##ing`, `Ġthe`), or undefined. */
+  tokenOf(id: number): string | undefined;
+  /** The id of a token as the vocabulary spells it, or undefined. */
+  idOf(token: string): number | undefined;
 }
 
 /**
@@ -61,9 +101,8 @@ export function loadTokenizer(path: string): Tokenizer {
  */
 export function createTokenizer(definition: TokenizerDefinition, name = 'tokenizer'): Tokenizer {
   const vocabulary = vocabularyOf(definition, name);
-  const added = definition.added_tokens ?? [];
   const find = (...contents: string[]): number | undefined =>
-    contents.map((content) => vocabulary.get(content)).find((id) => id !== undefined);
+    contents.map((content) => vocabulary.ids.get(content)).find((id) => id !== undefined);
   const specials: SpecialTokens = {
     mask: find('[MASK]', '<mask>'),
     pad: find('[PAD]', '<pad>'),
@@ -72,57 +111,113 @@ export function createTokenizer(definition: TokenizerDefinition, name = 'tokeniz
     unk: find('[UNK]', '<unk>'),
     eot: find('<|endoftext|>'),
   };
-  const specialIds = new Set<number>(added.filter((token) => token.special).map((token) => token.id));
+  const specialIds = new Set<number>();
+  for (const token of definition.added_tokens ?? []) if (token.special) specialIds.add(token.id);
   for (const id of Object.values(specials)) if (id !== undefined) specialIds.add(id);
-  let vocabSize = 0;
-  for (const id of vocabulary.values()) vocabSize = Math.max(vocabSize, id + 1);
 
-  let library: HuggingFaceTokenizer | undefined;
-  const viaLibrary = (): HuggingFaceTokenizer => {
-    try {
-      // The library wants every part to be there, if only as null.
-      const parts = {
-        normalizer: null,
-        pre_tokenizer: null,
-        post_processor: null,
-        decoder: null,
-        added_tokens: [],
-        ...definition,
-      };
-      library ??= new HuggingFaceTokenizer(parts, {});
-    } catch (error) {
-      throw broken(name, `its pipeline is not one that can be run here (${(error as Error).message})`);
-    }
-    return library;
-  };
-
-  const own = ownEncoder(definition, vocabulary, vocabSize, name);
-  const encodePlain =
-    own?.encode ??
-    ((text: string, out: IdBuffer): void => out.append(viaLibrary().encode(text, { add_special_tokens: false }).ids));
-  if (own === undefined) viaLibrary();
-  const encodeInto = own === undefined ? encodePlain : splitAtSpecials(encodePlain, added);
+  const own = ownPipeline(definition, vocabulary, name);
   const kind = own?.kind ?? 'other';
+  let library: HuggingFaceTokenizer | undefined;
+  const viaLibrary = (): HuggingFaceTokenizer => (library ??= libraryTokenizer(definition, name));
+  if (own === undefined) viaLibrary();
+
+  const encodeInto = (text: string, out: IdBuffer): void => {
+    if (own !== undefined) own.encoding.encode(text, out);
+    else out.append(viaLibrary().encode(text, { add_special_tokens: false }).ids);
+  };
+  const encode = (text: string): Uint32Array => {
+    const out = new IdBuffer(Math.max(16, text.length >> 1));
+    encodeInto(text, out);
+    return out.view().slice();
+  };
+  const isSkipped =
+    ({ skipSpecialTokens = false }: DecodeOptions) =>
+    (id: number): boolean =>
+      skipSpecialTokens && specialIds.has(id);
+  const decode = (ids: ArrayLike<number>, options: DecodeOptions = {}): string => {
+    if (own?.detokenizer !== undefined) return own.detokenizer.decode(ids, isSkipped(options));
+    const known = Array.from(ids).filter((id) => vocabulary.tokenOf(id) !== undefined && !isSkipped(options)(id));
+    if (known.length === 0) return '';
+    return viaLibrary().decode(known, { clean_up_tokenization_spaces: kind === 'wordpiece' });
+  };
+  const frame = frameOf(definition);
 
   return {
     kind,
-    vocabSize,
+    vocabSize: vocabulary.size,
     specials,
     specialIds: [...specialIds].sort((a, b) => a - b),
     digest: digestOf(definition),
     definition,
+    encode,
     encodeInto,
-    encode(text) {
-      const out = new IdBuffer(Math.max(16, text.length >> 1));
-      encodeInto(text, out);
-      return out.view().slice();
+    encodeWithOffsets(text) {
+      if (own !== undefined) return placedTokens(own.encoding, text);
+      throw new ApolloError(
+        'BAD_TOKENIZER',
+        `${name} cannot say where its tokens lie in the text: only BERT's WordPiece and GPT-2's byte-level BPE can.`,
+      );
     },
-    decode(ids, { skipSpecialTokens = false } = {}) {
-      if (ids.length === 0) return '';
-      return viaLibrary().decode(Array.from(ids), {
-        skip_special_tokens: skipSpecialTokens,
-        clean_up_tokenization_spaces: kind === 'wordpiece',
-      });
+    encodePair(first, second, { maxLength } = {}) {
+      const texts = second === undefined ? [first] : [first, second];
+      if (own === undefined) {
+        const [a, b] = texts.map(encode);
+        return { ...framed(frame, a!, b, maxLength), offsets: undefined };
+      }
+      const placed = texts.map((text) => placedTokens(own.encoding, text));
+      const result = framed(frame, placed[0]!.ids, placed[1]?.ids, maxLength);
+      const offsets = new Int32Array(2 * result.ids.length);
+      for (const [i, sequence] of result.sequences.entries()) {
+        if (sequence < 0) continue;
+        const from = 2 * result.indices[i]!;
+        offsets.set(placed[sequence]!.offsets.subarray(from, from + 2), 2 * i);
+      }
+      return { ...result, offsets };
+    },
+    frame: (first, second, { maxLength } = {}) => framed(frame, first, second, maxLength),
+    decode,
+    streamDecoder: (options = {}) =>
+      own?.detokenizer?.stream(isSkipped(options)) ?? growingDecoder((ids) => decode(ids, options)),
+    tokenOf: vocabulary.tokenOf,
+    idOf: (token) => vocabulary.ids.get(token),
+  };
+}
+
+function libraryTokenizer(definition: TokenizerDefinition, name: string): HuggingFaceTokenizer {
+  try {
+    // The library wants every part to be there, if only as null.
+    const parts = {
+      normalizer: null,
+      pre_tokenizer: null,
+      post_processor: null,
+      decoder: null,
+      added_tokens: [],
+      ...definition,
+    };
+    return new HuggingFaceTokenizer(parts, {});
+  } catch (error) {
+    throw broken(name, `its pipeline is not one that can be run here (${(error as Error).message})`);
+  }
+}
+
+/** A stream over a decoder that only knows whole rows: gives what has grown, and waits at an incomplete character. */
+function growingDecoder(decode: (ids: readonly number[]) => string): StreamDecoder {
+  let ids: number[] = [];
+  let given = 0;
+  return {
+    push(id) {
+      ids.push(id);
+      const text = decode(ids);
+      if (text.endsWith('\ufffd')) return '';
+      const grown = text.slice(given);
+      given = Math.max(given, text.length);
+      return grown;
+    },
+    end() {
+      const rest = decode(ids).slice(given);
+      ids = [];
+      given = 0;
+      return rest;
     },
   };
 }
@@ -140,117 +235,8 @@ export function checkVocabulary(tokenizer: Pick<Tokenizer, 'vocabSize'>, modelVo
   );
 }
 
-/** All tokens and their ids; ids must be whole numbers, and a model's vocabulary may not be empty. */
-function vocabularyOf(definition: TokenizerDefinition, name: string): Map<string, number> {
-  const model = definition.model;
-  if (typeof model !== 'object' || model === null) throw broken(name, 'it has no "model"');
-  if (model.type !== undefined && !['WordPiece', 'BPE', 'Unigram'].includes(model.type)) {
-    throw broken(name, `its model is of type ${model.type}; expected WordPiece, BPE or Unigram`);
-  }
-  const entries: [string, number][] = Array.isArray(model.vocab)
-    ? model.vocab.map(([token], id) => [token, id]) // Unigram: [token, score] pairs
-    : Object.entries(model.vocab ?? {});
-  if (entries.length === 0) throw broken(name, 'its vocabulary is empty');
-  const vocabulary = new Map(entries);
-  for (const token of definition.added_tokens ?? []) vocabulary.set(token.content, token.id);
-  for (const [token, id] of vocabulary) {
-    if (!Number.isInteger(id) || id < 0) throw broken(name, `token ${JSON.stringify(token)} has the id ${id}`);
-  }
-  return vocabulary;
-}
-
-interface OwnEncoder {
-  readonly kind: 'wordpiece' | 'bpe';
-  readonly encode: (text: string, out: IdBuffer) => void;
-}
-
-/** Our encoder where the pipeline is exactly BERT's or GPT-2's; undefined for anything else. */
-function ownEncoder(
-  definition: TokenizerDefinition,
-  vocabulary: ReadonlyMap<string, number>,
-  vocabSize: number,
-  name: string,
-): OwnEncoder | undefined {
-  const { model, normalizer, pre_tokenizer: split } = definition;
-  // Older files leave the model's type out.
-  const type = model.type ?? (model.merges ? 'BPE' : model.max_input_chars_per_word ? 'WordPiece' : undefined);
-  const plainSpecials = (definition.added_tokens ?? []).every(
-    (token) => !token.lstrip && !token.rstrip && !token.single_word && !(token.normalized && normalizer),
-  );
-  if (!plainSpecials) return undefined;
-  if (type === 'WordPiece' && normalizer?.type === 'BertNormalizer' && split?.type === 'BertPreTokenizer') {
-    const unknownId = vocabulary.get(model.unk_token ?? '[UNK]');
-    if (unknownId === undefined)
-      throw broken(name, `its unknown token "${model.unk_token ?? '[UNK]'}" is not in the vocabulary`);
-    const lowercase = normalizer.lowercase !== false;
-    return {
-      kind: 'wordpiece',
-      encode: wordPieceEncoder({
-        vocabulary,
-        unknownId,
-        continuation: model.continuing_subword_prefix ?? '##',
-        maxCharacters: model.max_input_chars_per_word ?? 100,
-        normalization: {
-          cleanText: normalizer.clean_text !== false,
-          spaceHan: normalizer.handle_chinese_chars !== false,
-          stripAccents: normalizer.strip_accents ?? lowercase,
-          lowercase,
-        },
-      }),
-    };
-  }
-  const plainBpe =
-    type === 'BPE' &&
-    !model.dropout &&
-    !model.continuing_subword_prefix &&
-    !model.end_of_word_suffix &&
-    !model.byte_fallback &&
-    !model.ignore_merges;
-  const gptSplit = split?.type === 'ByteLevel' && !split.add_prefix_space && split.use_regex !== false;
-  if (!plainBpe || normalizer || !gptSplit) return undefined;
-  const idOf = (token: string, where: string): number => {
-    const id = vocabulary.get(token);
-    if (id === undefined) throw broken(name, `${where} ${JSON.stringify(token)} is not in the vocabulary`);
-    return id;
-  };
-  const byteIds = byteCharacters.map((character) => idOf(character, 'the byte token'));
-  const merges = Uint32Array.from(
-    (model.merges ?? []).flatMap((merge, rank) => {
-      const parts = typeof merge === 'string' ? merge.split(' ') : merge;
-      if (parts.length !== 2) throw broken(name, `merge ${rank} is ${JSON.stringify(merge)}, expected two tokens`);
-      const [left, right] = parts as [string, string];
-      return [left, right, left + right].map((token) => idOf(token, `merge ${rank}: the token`));
-    }),
-  );
-  return { kind: 'bpe', encode: byteBpeEncoder({ byteIds, merges, vocabSize }) };
-}
-
-/** Special tokens spelled out in the text become their ids (the longest one at a place); the rest goes to `encode`. */
-function splitAtSpecials(
-  encode: (text: string, out: IdBuffer) => void,
-  added: NonNullable<TokenizerDefinition['added_tokens']>,
-): (text: string, out: IdBuffer) => void {
-  if (added.length === 0) return encode;
-  const ids = new Map(added.map((token) => [token.content, token.id]));
-  const longestFirst = [...ids.keys()].sort((a, b) => b.length - a.length);
-  const pattern = new RegExp(longestFirst.map((s) => s.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')).join('|'), 'g');
-  return (text, out) => {
-    let start = 0;
-    for (const match of text.matchAll(pattern)) {
-      if (match.index > start) encode(text.slice(start, match.index), out);
-      out.push(ids.get(match[0])!);
-      start = match.index + match[0].length;
-    }
-    if (start < text.length) encode(start === 0 ? text : text.slice(start), out);
-  };
-}
-
 /** Truncation and padding never reach the ids, so they do not count. */
 function digestOf(definition: TokenizerDefinition): string {
   const { truncation: _truncation, padding: _padding, ...rest } = definition;
   return createHash('sha256').update(JSON.stringify(rest)).digest('hex');
-}
-
-function broken(name: string, reason: string): ApolloError {
-  return new ApolloError('BAD_TOKENIZER', `${name} is not a usable tokenizer: ${reason}.`);
 }

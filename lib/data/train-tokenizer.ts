@@ -4,7 +4,7 @@
  */
 import { ApolloError, check } from '../errors.js';
 import { type MergeTraining, trainMerges } from './merge-trainer.js';
-import { blankSeparated, byteCharacters, gptWords, uncased, wordsOfChunk } from './pretokenize.js';
+import { bertSplitter, blankSeparated, byteCharacters, gptWords, uncased } from './pretokenize.js';
 import { bertDefinition, gptDefinition, type TokenizerDefinition } from './tokenizer-files.js';
 import { detached } from './word-cache.js';
 
@@ -18,6 +18,8 @@ export interface TokenizerTraining {
   /** Called as training goes on; see MergeTraining. */
   readonly onMerge?: (tokens: number) => Promise<void> | undefined;
 }
+
+const uncasedWords = bertSplitter(uncased);
 
 const bertSpecials = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'];
 const endOfText = '<|endoftext|>';
@@ -37,7 +39,7 @@ export function countWords(kind: TrainableKind, text: string): Map<string, numbe
   if (kind === 'bpe') return counts;
   const words = new Map<string, number>();
   for (const [chunk, count] of counts) {
-    for (const word of wordsOfChunk(chunk, uncased)) words.set(word, (words.get(word) ?? 0) + count);
+    for (const word of uncasedWords.words(chunk)) words.set(word, (words.get(word) ?? 0) + count);
   }
   return words;
 }

@@ -1,6 +1,7 @@
 /** Encodes text as BERT does: clean-up and split (pretokenize.ts), then the longest known piece first (WordPiece). */
 import type { IdBuffer } from './id-buffer.js';
-import { type BertNormalization, blankSeparated, wordsOfChunk } from './pretokenize.js';
+import type { OffsetSink, TextEncoding } from './offsets.js';
+import { type BertNormalization, bertSplitter, blankSeparated, blankSeparatedPlaces } from './pretokenize.js';
 import { WordCache } from './word-cache.js';
 
 export interface WordPieceModel {
@@ -13,10 +14,11 @@ export interface WordPieceModel {
   readonly normalization: BertNormalization;
 }
 
-/** A function that appends the ids of a text without special tokens in it. */
-export function wordPieceEncoder(model: WordPieceModel): (text: string, out: IdBuffer) => void {
+/** Encodes texts without special tokens in them. */
+export function wordPieceEncoder(model: WordPieceModel): TextEncoding {
   const chunks = new WordCache();
   const words = new WordCache();
+  const splitter = bertSplitter(model.normalization);
   let longest = 0;
   for (const token of model.vocabulary.keys()) longest = Math.max(longest, token.length);
   const wordIds = (word: string): readonly number[] => {
@@ -27,15 +29,34 @@ export function wordPieceEncoder(model: WordPieceModel): (text: string, out: IdB
     }
     return ids;
   };
-  return (text, out) => {
-    for (const chunk of blankSeparated(text)) {
-      let ids = chunks.get(chunk);
-      if (ids === undefined) {
-        ids = wordsOfChunk(chunk, model.normalization).flatMap(wordIds);
-        chunks.set(chunk, ids);
+  let lengths: Map<number, number> | undefined;
+  return {
+    encode(text: string, out: IdBuffer): void {
+      for (const chunk of blankSeparated(text)) {
+        let ids = chunks.get(chunk);
+        if (ids === undefined) {
+          ids = splitter.words(chunk).flatMap(wordIds);
+          chunks.set(chunk, ids);
+        }
+        for (let i = 0; i < ids.length; i++) out.push(ids[i]!);
       }
-      for (let i = 0; i < ids.length; i++) out.push(ids[i]!);
-    }
+    },
+    place(text: string, add: OffsetSink): void {
+      lengths ??= new Map(Array.from(model.vocabulary, ([token, id]) => [id, token.length]));
+      for (const { chunk, start } of blankSeparatedPlaces(text)) {
+        for (const { word, starts, ends } of splitter.placedWords(chunk)) {
+          const ids = wordIds(word);
+          let at = 0;
+          for (const [i, id] of ids.entries()) {
+            // The unknown token stands for the whole word, any other one for as much as it spells.
+            const isWhole = ids.length === 1;
+            const length = isWhole ? word.length : lengths.get(id)! - (i > 0 ? model.continuation.length : 0);
+            add(id, start + starts[at]!, start + ends[at + length - 1]!);
+            at += length;
+          }
+        }
+      }
+    },
   };
 }
 
