@@ -24,7 +24,7 @@ export interface TokenizerFilesOptions {
 /**
  * The files of a tokenizer, as `{ name, content }`. Python's `AutoTokenizer`, `BertTokenizerFast`,
  * `GPT2TokenizerFast` and `tokenizers.Tokenizer.from_file` load them and give the same ids. vocab.txt is left out
- * where it could not say the same, because ids are missing between others.
+ * where it could not say the same, because a token holds a line end.
  *
  * ```ts
  * for (const { name, content } of tokenizerFiles(loadTokenizer('run/tokenizer.json'))) console.log(name, content.length);
@@ -45,8 +45,9 @@ export function tokenizerFiles(
     },
   ];
   if (kind === 'wordpiece') {
-    const tokens = tokensById(definition);
-    if (tokens !== undefined) files.push({ name: 'vocab.txt', content: `${tokens.join('\n')}\n` });
+    const tokens = entriesById(definition).map(([token]) => token); // their ids have no gap: createTokenizer checks
+    if (!tokens.some((token) => /[\r\n]/.test(token)))
+      files.push({ name: 'vocab.txt', content: `${tokens.join('\n')}\n` });
   }
   if (kind === 'bpe') {
     const merges = (definition.model.merges ?? []).map((merge) =>
@@ -164,12 +165,6 @@ function entriesById({ model, added_tokens: added = [] }: TokenizerDefinition): 
   const all = new Map(entries);
   for (const { content, id } of added) all.set(content, id);
   return [...all].sort(([, a], [, b]) => a - b);
-}
-
-/** tokens[id], where ids are 0, 1, 2 … without a gap. */
-function tokensById(definition: TokenizerDefinition): string[] | undefined {
-  const entries = entriesById(definition);
-  return entries.every(([, id], i) => id === i) ? entries.map(([token]) => token) : undefined;
 }
 
 function json(value: unknown): string {
