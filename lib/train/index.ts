@@ -27,5 +27,5 @@ export {
 } from './model-folder.js';
 export { RunPrograms } from './programs.js';
 export type { TrainDependencies } from './run.js';
-export { type LearningRateSchedule, learningRate, warmupOf } from './schedule.js';
+export { type LearningRateSchedule, learningRate, linearRate, warmupOf } from './schedule.js';
 export { type StageNetwork, stageNetwork } from './stage.js';

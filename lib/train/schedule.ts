@@ -1,4 +1,4 @@
-/** The learning rate as a function of the step: linear warm-up, then half a cosine down to zero. */
+/** The learning rate as a function of the step: linear warm-up, then down to zero by half a cosine or a straight line. */
 import { check } from '../errors.js';
 
 export interface LearningRateSchedule {
@@ -23,4 +23,15 @@ export function learningRate(step: number, { totalSteps, warmupSteps, peak }: Le
   if (step < warmupSteps) return (peak * step) / warmupSteps;
   if (step >= totalSteps) return 0;
   return peak * 0.5 * (1 + Math.cos((Math.PI * (step - warmupSteps)) / (totalSteps - warmupSteps)));
+}
+
+/**
+ * The same with a straight line down to 0 at the end, as BERT is fine-tuned.
+ * @throws ApolloError BAD_ARGUMENT for a negative step.
+ */
+export function linearRate(step: number, { totalSteps, warmupSteps, peak }: LearningRateSchedule): number {
+  check(step >= 0, `linearRate needs a step >= 0; got ${step}.`);
+  if (step < warmupSteps) return (peak * step) / warmupSteps;
+  if (step >= totalSteps) return 0;
+  return (peak * (totalSteps - step)) / (totalSteps - warmupSteps);
 }

@@ -1,0 +1,34 @@
+/** What fine-tuning reports. */
+import type { EpochRecord } from './seed-folder.js';
+
+export type FineTuneEvent =
+  | { readonly type: 'start'; readonly seed: number; readonly steps: number; readonly epochsDone: number }
+  | {
+      readonly type: 'step';
+      readonly seed: number;
+      /** From 1. */
+      readonly epoch: number;
+      readonly step: number;
+      readonly steps: number;
+      readonly loss: number;
+      readonly gradNorm: number;
+      readonly lr: number;
+      readonly applied: boolean;
+      /** Real tokens of the batch. */
+      readonly tokens: number;
+      readonly ms: number;
+    }
+  | ({ readonly type: 'epoch'; readonly seed: number; readonly isBest: boolean; readonly ms: number } & EpochRecord)
+  | { readonly type: 'seed'; readonly seed: number; readonly record: SeedRecord }
+  | { readonly type: 'done'; readonly aborted: boolean };
+
+/** What a finished seed has reached. */
+export interface SeedRecord {
+  readonly seed: number;
+  readonly epochs: readonly EpochRecord[];
+  /** The epoch with the best main metric on the first split; the earlier of equals. */
+  readonly best: EpochRecord;
+  readonly last: EpochRecord;
+  /** Folder of the best epoch's model, where one was given. */
+  readonly model?: string;
+}

@@ -1,0 +1,143 @@
+/**
+ * A fine-tuned model in a folder: model.safetensors (f32, this package's names), finetuned.json (task, head, structure,
+ * length, scores) and tokenizer.json. It appears whole or not at all.
+ */
+import { existsSync } from 'node:fs';
+import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { z } from 'zod';
+import { createTokenizer, type Tokenizer, type TokenizerDefinition } from '../data/index.js';
+import type { Device } from '../engine/device.js';
+import { ParameterStore } from '../engine/parameters.js';
+import { ApolloError } from '../errors.js';
+import { SafetensorsReader, writeSafetensors } from '../interop/safetensors.js';
+import { createModel, declareSpecs, type LanguageModel, type ModelConfig } from '../models/index.js';
+import { networkSpecs, unitsOf } from './network.js';
+import type { FineTuneTask } from './task.js';
+
+const descriptionFile = 'finetuned.json';
+const weightsFile = 'model.safetensors';
+const tokenizerFile = 'tokenizer.json';
+
+const schema = z.object({
+  formatVersion: z.literal(1),
+  task: z.string(),
+  head: z.string(),
+  model: z.record(z.string(), z.unknown()),
+  layerMap: z.array(z.int().min(0)).min(1),
+  maxLength: z.int().min(1),
+  seed: z.int(),
+  epoch: z.int().min(1),
+  /** Scores by split and metric; null where a metric was not defined. */
+  metrics: z.record(z.string(), z.record(z.string(), z.number().nullable())),
+});
+
+export type FineTunedDescription = Omit<z.output<typeof schema>, 'formatVersion'>;
+
+/** Whether `folder` holds a fine-tuned model. */
+export const isFineTuned = (folder: string): boolean => existsSync(join(folder, descriptionFile));
+
+/** Writes the model in `store` to `folder`, over one that is there. */
+export async function saveFineTuned(
+  folder: string,
+  store: ParameterStore,
+  tokenizer: Tokenizer,
+  description: FineTunedDescription,
+): Promise<void> {
+  const temporary = join(dirname(folder), `.writing-${basename(folder)}`);
+  const replaced = join(dirname(folder), `.replaced-${basename(folder)}`);
+  await rm(temporary, { recursive: true, force: true });
+  await mkdir(temporary, { recursive: true });
+  const write = async (name: string, fill: (handle: Awaited<ReturnType<typeof open>>) => Promise<unknown>) => {
+    const handle = await open(join(temporary, name), 'wx');
+    try {
+      await fill(handle);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  };
+  try {
+    const tensors = store.names().map((name) => ({
+      name,
+      dtype: 'F32' as const,
+      shape: store.spec(name).shape,
+      data: () => store.read(name),
+    }));
+    await write(weightsFile, (handle) => writeSafetensors(handle, tensors));
+    await write(tokenizerFile, (handle) => handle.writeFile(JSON.stringify(tokenizer.definition)));
+    const text = `${JSON.stringify({ formatVersion: 1, ...description }, undefined, 2)}\n`;
+    await write(descriptionFile, (handle) => handle.writeFile(text));
+    await rm(replaced, { recursive: true, force: true });
+    if (existsSync(folder)) await rename(folder, replaced);
+    await rename(temporary, folder);
+    await rm(replaced, { recursive: true, force: true });
+  } catch (error) {
+    await rm(temporary, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+export interface FineTunedModel {
+  readonly description: FineTunedDescription;
+  readonly model: LanguageModel;
+  readonly store: ParameterStore;
+  readonly tokenizer: Tokenizer;
+  dispose(): void;
+}
+
+/**
+ * Loads a fine-tuned model for `task` into a new store.
+ * @throws ApolloError BAD_CHECKPOINT when the folder holds none or it is damaged; BAD_CONFIG when it was tuned on a task
+ * with another head.
+ */
+export async function loadFineTuned(
+  device: Device,
+  folder: string,
+  task: Pick<FineTuneTask, 'name' | 'title' | 'head'>,
+  precision: 'f32' | 'bf16' = 'f32',
+): Promise<FineTunedModel> {
+  const description = await readFineTuned(folder);
+  if (description.head !== task.head.kind) {
+    throw new ApolloError(
+      'BAD_CONFIG',
+      `The model in ${folder} was fine-tuned on ${description.task} (${description.head}); ${task.title} needs ${task.head.kind}.`,
+    );
+  }
+  const definition = await readJson(join(folder, tokenizerFile));
+  const tokenizer = createTokenizer(definition as TokenizerDefinition, join(folder, tokenizerFile));
+  const model = createModel(description.model as unknown as ModelConfig);
+  const store = new ParameterStore(device, { precision });
+  try {
+    const specs = networkSpecs(model, task.head, unitsOf(description.layerMap));
+    declareSpecs(store, specs);
+    await using reader = await SafetensorsReader.open(join(folder, weightsFile));
+    for (const { name, shape } of specs) await store.write(name, await reader.readFloat32(name, shape));
+    return { description, model, store, tokenizer, dispose: () => store.dispose() };
+  } catch (error) {
+    store.dispose();
+    throw error;
+  }
+}
+
+/** What finetuned.json says. @throws ApolloError BAD_CHECKPOINT when there is none or it is damaged. */
+export async function readFineTuned(folder: string): Promise<FineTunedDescription> {
+  if (!isFineTuned(folder)) {
+    throw new ApolloError(
+      'BAD_CHECKPOINT',
+      `There is no fine-tuned model in ${folder} (no ${descriptionFile}). Make one with finetune; it stands in OUT/pre-trained/seed-N/model.`,
+    );
+  }
+  const result = schema.safeParse(await readJson(join(folder, descriptionFile)));
+  if (result.success) return result.data;
+  const problems = result.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; ');
+  throw new ApolloError('BAD_CHECKPOINT', `${join(folder, descriptionFile)} is not complete (${problems}).`);
+}
+
+async function readJson(path: string): Promise<unknown> {
+  try {
+    return JSON.parse(await readFile(path, 'utf8'));
+  } catch (error) {
+    throw new ApolloError('BAD_CHECKPOINT', `${path} cannot be read (${(error as Error).message}).`, { cause: error });
+  }
+}

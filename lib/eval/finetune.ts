@@ -1,0 +1,130 @@
+/**
+ * Fine-tuning as an async iterator of events: AdamW with linear warm-up and decay, an evaluation after each epoch, one
+ * run for each seed. A seed's bits are a function of settings, model and data; one that was cut goes on from its last
+ * whole epoch. The loop knows no task by name.
+ */
+
+import { join } from 'node:path';
+import { checkVocabulary, type Tokenizer } from '../data/index.js';
+import type { Device } from '../engine/device.js';
+import { ApolloError } from '../errors.js';
+import { createModel, type LanguageModel, type ModelConfig } from '../models/index.js';
+import { sequenceEncoder } from './encode.js';
+import type { FineTuneEvent } from './events.js';
+import { digestOf, encodeAll } from './features.js';
+import { type FineTuneConfig, type FineTuneOptions, fineTuneConfig } from './options.js';
+import { type Identity, SeedFolder } from './seed-folder.js';
+import { SeedRun } from './seed-run.js';
+import type { BodySource } from './source.js';
+import type { FineTuneTask, Outputs, TaskData } from './task.js';
+
+export interface FineTuneDependencies<Example> {
+  readonly device: Device;
+  readonly task: FineTuneTask<Example>;
+  readonly data: Pick<TaskData<Example>, 'train' | 'evaluations'>;
+  readonly source: BodySource;
+  readonly tokenizer: Tokenizer;
+  /** Folder for seed-N folders. Without it nothing is kept, and the best model neither. */
+  readonly folder?: string | undefined;
+  /** Ends the run within the current step; the epochs that are done remain. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Fine-tunes a model on a task, seed by seed.
+ * ```ts
+ * const source = await trainedSource(await openModelFolder('runs/train'));
+ * const data = await task.read('glue', ['train', 'evaluations']);
+ * for await (const event of fineTune({ maxLength: 128, seeds: [1, 2] }, { device, task, data, source, tokenizer })) {
+ *   if (event.type === 'epoch') console.log(event.seed, event.epoch, event.metrics);
+ * }
+ * ```
+ * @throws ApolloError BAD_CONFIG for wrong settings or a folder of other settings; BAD_CORPUS without examples to train or
+ * measure on; BAD_TOKENIZER, BAD_CHECKPOINT, NON_FINITE, and what the engine throws.
+ */
+export async function* fineTune<Example>(
+  options: FineTuneOptions,
+  deps: FineTuneDependencies<Example>,
+): AsyncGenerator<FineTuneEvent, void, void> {
+  const config = fineTuneConfig(options);
+  const { task, data, source, tokenizer, signal } = deps;
+  for (const [what, examples] of [
+    ['train', data.train],
+    ['measure', data.evaluations[0]?.examples ?? []],
+  ] as const) {
+    if (examples.length === 0)
+      throw new ApolloError('BAD_CORPUS', `${task.title}: there are no examples to ${what} on.`);
+  }
+  const model = modelFor(source.config, config);
+  checkVocabulary(tokenizer, model.config.vocab);
+  const encoder = sequenceEncoder(tokenizer, model.config, config.maxLength);
+  try {
+    const train = (await encodeAll(task, data.train, encoder, signal)).flat();
+    const evaluations = [];
+    for (const { name, examples } of data.evaluations) {
+      const features = await encodeAll(task, examples, encoder, signal);
+      evaluations.push({
+        name,
+        features,
+        score: (outputs: Outputs) => task.score(examples, outputs),
+      });
+    }
+    const digest = digestOf([train, ...evaluations.map(({ features }) => features.flat())]);
+    const { device, folder } = deps;
+    for (const seed of config.seeds) {
+      const identity = identityOf(config, deps, digest, seed);
+      const place = folder === undefined ? undefined : new SeedFolder(join(folder, `seed-${seed}`));
+      const run = new SeedRun({
+        config,
+        device,
+        model,
+        task,
+        source,
+        tokenizer,
+        padId: encoder.padId,
+        train,
+        evaluations,
+        seed,
+        identity,
+        place,
+        signal,
+      });
+      try {
+        yield* run.events();
+      } finally {
+        run.close();
+      }
+    }
+    yield { type: 'done', aborted: false };
+  } catch (error) {
+    if (!signal?.aborted || (error as { code?: unknown }).code !== 'ABORT_ERR') throw error;
+    yield { type: 'done', aborted: true };
+  }
+}
+
+/** The model with the dropout of fine-tuning. */
+function modelFor(source: ModelConfig, { dropout }: FineTuneConfig): LanguageModel {
+  return createModel({ ...source, dropout, attentionDropout: dropout });
+}
+
+/** Everything that a seed's bits depend on. */
+function identityOf<Example>(
+  config: FineTuneConfig,
+  deps: FineTuneDependencies<Example>,
+  data: string,
+  seed: number,
+): Identity {
+  const { seeds, nonFiniteLimit, ...rest } = config;
+  const { task, source, tokenizer } = deps;
+  return {
+    ...rest,
+    seed,
+    task: task.name,
+    head: task.head.kind,
+    model: source.config,
+    layerMap: source.layerMap,
+    weights: source.key,
+    tokenizer: tokenizer.digest,
+    data,
+  };
+}

@@ -1,0 +1,23 @@
+/** Evaluation: fine-tuning on tasks, their scores, and what a language model says of text. */
+export { type SequenceEncoder, sequenceEncoder } from './encode.js';
+export type { FineTuneEvent, SeedRecord } from './events.js';
+export { digestOf, encodeAll } from './features.js';
+export {
+  type FineTunedDescription,
+  type FineTunedModel,
+  isFineTuned,
+  loadFineTuned,
+  readFineTuned,
+  saveFineTuned,
+} from './fine-tuned.js';
+export { type FineTuneDependencies, fineTune } from './finetune.js';
+export type { Head, HeadContext, LossContext } from './head.js';
+export { classification, regression } from './heads/sequence.js';
+export { spans } from './heads/spans.js';
+export { NetworkPrograms, networkSpecs, unitsOf } from './network.js';
+export { type FineTuneConfig, type FineTuneOptions, fineTuneConfig } from './options.js';
+export { type PredictOptions, predict } from './predict.js';
+export { bestEpoch, type EpochRecord } from './seed-folder.js';
+export { type BodySource, trainedSource, untrainedSource } from './source.js';
+export * from './task.js';
+export { taskByName, taskNames } from './tasks.js';

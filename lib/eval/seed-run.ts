@@ -1,0 +1,220 @@
+/** One seed's run of fine-tuning: its resources, and the steps and epochs as events. */
+import type { Tokenizer } from '../data/index.js';
+import { epochOrder } from '../data/permutation.js';
+import type { Device } from '../engine/device.js';
+import { AdamW } from '../engine/optimizer.js';
+import { ParameterStore } from '../engine/parameters.js';
+import { ApolloError } from '../errors.js';
+import { seedWords } from '../growth/index.js';
+import { declareSpecs, initialValue, type LanguageModel, type ParameterSpec } from '../models/index.js';
+import { linearRate, warmupOf } from '../train/index.js';
+import { bucketOf, buckets, featureBatch } from './batches.js';
+import type { FineTuneEvent, SeedRecord } from './events.js';
+import { saveFineTuned } from './fine-tuned.js';
+import { inputsOf, NetworkPrograms, networkSpecs, unitsOf } from './network.js';
+import type { FineTuneConfig } from './options.js';
+import { predict } from './predict.js';
+import { bestEpoch, type EpochRecord, type Identity, type SeedFolder } from './seed-folder.js';
+import type { BodySource } from './source.js';
+import type { Feature, FineTuneTask, Metrics, Outputs } from './task.js';
+
+/** A split to measure on, ready for the network. */
+export interface EncodedSplit {
+  readonly name: string;
+  readonly features: readonly (readonly Feature[])[];
+  score(outputs: Outputs): Metrics;
+}
+
+export interface SeedRunOptions {
+  readonly config: FineTuneConfig;
+  readonly device: Device;
+  readonly model: LanguageModel;
+  readonly task: Pick<FineTuneTask, 'name' | 'title' | 'head' | 'metrics'>;
+  readonly source: BodySource;
+  readonly tokenizer: Tokenizer;
+  readonly padId: number;
+  readonly train: readonly Feature[];
+  readonly evaluations: readonly EncodedSplit[];
+  readonly seed: number;
+  readonly identity: Identity;
+  readonly place: SeedFolder | undefined;
+  readonly signal: AbortSignal | undefined;
+}
+
+export class SeedRun {
+  readonly #options: SeedRunOptions;
+  readonly #store: ParameterStore;
+  readonly #specs: readonly ParameterSpec[];
+  readonly #programs: NetworkPrograms;
+  readonly #optimizer: AdamW;
+  readonly #stepsPerEpoch: number;
+  #epochs: EpochRecord[] = [];
+  #totals = { tokens: 0, flopsExecuted: 0, trainMs: 0 };
+  #nonFiniteSteps = 0;
+
+  constructor(options: SeedRunOptions) {
+    this.#options = options;
+    const { config, device, model, task, source, train } = options;
+    const { batch, precision, weightDecay, maxNorm } = config;
+    this.#store = new ParameterStore(device, { precision });
+    this.#specs = networkSpecs(model, task.head, unitsOf(source.layerMap));
+    const { layerMap } = source;
+    this.#programs = new NetworkPrograms({ device, store: this.#store, model, layerMap, head: task.head, batch });
+    this.#optimizer = new AdamW(this.#store, { weightDecay, maxNorm });
+    this.#stepsPerEpoch = Math.ceil(train.length / batch);
+  }
+
+  get #steps(): number {
+    return this.#stepsPerEpoch * this.#options.config.epochs;
+  }
+
+  async *events(): AsyncGenerator<FineTuneEvent, void, void> {
+    const { config, seed, place, identity } = this.#options;
+    const known = await place?.history(identity);
+    if (known?.finished) {
+      yield { type: 'seed', seed, record: this.#record(known.epochs) };
+      return;
+    }
+    await this.#open(known?.epochs ?? []);
+    yield { type: 'start', seed, steps: this.#steps, epochsDone: this.#epochs.length };
+    for (let epoch = this.#epochs.length; epoch < config.epochs; epoch++) {
+      const order = epochOrder(this.#options.train.length, seed, epoch);
+      let losses = 0;
+      let counted = 0;
+      for (let place = 0; place < this.#stepsPerEpoch; place++) {
+        const event = await this.#train(epoch, place, order);
+        if (Number.isFinite(event.loss)) {
+          losses += event.loss;
+          counted++;
+        }
+        yield event;
+        this.#checkFinite(event);
+      }
+      yield await this.#endEpoch(epoch + 1, counted === 0 ? Number.NaN : losses / counted);
+    }
+    await place?.finish(identity, this.#epochs);
+    yield { type: 'seed', seed, record: this.#record(this.#epochs) };
+  }
+
+  /** The last whole epoch, or the beginning. */
+  async #open(epochs: EpochRecord[]): Promise<void> {
+    const { place, source, model, seed } = this.#options;
+    const loaded = await place?.load(this.#store, this.#specs, epochs);
+    if (loaded) {
+      this.#epochs = loaded.epochs;
+      this.#totals = { ...loaded.totals };
+      this.#nonFiniteSteps = loaded.nonFiniteSteps;
+      return;
+    }
+    declareSpecs(this.#store, this.#specs);
+    const body = new Set(model.body.parameters(unitsOf(source.layerMap)).map(({ name }) => name));
+    for (const spec of this.#specs) {
+      const value = body.has(spec.name) ? await source.read(spec.name) : undefined;
+      await this.#store.write(spec.name, value ?? initialValue(spec, seed));
+    }
+  }
+
+  async #train(epoch: number, place: number, order: (place: number) => number) {
+    const { config, task, train, padId, seed, signal } = this.#options;
+    const { batch, maxLength, learningRate: peak, warmup } = config;
+    const rows = Math.min(batch, train.length - place * batch);
+    const features = Array.from({ length: rows }, (_, row) => train[order(place * batch + row)] as Feature);
+    const seq = bucketOf(features, buckets(maxLength));
+    const { program, names } = await this.#programs.training(seq);
+    const step = epoch * this.#stepsPerEpoch + place;
+    const rng = Int32Array.from([...seedWords(seed), step, 0]);
+    const lr = linearRate(step, { totalSteps: this.#steps, warmupSteps: warmupOf(this.#steps, warmup), peak });
+    const started = performance.now();
+    const inputs = inputsOf(program, featureBatch(features, { batch, seq, padId }, task.head), rng);
+    const { outputs } = await program.run(inputs, signal ? { signal } : {});
+    const loss = outputs['loss']?.[0] as number;
+    let update = { gradNorm: Number.NaN, applied: false };
+    if (Number.isFinite(loss)) update = await this.#optimizer.step(names, { lr });
+    else await this.#store.zeroGradients();
+    const ms = performance.now() - started;
+    const tokens = features.reduce((sum, feature) => sum + feature.tokens.length, 0);
+    this.#totals.tokens += tokens;
+    this.#totals.flopsExecuted += program.flops;
+    this.#totals.trainMs += ms;
+    this.#nonFiniteSteps = update.applied ? 0 : this.#nonFiniteSteps + 1;
+    const { gradNorm, applied } = update;
+    return {
+      type: 'step' as const,
+      seed,
+      epoch: epoch + 1,
+      step: step + 1,
+      steps: this.#steps,
+      loss,
+      gradNorm,
+      lr,
+      applied,
+      tokens,
+      ms,
+    };
+  }
+
+  async #endEpoch(epoch: number, loss: number): Promise<FineTuneEvent> {
+    const { config, task, evaluations, padId, place, identity, source, seed, signal, model, tokenizer } = this.#options;
+    const started = performance.now();
+    const { batch, maxLength } = config;
+    const metrics: Record<string, Metrics> = {};
+    for (const { name, features, score } of evaluations) {
+      metrics[name] = score(
+        await predict(this.#programs, features, { head: task.head, batch, maxLength, padId, signal }),
+      );
+    }
+    const { trainMs } = this.#totals;
+    const record = { epoch, step: epoch * this.#stepsPerEpoch, loss, metrics, trainMs };
+    this.#epochs = [...this.#epochs, record];
+    const isBest = this.#best(this.#epochs) === record;
+    if (place) {
+      if (isBest) {
+        await saveFineTuned(place.modelPath, this.#store, tokenizer, {
+          task: task.name,
+          head: task.head.kind,
+          model: { ...model.config },
+          layerMap: [...source.layerMap],
+          maxLength,
+          seed,
+          epoch,
+          metrics,
+        });
+      }
+      await place.save(this.#store, {
+        identity,
+        epochs: this.#epochs,
+        layerMap: source.layerMap,
+        nonFiniteSteps: this.#nonFiniteSteps,
+        totals: this.#totals,
+      });
+    }
+    return { type: 'epoch', seed, isBest, ms: performance.now() - started, ...record };
+  }
+
+  #best(epochs: readonly EpochRecord[]): EpochRecord {
+    const { task, evaluations } = this.#options;
+    return bestEpoch(epochs, evaluations[0]!.name, task.metrics[0]);
+  }
+
+  #record(epochs: readonly EpochRecord[]): SeedRecord {
+    const { seed, place } = this.#options;
+    const last = epochs.at(-1) as EpochRecord;
+    return { seed, epochs, best: this.#best(epochs), last, ...(place && { model: place.modelPath }) };
+  }
+
+  #checkFinite({ step, loss, gradNorm, lr }: { step: number; loss: number; gradNorm: number; lr: number }): void {
+    const { nonFiniteLimit, learningRate } = this.#options.config;
+    if (this.#nonFiniteSteps < nonFiniteLimit) return;
+    throw new ApolloError(
+      'NON_FINITE',
+      `Step ${step} (lr ${lr}): loss ${loss}, gradient norm ${gradNorm}. That were ${this.#nonFiniteSteps} steps in a row, ` +
+        `so the run stops. Try a lower learning rate than ${learningRate}.`,
+    );
+  }
+
+  close(): void {
+    this.#programs.dispose();
+    this.#optimizer.dispose();
+    this.#store.dispose();
+  }
+}

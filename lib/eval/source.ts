@@ -1,0 +1,41 @@
+/** Where a network's body comes from: trained weights, or random ones of the same structure. */
+import { createHash } from 'node:crypto';
+import { createModel, type ModelConfig } from '../models/index.js';
+import { unitsOf } from './network.js';
+
+export interface BodySource {
+  readonly config: ModelConfig;
+  /** Which weights form which layers. */
+  readonly layerMap: readonly number[];
+  /** The f32 value of a parameter of the body; undefined: its initial value, by the seed. */
+  read(name: string): Promise<Float32Array | undefined>;
+  /** Names the weights: a run that goes on with others is refused. */
+  readonly key: string;
+}
+
+/**
+ * The weights of an open model folder, which stays open as long as the source is used. They are read once for their
+ * digest. A model that was still growing keeps sharing its layers as its layer map says.
+ */
+export async function trainedSource(folder: {
+  readonly config: ModelConfig;
+  readonly layerMap: readonly number[];
+  read(name: string): Promise<Float32Array>;
+}): Promise<BodySource> {
+  const { config, layerMap } = folder;
+  const hash = createHash('sha256');
+  for (const { name } of createModel(config).body.parameters(unitsOf(layerMap))) {
+    hash.update(name).update(new Uint8Array((await folder.read(name)).slice().buffer));
+  }
+  return { config, layerMap, read: (name) => folder.read(name), key: hash.digest('hex') };
+}
+
+/** Random weights of a structure, as a baseline: every place has a layer of its own. */
+export function untrainedSource(config: ModelConfig): BodySource {
+  return {
+    config,
+    layerMap: Array.from({ length: config.layers }, (_, layer) => layer),
+    read: async () => undefined,
+    key: 'initial values',
+  };
+}
