@@ -18,20 +18,25 @@ import { distance, type PaperModel, recipe } from '../scales.js';
 import { colors, panelChart, panelSize, seedCurves } from './draw.js';
 import { publish } from './publish.js';
 
-/** Lengths in steps and peak rates of each scale. */
-const grids: Readonly<Record<ScaleName, { readonly lengths: readonly number[]; readonly rates: readonly number[] }>> = {
-  nano: { lengths: [200, 400, 800, 1600], rates: [2e-3, 5e-3] },
+interface Grid {
+  /** In steps. */
+  readonly lengths: readonly number[];
+  /** Peak learning rates. */
+  readonly rates: readonly number[];
+  /** Sequences of a step, where not the recipe's: with fewer of them the same tokens give more updates. */
+  readonly batch?: number;
+}
+
+const grids: Readonly<Record<ScaleName, Grid>> = {
+  nano: { lengths: [400, 800, 1600], rates: [2e-3, 5e-3], batch: 8 },
   small: { lengths: [1000, 2000, 4000, 8000], rates: [6e-4, 1.2e-3] },
   paper: { lengths: [50_000, 100_000, 200_000, 400_000], rates: [1e-4, 2e-4] },
 };
 
 const reference = 'scratch';
-const variants = {
-  apollo: { method: 'apollo' as const, moments: 'reset' },
-  'apollo-none': { method: 'apollo' as const, moments: 'reset', sampler: 'none' },
-};
-const methods = [reference, 'apollo', 'apollo-none', 'stackbert'];
-const looks = [colors.grey, colors.blue, colors.sky, colors.red];
+const variants = { apollo: { method: 'apollo' as const, moments: 'reset' } };
+const methods = [reference, 'apollo', 'stackbert'];
+const looks = [colors.grey, colors.blue, colors.red];
 
 export const frontierGpt = frontierFigure('frontier-gpt', 'gpt-base', 'GPT');
 export const frontierBert = frontierFigure('frontier-bert', 'bert-base', 'BERT');
@@ -72,8 +77,10 @@ async function comparisonOf(
   context: FigureContext,
 ): Promise<{ settings: Settings; results: Results } | undefined> {
   const { tokens: _, ...rest } = recipe(context.scale, model);
+  const { batch } = grids[context.scale];
   const settings: SettingsInput = {
     ...rest,
+    ...(batch && { batch }),
     ...context.run,
     data: [...context.data],
     methods,
@@ -118,7 +125,7 @@ async function describe(title: string, model: PaperModel, context: FigureContext
     title: `${title}, ${context.scale} scale`,
     result: { settings: about, runs },
     body: [
-      'Runs of several lengths, each with its own warm-up and decay to zero, each method at the better of its learning rates: what a budget buys when it is all there is. Apollo begins the optimizer anew at a switch; "apollo-none" is the same without sampling.',
+      'Runs of several lengths, each with its own warm-up and decay to zero, each method at the better of its learning rates: what a budget buys when it is all there is. Apollo begins the optimizer anew at a switch.',
       `${String(about['structure'])}; ${[...new Set(runs.map(({ steps }) => steps))].join(', ')} steps of ${String(about['batch'])}, rates ${[...new Set(runs.map(({ rate }) => rate))].join(', ')}, ${String(about['precision'])}; ${String(about['data'])}; on ${String(about['device'] ?? about['processor'])}.\nThe longest run is ${distance(config, longest * tokensPerStepOf(settings, config), model)}.`,
       lossTable(runs),
       savingTable(runs),
