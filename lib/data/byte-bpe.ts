@@ -1,7 +1,7 @@
 /** Encodes text as GPT-2 does: its word pattern (pretokenize.ts), UTF-8 bytes, then merges in order of rank (BPE). */
 import type { IdBuffer } from './id-buffer.js';
 import type { OffsetSink, TextEncoding } from './offsets.js';
-import { gptWords } from './pretokenize.js';
+import { gptWordEnd, gptWords } from './pretokenize.js';
 import { WordCache } from './word-cache.js';
 
 export interface ByteBpeModel {
@@ -31,8 +31,10 @@ export function byteBpeEncoder(model: ByteBpeModel): TextEncoding {
   let lengths: Map<number, number> | undefined;
   return {
     encode(text: string, out: IdBuffer): void {
-      for (const word of gptWords(text)) {
-        const ids = wordIds(word);
+      for (let start = 0; start < text.length; ) {
+        const end = gptWordEnd(text, start);
+        const ids = wordIds(text.slice(start, end));
+        start = end;
         for (let i = 0; i < ids.length; i++) out.push(ids[i]!);
       }
     },

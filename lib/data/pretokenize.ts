@@ -5,59 +5,83 @@
  * What a character is (letter, punctuation, accent) is taken from unicode-tables.ts, so that it is the same under every
  * version of Node and the same as in Python.
  */
-import * as tables from './unicode-tables.js';
 
-/** Unicode White_Space, as the inside of a character class (JavaScript's \s differs at U+0085 and U+FEFF). */
-const whiteSpace = '\\t-\\r \\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000';
-
-/** What BERT's clean-up turns into a blank; the other white-space controls (VT, FF, NEL) it deletes instead. */
-const blank = '\\t\\n\\r \\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000';
-
-/** A packed table as the inside of a character class. */
-function characterClass(table: string): string {
-  let code = 0;
-  const escaped = (value: number) => `\\u{${value.toString(16)}}`;
-  return table
-    .split(' ')
-    .map((range) => {
-      const [gap, length] = range.split('.');
-      const first = code + Number.parseInt(gap!, 36);
-      const last = first + (length === undefined ? 0 : Number.parseInt(length, 36));
-      code = last + 1;
-      return first === last ? escaped(first) : `${escaped(first)}-${escaped(last)}`;
-    })
-    .join('');
-}
-
-const [letters, numbers, punctuation] = [tables.letters, tables.numbers, tables.punctuation].map(characterClass);
-
-const gptPattern = new RegExp(
-  `'s|'t|'re|'ve|'m|'ll|'d| ?[${letters}]+| ?[${numbers}]+| ?[^${whiteSpace}${letters}${numbers}]+` +
-    `|[${whiteSpace}]+(?![^${whiteSpace}])|[${whiteSpace}]+`,
-  'gu',
-);
-const bertChunks = new RegExp(`[^${blank}]+`, 'g');
-const bertWords = new RegExp(`[${punctuation}]|[^${whiteSpace}${punctuation}]+`, 'gu');
-const plainAscii = /^[!-~]*$/;
-const deleted = new RegExp(`[${characterClass(tables.deleted)}]`, 'u');
-const decomposed = new RegExp(`[${characterClass(tables.decomposed)}]`, 'u');
-const marks = new RegExp(`[${characterClass(tables.marks)}]`, 'gu');
-const han =
-  /[\u4e00-\u9fff\u3400-\u4dbf\u{20000}-\u{2a6df}\u{2a700}-\u{2b73f}\u{2b740}-\u{2b81f}\u{2b920}-\u{2ceaf}\uf900-\ufaff\u{2f800}-\u{2fa1f}]/u;
+import { flag, flagsOf } from './unicode.js';
+import { newCapitals } from './unicode-tables.js';
 
 /** The pieces GPT-2's byte-level BPE works on; joined, they are the text again. */
 export function gptWords(text: string): string[] {
-  return text.match(gptPattern) ?? [];
+  const words: string[] = [];
+  for (let start = 0; start < text.length; ) {
+    const end = gptWordEnd(text, start);
+    words.push(text.slice(start, end));
+    start = end;
+  }
+  return words;
+}
+
+const [blankCode, apostrophe] = [0x20, 0x27];
+
+/**
+ * Where the word that starts at `start` ends, by GPT-2's pattern
+ * `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`.
+ */
+export function gptWordEnd(text: string, start: number): number {
+  const first = text.charCodeAt(start);
+  if (first === apostrophe) {
+    const length = contractionLength(text, start);
+    if (length > 0) return start + length;
+  }
+  const begin = first === blankCode && start + 1 < text.length ? start + 1 : start;
+  const kind = gptKind(text, begin);
+  if (kind !== flag.space) return runEnd(text, begin, kind);
+  const end = runEnd(text, start, flag.space);
+  // White space before a word leaves its last character to the word, or to a piece of its own.
+  return end === text.length || end - start === 1 ? end : end - 1;
+}
+
+function contractionLength(text: string, start: number): number {
+  const next = text[start + 1];
+  if (next === 's' || next === 't' || next === 'm' || next === 'd') return 2;
+  const two = text.slice(start + 1, start + 3);
+  return two === 're' || two === 've' || two === 'll' ? 3 : 0;
+}
+
+/** Letter, number, white space, or 0 for anything else. */
+function gptKind(text: string, at: number): number {
+  return flagsOf(text.codePointAt(at)!) & (flag.letter | flag.number | flag.space);
+}
+
+function runEnd(text: string, start: number, kind: number): number {
+  let end = start;
+  while (end < text.length) {
+    const code = text.codePointAt(end)!;
+    if ((flagsOf(code) & (flag.letter | flag.number | flag.space)) !== kind) break;
+    end += code > 0xffff ? 2 : 1;
+  }
+  return end;
 }
 
 /** Runs of text between blanks. Every chunk can be normalised by itself: no step of BERT's looks across a blank. */
 export function blankSeparated(text: string): string[] {
-  return text.match(bertChunks) ?? [];
+  const chunks: string[] = [];
+  forEachChunk(text, (start, end) => chunks.push(text.slice(start, end)));
+  return chunks;
 }
 
-/** As blankSeparated, with the place of each run in the text. */
-export function* blankSeparatedPlaces(text: string): Generator<{ chunk: string; start: number }> {
-  for (const match of text.matchAll(bertChunks)) yield { chunk: match[0], start: match.index };
+/** Calls `visit` with start and end of each run of text between blanks. */
+export function forEachChunk(text: string, visit: (start: number, end: number) => void): void {
+  let start = -1;
+  for (let i = 0; i < text.length; i++) {
+    // No blank is above U+FFFF, and neither half of a surrogate pair is one.
+    if ((flagsOf(text.charCodeAt(i)) & flag.blank) === 0) {
+      if (start < 0) start = i;
+    } else if (start >= 0) {
+      visit(start, i);
+      start = -1;
+    }
+  }
+  if (start >= 0) visit(start, text.length);
 }
 
 /** The switches of a BertNormalizer, with Hugging Face's names in tokenizer.json in comments. */
@@ -76,6 +100,8 @@ export interface PlacedWord {
   readonly starts: readonly number[];
   readonly ends: readonly number[];
 }
+
+const plainAscii = /^[!-~]*$/;
 
 export interface BertSplitter {
   /** The words of one blank-separated chunk: normalised, then split at punctuation (each mark is a word). */
@@ -103,7 +129,9 @@ export function bertSplitter(rules: BertNormalization): BertSplitter {
         text = '';
         for (const character of chunk) text += normalised(character);
       }
-      return text.match(bertWords) ?? [];
+      const words: string[] = [];
+      forEachBertWord(text, (start, end) => words.push(text.slice(start, end)));
+      return words;
     },
     placedWords(chunk) {
       let text = '';
@@ -120,13 +148,32 @@ export function bertSplitter(rules: BertNormalization): BertSplitter {
         text += made;
         start = end;
       }
-      return Array.from(text.matchAll(bertWords), ({ 0: word, index }) => ({
-        word,
-        starts: starts.slice(index, index + word.length),
-        ends: ends.slice(index, index + word.length),
-      }));
+      const words: PlacedWord[] = [];
+      forEachBertWord(text, (from, to) =>
+        words.push({ word: text.slice(from, to), starts: starts.slice(from, to), ends: ends.slice(from, to) }),
+      );
+      return words;
     },
   };
+}
+
+/** Calls `visit` with start and end of each word: a run without white space and punctuation, or one mark. */
+function forEachBertWord(text: string, visit: (start: number, end: number) => void): void {
+  let start = -1;
+  for (let i = 0; i < text.length; ) {
+    const code = text.codePointAt(i)!;
+    const next = i + (code > 0xffff ? 2 : 1);
+    const kind = flagsOf(code) & (flag.space | flag.punctuation);
+    if (kind === 0) {
+      if (start < 0) start = i;
+    } else {
+      if (start >= 0) visit(start, i);
+      start = -1;
+      if (kind === flag.punctuation) visit(i, next);
+    }
+    i = next;
+  }
+  if (start >= 0) visit(start, text.length);
 }
 
 /**
@@ -134,19 +181,21 @@ export function bertSplitter(rules: BertNormalization): BertSplitter {
  * word would turn a last sigma into another letter.
  */
 function normalisedCharacter(character: string, rules: BertNormalization): string {
-  if (rules.cleanText && deleted.test(character)) return '';
+  const flags = flagsOf(character.codePointAt(0)!);
+  if (rules.cleanText && (flags & flag.deleted) !== 0) return '';
   let text = character;
-  if (rules.stripAccents) {
-    if (decomposed.test(text)) text = text.normalize('NFD');
-    text = text.replace(marks, '');
+  if (rules.stripAccents && (flags & (flag.decomposed | flag.mark)) !== 0) {
+    const parts = (flags & flag.decomposed) !== 0 ? [...text.normalize('NFD')] : [text];
+    text = parts.filter((part) => (flagsOf(part.codePointAt(0)!) & flag.mark) === 0).join('');
   }
-  if (rules.lowercase) text = Array.from(text, lowered).join('');
-  return rules.spaceHan && han.test(character) ? ` ${text} ` : text;
+  if (rules.lowercase) text = text.length === 1 ? lowered(text) : Array.from(text, lowered).join('');
+  return rules.spaceHan && (flags & flag.han) !== 0 ? ` ${text} ` : text;
 }
 
 function lowered(character: string): string {
   const code = character.codePointAt(0)!;
-  const range = tables.newCapitals.find(([first, last]) => code >= first && code <= last);
+  if (code < newCapitals[0]![0]) return character.toLowerCase();
+  const range = newCapitals.find(([first, last]) => code >= first && code <= last);
   return range === undefined ? character.toLowerCase() : String.fromCodePoint(code + range[2]);
 }
 

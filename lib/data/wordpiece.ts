@@ -1,7 +1,7 @@
 /** Encodes text as BERT does: clean-up and split (pretokenize.ts), then the longest known piece first (WordPiece). */
 import type { IdBuffer } from './id-buffer.js';
 import type { OffsetSink, TextEncoding } from './offsets.js';
-import { type BertNormalization, bertSplitter, blankSeparated, blankSeparatedPlaces } from './pretokenize.js';
+import { type BertNormalization, bertSplitter, forEachChunk } from './pretokenize.js';
 import { WordCache } from './word-cache.js';
 
 export interface WordPieceModel {
@@ -32,30 +32,32 @@ export function wordPieceEncoder(model: WordPieceModel): TextEncoding {
   let lengths: Map<number, number> | undefined;
   return {
     encode(text: string, out: IdBuffer): void {
-      for (const chunk of blankSeparated(text)) {
+      forEachChunk(text, (start, end) => {
+        const chunk = text.slice(start, end);
         let ids = chunks.get(chunk);
         if (ids === undefined) {
           ids = splitter.words(chunk).flatMap(wordIds);
           chunks.set(chunk, ids);
         }
         for (let i = 0; i < ids.length; i++) out.push(ids[i]!);
-      }
+      });
     },
     place(text: string, add: OffsetSink): void {
       lengths ??= new Map(Array.from(model.vocabulary, ([token, id]) => [id, token.length]));
-      for (const { chunk, start } of blankSeparatedPlaces(text)) {
-        for (const { word, starts, ends } of splitter.placedWords(chunk)) {
+      const lengthOf = lengths;
+      forEachChunk(text, (start, chunkEnd) => {
+        for (const { word, starts, ends } of splitter.placedWords(text.slice(start, chunkEnd))) {
           const ids = wordIds(word);
           let at = 0;
           for (const [i, id] of ids.entries()) {
             // The unknown token stands for the whole word, any other one for as much as it spells.
             const isWhole = ids.length === 1;
-            const length = isWhole ? word.length : lengths.get(id)! - (i > 0 ? model.continuation.length : 0);
+            const length = isWhole ? word.length : lengthOf.get(id)! - (i > 0 ? model.continuation.length : 0);
             add(id, start + starts[at]!, start + ends[at + length - 1]!);
             at += length;
           }
         }
-      }
+      });
     },
   };
 }
