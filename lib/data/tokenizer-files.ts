@@ -7,6 +7,7 @@ import { basename, dirname, join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { ApolloError } from '../errors.js';
 import { uncased } from './pretokenize.js';
+import { readTiktoken } from './tiktoken-file.js';
 
 /** The part of tokenizer.json that is looked at here; the rest is kept as it is. */
 export interface TokenizerDefinition {
@@ -47,6 +48,16 @@ export interface TokenizerDefinition {
   };
 }
 
+/** The two files of a GPT-2 tokenizer: Hugging Face's names, and OpenAI's. */
+const pairs = [
+  ['vocab.json', 'merges.txt'],
+  ['encoder.json', 'vocab.bpe'],
+] as const;
+
+/** Files that make a tokenizer by themselves, in the order in which a folder is searched for them. */
+const wholeFiles = ['tokenizer.json', 'tokenizer.json.gz'] as const;
+const olderFiles = ['vocab.txt', 'r50k_base.tiktoken', 'r50k_base.tiktoken.gz'] as const;
+
 /**
  * The definition found at a file or folder.
  * @throws ApolloError BAD_TOKENIZER when nothing usable is there.
@@ -57,24 +68,29 @@ export function readTokenizerFiles(path: string): TokenizerDefinition {
     throw new ApolloError('BAD_TOKENIZER', `There is no tokenizer at ${path}: no such file or folder.`);
   }
   if (!status.isDirectory()) return readFile(path);
-  for (const name of ['tokenizer.json', 'tokenizer.json.gz']) {
-    if (existsSync(join(path, name))) return readFile(join(path, name));
-  }
-  for (const [vocabulary, merges] of [
-    ['vocab.json', 'merges.txt'],
-    ['encoder.json', 'vocab.bpe'],
-  ] as const) {
-    const [vocabularyFile, mergesFile] = [join(path, vocabulary), join(path, merges)];
-    if (existsSync(vocabularyFile) && existsSync(mergesFile)) {
-      const vocab = parseJson(vocabularyFile) as Record<string, number>;
-      return gptDefinition(vocab, mergesOf(readText(mergesFile)));
-    }
-  }
-  if (existsSync(join(path, 'vocab.txt'))) return readFile(join(path, 'vocab.txt'));
+  for (const name of wholeFiles) if (existsSync(join(path, name))) return readFile(join(path, name));
+  for (const pair of pairs) if (pair.every((name) => existsSync(join(path, name)))) return readPair(path, pair);
+  for (const name of olderFiles) if (existsSync(join(path, name))) return readFile(join(path, name));
+  for (const pair of pairs) if (pair.some((name) => existsSync(join(path, name)))) return readPair(path, pair);
   throw new ApolloError(
     'BAD_TOKENIZER',
-    `The folder ${path} holds no tokenizer: expected tokenizer.json, vocab.txt, vocab.json with merges.txt, or encoder.json with vocab.bpe.`,
+    `The folder ${path} holds no tokenizer: expected tokenizer.json, vocab.txt, vocab.json with merges.txt, ` +
+      'encoder.json with vocab.bpe, or r50k_base.tiktoken.',
   );
+}
+
+/** @throws ApolloError BAD_TOKENIZER when one of the two is missing or is not what its name says. */
+function readPair(folder: string, pair: (typeof pairs)[number]): TokenizerDefinition {
+  for (const name of pair) {
+    if (existsSync(join(folder, name))) continue;
+    const other = pair.find((present) => present !== name)!;
+    throw new ApolloError(
+      'BAD_TOKENIZER',
+      `${join(folder, other)} needs ${name} beside it, and there is none. Copy it into ${folder} from where ${other} came.`,
+    );
+  }
+  const [vocabulary, merges] = [join(folder, pair[0]), join(folder, pair[1])];
+  return gptDefinition(parseJson(vocabulary) as Record<string, number>, mergesOf(readText(merges), merges));
 }
 
 /** The definition of a BERT tokenizer over a vocabulary that holds [PAD], [UNK], [CLS], [SEP] and [MASK]. */
@@ -118,14 +134,15 @@ export function bertDefinition(vocab: Record<string, number>, lowercase = true):
   };
 }
 
+export const endOfText = '<|endoftext|>';
+
 /** The definition of a GPT-2 tokenizer; `<|endoftext|>` is special where the vocabulary has it. */
 export function gptDefinition(vocab: Record<string, number>, merges: [string, string][]): TokenizerDefinition {
-  const end = '<|endoftext|>';
   return {
     version: '1.0',
     truncation: null,
     padding: null,
-    added_tokens: Object.hasOwn(vocab, end) ? [addedToken(vocab[end]!, end)] : [],
+    added_tokens: Object.hasOwn(vocab, endOfText) ? [addedToken(vocab[endOfText]!, endOfText)] : [],
     normalizer: null,
     pre_tokenizer: { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true },
     post_processor: { type: 'ByteLevel', add_prefix_space: true, trim_offsets: false, use_regex: true },
@@ -150,20 +167,47 @@ function addedToken(id: number, content: string) {
 }
 
 function readFile(path: string): TokenizerDefinition {
+  const pair = pairs.find((names) => names.some((name) => name === basename(path)));
+  if (pair !== undefined) return readPair(dirname(path), pair);
   if (/\.json(\.gz)?$/.test(path)) return parseJson(path) as unknown as TokenizerDefinition;
+  if (/\.tiktoken(\.gz)?$/.test(path)) return tiktokenDefinition(path);
   if (!path.endsWith('.txt')) {
     throw new ApolloError(
       'BAD_TOKENIZER',
-      `${path} is not a tokenizer file: expected a name that ends in .json, .json.gz or .txt (BERT's vocab.txt). ` +
-        'For vocab.json with merges.txt, or encoder.json with vocab.bpe, give their folder.',
+      `${path} is not a tokenizer file: expected a name that ends in .json, .json.gz, .tiktoken or .txt (BERT's ` +
+        'vocab.txt). For vocab.json with merges.txt, or encoder.json with vocab.bpe, give their folder.',
     );
   }
+  return vocabTxtDefinition(path);
+}
+
+function vocabTxtDefinition(path: string): TokenizerDefinition {
   const lines = readText(path).split(/\r?\n/);
   while (lines.at(-1) === '') lines.pop();
-  if (!lines.includes('[UNK]')) {
-    throw new ApolloError('BAD_TOKENIZER', `${path} is not a BERT vocabulary: no line of it is [UNK].`);
+  const bad = (reason: string): ApolloError =>
+    new ApolloError('BAD_TOKENIZER', `${path} is not a BERT vocabulary: ${reason}.`);
+  if (!lines.includes('[UNK]')) throw bad('no line of it is [UNK]. A vocabulary has one token a line');
+  const lineOf = new Map<string, number>();
+  for (const [id, token] of lines.entries()) {
+    if (token === '') throw bad(`line ${id + 1} is empty. A line's place is its token's id, so each must hold a token`);
+    const before = lineOf.get(token);
+    if (before !== undefined) {
+      throw bad(`lines ${before + 1} and ${id + 1} are both ${JSON.stringify(token)}. Rename one of them`);
+    }
+    lineOf.set(token, id);
   }
-  return bertDefinition(Object.fromEntries(lines.map((token, id) => [token, id])), isUncased(path, lines));
+  return bertDefinition(Object.fromEntries(lineOf), isUncased(path, lines));
+}
+
+function tiktokenDefinition(path: string): TokenizerDefinition {
+  if (!/^(r50k_base|gpt2)\./.test(basename(path))) {
+    throw new ApolloError(
+      'BAD_TOKENIZER',
+      `${path} cannot be used: of tiktoken's vocabularies only r50k_base (GPT-2's) splits text as GPT-2 does.`,
+    );
+  }
+  const { vocab, merges } = readTiktoken(readText(path), path);
+  return gptDefinition({ ...vocab, [endOfText]: Object.keys(vocab).length }, merges);
 }
 
 /** tokenizer_config.json beside the vocabulary decides; without it, a vocabulary without capital letters is uncased. */
@@ -177,9 +221,20 @@ function isUncased(path: string, tokens: readonly string[]): boolean {
 }
 
 /** Lines `left right` of merges.txt or vocab.bpe; a first line `#version` is skipped. */
-function mergesOf(text: string): [string, string][] {
-  const lines = text.split(/\r?\n/).filter((line, i) => line !== '' && !(i === 0 && line.startsWith('#version')));
-  return lines.map((line) => line.split(' ') as [string, string]);
+function mergesOf(text: string, path: string): [string, string][] {
+  const merges: [string, string][] = [];
+  for (const [i, line] of text.split(/\r?\n/).entries()) {
+    if (line === '' || (i === 0 && line.startsWith('#version'))) continue;
+    const parts = line.split(' ');
+    if (parts.length !== 2 || parts.includes('')) {
+      throw new ApolloError(
+        'BAD_TOKENIZER',
+        `${path}: line ${i + 1} is ${JSON.stringify(line.slice(0, 60))}, expected two tokens with a blank between them.`,
+      );
+    }
+    merges.push(parts as [string, string]);
+  }
+  return merges;
 }
 
 function parseJson(path: string): Record<string, unknown> {

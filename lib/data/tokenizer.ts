@@ -82,8 +82,9 @@ export interface Tokenizer {
 }
 
 /**
- * Reads a tokenizer from a tokenizer.json (or .json.gz), a BERT vocab.txt, or a folder with one of these, with
- * vocab.json and merges.txt, or with encoder.json and vocab.bpe. Truncation and padding settings are ignored.
+ * Reads a tokenizer from a tokenizer.json (or .json.gz), a BERT vocab.txt, an r50k_base.tiktoken (or .tiktoken.gz), or a
+ * folder with one of these, with vocab.json and merges.txt, or with encoder.json and vocab.bpe. Settings of a
+ * tokenizer.json for truncation and padding are ignored: how long a text may be is for its user to say.
  *
  * ```ts
  * const tokenizer = loadTokenizer('bert-base-uncased/vocab.txt');

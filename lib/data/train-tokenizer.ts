@@ -5,7 +5,7 @@
 import { ApolloError, check } from '../errors.js';
 import { type MergeTraining, trainMerges } from './merge-trainer.js';
 import { bertSplitter, blankSeparated, byteCharacters, gptWords, uncased } from './pretokenize.js';
-import { bertDefinition, gptDefinition, type TokenizerDefinition } from './tokenizer-files.js';
+import { bertDefinition, endOfText, gptDefinition, type TokenizerDefinition } from './tokenizer-files.js';
 import { detached } from './word-cache.js';
 
 export type TrainableKind = 'wordpiece' | 'bpe';
@@ -22,7 +22,6 @@ export interface TokenizerTraining {
 const uncasedWords = bertSplitter(uncased);
 
 const bertSpecials = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'];
-const endOfText = '<|endoftext|>';
 
 /** Distinct characters kept in a WordPiece alphabet, the most frequent ones; words with others become [UNK]. */
 const maxAlphabet = 1000;

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { Tokenizer as Library } from '@huggingface/tokenizers';
 import t from 'tap';
+import { byteCharacters } from '../../lib/data/pretokenize.js';
 import { checkVocabulary, createTokenizer, loadTokenizer, type Tokenizer } from '../../lib/data/tokenizer.js';
 import type { TokenizerDefinition } from '../../lib/data/tokenizer-files.js';
 import { bert, failure, fixture, gpt2, shared } from './support.js';
@@ -202,50 +203,180 @@ t.test('decoding skips special tokens on request, and nothing decodes to nothing
   t.equal(bert().decode([]), '');
 });
 
-t.test('what is no tokenizer says why', async (t) => {
-  const vocab = { '[UNK]': 0, a: 1 };
-  const folder = t.testdir({
-    'cut.json': '{"model": {"vocab"',
-    'list.json': '[1, 2]',
-    'none.json': '{"version": "1.0"}',
-    'empty.json': '{"model": {"type": "BPE", "vocab": {}}}',
-    'ids.json': '{"model": {"type": "WordPiece", "vocab": {"a": -1}}}',
-    'unknown.json': JSON.stringify({
-      normalizer: { type: 'BertNormalizer' },
-      pre_tokenizer: { type: 'BertPreTokenizer' },
-      model: { type: 'WordPiece', vocab: { a: 0 } },
-    }),
-    'bytes.json': JSON.stringify({ pre_tokenizer: { type: 'ByteLevel' }, model: { type: 'BPE', vocab, merges: [] } }),
-    'model.json': JSON.stringify({ model: { type: 'Mystery', vocab } }),
-    'pipeline.json': JSON.stringify({
-      normalizer: { type: 'Mystery' },
-      model: { type: 'WordPiece', unk_token: '[UNK]', vocab },
-    }),
-    'vocab.txt': 'just\nwords\n',
-    'latin1.txt': Buffer.from([0x5b, 0xe9, 0x0a]),
-    'spiece.model': 'x',
-    folder: { 'notes.md': 'x' },
+/** The first tokens of GPT-2 as a .tiktoken file. */
+function tiktokenOf(size: number): string {
+  const byteOf = new Map(byteCharacters.map((character, byte) => [character, byte]));
+  const bytes = (token: string) => Buffer.from(Array.from(token, (character) => byteOf.get(character)!));
+  return Array.from({ length: size }, (_, id) => `${bytes(gpt2().tokenOf(id)!).toString('base64')} ${id}\n`).join('');
+}
+
+t.test('a .tiktoken file gives the ids and the merges it was made from', async (t) => {
+  const size = 256 + 700;
+  const { model } = gptDefinition();
+  const merges = (model.merges as string[]).slice(0, 700);
+  const vocab = Object.fromEntries(Object.entries(model.vocab!).filter(([, id]) => (id as number) < size));
+  const smaller = createTokenizer({
+    ...gptDefinition(),
+    added_tokens: [],
+    model: { ...model, vocab, merges } as never,
   });
-  const expected: Record<string, RegExp> = {
-    'missing.json': /^BAD_TOKENIZER: There is no tokenizer at .*missing\.json: no such file or folder/,
-    'cut.json': /^BAD_TOKENIZER: .*cut\.json is not JSON/,
-    'list.json': /^BAD_TOKENIZER: .*should hold a JSON object, and holds an array/,
-    'none.json': /^BAD_TOKENIZER: .*it has no "model"/,
-    'empty.json': /^BAD_TOKENIZER: .*its vocabulary is empty/,
-    'ids.json': /^BAD_TOKENIZER: .*token "a" has the id -1/,
-    'unknown.json': /^BAD_TOKENIZER: .*its unknown token "\[UNK\]" is not in the vocabulary/,
-    'bytes.json': /^BAD_TOKENIZER: .*the byte token .* is not in the vocabulary/,
-    'model.json': /^BAD_TOKENIZER: .*its model is of type Mystery; expected WordPiece/,
-    'pipeline.json': /^BAD_TOKENIZER: .*its pipeline is not one that can be run here/,
-    'vocab.txt': /^BAD_TOKENIZER: .*no line of it is \[UNK\]/,
-    'latin1.txt': /^BAD_TOKENIZER: .*cannot be read as UTF-8 text/,
-    'spiece.model': /^BAD_TOKENIZER: .*expected a name that ends in \.json/,
-    folder: /^BAD_TOKENIZER: The folder .* holds no tokenizer: expected tokenizer\.json/,
-  };
-  for (const [name, message] of Object.entries(expected)) {
-    t.match(await failure(() => loadTokenizer(join(folder, name))), message, name);
+  const folder = t.testdir({ 'r50k_base.tiktoken': tiktokenOf(size) });
+  for (const path of [folder, join(folder, 'r50k_base.tiktoken')]) {
+    const tokenizer = loadTokenizer(path);
+    t.equal(tokenizer.vocabSize, size + 1);
+    t.equal(tokenizer.specials.eot, size);
+    t.strictSame(
+      tokenizer.definition.model.merges,
+      merges.map((merge) => merge.split(' ')),
+    );
+    t.strictSame(tokenizer.encode(text('text/sample_text.txt')), smaller.encode(text('text/sample_text.txt')));
   }
 });
+
+const r50k = shared('tokenizers/r50k_base/r50k_base.tiktoken.gz');
+t.test("r50k_base.tiktoken is GPT-2's tokenizer", { skip: r50k.skip }, async (t) => {
+  const tokenizer = loadTokenizer(r50k.path);
+  t.equal(tokenizer.vocabSize, gpt2().vocabSize);
+  t.equal(tokenizer.specials.eot, gpt2().specials.eot);
+  t.strictSame(
+    tokenizer.definition.model.merges,
+    gptDefinition().model.merges!.map((merge) => (merge as string).split(' ')),
+  );
+});
+
+t.test("OpenAI's and Hugging Face's files, each by folder and by name, give the same ids", async (t) => {
+  const sample = text('text/sample_text.txt');
+  for (const path of [
+    'tokenizers/gpt2',
+    'tokenizers/gpt2/encoder.json',
+    'tokenizers/gpt2/vocab.bpe',
+    'tokenizers/bert-base-uncased',
+    'tokenizers/bert-base-uncased/vocab.txt',
+  ]) {
+    const found = shared(path);
+    if (found.skip) t.comment(`${path}: ${found.skip}`);
+    else
+      t.strictSame(loadTokenizer(found.path).encode(sample), (/gpt2/.test(path) ? gpt2 : bert)().encode(sample), path);
+  }
+});
+
+t.test('a unigram model runs on the library', async (t) => {
+  const vocab: [string, number][] = [
+    ['<unk>', 0],
+    ['ab', -1],
+    ['a', -2],
+    ['b', -2.5],
+  ];
+  const tokenizer = createTokenizer({
+    pre_tokenizer: { type: 'Whitespace' },
+    model: { type: 'Unigram', unk_id: 0, vocab } as never,
+  });
+  t.equal(tokenizer.kind, 'other');
+  t.strictSame(ids(tokenizer, 'ab ba'), [1, 3, 2]);
+});
+
+const small = { '[UNK]': 0, a: 1 };
+const bytes = Object.fromEntries(byteCharacters.map((character, id) => [character, id]));
+const bertLike = (vocab: unknown, more: object = {}) =>
+  JSON.stringify({
+    normalizer: { type: 'BertNormalizer' },
+    pre_tokenizer: { type: 'BertPreTokenizer' },
+    model: { type: 'WordPiece', vocab },
+    ...more,
+  });
+const gptLike = (vocab: object, merges: unknown) =>
+  JSON.stringify({ pre_tokenizer: { type: 'ByteLevel' }, model: { type: 'BPE', vocab, merges } });
+
+/** What is at fault, the files that show it, which of them is loaded, and what must be said. */
+const malformed: [string, Record<string, string | Buffer>, string, RegExp][] = [
+  ['no such file', {}, 'no.json', /There is no tokenizer at .*no\.json: no such file or folder/],
+  ['JSON that is cut off', { 'x.json': '{"model": {"vocab"' }, 'x.json', /x\.json is not JSON: /],
+  ['a list', { 'x.json': '[1, 2]' }, 'x.json', /should hold a JSON object, and holds an array/],
+  ['an empty file', { 'x.json': '' }, 'x.json', /x\.json is not JSON: /],
+  ['not gzip', { 'x.json.gz': '{}' }, 'x.json.gz', /x\.json\.gz cannot be read/],
+  ['no model', { 'config.json': '{"model_type": "bert"}' }, 'config.json', /it has no "model".* is expected/],
+  ['no vocabulary', { 'x.json': '{"model": {"type": "BPE"}}' }, 'x.json', /no "vocab" .*Export the tokenizer again/],
+  ['empty vocabulary', { 'x.json': '{"model": {"type": "BPE", "vocab": {}}}' }, 'x.json', /its vocabulary is empty/],
+  ['negative id', { 'x.json': bertLike({ ...small, b: -1 }) }, 'x.json', /token "b" has the id -1; ids are whole/],
+  ['id of text', { 'x.json': bertLike({ ...small, b: '2' }) }, 'x.json', /token "b" has the id "2"; ids are whole/],
+  ['fraction as id', { 'x.json': bertLike({ ...small, b: 1.5 }) }, 'x.json', /token "b" has the id 1\.5/],
+  ['an id twice', { 'x.json': bertLike({ ...small, b: 1 }) }, 'x.json', /"a" and "b" share the id 1\. Give each/],
+  ['a gap', { 'x.json': bertLike({ ...small, b: 4 }) }, 'x.json', /2 of its ids from 0 to 4 have no token \(2, 3\)/],
+  [
+    'an added token with a second id',
+    { 'x.json': bertLike(small, { added_tokens: [{ id: 2, content: 'a' }] }) },
+    'x.json',
+    /token "a" has the id 1 in the vocabulary and 2 among the added tokens/,
+  ],
+  ['a bare added token', { 'x.json': bertLike(small, { added_tokens: [7] }) }, 'x.json', /an added token is 7/],
+  ['added tokens as object', { 'x.json': bertLike(small, { added_tokens: {} }) }, 'x.json', /is not a list/],
+  ['no unknown token', { 'x.json': bertLike({ a: 0 }) }, 'x.json', /its unknown token "\[UNK\]" is not in the voc/],
+  ['no bytes', { 'x.json': gptLike(small, []) }, 'x.json', /the byte token "Ā" \(byte 0\) is not .*has all 256/],
+  ['no merges', { 'x.json': gptLike(bytes, undefined) }, 'x.json', /its BPE model has no "merges"/],
+  ['merge of three', { 'x.json': gptLike(bytes, ['a b c']) }, 'x.json', /merge 1 is "a b c", expected two tokens/],
+  ['merge of one', { 'x.json': gptLike(bytes, [['a']]) }, 'x.json', /merge 1 is \["a"\], expected two tokens/],
+  [
+    'merge to an unknown token',
+    { 'x.json': gptLike({ ...bytes, ab: 256 }, ['a b', 'ab c']) },
+    'x.json',
+    /merge 2 \("ab c"\) needs the token "abc", which is not in the vocabulary\. Vocabulary and merges belong/,
+  ],
+  [
+    'unknown model type',
+    { 'x.json': '{"model": {"type": "WordLevel", "vocab": {"a": 0}}}' },
+    'x.json',
+    /of type WordL/,
+  ],
+  [
+    'unknown normalizer',
+    { 'x.json': JSON.stringify({ normalizer: { type: 'Mystery' }, model: { type: 'WordPiece', vocab: small } }) },
+    'x.json',
+    /its pipeline is not one that can be run here/,
+  ],
+  ['words as vocabulary', { 'vocab.txt': 'just\nwords\n' }, 'vocab.txt', /no line of it is \[UNK\]\. A voc/],
+  ['a line twice', { 'vocab.txt': '[UNK]\na\nb\na\n' }, 'vocab.txt', /lines 2 and 4 are both "a"\. Rename one/],
+  ['an empty line', { 'vocab.txt': '[UNK]\n\nb\n' }, 'vocab.txt', /line 2 is empty\. A line's place is/],
+  ['not UTF-8', { 'vocab.txt': Buffer.from([0x5b, 0xe9, 0x0a]) }, 'vocab.txt', /cannot be read as UTF-8 text/],
+  ['another name', { 'spiece.model': 'x' }, 'spiece.model', /expected a name that ends in \.json/],
+  ['vocab.json alone', { 'vocab.json': '{}' }, '.', /vocab\.json needs merges\.txt beside it, .*Copy it into/],
+  ['merges.txt alone', { 'merges.txt': 'a b' }, 'merges.txt', /merges\.txt needs vocab\.json beside it/],
+  ['vocab.bpe alone', { 'vocab.bpe': 'a b' }, '.', /vocab\.bpe needs encoder\.json beside it/],
+  [
+    'a line of merges.txt',
+    { 'vocab.json': JSON.stringify(bytes), 'merges.txt': '#version: 0.2\na b\nab\n' },
+    '.',
+    /merges\.txt: line 3 is "ab", expected two tokens with a blank between them/,
+  ],
+  [
+    'vocab.json with the merges of another',
+    { 'vocab.json': JSON.stringify({ ...bytes, ab: 256 }), 'merges.txt': 'a b\nx y\n' },
+    '.',
+    /merge 2 \("x y"\) needs the token "xy"/,
+  ],
+  ['a folder of other things', { 'notes.md': 'x', 'config.json': '{}' }, '.', /The folder .* holds no tokenizer: exp/],
+  ['a .tiktoken of another model', { 'cl100k_base.tiktoken': 'YQ== 0' }, 'cl100k_base.tiktoken', /only r50k_base/],
+  [
+    'a .tiktoken of words',
+    { 'gpt2.tiktoken': 'YQ== 0\nword\n' },
+    'gpt2.tiktoken',
+    /line 2 is "word", expected "base64/,
+  ],
+  ['a .tiktoken with a gap', { 'gpt2.tiktoken': 'YQ== 0\nYg== 2\n' }, 'gpt2.tiktoken', /rank 1 of 0 to 2 is missing/],
+  ['a .tiktoken with a rank twice', { 'gpt2.tiktoken': 'YQ== 0\nYg== 0\n' }, 'gpt2.tiktoken', /line 2 repeats rank 0/],
+  ['a .tiktoken with a token twice', { 'gpt2.tiktoken': 'YQ== 0\nYQ== 1\n' }, 'gpt2.tiktoken', /0 and 1 are the same/],
+  ['a .tiktoken with no way there', { 'gpt2.tiktoken': 'YQ== 0\nYWFh 1\n' }, 'gpt2.tiktoken', /no two tokens before/],
+];
+
+for (const [fault, files, path, message] of malformed) {
+  t.test(`what is no tokenizer says why: ${fault}`, async (t) => {
+    const folder = t.testdir({ there: files as Record<string, string> });
+    const said = await failure(() => loadTokenizer(join(folder, 'there', path)));
+    t.match(said, message);
+    t.match(said, /^BAD_TOKENIZER: /);
+    t.ok(said.includes(join(folder, 'there')), 'it names the place');
+    t.notMatch(said, /\n/, 'in one line');
+  });
+}
 
 t.test('a vocabulary larger than the model is refused with both sizes', async (t) => {
   t.match(
