@@ -30,4 +30,11 @@ export {
   type Tokenizer,
 } from './tokenizer.js';
 export type { TokenizerDefinition } from './tokenizer-files.js';
+export {
+  type TextTraining,
+  type TextTrainingProgress,
+  type TrainedTokenizer,
+  trainTokenizerOnText,
+} from './train-on-text.js';
 export { countWords, type TrainableKind, trainTokenizer } from './train-tokenizer.js';
+export { WordCounts } from './word-counts.js';

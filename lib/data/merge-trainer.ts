@@ -5,9 +5,9 @@
  */
 
 export interface MergeTraining {
-  /** Words as symbol ids, and how often each occurs. The words are changed in place. */
-  readonly words: readonly number[][];
-  readonly counts: readonly number[];
+  /** Words as symbol ids, read once, and how often each occurs. */
+  readonly words: Iterable<ArrayLike<number>>;
+  readonly counts: ArrayLike<number>;
   /** The tokens that exist before training; symbol ids index this list. It grows by one token a merge. */
   readonly tokens: string[];
   /** Train until there are this many tokens. */
@@ -28,34 +28,32 @@ interface Candidate {
 
 /** Learns merges, appends the new tokens to `training.tokens`, and returns the pairs in order. */
 export async function trainMerges(training: MergeTraining): Promise<[string, string][]> {
-  const { words, counts, tokens, vocabularySize, minCount, continuation } = training;
+  const { counts, tokens, vocabularySize, minCount, continuation } = training;
   const stride = Math.max(vocabularySize, tokens.length);
-  const pairCounts = new Map<number, number>();
-  const places = new Map<number, number[]>(); // words that hold, or once held, the pair
+  const { symbols, starts, lengths } = flattened(training.words);
+  const { pairCounts, firstPlaces } = countPairs(symbols, starts, counts, stride);
+  const laterPlaces = new Map<number, number[]>(); // words that hold, or once held, a pair that a merge has made
   const idOf = new Map(tokens.map((token, id) => [token, id]));
   const add = (left: number, right: number, amount: number, word: number): number => {
     const key = left * stride + right;
     pairCounts.set(key, (pairCounts.get(key) ?? 0) + amount);
     if (amount > 0) {
-      const list = places.get(key);
-      if (list === undefined) places.set(key, [word]);
+      const list = laterPlaces.get(key);
+      if (list === undefined) laterPlaces.set(key, [word]);
       else if (list[list.length - 1] !== word) list.push(word);
     }
     return key;
   };
-  words.forEach((word, index) => {
-    for (let i = 0; i + 1 < word.length; i++) add(word[i]!, word[i + 1]!, counts[index]!, index);
-  });
   const heap = new CandidateHeap();
   const candidate = (key: number): Candidate => ({
     left: Math.floor(key / stride),
     right: key % stride,
     count: pairCounts.get(key)!,
   });
-  for (const key of pairCounts.keys()) heap.push(candidate(key));
+  for (const [key, count] of pairCounts) if (count >= minCount) heap.push(candidate(key));
 
   const merges: [string, string][] = [];
-  const visited = new Int32Array(words.length).fill(-1);
+  const visited = new Int32Array(lengths.length).fill(-1);
   while (tokens.length < vocabularySize) {
     const best = heap.pop();
     if (best === undefined) break;
@@ -78,31 +76,102 @@ export async function trainMerges(training: MergeTraining): Promise<[string, str
     merges.push([left, right]);
     const raised = new Set<number>();
     const round = merges.length;
-    for (const index of places.get(key)!) {
-      if (visited[index] === round) continue;
-      visited[index] = round;
-      const word = words[index]!;
-      const weight = counts[index]!;
-      for (let i = 0; i + 1 < word.length; i++) {
-        if (word[i] !== best.left || word[i + 1] !== best.right) continue;
-        if (i > 0) {
-          add(word[i - 1]!, best.left, -weight, index);
-          raised.add(add(word[i - 1]!, merged, weight, index));
+    for (const places of [firstPlaces(key), laterPlaces.get(key) ?? []]) {
+      for (let p = 0; p < places.length; p++) {
+        const index = places[p]!;
+        if (visited[index] === round) continue;
+        visited[index] = round;
+        const start = starts[index]!;
+        let end = start + lengths[index]!;
+        const weight = counts[index]!;
+        for (let i = start; i + 1 < end; i++) {
+          if (symbols[i] !== best.left || symbols[i + 1] !== best.right) continue;
+          if (i > start) {
+            add(symbols[i - 1]!, best.left, -weight, index);
+            raised.add(add(symbols[i - 1]!, merged, weight, index));
+          }
+          symbols[i] = merged;
+          symbols.copyWithin(i + 1, i + 2, end);
+          end--;
+          if (i + 1 < end) {
+            add(best.right, symbols[i + 1]!, -weight, index);
+            raised.add(add(merged, symbols[i + 1]!, weight, index));
+          }
         }
-        word.splice(i, 2, merged);
-        if (i + 1 < word.length) {
-          add(best.right, word[i + 1]!, -weight, index);
-          raised.add(add(merged, word[i + 1]!, weight, index));
-        }
+        lengths[index] = end - start;
       }
     }
     pairCounts.set(key, 0);
-    places.delete(key);
+    laterPlaces.delete(key);
     for (const changed of raised) if (pairCounts.get(changed)! >= minCount) heap.push(candidate(changed));
     const pause = training.onMerge?.(tokens.length);
     if (pause !== undefined) await pause;
   }
   return merges;
+}
+
+interface FlatWords {
+  /** The symbols of all words, word after word: those of word i from starts[i] on, lengths[i] of them. */
+  readonly symbols: Int32Array;
+  readonly starts: Float64Array;
+  readonly lengths: Int32Array;
+}
+
+/** Four bytes a symbol: millions of words as arrays of their own would take ten times as much. */
+function flattened(words: Iterable<ArrayLike<number>>): FlatWords {
+  let symbols = new Int32Array(1 << 16);
+  let used = 0;
+  const starts: number[] = [];
+  for (const word of words) {
+    starts.push(used);
+    if (used + word.length > symbols.length) {
+      const larger = new Int32Array(Math.max(2 * symbols.length, used + word.length));
+      larger.set(symbols);
+      symbols = larger;
+    }
+    symbols.set(word, used);
+    used += word.length;
+  }
+  starts.push(used);
+  const lengths = Int32Array.from({ length: starts.length - 1 }, (_, i) => starts[i + 1]! - starts[i]!);
+  return { symbols: symbols.subarray(0, used), starts: Float64Array.from(starts), lengths };
+}
+
+/** How often each pair of neighbours occurs before any merge, and the words that hold it, ascending. */
+function countPairs(symbols: Int32Array, starts: Float64Array, counts: ArrayLike<number>, stride: number) {
+  const pairCounts = new Map<number, number>();
+  const slots = new Map<number, number>(); // a number for each pair, in the order of their first places
+  const perSlot: number[] = [];
+  const slotOf = (i: number): number => slots.get(symbols[i]! * stride + symbols[i + 1]!)!;
+  const last = starts.length - 1;
+  for (let word = 0; word < last; word++) {
+    for (let i = starts[word]!; i + 1 < starts[word + 1]!; i++) {
+      const key = symbols[i]! * stride + symbols[i + 1]!;
+      pairCounts.set(key, (pairCounts.get(key) ?? 0) + counts[word]!);
+      let slot = slots.get(key);
+      if (slot === undefined) {
+        slot = slots.size;
+        slots.set(key, slot);
+        perSlot.push(0);
+      }
+      perSlot[slot]!++;
+    }
+  }
+  const ends = new Float64Array(perSlot.length);
+  for (let slot = 0, sum = 0; slot < perSlot.length; slot++) {
+    ends[slot] = sum; // where the next place goes; at last, where the pair's places end
+    sum += perSlot[slot]!;
+  }
+  const places = new Int32Array(symbols.length);
+  for (let word = 0; word < last; word++) {
+    for (let i = starts[word]!; i + 1 < starts[word + 1]!; i++) places[ends[slotOf(i)]!++] = word;
+  }
+  const none = new Int32Array(0);
+  const firstPlaces = (key: number): Int32Array => {
+    const slot = slots.get(key);
+    return slot === undefined ? none : places.subarray(ends[slot]! - perSlot[slot]!, ends[slot]!);
+  };
+  return { pairCounts, firstPlaces };
 }
 
 /** A binary heap: the largest count first, then the smaller left id, then the smaller right id. */

@@ -6,7 +6,8 @@ import { ApolloError, check } from '../errors.js';
 import { type MergeTraining, trainMerges } from './merge-trainer.js';
 import { bertSplitter, blankSeparated, byteCharacters, gptWords, uncased } from './pretokenize.js';
 import { bertDefinition, endOfText, gptDefinition, type TokenizerDefinition } from './tokenizer-files.js';
-import { detached } from './word-cache.js';
+
+export { addWordCounts } from './word-counts.js';
 
 export type TrainableKind = 'wordpiece' | 'bpe';
 
@@ -26,9 +27,6 @@ const bertSpecials = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'];
 /** Distinct characters kept in a WordPiece alphabet, the most frequent ones; words with others become [UNK]. */
 const maxAlphabet = 1000;
 
-/** Distinct words held while counting; beyond it the words seen once are dropped, which bounds the memory. */
-const maxDistinctWords = 4_000_000;
-
 /** The words of a piece of text, as the trainer of `kind` sees them, and how often each occurs. */
 export function countWords(kind: TrainableKind, text: string): Map<string, number> {
   const counts = new Map<string, number>();
@@ -41,17 +39,6 @@ export function countWords(kind: TrainableKind, text: string): Map<string, numbe
     for (const word of uncasedWords.words(chunk)) words.set(word, (words.get(word) ?? 0) + count);
   }
   return words;
-}
-
-/** Adds the counts of one piece to the total; called in the order of the text, so that the total is reproducible. */
-export function addWordCounts(total: Map<string, number>, words: readonly string[], counts: ArrayLike<number>): void {
-  words.forEach((word, i) => {
-    const known = total.get(word);
-    if (known !== undefined) total.set(word, known + counts[i]!);
-    else total.set(detached(word), counts[i]!);
-  });
-  if (total.size <= maxDistinctWords) return;
-  for (const [word, count] of total) if (count === 1) total.delete(word);
 }
 
 /**
@@ -68,9 +55,20 @@ export async function trainTokenizer(
   if (counts.size === 0)
     throw new ApolloError('BAD_CORPUS', 'No word to train a tokenizer on: the text is empty or blank.');
   // Sorted, so that nothing depends on the order in which the words were met.
-  const sorted = [...counts].sort(([a], [b]) => (a < b ? -1 : 1));
+  const sorted = new SortedWords(counts);
   const limits = { vocabularySize: vocabSize, minCount, ...(onMerge && { onMerge }) };
   return kind === 'bpe' ? trainBpe(sorted, limits) : trainWordPiece(sorted, limits);
+}
+
+/** Words in the order of their UTF-16 units, and how often each occurs. */
+class SortedWords {
+  readonly words: readonly string[];
+  readonly counts: Float64Array;
+
+  constructor(counts: ReadonlyMap<string, number>) {
+    this.words = [...counts.keys()].sort();
+    this.counts = Float64Array.from(this.words, (word) => counts.get(word)!);
+  }
 }
 
 /** @throws ApolloError BAD_ARGUMENT when vocabSize is not a whole number large enough for `kind`. */
@@ -82,29 +80,24 @@ export function checkTraining(kind: TrainableKind, vocabSize: number): void {
   );
 }
 
-type WordCounts = readonly (readonly [string, number])[];
 type Limits = Pick<MergeTraining, 'vocabularySize' | 'minCount' | 'onMerge'>;
 
-async function trainBpe(counts: WordCounts, limits: Limits): Promise<TokenizerDefinition> {
+async function trainBpe({ words, counts }: SortedWords, limits: Limits): Promise<TokenizerDefinition> {
   // Byte tokens in the order of their characters, as other trainers number them.
   const tokens = [endOfText, ...[...byteCharacters].sort((a, b) => a.codePointAt(0)! - b.codePointAt(0)!)];
   const ids = new Map(tokens.map((token, id) => [token, id]));
   const byteIds = byteCharacters.map((character) => ids.get(character)!);
-  const words = counts.map(([word]) => Array.from(Buffer.from(word, 'utf8'), (byte) => byteIds[byte]!));
-  const merges = await trainMerges({
-    words,
-    counts: counts.map(([, count]) => count),
-    tokens,
-    ...limits,
-    continuation: '',
-  });
+  const symbols = function* () {
+    for (const word of words) yield Array.from(Buffer.from(word, 'utf8'), (byte) => byteIds[byte]!);
+  };
+  const merges = await trainMerges({ words: symbols(), counts, tokens, ...limits, continuation: '' });
   return gptDefinition(vocabularyOf(tokens), merges);
 }
 
-async function trainWordPiece(counts: WordCounts, limits: Limits): Promise<TokenizerDefinition> {
+async function trainWordPiece({ words, counts }: SortedWords, limits: Limits): Promise<TokenizerDefinition> {
   const letters = new Map<string, number>();
-  for (const [word, count] of counts) {
-    for (const letter of word) letters.set(letter, (letters.get(letter) ?? 0) + count);
+  for (const [i, word] of words.entries()) {
+    for (const letter of word) letters.set(letter, (letters.get(letter) ?? 0) + counts[i]!);
   }
   // Each letter may need two tokens, alone and after ##.
   const room = Math.min(maxAlphabet, Math.floor((limits.vocabularySize - bertSpecials.length) / 2));
@@ -114,15 +107,22 @@ async function trainWordPiece(counts: WordCounts, limits: Limits): Promise<Token
       .slice(0, room)
       .map(([letter]) => letter),
   );
-  const usable = counts
-    .map(([word, count]) => [[...word], count] as const)
-    .filter(([word]) => word.every((letter) => alphabet.has(letter)));
-  const continuing = new Set(usable.flatMap(([word]) => word.slice(1)));
+  const usable: number[] = [];
+  const continuing = new Set<string>();
+  for (const [i, word] of words.entries()) {
+    const [first, ...rest] = word;
+    if (!alphabet.has(first!) || !rest.every((letter) => alphabet.has(letter))) continue;
+    usable.push(i);
+    for (const letter of rest) continuing.add(letter);
+  }
   const tokens = [...bertSpecials, ...[...alphabet].sort(), ...[...continuing].sort().map((letter) => `##${letter}`)];
   const ids = new Map(tokens.map((token, id) => [token, id]));
+  const symbols = function* () {
+    for (const i of usable) yield Array.from(words[i]!, (letter, at) => ids.get(at === 0 ? letter : `##${letter}`)!);
+  };
   await trainMerges({
-    words: usable.map(([word]) => word.map((letter, i) => ids.get(i === 0 ? letter : `##${letter}`)!)),
-    counts: usable.map(([, count]) => count),
+    words: symbols(),
+    counts: Float64Array.from(usable, (i) => counts[i]!),
     tokens,
     ...limits,
     continuation: '##',
