@@ -61,11 +61,10 @@ async function benchEncoding(): Promise<void> {
   console.log('(wall clock in brackets), median of the rounds');
   for (const path of o.tokenizer ?? defaults) {
     for (const file of files) {
-      // A tokenizer for each text: none profits from the words of the text before.
       const tokenizer = loadTokenizer(path);
       const pieces: string[] = [];
       for await (const text of texts([file], (o.mb ?? 8) * 1e6)) pieces.push(text);
-      const result = await encodeSpeed(tokenizer, basename(file), pieces, o.rounds, python);
+      const result = await encodeSpeed(tokenizer.definition, basename(file), pieces, o.rounds, python);
       results.push({
         tokenizer: path.startsWith(root) ? path.slice(root.length) : basename(path),
         kind: tokenizer.kind,
