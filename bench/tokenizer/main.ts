@@ -2,7 +2,6 @@
  * npm run bench:tokenizer: speed of encoding (one thread, beside Python's tokenizers with APOLLO_PYTHON), and with
  * --train speed and memory of training a vocabulary.
  */
-import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, totalmem } from 'node:os';
 import { basename } from 'node:path';
@@ -45,7 +44,6 @@ const python = process.env['APOLLO_PYTHON'];
 const machine = { cpuName: cpus()[0]?.model, logicalCores: cpus().length, memoryBytes: totalmem() };
 const about = {
   date: new Date().toISOString().slice(0, 10),
-  commit: execFileSync('git', ['-C', root, 'rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim(),
   node: process.version,
   machine,
 };
