@@ -61,9 +61,9 @@ async function* unpackFrame(bytes: ByteQueue, checksum: XXHash<bigint>): AsyncGe
       `needs a zstd window of ${window} bytes, and at most ${largestWindow} are held. Pack it with --long=27 or less.`,
     );
 
-  let unpacked: Uint8Array | undefined;
+  let unpacked: Uint8Array[] = []; // several at once at the start of a frame, where fzstd waits for 18 bytes
   const frame = new Decompress((chunk) => {
-    if (chunk.length > 0) unpacked = chunk;
+    if (chunk.length > 0) unpacked.push(chunk);
   });
   for (let first = true, isLast = false; !isLast; first = false) {
     const place = bytes.offset;
@@ -73,15 +73,15 @@ async function* unpackFrame(bytes: ByteQueue, checksum: XXHash<bigint>): AsyncGe
     const size = blockHeader >> 3;
     if (kind === 3 || size > largestBlock) throw damaged(bytes, 'a block has no such kind or size');
     const block = await bytes.take(3 + (kind === 1 ? 1 : size) + (isLast && hasChecksum ? 4 : 0));
-    unpacked = undefined;
+    unpacked = [];
     try {
       frame.push(first ? Buffer.concat([header, block]) : block, isLast);
     } catch (error) {
       throw damaged(bytes, (error as Error).message, place);
     }
-    if (unpacked !== undefined) {
-      checksum.update(unpacked);
-      yield unpacked;
+    for (const chunk of unpacked) {
+      checksum.update(chunk);
+      yield chunk;
     }
     if (isLast && hasChecksum && littleEndian(block.subarray(-4)) !== Number(checksum.digest() & 0xffffffffn))
       throw damaged(bytes, 'the checksum of a frame is another');
