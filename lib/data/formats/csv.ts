@@ -36,6 +36,7 @@ async function* rows(input: FormatInput, delimiter: string, quoted: boolean): As
   }
   const text = new TextField(input, String(field), 'column');
   const source = Readable.from(input.text());
+  let line = 0; // of the end of the record that was read last
   const parser = parse({
     delimiter,
     quote: quotes ? '"' : null,
@@ -43,38 +44,43 @@ async function* rows(input: FormatInput, delimiter: string, quoted: boolean): As
     skip_empty_lines: true,
     max_record_size: longestLine,
     info: true,
+    on_record(record, { lines }) {
+      line = lines;
+      return record;
+    },
   });
   source.on('error', (error) => parser.destroy(error)).pipe(parser);
   let column = typeof field === 'number' ? field - 1 : undefined;
   let names: readonly string[] | undefined;
   try {
     for await (const { record, info } of parser as AsyncIterable<{ record: string[]; info: { lines: number } }>) {
+      const place = `line ${info.lines}`;
       if (names === undefined) {
         names = header ? record : record.map((_, i) => String(i + 1));
         column ??= record.indexOf(String(field));
-        if (column < 0 || column >= record.length)
-          throw missingField(path, `line ${info.lines}`, 'column', field, names);
+        if (column < 0 || column >= record.length) throw missingField(path, place, 'column', field, names);
         if (header) continue;
       }
-      yield* text.document(record[column!], `line ${info.lines}`, () => names!);
+      yield* text.document(record[column!], place, () => names!);
     }
   } catch (error) {
-    throw error instanceof CsvError ? explain(error, path, quotes) : error;
+    throw error instanceof CsvError ? explain(error, path, quotes, line + 1) : error;
   } finally {
     source.destroy();
     parser.destroy();
   }
 }
 
-function explain(error: CsvError, path: string, quotes: boolean): ApolloError {
+/** `begins`: the line at which the record that could not be read begins. */
+function explain(error: CsvError, path: string, quotes: boolean, begins: number): ApolloError {
   const hint = quotes ? ' If quotes are letters like others in this file, give --no-quotes.' : '';
   const { code, message, lines } = error as CsvError & { readonly lines?: number };
   const reason = {
-    CSV_QUOTE_NOT_CLOSED: `a quote is opened and not closed (${message}).${hint}`,
+    CSV_QUOTE_NOT_CLOSED: `the record that begins at line ${begins} has a quote that is opened and not closed.${hint}`,
     CSV_INVALID_CLOSING_QUOTE: `line ${lines}: after the quote that ends a field comes more (${message}).${hint}`,
     INVALID_OPENING_QUOTE: `line ${lines}: a quote stands inside a field that does not begin with one.${hint}`,
     CSV_RECORD_INCONSISTENT_FIELDS_LENGTH: `line ${lines} has another number of columns than the first (${message}).${hint}`,
-    CSV_MAX_RECORD_SIZE: `a record that ends at or after line ${lines} is longer than ${longestLine} characters; is a quote not closed?${hint}`,
+    CSV_MAX_RECORD_SIZE: `the record that begins at line ${begins} is longer than ${longestLine} characters; is a quote not closed?${hint}`,
   }[code as string];
   return new ApolloError('BAD_CORPUS', `${path}: ${reason ?? `${message}.`}`, { cause: error });
 }
