@@ -14,20 +14,17 @@ const defaultModel = 'gpt-mini';
 const count = z.int().min(1);
 const field = z.union([z.string(), count], { error: 'expected a name, or a column as a number from 1' });
 /** A path, perhaps with a weight (`books:0.3`), or an object that also says how the files are read. */
-const input = z.union(
-  [
-    z.string(),
-    z.strictObject({
-      path: z.union([z.string(), z.array(z.string()).min(1)]),
-      weight: z.number().positive().optional(),
-      format: z.string().optional(),
-      field: field.optional(),
-      header: z.boolean().optional(),
-      quotes: z.boolean().optional(),
-    }),
-  ],
-  { error: 'expected a path, or an object of path and perhaps weight, format, field, header, quotes' },
-);
+const inputObject = z.strictObject({
+  path: z.union([z.string(), z.array(z.string()).min(1)], { error: 'expected a path or a list of paths' }),
+  weight: z.number().positive().optional(),
+  format: z.string().optional(),
+  field: field.optional(),
+  header: z.boolean().optional(),
+  quotes: z.boolean().optional(),
+});
+const input = z.union([z.string(), inputObject], {
+  error: 'expected a path, or an object of path and perhaps weight, format, field, header, quotes',
+});
 const methodName = z.enum(methodNames as [string, ...string[]]);
 /** A method, or one of `variants`; which there are is checked when all settings are known. */
 const label = z.string();
@@ -265,8 +262,8 @@ type Issue = z.core.$ZodIssue;
 function describe(issue: Issue, values: Record<string, unknown>, where: (key: string) => string): string {
   const [first, ...rest] = issue.path;
   if (issue.code === 'unrecognized_keys') {
-    const inner = first === 'small' ? schema.shape.small : schema.shape.optimizer;
-    const known = first === undefined ? settingNames : Object.keys(inner.unwrap().shape);
+    const inner = first === 'small' ? schema.shape.small.unwrap() : schema.shape.optimizer.unwrap();
+    const known = first === undefined ? settingNames : Object.keys((first === 'data' ? inputObject : inner).shape);
     return issue.keys
       .map((key) => {
         const hint = nearest(key, known);

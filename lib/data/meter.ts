@@ -48,7 +48,8 @@ export class Meter {
     this.#tokens = tokens;
     this.#tokensBefore = tokens;
     this.#documents = documents;
-    this.set(bytes);
+    this.#done = bytes;
+    this.#tell();
   }
 
   addBytes(count: number): void {
@@ -63,13 +64,22 @@ export class Meter {
 
   set(done: number): void {
     this.#done = done;
+    if (performance.now() - this.#reportedMs >= 100 || done >= this.#total) this.#tell();
+  }
+
+  /** A last report, with all that came. */
+  finish(): void {
+    this.#done = this.#total;
+    this.#tell();
+  }
+
+  #tell(): void {
     const nowMs = performance.now();
-    if (this.report === undefined || (nowMs - this.#reportedMs < 100 && done < this.#total)) return;
     this.#reportedMs = nowMs;
-    this.report({
+    this.report?.({
       phase: this.phase,
       source: this.#source,
-      done,
+      done: this.#done,
       total: this.#total,
       documents: this.#documents,
       tokens: this.#tokens,

@@ -85,7 +85,8 @@ export async function tokenise(folder: string, options: TokeniseOptions): Promis
     await writeJournal(folder, reached);
     saved = reached;
   };
-  meter.start('tokenise', undefined, text.name);
+  const sizeBytes = text.files.reduce((sum, file) => sum + file.sizeBytes, 0);
+  meter.start('tokenise', sizeBytes, text.name);
   const bytesBehind = text.files.slice(0, saved.place.file).reduce((sum, file) => sum + file.sizeBytes, 0);
   meter.goOn(bytesBehind, saved.tokens, saved.documents);
   const places: (TextPlace | undefined)[] = []; // of the work under way
@@ -120,6 +121,7 @@ export async function tokenise(folder: string, options: TokeniseOptions): Promis
   tokens.finish();
   ends.finish();
   await rm(join(folder, journalFile), { force: true });
+  meter.finish();
 }
 
 /** The files to write, after what the journal of an earlier start says, or empty. */

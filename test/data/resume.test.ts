@@ -6,7 +6,7 @@ import t from 'tap';
 import { type CorpusOptions, type CorpusProgress, prepareCorpus } from '../../lib/data/prepare.js';
 import { failure, fixture } from './support.js';
 
-const tokenizer = { path: fixture('tokenizers/gpt2/tokenizer.json.gz') };
+const tokenizer = { path: fixture('tokenizers/bert-base-uncased/vocab.txt') };
 
 /** Records, among them some that are skipped, the last one too. */
 function records(from: number, count: number): string {
@@ -88,7 +88,7 @@ t.test('stopped again and again, it ends with the same bits and counts', async (
     t.match(begun[0], /^\.begun-[0-9a-f]{32}-free-0-[0-9a-f]{12}$/);
     const journal = JSON.parse(readFileSync(join(cacheDir, begun[0]!, 'journal.json'), 'utf8')) as { tokens: number };
     t.ok(journal.tokens >= furthest, `${journal.tokens} tokens after ${furthest}`);
-    if (furthest > 0) t.equal(firstTokens(seen), furthest, 'goes on after what was written down');
+    t.equal(firstTokens(seen), furthest, 'goes on after what was written down');
     furthest = journal.tokens;
   }
   const seen: CorpusProgress[] = [];
@@ -99,9 +99,9 @@ t.test('stopped again and again, it ends with the same bits and counts', async (
   t.strictSame(cached(cacheDir), expected, 'the same bits');
 });
 
-/** Tokens of the first report that has some: those found from before, where there are any. */
+/** Tokens that were found from before: those of the second report of tokenising. */
 function firstTokens(seen: readonly CorpusProgress[]): number | undefined {
-  return seen.find(({ phase, tokens }) => phase === 'tokenise' && tokens > 0)?.tokens;
+  return seen.filter(({ phase }) => phase === 'tokenise')[1]?.tokens;
 }
 
 /** A cache in which a preparation was stopped half-way; the name of what was begun. */
