@@ -18,8 +18,8 @@ const documentsFile = 'documents.bin'; // ends of the documents as little-endian
 const aboutFile = 'about.json';
 const journalFile = 'journal.json';
 
-/** Tokens after which the journal is written again: seconds of work, and a small part of what is written. */
-const journalTokens = 1 << 22;
+/** Tokens after which the journal is written again: a second or a few of work. */
+const journalTokens = 1 << 20;
 
 /** How far an entry is: tokens and documents that are on the disk, and the place in the text that they reach to. */
 interface Journal {
