@@ -2,6 +2,8 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { gunzipSync } from 'node:zlib';
 import t from 'tap';
 import { readDocuments } from '../../lib/data/documents.js';
@@ -245,4 +247,35 @@ t.test('a row group is held at a time', async (t) => {
     seen.map((read) => Math.round((10 * read) / file.sizeBytes)),
     texts.map((_, i) => Math.floor(i / 5)),
   );
+});
+
+t.test('zstd keeps nothing of the packed bytes that are behind it', async (t) => {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  // Blocks that hold their bytes as they are: as many bytes packed as unpacked.
+  const frame = await storedZstd(Buffer.alloc(40 << 17, 'some text '));
+  async function* source() {
+    for (let start = 0; start < frame.length; start += 1 << 16)
+      yield Uint8Array.from(frame.subarray(start, start + (1 << 16)));
+  }
+  /** Bytes outside of the heap that are in use; what is free already may take a few turns to go. */
+  const inUse = async (enough: number): Promise<number> => {
+    let bytes = Number.POSITIVE_INFINITY;
+    for (let tries = 0; tries < 20 && bytes > enough; tries++) {
+      await new Promise((resolve) => setImmediate(resolve));
+      collect();
+      bytes = process.memoryUsage().arrayBuffers;
+    }
+    return bytes;
+  };
+  let blocks = 0;
+  let early = 0;
+  let late = 0;
+  for await (const _ of zstd.unpack(source())) {
+    blocks++;
+    if (blocks === 5) early = await inUse(0);
+    if (blocks === 35) late = await inUse(early + (1 << 19));
+  }
+  t.equal(blocks, 40);
+  t.ok(late - early < 1 << 20, `${late - early} bytes more after 30 blocks of 131072 bytes`);
 });

@@ -65,6 +65,18 @@ async function* unpackFrame(bytes: ByteQueue, checksum: XXHash<bigint>): AsyncGe
   const frame = new Decompress((chunk) => {
     if (chunk.length > 0) unpacked.push(chunk);
   });
+  // fzstd keeps an empty view of every block until the frame ends, and with it the memory that the block lies in: blocks
+  // are handed to it in one place. Short ones it may really keep (it waits for 18 bytes), so they are copies.
+  const room = new Uint8Array(header.length + 3 + largestBlock + 4);
+  const handed = (...parts: readonly Uint8Array[]): Uint8Array => {
+    const length = parts.reduce((sum, part) => sum + part.length, 0);
+    const target = length < 18 ? new Uint8Array(length) : room.subarray(0, length);
+    parts.reduce((at, part) => {
+      target.set(part, at);
+      return at + part.length;
+    }, 0);
+    return target;
+  };
   for (let first = true, isLast = false; !isLast; first = false) {
     const place = bytes.offset;
     const blockHeader = littleEndian(await bytes.peek(3));
@@ -75,7 +87,7 @@ async function* unpackFrame(bytes: ByteQueue, checksum: XXHash<bigint>): AsyncGe
     const block = await bytes.take(3 + (kind === 1 ? 1 : size) + (isLast && hasChecksum ? 4 : 0));
     unpacked = [];
     try {
-      frame.push(first ? Buffer.concat([header, block]) : block, isLast);
+      frame.push(first ? handed(header, block) : handed(block), isLast);
     } catch (error) {
       throw damaged(bytes, (error as Error).message, place);
     }
