@@ -17,7 +17,14 @@
  * }
  * ```
  */
-export { type Corpus, type CorpusOptions, loadTokenizer, prepareCorpus, type Tokenizer } from './data/index.js';
+export {
+  type Corpus,
+  type CorpusInput,
+  type CorpusOptions,
+  loadTokenizer,
+  prepareCorpus,
+  type Tokenizer,
+} from './data/index.js';
 export * as engine from './engine/index.js';
 export { type Device, type DeviceOptions, openDevice, type Program } from './engine/index.js';
 export { ApolloError, type ErrorCode } from './errors.js';

@@ -12,7 +12,19 @@ import { nearest } from './suggest.js';
 
 const defaultModel = 'gpt-mini';
 const count = z.int().min(1);
-const list = z.union([z.string().transform((one) => [one]), z.array(z.string()).min(1)]);
+const field = z.union([z.string(), count], { error: 'expected a name, or a column as a number from 1' });
+/** A path, perhaps with a weight (`books:0.3`), or an object that also says how the files are read. */
+const inputObject = z.strictObject({
+  path: z.union([z.string(), z.array(z.string()).min(1)], { error: 'expected a path or a list of paths' }),
+  weight: z.number().positive().optional(),
+  format: z.string().optional(),
+  field: field.optional(),
+  header: z.boolean().optional(),
+  quotes: z.boolean().optional(),
+});
+const input = z.union([z.string(), inputObject], {
+  error: 'expected a path, or an object of path and perhaps weight, format, field, header, quotes',
+});
 const methodName = z.enum(methodNames as [string, ...string[]]);
 /** A method, or one of `variants`; which there are is checked when all settings are known. */
 const label = z.string();
@@ -20,8 +32,15 @@ const label = z.string();
 const schema = z.strictObject({
   /** A preset of lib/models, or `bert` / `gpt` for its mini size; an object changes fields: `{ preset, dropout: 0 }`. */
   model: z.union([z.string(), z.looseObject({ preset: z.string() })]).default(defaultModel),
-  /** Text files, folders or patterns. */
-  data: list.optional(),
+  /** Files, folders or patterns; with weights (`['wiki:0.7', 'books:0.3']`) a mixture. See docs/data.md. */
+  data: z.preprocess((value) => (typeof value === 'string' ? [value] : value), z.array(input).min(1).optional()),
+  /** Format of the files; `auto`, and when left out: by their names. */
+  format: z.string().optional(),
+  /** Field of JSON lines, column of Parquet, CSV and TSV that is the text. Default: `text`. */
+  field: field.optional(),
+  /** CSV and TSV: whether the first row names the columns (default), and whether fields may be quoted (CSV: yes). */
+  header: z.boolean().optional(),
+  quotes: z.boolean().optional(),
   /** A tokenizer file or folder, or `bpe` / `wordpiece`: trained on the data. Default: by the kind of model. */
   tokenizer: z.string().optional(),
   /** Vocabulary of the model and of a tokenizer that is trained. Default: the model's. */
@@ -193,10 +212,26 @@ function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+/** Inputs with their paths made by `place`: a weight stays at the end of a text. */
+export function placeInputs(
+  inputs: NonNullable<Settings['data']>,
+  place: (path: string) => string,
+): NonNullable<Settings['data']> {
+  return inputs.map((input) => {
+    if (typeof input === 'string') return place(input);
+    const { path } = input;
+    return { ...input, path: typeof path === 'string' ? place(path) : path.map(place) };
+  });
+}
+
 /** Paths in a file are relative to the file, so that it can be used from anywhere. */
-function relativeToFile(paths: string[], config: string, origin: Map<string, (key: string) => string>): string[] {
+function relativeToFile(
+  inputs: NonNullable<Settings['data']>,
+  config: string,
+  origin: Map<string, (key: string) => string>,
+): Settings['data'] {
   const fromFile = origin.get('data')?.('data').startsWith(`${config}:`) ?? false;
-  return fromFile ? paths.map((path) => resolve(dirname(config), path)) : paths;
+  return fromFile ? placeInputs(inputs, (path) => resolve(dirname(config), path)) : inputs;
 }
 
 function readConfigFile(path: string): Record<string, unknown> {
@@ -227,8 +262,8 @@ type Issue = z.core.$ZodIssue;
 function describe(issue: Issue, values: Record<string, unknown>, where: (key: string) => string): string {
   const [first, ...rest] = issue.path;
   if (issue.code === 'unrecognized_keys') {
-    const inner = first === 'small' ? schema.shape.small : schema.shape.optimizer;
-    const known = first === undefined ? settingNames : Object.keys(inner.unwrap().shape);
+    const inner = first === 'small' ? schema.shape.small.unwrap() : schema.shape.optimizer.unwrap();
+    const known = first === undefined ? settingNames : Object.keys((first === 'data' ? inputObject : inner).shape);
     return issue.keys
       .map((key) => {
         const hint = nearest(key, known);

@@ -1,5 +1,6 @@
 /** The options that commands share, by name, and how their text becomes settings. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { formatNames } from '../data/index.js';
 import { ApolloError } from '../errors.js';
 import { methodNames } from '../methods/index.js';
 import { presetNames } from '../models/index.js';
@@ -26,14 +27,34 @@ function names(text: string): string[] {
     .filter((name) => name !== '');
 }
 
+/** A column's number, or a name. */
+function columnOf(text: string): string | number {
+  return /^\d+$/.test(text) ? Number(text) : text;
+}
+
 const option = (flags: string, description: string, parse?: (text: string) => unknown) => {
   const made = new Option(flags, description);
   return parse ? made.argParser(parse) : made;
 };
 
-const options: Readonly<Partial<Record<keyof Settings, () => Option>>> = {
+const options: Readonly<Partial<Record<keyof Settings, () => Option | readonly Option[]>>> = {
   model: () => option('--model <name>', `bert, gpt or a preset: ${presetNames.join(', ')}`),
-  data: () => new Option('--data <paths...>', 'text files, folders or patterns (.txt, .gz)'),
+  data: () => new Option('--data <paths...>', 'files, folders or patterns; PATH:WEIGHT each for a mixture by shares'),
+  format: () => option('--format <name>', `format of the files, if not by their names: ${formatNames.join(', ')}`),
+  field: () =>
+    option(
+      '--field <name|n>',
+      'field (JSON lines) or column (Parquet, CSV, TSV; or its number) with the text',
+      columnOf,
+    ),
+  header: () => [
+    new Option('--header', 'CSV and TSV: the first row names the columns (default)'),
+    new Option('--no-header', 'CSV and TSV: the first row is text already'),
+  ],
+  quotes: () => [
+    new Option('--quotes', 'CSV and TSV: fields may stand in double quotes (CSV: default)'),
+    new Option('--no-quotes', 'CSV and TSV: quotes are letters like others (TSV: default)'),
+  ],
   tokenizer: () => option('--tokenizer <path|bpe|wordpiece>', 'a tokenizer file, or the kind to train on the data'),
   vocab: () => option('--vocab <size>', 'vocabulary of the model and of a trained tokenizer', whole),
   heldOut: () => option('--held-out <share>', 'share of the text kept back for evaluation', amount),
@@ -76,11 +97,10 @@ export const runOptions = [
   'threads',
   'seed',
 ] as const;
+/** Settings of the text and how it is read. */
+export const dataOptions = ['data', 'format', 'field', 'header', 'quotes', 'tokenizer', 'heldOut', 'cache'] as const;
 export const trainingOptions = [
-  'data',
-  'tokenizer',
-  'heldOut',
-  'cache',
+  ...dataOptions,
   'lr',
   'warmup',
   'evalEvery',
@@ -94,7 +114,7 @@ export const trainingOptions = [
 export function addSettings(command: Command, keys: readonly (keyof Settings)[]): Command {
   for (const key of keys) {
     const make = options[key];
-    if (make) command.addOption(make());
+    for (const made of make ? [make()].flat() : []) command.addOption(made);
   }
   return command
     .option('--preset <name>', 'a whole run by name, see below')

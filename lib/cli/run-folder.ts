@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { ApolloError } from '../errors.js';
-import { loadSettings, type SettingSources, type Settings } from './config.js';
+import { loadSettings, placeInputs, type SettingSources, type Settings } from './config.js';
 
 const settingsFile = 'settings.json';
 
@@ -44,7 +44,7 @@ export function openRunFolder(sources: SettingSources, fallback: string): RunFol
   }
   mkdirSync(path, { recursive: true });
   const { resume, out, ...kept } = settings;
-  const data = kept.data?.map((entry) => resolve(entry));
+  const data = kept.data && placeInputs(kept.data, (path) => resolve(path));
   writeFileSync(join(path, settingsFile), `${JSON.stringify({ ...kept, ...(data && { data }) }, undefined, 2)}\n`);
   return { settings: { ...settings, out: path }, path, resume: false };
 }

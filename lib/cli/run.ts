@@ -8,6 +8,7 @@ import { buildCommand } from './commands/build.js';
 import { compareCommand } from './commands/compare.js';
 import { doctorCommand } from './commands/doctor.js';
 import { planCommand } from './commands/plan.js';
+import { prepareCommand } from './commands/prepare.js';
 import { reportCommand } from './commands/report.js';
 import { trainCommand } from './commands/train.js';
 import { interruptedExitCode } from './interrupt.js';
@@ -30,7 +31,7 @@ export async function run(args: readonly string[], io: CommandIo = processIo()):
     .configureHelp({ helpWidth: Math.min(120, io.stdout.columns ?? 100) })
     .configureOutput({ writeOut: (text) => io.stdout.write(text), writeErr: (text) => io.stderr.write(text) })
     .exitOverride();
-  for (const add of [trainCommand, compareCommand, doctorCommand]) add(program, io, finish);
+  for (const add of [trainCommand, compareCommand, prepareCommand, doctorCommand]) add(program, io, finish);
   reportCommand(program, io);
   planCommand(program, io);
   buildCommand(program, finish);

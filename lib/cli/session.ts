@@ -1,15 +1,14 @@
 /** What `train` and `compare` open before they begin: the device, the corpus, the model that fits both. */
 
 import { mkdir, writeFile } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
-import { type Corpus, type CorpusProgress, checkVocabulary, loadTokenizer, prepareCorpus } from '../data/index.js';
+import { join } from 'node:path';
+import { type Corpus, checkVocabulary, loadTokenizer } from '../data/index.js';
 import type { Device } from '../engine/index.js';
-import { ApolloError } from '../errors.js';
 import { createModel, type LanguageModel } from '../models/index.js';
-import { formatCount } from '../report/format.js';
 import type { TrainingCorpus } from '../train/index.js';
 import { trainingCorpus } from '../train/text-corpus.js';
 import type { Settings } from './config.js';
+import { checkData, corpusProgress, describeCorpus, openCorpus, tokenizerOf } from './corpus.js';
 import { describeDevice, openDeviceOf, precisionOf } from './device.js';
 import type { Progress } from './progress.js';
 import { modelConfigOf, modelName, sequenceOf, totalStepsOf, trainOptionsOf } from './resolve.js';
@@ -29,12 +28,7 @@ export interface Session {
  * @throws ApolloError of the rooms below; BAD_CONFIG where data is missing. Nothing stays open then.
  */
 export async function openSession(settings: Settings, progress: Progress, signal: AbortSignal): Promise<Session> {
-  const { data } = settings;
-  if (!data)
-    throw new ApolloError(
-      'BAD_CONFIG',
-      'There is nothing to train on: give --data with text files or folders, or --preset sample.',
-    );
+  checkData(settings);
   const tokenizer = tokenizerOf(settings);
   const wanted = modelConfigOf(settings);
   const known =
@@ -43,11 +37,7 @@ export async function openSession(settings: Settings, progress: Progress, signal
   trainOptionsOf(settings, model.config, settings.seed, 'f32'); // a missing length is told before anything is opened
   const device = await openDeviceOf(settings);
   try {
-    const corpus = await prepareCorpus({
-      inputs: data,
-      tokenizer,
-      cacheDir: settings.cache,
-      heldOut: settings.heldOut,
+    const corpus = await openCorpus(settings, {
       signal,
       onProgress: (state) => progress.update(corpusProgress(state)),
     });
@@ -84,20 +74,6 @@ export async function saveTokenizer(session: Session, folder: string): Promise<v
   await writeFile(join(folder, 'tokenizer.json'), JSON.stringify(session.corpus.tokenizer.definition));
 }
 
-function tokenizerOf(settings: Settings): { path: string } | { train: 'wordpiece' | 'bpe'; vocabSize: number } {
-  const { kind, vocab } = modelConfigOf(settings);
-  const choice = settings.tokenizer ?? (kind === 'bert' ? 'wordpiece' : 'bpe');
-  return choice === 'wordpiece' || choice === 'bpe' ? { train: choice, vocabSize: vocab } : { path: resolve(choice) };
-}
-
-function corpusProgress({ phase, done, total, tokensPerSecond }: CorpusProgress) {
-  return {
-    label: `text: ${phase}`,
-    done: total > 0 ? done / total : 0,
-    ...(phase === 'tokenise' && tokensPerSecond > 0 && { tokensPerSecond }),
-  };
-}
-
 function describe(
   settings: Settings,
   model: LanguageModel,
@@ -106,12 +82,11 @@ function describe(
   precision: string,
 ): Record<string, string | number> {
   const { config } = model;
-  const { stats } = corpus;
   const seq = sequenceOf(settings, config);
   return {
     model: modelName(settings),
     structure: `${config.kind}, ${config.layers} layers x ${config.hidden}, heads of ${config.hidden / config.heads}, vocabulary ${config.vocab}`,
-    data: `${stats.documents} documents, ${formatCount(stats.trainTokens)} tokens for training, ${formatCount(stats.heldOutTokens)} held out`,
+    data: describeCorpus(corpus, settings, config),
     corpus: corpus.key,
     steps: totalStepsOf(settings, config),
     batch: `${settings.batch} x ${seq} tokens${settings.accumulate > 1 ? `, ${settings.accumulate} micro-batches` : ''}`,

@@ -1,10 +1,12 @@
 /**
  * Batches as pure functions of (seed, step, micro): training can stop anywhere and go on, and methods that are
  * compared see the same tokens and masks. A source is cut into blocks of one row each; every epoch visits every block
- * once, in an order of its own (permutation.ts); the remainder that fills no row is left out.
+ * once, in an order of its own (permutation.ts); the remainder that fills no row is left out. Of a mixture each part is
+ * cut and has epochs by itself, and rows are dealt out by shares (mixture.ts).
  */
 import { check } from '../errors.js';
 import { type MaskRules, maskedRow } from './masking.js';
+import { createDealer, roundRows } from './mixture.js';
 import { epochOrder } from './permutation.js';
 import type { TokenSource } from './token-source.js';
 
@@ -54,12 +56,7 @@ export interface MlmBatch {
  */
 export function causalBatch(source: TokenSource, options: BatchOptions): CausalBatch {
   const { batch, seq } = options;
-  return causalRows(
-    source,
-    rowsOf(options, blockCount(source, seq)).map(({ block }) => block),
-    batch,
-    seq,
-  );
+  return causalRows(source, rowsOf(options, partsOf(source, seq)), batch, seq);
 }
 
 /**
@@ -69,7 +66,7 @@ export function causalBatch(source: TokenSource, options: BatchOptions): CausalB
  * @throws ApolloError BAD_ARGUMENT for sizes out of range, or when the source does not fill one row.
  */
 export function mlmBatch(source: TokenSource, options: MlmOptions): MlmBatch {
-  return mlmRows(source, rowsOf(options, blockCount(source, options.seq - 2)), options);
+  return mlmRows(source, rowsOf(options, partsOf(source, options.seq - 2)), options);
 }
 
 /**
@@ -92,14 +89,14 @@ export interface HeldOutOptions {
 
 /**
  * All held-out text as a fixed list of batches for next-token prediction. Rows missing in the last batch repeat the
- * first block without labels, so that they do not count.
+ * first one without labels, so that they do not count. Of a mixture as much as has its shares is taken.
  * @throws ApolloError BAD_ARGUMENT when the source does not fill one row.
  */
 export function heldOutCausalBatches(source: TokenSource, { batch, seq, maxBatches }: HeldOutOptions): CausalBatch[] {
-  return heldOutBlocks(blockCount(source, seq), batch, maxBatches).map((blocks) => {
-    const rows = causalRows(source, fill(blocks, batch), batch, seq);
-    rows.labels.fill(noLabel, blocks.length * seq);
-    return rows;
+  return heldOutRows(partsOf(source, seq), batch, maxBatches).map((rows, _, all) => {
+    const made = causalRows(source, fill(rows, batch, all[0]![0]!), batch, seq);
+    made.labels.fill(noLabel, rows.length * seq);
+    return made;
   });
 }
 
@@ -109,37 +106,72 @@ export function heldOutMlmBatches(
   options: HeldOutOptions & Omit<MlmOptions, 'step' | 'micro' | 'microBatches'>,
 ): MlmBatch[] {
   const { batch, seq, maxBatches } = options;
-  return heldOutBlocks(blockCount(source, seq - 2), batch, maxBatches).map((blocks) =>
-    mlmRows(
-      source,
-      fill(blocks, batch).map((block) => ({ epoch: heldOutEpoch, block })),
-      options,
-      blocks.length,
-    ),
+  return heldOutRows(partsOf(source, seq - 2), batch, maxBatches).map((rows, _, all) =>
+    mlmRows(source, fill(rows, batch, all[0]![0]!), options, rows.length),
   );
 }
 
 /** An epoch that training never reaches: held-out masks are drawn as of this one. */
 const heldOutEpoch = 2 ** 32 - 1;
 
-/** How many rows of `content` tokens the source gives an epoch. */
+/** How many rows of `content` tokens the source gives; of a mixture, all parts together. */
 export function blockCount(source: TokenSource, content: number): number {
+  return partsOf(source, content).reduce((sum, { blocks }) => sum + blocks, 0);
+}
+
+/**
+ * How often the parts of a source are gone through by `rows` rows of `content` tokens: 1.5 is once and a half. A source
+ * that is no mixture has one part without a name.
+ */
+export function passes(
+  source: TokenSource,
+  { rows, content }: { readonly rows: number; readonly content: number },
+): { readonly name: string; readonly passes: number }[] {
+  const parts = partsOf(source, content);
+  return parts.map((part) => ({ name: part.name, passes: (rows * part.rows) / roundRows / part.blocks }));
+}
+
+interface Part {
+  readonly name: string;
+  /** Blocks of `content` tokens that it is cut into, the number of the first one, and where that begins. */
+  readonly blocks: number;
+  readonly firstBlock: number;
+  readonly firstToken: number;
+  readonly content: number;
+  /** Rows of each round of a mixture. */
+  readonly rows: number;
+}
+
+function partsOf(source: TokenSource, content: number): Part[] {
   check(Number.isInteger(content) && content >= 1, `A row must hold at least one token of the source; got ${content}.`);
-  const blocks = Math.floor(source.tokenCount / content);
-  check(
-    blocks >= 1,
-    `The source has ${source.tokenCount} tokens, too few for one row of ${content}. Add text, hold out more, or take shorter rows (seq).`,
-  );
-  return blocks;
+  const whole = { name: '', start: 0, tokenCount: source.tokenCount, rows: roundRows };
+  let firstBlock = 0;
+  return (source.parts ?? [whole]).map(({ name, start, tokenCount, rows }) => {
+    const blocks = Math.floor(tokenCount / content);
+    check(
+      blocks >= 1,
+      `The source ${name === '' ? '' : `"${name}" `}has ${tokenCount} tokens, too few for one row of ${content}. Add text, hold out more, or take shorter rows (seq).`,
+    );
+    const part = { name, blocks, firstBlock, firstToken: start, content, rows };
+    firstBlock += blocks;
+    return part;
+  });
 }
 
 interface Row {
   readonly epoch: number;
+  /** Number of the block among those of all parts. */
   readonly block: number;
+  /** Its first token in the source. */
+  readonly start: number;
 }
 
-/** Which blocks the rows of a batch are. Rows are numbered through all steps; an epoch is `blocks` rows. */
-function rowsOf({ batch, seed, step, micro = 0, microBatches = 1 }: BatchOptions, blocks: number): Row[] {
+function rowOf({ firstBlock, firstToken, content }: Part, epoch: number, block: number): Row {
+  return { epoch, block: firstBlock + block, start: firstToken + block * content };
+}
+
+/** The rows of a batch. Rows are numbered through all steps; an epoch of a part is as many of its rows as it has blocks. */
+function rowsOf({ batch, seed, step, micro = 0, microBatches = 1 }: BatchOptions, parts: readonly Part[]): Row[] {
   check(Number.isInteger(batch) && batch >= 1, `batch must be a whole number >= 1; got ${batch}.`);
   check(Number.isInteger(step) && step >= 0, `step must be a whole number >= 0; got ${step}.`);
   check(
@@ -147,23 +179,27 @@ function rowsOf({ batch, seed, step, micro = 0, microBatches = 1 }: BatchOptions
     `micro must be from 0 to microBatches - 1 (${microBatches - 1}); got ${micro}.`,
   );
   const first = (step * microBatches + micro) * batch;
-  let epoch = -1;
-  let order = (place: number): number => place;
+  const deal = createDealer(
+    parts.map(({ rows }) => rows),
+    seed,
+  );
+  const orders = parts.map(() => ({ epoch: -1, order: (place: number): number => place }));
   return Array.from({ length: batch }, (_, i) => {
-    const row = first + i;
-    if (Math.floor(row / blocks) !== epoch) {
-      epoch = Math.floor(row / blocks);
-      order = epochOrder(blocks, seed, epoch);
-    }
-    return { epoch, block: order(row % blocks) };
+    const { part, index } = deal(first + i);
+    const { blocks } = parts[part]!;
+    const epoch = Math.floor(index / blocks);
+    const current = orders[part]!;
+    // Each part has orders of its own: the words of the counter above 2^32 are its number.
+    if (current.epoch !== epoch) orders[part] = { epoch, order: epochOrder(blocks, seed, epoch + part * 2 ** 32) };
+    return rowOf(parts[part]!, epoch, orders[part]!.order(index % blocks));
   });
 }
 
-function causalRows(source: TokenSource, blocks: readonly number[], batch: number, seq: number): CausalBatch {
+function causalRows(source: TokenSource, rows: readonly Row[], batch: number, seq: number): CausalBatch {
   const tokens = new Int32Array(batch * seq);
   const labels = new Int32Array(batch * seq).fill(noLabel);
-  blocks.forEach((block, row) => {
-    const ids = source.read(block * seq, seq);
+  rows.forEach(({ start }, row) => {
+    const ids = source.read(start, seq);
     tokens.set(ids, row * seq);
     labels.set(ids.subarray(1), row * seq);
   });
@@ -187,8 +223,8 @@ function mlmRows(
   const positions = new Int32Array(targets);
   const labels = new Int32Array(targets).fill(noLabel);
   let used = 0;
-  rows.forEach(({ epoch, block }, row) => {
-    const ids = source.read(block * content, content);
+  rows.forEach(({ epoch, block, start: from }, row) => {
+    const ids = source.read(from, content);
     const start = row * seq;
     tokens[start] = clsId;
     tokens.set(ids, start + 1);
@@ -204,16 +240,25 @@ function mlmRows(
   return { tokens, positions, labels };
 }
 
-/** Blocks of each held-out batch: all, or `maxBatches` full ones spread over the source. */
-function heldOutBlocks(blocks: number, batch: number, maxBatches = Number.POSITIVE_INFINITY): number[][] {
+/** Rows of each held-out batch: all, or `maxBatches` full ones, spread over each part. */
+function heldOutRows(parts: readonly Part[], batch: number, maxBatches = Number.POSITIVE_INFINITY): Row[][] {
   check(maxBatches >= 1, `maxBatches must be at least 1; got ${maxBatches}.`);
-  const all = Math.ceil(blocks / batch);
+  // As many rows as there are without one twice while the parts keep their shares.
+  const rows = Math.max(1, Math.floor(Math.min(...parts.map((part) => (part.blocks * roundRows) / part.rows))));
+  const all = Math.ceil(rows / batch);
   const count = Math.min(all, Math.floor(maxBatches));
-  const used = count === all ? blocks : count * batch;
-  const chosen = Array.from({ length: used }, (_, i) => Math.floor((i * blocks) / used));
-  return Array.from({ length: count }, (_, i) => chosen.slice(i * batch, (i + 1) * batch));
+  const used = count === all ? rows : count * batch;
+  let dealt = 0; // of a round
+  const chosen = parts.flatMap((part) => {
+    const before = Math.round((used * dealt) / roundRows);
+    dealt += part.rows;
+    const share = Math.min(part.blocks, Math.round((used * dealt) / roundRows) - before);
+    return Array.from({ length: share }, (_, i) => rowOf(part, heldOutEpoch, Math.floor((i * part.blocks) / share)));
+  });
+  const batches = Math.ceil(chosen.length / batch);
+  return Array.from({ length: batches }, (_, i) => chosen.slice(i * batch, (i + 1) * batch));
 }
 
-function fill(blocks: readonly number[], batch: number): number[] {
-  return Array.from({ length: batch }, (_, i) => blocks[i] ?? 0);
+function fill(rows: readonly Row[], batch: number, missing: Row): Row[] {
+  return Array.from({ length: batch }, (_, i) => rows[i] ?? missing);
 }

@@ -4,15 +4,18 @@
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { ApolloError } from '../errors.js';
-import { throwIfAborted } from './documents.js';
+import { throwIfAborted } from './abort.js';
 import type { CorpusFile } from './files.js';
 
 /** A digest is remembered only for a file that was left alone for this long: clocks of file systems are coarse. */
 const settledMs = 2000;
+
+/** What was begun and not gone on with for this long is removed. */
+const forgottenMs = 30 * 24 * 3600 * 1000;
 
 /** Digests remembered at most; the oldest are forgotten first. */
 const maxDigests = 20_000;
@@ -26,7 +29,8 @@ export class Cache {
   private constructor(readonly folder: string) {}
 
   /**
-   * Opens the folder, makes it if need be, and removes what processes of this machine that have died left behind.
+   * Opens the folder, makes it if need be, and removes what processes of this machine that have died left behind. An
+   * entry that was begun to be gone on with (writeResumable) is kept for 30 days.
    * @throws ApolloError BAD_CORPUS when it cannot be made.
    */
   static async open(folder: string): Promise<Cache> {
@@ -35,6 +39,8 @@ export class Cache {
       for (const name of await readdir(folder)) {
         const [, host, pid] = /^\.tmp-(.+)-(\d+)-[0-9a-f]+$/.exec(name) ?? [];
         if (host === hostname() && !isRunning(Number(pid)))
+          await rm(join(folder, name), { recursive: true, force: true });
+        if (begunName.test(name) && Date.now() - (await modifiedMs(join(folder, name))) > forgottenMs)
           await rm(join(folder, name), { recursive: true, force: true });
       }
     } catch (error) {
@@ -56,14 +62,72 @@ export class Cache {
   async write(name: string, write: (folder: string) => Promise<void>, replace = false): Promise<void> {
     const temporary = this.path(`.tmp-${hostname()}-${process.pid}-${randomBytes(6).toString('hex')}`);
     try {
-      await mkdir(temporary);
-      await write(temporary);
-      await syncFolder(temporary);
-      if (replace) await rm(this.path(name), { recursive: true, force: true });
-      await rename(temporary, this.path(name)).catch((error: NodeJS.ErrnoException) => {
+      await this.#writing(async () => {
+        await mkdir(temporary);
+        await write(temporary);
+        await syncFolder(temporary);
+        if (replace) await rm(this.path(name), { recursive: true, force: true });
+        await rename(temporary, this.path(name)).catch((error: NodeJS.ErrnoException) => {
+          if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error;
+        });
+        await syncFolder(this.folder);
+      });
+    } finally {
+      await rm(temporary, { recursive: true, force: true });
+    }
+  }
+
+  /**
+   * As `write` with `replace`, for entries that take long: what `write` has left in the folder when it is stopped is
+   * there again the next time. It is kept when it `isWorthKeeping` and the text is not what was wrong (BAD_CORPUS).
+   */
+  async writeResumable(
+    name: string,
+    write: (folder: string) => Promise<void>,
+    isWorthKeeping: (folder: string) => boolean,
+  ): Promise<void> {
+    const working = this.path(`.begun-${name}-${hostname()}-${process.pid}-${randomBytes(6).toString('hex')}`);
+    await this.#writing(async () => {
+      if (!(await this.#claim(name, working))) await mkdir(working);
+      try {
+        await write(working);
+      } catch (error) {
+        const isText = error instanceof ApolloError && error.code === 'BAD_CORPUS';
+        if (!isText && isWorthKeeping(working)) {
+          await rename(working, this.path(`.begun-${name}-free-0-${randomBytes(6).toString('hex')}`));
+        } else {
+          await rm(working, { recursive: true, force: true });
+        }
+        throw error;
+      }
+      await syncFolder(working);
+      await rm(this.path(name), { recursive: true, force: true });
+      await rename(working, this.path(name)).catch((error: NodeJS.ErrnoException) => {
         if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error;
+        return rm(working, { recursive: true, force: true }); // another process was first with the same
       });
       await syncFolder(this.folder);
+    });
+  }
+
+  /** Takes over an entry that was begun and that no process works on; false when there is none. */
+  async #claim(name: string, working: string): Promise<boolean> {
+    for (const found of await readdir(this.folder)) {
+      const [, key, host, pid] = begunName.exec(found) ?? [];
+      if (key !== name || !(host === 'free' || (host === hostname() && !isRunning(Number(pid))))) continue;
+      const isOurs = await rename(this.path(found), working).then(
+        () => true,
+        () => false, // another process was quicker
+      );
+      if (isOurs) return true;
+    }
+    return false;
+  }
+
+  /** Names the cache folder in errors of the file system. */
+  async #writing(work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
     } catch (error) {
       if (error instanceof ApolloError || (error as NodeJS.ErrnoException).syscall === undefined) throw error;
       throw new ApolloError(
@@ -71,8 +135,6 @@ export class Cache {
         `The cache folder ${this.folder} cannot be written: ${(error as Error).message}.`,
         { cause: error },
       );
-    } finally {
-      await rm(temporary, { recursive: true, force: true });
     }
   }
 
@@ -131,6 +193,9 @@ export class Cache {
 
 const digestFile = 'digests.json';
 
+/** Folders of entries that are being made or were begun: the entry's name, host and process, or "free" and 0. */
+const begunName = /^\.begun-([0-9a-f]+)-(.+)-(\d+)-[0-9a-f]+$/;
+
 async function digestOf(path: string, onBytes: (count: number) => void, signal?: AbortSignal): Promise<string> {
   const hash = createHash('sha256');
   try {
@@ -153,6 +218,11 @@ async function syncFolder(folder: string): Promise<void> {
   } finally {
     await handle.close();
   }
+}
+
+/** The present for a folder that is gone: another process has taken it. */
+async function modifiedMs(folder: string): Promise<number> {
+  return (await stat(folder).catch(() => undefined))?.mtimeMs ?? Date.now();
 }
 
 function isRunning(pid: number): boolean {

@@ -1,121 +1,140 @@
 /**
- * Streams the documents of text files. A file that starts with a line `<doc ...>` holds one document from each such
- * line to the next `</doc>` (as WikiExtractor writes; the lines between are taken as they are, the title too); any
- * other file is one document. Text comes in pieces, so that memory does not grow with the file.
+ * Streams the documents of a file in whatever format it has (formats/), unpacked where it is packed (unpack/). Text
+ * comes in pieces, so that memory does not grow with the file.
  */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { createGunzip } from 'node:zlib';
 import { ApolloError } from '../errors.js';
-import type { CorpusFile } from './files.js';
+import { throwIfAborted } from './abort.js';
+import { type CorpusFile, describe } from './files.js';
+import { formats, type RecordOptions } from './formats/index.js';
+import type { DocumentPiece } from './pieces.js';
+import { DamagedPacking, type Packing, packings } from './unpack/index.js';
 import { InvalidUtf8, Utf8Reader } from './utf8.js';
 
-/** A piece of a document; the pieces of a document follow one another, and `isLast` closes it. */
-export interface DocumentPiece {
-  readonly text: string;
-  readonly isLast: boolean;
-}
+export type { DocumentPiece } from './pieces.js';
 
 export interface ReadProgress {
   /** Bytes of the file, as it lies on disk, that have been read so far. */
   onBytes?(count: number): void;
-  /** SHA-256 of the file, when it has been read to its end. */
+  /** SHA-256 of the file, when it has been read to its end; not of Parquet, which is not read in one go. */
   onDigest?(sha256: string): void;
+  /** A record that gives no document, and why. */
+  onSkip?(reason: string): void;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A long document is cut into pieces of about this many UTF-16 units. */
-const pieceLength = 1 << 17;
-
-/** Without a place to cut for this long, a piece is cut anywhere (between two code points). */
-const longestPiece = 1 << 22;
-
-/** A first line longer than this opens no `<doc>` block. */
-const longestOpening = 4096;
-
-const opening = /^<doc(?:\s[^\n]*)?>\r?$/;
-const closing = /^<\/doc>\r?$/;
-
 /**
  * The pieces of one file's documents, in order.
- * @throws ApolloError BAD_CORPUS for a file that is damaged gzip, binary, not UTF-8, or whose `<doc>` blocks are not
- * closed, with the place; ABORT_ERR when the signal fires.
+ * @throws ApolloError BAD_CORPUS for a file that cannot be read, is damaged, binary, not UTF-8 or not of its format,
+ * with the place; BAD_CONFIG for options that do not go with the format; ABORT_ERR when the signal fires.
  */
-export async function* readDocuments(file: CorpusFile, progress: ReadProgress = {}): AsyncGenerator<DocumentPiece> {
-  let splitter: Splitter | undefined;
-  let head = '';
-  for await (const text of readText(file, progress)) {
-    if (splitter === undefined) {
-      // The layout is decided by the first line that is not blank.
-      head += text;
-      const start = head.trimStart();
-      const lineEnd = start.indexOf('\n');
-      if (lineEnd < 0 && start.length < longestOpening) continue;
-      splitter = opening.test(lineEnd < 0 ? start : start.slice(0, lineEnd))
-        ? new BlockSplitter(file.path)
-        : new WholeFile();
-      yield* splitter.add(head);
-      head = '';
-    } else {
-      yield* splitter.add(text);
-    }
+export async function* readDocuments(
+  file: CorpusFile,
+  progress: ReadProgress = {},
+  options: RecordOptions = {},
+): AsyncGenerator<DocumentPiece> {
+  const { path, sizeBytes } = file;
+  const format = formats.find(({ name }) => name === file.format)!;
+  const packing = packings.find(({ name }) => name === file.packing);
+  const { onDigest } = progress;
+  let hasDigest = false;
+  const reported: ReadProgress = {
+    ...progress,
+    onDigest(sha256) {
+      hasDigest = true;
+      onDigest?.(sha256);
+    },
+  };
+  try {
+    await checkStart(file, packing);
+    yield* format.read({
+      path,
+      sizeBytes,
+      options,
+      text: () => readText(file, packing, reported),
+      onSkip: (reason) => progress.onSkip?.(reason),
+      onBytes: (count) => progress.onBytes?.(count),
+      signal: progress.signal,
+    });
+  } catch (error) {
+    throw explain(error, file);
   }
-  if (splitter === undefined) {
-    splitter = new WholeFile();
-    yield* splitter.add(head);
-  }
-  yield* splitter.end();
+  // Without a digest, the file's times tell.
+  if (!hasDigest && describe(path).fingerprint !== file.fingerprint) throw changed(path);
 }
 
-/** The text of a file, unpacked where its name ends in .gz, in chunks cut anywhere between two characters. */
-async function* readText(file: CorpusFile, { onBytes, onDigest, signal }: ReadProgress): AsyncGenerator<string> {
-  const packed = file.path.endsWith('.gz');
-  await checkStart(file.path, packed);
+/** The error for a file that was not left alone. */
+export function changed(path: string): ApolloError {
+  return new ApolloError('BAD_CORPUS', `${path} was changed while it was read. Start again when it is complete.`);
+}
+
+/** The text of a file in chunks cut anywhere between two characters. */
+async function* readText(
+  { path }: CorpusFile,
+  packing: Packing | undefined,
+  { onBytes, onDigest, signal }: ReadProgress,
+): AsyncGenerator<string> {
   const utf8 = new Utf8Reader();
   const digest = createHash('sha256');
-  const source = createReadStream(file.path, { highWaterMark: 1 << 18 });
-  source.on('data', (chunk) => {
-    onBytes?.(chunk.length);
-    digest.update(chunk);
-  });
-  const stream = packed ? source.pipe(createGunzip({ chunkSize: 1 << 18 })) : source;
-  if (packed) source.on('error', (error) => stream.destroy(error));
-  try {
-    for await (const chunk of stream) {
+  async function* packedBytes(): AsyncGenerator<Uint8Array> {
+    for await (const chunk of createReadStream(path, { highWaterMark: 1 << 18 })) {
       throwIfAborted(signal);
-      const text = utf8.decode(chunk as Buffer);
-      if (text !== '') yield text;
+      onBytes?.((chunk as Buffer).length);
+      digest.update(chunk as Buffer);
+      yield chunk as Buffer;
     }
-    utf8.end();
-    onDigest?.(digest.digest('hex'));
-  } catch (error) {
-    throw explain(error, file.path, packed);
-  } finally {
-    source.destroy();
-    stream.destroy();
   }
+  for await (const chunk of packing?.unpack(packedBytes()) ?? packedBytes()) {
+    throwIfAborted(signal);
+    const text = utf8.decode(chunk);
+    if (text !== '') yield text;
+  }
+  utf8.end();
+  onDigest?.(digest.digest('hex'));
 }
 
-/** Tells a name from a content that contradict each other, before the unpacker or the decoder fails less clearly. */
-async function checkStart(path: string, packed: boolean): Promise<void> {
-  const handle = await open(path).catch((error: Error) => {
-    throw new ApolloError('BAD_CORPUS', `${path} cannot be read: ${error.message}.`, { cause: error });
-  });
+/** What other files begin with, and what to do about it. */
+const foreign: readonly (readonly [start: string, what: string])[] = [
+  ['PAR1', 'holds Parquet data. Name it .parquet, or give format "parquet".'],
+  ['PK\x03\x04', 'is a zip archive. Unpack it first.'],
+  ['BZh', 'is packed with bzip2, which is not read here. Unpack it, or pack it with gzip or zstd.'],
+  ['\xfd7zX', 'is packed with xz, which is not read here. Unpack it, or pack it with gzip or zstd.'],
+  ['%PDF', 'is a PDF document. Take its text out first.'],
+];
+
+/** Tells a name from a content that contradict each other, before an unpacker or a decoder fails less clearly. */
+async function checkStart({ path, format }: CorpusFile, packing: Packing | undefined): Promise<void> {
+  const handle = await open(path);
   try {
-    const { buffer, bytesRead } = await handle.read(Buffer.alloc(2), 0, 2, 0);
-    const isGzip = bytesRead === 2 && buffer[0] === 0x1f && buffer[1] === 0x8b;
-    if (isGzip && !packed)
-      throw new ApolloError('BAD_CORPUS', `${path} holds gzip data. Name it ${path}.gz, or unpack it.`);
-    if (!isGzip && packed) throw new ApolloError('BAD_CORPUS', `${path} is named .gz and does not hold gzip data.`);
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(4), 0, 4, 0);
+    const head = buffer.subarray(0, bytesRead);
+    const bad = (what: string): ApolloError => new ApolloError('BAD_CORPUS', `${path} ${what}`);
+    if (packing !== undefined) {
+      if (!packing.starts(head)) throw bad(`is named ${packing.ending} and does not hold ${packing.name} data.`);
+      return;
+    }
+    const text = head.toString('latin1');
+    if (format === 'parquet') {
+      if (text !== 'PAR1') throw bad('is not a Parquet file: it does not begin with PAR1.');
+      return;
+    }
+    const packed = packings.find(({ starts }) => starts(head));
+    if (packed !== undefined) throw bad(`holds ${packed.name} data. Name it ${path}${packed.ending}, or unpack it.`);
+    const other = foreign.find(([start]) => text.startsWith(start));
+    if (other !== undefined) throw bad(other[1]);
   } finally {
     await handle.close();
   }
 }
 
-function explain(error: unknown, path: string, packed: boolean): unknown {
-  const unpacked = packed ? ' of the unpacked text' : '';
+function explain(error: unknown, { path, packing }: CorpusFile): unknown {
+  if (error instanceof ApolloError) return error;
+  if (error instanceof DamagedPacking)
+    return new ApolloError('BAD_CORPUS', `${path} ${error.message}`, { cause: error });
   if (error instanceof InvalidUtf8) {
+    const unpacked = packing ? ' of the unpacked text' : '';
     const what = {
       zero: `has a zero byte at byte ${error.offset}${unpacked}, so it is binary (or UTF-16). Give UTF-8 text`,
       cut: `ends inside a UTF-8 character that starts at byte ${error.offset}${unpacked}. The file was cut off`,
@@ -123,123 +142,6 @@ function explain(error: unknown, path: string, packed: boolean): unknown {
     }[error.kind];
     return new ApolloError('BAD_CORPUS', `${path} ${what}.`, { cause: error });
   }
-  const code = (error as NodeJS.ErrnoException).code;
-  if (code === 'Z_BUF_ERROR') {
-    return new ApolloError(
-      'BAD_CORPUS',
-      `${path} ends before its gzip data does. The file was cut off; copy it again.`,
-    );
-  }
-  if (code?.startsWith('Z_')) {
-    return new ApolloError('BAD_CORPUS', `${path} holds damaged gzip data (${(error as Error).message}).`, {
-      cause: error,
-    });
-  }
-  if (error instanceof ApolloError || code === undefined) return error;
+  if ((error as NodeJS.ErrnoException).code === undefined) return error;
   return new ApolloError('BAD_CORPUS', `${path} cannot be read: ${(error as Error).message}.`, { cause: error });
-}
-
-/** @throws ApolloError ABORT_ERR when the signal has fired. */
-export function throwIfAborted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted)
-    throw new ApolloError('ABORT_ERR', 'Preparing the corpus was cancelled.', { cause: signal.reason });
-}
-
-interface Splitter {
-  add(text: string): Iterable<DocumentPiece>;
-  end(): Iterable<DocumentPiece>;
-}
-
-/** Collects text and gives it out in pieces that are tokenised the same as the whole. */
-class PieceCutter {
-  #text = '';
-
-  *add(text: string): Iterable<DocumentPiece> {
-    this.#text += text;
-    while (this.#text.length > pieceLength) {
-      const cut = cutPlace(this.#text);
-      if (cut === undefined) return;
-      yield { text: this.#text.slice(0, cut), isLast: false };
-      this.#text = this.#text.slice(cut);
-    }
-  }
-
-  end(): DocumentPiece {
-    const text = this.#text;
-    this.#text = '';
-    return { text, isLast: true };
-  }
-}
-
-/**
- * The first place at or after pieceLength where neither BERT's nor GPT-2's split looks across: before a blank or line
- * end that follows a character that is no white space. GPT-2's words start with their blank and no word ends with
- * white space there; BERT's words end at it.
- */
-function cutPlace(text: string): number | undefined {
-  for (let i = pieceLength; i < text.length; i++) {
-    const code = text.charCodeAt(i);
-    if ((code === 0x20 || code === 0x0a) && !/\s|\x85/.test(text[i - 1]!)) return i;
-  }
-  if (text.length <= longestPiece) return undefined;
-  const code = text.charCodeAt(longestPiece);
-  return code >= 0xdc00 && code <= 0xdfff ? longestPiece - 1 : longestPiece;
-}
-
-class WholeFile implements Splitter {
-  readonly #cutter = new PieceCutter();
-
-  add(text: string): Iterable<DocumentPiece> {
-    return this.#cutter.add(text);
-  }
-
-  end(): Iterable<DocumentPiece> {
-    return [this.#cutter.end()];
-  }
-}
-
-class BlockSplitter implements Splitter {
-  readonly #cutter = new PieceCutter();
-  #line = ''; // the line that has begun and not ended
-  #lineNumber = 0;
-  #openedAt = 0; // line number of the block that is open, 0 outside
-
-  constructor(readonly path: string) {}
-
-  *add(text: string): Iterable<DocumentPiece> {
-    const lines = (this.#line + text).split('\n');
-    this.#line = lines.pop()!;
-    for (const line of lines) yield* this.#take(line, '\n');
-  }
-
-  *end(): Iterable<DocumentPiece> {
-    if (this.#line !== '') yield* this.#take(this.#line, '');
-    if (this.#openedAt > 0) {
-      throw this.#bad(
-        `the <doc> block that starts at line ${this.#openedAt} has no </doc>. The file was cut off, or a line is missing`,
-      );
-    }
-  }
-
-  *#take(line: string, lineEnd: string): Iterable<DocumentPiece> {
-    this.#lineNumber++;
-    if (this.#openedAt > 0) {
-      if (closing.test(line)) {
-        this.#openedAt = 0;
-        yield this.#cutter.end();
-      } else if (opening.test(line)) {
-        throw this.#bad(`line ${this.#lineNumber} opens a <doc> block inside the one of line ${this.#openedAt}`);
-      } else {
-        yield* this.#cutter.add(line + lineEnd);
-      }
-    } else if (opening.test(line)) {
-      this.#openedAt = this.#lineNumber;
-    } else if (line.trim() !== '') {
-      throw this.#bad(`line ${this.#lineNumber} is outside of the <doc> blocks: ${JSON.stringify(line.slice(0, 60))}`);
-    }
-  }
-
-  #bad(reason: string): ApolloError {
-    return new ApolloError('BAD_CORPUS', `${this.path}: ${reason}.`);
-  }
 }

@@ -1,7 +1,9 @@
-/** Finds the text files that a corpus consists of: files, folders (searched to the bottom) and glob patterns. */
-import { type BigIntStats, readdirSync, statSync } from 'node:fs';
-import { join, relative, resolve } from 'node:path';
+/** Finds the files that a corpus consists of: files, folders (searched to the bottom) and glob patterns. */
+import { type BigIntStats, type Dirent, readdirSync, statSync } from 'node:fs';
+import { basename, join, relative, resolve } from 'node:path';
 import { ApolloError } from '../errors.js';
+import { formatNames, formats } from './formats/index.js';
+import { packings } from './unpack/index.js';
 
 export interface CorpusFile {
   readonly path: string;
@@ -10,29 +12,37 @@ export interface CorpusFile {
   readonly fingerprint: string;
   /** Latest of mtime and ctime, in milliseconds. */
   readonly changedMs: number;
+  /** Name of its format, see formats/. */
+  readonly format: string;
+  /** Name of how it is packed, see unpack/. */
+  readonly packing: string | undefined;
 }
-
-/** In a folder: .txt, .gz, and what WikiExtractor names wiki_00. */
-const textName = /(\.txt|\.gz|^wiki_\d+)$/;
 
 /**
  * The files of `inputs`, in the order given, a folder's or pattern's in the order of their paths; a file that is met
  * twice counts once. Patterns know `*`, `?`, `{a,b}` and, as a whole segment, `**`. Names that begin with a dot are
- * passed over in folders and patterns.
- * @throws ApolloError BAD_CORPUS for a path that does not exist, a folder or pattern without a text file, an empty
- * file, or no input at all.
+ * passed over in folders and patterns. `format` 'auto' goes by the names; any other is what all files are.
+ * @throws ApolloError BAD_CORPUS for a path that does not exist, a folder or pattern without a fitting file, an empty
+ * file, a name that says no format, or no input at all; BAD_CONFIG for a format that does not exist.
  */
-export function findFiles(inputs: readonly string[]): CorpusFile[] {
+export function findFiles(inputs: readonly string[], format = 'auto'): CorpusFile[] {
   if (inputs.length === 0)
     throw bad('No input was given for the corpus: give files, folders or patterns such as "books/*.txt.gz".');
+  if (!formatNames.includes(format)) {
+    throw new ApolloError('BAD_CONFIG', `There is no format "${format}". Known: ${formatNames.join(', ')}.`);
+  }
   const found = new Map<string, CorpusFile>();
   for (const input of inputs) {
-    const status = statSync(input, { throwIfNoEntry: false });
+    const status = statusOf(input);
     let paths: string[];
     if (status?.isDirectory()) {
-      paths = walk(input).filter((path) => textName.test(path.slice(path.lastIndexOf('/') + 1)));
+      paths = walk(input).filter((path) => folderGives(basename(path), format));
       if (paths.length === 0)
-        throw bad(`The folder ${input} holds no text: expected files named .txt, .txt.gz or wiki_00 in it or below.`);
+        throw bad(
+          format === 'auto'
+            ? `The folder ${input} holds no text: expected files named .txt, .jsonl, .parquet or wiki_00 in it or below, packed (.gz, .zst) or not. Tables must be asked for: format csv or tsv.`
+            : `The folder ${input} holds no file whose name fits format ${format}. Name files, or give a pattern such as "${join(input, '*')}".`,
+        );
     } else if (status !== undefined) {
       paths = [input];
     } else if (/[*?{]/.test(input)) {
@@ -41,14 +51,17 @@ export function findFiles(inputs: readonly string[]): CorpusFile[] {
     } else {
       throw bad(`There is no file or folder ${input}.`);
     }
-    for (const path of paths) found.set(resolve(path), describe(path));
+    for (const path of paths) found.set(resolve(path), describe(path, format));
   }
   return [...found.values()];
 }
 
-/** The file as it is now. @throws ApolloError BAD_CORPUS when it is gone, empty or not a regular file. */
-export function describe(path: string): CorpusFile {
-  const status: BigIntStats | undefined = statSync(path, { bigint: true, throwIfNoEntry: false });
+/**
+ * The file as it is now.
+ * @throws ApolloError BAD_CORPUS when it is gone, empty or not a regular file, or its name says no format.
+ */
+export function describe(path: string, format = 'auto'): CorpusFile {
+  const status = statusOf(path);
   if (status === undefined) throw bad(`There is no file or folder ${path}.`);
   if (!status.isFile()) throw bad(`${path} is not a regular file.`);
   if (status.size === 0n) throw bad(`${path} is empty (0 bytes). Leave it out, or put text in it.`);
@@ -57,12 +70,55 @@ export function describe(path: string): CorpusFile {
     sizeBytes: Number(status.size),
     fingerprint: [status.dev, status.ino, status.size, status.mtimeNs, status.ctimeNs].join('-'),
     changedMs: Number(status.mtimeMs > status.ctimeMs ? status.mtimeMs : status.ctimeMs),
+    ...kindOf(path, format),
   };
+}
+
+/** Format and packing by the name's endings. */
+function kindOf(path: string, format: string): Pick<CorpusFile, 'format' | 'packing'> {
+  const { name, packing } = unpackedName(basename(path));
+  const ending = /\.[a-z]\w*$/i.exec(name)?.[0].toLowerCase() ?? ''; // not ".00" of a part's number
+  const found = format === 'auto' ? formats.find(({ endings }) => endings.includes(ending)) : named(format);
+  if (found === undefined) {
+    const hint = ending === '.json' ? ' If it holds an object on each line, that is jsonl.' : '';
+    throw bad(
+      `${path}: no format is known by the ending "${ending}". Give one with format (--format): ${formatNames.slice(1).join(', ')}.${hint}`,
+    );
+  }
+  if (packing !== undefined && !found.packable)
+    throw bad(`${path}: ${found.name} is packed inside already and is not read from ${packing}. Unpack it.`);
+  return { format: found.name, packing };
+}
+
+const named = (format: string) => formats.find(({ name }) => name === format)!;
+
+function unpackedName(name: string): { name: string; packing: string | undefined } {
+  const packing = packings.find(({ ending }) => name.toLowerCase().endsWith(ending));
+  return { name: packing ? name.slice(0, -packing.ending.length) : name, packing: packing?.name };
+}
+
+function folderGives(fileName: string, format: string): boolean {
+  const { name, packing } = unpackedName(fileName);
+  if (format !== 'auto') return named(format).takes(name, packing !== undefined, true);
+  return formats.some((each) => each.takes(name, packing !== undefined, false));
+}
+
+function statusOf(path: string): BigIntStats | undefined {
+  try {
+    return statSync(path, { bigint: true, throwIfNoEntry: false });
+  } catch (error) {
+    throw bad(`${path} cannot be read: ${(error as Error).message}.`);
+  }
 }
 
 /** All files below a folder, in the order of their names. Linked folders are not followed, so no loop can occur. */
 function walk(folder: string): string[] {
-  const entries = readdirSync(folder, { withFileTypes: true }).filter((entry) => !entry.name.startsWith('.'));
+  let entries: Dirent[];
+  try {
+    entries = readdirSync(folder, { withFileTypes: true }).filter((entry) => !entry.name.startsWith('.'));
+  } catch (error) {
+    throw bad(`The folder ${folder} cannot be read: ${(error as Error).message}.`);
+  }
   entries.sort((a, b) => (a.name < b.name ? -1 : 1));
   return entries.flatMap((entry) => {
     const path = join(folder, entry.name);

@@ -12,12 +12,23 @@ export {
   mlmBatch,
   mlmCapacity,
   noLabel,
+  passes,
 } from './batches.js';
 export type { StreamDecoder } from './detokenize.js';
+export { formatNames } from './formats/index.js';
 export type { FramedTokens } from './framing.js';
+export { type CorpusInput, parseInput, type ReadOptions } from './inputs.js';
 export { type MaskRules, mlmIds } from './masking.js';
+export { mixedSource } from './mixture.js';
 export type { PlacedTokens } from './offsets.js';
-export { type Corpus, type CorpusOptions, type CorpusProgress, type CorpusStats, prepareCorpus } from './prepare.js';
+export {
+  type Corpus,
+  type CorpusOptions,
+  type CorpusProgress,
+  type CorpusSource,
+  type CorpusStats,
+  prepareCorpus,
+} from './prepare.js';
 export { TokenFile, TokenFileWriter } from './token-file.js';
 export { arraySource, rangeSource, type TokenSource } from './token-source.js';
 export {

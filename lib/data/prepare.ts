@@ -1,46 +1,42 @@
 /**
  * From text files to token sources: finds the files, trains or loads the tokenizer, tokenises in worker threads into
- * the cache, and splits off the held-out part. The second start with the same text only opens files.
+ * the cache, and splits off the held-out part. The second start with the same text only opens files; a start that was
+ * stopped is gone on with. A mixture's sources are prepared one by one, so that other weights cost nothing.
  */
-import { readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { ApolloError, check } from '../errors.js';
+import { throwIfAborted } from './abort.js';
 import { Cache, keyOf } from './cache.js';
-import { readDocuments, throwIfAborted } from './documents.js';
-import { type CorpusFile, findFiles } from './files.js';
+import { type CorpusInput, findSources, type ReadOptions, type SourceFiles } from './inputs.js';
+import { type CorpusProgress, Meter } from './meter.js';
+import { mixedSource, roundRows, rowsOfRound } from './mixture.js';
+import { type SourceText, textKey, works } from './source-text.js';
 import { type Split, splitDocuments } from './split.js';
-import type { Counted, Encoded, Work, WorkSetup } from './tasks.js';
-import { TokenFile, TokenFileWriter } from './token-file.js';
+import type { Counted, WorkSetup } from './tasks.js';
 import { rangeSource, type TokenSource } from './token-source.js';
+import { hasJournal, openTokenised, type Tokenised, tokenise } from './tokenise.js';
 import { createTokenizer, loadTokenizer, type Tokenizer } from './tokenizer.js';
 import type { TokenizerDefinition } from './tokenizer-files.js';
 import { addWordCounts, checkTraining, type TrainableKind, trainTokenizer } from './train-tokenizer.js';
 import { mapInOrder } from './worker-pool.js';
 
-/** Part of every key; raised when the same text and options would give other files. */
-const formatVersion = 1;
+export type { CorpusProgress } from './meter.js';
 
-/** UTF-16 units of text sent to a worker at once. */
-const workLength = 1 << 17;
+/** Part of every key; raised when the same text and options would give other files. */
+const formatVersion = 2;
 
 /** Below this many bytes on disk the start of worker threads costs more than it saves. */
 const smallCorpusBytes = 1 << 20;
 
-export interface CorpusProgress {
-  readonly phase: 'read' | 'count words' | 'train tokenizer' | 'tokenise';
-  /** Bytes of the files on disk; in 'train tokenizer', tokens of the vocabulary. */
-  readonly done: number;
-  readonly total: number;
-  readonly documents: number;
-  readonly tokens: number;
-  readonly tokensPerSecond: number;
-}
-
-export interface CorpusOptions {
-  /** Files, folders and patterns, .txt or .gz. */
-  readonly inputs: readonly string[];
+/** How all inputs are read, unless one says otherwise. */
+export interface CorpusOptions extends ReadOptions {
+  /**
+   * Files, folders and patterns, each as text (`books/*.txt`, or `books:0.3` with a weight) or as an object. With
+   * weights, training batches hold each input's share; without, all text is one.
+   */
+  readonly inputs: readonly (string | CorpusInput)[];
   readonly tokenizer: { readonly path: string } | { readonly train: TrainableKind; readonly vocabSize: number };
   readonly cacheDir: string;
   /** Fraction of the tokens held out from training; 0 for none. */
@@ -54,6 +50,8 @@ export interface CorpusOptions {
   readonly separator?: 'auto' | 'none';
   /** Worker threads; 0 tokenises in this thread. The result is the same for any number. */
   readonly workers?: number;
+  /** Tokens after which what is done is written down, so that a stopped start can be gone on with. */
+  readonly journalEvery?: number;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: CorpusProgress) => void;
 }
@@ -67,18 +65,32 @@ export interface CorpusStats {
   readonly heldOutTokens: number;
   readonly heldOutUnit: Split['unit'];
   readonly heldOutUnits: number;
+  /** Records that gave no document, by reason. */
+  readonly skipped: Readonly<Record<string, number>>;
   /** Whether the tokens were found in the cache. */
   readonly cached: boolean;
+}
+
+/** One source of a mixture, or all text. */
+export interface CorpusSource {
+  readonly name: string;
+  /** Share of the training batches, from 0 to 1. */
+  readonly share: number;
+  readonly stats: CorpusStats;
+  /** At most `length` tokens of document number `index`, training and held out alike. */
+  document(index: number, length: number): Int32Array;
 }
 
 export interface Corpus {
   readonly train: TokenSource;
   readonly heldOut: TokenSource;
   readonly tokenizer: Tokenizer;
+  /** Of all sources together. */
   readonly stats: CorpusStats;
-  /** Names the tokens and their split: the same key means the same batches. */
+  readonly sources: readonly CorpusSource[];
+  /** Names the tokens, their split and their shares: the same key means the same batches. */
   readonly key: string;
-  /** Closes the token file; the sources cannot be read afterwards. */
+  /** Closes the token files; the sources cannot be read afterwards. */
   close(): void;
 }
 
@@ -91,15 +103,18 @@ export interface Corpus {
  * });
  * corpus.train.read(0, 128); // Int32Array of 128 ids
  * ```
- * @throws ApolloError BAD_CORPUS for text that cannot be read (see files.ts and documents.ts), BAD_TOKENIZER,
- * BAD_ARGUMENT for options out of range, ABORT_ERR when the signal fires. Nothing half-written is left.
+ * @throws ApolloError BAD_CORPUS for text that cannot be read (see files.ts, documents.ts and formats/), BAD_TOKENIZER,
+ * BAD_ARGUMENT and BAD_CONFIG for options that are out of range or contradict each other, ABORT_ERR when the signal
+ * fires. Nothing half-written is left that would be taken for a whole; what was tokenised before ABORT_ERR is kept.
  */
 export async function prepareCorpus(options: CorpusOptions): Promise<Corpus> {
   const { inputs, cacheDir, heldOut = 0.02, heldOutSeed = 42, separator = 'auto', signal } = options;
   check(heldOut >= 0 && heldOut <= 0.5, `heldOut must be a fraction from 0 to 0.5; got ${heldOut}.`);
   throwIfAborted(signal);
-  const files = findFiles(inputs);
-  const sizeBytes = files.reduce((sum, file) => sum + file.sizeBytes, 0);
+  const { format, field, header, quotes } = options;
+  const found = findSources(inputs, { format, field, header, quotes });
+  const sizes = found.map(({ files }) => files.reduce((sum, file) => sum + file.sizeBytes, 0));
+  const sizeBytes = sizes.reduce((sum, size) => sum + size, 0);
   const workers = options.workers ?? (sizeBytes < smallCorpusBytes ? 0 : Math.min(8, availableParallelism()));
   check(
     Number.isInteger(workers) && workers >= 0 && workers <= 256,
@@ -110,103 +125,146 @@ export async function prepareCorpus(options: CorpusOptions): Promise<Corpus> {
 
   const cache = await Cache.open(cacheDir);
   const meter = new Meter(sizeBytes, options.onProgress);
-  meter.phase = 'read';
-  const digests = await cache.digests(files, (count) => meter.addBytes(count), signal);
-  const text: TextInput = { files, digests, workers, signal, meter };
-  const contentKey = keyOf(formatVersion, digests);
-  const tokenizer = given ?? (await trainedTokenizer(cache, contentKey, text, options.tokenizer as TrainableChoice));
+  const texts = await withDigests(found, cache, meter, signal);
+  const textKeys = texts.map((text) => keyOf(formatVersion, textKey(text)));
+  const all: TextInput = { texts, workers, signal, meter };
+  const tokenizer =
+    given ?? (await trainedTokenizer(cache, joined(textKeys), all, options.tokenizer as TrainableChoice));
   const separatorId = separator === 'none' ? undefined : (tokenizer.specials.eot ?? tokenizer.specials.sep);
-  const tokensKey = keyOf(contentKey, tokenizer.digest, separatorId ?? null);
+  const setup: WorkSetup = { job: 'encode', definition: tokenizer.definition, separator: separatorId };
 
-  let entry = openEntry(cache.path(tokensKey));
-  const cached = entry !== undefined;
-  if (entry === undefined) {
-    const setup: WorkSetup = { job: 'encode', definition: tokenizer.definition, separator: separatorId };
-    await cache.write(tokensKey, (folder) => tokenise(folder, text, setup, tokenizer.vocabSize), true);
-    entry = openEntry(cache.path(tokensKey));
-    if (entry === undefined)
-      throw new ApolloError('BAD_CORPUS', `The cache entry ${cache.path(tokensKey)} was changed while it was made.`);
-  }
-  const { file, documentEnds } = entry;
+  const sources: PreparedSource[] = [];
+  const close = (): void => {
+    for (const { file } of sources) file.close();
+  };
   try {
-    const split = splitDocuments(documentEnds, heldOut, heldOutSeed);
-    return {
-      train: rangeSource(file, split.train),
-      heldOut: rangeSource(file, split.heldOut),
-      tokenizer,
-      key: keyOf(tokensKey, heldOut, heldOutSeed),
-      stats: {
-        files: files.length,
-        sizeBytes,
-        documents: documentEnds.length,
-        tokens: file.tokenCount,
-        trainTokens: split.train.tokenCount,
-        heldOutTokens: split.heldOut.tokenCount,
-        heldOutUnit: split.unit,
-        heldOutUnits: split.heldOutUnits,
-        cached,
-      },
-      close: () => file.close(),
-    };
+    for (const [i, text] of texts.entries()) {
+      const key = keyOf(textKeys[i], tokenizer.digest, separatorId ?? null);
+      const work = { text, setup, vocabSize: tokenizer.vocabSize, workers, meter, signal };
+      const make = (folder: string) => tokenise(folder, { ...work, journalEvery: options.journalEvery });
+      let entry = openTokenised(cache.path(key));
+      const cached = entry !== undefined;
+      if (!cached) {
+        await cache.writeResumable(key, make, hasJournal);
+        entry = openTokenised(cache.path(key));
+      }
+      if (entry === undefined)
+        throw new ApolloError('BAD_CORPUS', `The cache entry ${cache.path(key)} was changed while it was made.`);
+      sources.push({ ...entry, ...found[i]!, key, cached, sizeBytes: sizes[i]! });
+    }
+    return corpusOf(sources, { tokenizer, heldOut, heldOutSeed, close });
   } catch (error) {
-    file.close();
+    close();
     throw error;
   }
+}
+
+interface PreparedSource extends Tokenised, SourceFiles {
+  readonly key: string;
+  readonly cached: boolean;
+  readonly sizeBytes: number;
+}
+
+/** The parts of sources that are all tokenised. */
+function corpusOf(
+  sources: readonly PreparedSource[],
+  { heldOut, heldOutSeed, ...rest }: Pick<Corpus, 'tokenizer' | 'close'> & { heldOut: number; heldOutSeed: number },
+): Corpus {
+  const splits = sources.map(({ name, documentEnds }) => {
+    try {
+      return splitDocuments(documentEnds, heldOut, heldOutSeed);
+    } catch (error) {
+      if (sources.length === 1 || !(error instanceof ApolloError)) throw error;
+      throw new ApolloError(error.code, `${name}: ${error.message}`, { cause: error });
+    }
+  });
+  const rows = sources.length === 1 ? [roundRows] : rowsOfRound(sources.map(({ weight }) => weight!));
+  const keys = sources.map(({ key }) => key);
+  const stats = sources.map(({ documentEnds, file, files, skipped, cached, sizeBytes }, i): CorpusStats => {
+    const { train, heldOut, unit, heldOutUnits } = splits[i]!;
+    return {
+      files: files.length,
+      sizeBytes,
+      documents: documentEnds.length,
+      tokens: file.tokenCount,
+      trainTokens: train.tokenCount,
+      heldOutTokens: heldOut.tokenCount,
+      heldOutUnit: unit,
+      heldOutUnits,
+      skipped,
+      cached,
+    };
+  });
+  const mixed = (part: 'train' | 'heldOut'): TokenSource => {
+    const ranges = sources.map(({ file }, i) => rangeSource(file, splits[i]![part]));
+    if (sources.length === 1) return ranges[0]!;
+    return mixedSource(sources.map(({ name, weight }, i) => ({ name, weight: weight!, source: ranges[i]! })));
+  };
+  return {
+    ...rest,
+    train: mixed('train'),
+    heldOut: mixed('heldOut'),
+    key: keyOf(sources.length === 1 ? keys[0] : ['mixture', keys, rows], heldOut, heldOutSeed),
+    stats: stats.reduce(added),
+    sources: sources.map(({ name, file, documentEnds }, i) => ({
+      name,
+      share: rows[i]! / roundRows,
+      stats: stats[i]!,
+      document(index, length) {
+        check(
+          Number.isInteger(index) && index >= 0 && index < documentEnds.length,
+          `There are documents 0 to ${documentEnds.length - 1} in "${name}"; got ${index}.`,
+        );
+        const start = index === 0 ? 0 : documentEnds[index - 1]!;
+        const ids = new Int32Array(Math.min(length, documentEnds[index]! - start));
+        file.readInto(start, ids.length, ids, 0);
+        return ids;
+      },
+    })),
+  };
+}
+
+function added(a: CorpusStats, b: CorpusStats): CorpusStats {
+  const skipped: Record<string, number> = { ...a.skipped };
+  for (const [reason, count] of Object.entries(b.skipped)) skipped[reason] = (skipped[reason] ?? 0) + count;
+  return {
+    files: a.files + b.files,
+    sizeBytes: a.sizeBytes + b.sizeBytes,
+    documents: a.documents + b.documents,
+    tokens: a.tokens + b.tokens,
+    trainTokens: a.trainTokens + b.trainTokens,
+    heldOutTokens: a.heldOutTokens + b.heldOutTokens,
+    heldOutUnit: a.heldOutUnit === b.heldOutUnit ? a.heldOutUnit : 'section',
+    heldOutUnits: a.heldOutUnits + b.heldOutUnits,
+    skipped,
+    cached: a.cached && b.cached,
+  };
+}
+
+const joined = (keys: readonly string[]): string => (keys.length === 1 ? keys[0]! : keyOf('mixture', keys));
+
+async function withDigests(
+  found: readonly SourceFiles[],
+  cache: Cache,
+  meter: Meter,
+  signal: AbortSignal | undefined,
+): Promise<SourceText[]> {
+  const files = found.flatMap((source) => source.files);
+  const digests = await cache.digests(files, (count) => meter.addBytes(count), signal);
+  let first = 0;
+  return found.map(({ name, files, options }) => {
+    first += files.length;
+    return { name, files, options, digests: digests.slice(first - files.length, first) };
+  });
 }
 
 type TrainableChoice = { readonly train: TrainableKind; readonly vocabSize: number };
 
 interface TextInput {
-  readonly files: readonly CorpusFile[];
-  readonly digests: readonly string[];
+  readonly texts: readonly SourceText[];
   readonly workers: number;
   readonly signal: AbortSignal | undefined;
   readonly meter: Meter;
-}
-
-const tokensFile = 'tokens.bin';
-const documentsFile = 'documents.bin'; // ends of the documents as little-endian float64 token offsets
-
-/** The tokens in a cache entry; undefined when there is none or it is damaged, and is to be made (again). */
-function openEntry(folder: string): { file: TokenFile; documentEnds: Float64Array } | undefined {
-  let file: TokenFile | undefined;
-  try {
-    file = new TokenFile(join(folder, tokensFile));
-    const bytes = readFileSync(join(folder, documentsFile));
-    const documentEnds = new Float64Array(new Uint8Array(bytes).buffer);
-    if (documentEnds.at(-1) === file.tokenCount) return { file, documentEnds };
-  } catch {
-    // falls through: not there, cut off, or of another format
-  }
-  file?.close();
-  return undefined;
-}
-
-/** Tokenises all text into a folder. */
-async function tokenise(folder: string, text: TextInput, setup: WorkSetup, vocabSize: number): Promise<void> {
-  const { meter } = text;
-  meter.start('tokenise');
-  const writer = new TokenFileWriter(join(folder, tokensFile), vocabSize);
-  const ends: number[] = [];
-  try {
-    for await (const result of mapInOrder(setup, works(text), text.workers)) {
-      const { ids, documentEnds } = result as Encoded;
-      for (const end of documentEnds) ends.push(writer.tokenCount + end);
-      writer.append(ids);
-      meter.addTokens(ids.length, documentEnds.length);
-    }
-    if (writer.tokenCount === 0) {
-      throw new ApolloError(
-        'BAD_CORPUS',
-        `The corpus is empty: ${text.files.length} file(s), and no text but white space in them.`,
-      );
-    }
-  } catch (error) {
-    writer.abandon();
-    throw error;
-  }
-  writer.finish();
-  await writeFile(join(folder, documentsFile), new Uint8Array(Float64Array.from(ends).buffer), { flush: true });
 }
 
 /** A tokenizer trained on the text, or read from the cache when this text has trained it before. */
@@ -227,7 +285,7 @@ async function trainedTokenizer(
   const { meter, signal } = text;
   meter.start('count words');
   const counts = new Map<string, number>();
-  for await (const result of mapInOrder({ job: 'count', kind }, works(text), text.workers)) {
+  for await (const result of mapInOrder({ job: 'count', kind }, allWorks(text), text.workers)) {
     const { words, counts: added } = result as Counted;
     addWordCounts(counts, words, added);
   }
@@ -251,85 +309,6 @@ async function trainedTokenizer(
   return createTokenizer(definition, file);
 }
 
-/** The text of all files as work for the pool; documents of nothing but white space are left out. */
-async function* works({ files, digests, signal, meter }: TextInput): AsyncGenerator<Work> {
-  let texts: string[] = [];
-  let isLast: boolean[] = [];
-  let length = 0;
-  for (const [i, file] of files.entries()) {
-    const onDigest = (sha256: string): void => {
-      if (sha256 === digests[i]) return;
-      throw new ApolloError(
-        'BAD_CORPUS',
-        `${file.path} was changed while it was read. Start again when it is complete.`,
-      );
-    };
-    let hasText = false;
-    for await (const piece of readDocuments(file, { onBytes: (count) => meter.addBytes(count), onDigest, signal })) {
-      hasText ||= piece.text.trim() !== '';
-      if (hasText) {
-        texts.push(piece.text);
-        isLast.push(piece.isLast);
-        length += piece.text.length;
-      }
-      if (piece.isLast) hasText = false;
-      if (length < workLength) continue;
-      yield { texts, isLast };
-      texts = [];
-      isLast = [];
-      length = 0;
-    }
-  }
-  if (texts.length > 0) yield { texts, isLast };
-}
-
-/** Collects progress and reports it at most ten times a second, and at the end of each phase's bytes. */
-class Meter {
-  phase: CorpusProgress['phase'] = 'read';
-  #done = 0;
-  #total: number;
-  #documents = 0;
-  #tokens = 0;
-  #startedMs = performance.now();
-  #reportedMs = 0;
-
-  constructor(
-    readonly sizeBytes: number,
-    readonly report: ((progress: CorpusProgress) => void) | undefined,
-  ) {
-    this.#total = sizeBytes;
-  }
-
-  start(phase: CorpusProgress['phase'], total = this.sizeBytes): void {
-    this.phase = phase;
-    this.#total = total;
-    this.#startedMs = performance.now();
-    this.#reportedMs = 0;
-    this.set(0);
-  }
-
-  addBytes(count: number): void {
-    this.set(this.#done + count);
-  }
-
-  addTokens(tokens: number, documents: number): void {
-    this.#tokens += tokens;
-    this.#documents += documents;
-    this.set(this.#done);
-  }
-
-  set(done: number): void {
-    this.#done = done;
-    const nowMs = performance.now();
-    if (this.report === undefined || (nowMs - this.#reportedMs < 100 && done < this.#total)) return;
-    this.#reportedMs = nowMs;
-    this.report({
-      phase: this.phase,
-      done,
-      total: this.#total,
-      documents: this.#documents,
-      tokens: this.#tokens,
-      tokensPerSecond: (1000 * this.#tokens) / Math.max(1, nowMs - this.#startedMs),
-    });
-  }
+async function* allWorks({ texts, meter, signal }: TextInput) {
+  for (const text of texts) yield* works(text, { meter, signal });
 }

@@ -4,7 +4,7 @@
  * files can be read here and ours there; the words it leaves 0 hold what lets us see a damaged file.
  */
 import { createHash, type Hash } from 'node:crypto';
-import { closeSync, fstatSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, fsyncSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
 import { ApolloError, check } from '../errors.js';
 
 const headerBytes = 1024;
@@ -21,14 +21,38 @@ export class TokenFileWriter {
   readonly #width: 2 | 4;
   tokenCount = 0;
 
-  /** Creates the file. uint16 is chosen when `vocabSize` allows it. */
+  /**
+   * Creates the file, or with `keep` goes on with one that was left without `finish` after its first `keep` tokens.
+   * uint16 is chosen when `vocabSize` allows it.
+   * @throws ApolloError BAD_CORPUS when the file has fewer tokens than are to be kept.
+   */
   constructor(
     path: string,
     readonly vocabSize: number,
+    keep?: number,
   ) {
     this.#width = vocabSize <= 65536 ? 2 : 4;
-    this.#fd = openSync(path, 'wx');
-    writeAll(this.#fd, new Uint8Array(headerBytes), 0);
+    this.#fd = openSync(path, keep === undefined ? 'wx' : 'r+');
+    try {
+      if (keep === undefined) writeAll(this.#fd, new Uint8Array(headerBytes), 0);
+      else this.#keep(path, keep);
+    } catch (error) {
+      closeSync(this.#fd);
+      throw error;
+    }
+  }
+
+  #keep(path: string, count: number): void {
+    const end = headerBytes + count * this.#width;
+    if (fstatSync(this.#fd).size < end) throw bad(path, `has fewer than the ${count} tokens that were written`);
+    ftruncateSync(this.#fd, end);
+    const block = Buffer.allocUnsafe(1 << 20);
+    for (let place = headerBytes; place < end; ) {
+      const got = readSync(this.#fd, block, 0, Math.min(block.length, end - place), place);
+      this.#hash.update(block.subarray(0, got));
+      place += got;
+    }
+    this.tokenCount = count;
   }
 
   append(ids: Uint32Array): void {
@@ -37,6 +61,11 @@ export class TokenFileWriter {
     this.#hash.update(bytes);
     writeAll(this.#fd, bytes, headerBytes + this.tokenCount * this.#width);
     this.tokenCount += ids.length;
+  }
+
+  /** Brings what was appended to the disk. */
+  sync(): void {
+    fsyncSync(this.#fd);
   }
 
   /** Writes the header and brings all of it to the disk. */

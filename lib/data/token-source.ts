@@ -1,11 +1,14 @@
 /** What batches are cut from: a long row of token ids that can be read at any place. */
 import { check } from '../errors.js';
+import type { SourcePart } from './mixture.js';
 import type { Ranges } from './split.js';
 import type { TokenFile } from './token-file.js';
 
 export interface TokenSource {
   readonly tokenCount: number;
   readonly vocabSize: number;
+  /** Of a mixture (mixture.ts): what it consists of. Reads do not cross from one part into the next. */
+  readonly parts?: readonly SourcePart[] | undefined;
   /**
    * The ids [offset, offset + length).
    * @throws ApolloError BAD_ARGUMENT when the range is not inside.

@@ -1,0 +1,169 @@
+/** `apollo-lm prepare`: reads and tokenises a corpus into the cache, and shows what came of it. */
+import type { Command } from 'commander';
+import type { Corpus, CorpusSource } from '../../data/index.js';
+import { ApolloError } from '../../errors.js';
+import { formatBytes, formatCount, formatPercent } from '../../report/format.js';
+import { textTable } from '../../report/table.js';
+import { loadSettings, type Settings } from '../config.js';
+import { corpusProgress, openCorpus } from '../corpus.js';
+import { interruptedExitCode, interruptible } from '../interrupt.js';
+import type { CommandIo } from '../io.js';
+import { addSettings, dataOptions, flagsOf } from '../options.js';
+import { presetHelp } from '../presets.js';
+import { Progress } from '../progress.js';
+
+/** Tokens shown of a document. */
+const sampleTokens = 40;
+
+export function prepareCommand(program: Command, io: CommandIo, finish: (exitCode: number) => void): void {
+  const command = program
+    .command('prepare')
+    .description('read and tokenise text into the cache, where train and compare find it');
+  addSettings(command, [...dataOptions, 'model', 'vocab'])
+    .option('--samples <n>', 'documents to show of each source', (text) => Number(text), 2)
+    .addHelpText('after', presetHelp);
+  command.action(async (parsed: Record<string, unknown>) => {
+    const { samples, ...rest } = parsed as Record<string, unknown> & { samples: number };
+    if (!(Number.isInteger(samples) && samples >= 0))
+      throw new ApolloError('BAD_CONFIG', `--samples must be a whole number from 0; got ${samples}.`);
+    const { preset, config, json } = rest as { preset?: string; config?: string; json?: boolean };
+    const settings = loadSettings({ preset, config, flags: flagsOf(rest) });
+    finish(await prepare(settings, { samples, json: json === true }, io));
+  });
+}
+
+interface Shown {
+  readonly samples: number;
+  readonly json: boolean;
+}
+
+/** Prepares and shows; the exit code. */
+async function prepare(settings: Settings, { samples, json }: Shown, io: CommandIo): Promise<number> {
+  const progress = new Progress(io, { quiet: json && !io.stderr.isTTY });
+  const speeds = new Map<string | undefined, number>(); // tokens a second, by source
+  return interruptible(
+    io,
+    () => progress.message('Stopping: what is tokenised so far is written down. Ctrl-C again leaves at once.'),
+    async (signal) => {
+      try {
+        const corpus = await openCorpus(settings, {
+          signal,
+          onProgress(state) {
+            if (state.phase === 'tokenise') speeds.set(state.source, state.tokensPerSecond);
+            progress.update(corpusProgress(state));
+          },
+        });
+        progress.clear();
+        try {
+          const prepared = summaryOf(corpus, settings, samples, speeds);
+          io.stdout.write(json ? `${JSON.stringify(prepared)}\n` : `${format(prepared)}\n`);
+        } finally {
+          corpus.close();
+        }
+        return 0;
+      } catch (error) {
+        progress.clear();
+        if (!(error instanceof ApolloError && error.code === 'ABORT_ERR')) throw error;
+        io.stderr.write(
+          `Stopped. To go on, run the same command again: what is tokenised is kept in ${settings.cache}.\n`,
+        );
+        return interruptedExitCode;
+      }
+    },
+  );
+}
+
+interface PreparedSource extends Pick<CorpusSource, 'name' | 'share' | 'stats'> {
+  /** Absent where the tokens were in the cache. */
+  readonly tokensPerSecond?: number | undefined;
+  readonly samples: readonly { readonly document: number; readonly text: string }[];
+}
+
+interface Prepared {
+  readonly type: 'corpus';
+  readonly key: string;
+  readonly cache: string;
+  readonly tokenizer: { readonly kind: string; readonly vocabSize: number };
+  readonly stats: Corpus['stats'];
+  readonly sources: readonly PreparedSource[];
+}
+
+function summaryOf(
+  { key, tokenizer, stats, sources }: Corpus,
+  { cache }: Settings,
+  samples: number,
+  speeds: ReadonlyMap<string | undefined, number>,
+): Prepared {
+  return {
+    type: 'corpus',
+    key,
+    cache,
+    tokenizer: { kind: tokenizer.kind, vocabSize: tokenizer.vocabSize },
+    stats,
+    sources: sources.map((source) => ({
+      name: source.name,
+      share: source.share,
+      stats: source.stats,
+      ...(!source.stats.cached && { tokensPerSecond: speeds.get(source.name) }),
+      samples: samplesOf(source, samples, (ids) => tokenizer.decode(ids)),
+    })),
+  };
+}
+
+/** The beginnings of some documents, spread over the source, as the tokenizer gives them back. */
+function samplesOf(source: CorpusSource, count: number, decode: (ids: Int32Array) => string) {
+  const { documents } = source.stats;
+  const shown = Math.min(count, documents);
+  return Array.from({ length: shown }, (_, i) => {
+    const document = Math.floor(((i + 0.5) * documents) / shown);
+    return { document, text: decode(source.document(document, sampleTokens)) };
+  });
+}
+
+function format({ key, cache, tokenizer, stats, sources }: Prepared): string {
+  const isMixture = sources.length > 1;
+  const table = textTable([
+    [
+      'source',
+      ...(isMixture ? ['share'] : []),
+      'files',
+      'size',
+      'documents',
+      'tokens',
+      'held out',
+      'skipped',
+      'tokens/s',
+    ],
+    ...sources.map((source) => [
+      source.name,
+      ...(isMixture ? [formatPercent(source.share)] : []),
+      String(source.stats.files),
+      formatBytes(source.stats.sizeBytes),
+      String(source.stats.documents),
+      String(source.stats.tokens),
+      String(source.stats.heldOutTokens),
+      String(sum(source.stats.skipped)),
+      source.tokensPerSecond === undefined ? 'from the cache' : formatCount(source.tokensPerSecond),
+    ]),
+  ]);
+  const skipped = Object.entries(stats.skipped).map(([reason, count]) => `${count} with ${reason}`);
+  const repeats = sources.map(
+    ({ name, share, stats: { trainTokens } }) =>
+      `${name} begins again after each ${formatCount(trainTokens / share)} tokens of training`,
+  );
+  return [
+    table,
+    '',
+    ...(isMixture ? [`in all ${stats.documents} documents, ${stats.tokens} tokens`, ...repeats] : []),
+    ...(skipped.length > 0 ? [`skipped: ${skipped.join('; ')}`] : []),
+    `tokenizer: ${tokenizer.kind}, ${tokenizer.vocabSize} tokens`,
+    `kept in ${cache} for train and compare with the same settings (corpus ${key})`,
+    ...sources.flatMap(({ name, samples }) =>
+      samples.map(({ document, text }) => `\n${name}, document ${document}: ${JSON.stringify(text)}`),
+    ),
+  ].join('\n');
+}
+
+function sum(counts: Readonly<Record<string, number>>): number {
+  return Object.values(counts).reduce((total, count) => total + count, 0);
+}

@@ -1,0 +1,94 @@
+/** The corpus of the settings: what `prepare` makes, and what `train` and `compare` then find in the cache. */
+import { resolve } from 'node:path';
+import {
+  type Corpus,
+  type CorpusProgress,
+  formatNames,
+  passes,
+  prepareCorpus,
+  type ReadOptions,
+} from '../data/index.js';
+import { ApolloError } from '../errors.js';
+import type { ModelConfig } from '../models/index.js';
+import { formatCount, formatPercent } from '../report/format.js';
+import type { Settings } from './config.js';
+import type { ProgressState } from './progress.js';
+import { modelConfigOf, sequenceOf, totalStepsOf } from './resolve.js';
+import { nearest } from './suggest.js';
+
+export interface CorpusWatch {
+  readonly signal: AbortSignal;
+  readonly onProgress: (progress: CorpusProgress) => void;
+}
+
+/**
+ * Prepares the corpus, or opens it where it is prepared.
+ * @throws ApolloError of lib/data; BAD_CONFIG where `data` is missing or names a format that does not exist.
+ */
+export async function openCorpus(settings: Settings, watch: CorpusWatch): Promise<Corpus> {
+  const { format, field, header, quotes } = settings;
+  return prepareCorpus({
+    inputs: checkData(settings),
+    ...({ format, field, header, quotes } satisfies ReadOptions),
+    tokenizer: tokenizerOf(settings),
+    cacheDir: settings.cache,
+    heldOut: settings.heldOut,
+    ...watch,
+  });
+}
+
+/**
+ * What there is to read.
+ * @throws ApolloError BAD_CONFIG where `data` is missing or a format does not exist.
+ */
+export function checkData({ data, format }: Settings): NonNullable<Settings['data']> {
+  if (!data)
+    throw new ApolloError(
+      'BAD_CONFIG',
+      'There is nothing to train on: give --data with text files or folders, or --preset sample.',
+    );
+  for (const name of [format, ...data.map((input) => (typeof input === 'string' ? undefined : input.format))]) {
+    if (name !== undefined) checkFormat(name);
+  }
+  return data;
+}
+
+function checkFormat(name: string): void {
+  if (formatNames.includes(name)) return;
+  const hint = nearest(name, formatNames);
+  throw new ApolloError(
+    'BAD_CONFIG',
+    `format: there is no format "${name}"${hint ? `; did you mean "${hint}"?` : '.'} Known: ${formatNames.join(', ')}.`,
+  );
+}
+
+/** The tokenizer to load, or the kind to train: WordPiece for BERT, BPE for GPT. */
+export function tokenizerOf(settings: Settings): { path: string } | { train: 'wordpiece' | 'bpe'; vocabSize: number } {
+  const { kind, vocab } = modelConfigOf(settings);
+  const choice = settings.tokenizer ?? (kind === 'bert' ? 'wordpiece' : 'bpe');
+  return choice === 'wordpiece' || choice === 'bpe' ? { train: choice, vocabSize: vocab } : { path: resolve(choice) };
+}
+
+/** The state of a preparation as a line of progress. */
+export function corpusProgress({ phase, source, done, total, tokens, tokensPerSecond }: CorpusProgress): ProgressState {
+  const tokenising = phase === 'tokenise';
+  return {
+    label: `text: ${phase}${tokenising && source !== undefined ? ` ${source}` : ''}`,
+    done: total > 0 ? done / total : 0,
+    ...(tokenising && tokens > 0 && { detail: `${formatCount(tokens)} tokens` }),
+    ...(tokenising && tokensPerSecond > 0 && { tokensPerSecond }),
+  };
+}
+
+/** Size of a corpus, and of a mixture how often a run goes through its sources. */
+export function describeCorpus({ stats, sources, train }: Corpus, settings: Settings, model: ModelConfig): string {
+  const size = `${stats.documents} documents, ${formatCount(stats.trainTokens)} tokens for training, ${formatCount(stats.heldOutTokens)} held out`;
+  if (sources.length === 1) return size;
+  const rows = totalStepsOf(settings, model) * settings.batch * settings.accumulate;
+  const content = sequenceOf(settings, model) - (model.kind === 'bert' ? 2 : 0);
+  const times = passes(train, { rows, content });
+  const shares = sources.map(
+    ({ name, share }, i) => `${name} ${formatPercent(share)}, gone through ${times[i]!.passes.toFixed(2)} times`,
+  );
+  return `${size}; ${shares.join('; ')}`;
+}

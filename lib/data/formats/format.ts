@@ -1,0 +1,59 @@
+/** What a format of corpora is: how a file becomes documents. index.ts lists the formats. */
+import type { CorpusFile } from '../files.js';
+import type { DocumentPiece } from '../pieces.js';
+
+/** Which of a record's parts is the text, and how a table is written. */
+export interface RecordOptions {
+  /** Field of JSON lines, column of Parquet, CSV and TSV: its name, or for CSV and TSV its number from 1. */
+  readonly field?: string | number | undefined;
+  /** CSV and TSV: whether the first record names the columns. */
+  readonly header?: boolean | undefined;
+  /** CSV and TSV: whether fields may stand in double quotes. Default: in CSV they may, in TSV not. */
+  readonly quotes?: boolean | undefined;
+}
+
+export interface FormatInput extends Pick<CorpusFile, 'path' | 'sizeBytes'> {
+  readonly options: RecordOptions;
+  /** The file's text, unpacked and decoded, in chunks cut anywhere between two characters. */
+  text(): AsyncGenerator<string>;
+  /** A record that gives no document. */
+  onSkip(reason: string): void;
+  /** For formats that do not go through `text`: bytes of the file that have been read. */
+  onBytes(count: number): void;
+  readonly signal: AbortSignal | undefined;
+}
+
+export interface Format {
+  /** What `format` calls it. */
+  readonly name: string;
+  /** Ends of file names, with their dot, that mean this format; '' stands for a name without one. */
+  readonly endings: readonly string[];
+  /**
+   * Whether a folder gives this file: `name` is its name without the ending of a packing, `packed` whether it had one,
+   * `asked` whether the format was asked for by name.
+   */
+  takes(name: string, packed: boolean, asked: boolean): boolean;
+  /** Whether a file may be packed (unpack/). */
+  readonly packable: boolean;
+  /** Whether `field` and its like change what is read. */
+  readonly hasRecords: boolean;
+  /** Documents in order. @throws ApolloError BAD_CORPUS with the place of what is wrong. */
+  read(input: FormatInput): AsyncIterable<DocumentPiece>;
+}
+
+/** Turns text that comes in chunks into documents. */
+export interface Splitter {
+  add(text: string): Iterable<DocumentPiece>;
+  end(): Iterable<DocumentPiece>;
+}
+
+/** Reads a file with a splitter. */
+export async function* splitText(input: FormatInput, splitter: Splitter): AsyncGenerator<DocumentPiece> {
+  for await (const text of input.text()) yield* splitter.add(text);
+  yield* splitter.end();
+}
+
+/** In a folder: .txt, what WikiExtractor names wiki_00, and packed files whose names say no more than that. */
+export function isTextName(name: string, packed: boolean): boolean {
+  return /\.te?xt$|^wiki_\d+$/i.test(name) || (packed && !/\.[a-z]\w*$/i.test(name));
+}

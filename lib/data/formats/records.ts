@@ -1,0 +1,69 @@
+/** Records of which one field is the text: what counts as a document, what is skipped, what is an error. */
+import { ApolloError } from '../../errors.js';
+import { type DocumentPiece, piecesOf } from '../pieces.js';
+import type { FormatInput } from './format.js';
+
+export const defaultField = 'text';
+
+/**
+ * Takes the field's value out of one record after the other. A first record without the field, or with something other
+ * than text in it, means that the wrong one was named, and is an error; later ones are skipped and counted.
+ */
+export class TextField {
+  #isFirst = true;
+
+  constructor(
+    readonly input: Pick<FormatInput, 'path' | 'onSkip'>,
+    readonly field: string,
+    /** How the field is called here: "field" or "column". */
+    readonly word: 'field' | 'column',
+  ) {}
+
+  /**
+   * The document of a record, if it has one. `place` is what errors call the record ("line 3"), `known` its fields.
+   * @throws ApolloError BAD_CORPUS when it is the first record and the field is not there or holds no text.
+   */
+  *document(value: unknown, place: string, known: () => readonly string[]): Iterable<DocumentPiece> {
+    const isFirst = this.#isFirst;
+    this.#isFirst = false;
+    if (typeof value === 'string') {
+      yield* piecesOf(value);
+      return;
+    }
+    const { path, onSkip } = this.input;
+    const name = JSON.stringify(this.field);
+    if (value === undefined) {
+      if (isFirst) throw missingField(path, place, this.word, this.field, known());
+      onSkip(`no ${this.word} ${name}`);
+    } else if (value === null) {
+      onSkip(`${name} is null`);
+    } else {
+      const kind = Array.isArray(value) ? 'a list' : typeof value === 'object' ? 'an object' : `a ${typeof value}`;
+      if (isFirst)
+        throw new ApolloError(
+          'BAD_CORPUS',
+          `${path}: ${place} has ${kind} as ${this.word} ${name}, not text. Name another with --field (it has ${list(known())}).`,
+        );
+      onSkip(`${name} is ${kind}, not text`);
+    }
+  }
+}
+
+/** The error for a field or column that is not there. */
+export function missingField(
+  path: string,
+  place: string,
+  word: 'field' | 'column',
+  field: string | number,
+  known: readonly string[],
+): ApolloError {
+  return new ApolloError(
+    'BAD_CORPUS',
+    `${path}: ${place} has no ${word} ${JSON.stringify(field)}. Name the one with the text with --field (it has ${list(known)}).`,
+  );
+}
+
+function list(names: readonly string[]): string {
+  const shown = names.slice(0, 12).map((name) => JSON.stringify(name.slice(0, 40)));
+  return names.length === 0 ? 'none' : shown.join(', ') + (names.length > 12 ? ', …' : '');
+}
