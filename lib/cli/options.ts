@@ -5,21 +5,21 @@ import { methodNames } from '../methods/index.js';
 import { presetNames } from '../models/index.js';
 import type { Settings } from './config.js';
 
-function whole(text: string): number {
+export function whole(text: string): number {
   const value = amount(text);
   if (!Number.isSafeInteger(value)) throw new InvalidArgumentError('It must be a whole number.');
   return value;
 }
 
 /** A number; "50M" and the like are allowed. */
-function amount(text: string): number {
+export function amount(text: string): number {
   const match = /^(-?\d+(?:\.\d+)?(?:e-?\d+)?)([kMGB]?)$/i.exec(text.trim());
   const factor = { '': 1, k: 1e3, m: 1e6, g: 1e9, b: 1e9 }[match?.[2]?.toLowerCase() ?? ''];
   if (!match || factor === undefined) throw new InvalidArgumentError('It must be a number, such as 500, 2e-4 or 50M.');
   return Number(match[1]) * factor;
 }
 
-function names(text: string): string[] {
+export function names(text: string): string[] {
   return text
     .split(',')
     .map((name) => name.trim())

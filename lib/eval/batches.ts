@@ -14,7 +14,7 @@ export function buckets(maxLength: number): number[] {
 }
 
 /** The shortest bucket that holds all `features`. */
-export function bucketOf(features: readonly Feature[], all: readonly number[]): number {
+export function bucketOf(features: readonly Pick<Feature, 'tokens'>[], all: readonly number[]): number {
   const longest = Math.max(...features.map(({ tokens }) => tokens.length));
   return all.find((length) => length >= longest) ?? longest;
 }

@@ -1,0 +1,305 @@
+/** `apollo-lm finetune`: a trained model on a task, over several seeds, beside its baselines. */
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Command, Option } from 'commander';
+import { loadTokenizer, type Tokenizer } from '../../data/index.js';
+import { ApolloError } from '../../errors.js';
+import {
+  type BodySource,
+  type FineTuneEvent,
+  type FineTuneTask,
+  fineTune,
+  type Metrics,
+  type SeedRecord,
+  type TaskData,
+  taskByName,
+  taskNames,
+  trainedSource,
+  untrainedSource,
+} from '../../eval/index.js';
+import { type FineTuneResults, fineTuneChart, fineTuneRows, writeFineTuneResults } from '../../report/finetune.js';
+import { formatDuration } from '../../report/format.js';
+import { renderSvg } from '../../report/svg.js';
+import { markdownTable, textTable } from '../../report/table.js';
+import { type ModelFolder, openModelFolder } from '../../train/index.js';
+import { describeDevice, openDeviceOf, precisionOf } from '../device.js';
+import { interruptedExitCode, interruptible } from '../interrupt.js';
+import type { CommandIo } from '../io.js';
+import { amount, names, whole } from '../options.js';
+import { Progress, timeLeft } from '../progress.js';
+
+interface Parsed {
+  readonly task: string;
+  readonly data: string;
+  readonly model: string;
+  readonly tokenizer?: string;
+  readonly epochs: number;
+  readonly lr: number;
+  readonly batch: number;
+  readonly seed: number;
+  readonly seeds: number;
+  readonly maxLength?: number;
+  readonly warmup: number;
+  readonly dropout: number;
+  readonly weightDecay: number;
+  readonly examples?: number;
+  readonly baseline: readonly string[];
+  readonly fromScratch?: boolean;
+  readonly device: string;
+  readonly precision: 'auto' | 'f32' | 'bf16';
+  readonly tf32: boolean;
+  readonly threads: number;
+  readonly out?: string;
+  readonly json?: boolean;
+}
+
+const baselines = ['majority', 'scratch', 'none'];
+
+/** Options of commands that open a device. */
+export function addDeviceOptions(command: Command): Command {
+  return command
+    .addOption(new Option('--device <name>', 'cpu, cuda (the first NVIDIA GPU) or cuda:N').default('cpu'))
+    .addOption(new Option('--precision <kind>', 'of matrix products').choices(['auto', 'f32', 'bf16']).default('auto'))
+    .option('--tf32', 'let f32 products on a GPU round their inputs to TF32', false)
+    .addOption(new Option('--threads <n>', 'worker threads of the CPU; 0: all cores').argParser(whole).default(0));
+}
+
+export function finetuneCommand(program: Command, io: CommandIo, finish: (exitCode: number) => void): void {
+  const number = (flags: string, description: string, value: number | undefined, parse = whole) => {
+    const made = new Option(flags, description).argParser(parse);
+    return value === undefined ? made : made.default(value);
+  };
+  const command = program
+    .command('finetune')
+    .description('fine-tune a trained model on a task, beside the majority class and untrained weights')
+    .requiredOption('--task <name>', `one of ${taskNames.join(', ')}`)
+    .requiredOption('--data <folder>', "the task's data in its official layout, or the folder above it")
+    .requiredOption('--model <folder>', 'a run, a checkpoint or a Hugging Face folder')
+    .option('--tokenizer <path>', 'default: the one beside the model')
+    .addOption(number('--epochs <n>', 'passes over the training examples', 3))
+    .addOption(number('--lr <rate>', 'peak learning rate; small models take up to 1e-3', 5e-5, amount))
+    .addOption(number('--batch <n>', 'sequences of a step', 32))
+    .addOption(number('--seed <n>', 'first seed', 42))
+    .addOption(number('--seeds <n>', 'number of seeds, counted up from --seed', 1))
+    .addOption(number('--max-length <n>', "tokens of a sequence at most; default: the task's, 128", undefined))
+    .addOption(number('--warmup <share>', 'share of the steps in which the learning rate rises', 0.1, amount))
+    .addOption(number('--dropout <p>', 'drop probability', 0.1, amount))
+    .addOption(number('--weight-decay <rate>', 'AdamW, not on biases and norms', 0.01, amount))
+    .addOption(number('--examples <n>', 'train on so many examples only, spread evenly over the file', undefined))
+    .addOption(
+      new Option('--baseline <names>', `what to compare with, with commas: ${baselines.join(', ')}`)
+        .argParser(names)
+        .default(['majority'], 'majority'),
+    )
+    .option('--from-scratch', 'also train the same structure from random weights, as --baseline majority,scratch');
+  addDeviceOptions(command)
+    .option('--out <folder>', 'folder for models and results; default: runs/finetune-TASK')
+    .option('--json', 'machine-readable lines on stdout')
+    .addHelpText('after', '\nThe same command again goes on from the last whole epoch in --out.');
+  command.action(async (parsed: Parsed) => finish(await runFineTuning(parsed, io)));
+}
+
+interface Variant {
+  readonly name: string;
+  readonly folder: string;
+  readonly source: BodySource;
+}
+
+async function runFineTuning(parsed: Parsed, io: CommandIo): Promise<number> {
+  const { json = false, out = `runs/finetune-${parsed.task}` } = parsed;
+  const progress = new Progress(io, { quiet: json && !io.stderr.isTTY });
+  const wanted = baselinesOf(parsed);
+  const task = taskByName(parsed.task);
+  if (parsed.seeds < 1) throw new ApolloError('BAD_CONFIG', `--seeds must be at least 1; got ${parsed.seeds}.`);
+  const folder = await openModelFolder(parsed.model);
+  try {
+    for (const warning of folder.warnings) progress.message(`warning: ${warning}`);
+    const tokenizer = tokenizerOf(folder, parsed.tokenizer);
+    const data = thinned(await task.read(parsed.data, ['train', 'evaluations']), parsed.examples);
+    for (const note of data.notes) progress.message(note);
+    const device = await openDeviceOf(parsed);
+    try {
+      const variants: Variant[] = [
+        { name: 'pre-trained', folder: 'pre-trained', source: await trainedSource(folder) },
+        ...(wanted.includes('scratch')
+          ? [{ name: 'from scratch', folder: 'from-scratch', source: untrainedSource(folder.config) }]
+          : []),
+      ];
+      const precision = precisionOf(parsed);
+      const maxLength = parsed.maxLength ?? Math.min(task.maxLength ?? 128, folder.config.maxPositions);
+      const options = {
+        seeds: Array.from({ length: parsed.seeds }, (_, i) => parsed.seed + i),
+        epochs: parsed.epochs,
+        batch: parsed.batch,
+        learningRate: parsed.lr,
+        warmup: parsed.warmup,
+        dropout: parsed.dropout,
+        weightDecay: parsed.weightDecay,
+        maxLength,
+        precision,
+      };
+      const settings = {
+        model: folder.folder,
+        structure: `${folder.config.kind}, ${folder.config.layers} layers x ${folder.config.hidden}`,
+        'training examples': data.train.length,
+        epochs: parsed.epochs,
+        batch: parsed.batch,
+        'learning rate': parsed.lr,
+        dropout: parsed.dropout,
+        'max length': maxLength,
+        precision,
+        ...describeDevice(device),
+      };
+      return await interruptible(
+        io,
+        () => progress.message('Stopping: the epochs that are done remain. Ctrl-C again leaves at once.'),
+        async (signal) => {
+          const records = new Map<string, SeedRecord[]>();
+          const runs = parsed.seeds * variants.length;
+          const results = () => resultsOf({ task, data, settings, variants, records, wanted });
+          const started = io.now();
+          let startShare: number | undefined;
+          for (const [index, variant] of variants.entries()) {
+            const seeds: SeedRecord[] = [];
+            records.set(variant.name, seeds);
+            const deps = {
+              device,
+              task,
+              data,
+              source: variant.source,
+              tokenizer,
+              folder: join(out, variant.folder),
+              signal,
+            };
+            for await (const event of fineTune(options, deps)) {
+              if (json) io.stdout.write(`${JSON.stringify({ variant: variant.name, ...event })}\n`);
+              if (event.type === 'step') {
+                const done = (index * parsed.seeds + seeds.length + event.step / event.steps) / runs;
+                startShare ??= done;
+                progress.update({
+                  label: `${variant.name}, seed ${event.seed}`,
+                  detail: `epoch ${event.epoch} of ${parsed.epochs}, step ${event.step}/${event.steps}`,
+                  done,
+                  loss: event.loss,
+                  tokensPerSecond: (1000 * event.tokens) / event.ms,
+                  etaMs: timeLeft(io.now() - started, done, startShare),
+                });
+              } else if (!json) {
+                const line = describeEvent(event);
+                if (line) progress.message(`${variant.name}, ${line}`);
+              }
+              if (event.type === 'seed') {
+                seeds.push(event.record);
+                await writeReport(out, results());
+              }
+              if (event.type === 'done' && event.aborted) {
+                progress.message(`Stopped. The same command goes on from the last whole epoch in ${out}.`);
+                return interruptedExitCode;
+              }
+            }
+          }
+          progress.clear();
+          const rows = fineTuneRows(results());
+          if (json) io.stdout.write(`${JSON.stringify({ type: 'results', path: join(out, 'results.json') })}\n`);
+          else
+            io.stdout.write(
+              `${task.title}, scores x 100, best epoch of each seed\n\n${textTable(rows)}\n\nresults: ${out}\n`,
+            );
+          return 0;
+        },
+      );
+    } finally {
+      progress.clear();
+      await device.close();
+    }
+  } finally {
+    await folder.close();
+  }
+}
+
+function baselinesOf({ baseline, fromScratch }: Parsed): string[] {
+  for (const name of baseline) {
+    if (!baselines.includes(name)) {
+      throw new ApolloError('BAD_CONFIG', `--baseline knows ${baselines.join(', ')}; got "${name}".`);
+    }
+  }
+  return [...baseline, ...(fromScratch ? ['scratch'] : [])];
+}
+
+/** The tokenizer named, or the one beside a model. @throws ApolloError BAD_TOKENIZER when there is none. */
+export function tokenizerOf(folder: Pick<ModelFolder, 'tokenizerPath'>, path: string | undefined): Tokenizer {
+  const found = path ?? folder.tokenizerPath;
+  if (found !== undefined) return loadTokenizer(found);
+  throw new ApolloError(
+    'BAD_TOKENIZER',
+    'There is no tokenizer beside the model. Put its tokenizer.json there, or name it with --tokenizer.',
+  );
+}
+
+/** The data with `count` training examples, spread evenly over those there are. */
+function thinned<Example>(data: TaskData<Example>, count = data.train.length): TaskData<Example> {
+  if (count < 1) throw new ApolloError('BAD_CONFIG', `--examples must be at least 1; got ${count}.`);
+  const { train } = data;
+  if (count >= train.length) return data;
+  const kept = Array.from({ length: count }, (_, i) => train[Math.floor((i * train.length) / count)] as Example);
+  return { ...data, train: kept };
+}
+
+function describeEvent(event: FineTuneEvent): string | undefined {
+  if (event.type === 'start' && event.epochsDone > 0)
+    return `seed ${event.seed}: going on after epoch ${event.epochsDone}`;
+  if (event.type !== 'epoch') return undefined;
+  const { seed, epoch, loss, metrics, isBest, trainMs } = event;
+  return `seed ${seed}, epoch ${epoch}: training loss ${loss.toFixed(4)}, ${describeScores(metrics)}${isBest ? ', best so far' : ''}, ${formatDuration(trainMs)}`;
+}
+
+/** "dev matthews 41.2, accuracy 75.0". */
+export function describeScores(metrics: Readonly<Record<string, Metrics>>): string {
+  return Object.entries(metrics)
+    .map(([split, scores]) => {
+      const list = Object.entries(scores).map(([metric, value]) => `${metric} ${(100 * value).toFixed(1)}`);
+      return `${split} ${list.join(', ')}`;
+    })
+    .join('; ');
+}
+
+interface Parts {
+  readonly task: FineTuneTask;
+  readonly data: TaskData<unknown>;
+  readonly settings: Readonly<Record<string, string | number>>;
+  readonly variants: readonly Variant[];
+  readonly records: ReadonlyMap<string, readonly SeedRecord[]>;
+  readonly wanted: readonly string[];
+}
+
+function resultsOf({ task, data, settings, variants, records, wanted }: Parts): FineTuneResults {
+  const found = new Map<string, Record<string, Metrics>>();
+  if (wanted.includes('majority') && !wanted.includes('none')) {
+    for (const { name, examples } of data.evaluations) {
+      const baseline = task.baseline?.(data.train, examples);
+      if (baseline) found.set(baseline.name, { ...found.get(baseline.name), [name]: baseline.metrics });
+    }
+  }
+  return {
+    format: 'apollo-lm/finetune/1',
+    created: new Date().toISOString(),
+    task: task.name,
+    title: task.title,
+    metrics: task.metrics,
+    splits: data.evaluations.map(({ name }) => name),
+    settings,
+    variants: variants.map(({ name }) => ({ name, seeds: records.get(name) ?? [] })),
+    baselines: [...found].map(([name, metrics]) => ({ name, metrics })),
+  };
+}
+
+/** results.json, table.md and scores.svg in the run's folder. */
+async function writeReport(folder: string, results: FineTuneResults): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  const head = `${results.title}, scores x 100: best epoch of each seed, mean ± standard deviation\n\n`;
+  await Promise.all([
+    writeFineTuneResults(join(folder, 'results.json'), results),
+    writeFile(join(folder, 'table.md'), `${head}${markdownTable(fineTuneRows(results))}\n`),
+    renderSvg(fineTuneChart(results)).then((svg) => writeFile(join(folder, 'scores.svg'), svg)),
+  ]);
+}
