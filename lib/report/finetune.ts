@@ -141,7 +141,7 @@ export function fineTuneChart(results: FineTuneResults): ChartOption {
     textStyle: { fontFamily: 'Helvetica, Arial, sans-serif', fontSize: 12, color: ink },
     backgroundColor: '#ffffff',
     grid: { left: 64, right: 24, top: 40, bottom: 56 },
-    legend: { top: 8, itemGap: 24, data: variants.map(({ name }) => name) },
+    legend: { top: 8, itemGap: 24, data: variants.filter(({ seeds }) => seeds.length > 0).map(({ name }) => name) },
     xAxis: { type: 'value', name: 'epoch', min: 1, minInterval: 1, ...axis },
     yAxis: {
       type: 'value',
