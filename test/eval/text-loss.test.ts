@@ -132,25 +132,18 @@ t.test('text that cannot be measured is refused', async (t) => {
 });
 
 t.test('LAMBADA: a word counts when greedy decoding writes all its tokens', async (t) => {
-  const beginnings = [
-    'the actors shine and',
-    'it moves',
-    'He said that the shop opens at',
-    'birds',
-    'rain fell in the north and the',
-  ];
-  // What the model would write after each beginning, up to the end of a word, makes passages that it gets right.
-  const texts: string[] = [];
   const { tokenizer } = gpt;
-  for (const beginning of beginnings) {
-    texts.push(`${beginning} lilac`, `${beginning} euros`);
-    const ids = [...tokenizer.encode(beginning)];
-    const row = (await logProbabilities(ids)).at(-1)!;
-    const spaced = row
-      .map((value, id) => ({ value, text: tokenizer.decode([id]), id }))
-      .sort((a, b) => b.value - a.value)
-      .filter(({ text }) => /^ [a-z]+$/.test(text));
-    texts.push(beginning + spaced[0]!.text);
+  const texts = ['the actors shine and lilac', 'it moves and it euros', 'birds sing at night', 'rain fell and the mat'];
+  // Passages that it gets right: contexts after which the likeliest token is a whole word.
+  const isWord = (id: number) =>
+    /^ [a-z]+$/.test(tokenizer.decode([id])) && tokenizer.encode(tokenizer.decode([id])).length === 1;
+  const known = Array.from({ length: tokenizer.vocabSize }, (_, id) => id).filter(isWord);
+  for (const [a, b] of known.flatMap((first) => known.map((second) => [first, second] as const))) {
+    const context = `it${tokenizer.decode([a])}${tokenizer.decode([b])}`;
+    const row = (await logProbabilities([...tokenizer.encode(context)])).at(-1)!;
+    const best = row.indexOf(Math.max(...row));
+    if (isWord(best)) texts.push(context + tokenizer.decode([best]));
+    if (texts.length === 8) break;
   }
   let hits = 0;
   let sum = 0;
