@@ -140,3 +140,12 @@ function parseValue(text: string): unknown {
     return text;
   }
 }
+
+/** The options of a device, for commands that take no settings. */
+export function addDeviceOptions(command: Command): Command {
+  return command
+    .addOption(new Option('--device <name>', 'cpu, cuda (the first NVIDIA GPU) or cuda:N').default('cpu'))
+    .addOption(new Option('--precision <kind>', 'of matrix products').choices(['auto', 'f32', 'bf16']).default('auto'))
+    .option('--tf32', 'let f32 products on a GPU round their inputs to TF32', false)
+    .addOption(new Option('--threads <n>', 'worker threads of the CPU; 0: all cores').argParser(whole).default(0));
+}

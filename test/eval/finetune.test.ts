@@ -213,33 +213,37 @@ t.test('the best epoch is saved and gives its scores again', async (t) => {
   await t.rejects(loadFineTuned(device, broken, toy), { code: 'BAD_CHECKPOINT', message: /model\.safetensors/ });
 });
 
-t.test('trained weights are where the body starts; a growing model keeps sharing its layers', async (t) => {
-  const path = await tinyModelFolder(device, 'bert', { units: 1 });
-  await using folder = { ...(await openModelFolder(path)), [Symbol.asyncDispose]: async () => {} };
-  const source = await trainedSource(folder);
-  t.same(source.layerMap, [0, 0]);
-  t.equal((await trainedSource(folder)).key, source.key);
-  const asked: string[] = [];
-  const watched: BodySource = {
-    ...source,
-    read: (name) => {
-      asked.push(name);
-      return source.read(name);
-    },
-  };
-  const { source: _, ...deps } = await setting('bert');
-  const events = await collect(fineTune({ ...options, epochs: 1 }, { ...deps, source: watched }));
-  t.ok(asked.includes('embeddings.word') && asked.includes('layer.0.ffn.up.weight'));
-  t.notOk(
-    asked.some((name) => /^(head|pooler|classifier|layer\.1)/.test(name)),
-    'the head is new',
-  );
-  const scratch = await collect(
-    fineTune({ ...options, epochs: 1 }, { ...deps, source: untrainedSource(source.config) }),
-  );
-  t.not(of(events, 'step')[0]?.loss, of(scratch, 'step')[0]?.loss);
-  await folder.close();
-});
+t.test(
+  'trained weights are where the body starts; of a growing model each place gets a copy of its layer',
+  async (t) => {
+    const path = await tinyModelFolder(device, 'bert', { units: 1 });
+    await using folder = { ...(await openModelFolder(path)), [Symbol.asyncDispose]: async () => {} };
+    const source = await trainedSource(folder);
+    t.same(source.layerMap, [0, 1]);
+    t.same(await source.read('layer.1.ffn.up.weight'), await folder.read('layer.0.ffn.up.weight'));
+    t.equal((await trainedSource(folder)).key, source.key);
+    const asked: string[] = [];
+    const watched: BodySource = {
+      ...source,
+      read: (name) => {
+        asked.push(name);
+        return source.read(name);
+      },
+    };
+    const { source: _, ...deps } = await setting('bert');
+    const events = await collect(fineTune({ ...options, epochs: 1 }, { ...deps, source: watched }));
+    t.ok(asked.includes('embeddings.word') && asked.includes('layer.1.ffn.up.weight'));
+    t.notOk(
+      asked.some((name) => /^(head|pooler|classifier)/.test(name)),
+      'the head is new',
+    );
+    const scratch = await collect(
+      fineTune({ ...options, epochs: 1 }, { ...deps, source: untrainedSource(source.config) }),
+    );
+    t.not(of(events, 'step')[0]?.loss, of(scratch, 'step')[0]?.loss);
+    await folder.close();
+  },
+);
 
 t.test('what cannot be run is refused', async (t) => {
   const deps = await setting('bert');

@@ -21,9 +21,9 @@ import { type LoadedModel, loadModel } from '../../train/index.js';
 import { openDeviceOf, precisionOf } from '../device.js';
 import { interruptible } from '../interrupt.js';
 import type { CommandIo } from '../io.js';
-import { whole } from '../options.js';
+import { addDeviceOptions, whole } from '../options.js';
 import { Progress } from '../progress.js';
-import { addDeviceOptions, describeScores, tokenizerOf } from './finetune.js';
+import { describeScores, tokenizerOf } from '../tuning.js';
 
 interface Parsed {
   readonly model: string;

@@ -1,32 +1,17 @@
 /** `apollo-lm finetune`: a trained model on a task, over several seeds, beside its baselines. */
-import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
-import { loadTokenizer, type Tokenizer } from '../../data/index.js';
 import { ApolloError } from '../../errors.js';
-import {
-  type BodySource,
-  type FineTuneEvent,
-  type FineTuneTask,
-  fineTune,
-  type Metrics,
-  type SeedRecord,
-  type TaskData,
-  taskByName,
-  taskNames,
-  trainedSource,
-  untrainedSource,
-} from '../../eval/index.js';
-import { type FineTuneResults, fineTuneChart, fineTuneRows, writeFineTuneResults } from '../../report/finetune.js';
-import { formatDuration } from '../../report/format.js';
-import { renderSvg } from '../../report/svg.js';
-import { markdownTable, textTable } from '../../report/table.js';
-import { type ModelFolder, openModelFolder } from '../../train/index.js';
+import { fineTune, type SeedRecord, taskByName, taskNames, trainedSource, untrainedSource } from '../../eval/index.js';
+import { fineTuneRows } from '../../report/finetune.js';
+import { textTable } from '../../report/table.js';
+import { openModelFolder } from '../../train/index.js';
 import { describeDevice, openDeviceOf, precisionOf } from '../device.js';
 import { interruptedExitCode, interruptible } from '../interrupt.js';
 import type { CommandIo } from '../io.js';
-import { amount, names, whole } from '../options.js';
+import { addDeviceOptions, amount, names, whole } from '../options.js';
 import { Progress, timeLeft } from '../progress.js';
+import { describeEvent, resultsOf, thinned, tokenizerOf, type Variant, writeReport } from '../tuning.js';
 
 interface Parsed {
   readonly task: string;
@@ -54,15 +39,6 @@ interface Parsed {
 }
 
 const baselines = ['majority', 'scratch', 'none'];
-
-/** Options of commands that open a device. */
-export function addDeviceOptions(command: Command): Command {
-  return command
-    .addOption(new Option('--device <name>', 'cpu, cuda (the first NVIDIA GPU) or cuda:N').default('cpu'))
-    .addOption(new Option('--precision <kind>', 'of matrix products').choices(['auto', 'f32', 'bf16']).default('auto'))
-    .option('--tf32', 'let f32 products on a GPU round their inputs to TF32', false)
-    .addOption(new Option('--threads <n>', 'worker threads of the CPU; 0: all cores').argParser(whole).default(0));
-}
 
 export function finetuneCommand(program: Command, io: CommandIo, finish: (exitCode: number) => void): void {
   const number = (flags: string, description: string, value: number | undefined, parse = whole) => {
@@ -97,12 +73,6 @@ export function finetuneCommand(program: Command, io: CommandIo, finish: (exitCo
     .option('--json', 'machine-readable lines on stdout')
     .addHelpText('after', '\nThe same command again goes on from the last whole epoch in --out.');
   command.action(async (parsed: Parsed) => finish(await runFineTuning(parsed, io)));
-}
-
-interface Variant {
-  readonly name: string;
-  readonly folder: string;
-  readonly source: BodySource;
 }
 
 async function runFineTuning(parsed: Parsed, io: CommandIo): Promise<number> {
@@ -224,82 +194,4 @@ function baselinesOf({ baseline, fromScratch }: Parsed): string[] {
     }
   }
   return [...baseline, ...(fromScratch ? ['scratch'] : [])];
-}
-
-/** The tokenizer named, or the one beside a model. @throws ApolloError BAD_TOKENIZER when there is none. */
-export function tokenizerOf(folder: Pick<ModelFolder, 'tokenizerPath'>, path: string | undefined): Tokenizer {
-  const found = path ?? folder.tokenizerPath;
-  if (found !== undefined) return loadTokenizer(found);
-  throw new ApolloError(
-    'BAD_TOKENIZER',
-    'There is no tokenizer beside the model. Put its tokenizer.json there, or name it with --tokenizer.',
-  );
-}
-
-/** The data with `count` training examples, spread evenly over those there are. */
-function thinned<Example>(data: TaskData<Example>, count = data.train.length): TaskData<Example> {
-  if (count < 1) throw new ApolloError('BAD_CONFIG', `--examples must be at least 1; got ${count}.`);
-  const { train } = data;
-  if (count >= train.length) return data;
-  const kept = Array.from({ length: count }, (_, i) => train[Math.floor((i * train.length) / count)] as Example);
-  return { ...data, train: kept };
-}
-
-function describeEvent(event: FineTuneEvent): string | undefined {
-  if (event.type === 'start' && event.epochsDone > 0)
-    return `seed ${event.seed}: going on after epoch ${event.epochsDone}`;
-  if (event.type !== 'epoch') return undefined;
-  const { seed, epoch, loss, metrics, isBest, trainMs } = event;
-  return `seed ${seed}, epoch ${epoch}: training loss ${loss.toFixed(4)}, ${describeScores(metrics)}${isBest ? ', best so far' : ''}, ${formatDuration(trainMs)}`;
-}
-
-/** "dev matthews 41.2, accuracy 75.0". */
-export function describeScores(metrics: Readonly<Record<string, Metrics>>): string {
-  return Object.entries(metrics)
-    .map(([split, scores]) => {
-      const list = Object.entries(scores).map(([metric, value]) => `${metric} ${(100 * value).toFixed(1)}`);
-      return `${split} ${list.join(', ')}`;
-    })
-    .join('; ');
-}
-
-interface Parts {
-  readonly task: FineTuneTask;
-  readonly data: TaskData<unknown>;
-  readonly settings: Readonly<Record<string, string | number>>;
-  readonly variants: readonly Variant[];
-  readonly records: ReadonlyMap<string, readonly SeedRecord[]>;
-  readonly wanted: readonly string[];
-}
-
-function resultsOf({ task, data, settings, variants, records, wanted }: Parts): FineTuneResults {
-  const found = new Map<string, Record<string, Metrics>>();
-  if (wanted.includes('majority') && !wanted.includes('none')) {
-    for (const { name, examples } of data.evaluations) {
-      const baseline = task.baseline?.(data.train, examples);
-      if (baseline) found.set(baseline.name, { ...found.get(baseline.name), [name]: baseline.metrics });
-    }
-  }
-  return {
-    format: 'apollo-lm/finetune/1',
-    created: new Date().toISOString(),
-    task: task.name,
-    title: task.title,
-    metrics: task.metrics,
-    splits: data.evaluations.map(({ name }) => name),
-    settings,
-    variants: variants.map(({ name }) => ({ name, seeds: records.get(name) ?? [] })),
-    baselines: [...found].map(([name, metrics]) => ({ name, metrics })),
-  };
-}
-
-/** results.json, table.md and scores.svg in the run's folder. */
-async function writeReport(folder: string, results: FineTuneResults): Promise<void> {
-  await mkdir(folder, { recursive: true });
-  const head = `${results.title}, scores x 100: best epoch of each seed, mean ± standard deviation\n\n`;
-  await Promise.all([
-    writeFineTuneResults(join(folder, 'results.json'), results),
-    writeFile(join(folder, 'table.md'), `${head}${markdownTable(fineTuneRows(results))}\n`),
-    renderSvg(fineTuneChart(results)).then((svg) => writeFile(join(folder, 'scores.svg'), svg)),
-  ]);
 }
