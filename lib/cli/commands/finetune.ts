@@ -76,115 +76,129 @@ export function finetuneCommand(program: Command, io: CommandIo, finish: (exitCo
 }
 
 async function runFineTuning(parsed: Parsed, io: CommandIo): Promise<number> {
-  const { json = false, out = `runs/finetune-${parsed.task}` } = parsed;
-  const progress = new Progress(io, { quiet: json && !io.stderr.isTTY });
+  const progress = new Progress(io, { quiet: parsed.json === true && !io.stderr.isTTY });
+  const tuning = await openTuning(parsed, (text) => progress.message(text));
+  try {
+    return await interruptible(
+      io,
+      () => progress.message('Stopping: the epochs that are done remain. Ctrl-C again leaves at once.'),
+      (signal) => runVariants(tuning, parsed, { io, progress, signal }),
+    );
+  } finally {
+    progress.clear();
+    await tuning.close();
+  }
+}
+
+type Tuning = Awaited<ReturnType<typeof openTuning>>;
+
+/** What a run needs: the model, its tokenizer, the data, the device. Nothing stays open after an error. */
+async function openTuning(parsed: Parsed, say: (text: string) => void) {
   const wanted = baselinesOf(parsed);
   const task = taskByName(parsed.task);
   if (parsed.seeds < 1) throw new ApolloError('BAD_CONFIG', `--seeds must be at least 1; got ${parsed.seeds}.`);
   const folder = await openModelFolder(parsed.model);
   try {
-    for (const warning of folder.warnings) progress.message(`warning: ${warning}`);
+    for (const warning of folder.warnings) say(`warning: ${warning}`);
     const tokenizer = tokenizerOf(folder, parsed.tokenizer);
     const data = thinned(await task.read(parsed.data, ['train', 'evaluations']), parsed.examples);
-    for (const note of data.notes) progress.message(note);
+    for (const note of data.notes) say(note);
+    const variants: Variant[] = [
+      { name: 'pre-trained', folder: 'pre-trained', source: await trainedSource(folder) },
+      ...(wanted.includes('scratch')
+        ? [{ name: 'from scratch', folder: 'from-scratch', source: untrainedSource(folder.config) }]
+        : []),
+    ];
+    const { kind, layers, hidden, maxPositions } = folder.config;
+    const { epochs, batch, lr, warmup, dropout, weightDecay } = parsed;
+    const precision = precisionOf(parsed);
+    const maxLength = parsed.maxLength ?? Math.min(task.maxLength ?? 128, maxPositions);
+    const seeds = Array.from({ length: parsed.seeds }, (_, i) => parsed.seed + i);
     const device = await openDeviceOf(parsed);
-    try {
-      const variants: Variant[] = [
-        { name: 'pre-trained', folder: 'pre-trained', source: await trainedSource(folder) },
-        ...(wanted.includes('scratch')
-          ? [{ name: 'from scratch', folder: 'from-scratch', source: untrainedSource(folder.config) }]
-          : []),
-      ];
-      const precision = precisionOf(parsed);
-      const maxLength = parsed.maxLength ?? Math.min(task.maxLength ?? 128, folder.config.maxPositions);
-      const options = {
-        seeds: Array.from({ length: parsed.seeds }, (_, i) => parsed.seed + i),
-        epochs: parsed.epochs,
-        batch: parsed.batch,
-        learningRate: parsed.lr,
-        warmup: parsed.warmup,
-        dropout: parsed.dropout,
-        weightDecay: parsed.weightDecay,
-        maxLength,
-        precision,
-      };
-      const settings = {
+    return {
+      task,
+      data,
+      wanted,
+      variants,
+      tokenizer,
+      device,
+      options: { seeds, epochs, batch, learningRate: lr, warmup, dropout, weightDecay, maxLength, precision },
+      /** For the head of a report. */
+      settings: {
         model: folder.folder,
-        structure: `${folder.config.kind}, ${folder.config.layers} layers x ${folder.config.hidden}`,
+        structure: `${kind}, ${layers} layers x ${hidden}`,
         'training examples': data.train.length,
-        epochs: parsed.epochs,
-        batch: parsed.batch,
-        'learning rate': parsed.lr,
-        dropout: parsed.dropout,
+        epochs,
+        batch,
+        'learning rate': lr,
+        dropout,
         'max length': maxLength,
         precision,
         ...describeDevice(device),
-      };
-      return await interruptible(
-        io,
-        () => progress.message('Stopping: the epochs that are done remain. Ctrl-C again leaves at once.'),
-        async (signal) => {
-          const records = new Map<string, SeedRecord[]>();
-          const runs = parsed.seeds * variants.length;
-          const results = () => resultsOf({ task, data, settings, variants, records, wanted });
-          const started = io.now();
-          let startShare: number | undefined;
-          for (const [index, variant] of variants.entries()) {
-            const seeds: SeedRecord[] = [];
-            records.set(variant.name, seeds);
-            const deps = {
-              device,
-              task,
-              data,
-              source: variant.source,
-              tokenizer,
-              folder: join(out, variant.folder),
-              signal,
-            };
-            for await (const event of fineTune(options, deps)) {
-              if (json) io.stdout.write(`${JSON.stringify({ variant: variant.name, ...event })}\n`);
-              if (event.type === 'step') {
-                const done = (index * parsed.seeds + seeds.length + event.step / event.steps) / runs;
-                startShare ??= done;
-                progress.update({
-                  label: `${variant.name}, seed ${event.seed}`,
-                  detail: `epoch ${event.epoch} of ${parsed.epochs}, step ${event.step}/${event.steps}`,
-                  done,
-                  loss: event.loss,
-                  tokensPerSecond: (1000 * event.tokens) / event.ms,
-                  etaMs: timeLeft(io.now() - started, done, startShare),
-                });
-              } else if (!json) {
-                const line = describeEvent(event);
-                if (line) progress.message(`${variant.name}, ${line}`);
-              }
-              if (event.type === 'seed') {
-                seeds.push(event.record);
-                await writeReport(out, results());
-              }
-              if (event.type === 'done' && event.aborted) {
-                progress.message(`Stopped. The same command goes on from the last whole epoch in ${out}.`);
-                return interruptedExitCode;
-              }
-            }
-          }
-          progress.clear();
-          const rows = fineTuneRows(results());
-          if (json) io.stdout.write(`${JSON.stringify({ type: 'results', path: join(out, 'results.json') })}\n`);
-          else
-            io.stdout.write(
-              `${task.title}, scores x 100, best epoch of each seed\n\n${textTable(rows)}\n\nresults: ${out}\n`,
-            );
-          return 0;
-        },
-      );
-    } finally {
-      progress.clear();
-      await device.close();
-    }
-  } finally {
+      },
+      close: async () => {
+        await device.close();
+        await folder.close();
+      },
+    };
+  } catch (error) {
     await folder.close();
+    throw error;
   }
+}
+
+interface Surroundings {
+  readonly io: CommandIo;
+  readonly progress: Progress;
+  readonly signal: AbortSignal;
+}
+
+/** Runs all seeds of all variants and writes the report after each; the exit code. */
+async function runVariants(tuning: Tuning, parsed: Parsed, { io, progress, signal }: Surroundings): Promise<number> {
+  const { json = false, out = `runs/finetune-${parsed.task}` } = parsed;
+  const { task, variants, options } = tuning;
+  const records = new Map<string, SeedRecord[]>();
+  const results = () => resultsOf({ ...tuning, records });
+  const runs = options.seeds.length * variants.length;
+  const started = io.now();
+  let finished = 0;
+  let startShare: number | undefined;
+  for (const variant of variants) {
+    const seeds: SeedRecord[] = [];
+    records.set(variant.name, seeds);
+    for await (const event of fineTune(options, { ...tuning, ...variant, folder: join(out, variant.folder), signal })) {
+      if (json) io.stdout.write(`${JSON.stringify({ variant: variant.name, ...event })}\n`);
+      if (event.type === 'step') {
+        const done = (finished + event.step / event.steps) / runs;
+        startShare ??= done;
+        progress.update({
+          label: `${variant.name}, seed ${event.seed}`,
+          detail: `epoch ${event.epoch} of ${options.epochs}, step ${event.step}/${event.steps}`,
+          done,
+          loss: event.loss,
+          tokensPerSecond: (1000 * event.tokens) / event.ms,
+          etaMs: timeLeft(io.now() - started, done, startShare),
+        });
+      } else if (!json) {
+        const line = describeEvent(event);
+        if (line) progress.message(`${variant.name}, ${line}`);
+      }
+      if (event.type === 'seed') {
+        seeds.push(event.record);
+        finished++;
+        await writeReport(out, results());
+      }
+      if (event.type === 'done' && event.aborted) {
+        progress.message(`Stopped. The same command goes on from the last whole epoch in ${out}.`);
+        return interruptedExitCode;
+      }
+    }
+  }
+  progress.clear();
+  const table = textTable(fineTuneRows(results()));
+  if (json) io.stdout.write(`${JSON.stringify({ type: 'results', path: join(out, 'results.json') })}\n`);
+  else io.stdout.write(`${task.title}, scores x 100, best epoch of each seed\n\n${table}\n\nresults: ${out}\n`);
+  return 0;
 }
 
 function baselinesOf({ baseline, fromScratch }: Parsed): string[] {
