@@ -147,6 +147,7 @@ export function fineTuneChart(results: FineTuneResults): ChartOption {
       type: 'value',
       name: `${title}: ${metric} on ${split} x 100`,
       scale: true,
+      axisLabel: { showMinLabel: false, showMaxLabel: false },
       ...(values.length > 0 && {
         min: Math.floor(Math.min(...values) - margin),
         max: Math.ceil(Math.max(...values) + margin),
