@@ -6,21 +6,21 @@ import { methodNames } from '../methods/index.js';
 import { presetNames } from '../models/index.js';
 import type { Settings } from './config.js';
 
-function whole(text: string): number {
+export function whole(text: string): number {
   const value = amount(text);
   if (!Number.isSafeInteger(value)) throw new InvalidArgumentError('It must be a whole number.');
   return value;
 }
 
 /** A number; "50M" and the like are allowed. */
-function amount(text: string): number {
+export function amount(text: string): number {
   const match = /^(-?\d+(?:\.\d+)?(?:e-?\d+)?)([kMGB]?)$/i.exec(text.trim());
   const factor = { '': 1, k: 1e3, m: 1e6, g: 1e9, b: 1e9 }[match?.[2]?.toLowerCase() ?? ''];
   if (!match || factor === undefined) throw new InvalidArgumentError('It must be a number, such as 500, 2e-4 or 50M.');
   return Number(match[1]) * factor;
 }
 
-function names(text: string): string[] {
+export function names(text: string): string[] {
   return text
     .split(',')
     .map((name) => name.trim())
@@ -159,4 +159,13 @@ function parseValue(text: string): unknown {
   } catch {
     return text;
   }
+}
+
+/** The options of a device, for commands that take no settings. */
+export function addDeviceOptions(command: Command): Command {
+  return command
+    .addOption(new Option('--device <name>', 'cpu, cuda (the first NVIDIA GPU) or cuda:N').default('cpu'))
+    .addOption(new Option('--precision <kind>', 'of matrix products').choices(['auto', 'f32', 'bf16']).default('auto'))
+    .option('--tf32', 'let f32 products on a GPU round their inputs to TF32', false)
+    .addOption(new Option('--threads <n>', 'worker threads of the CPU; 0: all cores').argParser(whole).default(0));
 }

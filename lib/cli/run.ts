@@ -7,6 +7,8 @@ import { ApolloError } from '../errors.js';
 import { buildCommand } from './commands/build.js';
 import { compareCommand } from './commands/compare.js';
 import { doctorCommand } from './commands/doctor.js';
+import { evaluateCommand } from './commands/evaluate.js';
+import { finetuneCommand } from './commands/finetune.js';
 import { planCommand } from './commands/plan.js';
 import { prepareCommand } from './commands/prepare.js';
 import { reportCommand } from './commands/report.js';
@@ -31,9 +33,14 @@ export async function run(args: readonly string[], io: CommandIo = processIo()):
     .configureHelp({ helpWidth: Math.min(120, io.stdout.columns ?? 100) })
     .configureOutput({ writeOut: (text) => io.stdout.write(text), writeErr: (text) => io.stderr.write(text) })
     .exitOverride();
-  for (const add of [trainCommand, compareCommand, prepareCommand, doctorCommand]) add(program, io, finish);
+  trainCommand(program, io, finish);
+  compareCommand(program, io, finish);
+  finetuneCommand(program, io, finish);
+  evaluateCommand(program, io);
+  prepareCommand(program, io, finish);
   reportCommand(program, io);
   planCommand(program, io);
+  doctorCommand(program, io, finish);
   buildCommand(program, finish);
   try {
     await program.parseAsync(args, { from: 'user' });

@@ -2,6 +2,7 @@
  * Features as batches of static shape: rows are padded to one of a few lengths, each with its own compiled program, and
  * rows that are missing repeat the first one without counting.
  */
+import { epochOrder } from '../data/permutation.js';
 import { ignoredLabel } from '../engine/ops/index.js';
 import type { Head } from './head.js';
 import type { Feature } from './task.js';
@@ -14,9 +15,35 @@ export function buckets(maxLength: number): number[] {
 }
 
 /** The shortest bucket that holds all `features`. */
-export function bucketOf(features: readonly Feature[], all: readonly number[]): number {
+export function bucketOf(features: readonly Pick<Feature, 'tokens'>[], all: readonly number[]): number {
   const longest = Math.max(...features.map(({ tokens }) => tokens.length));
   return all.find((length) => length >= longest) ?? longest;
+}
+
+/** Batches that are drawn together and sorted by length: more would save little and mix less. */
+const pooled = 32;
+
+/**
+ * The batches of an epoch as indices into `features`: every feature once, in an order that is a function of seed and
+ * epoch alone. Rows of like length stand together, so that little is padded: the shuffled features are taken in pools of
+ * 32 batches, each sorted by length, cut, and its batches shuffled again.
+ */
+export function epochBatches(
+  features: readonly Pick<Feature, 'tokens'>[],
+  { batch, seed, epoch }: { readonly batch: number; readonly seed: number; readonly epoch: number },
+): number[][] {
+  const order = epochOrder(features.length, seed, epoch);
+  const length = (index: number): number => features[index]?.tokens.length as number;
+  const batches: number[][] = [];
+  for (let start = 0; start < features.length; start += pooled * batch) {
+    const size = Math.min(pooled * batch, features.length - start);
+    const pool = Array.from({ length: size }, (_, place) => order(start + place));
+    pool.sort((a, b) => length(a) - length(b));
+    const count = Math.ceil(size / batch);
+    const place = epochOrder(count, seed, (epoch + 1) * 2 ** 24 + batches.length); // epochs of their own: another order
+    for (let i = 0; i < count; i++) batches.push(pool.slice(place(i) * batch, (place(i) + 1) * batch));
+  }
+  return batches;
 }
 
 export type FeatureBatch = Readonly<Record<string, Int32Array | Float32Array>>;

@@ -1,5 +1,6 @@
 /** Evaluation: fine-tuning on tasks, their scores, and what a language model says of text. */
 export { type SequenceEncoder, sequenceEncoder } from './encode.js';
+export { evaluateTask, type TaskEvaluation, type TaskEvaluationOptions } from './evaluate-task.js';
 export type { FineTuneEvent, SeedRecord } from './events.js';
 export { digestOf, encodeAll } from './features.js';
 export {
@@ -14,6 +15,7 @@ export { type FineTuneDependencies, fineTune } from './finetune.js';
 export type { Head, HeadContext, LossContext } from './head.js';
 export { classification, regression } from './heads/sequence.js';
 export { spans } from './heads/spans.js';
+export { type LambadaResult, lambada, readPassages } from './lambada.js';
 export { NetworkPrograms, networkSpecs, unitsOf } from './network.js';
 export { type FineTuneConfig, type FineTuneOptions, fineTuneConfig } from './options.js';
 export { type PredictOptions, predict } from './predict.js';
@@ -21,3 +23,4 @@ export { bestEpoch, type EpochRecord } from './seed-folder.js';
 export { type BodySource, trainedSource, untrainedSource } from './source.js';
 export * from './task.js';
 export { taskByName, taskNames } from './tasks.js';
+export { type MeasuredModel, readTokens, type TextLoss, type TextTokens, textLoss } from './text-loss.js';

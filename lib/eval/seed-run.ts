@@ -1,6 +1,5 @@
 /** One seed's run of fine-tuning: its resources, and the steps and epochs as events. */
 import type { Tokenizer } from '../data/index.js';
-import { epochOrder } from '../data/permutation.js';
 import type { Device } from '../engine/device.js';
 import { AdamW } from '../engine/optimizer.js';
 import { ParameterStore } from '../engine/parameters.js';
@@ -8,7 +7,7 @@ import { ApolloError } from '../errors.js';
 import { seedWords } from '../growth/index.js';
 import { declareSpecs, initialValue, type LanguageModel, type ParameterSpec } from '../models/index.js';
 import { linearRate, warmupOf } from '../train/index.js';
-import { bucketOf, buckets, featureBatch } from './batches.js';
+import { bucketOf, buckets, epochBatches, featureBatch } from './batches.js';
 import type { FineTuneEvent, SeedRecord } from './events.js';
 import { saveFineTuned } from './fine-tuned.js';
 import { inputsOf, NetworkPrograms, networkSpecs, unitsOf } from './network.js';
@@ -78,11 +77,11 @@ export class SeedRun {
     await this.#open(known?.epochs ?? []);
     yield { type: 'start', seed, steps: this.#steps, epochsDone: this.#epochs.length };
     for (let epoch = this.#epochs.length; epoch < config.epochs; epoch++) {
-      const order = epochOrder(this.#options.train.length, seed, epoch);
+      const batches = epochBatches(this.#options.train, { batch: config.batch, seed, epoch });
       let losses = 0;
       let counted = 0;
-      for (let place = 0; place < this.#stepsPerEpoch; place++) {
-        const event = await this.#train(epoch, place, order);
+      for (const [place, rows] of batches.entries()) {
+        const event = await this.#train(epoch, place, rows);
         if (Number.isFinite(event.loss)) {
           losses += event.loss;
           counted++;
@@ -114,11 +113,10 @@ export class SeedRun {
     }
   }
 
-  async #train(epoch: number, place: number, order: (place: number) => number) {
+  async #train(epoch: number, place: number, rows: readonly number[]) {
     const { config, task, train, padId, seed, signal } = this.#options;
     const { batch, maxLength, learningRate: peak, warmup } = config;
-    const rows = Math.min(batch, train.length - place * batch);
-    const features = Array.from({ length: rows }, (_, row) => train[order(place * batch + row)] as Feature);
+    const features = rows.map((row) => train[row] as Feature);
     const seq = bucketOf(features, buckets(maxLength));
     const { program, names } = await this.#programs.training(seq);
     const step = epoch * this.#stepsPerEpoch + place;

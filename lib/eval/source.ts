@@ -15,7 +15,8 @@ export interface BodySource {
 
 /**
  * The weights of an open model folder, which stays open as long as the source is used. They are read once for their
- * digest. A model that was still growing keeps sharing its layers as its layer map says.
+ * digest. Of a model that was still growing every place gets a copy of the layer that stands there, so that fine-tuning
+ * has the structure of the finished model.
  */
 export async function trainedSource(folder: {
   readonly config: ModelConfig;
@@ -23,11 +24,18 @@ export async function trainedSource(folder: {
   read(name: string): Promise<Float32Array>;
 }): Promise<BodySource> {
   const { config, layerMap } = folder;
-  const hash = createHash('sha256');
+  const hash = createHash('sha256').update(layerMap.join());
   for (const { name } of createModel(config).body.parameters(unitsOf(layerMap))) {
     hash.update(name).update(new Uint8Array((await folder.read(name)).slice().buffer));
   }
-  return { config, layerMap, read: (name) => folder.read(name), key: hash.digest('hex') };
+  const stored = (name: string) =>
+    name.replace(/^layer\.(\d+)/, (_, place: string) => `layer.${layerMap[Number(place)]}`);
+  return {
+    config,
+    layerMap: layerMap.map((_, place) => place),
+    read: (name) => folder.read(stored(name)),
+    key: hash.digest('hex'),
+  };
 }
 
 /** Random weights of a structure, as a baseline: every place has a layer of its own. */

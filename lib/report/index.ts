@@ -12,6 +12,13 @@ export {
 } from './acceleration.js';
 export { type Analysis, analyse, type MethodAnalysis, type SeedAnalysis, type Spread, spread } from './aggregate.js';
 export { type ChartOption, depthChart, lossChart } from './charts.js';
+export {
+  type FineTuneResults,
+  fineTuneChart,
+  fineTuneRows,
+  type SeedScores,
+  writeFineTuneResults,
+} from './finetune.js';
 export { htmlReport } from './html.js';
 export {
   type CostName,

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { learningRate, warmupOf } from '../../lib/train/schedule.js';
+import { learningRate, linearRate, warmupOf } from '../../lib/train/schedule.js';
 
 const near = (got: number, expected: number, tolerance: number) => Math.abs(got - expected) <= tolerance;
 
@@ -36,5 +36,14 @@ t.test('no warm-up begins at the peak; after the end the rate is zero', (t) => {
   t.equal(learningRate(4, { totalSteps: 4, warmupSteps: 4, peak: 2 }), 0);
   t.equal(learningRate(9, { totalSteps: 4, warmupSteps: 0, peak: 2 }), 0);
   t.throws(() => learningRate(-1, { totalSteps: 4, warmupSteps: 0, peak: 2 }), { code: 'BAD_ARGUMENT' });
+  t.end();
+});
+
+t.test('a straight line: up to the peak, down to 0', (t) => {
+  const schedule = { totalSteps: 10, warmupSteps: 2, peak: 8e-5 };
+  const rates = [0, 4e-5, 8e-5, 7e-5, 6e-5, 5e-5, 4e-5, 3e-5, 2e-5, 1e-5, 0, 0];
+  rates.forEach((rate, step) => t.ok(near(linearRate(step, schedule), rate, 1e-18), `step ${step}`));
+  t.equal(linearRate(0, { ...schedule, warmupSteps: 0 }), 8e-5);
+  t.throws(() => linearRate(-1, schedule), { code: 'BAD_ARGUMENT' });
   t.end();
 });

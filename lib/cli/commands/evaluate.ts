@@ -1,0 +1,187 @@
+/** `apollo-lm evaluate`: what a trained model makes of text and of LAMBADA, and a fine-tuned one of its task. */
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Command, Option } from 'commander';
+import { checkVocabulary, type Tokenizer } from '../../data/index.js';
+import type { Device } from '../../engine/index.js';
+import { ApolloError } from '../../errors.js';
+import {
+  evaluateTask,
+  isFineTuned,
+  lambada,
+  readFineTuned,
+  readPassages,
+  readTokens,
+  taskByName,
+  taskNames,
+  textLoss,
+} from '../../eval/index.js';
+import { formatCount } from '../../report/format.js';
+import { type LoadedModel, loadModel } from '../../train/index.js';
+import { openDeviceOf, precisionOf } from '../device.js';
+import { interruptible } from '../interrupt.js';
+import type { CommandIo } from '../io.js';
+import { addDeviceOptions, whole } from '../options.js';
+import { Progress } from '../progress.js';
+import { describeScores, tokenizerOf } from '../tuning.js';
+
+interface Parsed {
+  readonly model: string;
+  readonly tokenizer?: string;
+  readonly text?: readonly string[];
+  readonly lambada?: string;
+  readonly task?: string;
+  readonly data?: string;
+  readonly seq?: number;
+  readonly stride?: number;
+  readonly batch: number;
+  readonly device: string;
+  readonly precision: 'auto' | 'f32' | 'bf16';
+  readonly tf32: boolean;
+  readonly threads: number;
+  readonly out?: string;
+  readonly json?: boolean;
+}
+
+export function evaluateCommand(program: Command, io: CommandIo): void {
+  const number = (flags: string, description: string) => new Option(flags, description).argParser(whole);
+  const command = program
+    .command('evaluate')
+    .description('measure a trained model on text or LAMBADA, or a fine-tuned one on its task')
+    .requiredOption('--model <folder>', 'a run, a checkpoint, a Hugging Face folder, or a fine-tuned model')
+    .option('--tokenizer <path>', 'default: the one beside the model')
+    .option('--text <paths...>', 'loss and perplexity on text files, folders or patterns (.txt, .gz)')
+    .option(
+      '--lambada <file>',
+      'guessing the last word: passages as lines of text, or as JSON lines with "text" (.gz too)',
+    )
+    .option('--task <name>', `a fine-tuned model's task: ${taskNames.join(', ')}; default: the one it was tuned on`)
+    .option('--data <folder>', "the task's data in its official layout, or the folder above it")
+    .addOption(number('--seq <n>', "tokens of a window of text; default: the model's positions"))
+    .addOption(number('--stride <n>', 'GPT: tokens from window to window; default: half a window'))
+    .addOption(number('--batch <n>', 'sequences at a time').default(16));
+  addDeviceOptions(command)
+    .option('--out <folder>', "folder for results.json and a task's predictions for its unlabelled files")
+    .option('--json', 'the results as JSON on stdout');
+  command.action((parsed: Parsed) => runEvaluation(parsed, io));
+}
+
+type Findings = Record<string, unknown>;
+
+async function runEvaluation(parsed: Parsed, io: CommandIo): Promise<void> {
+  const { json = false, out } = parsed;
+  const progress = new Progress(io, { quiet: json && !io.stderr.isTTY });
+  const lines: string[] = [];
+  const isTask = parsed.task !== undefined || parsed.data !== undefined;
+  if (!isTask && !parsed.text && parsed.lambada === undefined) {
+    throw new ApolloError(
+      'BAD_CONFIG',
+      'There is nothing to measure: give --text FILES, --lambada FILE, or --data FOLDER for a fine-tuned model.',
+    );
+  }
+  if (parsed.batch < 1) throw new ApolloError('BAD_CONFIG', `--batch must be at least 1; got ${parsed.batch}.`);
+  const findings = await interruptible(
+    io,
+    () => progress.message('Stopping.'),
+    async (signal) => {
+      const device = await openDeviceOf(parsed);
+      try {
+        const work = { parsed, device, signal, progress, lines };
+        const found: Findings = { model: parsed.model };
+        if (isTask) found['task'] = await onTask(work);
+        if (parsed.text || parsed.lambada !== undefined) Object.assign(found, await onText(work));
+        return found;
+      } finally {
+        progress.clear();
+        await device.close();
+      }
+    },
+  );
+  if (out !== undefined) {
+    await mkdir(out, { recursive: true });
+    await writeFile(join(out, 'results.json'), `${JSON.stringify(findings, undefined, 1)}\n`);
+  }
+  io.stdout.write(json ? `${JSON.stringify(findings)}\n` : `${lines.join('\n')}\n`);
+}
+
+interface Work {
+  readonly parsed: Parsed;
+  readonly device: Device;
+  readonly signal: AbortSignal;
+  readonly progress: Progress;
+  /** For people. */
+  readonly lines: string[];
+}
+
+/** A fine-tuned model on its task's labelled splits; predictions of the others where there is a folder for them. */
+async function onTask({ parsed, device, signal, progress, lines }: Work): Promise<Findings> {
+  const { model, data: folder, out } = parsed;
+  if (folder === undefined) throw new ApolloError('BAD_CONFIG', "--task needs --data, the folder of the task's data.");
+  const task = taskByName(parsed.task ?? (await readFineTuned(model)).task);
+  const wanted = out === undefined ? (['evaluations'] as const) : (['evaluations', 'tests'] as const);
+  const data = await task.read(folder, wanted);
+  for (const note of data.notes) progress.message(note);
+  const { metrics, predictions } = await evaluateTask({
+    device,
+    folder: model,
+    task,
+    data,
+    batch: parsed.batch,
+    precision: precisionOf(parsed),
+    signal,
+    onProgress: (split, done) => progress.update({ label: `${task.title}, ${split}`, done }),
+  });
+  lines.push(`${task.title}: ${describeScores(metrics)}`);
+  if (out !== undefined) {
+    await mkdir(out, { recursive: true });
+    for (const { name, text } of predictions) await writeFile(join(out, name), text);
+    lines.push(`predictions: ${predictions.map(({ name }) => join(out, name)).join(', ')}`);
+  }
+  return { name: task.name, metrics, predictions: out === undefined ? [] : predictions.map(({ name }) => name) };
+}
+
+async function onText({ parsed, device, signal, progress, lines }: Work): Promise<Findings> {
+  const { model: path, text, lambada: passages, seq, stride, batch } = parsed;
+  if (isFineTuned(path)) {
+    throw new ApolloError(
+      'BAD_CONFIG',
+      `${path} holds a fine-tuned model, which has no language-model head. --text and --lambada take the model it was made from.`,
+    );
+  }
+  const loaded = await loadModel(device, path, { precision: precisionOf(parsed) });
+  try {
+    for (const warning of loaded.warnings) progress.message(`warning: ${warning}`);
+    const tokenizer = tokenizerFor(loaded, parsed.tokenizer);
+    const found: Findings = {};
+    if (text) {
+      const tokens = await readTokens(text, tokenizer, signal);
+      const onProgress = (done: number) => progress.update({ label: 'text', done });
+      const result = await textLoss(device, loaded, tokenizer, tokens, { batch, seq, stride, signal, onProgress });
+      const bits = result.bitsPerByte === undefined ? '' : `, ${result.bitsPerByte.toFixed(4)} bits per byte`;
+      lines.push(
+        `text: loss ${result.loss.toFixed(4)} per ${result.of}, perplexity ${result.perplexity.toFixed(2)}${bits} ` +
+          `(${formatCount(result.tokens)} tokens of ${formatCount(tokens.ids.length)})`,
+      );
+      found['text'] = { ...result, textTokens: tokens.ids.length, bytes: tokens.bytes, documents: tokens.documents };
+    }
+    if (passages !== undefined) {
+      const onProgress = (done: number) => progress.update({ label: 'LAMBADA', done });
+      const list = await readPassages(passages);
+      const result = await lambada(device, loaded, tokenizer, list, { batch, signal, onProgress });
+      lines.push(
+        `LAMBADA: accuracy ${(100 * result.accuracy).toFixed(2)} %, perplexity of the last word ` +
+          `${result.perplexity.toFixed(2)} (${result.passages} passages)`,
+      );
+      found['lambada'] = result;
+    }
+    return found;
+  } finally {
+    loaded.dispose();
+  }
+}
+
+function tokenizerFor({ tokenizer, config }: LoadedModel, path: string | undefined): Tokenizer {
+  const found = path === undefined && tokenizer ? tokenizer : tokenizerOf({ tokenizerPath: undefined }, path);
+  checkVocabulary(found, config.vocab);
+  return found;
+}

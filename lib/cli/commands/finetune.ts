@@ -1,0 +1,211 @@
+/** `apollo-lm finetune`: a trained model on a task, over several seeds, beside its baselines. */
+import { join } from 'node:path';
+import { type Command, Option } from 'commander';
+import { ApolloError } from '../../errors.js';
+import { fineTune, type SeedRecord, taskByName, taskNames, trainedSource, untrainedSource } from '../../eval/index.js';
+import { fineTuneRows } from '../../report/finetune.js';
+import { textTable } from '../../report/table.js';
+import { openModelFolder } from '../../train/index.js';
+import { describeDevice, openDeviceOf, precisionOf } from '../device.js';
+import { interruptedExitCode, interruptible } from '../interrupt.js';
+import type { CommandIo } from '../io.js';
+import { addDeviceOptions, amount, names, whole } from '../options.js';
+import { Progress, timeLeft } from '../progress.js';
+import { describeEvent, resultsOf, thinned, tokenizerOf, type Variant, writeReport } from '../tuning.js';
+
+interface Parsed {
+  readonly task: string;
+  readonly data: string;
+  readonly model: string;
+  readonly tokenizer?: string;
+  readonly epochs: number;
+  readonly lr: number;
+  readonly batch: number;
+  readonly seed: number;
+  readonly seeds: number;
+  readonly maxLength?: number;
+  readonly warmup: number;
+  readonly dropout: number;
+  readonly weightDecay: number;
+  readonly examples?: number;
+  readonly baseline: readonly string[];
+  readonly fromScratch?: boolean;
+  readonly device: string;
+  readonly precision: 'auto' | 'f32' | 'bf16';
+  readonly tf32: boolean;
+  readonly threads: number;
+  readonly out?: string;
+  readonly json?: boolean;
+}
+
+const baselines = ['majority', 'scratch', 'none'];
+
+export function finetuneCommand(program: Command, io: CommandIo, finish: (exitCode: number) => void): void {
+  const number = (flags: string, description: string, value: number | undefined, parse = whole) => {
+    const made = new Option(flags, description).argParser(parse);
+    return value === undefined ? made : made.default(value);
+  };
+  const command = program
+    .command('finetune')
+    .description('fine-tune a trained model on a task, beside the majority class and untrained weights')
+    .requiredOption('--task <name>', `one of ${taskNames.join(', ')}`)
+    .requiredOption('--data <folder>', "the task's data in its official layout, or the folder above it")
+    .requiredOption('--model <folder>', 'a run, a checkpoint or a Hugging Face folder')
+    .option('--tokenizer <path>', 'default: the one beside the model')
+    .addOption(number('--epochs <n>', 'passes over the training examples', 3))
+    .addOption(number('--lr <rate>', 'peak learning rate; small models take up to 1e-3', 5e-5, amount))
+    .addOption(number('--batch <n>', 'sequences of a step', 32))
+    .addOption(number('--seed <n>', 'first seed', 42))
+    .addOption(number('--seeds <n>', 'number of seeds, counted up from --seed', 1))
+    .addOption(number('--max-length <n>', "tokens of a sequence at most; default: the task's, 128", undefined))
+    .addOption(number('--warmup <share>', 'share of the steps in which the learning rate rises', 0.1, amount))
+    .addOption(number('--dropout <p>', 'drop probability', 0.1, amount))
+    .addOption(number('--weight-decay <rate>', 'AdamW, not on biases and norms', 0.01, amount))
+    .addOption(number('--examples <n>', 'train on so many examples only, spread evenly over the file', undefined))
+    .addOption(
+      new Option('--baseline <names>', `what to compare with, with commas: ${baselines.join(', ')}`)
+        .argParser(names)
+        .default(['majority'], 'majority'),
+    )
+    .option('--from-scratch', 'also train the same structure from random weights, as --baseline majority,scratch');
+  addDeviceOptions(command)
+    .option('--out <folder>', 'folder for models and results; default: runs/finetune-TASK')
+    .option('--json', 'machine-readable lines on stdout')
+    .addHelpText('after', '\nThe same command again goes on from the last whole epoch in --out.');
+  command.action(async (parsed: Parsed) => finish(await runFineTuning(parsed, io)));
+}
+
+async function runFineTuning(parsed: Parsed, io: CommandIo): Promise<number> {
+  const progress = new Progress(io, { quiet: parsed.json === true && !io.stderr.isTTY });
+  const tuning = await openTuning(parsed, (text) => progress.message(text));
+  try {
+    return await interruptible(
+      io,
+      () => progress.message('Stopping: the epochs that are done remain. Ctrl-C again leaves at once.'),
+      (signal) => runVariants(tuning, parsed, { io, progress, signal }),
+    );
+  } finally {
+    progress.clear();
+    await tuning.close();
+  }
+}
+
+type Tuning = Awaited<ReturnType<typeof openTuning>>;
+
+/** What a run needs: the model, its tokenizer, the data, the device. Nothing stays open after an error. */
+async function openTuning(parsed: Parsed, say: (text: string) => void) {
+  const wanted = baselinesOf(parsed);
+  const task = taskByName(parsed.task);
+  if (parsed.seeds < 1) throw new ApolloError('BAD_CONFIG', `--seeds must be at least 1; got ${parsed.seeds}.`);
+  const folder = await openModelFolder(parsed.model);
+  try {
+    for (const warning of folder.warnings) say(`warning: ${warning}`);
+    const tokenizer = tokenizerOf(folder, parsed.tokenizer);
+    const data = thinned(await task.read(parsed.data, ['train', 'evaluations']), parsed.examples);
+    for (const note of data.notes) say(note);
+    const variants: Variant[] = [
+      { name: 'pre-trained', folder: 'pre-trained', source: await trainedSource(folder) },
+      ...(wanted.includes('scratch')
+        ? [{ name: 'from scratch', folder: 'from-scratch', source: untrainedSource(folder.config) }]
+        : []),
+    ];
+    const { kind, layers, hidden, maxPositions } = folder.config;
+    const { epochs, batch, lr, warmup, dropout, weightDecay } = parsed;
+    const precision = precisionOf(parsed);
+    const maxLength = parsed.maxLength ?? Math.min(task.maxLength ?? 128, maxPositions);
+    const seeds = Array.from({ length: parsed.seeds }, (_, i) => parsed.seed + i);
+    const device = await openDeviceOf(parsed);
+    return {
+      task,
+      data,
+      wanted,
+      variants,
+      tokenizer,
+      device,
+      options: { seeds, epochs, batch, learningRate: lr, warmup, dropout, weightDecay, maxLength, precision },
+      /** For the head of a report. */
+      settings: {
+        model: folder.folder,
+        structure: `${kind}, ${layers} layers x ${hidden}`,
+        'training examples': data.train.length,
+        epochs,
+        batch,
+        'learning rate': lr,
+        dropout,
+        'max length': maxLength,
+        precision,
+        ...describeDevice(device),
+      },
+      close: async () => {
+        await device.close();
+        await folder.close();
+      },
+    };
+  } catch (error) {
+    await folder.close();
+    throw error;
+  }
+}
+
+interface Surroundings {
+  readonly io: CommandIo;
+  readonly progress: Progress;
+  readonly signal: AbortSignal;
+}
+
+/** Runs all seeds of all variants and writes the report after each; the exit code. */
+async function runVariants(tuning: Tuning, parsed: Parsed, { io, progress, signal }: Surroundings): Promise<number> {
+  const { json = false, out = `runs/finetune-${parsed.task}` } = parsed;
+  const { task, variants, options } = tuning;
+  const records = new Map<string, SeedRecord[]>();
+  const results = () => resultsOf({ ...tuning, records });
+  const runs = options.seeds.length * variants.length;
+  const started = io.now();
+  let finished = 0;
+  let startShare: number | undefined;
+  for (const variant of variants) {
+    const seeds: SeedRecord[] = [];
+    records.set(variant.name, seeds);
+    for await (const event of fineTune(options, { ...tuning, ...variant, folder: join(out, variant.folder), signal })) {
+      if (json) io.stdout.write(`${JSON.stringify({ variant: variant.name, ...event })}\n`);
+      if (event.type === 'step') {
+        const done = (finished + event.step / event.steps) / runs;
+        startShare ??= done;
+        progress.update({
+          label: `${variant.name}, seed ${event.seed}`,
+          detail: `epoch ${event.epoch} of ${options.epochs}, step ${event.step}/${event.steps}`,
+          done,
+          loss: event.loss,
+          tokensPerSecond: (1000 * event.tokens) / event.ms,
+          etaMs: timeLeft(io.now() - started, done, startShare),
+        });
+      } else if (!json) {
+        const line = describeEvent(event);
+        if (line) progress.message(`${variant.name}, ${line}`);
+      }
+      if (event.type === 'seed') {
+        seeds.push(event.record);
+        finished++;
+        await writeReport(out, results());
+      }
+      if (event.type === 'done' && event.aborted) {
+        progress.message(`Stopped. The same command goes on from the last whole epoch in ${out}.`);
+        return interruptedExitCode;
+      }
+    }
+  }
+  progress.clear();
+  const table = textTable(fineTuneRows(results()));
+  if (json) io.stdout.write(`${JSON.stringify({ type: 'results', path: join(out, 'results.json') })}\n`);
+  else io.stdout.write(`${task.title}, scores x 100, best epoch of each seed\n\n${table}\n\nresults: ${out}\n`);
+  return 0;
+}
+
+function baselinesOf({ baseline, fromScratch }: Parsed): string[] {
+  for (const name of baseline) {
+    if (!baselines.includes(name)) {
+      throw new ApolloError('BAD_CONFIG', `--baseline knows ${baselines.join(', ')}; got "${name}".`);
+    }
+  }
+  return [...baseline, ...(fromScratch ? ['scratch'] : [])];
+}

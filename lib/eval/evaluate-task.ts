@@ -1,0 +1,57 @@
+/** A fine-tuned model on its task: scores of the labelled splits, predictions of the others. */
+import type { Device } from '../engine/device.js';
+import { sequenceEncoder } from './encode.js';
+import { encodeAll } from './features.js';
+import { loadFineTuned } from './fine-tuned.js';
+import { NetworkPrograms } from './network.js';
+import { predict } from './predict.js';
+import type { FineTuneTask, Metrics, PredictionFile, Split, TaskData } from './task.js';
+
+export interface TaskEvaluation {
+  /** Scores by split. */
+  readonly metrics: Readonly<Record<string, Metrics>>;
+  /** Predictions of the splits without labels. */
+  readonly predictions: readonly PredictionFile[];
+}
+
+export interface TaskEvaluationOptions<Example> {
+  readonly device: Device;
+  /** Folder of the fine-tuned model. */
+  readonly folder: string;
+  readonly task: FineTuneTask<Example>;
+  readonly data: Pick<TaskData<Example>, 'evaluations' | 'tests'>;
+  readonly batch: number;
+  readonly precision?: 'f32' | 'bf16';
+  readonly signal?: AbortSignal | undefined;
+  /** Told the split under way and the share of it that is done. */
+  readonly onProgress?: ((split: string, done: number) => void) | undefined;
+}
+
+/**
+ * Runs the model once over every split.
+ * @throws ApolloError as loadFineTuned; ABORT_ERR.
+ */
+export async function evaluateTask<Example>(options: TaskEvaluationOptions<Example>): Promise<TaskEvaluation> {
+  const { device, folder, task, data, batch, precision = 'f32', signal, onProgress } = options;
+  const tuned = await loadFineTuned(device, folder, task, precision);
+  const { model, store, tokenizer, description } = tuned;
+  const { maxLength, layerMap } = description;
+  const programs = new NetworkPrograms({ device, store, model, layerMap, head: task.head, batch });
+  try {
+    const encoder = sequenceEncoder(tokenizer, model.config, maxLength);
+    const outputsOf = async ({ name, examples }: Split<Example>) => {
+      const features = await encodeAll(task, examples, encoder, signal);
+      const { padId } = encoder;
+      const progress = (done: number) => onProgress?.(name, done);
+      return predict(programs, features, { head: task.head, batch, maxLength, padId, signal, onProgress: progress });
+    };
+    const metrics: Record<string, Metrics> = {};
+    for (const split of data.evaluations) metrics[split.name] = task.score(split.examples, await outputsOf(split));
+    const predictions: PredictionFile[] = [];
+    for (const split of data.tests) predictions.push(task.predictions(split, await outputsOf(split)));
+    return { metrics, predictions };
+  } finally {
+    programs.dispose();
+    tuned.dispose();
+  }
+}

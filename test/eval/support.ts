@@ -1,0 +1,56 @@
+/** What the tests of lib/eval share: fixtures, tiny tokenizers and tiny trained models on disk. */
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { countWords, createTokenizer, type Tokenizer, trainTokenizer } from '../../lib/data/index.js';
+import { type Device, ParameterStore } from '../../lib/engine/index.js';
+import { createModel, initialiseParameters, withDefaults } from '../../lib/models/index.js';
+import { saveCheckpoint } from '../../lib/train/index.js';
+
+export const glueFixtures = join(import.meta.dirname, '../fixtures/glue');
+
+const text = `a warm and funny film, a bright little story: the actors shine, it moves and it sings. a "quiet" pleasure, the best
+of the year; a dull and empty film, a tired story: the actors drown, it limps and it drags. a loud bore, the worst of the
+year. He said that the shop opens at nine. Rain fell in the north and the price went up by two euros! Who built it? Birds
+sing and dogs bark at night; the river runs, the train was late, the bus was early and the cat sat on the mat.`;
+
+/** A tokenizer trained on a few sentences: WordPiece for BERT, byte-level BPE for GPT. */
+export async function tinyTokenizer(kind: 'bert' | 'gpt'): Promise<Tokenizer> {
+  const trained = kind === 'bert' ? 'wordpiece' : 'bpe';
+  const vocabSize = kind === 'bert' ? 160 : 320;
+  return createTokenizer(await trainTokenizer(trained, countWords(trained, text), { vocabSize }));
+}
+
+export const temporaryFolder = (): string => mkdtempSync(join(tmpdir(), 'apollo-eval-'));
+
+export function tinyConfig(kind: 'bert' | 'gpt', vocab: number, maxPositions = 48) {
+  return withDefaults({ kind, layers: 2, hidden: 32, heads: 2, vocab, maxPositions, initStd: 0.1 });
+}
+
+/** A folder with the checkpoint of a tiny model of random weights and, unless `bare`, its tokenizer. */
+export async function tinyModelFolder(
+  device: Device,
+  kind: 'bert' | 'gpt',
+  options: { bare?: boolean; units?: number } = {},
+): Promise<string> {
+  const tokenizer = await tinyTokenizer(kind);
+  const model = createModel(tinyConfig(kind, tokenizer.vocabSize));
+  const { units = 2, bare = false } = options;
+  using store = new ParameterStore(device);
+  await initialiseParameters(store, model, units, 3);
+  const folder = temporaryFolder();
+  await mkdir(join(folder, 'checkpoints'));
+  await saveCheckpoint(join(folder, 'checkpoints'), store, {
+    step: 1,
+    stage: { index: 0, units },
+    layerMap: units === 2 ? [0, 1] : [0, 0],
+    identity: { model: { ...model.config } },
+    totals: { tokens: 0, flopsModel: 0, flopsExecuted: 0, trainMs: 0 },
+    nonFiniteSteps: 0,
+    evaluated: true,
+    device: { kind: 'cpu', threads: 1 },
+  });
+  if (!bare) writeFileSync(join(folder, 'tokenizer.json'), JSON.stringify(tokenizer.definition));
+  return folder;
+}
