@@ -10,7 +10,9 @@ import type { FineTuneTask, Metrics, PredictionFile, Split, TaskData } from './t
 export interface TaskEvaluation {
   /** Scores by split. */
   readonly metrics: Readonly<Record<string, Metrics>>;
-  /** Predictions of the splits without labels. */
+  /** What else there is to say of the scores, by split. */
+  readonly remarks: Readonly<Record<string, string>>;
+  /** Predictions of the splits without labels, and of the others where the task keeps them. */
   readonly predictions: readonly PredictionFile[];
 }
 
@@ -46,10 +48,17 @@ export async function evaluateTask<Example>(options: TaskEvaluationOptions<Examp
       return predict(programs, features, { head: task.head, batch, maxLength, padId, signal, onProgress: progress });
     };
     const metrics: Record<string, Metrics> = {};
-    for (const split of data.evaluations) metrics[split.name] = task.score(split.examples, await outputsOf(split));
+    const remarks: Record<string, string> = {};
     const predictions: PredictionFile[] = [];
-    for (const split of data.tests) predictions.push(task.predictions(split, await outputsOf(split)));
-    return { metrics, predictions };
+    for (const split of data.evaluations) {
+      const outputs = await outputsOf(split);
+      metrics[split.name] = task.score(split.examples, outputs);
+      const remark = task.remark?.(split.examples, outputs);
+      if (remark) remarks[split.name] = remark;
+      if (task.keepsPredictions) predictions.push(...[task.predictions(split, outputs)].flat());
+    }
+    for (const split of data.tests) predictions.push(...[task.predictions(split, await outputsOf(split))].flat());
+    return { metrics, remarks, predictions };
   } finally {
     programs.dispose();
     tuned.dispose();

@@ -21,6 +21,7 @@ export { type FineTuneConfig, type FineTuneOptions, fineTuneConfig } from './opt
 export { type PredictOptions, predict } from './predict.js';
 export { bestEpoch, type EpochRecord } from './seed-folder.js';
 export { type BodySource, trainedSource, untrainedSource } from './source.js';
+export * as squad from './squad/index.js';
 export * from './task.js';
 export { taskByName, taskNames } from './tasks.js';
 export { type MeasuredModel, readTokens, type TextLoss, type TextTokens, textLoss } from './text-loss.js';

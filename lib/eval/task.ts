@@ -46,6 +46,14 @@ export interface PredictionFile {
   readonly text: string;
 }
 
+/** A setting of a task. */
+export interface TaskSetting {
+  /** `docStride`; on the command line `--doc-stride`. */
+  readonly name: string;
+  readonly kind: 'count' | 'number' | 'path';
+  readonly about: string;
+}
+
 export interface FineTuneTask<Example = unknown> {
   /** As given on the command line: 'sst2'. */
   readonly name: string;
@@ -70,6 +78,13 @@ export interface FineTuneTask<Example = unknown> {
     train: readonly Example[],
     examples: readonly Example[],
   ): { readonly name: string; readonly metrics: Metrics };
-  /** Predictions for a split, labelled or not, as the task's own files. */
-  predictions(split: Split<Example>, outputs: Outputs): PredictionFile;
+  /** What else a user should know of the scores of a split, a line; absent where there is nothing. */
+  remark?(examples: readonly Example[], outputs: Outputs): string;
+  /** What may be set, and the task with other values than its defaults; absent where nothing may. */
+  readonly settings?: readonly TaskSetting[];
+  configured?(values: Readonly<Record<string, unknown>>): FineTuneTask<Example>;
+  /** Whether predictions of labelled splits are wanted as files, too. */
+  readonly keepsPredictions?: boolean;
+  /** Predictions for a split, labelled or not, as the task's own file or files; a name may begin with a folder. */
+  predictions(split: Split<Example>, outputs: Outputs): PredictionFile | readonly PredictionFile[];
 }

@@ -8,9 +8,10 @@ import { qqp } from './glue/qqp.js';
 import { rte } from './glue/rte.js';
 import { sst2 } from './glue/sst2.js';
 import { stsb } from './glue/stsb.js';
+import { squad, squad2 } from './squad/task.js';
 import type { FineTuneTask } from './task.js';
 
-const tasks: readonly FineTuneTask[] = [cola, sst2, mrpc, stsb, qqp, mnli, qnli, rte] as readonly FineTuneTask[];
+const tasks = [cola, sst2, mrpc, stsb, qqp, mnli, qnli, rte, squad, squad2] as readonly FineTuneTask[];
 
 export const taskNames: readonly string[] = tasks.map(({ name }) => name);
 

@@ -1,6 +1,6 @@
 /** `apollo-lm evaluate`: what a trained model makes of text and of LAMBADA, and a fine-tuned one of its task. */
 import { mkdir, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { checkVocabulary, type Tokenizer } from '../../data/index.js';
 import type { Device } from '../../engine/index.js';
@@ -12,7 +12,6 @@ import {
   readFineTuned,
   readPassages,
   readTokens,
-  taskByName,
   taskNames,
   textLoss,
 } from '../../eval/index.js';
@@ -23,6 +22,7 @@ import { interruptible } from '../interrupt.js';
 import type { CommandIo } from '../io.js';
 import { addDeviceOptions, whole } from '../options.js';
 import { Progress } from '../progress.js';
+import { addTaskOptions, configuredTask } from '../task-options.js';
 import { describeScores, tokenizerOf } from '../tuning.js';
 
 interface Parsed {
@@ -56,12 +56,12 @@ export function evaluateCommand(program: Command, io: CommandIo): void {
       'guessing the last word: passages as lines of text, or as JSON lines with "text" (.gz too)',
     )
     .option('--task <name>', `a fine-tuned model's task: ${taskNames.join(', ')}; default: the one it was tuned on`)
-    .option('--data <folder>', "the task's data in its official layout, or the folder above it")
+    .option('--data <path>', "the task's data in its official layout, or the folder above it")
     .addOption(number('--seq <n>', "tokens of a window of text; default: the model's positions"))
     .addOption(number('--stride <n>', 'GPT: tokens from window to window; default: half a window'))
     .addOption(number('--batch <n>', 'sequences at a time').default(16));
-  addDeviceOptions(command)
-    .option('--out <folder>', "folder for results.json and a task's predictions for its unlabelled files")
+  addTaskOptions(addDeviceOptions(command))
+    .option('--out <folder>', "folder for results.json and a task's predictions: of unlabelled files, of SQuAD's all")
     .option('--json', 'the results as JSON on stdout');
   command.action((parsed: Parsed) => runEvaluation(parsed, io));
 }
@@ -117,11 +117,11 @@ interface Work {
 async function onTask({ parsed, device, signal, progress, lines }: Work): Promise<Findings> {
   const { model, data: folder, out } = parsed;
   if (folder === undefined) throw new ApolloError('BAD_CONFIG', "--task needs --data, the folder of the task's data.");
-  const task = taskByName(parsed.task ?? (await readFineTuned(model)).task);
+  const task = configuredTask(parsed.task ?? (await readFineTuned(model)).task, { ...parsed });
   const wanted = out === undefined ? (['evaluations'] as const) : (['evaluations', 'tests'] as const);
   const data = await task.read(folder, wanted);
   for (const note of data.notes) progress.message(note);
-  const { metrics, predictions } = await evaluateTask({
+  const { metrics, remarks, predictions } = await evaluateTask({
     device,
     folder: model,
     task,
@@ -132,12 +132,20 @@ async function onTask({ parsed, device, signal, progress, lines }: Work): Promis
     onProgress: (split, done) => progress.update({ label: `${task.title}, ${split}`, done }),
   });
   lines.push(`${task.title}: ${describeScores(metrics)}`);
+  for (const [split, remark] of Object.entries(remarks)) lines.push(`${split}: ${remark}`);
   if (out !== undefined) {
-    await mkdir(out, { recursive: true });
-    for (const { name, text } of predictions) await writeFile(join(out, name), text);
+    for (const { name, text } of predictions) {
+      await mkdir(dirname(join(out, name)), { recursive: true });
+      await writeFile(join(out, name), text);
+    }
     lines.push(`predictions: ${predictions.map(({ name }) => join(out, name)).join(', ')}`);
   }
-  return { name: task.name, metrics, predictions: out === undefined ? [] : predictions.map(({ name }) => name) };
+  return {
+    name: task.name,
+    metrics,
+    remarks,
+    predictions: out === undefined ? [] : predictions.map(({ name }) => name),
+  };
 }
 
 async function onText({ parsed, device, signal, progress, lines }: Work): Promise<Findings> {

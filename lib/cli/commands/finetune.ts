@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { ApolloError } from '../../errors.js';
-import { fineTune, type SeedRecord, taskByName, taskNames, trainedSource, untrainedSource } from '../../eval/index.js';
+import { fineTune, type SeedRecord, taskNames, trainedSource, untrainedSource } from '../../eval/index.js';
 import { fineTuneRows } from '../../report/finetune.js';
 import { textTable } from '../../report/table.js';
 import { openModelFolder } from '../../train/index.js';
@@ -11,6 +11,7 @@ import { interruptedExitCode, interruptible } from '../interrupt.js';
 import type { CommandIo } from '../io.js';
 import { addDeviceOptions, amount, names, whole } from '../options.js';
 import { Progress, timeLeft } from '../progress.js';
+import { addTaskOptions, configuredTask } from '../task-options.js';
 import { describeEvent, resultsOf, thinned, tokenizerOf, type Variant, writeReport } from '../tuning.js';
 
 interface Parsed {
@@ -49,7 +50,7 @@ export function finetuneCommand(program: Command, io: CommandIo, finish: (exitCo
     .command('finetune')
     .description('fine-tune a trained model on a task, beside the majority class and untrained weights')
     .requiredOption('--task <name>', `one of ${taskNames.join(', ')}`)
-    .requiredOption('--data <folder>', "the task's data in its official layout, or the folder above it")
+    .requiredOption('--data <path>', "the task's data in its official layout, or the folder above it")
     .requiredOption('--model <folder>', 'a run, a checkpoint or a Hugging Face folder')
     .option('--tokenizer <path>', 'default: the one beside the model')
     .addOption(number('--epochs <n>', 'passes over the training examples', 3))
@@ -57,7 +58,7 @@ export function finetuneCommand(program: Command, io: CommandIo, finish: (exitCo
     .addOption(number('--batch <n>', 'sequences of a step', 32))
     .addOption(number('--seed <n>', 'first seed', 42))
     .addOption(number('--seeds <n>', 'number of seeds, counted up from --seed', 1))
-    .addOption(number('--max-length <n>', "tokens of a sequence at most; default: the task's, 128", undefined))
+    .addOption(number('--max-length <n>', 'tokens of a sequence at most; default: 128, of SQuAD 384', undefined))
     .addOption(number('--warmup <share>', 'share of the steps in which the learning rate rises', 0.1, amount))
     .addOption(number('--dropout <p>', 'drop probability', 0.1, amount))
     .addOption(number('--weight-decay <rate>', 'AdamW, not on biases and norms', 0.01, amount))
@@ -68,7 +69,7 @@ export function finetuneCommand(program: Command, io: CommandIo, finish: (exitCo
         .default(['majority'], 'majority'),
     )
     .option('--from-scratch', 'also train the same structure from random weights, as --baseline majority,scratch');
-  addDeviceOptions(command)
+  addTaskOptions(addDeviceOptions(command))
     .option('--out <folder>', 'folder for models and results; default: runs/finetune-TASK')
     .option('--json', 'machine-readable lines on stdout')
     .addHelpText('after', '\nThe same command again goes on from the last whole epoch in --out.');
@@ -95,7 +96,7 @@ type Tuning = Awaited<ReturnType<typeof openTuning>>;
 /** What a run needs: the model, its tokenizer, the data, the device. Nothing stays open after an error. */
 async function openTuning(parsed: Parsed, say: (text: string) => void) {
   const wanted = baselinesOf(parsed);
-  const task = taskByName(parsed.task);
+  const task = configuredTask(parsed.task, { ...parsed });
   if (parsed.seeds < 1) throw new ApolloError('BAD_CONFIG', `--seeds must be at least 1; got ${parsed.seeds}.`);
   const folder = await openModelFolder(parsed.model);
   try {
