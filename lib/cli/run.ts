@@ -7,6 +7,7 @@ import { ApolloError } from '../errors.js';
 import { buildCommand } from './commands/build.js';
 import { compareCommand } from './commands/compare.js';
 import { doctorCommand } from './commands/doctor.js';
+import { exportCommand } from './commands/export.js';
 import { planCommand } from './commands/plan.js';
 import { reportCommand } from './commands/report.js';
 import { trainCommand } from './commands/train.js';
@@ -32,6 +33,7 @@ export async function run(args: readonly string[], io: CommandIo = processIo()):
     .exitOverride();
   for (const add of [trainCommand, compareCommand, doctorCommand]) add(program, io, finish);
   reportCommand(program, io);
+  exportCommand(program, io);
   planCommand(program, io);
   buildCommand(program, finish);
   try {
