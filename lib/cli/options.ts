@@ -33,6 +33,7 @@ const option = (flags: string, description: string, parse?: (text: string) => un
 
 const options: Readonly<Partial<Record<keyof Settings, () => Option>>> = {
   model: () => option('--model <name>', `bert, gpt or a preset: ${presetNames.join(', ')}`),
+  init: () => option('--init <folder>', 'begin with a trained model: a run, a checkpoint or a Hugging Face folder'),
   data: () => new Option('--data <paths...>', 'text files, folders or patterns (.txt, .gz)'),
   tokenizer: () => option('--tokenizer <path|bpe|wordpiece>', 'a tokenizer file, or the kind to train on the data'),
   vocab: () => option('--vocab <size>', 'vocabulary of the model and of a trained tokenizer', whole),
@@ -64,6 +65,7 @@ const options: Readonly<Partial<Record<keyof Settings, () => Option>>> = {
 /** Settings of a model and a run, without those that say where it comes from and goes to. */
 export const runOptions = [
   'model',
+  'init',
   'vocab',
   'steps',
   'tokens',

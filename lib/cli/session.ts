@@ -7,7 +7,7 @@ import type { Device } from '../engine/index.js';
 import { ApolloError } from '../errors.js';
 import { createModel, type LanguageModel } from '../models/index.js';
 import { formatCount } from '../report/format.js';
-import type { TrainingCorpus } from '../train/index.js';
+import { type ModelFolder, openModelFolder, type TrainingCorpus } from '../train/index.js';
 import { trainingCorpus } from '../train/text-corpus.js';
 import type { Settings } from './config.js';
 import { describeDevice, openDeviceOf, precisionOf } from './device.js';
@@ -35,11 +35,12 @@ export async function openSession(settings: Settings, progress: Progress, signal
       'BAD_CONFIG',
       'There is nothing to train on: give --data with text files or folders, or --preset sample.',
     );
-  const tokenizer = tokenizerOf(settings);
-  const wanted = modelConfigOf(settings);
+  const init = await readInit(settings);
+  const tokenizer = tokenizerOf(settings, init);
   const known =
     'path' in tokenizer && settings.vocab === undefined ? loadTokenizer(tokenizer.path).vocabSize : undefined;
-  const model = createModel(known === undefined ? wanted : modelConfigOf({ ...settings, vocab: known }));
+  const vocab = settings.vocab ?? init?.config.vocab ?? known;
+  const model = createModel(modelConfigOf({ ...settings, vocab }, init?.config));
   trainOptionsOf(settings, model.config, settings.seed, 'f32'); // a missing length is told before anything is opened
   const device = await openDeviceOf(settings);
   try {
@@ -84,9 +85,27 @@ export async function saveTokenizer(session: Session, folder: string): Promise<v
   await writeFile(join(folder, 'tokenizer.json'), JSON.stringify(session.corpus.tokenizer.definition));
 }
 
-function tokenizerOf(settings: Settings): { path: string } | { train: 'wordpiece' | 'bpe'; vocabSize: number } {
-  const { kind, vocab } = modelConfigOf(settings);
-  const choice = settings.tokenizer ?? (kind === 'bert' ? 'wordpiece' : 'bpe');
+/** What is to be known of the model that a run begins with; its weights are read when the run begins. */
+export async function readInit({ init }: Settings): Promise<Pick<ModelFolder, 'config' | 'tokenizerPath'> | undefined> {
+  if (init === undefined) return undefined;
+  await using folder = await openModelFolder(init);
+  const { config, tokenizerPath } = folder;
+  return { config, tokenizerPath };
+}
+
+function tokenizerOf(
+  settings: Settings,
+  init: Awaited<ReturnType<typeof readInit>>,
+): { path: string } | { train: 'wordpiece' | 'bpe'; vocabSize: number } {
+  const { kind, vocab } = modelConfigOf(settings, init?.config);
+  if (init && !init.tokenizerPath && !settings.tokenizer) {
+    throw new ApolloError(
+      'BAD_CONFIG',
+      `--init: there is no tokenizer with the model in ${settings.init}, and another one would not fit its embeddings. ` +
+        'Name its own with --tokenizer.',
+    );
+  }
+  const choice = settings.tokenizer ?? init?.tokenizerPath ?? (kind === 'bert' ? 'wordpiece' : 'bpe');
   return choice === 'wordpiece' || choice === 'bpe' ? { train: choice, vocabSize: vocab } : { path: resolve(choice) };
 }
 
@@ -110,6 +129,7 @@ function describe(
   const seq = sequenceOf(settings, config);
   return {
     model: modelName(settings),
+    ...(settings.init && { 'begins with': settings.init }),
     structure: `${config.kind}, ${config.layers} layers x ${config.hidden}, heads of ${config.hidden / config.heads}, vocabulary ${config.vocab}`,
     data: `${stats.documents} documents, ${formatCount(stats.trainTokens)} tokens for training, ${formatCount(stats.heldOutTokens)} held out`,
     corpus: corpus.key,

@@ -10,7 +10,7 @@ import {
 } from '../interop/hugging-face-writer.js';
 import { checkWholeFolder } from '../interop/whole-folder.js';
 import { createModel, type ModelConfig } from '../models/index.js';
-import { type ModelFolder, type OpenOptions, openModelFolder } from './model-folder.js';
+import { atDepth, type ModelFolder, type OpenOptions, openModelFolder } from './model-folder.js';
 
 export interface ExportOptions extends OpenOptions {
   /**
@@ -39,8 +39,6 @@ export interface ExportedModel {
   readonly warnings: readonly string[];
 }
 
-const layerOf = /^layer\.(\d+)\./;
-
 /**
  * Writes the model in `path` as the folder `out`, which Python's `transformers` loads as BertForMaskedLM or
  * GPT2LMHeadModel.
@@ -56,8 +54,7 @@ export async function exportModel(path: string, out: string, options: ExportOpti
   await checkWholeFolder(out, replacing(force));
   const source = await openModelFolder(path, options);
   try {
-    const { layers, layerMap } = source;
-    const config = { ...source.config, layers: depth === 'full' ? layerMap.length : layers };
+    const { config, read } = atDepth(source, depth);
     const tokenizer = tokenizerOf(source, options.tokenizer);
     const warnings = [...source.warnings];
     if (!tokenizer) {
@@ -68,8 +65,7 @@ export async function exportModel(path: string, out: string, options: ExportOpti
     const files = await writeHuggingFaceFolder(out, {
       config,
       specs: createModel(config).parameters(config.layers),
-      read: (name) =>
-        source.read(name.replace(layerOf, (_, place) => `layer.${placed(depth, layerMap, Number(place))}.`)),
+      read,
       dtype,
       ...(options.shardBytes !== undefined && { shardBytes: options.shardBytes }),
       ...withTokenizer(config, tokenizer),
@@ -77,15 +73,10 @@ export async function exportModel(path: string, out: string, options: ExportOpti
       signal,
       onProgress,
     });
-    return { folder: out, config, stored: layers, files, warnings };
+    return { folder: out, config, stored: source.layers, files, warnings };
   } finally {
     await source.close();
   }
-}
-
-/** The stored layer at a place of the exported model. */
-function placed(depth: 'full' | 'stored', layerMap: readonly number[], place: number): number {
-  return depth === 'full' ? (layerMap[place] as number) : place;
 }
 
 function tokenizerOf({ tokenizerPath, config }: ModelFolder, named: string | undefined): Tokenizer | undefined {
