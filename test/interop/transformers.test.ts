@@ -7,8 +7,11 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
 import { loadTokenizer } from '../../lib/data/index.js';
+import { Graph, type Tensor } from '../../lib/engine/index.js';
 import { SafetensorsReader } from '../../lib/interop/safetensors.js';
+import { modelWeights } from '../../lib/models/index.js';
 import { exportModel, loadModel } from '../../lib/train/index.js';
+import { shared } from '../data/support.js';
 import { relativeError } from '../parity/golden.js';
 import { openTinyDevice } from '../train/tiny.js';
 import { logitsOf, tinyRun } from '../train/tiny-run.js';
@@ -134,3 +137,47 @@ t.test('what transformers saves is loaded here, with equal logits', { skip }, as
     loaded.dispose();
   }
 });
+
+const pickle = shared('golden/bert-xsmall-dummy');
+t.test(
+  'a pickle is refused, and read after the conversion that the error names',
+  { skip: skip || pickle.skip },
+  async (t) => {
+    await using device = await openTinyDevice();
+    const folder = join(t.testdir(), 'converted');
+    const { message } = (await loadModel(device, pickle.path).catch((error: unknown) => error)) as Error;
+    const [, advice] = /in Python: (.*); then copy the tokenizer's files\.$/.exec(message) ?? [];
+    t.ok(advice, message);
+    const code = (advice as string).replace('NEW_FOLDER', JSON.stringify(folder));
+    const { status, stderr } = spawnSync(python as string, ['-c', code], {
+      encoding: 'utf8',
+      env: { ...process.env, HF_HUB_OFFLINE: '1' },
+    });
+    t.equal(status, 0, stderr);
+    const loaded = await loadModel(device, folder);
+    t.same(loaded.warnings, []);
+    const { model, store, layerMap } = loaded;
+    await using expected = await SafetensorsReader.open(join(pickle.path, 'expected_hf.safetensors'));
+    const graph = new Graph();
+    const shape = { batch: 2, seq: 12, padding: true, types: true, targets: 1 };
+    const { hiddenStates, loss } = model.trace(graph, modelWeights(graph, model, 'f32'), shape, {
+      layerMap,
+      training: false,
+      hiddenStates: true,
+    });
+    graph.output('last', hiddenStates?.at(-1) as Tensor);
+    graph.output('loss', loss);
+    const program = await device.compile(graph, { store });
+    const { outputs } = await program.run({
+      tokens: await expected.readInt32('input_ids'),
+      types: await expected.readInt32('token_type_ids'),
+      mask: await expected.readInt32('attention_mask'),
+      positions: [0],
+      labels: [1],
+    });
+    const error = relativeError(outputs['last'] as Float32Array, await expected.readFloat32('last_hidden_state'));
+    t.ok(error <= tolerance, `relative error of the last hidden state ${error.toExponential(1)}`);
+    program.dispose();
+    loaded.dispose();
+  },
+);
