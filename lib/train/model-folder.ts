@@ -28,7 +28,14 @@ import {
   type ModelConfig,
   type ParameterSpec,
 } from '../models/index.js';
-import { modelConfigOf, readCheckpointState, stateFile, verifyFile, weightsFile } from './checkpoint.js';
+import {
+  type CheckpointState,
+  modelConfigOf,
+  readCheckpointState,
+  stateFile,
+  verifyFile,
+  weightsFile,
+} from './checkpoint.js';
 import { newestCheckpoint } from './checkpoint-folder.js';
 
 /** What training a model has cost, as its checkpoint counts it. */
@@ -110,7 +117,6 @@ async function openCheckpoint(folder: string): Promise<ModelFolder> {
   await verifyFile(folder, weightsFile, state);
   const specs = specsByName(createModel(config), layers);
   const reader = await SafetensorsReader.open(join(folder, weightsFile));
-  const { flopsModel, tokens } = state.totals;
   return {
     folder,
     kind: 'checkpoint',
@@ -118,12 +124,20 @@ async function openCheckpoint(folder: string): Promise<ModelFolder> {
     layers,
     layerMap: state.layerMap,
     tokenizerPath: tokenizerNear(folder),
-    costs: { ...state.totals, flopsLayers: flopsModel - 3 * headFlops(config) * tokens },
+    costs: costsOf(state, config),
     warnings: [],
     read: async (name) => reader.readFloat32(name, specOf(specs, name, folder).shape),
     close: () => reader.close(),
     [Symbol.asyncDispose]: () => reader.close(),
   };
+}
+
+/** The costs of a run and of the model that it began with, if that says so. */
+function costsOf({ totals, source }: CheckpointState, config: ModelConfig): SourceCosts {
+  const own = { ...totals, flopsLayers: totals.flopsModel - 3 * headFlops(config) * totals.tokens };
+  if (!source) return own;
+  const keys = ['tokens', 'flopsModel', 'flopsLayers', 'flopsExecuted', 'trainMs'] as const;
+  return Object.fromEntries(keys.map((key) => [key, own[key] + source[key]])) as unknown as SourceCosts;
 }
 
 async function openPretrained(folder: string, { seed = 0 }: OpenOptions): Promise<ModelFolder> {

@@ -1,11 +1,11 @@
 import { cp, mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
-import { type Device, Graph } from '../../lib/engine/index.js';
+import { type Device, Graph, ParameterStore } from '../../lib/engine/index.js';
 import { SafetensorsReader } from '../../lib/interop/safetensors.js';
 import { apollo, scratch } from '../../lib/methods/index.js';
-import { type BatchShape, initialValue, modelWeights } from '../../lib/models/index.js';
-import { loadModel, openModelFolder, train } from '../../lib/train/index.js';
+import { type BatchShape, initialiseParameters, initialValue, modelWeights } from '../../lib/models/index.js';
+import { loadModel, openModelFolder, saveCheckpoint, train } from '../../lib/train/index.js';
 import { relativeError, shiftedLabels } from '../parity/golden.js';
 import { countingCorpus, openTinyDevice, runTiny, tinyModel, tinyOptions } from './tiny.js';
 
@@ -143,6 +143,33 @@ t.test('a run is found by its folder, its checkpoints, one of them, and while it
     ['.replaced-step-00000008', '.writing-step-00000012', 'step-00000004'],
     'nothing was changed',
   );
+});
+
+t.test('the costs of a model that began with another are those of both', async (t) => {
+  const store = new ParameterStore(device, { precision: 'f32' });
+  await initialiseParameters(store, tinyModel, 4, 1);
+  const head = 2 * 32 * 13; // multiply-adds of the tied head, a token
+  const totals = { tokens: 10, flopsModel: 3 * head * 10 + 500, flopsExecuted: 700, trainMs: 9 };
+  const path = await saveCheckpoint(t.testdir(), store, {
+    step: 1,
+    stage: { index: 0, units: 4 },
+    layerMap: [0, 1, 2, 3],
+    identity: { model: tinyModel.config },
+    totals,
+    source: { tokens: 1, flopsModel: 2, flopsLayers: 3, flopsExecuted: 4, trainMs: 5 },
+    nonFiniteSteps: 0,
+    evaluated: false,
+    device: { kind: 'cpu', threads: 1 },
+  });
+  store.dispose();
+  await using folder = await openModelFolder(path);
+  t.same(folder.costs, {
+    tokens: 11,
+    flopsModel: totals.flopsModel + 2,
+    flopsLayers: 503,
+    flopsExecuted: 704,
+    trainMs: 14,
+  });
 });
 
 t.test('stored depth runs the stored layers, full depth the whole network', async (t) => {
