@@ -51,6 +51,11 @@ export * as nn from './nn/index.js';
 export * as report from './report/index.js';
 export {
   type EvaluationEvent,
+  exportModel,
+  type LoadedModel,
+  loadModel,
+  type ModelFolder,
+  openModelFolder,
   type StepEvent,
   type TrainDependencies,
   type TrainEvent,

@@ -157,10 +157,11 @@ export class Comparison {
     };
   }
 
-  #train({ method, model, options, folder }: PlannedRun): AsyncGenerator<TrainEvent, void, void> {
-    const { session, resume, signal } = this.#options;
+  #train({ label, method, model, options, folder }: PlannedRun): AsyncGenerator<TrainEvent, void, void> {
+    const { settings, session, resume, signal } = this.#options;
     const { device, batches: corpus } = session;
-    const deps = { device, model, method, corpus, signal, checkpointDir: folder };
+    const init = label === smallLabel ? undefined : settings.init;
+    const deps = { device, model, method, corpus, init, signal, checkpointDir: folder };
     return train(options, { ...deps, resume: resume ? 'auto' : false });
   }
 

@@ -30,8 +30,13 @@ const methodName = z.enum(methodNames as [string, ...string[]]);
 const label = z.string();
 
 const schema = z.strictObject({
-  /** A preset of lib/models, or `bert` / `gpt` for its mini size; an object changes fields: `{ preset, dropout: 0 }`. */
+  /**
+   * A preset of lib/models, or `bert` / `gpt` for its mini size; `init`, the default where `init` is given: the structure
+   * of that model. An object changes fields: `{ preset, dropout: 0 }`.
+   */
   model: z.union([z.string(), z.looseObject({ preset: z.string() })]).default(defaultModel),
+  /** A trained model to begin with: folder of a run, a checkpoint or a Hugging Face model. */
+  init: z.string().min(1).optional(),
   /** Files, folders or patterns; with weights (`['wiki:0.7', 'books:0.3']`) a mixture. See docs/data.md. */
   data: z.preprocess((value) => (typeof value === 'string' ? [value] : value), z.array(input).min(1).optional()),
   /** Format of the files; `auto`, and when left out: by their names. */
@@ -151,7 +156,8 @@ export function loadSettings({ preset, config, flags }: SettingSources): Setting
   if (config !== undefined) layers.push({ values: readConfigFile(config), name: (key) => `${config}: ${key}` });
   layers.push({ values: flags, name: flagOf });
 
-  const merged: Record<string, unknown> = {};
+  const begins = layers.some(({ values }) => values['init'] !== undefined);
+  const merged: Record<string, unknown> = { model: begins ? 'init' : defaultModel };
   const origin = new Map<string, (key: string) => string>();
   for (const { values, name } of layers) {
     // Steps and tokens say the same thing; the later layer decides.
@@ -176,9 +182,16 @@ export function loadSettings({ preset, config, flags }: SettingSources): Setting
     );
   }
   checkLabels(settings, where);
-  if (config !== undefined && settings.data)
-    return { ...settings, data: relativeToFile(settings.data, config, origin) };
-  return settings;
+  if (config === undefined) return settings;
+  // Paths in a file are relative to the file, so that it can be used from anywhere.
+  const fromFile = (key: string) => origin.get(key)?.(key).startsWith(`${config}:`) ?? false;
+  const absolute = (key: string, path: string) => (fromFile(key) ? resolve(dirname(config), path) : path);
+  const { data, init } = settings;
+  return {
+    ...settings,
+    ...(data && { data: placeInputs(data, (path) => absolute('data', path)) }),
+    ...(init && { init: absolute('init', init) }),
+  };
 }
 
 /** @throws ApolloError BAD_CONFIG for a method that is neither one of the package nor a variant. */
@@ -202,7 +215,7 @@ function checkLabels({ method, methods, variants }: Settings, where: (key: strin
 /** A later layer's value over an earlier one's: objects field by field, all else as it is. */
 function combine(key: string, earlier: unknown, later: unknown): unknown {
   if (!isObject(later)) return later;
-  const base = key === 'model' && !isObject(earlier) ? { preset: earlier ?? defaultModel } : earlier;
+  const base = key === 'model' && !isObject(earlier) ? { preset: earlier } : earlier;
   if (!isObject(base)) return later;
   const fields = Object.entries(later).map(([field, value]) => [field, combine('', base[field], value)]);
   return { ...base, ...Object.fromEntries(fields) };
@@ -222,16 +235,6 @@ export function placeInputs(
     const { path } = input;
     return { ...input, path: typeof path === 'string' ? place(path) : path.map(place) };
   });
-}
-
-/** Paths in a file are relative to the file, so that it can be used from anywhere. */
-function relativeToFile(
-  inputs: NonNullable<Settings['data']>,
-  config: string,
-  origin: Map<string, (key: string) => string>,
-): Settings['data'] {
-  const fromFile = origin.get('data')?.('data').startsWith(`${config}:`) ?? false;
-  return fromFile ? placeInputs(inputs, (path) => resolve(dirname(config), path)) : inputs;
 }
 
 function readConfigFile(path: string): Record<string, unknown> {

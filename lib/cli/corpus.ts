@@ -11,6 +11,7 @@ import {
 import { ApolloError } from '../errors.js';
 import type { ModelConfig } from '../models/index.js';
 import { formatCount, formatPercent } from '../report/format.js';
+import type { ModelFolder } from '../train/index.js';
 import type { Settings } from './config.js';
 import type { ProgressState } from './progress.js';
 import { modelConfigOf, sequenceOf, totalStepsOf } from './resolve.js';
@@ -25,12 +26,12 @@ export interface CorpusWatch {
  * Prepares the corpus, or opens it where it is prepared.
  * @throws ApolloError of lib/data; BAD_CONFIG where `data` is missing or names a format that does not exist.
  */
-export async function openCorpus(settings: Settings, watch: CorpusWatch): Promise<Corpus> {
+export async function openCorpus(settings: Settings, watch: CorpusWatch, init?: InitialModel): Promise<Corpus> {
   const { format, field, header, quotes } = settings;
   return prepareCorpus({
     inputs: checkData(settings),
     ...({ format, field, header, quotes } satisfies ReadOptions),
-    tokenizer: tokenizerOf(settings),
+    tokenizer: tokenizerOf(settings, init),
     cacheDir: settings.cache,
     heldOut: settings.heldOut,
     ...watch,
@@ -62,10 +63,27 @@ function checkFormat(name: string): void {
   );
 }
 
-/** The tokenizer to load, or the kind to train: WordPiece for BERT, BPE for GPT. */
-export function tokenizerOf(settings: Settings): { path: string } | { train: 'wordpiece' | 'bpe'; vocabSize: number } {
-  const { kind, vocab } = modelConfigOf(settings);
-  const choice = settings.tokenizer ?? (kind === 'bert' ? 'wordpiece' : 'bpe');
+/** What of the model that a run begins with decides the tokenizer. */
+export type InitialModel = Pick<ModelFolder, 'config' | 'tokenizerPath'>;
+
+/**
+ * The tokenizer to load, or the kind to train: that of the model that the run begins with; else WordPiece for BERT, BPE
+ * for GPT.
+ * @throws ApolloError BAD_CONFIG where a run begins with a model that has no tokenizer with it and none is named.
+ */
+export function tokenizerOf(
+  settings: Settings,
+  init?: InitialModel,
+): { path: string } | { train: 'wordpiece' | 'bpe'; vocabSize: number } {
+  const { kind, vocab } = modelConfigOf(settings, init?.config);
+  if (init && !init.tokenizerPath && !settings.tokenizer) {
+    throw new ApolloError(
+      'BAD_CONFIG',
+      `--init: there is no tokenizer with the model in ${settings.init}, and another one would not fit its embeddings. ` +
+        'Name its own with --tokenizer.',
+    );
+  }
+  const choice = settings.tokenizer ?? init?.tokenizerPath ?? (kind === 'bert' ? 'wordpiece' : 'bpe');
   return choice === 'wordpiece' || choice === 'bpe' ? { train: choice, vocabSize: vocab } : { path: resolve(choice) };
 }
 

@@ -39,6 +39,7 @@ const option = (flags: string, description: string, parse?: (text: string) => un
 
 const options: Readonly<Partial<Record<keyof Settings, () => Option | readonly Option[]>>> = {
   model: () => option('--model <name>', `bert, gpt or a preset: ${presetNames.join(', ')}`),
+  init: () => option('--init <folder>', 'begin with a trained model: a run, a checkpoint or a Hugging Face folder'),
   data: () => new Option('--data <paths...>', 'files, folders or patterns; PATH:WEIGHT each for a mixture by shares'),
   format: () => option('--format <name>', `format of the files, if not by their names: ${formatNames.join(', ')}`),
   field: () =>
@@ -85,6 +86,7 @@ const options: Readonly<Partial<Record<keyof Settings, () => Option | readonly O
 /** Settings of a model and a run, without those that say where it comes from and goes to. */
 export const runOptions = [
   'model',
+  'init',
   'vocab',
   'steps',
   'tokens',

@@ -23,6 +23,7 @@ export class RunRecorder {
   #stages: { step: number; units: number; depthSteps: number[] }[] = [];
   #finished = false;
   #source: Costs | undefined;
+  #sourceUnknown = false;
   #stage = -1;
   #flopsLayers = 0;
   #flopsExecuted = 0;
@@ -42,6 +43,7 @@ export class RunRecorder {
           const { tokens: _, ...costs } = event.source;
           this.#source = costs;
         }
+        this.#sourceUnknown = event.sourceUnknown === true;
         this.#method = new FollowedMethod(this.#options.method, event.seen);
         return this.#start(event.step);
       case 'step':
@@ -82,6 +84,7 @@ export class RunRecorder {
       stages: this.#stages.map((stage) => ({ ...stage, depthSteps: [...stage.depthSteps] })),
       evaluations: [...this.#evaluations],
       ...(this.#source && { source: this.#source }),
+      ...(this.#sourceUnknown && { sourceUnknown: true }),
     };
   }
 

@@ -1,7 +1,7 @@
 /** From settings to what the rooms below take: model configuration, training options, method, seeds. Nothing is opened. */
 import { ApolloError, check } from '../errors.js';
 import { createMethod, type MethodName, methodsWithSource, type TrainingMethod } from '../methods/index.js';
-import { type ModelConfig, type PresetName, preset, presetNames } from '../models/index.js';
+import { type ModelConfig, type PresetName, preset, presetNames, validateModelConfig } from '../models/index.js';
 import type { TrainOptions } from '../train/index.js';
 import type { Settings } from './config.js';
 import { nearest } from './suggest.js';
@@ -10,20 +10,22 @@ import { nearest } from './suggest.js';
 const defaultEvaluations = 60;
 
 /**
- * The model of the settings. `bert` and `gpt` alone mean the mini size.
+ * The model of the settings. `bert` and `gpt` alone mean the mini size; `init` the structure of the model that the run
+ * begins with, which is given then.
  * @throws ApolloError BAD_CONFIG naming the preset or field that is wrong.
  */
-export function modelConfigOf({ model, vocab }: Pick<Settings, 'model' | 'vocab'>): ModelConfig {
+export function modelConfigOf({ model, vocab }: Pick<Settings, 'model' | 'vocab'>, init?: ModelConfig): ModelConfig {
   const { preset: name, ...changes } = typeof model === 'string' ? { preset: model } : model;
   const full = name === 'bert' || name === 'gpt' ? `${name}-mini` : name;
-  if (!presetNames.includes(full as PresetName)) {
+  const own = name === 'init' ? init : undefined;
+  if (!own && !presetNames.includes(full as PresetName)) {
     const hint = nearest(name, presetNames);
     throw new ApolloError(
       'BAD_CONFIG',
-      `model: there is no model "${name}"${hint ? `; did you mean "${hint}"?` : '.'} Known: bert, gpt, ${presetNames.join(', ')}.`,
+      `model: there is no model "${name}"${hint ? `; did you mean "${hint}"?` : '.'} Known: bert, gpt, ${presetNames.join(', ')}${name === 'init' ? '; "init" needs the setting init' : ''}.`,
     );
   }
-  const known = Object.keys(preset(full as PresetName)).filter((key) => key !== 'kind');
+  const known = Object.keys(own ?? preset(full as PresetName)).filter((key) => key !== 'kind');
   for (const key of Object.keys(changes)) {
     if (known.includes(key)) continue;
     const hint = nearest(key, known);
@@ -32,14 +34,17 @@ export function modelConfigOf({ model, vocab }: Pick<Settings, 'model' | 'vocab'
       `model.${key}: there is no such field${hint ? `; did you mean "${hint}"?` : `. Known: ${known.join(', ')}.`}`,
     );
   }
-  return preset(full as PresetName, { ...changes, ...(vocab !== undefined && { vocab }) });
+  const all = { ...changes, ...(vocab !== undefined && { vocab }) };
+  return own ? validateModelConfig({ ...own, ...all }) : preset(full as PresetName, all);
 }
 
 /** "gpt-mini", with the changed fields: "gpt-mini, dropout 0". */
-export function modelName({ model }: Pick<Settings, 'model'>): string {
-  if (typeof model === 'string') return model;
-  const { preset: name, ...changes } = model;
-  return [name, ...Object.entries(changes).map(([key, value]) => `${key} ${String(value)}`)].join(', ');
+export function modelName({ model, init }: Pick<Settings, 'model' | 'init'>): string {
+  const { preset: name, ...changes } = typeof model === 'string' ? { preset: model } : model;
+  return [
+    name === 'init' && init ? `that of ${init}` : name,
+    ...Object.entries(changes).map(([key, value]) => `${key} ${String(value)}`),
+  ].join(', ');
 }
 
 /** Optimizer steps of the run. @throws ApolloError BAD_CONFIG when neither steps nor tokens are given. */

@@ -45,7 +45,9 @@ export function openRunFolder(sources: SettingSources, fallback: string): RunFol
   mkdirSync(path, { recursive: true });
   const { resume, out, ...kept } = settings;
   const data = kept.data && placeInputs(kept.data, (path) => resolve(path));
-  writeFileSync(join(path, settingsFile), `${JSON.stringify({ ...kept, ...(data && { data }) }, undefined, 2)}\n`);
+  const init = kept.init === undefined ? undefined : resolve(kept.init);
+  const whole = { ...kept, ...(data && { data }), ...(init && { init }) };
+  writeFileSync(join(path, settingsFile), `${JSON.stringify(whole, undefined, 2)}\n`);
   return { settings: { ...settings, out: path }, path, resume: false };
 }
 

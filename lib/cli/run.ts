@@ -8,6 +8,7 @@ import { buildCommand } from './commands/build.js';
 import { compareCommand } from './commands/compare.js';
 import { doctorCommand } from './commands/doctor.js';
 import { evaluateCommand } from './commands/evaluate.js';
+import { exportCommand } from './commands/export.js';
 import { finetuneCommand } from './commands/finetune.js';
 import { planCommand } from './commands/plan.js';
 import { prepareCommand } from './commands/prepare.js';
@@ -38,6 +39,7 @@ export async function run(args: readonly string[], io: CommandIo = processIo()):
   finetuneCommand(program, io, finish);
   evaluateCommand(program, io);
   prepareCommand(program, io, finish);
+  exportCommand(program, io);
   reportCommand(program, io);
   planCommand(program, io);
   doctorCommand(program, io, finish);

@@ -2,13 +2,13 @@
 
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Corpus, checkVocabulary, loadTokenizer } from '../data/index.js';
+import { type Corpus, type CorpusProgress, checkVocabulary, loadTokenizer } from '../data/index.js';
 import type { Device } from '../engine/index.js';
 import { createModel, type LanguageModel } from '../models/index.js';
-import type { TrainingCorpus } from '../train/index.js';
+import { openModelFolder, type TrainingCorpus } from '../train/index.js';
 import { trainingCorpus } from '../train/text-corpus.js';
 import type { Settings } from './config.js';
-import { checkData, corpusProgress, describeCorpus, openCorpus, tokenizerOf } from './corpus.js';
+import { checkData, corpusProgress, describeCorpus, type InitialModel, openCorpus, tokenizerOf } from './corpus.js';
 import { describeDevice, openDeviceOf, precisionOf } from './device.js';
 import type { Progress } from './progress.js';
 import { modelConfigOf, modelName, sequenceOf, totalStepsOf, trainOptionsOf } from './resolve.js';
@@ -29,18 +29,17 @@ export interface Session {
  */
 export async function openSession(settings: Settings, progress: Progress, signal: AbortSignal): Promise<Session> {
   checkData(settings);
-  const tokenizer = tokenizerOf(settings);
-  const wanted = modelConfigOf(settings);
+  const init = await readInit(settings);
+  const tokenizer = tokenizerOf(settings, init);
   const known =
     'path' in tokenizer && settings.vocab === undefined ? loadTokenizer(tokenizer.path).vocabSize : undefined;
-  const model = createModel(known === undefined ? wanted : modelConfigOf({ ...settings, vocab: known }));
+  const vocab = settings.vocab ?? init?.config.vocab ?? known;
+  const model = createModel(modelConfigOf({ ...settings, vocab }, init?.config));
   trainOptionsOf(settings, model.config, settings.seed, 'f32'); // a missing length is told before anything is opened
   const device = await openDeviceOf(settings);
   try {
-    const corpus = await openCorpus(settings, {
-      signal,
-      onProgress: (state) => progress.update(corpusProgress(state)),
-    });
+    const onProgress = (state: CorpusProgress) => progress.update(corpusProgress(state));
+    const corpus = await openCorpus(settings, { signal, onProgress }, init);
     try {
       checkVocabulary(corpus.tokenizer, model.config.vocab);
       const { accumulate: accumulation, evalBatches: heldOutBatches } = settings;
@@ -74,6 +73,14 @@ export async function saveTokenizer(session: Session, folder: string): Promise<v
   await writeFile(join(folder, 'tokenizer.json'), JSON.stringify(session.corpus.tokenizer.definition));
 }
 
+/** What is to be known of the model that a run begins with; its weights are read when the run begins. */
+export async function readInit({ init }: Settings): Promise<InitialModel | undefined> {
+  if (init === undefined) return undefined;
+  await using folder = await openModelFolder(init);
+  const { config, tokenizerPath } = folder;
+  return { config, tokenizerPath };
+}
+
 function describe(
   settings: Settings,
   model: LanguageModel,
@@ -85,6 +92,7 @@ function describe(
   const seq = sequenceOf(settings, config);
   return {
     model: modelName(settings),
+    ...(settings.init && { 'begins with': settings.init }),
     structure: `${config.kind}, ${config.layers} layers x ${config.hidden}, heads of ${config.hidden / config.heads}, vocabulary ${config.vocab}`,
     data: describeCorpus(corpus, settings, config),
     corpus: corpus.key,

@@ -5,8 +5,8 @@
 import { fromBfloat16, toBfloat16 } from '../engine/dtype.js';
 
 /** What can be written. */
-export type Element = 'F32' | 'BF16' | 'I32' | 'I64';
-/** Values to write: BF16 takes its bits (Uint16Array) or floats, which are rounded to nearest even. */
+export type Element = 'F32' | 'BF16' | 'F16' | 'I32' | 'I64';
+/** Values to write: BF16 and F16 take their bits (Uint16Array) or floats, which are rounded to nearest even. */
 export type TensorData = Float32Array | Uint16Array | Int32Array | BigInt64Array;
 
 const widths: ReadonlyMap<string, number> = new Map([
@@ -30,7 +30,9 @@ const widths: ReadonlyMap<string, number> = new Map([
 /** Bytes of one element, or undefined for a type the format does not have. */
 export const widthOf = (dtype: string): number | undefined => widths.get(dtype);
 
-export const isElement = (dtype: string): dtype is Element => ['F32', 'BF16', 'I32', 'I64'].includes(dtype);
+export const elements: readonly Element[] = ['F32', 'BF16', 'F16', 'I32', 'I64'];
+
+export const isElement = (dtype: string): dtype is Element => (elements as readonly string[]).includes(dtype);
 
 /** The floats that IEEE half-precision bits stand for, exactly. */
 export function fromFloat16(bits: Uint16Array): Float32Array {
@@ -45,6 +47,36 @@ export function fromFloat16(bits: Uint16Array): Float32Array {
     else result[i] = sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
   }
   return result;
+}
+
+/** The largest number below which rounding to half precision stays finite; this one becomes infinity. */
+export const float16Overflow = 65520;
+
+/** A whole number of the nearest value, ties to even. */
+function roundEven(value: number): number {
+  const floor = Math.floor(value);
+  const rest = value - floor;
+  return rest > 0.5 || (rest === 0.5 && floor % 2 === 1) ? floor + 1 : floor;
+}
+
+/** Floats as IEEE half-precision bits, rounded to nearest, ties to even; too large a number becomes infinity. */
+export function toFloat16(values: Float32Array): Uint16Array {
+  const words = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  const bits = new Uint16Array(values.length);
+  for (let i = 0; i < words.length; i++) {
+    const word = words[i] as number;
+    const size = Math.abs(values[i] as number);
+    const sign = (word >>> 16) & 0x8000;
+    if (Number.isNaN(size)) bits[i] = 0x7e00;
+    else if (size >= float16Overflow) bits[i] = sign | 0x7c00;
+    else if (size < 2 ** -14) bits[i] = sign | roundEven(size * 2 ** 24);
+    else {
+      // The exponent's bias falls from 127 to 15, the fraction from 23 bits to 10.
+      const shifted = (word & 0x7fffffff) - (112 << 23);
+      bits[i] = sign | ((shifted + 0xfff + ((shifted >>> 13) & 1)) >>> 13);
+    }
+  }
+  return bits;
 }
 
 /** Typed arrays need aligned memory; bytes cut out of a larger file may not be. */
@@ -79,9 +111,10 @@ export function decodeInt32(dtype: string, raw: Uint8Array): Int32Array | 'range
 export function encode(dtype: Element, data: TensorData): Uint8Array | undefined {
   let array = data;
   if (dtype === 'BF16' && data instanceof Float32Array) array = toBfloat16(data);
+  if (dtype === 'F16' && data instanceof Float32Array) array = toFloat16(data);
   const fits =
     (dtype === 'F32' && array instanceof Float32Array) ||
-    (dtype === 'BF16' && array instanceof Uint16Array) ||
+    ((dtype === 'BF16' || dtype === 'F16') && array instanceof Uint16Array) ||
     (dtype === 'I32' && array instanceof Int32Array) ||
     (dtype === 'I64' && array instanceof BigInt64Array);
   return fits ? new Uint8Array(array.buffer, array.byteOffset, array.byteLength) : undefined;

@@ -101,7 +101,7 @@ async function openWeights(folder: string): Promise<TensorReader> {
     'BAD_CHECKPOINT',
     `${folder} holds its weights as ${other[0]}: ${other[1]}. Only safetensors files are read. Convert them once, in ` +
       `Python: from transformers import AutoModelForPreTraining as M; M.from_pretrained(${JSON.stringify(folder)})` +
-      `.save_pretrained(NEW_FOLDER)`,
+      `.save_pretrained(NEW_FOLDER); then copy the tokenizer's files.`,
   );
 }
 

@@ -5,16 +5,19 @@
  */
 import { type FileHandle, open } from 'node:fs/promises';
 import { ApolloError } from '../errors.js';
-import { decodeFloat32, decodeInt32, type Element, encode, isElement, type TensorData, widthOf } from './elements.js';
+import {
+  decodeFloat32,
+  decodeInt32,
+  type Element,
+  elements,
+  encode,
+  isElement,
+  type TensorData,
+  widthOf,
+} from './elements.js';
+import { bad, checkHeaderLength, elementsOf, parseHeader, type TensorInfo } from './safetensors-header.js';
 
-/** One entry of a file's header; `begin` and `end` count bytes from the start of the data. */
-export interface TensorInfo {
-  readonly name: string;
-  readonly dtype: string;
-  readonly shape: readonly number[];
-  readonly begin: number;
-  readonly end: number;
-}
+export type { TensorInfo } from './safetensors-header.js';
 
 /** A tensor to be written. `data` may be a function, called when its turn comes, so that only one is held at a time. */
 export interface TensorToWrite {
@@ -22,87 +25,6 @@ export interface TensorToWrite {
   readonly dtype: Element;
   readonly shape: readonly number[];
   readonly data: TensorData | (() => TensorData | Promise<TensorData>);
-}
-
-/** The limit of the format's own implementation on the header's length. */
-const headerLimit = 100_000_000;
-
-const bad = (source: string, message: string, cause?: unknown): ApolloError =>
-  new ApolloError('BAD_CHECKPOINT', `${source}: ${message}`, cause === undefined ? undefined : { cause });
-
-const elementsOf = (shape: readonly number[]): number => shape.reduce((product, extent) => product * extent, 1);
-
-/** Checks one header entry by itself. */
-function parseEntry(source: string, name: string, value: unknown, dataBytes: number): TensorInfo {
-  const entry = value as { dtype?: unknown; shape?: unknown; data_offsets?: unknown } | null;
-  const where = `tensor "${name}"`;
-  if (typeof entry !== 'object' || entry === null || Array.isArray(entry)) {
-    throw bad(source, `${where}: its header entry must be an object.`);
-  }
-  const { dtype, shape, data_offsets: offsets } = entry;
-  const width = typeof dtype === 'string' ? widthOf(dtype) : undefined;
-  if (width === undefined) throw bad(source, `${where}: unknown dtype ${JSON.stringify(dtype)}.`);
-  if (!Array.isArray(shape) || !shape.every((extent) => Number.isSafeInteger(extent) && extent >= 0)) {
-    throw bad(source, `${where}: shape must be a list of whole numbers; got ${JSON.stringify(shape)}.`);
-  }
-  if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every((o) => Number.isSafeInteger(o) && o >= 0)) {
-    throw bad(source, `${where}: data_offsets must be two whole numbers; got ${JSON.stringify(offsets)}.`);
-  }
-  const [begin, end] = offsets as [number, number];
-  if (begin > end || end > dataBytes) {
-    throw bad(source, `${where}: data_offsets [${begin}, ${end}] lie outside the ${dataBytes} bytes of data.`);
-  }
-  const bytes = elementsOf(shape as number[]) * width;
-  if (bytes !== end - begin) {
-    throw bad(
-      source,
-      `${where}: shape [${shape.join(', ')}] of ${dtype as string} takes ${bytes} bytes, its offsets span ${end - begin}.`,
-    );
-  }
-  return { name, dtype: dtype as string, shape: shape as number[], begin, end };
-}
-
-/** The header's tensors and metadata, checked; `dataBytes` is what follows the header in the file. */
-function parseHeader(source: string, text: Uint8Array, dataBytes: number) {
-  let header: unknown;
-  try {
-    header = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(text));
-  } catch (error) {
-    throw bad(source, `the header is not JSON in UTF-8 (${(error as Error).message}).`, error);
-  }
-  if (typeof header !== 'object' || header === null || Array.isArray(header)) {
-    throw bad(source, 'the header must be a JSON object.');
-  }
-  let metadata: Record<string, string> = {};
-  const tensors = new Map<string, TensorInfo>();
-  for (const [name, value] of Object.entries(header)) {
-    if (name !== '__metadata__') {
-      tensors.set(name, parseEntry(source, name, value, dataBytes));
-      continue;
-    }
-    const pairs =
-      typeof value === 'object' && value !== null && !Array.isArray(value) ? Object.entries(value) : undefined;
-    if (!pairs?.every(([, text]) => typeof text === 'string')) {
-      throw bad(source, '__metadata__ must map names to text.');
-    }
-    metadata = Object.fromEntries(pairs as [string, string][]);
-  }
-  // The data must be covered exactly once: no overlap, no hole, nothing after the last tensor.
-  let covered = 0;
-  for (const info of [...tensors.values()].sort((a, b) => a.begin - b.begin || a.end - b.end)) {
-    if (info.begin !== covered) {
-      const what = info.begin < covered ? 'overlaps the tensor before it' : 'leaves a hole before it';
-      throw bad(source, `tensor "${info.name}" begins at byte ${info.begin} and ${what} (byte ${covered} expected).`);
-    }
-    covered = info.end;
-  }
-  if (covered !== dataBytes) {
-    throw bad(
-      source,
-      `${dataBytes - covered} bytes after the last tensor; the file was not written whole or has data appended.`,
-    );
-  }
-  return { tensors, metadata };
 }
 
 /** Where bytes come from: fills a new array with [position, position + length). */
@@ -141,13 +63,7 @@ export class SafetensorsReader {
     if (size < 8) throw bad(source, `a safetensors file has at least 8 bytes; this one has ${size}.`);
     const start = await read(0, 8);
     const length = new DataView(start.buffer, start.byteOffset, 8).getBigUint64(0, true);
-    if (length > BigInt(headerLimit) || length > BigInt(size - 8)) {
-      const bound = Math.min(headerLimit, size - 8);
-      throw bad(
-        source,
-        `the header claims ${length} bytes, at most ${bound} are possible; not a safetensors file, or cut short.`,
-      );
-    }
+    checkHeaderLength(source, length, size);
     const headerBytes = Number(length);
     const parsed = parseHeader(source, await read(8, headerBytes), size - 8 - headerBytes);
     return new SafetensorsReader(source, parsed, 8 + headerBytes, read, close);
@@ -243,7 +159,8 @@ function layOut(tensors: readonly TensorToWrite[], metadata: Readonly<Record<str
   for (const { name, dtype, shape } of tensors) {
     if (name === '__metadata__' || seen.has(name))
       reject(`the tensor name "${name}" is ${seen.has(name) ? 'given twice' : 'reserved'}.`);
-    if (!isElement(dtype)) reject(`tensor "${name}": dtype must be F32, BF16, I32 or I64; got ${String(dtype)}.`);
+    if (!isElement(dtype))
+      reject(`tensor "${name}": dtype must be one of ${elements.join(', ')}; got ${String(dtype)}.`);
     if (!shape.every((extent) => Number.isSafeInteger(extent) && extent >= 0))
       reject(`tensor "${name}": bad shape [${shape.join(', ')}].`);
     seen.add(name);

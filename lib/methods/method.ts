@@ -43,7 +43,7 @@ export interface WeightSource {
 
 /** A run that begins with the weights of a trained model in place of random ones. */
 export interface InitialWeights {
-  /** Checkpoint folder of the run that trained it, or the folder of its checkpoints. */
+  /** Folder of the run that trained it, of its checkpoints, of one, or a Hugging Face folder. */
   readonly source: string;
   /** @throws ApolloError BAD_CONFIG when a model of this kind cannot begin the run. */
   check(source: ModelConfig, layers: number): void;

@@ -14,7 +14,7 @@ export const smallModelOptions = {
     heads: positiveInteger,
     ffn: positiveInteger,
   }),
-  /** Checkpoint folder of the run that trained it, or the folder of its checkpoints. */
+  /** Where it is: folder of the run that trained it, of its checkpoints, of one, or a Hugging Face folder. */
   source: z.string().min(1),
 };
 

@@ -52,6 +52,8 @@ export interface MethodAnalysis {
   readonly saving?: Readonly<Record<CostName, Spread>>;
   /** `saving` with the cost of the models that the runs began with. */
   readonly savingWithSource?: Readonly<Record<CostName, Spread>>;
+  /** Its runs began with trained models that do not say what they cost; nothing is counted for those. */
+  readonly sourceUnknown?: true;
   /** Smoothed loss above the target at the end, over the seeds that did not reach it. */
   readonly gap?: Spread;
 }
@@ -119,6 +121,7 @@ export function analyse(results: Results): Analysis {
       reached: saved.length,
       ...(saved.length === seeds.length && { saving: spreads(saved) }),
       ...(withSource.length === seeds.length && { savingWithSource: spreads(withSource) }),
+      ...(own.some((run) => run.sourceUnknown) && { sourceUnknown: true as const }),
       ...(gaps.length > 0 && { gap: spread(gaps) }),
     };
   });

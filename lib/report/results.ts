@@ -47,6 +47,8 @@ export const runSchema = z.object({
   evaluations: z.array(evaluationSchema),
   /** What training the model cost that the run began with, where it did; not part of the run's own costs. */
   source: z.object({ flopsModel: amount, flopsLayers: amount, flopsExecuted: amount, trainMs: amount }).optional(),
+  /** The run began with a trained model that does not say what it cost. */
+  sourceUnknown: z.literal(true).optional(),
 });
 export type RunRecord = z.infer<typeof runSchema>;
 

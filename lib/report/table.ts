@@ -64,16 +64,23 @@ export function markdownTable(rows: readonly (readonly string[])[]): string {
   return [header, `| ${rule.join(' | ')} |`, ...body].join('\n');
 }
 
-/** One sentence a method: what it saved, or that it did not reach the target. */
+/** One sentence a method: what it saved, or that it did not reach the target; and whether a cost is not known. */
 export function verdicts(analysis: Analysis): string[] {
   return analysis.methods.flatMap((method) => {
-    if (method.isReference) return [];
-    const target = `${analysis.reference}'s final loss of ${analysis.target.toFixed(4)}`;
-    if (!method.saving) return [`${method.method}: ${formatSaving(method, 'flopsModel')} to ${target}.`];
-    const flops = describe(method.saving.flopsModel.mean, 'fewer FLOPs', 'more FLOPs');
-    const time = describe(method.saving.trainMs.mean, 'less time', 'more time');
-    return [`${method.method} reached ${target} with ${flops} and ${time}.`];
+    const uncounted = method.sourceUnknown
+      ? [`${method.method} began with a trained model whose costs are not known; nothing is counted for it.`]
+      : [];
+    return [...verdict(method, analysis), ...uncounted];
   });
+}
+
+function verdict(method: MethodAnalysis, analysis: Analysis): string[] {
+  if (method.isReference) return [];
+  const target = `${analysis.reference}'s final loss of ${analysis.target.toFixed(4)}`;
+  if (!method.saving) return [`${method.method}: ${formatSaving(method, 'flopsModel')} to ${target}.`];
+  const flops = describe(method.saving.flopsModel.mean, 'fewer FLOPs', 'more FLOPs');
+  const time = describe(method.saving.trainMs.mean, 'less time', 'more time');
+  return [`${method.method} reached ${target} with ${flops} and ${time}.`];
 }
 
 function describe(saving: number, less: string, more: string): string {

@@ -4,13 +4,14 @@
  * (settings, step).
  */
 import { createReadStream } from 'node:fs';
-import { open, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { z } from 'zod';
 import type { ParameterStore } from '../engine/parameters.js';
 import { ApolloError } from '../errors.js';
 import { SafetensorsReader, type TensorToWrite, writeSafetensors } from '../interop/safetensors.js';
+import { writeSynced } from '../interop/whole-folder.js';
 import { declareSpecs, type LanguageModel, type ModelConfig, type ParameterSpec } from '../models/index.js';
 import { writeFolder } from './checkpoint-folder.js';
 
@@ -75,19 +76,6 @@ async function checksum(path: string): Promise<{ bytes: number; crc32: number }>
     sum = crc32(piece, sum);
   }
   return { bytes, crc32: sum };
-}
-
-async function writeSynced(
-  path: string,
-  fill: (handle: Awaited<ReturnType<typeof open>>) => Promise<unknown>,
-): Promise<void> {
-  const handle = await open(path, 'wx');
-  try {
-    await fill(handle);
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }
 
 /** The moments of all parameters as `NAME.m` and `NAME.v`, read from the store once per parameter. */

@@ -84,8 +84,26 @@ export function identityOf(
 ): RunIdentity {
   const { evaluateEvery, evaluationBatches, checkpointEvery, keepCheckpoints, stopAfter, nonFiniteLimit, ...rest } =
     config;
-  const identity = { ...rest, model, method: { name: method.name, ...method.settings }, corpus: corpusKey };
+  const { source, ...settings } = method.settings;
+  const identity = {
+    ...rest,
+    model,
+    // A model that the method begins with is named by its digest, see withBeginning.
+    method: { name: method.name, ...(method.initial ? settings : method.settings) },
+    corpus: corpusKey,
+  };
   return JSON.parse(JSON.stringify(identity)) as RunIdentity;
+}
+
+/** The identity of a run that begins with a trained model, named by what it is and not by where it lies. */
+export function withBeginning(identity: RunIdentity, digest: string | undefined): RunIdentity {
+  return digest === undefined ? identity : { ...identity, begins: digest };
+}
+
+/** The digest of the model that a run began with, as its checkpoint's identity has it. */
+export function beginningOf(identity: RunIdentity): string | undefined {
+  const { begins } = identity;
+  return typeof begins === 'string' ? begins : undefined;
 }
 
 function flatten(value: unknown, path: string, into: Map<string, string>): Map<string, string> {

@@ -18,6 +18,8 @@ export interface StartEvent {
   readonly resumedFrom?: string;
   /** What training the model cost that the run began with; not part of the run's own totals. */
   readonly source?: SourceCosts;
+  /** The run's method began with a trained model that does not say what its training cost. */
+  readonly sourceUnknown?: true;
   /** Training losses so far, for a method whose stages depend on them. */
   readonly seen?: SeenLosses;
 }

@@ -14,6 +14,7 @@ export type { BatchInputs, BatchRequest, TrainingCorpus } from './corpus.js';
 export { flopsOfStep, type StepFlops, stageConfig, stepFlops } from './cost.js';
 export { evaluateMaps } from './evaluate.js';
 export * from './events.js';
+export { type ExportedModel, type ExportOptions, exportModel } from './export-model.js';
 export { type GrowthSite, grow } from './growth.js';
 export { train } from './loop.js';
 export {

@@ -1,29 +1,45 @@
-/** The values that a run begins with: random ones, or those that its method makes of a model trained before. */
+/** The values that a run begins with: random ones, a trained model's, or those that its method makes of a smaller one. */
+import { existsSync } from 'node:fs';
 import type { ParameterStore } from '../engine/parameters.js';
-import type { TrainingMethod } from '../methods/method.js';
+import { ApolloError } from '../errors.js';
+import type { TrainingMethod, WeightSource } from '../methods/method.js';
 import { declareSpecs, initialiseSpecs } from '../models/index.js';
-import type { SourceCosts } from './model-folder.js';
+import { atDepth, digestOf, type ModelFolder, openModelFolder, type SourceCosts } from './model-folder.js';
 import { openSource, unknownCosts } from './source.js';
 import type { StageNetwork } from './stage.js';
 
-export interface InitialSite {
-  readonly store: ParameterStore;
-  /** Of the first stage. */
-  readonly network: StageNetwork;
+/** What decides where a run begins. */
+export interface BeginningOptions {
   readonly method: TrainingMethod;
+  /** Folder of the trained model that the first stage begins with. */
+  readonly init?: string | undefined;
   /** Of random values. */
   readonly seed: number;
 }
 
+export interface InitialSite extends BeginningOptions {
+  readonly store: ParameterStore;
+  /** Of the first stage. */
+  readonly network: StageNetwork;
+}
+
 export interface Beginning {
-  /** What training the model cost that the run begins with, where it begins with one that says so. */
+  /** What names the model that the run begins with, wherever it lies; absent where it begins with none. */
+  readonly digest?: string;
+  /** What training it cost, where that is a cost of the method and known. */
   readonly costs?: SourceCosts | undefined;
   /** What the user should know, a sentence each. */
   readonly warnings: readonly string[];
 }
 
-/** Declares the parameters of the first stage and fills them. */
-export async function initialise({ store, network, method, seed }: InitialSite): Promise<Beginning> {
+/**
+ * Declares the parameters of the first stage and fills them. What a method's source cost is a cost of the method; what
+ * `init` cost is not counted, since every method of a comparison begins with it.
+ * @throws ApolloError BAD_CONFIG when the model cannot begin the run, BAD_CHECKPOINT as openModelFolder.
+ */
+export async function initialise(site: InitialSite): Promise<Beginning> {
+  const { store, network, method, init, seed } = site;
+  if (init !== undefined) return beginWith(init, site);
   const { reparameterisation, specs } = network;
   const { initial } = method;
   if (!initial) {
@@ -41,10 +57,72 @@ export async function initialise({ store, network, method, seed }: InitialSite):
       await store.write(spec.name, value);
     }
     return {
+      digest: await digestOf(source),
       costs: source.costs,
       warnings: source.costs ? source.warnings : [...source.warnings, unknownCosts(source)],
     };
   } finally {
     await source.close();
   }
+}
+
+async function beginWith(init: string, { store, network, method, seed }: InitialSite): Promise<Beginning> {
+  const folder = await openModelFolder(init, { seed });
+  try {
+    const source = fittingDepth(folder, network, method);
+    declareSpecs(store, network.specs);
+    for (const { name } of network.specs) await store.write(name, await source.read(name));
+    return { digest: await digestOf(folder), warnings: folder.warnings };
+  } finally {
+    await folder.close();
+  }
+}
+
+/** Sizes in which a model and the stage that begins with it must be the same. */
+const sizes = ['kind', 'hidden', 'heads', 'ffn', 'vocab', 'maxPositions', 'typeVocab', 'epsilon'] as const;
+
+/**
+ * The model at the depth that the first stage trains.
+ * @throws ApolloError BAD_CONFIG when the method has a beginning of its own, or the model has other sizes than the stage.
+ */
+function fittingDepth(folder: ModelFolder, { model, stage }: StageNetwork, method: TrainingMethod): WeightSource {
+  const fail = (message: string): never => {
+    throw new ApolloError('BAD_CONFIG', `init: ${message}`);
+  };
+  const { config, layers, layerMap } = folder;
+  if (method.initial || stage.reparameterisation) {
+    return fail(
+      `${method.name} makes its first weights of a smaller model, which its setting "source" names; leave init out.`,
+    );
+  }
+  const wrong = sizes.filter((size) => config[size] !== model.config[size]);
+  if (wrong.length > 0) {
+    const list = (of: typeof config) => wrong.map((size) => `${size} ${of[size] ?? 'none'}`).join(', ');
+    return fail(
+      `the model in ${folder.folder} has ${list(config)}; ${method.name} begins with ${list(model.config)}. ` +
+        'Methods that grow in width (bert2bert, net2net, ligo) take a smaller model as their "source".',
+    );
+  }
+  if (stage.units === layers) return atDepth(folder, 'stored');
+  if (stage.units === layerMap.length) return atDepth(folder, 'full');
+  return fail(
+    `the model in ${folder.folder} has ${layers} layers; ${method.name} begins with ${stage.units}. ` +
+      'A method that grows can begin with it when its first stage has that many (its setting "units"), ' +
+      'any other when the finished model has.',
+  );
+}
+
+/**
+ * The digest of the model that a run which is resumed began with; undefined where it began with none. The model is not
+ * needed any more: where it is gone, `recorded`, what the checkpoint says, stands.
+ */
+export async function digestOfBeginning(
+  { method, init, seed }: BeginningOptions,
+  recorded: string | undefined,
+): Promise<string | undefined> {
+  const path = init ?? method.initial?.source;
+  if (path === undefined) return undefined;
+  if (recorded !== undefined && !existsSync(path)) return recorded;
+  const folder = await openModelFolder(path, { seed });
+  return digestOf(folder).finally(() => folder.close());
 }

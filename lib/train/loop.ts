@@ -36,6 +36,7 @@ export async function* train(options: TrainOptions, deps: TrainDependencies): As
       parameters: run.parameters,
       ...(resumed && { resumedFrom: resumed.folder }),
       ...(run.sourceCosts && { source: run.sourceCosts }),
+      ...(deps.method.initial && !run.sourceCosts && { sourceUnknown: true }),
       ...(run.seen && { seen: run.seen }),
     };
     for (const message of run.beginWarnings) yield { type: 'warning', step: run.step, code: 'BEGINS_WITH', message };

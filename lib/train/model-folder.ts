@@ -3,6 +3,7 @@
  * place that finds it, checks it and reads its weights; evaluation, generation, export and runs that begin with a
  * trained model all come here.
  */
+import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -27,7 +28,14 @@ import {
   type ModelConfig,
   type ParameterSpec,
 } from '../models/index.js';
-import { modelConfigOf, readCheckpointState, stateFile, verifyFile, weightsFile } from './checkpoint.js';
+import {
+  type CheckpointState,
+  modelConfigOf,
+  readCheckpointState,
+  stateFile,
+  verifyFile,
+  weightsFile,
+} from './checkpoint.js';
 import { newestCheckpoint } from './checkpoint-folder.js';
 
 /** What training a model has cost, as its checkpoint counts it. */
@@ -52,6 +60,7 @@ export interface ModelFolder extends WeightSource {
   /** What the user should know, a sentence each: parameters that are initial values, tensors that were left out. */
   readonly warnings: readonly string[];
   close(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
 }
 
 export interface OpenOptions {
@@ -108,7 +117,6 @@ async function openCheckpoint(folder: string): Promise<ModelFolder> {
   await verifyFile(folder, weightsFile, state);
   const specs = specsByName(createModel(config), layers);
   const reader = await SafetensorsReader.open(join(folder, weightsFile));
-  const { flopsModel, tokens } = state.totals;
   return {
     folder,
     kind: 'checkpoint',
@@ -116,11 +124,20 @@ async function openCheckpoint(folder: string): Promise<ModelFolder> {
     layers,
     layerMap: state.layerMap,
     tokenizerPath: tokenizerNear(folder),
-    costs: { ...state.totals, flopsLayers: flopsModel - 3 * headFlops(config) * tokens },
+    costs: costsOf(state, config),
     warnings: [],
     read: async (name) => reader.readFloat32(name, specOf(specs, name, folder).shape),
     close: () => reader.close(),
+    [Symbol.asyncDispose]: () => reader.close(),
   };
+}
+
+/** The costs of a run and of the model that it began with, if that says so. */
+function costsOf({ totals, source }: CheckpointState, config: ModelConfig): SourceCosts {
+  const own = { ...totals, flopsLayers: totals.flopsModel - 3 * headFlops(config) * totals.tokens };
+  if (!source) return own;
+  const keys = ['tokens', 'flopsModel', 'flopsLayers', 'flopsExecuted', 'trainMs'] as const;
+  return Object.fromEntries(keys.map((key) => [key, own[key] + source[key]])) as unknown as SourceCosts;
 }
 
 async function openPretrained(folder: string, { seed = 0 }: OpenOptions): Promise<ModelFolder> {
@@ -162,6 +179,7 @@ async function openPretrained(folder: string, { seed = 0 }: OpenOptions): Promis
         return (await files.read(spec)) ?? initialValue(spec, seed);
       },
       close: () => files.close(),
+      [Symbol.asyncDispose]: () => files.close(),
     };
   } catch (error) {
     await files.close();
@@ -204,6 +222,38 @@ function tokenizerNear(checkpoint: string): string | undefined {
 function hasTokenizer(folder: string): boolean {
   const layouts = [['tokenizer.json'], ['vocab.txt'], ['vocab.json', 'merges.txt']];
   return layouts.some((files) => files.every((file) => existsSync(join(folder, file))));
+}
+
+const layerName = /^layer\.(\d+)\./;
+
+/**
+ * The model at the depth of the finished one, each place with the weights of the stored layer that stands there ('full'),
+ * or the stored layers alone. Both are the same unless it was still growing.
+ */
+export function atDepth(source: ModelFolder, depth: 'full' | 'stored'): WeightSource {
+  if (depth === 'stored') return { ...source, config: { ...source.config, layers: source.layers } };
+  const { layerMap } = source;
+  return {
+    config: { ...source.config, layers: layerMap.length },
+    layers: layerMap.length,
+    read: (name) => source.read(name.replace(layerName, (_, place) => `layer.${layerMap[Number(place)]}.`)),
+  };
+}
+
+/**
+ * SHA-256 of a model's weights and layer map: what names it wherever it lies and in whatever files, so a checkpoint and
+ * its export in f32 have the same.
+ */
+export async function digestOf(source: ModelFolder): Promise<string> {
+  const hash = createHash('sha256');
+  const { config, layers, layerMap } = source;
+  hash.update(JSON.stringify({ kind: config.kind, heads: config.heads, layers, layerMap }));
+  for (const { name, shape } of createModel(config).parameters(layers)) {
+    const { buffer, byteOffset, byteLength } = await source.read(name);
+    hash.update(JSON.stringify({ name, shape }));
+    hash.update(new Uint8Array(buffer, byteOffset, byteLength));
+  }
+  return hash.digest('hex');
 }
 
 export interface LoadOptions extends OpenOptions {

@@ -10,13 +10,21 @@ import type { MethodStage, StepPlan, TrainingMethod } from '../methods/method.js
 import { type LanguageModel, parameterCount } from '../models/index.js';
 import { type CheckpointState, loadCheckpoint, readCheckpointState, saveCheckpoint } from './checkpoint.js';
 import { latestCheckpoint } from './checkpoint-folder.js';
-import { differences, identityOf, lastStep, type RunIdentity, type TrainConfig } from './config.js';
+import {
+  beginningOf,
+  differences,
+  identityOf,
+  lastStep,
+  type RunIdentity,
+  type TrainConfig,
+  withBeginning,
+} from './config.js';
 import { BatchAhead, type TrainingCorpus } from './corpus.js';
 import { stepFlops } from './cost.js';
 import { evaluateMaps } from './evaluate.js';
 import type { EvaluationEvent, StepEvent, TrainEvent } from './events.js';
 import { grow } from './growth.js';
-import { initialise } from './initial.js';
+import { type BeginningOptions, digestOfBeginning, initialise } from './initial.js';
 import { checkMemory } from './memory.js';
 import type { SourceCosts } from './model-folder.js';
 import { RunPrograms, type TrainingProgram } from './programs.js';
@@ -28,6 +36,11 @@ export interface TrainDependencies {
   readonly model: LanguageModel;
   readonly method: TrainingMethod;
   readonly corpus: TrainingCorpus;
+  /**
+   * Folder of a trained model (see openModelFolder) whose weights the first stage begins with: of the same sizes, and as
+   * many layers as that stage trains. Moments and the schedule begin anew.
+   */
+  readonly init?: string | undefined;
   /** Ends the run after or within the current step; a checkpoint is written where a folder is given. */
   readonly signal?: AbortSignal | undefined;
   /** Folder for this run's checkpoints; without it none are written. */
@@ -63,7 +76,7 @@ export class Run {
   programs: RunPrograms;
   readonly optimizer: AdamW;
   readonly batches: BatchAhead;
-  readonly identity: RunIdentity;
+  identity: RunIdentity;
   #method: FollowedMethod;
 
   constructor(
@@ -148,8 +161,9 @@ export class Run {
           `There is no checkpoint in ${checkpointDir} to resume from. Give the folder of an earlier run, or start one without resume.`,
         );
       }
-      const { store, network, config } = this;
-      const { costs, warnings } = await initialise({ store, network, method: this.deps.method, seed: config.seed });
+      const { store, network } = this;
+      const { digest, costs, warnings } = await initialise({ store, network, ...this.#beginning() });
+      this.identity = withBeginning(this.identity, digest);
       this.sourceCosts = costs;
       this.beginWarnings = warnings;
       await this.#checkMemory();
@@ -169,6 +183,11 @@ export class Run {
     return { folder: latest.path, state };
   }
 
+  #beginning(): BeginningOptions {
+    const { method, init } = this.deps;
+    return { method, init, seed: this.config.seed };
+  }
+
   async #checkMemory(): Promise<void> {
     const { config, deps, step, programs, store, network } = this;
     const { device, model, corpus } = deps;
@@ -180,6 +199,8 @@ export class Run {
 
   async #checkIdentity(folder: string): Promise<CheckpointState> {
     const state = await readCheckpointState(folder);
+    const digest = await digestOfBeginning(this.#beginning(), beginningOf(state.identity));
+    this.identity = withBeginning(this.identity, digest);
     const changed = differences(state.identity, this.identity);
     if (changed.length === 0) return state;
     throw new ApolloError(

@@ -1,7 +1,8 @@
-import { mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, open, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
+import { fromFloat16, toFloat16 } from '../../lib/interop/elements.js';
 import {
   encodeSafetensors,
   SafetensorsReader,
@@ -97,8 +98,15 @@ t.test('a damaged file is refused with its fault', async (t) => {
   const one = (entry: Record<string, unknown>) => ({ x: { dtype: 'F32', shape: [2], data_offsets: [0, 8], ...entry } });
   const cases: [string, Uint8Array, RegExp][] = [
     ['no room for the length', new Uint8Array(7), /at least 8 bytes; this one has 7/],
-    ['header beyond the end', file(one({}), 8, 1000n), /header claims 1000 bytes, at most \d+ are possible/],
+    [
+      'header beyond the end',
+      file(one({}), 8, 1000n),
+      /header claims 1000 bytes, the file has \d+ after its length; not a safetensors file, or cut short/,
+    ],
     ['header beyond 2^53', file(one({}), 8, 2n ** 63n), /header claims 9223372036854775808 bytes/],
+    ['header of no bytes', file('', 0), /header claims 0 bytes; even an empty one has 2/],
+    ['header with a byte order mark', file('\ufeff{}', 0), /header is not JSON/],
+    ['header padded in front', file('\u0000{}', 0), /header is not JSON/],
     ['not JSON', file('{"x": ', 0), /header is not JSON/],
     [
       'not UTF-8',
@@ -110,11 +118,56 @@ t.test('a damaged file is refused with its fault', async (t) => {
     ['unknown dtype', file(one({ dtype: 'F31' }), 8), /tensor "x": unknown dtype "F31"/],
     ['negative extent', file(one({ shape: [-2] }), 8), /tensor "x": shape must be a list of whole numbers; got \[-2\]/],
     ['fractional extent', file(one({ shape: [0.5] }), 8), /tensor "x": shape must be/],
-    ['huge shape', file(one({ shape: [2 ** 40, 2 ** 40] }), 8), /takes 4\.83\S+ bytes, its offsets span 8/],
+    [
+      'huge shape',
+      file(one({ shape: [2 ** 40, 2 ** 40] }), 8),
+      /"x": shape \[1099.*\] has more elements than any file/,
+    ],
+    [
+      'shape that wraps to 8 in 64 bits',
+      file(one({ shape: [2 ** 32 + 1, 2 ** 32] }), 8),
+      /more elements than any file/,
+    ],
+    ['infinite times nothing', file(one({ shape: new Array(40).fill(2 ** 52).concat(0) }), 8), /more elements than/],
+    ['no shape', file(one({ shape: undefined }), 8), /shape must be a list of whole numbers; got undefined/],
+    [
+      'extent beyond whole numbers',
+      file(one({ shape: [1e300] }), 8),
+      /shape must be a list of whole numbers; got \[1e\+300\]/,
+    ],
+    ['scalar of a vector', file(one({ shape: [] }), 8), /shape \[\] of F32 takes 4 bytes, its offsets span 8/],
     ['size mismatch', file(one({ shape: [3] }), 8), /shape \[3\] of F32 takes 12 bytes, its offsets span 8/],
-    ['offsets reversed', file(one({ data_offsets: [8, 0] }), 8), /data_offsets \[8, 0\] lie outside the 8 bytes/],
+    ['offsets reversed', file(one({ data_offsets: [8, 0] }), 8), /data_offsets \[8, 0\] end before they begin/],
     ['offsets beyond the data', file(one({}), 4), /data_offsets \[0, 8\] lie outside the 4 bytes of data/],
     ['offsets not two', file(one({ data_offsets: [0] }), 8), /data_offsets must be two whole numbers; got \[0\]/],
+    [
+      'offset below zero',
+      file(one({ data_offsets: [-8, 0] }), 8),
+      /data_offsets must be two whole numbers; got \[-8,0\]/,
+    ],
+    ['offset beyond 2^53', file(one({ data_offsets: [0, 2 ** 60] }), 8), /data_offsets must be two whole numbers/],
+    [
+      'one name twice',
+      file(
+        '{"x":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"x":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}',
+        1,
+      ),
+      /header has the name "x" twice/,
+    ],
+    [
+      'one name twice, once escaped',
+      file(
+        '{"x":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"\\u0078":{"dtype":"U8","shape":[0],"data_offsets":[1,1]}}',
+        1,
+      ),
+      /header has the name "x" twice/,
+    ],
+    [
+      'one field twice',
+      file('{"x":{"dtype":"U8","dtype":"I8","shape":[1],"data_offsets":[0,1]}}', 1),
+      /header has the name "dtype" twice/,
+    ],
+    ['data without tensors', file('{}', 1), /1 bytes after the last tensor/],
     ['trailing data', file(one({}), 11), /3 bytes after the last tensor/],
     [
       'hole',
@@ -132,6 +185,72 @@ t.test('a damaged file is refused with its fault', async (t) => {
     await t.rejects(SafetensorsReader.fromBytes(bytes, 'my.safetensors'), { code: 'BAD_CHECKPOINT', message }, name);
     await t.rejects(SafetensorsReader.fromBytes(bytes, 'my.safetensors'), { message: /^my\.safetensors: / });
   }
+});
+
+t.test('a header too large for the format is refused before it is read', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'apollo-safetensors-'));
+  t.teardown(() => rm(folder, { recursive: true }));
+  const path = join(folder, 'large.safetensors');
+  const start = new Uint8Array(8);
+  new DataView(start.buffer).setBigUint64(0, 100_000_001n, true);
+  await writeFile(path, start);
+  await truncate(path, 200_000_000); // a hole: it takes no space
+  await t.rejects(SafetensorsReader.open(path), {
+    code: 'BAD_CHECKPOINT',
+    message: `${path}: the header claims 100000001 bytes; the format allows 100000000.`,
+  });
+});
+
+t.test('keys that only look alike are no duplicates', async (t) => {
+  const entry = { dtype: 'U8', shape: [0], data_offsets: [0, 0] };
+  const header = {
+    'a"b': entry,
+    'a\\b': entry,
+    'a:{': entry,
+    dtype: entry,
+    __metadata__: { dtype: 'x', 'a"b': '{"x":1,"x":1}' },
+  };
+  const reader = await SafetensorsReader.fromBytes(file(header, 0));
+  t.same([...reader.tensors.keys()], ['a"b', 'a\\b', 'a:{', 'dtype']);
+});
+
+t.test('f16 rounds to nearest even, to infinity beyond its range', async (t) => {
+  // Each value and its bits, from the format: 1 sign, 5 exponent (bias 15), 10 fraction bits.
+  const cases: [number, number][] = [
+    [0, 0x0000],
+    [-0, 0x8000],
+    [1, 0x3c00],
+    [-2, 0xc000],
+    [1 + 2 ** -11, 0x3c00], // halfway between 1 and the next: even
+    [1 + 3 * 2 ** -11, 0x3c02], // halfway, the even one is above
+    [1 + 2 ** -11 + 2 ** -20, 0x3c01],
+    [2 - 2 ** -12, 0x4000], // rounds up into the next power of two
+    [65504, 0x7bff],
+    [65519.996, 0x7bff],
+    [65520, 0x7c00],
+    [-1e30, 0xfc00],
+    [Number.POSITIVE_INFINITY, 0x7c00],
+    [2 ** -14, 0x0400], // the smallest normal number
+    [2 ** -14 - 2 ** -25, 0x0400], // halfway to the largest subnormal one
+    [2 ** -24, 0x0001],
+    [2 ** -25, 0x0000], // half of it: even
+    [3 * 2 ** -25, 0x0002],
+    [-(2 ** -26), 0x8000],
+    [Number.NaN, 0x7e00],
+  ];
+  const values = Float32Array.from(cases, ([value]) => value);
+  t.same(
+    [...toFloat16(values)],
+    cases.map(([, bits]) => bits),
+  );
+  const every = Uint16Array.from({ length: 65536 }, (_, bits) => bits);
+  const back = toFloat16(fromFloat16(every));
+  t.ok(
+    every.every((bits, i) => back[i] === bits || ((bits & 0x7c00) === 0x7c00 && (bits & 1023) > 0)),
+    'every half is its own nearest half',
+  );
+  const bytes = await encodeSafetensors([{ name: 'h', dtype: 'F16', shape: [2], data: Float32Array.of(0.1, 7) }]);
+  t.same(await (await SafetensorsReader.fromBytes(bytes)).readFloat32('h'), Float32Array.of(0.0999755859375, 7));
 });
 
 t.test('names that mean something to JavaScript are ordinary names', async (t) => {
@@ -182,5 +301,5 @@ t.test('what cannot be written is refused', async (t) => {
   await refuses([{ ...x, shape: [3] }], /"x" of shape \[3\] needs 3 elements; got 2/);
   await refuses([{ ...x, shape: [-1] }], /bad shape/);
   await refuses([{ ...x, dtype: 'I32' }], /"x" is I32, which a Float32Array cannot fill/);
-  await refuses([{ ...x, dtype: 'F64' as 'F32' }], /dtype must be F32, BF16, I32 or I64; got F64/);
+  await refuses([{ ...x, dtype: 'F64' as 'F32' }], /dtype must be one of F32, BF16, F16, I32, I64; got F64/);
 });

@@ -59,3 +59,13 @@ t.test('a method that needs more than the reference says more', async (t) => {
   );
   t.match(verdicts(analysis)[0], /% more FLOPs and .* % more time\.$/);
 });
+
+t.test('a beginning whose costs are not known is told', async (t) => {
+  const grown = { ...record('bert2bert', 1, [[1, 2.9]]), sourceUnknown: true as const };
+  const sentences = verdicts(analyse(comparison([scratch, grown])));
+  t.equal(sentences.length, 2);
+  t.match(
+    sentences[1],
+    /^bert2bert began with a trained model whose costs are not known; nothing is counted for it\.$/,
+  );
+});

@@ -1,11 +1,11 @@
 import { cp, mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
-import { type Device, Graph } from '../../lib/engine/index.js';
+import { type Device, Graph, ParameterStore } from '../../lib/engine/index.js';
 import { SafetensorsReader } from '../../lib/interop/safetensors.js';
 import { apollo, scratch } from '../../lib/methods/index.js';
-import { type BatchShape, initialValue, modelWeights } from '../../lib/models/index.js';
-import { loadModel, openModelFolder, train } from '../../lib/train/index.js';
+import { type BatchShape, initialiseParameters, initialValue, modelWeights } from '../../lib/models/index.js';
+import { loadModel, openModelFolder, saveCheckpoint, train } from '../../lib/train/index.js';
 import { relativeError, shiftedLabels } from '../parity/golden.js';
 import { countingCorpus, openTinyDevice, runTiny, tinyModel, tinyOptions } from './tiny.js';
 
@@ -34,52 +34,81 @@ async function compute(device: Device, loaded: Loaded, shape: BatchShape, inputs
   return outputs;
 }
 
-t.test('golden Hugging Face models give their expected outputs', async (t) => {
-  // Roundings of f32 sums, as in test/parity.
-  const near = (actual: unknown, expected: Float32Array, name: string) => {
-    const error = relativeError(actual as Float32Array, expected);
-    t.ok(error <= 1e-5, `${name}: relative error ${error.toExponential(1)}`);
-  };
-  const gpt = await loadModel(device, golden('gpt2-ref'));
-  t.same(gpt.layerMap, [0, 1, 2]);
-  t.same(gpt.warnings, []);
-  t.equal(gpt.tokenizer, undefined);
-  const inputs = await SafetensorsReader.open(golden('gpt2-ref/inputs.safetensors'));
-  const expected = await SafetensorsReader.open(golden('gpt2-ref/expected.safetensors'));
-  const tokens = await inputs.readInt32('input_ids', [2, 16]);
-  const outputs = await compute(
-    device,
-    gpt,
-    { batch: 2, seq: 16, padding: false },
-    { tokens, labels: shiftedLabels(tokens, 16) },
-  );
-  near(outputs['loss'], await expected.readFloat32('loss'), 'gpt2-ref loss');
-  near(outputs['logits'], await expected.readFloat32('logits'), 'gpt2-ref logits');
-  gpt.dispose();
-  await inputs.close();
-  await expected.close();
+/** Golden inputs and expected outputs; the last state of GPT is named by its number, that of bare BERT by itself. */
+const goldens = [
+  {
+    name: 'bert-pretrain-ref',
+    inputs: 'inputs.safetensors',
+    expected: 'expected.safetensors',
+    warnings: [],
+    outputs: { state0: 'hidden_states.0', state3: 'hidden_states.3', logits: 'prediction_logits', loss: 'mlm_loss' },
+  },
+  {
+    name: 'gpt2-ref',
+    inputs: 'inputs.safetensors',
+    expected: 'expected.safetensors',
+    warnings: [],
+    outputs: { state0: 'hidden_states.0', state2: 'hidden_states.2', logits: 'logits', loss: 'loss' },
+  },
+  {
+    name: 'tiny-gpt2',
+    inputs: 'expected_hf.safetensors',
+    expected: 'expected_hf.safetensors',
+    warnings: [],
+    outputs: { state1: 'hidden_states.1', lastLogits: 'logits_last', loss: 'loss' },
+  },
+  {
+    name: 'tiny-bert-a',
+    inputs: 'expected_hf.safetensors',
+    expected: 'expected_hf.safetensors',
+    warnings: [/bare encoder without a masked-language-model head.*head\.transform\.weight/],
+    outputs: { state1: 'last_hidden_state' },
+  },
+] as const;
 
-  const bert = await loadModel(device, golden('tiny-bert-a'));
-  t.match(bert.warnings, [/bare encoder without a masked-language-model head.*head\.transform\.weight/]);
-  const states = await SafetensorsReader.open(golden('tiny-bert-a/expected_hf.safetensors'));
-  const ids = states.info('input_ids').shape as [number, number];
-  const types = states.tensors.has('token_type_ids') ? await states.readInt32('token_type_ids') : undefined;
-  const mask = states.tensors.has('attention_mask') ? await states.readInt32('attention_mask') : undefined;
-  const shape = { batch: ids[0], seq: ids[1], targets: 1, padding: mask !== undefined, types: types !== undefined };
-  const got = await compute(device, bert, shape, {
-    tokens: await states.readInt32('input_ids'),
-    positions: Int32Array.of(0),
-    labels: Int32Array.of(1),
-    ...(mask && { mask }),
-    ...(types && { types }),
+for (const { name, inputs: inputFile, expected: expectedFile, warnings, outputs } of goldens) {
+  t.test(`the golden model ${name} gives its expected outputs`, async (t) => {
+    const loaded = await loadModel(device, golden(name));
+    t.match(loaded.warnings, warnings);
+    t.equal(loaded.warnings.length, warnings.length);
+    t.equal(loaded.tokenizer, undefined);
+    const { kind, vocab } = loaded.config;
+    await using inputs = await SafetensorsReader.open(golden(`${name}/${inputFile}`));
+    await using expected = await SafetensorsReader.open(golden(`${name}/${expectedFile}`));
+    const [batch, seq] = inputs.info('input_ids').shape as [number, number];
+    const tokens = await inputs.readInt32('input_ids');
+    const fed: Record<string, Int32Array> = { tokens };
+    const shape: { batch: number; seq: number; padding: boolean; targets?: number; types?: boolean } = {
+      batch,
+      seq,
+      padding: inputs.tensors.has('attention_mask'),
+    };
+    if (shape.padding) fed['mask'] = await inputs.readInt32('attention_mask');
+    if (kind === 'gpt') fed['labels'] = shiftedLabels(tokens, seq);
+    else {
+      shape.types = true;
+      fed['types'] = await inputs.readInt32('token_type_ids');
+      const dense = inputs.tensors.has('mlm_labels') ? await inputs.readInt32('mlm_labels') : Int32Array.of(1);
+      const masked = [...dense.keys()].filter((i) => dense[i] !== -100);
+      shape.targets = masked.length;
+      fed['positions'] = Int32Array.from(masked);
+      fed['labels'] = Int32Array.from(masked, (i) => dense[i] as number);
+    }
+    const got = await compute(device, loaded, shape, fed);
+    got['lastLogits'] = (got['logits'] as Float32Array).subarray(-vocab);
+    for (const [ours, theirs] of Object.entries(outputs)) {
+      // Roundings of f32 sums, as in test/parity.
+      const error = relativeError(got[ours] as Float32Array, await expected.readFloat32(theirs));
+      t.ok(error <= 1e-5, `${theirs}: relative error ${error.toExponential(1)}`);
+    }
+    if (warnings.length > 0) {
+      for (const spec of loaded.model.parameters(1).filter((each) => each.name.startsWith('head.'))) {
+        t.same(await loaded.store.read(spec.name), initialValue(spec, 0), `${spec.name} is its initial value`);
+      }
+    }
+    loaded.dispose();
   });
-  near(got['state1'], await states.readFloat32('last_hidden_state'), 'tiny-bert-a last hidden state');
-  for (const spec of bert.model.parameters(1).filter(({ name }) => name.startsWith('head.'))) {
-    t.same(await bert.store.read(spec.name), initialValue(spec, 0), `${spec.name} is its initial value`);
-  }
-  bert.dispose();
-  await states.close();
-});
+}
 
 t.test('a run is found by its folder, its checkpoints, one of them, and while it is written', async (t) => {
   const run = t.testdir();
@@ -114,6 +143,33 @@ t.test('a run is found by its folder, its checkpoints, one of them, and while it
     ['.replaced-step-00000008', '.writing-step-00000012', 'step-00000004'],
     'nothing was changed',
   );
+});
+
+t.test('the costs of a model that began with another are those of both', async (t) => {
+  const store = new ParameterStore(device, { precision: 'f32' });
+  await initialiseParameters(store, tinyModel, 4, 1);
+  const head = 2 * 32 * 13; // multiply-adds of the tied head, a token
+  const totals = { tokens: 10, flopsModel: 3 * head * 10 + 500, flopsExecuted: 700, trainMs: 9 };
+  const path = await saveCheckpoint(t.testdir(), store, {
+    step: 1,
+    stage: { index: 0, units: 4 },
+    layerMap: [0, 1, 2, 3],
+    identity: { model: tinyModel.config },
+    totals,
+    source: { tokens: 1, flopsModel: 2, flopsLayers: 3, flopsExecuted: 4, trainMs: 5 },
+    nonFiniteSteps: 0,
+    evaluated: false,
+    device: { kind: 'cpu', threads: 1 },
+  });
+  store.dispose();
+  await using folder = await openModelFolder(path);
+  t.same(folder.costs, {
+    tokens: 11,
+    flopsModel: totals.flopsModel + 2,
+    flopsLayers: 503,
+    flopsExecuted: 704,
+    trainMs: 14,
+  });
 });
 
 t.test('stored depth runs the stored layers, full depth the whole network', async (t) => {

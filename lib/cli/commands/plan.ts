@@ -12,6 +12,7 @@ import { addSettings, flagsOf, runOptions } from '../options.js';
 import { type DepthCost, probeDepths, type StageCost, stageCosts, timeAtDepth } from '../plan.js';
 import { presetHelp } from '../presets.js';
 import { methodOf, modelConfigOf, sequenceOf, tokensPerStepOf, totalStepsOf } from '../resolve.js';
+import { readInit } from '../session.js';
 
 interface Plan {
   readonly method: string;
@@ -46,7 +47,7 @@ export function planCommand(program: Command, io: CommandIo): void {
 }
 
 async function makePlan(settings: Settings, measure: boolean): Promise<Plan> {
-  const model = createModel(modelConfigOf(settings));
+  const model = createModel(modelConfigOf(settings, (await readInit(settings))?.config));
   const { config } = model;
   const method = methodOf(settings, settings.method, config, settings.seed);
   const seq = sequenceOf(settings, config);

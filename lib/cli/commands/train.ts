@@ -57,6 +57,7 @@ async function runTraining(
           model,
           method,
           corpus,
+          init: settings.init,
           signal,
           checkpointDir: join(path, 'checkpoints'),
           resume: resume ? 'auto' : false,

@@ -1,0 +1,102 @@
+/** Exports a trained model, in whatever folder it is, as a Hugging Face folder. */
+import { checkVocabulary, loadTokenizer, type Tokenizer } from '../data/index.js';
+import { tokenizerFiles } from '../interop/hugging-face-tokenizer.js';
+import {
+  type ExportDtype,
+  replacing,
+  type TextFile,
+  type WrittenFile,
+  writeHuggingFaceFolder,
+} from '../interop/hugging-face-writer.js';
+import { checkWholeFolder } from '../interop/whole-folder.js';
+import { createModel, type ModelConfig } from '../models/index.js';
+import { atDepth, type ModelFolder, type OpenOptions, openModelFolder } from './model-folder.js';
+
+export interface ExportOptions extends OpenOptions {
+  /**
+   * 'full': the finished model's depth, every place with the weights of the stored layer that stands there; 'stored': the
+   * stored layers alone. They differ only for a model that was still growing.
+   */
+  readonly depth?: 'full' | 'stored';
+  readonly dtype?: ExportDtype;
+  /** Bytes of weights in one file at most; beyond that they are split and get an index. */
+  readonly shardBytes?: number;
+  /** A tokenizer's file or folder, in place of the one that is found with the model. */
+  readonly tokenizer?: string | undefined;
+  /** Replaces an exported model that is there. */
+  readonly force?: boolean;
+  readonly signal?: AbortSignal | undefined;
+  /** Share of the weights that is written, 0 to 1. */
+  readonly onProgress?: ((done: number) => void) | undefined;
+}
+
+export interface ExportedModel {
+  readonly folder: string;
+  readonly config: ModelConfig;
+  /** Layers that the exported weights were made of. */
+  readonly stored: number;
+  readonly files: readonly WrittenFile[];
+  readonly warnings: readonly string[];
+}
+
+/**
+ * Writes the model in `path` as the folder `out`, which Python's `transformers` loads as BertForMaskedLM or
+ * GPT2LMHeadModel.
+ * ```ts
+ * await exportModel('runs/train', 'exported', { dtype: 'bf16' });
+ * ```
+ * @throws ApolloError BAD_CHECKPOINT as openModelFolder; BAD_TOKENIZER or BAD_CONFIG for a tokenizer that cannot be read or
+ * has more tokens than the model; BAD_ARGUMENT when `out` may not be written or a value does not fit the dtype; ABORT_ERR.
+ * Nothing is left behind then.
+ */
+export async function exportModel(path: string, out: string, options: ExportOptions = {}): Promise<ExportedModel> {
+  const { depth = 'full', dtype = 'f32', force = false, signal, onProgress } = options;
+  await checkWholeFolder(out, replacing(force));
+  const source = await openModelFolder(path, options);
+  try {
+    const { config, read } = atDepth(source, depth);
+    const tokenizer = tokenizerOf(source, options.tokenizer);
+    const warnings = [...source.warnings];
+    if (!tokenizer) {
+      warnings.push(
+        `No tokenizer was found with the model in ${source.folder}; the export has none (--tokenizer names one).`,
+      );
+    }
+    const files = await writeHuggingFaceFolder(out, {
+      config,
+      specs: createModel(config).parameters(config.layers),
+      read,
+      dtype,
+      ...(options.shardBytes !== undefined && { shardBytes: options.shardBytes }),
+      ...withTokenizer(config, tokenizer),
+      force,
+      signal,
+      onProgress,
+    });
+    return { folder: out, config, stored: source.layers, files, warnings };
+  } finally {
+    await source.close();
+  }
+}
+
+function tokenizerOf({ tokenizerPath, config }: ModelFolder, named: string | undefined): Tokenizer | undefined {
+  const path = named ?? tokenizerPath;
+  if (path === undefined) return undefined;
+  const tokenizer = loadTokenizer(path);
+  checkVocabulary(tokenizer, config.vocab);
+  return tokenizer;
+}
+
+/** What the tokenizer adds: its files, and for GPT the ids at which text begins and ends. */
+function withTokenizer(config: ModelConfig, tokenizer: Tokenizer | undefined) {
+  const files: TextFile[] = tokenizer ? tokenizerFiles(tokenizer, { maxLength: config.maxPositions }) : [];
+  if (config.kind === 'bert') return { files };
+  // Without these Python would take 50256, the id of GPT-2's own vocabulary.
+  const end = tokenizer?.specials.eot ?? null;
+  const ids = { bos_token_id: end, eos_token_id: end };
+  const generation = end === null ? {} : ids;
+  return {
+    fields: ids,
+    files: [...files, { name: 'generation_config.json', content: `${JSON.stringify(generation, null, 2)}\n` }],
+  };
+}
