@@ -44,8 +44,12 @@ export function openRunFolder(sources: SettingSources, fallback: string): RunFol
   }
   mkdirSync(path, { recursive: true });
   const { resume, out, ...kept } = settings;
-  const data = kept.data?.map((entry) => resolve(entry));
-  writeFileSync(join(path, settingsFile), `${JSON.stringify({ ...kept, ...(data && { data }) }, undefined, 2)}\n`);
+  const absolute = {
+    ...kept,
+    ...(kept.data && { data: kept.data.map((entry) => resolve(entry)) }),
+    ...(typeof kept.tensorboard === 'string' && { tensorboard: resolve(kept.tensorboard) }),
+  };
+  writeFileSync(join(path, settingsFile), `${JSON.stringify(absolute, undefined, 2)}\n`);
   return { settings: { ...settings, out: path }, path, resume: false };
 }
 

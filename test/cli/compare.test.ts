@@ -117,7 +117,7 @@ t.test('train: one run, its events, and a resume after Ctrl-C', { skip }, async 
   const resumed = memoryIo();
   t.equal(await run(['train', '--resume', '--out', out], resumed), 0, resumed.err());
   t.match(resumed.err(), /going on from .*step-00000004, step 4 of 8/);
-  const events = readFileSync(join(out, 'events.jsonl'), 'utf8')
+  const events = readFileSync(join(out, 'metrics.jsonl'), 'utf8')
     .trim()
     .split('\n')
     .map((line) => JSON.parse(line));
