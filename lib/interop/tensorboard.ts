@@ -72,7 +72,8 @@ const sessionStart = messageField(7, [varintField(1, 1)]);
 
 /** A framed event. `wallTimeMs` in milliseconds since 1970. */
 export function encodeEvent(wallTimeMs: number, step: number, what: Uint8Array): Buffer {
-  return frameRecord(Buffer.concat([doubleField(1, wallTimeMs / 1e3), varintField(2, step), what]));
+  const position = step === 0 ? [] : [varintField(2, step)]; // zeros are left out, as everywhere in proto3
+  return frameRecord(Buffer.concat([doubleField(1, wallTimeMs / 1e3), ...position, what]));
 }
 
 export interface EventFileOptions {

@@ -42,9 +42,9 @@ export const pageFiles: ReadonlyMap<string, PageFile> = new Map<string, PageFile
 
 /** id, title and note of each chart. */
 const charts = [
-  ['loss-flops', 'Loss against FLOPs', 'thick: held out, at full depth; thin: training; diamonds: layers grow'],
+  ['loss-flops', 'Loss against FLOPs', 'thick: held out; thin: training; diamonds: layers are added'],
   ['loss-time', 'Loss against time', 'the same against the time of the training steps'],
-  ['depth', 'Depths', 'share of the current stage’s steps that ran at each depth'],
+  ['depth', 'Depths', 'of the current stage’s steps'],
   ['throughput', 'Throughput', 'tokens a second'],
   ['memory', 'Memory', 'solid: the process; dashed: the device'],
   ['rate', 'Learning rate', 'by step'],
@@ -101,22 +101,26 @@ progress { flex-basis: 100%; width: 100%; height: .35rem; margin-top: .5rem; app
   overflow: hidden; background: var(--line); color: var(--good) }
 progress::-webkit-progress-bar { background: var(--line) } progress::-webkit-progress-value { background: var(--good) }
 progress::-moz-progress-bar { background: var(--good) }
-#tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .6rem; margin: .9rem 0 }
+#tiles { display: grid; grid-template-columns: repeat(4, 1fr); gap: .6rem; margin: .9rem 0 }
 .tile, figure { background: var(--card); border: 1px solid var(--line); border-radius: .5rem }
 .tile { padding: .5rem .7rem } .tile b { display: block; font-size: 1.2rem; font-variant-numeric: tabular-nums; white-space: nowrap }
 .tile span { display: block; color: var(--soft); font-size: .8rem }
 nav { display: flex; gap: 1.25rem; margin: 0 0 .6rem; color: var(--soft) } nav label { cursor: pointer }
 nav input { vertical-align: -1px; margin: 0 .15rem 0 0; accent-color: var(--series-0) }
-#charts { display: grid; grid-template-columns: repeat(6, 1fr); gap: .8rem }
-figure { margin: 0; padding: .6rem .7rem .2rem; grid-column: span 2; min-width: 0 }
-figure:nth-child(-n + 2) { grid-column: span 3 }
+#charts { display: grid; grid-template-columns: repeat(4, 1fr); gap: .8rem }
+figure { margin: 0; padding: .6rem .7rem .2rem; min-width: 0 }
+figure:nth-child(-n + 2) { grid-column: span 2 }
 figcaption span { color: var(--soft); font-size: .85rem }
 .chart { height: 240px } figure:nth-child(-n + 2) .chart { height: 330px }
-#runs { overflow-x: auto; margin-top: .9rem }
+#runs { overflow-x: auto; margin-top: .9rem; background: var(--card); border: 1px solid var(--line); border-radius: .5rem }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }
 th, td { padding: .3rem .7rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap }
 th { color: var(--soft); font-weight: normal; font-size: .85rem }
 th:first-child, td:first-child { text-align: left }
+tr:last-child td { border-bottom: 0 }
 td i { display: inline-block; width: .8rem; height: .8rem; border-radius: .2rem; margin-right: .5rem; vertical-align: -1px }
-@media (max-width: 60rem) { #charts { grid-template-columns: 1fr } #charts figure { grid-column: auto } }
+@media (min-width: 85rem) { #tiles { grid-template-columns: repeat(8, 1fr) } }
+@media (max-width: 70rem) { #charts { grid-template-columns: 1fr 1fr } }
+@media (max-width: 45rem) { #tiles { grid-template-columns: 1fr 1fr } #charts { grid-template-columns: 1fr }
+  #charts figure { grid-column: auto } }
 `;

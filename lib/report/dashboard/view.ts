@@ -125,7 +125,7 @@ function tilesOf(state: DashboardState, progress: DashboardProgress, current: Ru
     {
       label: 'Step',
       value: thousands(step),
-      note: steps > 0 ? `of ${thousands(steps)}, ${progress.label}` : progress.label,
+      note: current ? `of ${thousands(steps)}, ${current.method}, seed ${current.seed}` : progress.label,
     },
     { label: 'Held-out loss', value: heldOut?.toFixed(4) ?? dash, note: 'at full depth' },
     { label: 'Training loss', value: latest?.loss?.toFixed(4) ?? dash, note: 'of the last step' },

@@ -113,7 +113,11 @@ function lossChart(state, theme, { training, start }, cost) {
     legend: legend(theme, runs),
     dataZoom: [{ type: 'inside', filterMode: 'none' }],
     xAxis: axis(theme, cost === 'flops' ? `${letter}FLOP` : letter, { min: 0 }),
-    yAxis: axis(theme, '', { scale: true, ...(ceiling !== undefined && { max: ceiling }) }),
+    yAxis: axis(theme, '', {
+      scale: true,
+      axisLabel: { color: theme.soft, showMaxLabel: ceiling === undefined },
+      ...(ceiling !== undefined && { max: ceiling }),
+    }),
     series,
   };
 }
@@ -134,7 +138,8 @@ function growthMarks({ method, growths, points }, curve, { color, factor, cost, 
     symbol: 'diamond',
     symbolSize: 11,
     itemStyle: { color, borderColor: theme.card, borderWidth: 1 },
-    label: { show: true, position: 'top', color, fontWeight: 'bold', textBorderColor: theme.card, textBorderWidth: 3 },
+    label: { show: true, position: 'right', color, fontWeight: 'bold', textBorderColor: theme.card, textBorderWidth: 3 },
+    labelLayout: { hideOverlap: true },
     z: 6,
   };
 }
@@ -161,7 +166,7 @@ function depthChart(state, theme) {
     const shares = Array.from({ length: layers }, (_, depth) => (100 * (depthSteps[depth + 1] ?? 0)) / steps);
     return {
       type: 'bar',
-      name: `${run.method}: ${units} of ${run.layers} layers trained`,
+      name: `${run.method}, ${units} of ${run.layers} layers`,
       data: shares.map((share) => Number(share.toPrecision(4))),
       itemStyle: { color: style(run).color },
       barCategoryGap: '30%',
