@@ -95,7 +95,7 @@ const schema = z.strictObject({
   tensorboard: z.union([z.boolean(), z.string().min(1)]).default(false),
   /** A live page on this machine: `true` on any free port, or a port. */
   dashboard: z
-    .union([z.boolean(), z.int().min(0).max(65535)], { error: 'expected a port, 0 (any that is free) to 65535' })
+    .union([z.boolean(), z.int().min(0).max(65535)], { error: 'expected true, false or a port' })
     .default(false),
   /** Whether the page stays after the end, until Ctrl-C. */
   dashboardKeep: z.boolean().default(false),

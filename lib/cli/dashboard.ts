@@ -14,6 +14,8 @@ const allowedHosts: ReadonlySet<string> = new Set(['localhost', loopback, '[::1]
 const messageMs = 500;
 const keepAliveMs = 15_000;
 const retryMs = 2000;
+/** How long a page may take to hear of the end; one that does not read must not hold the command up. */
+const patienceMs = 1000;
 /** Bytes waiting for a page that does not read; beyond it is let go, and comes back for everything. */
 const backlogBytes = 8 * 2 ** 20;
 
@@ -78,9 +80,11 @@ export class DashboardServer {
   async close(): Promise<void> {
     this.flush();
     clearInterval(this.#keepAlive);
-    for (const page of this.#pages) page.end();
+    const pages = [...this.#pages].map((page) => new Promise<void>((done) => page.on('close', done).end()));
     const closed = new Promise((done) => this.#server.close(done));
-    this.#server.closeIdleConnections();
+    const patience = new Promise((done) => setTimeout(done, patienceMs).unref());
+    await Promise.race([Promise.all(pages), patience]);
+    this.#server.closeAllConnections();
     await closed;
   }
 

@@ -1,33 +1,13 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { run } from '../../lib/cli/run.js';
 import { readResults } from '../../lib/report/results.js';
 import { engineMissing, memoryIo, temporaryFolder } from './support.js';
+import { tinyConfig } from './tiny.js';
 
 const folder = temporaryFolder();
-const text = join(folder, 'text.txt');
-const words = ['the', 'cat', 'sees', 'a', 'dog', 'and', 'runs', 'home', 'over', 'hills'];
-writeFileSync(text, Array.from({ length: 6000 }, (_, i) => words[(i * i + (i >> 3)) % words.length]).join(' '));
-
-const config = join(folder, 'tiny.json');
-writeFileSync(
-  config,
-  JSON.stringify({
-    model: { preset: 'gpt-nano', layers: 2, hidden: 64, heads: 1, ffn: 64, maxPositions: 16, dropout: 0.1 },
-    data: 'text.txt',
-    vocab: 300,
-    heldOut: 0.1,
-    cache: join(folder, 'cache'),
-    steps: 8,
-    batch: 2,
-    evalEvery: 2,
-    evalBatches: 2,
-    lr: 0.005,
-    precision: 'f32',
-    threads: 1,
-  }),
-);
+const config = tinyConfig(folder);
 const skip = engineMissing();
 const losses = async (out: string) =>
   (await readResults(join(out, 'results.json'))).runs.map((each) => [
