@@ -23,6 +23,7 @@ export { type Device, type DeviceOptions, openDevice, type Program } from './eng
 export { ApolloError, type ErrorCode } from './errors.js';
 export * as growth from './growth/index.js';
 export { saveTokenizer, type TokenizerFile, tokenizerFiles } from './interop/hugging-face-tokenizer.js';
+export * as tensorboard from './interop/tensorboard.js';
 export {
   createMethod,
   type MethodName,

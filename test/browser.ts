@@ -124,9 +124,16 @@ export class Page {
     return this.browser.send(method, params, this.session);
   }
 
+  /** Opens an address and waits until the page and its scripts have loaded. */
   async go(url: string): Promise<void> {
+    const loaded = new Promise<void>((done) => {
+      this.browser.listen(({ method, sessionId }) => {
+        if (sessionId === this.session && method === 'Page.loadEventFired') done();
+      });
+    });
     const { errorText } = await this.send('Page.navigate', { url });
     if (errorText) throw new Error(`${url}: ${errorText}`);
+    await loaded;
   }
 
   /** The value of an expression in the page; promises are awaited. */

@@ -13,6 +13,7 @@ export {
 export { type Analysis, analyse, type MethodAnalysis, type SeedAnalysis, type Spread, spread } from './aggregate.js';
 export { type ChartOption, depthChart, lossChart } from './charts.js';
 export { htmlReport } from './html.js';
+export { type MetricRecord, readMetrics } from './metrics.js';
 export {
   type CostName,
   type Costs,

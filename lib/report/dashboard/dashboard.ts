@@ -32,7 +32,10 @@ export class Dashboard {
 
   add(record: MetricRecord): void {
     this.#history.add(record);
-    if (this.#state === 'preparing') this.#state = 'running';
+    if (this.#state === 'preparing') {
+      this.#state = 'running';
+      this.#progress = { label: '', done: 0 }; // that of the preparation is over
+    }
     // A run that another process had finished only says so; the tiles stay with those that train.
     if (record.type === 'step' || this.#current === undefined) this.#current = `${record.method}-${record.seed}`;
   }
