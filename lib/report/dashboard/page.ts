@@ -42,11 +42,11 @@ export const pageFiles: ReadonlyMap<string, PageFile> = new Map<string, PageFile
 
 /** id, title and note of each chart. */
 const charts = [
-  ['loss-flops', 'Loss against FLOPs', 'thick: held out; thin: training; diamonds: layers are added'],
+  ['loss-flops', 'Loss against FLOPs', 'thick: held out; thin: training, running mean; diamonds: growth'],
   ['loss-time', 'Loss against time', 'the same against the time of the training steps'],
   ['depth', 'Depths', 'of the current stage’s steps'],
   ['throughput', 'Throughput', 'tokens a second'],
-  ['memory', 'Memory', 'solid: the process; dashed: the device'],
+  ['memory', 'Memory', 'dashed: the device'],
   ['rate', 'Learning rate', 'by step'],
 ] as const;
 

@@ -5,6 +5,7 @@ import {
   decimalUnit,
   heightAt,
   lossCeiling,
+  runningMean,
   small,
   throughput,
   timeUnit,
@@ -66,7 +67,7 @@ t.test('every chart has the data of every run', async (t) => {
     [0, 10],
     [20, 2],
   ]);
-  t.match(growths.data, [{ value: [20, 2], label: { formatter: '1 → 4' } }]);
+  t.match(growths, { data: [{ name: '1 → 4 layers', value: [20, 2] }], label: { show: false } });
   t.equal(options['depth'].series.length, 2, 'the methods of the seed that runs');
   t.same(options['depth'].series[0].data, [0, 100, 0, 0]);
   t.equal(options['memory'].series.length, 8, 'process and device');
@@ -111,6 +112,36 @@ t.test('throughput is tokens over time between rows', async (t) => {
       [1, 10_000],
       [3, 5000],
     ],
+  );
+});
+
+t.test('curves of many rows are running means of a fiftieth of them', async (t) => {
+  const rows = Array.from({ length: 100 }, (_, index) => [index, 100 * index, 0, 10 * index, index]);
+  const mean = runningMean(rows, ([step]: number[]) => step);
+  t.same(
+    [mean[0], mean[1], mean[99]],
+    [
+      [0, 0],
+      [1, 0.5],
+      [99, 98.5],
+    ],
+  );
+  t.same(throughput(rows).at(-1), [99, 10_000]);
+  const gap = runningMean(
+    [
+      [1, 0, 0, 0, 4],
+      [2, 0, 0, 0, null],
+      [3, 0, 0, 0, 8],
+    ],
+    ([step]: number[]) => step,
+  );
+  t.same(
+    gap,
+    [
+      [1, 4],
+      [3, 8],
+    ],
+    'what is missing is left out',
   );
 });
 

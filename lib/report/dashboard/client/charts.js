@@ -31,13 +31,28 @@ export function byteUnit(greatest) {
   return greatest >= 2 ** 20 ? [2 ** 20, 'MiB'] : [2 ** 10, 'KiB'];
 }
 
-/** Tokens a second of each row, from the totals of the row before. */
+/** Rows that a running mean takes: a fiftieth of the curve. */
+const windowOf = (points) => Math.max(1, Math.round(points.length / 50));
+
+/** Tokens a second over the last few rows, from the totals in them. */
 export function throughput(points) {
+  const span = windowOf(points);
   return points.flatMap((row, index) => {
-    const before = points[index - 1];
+    const before = points[index - span];
     const ms = row[point.trainMs] - (before?.[point.trainMs] ?? 0);
     const tokens = row[point.tokens] - (before?.[point.tokens] ?? 0);
     return ms > 0 ? [[row[point.step], Math.round((1e3 * tokens) / ms)]] : [];
+  });
+}
+
+/** Points [x, loss] with the running mean of the last few losses; steps without a loss are left out. */
+export function runningMean(points, x) {
+  const span = windowOf(points);
+  const rows = points.filter((row) => row[point.loss] !== null);
+  let sum = 0;
+  return rows.map((row, index) => {
+    sum += row[point.loss] - (rows[index - span]?.[point.loss] ?? 0);
+    return [x(row), sum / Math.min(span, index + 1)];
   });
 }
 
@@ -96,15 +111,15 @@ function lossChart(state, theme, { training, start }, cost) {
   const greatest = Math.max(1, ...runs.map(({ points }) => points.at(-1)?.[point[cost]] ?? 0));
   const [factor, letter] = cost === 'flops' ? decimalUnit(greatest) : timeUnit(greatest);
   const ceiling = start ? undefined : lossCeiling(runs);
-  const at = (rows, columns) => rows.map((row) => [row[columns[cost]] / factor, row[columns.loss]]);
   const series = runs.flatMap((run) => {
     const { color, type } = style(run);
-    const curve = at(run.evaluations, evaluation);
-    const thin = { ...line(run.method, at(run.points, point), { color, width: 1, opacity: 0.35 }), silent: true, z: 1 };
+    const curve = run.evaluations.map((row) => [row[evaluation[cost]] / factor, row[evaluation.loss]]);
+    const mean = runningMean(run.points, (row) => row[point[cost]] / factor);
+    const thin = { ...line(run.method, mean, { color, width: 1, opacity: 0.35 }), silent: true, z: 1 };
     return [
       ...(training || curve.length === 0 ? [thin] : []),
       line(run.method, curve, { color, width: 2, type }),
-      growthMarks(run, curve, { color, factor, cost, theme }),
+      growthMarks(run, curve, { color, factor, cost, theme, named: runs.length === 1 }),
     ];
   });
   return {
@@ -112,7 +127,7 @@ function lossChart(state, theme, { training, start }, cost) {
     grid: { left: 52, right: 20, top: 34, bottom: 42 },
     legend: legend(theme, runs),
     dataZoom: [{ type: 'inside', filterMode: 'none' }],
-    xAxis: axis(theme, cost === 'flops' ? `${letter}FLOP` : letter, { min: 0 }),
+    xAxis: axis(theme, cost === 'flops' ? `training FLOPs (${letter}FLOP)` : `training time (${letter})`, { min: 0 }),
     yAxis: axis(theme, '', {
       scale: true,
       axisLabel: { color: theme.soft, showMaxLabel: ceiling === undefined },
@@ -122,14 +137,14 @@ function lossChart(state, theme, { training, start }, cost) {
   };
 }
 
-/** Diamonds on the held-out curve where layers were added: "3 → 6". */
-function growthMarks({ method, growths, points }, curve, { color, factor, cost, theme }) {
+/** Diamonds on the held-out curve where layers were added; "3 → 6" beside them where there is room, else in the tooltip. */
+function growthMarks({ method, growths, points }, curve, { color, factor, cost, theme, named }) {
   const data = growths.flatMap((row) => {
     const x = row[growth[cost]] / factor;
     const y = heightAt(curve, x) ?? points.findLast((each) => each[point.step] <= row[growth.step])?.[point.loss];
     return y === undefined || y === null
       ? []
-      : [{ value: [x, y], label: { formatter: `${row[growth.from]} → ${row[growth.to]}` } }];
+      : [{ name: `${row[growth.from]} → ${row[growth.to]} layers`, value: [x, y] }];
   });
   return {
     type: 'scatter',
@@ -138,15 +153,9 @@ function growthMarks({ method, growths, points }, curve, { color, factor, cost, 
     symbol: 'diamond',
     symbolSize: 11,
     itemStyle: { color, borderColor: theme.card, borderWidth: 1 },
-    label: {
-      show: true,
-      position: 'right',
-      color,
-      fontWeight: 'bold',
-      textBorderColor: theme.card,
-      textBorderWidth: 3,
-    },
+    label: { show: named, position: 'right', formatter: '{b}', color, textBorderColor: theme.card, textBorderWidth: 3 },
     labelLayout: { hideOverlap: true },
+    tooltip: { formatter: '{a}: {b}' },
     z: 6,
   };
 }
@@ -181,8 +190,7 @@ function depthChart(state, theme) {
   });
   return {
     ...frame(theme),
-    grid: { left: 46, right: 14, top: 34, bottom: 42 },
-    legend: { ...legend(theme, []), data: series.map(({ name }) => name) },
+    grid: { left: 46, right: 14, top: 28, bottom: 42 },
     xAxis: {
       ...axis(theme, 'depth of the step', {}),
       type: 'category',
@@ -211,7 +219,7 @@ function stepChart(state, theme, { rows, dashed, unit, name }) {
   return {
     ...frame(theme),
     grid: { left: 60, right: 18, top: 28, bottom: 42 },
-    xAxis: axis(theme, 'step', { min: 0, minInterval: 1 }),
+    xAxis: axis(theme, 'step', { min: 0, minInterval: 1, splitNumber: 3 }),
     yAxis: {
       ...axis(theme, '', { min: 0, axisLabel: { color: theme.soft, formatter: small } }),
       name: title,
