@@ -31,6 +31,7 @@ export { ApolloError, type ErrorCode } from './errors.js';
 export * as evaluation from './eval/index.js';
 export * as growth from './growth/index.js';
 export { saveTokenizer, type TokenizerFile, tokenizerFiles } from './interop/hugging-face-tokenizer.js';
+export * as tensorboard from './interop/tensorboard.js';
 export {
   createMethod,
   type MethodName,

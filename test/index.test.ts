@@ -17,6 +17,7 @@ t.test('the package exports what a training script needs', async (t) => {
   }
   t.same(apollo.growth.interpolate(3, 6), [0, 0, 1, 1, 2, 2]);
   t.ok(apollo.methodNames.includes('apollo'));
+  t.type(apollo.tensorboard.EventFileWriter.open, 'function');
 });
 
 t.test('importing it loads no native code, and the pure parts work without the engine', async (t) => {

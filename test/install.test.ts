@@ -1,6 +1,6 @@
 // The package as npm would install it, without its install script: complete, importable, and clear about what is missing.
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -39,6 +39,7 @@ t.test('the packed package works where only its files are', async (t) => {
   const compiler = [join(root, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.json'];
   const build = plain(process.execPath, [...compiler, '--outDir', join(installed, 'dist')], root);
   t.equal(build.status, 0, build.stdout + build.stderr);
+  t.ok(existsSync(join(installed, 'dist/report/dashboard/client/main.js')), "the dashboard's scripts");
   const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { dependencies: object };
   for (const name of Object.keys(manifest.dependencies)) {
     mkdirSync(dirname(join(project, 'node_modules', name)), { recursive: true });

@@ -26,6 +26,8 @@ import { plannedFlops } from './share.js';
 export interface ComparisonEvent {
   readonly method: string;
   readonly seed: number;
+  /** The run's own folder. */
+  readonly folder: string;
   readonly event: TrainEvent;
   /** Share of the whole comparison that is done, in model FLOPs. */
   readonly done: number;
@@ -125,7 +127,7 @@ export class Comparison {
       if (event.type === 'start') flopsDone.set(run, this.#flopsUntil(run, event.step));
       if (event.type === 'step') flopsDone.set(run, event.flopsModel);
       const done = [...flopsDone.values()].reduce((sum, flops) => sum + flops, 0) / all;
-      return { method: run.label, seed: run.seed, event, done };
+      return { method: run.label, seed: run.seed, folder: run.folder, event, done };
     };
     for (const seed of seedsOf(settings)) {
       for (const run of this.#small.filter((each) => each.seed === seed)) {

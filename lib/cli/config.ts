@@ -115,6 +115,14 @@ const schema = z.strictObject({
   resume: z.boolean().default(false),
   /** Folder for what the run leaves behind. */
   out: z.string().optional(),
+  /** Writes event files for TensorBoard: `true` into the run's folder, or a folder. */
+  tensorboard: z.union([z.boolean(), z.string().min(1)]).default(false),
+  /** A live page on this machine: `true` on any free port, or a port. */
+  dashboard: z
+    .union([z.boolean(), z.int().min(0).max(65535)], { error: 'expected true, false or a port' })
+    .default(false),
+  /** Whether the page stays after the end, until Ctrl-C. */
+  dashboardKeep: z.boolean().default(false),
   /** AdamW and clipping: beta1, beta2, epsilon, weightDecay, maxNorm. */
   optimizer: z
     .strictObject({

@@ -20,6 +20,10 @@ export function amount(text: string): number {
   return Number(match[1]) * factor;
 }
 
+/** "off" takes back what a preset, a file or the run that is resumed has set. */
+const onOrOff = (text: string) => (text === 'off' ? false : text);
+const portOrOff = (text: string) => (text === 'off' ? false : whole(text));
+
 export function names(text: string): string[] {
   return text
     .split(',')
@@ -81,6 +85,11 @@ const options: Readonly<Partial<Record<keyof Settings, () => Option | readonly O
     option('--checkpoint-every <steps>', 'steps between checkpoints; 0: at the end or when stopped', whole),
   resume: () => new Option('--resume', 'go on from the checkpoints in --out'),
   out: () => option('--out <folder>', 'folder for checkpoints and results'),
+  tensorboard: () =>
+    option('--tensorboard [folder]', "write TensorBoard's event files; default: in --out; off: none", onOrOff),
+  dashboard: () =>
+    option('--dashboard [port]', 'a live page on this machine; default: any free port; off: none', portOrOff),
+  dashboardKeep: () => new Option('--dashboard-keep', "keep the page after the run's end, until Ctrl-C"),
 };
 
 /** Settings of a model and a run, without those that say where it comes from and goes to. */
@@ -111,6 +120,8 @@ export const trainingOptions = [
   'resume',
   'out',
 ] as const;
+/** How a run can be watched. */
+export const watchOptions = ['tensorboard', 'dashboard', 'dashboardKeep'] as const;
 
 /** Adds options to a command, with those all commands with settings have: --preset, --config, --set, --json. */
 export function addSettings(command: Command, keys: readonly (keyof Settings)[]): Command {

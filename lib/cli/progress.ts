@@ -25,16 +25,20 @@ export interface ProgressState {
 export class Progress {
   readonly #io: CommandIo;
   readonly #quiet: boolean;
+  readonly #follow: (state: ProgressState) => void;
   #last = Number.NEGATIVE_INFINITY;
   #drawn = false;
 
-  constructor(io: CommandIo, options: { readonly quiet?: boolean } = {}) {
+  /** `follow` is told of every state, also of those that are not shown. */
+  constructor(io: CommandIo, options: { readonly quiet?: boolean; follow?: (state: ProgressState) => void } = {}) {
     this.#io = io;
     this.#quiet = options.quiet ?? false;
+    this.#follow = options.follow ?? (() => {});
   }
 
   /** Shows the state, if it is time to. */
   update(state: ProgressState): void {
+    this.#follow(state);
     if (this.#quiet) return;
     const { stderr, now } = this.#io;
     const time = now();

@@ -44,10 +44,13 @@ export function openRunFolder(sources: SettingSources, fallback: string): RunFol
   }
   mkdirSync(path, { recursive: true });
   const { resume, out, ...kept } = settings;
-  const data = kept.data && placeInputs(kept.data, (path) => resolve(path));
-  const init = kept.init === undefined ? undefined : resolve(kept.init);
-  const whole = { ...kept, ...(data && { data }), ...(init && { init }) };
-  writeFileSync(join(path, settingsFile), `${JSON.stringify(whole, undefined, 2)}\n`);
+  const absolute = {
+    ...kept,
+    ...(kept.data && { data: placeInputs(kept.data, (path) => resolve(path)) }),
+    ...(kept.init && { init: resolve(kept.init) }),
+    ...(typeof kept.tensorboard === 'string' && { tensorboard: resolve(kept.tensorboard) }),
+  };
+  writeFileSync(join(path, settingsFile), `${JSON.stringify(absolute, undefined, 2)}\n`);
   return { settings: { ...settings, out: path }, path, resume: false };
 }
 

@@ -5,20 +5,18 @@
 import type { Analysis } from './aggregate.js';
 import { decimalPrefix, formatPercent } from './format.js';
 import type { CostName, EvaluationPoint, Results, RunRecord } from './results.js';
+import { chartFont, faint, ink, palette, referenceColor } from './theme.js';
 
 /** Plain data as echarts takes it; kept loose since the options never reach code of ours again. */
 export type ChartOption = Readonly<Record<string, unknown>>;
 
-const palette = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#8c564b'];
 const stagePalette = ['#9ecae1', '#3182bd', '#08306b', '#fdae6b', '#e6550d', '#7f2704'];
-const ink = '#333333';
-const faint = '#bbbbbb';
 
-const font = { fontFamily: 'Helvetica, Arial, sans-serif', fontSize: 12, color: ink };
+const font = { fontFamily: chartFont, fontSize: 12, color: ink };
 
 /** One colour a method: the reference is grey, the others in order of appearance. */
 export function methodColor(analysis: Analysis, method: string): string {
-  if (method === analysis.reference) return '#666666';
+  if (method === analysis.reference) return referenceColor;
   const others = analysis.methods.filter((entry) => !entry.isReference);
   return palette[others.findIndex((entry) => entry.method === method) % palette.length]!;
 }

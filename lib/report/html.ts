@@ -3,9 +3,8 @@
  * run and pictures where they do not.
  */
 import { readFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
 import type { Analysis } from './aggregate.js';
+import { chartLibrary } from './chart-library.js';
 import { type ChartOption, depthChart, lossChart } from './charts.js';
 import { formatDuration, formatFlops, formatPercent } from './format.js';
 import type { Results } from './results.js';
@@ -136,10 +135,8 @@ function htmlTable(rows: readonly (readonly string[])[]): string {
 }
 
 async function scripts(figures: readonly Figure[]): Promise<string> {
-  const require = createRequire(import.meta.url);
-  const library = join(dirname(require.resolve('echarts/package.json')), 'dist/echarts.common.min.js');
   const options = JSON.stringify(figures.map((figure) => figure.option)).replaceAll('<', '\\u003c');
-  return `<script>${(await readFile(library, 'utf8')).replaceAll('</script', '<\\/script')}</script>
+  return `<script>${(await readFile(chartLibrary(), 'utf8')).replaceAll('</script', '<\\/script')}</script>
 <script>
 const options = ${options};
 const charts = [...document.querySelectorAll('[data-chart]')].map((place) => {

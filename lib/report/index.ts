@@ -20,6 +20,7 @@ export {
   writeFineTuneResults,
 } from './finetune.js';
 export { htmlReport } from './html.js';
+export { type MetricRecord, readMetrics } from './metrics.js';
 export {
   type CostName,
   type Costs,

@@ -11,6 +11,8 @@ export interface StartEvent {
   readonly type: 'start';
   readonly step: number;
   readonly steps: number;
+  /** Layers of the finished model. */
+  readonly layers: number;
   /** Trained layers and their parameters with those shared by all layers. */
   readonly units: number;
   readonly parameters: number;
@@ -40,6 +42,8 @@ export interface StepEvent {
   readonly flopsModel: number;
   readonly flopsExecuted: number;
   readonly tokens: number;
+  /** Training time so far. */
+  readonly trainMs: number;
   /** Time of this step; neither compilation nor evaluation nor checkpoints. */
   readonly ms: number;
   readonly tokensPerSecond: number;

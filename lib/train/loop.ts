@@ -32,6 +32,7 @@ export async function* train(options: TrainOptions, deps: TrainDependencies): As
       type: 'start',
       step: run.step,
       steps: config.steps,
+      layers: deps.model.config.layers,
       units: run.stage.units,
       parameters: run.parameters,
       ...(resumed && { resumedFrom: resumed.folder }),

@@ -344,7 +344,7 @@ export class Run {
     totals.trainMs += ms;
     const { gradNorm, applied } = update;
     const { depth, units } = plan;
-    const { flopsModel, flopsExecuted, tokens } = totals;
+    const { flopsModel, flopsExecuted, tokens, trainMs } = totals;
     const tokensPerSecond = (1000 * this.tokensPerStep) / ms;
     return {
       type: 'step',
@@ -358,6 +358,7 @@ export class Run {
       flopsModel,
       flopsExecuted,
       tokens,
+      trainMs,
       ms,
       tokensPerSecond,
     };

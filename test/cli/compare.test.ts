@@ -1,33 +1,13 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { run } from '../../lib/cli/run.js';
 import { readResults } from '../../lib/report/results.js';
 import { engineMissing, memoryIo, temporaryFolder } from './support.js';
+import { tinyConfig } from './tiny.js';
 
 const folder = temporaryFolder();
-const text = join(folder, 'text.txt');
-const words = ['the', 'cat', 'sees', 'a', 'dog', 'and', 'runs', 'home', 'over', 'hills'];
-writeFileSync(text, Array.from({ length: 6000 }, (_, i) => words[(i * i + (i >> 3)) % words.length]).join(' '));
-
-const config = join(folder, 'tiny.json');
-writeFileSync(
-  config,
-  JSON.stringify({
-    model: { preset: 'gpt-nano', layers: 2, hidden: 64, heads: 1, ffn: 64, maxPositions: 16, dropout: 0.1 },
-    data: 'text.txt',
-    vocab: 300,
-    heldOut: 0.1,
-    cache: join(folder, 'cache'),
-    steps: 8,
-    batch: 2,
-    evalEvery: 2,
-    evalBatches: 2,
-    lr: 0.005,
-    precision: 'f32',
-    threads: 1,
-  }),
-);
+const config = tinyConfig(folder);
 const skip = engineMissing();
 const losses = async (out: string) =>
   (await readResults(join(out, 'results.json'))).runs.map((each) => [
@@ -117,7 +97,7 @@ t.test('train: one run, its events, and a resume after Ctrl-C', { skip }, async 
   const resumed = memoryIo();
   t.equal(await run(['train', '--resume', '--out', out], resumed), 0, resumed.err());
   t.match(resumed.err(), /going on from .*step-00000004, step 4 of 8/);
-  const events = readFileSync(join(out, 'events.jsonl'), 'utf8')
+  const events = readFileSync(join(out, 'metrics.jsonl'), 'utf8')
     .trim()
     .split('\n')
     .map((line) => JSON.parse(line));

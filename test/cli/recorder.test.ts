@@ -18,7 +18,7 @@ const method = createMethod('apollo', {
 const model = { ...preset('gpt-nano'), hidden: 1, heads: 1, ffn: 8 };
 const size = { seq: 2, tokens: 1 };
 
-const start = (step: number) => ({ type: 'start', step, steps: 4, units: 1, parameters: 1 }) as const;
+const start = (step: number) => ({ type: 'start', step, steps: 4, layers: 3, units: 1, parameters: 1 }) as const;
 const step = (number: number, loss: number): StepEvent => ({
   type: 'step',
   step: number,
@@ -31,6 +31,7 @@ const step = (number: number, loss: number): StepEvent => ({
   flopsModel: 100 * number,
   flopsExecuted: 90 * number,
   tokens: 8 * number,
+  trainMs: 5 * number,
   ms: 5,
   tokensPerSecond: 1,
 });

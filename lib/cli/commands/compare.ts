@@ -12,13 +12,14 @@ import { markdownTable, tableRows, textTable, verdicts } from '../../report/tabl
 import { Comparison } from '../comparison.js';
 import { interruptedExitCode, interruptible } from '../interrupt.js';
 import type { CommandIo } from '../io.js';
-import { addSettings, flagsOf, runOptions, trainingOptions } from '../options.js';
+import { addSettings, flagsOf, runOptions, trainingOptions, watchOptions } from '../options.js';
 import { presetHelp } from '../presets.js';
-import { Progress, timeLeft } from '../progress.js';
+import { Progress, type ProgressState, timeLeft } from '../progress.js';
 import { seedsOf } from '../resolve.js';
 import { openRunFolder, type RunFolder } from '../run-folder.js';
 import { openSession, saveTokenizer } from '../session.js';
-import { describeEvent } from './train.js';
+import { Watch } from '../watch.js';
+import { describeEvent, type Surroundings } from './train.js';
 
 const resultsFile = 'results.json';
 
@@ -26,7 +27,8 @@ export function compareCommand(program: Command, io: CommandIo, finish: (exitCod
   const command = program
     .command('compare')
     .description('train with several methods on the same batches and compare them');
-  addSettings(command, ['methods', ...runOptions, 'seeds', ...trainingOptions]).addHelpText('after', presetHelp);
+  const keys = ['methods', ...runOptions, 'seeds', ...trainingOptions, ...watchOptions] as const;
+  addSettings(command, keys).addHelpText('after', presetHelp);
   command.action(async (parsed: Record<string, unknown>) => {
     const { preset, config, json } = parsed as { preset?: string; config?: string; json?: boolean };
     const folder = openRunFolder({ preset, config, flags: flagsOf(parsed) }, 'runs/compare');
@@ -35,60 +37,74 @@ export function compareCommand(program: Command, io: CommandIo, finish: (exitCod
 }
 
 /** Runs the comparison and writes its report; the exit code. */
-async function runComparison({ settings, path, resume }: RunFolder, json: boolean, io: CommandIo): Promise<number> {
-  const progress = new Progress(io, { quiet: json && !io.stderr.isTTY });
+async function runComparison(folder: RunFolder, json: boolean, io: CommandIo): Promise<number> {
+  const watch = await Watch.open(folder, io, folder.settings.methods[0]);
+  const follow = (state: ProgressState) => watch.progress(state);
+  const progress = new Progress(io, { quiet: json && !io.stderr.isTTY, follow });
+  const say = (text: string) => progress.message(text);
+  if (watch.url) say(`dashboard: ${watch.url}`);
+  return interruptible(
+    io,
+    () => !watch.ended && say('Stopping: every run writes a checkpoint. Ctrl-C again leaves at once.'),
+    async (signal) => {
+      const outcome = await watch.during(signal, () => compareOnce(folder, { json, io, progress, watch, signal }));
+      return outcome === 'stopped' ? interruptedExitCode : 0;
+    },
+  );
+}
+
+async function compareOnce(
+  { settings, path, resume }: RunFolder,
+  { json, io, progress, watch, signal }: Surroundings,
+): Promise<'finished' | 'stopped'> {
   const say = (text: string) => progress.message(text);
   const emit = (value: unknown) => io.stdout.write(`${JSON.stringify(value)}\n`);
   const resultsPath = join(path, resultsFile);
-  return interruptible(
-    io,
-    () => say('Stopping: every run writes a checkpoint. Ctrl-C again leaves at once.'),
-    async (signal) => {
-      const session = await openSession(settings, progress, signal);
-      try {
-        await saveTokenizer(session, path);
-        const previous = resume && existsSync(resultsPath) ? (await readResults(resultsPath)).runs : [];
-        const comparison = new Comparison({ settings, session, folder: path, resume, previous, signal });
-        say(`${session.description['structure']}; ${session.description['data']}; ${session.precision}`);
-        const started = io.now();
-        let startShare: number | undefined;
-        for await (const { method, seed, event, done } of comparison.run()) {
-          if (json) emit({ method, seed, ...event });
-          if (event.type === 'step') {
-            startShare ??= done;
-            progress.update({
-              label: seedsOf(settings).length > 1 ? `${method}, seed ${seed}` : method,
-              detail: `step ${event.step}, depth ${event.depth}`,
-              done,
-              loss: event.loss,
-              tokensPerSecond: event.tokensPerSecond,
-              etaMs: timeLeft(io.now() - started, done, startShare),
-            });
-          } else if (event.type === 'evaluation') {
-            await writeResults(resultsPath, comparison.results());
-          } else if (event.type === 'growth' || event.type === 'warning') {
-            say(`${method}, seed ${seed}, ${describeEvent(event)}`);
-          }
-        }
-        progress.clear();
-        const results = comparison.results();
-        await writeResults(resultsPath, results);
-        const aborted = signal.aborted && results.runs.some((run) => !run.finished);
-        const measured = results.runs.some((run) => run.method === results.reference && run.evaluations.length > 0);
-        if (measured) {
-          const analysis = analyse(results);
-          const files = await writeReport(path, results, analysis);
-          if (json) emit({ type: 'results', path: resultsPath, report: files.html, analysis });
-          else io.stdout.write(summary(analysis, files.html));
-        }
-        if (aborted) say(`Stopped. Go on with: ${io.program} compare --resume --out ${path}`);
-        return aborted ? interruptedExitCode : 0;
-      } finally {
-        progress.clear();
-        await session.close();
+  const session = await openSession(settings, progress, signal);
+  try {
+    await saveTokenizer(session, path);
+    watch.begin(session);
+    const previous = resume && existsSync(resultsPath) ? (await readResults(resultsPath)).runs : [];
+    const comparison = new Comparison({ settings, session, folder: path, resume, previous, signal });
+    say(`${session.description['structure']}; ${session.description['data']}; ${session.precision}`);
+    const started = io.now();
+    let startShare: number | undefined;
+    for await (const { method, seed, folder, event, done } of comparison.run()) {
+      if (json) emit({ method, seed, ...event });
+      if (event.type === 'step') {
+        startShare ??= done;
+        progress.update({
+          label: seedsOf(settings).length > 1 ? `${method}, seed ${seed}` : method,
+          detail: `step ${event.step}, depth ${event.depth}`,
+          done,
+          loss: event.loss,
+          tokensPerSecond: event.tokensPerSecond,
+          etaMs: timeLeft(io.now() - started, done, startShare),
+        });
+      } else if (event.type === 'evaluation') {
+        await writeResults(resultsPath, comparison.results());
+      } else if (event.type === 'growth' || event.type === 'warning') {
+        say(`${method}, seed ${seed}, ${describeEvent(event)}`);
       }
-    },
-  );
+      await watch.add({ method, seed, folder }, event);
+    }
+    progress.clear();
+    const results = comparison.results();
+    await writeResults(resultsPath, results);
+    const aborted = signal.aborted && results.runs.some((run) => !run.finished);
+    const measured = results.runs.some((run) => run.method === results.reference && run.evaluations.length > 0);
+    if (measured) {
+      const analysis = analyse(results);
+      const files = await writeReport(path, results, analysis);
+      if (json) emit({ type: 'results', path: resultsPath, report: files.html, analysis });
+      else io.stdout.write(summary(analysis, files.html));
+    }
+    if (aborted) say(`Stopped. Go on with: ${io.program} compare --resume --out ${path}`);
+    return aborted ? 'stopped' : 'finished';
+  } finally {
+    progress.clear();
+    await session.close();
+  }
 }
 
 /** The table and the verdicts of a comparison, for a terminal. */

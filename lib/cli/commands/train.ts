@@ -1,22 +1,22 @@
 /** `apollo-lm train`: one run of one method. */
-import { createWriteStream } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { formatDuration, formatFlops } from '../../report/format.js';
 import { type TrainEvent, train } from '../../train/index.js';
 import { interruptedExitCode, interruptible } from '../interrupt.js';
 import type { CommandIo } from '../io.js';
-import { addSettings, flagsOf, runOptions, trainingOptions } from '../options.js';
+import { addSettings, flagsOf, runOptions, trainingOptions, watchOptions } from '../options.js';
 import { presetHelp } from '../presets.js';
-import { Progress, timeLeft } from '../progress.js';
+import { Progress, type ProgressState, timeLeft } from '../progress.js';
 import { methodOf, sequenceOf, tokensPerStepOf, trainOptionsOf } from '../resolve.js';
-import { openRunFolder } from '../run-folder.js';
+import { openRunFolder, type RunFolder } from '../run-folder.js';
 import { openSession, saveTokenizer } from '../session.js';
 import { plannedFlops } from '../share.js';
+import { Watch } from '../watch.js';
 
 export function trainCommand(program: Command, io: CommandIo, finish: (exitCode: number) => void): void {
   const command = program.command('train').description('train one model with one method');
-  addSettings(command, ['method', ...runOptions, ...trainingOptions]).addHelpText('after', presetHelp);
+  addSettings(command, ['method', ...runOptions, ...trainingOptions, ...watchOptions]).addHelpText('after', presetHelp);
   command.action(async (parsed: Record<string, unknown>) => {
     const folder = openRunFolder(
       { preset: parsed['preset'] as string, config: parsed['config'] as string, flags: flagsOf(parsed) },
@@ -27,71 +27,88 @@ export function trainCommand(program: Command, io: CommandIo, finish: (exitCode:
 }
 
 /** Runs and reports; the exit code. */
-async function runTraining(
-  { settings, path, resume }: ReturnType<typeof openRunFolder>,
-  json: boolean,
-  io: CommandIo,
-): Promise<number> {
-  const progress = new Progress(io, { quiet: json && !io.stderr.isTTY });
+async function runTraining(folder: RunFolder, json: boolean, io: CommandIo): Promise<number> {
+  const watch = await Watch.open(folder, io);
+  const follow = (state: ProgressState) => watch.progress(state);
+  const progress = new Progress(io, { quiet: json && !io.stderr.isTTY, follow });
   const say = (text: string) => progress.message(text);
+  if (watch.url) say(`dashboard: ${watch.url}`);
+  const stopping = 'Stopping: the step under way is finished and a checkpoint written. Ctrl-C again leaves at once.';
   return interruptible(
     io,
-    () => say('Stopping: the step under way is finished and a checkpoint written. Ctrl-C again leaves at once.'),
+    () => !watch.ended && say(stopping),
     async (signal) => {
-      const session = await openSession(settings, progress, signal);
-      const log = createWriteStream(join(path, 'events.jsonl'), { flags: 'a' });
-      try {
-        await saveTokenizer(session, path);
-        const { model, batches: corpus, device, precision } = session;
-        const { seed } = settings;
-        const method = methodOf(settings, settings.method, model.config, seed);
-        const options = trainOptionsOf(settings, model.config, seed, precision);
-        const step = { seq: sequenceOf(settings, model.config), tokens: tokensPerStepOf(settings, model.config) };
-        const all = plannedFlops(method, model, options.steps, step);
-        say(`${settings.method}: ${session.description['structure']}; ${session.description['data']}; ${precision}`);
-        const started = io.now();
-        let startShare = 0;
-        let aborted = false;
-        const events = train(options, {
-          device,
-          model,
-          method,
-          corpus,
-          init: settings.init,
-          signal,
-          checkpointDir: join(path, 'checkpoints'),
-          resume: resume ? 'auto' : false,
-        });
-        for await (const event of events) {
-          log.write(`${JSON.stringify(event)}\n`);
-          if (json) io.stdout.write(`${JSON.stringify(event)}\n`);
-          if (event.type === 'start') startShare = plannedFlops(method, model, event.step, step) / all;
-          if (event.type === 'step') {
-            const done = event.flopsModel / all;
-            progress.update({
-              label: settings.method,
-              detail: `step ${event.step}/${options.steps}, depth ${event.depth}`,
-              done,
-              loss: event.loss,
-              tokensPerSecond: event.tokensPerSecond,
-              etaMs: timeLeft(io.now() - started, done, startShare),
-            });
-          } else if (!json) {
-            const line = describeEvent(event);
-            if (line) say(line);
-          }
-          if (event.type === 'done') aborted = event.aborted;
-        }
-        progress.clear();
-        if (aborted) say(`Stopped. Go on with: ${io.program} train --resume --out ${path}`);
-        return aborted ? interruptedExitCode : 0;
-      } finally {
-        progress.clear();
-        await new Promise<void>((done) => log.end(done));
-        await session.close();
-      }
+      const outcome = await watch.during(signal, () => trainOnce(folder, { json, io, progress, watch, signal }));
+      return outcome === 'stopped' ? interruptedExitCode : 0;
     },
   );
+}
+
+/** What a training command works in. */
+export interface Surroundings {
+  readonly json: boolean;
+  readonly io: CommandIo;
+  readonly progress: Progress;
+  readonly watch: Watch;
+  readonly signal: AbortSignal;
+}
+
+async function trainOnce(
+  { settings, path, resume }: RunFolder,
+  { json, io, progress, watch, signal }: Surroundings,
+): Promise<'finished' | 'stopped'> {
+  const say = (text: string) => progress.message(text);
+  const session = await openSession(settings, progress, signal);
+  try {
+    await saveTokenizer(session, path);
+    watch.begin(session);
+    const { model, batches: corpus, device, precision } = session;
+    const { seed } = settings;
+    const method = methodOf(settings, settings.method, model.config, seed);
+    const options = trainOptionsOf(settings, model.config, seed, precision);
+    const step = { seq: sequenceOf(settings, model.config), tokens: tokensPerStepOf(settings, model.config) };
+    const all = plannedFlops(method, model, options.steps, step);
+    say(`${settings.method}: ${session.description['structure']}; ${session.description['data']}; ${precision}`);
+    const started = io.now();
+    let startShare = 0;
+    let aborted = false;
+    const events = train(options, {
+      device,
+      model,
+      method,
+      corpus,
+      init: settings.init,
+      signal,
+      checkpointDir: join(path, 'checkpoints'),
+      resume: resume ? 'auto' : false,
+    });
+    for await (const event of events) {
+      if (json) io.stdout.write(`${JSON.stringify(event)}\n`);
+      if (event.type === 'start') startShare = plannedFlops(method, model, event.step, step) / all;
+      if (event.type === 'step') {
+        const done = event.flopsModel / all;
+        progress.update({
+          label: settings.method,
+          detail: `step ${event.step}/${options.steps}, depth ${event.depth}`,
+          done,
+          loss: event.loss,
+          tokensPerSecond: event.tokensPerSecond,
+          etaMs: timeLeft(io.now() - started, done, startShare),
+        });
+      } else if (!json) {
+        const line = describeEvent(event);
+        if (line) say(line);
+      }
+      await watch.add({ method: settings.method, seed, folder: path }, event);
+      if (event.type === 'done') aborted = event.aborted;
+    }
+    progress.clear();
+    if (aborted) say(`Stopped. Go on with: ${io.program} train --resume --out ${path}`);
+    return aborted ? 'stopped' : 'finished';
+  } finally {
+    progress.clear();
+    await session.close();
+  }
 }
 
 /** What an event says to people; undefined for those that only move the bar. */

@@ -1,0 +1,167 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { basename, join } from 'node:path';
+import t from 'tap';
+import { run } from '../../lib/cli/run.js';
+import { readEventFile } from '../../lib/interop/tensorboard-reader.js';
+import { type MetricRecord, readMetrics } from '../../lib/report/metrics.js';
+import { engineMissing, memoryIo, temporaryFolder } from './support.js';
+import { tinyConfig } from './tiny.js';
+
+const skip = engineMissing();
+const folder = temporaryFolder();
+const config = tinyConfig(folder);
+
+async function metricsOf(runFolder: string): Promise<MetricRecord[]> {
+  const records: MetricRecord[] = [];
+  for await (const record of readMetrics(join(runFolder, 'metrics.jsonl'))) records.push(record);
+  return records;
+}
+
+const stepsOf = (records: readonly MetricRecord[], type: MetricRecord['type']) =>
+  records.filter((record) => record.type === type).map(({ step }) => step);
+
+/** What does not depend on clock and memory. */
+const bits = (records: readonly MetricRecord[]) =>
+  records.flatMap((record) => {
+    if (record.type === 'step') return [[record.step, record.loss, record.depth, record.flopsModel]];
+    return record.type === 'evaluation' ? [[record.step, record.lossFull, record.flopsModel]] : [];
+  });
+
+t.test(
+  'a comparison that was stopped and resumed has each step once, in metrics and TensorBoard',
+  { skip },
+  async (t) => {
+    const whole = join(folder, 'whole');
+    t.equal(await run(['compare', '--config', config, '--out', whole], memoryIo()), 0);
+    const out = join(folder, 'cut');
+    let steps = 0;
+    const io = memoryIo({
+      onWrite(written, self) {
+        if (written.includes('"type":"step"') && ++steps === 7) self.interrupt();
+      },
+    });
+    const watched = ['--tensorboard', '--checkpoint-every', '2', '--json'];
+    t.equal(await run(['compare', '--config', config, '--out', out, ...watched], io), 130);
+    t.equal(await run(['compare', '--resume', '--out', out], memoryIo()), 0);
+    for (const name of ['scratch-42', 'apollo-42']) {
+      const records = await metricsOf(join(out, name));
+      t.same(stepsOf(records, 'step'), [1, 2, 3, 4, 5, 6, 7, 8], name);
+      t.same(stepsOf(records, 'evaluation'), [0, 2, 4, 6, 8], name);
+      t.same(stepsOf(records, 'growth'), stepsOf(await metricsOf(join(whole, name)), 'growth'), name);
+      t.same(bits(records), bits(await metricsOf(join(whole, name))), `${name}: the same bits as without a cut`);
+      t.match(records[0], { type: 'start', method: name.split('-')[0], seed: 42, resumed: false, layers: 2 });
+      t.match(records.at(-1), { type: 'done', complete: true });
+      const step = records.find((record) => record.type === 'step');
+      t.ok(step?.type === 'step' && step.rssBytes > 2 ** 20 && step.bufferBytes > 0);
+
+      const events = join(out, 'tensorboard', name);
+      const files = readdirSync(events).sort();
+      t.equal(files.length, 2, 'one file a process');
+      const [first, second] = await Promise.all(files.map((file) => readEventFile(join(events, file))));
+      const start = second!.find(({ sessionStart }) => sessionStart)!.step;
+      const kept = [...first!.filter((event) => event.step < start), ...second!];
+      const losses = kept.flatMap(({ step, values }) =>
+        values.filter(({ tag }) => tag === 'loss/train').map(({ scalar }) => [step, scalar]),
+      );
+      t.same(
+        losses,
+        records.flatMap((record) => (record.type === 'step' ? [[record.step, Math.fround(record.loss!)]] : [])),
+      );
+      const run = first!.flatMap(({ values }) => values).find(({ tag }) => tag === 'run');
+      t.match(run?.text, new RegExp(`\\| method \\| ${name.split('-')[0]} \\|`));
+    }
+  },
+);
+
+const python = process.env['APOLLO_PYTHON'] ?? 'python3';
+const hasTensorBoard = spawnSync(python, ['-c', 'import tensorboard']).status === 0;
+const script = `
+import json, sys
+from tensorboard.backend.event_processing.event_multiplexer import EventMultiplexer
+all = EventMultiplexer().AddRunsFromDirectory(sys.argv[1])
+all.Reload()
+print(json.dumps({name: [[e.step for e in all.Scalars(name, 'loss/train')], [e.step for e in all.Scalars(name, 'loss/held_out')]]
+  for name in all.Runs()}))`;
+t.test(
+  'TensorBoard finds the runs and each step once',
+  { skip: skip || (hasTensorBoard ? false : 'needs a Python with tensorboard (set APOLLO_PYTHON)') },
+  async (t) => {
+    const { stdout, stderr } = spawnSync(python, ['-c', script, join(folder, 'cut/tensorboard')], { encoding: 'utf8' });
+    const steps = [
+      [1, 2, 3, 4, 5, 6, 7, 8],
+      [0, 2, 4, 6, 8],
+    ];
+    t.same(JSON.parse(stdout || '{}'), { 'scratch-42': steps, 'apollo-42': steps }, stderr);
+  },
+);
+
+t.test('train keeps its metrics in its folder, and TensorBoard files where it is told to', { skip }, async (t) => {
+  const out = join(folder, 'train');
+  const events = join(folder, 'events');
+  const args = ['train', '--config', config, '--out', out, '--tensorboard', events];
+  t.equal(await run(args, memoryIo()), 0);
+  t.same(stepsOf(await metricsOf(out), 'step'), [1, 2, 3, 4, 5, 6, 7, 8]);
+  t.equal(readdirSync(join(events, basename(out), 'apollo-42')).length, 1);
+  t.notOk(existsSync(join(out, 'tensorboard')));
+  const kept = JSON.parse(readFileSync(join(out, 'settings.json'), 'utf8')) as Record<string, unknown>;
+  t.match(kept, { tensorboard: events, dashboard: false });
+});
+
+t.test(
+  'a dashboard tells its address, ends with the run, and is at the same one after a resume',
+  { skip },
+  async (t) => {
+    const out = join(folder, 'shown');
+    const io = memoryIo({
+      onWrite(written, self) {
+        if (written.startsWith('step 4: held-out')) self.interrupt();
+      },
+    });
+    t.equal(await run(['train', '--config', config, '--out', out, '--dashboard'], io), 130);
+    const url = /dashboard: (http:\/\/127\.0\.0\.1:\d+\/)\n/.exec(io.err())?.[1];
+    t.ok(url);
+    await t.rejects(fetch(url!), 'nobody answers any more');
+    const resumed = memoryIo();
+    t.equal(await run(['train', '--resume', '--out', out], resumed), 0);
+    t.match(resumed.err(), `dashboard: ${url}`);
+    const silent = memoryIo();
+    t.equal(await run(['train', '--resume', '--out', out, '--dashboard', 'off'], silent), 0);
+    t.notMatch(silent.err(), 'dashboard');
+  },
+);
+
+t.test('--dashboard-keep waits for Ctrl-C, and that is no failure', { skip }, async (t) => {
+  let state = '';
+  const io = memoryIo({
+    async onWrite(written, self) {
+      const url = /stays at (http\S+) until/.exec(written)?.[1];
+      if (!url) return;
+      const { body } = await fetch(`${url}events`);
+      const reader = body!.getReader();
+      state = Buffer.from((await reader.read()).value!).toString();
+      await reader.cancel();
+      self.interrupt();
+    },
+  });
+  const args = ['train', '--config', config, '--out', join(folder, 'stays'), '--dashboard', '--dashboard-keep'];
+  t.equal(await run(args, io), 0);
+  t.match(state, '"state":"finished"');
+  t.notMatch(io.err(), 'Stopping');
+});
+
+t.test('a port that is taken or none at all is told before anything begins', async (t) => {
+  const other = createServer().listen(0, '127.0.0.1');
+  t.teardown(() => other.close());
+  await new Promise((done) => other.once('listening', done));
+  const { port } = other.address() as AddressInfo;
+  const io = memoryIo();
+  const args = ['train', '--config', config, '--out', join(folder, 'taken')];
+  t.equal(await run([...args, '--dashboard', String(port)], io), 1);
+  t.match(io.err(), `apollo-lm: --dashboard: port ${port} is in use.`);
+  const wrong = memoryIo();
+  t.equal(await run(['train', '--config', config, '--out', join(folder, 'none'), '--dashboard', '99999'], wrong), 1);
+  t.match(wrong.err(), /^apollo-lm: --dashboard: .*65535; got 99999\n$/);
+});
