@@ -224,6 +224,34 @@ const matmulCases: OpCase[] = [
   ),
 ];
 
+/** At most eight rows have kernels of their own on the CPU: one row, an odd number, several threads' worth of matrix. */
+const fewRowsCases: OpCase[] = [
+  differentiable(
+    'matmul, one row',
+    { a: x([1, 131]), b: x([131, 300]), bias: vector([300]) },
+    (t) => ops.matmul(t.a!, t.b!, { bias: t.bias!, activation: 'geluTanh' }),
+    { bench: { a: [1, 768], b: [768, 3072], bias: [3072] } },
+  ),
+  differentiable(
+    'matmul, one row, b transposed',
+    { a: x([1, 131]), b: x([299, 131]) },
+    (t) => ops.matmul(t.a!, t.b!, { transB: true, dtype: 'f32' }),
+    { bench: { a: [1, 768], b: [50257, 768] } },
+  ),
+  differentiable(
+    'matmul, seven rows',
+    { a: x([7, 90]), b: x([90, 210]), bias: vector([210]) },
+    (t) => ops.matmul(t.a!, t.b!, { bias: t.bias!, activation: 'gelu' }),
+    { bench: { a: [4, 768], b: [768, 3072], bias: [3072] } },
+  ),
+  differentiable(
+    'matmul, seven rows, b transposed, bias',
+    { a: x([7, 90]), b: x([211, 90]), bias: vector([211]) },
+    (t) => ops.matmul(t.a!, t.b!, { transB: true, bias: t.bias! }),
+    { bench: { a: [4, 768], b: [50257, 768], bias: [50257] } },
+  ),
+];
+
 const normCases: OpCase[] = [
   differentiable(
     'layerNorm',
@@ -357,6 +385,7 @@ export const opCases: readonly OpCase[] = [
   ...reduceCases,
   ...shapeCases,
   ...matmulCases,
+  ...fewRowsCases,
   ...normCases,
   ...attentionCases,
   ...cacheCases,
