@@ -10,7 +10,15 @@ import { tokenEmbeddings, type Weights } from '../nn/layers.js';
 import { preNormStack, type StackCache } from '../nn/transformer.js';
 import { type ModelConfig, validateModelConfig } from './config.js';
 import { headFlops, layerFlops, trainingFlops } from './flops.js';
-import { checkTrace, type DecodingOptions, type LanguageModel, type ModelBody, type ParameterSpec, type PredictionShape, wantedRows } from './model.js';
+import {
+  checkTrace,
+  type DecodingOptions,
+  type LanguageModel,
+  type ModelBody,
+  type ParameterSpec,
+  type PredictionShape,
+  wantedRows,
+} from './model.js';
 import { layerParameters, matrix, normPair } from './parameters.js';
 
 function gptParameters(config: ModelConfig, units: number): ParameterSpec[] {
@@ -23,7 +31,6 @@ function gptParameters(config: ModelConfig, units: number): ParameterSpec[] {
   ];
 }
 
-/** Embeddings, layers and the final norm: [B, T] tokens -> [B, T, C]. */
 /** The cache of a decoding program and its input that says where the tokens stand. */
 function stackCache(
   graph: Graph,
@@ -43,6 +50,7 @@ function stackCache(
   return { batch: sequences, length, first, positions: graph.input('positions', [batch, seq], 'i32') };
 }
 
+/** Embeddings, layers and the final norm: [B, T] tokens -> [B, T, C]. */
 function gptBody(config: ModelConfig): ModelBody {
   const { hidden, vocab, heads, ffn, epsilon, maxPositions } = config;
   return {
@@ -53,6 +61,7 @@ function gptBody(config: ModelConfig): ModelBody {
       const tokens = graph.input('tokens', [batch.batch, batch.seq], 'i32');
       const mask = batch.padding ? graph.input('mask', [batch.batch, batch.seq], 'i32') : undefined;
       const branchScales = options.branchScales ? graph.input('branchScales', [layerMap.length]) : undefined;
+      check(!(decoding && training), 'a model is trained on whole sequences: decoding is for evaluation.');
       const cache = decoding && stackCache(graph, config, batch, decoding);
 
       const p = training ? config.dropout : 0;
