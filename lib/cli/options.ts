@@ -5,14 +5,15 @@ import { methodNames } from '../methods/index.js';
 import { presetNames } from '../models/index.js';
 import type { Settings } from './config.js';
 
-function whole(text: string): number {
+/** A whole number; "50M" and the like are allowed. */
+export function whole(text: string): number {
   const value = amount(text);
   if (!Number.isSafeInteger(value)) throw new InvalidArgumentError('It must be a whole number.');
   return value;
 }
 
 /** A number; "50M" and the like are allowed. */
-function amount(text: string): number {
+export function amount(text: string): number {
   const match = /^(-?\d+(?:\.\d+)?(?:e-?\d+)?)([kMGB]?)$/i.exec(text.trim());
   const factor = { '': 1, k: 1e3, m: 1e6, g: 1e9, b: 1e9 }[match?.[2]?.toLowerCase() ?? ''];
   if (!match || factor === undefined) throw new InvalidArgumentError('It must be a number, such as 500, 2e-4 or 50M.');
@@ -90,13 +91,18 @@ export const trainingOptions = [
   'out',
 ] as const;
 
-/** Adds options to a command, with those all commands with settings have: --preset, --config, --set, --json. */
-export function addSettings(command: Command, keys: readonly (keyof Settings)[]): Command {
+/** Adds options to a command. */
+export function addOptions(command: Command, keys: readonly (keyof Settings)[]): Command {
   for (const key of keys) {
     const make = options[key];
     if (make) command.addOption(make());
   }
-  return command
+  return command;
+}
+
+/** Adds options to a command, with those all commands with settings have: --preset, --config, --set, --json. */
+export function addSettings(command: Command, keys: readonly (keyof Settings)[]): Command {
+  return addOptions(command, keys)
     .option('--preset <name>', 'a whole run by name, see below')
     .option('--config <file>', 'a JSON file with these settings (camelCase keys); options here win over it')
     .option(

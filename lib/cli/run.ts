@@ -7,6 +7,8 @@ import { ApolloError } from '../errors.js';
 import { buildCommand } from './commands/build.js';
 import { compareCommand } from './commands/compare.js';
 import { doctorCommand } from './commands/doctor.js';
+import { fillCommand } from './commands/fill.js';
+import { generateCommand } from './commands/generate.js';
 import { planCommand } from './commands/plan.js';
 import { reportCommand } from './commands/report.js';
 import { trainCommand } from './commands/train.js';
@@ -30,7 +32,8 @@ export async function run(args: readonly string[], io: CommandIo = processIo()):
     .configureHelp({ helpWidth: Math.min(120, io.stdout.columns ?? 100) })
     .configureOutput({ writeOut: (text) => io.stdout.write(text), writeErr: (text) => io.stderr.write(text) })
     .exitOverride();
-  for (const add of [trainCommand, compareCommand, doctorCommand]) add(program, io, finish);
+  for (const add of [trainCommand, compareCommand, generateCommand, doctorCommand]) add(program, io, finish);
+  fillCommand(program, io);
   reportCommand(program, io);
   planCommand(program, io);
   buildCommand(program, finish);
