@@ -179,8 +179,8 @@ class CachedAttention final : public Kernel {
     std::int64_t attended = 0;
     for (std::int64_t i = 0; i < shape_.batch * shape_.tokens; ++i) attended += positions[i] + 1;
     const std::int64_t tasks = shape_.batch * heads_;
-    const std::int64_t bytes = 2 * attended * shape_.width * element_;
-    parallel_ranges(tasks, tasks * kParallelBytes / std::max<std::int64_t>(bytes, 1), 1, [&](auto begin, auto end) {
+    const std::int64_t bytes = 2 * attended * shape_.width * element_, least = 8 * kParallelBytes;
+    parallel_ranges(tasks, tasks * least / std::max<std::int64_t>(bytes, 1), 1, [&](auto begin, auto end) {
       float* mine = scores + omp_get_thread_num() * slice();
       for (std::int64_t task = begin; task < end; ++task) head(c, positions, task / heads_, task % heads_, mine);
     });

@@ -18,7 +18,6 @@
 // The above must come first.
 #include "cpu/gelu-inl.h"
 #include "cpu/simd-inl.h"
-#include "hwy/cache_control.h"
 #include "hwy/highway.h"
 
 #ifndef APOLLO_CPU_MATMUL_ROWS_TYPES_
@@ -97,20 +96,33 @@ void add_rows(const float* x, std::int64_t rows, std::int64_t inner, const void*
   for (; k < end; ++k) add_block_rows<1>(x + k, rows, inner, w + k * columns, columns, sums);
 }
 
-// kCount columns of y, rows `w`, w + inner, .. of the matrix, for one row of x.
-template <int kCount, class T>
-HWY_INLINE void dot_block(const float* x, std::int64_t inner, const T* w, float* to) {
+// kCount columns of y, rows `w`, w + inner, .. of the matrix, for kRows rows of x.
+template <int kRows, int kCount, class T>
+HWY_INLINE void dot_block(const float* x, std::int64_t inner, const T* w, std::int64_t columns, float* to) {
   const F32 d;
-  hn::Vec<F32> sum[kCount];
-  for (auto& s : sum) s = hn::Zero(d);
+  hn::Vec<F32> sum[kRows][kCount];
+  for (auto& row : sum) {
+    for (auto& s : row) s = hn::Zero(d);
+  }
   for_vectors(d, static_cast<std::size_t>(inner), [&](std::size_t i, auto part) HWY_ATTR {
-    const auto v = load(d, x + i, part);
+    hn::Vec<F32> v[kRows];
+    for (int m = 0; m < kRows; ++m) v[m] = load(d, x + m * inner + i, part);
     for (int n = 0; n < kCount; ++n) {
-      hwy::Prefetch(w + (kCount + n) * inner + i);  // rows are short for the processor's own prefetching: +20 %
-      sum[n] = hn::MulAdd(v, load(d, w + n * inner + i, part), sum[n]);
+      const auto u = load(d, w + n * inner + i, part);
+      for (int m = 0; m < kRows; ++m) sum[m][n] = hn::MulAdd(v[m], u, sum[m][n]);
     }
   });
-  for (int n = 0; n < kCount; ++n) to[n] = sum_lanes(d, sum[n]);
+  for (int m = 0; m < kRows; ++m) {
+    for (int n = 0; n < kCount; ++n) to[m * columns + n] = sum_lanes(d, sum[m][n]);
+  }
+}
+
+template <int kCount, class T>
+HWY_INLINE void dot_block_rows(const float* x, std::int64_t rows, std::int64_t inner, const T* w, std::int64_t columns,
+                               float* to) {
+  // The rows of w stay in the first-level cache while more than two rows use them.
+  for (; rows >= 2; rows -= 2, x += 2 * inner, to += 2 * columns) dot_block<2, kCount>(x, inner, w, columns, to);
+  if (rows == 1) dot_block<1, kCount>(x, inner, w, columns, to);
 }
 
 template <class T>
@@ -118,12 +130,8 @@ void dot_rows(const float* x, std::int64_t rows, std::int64_t inner, const void*
               std::int64_t begin, std::int64_t end, float* sums) {
   const T* w = static_cast<const T*>(matrix);
   std::int64_t n = begin;
-  for (; n + 4 <= end; n += 4) {  // the rows of w stay in the first-level cache
-    for (std::int64_t m = 0; m < rows; ++m) dot_block<4>(x + m * inner, inner, w + n * inner, sums + m * columns + n);
-  }
-  for (; n < end; ++n) {
-    for (std::int64_t m = 0; m < rows; ++m) dot_block<1>(x + m * inner, inner, w + n * inner, sums + m * columns + n);
-  }
+  for (; n + 4 <= end; n += 4) dot_block_rows<4>(x, rows, inner, w + n * inner, columns, sums + n);
+  for (; n < end; ++n) dot_block_rows<1>(x, rows, inner, w + n * inner, columns, sums + n);
 }
 
 template <class T>
