@@ -21,6 +21,8 @@ export { type Corpus, type CorpusOptions, loadTokenizer, prepareCorpus, type Tok
 export * as engine from './engine/index.js';
 export { type Device, type DeviceOptions, openDevice, type Program } from './engine/index.js';
 export { ApolloError, type ErrorCode } from './errors.js';
+export { type FilledMask, type FillOptions, fillMask } from './eval/fill.js';
+export { type GeneratedToken, type GenerateOptions, generate } from './eval/generate.js';
 export * as growth from './growth/index.js';
 export { saveTokenizer, type TokenizerFile, tokenizerFiles } from './interop/hugging-face-tokenizer.js';
 export {
