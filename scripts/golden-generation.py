@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from transformers import BertConfig, BertForPreTraining, BertTokenizer, GPT2Config, GPT2LMHeadModel, GPT2TokenizerFast
 from transformers.generation import logits_process as lp
 
-GOLDEN = Path(__file__).parent.parent / "fixtures" / "golden"
+GOLDEN = Path(__file__).parent.parent / "test" / "fixtures" / "golden"
 
 
 def load(kind, config, folder):
