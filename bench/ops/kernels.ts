@@ -4,7 +4,7 @@ import { copyBandwidth, type Device, matmulPeak, opRegistry } from '../../lib/en
 import { lower } from '../../lib/engine/lowering.js';
 import { size } from '../../lib/engine/shape.js';
 import { type OpCase, opCases } from '../../test/cases/ops.js';
-import { type FloatDType, traceCase, withGradients } from '../../test/cases/trace.js';
+import { caseStates, type FloatDType, traceCase, withGradients } from '../../test/cases/trace.js';
 import { spread } from '../statistics.js';
 import { gpuShapes } from './gpu-shapes.js';
 
@@ -78,10 +78,16 @@ async function timeCase(
   const traced = traceCase(opCase, dtype, { bench: true });
   const weights = opCase.differentiable.length > 0 ? withGradients(traced, opCase.differentiable) : {};
   for (const [name, tensor] of Object.entries(traced.outputs)) traced.graph.output(name, tensor);
-  const { values, instructions } = lower(traced.graph).desc;
-  using program = await device.compile(traced.graph);
+  const {
+    desc: { values, instructions },
+    inputs,
+  } = lower(traced.graph);
+  const data: Record<string, Float32Array | Int32Array> = { ...traced.data, ...weights };
+  const feeds = Object.fromEntries(inputs.map(({ name }) => [name, data[name]!]));
+  using states = await caseStates(device, traced);
+  using program = await device.compile(traced.graph, { states });
   for (let run = -2; run < runs; ++run) {
-    const { profile } = await program.run({ ...traced.data, ...weights }, { profile: true });
+    const { profile } = await program.run(feeds, { profile: true });
     if (run < 0) continue;
     instructions.forEach(({ op, inputs, outputs, attrs }, i) => {
       const operands = [...inputs, ...outputs].map((v) => values[v]!);

@@ -3,11 +3,11 @@ import { type ChildProcessWithoutNullStreams, spawn, spawnSync } from 'node:chil
 import { createInterface, type Interface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
-const script = fileURLToPath(new URL('./torch_step.py', import.meta.url));
+const script = new URL('./torch_step.py', import.meta.url);
 
-/** Python with torch: $APOLLO_PEER_PYTHON, else python3; undefined when there is none. */
+/** Python with torch: $APOLLO_PEER_PYTHON or $APOLLO_PYTHON, else python3; undefined when there is none. */
 export function findPeerPython(): string | undefined {
-  const python = process.env.APOLLO_PEER_PYTHON ?? 'python3';
+  const python = process.env.APOLLO_PEER_PYTHON ?? process.env.APOLLO_PYTHON ?? 'python3';
   return spawnSync(python, ['-c', 'import torch']).status === 0 ? python : undefined;
 }
 
@@ -43,12 +43,23 @@ export class Peer {
     variant: PeerVariant,
     options: Readonly<Record<string, string | number>> & { readonly batch: number },
   ): Peer {
-    const args = Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)]);
+    return Peer.launch(python, script, variant, options, variantFlags[variant]);
+  }
+
+  /** A peer of another script that speaks as torch_step.py does; `options` become its flags. */
+  static launch(
+    python: string,
+    file: URL,
+    name: string,
+    options: Readonly<Record<string, string | number>> & { readonly batch: number },
+    flags: readonly string[] = [],
+  ): Peer {
+    const args = Object.entries(options).flatMap(([option, value]) => [`--${option}`, String(value)]);
     // Settings made for other BLAS users would slow the peer down.
     const { OPENBLAS_CORETYPE: _, OPENBLAS_L2_SIZE: __, ...env } = process.env;
-    const child = spawn(python, [script, ...args, ...variantFlags[variant]], { env, stdio: ['pipe', 'pipe', 'pipe'] });
+    const child = spawn(python, [fileURLToPath(file), ...args, ...flags], { env, stdio: ['pipe', 'pipe', 'pipe'] });
     child.stdin.on('error', () => {}); // it has died; the next answer says so
-    return new Peer(variant, options.batch, child, createInterface(child.stdout));
+    return new Peer(name, options.batch, child, createInterface(child.stdout));
   }
 
   /** Times of `steps` steps, ms. @throws Error when the peer has died. */

@@ -1,3 +1,8 @@
+/** What a command may read, as text or its bytes. */
+export interface Input extends AsyncIterable<string | Uint8Array> {
+  readonly isTTY?: boolean | undefined;
+}
+
 /** What a command may touch of the process: its streams and its environment. Tests hand in their own. */
 import { basename, relative } from 'node:path';
 
@@ -8,6 +13,8 @@ export interface Output {
 }
 
 export interface CommandIo {
+  /** Text that is piped in; absent: none. */
+  readonly stdin?: Input;
   /** Results, for people or (--json) for programs. */
   readonly stdout: Output;
   /** Progress and messages. */
@@ -26,6 +33,9 @@ export interface CommandIo {
 /** The process's own. */
 export function processIo(): CommandIo {
   return {
+    get stdin() {
+      return process.stdin; // a stream that nothing looks at does not keep the process
+    },
     stdout: process.stdout,
     stderr: process.stderr,
     env: process.env,

@@ -6,6 +6,7 @@ import { methodNames } from '../methods/index.js';
 import { presetNames } from '../models/index.js';
 import type { Settings } from './config.js';
 
+/** A whole number; "50M" and the like are allowed. */
 export function whole(text: string): number {
   const value = amount(text);
   if (!Number.isSafeInteger(value)) throw new InvalidArgumentError('It must be a whole number.');
@@ -123,13 +124,18 @@ export const trainingOptions = [
 /** How a run can be watched. */
 export const watchOptions = ['tensorboard', 'dashboard', 'dashboardKeep'] as const;
 
-/** Adds options to a command, with those all commands with settings have: --preset, --config, --set, --json. */
-export function addSettings(command: Command, keys: readonly (keyof Settings)[]): Command {
+/** Adds options to a command. */
+export function addOptions(command: Command, keys: readonly (keyof Settings)[]): Command {
   for (const key of keys) {
     const make = options[key];
     for (const made of make ? [make()].flat() : []) command.addOption(made);
   }
-  return command
+  return command;
+}
+
+/** Adds options to a command, with those all commands with settings have: --preset, --config, --set, --json. */
+export function addSettings(command: Command, keys: readonly (keyof Settings)[]): Command {
+  return addOptions(command, keys)
     .option('--preset <name>', 'a whole run by name, see below')
     .option('--config <file>', 'a JSON file with these settings (camelCase keys); options here win over it')
     .option(

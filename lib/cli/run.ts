@@ -9,7 +9,9 @@ import { compareCommand } from './commands/compare.js';
 import { doctorCommand } from './commands/doctor.js';
 import { evaluateCommand } from './commands/evaluate.js';
 import { exportCommand } from './commands/export.js';
+import { fillCommand } from './commands/fill.js';
 import { finetuneCommand } from './commands/finetune.js';
+import { generateCommand } from './commands/generate.js';
 import { planCommand } from './commands/plan.js';
 import { prepareCommand } from './commands/prepare.js';
 import { reportCommand } from './commands/report.js';
@@ -38,6 +40,8 @@ export async function run(args: readonly string[], io: CommandIo = processIo()):
   compareCommand(program, io, finish);
   finetuneCommand(program, io, finish);
   evaluateCommand(program, io);
+  generateCommand(program, io, finish);
+  fillCommand(program, io);
   prepareCommand(program, io, finish);
   exportCommand(program, io);
   reportCommand(program, io);

@@ -9,6 +9,7 @@ import { loadAddon, type NativeBuffer, type NativeDevice } from './native.js';
 import { fromNative, translated } from './native-error.js';
 import type { ParameterStore } from './parameters.js';
 import { Program } from './program.js';
+import type { StateStore } from './state.js';
 
 export interface DeviceOptions {
   /** 'cuda': an NVIDIA GPU. Default 'cpu'. */
@@ -26,6 +27,12 @@ export interface DeviceOptions {
   readonly matmulCache?: string;
   /** Refuses programs and buffers beyond this; default: what the machine has free. */
   readonly memoryLimitBytes?: number;
+}
+
+/** What a graph's parameters and states are. */
+export interface ProgramStores {
+  readonly store?: ParameterStore | undefined;
+  readonly states?: StateStore | undefined;
 }
 
 export type DeviceInfo = ReturnType<NativeDevice['info']>;
@@ -59,7 +66,8 @@ export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
 
 export class Device {
   private closed = false;
-  private readonly caches = new WeakMap<object, Map<string, Promise<Program>>>();
+  /** By parameter store, then by states, then by the graph's signature. */
+  private readonly caches = new WeakMap<object, WeakMap<object, Map<string, Promise<Program>>>>();
 
   /** Use `openDevice`; tests hand in a NativeDevice of their own. */
   constructor(readonly native: NativeDevice) {}
@@ -71,22 +79,20 @@ export class Device {
   }
 
   /**
-   * Compiles a graph; parameters are those of `store`. An equal graph with the same store gives the same Program,
-   * until it is disposed.
+   * Compiles a graph; parameters are those of `store`, states those of `states`. An equal graph with the same stores
+   * gives the same Program, until it is disposed.
    * @throws ApolloError NO_KERNEL (op, dtypes, device), OUT_OF_MEMORY (what it needs and what is free), BAD_ARGUMENT
-   * (parameters without a store or unlike its own), CLOSED.
+   * (parameters or states without a store or unlike its own), CLOSED.
    */
-  async compile(graph: Graph, options: { readonly store?: ParameterStore | undefined } = {}): Promise<Program> {
+  async compile(graph: Graph, stores: ProgramStores = {}): Promise<Program> {
     this.checkOpen();
-    const { store } = options;
-    store?.checkOpen();
-    const owner = store ?? this;
-    const cache = this.caches.get(owner) ?? new Map<string, Promise<Program>>();
-    this.caches.set(owner, cache);
+    stores.store?.checkOpen();
+    stores.states?.checkOpen();
+    const cache = this.cacheOf(stores);
     const key = graph.signature;
     const known = cache.get(key);
     if (known && !(await known).closed) return known;
-    const program = this.build(graph, store);
+    const program = this.build(graph, stores);
     cache.delete(key);
     cache.set(key, program);
     if (cache.size > cachedPrograms) cache.delete(cache.keys().next().value!);
@@ -122,23 +128,39 @@ export class Device {
     if (this.closed) throw new ApolloError('CLOSED', 'the device is closed; open another with openDevice()');
   }
 
-  private async build(graph: Graph, store: ParameterStore | undefined): Promise<Program> {
+  private cacheOf({ store, states }: ProgramStores): Map<string, Promise<Program>> {
+    const byStates = this.caches.get(store ?? this) ?? new WeakMap<object, Map<string, Promise<Program>>>();
+    this.caches.set(store ?? this, byStates);
+    const cache = byStates.get(states ?? this) ?? new Map<string, Promise<Program>>();
+    byStates.set(states ?? this, cache);
+    return cache;
+  }
+
+  private async build(graph: Graph, { store, states }: ProgramStores): Promise<Program> {
     check(
-      graph.outputs.size > 0 || graph.nodes.some((node) => node.sinks.size > 0),
+      graph.outputs.size > 0 || graph.nodes.some((node) => node.sinks.size > 0 || node.op.inPlace),
       'compile: the graph has no output; call graph.output(name, tensor)',
     );
     const lowered = lower(graph);
-    const [first] = lowered.buffers;
-    if (first && !store) {
-      throw new ApolloError('BAD_ARGUMENT', `compile: the graph has parameters ('${first.name}', …); pass { store }`);
+    for (const { kind, name } of lowered.buffers) {
+      const missing = kind === 'state' ? !states && 'states' : !store && 'store';
+      if (!missing) continue;
+      const what = kind === 'state' ? 'states' : 'parameters';
+      throw new ApolloError('BAD_ARGUMENT', `compile: the graph has ${what} ('${name}', …); pass { ${missing} }`);
     }
     check(!store || store.device === this, 'compile: the store belongs to another device');
-    const bound = lowered.buffers.map(({ kind, name, shape }) => ({ name, ...store!.bind(kind, name, shape) }));
+    check(!states || states.device === this, 'compile: the states belong to another device');
+    const bound = lowered.buffers.map(({ kind, name, ...type }) =>
+      kind === 'state'
+        ? { name, buffer: states!.bind(name, type), removed: () => false }
+        : { name, ...store!.bind(kind, name, type.shape) },
+    );
     const buffers = bound.map(({ buffer }) => buffer);
     const parameterBytes = buffers.reduce((sum, { bytes }) => sum + bytes, 0);
     const checkOpen = () => {
-      if (store) store.checkOpen();
-      else this.checkOpen();
+      store?.checkOpen();
+      states?.checkOpen();
+      this.checkOpen();
       const gone = bound.find(({ removed }) => removed());
       if (gone) throw new ApolloError('CLOSED', `parameter '${gone.name}' was removed from the store; compile again`);
     };

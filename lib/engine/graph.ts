@@ -1,5 +1,5 @@
 /**
- * The recorded computation: tensors without data, nodes that make them, named inputs, parameters and outputs. Recorded
+ * The recorded computation: tensors without data, nodes that make them, named inputs, parameters, states and outputs. Recorded
  * once, differentiated (autodiff.ts), lowered (lowering.ts) and run many times (program.ts).
  */
 import { createHash } from 'node:crypto';
@@ -66,6 +66,7 @@ function leaf(name: string): OpDefinition<LeafAttributes> {
 
 const inputOp = leaf('input');
 const parameterOp = leaf('parameter');
+const stateOp = leaf('state');
 
 /** A tensor filled with `value`; the kernel writes it once a run. */
 export const fillOp = defineOp<{ value: number; shape: Shape; dtype: DType }>({
@@ -86,6 +87,7 @@ export class Graph {
   readonly nodes: Node[] = [];
   readonly inputs = new Map<string, Tensor>();
   readonly parameters = new Map<string, Tensor>();
+  readonly states = new Map<string, Tensor>();
   readonly outputs = new Map<string, Tensor>();
   private readonly constants = new Map<string, Tensor>();
   private readonly replacements = new Map<Tensor, Tensor>();
@@ -106,6 +108,15 @@ export class Graph {
    */
   parameter(name: string, shape: Shape, dtype: 'f32' | 'bf16' = 'f32'): Tensor {
     return this.leaf(parameterOp, this.parameters, name, { shape, dtype });
+  }
+
+  /**
+   * A tensor that stays on the device from run to run, held by a StateStore; ops that work in place change it. The same
+   * name again gives the same tensor, as it is before any change.
+   * @throws ApolloError BAD_ARGUMENT when it exists with another shape or dtype.
+   */
+  state(name: string, shape: Shape, dtype: DType = 'f32'): Tensor {
+    return this.leaf(stateOp, this.states, name, { shape, dtype });
   }
 
   /** A tensor filled with one value (default: a scalar f32). Equal constants are one tensor. */

@@ -1,6 +1,6 @@
 /** The engine's public face: graphs, ops, gradients, devices, programs, parameters, the optimizer. */
 export { type AccumulateOptions, accumulateGradients, gradients } from './autodiff.js';
-export { Device, type DeviceInfo, type DeviceOptions, openDevice } from './device.js';
+export { Device, type DeviceInfo, type DeviceOptions, openDevice, type ProgramStores } from './device.js';
 export { bytesPerElement, type DType, fromBfloat16, toBfloat16 } from './dtype.js';
 export { evaluate } from './evaluate.js';
 export { Graph, type Node, Tensor } from './graph.js';
@@ -19,3 +19,4 @@ export {
   type RunResult,
 } from './program.js';
 export { broadcastShapes, formatShape, type Shape, size, type TensorType } from './shape.js';
+export { StateStore } from './state.js';

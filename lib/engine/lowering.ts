@@ -1,19 +1,25 @@
 /**
  * Graph -> NativeProgramDesc: keeps what outputs and gradient sinks need, orders it, gives every value a storage.
- * Reshapes become aliases, parameters and gradients buffers, outputs of dtype bf16 are cast to f32.
+ * Reshapes become aliases, parameters, gradients and states buffers, outputs of dtype bf16 are cast to f32.
  */
+import { ApolloError } from '../errors.js';
 import type { DType } from './dtype.js';
 import type { Graph, Node, Tensor } from './graph.js';
 import type { Attribute, NativeInstruction, NativeProgramDesc, NativeValue } from './native.js';
 import { accumulateOp } from './ops/elementwise.js';
 import { reshapeOp } from './ops/shape.js';
-import { formatType, type Shape, type TensorType } from './shape.js';
+import { formatType, type TensorType } from './shape.js';
 
 /** Which of a parameter's buffers a program uses. */
 export type BufferKind = 'value' | 'workingCopy' | 'gradient';
 
 export interface NamedType extends TensorType {
   readonly name: string;
+}
+
+/** A persistent buffer of a program: one of a parameter's, or a state. */
+export interface BufferUse extends NamedType {
+  readonly kind: BufferKind | 'state';
 }
 
 export interface LoweredProgram {
@@ -23,15 +29,18 @@ export interface LoweredProgram {
   /** By output slot; dtype f32 or i32. */
   readonly outputs: readonly NamedType[];
   /** By buffer slot. */
-  readonly buffers: readonly { readonly kind: BufferKind; readonly name: string; readonly shape: Shape }[];
+  readonly buffers: readonly BufferUse[];
   /** What each instruction works on, for profiles: `f32 [2, 3], f32 [3, 4]`. */
   readonly labels: readonly string[];
 }
 
-/** Nodes that outputs and sinks need. */
+/** Whether the node changes something that outlives the run: a gradient buffer or a state. */
+const changes = (node: Node): boolean => node.sinks.size > 0 || node.op.inPlace !== undefined;
+
+/** Nodes that outputs, sinks and states need. */
 function liveNodes(graph: Graph): Set<Node> {
   const live = new Set<Node>();
-  const stack = graph.nodes.filter((node) => node.sinks.size > 0);
+  const stack = graph.nodes.filter(changes);
   for (const tensor of graph.outputs.values()) stack.push(graph.resolve(tensor).node);
   for (let node = stack.pop(); node; node = stack.pop()) {
     if (live.has(node)) continue;
@@ -83,19 +92,22 @@ class Lowering {
   readonly labels: string[] = [];
   readonly inputs: NamedType[] = [];
   readonly outputs: NamedType[] = [];
-  readonly buffers: { kind: BufferKind; name: string; shape: Shape }[] = [];
+  readonly buffers: BufferUse[] = [];
   private readonly valueOf = new Map<Tensor, number>();
   private readonly bufferSlots = new Map<string, number>();
   /** Outputs that take the memory of the tensor itself, by tensor. */
   private readonly direct = new Map<Tensor, string>();
   /** Outputs that need a copy or a cast, by the tensor they come from. */
   private readonly derived = new Map<Tensor, string[]>();
+  /** Tensors whose memory has since been changed in place, by the op that did it. */
+  private readonly changed = new Map<Tensor, string>();
 
   constructor(private readonly graph: Graph) {
     for (const [name, tensor] of graph.outputs) {
       const root = this.root(tensor);
-      const own =
-        root.dtype !== 'bf16' && !['input', 'parameter'].includes(root.node.op.name) && !this.direct.has(root);
+      const lasting =
+        ['input', 'parameter', 'state'].includes(root.node.op.name) || root.node.op.inPlace?.[root.index] !== undefined;
+      const own = root.dtype !== 'bf16' && !lasting && !this.direct.has(root);
       if (own) this.direct.set(root, name);
       else this.derived.set(root, [...(this.derived.get(root) ?? []), name]);
     }
@@ -118,9 +130,9 @@ class Lowering {
     return this.values.push({ dtype: type.dtype, shape: type.shape, storage, slot }) - 1;
   }
 
-  private buffer(kind: BufferKind, name: string, shape: Shape): number {
+  private buffer(kind: BufferUse['kind'], name: string, { shape, dtype }: TensorType): number {
     const key = `${kind} ${name}`;
-    const slot = this.bufferSlots.get(key) ?? this.buffers.push({ kind, name, shape }) - 1;
+    const slot = this.bufferSlots.get(key) ?? this.buffers.push({ kind, name, shape, dtype }) - 1;
     this.bufferSlots.set(key, slot);
     return slot;
   }
@@ -137,10 +149,10 @@ class Lowering {
       const [tensor] = node.outputs as [Tensor];
       const slot = this.inputs.push({ name: attrs.name as string, shape: tensor.shape, dtype: tensor.dtype }) - 1;
       this.valueOf.set(tensor, this.value(tensor, 'input', slot));
-    } else if (op.name === 'parameter') {
+    } else if (op.name === 'parameter' || op.name === 'state') {
       const [tensor] = node.outputs as [Tensor];
-      const kind = tensor.dtype === 'bf16' ? 'workingCopy' : 'value';
-      this.valueOf.set(tensor, this.value(tensor, 'buffer', this.buffer(kind, attrs.name as string, tensor.shape)));
+      const kind = op.name === 'state' ? 'state' : tensor.dtype === 'bf16' ? 'workingCopy' : 'value';
+      this.valueOf.set(tensor, this.value(tensor, 'buffer', this.buffer(kind, attrs.name as string, tensor)));
     } else if (op.name === reshapeOp.name) {
       const [tensor] = node.outputs as [Tensor];
       this.valueOf.set(tensor, this.value(tensor, 'alias', this.read(this.root(tensor))));
@@ -159,20 +171,42 @@ class Lowering {
   }
 
   private read(tensor: Tensor): number {
+    const op = this.changed.get(this.root(tensor));
+    if (op !== undefined) {
+      throw new ApolloError('BAD_ARGUMENT', `${tensor} was changed by ${op} and is read later; use ${op}'s result`);
+    }
     return this.valueOf.get(tensor)!;
   }
 
+  /** The memory of a state that `node` changes, from now on that of its result. */
+  private change(node: Node, tensor: Tensor, input: number): number {
+    const before = this.graph.resolve(node.inputs[input]!);
+    const value = this.read(before);
+    if (this.values[value]!.storage !== 'buffer') {
+      throw new ApolloError('BAD_ARGUMENT', `${node.op.name} works in place and ${before} is not a state`);
+    }
+    this.changed.set(this.root(before), node.op.name);
+    this.valueOf.set(tensor, value);
+    return value;
+  }
+
   private write(node: Node, tensor: Tensor): number {
+    const changed = node.op.inPlace?.[tensor.index];
+    if (changed !== undefined) return this.change(node, tensor, changed);
     const sink = node.sinks.get(tensor.index);
     const output = this.direct.get(tensor);
     const value =
       sink !== undefined
-        ? this.value(tensor, 'buffer', this.buffer('gradient', sink, this.graph.parameters.get(sink)!.shape))
+        ? this.value(tensor, 'buffer', this.gradient(sink))
         : output !== undefined
           ? this.output(output, tensor)
           : this.value(tensor, 'arena');
     this.valueOf.set(tensor, value);
     return value;
+  }
+
+  private gradient(name: string): number {
+    return this.buffer('gradient', name, { shape: this.graph.parameters.get(name)!.shape, dtype: 'f32' });
   }
 
   private attributes(node: Node): Record<string, Attribute> {

@@ -39,7 +39,7 @@ export interface ProgramMemory {
   readonly arenaBytes: number;
   /** What these would need without sharing. */
   readonly unsharedBytes: number;
-  /** Persistent buffers the program reads or adds to. */
+  /** Persistent buffers the program reads, adds to or changes: parameters, gradients, states. */
   readonly parameterBytes: number;
 }
 

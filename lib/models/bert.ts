@@ -4,14 +4,15 @@
  * only. Batches with padding need the mask: nothing then depends on padded positions, so that the padding token's row
  * gets no gradient from lookups (Hugging Face blocks it), only from the tied head.
  */
+import type { Tensor } from '../engine/graph.js';
 import { dropout } from '../engine/ops/index.js';
 import { check } from '../errors.js';
 import { atPositions, flatten, mlmTransform, tiedLogits, tiedLoss } from '../nn/heads.js';
-import { norm, tokenEmbeddings } from '../nn/layers.js';
+import { norm, tokenEmbeddings, type Weights } from '../nn/layers.js';
 import { postNormStack } from '../nn/transformer.js';
 import { type ModelConfig, validateModelConfig } from './config.js';
 import { headFlops, layerFlops, trainingFlops } from './flops.js';
-import { checkTrace, type LanguageModel, type ModelBody, type ParameterSpec } from './model.js';
+import { checkTrace, type LanguageModel, type ModelBody, type ParameterSpec, wantedRows } from './model.js';
 import { bias, layerParameters, linearPair, matrix, normPair } from './parameters.js';
 
 function bodyParameters(config: ModelConfig, units: number): ParameterSpec[] {
@@ -41,6 +42,7 @@ function bertBody(config: ModelConfig): ModelBody {
     trace(graph, weights, batch, options) {
       const { layerMap, training } = options;
       checkTrace(config, batch, layerMap);
+      check(!options.decoding, 'BERT reads a whole text at once and has no decoding; use a GPT.');
       const shape = [batch.batch, batch.seq];
       const tokens = graph.input('tokens', shape, 'i32');
       const types = batch.types ? graph.input('types', shape, 'i32') : undefined;
@@ -80,6 +82,10 @@ export function bert(config: ModelConfig): LanguageModel {
   validateModelConfig(config);
   const { hidden, vocab, epsilon, maxPositions } = config;
   const body = bertBody(config);
+  const table = (weights: Weights) => weights('embeddings.word', [vocab, hidden], 'matrix');
+  const outputBias = (weights: Weights) => weights('head.bias', [vocab], 'vector');
+  const logits = (rows: Tensor, weights: Weights, training: boolean) =>
+    tiedLogits(mlmTransform(rows, weights, epsilon, training), table(weights), outputBias(weights));
   return {
     config,
     body,
@@ -96,16 +102,16 @@ export function bert(config: ModelConfig): LanguageModel {
       const positions = graph.input('positions', [targets], 'i32');
       const labels = graph.input('labels', [targets], 'i32');
 
-      const table = weights('embeddings.word', [vocab, hidden], 'matrix');
-      const outputBias = weights('head.bias', [vocab], 'vector');
       const rows = mlmTransform(atPositions(last, positions), weights, epsilon, training);
       return {
-        ...tiedLoss(rows, table, labels, outputBias),
-        ...(options.logits
-          ? { logits: tiedLogits(mlmTransform(flatten(last), weights, epsilon, training), table, outputBias) }
-          : {}),
+        ...tiedLoss(rows, table(weights), labels, outputBias(weights)),
+        ...(options.logits ? { logits: logits(flatten(last), weights, training) } : {}),
         ...(options.hiddenStates ? { hiddenStates: states } : {}),
       };
+    },
+    predict(graph, weights, batch, options) {
+      const { hidden: last } = body.trace(graph, weights, batch, { ...options, training: false });
+      return logits(wantedRows(graph, last, batch), weights, false);
     },
     flops: { layer: layerFlops(config, maxPositions), head: headFlops(config) },
     flopsPerToken: (depth, seq) => trainingFlops(config, depth, seq),

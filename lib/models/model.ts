@@ -5,6 +5,7 @@
 import type { Graph, Tensor } from '../engine/graph.js';
 import type { Shape } from '../engine/shape.js';
 import { ApolloError, check } from '../errors.js';
+import { atPositions, flatten } from '../nn/heads.js';
 import type { Weights } from '../nn/layers.js';
 import type { ModelConfig } from './config.js';
 
@@ -56,6 +57,33 @@ export interface TraceOptions {
   readonly branchScales?: boolean;
 }
 
+/** The static shape of what `predict` reads: no labels. */
+export interface PredictionShape {
+  readonly batch: number;
+  readonly seq: number;
+  /** Rows of logits: an input `rows` i32[targets] says of which positions, flat. Without it all of them, in order. */
+  readonly targets?: number;
+  /** Whether there is an input `mask` i32[B, T] (1 = a real token, 0 = padding). */
+  readonly padding?: boolean;
+  /** BERT: whether there is an input `types` i32[B, T]. */
+  readonly types?: boolean;
+}
+
+/**
+ * GPT: keys and values of earlier tokens stay on the device, in the program's states (lib/nn/transformer.ts). An input
+ * `positions` i32[B, T] says where the new tokens stand.
+ */
+export interface DecodingOptions {
+  /** Sequences that are kept: as many as the batch has, or any number when the batch is 1 and `first`. */
+  readonly batch: number;
+  /** Positions that are kept, at most the model's. */
+  readonly length: number;
+  /** The tokens are the first of their sequences, at 0, 1, 2, …; else they may attend to all that is kept before them. */
+  readonly first: boolean;
+}
+
+export type PredictionOptions = Pick<BodyOptions, 'layerMap' | 'decoding'>;
+
 export interface Trace {
   /** Mean cross-entropy over the counted labels, scalar f32, and their count. */
   readonly loss: Tensor;
@@ -80,10 +108,13 @@ export interface ModelBody {
    * Records the forward pass. Inputs: `tokens` i32[B, T]; `types` (BERT), `mask` and `branchScales` as for the whole model.
    * @throws ApolloError BAD_ARGUMENT for a layer map or batch shape that does not fit the model.
    */
-  trace(graph: Graph, weights: Weights, batch: BatchShape, options: BodyOptions): BodyTrace;
+  trace(graph: Graph, weights: Weights, batch: Omit<PredictionShape, 'targets'>, options: BodyOptions): BodyTrace;
 }
 
-export type BodyOptions = Pick<TraceOptions, 'layerMap' | 'training' | 'branchScales'>;
+export interface BodyOptions extends Pick<TraceOptions, 'layerMap' | 'training' | 'branchScales'> {
+  /** GPT, when not training: with keys and values of earlier tokens. */
+  readonly decoding?: DecodingOptions | undefined;
+}
 
 export interface LanguageModel {
   readonly config: ModelConfig;
@@ -98,10 +129,21 @@ export interface LanguageModel {
    * @throws ApolloError BAD_ARGUMENT for a layer map or batch shape that does not fit the model.
    */
   trace(graph: Graph, weights: Weights, batch: BatchShape, options: TraceOptions): Trace;
+  /**
+   * Records the forward pass without a loss: logits f32 [targets, V] of the rows that the shape asks for. Inputs:
+   * `tokens` i32[B, T], and `rows`, `mask`, `types`, `positions` as shape and options say.
+   * @throws ApolloError BAD_ARGUMENT for a layer map, shape or decoding that does not fit the model.
+   */
+  predict(graph: Graph, weights: Weights, batch: PredictionShape, options: PredictionOptions): Tensor;
   /** Forward FLOPs per token at the configured length; the head on all positions. */
   readonly flops: { readonly layer: number; readonly head: number };
   /** Training FLOPs per token (3 x forward) at any depth and length: `flops.model`. */
   flopsPerToken(depth: number, seq: number): number;
+}
+
+/** The rows of hidden [B, T, C] that a prediction is asked for, [targets, C]. */
+export function wantedRows(graph: Graph, hidden: Tensor, { targets }: PredictionShape): Tensor {
+  return targets === undefined ? flatten(hidden) : atPositions(hidden, graph.input('rows', [targets], 'i32'));
 }
 
 /** Elements of all `specs`. */
@@ -110,7 +152,11 @@ export function parameterCount(specs: readonly ParameterSpec[]): number {
 }
 
 /** Checks what every model checks before tracing. */
-export function checkTrace(config: ModelConfig, batch: BatchShape, layerMap: readonly number[]): void {
+export function checkTrace(
+  config: ModelConfig,
+  batch: Pick<BatchShape, 'batch' | 'seq'>,
+  layerMap: readonly number[],
+): void {
   const { layers, maxPositions } = config;
   check(layerMap.length > 0, 'layerMap is empty: a model needs at least one layer. For the plain model: 0, 1, 2, ….');
   layerMap.forEach((layer, position) => {

@@ -6,6 +6,7 @@ export {
   feedForward,
   postNormStack,
   preNormStack,
+  type StackCache,
   type StackOptions,
   selfAttention,
 } from './transformer.js';

@@ -54,19 +54,22 @@ export function addNorm(
 
 /**
  * Word + position (+ token type) embeddings of tokens i32[B, T] -> [B, T, C]. With a type table but no `types` every
- * token has type 0. Tables: `embeddings.word` [V, C], `embeddings.position` [maxPositions, C], `embeddings.type`.
+ * token has type 0; with `positions` i32[B, T] tokens stand there, else at 0, 1, 2, …. Tables: `embeddings.word` [V, C],
+ * `embeddings.position` [maxPositions, C], `embeddings.type`.
  */
 export function tokenEmbeddings(
   tokens: Tensor,
   weights: Weights,
   sizes: { vocab: number; hidden: number; maxPositions: number; typeVocab?: number | undefined },
   types?: Tensor,
+  positions?: Tensor,
 ): Tensor {
   const { vocab, hidden, maxPositions, typeVocab } = sizes;
   const seq = tokens.shape[1] as number;
   const word = embedding(weights('embeddings.word', [vocab, hidden], 'matrix'), tokens);
   // Positions and a constant type are the same in every sequence: they are added once as [T, C], then broadcast.
-  let row = slice(weights('embeddings.position', [maxPositions, hidden], 'matrix'), [0, 0], [seq, hidden]);
+  const places = weights('embeddings.position', [maxPositions, hidden], 'matrix');
+  let row = positions ? embedding(places, positions) : slice(places, [0, 0], [seq, hidden]);
   if (!typeVocab) return add(word, row);
   const table = weights('embeddings.type', [typeVocab, hidden], 'matrix');
   if (types) return add(add(word, embedding(table, types)), row);

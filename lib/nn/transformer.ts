@@ -4,8 +4,24 @@
  * parameter, whose gradient is the sum over its uses.
  */
 import type { Tensor } from '../engine/graph.js';
-import { attention, cast, gelu, mul, slice } from '../engine/ops/index.js';
+import { appendToCache, attention, cachedAttention, cast, gelu, mul, slice } from '../engine/ops/index.js';
 import { addNorm, type Gelu, linear, norm, type Weights } from './layers.js';
+
+/**
+ * The keys and values of earlier tokens, which a decoding stack keeps on the device: states `cache.<place>.keys` and
+ * `cache.<place>.values` [batch, length, C] for each place of the stack (a layer used twice has two). The tokens of a
+ * run are new: theirs are added.
+ */
+export interface StackCache {
+  /** Sequences that are kept; the tokens are of as many, or of one that begins all of them. */
+  readonly batch: number;
+  /** Positions that are kept. */
+  readonly length: number;
+  /** i32[B, T]: where each new token stands. */
+  readonly positions: Tensor;
+  /** The new tokens are the first: they attend to each other by the ordinary attention and to nothing before them. */
+  readonly first: boolean;
+}
 
 /** What the layers of one stack have in common. */
 export interface StackOptions {
@@ -24,6 +40,8 @@ export interface StackOptions {
   readonly mask?: Tensor | undefined;
   /** f32[depth]: the factor of both residual branches of each layer. */
   readonly branchScales?: Tensor | undefined;
+  /** For decoding by a causal stack. */
+  readonly cache?: StackCache | undefined;
 }
 
 /** A residual branch [B, T, C] times the factor of its layer. */
@@ -32,13 +50,24 @@ function scaledBranch(branch: Tensor, place: number, { branchScales }: StackOpti
   return mul(branch, cast(slice(branchScales, [place], [1]), branch.dtype));
 }
 
-/** Multi-head self-attention with its output projection: [B, T, C] -> [B, T, C]. Scores are scaled by 1/sqrt(C/heads). */
-export function selfAttention(x: Tensor, weights: Weights, prefix: string, options: StackOptions): Tensor {
+/** What the heads give for qkv [B, T, 3C], side by side: [B, T, C]. With a cache, `place` says which one. */
+function mixHeads(qkv: Tensor, place: number, options: StackOptions): Tensor {
+  const { heads, causal, mask, attentionDropout: p, cache } = options;
+  if (!cache) return attention({ qkv }, { heads, causal, p, mask });
+  const shape = [cache.batch, cache.length, (qkv.shape[2] as number) / 3];
+  const state = (part: string): Tensor => qkv.graph.state(`cache.${place}.${part}`, shape, qkv.dtype);
+  const filled = appendToCache(qkv, { keys: state('keys'), values: state('values') }, cache.positions);
+  return cache.first ? attention({ qkv }, { heads, causal }) : cachedAttention(qkv, filled, cache.positions, { heads });
+}
+
+/**
+ * Multi-head self-attention with its output projection: [B, T, C] -> [B, T, C]. Scores are scaled by 1/sqrt(C/heads).
+ * `place` is the layer's position in the stack.
+ */
+export function selfAttention(x: Tensor, weights: Weights, prefix: string, options: StackOptions, place = 0): Tensor {
   const width = x.shape[2] as number;
   const qkv = linear(x, weights, `${prefix}.qkv`, 3 * width); // [B, T, 3C]: queries, keys, values
-  const { heads, causal, mask, attentionDropout: p } = options;
-  const mixed = attention({ qkv }, { heads, causal, p, mask });
-  return linear(mixed, weights, `${prefix}.output`, width);
+  return linear(mixHeads(qkv, place, options), weights, `${prefix}.output`, width);
 }
 
 /** down(gelu(up(x))): [B, T, C] -> [B, T, C] through [B, T, ffn]. */
@@ -79,7 +108,7 @@ export function postNormStack(
   let hidden = x;
   for (const [place, index] of options.layerMap.entries()) {
     const layer = `layer.${index}`;
-    const mixed = scaledBranch(selfAttention(hidden, weights, `${layer}.attention`, options), place, options);
+    const mixed = scaledBranch(selfAttention(hidden, weights, `${layer}.attention`, options, place), place, options);
     const middle = addNorm(mixed, hidden, weights, `${layer}.attention.norm`, { epsilon, p }).y;
     const changed = scaledBranch(feedForward(middle, weights, `${layer}.ffn`, options), place, options);
     hidden = addNorm(changed, middle, weights, `${layer}.ffn.norm`, { epsilon, p }).y;
@@ -106,7 +135,11 @@ export function preNormStack(
   layerMap.forEach((index, position) => {
     const layer = `layer.${index}`;
     const next = position + 1 < layerMap.length ? `layer.${layerMap[position + 1]}.attention.norm` : finalNorm;
-    const mixed = scaledBranch(selfAttention(normed, weights, `${layer}.attention`, options), position, options);
+    const mixed = scaledBranch(
+      selfAttention(normed, weights, `${layer}.attention`, options, position),
+      position,
+      options,
+    );
     const middle = addNorm(mixed, sum, weights, `${layer}.ffn.norm`, { epsilon, p });
     const changed = scaledBranch(feedForward(middle.y, weights, `${layer}.ffn`, options), position, options);
     ({ y: normed, sum } = addNorm(changed, middle.sum, weights, next, { epsilon, p }));

@@ -60,6 +60,7 @@ class CpuBackend final : public Backend {
   explicit CpuBackend(int threads) : threads_(threads > 0 ? threads : omp_get_num_procs()) {
     register_matmul(ops_);
     register_attention(ops_);
+    register_cache(ops_);
     register_head(ops_);
     register_norm(ops_);
     register_activation(ops_);

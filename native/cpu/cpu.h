@@ -11,6 +11,7 @@ namespace apollo::cpu {
 // One function an op family, each in the file of its name; backend.cc calls them all.
 void register_matmul(OpTable& table);
 void register_attention(OpTable& table);
+void register_cache(OpTable& table);
 void register_head(OpTable& table);
 void register_norm(OpTable& table);
 void register_activation(OpTable& table);

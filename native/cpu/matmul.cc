@@ -1,6 +1,6 @@
-// matmul: every product of the graph as one oneDNN primitive made when the program is compiled. Transposes are strides,
-// bias, GELU and accumulation run on the product's tiles before they leave the cache; so a product is limited by
-// FLOPs, and reads and writes each matrix once.
+// matmul: every product of the graph, but those of few rows (matmul_rows.cc), as one oneDNN primitive made when the
+// program is compiled. Transposes are strides, bias, GELU and accumulation run on the product's tiles before they leave
+// the cache; so a product is limited by FLOPs, and reads and writes each matrix once.
 #include <algorithm>
 #include <functional>
 #include <memory>
@@ -8,6 +8,7 @@
 
 #include "core/op_shapes.h"
 #include "cpu/cpu.h"
+#include "cpu/matmul_rows.h"
 #include "cpu/onednn.h"
 
 namespace apollo::cpu {
@@ -66,6 +67,10 @@ std::unique_ptr<Kernel> make_matmul(const OpDesc& desc) {
   require(a.shape.size() >= 2 && a.shape.size() == b.shape.size(), "matmul: a and b must have one rank >= 2");
 
   flatten_stack(a, b, y, trans_a);
+  if (a.shape.size() == 2 && !trans_a && a.shape[0] <= kFewRows && !desc.accumulates(0)) {
+    return make_few_rows({a.shape[0], a.shape[1], y.shape[1], a.dtype, y.dtype, trans_b, desc.attrs.flag("hasBias"),
+                          activation_of(desc)});
+  }
   ProductDesc product;
   product.a = matrix_of(a, trans_a);
   product.b = matrix_of(b, trans_b);

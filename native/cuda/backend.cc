@@ -93,6 +93,7 @@ class CudaBackend final : public Backend {
   explicit CudaBackend(const Options& options) : context_(options), transfers_(context_) {
     register_matmul(ops_, context_);
     register_attention(ops_, context_);
+    register_cache(ops_, context_);
     register_head(ops_, context_);
     register_norm(ops_, context_);
     register_activation(ops_, context_);

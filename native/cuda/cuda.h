@@ -11,6 +11,7 @@ namespace apollo::cuda {
 
 void register_matmul(OpTable& table, Context& context);
 void register_attention(OpTable& table, Context& context);
+void register_cache(OpTable& table, Context& context);
 void register_head(OpTable& table, Context& context);
 void register_norm(OpTable& table, Context& context);
 void register_activation(OpTable& table, Context& context);

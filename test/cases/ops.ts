@@ -10,10 +10,10 @@ import type { Shape } from '../../lib/engine/shape.js';
 export interface CaseInput {
   readonly shape: Shape;
   /**
-   * `activation`: the dtype of the run (f32 or bf16); `vector`: always f32; `index`: i32 in [low, high); `rng`: the
-   * counter words of dropout.
+   * `activation`: the dtype of the run (f32 or bf16); `state`: the same, kept in a StateStore; `vector`: always f32;
+   * `index`: i32 in [low, high); `rng`: the counter words of dropout.
    */
-  readonly role: 'activation' | 'vector' | 'index' | 'rng';
+  readonly role: 'activation' | 'state' | 'vector' | 'index' | 'rng';
   readonly low: number;
   readonly high: number;
   /** Magnitudes below this are pushed out, away from a kink at 0. */
@@ -45,6 +45,7 @@ const index = (shape: Shape, high: number, ignoreEvery?: number): CaseInput =>
     ? { shape, role: 'index', low: 0, high }
     : { shape, role: 'index', low: 0, high, ignoreEvery };
 const rng: CaseInput = { shape: [4], role: 'rng', low: 0, high: 0 };
+const state = (shape: Shape): CaseInput => ({ shape, role: 'state', low: -2, high: 2 });
 
 /** A differentiable case over all its floating inputs. */
 function differentiable(
@@ -223,6 +224,34 @@ const matmulCases: OpCase[] = [
   ),
 ];
 
+/** At most eight rows have kernels of their own on the CPU: one row, an odd number, several threads' worth of matrix. */
+const fewRowsCases: OpCase[] = [
+  differentiable(
+    'matmul, one row',
+    { a: x([1, 131]), b: x([131, 300]), bias: vector([300]) },
+    (t) => ops.matmul(t.a!, t.b!, { bias: t.bias!, activation: 'geluTanh' }),
+    { bench: { a: [1, 768], b: [768, 3072], bias: [3072] } },
+  ),
+  differentiable(
+    'matmul, one row, b transposed',
+    { a: x([1, 131]), b: x([299, 131]) },
+    (t) => ops.matmul(t.a!, t.b!, { transB: true, dtype: 'f32' }),
+    { bench: { a: [1, 768], b: [50257, 768] } },
+  ),
+  differentiable(
+    'matmul, seven rows',
+    { a: x([7, 90]), b: x([90, 210]), bias: vector([210]) },
+    (t) => ops.matmul(t.a!, t.b!, { bias: t.bias!, activation: 'gelu' }),
+    { bench: { a: [4, 768], b: [768, 3072], bias: [3072] } },
+  ),
+  differentiable(
+    'matmul, seven rows, b transposed, bias',
+    { a: x([7, 90]), b: x([211, 90]), bias: vector([211]) },
+    (t) => ops.matmul(t.a!, t.b!, { transB: true, bias: t.bias! }),
+    { bench: { a: [4, 768], b: [50257, 768], bias: [50257] } },
+  ),
+];
+
 const normCases: OpCase[] = [
   differentiable(
     'layerNorm',
@@ -289,6 +318,39 @@ const attentionCases: OpCase[] = [
   ),
 ];
 
+/** The states are read back as well. */
+const cacheCases: OpCase[] = [
+  forward(
+    'cachedAttention, one token',
+    { qkv: x([3, 1, 36]), keys: state([3, 9, 12]), values: state([3, 9, 12]), positions: index([3, 1], 9) },
+    (t) => {
+      const cache = ops.appendToCache(t.qkv!, { keys: t.keys!, values: t.values! }, t.positions!);
+      return { o: ops.cachedAttention(t.qkv!, cache, t.positions!, { heads: 3 }), ...cache };
+    },
+    {
+      bench: { qkv: [4, 1, 2304], keys: [4, 1024, 768], values: [4, 1024, 768], positions: [4, 1] },
+    },
+  ),
+  forward(
+    'cachedAttention, several tokens over many positions, odd head',
+    { qkv: x([2, 4, 114]), keys: state([2, 150, 38]), values: state([2, 150, 38]), positions: index([2, 4], 150) },
+    (t) => {
+      const cache = { keys: t.keys!, values: t.values! };
+      return ops.cachedAttention(t.qkv!, cache, t.positions!, { heads: 2, scale: 0.3 });
+    },
+  ),
+  forward(
+    'cachedAttention, wide heads',
+    { qkv: x([1, 2, 576]), keys: state([1, 70, 192]), values: state([1, 70, 192]), positions: index([1, 2], 70) },
+    (t) => ops.cachedAttention(t.qkv!, { keys: t.keys!, values: t.values! }, t.positions!, { heads: 1 }),
+  ),
+  forward(
+    'appendToCache, one sequence into all',
+    { qkv: x([1, 2, 15]), keys: state([3, 7, 5]), values: state([3, 7, 5]), positions: index([1, 2], 7) },
+    (t) => ({ ...ops.appendToCache(t.qkv!, { keys: t.keys!, values: t.values! }, t.positions!) }),
+  ),
+];
+
 const headCases: OpCase[] = [
   differentiable(
     'lmHeadLoss',
@@ -323,7 +385,9 @@ export const opCases: readonly OpCase[] = [
   ...reduceCases,
   ...shapeCases,
   ...matmulCases,
+  ...fewRowsCases,
   ...normCases,
   ...attentionCases,
+  ...cacheCases,
   ...headCases,
 ];

@@ -1,9 +1,11 @@
 /** Turns op cases into graphs and input data; shared by the tests and bench/ops. */
 import { gradients } from '../../lib/engine/autodiff.js';
+import type { Device } from '../../lib/engine/device.js';
 import { type DType, fromBfloat16, toBfloat16 } from '../../lib/engine/dtype.js';
 import { Graph, Tensor } from '../../lib/engine/graph.js';
 import { add, cast, mul, sum } from '../../lib/engine/ops/index.js';
 import { size } from '../../lib/engine/shape.js';
+import { StateStore } from '../../lib/engine/state.js';
 import { philox4x32 } from '../../lib/growth/philox.js';
 import type { CaseInput, OpCase } from './ops.js';
 
@@ -11,7 +13,7 @@ export type FloatDType = 'f32' | 'bf16';
 
 /** The dtype an input has when activations are `dtype`. */
 export function inputDType({ role }: CaseInput, dtype: FloatDType): DType {
-  if (role === 'activation') return dtype;
+  if (role === 'activation' || role === 'state') return dtype;
   return role === 'vector' ? 'f32' : 'i32';
 }
 
@@ -71,12 +73,23 @@ export function traceCase(opCase: OpCase, dtype: FloatDType, options: TraceOptio
     const input = options.bench ? { ...spec, shape: opCase.bench?.[name] ?? spec.shape } : spec;
     const type = inputDType(input, dtype);
     const leaf = options.parameters && opCase.differentiable.includes(name) && type !== 'i32';
-    inputs[name] = leaf ? graph.parameter(name, input.shape, type) : graph.input(name, input.shape, type);
+    if (input.role === 'state') inputs[name] = graph.state(name, input.shape, type);
+    else inputs[name] = leaf ? graph.parameter(name, input.shape, type) : graph.input(name, input.shape, type);
     data[name] = caseData(input, dtype, position + 1);
   });
   const built = opCase.build(inputs, graph);
   const outputs = built instanceof Tensor ? { y: built } : { ...built };
   return { graph, inputs, outputs, data };
+}
+
+/** States with the case's data, for a run of its graph. */
+export async function caseStates(device: Device, { graph, data }: TracedCase): Promise<StateStore> {
+  const states = new StateStore(device);
+  for (const [name, tensor] of graph.states) {
+    states.bind(name, tensor);
+    await states.write(name, data[name]!);
+  }
+  return states;
 }
 
 /** A scalar that weighs every output element differently, so that its gradient shows any that is wrong. */

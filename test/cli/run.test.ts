@@ -5,7 +5,20 @@ import { programName } from '../../lib/cli/io.js';
 import { run } from '../../lib/cli/run.js';
 import { memoryIo, temporaryFolder } from './support.js';
 
-const commands = ['train', 'compare', 'finetune', 'evaluate', 'prepare', 'export', 'report', 'doctor', 'plan', 'build'];
+const commands = [
+  'train',
+  'compare',
+  'finetune',
+  'evaluate',
+  'generate',
+  'fill',
+  'prepare',
+  'export',
+  'report',
+  'doctor',
+  'plan',
+  'build',
+];
 
 t.test('every command has help', async (t) => {
   const io = memoryIo();

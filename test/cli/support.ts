@@ -14,7 +14,13 @@ export interface MemoryIo extends CommandIo {
 }
 
 export function memoryIo(
-  options: { isTTY?: boolean; env?: Record<string, string>; onWrite?: (text: string, io: MemoryIo) => void } = {},
+  options: {
+    isTTY?: boolean;
+    /** What is piped in. */
+    stdin?: readonly (string | Uint8Array)[];
+    env?: Record<string, string>;
+    onWrite?: (text: string, io: MemoryIo) => void;
+  } = {},
 ): MemoryIo {
   const written = { out: '', err: '' };
   const listeners = new Set<() => void>();
@@ -27,7 +33,15 @@ export function memoryIo(
     },
   });
   let time = 0;
+  const { stdin } = options;
   const io: MemoryIo = {
+    ...(stdin && {
+      stdin: {
+        async *[Symbol.asyncIterator]() {
+          yield* stdin;
+        },
+      },
+    }),
     stdout: stream('out'),
     stderr: stream('err'),
     env: options.env ?? {},

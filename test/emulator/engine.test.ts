@@ -1,3 +1,11 @@
 import { onEmulator } from './on-emulator.js';
 
-await onEmulator('engine/ops', 'engine/optimizer', 'engine/parameters', 'engine/device', 'engine/evaluate');
+await onEmulator(
+  'engine/ops',
+  'engine/optimizer',
+  'engine/parameters',
+  'engine/device',
+  'engine/evaluate',
+  'engine/state',
+  'eval/decoder',
+);

@@ -7,7 +7,7 @@ import { opRegistry } from '../../lib/engine/ops/index.js';
 import { ParameterStore } from '../../lib/engine/parameters.js';
 import { relativeError } from '../cases/compare.js';
 import { opCases } from '../cases/ops.js';
-import { type FloatDType, type TracedCase, traceCase, weighedLoss, withGradients } from '../cases/trace.js';
+import { caseStates, type FloatDType, type TracedCase, traceCase, weighedLoss, withGradients } from '../cases/trace.js';
 import { testDevice } from '../device.js';
 import { interpret } from '../reference/interpreter.js';
 
@@ -29,10 +29,11 @@ async function errors(traced: TracedCase, weights: Record<string, Float32Array>)
   const inputs = Object.fromEntries(lowered.inputs.map(({ name }) => [name, feeds[name]!]));
   const expected = interpret(
     lowered.desc,
-    [],
+    lowered.buffers.map(({ name }) => Float64Array.from(feeds[name]!)),
     lowered.inputs.map(({ name }) => feeds[name]!),
   );
-  const program = await device.compile(traced.graph);
+  using states = await caseStates(device, traced);
+  const program = await device.compile(traced.graph, { states });
   const { outputs } = await program.run(inputs);
   program.dispose();
   return Object.fromEntries(

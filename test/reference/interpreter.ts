@@ -2,6 +2,7 @@
 import type { NativeProgramDesc } from '../../lib/engine/native.js';
 import { size } from '../../lib/engine/shape.js';
 import { attentionKernels } from './attention.js';
+import { cacheKernels } from './cache.js';
 import { elementwiseKernels } from './elementwise.js';
 import { headKernels } from './head.js';
 import { matmulKernels } from './matmul.js';
@@ -13,6 +14,7 @@ import type { ReferenceKernel, ReferenceTensor } from './tensor.js';
 
 export const referenceKernels: Record<string, ReferenceKernel> = {
   ...attentionKernels,
+  ...cacheKernels,
   ...elementwiseKernels,
   ...headKernels,
   ...matmulKernels,
@@ -22,7 +24,7 @@ export const referenceKernels: Record<string, ReferenceKernel> = {
   ...reduceKernels,
 };
 
-const inPlace = new Set(['accumulate', 'adamw']);
+const inPlace = new Set(['accumulate', 'adamw', 'appendToCache']);
 
 /** Runs `desc`; buffers are changed in place, outputs returned by slot. Dtypes are ignored: all is float64. */
 export function interpret(

@@ -47,6 +47,11 @@ export interface OpDefinition<A extends Attributes = Attributes> {
   readonly differentiableOutputs?: number;
   /** Outputs (f32) that the kernel can add to instead of overwrite. */
   readonly accumulable?: readonly number[];
+  /**
+   * Output index -> index of the input, a state, whose memory the output is: the op changes the state instead of making
+   * a tensor. It runs whether or not its result is used.
+   */
+  readonly inPlace?: Readonly<Record<number, number>>;
   /** Not an instruction of its own: a leaf of the graph, or a change of view (reshape). */
   readonly virtual?: boolean;
 }

@@ -1,6 +1,7 @@
 /** All public ops. Importing this file also gives Tensor its methods. */
 export { gelu } from './activation.js';
 export { type AttentionOptions, type AttentionSource, attention } from './attention.js';
+export { type AttentionCache, appendToCache, cachedAttention } from './cache.js';
 export {
   type Attributes,
   defineOp,

@@ -1,0 +1,55 @@
+/** What commands that use a trained model have in common: their options, and the model on its device. */
+import type { Command } from 'commander';
+import { ApolloError } from '../errors.js';
+import { type LoadedModel, loadModel } from '../train/model-folder.js';
+import { loadSettings } from './config.js';
+import { openDeviceOf, precisionOf } from './device.js';
+import type { CommandIo } from './io.js';
+import { addOptions } from './options.js';
+
+const deviceKeys = ['device', 'precision', 'threads'] as const;
+
+/** Values of the options that `addModelOptions` adds. */
+export interface ModelFlags {
+  readonly model: string;
+  readonly device?: string;
+  readonly precision?: string;
+  readonly threads?: number;
+  readonly json?: boolean;
+}
+
+export function addModelOptions(command: Command): Command {
+  command.requiredOption('--model <folder>', "a run's folder, a checkpoint, or a Hugging Face folder");
+  return addOptions(command, deviceKeys).option('--json', 'machine-readable lines on stdout');
+}
+
+/** Opens device and model, says what the model's folder warns of, and closes both when `work` is done. */
+export async function withTrained<Result>(
+  { model: folder, device: name, precision, threads }: ModelFlags,
+  io: CommandIo,
+  work: (loaded: LoadedModel) => Promise<Result>,
+): Promise<Result> {
+  const settings = loadSettings({ flags: { device: name, precision, threads } });
+  const device = await openDeviceOf(settings);
+  try {
+    const loaded = await loadModel(device, folder, { precision: precisionOf(settings) });
+    try {
+      for (const warning of loaded.warnings) io.stderr.write(`warning: ${warning}\n`);
+      return await work(loaded);
+    } finally {
+      loaded.dispose();
+    }
+  } finally {
+    await device.close();
+  }
+}
+
+/** The text given on the command line, or all of what is piped in. @throws ApolloError BAD_ARGUMENT: neither. */
+export async function textOf(given: string | undefined, { stdin }: CommandIo, what: string): Promise<string> {
+  if (given !== undefined) return given;
+  if (!stdin || stdin.isTTY) throw new ApolloError('BAD_ARGUMENT', `There is no text: give ${what}, or pipe one in.`);
+  const decoder = new TextDecoder();
+  let text = '';
+  for await (const chunk of stdin) text += typeof chunk === 'string' ? chunk : decoder.decode(chunk, { stream: true });
+  return text + decoder.decode();
+}

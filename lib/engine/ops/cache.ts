@@ -1,0 +1,92 @@
+/**
+ * Attention over a cache of keys and values, for decoding: the new tokens' keys and values are written into two states,
+ * and their queries attend to what these hold. Neither op has a gradient: models are trained on whole sequences.
+ */
+import { check } from '../../errors.js';
+import type { Tensor } from '../graph.js';
+import { formatType, shapeError, type TensorType } from '../shape.js';
+import { defineOp, emit, emitOne } from './define.js';
+
+/** Sizes: B sequences, L positions of the cache, T new tokens, C width. */
+function checkCache(op: string, [qkv, keys, values, positions]: readonly TensorType[], oneForAll: boolean): void {
+  const listed = [qkv!, keys!, values!, positions!].map(formatType).join(', ');
+  const fits =
+    [qkv!, keys!, values!].every(({ shape, dtype }) => shape.length === 3 && dtype !== 'i32' && dtype === qkv!.dtype) &&
+    qkv!.shape[2] === 3 * keys!.shape[2]! &&
+    keys!.shape.join() === values!.shape.join();
+  if (!fits) {
+    throw shapeError(
+      op,
+      `needs qkv [B, T, 3C], keys and values [B, L, C] of one floating dtype, positions; got ${listed}`,
+    );
+  }
+  const [rows, tokens] = qkv!.shape;
+  const [batch, length] = keys!.shape;
+  if (rows !== batch && !(oneForAll && rows === 1)) {
+    throw shapeError(op, `qkv has ${rows} sequences and the cache ${batch}; got ${listed}`);
+  }
+  if (tokens! > length!)
+    throw shapeError(op, `${tokens} tokens do not fit a cache of ${length} positions; got ${listed}`);
+  if (positions!.dtype !== 'i32' || positions!.shape.join() !== `${rows},${tokens}`) {
+    throw shapeError(op, `positions must be i32 [${rows}, ${tokens}], one for each new token; got ${listed}`);
+  }
+}
+
+/** (qkv [B | 1, T, 3C], keys [B, L, C], values [B, L, C], positions i32 [B | 1, T]) -> keys, values, in place. */
+export const appendToCacheOp = defineOp<Record<never, never>>({
+  name: 'appendToCache',
+  inPlace: { 0: 1, 1: 2 },
+  shape(inputs) {
+    checkCache('appendToCache', inputs, true);
+    return inputs.slice(1, 3);
+  },
+});
+
+/** (qkv [B, T, 3C], keys [B, L, C], values [B, L, C], positions i32 [B, T]) -> o [B, T, C]. */
+export const cachedAttentionOp = defineOp<{ heads: number; scale: number }>({
+  name: 'cachedAttention',
+  shape(inputs, { heads }) {
+    checkCache('cachedAttention', inputs, false);
+    const [batch, tokens, packed] = inputs[0]!.shape as [number, number, number];
+    const width = packed / 3;
+    if (width % heads !== 0) throw shapeError('cachedAttention', `width ${width} does not divide into ${heads} heads`);
+    return [{ shape: [batch, tokens, width], dtype: inputs[0]!.dtype }];
+  },
+  // How far the cache is filled is data: its whole length is counted, the most that a run does.
+  flops: ([, keys], [o]) => 4 * o!.shape[0]! * o!.shape[1]! * keys!.shape[1]! * o!.shape[2]!,
+});
+
+/** Keys and values of earlier positions, each [B, L, C]. */
+export interface AttentionCache {
+  readonly keys: Tensor;
+  readonly values: Tensor;
+}
+
+/**
+ * Writes the keys and values of `qkv` [B, T, 3C] into the states `cache`, token t of sequence b at positions[b, t]; a
+ * qkv of one sequence goes into all of them. Returns the cache as it is then. A run with a position outside [0, L) is
+ * rejected.
+ * @throws ApolloError BAD_SHAPE.
+ */
+export function appendToCache(qkv: Tensor, { keys, values }: AttentionCache, positions: Tensor): AttentionCache {
+  const [newKeys, newValues] = emit(appendToCacheOp, [qkv, keys, values, positions], {}) as [Tensor, Tensor];
+  return { keys: newKeys, values: newValues };
+}
+
+/**
+ * softmax(scale q K^T) V per head -> [B, T, C], with q out of `qkv` [B, T, 3C] and K, V the first positions[b, t] + 1
+ * positions of the cache: those up to the token's own, which must have been appended.
+ * @throws ApolloError BAD_SHAPE, BAD_ARGUMENT.
+ */
+export function cachedAttention(
+  qkv: Tensor,
+  { keys, values }: AttentionCache,
+  positions: Tensor,
+  { heads, scale }: { readonly heads: number; readonly scale?: number },
+): Tensor {
+  check(Number.isInteger(heads) && heads > 0, `cachedAttention: heads must be a positive integer; got ${heads}`);
+  return emitOne(cachedAttentionOp, [qkv, keys, values, positions], {
+    heads,
+    scale: scale ?? 1 / Math.sqrt(keys.shape[2]! / heads),
+  });
+}

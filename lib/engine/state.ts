@@ -1,0 +1,109 @@
+/**
+ * Tensors that outlive a run and are no parameters: what one program writes in place and the next run, or another
+ * program, finds there. The keys and values of earlier positions, when text is generated.
+ */
+import { ApolloError, check } from '../errors.js';
+import type { Device } from './device.js';
+import { type DType, fromBfloat16, toBfloat16 } from './dtype.js';
+import type { NativeBuffer, TypedArray } from './native.js';
+import { translated } from './native-error.js';
+import { formatType, type Shape, sameShape, size, type TensorType } from './shape.js';
+
+interface Entry {
+  readonly shape: Shape;
+  readonly dtype: DType;
+  readonly buffer: NativeBuffer;
+}
+
+/**
+ * States by name, for `device.compile(graph, { states })`. One is made, as zeros, when the first program that names it
+ * is compiled.
+ * ```ts
+ * const states = new StateStore(device);
+ * const program = await device.compile(graph, { store, states });
+ * ```
+ */
+export class StateStore {
+  private readonly entries = new Map<string, Entry>();
+  private disposed = false;
+
+  constructor(readonly device: Device) {}
+
+  /** In the order in which they were made. */
+  names(): string[] {
+    return [...this.entries.keys()];
+  }
+
+  /** Bytes of all states. */
+  get bytes(): number {
+    let total = 0;
+    for (const { buffer } of this.entries.values()) total += buffer.bytes;
+    return total;
+  }
+
+  /** The elements of a state; bf16 comes as f32. @throws ApolloError BAD_ARGUMENT for an unknown name, CLOSED. */
+  async read(name: string): Promise<Float32Array | Int32Array> {
+    const { buffer } = this.entry(name);
+    const values: TypedArray = await translated(() => buffer.read(0, buffer.elements));
+    return values instanceof Uint16Array ? fromBfloat16(values) : values;
+  }
+
+  /**
+   * Sets all elements; bf16 takes f32 values.
+   * @throws ApolloError BAD_ARGUMENT for an unknown name, another length or another kind of array; CLOSED.
+   */
+  async write(name: string, values: Float32Array | Int32Array): Promise<void> {
+    const { buffer, ...type } = this.entry(name);
+    const wanted = type.dtype === 'i32' ? Int32Array : Float32Array;
+    check(
+      values instanceof wanted && values.length === buffer.elements,
+      `state '${name}' ${formatType(type)} wants ${wanted.name} of ${buffer.elements}; got ${values?.constructor?.name} of ${values?.length}`,
+    );
+    const data = type.dtype === 'bf16' ? toBfloat16(values as Float32Array) : values;
+    await translated(() => buffer.write(data, 0));
+  }
+
+  /** Frees all states; programs that use them throw CLOSED from now on. */
+  dispose(): void {
+    if (this.disposed) return;
+    this.disposed = true;
+    for (const { buffer } of this.entries.values()) buffer.dispose();
+    this.entries.clear();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  /** Throws CLOSED after dispose() or when the device is closed. */
+  checkOpen(): void {
+    if (this.disposed) throw new ApolloError('CLOSED', 'the states were disposed; make a new StateStore');
+    this.device.checkOpen();
+  }
+
+  /**
+   * The device buffer behind a state, for compilation; made if there is none yet.
+   * @throws ApolloError BAD_ARGUMENT when it exists with another shape or dtype, OUT_OF_MEMORY, CLOSED.
+   */
+  bind(name: string, type: TensorType): NativeBuffer {
+    this.checkOpen();
+    const existing = this.entries.get(name);
+    if (existing) {
+      check(
+        sameShape(existing.shape, type.shape) && existing.dtype === type.dtype,
+        `state '${name}' is ${formatType(existing)} in the store and ${formatType(type)} in the graph`,
+      );
+      return existing.buffer;
+    }
+    const buffer = this.device.createBuffer(type.dtype, size(type.shape));
+    this.entries.set(name, { shape: type.shape, dtype: type.dtype, buffer });
+    return buffer;
+  }
+
+  private entry(name: string): Entry {
+    this.checkOpen();
+    const entry = this.entries.get(name);
+    check(entry, `state '${name}' is not there; the store has ${this.names().join(', ') || 'none yet'}`);
+    return entry;
+  }
+}

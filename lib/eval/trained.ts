@@ -1,0 +1,14 @@
+/** What the functions of this room need of a trained model: the model, its weights on a device, how its layers run. */
+
+import type { Tokenizer } from '../data/index.js';
+import type { ParameterStore } from '../engine/index.js';
+import type { LanguageModel } from '../models/index.js';
+
+/** A model with weights, as loadModel gives it; or one in training. */
+export interface TrainedModel {
+  readonly model: LanguageModel;
+  readonly store: ParameterStore;
+  /** Entry i names the layer whose weights form layer i. */
+  readonly layerMap: readonly number[];
+  readonly tokenizer?: Tokenizer | undefined;
+}
