@@ -179,7 +179,7 @@ const result = {
   batch: o.batch,
   precision: o.precision,
   device: name,
-  machine: { ...addon, threads },
+  machine: { ...addon, threads, spinCount: process.env['GOMP_SPINCOUNT'] },
   bytesPerSecond: { copy, read },
   floor: {
     weightBytes,
