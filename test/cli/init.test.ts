@@ -31,7 +31,7 @@ const file = (name: string, settings: object): string => {
 };
 const skip = engineMissing();
 const lossesOf = (out: string): number[] =>
-  readFileSync(join(out, 'events.jsonl'), 'utf8')
+  readFileSync(join(out, 'metrics.jsonl'), 'utf8')
     .trim()
     .split('\n')
     .map((line) => JSON.parse(line) as { type: string; lossFull: number })
