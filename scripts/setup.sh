@@ -6,7 +6,8 @@ set -euo pipefail
 usage() {
   cat <<'TEXT'
 bash scripts/setup.sh [--check] [--yes] [--no-system]
-  --check      also install the linters (clang-format, cppcheck) and, where nvcc is, the headers of cuBLASLt
+  --check      also install the linters (clang-format, cppcheck), Chromium for the tests of pages where apt has it, and,
+               where nvcc is, the headers of cuBLASLt
   --yes        install system packages without asking
   --no-system  never install system packages; say what is missing and stop
 Asks before it uses sudo, unless it runs as root or with CI=true.
@@ -118,6 +119,22 @@ if node scripts/installed.mjs; then
 else
   say 'installing npm packages'
   npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+fi
+
+# --- a browser for the tests of pages, which skip without one ---
+has_browser() {
+  local name
+  for name in "${APOLLO_CHROMIUM:-}" chromium chromium-browser google-chrome google-chrome-stable chrome; do
+    if [ -n "$name" ] && has "$name"; then return 0; fi
+  done
+  return 1
+}
+if [ "$want_linters" = 1 ] && ! has_browser && has apt-get && [ "$assume_yes" = 1 ] && [ "$no_system" = 0 ]; then
+  root=''
+  if [ "$(id -u)" != 0 ]; then root='sudo '; fi
+  say "${root}apt-get install -y chromium"
+  export DEBIAN_FRONTEND=noninteractive
+  { ${root}apt-get update -qq && ${root}apt-get install -y -qq chromium; } > /dev/null 2>&1 || say 'no Chromium: the tests of pages will be skipped'
 fi
 
 # --- the headers without which the CUDA backend is not built ---
