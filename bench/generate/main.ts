@@ -17,13 +17,9 @@ import { Decoder } from '../../lib/eval/decoder.js';
 import { generate } from '../../lib/eval/generate.js';
 import type { TrainedModel } from '../../lib/eval/trained.js';
 import { createModel, declareParameters, modelWeights, parameterCount, withDefaults } from '../../lib/models/index.js';
+import { whole } from '../options.js';
 import { spread } from '../statistics.js';
 import { findPeerPython, Peer } from '../step/peer.js';
-
-const whole = (text: string) => {
-  if (!/^[1-9]\d*$/.test(text)) throw new Error(`expected a positive whole number, got "${text}"`);
-  return Number(text);
-};
 
 const command = new Command('bench:generate')
   .description('Times token-by-token generation against PyTorch and against the bandwidth of this machine.')

@@ -6,13 +6,9 @@ import { writeFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { loadAddon, openDevice } from '../../lib/engine/index.js';
 import { preset } from '../../lib/models/index.js';
+import { whole } from '../options.js';
 import { compareStep, describeStep } from './compare.js';
 import { findPeerPython } from './peer.js';
-
-const whole = (text: string) => {
-  if (!/^[1-9]\d*$/.test(text)) throw new Error(`expected a positive whole number, got "${text}"`);
-  return Number(text);
-};
 
 const command = new Command('bench:step')
   .description('Times one training step against PyTorch and against the matmul peak of this machine.')

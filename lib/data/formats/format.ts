@@ -47,6 +47,35 @@ export interface Splitter {
   end(): Iterable<DocumentPiece>;
 }
 
+/**
+ * Leaves a file to the splitter that `choose` finds for its beginning, of which leading white space is cut; undefined
+ * while it has to see more. `isWhole` says that there is no more.
+ */
+export class ByBeginning implements Splitter {
+  #head = '';
+  #splitter: Splitter | undefined;
+
+  constructor(readonly choose: (beginning: string, isWhole: boolean) => Splitter | undefined) {}
+
+  *add(text: string): Iterable<DocumentPiece> {
+    if (this.#splitter !== undefined) return yield* this.#splitter.add(text);
+    this.#head += text;
+    yield* this.#decide(false);
+  }
+
+  *end(): Iterable<DocumentPiece> {
+    if (this.#splitter === undefined) yield* this.#decide(true);
+    if (this.#splitter !== undefined) yield* this.#splitter.end();
+  }
+
+  *#decide(isWhole: boolean): Iterable<DocumentPiece> {
+    this.#splitter = this.choose(this.#head.trimStart(), isWhole);
+    if (this.#splitter === undefined) return;
+    yield* this.#splitter.add(this.#head);
+    this.#head = '';
+  }
+}
+
 /** Reads a file with a splitter. */
 export async function* splitText(input: FormatInput, splitter: Splitter): AsyncGenerator<DocumentPiece> {
   for await (const text of input.text()) yield* splitter.add(text);

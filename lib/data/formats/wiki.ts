@@ -5,7 +5,7 @@
 import { ApolloError } from '../../errors.js';
 import { LineSplitter } from '../lines.js';
 import { type DocumentPiece, PieceCutter } from '../pieces.js';
-import { type Format, type FormatInput, isTextName, type Splitter, splitText } from './format.js';
+import { ByBeginning, type Format, type FormatInput, isTextName, type Splitter, splitText } from './format.js';
 import { JsonRecords } from './json-lines.js';
 
 export const wiki: Format = {
@@ -14,7 +14,7 @@ export const wiki: Format = {
   takes: isTextName,
   packable: true,
   hasRecords: false,
-  read: (input) => splitText(input, new BlocksOrLines(input)),
+  read: (input) => splitText(input, blocksOrLines(input)),
 };
 
 const opening = /^<doc(?:\s[^\n]*)?>\r?$/;
@@ -25,25 +25,12 @@ export const isOpening = (line: string): boolean => opening.test(line);
 /** WikiExtractor's JSON objects begin with id, perhaps revid, and url. */
 export const isArticleLine = (line: string): boolean => /^\{"id": ?"\d+", ?(?:"revid": ?"\d*", ?)?"url": ?"/.test(line);
 
-class BlocksOrLines implements Splitter {
-  #head = '';
-  #splitter: Splitter | undefined;
-
-  constructor(readonly input: FormatInput) {}
-
-  *add(text: string): Iterable<DocumentPiece> {
-    if (this.#splitter !== undefined) return yield* this.#splitter.add(text);
-    this.#head += text;
-    const start = this.#head.trimStart();
-    if (start === '') return;
-    this.#splitter = start.startsWith('{') ? new ArticleLines(this.input) : new ArticleBlocks(this.input.path);
-    yield* this.#splitter.add(this.#head);
-    this.#head = '';
-  }
-
-  *end(): Iterable<DocumentPiece> {
-    if (this.#splitter !== undefined) yield* this.#splitter.end();
-  }
+/** JSON objects where the first letter is a brace. */
+function blocksOrLines(input: FormatInput): Splitter {
+  return new ByBeginning((start) => {
+    if (start === '') return undefined;
+    return start.startsWith('{') ? new ArticleLines(input) : new ArticleBlocks(input.path);
+  });
 }
 
 /** One JSON object a line. The title is put before a text that does not begin with it. */

@@ -1,0 +1,7 @@
+/** What the command lines of the benches share. */
+
+/** A positive whole number. @throws Error for anything else. */
+export function whole(text: string): number {
+  if (!/^[1-9]\d*$/.test(text)) throw new Error(`expected a positive whole number, got "${text}"`);
+  return Number(text);
+}
