@@ -148,8 +148,9 @@ let loaded: NativeAddon | undefined;
 export function loadAddon(): NativeAddon {
   if (loaded) return loaded;
   // How long an idle OpenMP thread spins before it sleeps. The default of GNU's library, milliseconds, keeps a core busy
-  // for nothing whenever other programs use the machine; read once, when the library is loaded.
-  process.env.GOMP_SPINCOUNT ??= '20000';
+  // for nothing whenever other programs use the machine, and generation, whose products are short, loses half its speed
+  // to it (docs/generation.md); training is as fast with either. Read once, when the library is loaded.
+  process.env.GOMP_SPINCOUNT ??= '3000';
   const require = createRequire(import.meta.url);
   const attempts: string[] = [];
   for (const candidate of candidates) {
