@@ -2,7 +2,7 @@
 import type { Device } from '../engine/device.js';
 import { sequenceEncoder } from './encode.js';
 import { encodeAll } from './features.js';
-import { loadFineTuned } from './fine-tuned.js';
+import { loadFineTuned } from './fine-tuned-folder.js';
 import { NetworkPrograms } from './network.js';
 import { predict } from './predict.js';
 import type { FineTuneTask, Metrics, PredictionFile, Split, TaskData } from './task.js';
@@ -36,8 +36,7 @@ export interface TaskEvaluationOptions<Example> {
 export async function evaluateTask<Example>(options: TaskEvaluationOptions<Example>): Promise<TaskEvaluation> {
   const { device, folder, task, data, batch, precision = 'f32', signal, onProgress } = options;
   const tuned = await loadFineTuned(device, folder, task, precision);
-  const { model, store, tokenizer, description } = tuned;
-  const { maxLength, layerMap } = description;
+  const { model, store, tokenizer, maxLength, layerMap } = tuned;
   const programs = new NetworkPrograms({ device, store, model, layerMap, head: task.head, batch });
   try {
     const encoder = sequenceEncoder(tokenizer, model.config, maxLength);

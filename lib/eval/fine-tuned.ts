@@ -1,23 +1,19 @@
 /**
- * A fine-tuned model in a folder: model.safetensors (f32, this package's names), finetuned.json (task, head, structure,
+ * A fine-tuned model as it is kept in a folder: model.safetensors (f32, this package's names), finetuned.json (task, head, structure,
  * length, scores) and tokenizer.json. It appears whole or not at all.
  */
 import { existsSync } from 'node:fs';
 import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
-import { createTokenizer, type Tokenizer, type TokenizerDefinition } from '../data/index.js';
-import type { Device } from '../engine/device.js';
-import { ParameterStore } from '../engine/parameters.js';
+import type { Tokenizer } from '../data/index.js';
+import type { ParameterStore } from '../engine/parameters.js';
 import { ApolloError } from '../errors.js';
-import { SafetensorsReader, writeSafetensors } from '../interop/safetensors.js';
-import { createModel, declareSpecs, type LanguageModel, type ModelConfig } from '../models/index.js';
-import { networkSpecs, unitsOf } from './network.js';
-import type { FineTuneTask } from './task.js';
+import { writeSafetensors } from '../interop/safetensors.js';
 
 const descriptionFile = 'finetuned.json';
-const weightsFile = 'model.safetensors';
-const tokenizerFile = 'tokenizer.json';
+export const weightsFile = 'model.safetensors';
+export const tokenizerFile = 'tokenizer.json';
 
 const schema = z.object({
   formatVersion: z.literal(1),
@@ -78,54 +74,13 @@ export async function saveFineTuned(
   }
 }
 
-export interface FineTunedModel {
-  readonly description: FineTunedDescription;
-  readonly model: LanguageModel;
-  readonly store: ParameterStore;
-  readonly tokenizer: Tokenizer;
-  dispose(): void;
-}
-
-/**
- * Loads a fine-tuned model for `task` into a new store.
- * @throws ApolloError BAD_CHECKPOINT when the folder holds none or it is damaged; BAD_CONFIG when it was tuned on a task
- * with another head.
- */
-export async function loadFineTuned(
-  device: Device,
-  folder: string,
-  task: Pick<FineTuneTask, 'name' | 'title' | 'head'>,
-  precision: 'f32' | 'bf16' = 'f32',
-): Promise<FineTunedModel> {
-  const description = await readFineTuned(folder);
-  if (description.head !== task.head.kind) {
-    throw new ApolloError(
-      'BAD_CONFIG',
-      `The model in ${folder} was fine-tuned on ${description.task} (${description.head}); ${task.title} needs ${task.head.kind}.`,
-    );
-  }
-  const definition = await readJson(join(folder, tokenizerFile));
-  const tokenizer = createTokenizer(definition as TokenizerDefinition, join(folder, tokenizerFile));
-  const model = createModel(description.model as unknown as ModelConfig);
-  const store = new ParameterStore(device, { precision });
-  try {
-    const specs = networkSpecs(model, task.head, unitsOf(description.layerMap));
-    declareSpecs(store, specs);
-    await using reader = await SafetensorsReader.open(join(folder, weightsFile));
-    for (const { name, shape } of specs) await store.write(name, await reader.readFloat32(name, shape));
-    return { description, model, store, tokenizer, dispose: () => store.dispose() };
-  } catch (error) {
-    store.dispose();
-    throw error;
-  }
-}
-
 /** What finetuned.json says. @throws ApolloError BAD_CHECKPOINT when there is none or it is damaged. */
 export async function readFineTuned(folder: string): Promise<FineTunedDescription> {
   if (!isFineTuned(folder)) {
     throw new ApolloError(
       'BAD_CHECKPOINT',
-      `There is no fine-tuned model in ${folder} (no ${descriptionFile}). Make one with finetune; it stands in OUT/pre-trained/seed-N/model.`,
+      `There is no fine-tuned model in ${folder} (no ${descriptionFile}). Make one with finetune; it stands in ` +
+        "OUT/pre-trained/seed-N/model. Of one that Hugging Face's library has saved, name the task (--task).",
     );
   }
   const result = schema.safeParse(await readJson(join(folder, descriptionFile)));
@@ -134,7 +89,7 @@ export async function readFineTuned(folder: string): Promise<FineTunedDescriptio
   throw new ApolloError('BAD_CHECKPOINT', `${join(folder, descriptionFile)} is not complete (${problems}).`);
 }
 
-async function readJson(path: string): Promise<unknown> {
+export async function readJson(path: string): Promise<unknown> {
   try {
     return JSON.parse(await readFile(path, 'utf8'));
   } catch (error) {

@@ -31,6 +31,13 @@ export interface LossContext {
   counted(): Tensor;
 }
 
+/** A model with this head among Hugging Face's classes: BertFor<task>, GPT2For<task>. */
+export interface HuggingFaceHead {
+  readonly task: 'SequenceClassification' | 'QuestionAnswering';
+  /** Of a sequence's outputs: how many, and whether they are classes or numbers. */
+  readonly outputs?: { readonly count: number; readonly problem: 'single_label_classification' | 'regression' };
+}
+
 export interface Head {
   /** Kept with a fine-tuned model, which is refused by a task with another head. */
   readonly kind: string;
@@ -42,4 +49,6 @@ export interface Head {
   output(context: HeadContext): Tensor;
   /** Mean over the rows that count, scalar f32. */
   loss(output: Tensor, context: LossContext): Tensor;
+  /** The class that it has there; absent where it has none, and then a model with it is not exported. */
+  readonly huggingFace?: HuggingFaceHead;
 }

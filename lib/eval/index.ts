@@ -3,19 +3,20 @@ export { Decoder, type DecoderOptions } from './decoder.js';
 export { type SequenceEncoder, sequenceEncoder } from './encode.js';
 export { evaluateTask, type TaskEvaluation, type TaskEvaluationOptions } from './evaluate-task.js';
 export type { FineTuneEvent, SeedRecord } from './events.js';
+export { type ExportFineTunedOptions, exportFineTuned } from './export-fine-tuned.js';
 export { digestOf, encodeAll } from './features.js';
 export { type FillCandidate, type FilledMask, type FillOptions, fillMask } from './fill.js';
+export { type FineTunedDescription, isFineTuned, readFineTuned, saveFineTuned } from './fine-tuned.js';
 export {
-  type FineTunedDescription,
+  type FineTunedFolder,
   type FineTunedModel,
-  isFineTuned,
   loadFineTuned,
-  readFineTuned,
-  saveFineTuned,
-} from './fine-tuned.js';
+  openFineTuned,
+  type TunedTask,
+} from './fine-tuned-folder.js';
 export { type FineTuneDependencies, fineTune } from './finetune.js';
 export { type GeneratedToken, type GenerateOptions, generate } from './generate.js';
-export type { Head, HeadContext, LossContext } from './head.js';
+export type { Head, HeadContext, HuggingFaceHead, LossContext } from './head.js';
 export { classification, regression } from './heads/sequence.js';
 export { spans } from './heads/spans.js';
 export { type LambadaResult, lambada, readPassages } from './lambada.js';

@@ -62,6 +62,8 @@ export interface FineTuneTask<Example = unknown> {
   /** Of `score`, greater is better in all; the first decides which epoch was the best. */
   readonly metrics: readonly [string, ...string[]];
   readonly head: Head;
+  /** Names of the classes, in their order; absent where the head gives none. */
+  readonly labels?: readonly string[];
   /** Length of sequences in tokens where the user names none. Default 128. */
   readonly maxLength?: number;
   /**

@@ -20,6 +20,8 @@ export const indexFile = 'model.safetensors.index.json';
 export interface HuggingFaceFolder {
   readonly folder: string;
   readonly config: ModelConfig;
+  /** All of config.json. */
+  readonly json: Readonly<Record<string, unknown>>;
   /**
    * Whether the folder has the parameter.
    * @throws ApolloError BAD_CHECKPOINT when it has another shape, or only parts of it are there.
@@ -50,7 +52,8 @@ const ignored =
  * when tensors that must be tied differ.
  */
 export async function openHuggingFaceFolder(folder: string): Promise<HuggingFaceFolder> {
-  const config = configFromHuggingFace(await readConfig(folder), join(folder, configFile));
+  const json = await readConfig(folder);
+  const config = configFromHuggingFace(json, join(folder, configFile));
   const reader = await openWeights(folder);
   try {
     await checkTied(reader, config.kind);
@@ -62,6 +65,7 @@ export async function openHuggingFaceFolder(folder: string): Promise<HuggingFace
   return {
     folder,
     config,
+    json,
     has: (spec) => presentTensors(reader, kind, spec).length > 0,
     read: (spec) => readForeign(reader, kind, spec),
     unused(specs) {

@@ -49,26 +49,41 @@ const shared: Readonly<Record<'bert' | 'gpt', Readonly<Record<string, string>>>>
     'head.norm.weight': 'cls.predictions.transform.LayerNorm.weight',
     'head.norm.bias': 'cls.predictions.transform.LayerNorm.bias',
     'head.bias': 'cls.predictions.bias',
+    'pooler.weight': 'bert.pooler.dense.weight',
+    'pooler.bias': 'bert.pooler.dense.bias',
+    'classifier.weight': 'classifier.weight',
+    'classifier.bias': 'classifier.bias',
+    'spans.weight': 'qa_outputs.weight',
+    'spans.bias': 'qa_outputs.bias',
   },
   gpt: {
     'embeddings.word': 'transformer.wte.weight',
     'embeddings.position': 'transformer.wpe.weight',
     'final.norm.weight': 'transformer.ln_f.weight',
     'final.norm.bias': 'transformer.ln_f.bias',
+    'classifier.weight': 'score.weight',
+    'spans.weight': 'qa_outputs.weight',
+    'spans.bias': 'qa_outputs.bias',
   },
 };
 
-/** Where our parameter `name` stands in a checkpoint of BertForPreTraining / BertForMaskedLM or GPT2LMHeadModel. */
+/** Of these the matrices of Linear layers, which are transposed; embedding tables are not. */
+const linears = new Set(['head.transform.weight', 'pooler.weight', 'classifier.weight', 'spans.weight']);
+
+/**
+ * Where our parameter `name` stands in a checkpoint of BertForPreTraining / BertForMaskedLM or GPT2LMHeadModel, and those
+ * of task heads in one of BertFor… / GPT2ForSequenceClassification and …ForQuestionAnswering.
+ */
 export function foreignTensors(kind: 'bert' | 'gpt', name: string): ForeignTensors {
   const direct = shared[kind][name];
-  // Matrices of Linear layers are transposed; embedding tables and GPT-2's Conv1D matrices are not.
-  if (direct) return { names: [direct], transposed: name === 'head.transform.weight' };
+  if (direct) return { names: [direct], transposed: linears.has(name) };
   const [, layer, part, leaf] = /^layer\.(\d+)\.(\w+\.\w+)\.(weight|bias)$/.exec(name) ?? [];
   const theirs = part === undefined ? undefined : (kind === 'bert' ? bertParts : gptParts)[part];
   if (theirs === undefined) {
     throw new ApolloError('BAD_ARGUMENT', `"${name}" is no parameter of a ${kind} model; it has no Hugging Face name.`);
   }
   const prefix = kind === 'bert' ? `bert.encoder.layer.${layer}` : `transformer.h.${layer}`;
+  // GPT-2's Conv1D matrices are not transposed.
   const names = (typeof theirs === 'string' ? [theirs] : theirs).map((each) => `${prefix}.${each}.${leaf}`);
   return { names, transposed: kind === 'bert' && leaf === 'weight' && !part?.endsWith('norm') };
 }

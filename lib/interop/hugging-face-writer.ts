@@ -28,21 +28,26 @@ export interface TextFile {
   readonly content: string;
 }
 
-export interface FolderToWrite {
-  readonly config: ModelConfig;
-  readonly specs: readonly NamedShape[];
-  /** The f32 value of a parameter; asked for when it is written, once for each. */
-  readonly read: (name: string) => Promise<Float32Array>;
+/** How a folder is written. */
+export interface WriteOptions {
   readonly dtype?: ExportDtype;
-  /** Bytes of tensors in one file at most, except that a tensor is never cut. */
+  /** Bytes of weights in one file at most, except that a tensor is never cut; beyond that they are split and get an index. */
   readonly shardBytes?: number;
-  /** Further fields of config.json, such as ids of special tokens. */
-  readonly fields?: Readonly<Record<string, unknown>>;
-  readonly files?: readonly TextFile[];
+  /** Replaces an exported model that is there. */
   readonly force?: boolean;
   readonly signal?: AbortSignal | undefined;
   /** Share of the weights that is written, 0 to 1. */
   readonly onProgress?: ((done: number) => void) | undefined;
+}
+
+export interface FolderToWrite extends WriteOptions {
+  readonly config: ModelConfig;
+  readonly specs: readonly NamedShape[];
+  /** The f32 value of a parameter; asked for when it is written, once for each. */
+  readonly read: (name: string) => Promise<Float32Array>;
+  /** Further fields of config.json, such as ids of special tokens. */
+  readonly fields?: Readonly<Record<string, unknown>>;
+  readonly files?: readonly TextFile[];
 }
 
 /** A file that was written. */
@@ -54,7 +59,7 @@ export interface WrittenFile {
 const shardName = /^model-\d{5}-of-\d{5}\.safetensors$/;
 
 /** What may be replaced: a folder with a model as this package or Hugging Face writes it, and these files of it. */
-export function replacing(force: boolean): WholeFolderOptions {
+export function replacing(force = false): WholeFolderOptions {
   const known = /^(config|generation_config|special_tokens_map|tokenizer(_config)?|vocab)\.json$|^(vocab|merges)\.txt$/;
   return {
     force,
@@ -164,7 +169,7 @@ export async function writeHuggingFaceFolder(path: string, model: FolderToWrite)
     small.push({ name: indexFile, content: json({ metadata: { total_size: total }, weight_map: map }) });
   }
   const written: WrittenFile[] = [];
-  await writeWholeFolder(path, replacing(model.force ?? false), async (folder) => {
+  await writeWholeFolder(path, replacing(model.force), async (folder) => {
     for (const [index, shard] of shards.entries()) {
       const name = nameOf(index);
       await writeSynced(join(folder, name), (handle) => writeSafetensors(handle, shard, { format: 'pt' }));

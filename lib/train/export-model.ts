@@ -2,9 +2,9 @@
 import { checkVocabulary, loadTokenizer, type Tokenizer } from '../data/index.js';
 import { tokenizerFiles } from '../interop/hugging-face-tokenizer.js';
 import {
-  type ExportDtype,
   replacing,
   type TextFile,
+  type WriteOptions,
   type WrittenFile,
   writeHuggingFaceFolder,
 } from '../interop/hugging-face-writer.js';
@@ -12,27 +12,21 @@ import { checkWholeFolder } from '../interop/whole-folder.js';
 import { createModel, type ModelConfig } from '../models/index.js';
 import { atDepth, type ModelFolder, type OpenOptions, openModelFolder } from './model-folder.js';
 
-export interface ExportOptions extends OpenOptions {
+export interface ExportOptions extends OpenOptions, WriteOptions {
   /**
    * 'full': the finished model's depth, every place with the weights of the stored layer that stands there; 'stored': the
    * stored layers alone. They differ only for a model that was still growing.
    */
   readonly depth?: 'full' | 'stored';
-  readonly dtype?: ExportDtype;
-  /** Bytes of weights in one file at most; beyond that they are split and get an index. */
-  readonly shardBytes?: number;
   /** A tokenizer's file or folder, in place of the one that is found with the model. */
   readonly tokenizer?: string | undefined;
-  /** Replaces an exported model that is there. */
-  readonly force?: boolean;
-  readonly signal?: AbortSignal | undefined;
-  /** Share of the weights that is written, 0 to 1. */
-  readonly onProgress?: ((done: number) => void) | undefined;
 }
 
 export interface ExportedModel {
   readonly folder: string;
   readonly config: ModelConfig;
+  /** Python's class that loads it by its config.json. */
+  readonly autoClass: string;
   /** Layers that the exported weights were made of. */
   readonly stored: number;
   readonly files: readonly WrittenFile[];
@@ -50,8 +44,8 @@ export interface ExportedModel {
  * Nothing is left behind then.
  */
 export async function exportModel(path: string, out: string, options: ExportOptions = {}): Promise<ExportedModel> {
-  const { depth = 'full', dtype = 'f32', force = false, signal, onProgress } = options;
-  await checkWholeFolder(out, replacing(force));
+  const { depth = 'full' } = options;
+  await checkWholeFolder(out, replacing(options.force));
   const source = await openModelFolder(path, options);
   try {
     const { config, read } = atDepth(source, depth);
@@ -63,17 +57,14 @@ export async function exportModel(path: string, out: string, options: ExportOpti
       );
     }
     const files = await writeHuggingFaceFolder(out, {
+      ...options,
       config,
       specs: createModel(config).parameters(config.layers),
       read,
-      dtype,
-      ...(options.shardBytes !== undefined && { shardBytes: options.shardBytes }),
       ...withTokenizer(config, tokenizer),
-      force,
-      signal,
-      onProgress,
     });
-    return { folder: out, config, stored: source.layers, files, warnings };
+    const autoClass = config.kind === 'bert' ? 'AutoModelForMaskedLM' : 'AutoModelForCausalLM';
+    return { folder: out, config, autoClass, stored: source.layers, files, warnings };
   } finally {
     await source.close();
   }
@@ -87,16 +78,21 @@ function tokenizerOf({ tokenizerPath, config }: ModelFolder, named: string | und
   return tokenizer;
 }
 
+/** Fields of config.json, for GPT: the ids at which text begins and ends. Without them Python takes those of GPT-2's own vocabulary. */
+export function textEnds({ kind }: ModelConfig, tokenizer: Tokenizer | undefined) {
+  if (kind === 'bert') return {};
+  const end = tokenizer?.specials.eot ?? null;
+  return { bos_token_id: end, eos_token_id: end };
+}
+
 /** What the tokenizer adds: its files, and for GPT the ids at which text begins and ends. */
 function withTokenizer(config: ModelConfig, tokenizer: Tokenizer | undefined) {
   const files: TextFile[] = tokenizer ? tokenizerFiles(tokenizer, { maxLength: config.maxPositions }) : [];
   if (config.kind === 'bert') return { files };
-  // Without these Python would take 50256, the id of GPT-2's own vocabulary.
-  const end = tokenizer?.specials.eot ?? null;
-  const ids = { bos_token_id: end, eos_token_id: end };
-  const generation = end === null ? {} : ids;
+  const fields = textEnds(config, tokenizer);
+  const generation = fields.eos_token_id === null ? {} : fields;
   return {
-    fields: ids,
+    fields,
     files: [...files, { name: 'generation_config.json', content: `${JSON.stringify(generation, null, 2)}\n` }],
   };
 }

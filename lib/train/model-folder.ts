@@ -230,7 +230,7 @@ const layerName = /^layer\.(\d+)\./;
  * The model at the depth of the finished one, each place with the weights of the stored layer that stands there ('full'),
  * or the stored layers alone. Both are the same unless it was still growing.
  */
-export function atDepth(source: ModelFolder, depth: 'full' | 'stored'): WeightSource {
+export function atDepth(source: WeightSource & Pick<ModelFolder, 'layerMap'>, depth: 'full' | 'stored'): WeightSource {
   if (depth === 'stored') return { ...source, config: { ...source.config, layers: source.layers } };
   const { layerMap } = source;
   return {

@@ -97,6 +97,23 @@ t.test('finetune, its report, and evaluate on what it saved', { skip }, async (t
   const refused = memoryIo();
   t.equal(await run(['evaluate', '--model', tuned, '--task', 'stsb', '--data', glueFixtures, ...common], refused), 1);
   t.match(refused.err(), /was fine-tuned on sst2 \(classification of 2\); STS-B needs regression/);
+
+  const exported = join(out, 'exported');
+  const writing = memoryIo();
+  t.equal(await run(['export', tuned, '--out', exported], writing), 0, writing.err());
+  t.match(writing.out(), `transformers.AutoModelForSequenceClassification.from_pretrained("${exported}")`);
+  const once = memoryIo();
+  const theirs = ['evaluate', '--model', exported, '--data', glueFixtures, '--json', ...common];
+  t.equal(await run([...theirs, '--task', 'sst2'], once), 0, once.err());
+  t.same((JSON.parse(once.out()) as typeof found).task.metrics, found.task.metrics);
+  for (const [args, message] of [
+    [theirs, /Of one that Hugging Face's library has saved, name the task/],
+    [['export', tuned, '--out', exported, '--depth', 'stored'], /leave --depth and --tokenizer out/],
+  ] as const) {
+    const wrong = memoryIo();
+    t.equal(await run(args, wrong), 1);
+    t.match(wrong.err(), message);
+  }
   const head = memoryIo();
   t.equal(await run(['evaluate', '--model', tuned, '--text', join(glueFixtures, 'README.md'), ...common], head), 1);
   t.match(head.err(), /has no language-model head/);

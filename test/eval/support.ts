@@ -5,7 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { countWords, createTokenizer, type Tokenizer, trainTokenizer } from '../../lib/data/index.js';
 import { type Device, ParameterStore } from '../../lib/engine/index.js';
-import { createModel, initialiseParameters, withDefaults } from '../../lib/models/index.js';
+import { saveFineTuned } from '../../lib/eval/fine-tuned.js';
+import type { TunedTask } from '../../lib/eval/fine-tuned-folder.js';
+import { networkSpecs, unitsOf } from '../../lib/eval/network.js';
+import { createModel, declareSpecs, initialiseParameters, initialValue, withDefaults } from '../../lib/models/index.js';
 import { saveCheckpoint } from '../../lib/train/index.js';
 
 export const glueFixtures = join(import.meta.dirname, '../fixtures/glue');
@@ -52,5 +55,34 @@ export async function tinyModelFolder(
     device: { kind: 'cpu', threads: 1 },
   });
   if (!bare) writeFileSync(join(folder, 'tokenizer.json'), JSON.stringify(tokenizer.definition));
+  return folder;
+}
+
+/** A folder with a tiny model of random weights that is said to be fine-tuned for `task`. */
+export async function tinyFineTuned(
+  device: Device,
+  kind: 'bert' | 'gpt',
+  task: TunedTask,
+  layerMap: readonly number[] = [0, 1],
+): Promise<string> {
+  const tokenizer = await tinyTokenizer(kind);
+  const model = createModel(tinyConfig(kind, tokenizer.vocabSize));
+  using store = new ParameterStore(device);
+  const specs = networkSpecs(model, task.head, unitsOf(layerMap));
+  declareSpecs(store, specs);
+  // Biases begin as zeros and norms as ones; a mix-up must show.
+  for (const spec of specs)
+    await store.write(spec.name, initialValue({ ...spec, init: { kind: 'normal', std: 0.2 } }, 5));
+  const folder = join(temporaryFolder(), 'model');
+  await saveFineTuned(folder, store, tokenizer, {
+    task: task.name,
+    head: task.head.kind,
+    model: { ...model.config },
+    layerMap: [...layerMap],
+    maxLength: 40,
+    seed: 5,
+    epoch: 1,
+    metrics: {},
+  });
   return folder;
 }

@@ -8,10 +8,23 @@ import { join } from 'node:path';
 import t from 'tap';
 import { loadTokenizer } from '../../lib/data/index.js';
 import { Graph, type Tensor } from '../../lib/engine/index.js';
+import {
+  classification,
+  exportFineTuned,
+  loadFineTuned,
+  NetworkPrograms,
+  type Outputs,
+  predict,
+  regression,
+  sequenceEncoder,
+  spans,
+  type TunedTask,
+} from '../../lib/eval/index.js';
 import { SafetensorsReader } from '../../lib/interop/safetensors.js';
 import { modelWeights } from '../../lib/models/index.js';
 import { exportModel, loadModel } from '../../lib/train/index.js';
 import { shared } from '../data/support.js';
+import { tinyFineTuned } from '../eval/support.js';
 import { relativeError } from '../parity/golden.js';
 import { openTinyDevice } from '../train/tiny.js';
 import { logitsOf, tinyRun } from '../train/tiny-run.js';
@@ -135,6 +148,77 @@ t.test('what transformers saves is loaded here, with equal logits', { skip }, as
     );
     t.ok(error <= tolerance, `${name}: relative error of the logits ${error.toExponential(1)}`);
     loaded.dispose();
+  }
+});
+
+const tasks: readonly TunedTask[] = [
+  { name: 'a', title: 'A', head: classification(3), labels: ['no', 'perhaps', 'yes'] },
+  { name: 'b', title: 'B', head: regression() },
+  { name: 'c', title: 'C', head: spans },
+];
+
+t.test('transformers loads fine-tuned models, with the same outputs, labels and ids', { skip }, async (t) => {
+  await using device = await openTinyDevice();
+  const root = t.testdir();
+  const texts = [['a warm film'], ['the story limps', 'it was a bore']] as const;
+  const cases = kinds.flatMap((kind) => tasks.map((task) => ({ kind, task, out: join(root, `${kind}-${task.name}`) })));
+  const jobs: object[] = [];
+  const expected: Outputs[] = [];
+  const encoded: { tokens: number[]; types: number[] }[][] = [];
+  for (const { kind, task, out } of cases) {
+    const folder = await tinyFineTuned(device, kind, task);
+    await exportFineTuned(folder, out, { task });
+    const { model, store, layerMap, tokenizer, maxLength, dispose } = await loadFineTuned(device, folder, task);
+    const encoder = sequenceEncoder(tokenizer, model.config, maxLength);
+    const sequences = texts.map(([a, b]) => encoder.encode(a, b));
+    const { head } = task;
+    const programs = new NetworkPrograms({ device, store, model, layerMap, head, batch: 2 });
+    const features = sequences.map((sequence) => [sequence]);
+    expected.push(await predict(programs, features, { head, batch: 2, maxLength, padId: encoder.padId }));
+    encoded.push(sequences);
+    programs.dispose();
+    dispose();
+    const suffix = task.head.huggingFace?.task;
+    jobs.push({
+      do: 'tuned',
+      class: `AutoModelFor${suffix}`,
+      folder: out,
+      sequences: sequences.map(({ tokens, types }) => [tokens, types]),
+      texts,
+    });
+  }
+  for (const [index, answer] of ask(jobs).entries()) {
+    const { kind, task } = cases[index]!;
+    const { huggingFace } = task.head;
+    const name = `${kind} ${huggingFace?.task}`;
+    t.match(answer, {
+      class: `${kind === 'bert' ? 'Bert' : 'GPT2'}For${huggingFace?.task}`,
+      missing: [],
+      unexpected: [],
+    });
+    if (huggingFace?.outputs) t.equal(answer['problem'], huggingFace.outputs.problem, name);
+    if (task.labels) t.same(answer['labels'], task.labels, name);
+    if (kind === 'bert') {
+      t.same(
+        answer['ids'],
+        encoded[index]!.map(({ tokens }) => tokens),
+        name,
+      );
+      t.same(
+        answer['types'],
+        encoded[index]!.map(({ types }) => types),
+        name,
+      );
+    }
+    for (const [sequence, theirs] of (answer['outputs'] as number[][]).entries()) {
+      const [row] = expected[index]![sequence] as [Float32Array];
+      // Of spans, ours are start and end logits of all places of the bucket.
+      const length = encoded[index]![sequence]!.tokens.length;
+      const seq = row.length / 2;
+      const ours = task.head === spans ? [...row.slice(0, length), ...row.slice(seq, seq + length)] : [...row];
+      const error = relativeError(Float32Array.from(ours), Float32Array.from(theirs));
+      t.ok(error <= tolerance, `${name}: relative error of the outputs ${error.toExponential(1)}`);
+    }
   }
 });
 

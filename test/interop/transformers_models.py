@@ -1,7 +1,8 @@
 """Makes and loads models with Python's transformers: a list of jobs as JSON on stdin, a list of results on stdout.
 
 make: a random model of a kind, saved in a folder, whole or in shards. Both kinds of job: logits of `tokens`, written to
-`out` (safetensors). load: also what was missing or unexpected, ids of texts, and a few generated tokens.
+`out` (safetensors). load: also what was missing or unexpected, ids of texts, and a few generated tokens. tuned: a model
+with a task's head: what the Auto class makes of it, its outputs for each sequence, and ids of pairs of texts.
 """
 
 import json
@@ -74,5 +75,34 @@ def load(job):
     return result
 
 
+def tuned(job):
+    cls = getattr(transformers, job["class"])
+    model, info = cls.from_pretrained(job["folder"], output_loading_info=True, dtype=torch.float32)
+    model.eval()
+    outputs = []
+    for tokens, types in job["sequences"]:
+        inputs = {"input_ids": torch.tensor([tokens])}
+        if "Bert" in type(model).__name__:
+            inputs["token_type_ids"] = torch.tensor([types])
+        with torch.no_grad():
+            given = model(**inputs)
+        if "logits" in given:
+            outputs.append(given.logits[0].tolist())
+        else:
+            outputs.append(given.start_logits[0].tolist() + given.end_logits[0].tolist())
+    tokenizer = transformers.AutoTokenizer.from_pretrained(job["folder"])
+    pairs = [tokenizer(*texts) for texts in job["texts"]]
+    return {
+        "class": type(model).__name__,
+        "labels": [model.config.id2label[id] for id in range(model.config.num_labels)],
+        "problem": model.config.problem_type,
+        "missing": sorted(info["missing_keys"]),
+        "unexpected": sorted(info["unexpected_keys"]),
+        "outputs": outputs,
+        "ids": [pair["input_ids"] for pair in pairs],
+        "types": [pair.get("token_type_ids") for pair in pairs],
+    }
+
+
 jobs = json.load(sys.stdin)
-print(json.dumps([{"make": make, "load": load}[job["do"]](job) for job in jobs]))
+print(json.dumps([{"make": make, "load": load, "tuned": tuned}[job["do"]](job) for job in jobs]))

@@ -8,41 +8,13 @@ import { classification, regression } from '../../lib/eval/heads/sequence.js';
 import { spans } from '../../lib/eval/heads/spans.js';
 import { inputsOf, networkSpecs, traceNetwork } from '../../lib/eval/network.js';
 import { readForeign } from '../../lib/interop/hugging-face-names.js';
-import type { SafetensorsReader } from '../../lib/interop/safetensors.js';
-import { declareSpecs, type ParameterSpec } from '../../lib/models/index.js';
+import { declareSpecs } from '../../lib/models/index.js';
 import { testDevice } from '../device.js';
 import { golden, goldenModel, plainMap, relativeError } from './golden.js';
 
 const [rows, seq] = [3, 10];
 const device = await testDevice();
 t.teardown(() => device.close());
-
-/** Where the parameters of heads stand in the checkpoints, [outputs, inputs]. */
-const headNames: Readonly<Record<string, readonly string[]>> = {
-  'pooler.weight': ['bert.pooler.dense.weight'],
-  'pooler.bias': ['bert.pooler.dense.bias'],
-  'classifier.weight': ['classifier.weight', 'score.weight'],
-  'classifier.bias': ['classifier.bias'],
-  'spans.weight': ['qa_outputs.weight'],
-  'spans.bias': ['qa_outputs.bias'],
-};
-
-/** A parameter, or with the prefix `grad.` its gradient where the file has it, in our layout. */
-async function stored(
-  reader: SafetensorsReader,
-  kind: 'bert' | 'gpt',
-  spec: ParameterSpec,
-  prefix = '',
-): Promise<Float32Array | undefined> {
-  const names = headNames[spec.name];
-  if (!names) return readForeign(reader, kind, spec, prefix);
-  const name = names.map((each) => prefix + each).find((each) => reader.tensors.has(each));
-  if (!name) return undefined;
-  const values = await reader.readFloat32(name);
-  if (spec.shape.length === 1) return values;
-  const [inputs, outputs] = spec.shape as [number, number];
-  return Float32Array.from(values, (_, i) => values[(i % outputs) * inputs + Math.floor(i / outputs)] as number);
-}
 
 /** The fixture's batch as features, which `featureBatch` pads again; one row more fills the batch. */
 async function features(name: string, head: Head) {
@@ -83,7 +55,7 @@ for (const [name, head] of [
       declareSpecs(store, specs);
       await using weights = await golden(`heads/${name}/model.safetensors`);
       for (const spec of specs) {
-        const values = await stored(weights, kind, spec);
+        const values = await readForeign(weights, kind, spec);
         t.ok(values, `${spec.name} is in the fixture`);
         await store.write(spec.name, values as Float32Array);
       }
@@ -107,7 +79,7 @@ for (const [name, head] of [
       for (const spec of specs) {
         const gradient = await store.gradient(spec.name);
         squares += gradient.reduce((sum, value) => sum + value * value, 0);
-        const reference = await stored(expected, kind, spec, 'grad.').catch(() => undefined);
+        const reference = await readForeign(expected, kind, spec, 'grad.').catch(() => undefined);
         if (!reference) continue;
         compared++;
         if (spec.name === 'spans.bias') {

@@ -1,5 +1,7 @@
 /** `apollo-lm export`: a trained model as a folder that Hugging Face's libraries load. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { ApolloError } from '../../errors.js';
+import { exportFineTuned, isFineTuned } from '../../eval/index.js';
 import { type ExportDtype, exportDtypes } from '../../interop/hugging-face-writer.js';
 import { formatBytes } from '../../report/format.js';
 import { type ExportedModel, exportModel } from '../../train/export-model.js';
@@ -39,7 +41,7 @@ export function exportCommand(program: Command, io: CommandIo): void {
   program
     .command('export')
     .description('write a trained model as a Hugging Face folder: config.json, safetensors, tokenizer')
-    .argument('<run>', 'folder of a run, its checkpoints, one checkpoint, or a Hugging Face folder')
+    .argument('<run>', 'folder of a run, its checkpoints, one checkpoint, a fine-tuned model, or a Hugging Face folder')
     .requiredOption('--out <folder>', 'folder to write')
     .addOption(
       new Option('--depth <depth>', 'of a model that was still growing: the finished one, or the layers it has')
@@ -55,20 +57,22 @@ export function exportCommand(program: Command, io: CommandIo): void {
     .option('--json', 'machine-readable output')
     .action(async (run: string, flags: ExportFlags) => {
       const { out, depth, dtype, shardSize, tokenizer, force = false, json = false } = flags;
+      const tuned = isFineTuned(run);
+      if (tuned && (depth === 'stored' || tokenizer !== undefined)) {
+        throw new ApolloError(
+          'BAD_CONFIG',
+          `${run} holds a fine-tuned model, which has its full depth and its own tokenizer: leave --depth and --tokenizer out.`,
+        );
+      }
       const progress = new Progress(io, { quiet: json && !io.stderr.isTTY });
       const exported = await interruptible(
         io,
         () => progress.message('Stopping: nothing will be left behind.'),
-        (signal) =>
-          exportModel(run, out, {
-            depth,
-            dtype,
-            shardBytes: shardSize,
-            tokenizer,
-            force,
-            signal,
-            onProgress: (done) => progress.update({ label: 'export', done }),
-          }),
+        (signal) => {
+          const onProgress = (done: number) => progress.update({ label: 'export', done });
+          const writing = { dtype, shardBytes: shardSize, force, signal, onProgress };
+          return tuned ? exportFineTuned(run, out, writing) : exportModel(run, out, { ...writing, depth, tokenizer });
+        },
       ).finally(() => progress.clear());
       for (const warning of exported.warnings) progress.message(`warning: ${warning}`);
       if (json) io.stdout.write(`${JSON.stringify({ type: 'export', ...exported })}\n`);
@@ -77,15 +81,14 @@ export function exportCommand(program: Command, io: CommandIo): void {
 }
 
 /** What was written, and how Python loads it. */
-function describeExport({ folder, config, stored, files }: ExportedModel, dtype: ExportDtype): string {
+function describeExport({ folder, config, autoClass, stored, files }: ExportedModel, dtype: ExportDtype): string {
   const { kind, layers, hidden, vocab } = config;
   const grown = stored === layers ? '' : ` (from ${stored} that were trained so far)`;
   const width = Math.max(...files.map(({ name }) => name.length));
-  const loader = kind === 'bert' ? 'AutoModelForMaskedLM' : 'AutoModelForCausalLM';
   return [
     `${folder}: ${kind}, ${layers} layers${grown} x ${hidden}, vocabulary ${vocab}, ${dtype}`,
     ...files.map(({ name, bytes }) => `  ${name.padEnd(width)}  ${formatBytes(bytes)}`),
-    `In Python: transformers.${loader}.from_pretrained(${JSON.stringify(folder)})`,
+    `In Python: transformers.${autoClass}.from_pretrained(${JSON.stringify(folder)})`,
     '',
   ].join('\n');
 }

@@ -72,6 +72,7 @@ export function glueTask(registration: GlueRegistration): FineTuneTask<GlueExamp
     title,
     metrics,
     head: isScore ? regression() : classification(labels.length),
+    ...(!isScore && { labels }),
 
     async read(folder, need) {
       const at = existsSync(join(folder, registration.folder)) ? join(folder, registration.folder) : folder;

@@ -34,6 +34,10 @@ export function classification(classes: number): Head {
     parameters: (config) => sequenceParameters(config, classes),
     output: (context) => sequenceOutput(context, classes),
     loss: (logits, { target }) => crossEntropy(logits, target('label')).loss,
+    huggingFace: {
+      task: 'SequenceClassification',
+      outputs: { count: classes, problem: 'single_label_classification' },
+    },
   };
 }
 
@@ -49,5 +53,6 @@ export function regression(): Head {
       const error = square(sub(reshape(output, weight.shape), target('label')));
       return div(sum(mul(error, weight)), sum(weight));
     },
+    huggingFace: { task: 'SequenceClassification', outputs: { count: 1, problem: 'regression' } },
   };
 }

@@ -30,4 +30,5 @@ export const spans: Head = {
     const losses = [crossEntropy(part(0), target('start')).loss, crossEntropy(part(1), target('end')).loss] as const;
     return scale(add(...losses), 0.5);
   },
+  huggingFace: { task: 'QuestionAnswering' },
 };
