@@ -72,8 +72,8 @@ interface Made {
 async function make(name: string, title: string, model: PaperModel, context: FigureContext): Promise<boolean> {
   const { lengths, rates } = gridOf(context, model);
   const runs: AnnealedRun[] = [];
-  for (const steps of lengths) {
-    for (const lr of rates) {
+  for (const lr of rates) {
+    for (const steps of lengths) {
       const out = join(context.out, `${steps}-steps-${lr}`);
       const ran = await comparisonOf({ name, model, steps, lr, out }, context);
       if (!ran) return false;
