@@ -7,7 +7,7 @@ import { analyse } from '../../lib/report/aggregate.js';
 import { lossChart } from '../../lib/report/charts.js';
 import { renderSvg } from '../../lib/report/svg.js';
 import { type RanComparison, runComparison } from './comparison.js';
-import type { Figure, FigureContext } from './figure.js';
+import type { Figure, FigureContext, ScaleName } from './figure.js';
 import { equalFlopsTable, honestReading, type PaperSaving, savingsTable } from './reading.js';
 import { distance, type PaperModel, recipe } from './scales.js';
 
@@ -19,6 +19,8 @@ export interface ComparedFigure {
   readonly model: PaperModel;
   /** Methods, variants and their settings, over the scale's recipe. */
   readonly settings: Pick<SettingsInput, 'methods' | 'methodOptions' | 'variants' | 'small'>;
+  /** What a scale has otherwise than its recipe. */
+  readonly scales?: Partial<Readonly<Record<ScaleName, SettingsInput>>>;
   /** The paper's savings by the name of the method or variant. */
   readonly paper: Readonly<Record<string, PaperSaving>>;
 }
@@ -31,6 +33,7 @@ async function make(figure: ComparedFigure, context: FigureContext): Promise<boo
   const settings = {
     ...recipe(context.scale, figure.model),
     ...figure.settings,
+    ...figure.scales?.[context.scale],
     ...context.run,
     data: [...context.data],
   };

@@ -8,6 +8,7 @@ import { fig8 } from './large.js';
 import { fig6Bert, fig6Gpt } from './methods.js';
 import { samplerShapes } from './samplers.js';
 import { fig7, fig9 } from './sampling.js';
+import { starts } from './starts.js';
 import { table2 } from './trainability.js';
 
 export const figures: readonly Figure[] = [
@@ -21,6 +22,7 @@ export const figures: readonly Figure[] = [
   fig8,
   fig9,
   beyond,
+  starts,
   frontierGpt,
   frontierBert,
 ];

@@ -1,0 +1,25 @@
+/** How many layers to begin with: Apollo from one, three and six layers, on GPT. Not in the paper, which begins with one. */
+import { comparedFigure } from '../compared.js';
+
+const common = { method: 'apollo' as const, moments: 'reset' };
+const fromThree = { ...common, units: [3, 6, 12], boundaries: { fractions: [0.1, 0.25] } };
+
+export const starts = comparedFigure({
+  name: 'starts',
+  title: 'Layers to begin with, GPT',
+  about:
+    'Apollo that begins with one layer (1, 3, 6, 12), with three (3, 6, 12; also without sampling) or with six (6, 12), full depth from a quarter of the steps on in all of them, its optimizer state begun anew at a switch. Four times as many steps as in the other comparisons, of half the sequences.',
+  model: 'gpt-base',
+  settings: {
+    methods: ['scratch', 'from-1', 'from-3', 'from-3-none', 'from-6'],
+    variants: {
+      'from-1': common,
+      'from-3': fromThree,
+      'from-3-none': { ...fromThree, sampler: 'none' },
+      'from-6': { ...common, units: [6, 12], boundaries: { fractions: [0.25] } },
+    },
+  },
+  // At the other scales the recipe is long enough as it is.
+  scales: { nano: { steps: 1600, batch: 8, evalEvery: 40 } },
+  paper: { 'from-1': { flops: 47.9 } },
+});
