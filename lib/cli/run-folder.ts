@@ -1,8 +1,9 @@
 /** The folder of a run: which one it is, and the settings kept in it so that `--resume --out FOLDER` is enough. */
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { basename, join, resolve } from 'node:path';
 import { ApolloError } from '../errors.js';
 import { loadSettings, placeInputs, type SettingSources, type Settings } from './config.js';
+import { metricsFile } from './metrics.js';
 
 const settingsFile = 'settings.json';
 
@@ -12,6 +13,8 @@ export interface RunFolder {
   readonly path: string;
   /** Whether what is in it is to be gone on with. */
   readonly resume: boolean;
+  /** Whether it was made for this run. */
+  readonly created: boolean;
 }
 
 /**
@@ -31,7 +34,12 @@ export function openRunFolder(sources: SettingSources, fallback: string): RunFol
         `--resume: ${path} is not the folder of an earlier run (there is no ${settingsFile} in it).`,
       );
     }
-    return { settings: loadSettings({ ...sources, config: sources.config ?? kept }), path, resume: true };
+    return {
+      settings: loadSettings({ ...sources, config: sources.config ?? kept }),
+      path,
+      resume: true,
+      created: false,
+    };
   }
   const settings = loadSettings(sources);
   const named = typeof flags['out'] === 'string';
@@ -42,7 +50,7 @@ export function openRunFolder(sources: SettingSources, fallback: string): RunFol
       `--out: ${path} holds an earlier run. Add --resume to go on with it, or name another folder.`,
     );
   }
-  mkdirSync(path, { recursive: true });
+  const created = mkdirSync(path, { recursive: true }) !== undefined;
   const { resume, out, ...kept } = settings;
   const absolute = {
     ...kept,
@@ -51,7 +59,28 @@ export function openRunFolder(sources: SettingSources, fallback: string): RunFol
     ...(typeof kept.tensorboard === 'string' && { tensorboard: resolve(kept.tensorboard) }),
   };
   writeFileSync(join(path, settingsFile), `${JSON.stringify(absolute, undefined, 2)}\n`);
-  return { settings: { ...settings, out: path }, path, resume: false };
+  return { settings: { ...settings, out: path }, path, resume: false, created };
+}
+
+/**
+ * Does a command's work in the folder of its run. A new run that fails before its training begins leaves the folder as it
+ * was, so that the command can be given again; one that is stopped keeps its settings, for `--resume`.
+ */
+export async function inRunFolder<T>(folder: RunFolder, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof ApolloError && !folder.resume && !began(folder.path)) release(folder);
+    throw error;
+  }
+}
+
+function began(path: string): boolean {
+  return readdirSync(path, { recursive: true, encoding: 'utf8' }).some((name) => basename(name) === metricsFile);
+}
+
+function release({ path, created }: RunFolder): void {
+  rmSync(created ? path : join(path, settingsFile), { recursive: true });
 }
 
 function inUse(path: string): boolean {

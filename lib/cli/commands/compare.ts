@@ -16,7 +16,7 @@ import { addSettings, flagsOf, runOptions, trainingOptions, watchOptions } from 
 import { presetHelp } from '../presets.js';
 import { Progress, type ProgressState, timeLeft } from '../progress.js';
 import { seedsOf } from '../resolve.js';
-import { openRunFolder, type RunFolder } from '../run-folder.js';
+import { inRunFolder, openRunFolder, type RunFolder } from '../run-folder.js';
 import { openSession, saveTokenizer } from '../session.js';
 import { Watch } from '../watch.js';
 import { describeEvent, type Surroundings } from './train.js';
@@ -32,7 +32,7 @@ export function compareCommand(program: Command, io: CommandIo, finish: (exitCod
   command.action(async (parsed: Record<string, unknown>) => {
     const { preset, config, json } = parsed as { preset?: string; config?: string; json?: boolean };
     const folder = openRunFolder({ preset, config, flags: flagsOf(parsed) }, 'runs/compare');
-    finish(await runComparison(folder, json === true, io));
+    finish(await inRunFolder(folder, () => runComparison(folder, json === true, io)));
   });
 }
 

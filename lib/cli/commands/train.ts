@@ -9,7 +9,7 @@ import { addSettings, flagsOf, runOptions, trainingOptions, watchOptions } from 
 import { presetHelp } from '../presets.js';
 import { Progress, type ProgressState, timeLeft } from '../progress.js';
 import { methodOf, sequenceOf, tokensPerStepOf, trainOptionsOf } from '../resolve.js';
-import { openRunFolder, type RunFolder } from '../run-folder.js';
+import { inRunFolder, openRunFolder, type RunFolder } from '../run-folder.js';
 import { openSession, saveTokenizer } from '../session.js';
 import { plannedFlops } from '../share.js';
 import { Watch } from '../watch.js';
@@ -22,7 +22,7 @@ export function trainCommand(program: Command, io: CommandIo, finish: (exitCode:
       { preset: parsed['preset'] as string, config: parsed['config'] as string, flags: flagsOf(parsed) },
       'runs/train',
     );
-    finish(await runTraining(folder, parsed['json'] === true, io));
+    finish(await inRunFolder(folder, () => runTraining(folder, parsed['json'] === true, io)));
   });
 }
 
