@@ -277,8 +277,11 @@ function describe(issue: Issue, values: Record<string, unknown>, where: (key: st
     const known = first === undefined ? settingNames : Object.keys((first === 'data' ? inputObject : inner).shape);
     return issue.keys
       .map((key) => {
-        const hint = nearest(key, known);
         const path = first === undefined ? where(key) : `${where(String(first))}.${key}`;
+        if (first === undefined && methodNames.some((name) => name === key)) {
+          return `${path}: there is no such setting; those of a method stand in methodOptions: { "${key}": { … } }`;
+        }
+        const hint = nearest(key, known);
         return `${path}: there is no such setting${hint ? `; did you mean "${hint}"?` : `. Known: ${known.join(', ')}`}`;
       })
       .join('\n');

@@ -78,10 +78,14 @@ t.test('APOLLO_DEBUG=1 adds the stack', async (t) => {
 
 t.test('a configuration file is named in its errors', async (t) => {
   const path = join(temporaryFolder(), 'mine.json');
-  writeFileSync(path, JSON.stringify({ steps: 10, batchSize: 3 }));
+  writeFileSync(path, JSON.stringify({ steps: 10, batchSize: 3, apollo: { sampler: 'edge' } }));
   const io = memoryIo();
   t.equal(await run(['plan', '--config', path], io), 1);
   t.match(io.err(), `${path}: batchSize: there is no such setting`);
+  t.match(
+    io.err(),
+    `${path}: apollo: there is no such setting; those of a method stand in methodOptions: { "apollo": `,
+  );
 });
 
 t.test('messages name the program as it was called', async (t) => {
