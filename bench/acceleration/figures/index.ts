@@ -5,6 +5,7 @@ import { beyond } from './beyond.js';
 import { frontierBert, frontierGpt } from './frontier.js';
 import { table3 } from './grown.js';
 import { fig8 } from './large.js';
+import { longerBert, longerGpt } from './longer.js';
 import { fig6Bert, fig6Gpt } from './methods.js';
 import { samplerShapes } from './samplers.js';
 import { fig7, fig9 } from './sampling.js';
@@ -23,6 +24,8 @@ export const figures: readonly Figure[] = [
   fig9,
   beyond,
   starts,
+  longerBert,
+  longerGpt,
   frontierGpt,
   frontierBert,
 ];
