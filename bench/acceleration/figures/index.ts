@@ -5,7 +5,7 @@ import { beyond } from './beyond.js';
 import { frontierBert, frontierGpt } from './frontier.js';
 import { table3 } from './grown.js';
 import { fig8 } from './large.js';
-import { longerBert, longerGpt } from './longer.js';
+import { longerBert, longerBertFaster, longerGpt } from './longer.js';
 import { fig6Bert, fig6Gpt } from './methods.js';
 import { samplerShapes } from './samplers.js';
 import { fig7, fig9 } from './sampling.js';
@@ -25,6 +25,7 @@ export const figures: readonly Figure[] = [
   beyond,
   starts,
   longerBert,
+  longerBertFaster,
   longerGpt,
   frontierGpt,
   frontierBert,
