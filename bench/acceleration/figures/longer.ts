@@ -1,12 +1,11 @@
 /**
- * Runs several times as long as those of the other figures, in which BERT has left its early plateau and GPT's seeds
- * agree: where growing pays and where it does not. Not in the paper, whose runs are all longer than these.
+ * Runs several times as long as those of the other figures, in which BERT has left its early plateau: where growing pays
+ * and where it does not. Not in the paper, whose runs are all longer than these.
  */
 import { comparedFigure } from '../compared.js';
 
 const common = { method: 'apollo' as const, moments: 'reset' };
 const fromThree = { ...common, units: [3, 6, 12], boundaries: { fractions: [0.1, 0.25] } };
-const fromSix = { ...common, units: [6, 12], boundaries: { fractions: [0.25] } };
 
 const bert = {
   model: 'bert-base' as const,
@@ -34,18 +33,4 @@ export const longerBertFaster = comparedFigure({
   title: 'Longer runs on short sequences at twice the learning rate, BERT',
   about: 'The runs of longer-bert with a peak learning rate twice as high.',
   scales: { nano: { ...nanoBert, lr: 2e-3 }, small: { lr: 1.2e-3 }, paper: { lr: 2e-4 } },
-});
-
-export const longerGpt = comparedFigure({
-  name: 'longer-gpt',
-  title: 'Longer runs, GPT',
-  about:
-    'Ten times as many steps as in the other comparisons. Apollo begins with one layer and with six; its optimizer state begins anew at a switch.',
-  model: 'gpt-base',
-  settings: {
-    methods: ['scratch', 'apollo', 'from-6', 'stackbert'],
-    variants: { apollo: common, 'from-6': fromSix },
-  },
-  scales: { nano: { steps: 4000, evalEvery: 50 } },
-  paper: { apollo: { flops: 47.9 }, stackbert: { flops: 36.0 } },
 });
