@@ -70,7 +70,8 @@ export async function inRunFolder<T>(folder: RunFolder, work: () => Promise<T>):
   try {
     return await work();
   } catch (error) {
-    if (error instanceof ApolloError && !folder.resume && !began(folder.path)) release(folder);
+    const stopped = error instanceof ApolloError && error.code === 'ABORT_ERR';
+    if (error instanceof ApolloError && !stopped && !folder.resume && !began(folder.path)) release(folder);
     throw error;
   }
 }

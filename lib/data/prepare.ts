@@ -12,6 +12,7 @@ import { Cache, keyOf } from './cache.js';
 import { type CorpusInput, findSources, type ReadOptions, type SourceFiles } from './inputs.js';
 import { type CorpusProgress, Meter } from './meter.js';
 import { mixedSource, roundRows, rowsOfRound } from './mixture.js';
+import { resting } from './rest.js';
 import { type SourceText, textKey, works } from './source-text.js';
 import { type Split, splitDocuments } from './split.js';
 import type { Counted, WorkSetup } from './tasks.js';
@@ -290,18 +291,10 @@ async function trainedTokenizer(
     addWordCounts(counts, words, added);
   }
   meter.start('train tokenizer', vocabSize);
-  let restedMs = performance.now();
-  const onMerge = (tokens: number): Promise<void> | undefined => {
-    if (performance.now() - restedMs < 30) return undefined;
-    throwIfAborted(signal);
-    meter.set(tokens);
-    return new Promise((resolve) => {
-      setImmediate(() => {
-        restedMs = performance.now();
-        resolve();
-      });
-    });
-  };
+  const onMerge = resting(
+    (tokens) => meter.set(tokens),
+    () => throwIfAborted(signal),
+  );
   const definition: TokenizerDefinition = await trainTokenizer(kind, counts, { vocabSize, onMerge });
   const write = (folder: string) =>
     writeFile(join(folder, 'tokenizer.json'), JSON.stringify(definition), { flush: true });

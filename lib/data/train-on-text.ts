@@ -3,6 +3,7 @@
  * with the text, and the merges are learnt from the counts. The result is the same for any number of workers.
  */
 import { ApolloError, check } from '../errors.js';
+import { resting } from './rest.js';
 import type { Counted, Work } from './tasks.js';
 import type { TokenizerDefinition } from './tokenizer-files.js';
 import { checkTraining, type TrainableKind, trainTokenizer } from './train-tokenizer.js';
@@ -83,18 +84,10 @@ export async function trainTokenizerOnText(
     onProgress?.({ phase: 'count words', done: textLength, distinctWords: counts.size });
   }
   const distinctWords = counts.size;
-  let restedMs = performance.now();
-  const onMerge = (tokens: number): Promise<void> | undefined => {
-    if (performance.now() - restedMs < 30) return undefined;
-    throwIfAborted(signal);
-    onProgress?.({ phase: 'train tokenizer', done: tokens, distinctWords });
-    return new Promise((resolve) => {
-      setImmediate(() => {
-        restedMs = performance.now();
-        resolve();
-      });
-    });
-  };
+  const onMerge = resting(
+    (done) => onProgress?.({ phase: 'train tokenizer', done, distinctWords }),
+    () => throwIfAborted(signal),
+  );
   const definition = await trainTokenizer(kind, counts, { vocabSize, minCount, onMerge });
   return { definition, textLength, words, distinctWords, undercount: counts.undercount };
 }

@@ -47,4 +47,15 @@ for (const command of ['train', 'compare']) {
     t.match(io.err(), /holds an earlier run\. Add --resume/);
     t.ok(existsSync(join(out, 'settings.json')));
   });
+
+  t.test(`${command}: a run that is stopped while its text is prepared goes on with --resume`, async (t) => {
+    const folder = temporaryFolder();
+    const out = join(folder, 'one');
+    const onWrite = (text: string, self: ReturnType<typeof memoryIo>) => /text: /.test(text) && self.interrupt();
+    const io = memoryIo({ onWrite });
+    t.equal(await run([command, '--config', tinyConfig(folder), '--out', out], io), 130, io.err());
+    t.notOk(existsSync(join(out, 'tokenizer.json')));
+    const again = memoryIo();
+    t.equal(await run([command, '--resume', '--out', out], again), 0, again.err());
+  });
 }

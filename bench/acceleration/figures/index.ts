@@ -5,7 +5,7 @@ import { beyond } from './beyond.js';
 import { frontierBert, frontierGpt } from './frontier.js';
 import { table3 } from './grown.js';
 import { fig8 } from './large.js';
-import { longerBert, longerBertFaster } from './longer.js';
+import { longerBert } from './longer.js';
 import { fig6Bert, fig6Gpt } from './methods.js';
 import { samplerShapes } from './samplers.js';
 import { fig7, fig9 } from './sampling.js';
@@ -25,7 +25,6 @@ export const figures: readonly Figure[] = [
   beyond,
   starts,
   longerBert,
-  longerBertFaster,
   frontierGpt,
   frontierBert,
 ];

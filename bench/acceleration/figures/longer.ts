@@ -1,36 +1,82 @@
 /**
- * Runs several times as long as those of the other figures, in which BERT has left its early plateau: where growing pays
- * and where it does not. Not in the paper, whose runs are all longer than these.
+ * Runs several times as long as those of the other figures, at two learning rates, in which BERT has left its early plateau:
+ * where growing pays and where it does not. Not in the paper, whose runs are all longer than these.
  */
-import { comparedFigure } from '../compared.js';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { SettingsInput } from '../../../lib/cli/config.js';
+import { modelConfigOf, tokensPerStepOf, totalStepsOf } from '../../../lib/cli/resolve.js';
+import { analyse } from '../../../lib/report/aggregate.js';
+import { lossChart } from '../../../lib/report/charts.js';
+import { renderSvg } from '../../../lib/report/svg.js';
+import { atBetterRates, type RatedResults } from '../better-rates.js';
+import { type RanComparison, runComparison } from '../comparison.js';
+import type { Figure, FigureContext, ScaleName } from '../figure.js';
+import { equalFlopsTable, honestReading, savingsTable } from '../reading.js';
+import { distance, recipe } from '../scales.js';
+import { publish } from './publish.js';
 
-const common = { method: 'apollo' as const, moments: 'reset' };
-const fromThree = { ...common, units: [3, 6, 12], boundaries: { fractions: [0.1, 0.25] } };
+const name = 'longer-bert';
+const title = 'Longer runs on short sequences, BERT';
+const model = 'bert-base';
+const paper = { apollo: { flops: 41.6, time: 41.1 }, stackbert: { flops: 29.5, time: 28.9 } };
 
-const bert = {
-  model: 'bert-base' as const,
-  settings: {
-    methods: ['scratch', 'apollo', 'from-3', 'from-3-none', 'stackbert'],
-    variants: { apollo: common, 'from-3': fromThree, 'from-3-none': { ...fromThree, sampler: 'none' } },
-  },
-  paper: { apollo: { flops: 41.6, time: 41.1 }, stackbert: { flops: 29.5, time: 28.9 } },
+const begunAnew = { method: 'apollo' as const, moments: 'reset' };
+const fromThree = { ...begunAnew, units: [3, 6, 12], boundaries: { fractions: [0.1, 0.25] } };
+const compared: SettingsInput = {
+  methods: ['scratch', 'apollo', 'from-3', 'from-3-none', 'stackbert'],
+  variants: { apollo: begunAnew, 'from-3': fromThree, 'from-3-none': { ...fromThree, sampler: 'none' } },
 };
-// At the other scales the recipe is long enough as it is.
-const nanoBert = { steps: 3000, batch: 64, seq: 16, evalEvery: 50 };
 
-export const longerBert = comparedFigure({
-  ...bert,
-  name: 'longer-bert',
-  title: 'Longer runs on short sequences, BERT',
-  about:
-    'Sequences of 16 tokens, with which a post-norm BERT leaves its early plateau soon, and eight times as many steps as in the other comparisons. Apollo begins with one layer, with three, and with three and no sampling; its optimizer state begins anew at a switch.',
-  scales: { nano: { ...nanoBert, lr: 1e-3 } },
-});
+/** Peak learning rates, and what is otherwise than in the recipe: at the larger scales it is long enough as it is. */
+const scales: Readonly<Record<ScaleName, { readonly rates: readonly number[]; readonly shape?: SettingsInput }>> = {
+  nano: { rates: [1e-3, 2e-3], shape: { steps: 3000, batch: 64, seq: 16, evalEvery: 50 } },
+  small: { rates: [6e-4, 1.2e-3] },
+  paper: { rates: [1e-4, 2e-4] },
+};
 
-export const longerBertFaster = comparedFigure({
-  ...bert,
-  name: 'longer-bert-faster',
-  title: 'Longer runs on short sequences at twice the learning rate, BERT',
-  about: 'The runs of longer-bert with a peak learning rate twice as high.',
-  scales: { nano: { ...nanoBert, lr: 2e-3 }, small: { lr: 1.2e-3 }, paper: { lr: 2e-4 } },
-});
+export const longerBert: Figure = { name, title, make };
+
+async function make(context: FigureContext): Promise<boolean> {
+  const { rates, shape } = scales[context.scale];
+  const made: RatedResults[] = [];
+  for (const lr of rates) {
+    if (context.signal.aborted) return false;
+    const out = join(context.out, `rate-${lr}`);
+    const common = { ...recipe(context.scale, model), ...compared, ...shape };
+    const settings = { ...common, lr, ...context.run, data: [...context.data] };
+    const ran = await runComparison(`${name}, rate ${lr}`, settings, { out, signal: context.signal });
+    if (!ran.complete || !ran.results) return false;
+    made.push({ rate: lr, results: ran.results });
+    await describe(context, made, ran);
+  }
+  return true;
+}
+
+/** result.json, the pictures and figure.md of the rates that are complete. */
+async function describe(context: FigureContext, made: readonly RatedResults[], last: RanComparison): Promise<void> {
+  const { results, rates } = atBetterRates(made);
+  const analysis = analyse(results);
+  for (const cost of ['flopsModel', 'trainMs'] as const) {
+    const file = cost === 'trainMs' ? 'loss-time.svg' : 'loss-flops.svg';
+    writeFileSync(join(context.out, file), await renderSvg(lossChart(results, analysis, cost)));
+  }
+  const config = modelConfigOf(last.settings);
+  const steps = totalStepsOf(last.settings, config);
+  const tokens = steps * tokensPerStepOf(last.settings, config);
+  const { structure, batch, precision, data, processor, device } = results.settings;
+  await publish(context, {
+    title: `${title}, ${context.scale} scale`,
+    result: { rates: Object.fromEntries(made.map(({ rate, results }) => [rate, results])) },
+    body: [
+      'Short sequences, with which a post-norm BERT leaves its early plateau soon, and several times as many steps as in the other comparisons. Apollo begins with one layer, with three, and with three and no sampling; its optimizer state begins anew at a switch.',
+      `${String(structure)}; ${steps} steps of ${String(batch)}, ${String(precision)}; ${String(data)}; on ${String(device ?? processor)}.\nThat is ${distance(config, tokens, model)}.`,
+      `**Each method at the better of its rates** (${[...rates].map(([method, rate]) => `${method} ${rate}`).join(', ')}):`,
+      savingsTable(analysis, paper),
+      equalFlopsTable(results, analysis),
+      honestReading(results, analysis),
+      '![loss against FLOPs](loss-flops.svg)\n![loss against time](loss-time.svg)',
+      ...made.flatMap(({ rate, results }) => [`All at a rate of ${rate}:`, savingsTable(analyse(results), paper)]),
+    ],
+  });
+}
