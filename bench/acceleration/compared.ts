@@ -1,10 +1,11 @@
 /** Figures that are comparisons of methods on the same batches: `apollo-lm compare` at a scale's recipe. */
 import { copyFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { SettingsInput } from '../../lib/cli/config.js';
+import type { Settings, SettingsInput } from '../../lib/cli/config.js';
 import { modelConfigOf, tokensPerStepOf, totalStepsOf } from '../../lib/cli/resolve.js';
-import { analyse } from '../../lib/report/aggregate.js';
+import { type Analysis, analyse } from '../../lib/report/aggregate.js';
 import { lossChart } from '../../lib/report/charts.js';
+import type { Results } from '../../lib/report/results.js';
 import { renderSvg } from '../../lib/report/svg.js';
 import { type RanComparison, runComparison } from './comparison.js';
 import type { Figure, FigureContext, ScaleName } from './figure.js';
@@ -42,6 +43,29 @@ async function make(figure: ComparedFigure, context: FigureContext): Promise<boo
   return ran.complete;
 }
 
+/** Links to what drawLosses draws. */
+export const lossPictures = '![loss against FLOPs](loss-flops.svg)\n![loss against time](loss-time.svg)';
+
+/** Writes loss-flops.svg and loss-time.svg into `out`. */
+export async function drawLosses(out: string, results: Results, analysis: Analysis): Promise<void> {
+  for (const cost of ['flopsModel', 'trainMs'] as const) {
+    const name = cost === 'trainMs' ? 'loss-time.svg' : 'loss-flops.svg';
+    writeFileSync(join(out, name), await renderSvg(lossChart(results, analysis, cost)));
+  }
+}
+
+/** Model, length, data and machine of a comparison, and how far that is from the paper's. */
+export function whatWasRun({ settings: about }: Results, settings: Settings, model: PaperModel): string {
+  const config = modelConfigOf(settings);
+  const steps = totalStepsOf(settings, config);
+  const tokens = steps * tokensPerStepOf(settings, config);
+  const { structure, batch, precision, data, processor, device } = about;
+  return (
+    `${String(structure)}; ${steps} steps of ${String(batch)}, ${String(precision)}; ${String(data)}; on ${String(device ?? processor)}.\n` +
+    `That is ${distance(config, tokens, model)}.`
+  );
+}
+
 /** result.json, the pictures and figure.md of what there is so far. */
 async function describe(
   figure: ComparedFigure,
@@ -51,22 +75,14 @@ async function describe(
   if (!results?.runs.some((run) => run.method === results.reference && run.evaluations.length > 0)) return;
   const analysis = analyse(results);
   copyFileSync(resultsPath, join(out, 'result.json'));
-  for (const cost of ['flopsModel', 'trainMs'] as const) {
-    const name = cost === 'trainMs' ? 'loss-time.svg' : 'loss-flops.svg';
-    writeFileSync(join(out, name), await renderSvg(lossChart(results, analysis, cost)));
-  }
-  const config = modelConfigOf(settings);
-  const steps = totalStepsOf(settings, config);
-  const tokens = steps * tokensPerStepOf(settings, config);
+  await drawLosses(out, results, analysis);
   const finished = results.runs.filter((run) => run.finished).length;
-  const { structure, batch, precision, data, processor, device } = results.settings;
   const lines = [
     `## ${figure.title}, ${scale} scale`,
     '',
     figure.about,
     '',
-    `${String(structure)}; ${steps} steps of ${String(batch)}, ${String(precision)}; ${String(data)}; on ${String(device ?? processor)}.`,
-    `That is ${distance(config, tokens, figure.model)}.`,
+    whatWasRun(results, settings, figure.model),
     '',
     ...(analysis.complete
       ? [
@@ -78,8 +94,7 @@ async function describe(
         ]
       : [`**Not complete yet**: ${finished} of ${results.runs.length} runs have ended, so nothing is claimed.`]),
     '',
-    '![loss against FLOPs](loss-flops.svg)',
-    '![loss against time](loss-time.svg)',
+    lossPictures,
     '',
   ];
   writeFileSync(join(out, 'figure.md'), lines.join('\n'));

@@ -63,15 +63,15 @@ export function openRunFolder(sources: SettingSources, fallback: string): RunFol
 }
 
 /**
- * Does a command's work in the folder of its run. A new run that fails before its training begins leaves the folder as it
- * was, so that the command can be given again; one that is stopped keeps its settings, for `--resume`.
+ * Does a command's work in the folder of its run. A new run that fails before its training begins gives its folder
+ * up, so that the command can be given again; one that is stopped keeps its settings, for `--resume`.
  */
 export async function inRunFolder<T>(folder: RunFolder, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
-    const stopped = error instanceof ApolloError && error.code === 'ABORT_ERR';
-    if (error instanceof ApolloError && !stopped && !folder.resume && !began(folder.path)) release(folder);
+    const failed = error instanceof ApolloError && error.code !== 'ABORT_ERR';
+    if (failed && !folder.resume && !began(folder.path)) release(folder);
     throw error;
   }
 }

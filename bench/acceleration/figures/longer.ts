@@ -2,27 +2,23 @@
  * Runs several times as long as those of the other figures, at two learning rates, in which BERT has left its early plateau:
  * where growing pays and where it does not. Not in the paper, whose runs are all longer than these.
  */
-import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { SettingsInput } from '../../../lib/cli/config.js';
-import { modelConfigOf, tokensPerStepOf, totalStepsOf } from '../../../lib/cli/resolve.js';
 import { analyse } from '../../../lib/report/aggregate.js';
-import { lossChart } from '../../../lib/report/charts.js';
-import { renderSvg } from '../../../lib/report/svg.js';
 import { atBetterRates, type RatedResults } from '../better-rates.js';
+import { drawLosses, lossPictures, whatWasRun } from '../compared.js';
 import { type RanComparison, runComparison } from '../comparison.js';
 import type { Figure, FigureContext, ScaleName } from '../figure.js';
 import { equalFlopsTable, honestReading, savingsTable } from '../reading.js';
-import { distance, recipe } from '../scales.js';
+import { recipe } from '../scales.js';
 import { publish } from './publish.js';
+import { begunAnew, fromThree } from './starts.js';
 
 const name = 'longer-bert';
 const title = 'Longer runs on short sequences, BERT';
 const model = 'bert-base';
 const paper = { apollo: { flops: 41.6, time: 41.1 }, stackbert: { flops: 29.5, time: 28.9 } };
 
-const begunAnew = { method: 'apollo' as const, moments: 'reset' };
-const fromThree = { ...begunAnew, units: [3, 6, 12], boundaries: { fractions: [0.1, 0.25] } };
 const compared: SettingsInput = {
   methods: ['scratch', 'apollo', 'from-3', 'from-3-none', 'stackbert'],
   variants: { apollo: begunAnew, 'from-3': fromThree, 'from-3-none': { ...fromThree, sampler: 'none' } },
@@ -57,25 +53,18 @@ async function make(context: FigureContext): Promise<boolean> {
 async function describe(context: FigureContext, made: readonly RatedResults[], last: RanComparison): Promise<void> {
   const { results, rates } = atBetterRates(made);
   const analysis = analyse(results);
-  for (const cost of ['flopsModel', 'trainMs'] as const) {
-    const file = cost === 'trainMs' ? 'loss-time.svg' : 'loss-flops.svg';
-    writeFileSync(join(context.out, file), await renderSvg(lossChart(results, analysis, cost)));
-  }
-  const config = modelConfigOf(last.settings);
-  const steps = totalStepsOf(last.settings, config);
-  const tokens = steps * tokensPerStepOf(last.settings, config);
-  const { structure, batch, precision, data, processor, device } = results.settings;
+  await drawLosses(context.out, results, analysis);
   await publish(context, {
     title: `${title}, ${context.scale} scale`,
     result: { rates: Object.fromEntries(made.map(({ rate, results }) => [rate, results])) },
     body: [
       'Short sequences, with which a post-norm BERT leaves its early plateau soon, and several times as many steps as in the other comparisons. Apollo begins with one layer, with three, and with three and no sampling; its optimizer state begins anew at a switch.',
-      `${String(structure)}; ${steps} steps of ${String(batch)}, ${String(precision)}; ${String(data)}; on ${String(device ?? processor)}.\nThat is ${distance(config, tokens, model)}.`,
+      whatWasRun(results, last.settings, model),
       `**Each method at the better of its rates** (${[...rates].map(([method, rate]) => `${method} ${rate}`).join(', ')}):`,
       savingsTable(analysis, paper),
       equalFlopsTable(results, analysis),
       honestReading(results, analysis),
-      '![loss against FLOPs](loss-flops.svg)\n![loss against time](loss-time.svg)',
+      lossPictures,
       ...made.flatMap(({ rate, results }) => [`All at a rate of ${rate}:`, savingsTable(analyse(results), paper)]),
     ],
   });

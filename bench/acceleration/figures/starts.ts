@@ -1,8 +1,10 @@
 /** How many layers to begin with: Apollo from one, three and six layers, on GPT. Not in the paper, which begins with one. */
 import { comparedFigure } from '../compared.js';
 
-const common = { method: 'apollo' as const, moments: 'reset' };
-const fromThree = { ...common, units: [3, 6, 12], boundaries: { fractions: [0.1, 0.25] } };
+/** Apollo with its optimizer state begun anew at a switch. */
+export const begunAnew = { method: 'apollo' as const, moments: 'reset' };
+/** The same from three layers on, with full depth from a quarter of the steps on as by default. */
+export const fromThree = { ...begunAnew, units: [3, 6, 12], boundaries: { fractions: [0.1, 0.25] } };
 
 export const starts = comparedFigure({
   name: 'starts',
@@ -13,10 +15,10 @@ export const starts = comparedFigure({
   settings: {
     methods: ['scratch', 'from-1', 'from-3', 'from-3-none', 'from-6'],
     variants: {
-      'from-1': common,
+      'from-1': begunAnew,
       'from-3': fromThree,
       'from-3-none': { ...fromThree, sampler: 'none' },
-      'from-6': { ...common, units: [6, 12], boundaries: { fractions: [0.25] } },
+      'from-6': { ...begunAnew, units: [6, 12], boundaries: { fractions: [0.25] } },
     },
   },
   // At the other scales the recipe is long enough as it is.
