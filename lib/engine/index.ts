@@ -1,6 +1,7 @@
 /** The engine's public face: graphs, ops, gradients, devices, programs, parameters, the optimizer. */
 export { type AccumulateOptions, accumulateGradients, gradients } from './autodiff.js';
-export { Device, type DeviceInfo, type DeviceOptions, openDevice, type ProgramStores } from './device.js';
+export type { Binding, ParameterNames, ProgramStores } from './binding.js';
+export { type CompileOptions, Device, type DeviceInfo, type DeviceOptions, openDevice } from './device.js';
 export { bytesPerElement, type DType, fromBfloat16, toBfloat16 } from './dtype.js';
 export { evaluate } from './evaluate.js';
 export { Graph, type Node, Tensor } from './graph.js';
