@@ -108,7 +108,16 @@ export interface Materialisation {
 
 export type GrowthPlan = LayerGrowth | StateGrowth | Materialisation;
 
-export interface StepPlan {
+/** Factors of a network's layers, given for each trained layer or for each place; 1 where absent. */
+export interface Gates {
+  /** Of both residual branches. */
+  readonly branchScales?: readonly number[];
+  /** Of the whole layer: h = m layer(h) + (1 - m) h. */
+  readonly blockGates?: readonly number[];
+}
+
+/** `Gates` here are for each place, as many as the depth. */
+export interface StepPlan extends Gates {
   /** Trained layers of the stage. */
   readonly units: number;
   /** Layers of this step's network. */
@@ -119,8 +128,13 @@ export interface StepPlan {
   readonly trainable?: (name: string) => boolean;
   /** Places at the bottom through which no gradient flows: they cost a forward pass only. */
   readonly forwardOnly?: number;
-  /** Factor of both residual branches at each place, as many as the depth; 1 when absent. */
-  readonly branchScales?: readonly number[];
+  /**
+   * Which of the parameters with gradients get an update; all when absent. Others keep value, moments and step count and
+   * do not decay. Layers that are not in the map get none either way.
+   */
+  readonly updates?: (name: string) => boolean;
+  /** Factor on the learning rate of each parameter; 1 when absent. */
+  readonly rateFactor?: (name: string) => number;
   /**
    * A factor on the scheduled learning rate, a rate that replaces it, or the rate of a schedule that restarts at step
    * `since` with a warm-up of `warmupSteps`.
@@ -159,6 +173,8 @@ export interface TrainingMethod {
   plan(step: number): StepPlan;
   /** Maps for evaluation during the stage of `step`: at full depth, and the trained layers alone. */
   evaluationMaps(step: number): { readonly full: LayerMap; readonly stage: LayerMap };
+  /** Gates of the trained layers when the network is evaluated: those of the step. Absent or undefined: none. */
+  evaluationGates?(step: number): Gates | undefined;
   /** When `step` begins a new stage: what to do before it. */
   growth(step: number): GrowthPlan | undefined;
   /** Present when stages depend on the losses of the run; without them the method tells the latest it may grow. */

@@ -55,6 +55,8 @@ export interface TraceOptions {
   readonly hiddenStates?: boolean;
   /** Whether there is an input `branchScales` f32[depth]: the factor of both residual branches of each layer. */
   readonly branchScales?: boolean;
+  /** Whether there is an input `blockGates` f32[depth]: the factor m of each whole layer, h = m layer(h) + (1 - m) h. */
+  readonly blockGates?: boolean;
 }
 
 /** The static shape of what `predict` reads: no labels. */
@@ -105,13 +107,13 @@ export interface ModelBody {
   /** Parameters of the embeddings, of layers 0 to units - 1 and of a final norm, in the order of the whole model's. */
   parameters(units: number): ParameterSpec[];
   /**
-   * Records the forward pass. Inputs: `tokens` i32[B, T]; `types` (BERT), `mask` and `branchScales` as for the whole model.
+   * Records the forward pass. Inputs: `tokens` i32[B, T]; `types` (BERT), `mask`, `branchScales` and `blockGates` as for the whole model.
    * @throws ApolloError BAD_ARGUMENT for a layer map or batch shape that does not fit the model.
    */
   trace(graph: Graph, weights: Weights, batch: Omit<PredictionShape, 'targets'>, options: BodyOptions): BodyTrace;
 }
 
-export interface BodyOptions extends Pick<TraceOptions, 'layerMap' | 'training' | 'branchScales'> {
+export interface BodyOptions extends Pick<TraceOptions, 'layerMap' | 'training' | 'branchScales' | 'blockGates'> {
   /** GPT, when not training: with keys and values of earlier tokens. */
   readonly decoding?: DecodingOptions | undefined;
 }

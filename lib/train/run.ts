@@ -29,7 +29,7 @@ import { grow } from './growth.js';
 import { type BeginningOptions, digestOfBeginning, initialise } from './initial.js';
 import { checkMemory } from './memory.js';
 import type { SourceCosts } from './model-folder.js';
-import { RunPrograms, type TrainingProgram } from './programs.js';
+import { gateInputs, RunPrograms, type TrainingProgram } from './programs.js';
 import { type StageNetwork, stageNetwork } from './stage.js';
 
 export interface TrainDependencies {
@@ -238,13 +238,15 @@ export class Run {
     const { config, deps, step, totals } = this;
     const start = performance.now();
     // The stage that has been trained so far: a switch due at this step is not done yet.
-    const maps = this.method.evaluationMaps(Math.max(0, step - 1));
+    const trained = Math.max(0, step - 1);
+    const maps = this.method.evaluationMaps(trained);
     const losses = await evaluateMaps(maps, {
       programs: this.programs,
       corpus: deps.corpus,
       batch: config.batch,
       seq: config.seq,
       limit: config.evaluationBatches,
+      gates: this.method.evaluationGates?.(trained),
       signal: deps.signal,
     });
     this.evaluatedAt = step;
@@ -313,18 +315,18 @@ export class Run {
    * Forward and backward of all micro-batches of a step; their mean loss. Each is queued while the one before runs, so
    * that its data travel meanwhile and the device never waits for JavaScript.
    */
-  async #accumulate({ program, random }: TrainingProgram, plan: StepPlan): Promise<number> {
+  async #accumulate({ program, random, binding }: TrainingProgram, plan: StepPlan): Promise<number> {
     const { seed, accumulation } = this.config;
-    const scales = plan.branchScales && { branchScales: Float32Array.from(plan.branchScales) };
+    const gates = gateInputs(plan);
     const { step } = this;
-    const options = this.deps.signal ? { signal: this.deps.signal } : {};
+    const options = { signal: this.deps.signal, binding };
     const lossOf = async (run: Promise<RunResult>) => ((await run).outputs['loss'] as Float32Array)[0] as number;
     let sum = 0;
     let running: Promise<RunResult> | undefined;
     for (let micro = 0; micro < accumulation; micro++) {
       const batch = await this.batches.take(step, micro);
       const rng = Int32Array.from([...seedWords(seed), step, micro]);
-      const queued = program.run({ ...batch, ...(random && { rng }), ...scales }, options);
+      const queued = program.run({ ...batch, ...(random && { rng }), ...gates }, options);
       queued.catch(() => {}); // told when its turn comes
       if (micro + 1 < accumulation) this.batches.prepare(step, micro + 1);
       else if (step + 1 < lastStep(this.config)) this.batches.prepare(step + 1, 0);
