@@ -1,12 +1,12 @@
-/** What AdamW's state becomes when layers are copied, by the rules that methods offer, and the copies of a layer map. */
+/** What the optimizer's state becomes when layers are copied, by the rules that methods offer, and the copies of a layer map. */
 import { z } from 'zod';
 import type { LayerMap } from '../growth/index.js';
 import type { LayerCopy, MomentRule } from './method.js';
 
 /**
  * 'copy': goes with the weights. 'release': as the released code of Apollo leaves it, new layers fresh and old ones with
- * the moments they had. 'reset': all layers fresh. 'copyScaled': as 'copy', m and v scaled by the change in how often a
- * layer is used.
+ * the moments they had. 'reset': all layers fresh. 'copyScaled': as 'copy', scaled by the change in how often a layer is
+ * used.
  */
 export const momentOption = z.enum(['copy', 'release', 'reset', 'copyScaled']);
 export type MomentOption = z.output<typeof momentOption>;
@@ -25,7 +25,7 @@ function momentRule(from: number, to: number, { moments, from: unitsBefore, scal
     copy: from === to ? undefined : 'copy',
     release: from === to ? undefined : to >= unitsBefore ? 'zero' : 'keep',
     reset: 'zero',
-    copyScaled: { m: scale, v: scale * scale },
+    copyScaled: { scale },
   };
   return rules[moments];
 }

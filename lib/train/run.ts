@@ -1,6 +1,6 @@
 /** The state of one training run and what can be done with it: open, evaluate, save, grow, train a step, close. */
 import type { Device } from '../engine/device.js';
-import { AdamW } from '../engine/optimizer.js';
+import { createOptimizer, type Optimizer } from '../engine/optim/index.js';
 import { ParameterStore } from '../engine/parameters.js';
 import type { RunResult } from '../engine/program.js';
 import { ApolloError } from '../errors.js';
@@ -74,7 +74,7 @@ export class Run {
 
   readonly store: ParameterStore;
   programs: RunPrograms;
-  readonly optimizer: AdamW;
+  readonly optimizer: Optimizer;
   readonly batches: BatchAhead;
   identity: RunIdentity;
   #method: FollowedMethod;
@@ -91,7 +91,7 @@ export class Run {
     this.network = stageNetwork(model, method.stageAt(0));
     this.programs = this.#programs();
     const { beta1, beta2, epsilon, weightDecay, maxNorm } = config;
-    this.optimizer = new AdamW(this.store, { beta1, beta2, epsilon, weightDecay, maxNorm });
+    this.optimizer = createOptimizer('adamw', this.store, { beta1, beta2, epsilon, weightDecay, maxNorm });
     this.batches = new BatchAhead((step, micro) => corpus.batch({ batch, seq, seed, step, micro }));
   }
 
