@@ -11,7 +11,7 @@ const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 const compiled = join(root, 'build', 'test-cuda');
 const files = [
   'engine/ops',
-  'engine/optimizer',
+  'engine/optim/adamw',
   'engine/parameters',
   'engine/device',
   'engine/evaluate',

@@ -4,6 +4,7 @@
  * method that adapts, of the losses before it), so a run can be resumed anywhere. The loop knows no method by name.
  */
 import type { Graph } from '../engine/graph.js';
+import type { Moments } from '../engine/optim/slots.js';
 import type { LayerMap, Stage } from '../growth/index.js';
 import type { ModelConfig, ParameterSpec } from '../models/index.js';
 import type { Weights } from '../nn/layers.js';
@@ -52,10 +53,10 @@ export interface InitialWeights {
 }
 
 /**
- * What becomes of AdamW's m, v and step count when a layer's weights are copied: taken along ('copy'), cleared
- * ('zero'), left as the target had them ('keep'), or taken along with m and v multiplied.
+ * What becomes of the optimizer's state when a layer's weights are copied: taken along ('copy'), cleared ('zero'), left
+ * as the target had it ('keep'), or taken along for gradients that become `scale` times what they were.
  */
-export type MomentRule = 'copy' | 'zero' | 'keep' | { readonly m: number; readonly v: number };
+export type MomentRule = 'copy' | 'zero' | 'keep' | { readonly scale: number };
 
 /** One layer's copy at a switch. `from === to` changes the moments alone. */
 export interface LayerCopy {
@@ -76,12 +77,8 @@ export interface LayerGrowth {
   readonly shared?: 'keep' | 'zero';
 }
 
-/** AdamW's state of one parameter. */
-export interface Moments {
-  readonly m: Float32Array;
-  readonly v: Float32Array;
-  readonly count: number;
-}
+/** The optimizer's state of one parameter, slot by slot. */
+export type { Moments };
 
 /** The network before a switch, with its optimizer's state. Values are row-major; do not change them. */
 export interface StateSource extends WeightSource {

@@ -22,12 +22,14 @@ export interface ParameterSpec {
   readonly name: string;
   readonly shape: Shape;
   readonly init: Initial;
-  /** Whether AdamW decays it: matrices and tables yes, biases and layer norms no. */
+  /** Whether weight decay applies: matrices and tables yes, biases and layer norms no. */
   readonly decay: boolean;
   /** 'matrix': used in the working precision (bf16 copy in bf16 runs); 'vector': always f32. */
   readonly role: 'matrix' | 'vector';
   /** The layer it belongs to; absent for embeddings, final norm and head. */
   readonly layer?: number;
+  /** Widths of the matrices side by side in its columns, as of fused queries, keys and values; absent: it is one. */
+  readonly columns?: readonly number[];
   /** A row that starts as zeros (the padding token's embedding). */
   readonly zeroRow?: number;
 }

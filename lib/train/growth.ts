@@ -1,6 +1,7 @@
 /** Carries a method's growth plan out on the parameter store. */
 import { Graph } from '../engine/graph.js';
 import { cast } from '../engine/ops/index.js';
+import { slotFactor } from '../engine/optim/slots.js';
 import type { ParameterStore } from '../engine/parameters.js';
 import { ApolloError } from '../errors.js';
 import type {
@@ -58,11 +59,13 @@ async function copyLayer(store: ParameterStore, specs: readonly ParameterSpec[],
 /** Applies a moment rule to a layer that keeps its weights. */
 async function changeMoments(store: ParameterStore, name: string, rule: MomentRule): Promise<void> {
   if (rule === 'copy' || rule === 'keep') return;
-  const { m, v, count } = await store.moments(name);
-  const [ofM, ofV] = rule === 'zero' ? [0, 0] : [rule.m, rule.v];
+  const { slots, count } = await store.moments(name);
+  const scale = rule === 'zero' ? 0 : rule.scale;
   await store.writeMoments(name, {
-    m: m.map((x) => x * ofM),
-    v: v.map((x) => x * ofV),
+    slots: slots.map((slot) => {
+      const factor = slotFactor(scale, slot);
+      return { ...slot, values: slot.values.map((x) => x * factor) };
+    }),
     count: rule === 'zero' ? 0 : count,
   });
 }

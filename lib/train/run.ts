@@ -1,6 +1,6 @@
 /** The state of one training run and what can be done with it: open, evaluate, save, grow, train a step, close. */
 import type { Device } from '../engine/device.js';
-import { AdamW } from '../engine/optimizer.js';
+import { createOptimizer, type Optimizer } from '../engine/optim/index.js';
 import { ParameterStore } from '../engine/parameters.js';
 import type { RunResult } from '../engine/program.js';
 import { ApolloError } from '../errors.js';
@@ -31,6 +31,7 @@ import { checkMemory } from './memory.js';
 import type { SourceCosts } from './model-folder.js';
 import { gateInputs, RunPrograms, type TrainingProgram } from './programs.js';
 import { type StageNetwork, stageNetwork } from './stage.js';
+import { updateOf } from './updates.js';
 
 export interface TrainDependencies {
   readonly device: Device;
@@ -81,7 +82,7 @@ export class Run {
 
   readonly store: ParameterStore;
   programs: RunPrograms;
-  readonly optimizer: AdamW;
+  readonly optimizer: Optimizer;
   readonly batches: BatchAhead;
   identity: RunIdentity;
   #method: FollowedMethod;
@@ -98,7 +99,7 @@ export class Run {
     this.network = stageNetwork(model, method.stageAt(0));
     this.programs = this.#programs();
     const { beta1, beta2, epsilon, weightDecay, maxNorm } = config;
-    this.optimizer = new AdamW(this.store, { beta1, beta2, epsilon, weightDecay, maxNorm });
+    this.optimizer = createOptimizer('adamw', this.store, { beta1, beta2, epsilon, weightDecay, maxNorm });
     this.batches = new BatchAhead((step, micro) => corpus.batch({ batch, seq, seed, step, micro }));
   }
 
@@ -351,8 +352,10 @@ export class Run {
     });
     const accumulateMs = performance.now() - start;
     let update = { gradNorm: Number.NaN, applied: false, elapsedMs: 0 };
-    if (Number.isFinite(loss)) update = await this.optimizer.step(training.names, { lr });
-    else await this.store.zeroGradients();
+    if (Number.isFinite(loss)) {
+      const { names, options } = updateOf(training, plan);
+      update = await this.optimizer.step(names, { lr, ...options });
+    } else await this.store.zeroGradients();
     const ms = accumulateMs + update.elapsedMs; // the optimizer's own time: a new stage's first update also compiles
     this.step++;
     this.#method.add(loss);

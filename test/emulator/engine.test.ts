@@ -2,7 +2,7 @@ import { onEmulator } from './on-emulator.js';
 
 await onEmulator(
   'engine/ops',
-  'engine/optimizer',
+  'engine/optim/adamw',
   'engine/parameters',
   'engine/device',
   'engine/evaluate',

@@ -1,11 +1,12 @@
 import t from 'tap';
-import { ParameterStore } from '../../lib/engine/index.js';
+import { optimizerState, ParameterStore } from '../../lib/engine/index.js';
 import type { LayerGrowth } from '../../lib/methods/index.js';
 import { type ApolloOptions, apollo } from '../../lib/methods/index.js';
 import { createModel, declareParameters, initialValue, withDefaults } from '../../lib/models/index.js';
 import { grow } from '../../lib/train/growth.js';
 import { stageNetwork } from '../../lib/train/stage.js';
 import { layerGrowth } from '../methods/support.js';
+import { adamwMoments, momentsOf } from '../moments.js';
 import { openTinyDevice } from './tiny.js';
 
 const model = createModel(withDefaults({ kind: 'gpt', layers: 12, hidden: 8, heads: 2, vocab: 5, maxPositions: 4 }));
@@ -15,10 +16,14 @@ t.teardown(() => device.close());
 /** A store of 3 layers, every value, moment and count of layer j told by j. */
 async function threeLayers(): Promise<ParameterStore> {
   const store = new ParameterStore(device, { precision: 'f32' });
+  store.keepState(optimizerState('adamw'));
   for (const { name, shape, layer = 9 } of declareParameters(store, model, 3)) {
     const filled = (value: number) => new Float32Array(shape.reduce((a, b) => a * b, 1)).fill(value);
     await store.write(name, filled(layer + 1));
-    await store.writeMoments(name, { m: filled(10 * (layer + 1)), v: filled(100 * (layer + 1)), count: 1000 + layer });
+    await store.writeMoments(
+      name,
+      momentsOf({ m: filled(10 * (layer + 1)), v: filled(100 * (layer + 1)), count: 1000 + layer }),
+    );
   }
   return store;
 }
@@ -29,7 +34,7 @@ async function layersOf(store: ParameterStore, layers: number): Promise<number[]
   for (let layer = 0; layer < layers; layer++) {
     const seen = new Set<string>();
     for (const { name } of model.parameters(layers).filter((spec) => spec.layer === layer)) {
-      const { m, v, count } = await store.moments(name);
+      const { m, v, count } = adamwMoments(await store.moments(name));
       for (const values of [await store.read(name), m, v]) {
         if (new Set(values).size !== 1) throw new Error(`${name} is not uniform`);
       }
@@ -53,7 +58,7 @@ async function grown(moments: NonNullable<ApolloOptions['moments']>): Promise<{ 
   await growStore(store, plan, 1);
   const rows = await layersOf(store, 6);
   const shared = model.parameters(0)[0]?.name as string;
-  const { m, v, count } = await store.moments(shared);
+  const { m, v, count } = adamwMoments(await store.moments(shared));
   const result = { rows, shared: [m[0], v[0], count] };
   store.dispose();
   return result;
