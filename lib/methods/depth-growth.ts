@@ -14,6 +14,8 @@ export interface DepthGrowth {
   readonly rate?: GrowthRate;
   /** How new layers enter; default: at once. */
   readonly gate?: GrowthGate;
+  /** Whether the residual stream keeps its size, see LayerGrowth; not with a gate. */
+  readonly calibrate?: boolean;
   /** Of which the kind of the model decides what is gated. */
   readonly context?: MethodContext;
   /** What becomes of the moments of embeddings, final norm and head; default: they stay. */
@@ -27,6 +29,7 @@ export function depthGrowth({
   moments,
   rate,
   gate,
+  calibrate = false,
   context = {},
   shared = 'keep',
 }: DepthGrowth): Pick<TrainingMethod, 'stageAt' | 'plan' | 'evaluationMaps' | 'evaluationGates' | 'growth'> {
@@ -59,7 +62,7 @@ export function depthGrowth({
       // Boundaries may pass a stage over: the copies of all switches in between are one map.
       const layers = growThrough(units.slice(from.index, to.index + 1), map);
       const copies = layerCopies(layers, { moments, from: from.units });
-      return { kind: 'layers', from: from.units, to: to.units, copies, shared };
+      return { kind: 'layers', from: from.units, to: to.units, copies, shared, ...(calibrate && { calibrate }) };
     },
   };
 }

@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { ApolloError } from '../errors.js';
 import { stackModulo } from '../growth/index.js';
 import { depthGrowth } from './depth-growth.js';
-import { gateOptions } from './gates.js';
+import { calibrateOption, checkCalibration, gateOptions } from './gates.js';
 import { growthRateOptions } from './growth-rate.js';
 import type { MethodContext, TrainingMethod } from './method.js';
 import { momentOption } from './moments.js';
@@ -26,6 +26,7 @@ const schema = z.strictObject({
   moments: momentOption.default('old-kept-new-zero'),
   ...growthRateOptions,
   ...gateOptions,
+  ...calibrateOption,
 });
 export type DptOptions = z.input<typeof schema>;
 
@@ -47,6 +48,7 @@ export function dpt(options: DptOptions, context: MethodContext = {}): TrainingM
         'and ends before the decay: train longer, begin with more layers (from), or use midas or gstack.',
     );
   }
+  checkCalibration('dpt', settings, context);
   return {
     name: 'dpt',
     layers,
@@ -57,6 +59,7 @@ export function dpt(options: DptOptions, context: MethodContext = {}): TrainingM
       moments,
       rate: settings,
       gate: settings,
+      calibrate: settings.calibrate,
       context,
       shared: moments === 'reset' ? 'zero' : 'keep',
     }),

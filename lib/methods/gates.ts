@@ -3,6 +3,7 @@
  * With them a growth by copies leaves the network as it was (MSG: Yao et al., arXiv 2305.02869).
  */
 import { z } from 'zod';
+import { ApolloError } from '../errors.js';
 import type { LayerMap } from '../growth/index.js';
 import { layerOf } from '../models/index.js';
 import { type LastGrowth, newLayers } from './growth-rate.js';
@@ -13,6 +14,25 @@ export const gateOptions = {
   /** New layers enter with a gate that goes from 0 to 1 over this share of the run's steps; absent: at once. */
   gate: z.strictObject({ share: z.number().gt(0).max(1).default(0.03) }).optional(),
 };
+
+/** Setting of a method that grows by copies and trains the layers alone. */
+export const calibrateOption = {
+  /** Whether the residual stream keeps its size at a growth: GPT, and without a gate. */
+  calibrate: z.boolean().default(false),
+};
+
+/** @throws ApolloError BAD_CONFIG for calibration of a post-norm model, or together with a gate. */
+export function checkCalibration(
+  owner: string,
+  { calibrate, gate }: { readonly calibrate: boolean; readonly gate?: unknown },
+  { model }: MethodContext,
+): void {
+  if (!calibrate || (model?.kind !== 'bert' && !gate)) return;
+  const reason = gate
+    ? 'a gate leaves the network as it was, calibration changes it'
+    : 'a post-norm model (BERT) normalises its stream in every layer';
+  throw new ApolloError('BAD_CONFIG', `${owner}.calibrate: ${reason}. Leave it out.`);
+}
 
 export interface GrowthGate {
   readonly gate?: { readonly share: number } | undefined;

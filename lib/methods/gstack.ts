@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { ApolloError } from '../errors.js';
 import { stackModulo } from '../growth/index.js';
 import { depthGrowth } from './depth-growth.js';
-import { gateOptions } from './gates.js';
+import { calibrateOption, checkCalibration, gateOptions } from './gates.js';
 import { growthRateOptions } from './growth-rate.js';
 import type { MethodContext, TrainingMethod } from './method.js';
 import { momentOption } from './moments.js';
@@ -23,6 +23,7 @@ const schema = z.strictObject({
   moments: momentOption.default('reset'),
   ...growthRateOptions,
   ...gateOptions,
+  ...calibrateOption,
 });
 export type GStackOptions = z.input<typeof schema>;
 
@@ -35,6 +36,7 @@ export function gstack(options: GStackOptions, context: MethodContext = {}): Tra
   if (layers % factor !== 0) {
     throw new ApolloError('BAD_CONFIG', `gstack.factor: must divide the ${layers} layers; got ${factor}.`);
   }
+  checkCalibration('gstack', settings, context);
   return {
     name: 'gstack',
     layers,
@@ -45,6 +47,7 @@ export function gstack(options: GStackOptions, context: MethodContext = {}): Tra
       moments,
       rate: settings,
       gate: settings,
+      calibrate: settings.calibrate,
       context,
       shared: moments === 'reset' ? 'zero' : 'keep',
     }),

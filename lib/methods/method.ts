@@ -75,6 +75,11 @@ export interface LayerGrowth {
   readonly copies: readonly LayerCopy[];
   /** What becomes of the moments of parameters that no layer owns; default: they stay. */
   readonly shared?: 'keep' | 'zero';
+  /**
+   * Whether the output projections of all layers are then multiplied by one factor in [from / to, 1] with which the
+   * residual stream before the final norm is as large as it was.
+   */
+  readonly calibrate?: boolean;
 }
 
 /** The optimizer's state of one parameter, slot by slot. */

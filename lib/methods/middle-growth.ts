@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { ApolloError } from '../errors.js';
 import { type Expansion, proportionalFractions } from '../growth/index.js';
 import { depthGrowth } from './depth-growth.js';
-import { gateOptions } from './gates.js';
+import { calibrateOption, checkCalibration, gateOptions } from './gates.js';
 import { growthRateOptions } from './growth-rate.js';
 import type { MethodContext, TrainingMethod } from './method.js';
 import { momentOption } from './moments.js';
@@ -22,6 +22,7 @@ export const middleGrowthSchema = z.strictObject({
   moments: momentOption.default('old-kept-new-zero'),
   ...growthRateOptions,
   ...gateOptions,
+  ...calibrateOption,
 });
 export type MiddleGrowthOptions = z.input<typeof middleGrowthSchema>;
 
@@ -41,6 +42,7 @@ export function middleGrowth(
   const units = Array.from({ length: layers / block }, (_, stage) => (stage + 1) * block);
   const boundaries = parsed.boundaries ?? { fractions: proportionalFractions(units.length, alpha) };
   const settings = { ...parsed, block, boundaries };
+  checkCalibration(name, settings, context);
   return {
     name,
     layers,
@@ -51,6 +53,7 @@ export function middleGrowth(
       moments,
       rate: settings,
       gate: settings,
+      calibrate: settings.calibrate,
       context,
       shared: moments === 'reset' ? 'zero' : 'keep',
     }),

@@ -5,7 +5,7 @@
 import { z } from 'zod';
 import { stackModulo } from '../growth/index.js';
 import { depthGrowth } from './depth-growth.js';
-import { gateOptions } from './gates.js';
+import { calibrateOption, checkCalibration, gateOptions } from './gates.js';
 import { growthRateOptions } from './growth-rate.js';
 import type { MethodContext, TrainingMethod } from './method.js';
 import { momentOption } from './moments.js';
@@ -25,6 +25,7 @@ const schema = z.strictObject({
   moments: momentOption.default('reset'),
   ...growthRateOptions,
   ...gateOptions,
+  ...calibrateOption,
 });
 export type StackBertOptions = z.input<typeof schema>;
 
@@ -42,6 +43,7 @@ export function stackbert(options: StackBertOptions, context: MethodContext = {}
   const boundaries = parsed.boundaries ?? { fractions: releasedFractions.slice(Math.max(0, 3 - units.length)) };
   const settings = { ...parsed, units, boundaries };
   const { moments } = settings;
+  checkCalibration('stackbert', settings, context);
   return {
     name: 'stackbert',
     layers: settings.layers,
@@ -52,6 +54,7 @@ export function stackbert(options: StackBertOptions, context: MethodContext = {}
       moments,
       rate: settings,
       gate: settings,
+      calibrate: settings.calibrate,
       context,
       shared: moments === 'reset' ? 'zero' : 'keep',
     }),

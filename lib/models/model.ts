@@ -102,6 +102,8 @@ export interface BodyTrace {
   readonly hidden: Tensor;
   /** The embeddings' output, then one for each layer, [B, T, C] each. */
   readonly states: Tensor[];
+  /** GPT: the residual stream before the final norm, [B, T, C]. */
+  readonly stream?: Tensor;
 }
 
 /** A model up to its last hidden state: embeddings and layers, without the language-model head. */

@@ -145,14 +145,15 @@ export function postNormStack(
 /**
  * Pre-norm stack (GPT-2): x += dropout(attention(LN(x))); x += dropout(ffn(LN(x))); at the end LN with `finalNorm`.
  * Every residual add is fused with the norm that follows it, be it in the next layer or the final one. `states` as
- * Hugging Face counts them: the input, the sum after every layer but the last, and the output of the final norm.
+ * Hugging Face counts them: the input, the sum after every layer but the last, and the output of the final norm. `stream` is
+ * the sum after the last layer.
  */
 export function preNormStack(
   x: Tensor,
   weights: Weights,
   finalNorm: string,
   options: StackOptions,
-): { hidden: Tensor; states: Tensor[] } {
+): { hidden: Tensor; states: Tensor[]; stream: Tensor } {
   const { epsilon, dropout: p, layerMap } = options;
   const states = [x];
   let sum = x;
@@ -173,5 +174,5 @@ export function preNormStack(
     } else ({ y: normed, sum } = addNorm(changed, middle.sum, weights, next, { epsilon, p }));
     states.push(next === finalNorm ? normed : sum);
   });
-  return { hidden: normed, states };
+  return { hidden: normed, states, stream: sum };
 }

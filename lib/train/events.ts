@@ -71,6 +71,8 @@ export interface GrowthEvent {
   readonly to: number;
   /** Parameters after the switch. */
   readonly parameters: number;
+  /** What the layers' outputs were multiplied by, where the growth was calibrated. */
+  readonly calibrated?: number;
 }
 
 export interface CheckpointEvent {

@@ -7,7 +7,7 @@ import { ApolloError } from '../errors.js';
 import { seedWords } from '../growth/index.js';
 import { FollowedMethod, type SeenLosses } from '../methods/followed.js';
 import type { MethodStage, StepPlan, TrainingMethod } from '../methods/method.js';
-import { type LanguageModel, parameterCount } from '../models/index.js';
+import { type LanguageModel, layerFlops, parameterCount } from '../models/index.js';
 import { type CheckpointState, loadCheckpoint, readCheckpointState, saveCheckpoint } from './checkpoint.js';
 import { latestCheckpoint } from './checkpoint-folder.js';
 import {
@@ -300,16 +300,37 @@ export class Run {
   /** The switch that the next step begins with, unless it is done already. */
   async grow(): Promise<TrainEvent | undefined> {
     const { method } = this;
-    const { model } = this.deps;
+    const { model, corpus } = this.deps;
     const stage = method.stageAt(this.step);
     const plan = stage.index === this.stage.index ? undefined : method.growth(this.step);
     if (!plan) return undefined;
     this.#letGo();
     const next = stageNetwork(model, stage);
-    await grow(plan, { store: this.store, before: this.network, after: next, seed: this.config.seed });
+    const { batch, seq, seed } = this.config;
+    const calibration = await grow(plan, {
+      store: this.store,
+      before: this.network,
+      after: next,
+      seed,
+      batch: async () => ({
+        shape: corpus.shape(batch, seq),
+        inputs: await corpus.batch({ batch, seq, seed, step: this.step, micro: 0 }),
+      }),
+    });
+    if (calibration) {
+      this.totals.flopsModel += calibration.layerPasses * layerFlops(next.model.config, seq) * batch * seq;
+      this.totals.flopsExecuted += calibration.flops;
+    }
     this.network = next;
     this.programs = this.#programs();
-    return { type: 'growth', step: this.step, from: plan.from, to: plan.to, parameters: this.parameters };
+    return {
+      type: 'growth',
+      step: this.step,
+      from: plan.from,
+      to: plan.to,
+      parameters: this.parameters,
+      ...(calibration && { calibrated: calibration.factor }),
+    };
   }
 
   /**

@@ -47,9 +47,10 @@ async function layersOf(store: ParameterStore, layers: number): Promise<number[]
 }
 
 /** Carries a growth by copies out on the model's store. */
-function growStore(store: ParameterStore, plan: LayerGrowth, seed: number): Promise<void> {
+async function growStore(store: ParameterStore, plan: LayerGrowth, seed: number): Promise<void> {
   const network = (units: number) => stageNetwork(model, { index: 0, units });
-  return grow(plan, { store, before: network(plan.from), after: network(plan.to), seed });
+  const batch = () => Promise.reject(new Error('nothing is calibrated here'));
+  await grow(plan, { store, before: network(plan.from), after: network(plan.to), seed, batch });
 }
 
 async function grown(moments: NonNullable<ApolloOptions['moments']>): Promise<{ rows: number[][]; shared: unknown }> {
