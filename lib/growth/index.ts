@@ -27,7 +27,7 @@ export {
   stackModulo,
   stackTop,
 } from './maps.js';
-export { proportionalFractions, repeatMiddleBlock, repeatMiddleLayers } from './middle-maps.js';
+export { proportionalFractions, repeatMiddleBlock, repeatMiddleLayers, repeatNewMiddle } from './middle-maps.js';
 export { type LossPoint, mixingTime } from './mixing.js';
 export { Mt19937 } from './mt19937.js';
 export { philox4x32, seedWords, uniform as uniformNumber, type Words2, type Words4 } from './philox.js';

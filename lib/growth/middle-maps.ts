@@ -30,6 +30,19 @@ export function repeatMiddleBlock(block: number): Expansion {
 }
 
 /**
+ * Of n blocks, block floor(n / 2) + 1, counted from 1, twice: after a growth by it the copy is the middle. Repeated with
+ * blocks of two layers: [0, 1, 2, 3, 2, 3, 4, 5], then [0, 1, 2, 3, 4, 5, 4, 5, 6, 7].
+ * @throws ApolloError BAD_ARGUMENT unless one block is added to whole blocks.
+ */
+export function repeatNewMiddle(block: number): Expansion {
+  return (units, depth) => {
+    checkGrowth('repeatNewMiddle', block, units, depth);
+    const seam = block * (Math.floor(units / block / 2) + 1);
+    return [...range(0, seam), ...range(seam - block, seam), ...range(seam, units)];
+  };
+}
+
+/**
  * LIDAS: at the seam after block ceil(n / 2), copies of the last half block before it and the first half block after it.
  * `repeatMiddleLayers(4)(8, 12)` is [0, 1, 2, 3, 2, 3, 4, 5, 4, 5, 6, 7]. The first block has nothing after it and is
  * repeated whole.

@@ -7,6 +7,7 @@ import { gstack } from './gstack.js';
 import { layerdrop } from './layerdrop.js';
 import { lidas } from './lidas.js';
 import { ligo } from './ligo.js';
+import { loop } from './loop.js';
 import type { MethodContext, TrainingMethod } from './method.js';
 import { midas } from './midas.js';
 import { mslt } from './mslt.js';
@@ -27,6 +28,7 @@ export { type GStackOptions, gstack } from './gstack.js';
 export { type LayerDropOptions, layerdrop } from './layerdrop.js';
 export { type LidasOptions, lidas } from './lidas.js';
 export { type LigoOptions, ligo } from './ligo.js';
+export { type LoopOptions, loop } from './loop.js';
 export * from './method.js';
 export { type MidasOptions, midas } from './midas.js';
 export { type MsltOptions, mslt } from './mslt.js';
@@ -57,6 +59,7 @@ const methods = {
   raptr,
   layerdrop,
   dpt,
+  loop,
 } satisfies Record<string, (options: never, context: MethodContext) => TrainingMethod>;
 
 export type MethodName = keyof typeof methods;

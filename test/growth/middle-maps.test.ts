@@ -1,5 +1,10 @@
 import t from 'tap';
-import { proportionalFractions, repeatMiddleBlock, repeatMiddleLayers } from '../../lib/growth/index.js';
+import {
+  proportionalFractions,
+  repeatMiddleBlock,
+  repeatMiddleLayers,
+  repeatNewMiddle,
+} from '../../lib/growth/index.js';
 
 /** The share of adjacent pairs that stood together before: G_stack's connection rate. */
 const connected = (map: number[]) => map.slice(1).filter((layer, i) => layer === (map[i] as number) + 1).length;
@@ -37,6 +42,18 @@ t.test('LIDAS repeats the layers around the middle seam', (t) => {
   ];
   for (const [block, units, map] of cases) t.equal(repeatMiddleLayers(block)(units, units + block).join(' '), map);
   t.throws(() => repeatMiddleLayers(3), { code: 'BAD_ARGUMENT', message: /needs an even one; got 3/ });
+  t.end();
+});
+
+t.test('the new middle is repeated', (t) => {
+  const cases: [number, string][] = [
+    [2, '0 1 0 1'],
+    [4, '0 1 2 3 2 3'],
+    [6, '0 1 2 3 2 3 4 5'],
+    [8, '0 1 2 3 4 5 4 5 6 7'],
+    [10, '0 1 2 3 4 5 4 5 6 7 8 9'],
+  ];
+  for (const [units, map] of cases) t.equal(repeatNewMiddle(2)(units, units + 2).join(' '), map);
   t.end();
 });
 
