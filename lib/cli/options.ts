@@ -1,6 +1,7 @@
 /** The options that commands share, by name, and how their text becomes settings. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { formatNames } from '../data/index.js';
+import { optimizerNames } from '../engine/optim/index.js';
 import { ApolloError } from '../errors.js';
 import { methodNames } from '../methods/index.js';
 import { presetNames } from '../models/index.js';
@@ -72,6 +73,7 @@ const options: Readonly<Partial<Record<keyof Settings, () => Option | readonly O
   batch: () => option('--batch <n>', 'sequences of a micro-batch', whole),
   seq: () => option('--seq <n>', "tokens of a sequence; default: the model's positions", whole),
   accumulate: () => option('--accumulate <n>', 'micro-batches of a step', whole),
+  optimizer: () => option('--optimizer <name>', `what updates the weights: ${optimizerNames.join(', ')}`),
   lr: () => option('--lr <rate>', 'peak learning rate', amount),
   warmup: () => option('--warmup <n>', 'below 1: share of the steps; else steps', amount),
   device: () => option('--device <name>', 'cpu, cuda (the first NVIDIA GPU) or cuda:N'),
@@ -103,6 +105,7 @@ export const runOptions = [
   'batch',
   'seq',
   'accumulate',
+  'optimizer',
   'device',
   'precision',
   'tf32',
@@ -140,7 +143,7 @@ export function addSettings(command: Command, keys: readonly (keyof Settings)[])
     .option('--config <file>', 'a JSON file with these settings (camelCase keys); options here win over it')
     .option(
       '--set <key=value...>',
-      'any setting by its path, e.g. model.dropout=0 apollo.sampler=edge optimizer.weightDecay=0.1 small.steps=500',
+      'any setting by its path, e.g. model.dropout=0 apollo.sampler=edge optimizer.weightDecay=0.1 muon.momentum=0.9 small.steps=500',
     )
     .option('--json', 'machine-readable lines on stdout');
 }
@@ -158,8 +161,9 @@ function assign(flags: Record<string, unknown>, pair: string): void {
   if (!match) throw new ApolloError('BAD_CONFIG', `--set takes KEY.FIELD=VALUE, e.g. model.dropout=0; got "${pair}"`);
   const [, key, field, text] = match as unknown as [string, string, string, string];
   const value = parseValue(text);
-  if (key === 'optimizer' || key === 'small') {
-    flags[key] = { ...(flags[key] as object | undefined), [field]: value };
+  if (key === 'optimizer' || key === 'small' || key === 'muon') {
+    const given = flags[key];
+    flags[key] = { ...(typeof given === 'string' ? { name: given } : (given as object | undefined)), [field]: value };
   } else if (key === 'model') {
     const model = flags['model'];
     flags['model'] = {

@@ -84,8 +84,18 @@ export function trainOptionsOf(
     evaluateEvery: settings.evalEvery ?? Math.max(1, Math.ceil(steps / defaultEvaluations)),
     evaluationBatches: settings.evalBatches,
     checkpointEvery: settings.checkpointEvery,
-    ...Object.fromEntries(Object.entries(settings.optimizer).filter(([, value]) => value !== undefined)),
+    ...optimizerOptionsOf(settings),
   };
+}
+
+/** What the settings say of the optimizer, as options of lib/train; what they leave out is left out. */
+export function optimizerOptionsOf({
+  optimizer: { name, ...adamw },
+  muon,
+}: Pick<Settings, 'optimizer' | 'muon'>): Pick<TrainOptions, 'optimizer' | 'muon'> {
+  const defined = (values: object) =>
+    Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
+  return { ...defined(adamw), ...(name !== 'adamw' && { optimizer: name, muon: defined(muon) }) };
 }
 
 /** The method behind `label`, which is its name or that of a variant. */

@@ -4,6 +4,7 @@ import { ApolloError } from '../errors.js';
 import type { TrainingMethod } from '../methods/method.js';
 import { parseOptions, positiveInteger } from '../methods/options.js';
 import type { ModelConfig } from '../models/index.js';
+import { optimizerIdentity, optimizerSettings, resolveOptimizer } from './optimizer.js';
 import { warmupOf } from './schedule.js';
 
 const schema = z.strictObject({
@@ -22,12 +23,7 @@ const schema = z.strictObject({
   learningRate: z.number().positive().default(1e-4),
   /** Steps of linear warm-up; default 2.5 % of the run, rounded up. */
   warmupSteps: z.int().min(0).optional(),
-  beta1: z.number().min(0).lt(1).default(0.9),
-  beta2: z.number().min(0).lt(1).default(0.999),
-  epsilon: z.number().positive().default(1e-8),
-  weightDecay: z.number().min(0).default(0.01),
-  /** Gradients are scaled down to this global norm; 0 leaves them as they are. */
-  maxNorm: z.number().min(0).default(1),
+  ...optimizerSettings,
   /** Evaluate at step 0, every so many steps and at the end. 0: never. Default: at the start and the end. */
   evaluateEvery: z.int().min(0).optional(),
   /** Held-out batches of one evaluation, at most. */
@@ -50,7 +46,7 @@ export type TrainConfig = z.output<typeof schema> & { readonly warmupSteps: numb
  * @throws ApolloError BAD_CONFIG naming each setting that is wrong.
  */
 export function resolveConfig(options: TrainOptions): TrainConfig {
-  const config = parseOptions('train', schema, options);
+  const config = resolveOptimizer(parseOptions('train', schema, options));
   const warmupSteps = config.warmupSteps ?? warmupOf(config.steps, 0.025);
   if (warmupSteps > config.steps) {
     throw new ApolloError(
@@ -82,11 +78,13 @@ export function identityOf(
   method: TrainingMethod,
   corpusKey: string,
 ): RunIdentity {
-  const { evaluateEvery, evaluationBatches, checkpointEvery, keepCheckpoints, stopAfter, nonFiniteLimit, ...rest } =
+  const { evaluateEvery, evaluationBatches, checkpointEvery, keepCheckpoints, stopAfter, nonFiniteLimit, ...bits } =
     config;
+  const { optimizer, ...rest } = bits;
   const { source, ...settings } = method.settings;
   const identity = {
     ...rest,
+    ...optimizerIdentity(config),
     model,
     // A model that the method begins with is named by its digest, see withBeginning.
     method: { name: method.name, ...(method.initial ? settings : method.settings) },
