@@ -6,7 +6,7 @@ import { ParameterStore } from '../engine/parameters.js';
 import { ApolloError } from '../errors.js';
 import { seedWords } from '../growth/index.js';
 import { declareSpecs, initialValue, type LanguageModel, type ParameterSpec } from '../models/index.js';
-import { linearRate, warmupOf } from '../train/index.js';
+import { learningRate, warmupOf } from '../train/index.js';
 import { bucketOf, buckets, epochBatches, featureBatch } from './batches.js';
 import type { FineTuneEvent, SeedRecord } from './events.js';
 import { saveFineTuned } from './fine-tuned.js';
@@ -121,7 +121,12 @@ export class SeedRun {
     const { program, names } = await this.#programs.training(seq);
     const step = epoch * this.#stepsPerEpoch + place;
     const rng = Int32Array.from([...seedWords(seed), step, 0]);
-    const lr = linearRate(step, { totalSteps: this.#steps, warmupSteps: warmupOf(this.#steps, warmup), peak });
+    const lr = learningRate(step, {
+      schedule: 'linear',
+      totalSteps: this.#steps,
+      warmupSteps: warmupOf(this.#steps, warmup),
+      peak,
+    });
     const started = performance.now();
     const inputs = inputsOf(program, featureBatch(features, { batch, seq, padId }, task.head), rng);
     const { outputs } = await program.run(inputs, signal ? { signal } : {});

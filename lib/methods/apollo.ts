@@ -16,12 +16,12 @@ import {
   makeSampler,
   makeSchedule,
   relativeCost,
-  rewarmFactor,
   type StageSchedule,
   samplers,
   uniformNumber,
 } from '../growth/index.js';
 import { headFlops, layerFlops } from '../models/index.js';
+import { growthRateOptions, rateAfterGrowth } from './growth-rate.js';
 import { identityMap, type MethodContext, type TrainingMethod } from './method.js';
 import { layerCopies, momentOption } from './moments.js';
 import { commonOptions, parseOptions } from './options.js';
@@ -54,8 +54,7 @@ const schema = z.strictObject({
   expansion: z.enum(keysOf(expansions)).default('interpolate'),
   /** Optimizer state at a switch. */
   moments: momentOption.default('copy'),
-  /** Steps over which the learning rate rises again after each switch; 0: it does not. */
-  rewarmSteps: z.int().min(0).default(0),
+  ...growthRateOptions,
   /** Source of the depths: 'philox', a function of (seed, step), or 'release', the released code's Python stream. */
   stream: z.enum(['philox', 'release']).default('philox'),
 });
@@ -129,14 +128,14 @@ function withStages(schedule: StageSchedule, sampler: DepthSampler, settings: Re
     plan(step) {
       const { units: count, index } = schedule.stageAt(step);
       const depth = sampler.sample(draw(step), count, layers);
-      const begun = index === 0 ? undefined : (schedule.boundaries[index - 1] as number);
-      const factor = begun === undefined ? 1 : rewarmFactor(step - begun, settings.rewarmSteps);
-      return {
-        units: count,
-        depth,
-        layerMap: expand(count, depth),
-        ...(factor < 1 && { learningRate: { factor } }),
-      };
+      const growth =
+        index === 0
+          ? undefined
+          : {
+              since: schedule.boundaries[index - 1] as number,
+              map: expand(schedule.units[index - 1] as number, count),
+            };
+      return { units: count, depth, layerMap: expand(count, depth), ...rateAfterGrowth(step, settings, growth) };
     },
     evaluationMaps(step) {
       const count = schedule.stageAt(step).units;

@@ -1,5 +1,6 @@
 /** What methods share that grow by copying layers and run just the layers they train. */
 import { type Expansion, growThrough, type LayerMap, type StageSchedule } from '../growth/index.js';
+import { type GrowthRate, rateAfterGrowth } from './growth-rate.js';
 import { identityMap, type LayerGrowth, type TrainingMethod } from './method.js';
 import { layerCopies, type MomentOption } from './moments.js';
 
@@ -8,6 +9,8 @@ export interface DepthGrowth {
   /** Which old layer each layer of the next stage is a copy of. */
   readonly map: Expansion;
   readonly moments: MomentOption;
+  /** What the learning rate does after a growth; default: nothing. */
+  readonly rate?: GrowthRate;
   /** What becomes of the moments of embeddings, final norm and head; default: they stay. */
   readonly shared?: LayerGrowth['shared'];
 }
@@ -17,16 +20,26 @@ export function depthGrowth({
   schedule,
   map,
   moments,
+  rate,
   shared = 'keep',
 }: DepthGrowth): Pick<TrainingMethod, 'stageAt' | 'plan' | 'evaluationMaps' | 'growth'> {
-  const { units } = schedule;
+  const { units, boundaries } = schedule;
   // The finished network that the layers of each stage would grow into now.
   const full = units.map((_, stage) => growThrough(units.slice(stage), map));
   return {
     stageAt: (step) => schedule.stageAt(step),
     plan(step) {
-      const { units: depth } = schedule.stageAt(step);
-      return { units: depth, depth, layerMap: identityMap(depth) };
+      const { index, units: depth } = schedule.stageAt(step);
+      const growth = index > 0 && {
+        since: boundaries[index - 1] as number,
+        map: map(units[index - 1] as number, depth),
+      };
+      return {
+        units: depth,
+        depth,
+        layerMap: identityMap(depth),
+        ...(rate && growth && rateAfterGrowth(step, rate, growth)),
+      };
     },
     evaluationMaps(step) {
       const { index, units: count } = schedule.stageAt(step);

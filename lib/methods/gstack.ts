@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { ApolloError } from '../errors.js';
 import { stackModulo } from '../growth/index.js';
 import { depthGrowth } from './depth-growth.js';
+import { growthRateOptions } from './growth-rate.js';
 import type { TrainingMethod } from './method.js';
 import { momentOption } from './moments.js';
 import { commonOptions, parseOptions } from './options.js';
@@ -19,6 +20,7 @@ const schema = z.strictObject({
   boundaries: boundariesSchema.default({ fractions: [0.1] }),
   /** Optimizer state at the growth; 'reset' begins with a fresh optimizer, as the released code does. */
   moments: momentOption.default('reset'),
+  ...growthRateOptions,
 });
 export type GStackOptions = z.input<typeof schema>;
 
@@ -39,6 +41,7 @@ export function gstack(options: GStackOptions): TrainingMethod {
       schedule: scheduleOf('gstack', { ...settings, units: [layers / factor, layers] }),
       map: stackModulo,
       moments,
+      rate: settings,
       shared: moments === 'reset' ? 'zero' : 'keep',
     }),
   };

@@ -118,8 +118,16 @@ export interface StepPlan {
   readonly forwardOnly?: number;
   /** Factor of both residual branches at each place, as many as the depth; 1 when absent. */
   readonly branchScales?: readonly number[];
-  /** Factor on the scheduled learning rate, or a rate of the step's own. */
-  readonly learningRate?: { readonly factor: number } | { readonly value: number };
+  /**
+   * A factor on the scheduled learning rate, a rate that replaces it, or the rate of a schedule that restarts at step
+   * `since` with a warm-up of `warmupSteps`.
+   */
+  readonly learningRate?:
+    | { readonly factor: number }
+    | { readonly value: number }
+    | { readonly since: number; readonly warmupSteps: number };
+  /** Factor on the learning rate of each trained layer, as many as `units`; 1 for all other parameters and when absent. */
+  readonly layerRates?: readonly number[];
   /** FLOPs of the step beyond those of its network, e.g. of weights that are computed. */
   readonly extraFlops?: number;
 }

@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import { stackModulo } from '../growth/index.js';
 import { depthGrowth } from './depth-growth.js';
+import { growthRateOptions } from './growth-rate.js';
 import type { TrainingMethod } from './method.js';
 import { momentOption } from './moments.js';
 import { commonOptions, parseOptions } from './options.js';
@@ -21,6 +22,7 @@ const schema = z.strictObject({
   boundaries: stageOptions.boundaries.optional(),
   /** Optimizer state at a doubling; 'reset', as the released script has it, also clears that of embeddings and head. */
   moments: momentOption.default('reset'),
+  ...growthRateOptions,
 });
 export type StackBertOptions = z.input<typeof schema>;
 
@@ -46,6 +48,7 @@ export function stackbert(options: StackBertOptions): TrainingMethod {
       schedule: scheduleOf('stackbert', settings),
       map: stackModulo,
       moments,
+      rate: settings,
       shared: moments === 'reset' ? 'zero' : 'keep',
     }),
   };

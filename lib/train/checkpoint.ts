@@ -13,7 +13,7 @@ import { ApolloError } from '../errors.js';
 import { SafetensorsReader, type TensorToWrite, writeSafetensors } from '../interop/safetensors.js';
 import { writeSynced } from '../interop/whole-folder.js';
 import { declareSpecs, type LanguageModel, type ModelConfig, type ParameterSpec } from '../models/index.js';
-import { writeFolder } from './checkpoint-folder.js';
+import { type Kept, writeFolder } from './checkpoint-folder.js';
 
 export const formatVersion = 1;
 export const weightsFile = 'model.safetensors';
@@ -98,15 +98,15 @@ function momentTensors(store: ParameterStore): TensorToWrite[] {
 
 /**
  * Writes a checkpoint of the store and `state` into `directory` and returns its folder. Until it stands complete the
- * previous one is kept; then all but the `keep` newest are removed.
+ * previous one is kept; then all are removed but the `keep` newest and those of the steps `keepAt`.
  */
 export async function saveCheckpoint(
   directory: string,
   store: ParameterStore,
   state: StateToWrite,
-  keep = 1,
+  kept: Kept = { keep: 1 },
 ): Promise<string> {
-  return writeFolder(directory, state.step, keep, async (folder) => {
+  return writeFolder(directory, state.step, kept, async (folder) => {
     const weights = store.names().map((name) => ({
       name,
       dtype: 'F32' as const,

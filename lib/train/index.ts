@@ -1,5 +1,14 @@
 /** Training: the loop, its events, checkpoints and evaluation. */
 export {
+  type AnnealDependencies,
+  type AnnealEvent,
+  type AnnealOptions,
+  anneal,
+  annealFolder,
+  branchSteps,
+  endSteps,
+} from './anneal.js';
+export {
   type CheckpointState,
   loadCheckpoint,
   loadWeights,
@@ -28,5 +37,18 @@ export {
 } from './model-folder.js';
 export { RunPrograms } from './programs.js';
 export type { TrainDependencies } from './run.js';
-export { type LearningRateSchedule, learningRate, linearRate, warmupOf } from './schedule.js';
+export {
+  type Anneal,
+  annealedRate,
+  type Decay,
+  type DecayShape,
+  decayShapeNames,
+  decaySteps,
+  type LearningRateSchedule,
+  learningRate,
+  rewoundRate,
+  type ScheduleName,
+  scheduleNames,
+  warmupOf,
+} from './schedule.js';
 export { type StageNetwork, stageNetwork } from './stage.js';

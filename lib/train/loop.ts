@@ -25,7 +25,6 @@ export async function* train(options: TrainOptions, deps: TrainDependencies): As
   checkFit(config, deps);
   const run = new Run(config, deps);
   const end = lastStep(config);
-  const every = config.checkpointEvery;
   try {
     const resumed = await run.open();
     yield {
@@ -47,7 +46,7 @@ export async function* train(options: TrainOptions, deps: TrainDependencies): As
       const evaluation = run.evaluationDue ? await run.unlessAborted(() => run.evaluate()) : undefined;
       if (evaluation) yield evaluation;
       if (run.step >= end || run.aborted) break;
-      const saved = every > 0 && run.step > 0 && run.step % every === 0 ? await run.save() : undefined;
+      const saved = checkpointDue(run.step, config) ? await run.save() : undefined;
       if (saved) yield saved;
       const growth = await run.grow();
       if (growth) yield growth;
@@ -73,6 +72,10 @@ export async function* train(options: TrainOptions, deps: TrainDependencies): As
   } finally {
     run.close();
   }
+}
+
+function checkpointDue(step: number, { checkpointEvery: every, keepAt }: TrainConfig): boolean {
+  return step > 0 && ((every > 0 && step % every === 0) || keepAt.includes(step));
 }
 
 /** @throws ApolloError BAD_CONFIG when settings, model and method do not belong together. */

@@ -12,10 +12,12 @@ import { type CheckpointState, loadCheckpoint, readCheckpointState, saveCheckpoi
 import { latestCheckpoint } from './checkpoint-folder.js';
 import {
   beginningOf,
+  checkBranch,
   differences,
   identityOf,
   lastStep,
   type RunIdentity,
+  rateOfStep,
   type TrainConfig,
   withBeginning,
 } from './config.js';
@@ -29,7 +31,6 @@ import { checkMemory } from './memory.js';
 import type { SourceCosts } from './model-folder.js';
 import { optimizerOf } from './optimizer.js';
 import { RunPrograms, type TrainingProgram } from './programs.js';
-import { learningRate } from './schedule.js';
 import { type StageNetwork, stageNetwork } from './stage.js';
 
 export interface TrainDependencies {
@@ -42,6 +43,11 @@ export interface TrainDependencies {
    * many layers as that stage trains. Moments and the schedule begin anew.
    */
   readonly init?: string | undefined;
+  /**
+   * Folder of a checkpoint of a run with the same settings but for `anneal`: this run starts there, unless its own
+   * checkpoints are further.
+   */
+  readonly branchFrom?: string | undefined;
   /** Ends the run after or within the current step; a checkpoint is written where a folder is given. */
   readonly signal?: AbortSignal | undefined;
   /** Folder for this run's checkpoints; without it none are written. */
@@ -52,10 +58,11 @@ export interface TrainDependencies {
   readonly store?: ParameterStore | undefined;
 }
 
-/** The learning rate of a step: the scheduled one unless the method has its own. */
-function rateOf({ learningRate: own }: StepPlan, scheduled: number): number {
-  if (!own) return scheduled;
-  return 'value' in own ? own.value : scheduled * own.factor;
+/** The learning rate of a step: the scheduled one unless the method changes it. */
+function rateOf({ learningRate: own }: StepPlan, step: number, config: TrainConfig): number {
+  if (!own) return rateOfStep(step, config);
+  if ('value' in own) return own.value;
+  return 'since' in own ? rateOfStep(step, config, own) : rateOfStep(step, config) * own.factor;
 }
 
 /** One run: its resources and the few numbers that change from step to step. */
@@ -154,6 +161,7 @@ export class Run {
           'Resume it, or give another folder for a new run.',
       );
     }
+    if (!latest && this.deps.branchFrom !== undefined) return this.#load(this.deps.branchFrom, { branch: true });
     if (!latest) {
       if (resume === true) {
         throw new ApolloError(
@@ -169,18 +177,25 @@ export class Run {
       await this.#checkMemory();
       return undefined;
     }
-    const state = await this.#checkIdentity(latest.path);
+    return this.#load(latest.path, { branch: false });
+  }
+
+  /** Continues from a checkpoint of this run, or from one of the run that this one branches off. */
+  async #load(folder: string, { branch }: { branch: boolean }): Promise<{ folder: string; state: CheckpointState }> {
+    const state = await this.#checkIdentity(folder, branch);
     this.#enter(state);
-    await loadCheckpoint(latest.path, this.store, this.network.specs);
+    await loadCheckpoint(folder, this.store, this.network.specs);
     this.step = state.step;
     this.sourceCosts = state.source;
     Object.assign(this.totals, state.totals);
     this.nonFiniteSteps = state.nonFiniteSteps;
     this.evaluatedAt = state.evaluated ? state.step : -1;
-    this.savedAt = this.#position();
-    this.lastSaved = latest.path;
+    if (!branch) {
+      this.savedAt = this.#position();
+      this.lastSaved = folder;
+    }
     await this.#checkMemory();
-    return { folder: latest.path, state };
+    return { folder, state };
   }
 
   #beginning(): BeginningOptions {
@@ -197,11 +212,13 @@ export class Run {
     );
   }
 
-  async #checkIdentity(folder: string): Promise<CheckpointState> {
+  async #checkIdentity(folder: string, branch: boolean): Promise<CheckpointState> {
     const state = await readCheckpointState(folder);
+    if (branch) checkBranch(this.config, state.step, folder);
     const digest = await digestOfBeginning(this.#beginning(), beginningOf(state.identity));
     this.identity = withBeginning(this.identity, digest);
-    const changed = differences(state.identity, this.identity);
+    const { anneal, ...trunk } = this.identity;
+    const changed = differences(state.identity, branch ? trunk : this.identity);
     if (changed.length === 0) return state;
     throw new ApolloError(
       'BAD_CONFIG',
@@ -271,7 +288,8 @@ export class Run {
       evaluated: this.evaluatedAt === this.step,
       device: { kind, threads },
     };
-    this.lastSaved = await saveCheckpoint(checkpointDir, this.store, state, this.config.keepCheckpoints);
+    const { keepCheckpoints: keep, keepAt } = this.config;
+    this.lastSaved = await saveCheckpoint(checkpointDir, this.store, state, { keep, keepAt });
     this.savedAt = this.#position();
     return { type: 'checkpoint', step: this.step, path: this.lastSaved, ms: performance.now() - start };
   }
@@ -320,11 +338,10 @@ export class Run {
   /** One optimizer step. Cancelled by the signal it changes nothing but gradients, which it clears. */
   async train(): Promise<StepEvent> {
     const { config, deps, totals } = this;
-    const { batch, seq, steps, warmupSteps, accumulation } = config;
+    const { batch, seq, accumulation } = config;
     const plan = this.method.plan(this.step);
     const training = await this.programs.training(plan, deps.corpus.shape(batch, seq), accumulation);
-    const scheduled = learningRate(this.step, { totalSteps: steps, warmupSteps, peak: config.learningRate });
-    const lr = rateOf(plan, scheduled);
+    const lr = rateOf(plan, this.step, config);
     const start = performance.now();
     const loss = await this.#accumulate(training, plan).catch(async (error: unknown) => {
       await this.store.zeroGradients();
