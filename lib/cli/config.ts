@@ -37,7 +37,6 @@ const optimizerObject = z.strictObject({
   weightDecay: z.number().min(0).optional(),
   maxNorm: z.number().min(0).optional(),
 });
-const muonObject = muonSettings.partial();
 const methodName = z.enum(methodNames as [string, ...string[]]);
 /** A method, or one of `variants`; which there are is checked when all settings are known. */
 const label = z.string();
@@ -147,7 +146,7 @@ const schema = z.strictObject({
   /** `adamw` or `muon`, or an object with its name, AdamW's beta1, beta2 and epsilon, weightDecay and maxNorm. */
   optimizer: z.preprocess(namedOptimizer, optimizerObject).default({ name: 'adamw' }),
   /** Muon's settings, see docs/optimizers.md: `{ momentum: 0.9 }`. */
-  muon: muonObject.default({}),
+  muon: muonSettings.default({}),
 });
 
 export type Settings = z.output<typeof schema>;
@@ -295,7 +294,7 @@ type Issue = z.core.$ZodIssue;
 const nestedSettings = {
   small: schema.shape.small.unwrap(),
   optimizer: optimizerObject,
-  muon: muonObject,
+  muon: muonSettings,
   decay: schema.shape.decay.unwrap(),
 } as const;
 /** Names of settings whose fields `--set NAME.FIELD=VALUE` gives. */

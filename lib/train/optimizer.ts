@@ -1,21 +1,27 @@
 /** The optimizer of a run: its settings, which are part of those of the run, and how it is made of them. */
 import { z } from 'zod';
-import { createOptimizer, type Optimizer, type OptimizerName, optimizerNames } from '../engine/optim/index.js';
+import {
+  createOptimizer,
+  type MuonMatrixOptions,
+  type Optimizer,
+  type OptimizerName,
+  optimizerNames,
+} from '../engine/optim/index.js';
 import { muonDefaults } from '../engine/optim/muon.js';
 import type { ParameterStore } from '../engine/parameters.js';
 import { ApolloError } from '../errors.js';
 import { positiveInteger } from '../methods/options.js';
 
-/** Of the hidden matrices that Muon updates; see MuonMatrixOptions. */
+/** Of the hidden matrices that Muon updates; see MuonMatrixOptions. `resolveOptimizer` has the defaults. */
 export const muonSettings = z.strictObject({
-  momentum: z.number().min(0).lt(1).default(muonDefaults.momentum),
-  nesterov: z.boolean().default(muonDefaults.nesterov),
-  iterations: positiveInteger.default(muonDefaults.iterations),
+  momentum: z.number().min(0).lt(1).optional(),
+  nesterov: z.boolean().optional(),
+  iterations: positiveInteger.optional(),
   /** Of the inputs of the iterations' products. Default: the run's precision. */
   precision: z.enum(['f32', 'bf16']).optional(),
-  adjust: z.enum(['original', 'match_rms_adamw']).default(muonDefaults.adjust),
+  adjust: z.enum(['original', 'match_rms_adamw']).optional(),
   /** Factor on the learning rate of the matrices, for 'original'. */
-  rateFactor: z.number().min(0).default(muonDefaults.rateFactor),
+  rateFactor: z.number().min(0).optional(),
 });
 
 export const optimizerName = z.enum(optimizerNames as [OptimizerName, ...OptimizerName[]]);
@@ -53,9 +59,11 @@ export function resolveOptimizer<Config extends OptimizerConfig & { readonly pre
       `train.muon: these are settings of the optimizer "muon", and train.optimizer is "${config.optimizer}". Set it to "muon", or leave them out.`,
     );
   }
-  const { precision, ...rest } = muonSettings.parse(config.muon ?? {});
-  return { ...config, muon: { ...rest, precision: precision ?? config.precision } };
+  return { ...config, muon: { ...muonDefaults, precision: config.precision, ...defined(config.muon ?? {}) } };
 }
+
+const defined = (values: z.output<typeof muonSettings>): MuonMatrixOptions =>
+  Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
 
 /** What a run's identity says of the optimizer: AdamW goes without saying, as before there was another. */
 export function optimizerIdentity({ optimizer }: OptimizerConfig): { readonly optimizer?: OptimizerName } {
@@ -64,14 +72,12 @@ export function optimizerIdentity({ optimizer }: OptimizerConfig): { readonly op
 
 /** The optimizer of a run over its store. */
 export function optimizerOf(config: OptimizerConfig, store: ParameterStore): Optimizer {
-  const { optimizer, beta1, beta2, epsilon, weightDecay, maxNorm, muon: matrices } = config;
+  const { optimizer, beta1, beta2, epsilon, weightDecay, maxNorm, muon } = config;
   const adamw = { beta1, beta2, epsilon, weightDecay, maxNorm };
   switch (optimizer) {
     case 'adamw':
       return createOptimizer(optimizer, store, adamw);
-    case 'muon': {
-      const { precision = 'f32', ...rest } = matrices ?? {};
-      return createOptimizer(optimizer, store, { ...adamw, ...rest, precision });
-    }
+    case 'muon':
+      return createOptimizer(optimizer, store, { ...adamw, ...defined(muon ?? {}) });
   }
 }

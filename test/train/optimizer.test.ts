@@ -24,7 +24,12 @@ t.test('settings: defaults by the run, and none for another optimizer', (t) => {
   };
   t.same(resolveConfig({ ...tinyOptions, optimizer: 'muon' }).muon, defaults);
   t.equal(resolveConfig({ ...tinyOptions, optimizer: 'muon', precision: 'bf16' }).muon?.precision, 'bf16');
-  const own = { ...tinyOptions, optimizer: 'muon', precision: 'bf16', muon: { precision: 'f32', momentum: 0.9 } } as const;
+  const own = {
+    ...tinyOptions,
+    optimizer: 'muon',
+    precision: 'bf16',
+    muon: { precision: 'f32', momentum: 0.9 },
+  } as const;
   t.same(resolveConfig(own).muon, { ...defaults, momentum: 0.9 });
   const bad = (options: object, message: RegExp) =>
     t.throws(() => resolveConfig({ ...tinyOptions, ...options } as TrainOptions), { code: 'BAD_CONFIG', message });
@@ -55,11 +60,7 @@ const methods: Record<string, TrainingMethod> = {
     'staged',
     {
       ...common,
-      stages: [
-        { units: 2, shape: half, boundary: 0.25 },
-        { units: 4, shape: half, boundary: 0.5 },
-        { units: 4 },
-      ],
+      stages: [{ units: 2, shape: half, boundary: 0.25 }, { units: 4, shape: half, boundary: 0.5 }, { units: 4 }],
     },
     { model: tinyModel.config },
   ),

@@ -128,7 +128,7 @@ function formatPlan(plan: Plan): string {
     `${formatPercent(share)} of what training from scratch costs over as many tokens (${formatFlops(plan.scratchFlops)})`,
     ...(plan.updateFlops > 0
       ? [
-          `besides, the updates by ${plan.optimizer} cost ${formatFlops(plan.updateFlops)} (${formatPercent(plan.updateFlops / plan.flops)} of these), which no FLOPs here count`,
+          `the updates by ${plan.optimizer} cost ${formatFlops(plan.updateFlops)} more (${formatPercent(plan.updateFlops / plan.flops)}), which is in none of these figures`,
         ]
       : []),
     '',
