@@ -1,6 +1,6 @@
 /** The state of one training run and what can be done with it: open, evaluate, save, grow, train a step, close. */
 import type { Device } from '../engine/device.js';
-import { createOptimizer, type Optimizer } from '../engine/optim/index.js';
+import type { Optimizer } from '../engine/optim/index.js';
 import { ParameterStore } from '../engine/parameters.js';
 import type { RunResult } from '../engine/program.js';
 import { ApolloError } from '../errors.js';
@@ -29,6 +29,7 @@ import { grow } from './growth.js';
 import { type BeginningOptions, digestOfBeginning, initialise } from './initial.js';
 import { checkMemory } from './memory.js';
 import type { SourceCosts } from './model-folder.js';
+import { optimizerOf } from './optimizer.js';
 import { gateInputs, RunPrograms, type TrainingProgram } from './programs.js';
 import { type StageNetwork, stageNetwork } from './stage.js';
 import { updateOf } from './updates.js';
@@ -98,8 +99,7 @@ export class Run {
     this.store = deps.store ?? new ParameterStore(device, { precision });
     this.network = stageNetwork(model, method.stageAt(0));
     this.programs = this.#programs();
-    const { beta1, beta2, epsilon, weightDecay, maxNorm } = config;
-    this.optimizer = createOptimizer('adamw', this.store, { beta1, beta2, epsilon, weightDecay, maxNorm });
+    this.optimizer = optimizerOf(config, this.store);
     this.batches = new BatchAhead((step, micro) => corpus.batch({ batch, seq, seed, step, micro }));
   }
 

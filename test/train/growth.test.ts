@@ -143,3 +143,40 @@ t.test('a copy between layers that do not exist is refused', async (t) => {
   );
   store.dispose();
 });
+
+t.test("Muon's momentum is copied, scaled and cleared by its declaration, as m is", async (t) => {
+  const matrix = 'ffn.up.weight';
+  const bias = 'ffn.up.bias';
+  for (const [moments, wanted] of [
+    ['copy', [10, 10, 20, 20, 30, 30]],
+    ['release', [10, 20, 30, 0, 0, 0]],
+    ['reset', [0, 0, 0, 0, 0, 0]],
+  ] as const) {
+    const store = new ParameterStore(device, { precision: 'f32' });
+    store.keepState(optimizerState('muon'));
+    for (const { name, shape, layer = 9 } of declareParameters(store, model, 3)) {
+      const filled = (value: number) => new Float32Array(shape.reduce((a, b) => a * b, 1)).fill(value);
+      const slots = store.slots(name).map((slot, i) => ({ ...slot, values: filled(10 ** (i + 1) * (layer + 1)) }));
+      await store.writeMoments(name, { slots, count: 7 });
+    }
+    await growStore(store, layerGrowth(apollo({ layers: 12, totalSteps: 1000, seed: 1, moments }), 100), 1);
+    const first = async (parameter: string) =>
+      Promise.all(
+        [0, 1, 2, 3, 4, 5].map(async (layer) => {
+          const { slots } = await store.moments(`layer.${layer}.${parameter}`);
+          return [slots[0]!.name, slots[0]!.values[0], slots.length];
+        }),
+      );
+    t.same(
+      await first(matrix),
+      wanted.map((value) => ['momentum', value, 1]),
+      moments,
+    );
+    t.same(
+      await first(bias),
+      wanted.map((value) => ['m', value, 2]),
+      `${moments}: what AdamW updates`,
+    );
+    store.dispose();
+  }
+});

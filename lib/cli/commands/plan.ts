@@ -20,6 +20,9 @@ interface Plan {
   readonly tokens: number;
   readonly flops: number;
   readonly scratchFlops: number;
+  readonly optimizer: string;
+  /** Of the optimizer's matrix products; not among `flops`. */
+  readonly updateFlops: number;
   readonly stages: readonly StageCost[];
   /** Absent without the native engine, whose message is `missing`. */
   readonly measured?: {
@@ -52,13 +55,19 @@ async function makePlan(settings: Settings, measure: boolean): Promise<Plan> {
   const method = methodOf(settings, settings.method, config, settings.seed);
   const seq = sequenceOf(settings, config);
   const size = { steps: totalStepsOf(settings, config), seq, tokens: tokensPerStepOf(settings, config) };
-  const stages = stageCosts(method, model, size);
+  const { name: optimizer } = settings.optimizer;
+  const stages = stageCosts(method, model, size, {
+    name: optimizer,
+    iterations: settings.muon.iterations,
+  });
   const tokens = size.steps * size.tokens;
   const plan: Plan = {
     method: method.name,
     parameters: parameterCount(model.parameters(config.layers)),
     tokens,
     flops: stages.reduce((sum, stage) => sum + stage.flops, 0),
+    optimizer,
+    updateFlops: stages.reduce((sum, stage) => sum + stage.updateFlops, 0),
     scratchFlops: tokens * model.flopsPerToken(config.layers, seq),
     stages,
   };
@@ -77,6 +86,7 @@ async function makePlan(settings: Settings, measure: boolean): Promise<Plan> {
       device,
       model,
       precision,
+      optimizer,
       batch: settings.batch,
       seq,
       depths: [...wanted].sort((a, b) => a - b),
@@ -116,6 +126,11 @@ function formatPlan(plan: Plan): string {
   const lines = [
     `${plan.method}: ${formatCount(plan.parameters)} parameters, ${formatCount(plan.tokens)} tokens, ${formatFlops(plan.flops)}`,
     `${formatPercent(share)} of what training from scratch costs over as many tokens (${formatFlops(plan.scratchFlops)})`,
+    ...(plan.updateFlops > 0
+      ? [
+          `the updates by ${plan.optimizer} cost ${formatFlops(plan.updateFlops)} more (${formatPercent(plan.updateFlops / plan.flops)}), which is in none of these figures`,
+        ]
+      : []),
     '',
     stages,
   ];
@@ -123,7 +138,7 @@ function formatPlan(plan: Plan): string {
   if (!plan.measured) return lines.join('\n');
   const { device, precision, depths, estimatedMs, scratchMs } = plan.measured;
   const memory = textTable([
-    ['depth', 'weights, gradients, moments', 'activations', 'time of a micro-batch'],
+    ['depth', 'weights, gradients, optimizer', 'activations', 'time of a micro-batch'],
     ...depths.map(({ depth, parameterBytes, arenaBytes, ms }) => [
       String(depth),
       formatBytes(parameterBytes),

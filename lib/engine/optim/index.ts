@@ -30,7 +30,13 @@ export type OptimizerName = keyof OptimizerOptions;
 interface Entry<Name extends OptimizerName> {
   readonly state: StateLayout;
   readonly create: (store: ParameterStore, options: OptimizerOptions[Name]) => Optimizer;
-  readonly flops: (spec: UpdatedParameter, options: OptimizerOptions[Name]) => number;
+  readonly flops: (spec: UpdatedParameter, options: CostOptions) => number;
+}
+
+/** What the FLOPs of an update depend on besides shapes. */
+interface CostOptions {
+  /** Muon's. */
+  readonly iterations?: number | undefined;
 }
 
 type UpdatedParameter = Pick<ParameterDeclaration, 'shape' | 'matrices'>;
@@ -74,10 +80,6 @@ export function optimizerState(name: OptimizerName): StateLayout {
  * FLOPs of the matrix products in one update of a parameter (as everywhere, two for a multiply-add of a product, and
  * nothing for work on single elements). They are no part of a model's FLOPs.
  */
-export function updateFlops<Name extends OptimizerName>(
-  name: Name,
-  spec: UpdatedParameter,
-  options: OptimizerOptions[Name],
-): number {
+export function updateFlops(name: OptimizerName, spec: UpdatedParameter, options: CostOptions = {}): number {
   return entryOf(name).flops(spec, options);
 }

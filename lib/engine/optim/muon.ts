@@ -92,7 +92,7 @@ export function muonRule(options: Required<MuonOptions>): UpdateRule {
 /** FLOPs of an update of the parameter by Newton-Schulz iterations; 0 where AdamW updates it. */
 export function muonFlops(
   { shape, matrices = [] }: Pick<ParameterDeclaration, 'shape' | 'matrices'>,
-  { iterations = muonDefaults.iterations }: Pick<MuonMatrixOptions, 'iterations'> = {},
+  { iterations = muonDefaults.iterations }: { readonly iterations?: number | undefined } = {},
 ): number {
   return matrices.reduce((flops, width) => {
     const [m, n] = [Math.min(shape[0]!, width), Math.max(shape[0]!, width)];
