@@ -111,7 +111,7 @@ export async function textLoss(
       `The text has ${text.ids.length} tokens; at least ${least} are needed. Give more text${isGpt ? '' : ', or a smaller seq'}.`,
     );
   }
-  const shape = { batch, seq, padding: false, ...(!isGpt && { targets: mlmCapacity(batch * seq) }) };
+  const shape = { batch, seq, padding: false, ...(!isGpt && { targets: mlmCapacity(batch * seq, batch) }) };
   const batches = isGpt
     ? windows(text.ids, options.stride ?? Math.ceil(seq / 2), shape)
     : masked(text, tokenizer, shape);
