@@ -7,6 +7,7 @@ import { dirname, resolve } from 'node:path';
 import * as z from 'zod';
 import { ApolloError } from '../errors.js';
 import { methodNames } from '../methods/index.js';
+import { decayShapeNames, scheduleNames } from '../train/index.js';
 import { runPreset } from './presets.js';
 import { nearest } from './suggest.js';
 
@@ -92,6 +93,14 @@ const schema = z.strictObject({
   lr: z.number().positive().default(1e-3),
   /** Below 1: share of the steps; else steps. */
   warmup: z.number().min(0).default(0.025),
+  /** What the learning rate does after the warm-up. */
+  schedule: z.enum(scheduleNames).default('cosine'),
+  /** The decay phase at the end of `wsd`, and of the end-points of `anneal`: its share of the steps, and its shape. */
+  decay: z
+    .strictObject({ share: z.number().gt(0).max(1).optional(), shape: z.enum(decayShapeNames).optional() })
+    .default({}),
+  /** Checkpoints that are kept besides the newest: up to 1 shares of the run, above steps. `anneal` branches off there. */
+  keepAt: z.array(z.number().gt(0)).default([]),
   /** Where to train: `cpu`, `cuda` (the first NVIDIA GPU) or `cuda:N`. */
   device: z
     .string()
@@ -270,10 +279,19 @@ function readConfigFile(path: string): Record<string, unknown> {
 
 type Issue = z.core.$ZodIssue;
 
+/** Settings that are objects with known fields. */
+const nestedSettings = {
+  small: schema.shape.small.unwrap(),
+  optimizer: schema.shape.optimizer.unwrap(),
+  decay: schema.shape.decay.unwrap(),
+} as const;
+/** Names of settings whose fields `--set NAME.FIELD=VALUE` gives. */
+export const nestedNames = Object.keys(nestedSettings);
+
 function describe(issue: Issue, values: Record<string, unknown>, where: (key: string) => string): string {
   const [first, ...rest] = issue.path;
   if (issue.code === 'unrecognized_keys') {
-    const inner = first === 'small' ? schema.shape.small.unwrap() : schema.shape.optimizer.unwrap();
+    const inner = nestedSettings[first as keyof typeof nestedSettings] ?? nestedSettings.optimizer;
     const known = first === undefined ? settingNames : Object.keys((first === 'data' ? inputObject : inner).shape);
     return issue.keys
       .map((key) => {

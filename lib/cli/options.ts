@@ -4,7 +4,8 @@ import { formatNames } from '../data/index.js';
 import { ApolloError } from '../errors.js';
 import { methodNames } from '../methods/index.js';
 import { presetNames } from '../models/index.js';
-import type { Settings } from './config.js';
+import { decayShapeNames, scheduleNames } from '../train/index.js';
+import { nestedNames, type Settings } from './config.js';
 
 /** A whole number; "50M" and the like are allowed. */
 export function whole(text: string): number {
@@ -30,6 +31,16 @@ export function names(text: string): string[] {
     .split(',')
     .map((name) => name.trim())
     .filter((name) => name !== '');
+}
+
+/** Points of a run, each a share (`0.25`, `25%`) or a step (`3000`). */
+export function point(text: string, previous: readonly number[] = []): number[] {
+  const percent = /^(.+)%$/.exec(text.trim());
+  const value = percent ? amount(percent[1] as string) / 100 : amount(text);
+  if (!(value > 0) || (value > 1 && !Number.isInteger(value))) {
+    throw new InvalidArgumentError('It must be a share of the run, such as 25% or 0.25, or a step.');
+  }
+  return [...previous, value];
 }
 
 /** A column's number, or a name. */
@@ -74,6 +85,16 @@ const options: Readonly<Partial<Record<keyof Settings, () => Option | readonly O
   accumulate: () => option('--accumulate <n>', 'micro-batches of a step', whole),
   lr: () => option('--lr <rate>', 'peak learning rate', amount),
   warmup: () => option('--warmup <n>', 'below 1: share of the steps; else steps', amount),
+  schedule: () => option('--schedule <name>', `learning rate after the warm-up: ${scheduleNames.join(', ')}`),
+  decay: () => [
+    option('--decay <share>', 'share of the steps in which wsd decays the rate to 0; default: 0.2', amount),
+    option('--decay-shape <name>', `how it decays: ${decayShapeNames.join(', ')}; default: linear`),
+  ],
+  keepAt: () =>
+    new Option(
+      '--keep-at <points...>',
+      'keep the checkpoints of these points (25%, 0.25 or a step), for anneal',
+    ).argParser(point),
   device: () => option('--device <name>', 'cpu, cuda (the first NVIDIA GPU) or cuda:N'),
   precision: () => option('--precision <kind>', 'auto, f32 or bf16 (matrix products only)'),
   tf32: () => new Option('--tf32', 'let f32 products on a GPU round their inputs to TF32'),
@@ -115,9 +136,12 @@ export const trainingOptions = [
   ...dataOptions,
   'lr',
   'warmup',
+  'schedule',
+  'decay',
   'evalEvery',
   'evalBatches',
   'checkpointEvery',
+  'keepAt',
   'resume',
   'out',
 ] as const;
@@ -147,7 +171,14 @@ export function addSettings(command: Command, keys: readonly (keyof Settings)[])
 
 /** What commander parsed, as the command line's layer of settings. */
 export function flagsOf(parsed: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  const { preset, config, set, json, ...flags } = parsed;
+  const { preset, config, set, json, decay, decayShape, ...given } = parsed;
+  const flags: Record<string, unknown> = given;
+  if (decay !== undefined || decayShape !== undefined) {
+    flags['decay'] = {
+      ...(decay !== undefined && { share: decay }),
+      ...(decayShape !== undefined && { shape: decayShape }),
+    };
+  }
   for (const pair of (set as string[] | undefined) ?? []) assign(flags, pair);
   return flags;
 }
@@ -158,7 +189,7 @@ function assign(flags: Record<string, unknown>, pair: string): void {
   if (!match) throw new ApolloError('BAD_CONFIG', `--set takes KEY.FIELD=VALUE, e.g. model.dropout=0; got "${pair}"`);
   const [, key, field, text] = match as unknown as [string, string, string, string];
   const value = parseValue(text);
-  if (key === 'optimizer' || key === 'small') {
+  if (nestedNames.includes(key)) {
     flags[key] = { ...(flags[key] as object | undefined), [field]: value };
   } else if (key === 'model') {
     const model = flags['model'];

@@ -2,7 +2,7 @@
 import { ApolloError, check } from '../errors.js';
 import { createMethod, type MethodName, methodsWithSource, type TrainingMethod } from '../methods/index.js';
 import { type ModelConfig, type PresetName, preset, presetNames, validateModelConfig } from '../models/index.js';
-import type { TrainOptions } from '../train/index.js';
+import { endSteps, type TrainOptions } from '../train/index.js';
 import type { Settings } from './config.js';
 import { nearest } from './suggest.js';
 
@@ -80,6 +80,9 @@ export function trainOptionsOf(
     accumulation: settings.accumulate,
     precision,
     learningRate: settings.lr,
+    schedule: settings.schedule,
+    decay: settings.decay,
+    keepAt: endSteps(steps, settings.keepAt),
     warmupSteps: warmup < 1 ? Math.ceil(steps * warmup - 1e-9) : Math.round(warmup),
     evaluateEvery: settings.evalEvery ?? Math.max(1, Math.ceil(steps / defaultEvaluations)),
     evaluationBatches: settings.evalBatches,

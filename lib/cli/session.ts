@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { type Corpus, type CorpusProgress, checkVocabulary, loadTokenizer } from '../data/index.js';
 import type { Device } from '../engine/index.js';
 import { createModel, type LanguageModel } from '../models/index.js';
+import { formatPercent } from '../report/format.js';
 import { openModelFolder, type TrainingCorpus } from '../train/index.js';
 import { trainingCorpus } from '../train/text-corpus.js';
 import type { Settings } from './config.js';
@@ -81,6 +82,12 @@ export async function readInit({ init }: Settings): Promise<InitialModel | undef
   return { config, tokenizerPath };
 }
 
+/** "cosine to 0", "constant, the last 20 % linear to 0". */
+function describeSchedule({ schedule, decay: { share = 0.2, shape = 'linear' } }: Settings): string {
+  if (schedule === 'constant') return schedule;
+  return schedule === 'wsd' ? `constant, the last ${formatPercent(share)} ${shape} to 0` : `${schedule} to 0`;
+}
+
 function describe(
   settings: Settings,
   model: LanguageModel,
@@ -98,7 +105,7 @@ function describe(
     corpus: corpus.key,
     steps: totalStepsOf(settings, config),
     batch: `${settings.batch} x ${seq} tokens${settings.accumulate > 1 ? `, ${settings.accumulate} micro-batches` : ''}`,
-    'learning rate': `${settings.lr}, warm-up ${settings.warmup}, cosine to 0`,
+    'learning rate': `${settings.lr}, warm-up ${settings.warmup}, ${describeSchedule(settings)}`,
     dropout: config.dropout,
     precision,
     evaluation: `up to ${settings.evalBatches} held-out batches at full depth`,
