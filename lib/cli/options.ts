@@ -72,9 +72,10 @@ const options: Readonly<Partial<Record<keyof Settings, () => Option | readonly O
     new Option('--quotes', 'CSV and TSV: fields may stand in double quotes (CSV: default)'),
     new Option('--no-quotes', 'CSV and TSV: quotes are letters like others (TSV: default)'),
   ],
+  unescape: () => new Option('--unescape', "WikiExtractor's text: write &lt; &gt; &amp; as < > &"),
   tokenizer: () => option('--tokenizer <path|bpe|wordpiece>', 'a tokenizer file, or the kind to train on the data'),
   vocab: () => option('--vocab <size>', 'vocabulary of the model and of a trained tokenizer', whole),
-  heldOut: () => option('--held-out <share>', 'share of the text kept back for evaluation', amount),
+  heldOut: () => option('--held-out <share>', 'share of the text kept back for evaluation; 0: none', amount),
   cache: () => option('--cache <folder>', 'where prepared corpora are kept'),
   method: () => option('--method <name>', `training method: ${methodNames.join(', ')}`),
   methods: () => option('--methods <names>', 'methods with commas; the first is the reference', names),
@@ -130,8 +131,9 @@ export const runOptions = [
   'threads',
   'seed',
 ] as const;
-/** Settings of the text and how it is read. */
-export const dataOptions = ['data', 'format', 'field', 'header', 'quotes', 'tokenizer', 'heldOut', 'cache'] as const;
+/** How files of text are read, and all settings of the text. */
+export const readOptions = ['format', 'field', 'header', 'quotes', 'unescape'] as const;
+export const dataOptions = ['data', ...readOptions, 'tokenizer', 'heldOut', 'cache'] as const;
 export const trainingOptions = [
   ...dataOptions,
   'lr',

@@ -61,7 +61,7 @@ async function* read(input: FormatInput): AsyncGenerator<DocumentPiece> {
         throw bad(`${path}: row group ${index + 1} should have ${rows} rows and has ${values.length}`);
       for (const [i, value] of values.entries()) {
         const found = column === field ? value : valueAt({ [column]: value } as Fields, field);
-        yield* text.document(found, `row ${row + i}`, () => namesOf(metadata));
+        yield* text.document(found ?? null, `row ${row + i}`, () => namesOf(metadata));
       }
       row += rows;
       const read = Math.round((sizeBytes * (index + 1)) / metadata.row_groups.length);
