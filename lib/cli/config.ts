@@ -22,10 +22,10 @@ const inputObject = z.strictObject({
   field: field.optional(),
   header: z.boolean().optional(),
   quotes: z.boolean().optional(),
-  unescape: z.boolean().optional(),
+  decodeEntities: z.boolean().optional(),
 });
 const input = z.union([z.string(), inputObject], {
-  error: 'expected a path, or an object of path and perhaps weight, format, field, header, quotes, unescape',
+  error: 'expected a path, or an object of path and perhaps weight, format, field, header, quotes, decodeEntities',
 });
 const methodName = z.enum(methodNames as [string, ...string[]]);
 /** A method, or one of `variants`; which there are is checked when all settings are known. */
@@ -49,7 +49,7 @@ const schema = z.strictObject({
   header: z.boolean().optional(),
   quotes: z.boolean().optional(),
   /** WikiExtractor's text: whether &lt; &gt; &amp; become < > &. */
-  unescape: z.boolean().optional(),
+  decodeEntities: z.boolean().optional(),
   /** A tokenizer file or folder, or `bpe` / `wordpiece`: trained on the data. Default: by the kind of model. */
   tokenizer: z.string().optional(),
   /** Vocabulary of the model and of a tokenizer that is trained. Default: the model's. */

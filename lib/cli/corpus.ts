@@ -29,10 +29,10 @@ export interface CorpusWatch {
  * @throws ApolloError of lib/data; BAD_CONFIG where `data` is missing or names a format that does not exist.
  */
 export async function openCorpus(settings: Settings, watch: CorpusWatch, init?: InitialModel): Promise<Corpus> {
-  const { format, field, header, quotes, unescape } = settings;
+  const { format, field, header, quotes, decodeEntities } = settings;
   return prepareCorpus({
     inputs: checkData(settings),
-    ...({ format, field, header, quotes, unescape } satisfies ReadOptions),
+    ...({ format, field, header, quotes, decodeEntities } satisfies ReadOptions),
     tokenizer: tokenizerOf(settings, init),
     cacheDir: settings.cache,
     heldOut: settings.heldOut,

@@ -72,7 +72,7 @@ const options: Readonly<Partial<Record<keyof Settings, () => Option | readonly O
     new Option('--quotes', 'CSV and TSV: fields may stand in double quotes (CSV: default)'),
     new Option('--no-quotes', 'CSV and TSV: quotes are letters like others (TSV: default)'),
   ],
-  unescape: () => new Option('--unescape', "WikiExtractor's text: write &lt; &gt; &amp; as < > &"),
+  decodeEntities: () => new Option('--decode-entities', "WikiExtractor's text: write &lt; &gt; &amp; as < > &"),
   tokenizer: () => option('--tokenizer <path|bpe|wordpiece>', 'a tokenizer file, or the kind to train on the data'),
   vocab: () => option('--vocab <size>', 'vocabulary of the model and of a trained tokenizer', whole),
   heldOut: () => option('--held-out <share>', 'share of the text kept back for evaluation; 0: none', amount),
@@ -132,7 +132,7 @@ export const runOptions = [
   'seed',
 ] as const;
 /** How files of text are read, and all settings of the text. */
-export const readOptions = ['format', 'field', 'header', 'quotes', 'unescape'] as const;
+export const readOptions = ['format', 'field', 'header', 'quotes', 'decodeEntities'] as const;
 export const dataOptions = ['data', ...readOptions, 'tokenizer', 'heldOut', 'cache'] as const;
 export const trainingOptions = [
   ...dataOptions,

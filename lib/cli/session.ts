@@ -11,8 +11,8 @@ import { trainingCorpus } from '../train/text-corpus.js';
 import type { Settings } from './config.js';
 import { checkData, corpusProgress, describeCorpus, type InitialModel, openCorpus, tokenizerOf } from './corpus.js';
 import { describeDevice, openDeviceOf, precisionOf } from './device.js';
-import type { Progress } from './progress.js';
 import { preflight, type RunPlan } from './preflight.js';
+import type { Progress } from './progress.js';
 import { modelConfigOf, modelName, sequenceOf, totalStepsOf } from './resolve.js';
 
 export interface Session {

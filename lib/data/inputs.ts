@@ -125,7 +125,10 @@ function checkApart(sources: readonly SourceFiles[]): void {
       const other = owner.get(identity);
       if (other !== undefined) {
         const link = resolve(other.path) === resolve(path) ? '' : ` (by a link: it is the same file as ${other.path})`;
-        throw new ApolloError('BAD_CONFIG', `${path} is in two inputs with weights${link}: "${other.source}" and "${name}".`);
+        throw new ApolloError(
+          'BAD_CONFIG',
+          `${path} is in two inputs with weights${link}: "${other.source}" and "${name}".`,
+        );
       }
       owner.set(identity, { source: name, path });
     }

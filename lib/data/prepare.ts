@@ -114,8 +114,10 @@ export async function prepareCorpus(options: CorpusOptions): Promise<Corpus> {
   const { inputs, cacheDir, heldOut = 0.02, heldOutSeed = 42, separator = 'auto', signal } = options;
   check(heldOut >= 0 && heldOut <= 0.5, `heldOut must be a fraction from 0 to 0.5; got ${heldOut}.`);
   throwIfAborted(signal);
-  const { format, field, header, quotes, unescape } = options;
-  const found = findSources(inputs, { format, field, header, quotes, unescape }, options.onNote);
+  const given = 'path' in options.tokenizer ? loadTokenizer(options.tokenizer.path) : undefined;
+  if ('train' in options.tokenizer) checkTraining(options.tokenizer.train, options.tokenizer.vocabSize);
+  const { format, field, header, quotes, decodeEntities } = options;
+  const found = findSources(inputs, { format, field, header, quotes, decodeEntities }, options.onNote);
   const sizes = found.map(({ files }) => files.reduce((sum, file) => sum + file.sizeBytes, 0));
   const sizeBytes = sizes.reduce((sum, size) => sum + size, 0);
   const workers = options.workers ?? (sizeBytes < smallCorpusBytes ? 0 : Math.min(8, availableParallelism()));
@@ -123,8 +125,6 @@ export async function prepareCorpus(options: CorpusOptions): Promise<Corpus> {
     Number.isInteger(workers) && workers >= 0 && workers <= 256,
     `workers must be a whole number from 0 to 256; got ${workers}.`,
   );
-  const given = 'path' in options.tokenizer ? loadTokenizer(options.tokenizer.path) : undefined;
-  if ('train' in options.tokenizer) checkTraining(options.tokenizer.train, options.tokenizer.vocabSize);
 
   const cache = await Cache.open(cacheDir);
   const meter = new Meter(sizeBytes, options.onProgress);

@@ -32,10 +32,7 @@ async function passagesOf(file: CorpusFile, options: ReadOptions): Promise<strin
   const isText = ['auto', 'text'].includes(file.format);
   const word = isText ? 'line' : 'record';
   const bad = (number: number, what: string): ApolloError =>
-    new ApolloError(
-      'BAD_CORPUS',
-      `${file.path}, ${word} ${number}: expected a passage of at least two words${what}.`,
-    );
+    new ApolloError('BAD_CORPUS', `${file.path}, ${word} ${number}: expected a passage of at least two words${what}.`);
   const documents: string[] = [];
   const skipped = (reason: string): never => {
     throw bad(documents.length + 1, `; it has ${reason}`);

@@ -127,9 +127,7 @@ export async function textLoss(
     );
   }
   const shape = { batch, seq, padding: false, ...(!isGpt && { targets: mlmCapacity(batch * seq, batch) }) };
-  const batches = isGpt
-    ? windows(text.ids, stride, shape)
-    : masked(text, tokenizer, shape);
+  const batches = isGpt ? windows(text.ids, stride, shape) : masked(text, tokenizer, shape);
   const program = await lossProgram(device, measured, shape);
   let sum = 0;
   let tokens = 0;

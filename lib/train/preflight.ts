@@ -20,7 +20,10 @@ export function checkSettings(options: TrainOptions, model: ModelConfig): TrainC
 /** @throws ApolloError BAD_CONFIG for a length of sequences with which the model cannot be trained. */
 export function checkSequence(seq: number, { kind, maxPositions }: ModelConfig): void {
   if (seq > maxPositions) {
-    throw new ApolloError('BAD_CONFIG', `train.seq: at most the model's ${maxPositions} positions; got ${seq}. Give a smaller --seq.`);
+    throw new ApolloError(
+      'BAD_CONFIG',
+      `train.seq: at most the model's ${maxPositions} positions; got ${seq}. Give a smaller --seq.`,
+    );
   }
   const least = leastSequence[kind];
   if (seq >= least) return;

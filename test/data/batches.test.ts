@@ -1,7 +1,5 @@
 /** Batches are functions of (seed, step, micro); every block once an epoch; masks have BERT's statistics. */
 import t from 'tap';
-import { maskedRow } from '../../lib/data/masking.js';
-import { philox4x32, seedWords } from '../../lib/growth/philox.js';
 import {
   blockCount,
   causalBatch,
@@ -11,8 +9,9 @@ import {
   mlmBatch,
   mlmCapacity,
 } from '../../lib/data/batches.js';
-import { mlmIds } from '../../lib/data/masking.js';
+import { maskedRow, mlmIds } from '../../lib/data/masking.js';
 import { arraySource } from '../../lib/data/token-source.js';
+import { philox4x32, seedWords } from '../../lib/growth/philox.js';
 import { bert, failure, gpt2 } from './support.js';
 
 /** 0, 1, 2, ...: a token tells its place. */
@@ -207,7 +206,10 @@ t.test('masks beyond the room are left out, the first ones stay', async (t) => {
 
 t.test('the room is the mean and six deviations, in sixteens', async (t) => {
   // 4096: 614.4 + 6 * 22.852 = 751.5 -> 752. 512: 76.8 + 6 * 8.080 = 125.3 -> 128. 8: no more than the positions, 16.
-  t.strictSame([4096, 512, 8].map((positions) => mlmCapacity(positions)), [752, 128, 16]);
+  t.strictSame(
+    [4096, 512, 8].map((positions) => mlmCapacity(positions)),
+    [752, 128, 16],
+  );
 });
 
 t.test('each row has a mask at least: the one that a larger share would have reached first', async (t) => {
@@ -216,9 +218,14 @@ t.test('each row has a mask at least: the one that a larger share would have rea
       const batch = 7;
       const targets = mlmCapacity(batch * seq, batch);
       const { positions, labels } = mlmBatch(text, mlm(step, { batch, seq, targets }));
-      const rows = new Set([...labels].flatMap((label, i) => (label === -100 ? [] : [Math.floor(positions[i]! / seq)])));
+      const rows = new Set(
+        [...labels].flatMap((label, i) => (label === -100 ? [] : [Math.floor(positions[i]! / seq)])),
+      );
       for (let row = 0; row < batch; row++) {
-        const first = mlmBatch(text, mlm(step, { batch, seq, targets })).tokens.subarray(row * seq + 1, row * seq + seq - 1);
+        const first = mlmBatch(text, mlm(step, { batch, seq, targets })).tokens.subarray(
+          row * seq + 1,
+          row * seq + seq - 1,
+        );
         const onlySpecial = [...first].every((id) => specialIds.includes(id) && id !== 4);
         t.ok(rows.has(row) || onlySpecial, `row ${row} of step ${step}, ${seq} tokens`);
       }
@@ -249,7 +256,13 @@ t.test('rows that had masks have the same ones, the others one more', async (t) 
 
 t.test('room for a mask in each of many short rows; as before from ten tokens on', async (t) => {
   t.equal(mlmCapacity(3 * 1000, 1000), 1008, 'one token a row: all of them');
-  for (const [seq, batch] of [[10, 64], [16, 2], [64, 32], [128, 16], [512, 256]] as const)
+  for (const [seq, batch] of [
+    [10, 64],
+    [16, 2],
+    [64, 32],
+    [128, 16],
+    [512, 256],
+  ] as const)
     t.equal(mlmCapacity(seq * batch, batch), mlmCapacity(seq * batch), `${seq} x ${batch}`);
 });
 

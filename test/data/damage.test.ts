@@ -149,7 +149,8 @@ const damages: readonly Damage[] = [
   {
     name: 'array.jsonl',
     content: '[{"text": "a"}]\n',
-    message: /line 1 holds a list; expected an object of fields on each line\. The file is a JSON array.*jq -c '\.\[\]'/,
+    message:
+      /line 1 holds a list; expected an object of fields on each line\. The file is a JSON array.*jq -c '\.\[\]'/,
   },
   {
     name: 'pretty-array.jsonl',

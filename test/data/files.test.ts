@@ -43,7 +43,10 @@ t.test('a link to itself is no loop', async (t) => {
 });
 
 t.test('links to folders are followed, in folders and in patterns', async (t) => {
-  const folder = t.testdir({ real: { wiki: { 'a.txt': 'a', deep: { 'b.txt': 'b' } }, 'c.txt': 'c' }, data: { 'd.txt': 'd' } });
+  const folder = t.testdir({
+    real: { wiki: { 'a.txt': 'a', deep: { 'b.txt': 'b' } }, 'c.txt': 'c' },
+    data: { 'd.txt': 'd' },
+  });
   symlinkSync('../real/wiki', join(folder, 'data', 'wiki'));
   symlinkSync('../real/c.txt', join(folder, 'data', 'c.txt'));
   const found = (...inputs: string[]): string[] =>
@@ -66,7 +69,10 @@ t.test('loops of links end, however they are closed', async (t) => {
   t.strictSame(names('a').length, 2);
   t.strictSame(names('**/b.txt').length, 1);
   // Each of two folders links to the other, twice.
-  for (const [from, to] of [['x', 'y'], ['y', 'x']] as const) {
+  for (const [from, to] of [
+    ['x', 'y'],
+    ['y', 'x'],
+  ] as const) {
     mkdirSync(join(folder, 'both', from), { recursive: true });
     for (const name of ['one', 'two']) symlinkSync(join(folder, 'both', to), join(folder, 'both', from, name));
     writeFileSync(join(folder, 'both', from, `${from}.txt`), from);
@@ -101,7 +107,18 @@ t.test('one file by two names counts once, and not in two inputs with weights', 
 });
 
 t.test('formats are known by their endings, large and small letters alike', async (t) => {
-  const names = ['a.json', 'a.JSONL', 'a.ndjson', 'a.JSON.GZ', 'a.CSV', 'a.tab', 'a.PARQUET', 'a.TXT', 'wiki_00', 'a.zst'];
+  const names = [
+    'a.json',
+    'a.JSONL',
+    'a.ndjson',
+    'a.JSON.GZ',
+    'a.CSV',
+    'a.tab',
+    'a.PARQUET',
+    'a.TXT',
+    'wiki_00',
+    'a.zst',
+  ];
   const folder = t.testdir(Object.fromEntries(names.map((name) => [name, 'x'])));
   t.strictSame(
     names.map((name) => describe(join(folder, name))).map(({ format, packing }) => [format, packing]),

@@ -187,15 +187,15 @@ t.test("WikiExtractor's escaped entities, where asked for", async (t) => {
   });
   const both = async (name: string) => [
     (await read(join(folder, name))).documents[0],
-    (await read(join(folder, name), { unescape: true })).documents[0],
+    (await read(join(folder, name), { decodeEntities: true })).documents[0],
   ];
   t.strictSame(await both('blocks.txt'), [`AT&amp;T\n\n${text}\n`, `AT&T\n\n${plain}\n`]);
   t.strictSame(await both('json.txt'), [`AT&amp;T\n\n${text}`, `AT&T\n\n${plain}`]);
   t.strictSame(await both('plain.txt'), [text, text], 'of WikiExtractor alone');
-  const corpusOf = (unescape: boolean) =>
+  const corpusOf = (decodeEntities: boolean) =>
     prepareCorpus({
       inputs: [join(folder, 'json.txt')],
-      unescape,
+      decodeEntities,
       tokenizer: { path: fixture('tokenizers/bert-base-uncased/vocab.txt') },
       cacheDir: join(folder, 'cache'),
       heldOut: 0,

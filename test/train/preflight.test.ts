@@ -9,7 +9,10 @@ const base = { steps: 10, batch: 1 };
 t.test('sequences have something to predict and fit the positions', async (t) => {
   t.equal(checkSettings({ ...base, seq: 2 }, gpt).seq, 2);
   t.equal(checkSettings({ ...base, seq: 3 }, bert).seq, 3);
-  t.throws(() => checkSettings({ ...base, seq: 1 }, gpt), { code: 'BAD_CONFIG', message: /at least 2 for a GPT.*--seq/ });
+  t.throws(() => checkSettings({ ...base, seq: 1 }, gpt), {
+    code: 'BAD_CONFIG',
+    message: /at least 2 for a GPT.*--seq/,
+  });
   for (const seq of [1, 2]) {
     t.throws(() => checkSettings({ ...base, seq }, bert), {
       code: 'BAD_CONFIG',

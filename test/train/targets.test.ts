@@ -1,7 +1,7 @@
 /** Steps and micro-batches without anything to predict: left out, told and counted, and no success where all are so. */
 import t from 'tap';
-import type { DoneEvent, StepEvent, TrainingCorpus } from '../../lib/train/index.js';
 import { hasTarget } from '../../lib/train/corpus.js';
+import type { DoneEvent, StepEvent, TrainingCorpus } from '../../lib/train/index.js';
 import { contentsOf, countingCorpus, openTinyDevice, runTiny } from './tiny.js';
 
 const device = await openTinyDevice();
@@ -51,16 +51,24 @@ t.test('a step without a target changes no weight, is told once and counted', as
   const done = events.at(-1) as DoneEvent;
   t.equal(done.stepsWithoutTarget, 4);
   const until = t.testdir({ at8: {} });
-  const shorter = await runTiny(device, { steps: 24, stopAfter: { steps: 8 } }, { corpus, checkpointDir: `${until}/at8` });
-  const weights = async (event: DoneEvent) => 
-    (JSON.parse(await contentsOf(device, event.checkpoint!)) as unknown[]).filter((part) => Array.isArray(part) && part.length === 5);
+  const shorter = await runTiny(
+    device,
+    { steps: 24, stopAfter: { steps: 8 } },
+    { corpus, checkpointDir: `${until}/at8` },
+  );
+  const weights = async (event: DoneEvent) =>
+    (JSON.parse(await contentsOf(device, event.checkpoint!)) as unknown[]).filter(
+      (part) => Array.isArray(part) && part.length === 5,
+    );
   t.ok((await weights(done)).length > 10);
   t.same(await weights(done), await weights(shorter.at(-1) as DoneEvent), 'the last two steps changed nothing');
 });
 
 t.test('micro-batches without a target are left out of a step', async (t) => {
   const all = stepsOf(await runTiny(device, { steps: 24, stopAfter: { steps: 1 } }));
-  const half = stepsOf(await runTiny(device, { steps: 24, stopAfter: { steps: 1 } }, { corpus: without((_, micro) => micro === 1) }));
+  const half = stepsOf(
+    await runTiny(device, { steps: 24, stopAfter: { steps: 1 } }, { corpus: without((_, micro) => micro === 1) }),
+  );
   t.ok(half[0]!.applied && half[0]!.loss > 0);
   t.equal(half[0]!.flopsExecuted, all[0]!.flopsExecuted / 2);
 });

@@ -83,7 +83,11 @@ async function compareOnce(
         });
       } else if (event.type === 'evaluation') {
         await writeResults(resultsPath, comparison.results());
-      } else if (event.type === 'growth' || event.type === 'warning' || (event.type === 'done' && event.stepsWithoutTarget)) {
+      } else if (
+        event.type === 'growth' ||
+        event.type === 'warning' ||
+        (event.type === 'done' && event.stepsWithoutTarget)
+      ) {
         say(`${method}, seed ${seed}, ${describeEvent(event)}`);
       }
       await watch.add({ method, seed, folder }, event);

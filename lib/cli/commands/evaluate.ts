@@ -152,8 +152,8 @@ async function onTask({ parsed, device, signal, progress, lines }: Work): Promis
 
 async function onText({ parsed, device, signal, progress, lines }: Work): Promise<Findings> {
   const { model: path, text, lambada: passages, seq, stride, batch } = parsed;
-  const { format, field, header, quotes, unescape } = parsed;
-  const reading: ReadOptions = { format, field, header, quotes, unescape };
+  const { format, field, header, quotes, decodeEntities } = parsed;
+  const reading: ReadOptions = { format, field, header, quotes, decodeEntities };
   if (isFineTuned(path)) {
     throw new ApolloError(
       'BAD_CONFIG',

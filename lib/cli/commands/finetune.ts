@@ -2,7 +2,14 @@
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { ApolloError } from '../../errors.js';
-import { checkFineTuning, fineTune, type SeedRecord, taskNames, trainedSource, untrainedSource } from '../../eval/index.js';
+import {
+  checkFineTuning,
+  fineTune,
+  type SeedRecord,
+  taskNames,
+  trainedSource,
+  untrainedSource,
+} from '../../eval/index.js';
 import { fineTuneRows } from '../../report/finetune.js';
 import { textTable } from '../../report/table.js';
 import { openModelFolder } from '../../train/index.js';

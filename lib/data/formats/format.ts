@@ -11,7 +11,7 @@ export interface RecordOptions {
   /** CSV and TSV: whether fields may stand in double quotes. Default: in CSV they may, in TSV not. */
   readonly quotes?: boolean | undefined;
   /** WikiExtractor's text: whether `&lt;`, `&gt;`, `&amp;` and escaped quotes become the characters they stand for. */
-  readonly unescape?: boolean | undefined;
+  readonly decodeEntities?: boolean | undefined;
 }
 
 export interface FormatInput extends Pick<CorpusFile, 'path' | 'sizeBytes'> {

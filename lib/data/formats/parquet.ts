@@ -51,12 +51,10 @@ async function* read(input: FormatInput): AsyncGenerator<DocumentPiece> {
     for (const [index, group] of metadata.row_groups.entries()) {
       throwIfAborted(signal);
       const rows = Number(group.num_rows);
-      const values = await columnOf({ file, metadata, column, rowStart: row, rowEnd: row + rows }).catch(
-        (error) => {
-          const place = `row group ${index + 1} of ${metadata.row_groups.length} (rows ${row} to ${row + rows - 1})`;
-          throw bad(`${path}: column "${field}" of ${place} cannot be read: ${(error as Error).message}`, error);
-        },
-      );
+      const values = await columnOf({ file, metadata, column, rowStart: row, rowEnd: row + rows }).catch((error) => {
+        const place = `row group ${index + 1} of ${metadata.row_groups.length} (rows ${row} to ${row + rows - 1})`;
+        throw bad(`${path}: column "${field}" of ${place} cannot be read: ${(error as Error).message}`, error);
+      });
       if (values.length !== rows)
         throw bad(`${path}: row group ${index + 1} should have ${rows} rows and has ${values.length}`);
       for (const [i, value] of values.entries()) {

@@ -65,7 +65,7 @@ export class ArticleLines implements Splitter {
   readonly #records: JsonRecords;
 
   constructor(input: ArticleInput) {
-    const plain = input.options.unescape ? unescaped : (text: string): string => text;
+    const plain = input.options.decodeEntities ? unescaped : (text: string): string => text;
     this.#records = new JsonRecords({ ...input, options: { field: 'text' } }, (record, escaped) => {
       const { title: name } = record;
       const title = typeof name === 'string' ? plain(name) : '';
@@ -97,7 +97,7 @@ export class ArticleBlocks implements Splitter {
   constructor({ path, options }: Pick<ArticleInput, 'path' | 'options'>) {
     this.path = path;
     this.#lines = new LineSplitter(path);
-    this.#plain = options.unescape ? unescaped : (text) => text;
+    this.#plain = options.decodeEntities ? unescaped : (text) => text;
   }
 
   *add(text: string): Iterable<DocumentPiece> {

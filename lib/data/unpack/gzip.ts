@@ -44,8 +44,7 @@ async function skipHeader(bytes: ByteQueue): Promise<void> {
   const place = bytes.offset;
   const header = await bytes.take(10);
   const has = (flag: keyof typeof flags): boolean => (header[3]! & flags[flag]) !== 0;
-  if (!gzip.starts(header) || header[2] !== 8 || has('reserved'))
-    throw damaged('no header of a member', place);
+  if (!gzip.starts(header) || header[2] !== 8 || has('reserved')) throw damaged('no header of a member', place);
   if (has('extra')) {
     const [low, high] = await bytes.take(2);
     await bytes.skip(low! + 256 * high!);

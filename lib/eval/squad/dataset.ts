@@ -109,7 +109,10 @@ class Reading {
     this.#name = name;
     const data = isFields(json) ? json['data'] : json;
     const entries = isFields(json) && isQuestion(json) ? [json] : data;
-    if (!Array.isArray(entries) || (!isFields(json) && !entries.some((entry) => isQuestion(entry) || isArticle(entry)))) {
+    if (
+      !Array.isArray(entries) ||
+      (!isFields(json) && !entries.some((entry) => isQuestion(entry) || isArticle(entry)))
+    ) {
       throw bad(
         `${name} is not in SQuAD's layout: expected an object with "data", a list of articles ` +
           '({"data": [{"title", "paragraphs": [{"context", "qas": [{"id", "question", "answers"}]}]}]}), or a list of ' +
@@ -178,7 +181,8 @@ class Reading {
       return this.#skip('questions whose is_impossible is neither true nor false', place);
     if (says === true && texts.length > 0)
       return this.#skip('questions that are marked as impossible, yet have answers', place);
-    const impossible = says === true || (isFlat && says === undefined && given?.length === 0 && isFields(qa['answers']));
+    const impossible =
+      says === true || (isFlat && says === undefined && given?.length === 0 && isFields(qa['answers']));
 
     const misplaced: string[] = [];
     const answers = texts.map(({ text: value, start: stated, place: inside }): SquadAnswer => {

@@ -2,8 +2,8 @@
 import { randomBytes } from 'node:crypto';
 import { crc32, deflateRawSync, gzipSync } from 'node:zlib';
 import t from 'tap';
-import { unpackWhole } from '../../../lib/data/unpack/index.js';
 import { gzip } from '../../../lib/data/unpack/gzip.js';
+import { unpackWhole } from '../../../lib/data/unpack/index.js';
 
 const text = Buffer.from('Some text, again and again. '.repeat(500));
 
@@ -41,7 +41,12 @@ t.test('members, fields of the header and zeros behind, in chunks of any size', 
 
 t.test('what follows the data is told by its byte', async (t) => {
   const packed = gzipSync(text);
-  for (const [garbage, members] of [['garbage', 1], ['\n', 2], ['\0\0x', 1], ['\x1f', 1]] as const) {
+  for (const [garbage, members] of [
+    ['garbage', 1],
+    ['\n', 2],
+    ['\0\0x', 1],
+    ['\x1f', 1],
+  ] as const) {
     const bytes = Buffer.concat([...Array<Buffer>(members).fill(packed), Buffer.from(garbage, 'latin1')]);
     for (const chunk of [11, 1 << 18]) {
       await t.rejects(unpacked(bytes, chunk), {
@@ -68,9 +73,12 @@ t.test('a source that fails is what is told, and reading may end early', async (
     yield gzipSync(text).subarray(0, 40);
     throw new Error('the disk is gone');
   }
-  await t.rejects(async () => {
-    for await (const _ of gzip.unpack(failing()));
-  }, { message: 'the disk is gone' });
+  await t.rejects(
+    async () => {
+      for await (const _ of gzip.unpack(failing()));
+    },
+    { message: 'the disk is gone' },
+  );
   async function* endless() {
     for (;;) yield gzipSync(randomBytes(1 << 18));
   }

@@ -133,7 +133,11 @@ t.test('the rest is left out and counted, with its place', async (t) => {
     const file = small(change);
     file.data.push({ title: 'U', paragraphs: [{ context: 'abc', qas: [second] }] });
     const { questions, skipped } = parseSquad(file, 'x.json');
-    t.same(questions.map(({ id }) => id), ['q2'], reason);
+    t.same(
+      questions.map(({ id }) => id),
+      ['q2'],
+      reason,
+    );
     t.same(skipped, [{ reason, count: 1, first }]);
     const alone = await parsing(change);
     t.match(alone, /^BAD_CORPUS: x\.json holds no question that can be read: 1 /);
@@ -202,7 +206,10 @@ t.test('NaN where nothing is read is no matter', async (t) => {
 });
 
 t.test('a file of another layout is refused', async (t) => {
-  t.match(await parsing((_, file) => delete file.data), /x\.json is not in SQuAD's layout: expected an object with "data"/);
+  t.match(
+    await parsing((_, file) => delete file.data),
+    /x\.json is not in SQuAD's layout: expected an object with "data"/,
+  );
   t.match(await parsing((_, file) => (file.data = [])), /x\.json holds no questions/);
   for (const value of [null, 7, [], 'text', [{ text: 'a' }], { data: {} }]) {
     t.match(await failure(() => parseSquad(value, 'x.json')), /x\.json is not in SQuAD's layout/);
