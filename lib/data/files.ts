@@ -75,7 +75,7 @@ function pathsOf(input: string, format: string, passed: PassedOver): string[] {
 }
 
 function ownNote({ own }: PassedOver): string {
-  return `Files that apollo-lm and its like have written are passed over: ${few(own)}.`;
+  return `Output of apollo-lm and files of models are passed over: ${few(own)}.`;
 }
 
 function few(names: readonly string[]): string {

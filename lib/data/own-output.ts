@@ -54,7 +54,7 @@ const kinds: readonly Kind[] = [
   },
   {
     what: 'a model',
-    is: (folder, names) =>
+    is: (_, names) =>
       [...names].some((name) => /\.safetensors(?:\.index\.json)?$|^pytorch_model.*\.bin$/.test(name)) &&
       (names.has('config.json') || names.has('tokenizer.json') || names.has('vocab.txt')),
     entries: new RegExp(
