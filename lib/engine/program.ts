@@ -72,22 +72,40 @@ export function convertInput({ name, shape, dtype }: NamedType, data: InputData)
   return dtype === 'bf16' ? toBfloat16(values) : values;
 }
 
-/** Made by `Device.compile`. Several runs may be under way; the device takes them one after the other. */
+/** What all holders of a compiled graph share. */
+export interface CompiledProgram {
+  readonly native: NativeProgram;
+  readonly lowered: LoweredProgram;
+  readonly flops: number;
+  readonly parameterBytes: number;
+  /** Throws CLOSED when device, store or a parameter is gone. */
+  readonly checkOpen: () => void;
+}
+
+/**
+ * Made by `Device.compile`, for one holder: equal graphs share the native program, which is freed with the last of its
+ * holders. Several runs may be under way; the device takes them one after the other.
+ */
 export class Program {
   readonly inputs: readonly NamedType[];
   readonly outputs: readonly NamedType[];
   readonly memory: ProgramMemory;
+  /** Executed FLOPs of one run: multiply-adds x 2 of matmuls, attention and heads. */
+  readonly flops: number;
+  private readonly native: NativeProgram;
+  private readonly lowered: LoweredProgram;
+  private readonly checkOpen: () => void;
   private disposed = false;
 
   constructor(
-    private readonly native: NativeProgram,
-    private readonly lowered: LoweredProgram,
-    /** Executed FLOPs of one run: multiply-adds x 2 of matmuls, attention and heads. */
-    readonly flops: number,
-    parameterBytes: number,
-    /** Throws CLOSED when device, store or a parameter is gone. */
-    private readonly checkOpen: () => void,
+    { native, lowered, flops, parameterBytes, checkOpen }: CompiledProgram,
+    /** Ends this holder's share. */
+    private readonly release: () => void,
   ) {
+    this.native = native;
+    this.lowered = lowered;
+    this.flops = flops;
+    this.checkOpen = checkOpen;
     this.inputs = lowered.inputs;
     this.outputs = lowered.outputs;
     this.memory = { arenaBytes: native.arenaBytes, unsharedBytes: native.unsharedBytes, parameterBytes };
@@ -133,10 +151,11 @@ export class Program {
     }
   }
 
-  /** Frees the native program; runs under way finish. */
+  /** Ends the use of this program; runs under way finish. What other callers of `compile` hold stays usable. */
   dispose(): void {
+    if (this.disposed) return;
     this.disposed = true;
-    this.native.dispose();
+    this.release();
   }
 
   [Symbol.dispose](): void {
