@@ -23,6 +23,8 @@ export interface TrainingProgram {
   readonly names: readonly string[];
   /** Whether it takes the input `rng` (dropout). */
   readonly random: boolean;
+  /** Whether it takes the input `share` f32[1], the factor of the micro-batch's loss; without it that is 1. */
+  readonly weighted: boolean;
 }
 
 /** Training programs that are kept; a method that drops layers at random has thousands of networks. */
@@ -38,7 +40,10 @@ export class RunPrograms {
     this.#options = options;
   }
 
-  /** The training program of a step's network; its gradients are those of loss / accumulation. */
+  /**
+   * The training program of a step's network. With several micro-batches its gradients are those of share * loss, `share`
+   * being the micro-batch's share of the step's labels: together they are those of the mean over all labels of the step.
+   */
   async training(plan: StepPlan, shape: BatchShape, accumulation: number): Promise<TrainingProgram> {
     const { network } = this.#options;
     const { trainable } = plan;
@@ -63,9 +68,11 @@ export class RunPrograms {
     const weights = network.weights(graph, precision);
     const options = { layerMap, training: true, branchScales: branchScales !== undefined };
     const { loss } = network.model.trace(graph, weights, shape, options);
-    const names = accumulateGradients(loss, { scale: 1 / accumulation, ...(trainable && { trainable }) });
+    const weighted = accumulation > 1;
+    const scale = weighted ? graph.input('share', [1]) : 1;
+    const names = accumulateGradients(loss, { scale, ...(trainable && { trainable }) });
     graph.output('loss', loss);
-    return { program: await device.compile(graph, { store }), names, random: graph.inputs.has('rng') };
+    return { program: await device.compile(graph, { store }), names, random: graph.inputs.has('rng'), weighted };
   }
 
   /** The forward pass of one held-out batch without dropout. Outputs: `loss` (mean) and `count` of its labels. */

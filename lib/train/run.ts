@@ -19,7 +19,7 @@ import {
   type TrainConfig,
   withBeginning,
 } from './config.js';
-import { BatchAhead, type TrainingCorpus } from './corpus.js';
+import { BatchAhead, labelShares, type TrainingCorpus } from './corpus.js';
 import { stepFlops } from './cost.js';
 import { evaluateMaps } from './evaluate.js';
 import type { EvaluationEvent, StepEvent, TrainEvent } from './events.js';
@@ -292,29 +292,35 @@ export class Run {
   }
 
   /**
-   * Forward and backward of all micro-batches of a step; their mean loss. Each is queued while the one before runs, so
-   * that its data travel meanwhile and the device never waits for JavaScript.
+   * Forward and backward of all micro-batches of a step; the mean loss over their labels. Each is queued while the one
+   * before runs, so that its data travel meanwhile and the device never waits for JavaScript.
    */
-  async #accumulate({ program, random }: TrainingProgram, plan: StepPlan): Promise<number> {
+  async #accumulate({ program, random, weighted }: TrainingProgram, plan: StepPlan): Promise<number> {
     const { seed, accumulation } = this.config;
     const scales = plan.branchScales && { branchScales: Float32Array.from(plan.branchScales) };
     const { step } = this;
     const options = this.deps.signal ? { signal: this.deps.signal } : {};
     const lossOf = async (run: Promise<RunResult>) => ((await run).outputs['loss'] as Float32Array)[0] as number;
+    const batches = await this.batches.take(step, accumulation);
+    const shares = weighted ? labelShares(batches) : [1];
     let sum = 0;
+    const add = async (micro: number, run: Promise<RunResult>) => {
+      sum += (shares[micro] as number) * (await lossOf(run));
+    };
     let running: Promise<RunResult> | undefined;
     for (let micro = 0; micro < accumulation; micro++) {
-      const batch = await this.batches.take(step, micro);
       const rng = Int32Array.from([...seedWords(seed), step, micro]);
-      const queued = program.run({ ...batch, ...(random && { rng }), ...scales }, options);
-      queued.catch(() => {}); // told when its turn comes
-      if (micro + 1 < accumulation) this.batches.prepare(step, micro + 1);
-      else if (step + 1 < lastStep(this.config)) this.batches.prepare(step + 1, 0);
-      if (running) sum += await lossOf(running);
+      const share = Float32Array.of(shares[micro] as number);
+      const batch = batches[micro];
+      const queued = program.run({ ...batch, ...(random && { rng }), ...(weighted && { share }), ...scales }, options);
+      queued.catch(() => {}); // reported when it is awaited
+      batches[micro] = {}; // copied by now: of two steps' batches no more than those of one are held
+      if (step + 1 < lastStep(this.config)) this.batches.prepare(step + 1, micro);
+      if (running) await add(micro - 1, running);
       running = queued;
     }
-    if (running) sum += await lossOf(running);
-    return sum / accumulation;
+    if (running) await add(accumulation - 1, running);
+    return sum;
   }
 
   /** One optimizer step. Cancelled by the signal it changes nothing but gradients, which it clears. */

@@ -22,6 +22,7 @@ interface Parsed {
   readonly epochs: number;
   readonly lr: number;
   readonly batch: number;
+  readonly accumulate: number;
   readonly seed: number;
   readonly seeds: number;
   readonly maxLength?: number;
@@ -55,7 +56,8 @@ export function finetuneCommand(program: Command, io: CommandIo, finish: (exitCo
     .option('--tokenizer <path>', 'default: the one beside the model')
     .addOption(number('--epochs <n>', 'passes over the training examples', 3))
     .addOption(number('--lr <rate>', 'peak learning rate; small models take up to 1e-3', 5e-5, amount))
-    .addOption(number('--batch <n>', 'sequences of a step', 32))
+    .addOption(number('--batch <n>', 'sequences of a micro-batch', 32))
+    .addOption(number('--accumulate <n>', 'micro-batches of a step', 1))
     .addOption(number('--seed <n>', 'first seed', 42))
     .addOption(number('--seeds <n>', 'number of seeds, counted up from --seed', 1))
     .addOption(number('--max-length <n>', 'tokens of a sequence at most; default: 128, of SQuAD 384', undefined))
@@ -111,7 +113,7 @@ async function openTuning(parsed: Parsed, say: (text: string) => void) {
         : []),
     ];
     const { kind, layers, hidden, maxPositions } = folder.config;
-    const { epochs, batch, lr, warmup, dropout, weightDecay } = parsed;
+    const { epochs, batch, accumulate: accumulation, lr, warmup, dropout, weightDecay } = parsed;
     const precision = precisionOf(parsed);
     const maxLength = parsed.maxLength ?? Math.min(task.maxLength ?? 128, maxPositions);
     const seeds = Array.from({ length: parsed.seeds }, (_, i) => parsed.seed + i);
@@ -123,7 +125,18 @@ async function openTuning(parsed: Parsed, say: (text: string) => void) {
       variants,
       tokenizer,
       device,
-      options: { seeds, epochs, batch, learningRate: lr, warmup, dropout, weightDecay, maxLength, precision },
+      options: {
+        seeds,
+        epochs,
+        batch,
+        accumulation,
+        learningRate: lr,
+        warmup,
+        dropout,
+        weightDecay,
+        maxLength,
+        precision,
+      },
       /** For the head of a report. */
       settings: {
         model: folder.folder,
@@ -131,6 +144,7 @@ async function openTuning(parsed: Parsed, say: (text: string) => void) {
         'training examples': data.train.length,
         epochs,
         batch,
+        ...(accumulation > 1 && { 'micro-batches': accumulation }),
         'learning rate': lr,
         dropout,
         'max length': maxLength,
