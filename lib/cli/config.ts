@@ -23,9 +23,10 @@ const inputObject = z.strictObject({
   field: field.optional(),
   header: z.boolean().optional(),
   quotes: z.boolean().optional(),
+  decodeEntities: z.boolean().optional(),
 });
 const input = z.union([z.string(), inputObject], {
-  error: 'expected a path, or an object of path and perhaps weight, format, field, header, quotes',
+  error: 'expected a path, or an object of path and perhaps weight, format, field, header, quotes, decodeEntities',
 });
 /** A name alone stands for an object with it. */
 const namedOptimizer = (value: unknown) => (typeof value === 'string' ? { name: value } : value);
@@ -58,12 +59,14 @@ const schema = z.strictObject({
   /** CSV and TSV: whether the first row names the columns (default), and whether fields may be quoted (CSV: yes). */
   header: z.boolean().optional(),
   quotes: z.boolean().optional(),
+  /** WikiExtractor's text: whether &lt; &gt; &amp; become < > &. */
+  decodeEntities: z.boolean().optional(),
   /** A tokenizer file or folder, or `bpe` / `wordpiece`: trained on the data. Default: by the kind of model. */
   tokenizer: z.string().optional(),
   /** Vocabulary of the model and of a tokenizer that is trained. Default: the model's. */
   vocab: count.optional(),
-  /** Share of the text kept back for evaluation. */
-  heldOut: z.number().gt(0).lt(0.5).default(0.02),
+  /** Share of the text kept back for evaluation; 0: none, and nothing is evaluated (not of `compare`). */
+  heldOut: z.number().min(0).lt(0.5).default(0.02),
   /** Where prepared corpora are kept. */
   cache: z.string().default('.cache/apollo-lm'),
   /** Of `train` and `plan`. */
@@ -274,7 +277,7 @@ function readConfigFile(path: string): Record<string, unknown> {
   }
   let json: unknown;
   try {
-    json = JSON.parse(text);
+    json = JSON.parse(text.replace(/^\ufeff/, '')); // editors on Windows write a byte order mark
   } catch (error) {
     throw new ApolloError('BAD_CONFIG', `${path} is not JSON: ${(error as Error).message}`);
   }

@@ -73,9 +73,10 @@ const options: Readonly<Partial<Record<keyof Settings, () => Option | readonly O
     new Option('--quotes', 'CSV and TSV: fields may stand in double quotes (CSV: default)'),
     new Option('--no-quotes', 'CSV and TSV: quotes are letters like others (TSV: default)'),
   ],
+  decodeEntities: () => new Option('--decode-entities', "WikiExtractor's text: write &lt; &gt; &amp; as < > &"),
   tokenizer: () => option('--tokenizer <path|bpe|wordpiece>', 'a tokenizer file, or the kind to train on the data'),
   vocab: () => option('--vocab <size>', 'vocabulary of the model and of a trained tokenizer', whole),
-  heldOut: () => option('--held-out <share>', 'share of the text kept back for evaluation', amount),
+  heldOut: () => option('--held-out <share>', 'share of the text kept back for evaluation; 0: none', amount),
   cache: () => option('--cache <folder>', 'where prepared corpora are kept'),
   method: () => option('--method <name>', `training method: ${methodNames.join(', ')}`),
   methods: () => option('--methods <names>', 'methods with commas; the first is the reference', names),
@@ -133,8 +134,9 @@ export const runOptions = [
   'threads',
   'seed',
 ] as const;
-/** Settings of the text and how it is read. */
-export const dataOptions = ['data', 'format', 'field', 'header', 'quotes', 'tokenizer', 'heldOut', 'cache'] as const;
+/** How files of text are read, and all settings of the text. */
+export const readOptions = ['format', 'field', 'header', 'quotes', 'decodeEntities'] as const;
+export const dataOptions = ['data', ...readOptions, 'tokenizer', 'heldOut', 'cache'] as const;
 export const trainingOptions = [
   ...dataOptions,
   'lr',

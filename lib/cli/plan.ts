@@ -132,7 +132,7 @@ export async function probeDepths({
   const store = new ParameterStore(device, { precision });
   try {
     declareParameters(store, model, layers);
-    const targets = kind === 'bert' ? { targets: mlmCapacity(batch * seq) } : {};
+    const targets = kind === 'bert' ? { targets: mlmCapacity(batch * seq, batch) } : {};
     const shape: BatchShape = { batch, seq, padding: false, ...targets };
     const costs: DepthCost[] = [];
     for (const depth of depths) {

@@ -84,7 +84,7 @@ export function trainOptionsOf(
     decay: settings.decay,
     keepAt: endSteps(steps, settings.keepAt),
     warmupSteps: warmup < 1 ? Math.ceil(steps * warmup - 1e-9) : Math.round(warmup),
-    evaluateEvery: settings.evalEvery ?? Math.max(1, Math.ceil(steps / defaultEvaluations)),
+    evaluateEvery: evaluateEveryOf(settings, steps),
     evaluationBatches: settings.evalBatches,
     checkpointEvery: settings.checkpointEvery,
     ...optimizerOptionsOf(settings),
@@ -99,6 +99,12 @@ export function optimizerOptionsOf({
   const defined = (values: object) =>
     Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
   return { ...defined(adamw), ...(name !== 'adamw' && { optimizer: name, muon: defined(muon) }) };
+}
+
+/** Steps between evaluations; 0, none, where no text is held out. */
+function evaluateEveryOf({ evalEvery, heldOut }: Settings, steps: number): number {
+  if (heldOut === 0) return 0;
+  return evalEvery ?? Math.max(1, Math.ceil(steps / defaultEvaluations));
 }
 
 /** The method behind `label`, which is its name or that of a variant. */

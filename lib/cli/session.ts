@@ -11,8 +11,9 @@ import { trainingCorpus } from '../train/text-corpus.js';
 import type { Settings } from './config.js';
 import { checkData, corpusProgress, describeCorpus, type InitialModel, openCorpus, tokenizerOf } from './corpus.js';
 import { describeDevice, openDeviceOf, precisionOf } from './device.js';
+import { preflight, type RunPlan } from './preflight.js';
 import type { Progress } from './progress.js';
-import { modelConfigOf, modelName, sequenceOf, totalStepsOf, trainOptionsOf } from './resolve.js';
+import { modelConfigOf, modelName, sequenceOf, totalStepsOf } from './resolve.js';
 
 export interface Session {
   readonly device: Device;
@@ -26,21 +27,27 @@ export interface Session {
 }
 
 /**
- * @throws ApolloError of the rooms below; BAD_CONFIG where data is missing. Nothing stays open then.
+ * @throws ApolloError of the rooms below; BAD_CONFIG where data is missing, and for all that is wrong with the settings
+ * whatever the text (preflight.ts), before any of it is read. Nothing stays open then.
  */
-export async function openSession(settings: Settings, progress: Progress, signal: AbortSignal): Promise<Session> {
+export async function openSession(
+  settings: Settings,
+  progress: Progress,
+  signal: AbortSignal,
+  plan: RunPlan = {},
+): Promise<Session> {
   checkData(settings);
   const init = await readInit(settings);
   const tokenizer = tokenizerOf(settings, init);
-  const known =
-    'path' in tokenizer && settings.vocab === undefined ? loadTokenizer(tokenizer.path).vocabSize : undefined;
-  const vocab = settings.vocab ?? init?.config.vocab ?? known;
+  const loaded = 'path' in tokenizer ? loadTokenizer(tokenizer.path) : tokenizer;
+  const vocab = settings.vocab ?? init?.config.vocab ?? ('train' in loaded ? undefined : loaded.vocabSize);
   const model = createModel(modelConfigOf({ ...settings, vocab }, init?.config));
-  trainOptionsOf(settings, model.config, settings.seed, 'f32'); // a missing length is told before anything is opened
+  await preflight(settings, model, loaded, plan);
   const device = await openDeviceOf(settings);
   try {
     const onProgress = (state: CorpusProgress) => progress.update(corpusProgress(state));
-    const corpus = await openCorpus(settings, { signal, onProgress }, init);
+    const onNote = (note: string) => progress.message(note);
+    const corpus = await openCorpus(settings, { signal, onProgress, onNote }, init);
     try {
       checkVocabulary(corpus.tokenizer, model.config.vocab);
       const { accumulate: accumulation, evalBatches: heldOutBatches } = settings;
@@ -108,7 +115,7 @@ function describe(
     'learning rate': `${settings.lr}, warm-up ${settings.warmup}, ${describeSchedule(settings)}`,
     dropout: config.dropout,
     precision,
-    evaluation: `up to ${settings.evalBatches} held-out batches at full depth`,
+    evaluation: settings.heldOut > 0 ? `up to ${settings.evalBatches} held-out batches at full depth` : 'none',
     ...describeDevice(device),
   };
 }

@@ -1,4 +1,5 @@
 /** Held-out loss through given layer maps. Neither its FLOPs nor its time count as training. */
+import { ApolloError } from '../errors.js';
 import type { LayerMap } from '../growth/index.js';
 import { gatesAtPlaces } from '../methods/gates.js';
 import type { Gates } from '../methods/method.js';
@@ -32,6 +33,12 @@ async function heldOutLoss(layerMap: LayerMap, options: EvaluationOptions): Prom
     if (count === 0) continue;
     sum += ((outputs['loss'] as Float32Array)[0] as number) * count;
     labels += count;
+  }
+  if (batches > 0 && labels === 0) {
+    throw new ApolloError(
+      'BAD_CORPUS',
+      'The held-out text has nothing to predict: all its tokens are special ones. Hold out more text (--held-out), or check the tokenizer.',
+    );
   }
   return labels === 0 ? Number.NaN : sum / labels;
 }

@@ -21,7 +21,7 @@ import {
   type TrainConfig,
   withBeginning,
 } from './config.js';
-import { BatchAhead, type TrainingCorpus } from './corpus.js';
+import { BatchAhead, hasTarget, type TrainingCorpus } from './corpus.js';
 import { stepFlops } from './cost.js';
 import { evaluateMaps } from './evaluate.js';
 import type { EvaluationEvent, StepEvent, TrainEvent } from './events.js';
@@ -72,6 +72,9 @@ export class Run {
   network: StageNetwork;
   readonly totals = { tokens: 0, flopsModel: 0, flopsExecuted: 0, trainMs: 0 };
   nonFiniteSteps = 0;
+  /** Steps of this process of which no batch had a target. */
+  stepsWithoutTarget = 0;
+  #stepsHere = 0;
   /** Last step at which an evaluation was done, and step and stage of the last checkpoint. */
   evaluatedAt = -1;
   savedAt = '';
@@ -334,29 +337,37 @@ export class Run {
   }
 
   /**
-   * Forward and backward of all micro-batches of a step; their mean loss. Each is queued while the one before runs, so
-   * that its data travel meanwhile and the device never waits for JavaScript.
+   * Forward and backward of the micro-batches of a step that have a target; how many there are and their mean loss, NaN
+   * for none. Each is queued while the one before runs, so that its data travel meanwhile and the device never waits for
+   * JavaScript.
    */
-  async #accumulate({ program, random, binding }: TrainingProgram, plan: StepPlan): Promise<number> {
+  async #accumulate(
+    { program, random, binding }: TrainingProgram,
+    plan: StepPlan,
+  ): Promise<{ readonly loss: number; readonly ran: number }> {
     const { seed, accumulation } = this.config;
     const gates = gateInputs(plan);
     const { step } = this;
     const options = { signal: this.deps.signal, binding };
     const lossOf = async (run: Promise<RunResult>) => ((await run).outputs['loss'] as Float32Array)[0] as number;
     let sum = 0;
+    let ran = 0;
     let running: Promise<RunResult> | undefined;
     for (let micro = 0; micro < accumulation; micro++) {
       const batch = await this.batches.take(step, micro);
       const rng = Int32Array.from([...seedWords(seed), step, micro]);
-      const queued = program.run({ ...batch, ...(random && { rng }), ...gates }, options);
-      queued.catch(() => {}); // told when its turn comes
+      const isRun = hasTarget(batch);
+      const queued = isRun ? program.run({ ...batch, ...(random && { rng }), ...gates }, options) : undefined;
+      queued?.catch(() => {}); // reported when awaited below
       if (micro + 1 < accumulation) this.batches.prepare(step, micro + 1);
       else if (step + 1 < lastStep(this.config)) this.batches.prepare(step + 1, 0);
+      if (!queued) continue;
+      ran++;
       if (running) sum += await lossOf(running);
       running = queued;
     }
     if (running) sum += await lossOf(running);
-    return sum / accumulation;
+    return { loss: sum / ran, ran };
   }
 
   /** One optimizer step. Cancelled by the signal it changes nothing but gradients, which it clears. */
@@ -367,7 +378,7 @@ export class Run {
     const training = await this.programs.training(plan, deps.corpus.shape(batch, seq), accumulation);
     const lr = rateOf(plan, this.step, config);
     const start = performance.now();
-    const loss = await this.#accumulate(training, plan).catch(async (error: unknown) => {
+    const { loss, ran } = await this.#accumulate(training, plan).catch(async (error: unknown) => {
       await this.store.zeroGradients();
       throw error;
     });
@@ -380,10 +391,12 @@ export class Run {
     const ms = accumulateMs + update.elapsedMs; // the optimizer's own time: a new stage's first update also compiles
     this.step++;
     this.#method.add(loss);
-    this.nonFiniteSteps = update.applied ? 0 : this.nonFiniteSteps + 1;
+    this.#stepsHere++;
+    if (ran === 0) this.stepsWithoutTarget++;
+    else this.nonFiniteSteps = update.applied ? 0 : this.nonFiniteSteps + 1;
     totals.tokens += this.tokensPerStep;
     totals.flopsModel += stepFlops(this.network.model.config, plan, { seq, tokens: this.tokensPerStep }).model;
-    totals.flopsExecuted += training.program.flops * accumulation;
+    totals.flopsExecuted += training.program.flops * ran;
     totals.trainMs += ms;
     const { gradNorm, applied } = update;
     const { depth, units } = plan;
@@ -404,7 +417,25 @@ export class Run {
       trainMs,
       ms,
       tokensPerSecond,
+      ...(ran === 0 && { withoutTarget: true }),
     };
+  }
+
+  /** What is to be said of a step without a target: of the first one. */
+  tellWithoutTarget({ step }: StepEvent): TrainEvent | undefined {
+    if (this.stepsWithoutTarget > 1) return undefined;
+    const message = `Step ${step} has nothing to predict: all its tokens are special ones. It was left out; such steps are counted.`;
+    return { type: 'warning', step, code: 'NO_TARGET', message };
+  }
+
+  /** @throws ApolloError BAD_CORPUS when none of the steps that were done had a target. */
+  checkTargets(): void {
+    if (this.stepsWithoutTarget === 0 || this.stepsWithoutTarget < this.#stepsHere) return;
+    throw new ApolloError(
+      'BAD_CORPUS',
+      `None of ${this.#stepsHere} steps had anything to predict, so nothing was learnt: all tokens of the text are special ones. ` +
+        'Check the text and the tokenizer, or take longer rows (--seq).',
+    );
   }
 
   /** @throws ApolloError NON_FINITE when too many steps in a row were left out. */

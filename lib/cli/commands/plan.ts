@@ -5,13 +5,14 @@ import { ApolloError } from '../../errors.js';
 import { createModel, parameterCount } from '../../models/index.js';
 import { formatBytes, formatCount, formatDuration, formatFlops, formatPercent } from '../../report/format.js';
 import { textTable } from '../../report/table.js';
+import { checkSettings } from '../../train/index.js';
 import { loadSettings, type Settings } from '../config.js';
 import { openDeviceOf, precisionOf } from '../device.js';
 import type { CommandIo } from '../io.js';
 import { addSettings, flagsOf, runOptions } from '../options.js';
 import { type DepthCost, probeDepths, type StageCost, stageCosts, timeAtDepth } from '../plan.js';
 import { presetHelp } from '../presets.js';
-import { methodOf, modelConfigOf, sequenceOf, tokensPerStepOf, totalStepsOf } from '../resolve.js';
+import { methodOf, modelConfigOf, sequenceOf, tokensPerStepOf, totalStepsOf, trainOptionsOf } from '../resolve.js';
 import { readInit } from '../session.js';
 
 interface Plan {
@@ -52,6 +53,7 @@ export function planCommand(program: Command, io: CommandIo): void {
 async function makePlan(settings: Settings, measure: boolean): Promise<Plan> {
   const model = createModel(modelConfigOf(settings, (await readInit(settings))?.config));
   const { config } = model;
+  checkSettings(trainOptionsOf(settings, config, settings.seed, 'f32'), config);
   const method = methodOf(settings, settings.method, config, settings.seed);
   const seq = sequenceOf(settings, config);
   const size = { steps: totalStepsOf(settings, config), seq, tokens: tokensPerStepOf(settings, config) };

@@ -205,6 +205,9 @@ t.test('an inactive tensor is left bit by bit, and out of the norm', async (t) =
     (await store.gradient('matrix')).every((g) => g === 0),
     'its gradient is gone',
   );
-  t.notSame(await store.read('vector'), vector, 'the others are updated');
+  t.ok(
+    (await store.read('vector')).some((x, i) => x !== vector[i]),
+    'the others are updated',
+  );
   await t.rejects(adamw.step(names, { lr: 0.1, rateFactor: () => -1 }), { code: 'BAD_ARGUMENT', message: /-1/ });
 });
