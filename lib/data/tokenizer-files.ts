@@ -7,6 +7,7 @@ import { basename, dirname, join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { ApolloError } from '../errors.js';
 import { uncased } from './pretokenize.js';
+import type { AddedToken } from './tokenizer/added-tokens.js';
 import { readTiktoken } from './tiktoken-file.js';
 
 /** The part of tokenizer.json that is looked at here; the rest is kept as it is. */
@@ -14,23 +15,22 @@ export interface TokenizerDefinition {
   version?: string;
   truncation?: unknown;
   padding?: unknown;
-  added_tokens?: {
-    id: number;
-    content: string;
-    single_word: boolean;
-    lstrip: boolean;
-    rstrip: boolean;
-    normalized: boolean;
-    special: boolean;
-  }[];
+  added_tokens?: AddedToken[];
   normalizer?: {
     type: string;
     clean_text?: boolean;
     handle_chinese_chars?: boolean;
     strip_accents?: boolean | null;
     lowercase?: boolean;
+    normalizers?: readonly object[];
   } | null;
-  pre_tokenizer?: { type: string; add_prefix_space?: boolean; use_regex?: boolean; trim_offsets?: boolean } | null;
+  pre_tokenizer?: {
+    type: string;
+    add_prefix_space?: boolean;
+    use_regex?: boolean;
+    trim_offsets?: boolean;
+    pretokenizers?: readonly object[];
+  } | null;
   post_processor?: unknown;
   decoder?: unknown;
   model: {
@@ -45,8 +45,16 @@ export interface TokenizerDefinition {
     byte_fallback?: boolean;
     fuse_unk?: boolean;
     ignore_merges?: boolean;
+    unk_id?: number | null;
   };
+  /** Special tokens in a text are text. Not a part of tokenizer.json: a setting of tokenizer_config.json. */
+  split_special_tokens?: boolean;
+  /** Tokens with a role, where tokenizer_config.json names others than are usual. Not a part of tokenizer.json. */
+  special_roles?: Partial<Record<Role, string>>;
 }
+
+/** What a special token is for. */
+export type Role = 'mask' | 'pad' | 'cls' | 'sep' | 'unk' | 'eot';
 
 /** The two files of a GPT-2 tokenizer: Hugging Face's names, and OpenAI's. */
 const pairs = [
