@@ -8,7 +8,7 @@ import type { IdBuffer } from './id-buffer.js';
 import type { TextEncoding } from './offsets.js';
 import { byteCharacters } from './pretokenize.js';
 import { withAddedTokens } from './tokenizer/added-tokens.js';
-import { checkPostProcessor, searchedTokens } from './tokenizer/general-pipeline.js';
+import { checkParts, searchedTokens } from './tokenizer/general-pipeline.js';
 import { knownModels, modelTypeOf } from './tokenizer/models.js';
 import { broken } from './tokenizer/refusal.js';
 import type { TokenizerDefinition } from './tokenizer-files.js';
@@ -56,18 +56,6 @@ export function vocabularyOf(definition: TokenizerDefinition, name: string): Voc
   if (!Array.isArray(added)) throw broken(name, 'its "added_tokens" is not a list');
   const modelIds = new Map(entries);
   const ids = new Map(entries);
-  for (const token of added) {
-    if (typeof token?.content !== 'string') throw broken(name, `an added token is ${quoted(token)}, without "content"`);
-    const known = ids.get(token.content);
-    if (known !== undefined && known !== token.id) {
-      throw broken(
-        name,
-        `the token ${quoted(token.content)} has the id ${known} in the vocabulary and ${token.id} among the added ` +
-          'tokens. Give it one id',
-      );
-    }
-    ids.set(token.content, token.id);
-  }
   const tokens: string[] = [];
   for (const [token, id] of ids) {
     if (!Number.isInteger(id) || id < 0 || id > 2 ** 31 - 1) {
@@ -79,7 +67,28 @@ export function vocabularyOf(definition: TokenizerDefinition, name: string): Voc
     }
     tokens[id] = token;
   }
-  checkGaps(tokens, ids.size, name);
+  let next = modelIds.size;
+  for (const token of added) {
+    if (typeof token?.content !== 'string') throw broken(name, `an added token is ${quoted(token)}, without "content"`);
+    const known = ids.get(token.content);
+    if (known !== undefined && known !== token.id) {
+      throw broken(
+        name,
+        `the token ${quoted(token.content)} has the id ${known} in the vocabulary and ${token.id} among the added ` +
+          'tokens. Give it one id',
+      );
+    }
+    if (known === undefined && token.id !== next++) {
+      throw broken(
+        name,
+        `the added token ${quoted(token.content)} has the id ${quoted(token.id)}, and Python's tokenizers, which number ` +
+          `added tokens from the size of the vocabulary on, give it ${next - 1}. Number it so`,
+      );
+    }
+    ids.set(token.content, token.id);
+    tokens[token.id] = token.content; // in a vocabulary with gaps it may hide another, as in Python
+  }
+  checkGaps(tokens, name);
   return { ids, modelIds, size: tokens.length, tokenOf: (id) => tokens[id] };
 }
 
@@ -102,8 +111,19 @@ export function ownPipeline(
         ? ownByteBpe(definition, vocabulary, name)
         : undefined;
   if (plain === undefined) return undefined;
-  checkPostProcessor(definition, name);
-  return { ...plain, encoding: withAddedTokens(plain.encoding, added) };
+  checkParts(definition, name);
+  // Tokens that are not normalised are found first, as in Python.
+  const inner = withAddedTokens(
+    plain.encoding,
+    added.filter((token) => token.normalized),
+  );
+  return {
+    ...plain,
+    encoding: withAddedTokens(
+      inner,
+      added.filter((token) => !token.normalized),
+    ),
+  };
 }
 
 function ownWordPiece(definition: TokenizerDefinition, vocabulary: Vocabulary, name: string): Pipeline | undefined {
@@ -201,9 +221,10 @@ function withLeadingBlank(plain: TextEncoding): TextEncoding {
 }
 
 /** Some ids may have no token (a vocabulary with a line twice); a model spends a row on each, so most must have one. */
-function checkGaps(tokens: readonly (string | undefined)[], count: number, name: string): void {
-  if (tokens.length <= 2 * count) return;
+function checkGaps(tokens: readonly (string | undefined)[], name: string): void {
+  const count = tokens.reduce((sum, token) => sum + (token === undefined ? 0 : 1), 0);
   const missing = tokens.length - count;
+  if (missing <= count) return;
   throw broken(
     name,
     `${missing} of its ids from 0 to ${tokens.length - 1} have no token, more than have one. Number the tokens without gaps`,

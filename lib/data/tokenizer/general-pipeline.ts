@@ -3,12 +3,12 @@
  * normalizer, pre-tokenizer, model, decoder. What is not known is refused by name.
  */
 import type { IdBuffer } from '../id-buffer.js';
-import type { TokenizerDefinition } from '../tokenizer-files.js';
 import { type AddedToken, finderOf } from './added-tokens.js';
 import { decoderOf } from './decoders.js';
-import { type Model, modelOf } from './models.js';
-import { type Normalizer, normalizerOf } from './normalizers.js';
-import { type Piece, type PreTokenizer, preTokenizerOf } from './pre-tokenizers.js';
+import type { TokenizerDefinition } from './definitions.js';
+import { knownModels, type Model, modelOf, modelTypeOf } from './models.js';
+import { knownNormalizers, type Normalizer, normalizerOf } from './normalizers.js';
+import { knownPreTokenizers, type Piece, type PreTokenizer, preTokenizerOf } from './pre-tokenizers.js';
 import { broken, checkPart, type KnownParts, type Part, partsOf, type Refuse } from './refusal.js';
 
 /** Parts that put tokens around a text; framing.ts runs them. */
@@ -95,8 +95,22 @@ export function searchedTokens(definition: TokenizerDefinition, name: string): A
   return (definition.added_tokens ?? []).filter((token) => !(definition.split_special_tokens && token.special));
 }
 
-/** @throws ApolloError BAD_TOKENIZER naming a post-processor that is not known. */
-export function checkPostProcessor({ post_processor: top }: TokenizerDefinition, name: string): void {
+/**
+ * Checks the parts that are known by their names alone: what is put around texts, and the parts of BERT's and GPT-2's
+ * own pipelines.
+ * @throws ApolloError BAD_TOKENIZER naming a part or a field that is not known.
+ */
+export function checkParts(definition: TokenizerDefinition, name: string): void {
+  checkPostProcessor(definition, name);
+  const refuse: Refuse = (reason) => broken(name, reason);
+  const { normalizer, pre_tokenizer: split, model } = definition;
+  if (normalizer) checkPart('normalizer', normalizer as unknown as Part, knownNormalizers, refuse);
+  if (split) checkPart('pre_tokenizer', split as unknown as Part, knownPreTokenizers, refuse);
+  const part = model as unknown as Part;
+  checkPart('model', { ...part, type: modelTypeOf(part) }, knownModels, refuse);
+}
+
+function checkPostProcessor({ post_processor: top }: TokenizerDefinition, name: string): void {
   const refuse: Refuse = (reason) => broken(name, reason);
   const check = (part: Part): void => {
     if (checkPart('post_processor', part, knownPostProcessors, refuse) === 'Sequence')
