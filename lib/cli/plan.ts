@@ -59,11 +59,13 @@ export function stageCosts(method: TrainingMethod, model: LanguageModel, { steps
 
 export interface DepthCost {
   readonly depth: number;
-  /** Activations and temporaries, as planned. */
-  readonly arenaBytes: number;
+  /** Activations and temporaries, as planned; absent where the program does not fit on the device. */
+  readonly arenaBytes?: number;
+  /** Why it does not fit. */
+  readonly misfit?: string;
   /** Weights, gradients and AdamW's moments of so many trained layers. */
   readonly parameterBytes: number;
-  /** Median time of forward and backward of one micro-batch. */
+  /** Forward and backward of one micro-batch: the median of several runs, or extrapolated. */
   readonly ms: number;
 }
 
@@ -75,6 +77,18 @@ export interface ProbeOptions {
   readonly seq: number;
   readonly depths: readonly number[];
   readonly signal?: AbortSignal;
+  /** Told what is under way and the share of all that is done. */
+  readonly onProgress?: ((label: string, done: number) => void) | undefined;
+  /** Milliseconds of a clock; for tests. */
+  readonly now?: () => number;
+}
+
+/** Weights, gradients and AdamW's two moments in f32, and the working copies of matrices in bf16, of so many layers. */
+export function trainingBytes(model: LanguageModel, depth: number, precision: 'f32' | 'bf16'): number {
+  return model.parameters(depth).reduce((sum, { shape, role }) => {
+    const elements = shape.reduce((a, b) => a * b, 1);
+    return sum + elements * (16 + (precision === 'bf16' && role === 'matrix' ? 2 : 0));
+  }, 0);
 }
 
 /** Timed runs of each depth, after one to warm up. */
@@ -92,6 +106,7 @@ export async function probeDepths({
   seq,
   depths,
   signal,
+  onProgress,
 }: ProbeOptions): Promise<DepthCost[]> {
   const { kind, layers, vocab } = model.config;
   const store = new ParameterStore(device, { precision });
@@ -112,6 +127,10 @@ export async function probeDepths({
       const inputs = madeUpInputs(program, vocab);
       const times: number[] = [];
       for (let run = 0; run <= probes; run++) {
+        onProgress?.(
+          `depth ${depth}, run ${run + 1} of ${probes + 1}`,
+          (costs.length + run / (probes + 1)) / depths.length,
+        );
         const { elapsedMs } = await program.run(inputs, { signal });
         if (run > 0) times.push(elapsedMs);
       }
@@ -119,7 +138,7 @@ export async function probeDepths({
       costs.push({
         depth,
         arenaBytes: program.memory.arenaBytes,
-        parameterBytes: store.bytes + 8 * parameterCount(model.parameters(depth)), // moments come with the first update
+        parameterBytes: trainingBytes(model, depth, precision),
         ms: times[times.length >> 1]!,
       });
     }
@@ -130,7 +149,7 @@ export async function probeDepths({
 }
 
 /** Inputs of the right kind for any training program of lib/models: the values do not change the time. */
-function madeUpInputs(program: Program, vocab: number): Record<string, Int32Array> {
+export function madeUpInputs(program: Program, vocab: number): Record<string, Int32Array> {
   return Object.fromEntries(
     program.inputs.map(({ name, shape }) => {
       const elements = shape.reduce((product, size) => product * size, 1);

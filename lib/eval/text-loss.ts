@@ -4,6 +4,7 @@
  */
 
 import { readDocuments } from '../data/documents.js';
+import { noEndOfText } from '../data/end-of-text.js';
 import { findFiles } from '../data/files.js';
 import { arraySource, heldOutMlmBatches, mlmCapacity, mlmIds, type Tokenizer } from '../data/index.js';
 import type { Device } from '../engine/device.js';
@@ -25,11 +26,13 @@ export interface TextTokens {
   /** Of the text in UTF-8. */
   readonly bytes: number;
   readonly documents: number;
+  /** What the user should know, a sentence each. */
+  readonly warnings?: readonly string[];
 }
 
 /**
- * Tokens of text files, folders or patterns. Where there are several documents each ends with `<|endoftext|>` (GPT) or
- * [SEP] (BERT), as in training.
+ * Tokens of text files, folders or patterns. Where there are several documents each ends with the tokenizer's
+ * end of text or [SEP], as in training; `warnings` says where it has neither.
  * @throws ApolloError BAD_CORPUS for files that are missing or no text; ABORT_ERR.
  */
 export async function readTokens(
@@ -58,7 +61,9 @@ export async function readTokens(
     ids.set(part, place);
     place += part.length;
   }
-  return { ids, bytes, documents: parts.length };
+  const unmarked = parts.length > 1 && separator === undefined;
+  const warnings = unmarked ? [`${parts.length} documents are joined without a mark between them: ${noEndOfText}`] : [];
+  return { ids, bytes, documents: parts.length, warnings };
 }
 
 export interface TextLoss {

@@ -79,6 +79,10 @@ export function finetuneCommand(program: Command, io: CommandIo, finish: (exitCo
 async function runFineTuning(parsed: Parsed, io: CommandIo): Promise<number> {
   const progress = new Progress(io, { quiet: parsed.json === true && !io.stderr.isTTY });
   const tuning = await openTuning(parsed, (text) => progress.message(text));
+  for (const message of tuning.warnings) {
+    progress.warning(message);
+    if (parsed.json) io.stdout.write(`${JSON.stringify({ type: 'warning', message })}\n`);
+  }
   try {
     return await interruptible(
       io,
@@ -100,7 +104,6 @@ async function openTuning(parsed: Parsed, say: (text: string) => void) {
   if (parsed.seeds < 1) throw new ApolloError('BAD_CONFIG', `--seeds must be at least 1; got ${parsed.seeds}.`);
   const folder = await openModelFolder(parsed.model);
   try {
-    for (const warning of folder.warnings) say(`warning: ${warning}`);
     const tokenizer = tokenizerOf(folder, parsed.tokenizer);
     const data = thinned(await task.read(parsed.data, ['train', 'evaluations']), parsed.examples);
     for (const note of data.notes) say(note);
@@ -119,6 +122,7 @@ async function openTuning(parsed: Parsed, say: (text: string) => void) {
     return {
       task,
       data,
+      warnings: folder.warnings,
       wanted,
       variants,
       tokenizer,
