@@ -28,7 +28,7 @@ function contentOf(token: unknown): string | undefined {
 }
 
 /**
- * Ids at which a text may end, the one that is written first: several only where a model names several.
+ * Ids at which a text may end, the one that is written first: others only where a model's configuration names others.
  * @param path a tokenizer's file or folder.
  */
 export function endsOfText(
@@ -36,14 +36,14 @@ export function endsOfText(
   path: string,
 ): number[] {
   const folder = statSync(path, { throwIfNoEntry: false })?.isDirectory() ? path : dirname(path);
-  for (const file of ['tokenizer_config.json', 'special_tokens_map.json']) {
-    const content = contentOf(objectIn(folder, file)['eos_token']);
-    const id = content === undefined ? undefined : tokenizer.idOf(content);
-    if (id !== undefined) return merged([id], tokenizer.kind === 'wordpiece' ? [] : idsIn(folder, tokenizer.vocabSize));
-  }
-  if (tokenizer.specials.eot !== undefined) return [tokenizer.specials.eot];
   // BERT's configurations name ids that its texts do not have: [SEP] ends them.
-  return tokenizer.kind === 'wordpiece' ? [] : idsIn(folder, tokenizer.vocabSize);
+  const ids = tokenizer.kind === 'wordpiece' ? [] : idsIn(folder, tokenizer.vocabSize);
+  const named = ['tokenizer_config.json', 'special_tokens_map.json']
+    .map((file) => contentOf(objectIn(folder, file)['eos_token']))
+    .map((content) => (content === undefined ? undefined : tokenizer.idOf(content)))
+    .find((id) => id !== undefined);
+  const first = named ?? tokenizer.specials.eot;
+  return first === undefined ? ids : [...new Set([first, ...ids])];
 }
 
 function idsIn(folder: string, vocabSize: number): number[] {
@@ -54,8 +54,6 @@ function idsIn(folder: string, vocabSize: number): number[] {
   }
   return [];
 }
-
-const merged = (first: readonly number[], others: readonly number[]): number[] => [...new Set([...first, ...others])];
 
 /** The tokenizer with the end of text that the files beside it name. */
 export function withEndOfText(tokenizer: Tokenizer, path: string): Tokenizer {

@@ -70,7 +70,8 @@ t.test('MNLI is two thirds, also where the classes have no names', async (t) => 
 t.test('evaluate --json says what is to be known on stderr and in its results', async (t) => {
   const folder = await reordered(t, 'sst2', [0, 1], {});
   const out = join(folder, 'out');
-  const args = ['--task', 'sst2', '--data', join(fixture('sst2'), 'data'), '--threads', '1', '--json', '--out', out];
+  writeFileSync(join(folder, 'data/test.tsv'), 'index\tsentence\n0\tgood\n');
+  const args = ['--task', 'sst2', '--data', join(folder, 'data'), '--threads', '1', '--json', '--out', out];
   const io = memoryIo();
   t.equal(await run(['evaluate', '--model', folder, ...args], io), 0, io.err());
   t.match(io.err(), /^warning: .*say nothing of what they mean/);
