@@ -71,7 +71,7 @@ t.test('the packed package works where only its files are', async (t) => {
     node: { module: 'NodeNext', lib: ['ES2022'] },
     browser: { module: 'ESNext', moduleResolution: 'bundler', lib: ['ES2022', 'DOM'] },
   })) {
-    const compilerOptions = { ...base, ...options, preserveSymlinks: true };
+    const compilerOptions = { ...base, ...options };
     writeFileSync(join(project, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['index.ts'] }));
     for (const tsc of compilers) {
       const { stdout, stderr } = plain(process.execPath, [tsc, '-p', project], project);

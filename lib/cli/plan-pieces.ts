@@ -35,7 +35,7 @@ function trainingGraph(
   depth: number,
 ) {
   const { batch, seq } = shape;
-  const targets = model.config.kind === 'bert' ? { targets: mlmCapacity(batch * seq) } : {};
+  const targets = model.config.kind === 'bert' ? { targets: mlmCapacity(batch * seq, batch) } : {};
   const full: BatchShape = { batch, seq, padding: false, ...targets };
   const graph = new Graph();
   const layerMap = new Array<number>(depth).fill(0);
@@ -145,7 +145,7 @@ export async function estimateDepths(options: ProbeOptions): Promise<Estimate> {
       costs.push({
         depth,
         ms: time(depth),
-        parameterBytes: trainingBytes(model, depth, precision),
+        parameterBytes: trainingBytes(model, depth, options),
         ...(await memoryOf(device, store, trainingGraph(model, precision, whole, depth))),
       });
     }

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
 import { ApolloError } from '../errors.js';
+import { annealCommand } from './commands/anneal.js';
 import { buildCommand } from './commands/build.js';
 import { compareCommand } from './commands/compare.js';
 import { doctorCommand } from './commands/doctor.js';
@@ -37,6 +38,7 @@ export async function run(args: readonly string[], io: CommandIo = processIo()):
     .configureOutput({ writeOut: (text) => io.stdout.write(text), writeErr: (text) => io.stderr.write(text) })
     .exitOverride();
   trainCommand(program, io, finish);
+  annealCommand(program, io, finish);
   compareCommand(program, io, finish);
   finetuneCommand(program, io, finish);
   evaluateCommand(program, io);

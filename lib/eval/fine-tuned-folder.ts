@@ -133,7 +133,7 @@ async function openTheirs(folder: string, task: TunedTask): Promise<FineTunedFol
 function rowsOf(
   folder: string,
   json: Readonly<Record<string, unknown>>,
-  { title, head, classes }: TunedTask,
+  { title, head, labels, classes }: TunedTask,
   warnings: string[],
 ): readonly number[] | undefined {
   const wanted = head.huggingFace;
@@ -147,8 +147,9 @@ function rowsOf(
       `The model in ${folder} is a ${architecture ?? 'bare model'} with ${count} outputs; ${title} needs ${head.kind}.`,
     );
   }
-  if (!classes) return undefined;
-  const { rows, warning } = classOrder(classes, names);
+  const called = classes ?? (labels && { names: labels.map((label) => [label]), numbers: labels.map((_, i) => i) });
+  if (!called) return undefined;
+  const { rows, warning } = classOrder(called, names);
   if (warning) warnings.push(`${folder}: ${warning}.`);
   return rows.every((row, place) => row === place) ? undefined : rows;
 }

@@ -1,12 +1,12 @@
 /** One seed's run of fine-tuning: its resources, and the steps and epochs as events. */
 import type { Tokenizer } from '../data/index.js';
 import type { Device } from '../engine/device.js';
-import { AdamW } from '../engine/optimizer.js';
+import { createOptimizer, type Optimizer } from '../engine/optim/index.js';
 import { ParameterStore } from '../engine/parameters.js';
 import { ApolloError } from '../errors.js';
 import { seedWords } from '../growth/index.js';
 import { declareSpecs, initialValue, type LanguageModel, type ParameterSpec } from '../models/index.js';
-import { linearRate, warmupOf } from '../train/index.js';
+import { learningRate, warmupOf } from '../train/index.js';
 import { bucketOf, buckets, epochBatches, featureBatch } from './batches.js';
 import type { FineTuneEvent, SeedRecord } from './events.js';
 import { saveFineTuned } from './fine-tuned.js';
@@ -45,7 +45,7 @@ export class SeedRun {
   readonly #store: ParameterStore;
   readonly #specs: readonly ParameterSpec[];
   readonly #programs: NetworkPrograms;
-  readonly #optimizer: AdamW;
+  readonly #optimizer: Optimizer;
   readonly #stepsPerEpoch: number;
   #epochs: EpochRecord[] = [];
   #totals = { tokens: 0, flopsExecuted: 0, trainMs: 0 };
@@ -59,7 +59,7 @@ export class SeedRun {
     this.#specs = networkSpecs(model, task.head, unitsOf(source.layerMap));
     const { layerMap } = source;
     this.#programs = new NetworkPrograms({ device, store: this.#store, model, layerMap, head: task.head, batch });
-    this.#optimizer = new AdamW(this.#store, { weightDecay, maxNorm });
+    this.#optimizer = createOptimizer('adamw', this.#store, { weightDecay, maxNorm });
     this.#stepsPerEpoch = Math.ceil(train.length / batch);
   }
 
@@ -121,7 +121,12 @@ export class SeedRun {
     const { program, names } = await this.#programs.training(seq);
     const step = epoch * this.#stepsPerEpoch + place;
     const rng = Int32Array.from([...seedWords(seed), step, 0]);
-    const lr = linearRate(step, { totalSteps: this.#steps, warmupSteps: warmupOf(this.#steps, warmup), peak });
+    const lr = learningRate(step, {
+      schedule: 'linear',
+      totalSteps: this.#steps,
+      warmupSteps: warmupOf(this.#steps, warmup),
+      peak,
+    });
     const started = performance.now();
     const inputs = inputsOf(program, featureBatch(features, { batch, seq, padId }, task.head), rng);
     const { outputs } = await program.run(inputs, signal ? { signal } : {});

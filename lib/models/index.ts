@@ -15,7 +15,15 @@ export {
 } from './config.js';
 export { type FlopOptions, forwardFlops, headFlops, layerFlops, trainingFlops } from './flops.js';
 export { gpt } from './gpt.js';
-export { declareParameters, declareSpecs, initialiseParameters, initialiseSpecs, initialValue } from './init.js';
+export {
+  declarationOf,
+  declareParameters,
+  declareSpecs,
+  initialiseParameters,
+  initialiseSpecs,
+  initialValue,
+} from './init.js';
+export { layerOf, ofOtherLayer } from './layer-names.js';
 export * from './model.js';
 export { outputMatrix } from './parameters.js';
 export { type PresetName, preset, presetNames } from './presets.js';

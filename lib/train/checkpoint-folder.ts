@@ -92,14 +92,22 @@ async function remove(directory: string, name: string): Promise<void> {
   await rm(join(directory, removed + name), { recursive: true, force: true });
 }
 
+/** Which checkpoints remain when one is written. */
+export interface Kept {
+  /** So many of the newest. */
+  readonly keep: number;
+  /** Besides them, those of these steps. */
+  readonly keepAt?: readonly number[];
+}
+
 /**
- * Writes the checkpoint of `step`: `fill` writes (and syncs) the files into the folder it is given. Afterwards only the
- * `keep` newest remain. Returns its path.
+ * Writes the checkpoint of `step`: `fill` writes (and syncs) the files into the folder it is given. Afterwards only those
+ * that `kept` names remain. Returns its path.
  */
 export async function writeFolder(
   directory: string,
   step: number,
-  keep: number,
+  { keep, keepAt = [] }: Kept,
   fill: (folder: string) => Promise<void>,
 ): Promise<string> {
   const name = folderName(step);
@@ -119,7 +127,8 @@ export async function writeFolder(
   await rename(temporary, join(directory, name));
   await syncDirectory(directory);
   if (replaces) await rm(join(directory, replaced + name), { recursive: true, force: true });
-  const older = (await listCheckpoints(directory)).filter((folder) => folder.step !== step);
+  const others = await listCheckpoints(directory);
+  const older = others.filter((folder) => folder.step !== step && !keepAt.includes(folder.step));
   for (const folder of older.slice(0, Math.max(0, older.length - (keep - 1))))
     await remove(directory, folderName(folder.step));
   return join(directory, name);

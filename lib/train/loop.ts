@@ -7,6 +7,7 @@ import { ApolloError } from '../errors.js';
 import type { CheckpointState } from './checkpoint.js';
 import { lastStep, resolveConfig, type TrainConfig, type TrainOptions } from './config.js';
 import type { TrainEvent } from './events.js';
+import { checkSequence } from './preflight.js';
 import { Run, type TrainDependencies } from './run.js';
 
 /**
@@ -18,14 +19,13 @@ import { Run, type TrainDependencies } from './run.js';
  * }
  * ```
  * @throws ApolloError BAD_CONFIG for wrong settings or a checkpoint of other settings, BAD_CHECKPOINT for a damaged
- * checkpoint, NON_FINITE when the run diverged; and what engine and corpus throw.
+ * checkpoint, NON_FINITE when the run diverged, BAD_CORPUS when no step had a target; and what engine and corpus throw.
  */
 export async function* train(options: TrainOptions, deps: TrainDependencies): AsyncGenerator<TrainEvent, void, void> {
   const config = resolveConfig(options);
   checkFit(config, deps);
   const run = new Run(config, deps);
   const end = lastStep(config);
-  const every = config.checkpointEvery;
   try {
     const resumed = await run.open();
     yield {
@@ -47,16 +47,17 @@ export async function* train(options: TrainOptions, deps: TrainDependencies): As
       const evaluation = run.evaluationDue ? await run.unlessAborted(() => run.evaluate()) : undefined;
       if (evaluation) yield evaluation;
       if (run.step >= end || run.aborted) break;
-      const saved = every > 0 && run.step > 0 && run.step % every === 0 ? await run.save() : undefined;
+      const saved = checkpointDue(run.step, config) ? await run.save() : undefined;
       if (saved) yield saved;
       const growth = await run.grow();
       if (growth) yield growth;
       const step = await run.unlessAborted(() => run.train());
       if (!step) break;
       yield step;
-      const warning = run.checkFinite(step);
+      const warning = step.withoutTarget ? run.tellWithoutTarget(step) : run.checkFinite(step);
       if (warning) yield warning;
     }
+    run.checkTargets();
     const saved = await run.save();
     if (saved) yield saved;
     yield {
@@ -69,10 +70,15 @@ export async function* train(options: TrainOptions, deps: TrainDependencies): As
       tokens: run.totals.tokens,
       trainMs: run.totals.trainMs,
       ...(run.lastSaved && { checkpoint: run.lastSaved }),
+      ...(run.stepsWithoutTarget > 0 && { stepsWithoutTarget: run.stepsWithoutTarget }),
     };
   } finally {
     run.close();
   }
+}
+
+function checkpointDue(step: number, { checkpointEvery: every, keepAt }: TrainConfig): boolean {
+  return step > 0 && ((every > 0 && step % every === 0) || keepAt.includes(step));
 }
 
 /** @throws ApolloError BAD_CONFIG when settings, model and method do not belong together. */
@@ -90,12 +96,7 @@ function checkFit(config: TrainConfig, { model, method, store }: TrainDependenci
       `The method's totalSteps is ${total}, train.steps is ${config.steps}. Give both the same number.`,
     );
   }
-  if (config.seq > model.config.maxPositions) {
-    throw new ApolloError(
-      'BAD_CONFIG',
-      `train.seq: at most the model's ${model.config.maxPositions} positions; got ${config.seq}.`,
-    );
-  }
+  checkSequence(config.seq, model.config);
   if (store && (store.precision !== config.precision || store.names().length > 0)) {
     throw new ApolloError(
       'BAD_ARGUMENT',

@@ -115,7 +115,11 @@ t.test('a damaged file is refused with its fault', async (t) => {
     ],
     ['not an object', file('[1]', 0), /must be a JSON object/],
     ['entry not an object', file({ x: 3 }, 0), /tensor "x": its header entry must be an object/],
-    ['no dtype', file(one({ dtype: 'f-31' }), 8), /tensor "x": dtype must be the name of one, such as "F32"; got "f-31"/],
+    [
+      'no dtype',
+      file(one({ dtype: 'f-31' }), 8),
+      /tensor "x": dtype must be the name of one, such as "F32"; got "f-31"/,
+    ],
     ['half a byte', file(one({ dtype: 'F4', shape: [15] }), 8), /shape \[15\] ends within a byte/],
     ['4 bits', file(one({ dtype: 'F4', shape: [14] }), 8), /shape \[14\] of F4 takes 7 bytes, its offsets span 8/],
     ['negative extent', file(one({ shape: [-2] }), 8), /tensor "x": shape must be a list of whole numbers; got \[-2\]/],
@@ -190,7 +194,11 @@ t.test('a damaged file is refused with its fault', async (t) => {
 });
 
 t.test('null is no metadata, and types that nobody asks for may be any', async (t) => {
-  const entry = (dtype: string, shape: number[], begin: number, end: number) => ({ dtype, shape, data_offsets: [begin, end] });
+  const entry = (dtype: string, shape: number[], begin: number, end: number) => ({
+    dtype,
+    shape,
+    data_offsets: [begin, end],
+  });
   const bytes = file(
     {
       __metadata__: null,
@@ -206,8 +214,14 @@ t.test('null is no metadata, and types that nobody asks for may be any', async (
   const reader = await SafetensorsReader.fromBytes(bytes, 'my.safetensors');
   t.same(reader.metadata, {});
   t.equal((await reader.readFloat32('x')).length, 1);
-  for (const [name, dtype] of [['four', 'F4'], ['complex', 'C64'], ['later', 'F3_E1M1']] as const) {
-    await t.rejects(reader.readFloat32(name), { message: `my.safetensors: tensor "${name}" is ${dtype}; expected one of F32,` });
+  for (const [name, dtype] of [
+    ['four', 'F4'],
+    ['complex', 'C64'],
+    ['later', 'F3_E1M1'],
+  ] as const) {
+    await t.rejects(reader.readFloat32(name), {
+      message: `my.safetensors: tensor "${name}" is ${dtype}; expected one of F32,`,
+    });
   }
 });
 

@@ -40,6 +40,7 @@ interface Shown {
 /** Prepares and shows; the exit code. */
 async function prepare(settings: Settings, { samples, json }: Shown, io: CommandIo): Promise<number> {
   const progress = new Progress(io, { quiet: json && !io.stderr.isTTY });
+  const notes: string[] = [];
   const speeds = new Map<string | undefined, number>(); // tokens a second, by source
   return interruptible(
     io,
@@ -48,6 +49,10 @@ async function prepare(settings: Settings, { samples, json }: Shown, io: Command
       try {
         const corpus = await openCorpus(settings, {
           signal,
+          onNote(note) {
+            notes.push(note);
+            progress.message(note);
+          },
           onProgress(state) {
             if (state.phase === 'tokenise') speeds.set(state.source, state.tokensPerSecond);
             progress.update(corpusProgress(state));
@@ -56,7 +61,7 @@ async function prepare(settings: Settings, { samples, json }: Shown, io: Command
         progress.clear();
         for (const warning of corpus.warnings) progress.warning(warning);
         try {
-          const prepared = summaryOf(corpus, settings, samples, speeds);
+          const prepared = { ...summaryOf(corpus, settings, samples, speeds), notes };
           io.stdout.write(json ? `${JSON.stringify(prepared)}\n` : `${format(prepared)}\n`);
         } finally {
           corpus.close();
@@ -88,6 +93,8 @@ interface Prepared {
   readonly stats: Corpus['stats'];
   readonly warnings: Corpus['warnings'];
   readonly sources: readonly PreparedSource[];
+  /** What was passed over in folders. */
+  readonly notes: readonly string[];
 }
 
 function summaryOf(
@@ -95,7 +102,7 @@ function summaryOf(
   { cache }: Settings,
   samples: number,
   speeds: ReadonlyMap<string | undefined, number>,
-): Prepared {
+): Omit<Prepared, 'notes'> {
   return {
     type: 'corpus',
     key,
