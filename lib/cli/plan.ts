@@ -92,11 +92,13 @@ const flopsOfUpdate = (spec: ParameterSpec, { name, iterations }: PlannedOptimiz
 
 export interface DepthCost {
   readonly depth: number;
-  /** Activations and temporaries, as planned. */
-  readonly arenaBytes: number;
+  /** Activations and temporaries, as planned; absent where the program does not fit on the device. */
+  readonly arenaBytes?: number;
+  /** Why it does not fit. */
+  readonly misfit?: string;
   /** Weights, gradients and the optimizer's state of so many trained layers. */
   readonly parameterBytes: number;
-  /** Median time of forward and backward of one micro-batch. */
+  /** Forward and backward of one micro-batch: the median of several runs, or extrapolated. */
   readonly ms: number;
 }
 
@@ -109,6 +111,23 @@ export interface ProbeOptions {
   readonly seq: number;
   readonly depths: readonly number[];
   readonly signal?: AbortSignal;
+  /** Told what is under way and the share of all that is done. */
+  readonly onProgress?: ((label: string, done: number) => void) | undefined;
+  /** Milliseconds of a clock; for tests. */
+  readonly now?: () => number;
+}
+
+/** Weights and gradients in f32, working copies of matrices in bf16, and the optimizer's state, of so many layers. */
+export function trainingBytes(
+  model: LanguageModel,
+  depth: number,
+  { precision, optimizer }: Pick<ProbeOptions, 'precision' | 'optimizer'>,
+): number {
+  return model.parameters(depth).reduce((sum, spec) => {
+    const elements = spec.shape.reduce((a, b) => a * b, 1);
+    const held = elements * (8 + (precision === 'bf16' && spec.role === 'matrix' ? 2 : 0));
+    return sum + held + stateBytes(optimizerState(optimizer), declarationOf(spec)); // made by the first update
+  }, 0);
 }
 
 /** Timed runs of each depth, after one to warm up. */
@@ -127,6 +146,7 @@ export async function probeDepths({
   seq,
   depths,
   signal,
+  onProgress,
 }: ProbeOptions): Promise<DepthCost[]> {
   const { kind, layers, vocab } = model.config;
   const store = new ParameterStore(device, { precision });
@@ -147,6 +167,10 @@ export async function probeDepths({
       const inputs = madeUpInputs(program, vocab);
       const times: number[] = [];
       for (let run = 0; run <= probes; run++) {
+        onProgress?.(
+          `depth ${depth}, run ${run + 1} of ${probes + 1}`,
+          (costs.length + run / (probes + 1)) / depths.length,
+        );
         const { elapsedMs } = await program.run(inputs, { signal });
         if (run > 0) times.push(elapsedMs);
       }
@@ -154,7 +178,7 @@ export async function probeDepths({
       costs.push({
         depth,
         arenaBytes: program.memory.arenaBytes,
-        parameterBytes: store.bytes + optimizerBytes(optimizer, model.parameters(depth)), // made by the first update
+        parameterBytes: trainingBytes(model, depth, { precision, optimizer }),
         ms: times[times.length >> 1]!,
       });
     }
@@ -164,12 +188,8 @@ export async function probeDepths({
   }
 }
 
-function optimizerBytes(name: OptimizerName, specs: readonly ParameterSpec[]): number {
-  return specs.reduce((sum, spec) => sum + stateBytes(optimizerState(name), declarationOf(spec)), 0);
-}
-
 /** Inputs of the right kind for any training program of lib/models: the values do not change the time. */
-function madeUpInputs(program: Program, vocab: number): Record<string, Int32Array> {
+export function madeUpInputs(program: Program, vocab: number): Record<string, Int32Array> {
   return Object.fromEntries(
     program.inputs.map(({ name, shape }) => {
       const elements = shape.reduce((product, size) => product * size, 1);

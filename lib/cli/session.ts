@@ -2,7 +2,7 @@
 
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Corpus, type CorpusProgress, checkVocabulary, loadTokenizer } from '../data/index.js';
+import { type Corpus, type CorpusProgress, checkVocabulary, endOfTextFile, loadTokenizer } from '../data/index.js';
 import type { Device } from '../engine/index.js';
 import { createModel, type LanguageModel } from '../models/index.js';
 import { formatPercent } from '../report/format.js';
@@ -48,6 +48,7 @@ export async function openSession(
     const onProgress = (state: CorpusProgress) => progress.update(corpusProgress(state));
     const onNote = (note: string) => progress.message(note);
     const corpus = await openCorpus(settings, { signal, onProgress, onNote }, init);
+    for (const warning of corpus.warnings) progress.warning(warning);
     try {
       checkVocabulary(corpus.tokenizer, model.config.vocab);
       const { accumulate: accumulation, evalBatches: heldOutBatches } = settings;
@@ -78,7 +79,10 @@ export async function openSession(
 /** Keeps the tokenizer beside the run, so that its checkpoints can be used without the corpus. */
 export async function saveTokenizer(session: Session, folder: string): Promise<void> {
   await mkdir(folder, { recursive: true });
-  await writeFile(join(folder, 'tokenizer.json'), JSON.stringify(session.corpus.tokenizer.definition));
+  const { tokenizer } = session.corpus;
+  await writeFile(join(folder, 'tokenizer.json'), JSON.stringify(tokenizer.definition));
+  const end = endOfTextFile(tokenizer);
+  if (end) await writeFile(join(folder, end.name), end.content);
 }
 
 /** What is to be known of the model that a run begins with; its weights are read when the run begins. */

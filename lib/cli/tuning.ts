@@ -63,13 +63,23 @@ export interface FineTuneParts {
   readonly task: FineTuneTask;
   readonly data: TaskData<unknown>;
   readonly settings: Readonly<Record<string, string | number>>;
+  /** Of the model, a sentence each. */
+  readonly warnings: readonly string[];
   readonly variants: readonly Variant[];
   readonly records: ReadonlyMap<string, readonly SeedRecord[]>;
   readonly wanted: readonly string[];
 }
 
 /** What the seeds that are finished have reached, beside the baselines that are `wanted`. */
-export function resultsOf({ task, data, settings, variants, records, wanted }: FineTuneParts): FineTuneResults {
+export function resultsOf({
+  task,
+  data,
+  settings,
+  warnings,
+  variants,
+  records,
+  wanted,
+}: FineTuneParts): FineTuneResults {
   const found = new Map<string, Record<string, Metrics>>();
   if (wanted.includes('majority') && !wanted.includes('none')) {
     for (const { name, examples } of data.evaluations) {
@@ -85,6 +95,7 @@ export function resultsOf({ task, data, settings, variants, records, wanted }: F
     metrics: task.metrics,
     splits: data.evaluations.map(({ name }) => name),
     settings,
+    ...(warnings.length > 0 && { warnings }),
     variants: variants.map(({ name }) => ({ name, seeds: records.get(name) ?? [] })),
     baselines: [...found].map(([name, metrics]) => ({ name, metrics })),
   };

@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { ApolloError, check } from '../errors.js';
 import { throwIfAborted } from './abort.js';
 import { Cache, keyOf } from './cache.js';
+import { noEndOfText } from './end-of-text.js';
 import { type CorpusInput, findSources, type ReadOptions, type SourceFiles } from './inputs.js';
 import { type CorpusProgress, Meter } from './meter.js';
 import { mixedSource, roundRows, rowsOfRound } from './mixture.js';
@@ -45,8 +46,8 @@ export interface CorpusOptions extends ReadOptions {
   /** Seed of the choice of held-out text; keep it over runs that are compared. */
   readonly heldOutSeed?: number;
   /**
-   * 'auto' ends each document with [SEP] (BERT) or `<|endoftext|>` (GPT-2), where the tokenizer has it; 'none' joins
-   * documents without a mark, as the Apollo release does for GPT-2.
+   * 'auto' ends each document with the tokenizer's end of text (`<|endoftext|>` of GPT-2) or [SEP] (BERT), where it has
+   * one; 'none' joins documents without a mark, as the Apollo release does for GPT-2.
    */
   readonly separator?: 'auto' | 'none';
   /** Worker threads; 0 tokenises in this thread. The result is the same for any number. */
@@ -91,6 +92,8 @@ export interface Corpus {
   /** Of all sources together. */
   readonly stats: CorpusStats;
   readonly sources: readonly CorpusSource[];
+  /** What the user should know, a sentence each: that documents are joined without a mark. */
+  readonly warnings: readonly string[];
   /** Names the tokens, their split and their shares: the same key means the same batches. */
   readonly key: string;
   /** Closes the token files; the sources cannot be read afterwards. */
@@ -134,6 +137,8 @@ export async function prepareCorpus(options: CorpusOptions): Promise<Corpus> {
   const tokenizer =
     given ?? (await trainedTokenizer(cache, joined(textKeys), all, options.tokenizer as TrainableChoice));
   const separatorId = separator === 'none' ? undefined : (tokenizer.specials.eot ?? tokenizer.specials.sep);
+  const unmarked = separator !== 'none' && separatorId === undefined;
+  const warnings = unmarked ? [`Documents are joined without a mark between them: ${noEndOfText}`] : [];
   const setup: WorkSetup = { job: 'encode', definition: tokenizer.definition, separator: separatorId };
 
   const sources: PreparedSource[] = [];
@@ -155,7 +160,7 @@ export async function prepareCorpus(options: CorpusOptions): Promise<Corpus> {
         throw new ApolloError('BAD_CORPUS', `The cache entry ${cache.path(key)} was changed while it was made.`);
       sources.push({ ...entry, ...found[i]!, key, cached, sizeBytes: sizes[i]! });
     }
-    return corpusOf(sources, { tokenizer, heldOut, heldOutSeed, close });
+    return corpusOf(sources, { tokenizer, warnings, heldOut, heldOutSeed, close });
   } catch (error) {
     close();
     throw error;
@@ -171,7 +176,11 @@ interface PreparedSource extends Tokenised, SourceFiles {
 /** The parts of sources that are all tokenised. */
 function corpusOf(
   sources: readonly PreparedSource[],
-  { heldOut, heldOutSeed, ...rest }: Pick<Corpus, 'tokenizer' | 'close'> & { heldOut: number; heldOutSeed: number },
+  {
+    heldOut,
+    heldOutSeed,
+    ...rest
+  }: Pick<Corpus, 'tokenizer' | 'warnings' | 'close'> & { heldOut: number; heldOutSeed: number },
 ): Corpus {
   const splits = sources.map(({ name, documentEnds }) => {
     try {

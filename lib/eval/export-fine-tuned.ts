@@ -41,6 +41,7 @@ export async function exportFineTuned(
       { config: model.config, layers: stored, layerMap, read: (name) => source.read(byName.get(name)!) },
       'full',
     );
+    const warnings = [...source.warnings, ...warningsOf(config)];
     const files = await writeHuggingFaceFolder(out, {
       ...options,
       config,
@@ -53,7 +54,7 @@ export async function exportFineTuned(
       },
       files: tokenizerFiles(tokenizer, { maxLength }),
     });
-    return { folder: out, config, autoClass: `AutoModelFor${theirs}`, stored, files, warnings: warningsOf(config) };
+    return { folder: out, config, autoClass: `AutoModelFor${theirs}`, stored, files, warnings };
   } finally {
     await source.close();
   }

@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
-import type { Tokenizer } from '../data/index.js';
+import { endOfTextFile, type Tokenizer } from '../data/index.js';
 import type { ParameterStore } from '../engine/parameters.js';
 import { ApolloError } from '../errors.js';
 import { writeSafetensors } from '../interop/safetensors.js';
@@ -62,6 +62,8 @@ export async function saveFineTuned(
     }));
     await write(weightsFile, (handle) => writeSafetensors(handle, tensors));
     await write(tokenizerFile, (handle) => handle.writeFile(JSON.stringify(tokenizer.definition)));
+    const end = endOfTextFile(tokenizer);
+    if (end) await write(end.name, (handle) => handle.writeFile(end.content));
     const text = `${JSON.stringify({ formatVersion: 1, ...description }, undefined, 2)}\n`;
     await write(descriptionFile, (handle) => handle.writeFile(text));
     await rm(replaced, { recursive: true, force: true });

@@ -121,7 +121,8 @@ export async function* fineTune<Example>(
 
 /** The model with the dropout of fine-tuning. */
 function modelFor(source: ModelConfig, { dropout }: FineTuneConfig): LanguageModel {
-  return createModel({ ...source, dropout, attentionDropout: dropout });
+  const { embeddingDropout: _, ...rest } = source; // as `dropout` from here on
+  return createModel({ ...rest, dropout, attentionDropout: dropout });
 }
 
 /** Everything that a seed's bits depend on. */

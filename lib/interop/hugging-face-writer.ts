@@ -9,7 +9,7 @@ import type { ModelConfig } from '../models/config.js';
 import { type Element, float16Overflow, widthOf } from './elements.js';
 import { configToHuggingFace } from './hugging-face-config.js';
 import { configFile, indexFile, weightsFile } from './hugging-face-folder.js';
-import { foreignTensors, type NamedShape, writeForeign } from './hugging-face-names.js';
+import { type NamedShape, writeForeign } from './hugging-face-names.js';
 import { type TensorToWrite, writeSafetensors } from './safetensors.js';
 import { type WholeFolderOptions, writeSynced, writeWholeFolder } from './whole-folder.js';
 
@@ -70,8 +70,7 @@ export function replacing(force = false): WholeFolderOptions {
   };
 }
 
-const bytesOf = ({ shape, dtype }: TensorToWrite): number =>
-  shape.reduce((a, b) => a * b, 1) * (widthOf(dtype) as number);
+const bytesOf = ({ shape, dtype }: TensorToWrite): number => shape.reduce((a, b) => a * b, 1) * widthOf(dtype);
 
 /** Tensors by files, in order, as many in each as `limit` bytes hold and at least one. */
 export function shardsOf(tensors: readonly TensorToWrite[], limit: number): TensorToWrite[][] {
@@ -118,8 +117,10 @@ function tensorsOf(model: FolderToWrite, onTensor: (bytes: number) => void): Ten
   const { config, specs, dtype = 'f32', signal } = model;
   const { element } = dtypes[dtype];
   return specs.flatMap((spec) => {
-    const uses = foreignTensors(config.kind, spec.name).names.length;
-    return writeForeign(config.kind, spec, readOnce(model.read, spec.name, uses)).map((tensor): TensorToWrite => {
+    let value: () => Promise<Float32Array>;
+    const parts = writeForeign(config.kind, spec, () => value(), config.tied);
+    value = readOnce(model.read, spec.name, parts.length);
+    return parts.map((tensor): TensorToWrite => {
       const typed = { ...tensor, dtype: element };
       return {
         ...typed,

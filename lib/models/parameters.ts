@@ -1,4 +1,6 @@
 /** The parameters a transformer layer consists of, shared by BERT and GPT: names, shapes, initial values, decay. */
+import type { Tensor } from '../engine/graph.js';
+import type { Weights } from '../nn/layers.js';
 import type { ModelConfig } from './config.js';
 import type { ParameterSpec } from './model.js';
 
@@ -46,6 +48,14 @@ export const linearPair = (
   const { columns, ...both } = extra;
   return [matrix(`${name}.weight`, [inputs, outputs], std, extra), bias(`${name}.bias`, outputs, both)];
 };
+
+/** The head's output matrix [V, C] where it is not the word table; else nothing. */
+export const outputParameters = ({ vocab, hidden, initStd, tied }: ModelConfig): ParameterSpec[] =>
+  tied === false ? [matrix('head.output', [vocab, hidden], initStd)] : [];
+
+/** What the head multiplies hidden states by, [V, C]: the word table, or a matrix of its own. */
+export const outputMatrix = ({ vocab, hidden, tied }: ModelConfig, weights: Weights): Tensor =>
+  weights(tied === false ? 'head.output' : 'embeddings.word', [vocab, hidden], 'matrix');
 
 /**
  * Layer `index`: attention (fused QKV, output, norm) and feed-forward (up, down, norm). GPT-2's two projections onto

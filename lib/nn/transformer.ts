@@ -13,10 +13,12 @@ import {
   dropout,
   gelu,
   mul,
+  relu,
   scale,
+  silu,
   slice,
 } from '../engine/ops/index.js';
-import { addNorm, type Gelu, linear, norm, type Weights } from './layers.js';
+import { type Activation, addNorm, linear, norm, type Weights } from './layers.js';
 
 /**
  * The keys and values of earlier tokens, which a decoding stack keeps on the device: states `cache.<place>.keys` and
@@ -44,7 +46,7 @@ export interface StackOptions {
   readonly dropout: number;
   readonly attentionDropout: number;
   readonly causal: boolean;
-  readonly gelu: Gelu;
+  readonly activation: Activation;
   /** False fuses the activation into the matmul, which keeps nothing for a backward pass. */
   readonly training: boolean;
   /** i32[B, T], 1 where a position may be attended to. */
@@ -94,28 +96,34 @@ export function selfAttention(x: Tensor, weights: Weights, prefix: string, optio
   return linear(mixHeads(qkv, place, options), weights, `${prefix}.output`, width);
 }
 
-/** down(gelu(up(x))): [B, T, C] -> [B, T, C] through [B, T, ffn]. */
+/** down(activation(up(x))): [B, T, C] -> [B, T, C] through [B, T, ffn]. */
 export function feedForward(x: Tensor, weights: Weights, prefix: string, options: StackOptions): Tensor {
-  const { training, ffn, gelu: kind } = options;
+  const { training, ffn, activation } = options;
   return linear(
-    activatedLinear(x, weights, `${prefix}.up`, ffn, kind, training),
+    activatedLinear(x, weights, `${prefix}.up`, ffn, activation, training),
     weights,
     `${prefix}.down`,
     x.shape[2] as number,
   );
 }
 
-/** gelu(x W + b): one op when nothing must be kept for the gradient, else the pre-activation is its own tensor. */
+/**
+ * activation(x W + b). GELU: one op when nothing must be kept for the gradient, else the pre-activation is its own tensor;
+ * the others are an op of their own in both.
+ */
 export function activatedLinear(
   x: Tensor,
   weights: Weights,
   name: string,
   outputs: number,
-  kind: Gelu,
+  activation: Activation,
   training: boolean,
 ): Tensor {
-  if (!training) return linear(x, weights, name, outputs, kind);
-  return gelu(linear(x, weights, name, outputs), { tanh: kind === 'geluTanh' });
+  const isGelu = activation === 'gelu' || activation === 'geluTanh';
+  if (isGelu && !training) return linear(x, weights, name, outputs, activation);
+  const before = linear(x, weights, name, outputs);
+  if (isGelu) return gelu(before, { tanh: activation === 'geluTanh' });
+  return activation === 'relu' ? relu(before) : silu(before);
 }
 
 /**

@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { checkVocabulary, loadTokenizer, type Tokenizer } from '../data/index.js';
+import { checkVocabulary, endsOfText, loadTokenizer, noEndOfText, type Tokenizer } from '../data/index.js';
 import type { Device } from '../engine/device.js';
 import { ParameterStore } from '../engine/parameters.js';
 import { ApolloError } from '../errors.js';
@@ -154,10 +154,14 @@ async function openPretrained(folder: string, { seed = 0 }: OpenOptions): Promis
         `${folder} lacks weights of the model that its ${configFile} describes, ${needed.length} parameters: ${few(needed)}.`,
       );
     }
-    const warnings: string[] = [];
+    const warnings = [...files.warnings];
     if (missing.length > 0) {
+      const what =
+        config.kind === 'bert'
+          ? 'is a bare encoder without a masked-language-model head'
+          : `has no output matrix, and its ${configFile} does not tie it to the word embeddings`;
       warnings.push(
-        `${folder} is a bare encoder without a masked-language-model head; these are initial values: ${few(missing)}. ` +
+        `${folder} ${what}; these are initial values: ${few(missing)}. ` +
           'Train it on before its predictions mean anything.',
       );
     }
@@ -247,7 +251,8 @@ export function atDepth(source: WeightSource & Pick<ModelFolder, 'layerMap'>, de
 export async function digestOf(source: ModelFolder): Promise<string> {
   const hash = createHash('sha256');
   const { config, layers, layerMap } = source;
-  hash.update(JSON.stringify({ kind: config.kind, heads: config.heads, layers, layerMap }));
+  const { kind, heads, activation } = config; // an activation that is not named is left out, and changes no digest
+  hash.update(JSON.stringify({ kind, heads, layers, layerMap, activation }));
   for (const { name, shape } of createModel(config).parameters(layers)) {
     const { buffer, byteOffset, byteLength } = await source.read(name);
     hash.update(JSON.stringify({ name, shape }));
@@ -271,6 +276,8 @@ export interface LoadedModel {
   /** For `model.trace`: which stored layer stands at each place. */
   readonly layerMap: readonly number[];
   readonly tokenizer: Tokenizer | undefined;
+  /** GPT: tokens at which a text ends, as the tokenizer and what lies beside it name them; undefined without a tokenizer. */
+  readonly ends: readonly number[] | undefined;
   /** As of ModelFolder. */
   readonly folder: string;
   readonly warnings: readonly string[];
@@ -292,15 +299,18 @@ export async function loadModel(device: Device, path: string, options: LoadOptio
   const source = await openModelFolder(path, options);
   const store = new ParameterStore(device, { precision });
   try {
-    const { config, layers, tokenizerPath, folder, warnings } = source;
+    const { config, layers, tokenizerPath, folder } = source;
     const tokenizer = tokenizerPath === undefined ? undefined : loadTokenizer(tokenizerPath);
     if (tokenizer) checkVocabulary(tokenizer, config.vocab);
+    const ends = tokenizer && config.kind === 'gpt' ? endsOfText(tokenizer, tokenizerPath as string) : undefined;
+    const warnings = [...source.warnings];
+    if (ends?.length === 0) warnings.push(`${folder}: ${noEndOfText} Texts end by their length alone.`);
     const model = createModel(config);
     const specs = model.parameters(layers);
     declareSpecs(store, specs);
     for (const { name } of specs) await store.write(name, await source.read(name));
     const layerMap = depth === 'full' ? source.layerMap : Array.from({ length: layers }, (_, layer) => layer);
-    return { model, config, store, layerMap, tokenizer, folder, warnings, dispose: () => store.dispose() };
+    return { model, config, store, layerMap, tokenizer, ends, folder, warnings, dispose: () => store.dispose() };
   } catch (error) {
     store.dispose();
     throw error;

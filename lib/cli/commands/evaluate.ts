@@ -88,8 +88,13 @@ async function runEvaluation(parsed: Parsed, io: CommandIo): Promise<void> {
     async (signal) => {
       const device = await openDeviceOf(parsed);
       try {
-        const work = { parsed, device, signal, progress, lines };
-        const found: Findings = { model: parsed.model };
+        const warnings: string[] = [];
+        const warn = (message: string) => {
+          warnings.push(message);
+          progress.warning(message);
+        };
+        const work = { parsed, device, signal, progress, lines, warn };
+        const found: Findings = { model: parsed.model, warnings };
         if (isTask) found['task'] = await onTask(work);
         if (parsed.text || parsed.lambada !== undefined) Object.assign(found, await onText(work));
         return found;
@@ -113,17 +118,19 @@ interface Work {
   readonly progress: Progress;
   /** For people. */
   readonly lines: string[];
+  /** Says what the user must know, on stderr and in the results. */
+  readonly warn: (message: string) => void;
 }
 
 /** A fine-tuned model on its task's labelled splits; predictions of the others where there is a folder for them. */
-async function onTask({ parsed, device, signal, progress, lines }: Work): Promise<Findings> {
+async function onTask({ parsed, device, signal, progress, lines, warn }: Work): Promise<Findings> {
   const { model, data: folder, out } = parsed;
   if (folder === undefined) throw new ApolloError('BAD_CONFIG', "--task needs --data, the folder of the task's data.");
   const task = configuredTask(parsed.task ?? (await readFineTuned(model)).task, { ...parsed });
   const wanted = out === undefined ? (['evaluations'] as const) : (['evaluations', 'tests'] as const);
   const data = await task.read(folder, wanted);
   for (const note of data.notes) progress.message(note);
-  const { metrics, remarks, predictions } = await evaluateTask({
+  const { metrics, remarks, predictions, warnings } = await evaluateTask({
     device,
     folder: model,
     task,
@@ -133,6 +140,7 @@ async function onTask({ parsed, device, signal, progress, lines }: Work): Promis
     signal,
     onProgress: (split, done) => progress.update({ label: `${task.title}, ${split}`, done }),
   });
+  for (const warning of warnings) warn(warning);
   lines.push(`${task.title}: ${describeScores(metrics)}`);
   for (const [split, remark] of Object.entries(remarks)) lines.push(`${split}: ${remark}`);
   if (out !== undefined) {
@@ -150,7 +158,7 @@ async function onTask({ parsed, device, signal, progress, lines }: Work): Promis
   };
 }
 
-async function onText({ parsed, device, signal, progress, lines }: Work): Promise<Findings> {
+async function onText({ parsed, device, signal, progress, lines, warn }: Work): Promise<Findings> {
   const { model: path, text, lambada: passages, seq, stride, batch } = parsed;
   const { format, field, header, quotes, decodeEntities } = parsed;
   const reading: ReadOptions = { format, field, header, quotes, decodeEntities };
@@ -162,7 +170,7 @@ async function onText({ parsed, device, signal, progress, lines }: Work): Promis
   }
   const loaded = await loadModel(device, path, { precision: precisionOf(parsed) });
   try {
-    for (const warning of loaded.warnings) progress.message(`warning: ${warning}`);
+    for (const warning of loaded.warnings) warn(warning);
     const tokenizer = tokenizerFor(loaded, parsed.tokenizer);
     const found: Findings = {};
     if (text) checkWindow(loaded.config, { seq, stride });
@@ -171,6 +179,7 @@ async function onText({ parsed, device, signal, progress, lines }: Work): Promis
     if (text) {
       const onNote = (note: string) => progress.message(note);
       const tokens = await readTokens(text, tokenizer, { ...reading, signal, onNote });
+      for (const warning of tokens.warnings ?? []) warn(warning);
       const onProgress = (done: number) => progress.update({ label: 'text', done });
       const result = await textLoss(device, loaded, tokenizer, tokens, { batch, seq, stride, signal, onProgress });
       const bits = result.bitsPerByte === undefined ? '' : `, ${result.bitsPerByte.toFixed(4)} bits per byte`;

@@ -88,6 +88,10 @@ export function finetuneCommand(program: Command, io: CommandIo, finish: (exitCo
 async function runFineTuning(parsed: Parsed, io: CommandIo): Promise<number> {
   const progress = new Progress(io, { quiet: parsed.json === true && !io.stderr.isTTY });
   const tuning = await openTuning(parsed, (text) => progress.message(text));
+  for (const message of tuning.warnings) {
+    progress.warning(message);
+    if (parsed.json) io.stdout.write(`${JSON.stringify({ type: 'warning', message })}\n`);
+  }
   try {
     return await interruptible(
       io,
@@ -109,7 +113,6 @@ async function openTuning(parsed: Parsed, say: (text: string) => void) {
   if (parsed.seeds < 1) throw new ApolloError('BAD_CONFIG', `--seeds must be at least 1; got ${parsed.seeds}.`);
   const folder = await openModelFolder(parsed.model);
   try {
-    for (const warning of folder.warnings) say(`warning: ${warning}`);
     const tokenizer = tokenizerOf(folder, parsed.tokenizer);
     const { kind, layers, hidden, maxPositions } = folder.config;
     const { epochs, batch, accumulate: accumulation, lr, warmup, dropout, weightDecay } = parsed;
@@ -134,6 +137,7 @@ async function openTuning(parsed: Parsed, say: (text: string) => void) {
     return {
       task,
       data,
+      warnings: folder.warnings,
       wanted,
       variants,
       tokenizer,

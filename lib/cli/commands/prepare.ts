@@ -59,6 +59,7 @@ async function prepare(settings: Settings, { samples, json }: Shown, io: Command
           },
         });
         progress.clear();
+        for (const warning of corpus.warnings) progress.warning(warning);
         try {
           const prepared = { ...summaryOf(corpus, settings, samples, speeds), notes };
           io.stdout.write(json ? `${JSON.stringify(prepared)}\n` : `${format(prepared)}\n`);
@@ -90,13 +91,14 @@ interface Prepared {
   readonly cache: string;
   readonly tokenizer: { readonly kind: string; readonly vocabSize: number };
   readonly stats: Corpus['stats'];
+  readonly warnings: Corpus['warnings'];
   readonly sources: readonly PreparedSource[];
   /** What was passed over in folders. */
   readonly notes: readonly string[];
 }
 
 function summaryOf(
-  { key, tokenizer, stats, sources }: Corpus,
+  { key, tokenizer, stats, sources, warnings }: Corpus,
   { cache }: Settings,
   samples: number,
   speeds: ReadonlyMap<string | undefined, number>,
@@ -107,6 +109,7 @@ function summaryOf(
     cache,
     tokenizer: { kind: tokenizer.kind, vocabSize: tokenizer.vocabSize },
     stats,
+    warnings,
     sources: sources.map((source) => ({
       name: source.name,
       share: source.share,
