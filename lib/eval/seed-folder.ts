@@ -2,11 +2,12 @@
  * What a seed's run leaves in its folder, and how a run that was cut goes on: history.json with the epochs that are done,
  * checkpoints/ with the last one's weights and moments until the run is finished, model/ with the best epoch's model.
  */
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { ParameterStore } from '../engine/parameters.js';
 import { ApolloError } from '../errors.js';
+import { writeWholeFile } from '../fs/whole-file.js';
 import type { ParameterSpec } from '../models/index.js';
 import { differences } from '../train/config.js';
 import { latestCheckpoint, loadCheckpoint, readCheckpointState, saveCheckpoint } from '../train/index.js';
@@ -95,16 +96,8 @@ export class SeedFolder {
   }
 
   async #write(identity: Identity, epochs: readonly EpochRecord[], finished: boolean): Promise<void> {
-    await mkdir(this.path, { recursive: true });
-    const path = join(this.path, historyFile);
-    const handle = await open(`${path}.writing`, 'w');
-    try {
-      await handle.writeFile(`${JSON.stringify({ formatVersion: 1, identity, finished, epochs }, undefined, 2)}\n`);
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    await rename(`${path}.writing`, path);
+    const text = `${JSON.stringify({ formatVersion: 1, identity, finished, epochs }, undefined, 2)}\n`;
+    await writeWholeFile(join(this.path, historyFile), text, 'The history of the seed');
   }
 
   /**

@@ -10,8 +10,8 @@ import { crc32 } from 'node:zlib';
 import { z } from 'zod';
 import type { ParameterStore } from '../engine/parameters.js';
 import { ApolloError } from '../errors.js';
+import { writeSynced } from '../fs/durable.js';
 import { SafetensorsReader, type TensorToWrite, writeSafetensors } from '../interop/safetensors.js';
-import { writeSynced } from '../interop/whole-folder.js';
 import { declareSpecs, type LanguageModel, type ModelConfig, type ParameterSpec } from '../models/index.js';
 import { type Kept, writeFolder } from './checkpoint-folder.js';
 
