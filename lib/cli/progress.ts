@@ -61,6 +61,13 @@ export class Progress {
     this.#last = Number.NEGATIVE_INFINITY;
   }
 
+  /** A warning that must be seen, also where progress is not shown. */
+  warn(text: string): void {
+    this.clear();
+    this.#io.stderr.write(`warning: ${text}\n`);
+    this.#last = Number.NEGATIVE_INFINITY;
+  }
+
   /** Takes the line away. */
   clear(): void {
     if (this.#drawn) this.#io.stderr.write('\r\x1b[K');

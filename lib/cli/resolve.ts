@@ -84,6 +84,8 @@ export function trainOptionsOf(
     evaluateEvery: settings.evalEvery ?? Math.max(1, Math.ceil(steps / defaultEvaluations)),
     evaluationBatches: settings.evalBatches,
     checkpointEvery: settings.checkpointEvery,
+    checkpointMinutes: settings.checkpointMinutes,
+    keepCheckpoints: settings.keepCheckpoints,
     ...Object.fromEntries(Object.entries(settings.optimizer).filter(([, value]) => value !== undefined)),
   };
 }

@@ -1,9 +1,9 @@
 /** What `train` and `compare` open before they begin: the device, the corpus, the model that fits both. */
 
-import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Corpus, type CorpusProgress, checkVocabulary, loadTokenizer } from '../data/index.js';
 import type { Device } from '../engine/index.js';
+import { writeWholeFile } from '../fs/whole-file.js';
 import { createModel, type LanguageModel } from '../models/index.js';
 import { openModelFolder, type TrainingCorpus } from '../train/index.js';
 import { trainingCorpus } from '../train/text-corpus.js';
@@ -69,8 +69,8 @@ export async function openSession(settings: Settings, progress: Progress, signal
 
 /** Keeps the tokenizer beside the run, so that its checkpoints can be used without the corpus. */
 export async function saveTokenizer(session: Session, folder: string): Promise<void> {
-  await mkdir(folder, { recursive: true });
-  await writeFile(join(folder, 'tokenizer.json'), JSON.stringify(session.corpus.tokenizer.definition));
+  const definition = JSON.stringify(session.corpus.tokenizer.definition);
+  await writeWholeFile(join(folder, 'tokenizer.json'), definition, 'The tokenizer');
 }
 
 /** What is to be known of the model that a run begins with; its weights are read when the run begins. */

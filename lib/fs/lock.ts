@@ -66,10 +66,10 @@ export async function lockFolder(folder: string, command: string): Promise<Folde
   };
 }
 
-/** The process that works in `folder`, if one does. Takes nothing and changes nothing. */
+/** The process of this machine that works in `folder`, if one does. Takes nothing and changes nothing. */
 export async function lockHolder(folder: string): Promise<LockHolder | undefined> {
-  const found = await read(join(folder, lockFile)).catch(() => undefined);
-  return found?.holder && isRunning(found.holder) ? found.holder : undefined;
+  const holder = (await read(join(folder, lockFile)).catch(() => undefined))?.holder;
+  return holder?.host === ownMark().host && isRunning(holder) ? holder : undefined;
 }
 
 /** "process 4711 (apollo-lm train, since 2026-01-01 12:00 UTC)". */

@@ -44,7 +44,8 @@ export function parseMark(text: string): ProcessMark | undefined {
 export function isRunning({ host, pid, start }: ProcessMark): boolean {
   if (host !== hostname()) return true;
   const stat = procStat(pid);
-  if (stat) return stat.state !== 'Z' && stat.state !== 'X' && (start === 0 || stat.start === 0 || stat.start === start);
+  if (stat)
+    return stat.state !== 'Z' && stat.state !== 'X' && (start === 0 || stat.start === 0 || stat.start === start);
   if (procStat(process.pid)) return false; // there is a /proc, without that process
   try {
     process.kill(pid, 0);

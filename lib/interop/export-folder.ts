@@ -4,7 +4,8 @@ import { ApolloError } from '../errors.js';
 import { fileError } from '../fs/error.js';
 import { configFile, indexFile, weightsFile } from './hugging-face-folder.js';
 
-const textFiles = /^(config|generation_config|special_tokens_map|tokenizer(_config)?|vocab)\.json$|^(vocab|merges)\.txt$/;
+const textFiles =
+  /^(config|generation_config|special_tokens_map|tokenizer(_config)?|vocab)\.json$|^(vocab|merges)\.txt$/;
 const shardName = /^model-\d{5}-of-\d{5}\.safetensors$/;
 
 /** Whether a file of an exported model is written by an export: all others are the user's and stay when it is replaced. */

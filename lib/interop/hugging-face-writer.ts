@@ -58,7 +58,6 @@ export interface WrittenFile {
   readonly bytes: number;
 }
 
-
 const bytesOf = ({ shape, dtype }: TensorToWrite): number =>
   shape.reduce((a, b) => a * b, 1) * (widthOf(dtype) as number);
 

@@ -83,7 +83,7 @@ export interface CheckpointEvent {
 export interface WarningEvent {
   readonly type: 'warning';
   readonly step: number;
-  readonly code: 'NON_FINITE' | 'OTHER_DEVICE' | 'BEGINS_WITH';
+  readonly code: 'NON_FINITE' | 'OTHER_DEVICE' | 'BEGINS_WITH' | 'DAMAGED_CHECKPOINT' | 'CHECKPOINT_FAILED';
   readonly message: string;
 }
 
