@@ -25,11 +25,11 @@ export function stoppedExitCode(signal: AbortSignal): number {
 /**
  * Runs `work` with a signal that the first SIGINT, SIGTERM or SIGHUP aborts, and a closed stdout as well. A second SIGINT or
  * SIGTERM ends the process; a second SIGHUP does not, since a terminal that closes may send several. `onFirst` is told of the
- * first one, to say what happens now.
+ * first one, and whether it was the reader of stdout, to say what happens now.
  */
 export async function interruptible<Result>(
   io: CommandIo,
-  onFirst: () => void,
+  onFirst: (byReader: boolean) => void,
   work: (signal: AbortSignal) => Promise<Result>,
 ): Promise<Result> {
   const controller = new AbortController();
@@ -37,7 +37,7 @@ export async function interruptible<Result>(
   let firstMs = Number.NEGATIVE_INFINITY;
   const stop = (reason?: ApolloError) => {
     controller.abort(reason);
-    onFirst();
+    onFirst(reason !== undefined);
   };
   const offSignals = io.onInterrupt((name) => {
     if (signal.aborted) {

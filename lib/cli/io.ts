@@ -17,6 +17,8 @@ export interface Output {
   readonly lost?: Error | undefined;
   /** Calls back when that happens, until the returned function is called. */
   onLost?(callback: (error: Error) => void): () => void;
+  /** Waits until all that was written is out, or lost. */
+  flush?(): Promise<void>;
 }
 
 /** Signals that stop a command cleanly. */

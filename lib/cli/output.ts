@@ -1,5 +1,5 @@
 /** The streams of the process as outputs that outlive their readers: an error of writing is kept and never thrown. */
-import { isSystemError } from '../fs/error.js';
+import { inWords, isSystemError } from '../fs/error.js';
 import type { Output } from './io.js';
 
 export class ProcessOutput implements Output {
@@ -34,6 +34,13 @@ export class ProcessOutput implements Output {
     }
   }
 
+  flush(): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.#lost) resolve();
+      else this.#stream.write('', () => resolve());
+    });
+  }
+
   onLost(callback: (error: Error) => void): () => void {
     this.#listeners.add(callback);
     return () => this.#listeners.delete(callback);
@@ -49,4 +56,11 @@ export class ProcessOutput implements Output {
 /** Whether what reads an output has closed it, which is no error: `apollo-lm --help | head -1`. */
 export function isClosed({ lost }: Output): boolean {
   return isSystemError(lost) && (lost.code === 'EPIPE' || lost.code === 'ECONNRESET');
+}
+
+/** Has a run that continues without its stdout say so when that happens: a full disk, not a reader that has closed it. */
+export function warnOfLostOutput(stdout: Output, warn: (text: string) => void): void {
+  stdout.onLost?.((error) => {
+    if (!isClosed(stdout)) warn(`Nothing more can be written to stdout: ${inWords(error)}. The run continues without.`);
+  });
 }

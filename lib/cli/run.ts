@@ -52,9 +52,9 @@ export async function run(args: readonly string[], io: CommandIo = processIo()):
   buildCommand(program, finish);
   try {
     await program.parseAsync(args, { from: 'user' });
-    return withOutput(exitCode, io);
+    return await withOutput(exitCode, io);
   } catch (error) {
-    if (error instanceof CommanderError) return withOutput(error.exitCode, io);
+    if (error instanceof CommanderError) return await withOutput(error.exitCode, io);
     return report(error, io);
   }
 }
@@ -63,7 +63,8 @@ export async function run(args: readonly string[], io: CommandIo = processIo()):
  * The exit code after output that may be lost. A reader that has closed the pipe (`| head -1`) had enough: no error. A full disk
  * or any other one is.
  */
-function withOutput(exitCode: number, io: CommandIo): number {
+async function withOutput(exitCode: number, io: CommandIo): Promise<number> {
+  await io.stdout.flush?.();
   if (io.stdout.lost === undefined || isClosed(io.stdout)) return exitCode;
   io.stderr.write(`apollo-lm: The output cannot be written to stdout: ${inWords(io.stdout.lost)}.\n`);
   return exitCode === 0 ? 1 : exitCode;

@@ -15,6 +15,7 @@ import type { Settings } from './config.js';
 import { DashboardServer } from './dashboard.js';
 import type { CommandIo } from './io.js';
 import { MetricsFile, metricRecord, metricsFile } from './metrics.js';
+import { warnOfLostOutput } from './output.js';
 import type { ProgressState } from './progress.js';
 import type { RunFolder } from './run-folder.js';
 import type { Session } from './session.js';
@@ -87,6 +88,7 @@ export class Watch {
   /** Warnings go to `warn` from now on. */
   warnBy(warn: (text: string) => void): void {
     this.#warn = warn;
+    warnOfLostOutput(this.#io.stdout, warn);
   }
 
   /** Where the dashboard is, when there is one. */

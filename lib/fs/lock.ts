@@ -2,8 +2,9 @@
  * A lock on a folder: a file in it that names the process which works there. A process that has ended does not hold it:
  * its id is checked together with its start time, and one of another machine must have renewed the file lately.
  */
-import { link, open, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
+import { copyFile, link, open, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { z } from 'zod';
 import { ApolloError } from '../errors.js';
 import { fileError } from './error.js';
@@ -14,6 +15,8 @@ export const lockFile = 'run.lock';
 /** Milliseconds between two renewals, and after the last one until a process of another machine counts as gone. */
 const renewMs = 30_000;
 const goneMs = 10 * 60_000;
+/** Before another look at a lock that is being taken over. */
+const retryMs = 20;
 
 const schema = z.object({
   host: z.string(),
@@ -49,7 +52,7 @@ export async function lockFolder(folder: string, command: string): Promise<Folde
       const found = await read(path);
       if (!found) continue; // given free in this moment
       if (await holds(found, candidate)) throw busy(folder, path, found.holder);
-      await setAside(path, found.text);
+      if (await takeOver(path, found.text, candidate)) break;
     }
   } catch (error) {
     throw fileError(error, `The lock of ${folder}`, path);
@@ -142,17 +145,27 @@ async function holds({ holder, renewedMs }: Found, candidate: string): Promise<b
   return ageMs < goneMs;
 }
 
-/** Takes a lock away that is not held, unless another process has just put its own there. */
-async function setAside(path: string, text: string): Promise<void> {
-  const aside = `${path}-${unique()}`;
-  try {
-    await rename(path, aside);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
-    throw error;
+/**
+ * Puts the candidate in the place of a lock that is not held, in one step. Only one process at a time may do so, that of the
+ * guard file; true when it was this one.
+ */
+async function takeOver(path: string, dead: string, candidate: string): Promise<boolean> {
+  const guard = `${path}.takeover`;
+  if (!(await place(candidate, guard))) {
+    const other = await read(guard);
+    if (other && !(await holds(other, candidate))) await rm(guard, { force: true });
+    else await setTimeout(retryMs);
+    return false;
   }
-  if ((await readFile(aside, 'utf8')) !== text) await link(aside, path).catch(() => {});
-  await rm(aside, { force: true });
+  try {
+    if ((await read(path))?.text !== dead) return false;
+    const copy = `${candidate}-copy`;
+    await copyFile(candidate, copy);
+    await rename(copy, path);
+    return true;
+  } finally {
+    await rm(guard, { force: true });
+  }
 }
 
 async function renew(path: string): Promise<void> {

@@ -10,7 +10,7 @@ import { type Results, readResults, writeResults } from '../../report/results.js
 import { renderSvg } from '../../report/svg.js';
 import { markdownTable, tableRows, textTable, verdicts } from '../../report/table.js';
 import { Comparison } from '../comparison.js';
-import { interruptible, stoppedExitCode } from '../interrupt.js';
+import { interruptible, stoppedByReader, stoppedExitCode } from '../interrupt.js';
 import type { CommandIo } from '../io.js';
 import { addSettings, flagsOf, runOptions, trainingOptions, watchOptions } from '../options.js';
 import { presetHelp } from '../presets.js';
@@ -48,7 +48,7 @@ async function runComparison(folder: RunFolder, json: boolean, io: CommandIo): P
   if (watch.url) say(`dashboard: ${watch.url}`);
   return interruptible(
     io,
-    () => !watch.ended && say('Stopping: every run writes a checkpoint. Ctrl-C again leaves at once.'),
+    (byReader) => !watch.ended && progress.stopping('every run writes a checkpoint.', byReader),
     async (signal) => {
       const outcome = await watch.during(signal, () => compareOnce(folder, { json, io, progress, watch, signal }));
       return outcome === 'stopped' ? stoppedExitCode(signal) : 0;
@@ -102,7 +102,9 @@ async function compareOnce(
       if (json) emit({ type: 'results', path: resultsPath, report: files.html, analysis });
       else io.stdout.write(summary(analysis, files.html));
     }
-    if (aborted) say(`Stopped. Resume with: ${io.program} compare --resume --out ${path}`);
+    if (aborted) {
+      progress.stopped(`Stopped. Resume with: ${io.program} compare --resume --out ${path}`, stoppedByReader(signal));
+    }
     return aborted ? 'stopped' : 'finished';
   } finally {
     progress.clear();

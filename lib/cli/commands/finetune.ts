@@ -7,9 +7,10 @@ import { fineTuneRows } from '../../report/finetune.js';
 import { textTable } from '../../report/table.js';
 import { openModelFolder } from '../../train/index.js';
 import { describeDevice, openDeviceOf, precisionOf } from '../device.js';
-import { interruptible, stoppedExitCode } from '../interrupt.js';
+import { interruptible, stoppedByReader, stoppedExitCode } from '../interrupt.js';
 import type { CommandIo } from '../io.js';
 import { addDeviceOptions, amount, names, whole } from '../options.js';
+import { warnOfLostOutput } from '../output.js';
 import { Progress, timeLeft } from '../progress.js';
 import { holdFolder } from '../run-folder.js';
 import { addTaskOptions, configuredTask } from '../task-options.js';
@@ -93,7 +94,9 @@ async function inHeldFolder(parsed: Parsed, io: CommandIo): Promise<number> {
     return await runFineTuning(parsed, io);
   } catch (error) {
     await held.undo([]);
-    throw error;
+    if (!(error instanceof ApolloError && error.code === 'FILE_SYSTEM')) throw error;
+    const resume = 'Then give the same command again: it resumes from what is in its folder.';
+    throw new ApolloError(error.code, `${error.message} ${resume}`, { cause: error });
   } finally {
     await held.release();
   }
@@ -101,11 +104,12 @@ async function inHeldFolder(parsed: Parsed, io: CommandIo): Promise<number> {
 
 async function runFineTuning(parsed: Parsed, io: CommandIo): Promise<number> {
   const progress = new Progress(io, { quiet: parsed.json === true && !io.stderr.isTTY });
+  warnOfLostOutput(io.stdout, (text) => progress.warn(text));
   const tuning = await openTuning(parsed, (text) => progress.message(text));
   try {
     return await interruptible(
       io,
-      () => progress.message('Stopping: a checkpoint is written. Ctrl-C again leaves at once.'),
+      (byReader) => progress.stopping('a checkpoint is written.', byReader),
       (signal) => runVariants(tuning, parsed, { io, progress, signal }),
     );
   } finally {
@@ -226,7 +230,7 @@ async function runVariants(tuning: Tuning, parsed: Parsed, { io, progress, signa
         await writeReport(out, results());
       }
       if (event.type === 'done' && event.aborted) {
-        progress.message(`Stopped. The same command resumes from the checkpoint in ${out}.`);
+        progress.stopped(`Stopped. The same command resumes from the checkpoint in ${out}.`, stoppedByReader(signal));
         return stoppedExitCode(signal);
       }
     }

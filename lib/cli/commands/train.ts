@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import { formatDuration, formatFlops } from '../../report/format.js';
 import { type TrainEvent, train } from '../../train/index.js';
-import { interruptible, stoppedExitCode } from '../interrupt.js';
+import { interruptible, stoppedByReader, stoppedExitCode } from '../interrupt.js';
 import type { CommandIo } from '../io.js';
 import { addSettings, flagsOf, runOptions, trainingOptions, watchOptions } from '../options.js';
 import { presetHelp } from '../presets.js';
@@ -37,10 +37,10 @@ async function runTraining(folder: RunFolder, json: boolean, io: CommandIo): Pro
   watch.warnBy((text) => progress.warn(text));
   for (const note of folder.notes) progress.warn(note);
   if (watch.url) say(`dashboard: ${watch.url}`);
-  const stopping = 'Stopping: the step under way is finished and a checkpoint written. Ctrl-C again leaves at once.';
+  const stopping = 'the step under way is finished and a checkpoint written.';
   return interruptible(
     io,
-    () => !watch.ended && say(stopping),
+    (byReader) => !watch.ended && progress.stopping(stopping, byReader),
     async (signal) => {
       const outcome = await watch.during(signal, () => trainOnce(folder, { json, io, progress, watch, signal }));
       return outcome === 'stopped' ? stoppedExitCode(signal) : 0;
@@ -107,7 +107,8 @@ async function trainOnce(
       if (event.type === 'done') aborted = event.aborted;
     }
     progress.clear();
-    if (aborted) say(`Stopped. Resume with: ${io.program} train --resume --out ${path}`);
+    if (aborted)
+      progress.stopped(`Stopped. Resume with: ${io.program} train --resume --out ${path}`, stoppedByReader(signal));
     return aborted ? 'stopped' : 'finished';
   } finally {
     progress.clear();
