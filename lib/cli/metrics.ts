@@ -51,10 +51,10 @@ export function metricRecord(event: TrainEvent, context: MetricContext): MetricR
 
 const what = 'The metrics';
 
-/** Bytes of a file; 0 where there is none. */
+/** Bytes of a file; 0 where there is none, or a folder. */
 const sizeOf = (path: string): Promise<number> =>
   stat(path).then(
-    ({ size }) => size,
+    (found) => (found.isFile() ? found.size : 0),
     () => 0,
   );
 

@@ -193,10 +193,10 @@ t.test('logs that cannot be written never end a run: each is said once, and agai
   }
 });
 
-/** A disk of 600 kB; undefined where none may be mounted, as by other users than root. */
+/** A disk of 4 MB; undefined where none may be mounted, as by other users than root. */
 function smallDisk(): string | undefined {
   const disk = temporaryFolder();
-  const { status } = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=600k', 'tmpfs', disk]);
+  const { status } = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', disk]);
   return status === 0 ? disk : undefined;
 }
 
@@ -213,7 +213,7 @@ t.test('a full disk', { skip: skip || (disk ? false : 'a small disk cannot be mo
     const { bavail, bsize } = statfsSync(disk);
     writeFileSync(join(disk, 'filler'), Buffer.alloc(Math.max(0, bavail * bsize - freeBytes)));
   };
-  fill(8192);
+  fill(4096);
   const logged = memoryIo();
   const out = join(place, 'out');
   t.equal(await run(['train', ...steps, '--out', out, '--tensorboard', disk], logged), 0, logged.err());
