@@ -11,13 +11,15 @@ const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 const compiled = join(root, 'build', 'test-cuda');
 const files = [
   'engine/ops',
-  'engine/optimizer',
+  'engine/optim/adamw',
+  'engine/optim/muon',
   'engine/parameters',
   'engine/device',
   'engine/evaluate',
   'parity/gpt',
   'parity/bert',
   'parity/sharing',
+  'parity/muon',
   'train/loop',
   'train/checkpoint',
   'train/growth',

@@ -1,14 +1,26 @@
 /** What a run will cost, before it runs: parameters, FLOPs by stage, memory and time by depth. */
 
 import { mlmCapacity } from '../data/index.js';
-import { accumulateGradients, type Device, Graph, ParameterStore, type Program } from '../engine/index.js';
+import {
+  accumulateGradients,
+  type Device,
+  Graph,
+  type OptimizerName,
+  optimizerState,
+  ParameterStore,
+  type Program,
+  stateBytes,
+  updateFlops,
+} from '../engine/index.js';
 import { interpolate, seedWords } from '../growth/index.js';
 import type { MethodStage, TrainingMethod } from '../methods/index.js';
 import {
   type BatchShape,
+  declarationOf,
   declareParameters,
   type LanguageModel,
   modelWeights,
+  type ParameterSpec,
   parameterCount,
 } from '../models/index.js';
 import { flopsOfStep, stageNetwork } from '../train/index.js';
@@ -20,6 +32,8 @@ export interface StageCost {
   readonly parameters: number;
   /** Training FLOPs by the paper's accounting. */
   readonly flops: number;
+  /** FLOPs of the optimizer's matrix products, which are not among those. */
+  readonly updateFlops: number;
   /** Steps at each depth (index = depth). */
   readonly depthSteps: readonly number[];
 }
@@ -31,19 +45,34 @@ export interface RunSize {
   readonly tokens: number;
 }
 
+/** An optimizer by name, with what its FLOPs depend on. */
+export interface PlannedOptimizer {
+  readonly name: OptimizerName;
+  readonly iterations?: number | undefined;
+}
+
 /** The stages of a run, from the depths that its seed draws. */
-export function stageCosts(method: TrainingMethod, model: LanguageModel, { steps, seq, tokens }: RunSize): StageCost[] {
-  const stages: { stage: MethodStage; flops: number; depthSteps: number[] }[] = [];
+export function stageCosts(
+  method: TrainingMethod,
+  model: LanguageModel,
+  { steps, seq, tokens }: RunSize,
+  optimizer: PlannedOptimizer,
+): StageCost[] {
+  const stages: { stage: MethodStage; flops: number; updateFlops: number; depthSteps: number[] }[] = [];
+  let specs: readonly ParameterSpec[] = [];
   for (let step = 0; step < steps; step++) {
     const stage = method.stageAt(step);
     if (stages.at(-1)?.stage.index !== stage.index) {
-      stages.push({ stage, flops: 0, depthSteps: new Array<number>(method.layers + 1).fill(0) });
+      stages.push({ stage, flops: 0, updateFlops: 0, depthSteps: new Array<number>(method.layers + 1).fill(0) });
+      specs = stageNetwork(model, stage).specs.filter((spec) => flopsOfUpdate(spec, optimizer) > 0);
     }
     const current = stages.at(-1)!;
-    current.depthSteps[method.plan(step).depth]! += 1;
+    const { depth, trainable = () => true } = method.plan(step);
+    current.depthSteps[depth]! += 1;
+    for (const spec of specs) if (trainable(spec.name)) current.updateFlops += flopsOfUpdate(spec, optimizer);
     current.flops += flopsOfStep(method, model.config, step, { seq, tokens }).model;
   }
-  return stages.map(({ stage, flops, depthSteps }) => {
+  return stages.map(({ stage, flops, updateFlops: update, depthSteps }) => {
     const count = depthSteps.reduce((sum, value) => sum + value, 0);
     const depths = depthSteps.reduce((sum, value, depth) => sum + value * depth, 0);
     return {
@@ -52,16 +81,20 @@ export function stageCosts(method: TrainingMethod, model: LanguageModel, { steps
       meanDepth: depths / count,
       parameters: parameterCount(stageNetwork(model, stage).specs),
       flops,
+      updateFlops: update,
       depthSteps,
     };
   });
 }
 
+const flopsOfUpdate = (spec: ParameterSpec, { name, iterations }: PlannedOptimizer) =>
+  updateFlops(name, declarationOf(spec), { iterations });
+
 export interface DepthCost {
   readonly depth: number;
   /** Activations and temporaries, as planned. */
   readonly arenaBytes: number;
-  /** Weights, gradients and AdamW's moments of so many trained layers. */
+  /** Weights, gradients and the optimizer's state of so many trained layers. */
   readonly parameterBytes: number;
   /** Median time of forward and backward of one micro-batch. */
   readonly ms: number;
@@ -71,6 +104,7 @@ export interface ProbeOptions {
   readonly device: Device;
   readonly model: LanguageModel;
   readonly precision: 'f32' | 'bf16';
+  readonly optimizer: OptimizerName;
   readonly batch: number;
   readonly seq: number;
   readonly depths: readonly number[];
@@ -88,6 +122,7 @@ export async function probeDepths({
   device,
   model,
   precision,
+  optimizer,
   batch,
   seq,
   depths,
@@ -97,7 +132,7 @@ export async function probeDepths({
   const store = new ParameterStore(device, { precision });
   try {
     declareParameters(store, model, layers);
-    const targets = kind === 'bert' ? { targets: mlmCapacity(batch * seq) } : {};
+    const targets = kind === 'bert' ? { targets: mlmCapacity(batch * seq, batch) } : {};
     const shape: BatchShape = { batch, seq, padding: false, ...targets };
     const costs: DepthCost[] = [];
     for (const depth of depths) {
@@ -119,7 +154,7 @@ export async function probeDepths({
       costs.push({
         depth,
         arenaBytes: program.memory.arenaBytes,
-        parameterBytes: store.bytes + 8 * parameterCount(model.parameters(depth)), // moments come with the first update
+        parameterBytes: store.bytes + optimizerBytes(optimizer, model.parameters(depth)), // made by the first update
         ms: times[times.length >> 1]!,
       });
     }
@@ -127,6 +162,10 @@ export async function probeDepths({
   } finally {
     store.dispose();
   }
+}
+
+function optimizerBytes(name: OptimizerName, specs: readonly ParameterSpec[]): number {
+  return specs.reduce((sum, spec) => sum + stateBytes(optimizerState(name), declarationOf(spec)), 0);
 }
 
 /** Inputs of the right kind for any training program of lib/models: the values do not change the time. */

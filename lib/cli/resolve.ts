@@ -2,7 +2,7 @@
 import { ApolloError, check } from '../errors.js';
 import { createMethod, type MethodName, methodsWithSource, type TrainingMethod } from '../methods/index.js';
 import { type ModelConfig, type PresetName, preset, presetNames, validateModelConfig } from '../models/index.js';
-import type { TrainOptions } from '../train/index.js';
+import { endSteps, type TrainOptions } from '../train/index.js';
 import type { Settings } from './config.js';
 import { nearest } from './suggest.js';
 
@@ -80,14 +80,33 @@ export function trainOptionsOf(
     accumulation: settings.accumulate,
     precision,
     learningRate: settings.lr,
+    schedule: settings.schedule,
+    decay: settings.decay,
+    keepAt: endSteps(steps, settings.keepAt),
     warmupSteps: warmup < 1 ? Math.ceil(steps * warmup - 1e-9) : Math.round(warmup),
-    evaluateEvery: settings.evalEvery ?? Math.max(1, Math.ceil(steps / defaultEvaluations)),
+    evaluateEvery: evaluateEveryOf(settings, steps),
     evaluationBatches: settings.evalBatches,
     checkpointEvery: settings.checkpointEvery,
     checkpointMinutes: settings.checkpointMinutes,
     keepCheckpoints: settings.keepCheckpoints,
-    ...Object.fromEntries(Object.entries(settings.optimizer).filter(([, value]) => value !== undefined)),
+    ...optimizerOptionsOf(settings),
   };
+}
+
+/** What the settings say of the optimizer, as options of lib/train; what they leave out is left out. */
+export function optimizerOptionsOf({
+  optimizer: { name, ...adamw },
+  muon,
+}: Pick<Settings, 'optimizer' | 'muon'>): Pick<TrainOptions, 'optimizer' | 'muon'> {
+  const defined = (values: object) =>
+    Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
+  return { ...defined(adamw), ...(name !== 'adamw' && { optimizer: name, muon: defined(muon) }) };
+}
+
+/** Steps between evaluations; 0, none, where no text is held out. */
+function evaluateEveryOf({ evalEvery, heldOut }: Settings, steps: number): number {
+  if (heldOut === 0) return 0;
+  return evalEvery ?? Math.max(1, Math.ceil(steps / defaultEvaluations));
 }
 
 /** The method behind `label`, which is its name or that of a variant. */

@@ -45,11 +45,17 @@ export interface HeldFolder {
  * @throws ApolloError BAD_CONFIG for a folder that holds another run, or one that is no run's; BAD_CHECKPOINT for a run that has
  * nothing to resume from; BUSY when another process works in it; FILE_SYSTEM. Nothing is changed then.
  */
-export async function openRunFolder(sources: SettingSources, fallback: string, command: string): Promise<RunFolder> {
-  return sources.flags['resume'] === true ? openResumed(sources, command) : openNew(sources, fallback, command);
+export async function openRunFolder(
+  sources: SettingSources,
+  fallback: string,
+  command: string,
+  /** The command that starts such a run, for a message. */
+  starts = command,
+): Promise<RunFolder> {
+  return sources.flags['resume'] === true ? openResumed(sources, command, starts) : openNew(sources, fallback, command);
 }
 
-async function openResumed(sources: SettingSources, command: string): Promise<RunFolder> {
+async function openResumed(sources: SettingSources, command: string, starts: string): Promise<RunFolder> {
   const { flags } = sources;
   const path = typeof flags['out'] === 'string' ? flags['out'] : loadSettings(sources).out;
   if (!path) throw new ApolloError('BAD_CONFIG', '--resume requires --out, the folder of the run to resume.');
@@ -63,7 +69,7 @@ async function openResumed(sources: SettingSources, command: string): Promise<Ru
   const settings = loadSettings({ ...sources, config: sources.config ?? kept });
   const held = await holdFolder(path, command);
   try {
-    const notes = await checkResumable(path, command);
+    const notes = await checkResumable(path, starts);
     return { settings, path, resume: true, notes, begun: false, held };
   } catch (error) {
     await held.release();

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
 import { ApolloError } from '../errors.js';
 import { fileError, inWords, isSystemError } from '../fs/error.js';
+import { annealCommand } from './commands/anneal.js';
 import { buildCommand } from './commands/build.js';
 import { compareCommand } from './commands/compare.js';
 import { doctorCommand } from './commands/doctor.js';
@@ -39,6 +40,7 @@ export async function run(args: readonly string[], io: CommandIo = processIo()):
     .configureOutput({ writeOut: (text) => io.stdout.write(text), writeErr: (text) => io.stderr.write(text) })
     .exitOverride();
   trainCommand(program, io, finish);
+  annealCommand(program, io, finish);
   compareCommand(program, io, finish);
   finetuneCommand(program, io, finish);
   evaluateCommand(program, io);

@@ -27,9 +27,13 @@ export function tokenizerOf(folder: Pick<ModelFolder, 'tokenizerPath'>, path: st
   );
 }
 
+/** @throws ApolloError BAD_CONFIG for a number of training examples below 1. */
+export function checkExamples(count = 1): void {
+  if (count < 1) throw new ApolloError('BAD_CONFIG', `--examples must be at least 1; got ${count}.`);
+}
+
 /** The data with `count` training examples, spread evenly over those there are. */
 export function thinned<Example>(data: TaskData<Example>, count = data.train.length): TaskData<Example> {
-  if (count < 1) throw new ApolloError('BAD_CONFIG', `--examples must be at least 1; got ${count}.`);
   const { train } = data;
   if (count >= train.length) return data;
   const kept = Array.from({ length: count }, (_, i) => train[Math.floor((i * train.length) / count)] as Example);

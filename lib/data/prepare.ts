@@ -27,7 +27,7 @@ import { mapInOrder } from './worker-pool.js';
 export type { CorpusProgress } from './meter.js';
 
 /** Part of every key; raised when the same text and options would give other files. */
-const formatVersion = 2;
+const formatVersion = 3;
 
 /** Below this many bytes on disk the start of worker threads costs more than it saves. */
 const smallCorpusBytes = 1 << 20;
@@ -56,6 +56,8 @@ export interface CorpusOptions extends ReadOptions {
   readonly journalEvery?: number;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: CorpusProgress) => void;
+  /** Takes what the user should know of the text, a sentence each: what is passed over in folders. */
+  readonly onNote?: (note: string) => void;
 }
 
 export interface CorpusStats {
@@ -113,8 +115,10 @@ export async function prepareCorpus(options: CorpusOptions): Promise<Corpus> {
   const { inputs, cacheDir, heldOut = 0.02, heldOutSeed = 42, separator = 'auto', signal } = options;
   check(heldOut >= 0 && heldOut <= 0.5, `heldOut must be a fraction from 0 to 0.5; got ${heldOut}.`);
   throwIfAborted(signal);
-  const { format, field, header, quotes } = options;
-  const found = findSources(inputs, { format, field, header, quotes });
+  const given = 'path' in options.tokenizer ? loadTokenizer(options.tokenizer.path) : undefined;
+  if ('train' in options.tokenizer) checkTraining(options.tokenizer.train, options.tokenizer.vocabSize);
+  const { format, field, header, quotes, decodeEntities } = options;
+  const found = findSources(inputs, { format, field, header, quotes, decodeEntities }, options.onNote);
   const sizes = found.map(({ files }) => files.reduce((sum, file) => sum + file.sizeBytes, 0));
   const sizeBytes = sizes.reduce((sum, size) => sum + size, 0);
   const workers = options.workers ?? (sizeBytes < smallCorpusBytes ? 0 : Math.min(8, availableParallelism()));
@@ -122,8 +126,6 @@ export async function prepareCorpus(options: CorpusOptions): Promise<Corpus> {
     Number.isInteger(workers) && workers >= 0 && workers <= 256,
     `workers must be a whole number from 0 to 256; got ${workers}.`,
   );
-  const given = 'path' in options.tokenizer ? loadTokenizer(options.tokenizer.path) : undefined;
-  if ('train' in options.tokenizer) checkTraining(options.tokenizer.train, options.tokenizer.vocabSize);
 
   const cache = await Cache.open(cacheDir);
   const meter = new Meter(sizeBytes, options.onProgress);

@@ -61,8 +61,14 @@ export interface NativeProgram {
   readonly arenaBytes: number;
   /** Sum of arena values without sharing: what the planner saved is the difference. */
   readonly unsharedBytes: number;
-  /** `cancel[0] !== 0` (shared memory) stops between instructions and rejects with code ABORT_ERR. */
-  run(inputs: readonly TypedArray[], options: { profile: boolean; cancel?: Int32Array }): Promise<NativeRunResult>;
+  /**
+   * `cancel[0] !== 0` (shared memory) stops between instructions and rejects with code ABORT_ERR. `buffers`: by slot, of
+   * the dtypes and lengths of those given to `compile`, in place of them.
+   */
+  run(
+    inputs: readonly TypedArray[],
+    options: { profile: boolean; cancel?: Int32Array; buffers?: readonly NativeBuffer[] },
+  ): Promise<NativeRunResult>;
   dispose(): void;
 }
 

@@ -31,6 +31,23 @@ export interface FineTuneDependencies<Example> {
 }
 
 /**
+ * Tells what is wrong with a fine-tuning whatever its data are.
+ * @throws ApolloError BAD_CONFIG for wrong settings, or a task that the model cannot do; BAD_TOKENIZER.
+ */
+export function checkFineTuning(
+  options: FineTuneOptions,
+  {
+    task,
+    tokenizer,
+    config: model,
+  }: { readonly task: FineTuneTask; readonly tokenizer: Tokenizer; readonly config: ModelConfig },
+): void {
+  const config = fineTuneConfig(options);
+  checkVocabulary(tokenizer, model.vocab);
+  task.check?.(sequenceEncoder(tokenizer, model, config.maxLength));
+}
+
+/**
  * Fine-tunes a model on a task, seed by seed.
  * ```ts
  * const source = await trainedSource(await openModelFolder('runs/train'));

@@ -1,7 +1,7 @@
 /** One seed's run of fine-tuning: its resources, and the steps and epochs as events. */
 import type { Tokenizer } from '../data/index.js';
 import type { Device } from '../engine/device.js';
-import { AdamW } from '../engine/optimizer.js';
+import { createOptimizer, type Optimizer } from '../engine/optim/index.js';
 import { ParameterStore } from '../engine/parameters.js';
 import { ApolloError } from '../errors.js';
 import { seedWords } from '../growth/index.js';
@@ -45,7 +45,7 @@ export class SeedRun {
   readonly #store: ParameterStore;
   readonly #specs: readonly ParameterSpec[];
   readonly #programs: NetworkPrograms;
-  readonly #optimizer: AdamW;
+  readonly #optimizer: Optimizer;
   readonly #stepsPerEpoch: number;
   #epochs: EpochRecord[] = [];
   /** Updates done. */
@@ -65,7 +65,7 @@ export class SeedRun {
     this.#specs = networkSpecs(model, task.head, unitsOf(source.layerMap));
     const { layerMap } = source;
     this.#programs = new NetworkPrograms({ device, store: this.#store, model, layerMap, head: task.head, batch });
-    this.#optimizer = new AdamW(this.#store, { weightDecay, maxNorm });
+    this.#optimizer = createOptimizer('adamw', this.#store, { weightDecay, maxNorm });
     this.#stepsPerEpoch = Math.ceil(train.length / batch);
   }
 

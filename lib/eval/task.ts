@@ -71,6 +71,8 @@ export interface FineTuneTask<Example = unknown> {
    * @throws ApolloError BAD_CORPUS naming file, row and what is wrong with it.
    */
   read(folder: string, need: readonly SplitKind[]): Promise<TaskData<Example>>;
+  /** Tells before any data are read that a model cannot do the task. @throws ApolloError BAD_CONFIG. */
+  check?(encoder: SequenceEncoder): void;
   /** One feature or more of an example. Pure; called once for each example. */
   features(example: Example, encoder: SequenceEncoder): Feature[];
   /** Scores of labelled examples. */

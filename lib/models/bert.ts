@@ -48,6 +48,7 @@ function bertBody(config: ModelConfig): ModelBody {
       const types = batch.types ? graph.input('types', shape, 'i32') : undefined;
       const mask = batch.padding ? graph.input('mask', shape, 'i32') : undefined;
       const branchScales = options.branchScales ? graph.input('branchScales', [layerMap.length]) : undefined;
+      const blockGates = options.blockGates ? graph.input('blockGates', [layerMap.length]) : undefined;
 
       const p = training ? config.dropout : 0;
       const summed = tokenEmbeddings(tokens, weights, { vocab, hidden, maxPositions, typeVocab }, types);
@@ -64,6 +65,7 @@ function bertBody(config: ModelConfig): ModelBody {
         training,
         mask,
         branchScales,
+        blockGates,
       });
     },
   };

@@ -61,6 +61,7 @@ function gptBody(config: ModelConfig): ModelBody {
       const tokens = graph.input('tokens', [batch.batch, batch.seq], 'i32');
       const mask = batch.padding ? graph.input('mask', [batch.batch, batch.seq], 'i32') : undefined;
       const branchScales = options.branchScales ? graph.input('branchScales', [layerMap.length]) : undefined;
+      const blockGates = options.blockGates ? graph.input('blockGates', [layerMap.length]) : undefined;
       check(!(decoding && training), 'a model is trained on whole sequences: decoding is for evaluation.');
       const cache = decoding && stackCache(graph, config, batch, decoding);
 
@@ -79,6 +80,7 @@ function gptBody(config: ModelConfig): ModelBody {
         training,
         mask,
         branchScales,
+        blockGates,
         cache,
       });
     },

@@ -8,7 +8,15 @@ export { bert } from './bert.js';
 export { type ModelConfig, validateModelConfig, withDefaults } from './config.js';
 export { type FlopOptions, forwardFlops, headFlops, layerFlops, trainingFlops } from './flops.js';
 export { gpt } from './gpt.js';
-export { declareParameters, declareSpecs, initialiseParameters, initialiseSpecs, initialValue } from './init.js';
+export {
+  declarationOf,
+  declareParameters,
+  declareSpecs,
+  initialiseParameters,
+  initialiseSpecs,
+  initialValue,
+} from './init.js';
+export { layerOf, ofOtherLayer } from './layer-names.js';
 export * from './model.js';
 export { type PresetName, preset, presetNames } from './presets.js';
 

@@ -2,7 +2,7 @@
 import type { ModelConfig } from './config.js';
 import type { ParameterSpec } from './model.js';
 
-type Extra = Pick<ParameterSpec, 'layer' | 'zeroRow'>;
+type Extra = Pick<ParameterSpec, 'layer' | 'zeroRow' | 'columns'>;
 
 /** A weight matrix or table, N(0, std), decayed. */
 export const matrix = (
@@ -42,7 +42,10 @@ export const linearPair = (
   outputs: number,
   std: number,
   extra: Extra = {},
-): ParameterSpec[] => [matrix(`${name}.weight`, [inputs, outputs], std, extra), bias(`${name}.bias`, outputs, extra)];
+): ParameterSpec[] => {
+  const { columns, ...both } = extra;
+  return [matrix(`${name}.weight`, [inputs, outputs], std, extra), bias(`${name}.bias`, outputs, both)];
+};
 
 /**
  * Layer `index`: attention (fused QKV, output, norm) and feed-forward (up, down, norm). GPT-2's two projections onto
@@ -54,7 +57,10 @@ export function layerParameters(config: ModelConfig, index: number): ParameterSp
   const at = `layer.${index}`;
   const extra = { layer: index };
   return [
-    ...linearPair(`${at}.attention.qkv`, hidden, 3 * hidden, initStd, extra),
+    ...linearPair(`${at}.attention.qkv`, hidden, 3 * hidden, initStd, {
+      ...extra,
+      columns: [hidden, hidden, hidden],
+    }),
     ...linearPair(`${at}.attention.output`, hidden, hidden, residualStd, extra),
     ...normPair(`${at}.attention.norm`, hidden, extra),
     ...linearPair(`${at}.ffn.up`, hidden, ffn, initStd, extra),

@@ -4,7 +4,18 @@
  * parameter, whose gradient is the sum over its uses.
  */
 import type { Tensor } from '../engine/graph.js';
-import { appendToCache, attention, cachedAttention, cast, gelu, mul, slice } from '../engine/ops/index.js';
+import {
+  add,
+  appendToCache,
+  attention,
+  cachedAttention,
+  cast,
+  dropout,
+  gelu,
+  mul,
+  scale,
+  slice,
+} from '../engine/ops/index.js';
 import { addNorm, type Gelu, linear, norm, type Weights } from './layers.js';
 
 /**
@@ -40,6 +51,8 @@ export interface StackOptions {
   readonly mask?: Tensor | undefined;
   /** f32[depth]: the factor of both residual branches of each layer. */
   readonly branchScales?: Tensor | undefined;
+  /** f32[depth]: the factor m of each whole layer, h = m layer(h) + (1 - m) h (MSG, arXiv 2305.02869). */
+  readonly blockGates?: Tensor | undefined;
   /** For decoding by a causal stack. */
   readonly cache?: StackCache | undefined;
 }
@@ -48,6 +61,17 @@ export interface StackOptions {
 function scaledBranch(branch: Tensor, place: number, { branchScales }: StackOptions): Tensor {
   if (!branchScales) return branch;
   return mul(branch, cast(slice(branchScales, [place], [1]), branch.dtype));
+}
+
+/**
+ * m after + (1 - m) before, for the output and the input of the layer at `place` [B, T, C]: exactly `before` for a gate
+ * of 0, exactly `after` for a gate of 1.
+ */
+function gatedLayer(after: Tensor, before: Tensor, place: number, { blockGates }: StackOptions): Tensor {
+  if (!blockGates) return after;
+  const gate = slice(blockGates, [place], [1]);
+  const opposite = scale(gate, -1, 1);
+  return add(mul(after, cast(gate, after.dtype)), mul(before, cast(opposite, before.dtype)));
 }
 
 /** What the heads give for qkv [B, T, 3C], side by side: [B, T, C]. With a cache, `place` says which one. */
@@ -111,7 +135,8 @@ export function postNormStack(
     const mixed = scaledBranch(selfAttention(hidden, weights, `${layer}.attention`, options, place), place, options);
     const middle = addNorm(mixed, hidden, weights, `${layer}.attention.norm`, { epsilon, p }).y;
     const changed = scaledBranch(feedForward(middle, weights, `${layer}.ffn`, options), place, options);
-    hidden = addNorm(changed, middle, weights, `${layer}.ffn.norm`, { epsilon, p }).y;
+    const after = addNorm(changed, middle, weights, `${layer}.ffn.norm`, { epsilon, p }).y;
+    hidden = gatedLayer(after, hidden, place, options);
     states.push(hidden);
   }
   return { hidden, states };
@@ -120,14 +145,15 @@ export function postNormStack(
 /**
  * Pre-norm stack (GPT-2): x += dropout(attention(LN(x))); x += dropout(ffn(LN(x))); at the end LN with `finalNorm`.
  * Every residual add is fused with the norm that follows it, be it in the next layer or the final one. `states` as
- * Hugging Face counts them: the input, the sum after every layer but the last, and the output of the final norm.
+ * Hugging Face counts them: the input, the sum after every layer but the last, and the output of the final norm. `stream` is
+ * the sum after the last layer.
  */
 export function preNormStack(
   x: Tensor,
   weights: Weights,
   finalNorm: string,
   options: StackOptions,
-): { hidden: Tensor; states: Tensor[] } {
+): { hidden: Tensor; states: Tensor[]; stream: Tensor } {
   const { epsilon, dropout: p, layerMap } = options;
   const states = [x];
   let sum = x;
@@ -142,8 +168,11 @@ export function preNormStack(
     );
     const middle = addNorm(mixed, sum, weights, `${layer}.ffn.norm`, { epsilon, p });
     const changed = scaledBranch(feedForward(middle.y, weights, `${layer}.ffn`, options), position, options);
-    ({ y: normed, sum } = addNorm(changed, middle.sum, weights, next, { epsilon, p }));
+    if (options.blockGates) {
+      sum = gatedLayer(add(middle.sum, dropout(changed, p)), sum, position, options);
+      normed = norm(sum, weights, next, epsilon);
+    } else ({ y: normed, sum } = addNorm(changed, middle.sum, weights, next, { epsilon, p }));
     states.push(next === finalNorm ? normed : sum);
   });
-  return { hidden: normed, states };
+  return { hidden: normed, states, stream: sum };
 }

@@ -1,5 +1,5 @@
 /**
- * What a checkpoint folder holds: model.safetensors (f32 weights), optimizer.safetensors (both moments of each weight)
+ * What a checkpoint folder holds: model.safetensors (f32 weights), optimizer.safetensors (what the optimizer keeps of each)
  * and state.json (settings, position, totals, step counts, checksums). Everything else of a run is a function of
  * (settings, step).
  */
@@ -51,7 +51,7 @@ const stateSchema = z.object({
   /** Whether the evaluation due at `step` is done. */
   evaluated: z.boolean(),
   device: z.object({ kind: z.string(), threads: count }),
-  /** AdamW's step count of each parameter. */
+  /** Step count of each parameter. */
   counts: z.record(z.string(), count),
   files: z.record(z.string(), z.object({ bytes: count, crc32: count })),
 });
@@ -97,7 +97,7 @@ async function checksum(path: string): Promise<{ bytes: number; crc32: number }>
   return { bytes, crc32: sum };
 }
 
-/** The moments of all parameters as `NAME.m` and `NAME.v`, read from the store once per parameter. */
+/** The optimizer's state of all parameters as `NAME.SLOT`, read from the store once per parameter. */
 function momentTensors(store: ParameterStore): TensorToWrite[] {
   let held: { name: string; moments: ReturnType<ParameterStore['moments']> } | undefined;
   const read = (name: string) => {
@@ -106,11 +106,11 @@ function momentTensors(store: ParameterStore): TensorToWrite[] {
   };
   return store.names().flatMap((name) => {
     const { shape } = store.spec(name);
-    return (['m', 'v'] as const).map((part) => ({
-      name: `${name}.${part}`,
+    return store.slots(name).map((slot, i) => ({
+      name: `${name}.${slot.name}`,
       dtype: 'F32' as const,
       shape,
-      data: async () => (await read(name))[part],
+      data: async () => (await read(name)).slots[i]!.values,
     }));
   });
 }
@@ -240,7 +240,10 @@ async function loadSpecs(
   return state;
 }
 
-/** Loads the weights, moments and step counts of a checkpoint whose stage holds `specs`; errors as `loadWeights`. */
+/**
+ * Loads the weights of a checkpoint whose stage holds `specs`, and the state of the optimizer that works on `store`, which
+ * is the one that wrote it; errors as `loadWeights`.
+ */
 export async function loadCheckpoint(
   folder: string,
   store: ParameterStore,
@@ -252,9 +255,11 @@ export async function loadCheckpoint(
     for (const { name, shape } of specs) {
       const step = state.counts[name];
       if (step === undefined) throw damaged(folder, `${stateFile} has no step count for "${name}".`);
-      const m = await reader.readFloat32(`${name}.m`, shape);
-      const v = await reader.readFloat32(`${name}.v`, shape);
-      await store.writeMoments(name, { m, v, count: step });
+      const slots = [];
+      for (const slot of store.slots(name)) {
+        slots.push({ ...slot, values: await reader.readFloat32(`${name}.${slot.name}`, shape) });
+      }
+      await store.writeMoments(name, { slots, count: step });
     }
   });
   return state;

@@ -4,6 +4,7 @@ import { ApolloError } from '../errors.js';
 import type { TrainingMethod } from '../methods/method.js';
 import { parseOptions, positiveInteger } from '../methods/options.js';
 import type { ModelConfig } from '../models/index.js';
+import { optimizerIdentity, optimizerSettings, resolveOptimizer } from './optimizer.js';
 import {
   type Anneal,
   annealedRate,
@@ -47,12 +48,7 @@ const schema = z.strictObject({
   anneal: z.strictObject({ end: positiveInteger, ...decaySchema }).optional(),
   /** Steps of linear warm-up; default 2.5 % of the run, rounded up. */
   warmupSteps: z.int().min(0).optional(),
-  beta1: z.number().min(0).lt(1).default(0.9),
-  beta2: z.number().min(0).lt(1).default(0.999),
-  epsilon: z.number().positive().default(1e-8),
-  weightDecay: z.number().min(0).default(0.01),
-  /** Gradients are scaled down to this global norm; 0 leaves them as they are. */
-  maxNorm: z.number().min(0).default(1),
+  ...optimizerSettings,
   /** Evaluate at step 0, every so many steps and at the end. 0: never. Default: at the start and the end. */
   evaluateEvery: z.int().min(0).optional(),
   /** Held-out batches of one evaluation, at most. */
@@ -79,7 +75,7 @@ export type TrainConfig = z.output<typeof schema> & { readonly warmupSteps: numb
  * @throws ApolloError BAD_CONFIG naming each setting that is wrong.
  */
 export function resolveConfig(options: TrainOptions): TrainConfig {
-  const config = parseOptions('train', schema, options);
+  const config = resolveOptimizer(parseOptions('train', schema, options));
   const warmupSteps = config.warmupSteps ?? warmupOf(config.steps, 0.025);
   if (warmupSteps > config.steps) {
     throw new ApolloError(
@@ -181,10 +177,11 @@ export function identityOf(
   corpusKey: string,
 ): RunIdentity {
   const { evaluateEvery, evaluationBatches, checkpointEvery, checkpointMinutes, keepCheckpoints, ...settled } = config;
-  const { keepAt, stopAfter, nonFiniteLimit, schedule, decay, ...rest } = settled;
+  const { keepAt, stopAfter, nonFiniteLimit, schedule, decay, optimizer, ...rest } = settled;
   const { source, ...settings } = method.settings;
   const identity = {
     ...rest,
+    ...optimizerIdentity(config),
     // What is left out says cosine, as in checkpoints that were written before there were other schedules.
     ...(schedule !== 'cosine' && { schedule }),
     ...(schedule === 'wsd' && { decay }),

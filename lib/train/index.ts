@@ -26,6 +26,7 @@ export { evaluateMaps } from './evaluate.js';
 export * from './events.js';
 export { type ExportedModel, type ExportOptions, exportModel } from './export-model.js';
 export { type GrowthSite, grow } from './growth.js';
+export { checkBeginning } from './initial.js';
 export { train } from './loop.js';
 export {
   type LoadedModel,
@@ -36,6 +37,7 @@ export {
   openModelFolder,
   type SourceCosts,
 } from './model-folder.js';
+export { checkSequence, checkSettings } from './preflight.js';
 export { RunPrograms } from './programs.js';
 export type { TrainDependencies } from './run.js';
 export {

@@ -3,10 +3,10 @@ import { existsSync } from 'node:fs';
 import type { ParameterStore } from '../engine/parameters.js';
 import { ApolloError } from '../errors.js';
 import type { TrainingMethod, WeightSource } from '../methods/method.js';
-import { declareSpecs, initialiseSpecs } from '../models/index.js';
+import { declareSpecs, initialiseSpecs, type LanguageModel } from '../models/index.js';
 import { atDepth, digestOf, type ModelFolder, openModelFolder, type SourceCosts } from './model-folder.js';
 import { openSource, unknownCosts } from './source.js';
-import type { StageNetwork } from './stage.js';
+import { type StageNetwork, stageNetwork } from './stage.js';
 
 /** What decides where a run begins. */
 export interface BeginningOptions {
@@ -76,6 +76,14 @@ async function beginWith(init: string, { store, network, method, seed }: Initial
   } finally {
     await folder.close();
   }
+}
+
+/**
+ * Whether a method can begin with the model in a folder, told without its weights.
+ * @throws ApolloError BAD_CONFIG when not.
+ */
+export function checkBeginning(folder: ModelFolder, model: LanguageModel, method: TrainingMethod): void {
+  fittingDepth(folder, stageNetwork(model, method.stageAt(0)), method);
 }
 
 /** Sizes in which a model and the stage that begins with it must be the same. */

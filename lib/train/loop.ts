@@ -8,6 +8,7 @@ import type { CheckpointState } from './checkpoint.js';
 import { CheckpointClock, checkpointWarning, lastCheckpointError } from './checkpoint-clock.js';
 import { lastStep, resolveConfig, type TrainConfig, type TrainOptions } from './config.js';
 import type { TrainEvent } from './events.js';
+import { checkSequence } from './preflight.js';
 import { Run, type TrainDependencies } from './run.js';
 
 /**
@@ -19,7 +20,7 @@ import { Run, type TrainDependencies } from './run.js';
  * }
  * ```
  * @throws ApolloError BAD_CONFIG for wrong settings or a checkpoint of other settings, BAD_CHECKPOINT for a damaged
- * checkpoint, NON_FINITE when the run diverged; and what engine and corpus throw.
+ * checkpoint, NON_FINITE when the run diverged, BAD_CORPUS when no step had a target; and what engine and corpus throw.
  */
 export async function* train(options: TrainOptions, deps: TrainDependencies): AsyncGenerator<TrainEvent, void, void> {
   const config = resolveConfig(options);
@@ -61,9 +62,10 @@ export async function* train(options: TrainOptions, deps: TrainDependencies): As
       const step = await run.unlessAborted(() => run.train());
       if (!step) break;
       yield step;
-      const warning = run.checkFinite(step);
+      const warning = step.withoutTarget ? run.tellWithoutTarget(step) : run.checkFinite(step);
       if (warning) yield warning;
     }
+    run.checkTargets();
     const saved = await run.save().catch((error: unknown) => {
       throw lastCheckpointError(error, run.lastSaved);
     });
@@ -78,6 +80,7 @@ export async function* train(options: TrainOptions, deps: TrainDependencies): As
       tokens: run.totals.tokens,
       trainMs: run.totals.trainMs,
       ...(run.lastSaved && { checkpoint: run.lastSaved }),
+      ...(run.stepsWithoutTarget > 0 && { stepsWithoutTarget: run.stepsWithoutTarget }),
     };
   } finally {
     run.close();
@@ -107,12 +110,7 @@ function checkFit(config: TrainConfig, { model, method, store }: TrainDependenci
       `The method's totalSteps is ${total}, train.steps is ${config.steps}. Give both the same number.`,
     );
   }
-  if (config.seq > model.config.maxPositions) {
-    throw new ApolloError(
-      'BAD_CONFIG',
-      `train.seq: at most the model's ${model.config.maxPositions} positions; got ${config.seq}.`,
-    );
-  }
+  checkSequence(config.seq, model.config);
   if (store && (store.precision !== config.precision || store.names().length > 0)) {
     throw new ApolloError(
       'BAD_ARGUMENT',

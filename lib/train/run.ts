@@ -1,13 +1,13 @@
 /** The state of one training run and what can be done with it: open, evaluate, save, grow, train a step, close. */
 import type { Device } from '../engine/device.js';
-import { AdamW } from '../engine/optimizer.js';
+import type { Optimizer } from '../engine/optim/index.js';
 import { ParameterStore } from '../engine/parameters.js';
 import type { RunResult } from '../engine/program.js';
 import { ApolloError } from '../errors.js';
 import { seedWords } from '../growth/index.js';
 import { FollowedMethod, type SeenLosses } from '../methods/followed.js';
 import type { MethodStage, StepPlan, TrainingMethod } from '../methods/method.js';
-import { type LanguageModel, parameterCount } from '../models/index.js';
+import { type LanguageModel, layerFlops, parameterCount } from '../models/index.js';
 import { type CheckpointState, loadCheckpoint, readCheckpointState, saveCheckpoint } from './checkpoint.js';
 import { latestCheckpoint } from './checkpoint-folder.js';
 import {
@@ -21,7 +21,7 @@ import {
   type TrainConfig,
   withBeginning,
 } from './config.js';
-import { BatchAhead, type TrainingCorpus } from './corpus.js';
+import { BatchAhead, hasTarget, type TrainingCorpus } from './corpus.js';
 import { stepFlops } from './cost.js';
 import { evaluateMaps } from './evaluate.js';
 import type { EvaluationEvent, StepEvent, TrainEvent } from './events.js';
@@ -29,8 +29,10 @@ import { grow } from './growth.js';
 import { type BeginningOptions, digestOfBeginning, initialise } from './initial.js';
 import { checkMemory } from './memory.js';
 import type { SourceCosts } from './model-folder.js';
-import { RunPrograms, type TrainingProgram } from './programs.js';
+import { optimizerOf } from './optimizer.js';
+import { gateInputs, RunPrograms, type TrainingProgram } from './programs.js';
 import { type StageNetwork, stageNetwork } from './stage.js';
+import { updateOf } from './updates.js';
 import { newestWholeCheckpoint } from './whole-checkpoint.js';
 
 export interface TrainDependencies {
@@ -71,6 +73,9 @@ export class Run {
   network: StageNetwork;
   readonly totals = { tokens: 0, flopsModel: 0, flopsExecuted: 0, trainMs: 0 };
   nonFiniteSteps = 0;
+  /** Steps of this process of which no batch had a target. */
+  stepsWithoutTarget = 0;
+  #stepsHere = 0;
   /** Last step at which an evaluation was done, and step and stage of the last checkpoint. */
   evaluatedAt = -1;
   savedAt = '';
@@ -84,7 +89,7 @@ export class Run {
 
   readonly store: ParameterStore;
   programs: RunPrograms;
-  readonly optimizer: AdamW;
+  readonly optimizer: Optimizer;
   readonly batches: BatchAhead;
   identity: RunIdentity;
   #method: FollowedMethod;
@@ -100,8 +105,7 @@ export class Run {
     this.store = deps.store ?? new ParameterStore(device, { precision });
     this.network = stageNetwork(model, method.stageAt(0));
     this.programs = this.#programs();
-    const { beta1, beta2, epsilon, weightDecay, maxNorm } = config;
-    this.optimizer = new AdamW(this.store, { beta1, beta2, epsilon, weightDecay, maxNorm });
+    this.optimizer = optimizerOf(config, this.store);
     this.batches = new BatchAhead((step, micro) => corpus.batch({ batch, seq, seed, step, micro }));
   }
 
@@ -244,13 +248,15 @@ export class Run {
     const { config, deps, step, totals } = this;
     const start = performance.now();
     // The stage that has been trained so far: a switch due at this step is not done yet.
-    const maps = this.method.evaluationMaps(Math.max(0, step - 1));
+    const trained = Math.max(0, step - 1);
+    const maps = this.method.evaluationMaps(trained);
     const losses = await evaluateMaps(maps, {
       programs: this.programs,
       corpus: deps.corpus,
       batch: config.batch,
       seq: config.seq,
       limit: config.evaluationBatches,
+      gates: this.method.evaluationGates?.(trained),
       signal: deps.signal,
     });
     this.evaluatedAt = step;
@@ -303,42 +309,71 @@ export class Run {
   /** The switch that the next step begins with, unless it is done already. */
   async grow(): Promise<TrainEvent | undefined> {
     const { method } = this;
-    const { model } = this.deps;
+    const { model, corpus } = this.deps;
     const stage = method.stageAt(this.step);
     const plan = stage.index === this.stage.index ? undefined : method.growth(this.step);
     if (!plan) return undefined;
     this.#letGo();
     const next = stageNetwork(model, stage);
-    await grow(plan, { store: this.store, before: this.network, after: next, seed: this.config.seed });
+    const { batch, seq, seed } = this.config;
+    const calibration = await grow(plan, {
+      store: this.store,
+      before: this.network,
+      after: next,
+      seed,
+      batch: async () => ({
+        shape: corpus.shape(batch, seq),
+        inputs: await corpus.batch({ batch, seq, seed, step: this.step, micro: 0 }),
+      }),
+    });
+    if (calibration) {
+      this.totals.flopsModel += calibration.layerPasses * layerFlops(next.model.config, seq) * batch * seq;
+      this.totals.flopsExecuted += calibration.flops;
+    }
     this.network = next;
     this.programs = this.#programs();
-    return { type: 'growth', step: this.step, from: plan.from, to: plan.to, parameters: this.parameters };
+    return {
+      type: 'growth',
+      step: this.step,
+      from: plan.from,
+      to: plan.to,
+      parameters: this.parameters,
+      ...(calibration && { calibrated: calibration.factor }),
+    };
   }
 
   /**
-   * Forward and backward of all micro-batches of a step; their mean loss. Each is queued while the one before runs, so
-   * that its data travel meanwhile and the device never waits for JavaScript.
+   * Forward and backward of the micro-batches of a step that have a target; how many there are and their mean loss, NaN
+   * for none. Each is queued while the one before runs, so that its data travel meanwhile and the device never waits for
+   * JavaScript.
    */
-  async #accumulate({ program, random }: TrainingProgram, plan: StepPlan): Promise<number> {
+  async #accumulate(
+    { program, random, binding }: TrainingProgram,
+    plan: StepPlan,
+  ): Promise<{ readonly loss: number; readonly ran: number }> {
     const { seed, accumulation } = this.config;
-    const scales = plan.branchScales && { branchScales: Float32Array.from(plan.branchScales) };
+    const gates = gateInputs(plan);
     const { step } = this;
-    const options = this.deps.signal ? { signal: this.deps.signal } : {};
+    const options = { signal: this.deps.signal, binding };
     const lossOf = async (run: Promise<RunResult>) => ((await run).outputs['loss'] as Float32Array)[0] as number;
     let sum = 0;
+    let ran = 0;
     let running: Promise<RunResult> | undefined;
     for (let micro = 0; micro < accumulation; micro++) {
       const batch = await this.batches.take(step, micro);
       const rng = Int32Array.from([...seedWords(seed), step, micro]);
-      const queued = program.run({ ...batch, ...(random && { rng }), ...scales }, options);
-      queued.catch(() => {}); // told when its turn comes
+      const isRun = hasTarget(batch);
+      const queued = isRun ? program.run({ ...batch, ...(random && { rng }), ...gates }, options) : undefined;
+      queued?.catch(() => {}); // reported when awaited below
       if (micro + 1 < accumulation) this.batches.prepare(step, micro + 1);
       else if (step + 1 < lastStep(this.config)) this.batches.prepare(step + 1, 0);
+      if (!queued) continue;
+      ran++;
       if (running) sum += await lossOf(running);
       running = queued;
     }
     if (running) sum += await lossOf(running);
-    return sum / accumulation;
+    return { loss: sum / ran, ran };
   }
 
   /** One optimizer step. Cancelled by the signal it changes nothing but gradients, which it clears. */
@@ -349,21 +384,25 @@ export class Run {
     const training = await this.programs.training(plan, deps.corpus.shape(batch, seq), accumulation);
     const lr = rateOf(plan, this.step, config);
     const start = performance.now();
-    const loss = await this.#accumulate(training, plan).catch(async (error: unknown) => {
+    const { loss, ran } = await this.#accumulate(training, plan).catch(async (error: unknown) => {
       await this.store.zeroGradients();
       throw error;
     });
     const accumulateMs = performance.now() - start;
     let update = { gradNorm: Number.NaN, applied: false, elapsedMs: 0 };
-    if (Number.isFinite(loss)) update = await this.optimizer.step(training.names, { lr });
-    else await this.store.zeroGradients();
+    if (Number.isFinite(loss)) {
+      const { names, options } = updateOf(training, plan);
+      update = await this.optimizer.step(names, { lr, ...options });
+    } else await this.store.zeroGradients();
     const ms = accumulateMs + update.elapsedMs; // the optimizer's own time: a new stage's first update also compiles
     this.step++;
     this.#method.add(loss);
-    this.nonFiniteSteps = update.applied ? 0 : this.nonFiniteSteps + 1;
+    this.#stepsHere++;
+    if (ran === 0) this.stepsWithoutTarget++;
+    else this.nonFiniteSteps = update.applied ? 0 : this.nonFiniteSteps + 1;
     totals.tokens += this.tokensPerStep;
     totals.flopsModel += stepFlops(this.network.model.config, plan, { seq, tokens: this.tokensPerStep }).model;
-    totals.flopsExecuted += training.program.flops * accumulation;
+    totals.flopsExecuted += training.program.flops * ran;
     totals.trainMs += ms;
     const { gradNorm, applied } = update;
     const { depth, units } = plan;
@@ -384,7 +423,25 @@ export class Run {
       trainMs,
       ms,
       tokensPerSecond,
+      ...(ran === 0 && { withoutTarget: true }),
     };
+  }
+
+  /** What is to be said of a step without a target: of the first one. */
+  tellWithoutTarget({ step }: StepEvent): TrainEvent | undefined {
+    if (this.stepsWithoutTarget > 1) return undefined;
+    const message = `Step ${step} has nothing to predict: all its tokens are special ones. It was left out; such steps are counted.`;
+    return { type: 'warning', step, code: 'NO_TARGET', message };
+  }
+
+  /** @throws ApolloError BAD_CORPUS when none of the steps that were done had a target. */
+  checkTargets(): void {
+    if (this.stepsWithoutTarget === 0 || this.stepsWithoutTarget < this.#stepsHere) return;
+    throw new ApolloError(
+      'BAD_CORPUS',
+      `None of ${this.#stepsHere} steps had anything to predict, so nothing was learnt: all tokens of the text are special ones. ` +
+        'Check the text and the tokenizer, or take longer rows (--seq).',
+    );
   }
 
   /** @throws ApolloError NON_FINITE when too many steps in a row were left out. */

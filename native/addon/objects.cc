@@ -40,6 +40,14 @@ const std::shared_ptr<Buffer>& BufferObject::buffer() const {
   return buffer_;
 }
 
+std::vector<std::shared_ptr<Buffer>> BufferObject::buffers_of(const Napi::Array& list) {
+  std::vector<std::shared_ptr<Buffer>> buffers;
+  for (std::uint32_t i = 0; i < list.Length(); ++i) {
+    buffers.push_back(Unwrap(list.Get(i).As<Napi::Object>())->buffer());
+  }
+  return buffers;
+}
+
 Napi::Value BufferObject::dtype(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] { return Napi::String::New(info.Env(), name_of(buffer()->dtype())); });
 }
@@ -141,7 +149,9 @@ Napi::Value ProgramObject::run(const Napi::CallbackInfo& info) {
     auto target = program();
     const Napi::Array inputs = info[0].As<Napi::Array>();
     const Napi::Object options = info[1].As<Napi::Object>();
-    auto run = std::shared_ptr<Program::Run>(target->make_run());
+    const Napi::Value given = options.Get("buffers");
+    auto run = std::shared_ptr<Program::Run>(target->make_run(
+        given.IsArray() ? BufferObject::buffers_of(given.As<Napi::Array>()) : std::vector<std::shared_ptr<Buffer>>()));
     run->profile = options.Get("profile").ToBoolean();
     const Napi::Value cancel = options.Get("cancel");
     if (cancel.IsTypedArray()) {
@@ -230,11 +240,8 @@ Napi::Value DeviceObject::create_buffer(const Napi::CallbackInfo& info) {
 Napi::Value DeviceObject::compile(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     auto desc = std::make_shared<ProgramDesc>(program_desc(info[0].As<Napi::Object>()));
-    auto buffers = std::make_shared<std::vector<std::shared_ptr<Buffer>>>();
-    const Napi::Array list = info[1].As<Napi::Array>();
-    for (std::uint32_t i = 0; i < list.Length(); ++i) {
-      buffers->push_back(BufferObject::Unwrap(list.Get(i).As<Napi::Object>())->buffer());
-    }
+    auto buffers =
+        std::make_shared<std::vector<std::shared_ptr<Buffer>>>(BufferObject::buffers_of(info[1].As<Napi::Array>()));
     auto program = std::make_shared<std::shared_ptr<Program>>();
     return session_->call(
         info.Env(),

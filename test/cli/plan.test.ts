@@ -16,9 +16,16 @@ t.test('stages: steps, mean depth, parameters and FLOPs', async (t) => {
     boundaries: { steps: [4] },
     sampler: 'none',
   });
-  const [first, second] = stageCosts(method, model, { steps: 10, seq: 128, tokens: 256 });
+  const [first, second] = stageCosts(method, model, { steps: 10, seq: 128, tokens: 256 }, { name: 'adamw' });
   t.match(first, { units: 2, steps: 4, meanDepth: 2, flops: 4 * 256 * model.flopsPerToken(2, 128) });
   t.equal(first!.parameters, parameterCount(model.parameters(2)));
+  t.equal(first!.updateFlops, 0);
+  const muon = stageCosts(method, model, { steps: 10, seq: 128, tokens: 256 }, { name: 'muon' });
+  // Newton-Schulz of a layer of width C, feed-forward 4 C, is 300 C^3: see docs/optimizers.md.
+  t.same(
+    muon.map(({ updateFlops }) => updateFlops),
+    [4 * 2 * 300 * 128 ** 3, 6 * 4 * 300 * 128 ** 3],
+  );
   t.match(second, { units: 4, steps: 6, meanDepth: 4, flops: 6 * 256 * model.flopsPerToken(4, 128) });
 });
 
@@ -44,13 +51,31 @@ t.test('the pure part needs no engine and no data', async (t) => {
   t.equal(plan.scratchFlops, plan.flops);
 });
 
+t.test('what Muon costs is said beside the FLOPs', async (t) => {
+  const io = memoryIo();
+  const args = ['plan', '--model', 'gpt-nano', '--method', 'scratch', '--steps', '10', '--batch', '16', '--no-measure'];
+  t.equal(await run([...args, '--optimizer', 'muon'], io), 0);
+  t.match(io.out(), /the updates by muon cost 75\.5 GFLOP more \(.* %\), which is in none of these figures/);
+  const plain = memoryIo();
+  t.equal(await run(args, plain), 0);
+  t.notMatch(plain.out(), /updates by/);
+});
+
 t.test('memory and time of a depth come from its program', { skip: engineMissing() }, async (t) => {
   for (const name of ['gpt-nano', 'bert-nano']) {
     const model = createModel(
       preset(name, { layers: 2, hidden: 64, heads: 1, ffn: 128, vocab: 128, maxPositions: 16 }),
     );
     await using device = await openDevice({ threads: 1 });
-    const costs = await probeDepths({ device, model, precision: 'f32', batch: 2, seq: 16, depths: [1, 2] });
+    const costs = await probeDepths({
+      device,
+      model,
+      precision: 'f32',
+      optimizer: 'adamw',
+      batch: 2,
+      seq: 16,
+      depths: [1, 2],
+    });
     t.same(
       costs.map(({ depth }) => depth),
       [1, 2],

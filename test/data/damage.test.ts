@@ -53,6 +53,11 @@ const damages: readonly Damage[] = [
     message: /damaged gzip data \(incorrect data check\) at or before byte \d+/,
   },
   { name: 'tail.txt.gz', content: Buffer.concat([packed, Buffer.from([0x1f, 0x8b, 1])]), message: /gzip data/ },
+  {
+    name: 'garbage.txt.gz',
+    content: Buffer.concat([packed, packed, Buffer.from('garbage')]),
+    message: new RegExp(`holds something else after its gzip data, from byte ${2 * packed.length} on\\. Take that off`),
+  },
   { name: 'plain.txt.gz', content: 'plain text', message: /is named \.gz and does not hold gzip data/ },
   { name: 'packed.txt', content: packed, message: /holds gzip data\. Name it .*packed\.txt\.gz, or unpack it/ },
   {
@@ -113,11 +118,6 @@ const damages: readonly Damage[] = [
     content: 'words',
     message: /no format is known by the ending "\.docx"\. Give one with format \(--format\): text, wiki/,
   },
-  {
-    name: 'records.json',
-    content: '{"text":"a"}\n',
-    message: /no format is known by the ending "\.json".*If it holds an object on each line, that is jsonl/,
-  },
   { name: 'zero.txt', content: '', message: /zero\.txt is empty \(0 bytes\)/ },
   {
     name: 'blank.txt',
@@ -149,7 +149,28 @@ const damages: readonly Damage[] = [
   {
     name: 'array.jsonl',
     content: '[{"text": "a"}]\n',
-    message: /line 1 holds a list; expected an object of fields on each line/,
+    message:
+      /line 1 holds a list; expected an object of fields on each line\. The file is a JSON array.*jq -c '\.\[\]'/,
+  },
+  {
+    name: 'pretty-array.jsonl',
+    content: '\n[\n  {"text": "a"}\n]\n',
+    message: /line 2 holds a list; .*The file is a JSON array/,
+  },
+  {
+    name: 'array.json.gz',
+    content: gzipSync('[{"text": "a"}]'),
+    message: /line 1 holds a list; .*The file is a JSON array/,
+  },
+  {
+    name: 'pretty-object.jsonl',
+    content: '{\n  "text": "a"\n}\n',
+    message: /line 1 is not JSON: .*Is an object written over several lines\? Write each on one line/,
+  },
+  {
+    name: 'nan-outside.jsonl',
+    content: `${jsonl({ text: 'NaN' })}{"text": "a" NaN}\n`,
+    message: /nan-outside\.jsonl: line 2 is not JSON/,
   },
   {
     name: 'field.jsonl',

@@ -63,7 +63,7 @@ async function compareOnce(
   const say = (text: string) => progress.message(text);
   const emit = (value: unknown) => io.stdout.write(`${JSON.stringify(value)}\n`);
   const resultsPath = join(path, resultsFile);
-  const session = await openSession(settings, progress, signal);
+  const session = await openSession(settings, progress, signal, { resume, comparing: true });
   try {
     await saveTokenizer(session, path);
     watch.begin(session);
@@ -86,7 +86,11 @@ async function compareOnce(
         });
       } else if (event.type === 'evaluation') {
         await watch.attempt('The results', event.step, () => writeResults(resultsPath, comparison.results()));
-      } else if (event.type === 'growth' || event.type === 'warning') {
+      } else if (
+        event.type === 'growth' ||
+        event.type === 'warning' ||
+        (event.type === 'done' && event.stepsWithoutTarget)
+      ) {
         say(`${method}, seed ${seed}, ${describeEvent(event)}`);
       }
       await watch.add({ method, seed, folder }, event);

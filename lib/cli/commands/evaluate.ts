@@ -1,10 +1,12 @@
 /** `apollo-lm evaluate`: what a trained model makes of text and of LAMBADA, and a fine-tuned one of its task. */
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
-import { checkVocabulary, type Tokenizer } from '../../data/index.js';
+import { checkVocabulary, mlmIds, type ReadOptions, type Tokenizer } from '../../data/index.js';
 import type { Device } from '../../engine/index.js';
 import { ApolloError } from '../../errors.js';
 import {
+  checkLambada,
+  checkWindow,
   evaluateTask,
   isFineTuned,
   lambada,
@@ -17,15 +19,16 @@ import {
 import { writeWholeFile } from '../../fs/whole-file.js';
 import { formatCount } from '../../report/format.js';
 import { type LoadedModel, loadModel } from '../../train/index.js';
+import { checkFormat } from '../corpus.js';
 import { openDeviceOf, precisionOf } from '../device.js';
 import { interruptible } from '../interrupt.js';
 import type { CommandIo } from '../io.js';
-import { addDeviceOptions, whole } from '../options.js';
+import { addDeviceOptions, addOptions, readOptions, whole } from '../options.js';
 import { Progress } from '../progress.js';
 import { addTaskOptions, configuredTask } from '../task-options.js';
 import { describeScores, tokenizerOf } from '../tuning.js';
 
-interface Parsed {
+interface Parsed extends ReadOptions {
   readonly model: string;
   readonly tokenizer?: string;
   readonly text?: readonly string[];
@@ -50,11 +53,9 @@ export function evaluateCommand(program: Command, io: CommandIo): void {
     .description('measure a trained model on text or LAMBADA, or a fine-tuned one on its task')
     .requiredOption('--model <folder>', 'a run, a checkpoint, a Hugging Face folder, or a fine-tuned model')
     .option('--tokenizer <path>', 'default: the one beside the model')
-    .option('--text <paths...>', 'loss and perplexity on text files, folders or patterns (.txt, .gz)')
-    .option(
-      '--lambada <file>',
-      'guessing the last word: passages as lines of text, or as JSON lines with "text" (.gz too)',
-    )
+    .option('--text <paths...>', 'loss and perplexity on files, folders or patterns, read as --data of train')
+    .option('--lambada <file>', 'guessing the last word: a passage on each line of text, or in each record');
+  addOptions(command, readOptions)
     .option('--task <name>', `a fine-tuned model's task: ${taskNames.join(', ')}; default: the one it was tuned on`)
     .option('--data <path>', "the task's data in its official layout, or the folder above it")
     .addOption(number('--seq <n>', "tokens of a window of text; default: the model's positions"))
@@ -80,6 +81,7 @@ async function runEvaluation(parsed: Parsed, io: CommandIo): Promise<void> {
     );
   }
   if (out === '') throw new ApolloError('BAD_CONFIG', '--out: the name of the folder is empty.');
+  if (parsed.format !== undefined) checkFormat(parsed.format);
   if (parsed.batch < 1) throw new ApolloError('BAD_CONFIG', `--batch must be at least 1; got ${parsed.batch}.`);
   const findings = await interruptible(
     io,
@@ -149,6 +151,8 @@ async function onTask({ parsed, device, signal, progress, lines }: Work): Promis
 
 async function onText({ parsed, device, signal, progress, lines }: Work): Promise<Findings> {
   const { model: path, text, lambada: passages, seq, stride, batch } = parsed;
+  const { format, field, header, quotes, decodeEntities } = parsed;
+  const reading: ReadOptions = { format, field, header, quotes, decodeEntities };
   if (isFineTuned(path)) {
     throw new ApolloError(
       'BAD_CONFIG',
@@ -160,8 +164,12 @@ async function onText({ parsed, device, signal, progress, lines }: Work): Promis
     for (const warning of loaded.warnings) progress.message(`warning: ${warning}`);
     const tokenizer = tokenizerFor(loaded, parsed.tokenizer);
     const found: Findings = {};
+    if (text) checkWindow(loaded.config, { seq, stride });
+    if (text && loaded.config.kind === 'bert') mlmIds(tokenizer);
+    if (passages !== undefined) checkLambada(loaded.config);
     if (text) {
-      const tokens = await readTokens(text, tokenizer, signal);
+      const onNote = (note: string) => progress.message(note);
+      const tokens = await readTokens(text, tokenizer, { ...reading, signal, onNote });
       const onProgress = (done: number) => progress.update({ label: 'text', done });
       const result = await textLoss(device, loaded, tokenizer, tokens, { batch, seq, stride, signal, onProgress });
       const bits = result.bitsPerByte === undefined ? '' : `, ${result.bitsPerByte.toFixed(4)} bits per byte`;
@@ -173,7 +181,7 @@ async function onText({ parsed, device, signal, progress, lines }: Work): Promis
     }
     if (passages !== undefined) {
       const onProgress = (done: number) => progress.update({ label: 'LAMBADA', done });
-      const list = await readPassages(passages);
+      const list = await readPassages(passages, reading);
       const result = await lambada(device, loaded, tokenizer, list, { batch, signal, onProgress });
       lines.push(
         `LAMBADA: accuracy ${(100 * result.accuracy).toFixed(2)} %, perplexity of the last word ` +

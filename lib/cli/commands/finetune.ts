@@ -2,7 +2,14 @@
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { ApolloError } from '../../errors.js';
-import { fineTune, type SeedRecord, taskNames, trainedSource, untrainedSource } from '../../eval/index.js';
+import {
+  checkFineTuning,
+  fineTune,
+  type SeedRecord,
+  taskNames,
+  trainedSource,
+  untrainedSource,
+} from '../../eval/index.js';
 import { fineTuneRows } from '../../report/finetune.js';
 import { textTable } from '../../report/table.js';
 import { openModelFolder } from '../../train/index.js';
@@ -14,7 +21,7 @@ import { warnOfLostOutput } from '../output.js';
 import { Progress, timeLeft } from '../progress.js';
 import { holdFolder } from '../run-folder.js';
 import { addTaskOptions, configuredTask } from '../task-options.js';
-import { describeEvent, resultsOf, thinned, tokenizerOf, type Variant, writeReport } from '../tuning.js';
+import { checkExamples, describeEvent, resultsOf, thinned, tokenizerOf, type Variant, writeReport } from '../tuning.js';
 
 interface Parsed {
   readonly task: string;
@@ -129,6 +136,26 @@ async function openTuning(parsed: Parsed, say: (text: string) => void) {
   try {
     for (const warning of folder.warnings) say(`warning: ${warning}`);
     const tokenizer = tokenizerOf(folder, parsed.tokenizer);
+    const { kind, layers, hidden, maxPositions } = folder.config;
+    const { epochs, batch, lr, warmup, dropout, weightDecay, checkpointMinutes, keepCheckpoints } = parsed;
+    const precision = precisionOf(parsed);
+    const maxLength = parsed.maxLength ?? Math.min(task.maxLength ?? 128, maxPositions);
+    const seeds = Array.from({ length: parsed.seeds }, (_, i) => parsed.seed + i);
+    const options = {
+      seeds,
+      epochs,
+      batch,
+      learningRate: lr,
+      warmup,
+      dropout,
+      weightDecay,
+      maxLength,
+      precision,
+      checkpointMinutes,
+      keepCheckpoints,
+    };
+    checkFineTuning(options, { task, tokenizer, config: folder.config }); // before the data are read
+    checkExamples(parsed.examples);
     const data = thinned(await task.read(parsed.data, ['train', 'evaluations']), parsed.examples);
     for (const note of data.notes) say(note);
     const variants: Variant[] = [
@@ -137,11 +164,6 @@ async function openTuning(parsed: Parsed, say: (text: string) => void) {
         ? [{ name: 'from scratch', folder: 'from-scratch', source: untrainedSource(folder.config) }]
         : []),
     ];
-    const { kind, layers, hidden, maxPositions } = folder.config;
-    const { epochs, batch, lr, warmup, dropout, weightDecay, checkpointMinutes, keepCheckpoints } = parsed;
-    const precision = precisionOf(parsed);
-    const maxLength = parsed.maxLength ?? Math.min(task.maxLength ?? 128, maxPositions);
-    const seeds = Array.from({ length: parsed.seeds }, (_, i) => parsed.seed + i);
     const device = await openDeviceOf(parsed);
     return {
       task,
@@ -150,19 +172,7 @@ async function openTuning(parsed: Parsed, say: (text: string) => void) {
       variants,
       tokenizer,
       device,
-      options: {
-        seeds,
-        epochs,
-        batch,
-        learningRate: lr,
-        warmup,
-        dropout,
-        weightDecay,
-        maxLength,
-        precision,
-        checkpointMinutes,
-        keepCheckpoints,
-      },
+      options,
       /** For the head of a report. */
       settings: {
         model: folder.folder,

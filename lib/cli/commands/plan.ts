@@ -5,13 +5,14 @@ import { ApolloError } from '../../errors.js';
 import { createModel, parameterCount } from '../../models/index.js';
 import { formatBytes, formatCount, formatDuration, formatFlops, formatPercent } from '../../report/format.js';
 import { textTable } from '../../report/table.js';
+import { checkSettings } from '../../train/index.js';
 import { loadSettings, type Settings } from '../config.js';
 import { openDeviceOf, precisionOf } from '../device.js';
 import type { CommandIo } from '../io.js';
 import { addSettings, flagsOf, runOptions } from '../options.js';
 import { type DepthCost, probeDepths, type StageCost, stageCosts, timeAtDepth } from '../plan.js';
 import { presetHelp } from '../presets.js';
-import { methodOf, modelConfigOf, sequenceOf, tokensPerStepOf, totalStepsOf } from '../resolve.js';
+import { methodOf, modelConfigOf, sequenceOf, tokensPerStepOf, totalStepsOf, trainOptionsOf } from '../resolve.js';
 import { readInit } from '../session.js';
 
 interface Plan {
@@ -20,6 +21,9 @@ interface Plan {
   readonly tokens: number;
   readonly flops: number;
   readonly scratchFlops: number;
+  readonly optimizer: string;
+  /** Of the optimizer's matrix products; not among `flops`. */
+  readonly updateFlops: number;
   readonly stages: readonly StageCost[];
   /** Absent without the native engine, whose message is `missing`. */
   readonly measured?: {
@@ -49,16 +53,23 @@ export function planCommand(program: Command, io: CommandIo): void {
 async function makePlan(settings: Settings, measure: boolean): Promise<Plan> {
   const model = createModel(modelConfigOf(settings, (await readInit(settings))?.config));
   const { config } = model;
+  checkSettings(trainOptionsOf(settings, config, settings.seed, 'f32'), config);
   const method = methodOf(settings, settings.method, config, settings.seed);
   const seq = sequenceOf(settings, config);
   const size = { steps: totalStepsOf(settings, config), seq, tokens: tokensPerStepOf(settings, config) };
-  const stages = stageCosts(method, model, size);
+  const { name: optimizer } = settings.optimizer;
+  const stages = stageCosts(method, model, size, {
+    name: optimizer,
+    iterations: settings.muon.iterations,
+  });
   const tokens = size.steps * size.tokens;
   const plan: Plan = {
     method: method.name,
     parameters: parameterCount(model.parameters(config.layers)),
     tokens,
     flops: stages.reduce((sum, stage) => sum + stage.flops, 0),
+    optimizer,
+    updateFlops: stages.reduce((sum, stage) => sum + stage.updateFlops, 0),
     scratchFlops: tokens * model.flopsPerToken(config.layers, seq),
     stages,
   };
@@ -77,6 +88,7 @@ async function makePlan(settings: Settings, measure: boolean): Promise<Plan> {
       device,
       model,
       precision,
+      optimizer,
       batch: settings.batch,
       seq,
       depths: [...wanted].sort((a, b) => a - b),
@@ -116,6 +128,11 @@ function formatPlan(plan: Plan): string {
   const lines = [
     `${plan.method}: ${formatCount(plan.parameters)} parameters, ${formatCount(plan.tokens)} tokens, ${formatFlops(plan.flops)}`,
     `${formatPercent(share)} of what training from scratch costs over as many tokens (${formatFlops(plan.scratchFlops)})`,
+    ...(plan.updateFlops > 0
+      ? [
+          `the updates by ${plan.optimizer} cost ${formatFlops(plan.updateFlops)} more (${formatPercent(plan.updateFlops / plan.flops)}), which is in none of these figures`,
+        ]
+      : []),
     '',
     stages,
   ];
@@ -123,7 +140,7 @@ function formatPlan(plan: Plan): string {
   if (!plan.measured) return lines.join('\n');
   const { device, precision, depths, estimatedMs, scratchMs } = plan.measured;
   const memory = textTable([
-    ['depth', 'weights, gradients, moments', 'activations', 'time of a micro-batch'],
+    ['depth', 'weights, gradients, optimizer', 'activations', 'time of a micro-batch'],
     ...depths.map(({ depth, parameterBytes, arenaBytes, ms }) => [
       String(depth),
       formatBytes(parameterBytes),

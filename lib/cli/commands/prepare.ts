@@ -40,6 +40,7 @@ interface Shown {
 /** Prepares and shows; the exit code. */
 async function prepare(settings: Settings, { samples, json }: Shown, io: CommandIo): Promise<number> {
   const progress = new Progress(io, { quiet: json && !io.stderr.isTTY });
+  const notes: string[] = [];
   const speeds = new Map<string | undefined, number>(); // tokens a second, by source
   return interruptible(
     io,
@@ -48,6 +49,10 @@ async function prepare(settings: Settings, { samples, json }: Shown, io: Command
       try {
         const corpus = await openCorpus(settings, {
           signal,
+          onNote(note) {
+            notes.push(note);
+            progress.message(note);
+          },
           onProgress(state) {
             if (state.phase === 'tokenise') speeds.set(state.source, state.tokensPerSecond);
             progress.update(corpusProgress(state));
@@ -55,7 +60,7 @@ async function prepare(settings: Settings, { samples, json }: Shown, io: Command
         });
         progress.clear();
         try {
-          const prepared = summaryOf(corpus, settings, samples, speeds);
+          const prepared = { ...summaryOf(corpus, settings, samples, speeds), notes };
           io.stdout.write(json ? `${JSON.stringify(prepared)}\n` : `${format(prepared)}\n`);
         } finally {
           corpus.close();
@@ -86,6 +91,8 @@ interface Prepared {
   readonly tokenizer: { readonly kind: string; readonly vocabSize: number };
   readonly stats: Corpus['stats'];
   readonly sources: readonly PreparedSource[];
+  /** What was passed over in folders. */
+  readonly notes: readonly string[];
 }
 
 function summaryOf(
@@ -93,7 +100,7 @@ function summaryOf(
   { cache }: Settings,
   samples: number,
   speeds: ReadonlyMap<string | undefined, number>,
-): Prepared {
+): Omit<Prepared, 'notes'> {
   return {
     type: 'corpus',
     key,

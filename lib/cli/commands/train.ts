@@ -62,7 +62,7 @@ async function trainOnce(
   { json, io, progress, watch, signal }: Surroundings,
 ): Promise<'finished' | 'stopped'> {
   const say = (text: string) => progress.message(text);
-  const session = await openSession(settings, progress, signal);
+  const session = await openSession(settings, progress, signal, { resume });
   try {
     await saveTokenizer(session, path);
     watch.begin(session);
@@ -130,8 +130,14 @@ export function describeEvent(event: TrainEvent): string | undefined {
       return `step ${event.step}: ${event.from} layers grow to ${event.to}`;
     case 'warning':
       return `warning: ${event.message}`;
-    case 'done':
-      return event.checkpoint ? `checkpoint: ${event.checkpoint}` : undefined;
+    case 'done': {
+      const { checkpoint, stepsWithoutTarget: without = 0 } = event;
+      const lines = [
+        ...(without > 0 ? [`warning: ${without} steps had nothing to predict and were left out`] : []),
+        ...(checkpoint ? [`checkpoint: ${checkpoint}`] : []),
+      ];
+      return lines.length > 0 ? lines.join('\n') : undefined;
+    }
   }
   return undefined;
 }
