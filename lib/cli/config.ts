@@ -68,7 +68,7 @@ const schema = z.strictObject({
   /** Share of the text kept back for evaluation; 0: none, and nothing is evaluated (not of `compare`). */
   heldOut: z.number().min(0).lt(0.5).default(0.02),
   /** Where prepared corpora are kept. */
-  cache: z.string().default('.cache/apollo-lm'),
+  cache: z.string().min(1, 'expected the name of a folder').default('.cache/apollo-lm'),
   /** Of `train` and `plan`. */
   method: label.default('apollo'),
   /** Of `compare`; the first is what the others are compared with. */
@@ -132,12 +132,16 @@ const schema = z.strictObject({
   /** Steps between evaluations (default: 60 evaluations a run), and batches of each. */
   evalEvery: count.optional(),
   evalBatches: count.default(8),
-  /** Steps between checkpoints; 0: only at the end or when stopped. */
+  /** Steps between checkpoints, besides those by time, at the end and when stopped; 0: none. */
   checkpointEvery: z.int().min(0).default(0),
-  /** Go on from the checkpoints in `out`. */
+  /** Minutes of training between checkpoints; 0: none by time. */
+  checkpointMinutes: z.number().min(0).default(10),
+  /** Checkpoints that are kept. */
+  keepCheckpoints: count.default(2),
+  /** Resume from the checkpoints in `out`. */
   resume: z.boolean().default(false),
   /** Folder for what the run leaves behind. */
-  out: z.string().optional(),
+  out: z.string().min(1, 'expected the name of a folder').optional(),
   /** Writes event files for TensorBoard: `true` into the run's folder, or a folder. */
   tensorboard: z.union([z.boolean(), z.string().min(1)]).default(false),
   /** A live page on this machine: `true` on any free port, or a port. */

@@ -107,8 +107,11 @@ const options: Readonly<Partial<Record<keyof Settings, () => Option | readonly O
   evalEvery: () => option('--eval-every <steps>', 'steps between evaluations; default: 60 evaluations a run', whole),
   evalBatches: () => option('--eval-batches <n>', 'held-out batches of an evaluation', whole),
   checkpointEvery: () =>
-    option('--checkpoint-every <steps>', 'steps between checkpoints; 0: at the end or when stopped', whole),
-  resume: () => new Option('--resume', 'go on from the checkpoints in --out'),
+    option('--checkpoint-every <steps>', 'steps between checkpoints, besides those by time; default: none', whole),
+  checkpointMinutes: () =>
+    option('--checkpoint-minutes <n>', 'minutes of training between checkpoints; 0: none (default: 10)', amount),
+  keepCheckpoints: () => option('--keep-checkpoints <n>', 'checkpoints that are kept (default: 2)', whole),
+  resume: () => new Option('--resume', 'resume from the newest whole checkpoint in --out'),
   out: () => option('--out <folder>', 'folder for checkpoints and results'),
   tensorboard: () =>
     option('--tensorboard [folder]', "write TensorBoard's event files; default: in --out; off: none", onOrOff),
@@ -146,6 +149,8 @@ export const trainingOptions = [
   'evalEvery',
   'evalBatches',
   'checkpointEvery',
+  'checkpointMinutes',
+  'keepCheckpoints',
   'keepAt',
   'resume',
   'out',

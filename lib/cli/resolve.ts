@@ -95,6 +95,8 @@ export function trainOptionsOf(
     evaluateEvery: evaluateEveryOf(settings, steps),
     evaluationBatches: settings.evalBatches,
     checkpointEvery: settings.checkpointEvery,
+    checkpointMinutes: settings.checkpointMinutes,
+    keepCheckpoints: settings.keepCheckpoints,
     ...optimizerOptionsOf(settings),
   };
 }

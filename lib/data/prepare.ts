@@ -6,6 +6,7 @@
 import { writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { ApolloError, check } from '../errors.js';
 import { throwIfAborted } from './abort.js';
 import { Cache, keyOf } from './cache.js';
@@ -151,6 +152,11 @@ export async function prepareCorpus(options: CorpusOptions): Promise<Corpus> {
       const work = { text, setup, vocabSize: tokenizer.vocabSize, workers, meter, signal };
       const make = (folder: string) => tokenise(folder, { ...work, journalEvery: options.journalEvery });
       let entry = openTokenised(cache.path(key));
+      if (!entry && cache.isMadeByAnother(key)) {
+        meter.start('wait for another process', undefined, text.name);
+        while (cache.isMadeByAnother(key)) await pause(signal);
+        entry = openTokenised(cache.path(key));
+      }
       const cached = entry !== undefined;
       if (!cached) {
         await cache.writeResumable(key, make, hasJournal);
@@ -254,6 +260,14 @@ function added(a: CorpusStats, b: CorpusStats): CorpusStats {
 }
 
 const joined = (keys: readonly string[]): string => (keys.length === 1 ? keys[0]! : keyOf('mixture', keys));
+
+/** Milliseconds between two looks at what another process does. */
+const pauseMs = 200;
+
+async function pause(signal: AbortSignal | undefined): Promise<void> {
+  throwIfAborted(signal);
+  await setTimeout(pauseMs);
+}
 
 async function withDigests(
   found: readonly SourceFiles[],

@@ -15,7 +15,7 @@ import {
   type ParameterSpec,
 } from '../models/index.js';
 import { classOrder } from './class-names.js';
-import { isFineTuned, readFineTuned, tokenizerFile, weightsFile } from './fine-tuned.js';
+import { isFineTuned, readFineTuned, readJson, standing, tokenizerFile, weightsFile } from './fine-tuned.js';
 import { networkSpecs, unitsOf } from './network.js';
 import type { FineTuneTask } from './task.js';
 
@@ -60,7 +60,8 @@ export async function openFineTuned(folder: string, task: TunedTask): Promise<Fi
     : openOurs(folder, task);
 }
 
-async function openOurs(folder: string, task: TunedTask): Promise<FineTunedFolder> {
+async function openOurs(named: string, task: TunedTask): Promise<FineTunedFolder> {
+  const folder = standing(named);
   const { head, task: tunedOn, model: config, layerMap, maxLength } = await readFineTuned(folder);
   if (head !== task.head.kind) {
     throw new ApolloError(

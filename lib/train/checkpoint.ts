@@ -10,8 +10,8 @@ import { crc32 } from 'node:zlib';
 import { z } from 'zod';
 import type { ParameterStore } from '../engine/parameters.js';
 import { ApolloError } from '../errors.js';
+import { writeSynced } from '../fs/durable.js';
 import { SafetensorsReader, type TensorToWrite, writeSafetensors } from '../interop/safetensors.js';
-import { writeSynced } from '../interop/whole-folder.js';
 import { declareSpecs, type LanguageModel, type ModelConfig, type ParameterSpec } from '../models/index.js';
 import { type Kept, writeFolder } from './checkpoint-folder.js';
 
@@ -61,10 +61,29 @@ export type CheckpointState = z.output<typeof stateSchema>;
 /** What the writer of a checkpoint gives; counts and checksums are filled in. */
 export type StateToWrite = Omit<CheckpointState, 'formatVersion' | 'counts' | 'files'>;
 
+/** Errors that say a checkpoint is not what was written: an older one may still be. */
+const damages = new WeakSet<Error>();
+
 function damaged(folder: string, what: string, cause?: unknown): ApolloError {
-  const advice =
-    'Remove this folder to go on from an older checkpoint beside it, if there is one, or start the run anew.';
-  return new ApolloError('BAD_CHECKPOINT', `The checkpoint ${folder} is damaged: ${what} ${advice}`, { cause });
+  const advice = 'Use an older checkpoint beside it, if there is one, or start a new run.';
+  const message = `The checkpoint ${folder} is damaged: ${what} ${advice}`;
+  const error = new ApolloError('BAD_CHECKPOINT', message, { cause });
+  damages.add(error);
+  return error;
+}
+
+/** Whether an error says that a checkpoint is damaged, and not that it is another run's or another version's. */
+export const isDamage = (error: unknown): error is ApolloError => error instanceof ApolloError && damages.has(error);
+
+/** What is damaged in a checkpoint; undefined when all its files are as they were written. */
+export async function damageOf(folder: string): Promise<ApolloError | undefined> {
+  try {
+    const state = await readCheckpointState(folder);
+    for (const file of Object.keys(state.files)) await verifyFile(folder, file, state);
+    return undefined;
+  } catch (error) {
+    return isDamage(error) ? error : undefined;
+  }
 }
 
 /** Length and CRC-32 of a file, read in pieces. */

@@ -55,8 +55,10 @@ const schema = z.strictObject({
   evaluationBatches: positiveInteger.default(16),
   /** Write a checkpoint every so many steps, besides the one at the end. 0: only at the end. */
   checkpointEvery: z.int().min(0).default(0),
-  /** Complete checkpoints that are kept. */
-  keepCheckpoints: positiveInteger.default(1),
+  /** Write a checkpoint every so many minutes of training as well. 0: not by time. */
+  checkpointMinutes: z.number().min(0).default(10),
+  /** Complete checkpoints that are kept: with two, a damaged one costs the time between them and not the run. */
+  keepCheckpoints: positiveInteger.default(2),
   /** Write a checkpoint at each of these steps as well and keep it, for decays that branch off there. */
   keepAt: z.array(positiveInteger).default([]),
   /** Stop early, with the schedule of the whole run: after so many steps, or when so many tokens have been seen. */
@@ -174,8 +176,8 @@ export function identityOf(
   method: TrainingMethod,
   corpusKey: string,
 ): RunIdentity {
-  const { evaluateEvery, evaluationBatches, checkpointEvery, keepCheckpoints, keepAt, stopAfter, ...settled } = config;
-  const { nonFiniteLimit, schedule, decay, optimizer, ...rest } = settled;
+  const { evaluateEvery, evaluationBatches, checkpointEvery, checkpointMinutes, keepCheckpoints, ...settled } = config;
+  const { keepAt, stopAfter, nonFiniteLimit, schedule, decay, optimizer, ...rest } = settled;
   const { source, ...settings } = method.settings;
   const identity = {
     ...rest,

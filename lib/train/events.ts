@@ -87,7 +87,13 @@ export interface CheckpointEvent {
 export interface WarningEvent {
   readonly type: 'warning';
   readonly step: number;
-  readonly code: 'NON_FINITE' | 'OTHER_DEVICE' | 'BEGINS_WITH' | 'NO_TARGET';
+  readonly code:
+    | 'NON_FINITE'
+    | 'OTHER_DEVICE'
+    | 'BEGINS_WITH'
+    | 'NO_TARGET'
+    | 'DAMAGED_CHECKPOINT'
+    | 'CHECKPOINT_FAILED';
   readonly message: string;
 }
 

@@ -30,13 +30,15 @@ import {
 } from '../models/index.js';
 import {
   type CheckpointState,
+  damageOf,
+  isDamage,
   modelConfigOf,
   readCheckpointState,
   stateFile,
   verifyFile,
   weightsFile,
 } from './checkpoint.js';
-import { newestCheckpoint } from './checkpoint-folder.js';
+import { type CheckpointFolder, listCheckpoints, newestCheckpoint } from './checkpoint-folder.js';
 
 /** What training a model has cost, as its checkpoint counts it. */
 export interface SourceCosts {
@@ -79,7 +81,7 @@ export async function openModelFolder(path: string, options: OpenOptions = {}): 
   if (existsSync(join(path, stateFile))) return openCheckpoint(path);
   for (const directory of [join(path, 'checkpoints'), path]) {
     const newest = await newestCheckpoint(directory);
-    if (newest) return openCheckpoint(newest.path);
+    if (newest) return openCheckpoint(newest.path).catch((error: unknown) => openOlder(directory, newest, error));
   }
   if (existsSync(join(path, configFile))) return openPretrained(path, options);
   throw new ApolloError('BAD_CHECKPOINT', `There is no model in ${path}: ${await whatIsThere(path)}`);
@@ -101,6 +103,21 @@ async function whatIsThere(path: string): Promise<string> {
     'expected the folder of a run, of its checkpoints or of one checkpoint, or a Hugging Face folder with ' +
     `${configFile} and ${pretrained}.`
   );
+}
+
+/** The newest checkpoint before one that is damaged, saying so. Other errors are thrown. */
+async function openOlder(directory: string, newest: CheckpointFolder, error: unknown): Promise<ModelFolder> {
+  if (!isDamage(error)) throw error;
+  const older = (await listCheckpoints(directory)).filter(({ step }) => step < newest.step).reverse();
+  for (const { path, step } of older) {
+    if (await damageOf(path)) continue;
+    const opened = await openCheckpoint(path);
+    return {
+      ...opened,
+      warnings: [`${error.message} This is the model of step ${step}: ${path}.`, ...opened.warnings],
+    };
+  }
+  throw error;
 }
 
 async function openCheckpoint(folder: string): Promise<ModelFolder> {

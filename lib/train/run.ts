@@ -33,6 +33,7 @@ import { optimizerOf } from './optimizer.js';
 import { gateInputs, RunPrograms, type TrainingProgram } from './programs.js';
 import { type StageNetwork, stageNetwork } from './stage.js';
 import { updateOf } from './updates.js';
+import { newestWholeCheckpoint } from './whole-checkpoint.js';
 
 export interface TrainDependencies {
   readonly device: Device;
@@ -83,6 +84,8 @@ export class Run {
   sourceCosts: SourceCosts | undefined;
   /** What is to be said about the model that it began with. */
   beginWarnings: readonly string[] = [];
+  /** What is to be said about checkpoints that it did not resume from because they are damaged. */
+  damageWarnings: readonly string[] = [];
 
   readonly store: ParameterStore;
   programs: RunPrograms;
@@ -157,14 +160,15 @@ export class Run {
         'resume needs checkpointDir, the folder with the checkpoints to go on from.',
       );
     }
-    const latest = checkpointDir === undefined ? undefined : await latestCheckpoint(checkpointDir);
-    if (latest && !resume) {
+    const other = checkpointDir === undefined || resume ? undefined : await latestCheckpoint(checkpointDir);
+    if (other) {
       throw new ApolloError(
         'BAD_ARGUMENT',
-        `${checkpointDir} holds the checkpoints of another run (step ${latest.step}). ` +
+        `${checkpointDir} holds the checkpoints of another run (step ${other.step}). ` +
           'Resume it, or give another folder for a new run.',
       );
     }
+    const latest = checkpointDir === undefined ? undefined : await newestWholeCheckpoint(checkpointDir);
     if (!latest && this.deps.branchFrom !== undefined) return this.#load(this.deps.branchFrom, { branch: true });
     if (!latest) {
       if (resume === true) {
@@ -181,7 +185,9 @@ export class Run {
       await this.#checkMemory();
       return undefined;
     }
-    return this.#load(latest.path, { branch: false });
+    const loaded = await this.#load(latest.path, { branch: false });
+    this.damageWarnings = await latest.setAside();
+    return loaded;
   }
 
   /** Continues from a checkpoint of this run, or from one of the run that this one branches off. */

@@ -102,7 +102,7 @@ t.test('every kind of damage is named', async (t) => {
   await t.resolves(load(async () => {}));
   await fails(
     (folder) => rm(join(folder, 'state.json')),
-    /is damaged: state\.json cannot be read .*Remove this folder/,
+    /is damaged: state\.json cannot be read .*Use an older checkpoint/,
   );
   await fails(
     (folder) => writeFile(join(folder, 'state.json'), '{"formatVersion": 1, "step"'),

@@ -1,6 +1,5 @@
 /** `apollo-lm evaluate`: what a trained model makes of text and of LAMBADA, and a fine-tuned one of its task. */
-import { mkdir, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { checkVocabulary, mlmIds, type ReadOptions, type Tokenizer } from '../../data/index.js';
 import type { Device } from '../../engine/index.js';
@@ -17,6 +16,7 @@ import {
   taskNames,
   textLoss,
 } from '../../eval/index.js';
+import { writeWholeFile } from '../../fs/whole-file.js';
 import { formatCount } from '../../report/format.js';
 import { type LoadedModel, loadModel } from '../../train/index.js';
 import { checkFormat } from '../corpus.js';
@@ -80,6 +80,7 @@ async function runEvaluation(parsed: Parsed, io: CommandIo): Promise<void> {
       'There is nothing to measure: give --text FILES, --lambada FILE, or --data FOLDER for a fine-tuned model.',
     );
   }
+  if (out === '') throw new ApolloError('BAD_CONFIG', '--out: the name of the folder is empty.');
   if (parsed.format !== undefined) checkFormat(parsed.format);
   if (parsed.batch < 1) throw new ApolloError('BAD_CONFIG', `--batch must be at least 1; got ${parsed.batch}.`);
   const findings = await interruptible(
@@ -91,7 +92,7 @@ async function runEvaluation(parsed: Parsed, io: CommandIo): Promise<void> {
         const warnings: string[] = [];
         const warn = (message: string) => {
           warnings.push(message);
-          progress.warning(message);
+          progress.warn(message);
         };
         const work = { parsed, device, signal, progress, lines, warn };
         const found: Findings = { model: parsed.model, warnings };
@@ -105,8 +106,7 @@ async function runEvaluation(parsed: Parsed, io: CommandIo): Promise<void> {
     },
   );
   if (out !== undefined) {
-    await mkdir(out, { recursive: true });
-    await writeFile(join(out, 'results.json'), `${JSON.stringify(findings, undefined, 1)}\n`);
+    await writeWholeFile(join(out, 'results.json'), `${JSON.stringify(findings, undefined, 1)}\n`, 'The results');
   }
   io.stdout.write(json ? `${JSON.stringify(findings)}\n` : `${lines.join('\n')}\n`);
 }
@@ -145,8 +145,7 @@ async function onTask({ parsed, device, signal, progress, lines, warn }: Work): 
   for (const [split, remark] of Object.entries(remarks)) lines.push(`${split}: ${remark}`);
   if (out !== undefined) {
     for (const { name, text } of predictions) {
-      await mkdir(dirname(join(out, name)), { recursive: true });
-      await writeFile(join(out, name), text);
+      await writeWholeFile(join(out, name), text, 'The predictions');
     }
     lines.push(`predictions: ${predictions.map(({ name }) => join(out, name)).join(', ')}`);
   }

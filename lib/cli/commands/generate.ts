@@ -6,6 +6,7 @@ import type { LoadedModel } from '../../train/model-folder.js';
 import { interruptedExitCode, interruptible } from '../interrupt.js';
 import type { CommandIo } from '../io.js';
 import { amount, whole } from '../options.js';
+import { isClosed } from '../output.js';
 import { addModelOptions, type ModelFlags, textOf, withTrained } from '../trained.js';
 
 interface GenerateFlags extends ModelFlags, Omit<GenerateOptions, 'signal' | 'eos'> {
@@ -37,7 +38,7 @@ export function generateCommand(program: Command, io: CommandIo, finish: (exitCo
           return withTrained(flags, io, (loaded) => write(loaded, prompt, flags, signal, io));
         },
       );
-      if (stopped) finish(interruptedExitCode);
+      if (stopped && !isClosed(io.stdout)) finish(interruptedExitCode);
     });
 }
 
@@ -77,6 +78,7 @@ async function write(
     stopped = true;
     if (streams && count > 0) io.stdout.write('\n');
   }
+  if (isClosed(io.stdout)) return stopped; // the reader has enough: nothing more is said
   const later = (count - samples) / ((io.now() - first) / 1e3);
   const rate = count > samples ? `, then ${later.toFixed(1)} tokens/s` : '';
   io.stderr.write(

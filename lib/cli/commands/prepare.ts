@@ -6,7 +6,7 @@ import { formatBytes, formatCount, formatPercent } from '../../report/format.js'
 import { textTable } from '../../report/table.js';
 import { loadSettings, type Settings } from '../config.js';
 import { corpusProgress, openCorpus } from '../corpus.js';
-import { interruptedExitCode, interruptible } from '../interrupt.js';
+import { interruptible, stoppedExitCode } from '../interrupt.js';
 import type { CommandIo } from '../io.js';
 import { addSettings, dataOptions, flagsOf } from '../options.js';
 import { presetHelp } from '../presets.js';
@@ -59,7 +59,7 @@ async function prepare(settings: Settings, { samples, json }: Shown, io: Command
           },
         });
         progress.clear();
-        for (const warning of corpus.warnings) progress.warning(warning);
+        for (const warning of corpus.warnings) progress.warn(warning);
         try {
           const prepared = { ...summaryOf(corpus, settings, samples, speeds), notes };
           io.stdout.write(json ? `${JSON.stringify(prepared)}\n` : `${format(prepared)}\n`);
@@ -73,7 +73,7 @@ async function prepare(settings: Settings, { samples, json }: Shown, io: Command
         io.stderr.write(
           `Stopped. To go on, run the same command again: what is tokenised is kept in ${settings.cache}.\n`,
         );
-        return interruptedExitCode;
+        return stoppedExitCode(signal);
       }
     },
   );
