@@ -14,6 +14,8 @@ export interface RunPlan {
   readonly comparing?: boolean;
   /** Goes on with a run, whose beginning is not needed any more. */
   readonly resume?: boolean;
+  /** Why the command cannot do without held-out text, where it cannot. */
+  readonly needsHeldOut?: string;
 }
 
 /** Stands for the folder of a smaller model that a comparison trains first. */
@@ -27,11 +29,11 @@ export async function preflight(
   settings: Settings,
   model: LanguageModel,
   tokenizer: Tokenizer | { readonly train: string },
-  { comparing = false, resume = false }: RunPlan = {},
+  { comparing = false, resume = false, needsHeldOut }: RunPlan = {},
 ): Promise<void> {
   const { config } = model;
   checkTokenizer(tokenizer, config);
-  checkHeldOut(settings, comparing);
+  checkHeldOut(settings, needsHeldOut);
   checkRun(settings, config);
   if (comparing) checkMethods(settings);
   const labels = comparing ? settings.methods : [settings.method];
@@ -70,11 +72,9 @@ function checkTokenizer(tokenizer: Tokenizer | { readonly train: string }, confi
   if (config.kind === 'bert') mlmIds(tokenizer);
 }
 
-function checkHeldOut({ heldOut, evalEvery }: Settings, comparing: boolean): void {
+function checkHeldOut({ heldOut, evalEvery }: Settings, needed: string | undefined): void {
   if (heldOut > 0) return;
-  const reason = comparing
-    ? 'methods are compared by their loss on held-out text'
-    : evalEvery !== undefined && '--eval-every asks for evaluations, which need held-out text';
+  const reason = needed ?? (evalEvery !== undefined && '--eval-every asks for evaluations, which need held-out text');
   if (reason) throw new ApolloError('BAD_CONFIG', `--held-out: it must be above 0 here, since ${reason}; got 0.`);
 }
 

@@ -8,7 +8,7 @@ import type { Graph } from './graph.js';
 import { graphFlops, lower } from './lowering.js';
 import { loadAddon, type NativeBuffer, type NativeDevice } from './native.js';
 import { fromNative, translated } from './native-error.js';
-import { Program } from './program.js';
+import { type CompiledProgram, Program } from './program.js';
 
 export interface DeviceOptions {
   /** 'cuda': an NVIDIA GPU. Default 'cpu'. */
@@ -39,6 +39,15 @@ export type DeviceInfo = ReturnType<NativeDevice['info']>;
 /** Programs kept for reuse by one device or store; the oldest beyond this are left to the garbage collector. */
 const cachedPrograms = 256;
 
+/** A compiled graph and how many hold it. */
+interface CacheEntry {
+  readonly compiled: Promise<CompiledProgram>;
+  /** Set once it is compiled. */
+  ready?: CompiledProgram;
+  holders: number;
+}
+type ProgramCache = Map<string, CacheEntry>;
+
 const defaultMatmulCache = () =>
   join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'apollo-lm', 'matmul.txt');
 
@@ -57,7 +66,10 @@ export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
     `threads must be a whole number >= 0 (0: all cores); got ${threads}`,
   );
   check(Number.isInteger(index) && index >= 0, `index must be a whole number >= 0; got ${index}`);
-  check(memoryLimitBytes >= 0, `memoryLimitBytes must be >= 0 (0: what is free); got ${memoryLimitBytes}`);
+  check(
+    Number.isSafeInteger(memoryLimitBytes) && memoryLimitBytes >= 0,
+    `memoryLimitBytes must be a whole number >= 0 (0: what is free); got ${memoryLimitBytes}`,
+  );
   const matmulCache = options.matmulCache ?? (kind === 'cuda' ? defaultMatmulCache() : '');
   const addon = loadAddon();
   return translated(() => new Device(addon.openDevice({ kind, threads, index, tf32, matmulCache, memoryLimitBytes })));
@@ -66,20 +78,27 @@ export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
 export class Device {
   private closed = false;
   /** By parameter store, then by states, then by the graph's signature. */
-  private readonly caches = new WeakMap<object, WeakMap<object, Map<string, Promise<Program>>>>();
+  private readonly caches = new WeakMap<object, WeakMap<object, ProgramCache>>();
 
   /** Use `openDevice`; tests hand in a NativeDevice of their own. */
   constructor(readonly native: NativeDevice) {}
 
-  /** Name, threads, memory and the ops that have kernels. */
+  /**
+   * Name, threads, memory and the ops that have kernels.
+   * @throws ApolloError CLOSED, also when the GPU is lost to this process.
+   */
   info(): DeviceInfo {
     this.checkOpen();
-    return this.native.info();
+    try {
+      return this.native.info();
+    } catch (error) {
+      throw fromNative(error);
+    }
   }
 
   /**
-   * Compiles a graph; parameters are those of `store`, states those of `states`. An equal graph with the same stores
-   * and names gives the same Program, until it is disposed.
+   * Compiles a graph; parameters are those of `store`, states those of `states`. An equal graph with the same stores and
+   * names is compiled once and shared: each caller disposes of its own Program, and the last one frees it.
    * @throws ApolloError NO_KERNEL (op, dtypes, device), OUT_OF_MEMORY (what it needs and what is free), BAD_ARGUMENT
    * (parameters or states without a store or unlike its own), CLOSED.
    */
@@ -91,16 +110,30 @@ export class Device {
     const cache = this.cacheOf(options);
     const names = parameters ? JSON.stringify([...graph.parameters.keys()].map(parameters)) : '';
     const key = graph.signature + names;
-    const known = cache.get(key);
-    if (known && !(await known).closed) return known;
-    const program = this.build(graph, options);
-    cache.delete(key);
-    cache.set(key, program);
-    if (cache.size > cachedPrograms) cache.delete(cache.keys().next().value!);
-    program.catch(() => {
-      if (cache.get(key) === program) cache.delete(key);
+    let entry = cache.get(key);
+    if (!entry || (entry.ready && isClosed(entry.ready))) {
+      entry = { compiled: this.build(graph, options), holders: 0 };
+      cache.delete(key);
+      cache.set(key, entry);
+      if (cache.size > cachedPrograms) cache.delete(cache.keys().next().value!);
+    }
+    const shared = entry;
+    const forget = () => {
+      if (cache.get(key) === shared) cache.delete(key);
+    };
+    shared.holders++; // before anything is awaited: another holder's dispose() must not free it meanwhile
+    try {
+      shared.ready = await shared.compiled;
+    } catch (error) {
+      forget();
+      throw error;
+    }
+    const { ready } = shared;
+    return new Program(ready, () => {
+      if (--shared.holders > 0) return;
+      forget();
+      ready.native.dispose();
     });
-    return program;
   }
 
   /** A zeroed persistent buffer. @throws ApolloError OUT_OF_MEMORY, CLOSED. */
@@ -129,15 +162,15 @@ export class Device {
     if (this.closed) throw new ApolloError('CLOSED', 'the device is closed; open another with openDevice()');
   }
 
-  private cacheOf({ store, states }: ProgramStores): Map<string, Promise<Program>> {
-    const byStates = this.caches.get(store ?? this) ?? new WeakMap<object, Map<string, Promise<Program>>>();
+  private cacheOf({ store, states }: ProgramStores): ProgramCache {
+    const byStates = this.caches.get(store ?? this) ?? new WeakMap<object, ProgramCache>();
     this.caches.set(store ?? this, byStates);
-    const cache = byStates.get(states ?? this) ?? new Map<string, Promise<Program>>();
+    const cache: ProgramCache = byStates.get(states ?? this) ?? new Map();
     byStates.set(states ?? this, cache);
     return cache;
   }
 
-  private async build(graph: Graph, { store, states, parameters }: CompileOptions): Promise<Program> {
+  private async build(graph: Graph, { store, states, parameters }: CompileOptions): Promise<CompiledProgram> {
     check(
       graph.outputs.size > 0 || graph.nodes.some((node) => node.sinks.size > 0 || node.op.inPlace),
       'compile: the graph has no output; call graph.output(name, tensor)',
@@ -154,6 +187,17 @@ export class Device {
     const bind = (names?: ParameterNames) => bindBuffers(lowered.buffers, { store, states }, names);
     const binding = bind(parameters);
     const native = await translated(() => this.native.compile(lowered.desc, binding.buffers));
-    return new Program(native, lowered, { flops: graphFlops(graph), binding, bind, checkOpen: () => this.checkOpen() });
+    return { native, lowered, flops: graphFlops(graph), binding, bind, checkOpen: () => this.checkOpen() };
+  }
+}
+
+/** Whether device, store or a parameter of a compiled graph is gone. */
+function isClosed({ binding, checkOpen }: CompiledProgram): boolean {
+  try {
+    binding.checkOpen();
+    checkOpen();
+    return false;
+  } catch {
+    return true;
   }
 }

@@ -143,6 +143,29 @@ export interface NativeAddon {
   };
 }
 
+/**
+ * How long an idle OpenMP thread spins before it sleeps, unless the environment says otherwise. The default of GNU's
+ * library, milliseconds, keeps a core busy for nothing whenever other programs use the machine, and generation, whose
+ * products are short, loses half its speed to it (docs/generation.md); training is as fast with either.
+ */
+export const defaultSpinCount = '3000';
+
+/**
+ * GNU's OpenMP reads its settings from the environment once, when it is loaded with the addon, and has no other way to
+ * set this one. So the variable is there while the addon is loaded and gone afterwards: the host program and its child
+ * processes keep the environment they had. A worker has a copy of the environment that the library does not see: where
+ * the main thread has not loaded the engine before, the library's own default holds there.
+ */
+function withSpinCount<T>(load: () => T): T {
+  if (process.env.GOMP_SPINCOUNT !== undefined) return load();
+  process.env.GOMP_SPINCOUNT = defaultSpinCount;
+  try {
+    return load();
+  } finally {
+    delete process.env.GOMP_SPINCOUNT;
+  }
+}
+
 const candidates = ['../../build/cmake/Release/apollo.node', '../../build/Release/apollo.node'];
 
 let loaded: NativeAddon | undefined;
@@ -153,16 +176,12 @@ let loaded: NativeAddon | undefined;
  */
 export function loadAddon(): NativeAddon {
   if (loaded) return loaded;
-  // How long an idle OpenMP thread spins before it sleeps. The default of GNU's library, milliseconds, keeps a core busy
-  // for nothing whenever other programs use the machine, and generation, whose products are short, loses half its speed
-  // to it (docs/generation.md); training is as fast with either. Read once, when the library is loaded.
-  process.env.GOMP_SPINCOUNT ??= '3000';
   const require = createRequire(import.meta.url);
   const attempts: string[] = [];
   for (const candidate of candidates) {
     const path = fileURLToPath(new URL(candidate, import.meta.url));
     try {
-      loaded = require(path) as NativeAddon;
+      loaded = withSpinCount(() => require(path) as NativeAddon);
       return loaded;
     } catch (error) {
       const reason = (error as Error).message.split('\n')[0];

@@ -22,15 +22,6 @@ export interface RunOptions {
   readonly binding?: Binding | undefined;
 }
 
-/** What a program is made of besides its instructions. */
-export interface ProgramParts {
-  readonly flops: number;
-  readonly binding: Binding;
-  readonly bind: (names: ParameterNames) => Binding;
-  /** Throws CLOSED when the device is. */
-  readonly checkOpen: () => void;
-}
-
 export interface InstructionTime {
   readonly op: string;
   /** Dtypes and shapes of its inputs. */
@@ -84,7 +75,22 @@ export function convertInput({ name, shape, dtype }: NamedType, data: InputData)
   return dtype === 'bf16' ? toBfloat16(values) : values;
 }
 
-/** Made by `Device.compile`. Several runs may be under way; the device takes them one after the other. */
+/** What all holders of a compiled graph share. */
+export interface CompiledProgram {
+  readonly native: NativeProgram;
+  readonly lowered: LoweredProgram;
+  readonly flops: number;
+  /** The parameters and states that it was compiled with. */
+  readonly binding: Binding;
+  readonly bind: (names: ParameterNames) => Binding;
+  /** Throws CLOSED when the device is. */
+  readonly checkOpen: () => void;
+}
+
+/**
+ * Made by `Device.compile`, for one holder: equal graphs share the native program, which is freed with the last of its
+ * holders. Several runs may be under way; the device takes them one after the other.
+ */
 export class Program {
   readonly inputs: readonly NamedType[];
   readonly outputs: readonly NamedType[];
@@ -94,12 +100,13 @@ export class Program {
   private disposed = false;
 
   constructor(
-    private readonly native: NativeProgram,
-    private readonly lowered: LoweredProgram,
-    private readonly parts: ProgramParts,
+    private readonly parts: CompiledProgram,
+    /** Ends this holder's share. */
+    private readonly release: () => void,
   ) {
-    const parameterBytes = parts.binding.buffers.reduce((sum, { bytes }) => sum + bytes, 0);
-    this.flops = parts.flops;
+    const { native, lowered, flops, binding } = parts;
+    const parameterBytes = binding.buffers.reduce((sum, { bytes }) => sum + bytes, 0);
+    this.flops = flops;
     this.inputs = lowered.inputs;
     this.outputs = lowered.outputs;
     this.memory = { arenaBytes: native.arenaBytes, unsharedBytes: native.unsharedBytes, parameterBytes };
@@ -140,7 +147,11 @@ export class Program {
     signal?.addEventListener('abort', abort);
     try {
       const result = await translated(() =>
-        this.native.run(data, { profile, ...(cancel && { cancel }), ...(binding && { buffers: binding.buffers }) }),
+        this.parts.native.run(data, {
+          profile,
+          ...(cancel && { cancel }),
+          ...(binding && { buffers: binding.buffers }),
+        }),
       );
       const outputs: Record<string, Float32Array | Int32Array> = {};
       this.outputs.forEach(({ name }, slot) => {
@@ -149,7 +160,7 @@ export class Program {
       });
       const { elapsedMs } = result;
       if (!result.profile) return { outputs, elapsedMs };
-      const { labels, desc } = this.lowered;
+      const { labels, desc } = this.parts.lowered;
       const times = desc.instructions.map(({ op }, i) => ({ op, name: labels[i]!, ns: result.profile![i]! }));
       return { outputs, elapsedMs, profile: times };
     } finally {
@@ -157,10 +168,11 @@ export class Program {
     }
   }
 
-  /** Frees the native program; runs under way finish. */
+  /** Ends the use of this program; runs under way finish. What other callers of `compile` hold stays usable. */
   dispose(): void {
+    if (this.disposed) return;
     this.disposed = true;
-    this.native.dispose();
+    this.release();
   }
 
   [Symbol.dispose](): void {

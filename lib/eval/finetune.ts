@@ -132,10 +132,11 @@ function identityOf<Example>(
   data: string,
   seed: number,
 ): Identity {
-  const { seeds, nonFiniteLimit, checkpointMinutes, keepCheckpoints, ...rest } = config;
+  const { seeds, nonFiniteLimit, accumulation, checkpointMinutes, keepCheckpoints, ...rest } = config;
   const { task, source, tokenizer } = deps;
   return {
     ...rest,
+    ...(accumulation > 1 && { accumulation }),
     seed,
     task: task.name,
     head: task.head.kind,

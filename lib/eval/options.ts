@@ -6,8 +6,10 @@ const schema = z.strictObject({
   /** Each seed is a run of its own: initial head, order of examples, dropout. */
   seeds: z.array(z.int()).min(1).default([42]),
   epochs: positiveInteger.default(3),
-  /** Sequences of one step. */
+  /** Sequences of one micro-batch. */
   batch: positiveInteger.default(32),
+  /** Micro-batches of one step. Its gradient is the mean over all labelled sequences of the step. */
+  accumulation: positiveInteger.default(1),
   /** Highest learning rate; BERT's paper tries 2e-5 to 5e-5, small models take more. */
   learningRate: z.number().positive().default(5e-5),
   /** Share of the steps in which the learning rate rises. */

@@ -60,13 +60,14 @@ export class SeedRun {
   constructor(options: SeedRunOptions) {
     this.#options = options;
     const { config, device, model, task, source, train } = options;
-    const { batch, precision, weightDecay, maxNorm } = config;
+    const { batch, accumulation, precision, weightDecay, maxNorm } = config;
     this.#store = new ParameterStore(device, { precision });
     this.#specs = networkSpecs(model, task.head, unitsOf(source.layerMap));
     const { layerMap } = source;
-    this.#programs = new NetworkPrograms({ device, store: this.#store, model, layerMap, head: task.head, batch });
+    const { head } = task;
+    this.#programs = new NetworkPrograms({ device, store: this.#store, model, layerMap, head, batch, accumulation });
     this.#optimizer = createOptimizer('adamw', this.#store, { weightDecay, maxNorm });
-    this.#stepsPerEpoch = Math.ceil(train.length / batch);
+    this.#stepsPerEpoch = Math.ceil(train.length / (batch * accumulation));
   }
 
   get #steps(): number {
@@ -87,7 +88,8 @@ export class SeedRun {
       yield { type: 'warning', seed, step: this.#step, code: 'DAMAGED_CHECKPOINT', message };
     try {
       for (let epoch = this.#epochs.length; epoch < config.epochs; epoch++) {
-        const batches = epochBatches(this.#options.train, { batch: config.batch, seed, epoch });
+        const rowsPerStep = config.batch * config.accumulation;
+        const batches = epochBatches(this.#options.train, { batch: rowsPerStep, seed, epoch });
         const done = this.#step - epoch * this.#stepsPerEpoch;
         for (const [index, rows] of batches.entries()) {
           if (index < done) continue; // before the checkpoint
@@ -169,14 +171,48 @@ export class SeedRun {
     return { type: 'warning', seed: this.#options.seed, step: this.#step, code: 'CHECKPOINT_FAILED', message };
   }
 
+  /** The micro-batches of a step that have labels, each with its share of the step's labelled rows. */
+  #microBatches(rows: readonly number[]): { readonly features: readonly Feature[]; readonly share: number }[] {
+    const { config, train } = this.#options;
+    const parts: { features: readonly Feature[]; counted: number }[] = [];
+    for (let start = 0; start < rows.length; start += config.batch) {
+      const features = rows.slice(start, start + config.batch).map((row) => train[row] as Feature);
+      parts.push({ features, counted: features.filter(({ targets }) => targets).length });
+    }
+    const total = parts.reduce((sum, { counted }) => sum + counted, 0);
+    // A mean over no rows need not be a number, so such a part is run only where there is no other.
+    if (total === 0) return parts.slice(0, 1).map(({ features }) => ({ features, share: 1 }));
+    return parts
+      .filter(({ counted }) => counted > 0)
+      .map(({ features, counted }) => ({ features, share: counted / total }));
+  }
+
+  /** Forward and backward of a step: mean loss over labelled rows, parameters that have gradients now, FLOPs that ran. */
+  async #accumulate(step: number, rows: readonly number[]) {
+    const { config, task, padId, seed, signal } = this.#options;
+    const { batch, maxLength } = config;
+    let loss = 0;
+    let flops = 0;
+    let names: readonly string[] = [];
+    for (const [micro, { features, share }] of this.#microBatches(rows).entries()) {
+      const seq = bucketOf(features, buckets(maxLength));
+      const training = await this.#programs.training(seq);
+      const { program } = training;
+      const rng = Int32Array.from([...seedWords(seed), step, micro]);
+      const data = featureBatch(features, { batch, seq, padId }, task.head);
+      const inputs = inputsOf(program, data, { rng, share: Float32Array.of(share) });
+      const { outputs } = await program.run(inputs, signal ? { signal } : {});
+      loss += share * (outputs['loss']?.[0] as number);
+      names = training.names;
+      flops += program.flops;
+    }
+    return { loss, names, flops };
+  }
+
   async #train(epoch: number, place: number, rows: readonly number[]) {
-    const { config, task, train, padId, seed, signal } = this.#options;
-    const { batch, maxLength, learningRate: peak, warmup } = config;
-    const features = rows.map((row) => train[row] as Feature);
-    const seq = bucketOf(features, buckets(maxLength));
-    const { program, names } = await this.#programs.training(seq);
+    const { config, train, seed } = this.#options;
+    const { learningRate: peak, warmup } = config;
     const step = epoch * this.#stepsPerEpoch + place;
-    const rng = Int32Array.from([...seedWords(seed), step, 0]);
     const lr = learningRate(step, {
       schedule: 'linear',
       totalSteps: this.#steps,
@@ -184,16 +220,14 @@ export class SeedRun {
       peak,
     });
     const started = performance.now();
-    const inputs = inputsOf(program, featureBatch(features, { batch, seq, padId }, task.head), rng);
-    const { outputs } = await program.run(inputs, signal ? { signal } : {});
-    const loss = outputs['loss']?.[0] as number;
+    const { loss, names, flops } = await this.#accumulate(step, rows);
     let update = { gradNorm: Number.NaN, applied: false };
     if (Number.isFinite(loss)) update = await this.#optimizer.step(names, { lr });
     else await this.#store.zeroGradients();
     const ms = performance.now() - started;
-    const tokens = features.reduce((sum, feature) => sum + feature.tokens.length, 0);
+    const tokens = rows.reduce((sum, row) => sum + (train[row] as Feature).tokens.length, 0);
     this.#totals.tokens += tokens;
-    this.#totals.flopsExecuted += program.flops;
+    this.#totals.flopsExecuted += flops;
     this.#totals.trainMs += ms;
     this.#nonFiniteSteps = update.applied ? 0 : this.#nonFiniteSteps + 1;
     this.#step = step + 1;

@@ -96,7 +96,7 @@ function checkpointDue(step: number, { checkpointEvery: every, keepAt }: TrainCo
 }
 
 /** @throws ApolloError BAD_CONFIG when settings, model and method do not belong together. */
-function checkFit(config: TrainConfig, { model, method, store }: TrainDependencies): void {
+function checkFit(config: TrainConfig, { model, method, corpus, store }: TrainDependencies): void {
   if (method.layers !== model.config.layers) {
     throw new ApolloError(
       'BAD_CONFIG',
@@ -108,6 +108,13 @@ function checkFit(config: TrainConfig, { model, method, store }: TrainDependenci
     throw new ApolloError(
       'BAD_CONFIG',
       `The method's totalSteps is ${total}, train.steps is ${config.steps}. Give both the same number.`,
+    );
+  }
+  const { accumulation = config.accumulation } = corpus;
+  if (accumulation !== config.accumulation) {
+    throw new ApolloError(
+      'BAD_CONFIG',
+      `The corpus is cut for ${accumulation} micro-batches a step, train.accumulation is ${config.accumulation}. Give both the same number.`,
     );
   }
   checkSequence(config.seq, model.config);

@@ -42,12 +42,15 @@ export interface TrainingProgram {
   readonly names: readonly string[];
   /** Whether it takes the input `rng` (dropout). */
   readonly random: boolean;
+  /** Whether it takes the input `share` f32[1], the factor of the micro-batch's loss; without it that is 1. */
+  readonly weighted: boolean;
 }
 
 /** A compiled program and the network that it ran last. */
 interface Kept {
   readonly program: Program;
   readonly random: boolean;
+  readonly weighted: boolean;
   /** Names in the program of what it adds gradients to. */
   readonly names: readonly string[];
   last: { readonly layerMap: string; readonly training: TrainingProgram } | undefined;
@@ -67,9 +70,10 @@ export class RunPrograms {
   }
 
   /**
-   * The training program of a step's network; its gradients are those of loss / accumulation. Networks of one depth are
-   * one program, which runs on the parameters of the layers in the map. Where weights are expressions of other parameters,
-   * or the network is deeper than the finished model, each map has a program of its own.
+   * The training program of a step's network. With several micro-batches its gradients are those of share * loss, `share`
+   * being the micro-batch's share of the step's labels: together they are those of the mean over all labels of the step.
+   * Networks of one depth are one program, which runs on the parameters of the layers in the map. Where weights are
+   * expressions of other parameters, or the network is deeper than the finished model, each map has a program of its own.
    */
   async training(plan: StepPlan, shape: BatchShape, accumulation: number): Promise<TrainingProgram> {
     const { network } = this.#options;
@@ -90,11 +94,11 @@ export class RunPrograms {
       this.#training.delete(oldest);
       program.dispose();
     }
-    const { program, random, names } = kept;
+    const { program, random, weighted, names } = kept;
     if (kept.last?.layerMap === layerMap.join()) return kept.last.training;
     const training = stored
-      ? { program, random, names: [...new Set(names.map(stored))], binding: program.bind(stored) }
-      : { program, random, names };
+      ? { program, random, weighted, names: [...new Set(names.map(stored))], binding: program.bind(stored) }
+      : { program, random, weighted, names };
     kept.last = { layerMap: layerMap.join(), training };
     return training;
   }
@@ -113,10 +117,12 @@ export class RunPrograms {
     const weights = network.weights(graph, precision);
     const options = { layerMap: places, training: true, ...gateOptions(plan) };
     const { loss } = network.model.trace(graph, weights, shape, options);
-    const names = accumulateGradients(loss, { scale: 1 / accumulation, ...(plan.trainable && { trainable: trains }) });
+    const weighted = accumulation > 1;
+    const scale = weighted ? graph.input('share', [1]) : 1;
+    const names = accumulateGradients(loss, { scale, ...(plan.trainable && { trainable: trains }) });
     graph.output('loss', loss);
     const program = await device.compile(graph, { store, parameters: stored });
-    return { program, names, random: graph.inputs.has('rng'), last: undefined };
+    return { program, names, random: graph.inputs.has('rng'), weighted, last: undefined };
   }
 
   /**

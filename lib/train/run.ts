@@ -21,7 +21,7 @@ import {
   type TrainConfig,
   withBeginning,
 } from './config.js';
-import { BatchAhead, hasTarget, type TrainingCorpus } from './corpus.js';
+import { BatchAhead, type BatchInputs, hasTarget, labelShares, type TrainingCorpus } from './corpus.js';
 import { stepFlops } from './cost.js';
 import { evaluateMaps } from './evaluate.js';
 import type { EvaluationEvent, StepEvent, TrainEvent } from './events.js';
@@ -343,12 +343,12 @@ export class Run {
   }
 
   /**
-   * Forward and backward of the micro-batches of a step that have a target; how many there are and their mean loss, NaN
-   * for none. Each is queued while the one before runs, so that its data travel meanwhile and the device never waits for
-   * JavaScript.
+   * Forward and backward of the micro-batches of a step that have a target; how many there are, and the mean loss over
+   * the labels of the step, NaN where it has none. Each is queued while the one before runs, so that its data travel
+   * meanwhile and the device never waits for JavaScript.
    */
   async #accumulate(
-    { program, random, binding }: TrainingProgram,
+    { program, random, weighted, binding }: TrainingProgram,
     plan: StepPlan,
   ): Promise<{ readonly loss: number; readonly ran: number }> {
     const { seed, accumulation } = this.config;
@@ -356,24 +356,32 @@ export class Run {
     const { step } = this;
     const options = { signal: this.deps.signal, binding };
     const lossOf = async (run: Promise<RunResult>) => ((await run).outputs['loss'] as Float32Array)[0] as number;
+    const batches = await this.batches.take(step, accumulation);
+    const shares = weighted ? labelShares(batches) : [Number(hasTarget(batches[0] as BatchInputs))];
     let sum = 0;
     let ran = 0;
-    let running: Promise<RunResult> | undefined;
+    const add = async (share: number, run: Promise<RunResult>) => {
+      sum += share * (await lossOf(run));
+    };
+    let running: { readonly weight: number; readonly queued: Promise<RunResult> } | undefined;
     for (let micro = 0; micro < accumulation; micro++) {
-      const batch = await this.batches.take(step, micro);
       const rng = Int32Array.from([...seedWords(seed), step, micro]);
-      const isRun = hasTarget(batch);
-      const queued = isRun ? program.run({ ...batch, ...(random && { rng }), ...gates }, options) : undefined;
-      queued?.catch(() => {}); // reported when awaited below
-      if (micro + 1 < accumulation) this.batches.prepare(step, micro + 1);
-      else if (step + 1 < lastStep(this.config)) this.batches.prepare(step + 1, 0);
+      const weight = shares[micro] as number;
+      const share = Float32Array.of(weight);
+      const queued =
+        weight > 0
+          ? program.run({ ...batches[micro], ...(random && { rng }), ...(weighted && { share }), ...gates }, options)
+          : undefined;
+      queued?.catch(() => {}); // reported when it is awaited
+      batches[micro] = {}; // copied by now: of two steps' batches no more than those of one are held
+      if (step + 1 < lastStep(this.config)) this.batches.prepare(step + 1, micro);
       if (!queued) continue;
       ran++;
-      if (running) sum += await lossOf(running);
-      running = queued;
+      if (running) await add(running.weight, running.queued);
+      running = { weight, queued };
     }
-    if (running) sum += await lossOf(running);
-    return { loss: sum / ran, ran };
+    if (running) await add(running.weight, running.queued);
+    return { loss: ran === 0 ? Number.NaN : sum, ran };
   }
 
   /** One optimizer step. Cancelled by the signal it changes nothing but gradients, which it clears. */

@@ -65,23 +65,16 @@ Program::Program(std::shared_ptr<Device> device, ProgramDesc desc, std::vector<s
   for (const Step& step : steps_) step.kernel->tune({device_->arena(), arena_bytes_}, device_->backend().stream());
   input_block_ = block_of(inputs_);
   output_block_ = block_of(outputs_);
-  for (Block* block : {&input_block_, &output_block_}) {
-    void* memory = device_->allocate(block->bytes, /*zeroed=*/false, "a program's input or output");
-    block->memory = static_cast<std::byte*>(memory);
-  }
 }
 
-Program::~Program() {
-  device_->release(input_block_.memory, input_block_.bytes);
-  device_->release(output_block_.memory, output_block_.bytes);
-}
-
-Program::Block Program::block_of(const std::vector<TensorDesc>& tensors) {
+Program::Block Program::block_of(const std::vector<TensorDesc>& tensors) const {
   Block block;
+  std::size_t bytes = 0;
   for (const TensorDesc& tensor : tensors) {
-    block.offsets.push_back(block.bytes);
-    block.bytes += (tensor.bytes() + 255) / 256 * 256;
+    block.offsets.push_back(bytes);
+    bytes += (tensor.bytes() + 255) / 256 * 256;
   }
+  block.memory = DeviceBlock(device_, bytes, /*zeroed=*/false, "a program's input or output");
   return block;
 }
 
@@ -134,6 +127,7 @@ void Program::plan() {
 // Points the kernels at the arena and at these buffers. A recording of other pointers is dropped: a program whose
 // buffers change from run to run launches kernel by kernel.
 void Program::bind(const std::vector<std::shared_ptr<Buffer>>& buffers) {
+  device_->reserve_arena(arena_bytes_);  // a larger program's failure may have left none
   std::byte* arena = device_->arena();
   if (bound_ && bound_arena_ == arena && bound_buffers_ == buffers) return;
   replay_.reset();
@@ -144,8 +138,8 @@ void Program::bind(const std::vector<std::shared_ptr<Buffer>>& buffers) {
     const auto slot = static_cast<std::size_t>(values_[owner].slot);
     switch (values_[owner].storage) {
       case Storage::Buffer: return buffers[slot]->data();
-      case Storage::Input: return input_block_.memory + input_block_.offsets[slot];
-      case Storage::Output: return output_block_.memory + output_block_.offsets[slot];
+      case Storage::Input: return input_block_.memory.get() + input_block_.offsets[slot];
+      case Storage::Output: return output_block_.memory.get() + output_block_.offsets[slot];
       default: return arena + offsets_[owner];
     }
   };
@@ -175,8 +169,8 @@ std::unique_ptr<Program::Run> Program::make_run(std::vector<std::shared_ptr<Buff
   auto run = std::make_unique<Run>();
   run->buffers = std::move(buffers);
   run->device = device_;
-  run->inputs = device_->backend().transfer(input_block_.bytes);
-  run->outputs = device_->backend().transfer(output_block_.bytes);
+  run->inputs = device_->backend().transfer(input_block_.memory.bytes());
+  run->outputs = device_->backend().transfer(output_block_.memory.bytes());
   return run;
 }
 
@@ -220,7 +214,7 @@ void Program::run(Run& run) {
 void Program::run_all(Run& run) {
   Backend& backend = device_->backend();
   bind(run.buffers.empty() ? buffers_ : run.buffers);
-  run.inputs->deliver(input_block_.memory);
+  run.inputs->deliver(input_block_.memory.get());
   const auto watch = backend.stopwatch();
   watch->lap();
   if (run.profile) {
@@ -232,7 +226,7 @@ void Program::run_all(Run& run) {
     launch(run);
     watch->lap();
   }
-  run.outputs->collect(output_block_.memory);
+  run.outputs->collect(output_block_.memory.get());
   backend.synchronize();
 
   const std::vector<double> laps = watch->nanoseconds();

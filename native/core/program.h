@@ -37,7 +37,6 @@ class Program {
   // Makes the kernels and the plan and reserves memory. Call on the device's thread.
   // Throws Error: no kernel, out of memory, inconsistent description.
   Program(std::shared_ptr<Device> device, ProgramDesc desc, std::vector<std::shared_ptr<Buffer>> buffers);
-  ~Program();
   Program(const Program&) = delete;
   Program& operator=(const Program&) = delete;
 
@@ -80,10 +79,9 @@ class Program {
   // The input or output values side by side, so that all of them travel at once.
   struct Block {
     std::vector<std::size_t> offsets;  // by slot
-    std::size_t bytes = 0;
-    std::byte* memory = nullptr;
+    DeviceBlock memory;
   };
-  static Block block_of(const std::vector<TensorDesc>& tensors);
+  Block block_of(const std::vector<TensorDesc>& tensors) const;
   int root(int value) const;
   void plan();
   void bind(const std::vector<std::shared_ptr<Buffer>>& buffers);

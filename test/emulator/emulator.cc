@@ -38,6 +38,11 @@ std::atomic<cudaError_t>& sticky_error() {
   return error;
 }
 
+const char* failing() {
+  const char* what = std::getenv("APOLLO_EMULATOR_FAIL");
+  return what == nullptr ? "" : what;
+}
+
 bool reversed() {
   const char* order = std::getenv("APOLLO_EMULATOR_ORDER");
   return order != nullptr && std::string(order) == "reverse";
@@ -403,6 +408,12 @@ std::size_t& used_bytes() {
   return used;
 }
 
+constexpr std::size_t kObjectBytes = 4096;
+std::atomic<int>& held_objects() {
+  static std::atomic<int> held{0};
+  return held;
+}
+
 std::size_t total_bytes() {
   const char* text = std::getenv("APOLLO_EMULATOR_BYTES");
   return text != nullptr ? std::strtoull(text, nullptr, 10) : std::size_t{4} << 30;
@@ -416,6 +427,10 @@ std::map<const void*, std::size_t>& shared_limits() {
 }  // namespace
 
 namespace emulator {
+
+bool told_to_fail(const char* what) { return std::strcmp(failing(), what) == 0; }
+
+void hold(int objects) { held_objects() += objects; }
 
 std::size_t shared_limit(const void* kernel) {
   const Guard guard(lock());
@@ -444,6 +459,10 @@ cudaError_t launch(const cudaLaunchConfig_t& config, std::function<void()> body)
   }
   config.stream->add([config, body = std::move(body)] {
     if (sticky_error() != cudaSuccess) return;
+    if (told_to_fail("kernel")) {
+      sticky_error() = cudaErrorIllegalAddress;
+      return;
+    }
     try {
       Scheduler::own().run_grid(config, body);
     } catch (const Defect& defect) {
@@ -482,13 +501,20 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
 cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
   const Guard guard(lock());
   *total = total_bytes();
-  *free = *total - used_bytes();
+  const std::size_t used = used_bytes() + static_cast<std::size_t>(held_objects().load()) * kObjectBytes;
+  *free = *total > used ? *total - used : 0;
   return emulator::sticky_error();
 }
 
 // The block ends at a page that cannot be touched (as near as its alignment of 256 bytes allows), and begins after one.
 cudaError_t cudaMalloc(void** memory, std::size_t bytes) {
   const Guard guard(lock());
+  if (emulator::sticky_error() != cudaSuccess) return emulator::sticky_error();
+  constexpr const char* kLimit = "cudaMalloc>";
+  const char* limit = std::strstr(emulator::failing(), kLimit);
+  if (limit != nullptr && bytes > std::strtoull(limit + std::strlen(kLimit), nullptr, 10)) {
+    return cudaErrorMemoryAllocation;
+  }
   if (used_bytes() + bytes > total_bytes()) return cudaErrorMemoryAllocation;
   const std::size_t page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
   const std::size_t padded = (bytes + 255) / 256 * 256;
@@ -545,11 +571,13 @@ cudaError_t cudaMemsetAsync(void* memory, int value, std::size_t bytes, cudaStre
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
   *stream = new CUstream_st;
+  emulator::hold(1);
   return cudaSuccess;
 }
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   stream->drain();
   delete stream;
+  emulator::hold(-1);
   return cudaSuccess;
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
@@ -594,11 +622,13 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
 cudaError_t cudaEventCreate(cudaEvent_t* event) { return cudaEventCreateWithFlags(event, 0); }
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
   *event = new CUevent_st;
+  emulator::hold(1);
   return cudaSuccess;
 }
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
   event->wait(event->recorded);
   delete event;
+  emulator::hold(-1);
   return cudaSuccess;
 }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
@@ -630,8 +660,10 @@ const char* cudaGetErrorString(cudaError_t error) {
     case cudaErrorInvalidValue: return "invalid argument";
     case cudaErrorMemoryAllocation: return "out of memory";
     case cudaErrorInvalidDevice: return "invalid device ordinal";
+    case cudaErrorIllegalAddress: return "an illegal memory access was encountered";
     case cudaErrorLaunchFailure: return "unspecified launch failure";
     case cudaErrorStreamCaptureUnsupported: return "operation not permitted when stream is capturing";
+    default: break;
   }
   return "unknown error";
 }

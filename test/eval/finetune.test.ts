@@ -132,6 +132,37 @@ t.test('a number is learned by squared error', async (t) => {
   t.ok(value > 0.8, `${value}`);
 });
 
+t.test('four micro-batches of 8 are one batch of 32, also where labels are missing', async (t) => {
+  // Labels of some examples only, none of the first shortest ones, so that micro-batches have different numbers of them.
+  const partly = (task: FineTuneTask<Film>): FineTuneTask<Film> => ({
+    ...task,
+    features: (film, encoder) =>
+      task.features(film, encoder).map(({ targets, ...feature }) => {
+        const labelled = targets && film.text.length > 30 && film.text.length % 3 > 0;
+        return labelled ? { ...feature, targets } : feature;
+      }),
+  });
+  const plain = { ...options, dropout: 0, epochs: 1, learningRate: 1e-12 };
+  for (const [kind, task] of [
+    ['bert', toy],
+    ['gpt', toy],
+    ['bert', toyNumber],
+  ] as const) {
+    const deps = { ...(await setting(kind)), task: partly(task) };
+    const whole = of(await collect(fineTune({ ...plain, batch: 32 }, deps)), 'step');
+    const cut = of(await collect(fineTune({ ...plain, batch: 8, accumulation: 4 }, deps)), 'step');
+    t.equal(whole.length, 3);
+    t.same(
+      cut.map(({ step, steps, tokens, applied }) => [step, steps, tokens, applied]),
+      whole.map(({ step, steps, tokens, applied }) => [step, steps, tokens, applied]),
+    );
+    for (const [i, { loss, gradNorm }] of whole.entries()) {
+      t.ok(Math.abs(cut[i]!.loss / loss - 1) <= 1e-6, `${kind}, ${task.name}: losses ${cut[i]!.loss}, ${loss}`);
+      t.ok(Math.abs(cut[i]!.gradNorm / gradNorm - 1) <= 1e-6, `norms ${cut[i]!.gradNorm}, ${gradNorm}`);
+    }
+  }
+});
+
 t.test('the same seed gives the same bits, another one others', async (t) => {
   const deps = await setting('bert');
   const once = comparable(await collect(fineTune({ ...options, epochs: 1 }, deps)));

@@ -90,7 +90,10 @@ async function annealOnce(
       `${run} was trained with schedule ${settings.schedule}; decays branch off a constant learning rate. Train with --schedule constant or wsd.`,
     );
   }
-  const session = await openSession(settings, progress, signal);
+  const session = await openSession(settings, progress, signal, {
+    resume: true,
+    needsHeldOut: 'end-points are measured on held-out text',
+  });
   try {
     watch.begin(session);
     const { device, model, batches: corpus, precision } = session;

@@ -63,7 +63,11 @@ async function compareOnce(
   const say = (text: string) => progress.message(text);
   const emit = (value: unknown) => io.stdout.write(`${JSON.stringify(value)}\n`);
   const resultsPath = join(path, resultsFile);
-  const session = await openSession(settings, progress, signal, { resume, comparing: true });
+  const session = await openSession(settings, progress, signal, {
+    resume,
+    comparing: true,
+    needsHeldOut: 'methods are compared by their loss on held-out text',
+  });
   try {
     await saveTokenizer(session, path);
     watch.begin(session);

@@ -31,6 +31,7 @@ interface Parsed {
   readonly epochs: number;
   readonly lr: number;
   readonly batch: number;
+  readonly accumulate: number;
   readonly seed: number;
   readonly seeds: number;
   readonly maxLength?: number;
@@ -66,7 +67,8 @@ export function finetuneCommand(program: Command, io: CommandIo, finish: (exitCo
     .option('--tokenizer <path>', 'default: the one beside the model')
     .addOption(number('--epochs <n>', 'passes over the training examples', 3))
     .addOption(number('--lr <rate>', 'peak learning rate; small models take up to 1e-3', 5e-5, amount))
-    .addOption(number('--batch <n>', 'sequences of a step', 32))
+    .addOption(number('--batch <n>', 'sequences of a micro-batch', 32))
+    .addOption(number('--accumulate <n>', 'micro-batches of a step', 1))
     .addOption(number('--seed <n>', 'first seed', 42))
     .addOption(number('--seeds <n>', 'number of seeds, counted up from --seed', 1))
     .addOption(number('--max-length <n>', 'tokens of a sequence at most; default: 128, of SQuAD 384', undefined))
@@ -137,22 +139,14 @@ async function openTuning(parsed: Parsed, say: (text: string) => void) {
     for (const warning of folder.warnings) say(`warning: ${warning}`);
     const tokenizer = tokenizerOf(folder, parsed.tokenizer);
     const { kind, layers, hidden, maxPositions } = folder.config;
-    const { epochs, batch, lr, warmup, dropout, weightDecay, checkpointMinutes, keepCheckpoints } = parsed;
+    const { epochs, batch, accumulate: accumulation, lr, warmup, dropout, weightDecay } = parsed;
+    const { checkpointMinutes, keepCheckpoints } = parsed;
     const precision = precisionOf(parsed);
     const maxLength = parsed.maxLength ?? Math.min(task.maxLength ?? 128, maxPositions);
     const seeds = Array.from({ length: parsed.seeds }, (_, i) => parsed.seed + i);
     const options = {
-      seeds,
-      epochs,
-      batch,
-      learningRate: lr,
-      warmup,
-      dropout,
-      weightDecay,
-      maxLength,
-      precision,
-      checkpointMinutes,
-      keepCheckpoints,
+      ...{ seeds, epochs, batch, accumulation, learningRate: lr, warmup },
+      ...{ dropout, weightDecay, maxLength, precision, checkpointMinutes, keepCheckpoints },
     };
     checkFineTuning(options, { task, tokenizer, config: folder.config }); // before the data are read
     checkExamples(parsed.examples);
@@ -180,6 +174,7 @@ async function openTuning(parsed: Parsed, say: (text: string) => void) {
         'training examples': data.train.length,
         epochs,
         batch,
+        ...(accumulation > 1 && { 'micro-batches': accumulation }),
         'learning rate': lr,
         dropout,
         'max length': maxLength,
