@@ -187,11 +187,12 @@ export class SeedRun {
       .map(({ features, counted }) => ({ features, share: counted / total }));
   }
 
-  /** Forward and backward of a step: its mean loss over labelled rows, and the parameters that have gradients now. */
+  /** Forward and backward of a step: mean loss over labelled rows, parameters that have gradients now, FLOPs that ran. */
   async #accumulate(step: number, rows: readonly number[]) {
     const { config, task, padId, seed, signal } = this.#options;
     const { batch, maxLength } = config;
     let loss = 0;
+    let flops = 0;
     let names: readonly string[] = [];
     for (const [micro, { features, share }] of this.#microBatches(rows).entries()) {
       const seq = bucketOf(features, buckets(maxLength));
@@ -203,9 +204,9 @@ export class SeedRun {
       const { outputs } = await program.run(inputs, signal ? { signal } : {});
       loss += share * (outputs['loss']?.[0] as number);
       names = training.names;
-      this.#totals.flopsExecuted += program.flops;
+      flops += program.flops;
     }
-    return { loss, names };
+    return { loss, names, flops };
   }
 
   async #train(epoch: number, place: number, rows: readonly number[]) {
@@ -219,13 +220,14 @@ export class SeedRun {
       peak,
     });
     const started = performance.now();
-    const { loss, names } = await this.#accumulate(step, rows);
+    const { loss, names, flops } = await this.#accumulate(step, rows);
     let update = { gradNorm: Number.NaN, applied: false };
     if (Number.isFinite(loss)) update = await this.#optimizer.step(names, { lr });
     else await this.#store.zeroGradients();
     const ms = performance.now() - started;
     const tokens = rows.reduce((sum, row) => sum + (train[row] as Feature).tokens.length, 0);
     this.#totals.tokens += tokens;
+    this.#totals.flopsExecuted += flops;
     this.#totals.trainMs += ms;
     this.#nonFiniteSteps = update.applied ? 0 : this.#nonFiniteSteps + 1;
     this.#step = step + 1;
