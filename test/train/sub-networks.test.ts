@@ -4,6 +4,7 @@ import { ParameterStore } from '../../lib/engine/index.js';
 import { layerdrop, prores, raptr, scratch, stackbert, type TrainingMethod } from '../../lib/methods/index.js';
 import { createModel, withDefaults } from '../../lib/models/index.js';
 import { type EvaluationEvent, type StepEvent, train } from '../../lib/train/index.js';
+import { slowOnEmulator } from '../device.js';
 import { comparable, countingCorpus, openTinyDevice, runTiny, tinyModel, tinyOptions, vocab } from './tiny.js';
 
 const device = await openTinyDevice();
@@ -46,14 +47,14 @@ for (const method of [raptr(common), layerdrop({ ...common, drop: 0.9 })]) {
   });
 }
 
-t.test('with all layers kept a run has the bits of scratch', async (t) => {
+t.test('with all layers kept a run has the bits of scratch', { skip: slowOnEmulator }, async (t) => {
   const of = async (method: TrainingMethod) => comparable(await runTiny(device, {}, { method }));
   const plain = await of(scratch(common));
   t.equal(await of(raptr({ ...common, depths: [4] })), plain);
   t.equal(await of(layerdrop({ ...common, drop: 0 })), plain);
 });
 
-t.test('prores: FLOPs are those of scratch, and closed layers do not decay', async (t) => {
+t.test('prores: FLOPs are those of scratch, and closed layers do not decay', { skip: slowOnEmulator }, async (t) => {
   const method = prores({ ...common, ramp: 0.5 });
   const flops = async (method: TrainingMethod) => {
     const events = await runTiny(device, { steps: 24 }, { method });
@@ -70,7 +71,7 @@ t.test('prores: FLOPs are those of scratch, and closed layers do not decay', asy
   for (const [name, bits] of await contents(store)) t.equal(before.get(name) === bits, name.startsWith('layer.'), name);
 });
 
-t.test('a growth with a gate leaves the trained network as it was', async (t) => {
+t.test('a growth with a gate leaves the trained network as it was', { skip: slowOnEmulator }, async (t) => {
   const plain = withDefaults({ kind: 'gpt', layers: 4, hidden: 32, heads: 2, vocab, maxPositions: 16, dropout: 0 });
   for (const context of [{}, { model: plain }]) {
     const settings = { ...common, units: [2, 4], boundaries: { steps: [6] }, gate: { share: 0.25 } };
