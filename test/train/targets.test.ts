@@ -27,8 +27,9 @@ t.test('a batch without labels has no target', async (t) => {
 
 t.test('a step without a target changes no weight, is told once and counted', async (t) => {
   const folder = t.testdir();
+  const at = (name: string) => `${folder}/${name}`;
   const corpus = without((step) => step === 3 || step === 4 || step >= 8);
-  const events = await runTiny(device, { steps: 24, stopAfter: { steps: 10 } }, { corpus, checkpointDir: folder });
+  const events = await runTiny(device, { steps: 24, stopAfter: { steps: 10 } }, { corpus, checkpointDir: at('ten') });
   const empty = stepsOf(events).filter((event) => event.withoutTarget);
   t.same(
     empty.map(({ step, applied }) => [step, applied]),
@@ -50,12 +51,7 @@ t.test('a step without a target changes no weight, is told once and counted', as
   );
   const done = events.at(-1) as DoneEvent;
   t.equal(done.stepsWithoutTarget, 4);
-  const until = t.testdir({ at8: {} });
-  const shorter = await runTiny(
-    device,
-    { steps: 24, stopAfter: { steps: 8 } },
-    { corpus, checkpointDir: `${until}/at8` },
-  );
+  const shorter = await runTiny(device, { steps: 24, stopAfter: { steps: 8 } }, { corpus, checkpointDir: at('eight') });
   const weights = async (event: DoneEvent) =>
     (JSON.parse(await contentsOf(device, event.checkpoint!)) as unknown[]).filter(
       (part) => Array.isArray(part) && part.length === 5,
