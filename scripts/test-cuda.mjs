@@ -9,13 +9,15 @@ import { compileTests, finish, root, runTests } from './compiled-tests.mjs';
 const compiled = join(root, 'build', 'test-cuda');
 const files = [
   'engine/ops',
-  'engine/optimizer',
+  'engine/optim/adamw',
+  'engine/optim/muon',
   'engine/parameters',
   'engine/device',
   'engine/evaluate',
   'parity/gpt',
   'parity/bert',
   'parity/sharing',
+  'parity/muon',
   'train/loop',
   'train/checkpoint',
   'train/growth',

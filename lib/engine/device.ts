@@ -2,14 +2,13 @@
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { ApolloError, check } from '../errors.js';
+import { bindBuffers, type ParameterNames, type ProgramStores } from './binding.js';
 import type { DType } from './dtype.js';
 import type { Graph } from './graph.js';
 import { graphFlops, lower } from './lowering.js';
 import { loadAddon, type NativeBuffer, type NativeDevice } from './native.js';
 import { fromNative, translated } from './native-error.js';
-import type { ParameterStore } from './parameters.js';
 import { type CompiledProgram, Program } from './program.js';
-import type { StateStore } from './state.js';
 
 export interface DeviceOptions {
   /** 'cuda': an NVIDIA GPU. Default 'cpu'. */
@@ -29,10 +28,10 @@ export interface DeviceOptions {
   readonly memoryLimitBytes?: number;
 }
 
-/** What a graph's parameters and states are. */
-export interface ProgramStores {
-  readonly store?: ParameterStore | undefined;
-  readonly states?: StateStore | undefined;
+/** What a graph is compiled with. */
+export interface CompileOptions extends ProgramStores {
+  /** The store's names of the graph's parameters; default: their own. A run may give others (Program.bind). */
+  readonly parameters?: ParameterNames | undefined;
 }
 
 export type DeviceInfo = ReturnType<NativeDevice['info']>;
@@ -98,20 +97,22 @@ export class Device {
   }
 
   /**
-   * Compiles a graph; parameters are those of `store`, states those of `states`. An equal graph with the same stores is
-   * compiled once and shared: each caller disposes of its own Program, and the last one frees it.
+   * Compiles a graph; parameters are those of `store`, states those of `states`. An equal graph with the same stores and
+   * names is compiled once and shared: each caller disposes of its own Program, and the last one frees it.
    * @throws ApolloError NO_KERNEL (op, dtypes, device), OUT_OF_MEMORY (what it needs and what is free), BAD_ARGUMENT
    * (parameters or states without a store or unlike its own), CLOSED.
    */
-  async compile(graph: Graph, stores: ProgramStores = {}): Promise<Program> {
+  async compile(graph: Graph, options: CompileOptions = {}): Promise<Program> {
     this.checkOpen();
-    stores.store?.checkOpen();
-    stores.states?.checkOpen();
-    const cache = this.cacheOf(stores);
-    const key = graph.signature;
+    options.store?.checkOpen();
+    options.states?.checkOpen();
+    const { parameters } = options;
+    const cache = this.cacheOf(options);
+    const names = parameters ? JSON.stringify([...graph.parameters.keys()].map(parameters)) : '';
+    const key = graph.signature + names;
     let entry = cache.get(key);
     if (!entry || (entry.ready && isClosed(entry.ready))) {
-      entry = { compiled: this.build(graph, stores), holders: 0 };
+      entry = { compiled: this.build(graph, options), holders: 0 };
       cache.delete(key);
       cache.set(key, entry);
       if (cache.size > cachedPrograms) cache.delete(cache.keys().next().value!);
@@ -169,7 +170,7 @@ export class Device {
     return cache;
   }
 
-  private async build(graph: Graph, { store, states }: ProgramStores): Promise<CompiledProgram> {
+  private async build(graph: Graph, { store, states, parameters }: CompileOptions): Promise<CompiledProgram> {
     check(
       graph.outputs.size > 0 || graph.nodes.some((node) => node.sinks.size > 0 || node.op.inPlace),
       'compile: the graph has no output; call graph.output(name, tensor)',
@@ -183,28 +184,17 @@ export class Device {
     }
     check(!store || store.device === this, 'compile: the store belongs to another device');
     check(!states || states.device === this, 'compile: the states belong to another device');
-    const bound = lowered.buffers.map(({ kind, name, ...type }) =>
-      kind === 'state'
-        ? { name, buffer: states!.bind(name, type), removed: () => false }
-        : { name, ...store!.bind(kind, name, type.shape) },
-    );
-    const buffers = bound.map(({ buffer }) => buffer);
-    const parameterBytes = buffers.reduce((sum, { bytes }) => sum + bytes, 0);
-    const checkOpen = () => {
-      store?.checkOpen();
-      states?.checkOpen();
-      this.checkOpen();
-      const gone = bound.find(({ removed }) => removed());
-      if (gone) throw new ApolloError('CLOSED', `parameter '${gone.name}' was removed from the store; compile again`);
-    };
-    const native = await translated(() => this.native.compile(lowered.desc, buffers));
-    return { native, lowered, flops: graphFlops(graph), parameterBytes, checkOpen };
+    const bind = (names?: ParameterNames) => bindBuffers(lowered.buffers, { store, states }, names);
+    const binding = bind(parameters);
+    const native = await translated(() => this.native.compile(lowered.desc, binding.buffers));
+    return { native, lowered, flops: graphFlops(graph), binding, bind, checkOpen: () => this.checkOpen() };
   }
 }
 
 /** Whether device, store or a parameter of a compiled graph is gone. */
-function isClosed({ checkOpen }: CompiledProgram): boolean {
+function isClosed({ binding, checkOpen }: CompiledProgram): boolean {
   try {
+    binding.checkOpen();
     checkOpen();
     return false;
   } catch {

@@ -5,6 +5,7 @@
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { ApolloError } from '../errors.js';
+import { moduleInPackage } from '../package-folder.js';
 import type { DType } from './dtype.js';
 
 export type TypedArray = Float32Array | Int32Array | Uint16Array;
@@ -61,8 +62,14 @@ export interface NativeProgram {
   readonly arenaBytes: number;
   /** Sum of arena values without sharing: what the planner saved is the difference. */
   readonly unsharedBytes: number;
-  /** `cancel[0] !== 0` (shared memory) stops between instructions and rejects with code ABORT_ERR. */
-  run(inputs: readonly TypedArray[], options: { profile: boolean; cancel?: Int32Array }): Promise<NativeRunResult>;
+  /**
+   * `cancel[0] !== 0` (shared memory) stops between instructions and rejects with code ABORT_ERR. `buffers`: by slot, of
+   * the dtypes and lengths of those given to `compile`, in place of them.
+   */
+  run(
+    inputs: readonly TypedArray[],
+    options: { profile: boolean; cancel?: Int32Array; buffers?: readonly NativeBuffer[] },
+  ): Promise<NativeRunResult>;
   dispose(): void;
 }
 
@@ -166,14 +173,15 @@ let loaded: NativeAddon | undefined;
 
 /**
  * The addon, loaded on first use.
- * @throws ApolloError NO_ADDON when it was not built or cannot be loaded; says how to build it.
+ * @throws ApolloError NO_ADDON when it was not built, cannot be loaded, or was left behind by a bundler; says what to do.
  */
 export function loadAddon(): NativeAddon {
   if (loaded) return loaded;
-  const require = createRequire(import.meta.url);
+  const here = moduleInPackage(import.meta.url, 'the native engine');
+  const require = createRequire(here);
   const attempts: string[] = [];
   for (const candidate of candidates) {
-    const path = fileURLToPath(new URL(candidate, import.meta.url));
+    const path = fileURLToPath(new URL(candidate, here));
     try {
       loaded = withSpinCount(() => require(path) as NativeAddon);
       return loaded;

@@ -9,6 +9,14 @@ import type { BatchShape } from '../models/index.js';
  */
 export type BatchInputs = Readonly<Record<string, Int32Array>>;
 
+/** Label of a position that has none, see lib/data/batches.ts. */
+const noLabel = -100;
+
+/** Whether a batch has anything to predict. */
+export function hasTarget({ labels }: BatchInputs): boolean {
+  return labels === undefined || labels.some((label) => label !== noLabel);
+}
+
 export interface BatchRequest {
   /** Sequences and their length. */
   readonly batch: number;

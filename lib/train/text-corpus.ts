@@ -71,19 +71,19 @@ export function trainingCorpus(
         batch,
         seq,
         seed: heldOutSeed,
-        targets: mlmCapacity(batch * seq),
+        targets: mlmCapacity(batch * seq, batch),
       }).map((rows) => ({ ...rows })),
     );
   return {
     key: corpus.key,
     accumulation,
-    shape: (batch, seq) => ({ batch, seq, targets: mlmCapacity(batch * seq), padding: false }),
+    shape: (batch, seq) => ({ batch, seq, targets: mlmCapacity(batch * seq, batch), padding: false }),
     batch: (request) => ({
       ...mlmBatch(corpus.train, {
         ...request,
         ...rules,
         microBatches: accumulation,
-        targets: mlmCapacity(request.batch * request.seq),
+        targets: mlmCapacity(request.batch * request.seq, request.batch),
       }),
     }),
     heldOutCount: (batch, seq) => masked(batch, seq).length,

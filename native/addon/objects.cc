@@ -92,6 +92,14 @@ const std::shared_ptr<Buffer>& BufferObject::buffer() const {
   return buffer_;
 }
 
+std::vector<std::shared_ptr<Buffer>> BufferObject::buffers_of(const Napi::Array& list, const char* what) {
+  std::vector<std::shared_ptr<Buffer>> buffers;
+  for (std::uint32_t i = 0; i < list.Length(); ++i) {
+    buffers.push_back(unwrap<BufferObject>(list.Get(i), what).buffer());
+  }
+  return buffers;
+}
+
 Napi::Value BufferObject::dtype(const Napi::CallbackInfo& info) {
   return Napi::String::New(info.Env(), name_of(buffer()->dtype()));
 }
@@ -195,8 +203,11 @@ Napi::Value ProgramObject::run(const Napi::CallbackInfo& info) {
     auto target = program();
     const Napi::Array inputs = info[0].As<Napi::Array>();
     const Napi::Object options = info[1].As<Napi::Object>();
+    const Napi::Value given = options.Get("buffers");
+    const auto buffers = given.IsArray() ? BufferObject::buffers_of(given.As<Napi::Array>(), "run: each buffer")
+                                         : std::vector<std::shared_ptr<Buffer>>();
     Device& device = session_->device();
-    auto run = device.watched([&] { return std::shared_ptr<Program::Run>(target->make_run()); });
+    auto run = device.watched([&] { return std::shared_ptr<Program::Run>(target->make_run(buffers)); });
     run->profile = options.Get("profile").ToBoolean();
     const Napi::Value cancel = options.Get("cancel");
     if (!cancel.IsUndefined()) run->cancel = cancel_flag(cancel);
@@ -292,11 +303,8 @@ Napi::Value DeviceObject::create_buffer(const Napi::CallbackInfo& info) {
 Napi::Value DeviceObject::compile(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     auto desc = std::make_shared<ProgramDesc>(program_desc(info[0].As<Napi::Object>()));
-    auto buffers = std::make_shared<std::vector<std::shared_ptr<Buffer>>>();
-    const Napi::Array list = info[1].As<Napi::Array>();
-    for (std::uint32_t i = 0; i < list.Length(); ++i) {
-      buffers->push_back(unwrap<BufferObject>(list.Get(i), "compile: each buffer").buffer());
-    }
+    auto buffers = std::make_shared<std::vector<std::shared_ptr<Buffer>>>(
+        BufferObject::buffers_of(info[1].As<Napi::Array>(), "compile: each buffer"));
     auto program = std::make_shared<std::shared_ptr<Program>>();
     return session_->call(
         info.Env(),

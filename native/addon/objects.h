@@ -4,6 +4,7 @@
 #include <napi.h>
 
 #include <memory>
+#include <vector>
 
 #include "addon/session.h"
 #include "core/program.h"
@@ -29,6 +30,8 @@ class BufferObject : public Napi::ObjectWrap<BufferObject> {
 
   // Throws APOLLO_CLOSED after dispose().
   const std::shared_ptr<Buffer>& buffer() const;
+  // The buffers of a list of NativeBuffers.
+  static std::vector<std::shared_ptr<Buffer>> buffers_of(const Napi::Array& list, const char* what);
 
  private:
   Napi::Value dtype(const Napi::CallbackInfo& info);

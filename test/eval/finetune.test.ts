@@ -172,7 +172,7 @@ t.test('the same seed gives the same bits, another one others', async (t) => {
   t.not(other[3], once[3]);
 });
 
-t.test('a run that was cut goes on from its last whole epoch to the same bits', async (t) => {
+t.test('a run that was stopped resumes within the epoch, to the same bits', async (t) => {
   const deps = await setting('bert');
   const short = { ...options, epochs: 3 };
   const whole = comparable(await collect(fineTune(short, { ...deps, folder: temporaryFolder() })));
@@ -189,8 +189,8 @@ t.test('a run that was cut goes on from its last whole epoch to the same bits', 
   t.ok(existsSync(join(folder, 'seed-5/checkpoints')));
 
   const second = await collect(fineTune(short, { ...deps, folder }));
-  t.match(of(second, 'start')[0], { epochsDone: 1, steps: 36 });
-  t.same(comparable(second), whole.slice(13), 'the second epoch begins again');
+  t.match(of(second, 'start')[0], { epochsDone: 1, stepsDone: 17, steps: 36 });
+  t.same(comparable(second), whole.slice(18), 'with the 18th step, after one line for the first epoch');
   t.notOk(existsSync(join(folder, 'seed-5/checkpoints')), 'a finished seed keeps its best model only');
 
   const third = await collect(fineTune({ ...short, seeds: [5, 6] }, { ...deps, folder }));
@@ -198,6 +198,34 @@ t.test('a run that was cut goes on from its last whole epoch to the same bits', 
   t.equal(of(third, 'step').length, 36, 'one more is');
   const reports = (events: FineTuneEvent[]) => of(events, 'seed').map(({ record }) => JSON.stringify(record))[0];
   t.equal(reports(third), reports(second));
+});
+
+t.test('checkpoints by time, a damaged newest one and a stop in the evaluation change no bits', async (t) => {
+  const deps = await setting('bert');
+  const short = { ...options, epochs: 2 };
+  const whole = comparable(await collect(fineTune(short, { ...deps, folder: temporaryFolder() })));
+  const folder = temporaryFolder();
+  const controller = new AbortController();
+  const first: FineTuneEvent[] = [];
+  const timed = { ...short, checkpointMinutes: 1e-9 };
+  for await (const event of fineTune(timed, { ...deps, folder, signal: controller.signal })) {
+    first.push(event);
+    if (event.type === 'step' && event.step === 12) controller.abort(); // what follows is the evaluation of the epoch
+  }
+  t.same(
+    of(first, 'checkpoint').map(({ step }) => step),
+    [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12],
+  );
+  const checkpoints = join(folder, 'seed-5/checkpoints');
+  t.same(readdirSync(checkpoints), ['step-00000011', 'step-00000012'], 'two are kept');
+  const weights = join(checkpoints, 'step-00000012/model.safetensors');
+  const bytes = readFileSync(weights);
+  bytes[bytes.length - 1]! ^= 1;
+  writeFileSync(weights, bytes);
+  const second = await collect(fineTune(short, { ...deps, folder }));
+  t.match(of(second, 'start')[0], { epochsDone: 0, stepsDone: 11 });
+  t.match(of(second, 'warning')[0], { code: 'DAMAGED_CHECKPOINT', message: /step-00000012 is damaged: .*renamed to/ });
+  t.same(comparable(second), whole.slice(11));
 });
 
 t.test('a history that is one epoch ahead of its checkpoint is cut', async (t) => {

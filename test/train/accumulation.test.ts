@@ -13,6 +13,7 @@ import {
 } from '../../lib/models/index.js';
 import { type StepEvent, type TrainingCorpus, type TrainOptions, train } from '../../lib/train/index.js';
 import { trainingCorpus } from '../../lib/train/text-corpus.js';
+import { adamwMoments } from '../moments.js';
 import { openTinyDevice } from './tiny.js';
 
 const device = await openTinyDevice();
@@ -95,7 +96,7 @@ async function firstStep(model: LanguageModel, corpus: TrainingCorpus, options: 
     if (event.type === 'step') loss = (event as StepEvent).loss;
   }
   const gradients = new Map<string, Float32Array>();
-  for (const name of store.names()) gradients.set(name, (await store.moments(name)).m);
+  for (const name of store.names()) gradients.set(name, adamwMoments(await store.moments(name)).m);
   return { loss, gradients };
 }
 
