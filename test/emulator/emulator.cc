@@ -18,6 +18,9 @@
 #include <vector>
 
 #include "cuda_runtime.h"
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/common_interface_defs.h>
+#endif
 
 namespace emulator {
 namespace {
@@ -74,7 +77,21 @@ struct Fiber {
   jmp_buf context;
   bool begun = false;
   std::unique_ptr<char[]> stack{new char[kStack]};
+  void* fake_stack = nullptr;  // AddressSanitizer's, while the fiber waits
 };
+
+// AddressSanitizer has to know on which stack the program is.
+#ifdef __SANITIZE_ADDRESS__
+void start_switch(void** fake_stack, const void* bottom, std::size_t bytes) {
+  __sanitizer_start_switch_fiber(fake_stack, bottom, bytes);
+}
+void finish_switch(void* fake_stack, const void** bottom, std::size_t* bytes) {
+  __sanitizer_finish_switch_fiber(fake_stack, bottom, bytes);
+}
+#else
+void start_switch(void**, const void*, std::size_t) {}
+void finish_switch(void*, const void**, std::size_t*) {}
+#endif
 
 Thread* running_thread = nullptr;
 
@@ -126,7 +143,11 @@ class Scheduler {
   // Leaves the running fiber until the scheduler resumes it.
   void yield() {
     Fiber& self = *running_;
-    if (_setjmp(self.context) == 0) _longjmp(home_, 1);
+    if (_setjmp(self.context) == 0) {
+      start_switch(&self.fake_stack, home_bottom_, home_bytes_);
+      _longjmp(home_, 1);
+    }
+    finish_switch(self.fake_stack, &home_bottom_, &home_bytes_);
   }
 
  private:
@@ -186,6 +207,7 @@ class Scheduler {
     running_ = &fiber;
     running_thread = &fiber.thread;
     if (_setjmp(home_) == 0) {
+      start_switch(&home_fake_stack_, fiber.stack.get(), Fiber::kStack);
       if (fiber.begun) _longjmp(fiber.context, 1);
       fiber.begun = true;
       ucontext_t context, unused;
@@ -196,11 +218,13 @@ class Scheduler {
       makecontext(&context, &Scheduler::enter, 0);
       swapcontext(&unused, &context);  // comes back by home_
     }
+    finish_switch(home_fake_stack_, nullptr, nullptr);
     running_ = nullptr;
   }
 
   // Every fiber's body: one thread of a block after the other, so that stacks are made once.
   static void enter() {
+    finish_switch(nullptr, &get().home_bottom_, &get().home_bytes_);
     for (;;) {
       Scheduler& scheduler = get();
       (*scheduler.body_)();
@@ -282,6 +306,9 @@ class Scheduler {
   Fiber* running_ = nullptr;
   std::string fault_;
   jmp_buf home_;
+  void* home_fake_stack_ = nullptr;
+  const void* home_bottom_ = nullptr;
+  std::size_t home_bytes_ = 0;
 };
 
 }  // namespace

@@ -6,8 +6,8 @@ import t from 'tap';
 
 const program = fileURLToPath(new URL('../../build/emulator/core_tests', import.meta.url));
 
-/** Memory that is freed holds no old values any more: glibc fills it. */
-const env = { ...process.env, MALLOC_PERTURB_: '165' };
+/** Memory that is freed holds no old values any more: glibc fills it. Built with a sanitizer, leaks are looked for. */
+const env = { ...process.env, MALLOC_PERTURB_: '165', ASAN_OPTIONS: 'detect_leaks=1:exitcode=99' };
 
 if (!existsSync(program)) {
   t.test('core', { skip: 'core_tests is not built (node scripts/build-emulator.mjs)' }, () => {});
