@@ -62,6 +62,8 @@ const options: Readonly<Partial<Record<keyof Settings, () => Option | readonly O
     new Option('--no-quotes', 'CSV and TSV: quotes are letters like others (TSV: default)'),
   ],
   tokenizer: () => option('--tokenizer <path|bpe|wordpiece>', 'a tokenizer file, or the kind to train on the data'),
+  specialAsText: () =>
+    new Option('--special-as-text', 'take special tokens written in the text, such as [MASK], as text'),
   vocab: () => option('--vocab <size>', 'vocabulary of the model and of a trained tokenizer', whole),
   heldOut: () => option('--held-out <share>', 'share of the text kept back for evaluation', amount),
   cache: () => option('--cache <folder>', 'where prepared corpora are kept'),
@@ -110,7 +112,17 @@ export const runOptions = [
   'seed',
 ] as const;
 /** Settings of the text and how it is read. */
-export const dataOptions = ['data', 'format', 'field', 'header', 'quotes', 'tokenizer', 'heldOut', 'cache'] as const;
+export const dataOptions = [
+  'data',
+  'format',
+  'field',
+  'header',
+  'quotes',
+  'tokenizer',
+  'specialAsText',
+  'heldOut',
+  'cache',
+] as const;
 export const trainingOptions = [
   ...dataOptions,
   'lr',

@@ -6,11 +6,17 @@ import { existsSync, readFileSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { ApolloError } from '../errors.js';
+import { readTiktoken } from './tiktoken-file.js';
 import { bertDefinition, endOfText, gptDefinition, type TokenizerDefinition } from './tokenizer/definitions.js';
 import { type Beside, hasCapitals, type Source, withSettings } from './tokenizer/settings.js';
-import { readTiktoken } from './tiktoken-file.js';
 
-export { bertDefinition, endOfText, gptDefinition, type Role, type TokenizerDefinition } from './tokenizer/definitions.js';
+export {
+  bertDefinition,
+  endOfText,
+  gptDefinition,
+  type Role,
+  type TokenizerDefinition,
+} from './tokenizer/definitions.js';
 
 /** The two files of a GPT-2 tokenizer: Hugging Face's names, and OpenAI's. */
 const pairs = [
@@ -163,7 +169,9 @@ function parseJson(path: string): Record<string, unknown> {
 function readText(path: string, keepsMark = false): string {
   try {
     const bytes = readFileSync(path);
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: keepsMark }).decode(path.endsWith('.gz') ? gunzipSync(bytes) : bytes);
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: keepsMark }).decode(
+      path.endsWith('.gz') ? gunzipSync(bytes) : bytes,
+    );
   } catch (error) {
     throw new ApolloError('BAD_TOKENIZER', `${path} cannot be read as UTF-8 text: ${(error as Error).message}.`, {
       cause: error,

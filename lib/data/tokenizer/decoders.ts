@@ -105,8 +105,7 @@ function byteFallback(tokens: readonly string[]): readonly string[] {
 function metaspace(part: Part, refuse: Refuse): Decoder {
   const replacement = part['replacement'] === undefined ? '\u2581' : textOf(part, 'replacement', refuse);
   const isPrepended = part['add_prefix_space'] !== false && part['prepend_scheme'] !== 'never';
-  return (tokens) =>
-    tokens.map((token, i) => token.replaceAll(replacement, i === 0 && isPrepended ? '' : ' '));
+  return (tokens) => tokens.map((token, i) => token.replaceAll(replacement, i === 0 && isPrepended ? '' : ' '));
 }
 
 function strip(part: Part, refuse: Refuse): Decoder {

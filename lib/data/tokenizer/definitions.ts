@@ -92,7 +92,10 @@ export function bertDefinition(vocab: Record<string, number>, lowercase = true):
 export const endOfText = '<|endoftext|>';
 
 /** The definition of a GPT-2 tokenizer; `<|endoftext|>` is special where the vocabulary has it. */
-export function gptDefinition(vocab: Record<string, number>, merges: (string | [string, string])[]): TokenizerDefinition {
+export function gptDefinition(
+  vocab: Record<string, number>,
+  merges: (string | [string, string])[],
+): TokenizerDefinition {
   return {
     version: '1.0',
     truncation: null,
@@ -132,8 +135,7 @@ export function clipDefinition(
   merges: TokenizerDefinition['model']['merges'],
   unknown: string,
 ): TokenizerDefinition {
-  const words =
-    "<\\|startoftext\\|>|<\\|endoftext\\|>|'s|'t|'re|'ve|'m|'ll|'d|[\\p{L}]+|[\\p{N}]|[^\\s\\p{L}\\p{N}]+";
+  const words = "<\\|startoftext\\|>|<\\|endoftext\\|>|'s|'t|'re|'ve|'m|'ll|'d|[\\p{L}]+|[\\p{N}]|[^\\s\\p{L}\\p{N}]+";
   const bytes = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true };
   return {
     version: '1.0',

@@ -41,9 +41,8 @@ const classOfModel: Readonly<Record<string, readonly string[]>> = {
     'megatron-bert mm-grounding-dino mobilebert nezha nomic_bert qdqbert realm retribert squeezebert tvp vilt visual_bert'
   ).split(' '),
   GPT2Tokenizer: 'blip-2 codegen dbrx emu3 gpt2 gpt_neo gptj instructblip opt phi starcoder2'.split(' '),
-  RobertaTokenizer: (
-    'bart bridgetower clap data2vec-text ibert lilt longformer mega mra roberta roberta-prelayernorm'
-  ).split(' '),
+  RobertaTokenizer:
+    'bart bridgetower clap data2vec-text ibert lilt longformer mega mra roberta roberta-prelayernorm'.split(' '),
   CLIPTokenizer: 'aimv2 clip clipseg groupvit oneformer owlv2 owlvit xclip'.split(' '),
   BertJapaneseTokenizer: ['bert-japanese'],
   BertweetTokenizer: ['bertweet'],

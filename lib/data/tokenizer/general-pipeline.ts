@@ -89,7 +89,10 @@ export function searchedTokens(definition: TokenizerDefinition, name: string): A
   for (const token of definition.added_tokens ?? []) {
     const unknown = Object.keys(token).find((field) => !addedTokenFields.includes(field));
     if (unknown !== undefined)
-      throw broken(name, `its added token ${JSON.stringify(token.content)} has the field ${JSON.stringify(unknown)}, whose meaning is not known here`);
+      throw broken(
+        name,
+        `its added token ${JSON.stringify(token.content)} has the field ${JSON.stringify(unknown)}, whose meaning is not known here`,
+      );
   }
   // With split_special_tokens a special token that is spelled out in a text is text.
   return (definition.added_tokens ?? []).filter((token) => !(definition.split_special_tokens && token.special));

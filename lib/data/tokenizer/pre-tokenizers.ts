@@ -45,7 +45,10 @@ export function preTokenizerOf(part: Part, refuse: Refuse): PreTokenizer {
     case 'CharDelimiterSplit':
       return splitter(literalPattern(textOf(part, 'delimiter', refuse)), 'Removed');
     case 'Digits':
-      return splitter(characterPattern(isNumeric), isFlag(part, 'individual_digits', false) ? 'Isolated' : 'Contiguous');
+      return splitter(
+        characterPattern(isNumeric),
+        isFlag(part, 'individual_digits', false) ? 'Isolated' : 'Contiguous',
+      );
     case 'FixedLength':
       return fixedLength(part, refuse);
     case 'Metaspace':
@@ -61,7 +64,11 @@ export function preTokenizerOf(part: Part, refuse: Refuse): PreTokenizer {
     case 'UnicodeScripts':
       return unicodeScripts;
     case 'Whitespace':
-      return splitter(regexPattern('[[:word:]\\x{200c}\\x{200d}]+|[^[:word:]\\x{200c}\\x{200d}\\s]+', refuse), 'Removed', true);
+      return splitter(
+        regexPattern('[[:word:]\\x{200c}\\x{200d}]+|[^[:word:]\\x{200c}\\x{200d}\\s]+', refuse),
+        'Removed',
+        true,
+      );
     default: // WhitespaceSplit
       return splitter(characterPattern(isWhiteSpace), 'Removed');
   }
@@ -70,7 +77,9 @@ export function preTokenizerOf(part: Part, refuse: Refuse): PreTokenizer {
 function behaviorOf(part: Part, refuse: Refuse): Behavior {
   const behavior = part['behavior'] ?? (part.type === 'Punctuation' ? 'Isolated' : undefined);
   if (behaviors.includes(behavior as Behavior)) return behavior as Behavior;
-  throw refuse(`its ${String(part.type)} has the behavior ${JSON.stringify(behavior ?? null)}; known are ${behaviors.join(', ')}`);
+  throw refuse(
+    `its ${String(part.type)} has the behavior ${JSON.stringify(behavior ?? null)}; known are ${behaviors.join(', ')}`,
+  );
 }
 
 /** The part of a piece from `start` to `end`. */
@@ -101,7 +110,10 @@ function arranged(stretches: readonly Stretch[], behavior: Behavior): readonly {
     case 'MergedWithPrevious':
       return joined(stretches, (stretch, before) => stretch.isMatch && !(before?.isMatch ?? false));
     default: {
-      const reversed = joined(stretches.toReversed(), (stretch, before) => stretch.isMatch && !(before?.isMatch ?? false));
+      const reversed = joined(
+        stretches.toReversed(),
+        (stretch, before) => stretch.isMatch && !(before?.isMatch ?? false),
+      );
       return reversed.reverse();
     }
   }
@@ -161,7 +173,9 @@ function metaspace(part: Part, refuse: Refuse): PreTokenizer {
   if (!['always', 'first', 'never'].includes(scheme)) throw refuse(`its Metaspace has the prepend_scheme "${scheme}"`);
   if (part['add_prefix_space'] === false) {
     if (scheme !== 'never' && part['prepend_scheme'] !== undefined)
-      throw refuse(`its Metaspace has add_prefix_space false and the prepend_scheme "${scheme}", which contradict each other`);
+      throw refuse(
+        `its Metaspace has add_prefix_space false and the prepend_scheme "${scheme}", which contradict each other`,
+      );
     scheme = 'never';
   }
   const split = isFlag(part, 'split', true)

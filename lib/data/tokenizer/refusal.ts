@@ -42,7 +42,9 @@ export function isFlag(part: Part, field: string, fallback: boolean): boolean {
 export function textOf(part: Part, field: string, refuse: Refuse): string {
   const value = part[field];
   if (typeof value === 'string') return value;
-  throw refuse(`its ${String(part.type)} has ${JSON.stringify(value ?? null)} as ${JSON.stringify(field)}, expected text`);
+  throw refuse(
+    `its ${String(part.type)} has ${JSON.stringify(value ?? null)} as ${JSON.stringify(field)}, expected text`,
+  );
 }
 
 /** @throws ApolloError BAD_TOKENIZER when the field is no list of parts. */

@@ -326,7 +326,8 @@ class Reader {
   /** The code point of an escape such as \n, \x41 or \u4e00. */
   #characterEscape(letter: string): number {
     const rest = this.source.slice(this.at);
-    const hexadecimal = letter === 'x' ? /^(?:\{([\da-f]{1,6})\}|([\da-f]{2}))/i : letter === 'u' ? /^()([\da-f]{4})/i : undefined;
+    const hexadecimal =
+      letter === 'x' ? /^(?:\{([\da-f]{1,6})\}|([\da-f]{2}))/i : letter === 'u' ? /^()([\da-f]{4})/i : undefined;
     if (hexadecimal !== undefined) {
       const found = hexadecimal.exec(rest);
       const code = found === null ? Number.NaN : Number.parseInt(found[1] || found[2]!, 16);
@@ -387,7 +388,8 @@ class Reader {
     const first = this.#classCharacter();
     if (typeof first === 'string') return first;
     let last = first;
-    const isRange = this.source[this.at] === '-' && this.source[this.at + 1] !== ']' && this.at + 1 < this.source.length;
+    const isRange =
+      this.source[this.at] === '-' && this.source[this.at + 1] !== ']' && this.at + 1 < this.source.length;
     if (isRange) {
       this.at++;
       const end = this.source[this.at] === '[' ? '' : this.#classCharacter();

@@ -130,7 +130,8 @@ class SettingsReader {
       if (value === null) continue;
       if (value !== undefined) names[role] = this.#entry(value, `${role}_token`);
       // Without a class the usual names hold where the vocabulary has them.
-      else if (usual !== undefined && (isTold || Object.hasOwn(vocabOfSource(source), usual))) names[role] = { content: usual };
+      else if (usual !== undefined && (isTold || Object.hasOwn(vocabOfSource(source), usual)))
+        names[role] = { content: usual };
     }
     return names;
   }
@@ -232,7 +233,8 @@ class SettingsReader {
     const told = this.#beside.config?.['added_tokens_decoder'];
     if (told !== undefined) {
       if (typeof told !== 'object' || told === null) throw this.#wrong('added_tokens_decoder', told, 'tokens by id');
-      for (const [id, token] of Object.entries(told)) decoder.set(Number(id), this.#entry(token, 'added_tokens_decoder'));
+      for (const [id, token] of Object.entries(told))
+        decoder.set(Number(id), this.#entry(token, 'added_tokens_decoder'));
       return decoder;
     }
     const special = new Set(this.#extras.slice(0, this.#toldExtras).map(({ content }) => content));
@@ -244,8 +246,7 @@ class SettingsReader {
       if (!Number.isInteger(id)) throw this.#wrong(`added_tokens.json: ${content}`, id, 'an id');
       decoder.set(id as number, { content, normalized: !special.has(content), special: special.has(content) });
     }
-    if (source.kind === 'file')
-      for (const token of source.definition.added_tokens ?? []) decoder.set(token.id, token);
+    if (source.kind === 'file') for (const token of source.definition.added_tokens ?? []) decoder.set(token.id, token);
     return decoder;
   }
 
@@ -299,7 +300,11 @@ class SettingsReader {
     if (typeof token !== 'object' || typeof token?.content !== 'string') throw this.#wrong(what, value, 'a token');
     const flags = ['single_word', 'lstrip', 'rstrip', 'normalized', 'special'] as const;
     const { content } = token;
-    return { content, ...Object.fromEntries(flags.map((flag) => [flag, token[flag]]).filter(([, on]) => on !== undefined)), isObject: true };
+    return {
+      content,
+      ...Object.fromEntries(flags.map((flag) => [flag, token[flag]]).filter(([, on]) => on !== undefined)),
+      isObject: true,
+    };
   }
 
   #wrong(what: string, value: unknown, expected: string): ApolloError {
@@ -346,7 +351,9 @@ function rolesOf(names: Names, idOf: ReadonlyMap<string, number>): Partial<Recor
   for (const role of Object.keys(usual) as Role[]) {
     const content = names[role === 'eot' ? 'eos' : role]?.content;
     const found = usual[role].find((name) => idOf.has(name));
-    if (content !== undefined && content !== found && idOf.has(content)) roles[role] = content;
+    // GPT-2's unknown token is its end of text, which no text ever becomes.
+    const isIdle = role === 'unk' && content === names.eos?.content;
+    if (content !== undefined && content !== found && idOf.has(content) && !isIdle) roles[role] = content;
   }
   return Object.keys(roles).length > 0 ? roles : undefined;
 }
@@ -400,7 +407,9 @@ function meaning(part: unknown): unknown {
   );
   const offs = Object.entries((part ?? {}) as object).filter(([key, value]) => value === false && usual[key] === true);
   // strip_accents false is not the same as null
-  const kept = Object.entries((part ?? {}) as object).filter(([key, value]) => key === 'strip_accents' && value === false);
+  const kept = Object.entries((part ?? {}) as object).filter(
+    ([key, value]) => key === 'strip_accents' && value === false,
+  );
   return Object.fromEntries([...entries, ...offs, ...kept].sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
@@ -436,5 +445,10 @@ function openFrame(bos: [string, number] | undefined, eos: [string, number] | un
     ...(eos ? [special(eos[0], type)] : []),
   ];
   const tokens = [bos, eos].filter((token) => token !== undefined);
-  return { type: 'TemplateProcessing', single: around('A', 0), pair: [...around('A', 0), ...around('B', 1)], special_tokens: ids(...tokens) };
+  return {
+    type: 'TemplateProcessing',
+    single: around('A', 0),
+    pair: [...around('A', 0), ...around('B', 1)],
+    special_tokens: ids(...tokens),
+  };
 }
