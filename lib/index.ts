@@ -23,9 +23,15 @@ export {
   type Corpus,
   type CorpusInput,
   type CorpusOptions,
+  createTokenizer,
   loadTokenizer,
   prepareCorpus,
+  type TextTraining,
+  type TextTrainingProgress,
   type Tokenizer,
+  type TokenizerDefinition,
+  type TrainedTokenizer,
+  trainTokenizerOnText,
 } from './data/index.js';
 export * as engine from './engine/index.js';
 export { type Device, type DeviceOptions, openDevice, type Program } from './engine/index.js';

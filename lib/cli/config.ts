@@ -63,6 +63,8 @@ const schema = z.strictObject({
   decodeEntities: z.boolean().optional(),
   /** A tokenizer file or folder, or `bpe` / `wordpiece`: trained on the data. Default: by the kind of model. */
   tokenizer: z.string().optional(),
+  /** Takes special tokens that are written in the text, such as `[MASK]`, as text. */
+  specialAsText: z.boolean().optional(),
   /** Vocabulary of the model and of a tokenizer that is trained. Default: the model's. */
   vocab: count.optional(),
   /** Share of the text kept back for evaluation; 0: none, and nothing is evaluated (not of `compare`). */

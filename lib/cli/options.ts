@@ -75,6 +75,8 @@ const options: Readonly<Partial<Record<keyof Settings, () => Option | readonly O
   ],
   decodeEntities: () => new Option('--decode-entities', "WikiExtractor's text: write &lt; &gt; &amp; as < > &"),
   tokenizer: () => option('--tokenizer <path|bpe|wordpiece>', 'a tokenizer file, or the kind to train on the data'),
+  specialAsText: () =>
+    new Option('--special-as-text', 'take special tokens written in the text, such as [MASK], as text'),
   vocab: () => option('--vocab <size>', 'vocabulary of the model and of a trained tokenizer', whole),
   heldOut: () => option('--held-out <share>', 'share of the text kept back for evaluation; 0: none', amount),
   cache: () => option('--cache <folder>', 'where prepared corpora are kept'),
@@ -139,7 +141,7 @@ export const runOptions = [
 ] as const;
 /** How files of text are read, and all settings of the text. */
 export const readOptions = ['format', 'field', 'header', 'quotes', 'decodeEntities'] as const;
-export const dataOptions = ['data', ...readOptions, 'tokenizer', 'heldOut', 'cache'] as const;
+export const dataOptions = ['data', ...readOptions, 'tokenizer', 'specialAsText', 'heldOut', 'cache'] as const;
 export const trainingOptions = [
   ...dataOptions,
   'lr',

@@ -51,6 +51,11 @@ export interface CorpusOptions extends ReadOptions {
    * one; 'none' joins documents without a mark, as the Apollo release does for GPT-2.
    */
   readonly separator?: 'auto' | 'none';
+  /**
+   * Takes special tokens that are written in the text (`[MASK]`, `<|endoftext|>`) as text. Without it they become the
+   * special tokens, as Hugging Face's libraries do it. The separator is added in both cases.
+   */
+  readonly specialTokensAsText?: boolean;
   /** Worker threads; 0 tokenises in this thread. The result is the same for any number. */
   readonly workers?: number;
   /** Tokens after which what is done is written down, so that a stopped start can be gone on with. */
@@ -116,6 +121,7 @@ export interface Corpus {
  */
 export async function prepareCorpus(options: CorpusOptions): Promise<Corpus> {
   const { inputs, cacheDir, heldOut = 0.02, heldOutSeed = 42, separator = 'auto', signal } = options;
+  const { specialTokensAsText = false } = options;
   check(heldOut >= 0 && heldOut <= 0.5, `heldOut must be a fraction from 0 to 0.5; got ${heldOut}.`);
   throwIfAborted(signal);
   const given = 'path' in options.tokenizer ? loadTokenizer(options.tokenizer.path) : undefined;
@@ -140,7 +146,8 @@ export async function prepareCorpus(options: CorpusOptions): Promise<Corpus> {
   const separatorId = separator === 'none' ? undefined : (tokenizer.specials.eot ?? tokenizer.specials.sep);
   const unmarked = separator !== 'none' && separatorId === undefined;
   const warnings = unmarked ? [`Documents are joined without a mark between them: ${noEndOfText}`] : [];
-  const setup: WorkSetup = { job: 'encode', definition: tokenizer.definition, separator: separatorId };
+  const encoder = specialTokensAsText ? withSpecialsAsText(tokenizer) : tokenizer;
+  const setup: WorkSetup = { job: 'encode', definition: encoder.definition, separator: separatorId };
 
   const sources: PreparedSource[] = [];
   const close = (): void => {
@@ -148,7 +155,7 @@ export async function prepareCorpus(options: CorpusOptions): Promise<Corpus> {
   };
   try {
     for (const [i, text] of texts.entries()) {
-      const key = keyOf(textKeys[i], tokenizer.digest, separatorId ?? null);
+      const key = keyOf(textKeys[i], encoder.digest, separatorId ?? null);
       const work = { text, setup, vocabSize: tokenizer.vocabSize, workers, meter, signal };
       const make = (folder: string) => tokenise(folder, { ...work, journalEvery: options.journalEvery });
       let entry = openTokenised(cache.path(key));
@@ -171,6 +178,11 @@ export async function prepareCorpus(options: CorpusOptions): Promise<Corpus> {
     close();
     throw error;
   }
+}
+
+/** The same tokenizer, which takes special tokens in a text as text; its digest is another. */
+function withSpecialsAsText({ definition }: Tokenizer): Tokenizer {
+  return createTokenizer({ ...definition, split_special_tokens: true });
 }
 
 interface PreparedSource extends Tokenised, SourceFiles {

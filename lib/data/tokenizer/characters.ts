@@ -86,7 +86,7 @@ export type NormalForm = 'NFC' | 'NFD' | 'NFKC' | 'NFKD';
  * reorders or composes stay as they are, and nothing is reordered across them.
  */
 export function normalForm(text: string, form: NormalForm): string {
-  if (/^[\0-\x7f]*$/.test(text)) return text;
+  if (!/[^\0-\x7f]/.test(text)) return text;
   const { bits } = all();
   let result = '';
   let start = 0;

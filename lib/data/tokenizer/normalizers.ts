@@ -107,7 +107,13 @@ function filtered(text: string, isKept: (code: number) => boolean): string {
 
 /** SentencePiece's `nmt_nfkc` rules without the normal form: controls go, rarer white space becomes a blank. */
 function nmt(text: string): string {
-  return text
-    .replace(/[\x01-\x08\x0b\x0e-\x1f\x7f\x8f\x9f]/g, '')
-    .replace(/[\t\n\f\r\u1680\u200b-\u200f\u2028\u2029\u2581\ufeff\ufffd]/g, ' ');
+  return filtered(text, (code) => !isNmtControl(code)).replace(
+    /[\t\n\f\r\u1680\u200b-\u200f\u2028\u2029\u2581\ufeff\ufffd]/g,
+    ' ',
+  );
+}
+
+function isNmtControl(code: number): boolean {
+  const isLow = code >= 1 && code <= 0x1f && ![0x09, 0x0a, 0x0c, 0x0d].includes(code);
+  return isLow || code === 0x7f || code === 0x8f || code === 0x9f;
 }

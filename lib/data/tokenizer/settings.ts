@@ -351,7 +351,9 @@ function rolesOf(names: Names, idOf: ReadonlyMap<string, number>): Partial<Recor
   for (const role of Object.keys(usual) as Role[]) {
     const content = names[role === 'eot' ? 'eos' : role]?.content;
     const found = usual[role].find((name) => idOf.has(name));
-    if (content !== undefined && content !== found && idOf.has(content)) roles[role] = content;
+    // GPT-2's unknown token is its end of text, which no text ever becomes.
+    const isIdle = role === 'unk' && content === names.eos?.content;
+    if (content !== undefined && content !== found && idOf.has(content) && !isIdle) roles[role] = content;
   }
   return Object.keys(roles).length > 0 ? roles : undefined;
 }
