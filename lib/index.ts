@@ -1,3 +1,5 @@
+/// <reference types="node" preserve="true" />
+/// <reference lib="esnext.disposable" preserve="true" />
 /**
  * The package: everything a training script needs by name, and the rooms it is made of as namespaces. Importing loads
  * no native code; that happens when a device is opened.

@@ -5,7 +5,7 @@
 import { join } from 'node:path';
 import { ApolloError } from '../errors.js';
 import { createMethod, type TrainingMethod } from '../methods/index.js';
-import { createModel, type LanguageModel } from '../models/index.js';
+import { createModel, type LanguageModel, type ModelConfig } from '../models/index.js';
 import type { Results, RunRecord } from '../report/results.js';
 import { type TrainEvent, type TrainOptions, train } from '../train/index.js';
 import type { Settings } from './config.js';
@@ -62,6 +62,21 @@ interface ComparedRun extends PlannedRun {
 /** What the runs of smaller models are called, in events and folders. */
 const smallLabel = 'small';
 
+/** The smaller model of a comparison, and the settings of its run. */
+export function smallRun(settings: Settings, finished: ModelConfig): { model: LanguageModel; settings: Settings } {
+  const { layers, ...widths } = smallShapeOf(settings, finished);
+  const model = createModel({ ...finished, ...widths, layers });
+  const { small, lr } = settings;
+  const steps = small.steps ?? totalStepsOf(settings, model.config);
+  return { model, settings: { ...settings, steps, tokens: undefined, lr: small.lr ?? lr } };
+}
+
+/** @throws ApolloError BAD_CONFIG when a method is named twice. */
+export function checkMethods({ methods }: Pick<Settings, 'methods'>): void {
+  if (new Set(methods).size === methods.length) return;
+  throw new ApolloError('BAD_CONFIG', `methods: each method once; got ${methods.join(', ')}`);
+}
+
 export class Comparison {
   readonly #options: ComparisonOptions;
   readonly #runs: readonly ComparedRun[];
@@ -74,9 +89,7 @@ export class Comparison {
     const { settings, session, previous } = options;
     const { model } = session;
     const { config } = model;
-    if (new Set(settings.methods).size !== settings.methods.length) {
-      throw new ApolloError('BAD_CONFIG', `methods: each method once; got ${settings.methods.join(', ')}`);
-    }
+    checkMethods(settings);
     const seq = sequenceOf(settings, config);
     const tokens = tokensPerStepOf(settings, config);
     const steps = totalStepsOf(settings, config);
@@ -103,11 +116,9 @@ export class Comparison {
 
   #planSmall(seed: number): PlannedRun {
     const { settings, session } = this.#options;
-    const { layers, ...widths } = smallShapeOf(settings, session.model.config);
-    const model = createModel({ ...session.model.config, ...widths, layers });
-    const { small, lr } = settings;
-    const steps = small.steps ?? totalStepsOf(settings, model.config);
-    const own = { ...settings, steps, tokens: undefined, lr: small.lr ?? lr };
+    const { model, settings: own } = smallRun(settings, session.model.config);
+    const { layers } = model.config;
+    const steps = totalStepsOf(own, model.config);
     const options = { ...trainOptionsOf(own, model.config, seed, session.precision), evaluateEvery: 0 };
     const method = createMethod('scratch', { layers, totalSteps: steps, seed });
     const size = { seq: sequenceOf(settings, model.config), tokens: tokensPerStepOf(settings, model.config) };

@@ -20,6 +20,8 @@ import { nearest } from './suggest.js';
 export interface CorpusWatch {
   readonly signal: AbortSignal;
   readonly onProgress: (progress: CorpusProgress) => void;
+  /** What the user should know of the text, a sentence each. */
+  readonly onNote: (note: string) => void;
 }
 
 /**
@@ -27,10 +29,10 @@ export interface CorpusWatch {
  * @throws ApolloError of lib/data; BAD_CONFIG where `data` is missing or names a format that does not exist.
  */
 export async function openCorpus(settings: Settings, watch: CorpusWatch, init?: InitialModel): Promise<Corpus> {
-  const { format, field, header, quotes } = settings;
+  const { format, field, header, quotes, decodeEntities } = settings;
   return prepareCorpus({
     inputs: checkData(settings),
-    ...({ format, field, header, quotes } satisfies ReadOptions),
+    ...({ format, field, header, quotes, decodeEntities } satisfies ReadOptions),
     tokenizer: tokenizerOf(settings, init),
     cacheDir: settings.cache,
     heldOut: settings.heldOut,
@@ -55,7 +57,8 @@ export function checkData({ data, format }: Settings): NonNullable<Settings['dat
   return data;
 }
 
-function checkFormat(name: string): void {
+/** @throws ApolloError BAD_CONFIG for a format that does not exist. */
+export function checkFormat(name: string): void {
   if (formatNames.includes(name)) return;
   const hint = nearest(name, formatNames);
   throw new ApolloError(

@@ -1,10 +1,12 @@
 /** The options that commands share, by name, and how their text becomes settings. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { formatNames } from '../data/index.js';
+import { optimizerNames } from '../engine/optim/index.js';
 import { ApolloError } from '../errors.js';
 import { methodNames } from '../methods/index.js';
 import { presetNames } from '../models/index.js';
-import type { Settings } from './config.js';
+import { decayShapeNames, scheduleNames } from '../train/index.js';
+import { nestedNames, type Settings } from './config.js';
 
 /** A whole number; "50M" and the like are allowed. */
 export function whole(text: string): number {
@@ -30,6 +32,16 @@ export function names(text: string): string[] {
     .split(',')
     .map((name) => name.trim())
     .filter((name) => name !== '');
+}
+
+/** Points of a run, each a share (`0.25`, `25%`) or a step (`3000`). */
+export function point(text: string, previous: readonly number[] = []): number[] {
+  const percent = /^(.+)%$/.exec(text.trim());
+  const value = percent ? amount(percent[1] as string) / 100 : amount(text);
+  if (!(value > 0) || (value > 1 && !Number.isInteger(value))) {
+    throw new InvalidArgumentError('It must be a share of the run, such as 25% or 0.25, or a step.');
+  }
+  return [...previous, value];
 }
 
 /** A column's number, or a name. */
@@ -61,11 +73,12 @@ const options: Readonly<Partial<Record<keyof Settings, () => Option | readonly O
     new Option('--quotes', 'CSV and TSV: fields may stand in double quotes (CSV: default)'),
     new Option('--no-quotes', 'CSV and TSV: quotes are letters like others (TSV: default)'),
   ],
+  decodeEntities: () => new Option('--decode-entities', "WikiExtractor's text: write &lt; &gt; &amp; as < > &"),
   tokenizer: () => option('--tokenizer <path|bpe|wordpiece>', 'a tokenizer file, or the kind to train on the data'),
   specialAsText: () =>
     new Option('--special-as-text', 'take special tokens written in the text, such as [MASK], as text'),
   vocab: () => option('--vocab <size>', 'vocabulary of the model and of a trained tokenizer', whole),
-  heldOut: () => option('--held-out <share>', 'share of the text kept back for evaluation', amount),
+  heldOut: () => option('--held-out <share>', 'share of the text kept back for evaluation; 0: none', amount),
   cache: () => option('--cache <folder>', 'where prepared corpora are kept'),
   method: () => option('--method <name>', `training method: ${methodNames.join(', ')}`),
   methods: () => option('--methods <names>', 'methods with commas; the first is the reference', names),
@@ -74,8 +87,19 @@ const options: Readonly<Partial<Record<keyof Settings, () => Option | readonly O
   batch: () => option('--batch <n>', 'sequences of a micro-batch', whole),
   seq: () => option('--seq <n>', "tokens of a sequence; default: the model's positions", whole),
   accumulate: () => option('--accumulate <n>', 'micro-batches of a step', whole),
+  optimizer: () => option('--optimizer <name>', `what updates the weights: ${optimizerNames.join(', ')}`),
   lr: () => option('--lr <rate>', 'peak learning rate', amount),
   warmup: () => option('--warmup <n>', 'below 1: share of the steps; else steps', amount),
+  schedule: () => option('--schedule <name>', `learning rate after the warm-up: ${scheduleNames.join(', ')}`),
+  decay: () => [
+    option('--decay <share>', 'share of the steps in which wsd decays the rate to 0; default: 0.2', amount),
+    option('--decay-shape <name>', `how it decays: ${decayShapeNames.join(', ')}; default: linear`),
+  ],
+  keepAt: () =>
+    new Option(
+      '--keep-at <points...>',
+      'keep the checkpoints of these points (25%, 0.25 or a step), for anneal',
+    ).argParser(point),
   device: () => option('--device <name>', 'cpu, cuda (the first NVIDIA GPU) or cuda:N'),
   precision: () => option('--precision <kind>', 'auto, f32 or bf16 (matrix products only)'),
   tf32: () => new Option('--tf32', 'let f32 products on a GPU round their inputs to TF32'),
@@ -85,8 +109,11 @@ const options: Readonly<Partial<Record<keyof Settings, () => Option | readonly O
   evalEvery: () => option('--eval-every <steps>', 'steps between evaluations; default: 60 evaluations a run', whole),
   evalBatches: () => option('--eval-batches <n>', 'held-out batches of an evaluation', whole),
   checkpointEvery: () =>
-    option('--checkpoint-every <steps>', 'steps between checkpoints; 0: at the end or when stopped', whole),
-  resume: () => new Option('--resume', 'go on from the checkpoints in --out'),
+    option('--checkpoint-every <steps>', 'steps between checkpoints, besides those by time; default: none', whole),
+  checkpointMinutes: () =>
+    option('--checkpoint-minutes <n>', 'minutes of training between checkpoints; 0: none (default: 10)', amount),
+  keepCheckpoints: () => option('--keep-checkpoints <n>', 'checkpoints that are kept (default: 2)', whole),
+  resume: () => new Option('--resume', 'resume from the newest whole checkpoint in --out'),
   out: () => option('--out <folder>', 'folder for checkpoints and results'),
   tensorboard: () =>
     option('--tensorboard [folder]', "write TensorBoard's event files; default: in --out; off: none", onOrOff),
@@ -105,31 +132,28 @@ export const runOptions = [
   'batch',
   'seq',
   'accumulate',
+  'optimizer',
   'device',
   'precision',
   'tf32',
   'threads',
   'seed',
 ] as const;
-/** Settings of the text and how it is read. */
-export const dataOptions = [
-  'data',
-  'format',
-  'field',
-  'header',
-  'quotes',
-  'tokenizer',
-  'specialAsText',
-  'heldOut',
-  'cache',
-] as const;
+/** How files of text are read, and all settings of the text. */
+export const readOptions = ['format', 'field', 'header', 'quotes', 'decodeEntities'] as const;
+export const dataOptions = ['data', ...readOptions, 'tokenizer', 'specialAsText', 'heldOut', 'cache'] as const;
 export const trainingOptions = [
   ...dataOptions,
   'lr',
   'warmup',
+  'schedule',
+  'decay',
   'evalEvery',
   'evalBatches',
   'checkpointEvery',
+  'checkpointMinutes',
+  'keepCheckpoints',
+  'keepAt',
   'resume',
   'out',
 ] as const;
@@ -152,14 +176,21 @@ export function addSettings(command: Command, keys: readonly (keyof Settings)[])
     .option('--config <file>', 'a JSON file with these settings (camelCase keys); options here win over it')
     .option(
       '--set <key=value...>',
-      'any setting by its path, e.g. model.dropout=0 apollo.sampler=edge optimizer.weightDecay=0.1 small.steps=500',
+      'any setting by its path, e.g. model.dropout=0 apollo.sampler=edge optimizer.weightDecay=0.1 muon.momentum=0.9 small.steps=500',
     )
     .option('--json', 'machine-readable lines on stdout');
 }
 
 /** What commander parsed, as the command line's layer of settings. */
 export function flagsOf(parsed: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  const { preset, config, set, json, ...flags } = parsed;
+  const { preset, config, set, json, decay, decayShape, ...given } = parsed;
+  const flags: Record<string, unknown> = given;
+  if (decay !== undefined || decayShape !== undefined) {
+    flags['decay'] = {
+      ...(decay !== undefined && { share: decay }),
+      ...(decayShape !== undefined && { shape: decayShape }),
+    };
+  }
   for (const pair of (set as string[] | undefined) ?? []) assign(flags, pair);
   return flags;
 }
@@ -170,8 +201,9 @@ function assign(flags: Record<string, unknown>, pair: string): void {
   if (!match) throw new ApolloError('BAD_CONFIG', `--set takes KEY.FIELD=VALUE, e.g. model.dropout=0; got "${pair}"`);
   const [, key, field, text] = match as unknown as [string, string, string, string];
   const value = parseValue(text);
-  if (key === 'optimizer' || key === 'small') {
-    flags[key] = { ...(flags[key] as object | undefined), [field]: value };
+  if (nestedNames.includes(key)) {
+    const given = flags[key];
+    flags[key] = { ...(typeof given === 'string' ? { name: given } : (given as object | undefined)), [field]: value };
   } else if (key === 'model') {
     const model = flags['model'];
     flags['model'] = {

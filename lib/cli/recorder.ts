@@ -50,6 +50,7 @@ export class RunRecorder {
         this.#countStep(event.step - 1);
         this.#method.add(event.loss);
         this.#flopsExecuted = event.flopsExecuted;
+        if (event.withoutTarget) return;
         this.#losses.sum += event.loss;
         this.#losses.count += 1;
         return;

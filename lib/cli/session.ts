@@ -1,17 +1,19 @@
 /** What `train` and `compare` open before they begin: the device, the corpus, the model that fits both. */
 
-import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Corpus, type CorpusProgress, checkVocabulary, loadTokenizer } from '../data/index.js';
+import { type Corpus, type CorpusProgress, checkVocabulary, endOfTextFile, loadTokenizer } from '../data/index.js';
 import type { Device } from '../engine/index.js';
+import { writeWholeFile } from '../fs/whole-file.js';
 import { createModel, type LanguageModel } from '../models/index.js';
+import { formatPercent } from '../report/format.js';
 import { openModelFolder, type TrainingCorpus } from '../train/index.js';
 import { trainingCorpus } from '../train/text-corpus.js';
 import type { Settings } from './config.js';
 import { checkData, corpusProgress, describeCorpus, type InitialModel, openCorpus, tokenizerOf } from './corpus.js';
 import { describeDevice, openDeviceOf, precisionOf } from './device.js';
+import { preflight, type RunPlan } from './preflight.js';
 import type { Progress } from './progress.js';
-import { modelConfigOf, modelName, sequenceOf, totalStepsOf, trainOptionsOf } from './resolve.js';
+import { modelConfigOf, modelName, sequenceOf, totalStepsOf } from './resolve.js';
 
 export interface Session {
   readonly device: Device;
@@ -25,21 +27,28 @@ export interface Session {
 }
 
 /**
- * @throws ApolloError of the rooms below; BAD_CONFIG where data is missing. Nothing stays open then.
+ * @throws ApolloError of the rooms below; BAD_CONFIG where data is missing, and for all that is wrong with the settings
+ * whatever the text (preflight.ts), before any of it is read. Nothing stays open then.
  */
-export async function openSession(settings: Settings, progress: Progress, signal: AbortSignal): Promise<Session> {
+export async function openSession(
+  settings: Settings,
+  progress: Progress,
+  signal: AbortSignal,
+  plan: RunPlan = {},
+): Promise<Session> {
   checkData(settings);
   const init = await readInit(settings);
   const tokenizer = tokenizerOf(settings, init);
-  const known =
-    'path' in tokenizer && settings.vocab === undefined ? loadTokenizer(tokenizer.path).vocabSize : undefined;
-  const vocab = settings.vocab ?? init?.config.vocab ?? known;
+  const loaded = 'path' in tokenizer ? loadTokenizer(tokenizer.path) : tokenizer;
+  const vocab = settings.vocab ?? init?.config.vocab ?? ('train' in loaded ? undefined : loaded.vocabSize);
   const model = createModel(modelConfigOf({ ...settings, vocab }, init?.config));
-  trainOptionsOf(settings, model.config, settings.seed, 'f32'); // a missing length is told before anything is opened
+  await preflight(settings, model, loaded, plan);
   const device = await openDeviceOf(settings);
   try {
     const onProgress = (state: CorpusProgress) => progress.update(corpusProgress(state));
-    const corpus = await openCorpus(settings, { signal, onProgress }, init);
+    const onNote = (note: string) => progress.message(note);
+    const corpus = await openCorpus(settings, { signal, onProgress, onNote }, init);
+    for (const warning of corpus.warnings) progress.warn(warning);
     try {
       checkVocabulary(corpus.tokenizer, model.config.vocab);
       const { accumulate: accumulation, evalBatches: heldOutBatches } = settings;
@@ -69,8 +78,10 @@ export async function openSession(settings: Settings, progress: Progress, signal
 
 /** Keeps the tokenizer beside the run, so that its checkpoints can be used without the corpus. */
 export async function saveTokenizer(session: Session, folder: string): Promise<void> {
-  await mkdir(folder, { recursive: true });
-  await writeFile(join(folder, 'tokenizer.json'), JSON.stringify(session.corpus.tokenizer.definition));
+  const { tokenizer } = session.corpus;
+  await writeWholeFile(join(folder, 'tokenizer.json'), JSON.stringify(tokenizer.definition), 'The tokenizer');
+  const end = endOfTextFile(tokenizer);
+  if (end) await writeWholeFile(join(folder, end.name), end.content, 'The tokenizer');
 }
 
 /** What is to be known of the model that a run begins with; its weights are read when the run begins. */
@@ -79,6 +90,12 @@ export async function readInit({ init }: Settings): Promise<InitialModel | undef
   await using folder = await openModelFolder(init);
   const { config, tokenizerPath } = folder;
   return { config, tokenizerPath };
+}
+
+/** "cosine to 0", "constant, the last 20 % linear to 0". */
+function describeSchedule({ schedule, decay: { share = 0.2, shape = 'linear' } }: Settings): string {
+  if (schedule === 'constant') return schedule;
+  return schedule === 'wsd' ? `constant, the last ${formatPercent(share)} ${shape} to 0` : `${schedule} to 0`;
 }
 
 function describe(
@@ -98,10 +115,10 @@ function describe(
     corpus: corpus.key,
     steps: totalStepsOf(settings, config),
     batch: `${settings.batch} x ${seq} tokens${settings.accumulate > 1 ? `, ${settings.accumulate} micro-batches` : ''}`,
-    'learning rate': `${settings.lr}, warm-up ${settings.warmup}, cosine to 0`,
+    'learning rate': `${settings.lr}, warm-up ${settings.warmup}, ${describeSchedule(settings)}`,
     dropout: config.dropout,
     precision,
-    evaluation: `up to ${settings.evalBatches} held-out batches at full depth`,
+    evaluation: settings.heldOut > 0 ? `up to ${settings.evalBatches} held-out batches at full depth` : 'none',
     ...describeDevice(device),
   };
 }

@@ -60,8 +60,8 @@ export function causalBatch(source: TokenSource, options: BatchOptions): CausalB
 }
 
 /**
- * A batch for masked language modelling: 15 % of the positions that hold no special token, each chosen by itself;
- * 80 % of them become the mask, 10 % a random token, 10 % stay (Devlin et al. 2019, section 3.1). Masks depend on
+ * A batch for masked language modelling: 15 % of the positions that hold no special token, each chosen by itself, and
+ * at least one in each row; 80 % of them become the mask, 10 % a random token, 10 % stay (Devlin et al. 2019, section 3.1). Masks depend on
  * (seed, epoch, block) and not on the batch the block is in.
  * @throws ApolloError BAD_ARGUMENT for sizes out of range, or when the source does not fill one row.
  */
@@ -70,13 +70,18 @@ export function mlmBatch(source: TokenSource, options: MlmOptions): MlmBatch {
 }
 
 /**
- * Room for the masked positions of a batch of `positions` tokens: the mean plus six standard deviations (more are
- * chosen less than once in 10^8 batches), as a multiple of 16, so that shapes are static.
+ * Room for the masked positions of a batch of `positions` tokens in `rows` rows: the mean plus six standard deviations
+ * (more are chosen less than once in 10^8 batches), as a multiple of 16, so that shapes are static. That each row has
+ * at least one matters for rows of less than ten tokens only.
  */
-export function mlmCapacity(positions: number): number {
+export function mlmCapacity(positions: number, rows = 0): number {
   const share = 0.15;
-  const most = share * positions + 6 * Math.sqrt(positions * share * (1 - share));
-  return Math.min(16 * Math.ceil(most / 16), 16 * Math.ceil(positions / 16));
+  const deviations = (count: number): number => 6 * Math.sqrt(count * share * (1 - share));
+  const most = share * positions + deviations(positions);
+  const inRow = rows === 0 ? 0 : Math.max(1, positions / rows - 2);
+  const atLeastOne = rows * (share * inRow + (1 - share) ** inRow) + deviations(rows * inRow);
+  const needed = Math.max(most, Math.min(atLeastOne, rows * inRow));
+  return Math.min(16 * Math.ceil(needed / 16), 16 * Math.ceil(positions / 16));
 }
 
 /** Settings of held-out batches: fixed, so without step and micro. */
@@ -93,7 +98,7 @@ export interface HeldOutOptions {
  * @throws ApolloError BAD_ARGUMENT when the source does not fill one row.
  */
 export function heldOutCausalBatches(source: TokenSource, { batch, seq, maxBatches }: HeldOutOptions): CausalBatch[] {
-  return heldOutRows(partsOf(source, seq), batch, maxBatches).map((rows, _, all) => {
+  return heldOutRows(partsOf(source, seq, true), batch, maxBatches).map((rows, _, all) => {
     const made = causalRows(source, fill(rows, batch, all[0]![0]!), batch, seq);
     made.labels.fill(noLabel, rows.length * seq);
     return made;
@@ -106,7 +111,7 @@ export function heldOutMlmBatches(
   options: HeldOutOptions & Omit<MlmOptions, 'step' | 'micro' | 'microBatches'>,
 ): MlmBatch[] {
   const { batch, seq, maxBatches } = options;
-  return heldOutRows(partsOf(source, seq - 2), batch, maxBatches).map((rows, _, all) =>
+  return heldOutRows(partsOf(source, seq - 2, true), batch, maxBatches).map((rows, _, all) =>
     mlmRows(source, fill(rows, batch, all[0]![0]!), options, rows.length),
   );
 }
@@ -142,7 +147,7 @@ interface Part {
   readonly rows: number;
 }
 
-function partsOf(source: TokenSource, content: number): Part[] {
+function partsOf(source: TokenSource, content: number, isHeldOut = false): Part[] {
   check(Number.isInteger(content) && content >= 1, `A row must hold at least one token of the source; got ${content}.`);
   const whole = { name: '', start: 0, tokenCount: source.tokenCount, rows: roundRows };
   let firstBlock = 0;
@@ -150,7 +155,7 @@ function partsOf(source: TokenSource, content: number): Part[] {
     const blocks = Math.floor(tokenCount / content);
     check(
       blocks >= 1,
-      `The source ${name === '' ? '' : `"${name}" `}has ${tokenCount} tokens, too few for one row of ${content}. Add text, hold out more, or take shorter rows (seq).`,
+      `The source ${name === '' ? '' : `"${name}" `}has ${tokenCount} tokens, too few for one row of ${content}. Add text, ${isHeldOut ? 'hold out more (--held-out), ' : ''}or take shorter rows (--seq).`,
     );
     const part = { name, blocks, firstBlock, firstToken: start, content, rows };
     firstBlock += blocks;

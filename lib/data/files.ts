@@ -1,13 +1,16 @@
 /** Finds the files that a corpus consists of: files, folders (searched to the bottom) and glob patterns. */
-import { type BigIntStats, type Dirent, readdirSync, statSync } from 'node:fs';
-import { basename, join, relative, resolve } from 'node:path';
+import { type BigIntStats, realpathSync, statSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { ApolloError } from '../errors.js';
 import { formatNames, formats } from './formats/index.js';
 import { packings } from './unpack/index.js';
+import { filesBelow, filesMatching, type PassedOver } from './walk.js';
 
 export interface CorpusFile {
   readonly path: string;
   readonly sizeBytes: number;
+  /** The same for all names of one file, links included. */
+  readonly identity: string;
   /** Changes whenever the file's content may have changed: device, inode, size, mtime and ctime. */
   readonly fingerprint: string;
   /** Latest of mtime and ctime, in milliseconds. */
@@ -18,42 +21,65 @@ export interface CorpusFile {
   readonly packing: string | undefined;
 }
 
+/** Takes what the user should know of the text, a sentence each. */
+export type OnNote = (note: string) => void;
+
 /**
  * The files of `inputs`, in the order given, a folder's or pattern's in the order of their paths; a file that is met
- * twice counts once. Patterns know `*`, `?`, `{a,b}` and, as a whole segment, `**`. Names that begin with a dot are
- * passed over in folders and patterns. `format` 'auto' goes by the names; any other is what all files are.
+ * twice, by whatever names and links, counts once. Patterns know `*`, `?`, `{a,b}` and, as a whole segment, `**`. In
+ * folders and patterns, names that begin with a dot and what this package writes are passed over; `onNote` is told of
+ * the latter, and of links that lead nowhere. `format` 'auto' goes by the names; any other is what all files are.
  * @throws ApolloError BAD_CORPUS for a path that does not exist, a folder or pattern without a fitting file, an empty
  * file, a name that says no format, or no input at all; BAD_CONFIG for a format that does not exist.
  */
-export function findFiles(inputs: readonly string[], format = 'auto'): CorpusFile[] {
+export function findFiles(inputs: readonly string[], format = 'auto', onNote: OnNote = () => {}): CorpusFile[] {
   if (inputs.length === 0)
     throw bad('No input was given for the corpus: give files, folders or patterns such as "books/*.txt.gz".');
   if (!formatNames.includes(format)) {
     throw new ApolloError('BAD_CONFIG', `There is no format "${format}". Known: ${formatNames.join(', ')}.`);
   }
   const found = new Map<string, CorpusFile>();
+  const passed: PassedOver = { own: [], broken: [] };
   for (const input of inputs) {
-    const status = statusOf(input);
-    let paths: string[];
-    if (status?.isDirectory()) {
-      paths = walk(input).filter((path) => folderGives(basename(path), format));
-      if (paths.length === 0)
-        throw bad(
-          format === 'auto'
-            ? `The folder ${input} holds no text: expected files named .txt, .jsonl, .parquet or wiki_00 in it or below, packed (.gz, .zst) or not. Tables must be asked for: format csv or tsv.`
-            : `The folder ${input} holds no file whose name fits format ${format}. Name files, or give a pattern such as "${join(input, '*')}".`,
-        );
-    } else if (status !== undefined) {
-      paths = [input];
-    } else if (/[*?{]/.test(input)) {
-      paths = expand(input);
-      if (paths.length === 0) throw bad(`The pattern ${input} matches no file.`);
-    } else {
-      throw bad(`There is no file or folder ${input}.`);
+    for (const path of pathsOf(input, format, passed)) {
+      const file = describe(path, format);
+      if (!found.has(file.identity)) found.set(file.identity, file);
     }
-    for (const path of paths) found.set(resolve(path), describe(path, format));
   }
+  if (passed.own.length > 0) onNote(ownNote(passed));
+  if (passed.broken.length > 0) onNote(`Links that lead nowhere are passed over: ${few(passed.broken)}.`);
   return [...found.values()];
+}
+
+function pathsOf(input: string, format: string, passed: PassedOver): string[] {
+  const status = statusOf(input);
+  const before = passed.own.length;
+  const ownHint = (): string => (passed.own.length > before ? ` ${ownNote(passed)}` : '');
+  if (status?.isDirectory()) {
+    const paths = filesBelow(input, passed).filter((path) => folderGives(basename(path), format));
+    if (paths.length > 0) return paths;
+    throw bad(
+      (format === 'auto'
+        ? `The folder ${input} holds no text: expected files named .txt, .jsonl, .parquet or wiki_00 in it or below, packed (.gz, .zst) or not. Tables must be asked for: format csv or tsv.`
+        : `The folder ${input} holds no file whose name fits format ${format}. Name files, or give a pattern such as "${join(input, '*')}".`) +
+        ownHint(),
+    );
+  }
+  if (status !== undefined) return [input];
+  if (/[*?{]/.test(input)) {
+    const paths = filesMatching(input, passed);
+    if (paths.length === 0) throw bad(`The pattern ${input} matches no file.${ownHint()}`);
+    return paths;
+  }
+  throw bad(`There is no file or folder ${input}.`);
+}
+
+function ownNote({ own }: PassedOver): string {
+  return `Output of apollo-lm and files of models are passed over: ${few(own)}.`;
+}
+
+function few(names: readonly string[]): string {
+  return names.slice(0, 6).join(', ') + (names.length > 6 ? ` and ${names.length - 6} more` : '');
 }
 
 /**
@@ -68,6 +94,7 @@ export function describe(path: string, format = 'auto'): CorpusFile {
   return {
     path,
     sizeBytes: Number(status.size),
+    identity: status.ino === 0n ? realpathSync(path) : `${status.dev}-${status.ino}`, // 0: the file system has none
     fingerprint: [status.dev, status.ino, status.size, status.mtimeNs, status.ctimeNs].join('-'),
     changedMs: Number(status.mtimeMs > status.ctimeMs ? status.mtimeMs : status.ctimeMs),
     ...kindOf(path, format),
@@ -80,9 +107,8 @@ function kindOf(path: string, format: string): Pick<CorpusFile, 'format' | 'pack
   const ending = /\.[a-z]\w*$/i.exec(name)?.[0].toLowerCase() ?? ''; // not ".00" of a part's number
   const found = format === 'auto' ? formats.find(({ endings }) => endings.includes(ending)) : named(format);
   if (found === undefined) {
-    const hint = ending === '.json' ? ' If it holds an object on each line, that is jsonl.' : '';
     throw bad(
-      `${path}: no format is known by the ending "${ending}". Give one with format (--format): ${formatNames.slice(1).join(', ')}.${hint}`,
+      `${path}: no format is known by the ending "${ending}". Give one with format (--format): ${formatNames.slice(1).join(', ')}.`,
     );
   }
   if (packing !== undefined && !found.packable)
@@ -92,7 +118,8 @@ function kindOf(path: string, format: string): Pick<CorpusFile, 'format' | 'pack
 
 const named = (format: string) => formats.find(({ name }) => name === format)!;
 
-function unpackedName(name: string): { name: string; packing: string | undefined } {
+/** A file's name without the ending of a packing, and which packing that is. */
+export function unpackedName(name: string): { name: string; packing: string | undefined } {
   const packing = packings.find(({ ending }) => name.toLowerCase().endsWith(ending));
   return { name: packing ? name.slice(0, -packing.ending.length) : name, packing: packing?.name };
 }
@@ -109,43 +136,6 @@ function statusOf(path: string): BigIntStats | undefined {
   } catch (error) {
     throw bad(`${path} cannot be read: ${(error as Error).message}.`);
   }
-}
-
-/** All files below a folder, in the order of their names. Linked folders are not followed, so no loop can occur. */
-function walk(folder: string): string[] {
-  let entries: Dirent[];
-  try {
-    entries = readdirSync(folder, { withFileTypes: true }).filter((entry) => !entry.name.startsWith('.'));
-  } catch (error) {
-    throw bad(`The folder ${folder} cannot be read: ${(error as Error).message}.`);
-  }
-  entries.sort((a, b) => (a.name < b.name ? -1 : 1));
-  return entries.flatMap((entry) => {
-    const path = join(folder, entry.name);
-    if (entry.isDirectory()) return walk(path);
-    return statSync(path, { throwIfNoEntry: false })?.isFile() ? [path] : [];
-  });
-}
-
-/** Files that match a pattern: walks from its last folder without a wildcard. */
-function expand(pattern: string): string[] {
-  const segments = pattern.split('/');
-  const fixed = segments.findIndex((segment) => /[*?{]/.test(segment));
-  const root = segments.slice(0, fixed).join('/') || (pattern.startsWith('/') ? '/' : '.');
-  if (!statSync(root, { throwIfNoEntry: false })?.isDirectory()) return [];
-  const matches = new RegExp(`^${segments.slice(fixed).map(segmentPattern).join('')}$`);
-  return walk(root).filter((path) => matches.test(relative(root, path)));
-}
-
-function segmentPattern(segment: string, index: number, all: readonly string[]): string {
-  const isLast = index === all.length - 1;
-  if (segment === '**') return isLast ? '.*' : '(?:[^/]+/)*';
-  const text = segment
-    .replace(/[.+^$()|[\]\\]/g, '\\$&')
-    .replace(/\*/g, '[^/]*')
-    .replace(/\?/g, '[^/]');
-  const braces = text.replace(/\{([^{}]*)\}/g, (_, choices: string) => `(?:${choices.split(',').join('|')})`);
-  return braces + (isLast ? '' : '/');
 }
 
 function bad(message: string): ApolloError {

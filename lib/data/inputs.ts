@@ -2,8 +2,8 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { ApolloError } from '../errors.js';
-import { type CorpusFile, findFiles } from './files.js';
-import type { RecordOptions } from './formats/index.js';
+import { type CorpusFile, findFiles, type OnNote } from './files.js';
+import { formats, type RecordOptions } from './formats/index.js';
 
 export interface ReadOptions extends RecordOptions {
   /** Format of the files; 'auto' goes by their names. See docs/data.md. */
@@ -45,9 +45,14 @@ export function parseInput(text: string): CorpusInput {
 /**
  * The files of the inputs: one source of them all, or where weights are given one for each input.
  * @throws ApolloError BAD_CORPUS as findFiles; BAD_CONFIG for weights that are not above 0, that only some inputs have,
- * or a file in two inputs with weights, which would put the text held out from one into training by the other.
+ * options that do not go with a file's format, or a file in two inputs with weights, be it by a link, which would put
+ * the text held out from one into training by the other.
  */
-export function findSources(inputs: readonly (string | CorpusInput)[], defaults: ReadOptions): SourceFiles[] {
+export function findSources(
+  inputs: readonly (string | CorpusInput)[],
+  defaults: ReadOptions,
+  onNote?: OnNote,
+): SourceFiles[] {
   const parsed = inputs.map((input) => (typeof input === 'string' ? parseInput(input) : input));
   const weighted = parsed.filter(({ weight }) => weight !== undefined);
   if (weighted.length > 0 && weighted.length < parsed.length) {
@@ -61,10 +66,7 @@ export function findSources(inputs: readonly (string | CorpusInput)[], defaults:
     const { path, weight, format, ...options } = { ...defaults, ...defined(input) } as CorpusInput;
     if (weight !== undefined && !(weight > 0 && weight < Number.POSITIVE_INFINITY))
       throw new ApolloError('BAD_CONFIG', `The weight of "${nameOf(input)}" must be a number above 0; got ${weight}.`);
-    const { field } = options;
-    if (typeof field === 'number' && !(Number.isInteger(field) && field >= 1))
-      throw new ApolloError('BAD_CONFIG', `A column's number counts from 1; got ${field}.`);
-    const files = findFiles(typeof path === 'string' ? [path] : path, format);
+    const files = filesToRead(typeof path === 'string' ? [path] : path, { ...options, format }, onNote);
     return { name: nameOf(input), weight, files, options: files.map(() => options) };
   });
   if (weighted.length > 1) {
@@ -76,8 +78,7 @@ export function findSources(inputs: readonly (string | CorpusInput)[], defaults:
   const first = new Map<string, { file: CorpusFile; options: RecordOptions }>();
   for (const { files, options } of sources) {
     files.forEach((file, i) => {
-      const path = resolve(file.path);
-      if (!first.has(path)) first.set(path, { file, options: options[i]! });
+      if (!first.has(file.identity)) first.set(file.identity, { file, options: options[i]! });
     });
   }
   const found = [...first.values()];
@@ -91,6 +92,23 @@ export function findSources(inputs: readonly (string | CorpusInput)[], defaults:
   ];
 }
 
+/**
+ * The files of some paths, with options that go with their formats.
+ * @throws ApolloError BAD_CORPUS as findFiles; BAD_CONFIG for options that do not.
+ */
+export function filesToRead(
+  paths: readonly string[],
+  { format, ...options }: ReadOptions,
+  onNote?: OnNote,
+): CorpusFile[] {
+  const { field } = options;
+  if (typeof field === 'number' && !(Number.isInteger(field) && field >= 1))
+    throw new ApolloError('BAD_CONFIG', `A column's number counts from 1; got ${field}.`);
+  const files = findFiles(paths, format, onNote);
+  for (const file of files) formats.find(({ name }) => name === file.format)?.check?.(file.path, options);
+  return files;
+}
+
 function nameOf({ path }: CorpusInput): string {
   return typeof path === 'string' ? path : path.join(', ');
 }
@@ -101,13 +119,18 @@ function defined<T extends object>(value: T): Partial<T> {
 }
 
 function checkApart(sources: readonly SourceFiles[]): void {
-  const owner = new Map<string, string>();
+  const owner = new Map<string, { readonly source: string; readonly path: string }>();
   for (const { name, files } of sources) {
-    for (const { path } of files) {
-      const other = owner.get(resolve(path));
-      if (other !== undefined)
-        throw new ApolloError('BAD_CONFIG', `${path} is in two inputs with weights: "${other}" and "${name}".`);
-      owner.set(resolve(path), name);
+    for (const { path, identity } of files) {
+      const other = owner.get(identity);
+      if (other !== undefined) {
+        const link = resolve(other.path) === resolve(path) ? '' : ` (by a link: it is the same file as ${other.path})`;
+        throw new ApolloError(
+          'BAD_CONFIG',
+          `${path} is in two inputs with weights${link}: "${other.source}" and "${name}".`,
+        );
+      }
+      owner.set(identity, { source: name, path });
     }
   }
 }

@@ -16,6 +16,11 @@ export class LineSplitter {
     readonly limit = longestLine,
   ) {}
 
+  /** Whether no line has begun that has not ended. */
+  get isBetween(): boolean {
+    return this.#length === 0;
+  }
+
   /**
    * The lines that end in `text`, without their line feeds.
    * @throws ApolloError BAD_CORPUS for a line longer than the limit.

@@ -45,7 +45,10 @@ const toRandom = 0.9 * 2 ** 32;
 const chooseStream = 0x6d6c_6d63;
 const fillStream = 0x6d6c_6d66;
 
-/** The masked positions of a row of ids, ascending; about 15 % of those that are not special. */
+/**
+ * The masked positions of a row of ids, ascending; about 15 % of those that are not special, and at least one where
+ * there is any, as BERT's create_pretraining_data.py has it. The one is that which a larger share would reach first.
+ */
 export function maskedRow(
   ids: Int32Array,
   { maskId, vocab, specialIds }: MaskRules,
@@ -57,19 +60,25 @@ export function maskedRow(
   const special = new Set(specialIds);
   const ordinary = vocab - specialIds.reduce((count, id) => count + (id < vocab ? 1 : 0), 0);
   const masked: MaskedPosition[] = [];
+  const mask = (position: number): void => {
+    const [kind, choice] = philox4x32([position, block, epoch >>> 0, fillStream], key);
+    if (kind < toMask) masked.push({ position, token: maskId });
+    else if (kind < toRandom)
+      masked.push({ position, token: ordinaryToken(Math.floor((choice / 2 ** 32) * ordinary), specialIds) });
+    else masked.push({ position, token: ids[position]! });
+  };
+  let nearest = { position: -1, draw: 2 ** 32 };
   for (let start = 0; start < ids.length; start += 4) {
     const draws = philox4x32([start, block, epoch >>> 0, chooseStream], key);
     for (let i = 0; i < 4 && start + i < ids.length; i++) {
       const position = start + i;
-      const id = ids[position]!;
-      if (draws[i]! >= share || special.has(id)) continue;
-      const [kind, choice] = philox4x32([position, block, epoch >>> 0, fillStream], key);
-      if (kind < toMask) masked.push({ position, token: maskId });
-      else if (kind < toRandom)
-        masked.push({ position, token: ordinaryToken(Math.floor((choice / 2 ** 32) * ordinary), specialIds) });
-      else masked.push({ position, token: id });
+      if (special.has(ids[position]!)) continue;
+      const draw = draws[i]!;
+      if (draw < nearest.draw) nearest = { position, draw };
+      if (draw < share) mask(position);
     }
   }
+  if (masked.length === 0 && nearest.position >= 0) mask(nearest.position);
   return masked;
 }
 

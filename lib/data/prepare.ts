@@ -6,9 +6,11 @@
 import { writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { ApolloError, check } from '../errors.js';
 import { throwIfAborted } from './abort.js';
 import { Cache, keyOf } from './cache.js';
+import { noEndOfText } from './end-of-text.js';
 import { type CorpusInput, findSources, type ReadOptions, type SourceFiles } from './inputs.js';
 import { type CorpusProgress, Meter } from './meter.js';
 import { mixedSource, roundRows, rowsOfRound } from './mixture.js';
@@ -26,7 +28,7 @@ import { mapInOrder } from './worker-pool.js';
 export type { CorpusProgress } from './meter.js';
 
 /** Part of every key; raised when the same text and options would give other files. */
-const formatVersion = 2;
+const formatVersion = 3;
 
 /** Below this many bytes on disk the start of worker threads costs more than it saves. */
 const smallCorpusBytes = 1 << 20;
@@ -45,8 +47,8 @@ export interface CorpusOptions extends ReadOptions {
   /** Seed of the choice of held-out text; keep it over runs that are compared. */
   readonly heldOutSeed?: number;
   /**
-   * 'auto' ends each document with [SEP] (BERT) or `<|endoftext|>` (GPT-2), where the tokenizer has it; 'none' joins
-   * documents without a mark, as the Apollo release does for GPT-2.
+   * 'auto' ends each document with the tokenizer's end of text (`<|endoftext|>` of GPT-2) or [SEP] (BERT), where it has
+   * one; 'none' joins documents without a mark, as the Apollo release does for GPT-2.
    */
   readonly separator?: 'auto' | 'none';
   /**
@@ -60,6 +62,8 @@ export interface CorpusOptions extends ReadOptions {
   readonly journalEvery?: number;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: CorpusProgress) => void;
+  /** Takes what the user should know of the text, a sentence each: what is passed over in folders. */
+  readonly onNote?: (note: string) => void;
 }
 
 export interface CorpusStats {
@@ -94,6 +98,8 @@ export interface Corpus {
   /** Of all sources together. */
   readonly stats: CorpusStats;
   readonly sources: readonly CorpusSource[];
+  /** What the user should know, a sentence each: that documents are joined without a mark. */
+  readonly warnings: readonly string[];
   /** Names the tokens, their split and their shares: the same key means the same batches. */
   readonly key: string;
   /** Closes the token files; the sources cannot be read afterwards. */
@@ -118,8 +124,10 @@ export async function prepareCorpus(options: CorpusOptions): Promise<Corpus> {
   const { specialTokensAsText = false } = options;
   check(heldOut >= 0 && heldOut <= 0.5, `heldOut must be a fraction from 0 to 0.5; got ${heldOut}.`);
   throwIfAborted(signal);
-  const { format, field, header, quotes } = options;
-  const found = findSources(inputs, { format, field, header, quotes });
+  const given = 'path' in options.tokenizer ? loadTokenizer(options.tokenizer.path) : undefined;
+  if ('train' in options.tokenizer) checkTraining(options.tokenizer.train, options.tokenizer.vocabSize);
+  const { format, field, header, quotes, decodeEntities } = options;
+  const found = findSources(inputs, { format, field, header, quotes, decodeEntities }, options.onNote);
   const sizes = found.map(({ files }) => files.reduce((sum, file) => sum + file.sizeBytes, 0));
   const sizeBytes = sizes.reduce((sum, size) => sum + size, 0);
   const workers = options.workers ?? (sizeBytes < smallCorpusBytes ? 0 : Math.min(8, availableParallelism()));
@@ -127,8 +135,6 @@ export async function prepareCorpus(options: CorpusOptions): Promise<Corpus> {
     Number.isInteger(workers) && workers >= 0 && workers <= 256,
     `workers must be a whole number from 0 to 256; got ${workers}.`,
   );
-  const given = 'path' in options.tokenizer ? loadTokenizer(options.tokenizer.path) : undefined;
-  if ('train' in options.tokenizer) checkTraining(options.tokenizer.train, options.tokenizer.vocabSize);
 
   const cache = await Cache.open(cacheDir);
   const meter = new Meter(sizeBytes, options.onProgress);
@@ -139,6 +145,8 @@ export async function prepareCorpus(options: CorpusOptions): Promise<Corpus> {
     given ?? (await trainedTokenizer(cache, joined(textKeys), all, options.tokenizer as TrainableChoice));
   const separatorId = separator === 'none' ? undefined : (tokenizer.specials.eot ?? tokenizer.specials.sep);
   const encoder = specialTokensAsText ? withSpecialsAsText(tokenizer) : tokenizer;
+  const unmarked = separator !== 'none' && separatorId === undefined;
+  const warnings = unmarked ? [`Documents are joined without a mark between them: ${noEndOfText}`] : [];
   const setup: WorkSetup = { job: 'encode', definition: encoder.definition, separator: separatorId };
 
   const sources: PreparedSource[] = [];
@@ -151,6 +159,11 @@ export async function prepareCorpus(options: CorpusOptions): Promise<Corpus> {
       const work = { text, setup, vocabSize: tokenizer.vocabSize, workers, meter, signal };
       const make = (folder: string) => tokenise(folder, { ...work, journalEvery: options.journalEvery });
       let entry = openTokenised(cache.path(key));
+      if (!entry && cache.isMadeByAnother(key)) {
+        meter.start('wait for another process', undefined, text.name);
+        while (cache.isMadeByAnother(key)) await pause(signal);
+        entry = openTokenised(cache.path(key));
+      }
       const cached = entry !== undefined;
       if (!cached) {
         await cache.writeResumable(key, make, hasJournal);
@@ -160,7 +173,7 @@ export async function prepareCorpus(options: CorpusOptions): Promise<Corpus> {
         throw new ApolloError('BAD_CORPUS', `The cache entry ${cache.path(key)} was changed while it was made.`);
       sources.push({ ...entry, ...found[i]!, key, cached, sizeBytes: sizes[i]! });
     }
-    return corpusOf(sources, { tokenizer, heldOut, heldOutSeed, close });
+    return corpusOf(sources, { tokenizer, warnings, heldOut, heldOutSeed, close });
   } catch (error) {
     close();
     throw error;
@@ -181,7 +194,11 @@ interface PreparedSource extends Tokenised, SourceFiles {
 /** The parts of sources that are all tokenised. */
 function corpusOf(
   sources: readonly PreparedSource[],
-  { heldOut, heldOutSeed, ...rest }: Pick<Corpus, 'tokenizer' | 'close'> & { heldOut: number; heldOutSeed: number },
+  {
+    heldOut,
+    heldOutSeed,
+    ...rest
+  }: Pick<Corpus, 'tokenizer' | 'warnings' | 'close'> & { heldOut: number; heldOutSeed: number },
 ): Corpus {
   const splits = sources.map(({ name, documentEnds }) => {
     try {
@@ -255,6 +272,14 @@ function added(a: CorpusStats, b: CorpusStats): CorpusStats {
 }
 
 const joined = (keys: readonly string[]): string => (keys.length === 1 ? keys[0]! : keyOf('mixture', keys));
+
+/** Milliseconds between two looks at what another process does. */
+const pauseMs = 200;
+
+async function pause(signal: AbortSignal | undefined): Promise<void> {
+  throwIfAborted(signal);
+  await setTimeout(pauseMs);
+}
 
 async function withDigests(
   found: readonly SourceFiles[],

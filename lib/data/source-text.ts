@@ -32,9 +32,14 @@ export const textStart: TextPlace = { file: 0, documents: 0, skipped: {} };
 /** What decides the documents of a source: contents of its files, formats, and options where they matter. */
 export function textKey({ files, digests, options }: SourceText): unknown {
   return files.map(({ format }, i) => {
-    const { field = 'text', header = true, quotes = null } = options[i]!;
+    const { field = 'text', header = true, quotes = null, decodeEntities = false } = options[i]!;
     const { hasRecords } = formats.find(({ name }) => name === format)!;
-    return hasRecords ? [digests[i], format, field, header, quotes] : [digests[i], format];
+    return [
+      digests[i],
+      format,
+      ...(hasRecords ? [field, header, quotes] : []),
+      ...(decodeEntities ? ['decodeEntities'] : []),
+    ];
   });
 }
 

@@ -6,6 +6,7 @@
 import { createHash } from 'node:crypto';
 import { ApolloError } from '../errors.js';
 import type { StreamDecoder } from './detokenize.js';
+import { withEndOfText } from './end-of-text.js';
 import { type FramedTokens, framed, frameOf } from './framing.js';
 import { IdBuffer } from './id-buffer.js';
 import { type PlacedTokens, placedTokens } from './offsets.js';
@@ -20,7 +21,7 @@ export interface SpecialTokens {
   readonly cls: number | undefined;
   readonly sep: number | undefined;
   readonly unk: number | undefined;
-  /** End of text: `<|endoftext|>`. */
+  /** End of text: what the files beside the tokenizer name as eos_token, else `<|endoftext|>`. */
   readonly eot: number | undefined;
 }
 
@@ -93,7 +94,7 @@ export interface Tokenizer {
  * @throws ApolloError BAD_TOKENIZER when there is no such file or its content does not make a tokenizer.
  */
 export function loadTokenizer(path: string): Tokenizer {
-  return createTokenizer(readTokenizerFiles(path), path);
+  return withEndOfText(createTokenizer(readTokenizerFiles(path), path), path);
 }
 
 /**

@@ -14,12 +14,12 @@ export {
   openFineTuned,
   type TunedTask,
 } from './fine-tuned-folder.js';
-export { type FineTuneDependencies, fineTune } from './finetune.js';
+export { checkFineTuning, type FineTuneDependencies, fineTune } from './finetune.js';
 export { type GeneratedToken, type GenerateOptions, generate } from './generate.js';
 export type { Head, HeadContext, HuggingFaceHead, LossContext } from './head.js';
 export { classification, regression } from './heads/sequence.js';
 export { spans } from './heads/spans.js';
-export { type LambadaResult, lambada, readPassages } from './lambada.js';
+export { checkLambada, type LambadaResult, lambada, readPassages } from './lambada.js';
 export { NetworkPrograms, networkSpecs, unitsOf } from './network.js';
 export { type FineTuneConfig, type FineTuneOptions, fineTuneConfig } from './options.js';
 export { type PredictOptions, predict } from './predict.js';
@@ -29,5 +29,13 @@ export { type BodySource, trainedSource, untrainedSource } from './source.js';
 export * as squad from './squad/index.js';
 export * from './task.js';
 export { taskByName, taskNames } from './tasks.js';
-export { type MeasuredModel, readTokens, type TextLoss, type TextTokens, textLoss } from './text-loss.js';
+export {
+  checkWindow,
+  type MeasuredModel,
+  readTokens,
+  type TextLoss,
+  type TextReading,
+  type TextTokens,
+  textLoss,
+} from './text-loss.js';
 export type { TrainedModel } from './trained.js';

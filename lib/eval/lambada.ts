@@ -2,55 +2,57 @@
  * LAMBADA (Paperno et al. 2016): can a GPT guess the last word of a passage, which needs the whole of it? A word counts
  * when every one of its tokens is the most likely one, which is what greedy decoding would write.
  */
-import { readFile } from 'node:fs/promises';
-import { promisify } from 'node:util';
-import { gunzip } from 'node:zlib';
-import type { Tokenizer } from '../data/index.js';
+import { readDocuments } from '../data/documents.js';
+import type { CorpusFile } from '../data/files.js';
+import type { ReadOptions, Tokenizer } from '../data/index.js';
+import { filesToRead } from '../data/inputs.js';
 import type { Device } from '../engine/device.js';
 import { Graph } from '../engine/graph.js';
 import { argmax, gatherRows, ignoredLabel } from '../engine/ops/index.js';
 import type { Program } from '../engine/program.js';
 import { ApolloError } from '../errors.js';
-import { modelWeights } from '../models/index.js';
+import { type ModelConfig, modelWeights, outputMatrix } from '../models/index.js';
 import { flatten, tiedLogits, tiedLoss } from '../nn/heads.js';
 import { bucketOf, buckets } from './batches.js';
 import type { MeasuredModel } from './text-loss.js';
 
 /**
- * The passages of a file: JSON lines with `text` (NAME.jsonl), or one passage a line; packed where the name ends in .gz.
- * @throws ApolloError BAD_CORPUS naming file and line.
+ * The passages of a file: the records of JSON lines, CSV, TSV or Parquet, or one passage a line of text; its format and
+ * packing are known as those of a corpus.
+ * @throws ApolloError BAD_CORPUS naming file and line or record; BAD_CONFIG for options that do not go with the format.
  */
-export async function readPassages(path: string): Promise<string[]> {
-  let text: string;
-  try {
-    const bytes = await readFile(path);
-    const plain = path.endsWith('.gz') ? await promisify(gunzip)(bytes) : bytes;
-    text = new TextDecoder('utf-8', { fatal: true }).decode(plain);
-  } catch (error) {
-    throw new ApolloError('BAD_CORPUS', `${path} cannot be read as text (${(error as Error).message}).`, {
-      cause: error,
-    });
-  }
-  const isJson = /\.jsonl(\.gz)?$/.test(path);
-  const passages = text.split('\n').flatMap((raw, index) => {
-    const line = raw.trim();
-    if (line === '') return [];
-    const passage = isJson ? textOf(line) : line;
-    if (passage !== undefined && /\S\s+\S+$/.test(passage)) return [passage];
-    const expected = isJson ? 'a JSON object with "text" of at least two words' : 'a passage of at least two words';
-    throw new ApolloError('BAD_CORPUS', `${path}, line ${index + 1}: expected ${expected}.`);
-  });
+export async function readPassages(path: string, options: ReadOptions = {}): Promise<string[]> {
+  const passages: string[] = [];
+  for (const file of filesToRead([path], options)) passages.push(...(await passagesOf(file, options)));
   if (passages.length === 0) throw new ApolloError('BAD_CORPUS', `${path} holds no passages.`);
   return passages;
 }
 
-function textOf(line: string): string | undefined {
-  try {
-    const { text } = JSON.parse(line) as { text?: unknown };
-    return typeof text === 'string' ? text.trim() : undefined;
-  } catch {
-    return undefined;
+async function passagesOf(file: CorpusFile, options: ReadOptions): Promise<string[]> {
+  const isText = ['auto', 'text'].includes(file.format);
+  const word = isText ? 'line' : 'record';
+  const bad = (number: number, what: string): ApolloError =>
+    new ApolloError('BAD_CORPUS', `${file.path}, ${word} ${number}: expected a passage of at least two words${what}.`);
+  const documents: string[] = [];
+  const skipped = (reason: string): never => {
+    throw bad(documents.length + 1, `; it has ${reason}`);
+  };
+  let text = '';
+  // One passage a line, however the text begins.
+  const read = isText ? { ...file, format: 'text' } : file;
+  for await (const piece of readDocuments(read, { onSkip: skipped }, options)) {
+    text += piece.text;
+    if (!piece.isLast) continue;
+    documents.push(text);
+    text = '';
   }
+  const all = isText ? documents.flatMap((document) => document.split('\n')) : documents;
+  return all.flatMap((each, index) => {
+    const passage = each.trim();
+    if (isText && passage === '') return [];
+    if (/\S\s+\S+$/.test(passage)) return [passage];
+    throw bad(index + 1, '');
+  });
 }
 
 export interface LambadaResult {
@@ -87,6 +89,12 @@ function passageOf(text: string, tokenizer: Tokenizer, maxPositions: number): Pa
   return { tokens: [...context, ...word].slice(-maxPositions), word: word.length };
 }
 
+/** @throws ApolloError BAD_CONFIG for a model that is no GPT. */
+export function checkLambada({ kind }: Pick<ModelConfig, 'kind'>): void {
+  if (kind === 'gpt') return;
+  throw new ApolloError('BAD_CONFIG', 'LAMBADA asks for the next word, which only a GPT says; this model is a BERT.');
+}
+
 /**
  * Accuracy and perplexity on passages.
  * @throws ApolloError BAD_CONFIG for a model that is no GPT; ABORT_ERR.
@@ -99,9 +107,7 @@ export async function lambada(
   { batch, signal, onProgress }: LambadaOptions,
 ): Promise<LambadaResult> {
   const { config } = measured.model;
-  if (config.kind !== 'gpt') {
-    throw new ApolloError('BAD_CONFIG', 'LAMBADA asks for the next word, which only a GPT says; this model is a BERT.');
-  }
+  checkLambada(config);
   const passages = texts.map((text) => passageOf(text, tokenizer, config.maxPositions));
   passages.sort((a, b) => a.tokens.length - b.tokens.length);
   const width = Math.max(...passages.map(({ word }) => word));
@@ -161,13 +167,12 @@ async function lastWordProgram(
   { model, store, layerMap }: MeasuredModel,
   { batch, seq, width }: Size,
 ): Promise<Program> {
-  const { vocab, hidden } = model.config;
   const graph = new Graph();
   const weights = modelWeights(graph, model, store.precision);
   const shape = { batch, seq, padding: false };
   const body = model.body.trace(graph, weights, shape, { layerMap, training: false });
   const rows = gatherRows(flatten(body.hidden), graph.input('positions', [batch * width], 'i32'));
-  const table = weights('embeddings.word', [vocab, hidden], 'matrix');
+  const table = outputMatrix(model.config, weights);
   const { loss, count } = tiedLoss(rows, table, graph.input('labels', [batch * width], 'i32'));
   graph.output('loss', loss);
   graph.output('count', count);

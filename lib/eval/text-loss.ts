@@ -4,14 +4,23 @@
  */
 
 import { readDocuments } from '../data/documents.js';
-import { findFiles } from '../data/files.js';
-import { arraySource, heldOutMlmBatches, mlmCapacity, mlmIds, type Tokenizer } from '../data/index.js';
+import { noEndOfText } from '../data/end-of-text.js';
+import type { OnNote } from '../data/files.js';
+import {
+  arraySource,
+  heldOutMlmBatches,
+  mlmCapacity,
+  mlmIds,
+  type ReadOptions,
+  type Tokenizer,
+} from '../data/index.js';
+import { filesToRead } from '../data/inputs.js';
 import type { Device } from '../engine/device.js';
 import { Graph } from '../engine/graph.js';
 import type { ParameterStore } from '../engine/parameters.js';
 import type { Program } from '../engine/program.js';
 import { ApolloError } from '../errors.js';
-import { type BatchShape, type LanguageModel, modelWeights } from '../models/index.js';
+import { type BatchShape, type LanguageModel, type ModelConfig, modelWeights } from '../models/index.js';
 
 /** A model to be measured; LoadedModel of lib/train is one. */
 export interface MeasuredModel {
@@ -25,23 +34,35 @@ export interface TextTokens {
   /** Of the text in UTF-8. */
   readonly bytes: number;
   readonly documents: number;
+  /** What the user should know, a sentence each. */
+  readonly warnings?: readonly string[];
+}
+
+export interface TextReading extends ReadOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Takes what the user should know of the text, a sentence each. */
+  readonly onNote?: OnNote | undefined;
 }
 
 /**
- * Tokens of text files, folders or patterns. Where there are several documents each ends with `<|endoftext|>` (GPT) or
- * [SEP] (BERT), as in training.
- * @throws ApolloError BAD_CORPUS for files that are missing or no text; ABORT_ERR.
+ * Tokens of files, folders or patterns, found and read as those of a corpus; records without text are counted in a note.
+ * Where there are several documents each ends with the tokenizer's end of text or [SEP], as in training; `warnings` says
+ * where it has neither.
+ * @throws ApolloError BAD_CORPUS for files that are missing or no text, BAD_CONFIG for options that do not go with them;
+ * ABORT_ERR.
  */
 export async function readTokens(
   inputs: readonly string[],
   tokenizer: Tokenizer,
-  signal?: AbortSignal,
+  { signal, onNote, ...options }: TextReading = {},
 ): Promise<TextTokens> {
+  const skipped = new Map<string, number>();
+  const onSkip = (reason: string): void => void skipped.set(reason, (skipped.get(reason) ?? 0) + 1);
   const parts: Uint32Array[][] = [];
   let bytes = 0;
   let current: Uint32Array[] = [];
-  for (const file of findFiles(inputs)) {
-    for await (const { text, isLast } of readDocuments(file, { signal })) {
+  for (const file of filesToRead(inputs, options, onNote)) {
+    for await (const { text, isLast } of readDocuments(file, { signal, onSkip }, options)) {
       bytes += Buffer.byteLength(text);
       current.push(tokenizer.encode(text));
       if (!isLast) continue;
@@ -49,6 +70,8 @@ export async function readTokens(
       current = [];
     }
   }
+  if (skipped.size > 0)
+    onNote?.(`Skipped records: ${[...skipped].map(([reason, count]) => `${count} with ${reason}`).join('; ')}.`);
   const separator = tokenizer.specials.eot ?? tokenizer.specials.sep;
   const ends = parts.length > 1 && separator !== undefined ? [Uint32Array.of(separator)] : [];
   const all = parts.flatMap((document) => [...document, ...ends]);
@@ -58,7 +81,9 @@ export async function readTokens(
     ids.set(part, place);
     place += part.length;
   }
-  return { ids, bytes, documents: parts.length };
+  const unmarked = parts.length > 1 && separator === undefined;
+  const warnings = unmarked ? [`${parts.length} documents are joined without a mark between them: ${noEndOfText}`] : [];
+  return { ids, bytes, documents: parts.length, warnings };
 }
 
 export interface TextLoss {
@@ -96,13 +121,8 @@ export async function textLoss(
   options: TextLossOptions,
 ): Promise<TextLoss> {
   const { config } = measured.model;
-  const { seq = config.maxPositions, batch } = options;
-  if (!Number.isInteger(seq) || seq < 4 || seq > config.maxPositions) {
-    throw new ApolloError(
-      'BAD_CONFIG',
-      `seq must be a whole number from 4 to the model's ${config.maxPositions} positions; got ${seq}.`,
-    );
-  }
+  const { batch } = options;
+  const { seq, stride } = checkWindow(config, options);
   const isGpt = config.kind === 'gpt';
   const least = isGpt ? 2 : seq - 2;
   if (text.ids.length < least) {
@@ -111,10 +131,8 @@ export async function textLoss(
       `The text has ${text.ids.length} tokens; at least ${least} are needed. Give more text${isGpt ? '' : ', or a smaller seq'}.`,
     );
   }
-  const shape = { batch, seq, padding: false, ...(!isGpt && { targets: mlmCapacity(batch * seq) }) };
-  const batches = isGpt
-    ? windows(text.ids, options.stride ?? Math.ceil(seq / 2), shape)
-    : masked(text, tokenizer, shape);
+  const shape = { batch, seq, padding: false, ...(!isGpt && { targets: mlmCapacity(batch * seq, batch) }) };
+  const batches = isGpt ? windows(text.ids, stride, shape) : masked(text, tokenizer, shape);
   const program = await lossProgram(device, measured, shape);
   let sum = 0;
   let tokens = 0;
@@ -135,6 +153,29 @@ export async function textLoss(
   return { of: 'token', ...result, bitsPerByte: sum / Math.LN2 / text.bytes };
 }
 
+/**
+ * The windows that a model reads text in.
+ * @throws ApolloError BAD_CONFIG for a length or stride that it cannot have, whatever the text.
+ */
+export function checkWindow(
+  { kind, maxPositions }: ModelConfig,
+  { seq = maxPositions, stride = Math.ceil(seq / 2) }: Pick<TextLossOptions, 'seq' | 'stride'>,
+): { readonly seq: number; readonly stride: number } {
+  if (!Number.isInteger(seq) || seq < 4 || seq > maxPositions) {
+    throw new ApolloError(
+      'BAD_CONFIG',
+      `seq must be a whole number from 4 to the model's ${maxPositions} positions; got ${seq}.`,
+    );
+  }
+  if (kind === 'gpt') checkStride(stride, seq);
+  return { seq, stride };
+}
+
+function checkStride(stride: number, seq: number): void {
+  if (Number.isInteger(stride) && stride >= 1 && stride < seq) return;
+  throw new ApolloError('BAD_CONFIG', `stride must be a whole number from 1 to seq - 1 (${seq - 1}); got ${stride}.`);
+}
+
 type Inputs = Readonly<Record<string, Int32Array>>;
 
 /**
@@ -146,9 +187,7 @@ export function windows(
   stride: number,
   { batch, seq }: Pick<BatchShape, 'batch' | 'seq'>,
 ): (() => Inputs)[] {
-  if (!Number.isInteger(stride) || stride < 1 || stride >= seq) {
-    throw new ApolloError('BAD_CONFIG', `stride must be a whole number from 1 to seq - 1 (${seq - 1}); got ${stride}.`);
-  }
+  checkStride(stride, seq);
   const starts: { readonly begin: number; readonly counted: number }[] = [];
   let counted = 1; // tokens before this one are counted already
   for (let begin = 0; counted < ids.length; begin += stride) {

@@ -3,13 +3,11 @@
  * special_tokens_map.json, and the older files that say the same (vocab.txt, or vocab.json with merges.txt).
  * Reading is lib/data/tokenizer.ts' task.
  */
-import { randomBytes } from 'node:crypto';
-import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { withSettings } from '../data/tokenizer/settings.js';
 import type { Tokenizer } from '../data/tokenizer.js';
 import type { TokenizerDefinition } from '../data/tokenizer-files.js';
-import { ApolloError } from '../errors.js';
+import { writeWholeFiles } from '../fs/whole-file.js';
 
 export interface TokenizerFile {
   readonly name: string;
@@ -66,38 +64,15 @@ export function tokenizerFiles(
 
 /**
  * Writes the files of a tokenizer into a folder, which is made if need be. Each file takes its place whole.
- * @throws ApolloError BAD_TOKENIZER when the folder cannot be written.
+ * @throws ApolloError FILE_SYSTEM when the folder cannot be written.
  */
 export async function saveTokenizer(
   folder: string,
   tokenizer: Pick<Tokenizer, 'kind' | 'definition' | 'specials'>,
   options: TokenizerFilesOptions = {},
 ): Promise<void> {
-  const temporary = `.tmp-${process.pid}-${randomBytes(6).toString('hex')}-`;
-  const files = tokenizerFiles(tokenizer, options);
-  try {
-    await mkdir(folder, { recursive: true });
-    for (const { name, content } of files) {
-      const handle = await open(join(folder, temporary + name), 'wx');
-      try {
-        await handle.writeFile(content);
-        await handle.sync();
-      } finally {
-        await handle.close();
-      }
-    }
-    for (const { name } of files) await rename(join(folder, temporary + name), join(folder, name));
-    const directory = await open(folder);
-    await directory.sync().finally(() => directory.close());
-  } catch (error) {
-    throw new ApolloError(
-      'BAD_TOKENIZER',
-      `The tokenizer cannot be written to ${folder}: ${(error as Error).message}. Give a folder that can be written.`,
-      { cause: error },
-    );
-  } finally {
-    for (const { name } of files) await rm(join(folder, temporary + name), { force: true }).catch(() => {});
-  }
+  const files = tokenizerFiles(tokenizer, options).map(({ name, content }) => ({ path: join(folder, name), content }));
+  await writeWholeFiles(files, 'The tokenizer');
 }
 
 type Roles = Record<string, string | null>;

@@ -1,14 +1,16 @@
-/** What AdamW's state becomes when layers are copied, by the rules that methods offer, and the copies of a layer map. */
+/** What the optimizer's state becomes when layers are copied, by the rules that methods offer, and the copies of a layer map. */
 import { z } from 'zod';
 import type { LayerMap } from '../growth/index.js';
+import { newLayers } from './growth-rate.js';
 import type { LayerCopy, MomentRule } from './method.js';
 
 /**
- * 'copy': goes with the weights. 'release': as the released code of Apollo leaves it, new layers fresh and old ones with
- * the moments they had. 'reset': all layers fresh. 'copyScaled': as 'copy', m and v scaled by the change in how often a
- * layer is used.
+ * 'old-kept-new-zero': the first copy of a layer takes its state along, further copies start with zeros and a step count
+ * of 0 (SPARKLING, 2602.02472, section 4, in depth). 'copy': goes with the weights. 'release': as the released code of
+ * Apollo leaves it, new layers fresh and old ones with the moments they had. 'reset': all layers fresh. 'copyScaled': as
+ * 'copy', scaled by the change in how often a layer is used.
  */
-export const momentOption = z.enum(['copy', 'release', 'reset', 'copyScaled']);
+export const momentOption = z.enum(['copy', 'old-kept-new-zero', 'release', 'reset', 'copyScaled']);
 export type MomentOption = z.output<typeof momentOption>;
 
 export interface CopyOptions {
@@ -20,12 +22,13 @@ export interface CopyOptions {
 }
 
 /** The rule for layer `to` whose weights come from layer `from`; undefined when nothing is to be done. */
-function momentRule(from: number, to: number, { moments, from: unitsBefore, scale = 1 }: CopyOptions) {
+function momentRule(from: number, to: number, isNew: boolean, { moments, from: unitsBefore, scale = 1 }: CopyOptions) {
   const rules: Record<MomentOption, MomentRule | undefined> = {
     copy: from === to ? undefined : 'copy',
+    'old-kept-new-zero': isNew ? 'zero' : from === to ? undefined : 'copy',
     release: from === to ? undefined : to >= unitsBefore ? 'zero' : 'keep',
     reset: 'zero',
-    copyScaled: { m: scale, v: scale * scale },
+    copyScaled: { scale },
   };
   return rules[moments];
 }
@@ -36,8 +39,9 @@ function momentRule(from: number, to: number, { moments, from: unitsBefore, scal
  */
 export function layerCopies(map: LayerMap, options: CopyOptions): LayerCopy[] {
   const copies: LayerCopy[] = [];
+  const isNew = newLayers(map);
   map.forEach((from, to) => {
-    const moments = momentRule(from, to, options);
+    const moments = momentRule(from, to, isNew[to] as boolean, options);
     if (moments !== undefined) copies.unshift({ from, to, moments });
   });
   return copies;

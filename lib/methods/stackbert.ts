@@ -5,7 +5,9 @@
 import { z } from 'zod';
 import { stackModulo } from '../growth/index.js';
 import { depthGrowth } from './depth-growth.js';
-import type { TrainingMethod } from './method.js';
+import { calibrateOption, checkCalibration, gateOptions } from './gates.js';
+import { growthRateOptions } from './growth-rate.js';
+import type { MethodContext, TrainingMethod } from './method.js';
 import { momentOption } from './moments.js';
 import { commonOptions, parseOptions } from './options.js';
 import { scheduleOf, stageOptions } from './stages.js';
@@ -21,6 +23,9 @@ const schema = z.strictObject({
   boundaries: stageOptions.boundaries.optional(),
   /** Optimizer state at a doubling; 'reset', as the released script has it, also clears that of embeddings and head. */
   moments: momentOption.default('reset'),
+  ...growthRateOptions,
+  ...gateOptions,
+  ...calibrateOption,
 });
 export type StackBertOptions = z.input<typeof schema>;
 
@@ -32,12 +37,13 @@ function halvings(layers: number): number[] {
 }
 
 /** @throws ApolloError BAD_CONFIG naming the setting that is wrong, BAD_ARGUMENT for stages that do not fit together. */
-export function stackbert(options: StackBertOptions): TrainingMethod {
+export function stackbert(options: StackBertOptions, context: MethodContext = {}): TrainingMethod {
   const parsed = parseOptions('stackbert', schema, options);
   const units = parsed.units ?? halvings(parsed.layers);
   const boundaries = parsed.boundaries ?? { fractions: releasedFractions.slice(Math.max(0, 3 - units.length)) };
   const settings = { ...parsed, units, boundaries };
   const { moments } = settings;
+  checkCalibration('stackbert', settings, context);
   return {
     name: 'stackbert',
     layers: settings.layers,
@@ -46,6 +52,10 @@ export function stackbert(options: StackBertOptions): TrainingMethod {
       schedule: scheduleOf('stackbert', settings),
       map: stackModulo,
       moments,
+      rate: settings,
+      gate: settings,
+      calibrate: settings.calibrate,
+      context,
       shared: moments === 'reset' ? 'zero' : 'keep',
     }),
   };

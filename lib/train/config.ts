@@ -4,12 +4,29 @@ import { ApolloError } from '../errors.js';
 import type { TrainingMethod } from '../methods/method.js';
 import { parseOptions, positiveInteger } from '../methods/options.js';
 import type { ModelConfig } from '../models/index.js';
-import { warmupOf } from './schedule.js';
+import { optimizerIdentity, optimizerSettings, resolveOptimizer } from './optimizer.js';
+import {
+  type Anneal,
+  annealedRate,
+  decayShapeNames,
+  decaySteps,
+  type LearningRateSchedule,
+  learningRate,
+  rewoundRate,
+  scheduleNames,
+  warmupOf,
+} from './schedule.js';
+
+const decaySchema = {
+  /** Steps of the decay phase, as a share of all steps up to its end. */
+  share: z.number().gt(0).max(1).default(0.2),
+  shape: z.enum(decayShapeNames).default('linear'),
+};
 
 const schema = z.strictObject({
   /** Seed of initial weights, batches and dropout; a safe integer. */
   seed: z.int().default(42),
-  /** Optimizer steps of the whole run; the learning rate reaches 0 at their end. */
+  /** Optimizer steps of the whole run; every schedule but `constant` reaches a learning rate of 0 at their end. */
   steps: positiveInteger,
   /** Sequences of one micro-batch, and their length in tokens. */
   batch: positiveInteger,
@@ -20,22 +37,30 @@ const schema = z.strictObject({
   precision: z.enum(['f32', 'bf16']).default('f32'),
   /** Highest learning rate. */
   learningRate: z.number().positive().default(1e-4),
+  /** What the rate does after the warm-up, see schedule.ts. */
+  schedule: z.enum(scheduleNames).default('cosine'),
+  /** The decay phase of `wsd`. */
+  decay: z.strictObject(decaySchema).prefault({}),
+  /**
+   * Ends the run at step `end` with a decay phase there, instead of at the end of its schedule, which must be constant up
+   * to the decay (`constant`, or `wsd` before its own decay).
+   */
+  anneal: z.strictObject({ end: positiveInteger, ...decaySchema }).optional(),
   /** Steps of linear warm-up; default 2.5 % of the run, rounded up. */
   warmupSteps: z.int().min(0).optional(),
-  beta1: z.number().min(0).lt(1).default(0.9),
-  beta2: z.number().min(0).lt(1).default(0.999),
-  epsilon: z.number().positive().default(1e-8),
-  weightDecay: z.number().min(0).default(0.01),
-  /** Gradients are scaled down to this global norm; 0 leaves them as they are. */
-  maxNorm: z.number().min(0).default(1),
+  ...optimizerSettings,
   /** Evaluate at step 0, every so many steps and at the end. 0: never. Default: at the start and the end. */
   evaluateEvery: z.int().min(0).optional(),
   /** Held-out batches of one evaluation, at most. */
   evaluationBatches: positiveInteger.default(16),
   /** Write a checkpoint every so many steps, besides the one at the end. 0: only at the end. */
   checkpointEvery: z.int().min(0).default(0),
-  /** Complete checkpoints that are kept. */
-  keepCheckpoints: positiveInteger.default(1),
+  /** Write a checkpoint every so many minutes of training as well. 0: not by time. */
+  checkpointMinutes: z.number().min(0).default(10),
+  /** Complete checkpoints that are kept: with two, a damaged one costs the time between them and not the run. */
+  keepCheckpoints: positiveInteger.default(2),
+  /** Write a checkpoint at each of these steps as well and keep it, for decays that branch off there. */
+  keepAt: z.array(positiveInteger).default([]),
   /** Stop early, with the schedule of the whole run: after so many steps, or when so many tokens have been seen. */
   stopAfter: z.strictObject({ steps: z.int().min(0).optional(), tokens: positiveInteger.optional() }).default({}),
   /** Consecutive steps with a loss or gradient that is not finite after which the run stops. */
@@ -50,7 +75,7 @@ export type TrainConfig = z.output<typeof schema> & { readonly warmupSteps: numb
  * @throws ApolloError BAD_CONFIG naming each setting that is wrong.
  */
 export function resolveConfig(options: TrainOptions): TrainConfig {
-  const config = parseOptions('train', schema, options);
+  const config = resolveOptimizer(parseOptions('train', schema, options));
   const warmupSteps = config.warmupSteps ?? warmupOf(config.steps, 0.025);
   if (warmupSteps > config.steps) {
     throw new ApolloError(
@@ -58,15 +83,84 @@ export function resolveConfig(options: TrainOptions): TrainConfig {
       `train.warmupSteps: at most train.steps (${config.steps}); got ${warmupSteps}.`,
     );
   }
+  checkAnneal({ ...config, warmupSteps });
   return { ...config, warmupSteps };
+}
+
+/** The decay phase that ends a run early, in steps. */
+export function annealOf({ anneal }: Pick<TrainConfig, 'anneal'>): Anneal | undefined {
+  return anneal && { end: anneal.end, steps: decaySteps(anneal.end, anneal.share), shape: anneal.shape };
+}
+
+/** The schedule of a run without what ends it early. */
+export function scheduleOf(config: TrainConfig): LearningRateSchedule {
+  const { schedule, steps: totalSteps, warmupSteps, learningRate: peak, decay } = config;
+  return {
+    schedule,
+    totalSteps,
+    warmupSteps,
+    peak,
+    decay: { steps: decaySteps(totalSteps, decay.share), shape: decay.shape },
+  };
+}
+
+/**
+ * The learning rate of step `step`. `rewound`: the schedule restarted there (StepPlan.learningRate).
+ */
+export function rateOfStep(
+  step: number,
+  config: TrainConfig,
+  rewound?: { readonly since: number; readonly warmupSteps: number },
+): number {
+  const schedule = scheduleOf(config);
+  const rate = rewound
+    ? rewoundRate(step, rewound.since, { ...schedule, warmupSteps: rewound.warmupSteps })
+    : learningRate(step, schedule);
+  const anneal = annealOf(config);
+  return anneal ? annealedRate(step, anneal, rate) : rate;
+}
+
+/** @throws ApolloError BAD_CONFIG when a decay cannot branch off a checkpoint of step `step` in `folder`. */
+export function checkBranch(config: TrainConfig, step: number, folder: string): void {
+  const anneal = annealOf(config);
+  if (anneal && step <= anneal.end - anneal.steps) return;
+  throw new ApolloError(
+    'BAD_CONFIG',
+    anneal
+      ? `The checkpoint ${folder} is of step ${step}; a decay to step ${anneal.end} over ${anneal.steps} steps starts at ` +
+          `step ${anneal.end - anneal.steps}. Branch off an earlier checkpoint, or give a shorter decay.`
+      : 'branchFrom requires train.anneal, the decay that branches off.',
+  );
+}
+
+function checkAnneal(config: TrainConfig): void {
+  const anneal = annealOf(config);
+  if (!anneal) return;
+  const { schedule, steps, warmupSteps } = config;
+  const stable =
+    schedule === 'constant' ? steps : schedule === 'wsd' ? steps - (scheduleOf(config).decay?.steps ?? 0) : 0;
+  const from = anneal.end - anneal.steps;
+  if (stable === 0) {
+    throw new ApolloError(
+      'BAD_CONFIG',
+      `train.anneal: a decay branches off a constant learning rate; got schedule ${schedule}. Use schedule constant or wsd.`,
+    );
+  }
+  if (from < warmupSteps || from > stable || anneal.end > steps) {
+    throw new ApolloError(
+      'BAD_CONFIG',
+      `train.anneal: the decay must start between the end of the warm-up (step ${warmupSteps}) and that of the constant rate ` +
+        `(step ${stable}), and end by step ${steps}; got one from step ${from} to ${anneal.end}.`,
+    );
+  }
 }
 
 /** The step at which the run ends, by its length and its budgets. */
 export function lastStep(config: TrainConfig): number {
-  const { steps, stopAfter } = config;
+  const { steps, stopAfter, anneal } = config;
   const tokensPerStep = config.batch * config.seq * config.accumulation;
   return Math.min(
-    steps,
+    anneal?.end ?? steps,
     stopAfter.steps ?? steps,
     stopAfter.tokens ? Math.ceil(stopAfter.tokens / tokensPerStep) : steps,
   );
@@ -82,11 +176,15 @@ export function identityOf(
   method: TrainingMethod,
   corpusKey: string,
 ): RunIdentity {
-  const { evaluateEvery, evaluationBatches, checkpointEvery, keepCheckpoints, stopAfter, nonFiniteLimit, ...rest } =
-    config;
+  const { evaluateEvery, evaluationBatches, checkpointEvery, checkpointMinutes, keepCheckpoints, ...settled } = config;
+  const { keepAt, stopAfter, nonFiniteLimit, schedule, decay, optimizer, ...rest } = settled;
   const { source, ...settings } = method.settings;
   const identity = {
     ...rest,
+    ...optimizerIdentity(config),
+    // What is left out says cosine, as in checkpoints that were written before there were other schedules.
+    ...(schedule !== 'cosine' && { schedule }),
+    ...(schedule === 'wsd' && { decay }),
     model,
     // A model that the method begins with is named by its digest, see withBeginning.
     method: { name: method.name, ...(method.initial ? settings : method.settings) },

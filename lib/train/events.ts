@@ -47,6 +47,8 @@ export interface StepEvent {
   /** Time of this step; neither compilation nor evaluation nor checkpoints. */
   readonly ms: number;
   readonly tokensPerSecond: number;
+  /** No batch of the step had anything to predict: it was left out, and its loss is NaN. */
+  readonly withoutTarget?: true;
 }
 
 export interface EvaluationEvent {
@@ -71,6 +73,8 @@ export interface GrowthEvent {
   readonly to: number;
   /** Parameters after the switch. */
   readonly parameters: number;
+  /** What the layers' outputs were multiplied by, where the growth was calibrated. */
+  readonly calibrated?: number;
 }
 
 export interface CheckpointEvent {
@@ -83,7 +87,13 @@ export interface CheckpointEvent {
 export interface WarningEvent {
   readonly type: 'warning';
   readonly step: number;
-  readonly code: 'NON_FINITE' | 'OTHER_DEVICE' | 'BEGINS_WITH';
+  readonly code:
+    | 'NON_FINITE'
+    | 'OTHER_DEVICE'
+    | 'BEGINS_WITH'
+    | 'NO_TARGET'
+    | 'DAMAGED_CHECKPOINT'
+    | 'CHECKPOINT_FAILED';
   readonly message: string;
 }
 
@@ -100,6 +110,8 @@ export interface DoneEvent {
   readonly trainMs: number;
   /** The last checkpoint, where a folder was given. */
   readonly checkpoint?: string;
+  /** Steps since the last start or resume that were left out because they had nothing to predict, where there were any. */
+  readonly stepsWithoutTarget?: number;
 }
 
 export type TrainEvent =

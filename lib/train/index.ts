@@ -1,5 +1,14 @@
 /** Training: the loop, its events, checkpoints and evaluation. */
 export {
+  type AnnealDependencies,
+  type AnnealEvent,
+  type AnnealOptions,
+  anneal,
+  annealFolder,
+  branchSteps,
+  endSteps,
+} from './anneal.js';
+export {
   type CheckpointState,
   loadCheckpoint,
   loadWeights,
@@ -8,6 +17,7 @@ export {
   type StateToWrite,
   saveCheckpoint,
 } from './checkpoint.js';
+export { CheckpointClock, checkpointWarning, lastCheckpointError } from './checkpoint-clock.js';
 export { type CheckpointFolder, latestCheckpoint, listCheckpoints } from './checkpoint-folder.js';
 export { lastStep, resolveConfig, type TrainConfig, type TrainOptions } from './config.js';
 export type { BatchInputs, BatchRequest, TrainingCorpus } from './corpus.js';
@@ -16,6 +26,7 @@ export { evaluateMaps } from './evaluate.js';
 export * from './events.js';
 export { type ExportedModel, type ExportOptions, exportModel } from './export-model.js';
 export { type GrowthSite, grow } from './growth.js';
+export { checkBeginning } from './initial.js';
 export { train } from './loop.js';
 export {
   type LoadedModel,
@@ -26,7 +37,22 @@ export {
   openModelFolder,
   type SourceCosts,
 } from './model-folder.js';
+export { checkSequence, checkSettings } from './preflight.js';
 export { RunPrograms } from './programs.js';
 export type { TrainDependencies } from './run.js';
-export { type LearningRateSchedule, learningRate, linearRate, warmupOf } from './schedule.js';
+export {
+  type Anneal,
+  annealedRate,
+  type Decay,
+  type DecayShape,
+  decayShapeNames,
+  decaySteps,
+  type LearningRateSchedule,
+  learningRate,
+  rewoundRate,
+  type ScheduleName,
+  scheduleNames,
+  warmupOf,
+} from './schedule.js';
 export { type StageNetwork, stageNetwork } from './stage.js';
+export { newestWholeCheckpoint, type WholeCheckpoint } from './whole-checkpoint.js';

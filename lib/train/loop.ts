@@ -5,8 +5,10 @@
 import type { Device } from '../engine/device.js';
 import { ApolloError } from '../errors.js';
 import type { CheckpointState } from './checkpoint.js';
+import { CheckpointClock, checkpointWarning, lastCheckpointError } from './checkpoint-clock.js';
 import { lastStep, resolveConfig, type TrainConfig, type TrainOptions } from './config.js';
 import type { TrainEvent } from './events.js';
+import { checkSequence } from './preflight.js';
 import { Run, type TrainDependencies } from './run.js';
 
 /**
@@ -18,14 +20,13 @@ import { Run, type TrainDependencies } from './run.js';
  * }
  * ```
  * @throws ApolloError BAD_CONFIG for wrong settings or a checkpoint of other settings, BAD_CHECKPOINT for a damaged
- * checkpoint, NON_FINITE when the run diverged; and what engine and corpus throw.
+ * checkpoint, NON_FINITE when the run diverged, BAD_CORPUS when no step had a target; and what engine and corpus throw.
  */
 export async function* train(options: TrainOptions, deps: TrainDependencies): AsyncGenerator<TrainEvent, void, void> {
   const config = resolveConfig(options);
   checkFit(config, deps);
   const run = new Run(config, deps);
   const end = lastStep(config);
-  const every = config.checkpointEvery;
   try {
     const resumed = await run.open();
     yield {
@@ -41,23 +42,33 @@ export async function* train(options: TrainOptions, deps: TrainDependencies): As
       ...(run.seen && { seen: run.seen }),
     };
     for (const message of run.beginWarnings) yield { type: 'warning', step: run.step, code: 'BEGINS_WITH', message };
+    for (const message of run.damageWarnings)
+      yield { type: 'warning', step: run.step, code: 'DAMAGED_CHECKPOINT', message };
     const moved = resumed && deviceChange(resumed.state, deps.device);
     if (moved) yield { type: 'warning', step: run.step, code: 'OTHER_DEVICE', message: moved };
+    const clock = new CheckpointClock(config.checkpointMinutes, run.totals.trainMs);
     while (!run.aborted) {
       const evaluation = run.evaluationDue ? await run.unlessAborted(() => run.evaluate()) : undefined;
       if (evaluation) yield evaluation;
       if (run.step >= end || run.aborted) break;
-      const saved = every > 0 && run.step > 0 && run.step % every === 0 ? await run.save() : undefined;
-      if (saved) yield saved;
+      const { trainMs } = run.totals;
+      if (checkpointDue(run.step, config) || clock.due(trainMs)) {
+        clock.wrote(trainMs);
+        const saved = await run.save().catch((error: unknown) => notSaved(run, error));
+        if (saved) yield saved;
+      }
       const growth = await run.grow();
       if (growth) yield growth;
       const step = await run.unlessAborted(() => run.train());
       if (!step) break;
       yield step;
-      const warning = run.checkFinite(step);
+      const warning = step.withoutTarget ? run.tellWithoutTarget(step) : run.checkFinite(step);
       if (warning) yield warning;
     }
-    const saved = await run.save();
+    run.checkTargets();
+    const saved = await run.save().catch((error: unknown) => {
+      throw lastCheckpointError(error, run.lastSaved);
+    });
     if (saved) yield saved;
     yield {
       type: 'done',
@@ -69,14 +80,23 @@ export async function* train(options: TrainOptions, deps: TrainDependencies): As
       tokens: run.totals.tokens,
       trainMs: run.totals.trainMs,
       ...(run.lastSaved && { checkpoint: run.lastSaved }),
+      ...(run.stepsWithoutTarget > 0 && { stepsWithoutTarget: run.stepsWithoutTarget }),
     };
   } finally {
     run.close();
   }
 }
 
+function notSaved({ step, lastSaved }: Run, error: unknown): TrainEvent {
+  return { type: 'warning', step, code: 'CHECKPOINT_FAILED', message: checkpointWarning(error, lastSaved) };
+}
+
+function checkpointDue(step: number, { checkpointEvery: every, keepAt }: TrainConfig): boolean {
+  return step > 0 && ((every > 0 && step % every === 0) || keepAt.includes(step));
+}
+
 /** @throws ApolloError BAD_CONFIG when settings, model and method do not belong together. */
-function checkFit(config: TrainConfig, { model, method, store }: TrainDependencies): void {
+function checkFit(config: TrainConfig, { model, method, corpus, store }: TrainDependencies): void {
   if (method.layers !== model.config.layers) {
     throw new ApolloError(
       'BAD_CONFIG',
@@ -90,12 +110,14 @@ function checkFit(config: TrainConfig, { model, method, store }: TrainDependenci
       `The method's totalSteps is ${total}, train.steps is ${config.steps}. Give both the same number.`,
     );
   }
-  if (config.seq > model.config.maxPositions) {
+  const { accumulation = config.accumulation } = corpus;
+  if (accumulation !== config.accumulation) {
     throw new ApolloError(
       'BAD_CONFIG',
-      `train.seq: at most the model's ${model.config.maxPositions} positions; got ${config.seq}.`,
+      `The corpus is cut for ${accumulation} micro-batches a step, train.accumulation is ${config.accumulation}. Give both the same number.`,
     );
   }
+  checkSequence(config.seq, model.config);
   if (store && (store.precision !== config.precision || store.names().length > 0)) {
     throw new ApolloError(
       'BAD_ARGUMENT',

@@ -1,25 +1,27 @@
 /** The state of one training run and what can be done with it: open, evaluate, save, grow, train a step, close. */
 import type { Device } from '../engine/device.js';
-import { AdamW } from '../engine/optimizer.js';
+import type { Optimizer } from '../engine/optim/index.js';
 import { ParameterStore } from '../engine/parameters.js';
 import type { RunResult } from '../engine/program.js';
 import { ApolloError } from '../errors.js';
 import { seedWords } from '../growth/index.js';
 import { FollowedMethod, type SeenLosses } from '../methods/followed.js';
 import type { MethodStage, StepPlan, TrainingMethod } from '../methods/method.js';
-import { type LanguageModel, parameterCount } from '../models/index.js';
+import { type LanguageModel, layerFlops, parameterCount } from '../models/index.js';
 import { type CheckpointState, loadCheckpoint, readCheckpointState, saveCheckpoint } from './checkpoint.js';
 import { latestCheckpoint } from './checkpoint-folder.js';
 import {
   beginningOf,
+  checkBranch,
   differences,
   identityOf,
   lastStep,
   type RunIdentity,
+  rateOfStep,
   type TrainConfig,
   withBeginning,
 } from './config.js';
-import { BatchAhead, type TrainingCorpus } from './corpus.js';
+import { BatchAhead, type BatchInputs, hasTarget, labelShares, type TrainingCorpus } from './corpus.js';
 import { stepFlops } from './cost.js';
 import { evaluateMaps } from './evaluate.js';
 import type { EvaluationEvent, StepEvent, TrainEvent } from './events.js';
@@ -27,9 +29,11 @@ import { grow } from './growth.js';
 import { type BeginningOptions, digestOfBeginning, initialise } from './initial.js';
 import { checkMemory } from './memory.js';
 import type { SourceCosts } from './model-folder.js';
-import { RunPrograms, type TrainingProgram } from './programs.js';
-import { learningRate } from './schedule.js';
+import { optimizerOf } from './optimizer.js';
+import { gateInputs, RunPrograms, type TrainingProgram } from './programs.js';
 import { type StageNetwork, stageNetwork } from './stage.js';
+import { updateOf } from './updates.js';
+import { newestWholeCheckpoint } from './whole-checkpoint.js';
 
 export interface TrainDependencies {
   readonly device: Device;
@@ -41,6 +45,11 @@ export interface TrainDependencies {
    * many layers as that stage trains. Moments and the schedule begin anew.
    */
   readonly init?: string | undefined;
+  /**
+   * Folder of a checkpoint of a run with the same settings but for `anneal`: this run starts there, unless its own
+   * checkpoints are further.
+   */
+  readonly branchFrom?: string | undefined;
   /** Ends the run after or within the current step; a checkpoint is written where a folder is given. */
   readonly signal?: AbortSignal | undefined;
   /** Folder for this run's checkpoints; without it none are written. */
@@ -51,10 +60,11 @@ export interface TrainDependencies {
   readonly store?: ParameterStore | undefined;
 }
 
-/** The learning rate of a step: the scheduled one unless the method has its own. */
-function rateOf({ learningRate: own }: StepPlan, scheduled: number): number {
-  if (!own) return scheduled;
-  return 'value' in own ? own.value : scheduled * own.factor;
+/** The learning rate of a step: the scheduled one unless the method changes it. */
+function rateOf({ learningRate: own }: StepPlan, step: number, config: TrainConfig): number {
+  if (!own) return rateOfStep(step, config);
+  if ('value' in own) return own.value;
+  return 'since' in own ? rateOfStep(step, config, own) : rateOfStep(step, config) * own.factor;
 }
 
 /** One run: its resources and the few numbers that change from step to step. */
@@ -63,6 +73,9 @@ export class Run {
   network: StageNetwork;
   readonly totals = { tokens: 0, flopsModel: 0, flopsExecuted: 0, trainMs: 0 };
   nonFiniteSteps = 0;
+  /** Steps of this process of which no batch had a target. */
+  stepsWithoutTarget = 0;
+  #stepsHere = 0;
   /** Last step at which an evaluation was done, and step and stage of the last checkpoint. */
   evaluatedAt = -1;
   savedAt = '';
@@ -71,10 +84,12 @@ export class Run {
   sourceCosts: SourceCosts | undefined;
   /** What is to be said about the model that it began with. */
   beginWarnings: readonly string[] = [];
+  /** What is to be said about checkpoints that it did not resume from because they are damaged. */
+  damageWarnings: readonly string[] = [];
 
   readonly store: ParameterStore;
   programs: RunPrograms;
-  readonly optimizer: AdamW;
+  readonly optimizer: Optimizer;
   readonly batches: BatchAhead;
   identity: RunIdentity;
   #method: FollowedMethod;
@@ -90,8 +105,7 @@ export class Run {
     this.store = deps.store ?? new ParameterStore(device, { precision });
     this.network = stageNetwork(model, method.stageAt(0));
     this.programs = this.#programs();
-    const { beta1, beta2, epsilon, weightDecay, maxNorm } = config;
-    this.optimizer = new AdamW(this.store, { beta1, beta2, epsilon, weightDecay, maxNorm });
+    this.optimizer = optimizerOf(config, this.store);
     this.batches = new BatchAhead((step, micro) => corpus.batch({ batch, seq, seed, step, micro }));
   }
 
@@ -146,14 +160,16 @@ export class Run {
         'resume needs checkpointDir, the folder with the checkpoints to go on from.',
       );
     }
-    const latest = checkpointDir === undefined ? undefined : await latestCheckpoint(checkpointDir);
-    if (latest && !resume) {
+    const other = checkpointDir === undefined || resume ? undefined : await latestCheckpoint(checkpointDir);
+    if (other) {
       throw new ApolloError(
         'BAD_ARGUMENT',
-        `${checkpointDir} holds the checkpoints of another run (step ${latest.step}). ` +
+        `${checkpointDir} holds the checkpoints of another run (step ${other.step}). ` +
           'Resume it, or give another folder for a new run.',
       );
     }
+    const latest = checkpointDir === undefined ? undefined : await newestWholeCheckpoint(checkpointDir);
+    if (!latest && this.deps.branchFrom !== undefined) return this.#load(this.deps.branchFrom, { branch: true });
     if (!latest) {
       if (resume === true) {
         throw new ApolloError(
@@ -169,18 +185,27 @@ export class Run {
       await this.#checkMemory();
       return undefined;
     }
-    const state = await this.#checkIdentity(latest.path);
+    const loaded = await this.#load(latest.path, { branch: false });
+    this.damageWarnings = await latest.setAside();
+    return loaded;
+  }
+
+  /** Continues from a checkpoint of this run, or from one of the run that this one branches off. */
+  async #load(folder: string, { branch }: { branch: boolean }): Promise<{ folder: string; state: CheckpointState }> {
+    const state = await this.#checkIdentity(folder, branch);
     this.#enter(state);
-    await loadCheckpoint(latest.path, this.store, this.network.specs);
+    await loadCheckpoint(folder, this.store, this.network.specs);
     this.step = state.step;
     this.sourceCosts = state.source;
     Object.assign(this.totals, state.totals);
     this.nonFiniteSteps = state.nonFiniteSteps;
     this.evaluatedAt = state.evaluated ? state.step : -1;
-    this.savedAt = this.#position();
-    this.lastSaved = latest.path;
+    if (!branch) {
+      this.savedAt = this.#position();
+      this.lastSaved = folder;
+    }
     await this.#checkMemory();
-    return { folder: latest.path, state };
+    return { folder, state };
   }
 
   #beginning(): BeginningOptions {
@@ -197,11 +222,13 @@ export class Run {
     );
   }
 
-  async #checkIdentity(folder: string): Promise<CheckpointState> {
+  async #checkIdentity(folder: string, branch: boolean): Promise<CheckpointState> {
     const state = await readCheckpointState(folder);
+    if (branch) checkBranch(this.config, state.step, folder);
     const digest = await digestOfBeginning(this.#beginning(), beginningOf(state.identity));
     this.identity = withBeginning(this.identity, digest);
-    const changed = differences(state.identity, this.identity);
+    const { anneal, ...trunk } = this.identity;
+    const changed = differences(state.identity, branch ? trunk : this.identity);
     if (changed.length === 0) return state;
     throw new ApolloError(
       'BAD_CONFIG',
@@ -221,13 +248,15 @@ export class Run {
     const { config, deps, step, totals } = this;
     const start = performance.now();
     // The stage that has been trained so far: a switch due at this step is not done yet.
-    const maps = this.method.evaluationMaps(Math.max(0, step - 1));
+    const trained = Math.max(0, step - 1);
+    const maps = this.method.evaluationMaps(trained);
     const losses = await evaluateMaps(maps, {
       programs: this.programs,
       corpus: deps.corpus,
       batch: config.batch,
       seq: config.seq,
       limit: config.evaluationBatches,
+      gates: this.method.evaluationGates?.(trained),
       signal: deps.signal,
     });
     this.evaluatedAt = step;
@@ -271,7 +300,8 @@ export class Run {
       evaluated: this.evaluatedAt === this.step,
       device: { kind, threads },
     };
-    this.lastSaved = await saveCheckpoint(checkpointDir, this.store, state, this.config.keepCheckpoints);
+    const { keepCheckpoints: keep, keepAt } = this.config;
+    this.lastSaved = await saveCheckpoint(checkpointDir, this.store, state, { keep, keepAt });
     this.savedAt = this.#position();
     return { type: 'checkpoint', step: this.step, path: this.lastSaved, ms: performance.now() - start };
   }
@@ -279,68 +309,108 @@ export class Run {
   /** The switch that the next step begins with, unless it is done already. */
   async grow(): Promise<TrainEvent | undefined> {
     const { method } = this;
-    const { model } = this.deps;
+    const { model, corpus } = this.deps;
     const stage = method.stageAt(this.step);
     const plan = stage.index === this.stage.index ? undefined : method.growth(this.step);
     if (!plan) return undefined;
     this.#letGo();
     const next = stageNetwork(model, stage);
-    await grow(plan, { store: this.store, before: this.network, after: next, seed: this.config.seed });
+    const { batch, seq, seed } = this.config;
+    const calibration = await grow(plan, {
+      store: this.store,
+      before: this.network,
+      after: next,
+      seed,
+      batch: async () => ({
+        shape: corpus.shape(batch, seq),
+        inputs: await corpus.batch({ batch, seq, seed, step: this.step, micro: 0 }),
+      }),
+    });
+    if (calibration) {
+      this.totals.flopsModel += calibration.layerPasses * layerFlops(next.model.config, seq) * batch * seq;
+      this.totals.flopsExecuted += calibration.flops;
+    }
     this.network = next;
     this.programs = this.#programs();
-    return { type: 'growth', step: this.step, from: plan.from, to: plan.to, parameters: this.parameters };
+    return {
+      type: 'growth',
+      step: this.step,
+      from: plan.from,
+      to: plan.to,
+      parameters: this.parameters,
+      ...(calibration && { calibrated: calibration.factor }),
+    };
   }
 
   /**
-   * Forward and backward of all micro-batches of a step; their mean loss. Each is queued while the one before runs, so
-   * that its data travel meanwhile and the device never waits for JavaScript.
+   * Forward and backward of the micro-batches of a step that have a target; how many there are, and the mean loss over
+   * the labels of the step, NaN where it has none. Each is queued while the one before runs, so that its data travel
+   * meanwhile and the device never waits for JavaScript.
    */
-  async #accumulate({ program, random }: TrainingProgram, plan: StepPlan): Promise<number> {
+  async #accumulate(
+    { program, random, weighted, binding }: TrainingProgram,
+    plan: StepPlan,
+  ): Promise<{ readonly loss: number; readonly ran: number }> {
     const { seed, accumulation } = this.config;
-    const scales = plan.branchScales && { branchScales: Float32Array.from(plan.branchScales) };
+    const gates = gateInputs(plan);
     const { step } = this;
-    const options = this.deps.signal ? { signal: this.deps.signal } : {};
+    const options = { signal: this.deps.signal, binding };
     const lossOf = async (run: Promise<RunResult>) => ((await run).outputs['loss'] as Float32Array)[0] as number;
+    const batches = await this.batches.take(step, accumulation);
+    const shares = weighted ? labelShares(batches) : [Number(hasTarget(batches[0] as BatchInputs))];
     let sum = 0;
-    let running: Promise<RunResult> | undefined;
+    let ran = 0;
+    const add = async (share: number, run: Promise<RunResult>) => {
+      sum += share * (await lossOf(run));
+    };
+    let running: { readonly weight: number; readonly queued: Promise<RunResult> } | undefined;
     for (let micro = 0; micro < accumulation; micro++) {
-      const batch = await this.batches.take(step, micro);
       const rng = Int32Array.from([...seedWords(seed), step, micro]);
-      const queued = program.run({ ...batch, ...(random && { rng }), ...scales }, options);
-      queued.catch(() => {}); // told when its turn comes
-      if (micro + 1 < accumulation) this.batches.prepare(step, micro + 1);
-      else if (step + 1 < lastStep(this.config)) this.batches.prepare(step + 1, 0);
-      if (running) sum += await lossOf(running);
-      running = queued;
+      const weight = shares[micro] as number;
+      const share = Float32Array.of(weight);
+      const queued =
+        weight > 0
+          ? program.run({ ...batches[micro], ...(random && { rng }), ...(weighted && { share }), ...gates }, options)
+          : undefined;
+      queued?.catch(() => {}); // reported when it is awaited
+      batches[micro] = {}; // copied by now: of two steps' batches no more than those of one are held
+      if (step + 1 < lastStep(this.config)) this.batches.prepare(step + 1, micro);
+      if (!queued) continue;
+      ran++;
+      if (running) await add(running.weight, running.queued);
+      running = { weight, queued };
     }
-    if (running) sum += await lossOf(running);
-    return sum / accumulation;
+    if (running) await add(running.weight, running.queued);
+    return { loss: ran === 0 ? Number.NaN : sum, ran };
   }
 
   /** One optimizer step. Cancelled by the signal it changes nothing but gradients, which it clears. */
   async train(): Promise<StepEvent> {
     const { config, deps, totals } = this;
-    const { batch, seq, steps, warmupSteps, accumulation } = config;
+    const { batch, seq, accumulation } = config;
     const plan = this.method.plan(this.step);
     const training = await this.programs.training(plan, deps.corpus.shape(batch, seq), accumulation);
-    const scheduled = learningRate(this.step, { totalSteps: steps, warmupSteps, peak: config.learningRate });
-    const lr = rateOf(plan, scheduled);
+    const lr = rateOf(plan, this.step, config);
     const start = performance.now();
-    const loss = await this.#accumulate(training, plan).catch(async (error: unknown) => {
+    const { loss, ran } = await this.#accumulate(training, plan).catch(async (error: unknown) => {
       await this.store.zeroGradients();
       throw error;
     });
     const accumulateMs = performance.now() - start;
     let update = { gradNorm: Number.NaN, applied: false, elapsedMs: 0 };
-    if (Number.isFinite(loss)) update = await this.optimizer.step(training.names, { lr });
-    else await this.store.zeroGradients();
+    if (Number.isFinite(loss)) {
+      const { names, options } = updateOf(training, plan);
+      update = await this.optimizer.step(names, { lr, ...options });
+    } else await this.store.zeroGradients();
     const ms = accumulateMs + update.elapsedMs; // the optimizer's own time: a new stage's first update also compiles
     this.step++;
     this.#method.add(loss);
-    this.nonFiniteSteps = update.applied ? 0 : this.nonFiniteSteps + 1;
+    this.#stepsHere++;
+    if (ran === 0) this.stepsWithoutTarget++;
+    else this.nonFiniteSteps = update.applied ? 0 : this.nonFiniteSteps + 1;
     totals.tokens += this.tokensPerStep;
     totals.flopsModel += stepFlops(this.network.model.config, plan, { seq, tokens: this.tokensPerStep }).model;
-    totals.flopsExecuted += training.program.flops * accumulation;
+    totals.flopsExecuted += training.program.flops * ran;
     totals.trainMs += ms;
     const { gradNorm, applied } = update;
     const { depth, units } = plan;
@@ -361,7 +431,25 @@ export class Run {
       trainMs,
       ms,
       tokensPerSecond,
+      ...(ran === 0 && { withoutTarget: true }),
     };
+  }
+
+  /** What is to be said of a step without a target: of the first one. */
+  tellWithoutTarget({ step }: StepEvent): TrainEvent | undefined {
+    if (this.stepsWithoutTarget > 1) return undefined;
+    const message = `Step ${step} has nothing to predict: all its tokens are special ones. It was left out; such steps are counted.`;
+    return { type: 'warning', step, code: 'NO_TARGET', message };
+  }
+
+  /** @throws ApolloError BAD_CORPUS when none of the steps that were done had a target. */
+  checkTargets(): void {
+    if (this.stepsWithoutTarget === 0 || this.stepsWithoutTarget < this.#stepsHere) return;
+    throw new ApolloError(
+      'BAD_CORPUS',
+      `None of ${this.#stepsHere} steps had anything to predict, so nothing was learnt: all tokens of the text are special ones. ` +
+        'Check the text and the tokenizer, or take longer rows (--seq).',
+    );
   }
 
   /** @throws ApolloError NON_FINITE when too many steps in a row were left out. */

@@ -47,6 +47,7 @@ export function trainingCorpus(
       );
     return {
       key: corpus.key,
+      accumulation,
       shape: (batch, seq) => ({ batch, seq, padding: false }),
       batch: (request) => ({ ...causalBatch(corpus.train, { ...request, microBatches: accumulation }) }),
       heldOutCount: (batch, seq) => causal(batch, seq).length,
@@ -70,18 +71,19 @@ export function trainingCorpus(
         batch,
         seq,
         seed: heldOutSeed,
-        targets: mlmCapacity(batch * seq),
+        targets: mlmCapacity(batch * seq, batch),
       }).map((rows) => ({ ...rows })),
     );
   return {
     key: corpus.key,
-    shape: (batch, seq) => ({ batch, seq, targets: mlmCapacity(batch * seq), padding: false }),
+    accumulation,
+    shape: (batch, seq) => ({ batch, seq, targets: mlmCapacity(batch * seq, batch), padding: false }),
     batch: (request) => ({
       ...mlmBatch(corpus.train, {
         ...request,
         ...rules,
         microBatches: accumulation,
-        targets: mlmCapacity(request.batch * request.seq),
+        targets: mlmCapacity(request.batch * request.seq, request.batch),
       }),
     }),
     heldOutCount: (batch, seq) => masked(batch, seq).length,

@@ -9,8 +9,9 @@ import {
   mlmBatch,
   mlmCapacity,
 } from '../../lib/data/batches.js';
-import { mlmIds } from '../../lib/data/masking.js';
+import { maskedRow, mlmIds } from '../../lib/data/masking.js';
 import { arraySource } from '../../lib/data/token-source.js';
+import { philox4x32, seedWords } from '../../lib/growth/philox.js';
 import { bert, failure, gpt2 } from './support.js';
 
 /** 0, 1, 2, ...: a token tells its place. */
@@ -205,7 +206,64 @@ t.test('masks beyond the room are left out, the first ones stay', async (t) => {
 
 t.test('the room is the mean and six deviations, in sixteens', async (t) => {
   // 4096: 614.4 + 6 * 22.852 = 751.5 -> 752. 512: 76.8 + 6 * 8.080 = 125.3 -> 128. 8: no more than the positions, 16.
-  t.strictSame([4096, 512, 8].map(mlmCapacity), [752, 128, 16]);
+  t.strictSame(
+    [4096, 512, 8].map((positions) => mlmCapacity(positions)),
+    [752, 128, 16],
+  );
+});
+
+t.test('each row has a mask at least: the one that a larger share would have reached first', async (t) => {
+  for (const seq of [3, 4, 8]) {
+    for (let step = 0; step < 50; step++) {
+      const batch = 7;
+      const targets = mlmCapacity(batch * seq, batch);
+      const { positions, labels } = mlmBatch(text, mlm(step, { batch, seq, targets }));
+      const rows = new Set(
+        [...labels].flatMap((label, i) => (label === -100 ? [] : [Math.floor(positions[i]! / seq)])),
+      );
+      for (let row = 0; row < batch; row++) {
+        const first = mlmBatch(text, mlm(step, { batch, seq, targets })).tokens.subarray(
+          row * seq + 1,
+          row * seq + seq - 1,
+        );
+        const onlySpecial = [...first].every((id) => specialIds.includes(id) && id !== 4);
+        t.ok(rows.has(row) || onlySpecial, `row ${row} of step ${step}, ${seq} tokens`);
+      }
+    }
+  }
+  const ids = Int32Array.of(1, 500, 1, 2);
+  t.strictSame(maskedRow(ids, { maskId: 4, vocab, specialIds }, 1, 0, 0), [], 'none where all are special');
+});
+
+t.test('rows that had masks have the same ones, the others one more', async (t) => {
+  // The draws themselves (Philox4x32-10 of the place, keyed by the seed): below 15 % of 2^32 is a mask.
+  const key = seedWords(11);
+  let without = 0;
+  for (let block = 0; block < 500; block++) {
+    const ids = Int32Array.from({ length: 6 }, (_, i) => 10 + ((block * 7 + i) % 400));
+    const draws = [0, 4].flatMap((start) => [...philox4x32([start, block, 0, 0x6d6c6d63], key)]).slice(0, 6);
+    const chosen = draws.flatMap((draw, i) => (draw < 0.15 * 2 ** 32 ? [i] : []));
+    if (chosen.length === 0) {
+      without++;
+      chosen.push(draws.indexOf(Math.min(...draws)));
+    }
+    const found = maskedRow(ids, { maskId: 4, vocab, specialIds }, 11, 0, block).map(({ position }) => position);
+    t.strictSame(found, chosen);
+  }
+  // 0.85^6 = 38 % of the rows: 188.6 of 500, five deviations of 10.8 around it.
+  t.ok(Math.abs(without - 188.6) < 54, `${without}`);
+});
+
+t.test('room for a mask in each of many short rows; as before from ten tokens on', async (t) => {
+  t.equal(mlmCapacity(3 * 1000, 1000), 1008, 'one token a row: all of them');
+  for (const [seq, batch] of [
+    [10, 64],
+    [16, 2],
+    [64, 32],
+    [128, 16],
+    [512, 256],
+  ] as const)
+    t.equal(mlmCapacity(seq * batch, batch), mlmCapacity(seq * batch), `${seq} x ${batch}`);
 });
 
 t.test('held-out batches are all of the text, fixed, the last one filled without labels', async (t) => {

@@ -25,7 +25,9 @@ export async function storedZstd(content: Uint8Array): Promise<Buffer> {
 }
 
 export interface ParquetOptions {
-  readonly columnData: readonly { readonly name: string; readonly data: readonly unknown[]; readonly type: string }[];
+  readonly columnData: readonly { readonly name: string; readonly data: readonly unknown[]; readonly type?: string }[];
+  /** Where columns are nested. */
+  readonly schema?: readonly object[];
   readonly rowGroupSize?: number;
   readonly codec?: string;
 }

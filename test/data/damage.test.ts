@@ -1,5 +1,16 @@
 /** Damaged input: each kind has one message that names the file and the place, and nothing is left of the attempt. */
-import { chmodSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import t from 'tap';
@@ -53,6 +64,11 @@ const damages: readonly Damage[] = [
     message: /damaged gzip data \(incorrect data check\) at or before byte \d+/,
   },
   { name: 'tail.txt.gz', content: Buffer.concat([packed, Buffer.from([0x1f, 0x8b, 1])]), message: /gzip data/ },
+  {
+    name: 'garbage.txt.gz',
+    content: Buffer.concat([packed, packed, Buffer.from('garbage')]),
+    message: new RegExp(`holds something else after its gzip data, from byte ${2 * packed.length} on\\. Take that off`),
+  },
   { name: 'plain.txt.gz', content: 'plain text', message: /is named \.gz and does not hold gzip data/ },
   { name: 'packed.txt', content: packed, message: /holds gzip data\. Name it .*packed\.txt\.gz, or unpack it/ },
   {
@@ -113,11 +129,6 @@ const damages: readonly Damage[] = [
     content: 'words',
     message: /no format is known by the ending "\.docx"\. Give one with format \(--format\): text, wiki/,
   },
-  {
-    name: 'records.json',
-    content: '{"text":"a"}\n',
-    message: /no format is known by the ending "\.json".*If it holds an object on each line, that is jsonl/,
-  },
   { name: 'zero.txt', content: '', message: /zero\.txt is empty \(0 bytes\)/ },
   {
     name: 'blank.txt',
@@ -149,7 +160,28 @@ const damages: readonly Damage[] = [
   {
     name: 'array.jsonl',
     content: '[{"text": "a"}]\n',
-    message: /line 1 holds a list; expected an object of fields on each line/,
+    message:
+      /line 1 holds a list; expected an object of fields on each line\. The file is a JSON array.*jq -c '\.\[\]'/,
+  },
+  {
+    name: 'pretty-array.jsonl',
+    content: '\n[\n  {"text": "a"}\n]\n',
+    message: /line 2 holds a list; .*The file is a JSON array/,
+  },
+  {
+    name: 'array.json.gz',
+    content: gzipSync('[{"text": "a"}]'),
+    message: /line 1 holds a list; .*The file is a JSON array/,
+  },
+  {
+    name: 'pretty-object.jsonl',
+    content: '{\n  "text": "a"\n}\n',
+    message: /line 1 is not JSON: .*Is an object written over several lines\? Write each on one line/,
+  },
+  {
+    name: 'nan-outside.jsonl',
+    content: `${jsonl({ text: 'NaN' })}{"text": "a" NaN}\n`,
+    message: /nan-outside\.jsonl: line 2 is not JSON/,
   },
   {
     name: 'field.jsonl',
@@ -299,16 +331,41 @@ t.test('folders that cannot be used', async (t) => {
   for (const [call, message] of expected) t.match(await failure(call), message);
 });
 
+/** The user without rights, as most systems number it. */
+const nobody = 65534;
+
+/** A new folder that another user can reach, wherever the clone and TMPDIR lie; only for the superuser. */
+function reachable(): string | undefined {
+  for (const parent of [tmpdir(), '/tmp', '/var/tmp', '/dev/shm']) {
+    if (!existsSync(parent)) continue;
+    const folder = mkdtempSync(join(parent, 'apollo-damage-'));
+    chmodSync(folder, 0o755);
+    process.seteuid!(nobody);
+    const found = existsSync(folder);
+    process.seteuid!(0);
+    if (found) return folder;
+    rmSync(folder, { recursive: true });
+  }
+  return undefined;
+}
+
 t.test('files and folders without permission', async (t) => {
-  const folder = t.testdir({ 'secret.txt': 'text', locked: { 'a.txt': 'text' }, cache: {} });
+  // The superuser may read anything, so that for it these calls are made as somebody else, who may not reach the clone.
+  const isSuperuser = process.geteuid!() === 0;
+  const folder = isSuperuser ? reachable() : t.testdir();
+  if (folder === undefined) {
+    t.pass('no folder for temporary files can be reached by somebody else: there is nothing to try it in');
+    return;
+  }
+  if (isSuperuser) t.teardown(() => rmSync(folder, { recursive: true }));
+  for (const name of ['locked', 'cache']) mkdirSync(join(folder, name));
+  for (const name of ['secret.txt', 'locked/a.txt']) writeFileSync(join(folder, name), 'text');
+  cpSync(fixture('tokenizers/bert-base-uncased/vocab.txt'), join(folder, 'vocab.txt'));
   chmodSync(join(folder, 'secret.txt'), 0o000);
   chmodSync(join(folder, 'locked'), 0o000);
   chmodSync(join(folder, 'cache'), 0o777);
-  const tokenizer = { path: fixture('tokenizers/bert-base-uncased/vocab.txt') };
-  const base = { tokenizer, cacheDir: join(folder, 'cache'), heldOut: 0 };
-  // The superuser may read anything, so that for it these calls are made as somebody else.
-  const isSuperuser = process.geteuid!() === 0;
-  if (isSuperuser) process.seteuid!(65534);
+  const base = { tokenizer: { path: join(folder, 'vocab.txt') }, cacheDir: join(folder, 'cache'), heldOut: 0 };
+  if (isSuperuser) process.seteuid!(nobody);
   try {
     t.match(
       await failure(() => prepareCorpus({ ...base, inputs: [join(folder, 'secret.txt')] })),

@@ -76,10 +76,142 @@ t.test('records without text are skipped, each with its reason', async (t) => {
   });
 });
 
+t.test('each row of CSV and TSV has its own end', async (t) => {
+  const cases: Record<string, string> = {
+    'crlf-header.csv': 'id,text\r\n1,one\n2,two\n3,three',
+    'lf-header.csv': 'id,text\n1,one\r\n2,two\r\n3,three\r\n',
+    'changing.csv': 'id,text\r\n1,one\n2,two\r\n3,three\n',
+    'returns.csv': 'id,text\r1,one\n2,two\r\n3,three\r',
+    'blank.csv': 'id,text\n\r\n1,one\n\n2,two\r\n\r\n3,three\n',
+    'changing.tsv': 'id\ttext\r\n1\tone\n2\ttwo\r\n3\tthree\n',
+  };
+  const folder = t.testdir(cases);
+  for (const name of Object.keys(cases))
+    t.strictSame((await read(join(folder, name))).documents, ['one', 'two', 'three'], name);
+  const quoted = t.testdir({ 'a.csv': 'id,text\r\n1,"one\r\nmore\nand"\n2,two\r\n' });
+  t.strictSame((await read(join(quoted, 'a.csv'))).documents, ['one\r\nmore\nand', 'two'], 'those in quotes stay');
+});
+
+t.test('NaN and Infinity, as Python writes them, count as null', async (t) => {
+  const folder = t.testdir({
+    'a.jsonl':
+      '{"score": NaN, "text": "says \\"NaN\\", -Infinity"}\n{"a": [Infinity, -Infinity], "text": "two"}\n{"text": NaN}\n',
+  });
+  t.strictSame(await read(join(folder, 'a.jsonl')), {
+    documents: ['says "NaN", -Infinity', 'two'],
+    skipped: ['"text" is null'],
+  });
+});
+
+t.test('a field inside of another: JSON and Parquet', async (t) => {
+  const rows = [{ text: 'one', inner: { body: 'x' } }, null, { text: 'two', inner: null }];
+  const leaf = { type: 'BYTE_ARRAY', converted_type: 'UTF8', repetition_type: 'OPTIONAL' };
+  const nested = parquetFile({
+    columnData: [
+      { name: 'id', data: [1, 2, 3] },
+      { name: 'meta', data: rows },
+      { name: 'meta.flat', data: ['a', 'b', 'c'] },
+    ],
+    schema: [
+      { name: 'root', num_children: 3 },
+      { name: 'id', type: 'INT32', repetition_type: 'REQUIRED' },
+      { name: 'meta', num_children: 2, repetition_type: 'OPTIONAL' },
+      { name: 'text', ...leaf },
+      { name: 'inner', num_children: 1, repetition_type: 'OPTIONAL' },
+      { name: 'body', ...leaf },
+      { name: 'meta.flat', ...leaf },
+    ],
+  });
+  const lines = rows.map((meta, i) => JSON.stringify({ id: i, meta, 'meta.flat': 'abc'[i] })).join('\n');
+  const folder = t.testdir({ 'a.jsonl': lines });
+  writeFileSync(join(folder, 'a.parquet'), nested);
+  for (const name of ['a.parquet', 'a.jsonl']) {
+    const path = join(folder, name);
+    t.strictSame((await read(path, { field: 'meta.text' })).documents, ['one', 'two'], name);
+    t.strictSame((await read(path, { field: 'meta.inner.body' })).documents, ['x'], name);
+    t.strictSame((await read(path, { field: 'meta.flat' })).documents, ['a', 'b', 'c'], `${name}: a name with a dot`);
+    await t.rejects(read(path, { field: 'meta.txt' }), { message: /it has "id", "meta\.text", "meta\.inner\.body"/ });
+  }
+  await t.rejects(read(join(folder, 'a.parquet'), { field: 'meta' }), { message: /column "meta" is nested/ });
+});
+
+t.test("WikiExtractor's JSON is known by its keys, whatever their order", async (t) => {
+  const article = { text: 'Body.', title: 'A', url: 'u', id: 12 };
+  const other = JSON.stringify({ id: '1', revid: null, title: 'B', text: 'B\nmore', url: 'u' });
+  const long = JSON.stringify({ text: 'x'.repeat(200_000), id: 1, title: 'C' });
+  const folder = t.testdir({
+    wiki_00: `\n${JSON.stringify(article)}\n${other}\n`,
+    'a.txt': other,
+    'b.txt': long,
+    'c.txt': '{"title": "no article", "id": 1}\n',
+    'd.txt': '{ not JSON\n',
+  });
+  t.strictSame((await read(join(folder, 'wiki_00'))).documents, ['A\n\nBody.', 'B\nmore']);
+  t.strictSame((await read(join(folder, 'a.txt'))).documents, ['B\nmore']);
+  t.strictSame((await read(join(folder, 'b.txt'))).documents, [`C\n\n${'x'.repeat(200_000)}`]);
+  t.strictSame((await read(join(folder, 'c.txt'))).documents, ['{"title": "no article", "id": 1}\n']);
+  t.strictSame((await read(join(folder, 'd.txt'))).documents, ['{ not JSON\n']);
+});
+
+t.test('articles without text are empty documents, in JSON and in blocks', async (t) => {
+  const lines = [
+    { id: '1', url: 'u', title: 'Redirect', text: '' },
+    { id: '2', url: 'u', title: 'Blank', text: ' \n' },
+    { id: '3', url: 'u', title: 'Title', text: 'Title\n\n' },
+    { id: '4', url: 'u', title: 'Kept', text: 'Text.' },
+  ];
+  const blocks = lines.map(({ id, title, text }) => `<doc id="${id}" title="${title}">\n${title}\n\n${text}\n</doc>\n`);
+  const folder = t.testdir({
+    'json.txt': lines.map((line) => `${JSON.stringify(line)}\n`).join(''),
+    'blocks.txt': [blocks[0], blocks[1], blocks[3]].join(''),
+  });
+  t.strictSame((await read(join(folder, 'json.txt'))).documents, ['', '', '', 'Kept\n\nText.']);
+  t.strictSame((await read(join(folder, 'blocks.txt'))).documents, ['', '', 'Kept\n\nText.\n']);
+  const { stats, close } = await prepareCorpus({
+    inputs: [join(folder, 'json.txt')],
+    tokenizer: { path: fixture('tokenizers/bert-base-uncased/vocab.txt') },
+    cacheDir: join(folder, 'cache'),
+    heldOut: 0,
+  });
+  t.strictSame([stats.documents, stats.skipped], [1, { 'empty text': 3 }]);
+  close();
+});
+
+t.test("WikiExtractor's escaped entities, where asked for", async (t) => {
+  const text = 'a &lt;b&gt; &amp;lt; &quot;c&quot; &#x27;d&#39; &nbsp;';
+  const plain = 'a <b> &lt; "c" \'d\' &nbsp;';
+  const folder = t.testdir({
+    'blocks.txt': `<doc id="1" title="AT&amp;T">\nAT&amp;T\n\n${text}\n</doc>\n`,
+    'json.txt': JSON.stringify({ id: '1', url: 'u', title: 'AT&amp;T', text }),
+    'plain.txt': text,
+  });
+  const both = async (name: string) => [
+    (await read(join(folder, name))).documents[0],
+    (await read(join(folder, name), { decodeEntities: true })).documents[0],
+  ];
+  t.strictSame(await both('blocks.txt'), [`AT&amp;T\n\n${text}\n`, `AT&T\n\n${plain}\n`]);
+  t.strictSame(await both('json.txt'), [`AT&amp;T\n\n${text}`, `AT&T\n\n${plain}`]);
+  t.strictSame(await both('plain.txt'), [text, text], 'of WikiExtractor alone');
+  const corpusOf = (decodeEntities: boolean) =>
+    prepareCorpus({
+      inputs: [join(folder, 'json.txt')],
+      decodeEntities,
+      tokenizer: { path: fixture('tokenizers/bert-base-uncased/vocab.txt') },
+      cacheDir: join(folder, 'cache'),
+      heldOut: 0,
+    });
+  const [kept, changed] = [await corpusOf(false), await corpusOf(true)];
+  t.not(kept.key, changed.key, 'tokens of their own');
+  t.not(kept.stats.tokens, changed.stats.tokens);
+  kept.close();
+  changed.close();
+});
+
 t.test('the format is told from the name, and by the option against it', async (t) => {
   const line = '{"text":"a"}\n';
   const folder = t.testdir({ 'a.jsonl': line, 'a.json': line, 'b.txt': line, 'part.00': 'plain', noending: 'plain' });
   t.strictSame((await read(join(folder, 'a.jsonl'))).documents, ['a']);
+  t.strictSame((await read(join(folder, 'a.json'))).documents, ['a'], '.json that is named');
   t.strictSame((await read(join(folder, 'b.txt'))).documents, [line]);
   t.strictSame((await read(join(folder, 'b.txt'), { format: 'jsonl' })).documents, ['a']);
   t.strictSame((await read(join(folder, 'a.jsonl'), { format: 'text' })).documents, [line]);

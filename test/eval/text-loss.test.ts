@@ -1,9 +1,10 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import t from 'tap';
 import type { Tokenizer } from '../../lib/data/index.js';
 import { type Device, Graph } from '../../lib/engine/index.js';
-import { lambada, readPassages, readTokens, textLoss } from '../../lib/eval/index.js';
+import { checkWindow, lambada, readPassages, readTokens, textLoss } from '../../lib/eval/index.js';
 import { windows } from '../../lib/eval/text-loss.js';
 import { modelWeights } from '../../lib/models/index.js';
 import { type LoadedModel, loadModel } from '../../lib/train/index.js';
@@ -179,11 +180,48 @@ t.test('passages come as lines or as JSON lines', async (t) => {
   t.same(await file('a.txt', 'one two three\n\n four five \n'), ['one two three', 'four five']);
   t.same(await file('a.jsonl', '{"text": "one\\ntwo three"}\n{"text":"four five"}\n'), ['one\ntwo three', 'four five']);
   await t.rejects(file('b.jsonl', '{"text": "one two"}\n{"txt": "x y"}\n'), {
-    message: /b\.jsonl, line 2: expected a JSON/,
+    message: /b\.jsonl, record 2: expected a passage of at least two words; it has no field "text"/,
   });
   await t.rejects(file('b.txt', 'one two\nthree\n'), { message: /b\.txt, line 2: expected a passage of at least two/ });
   await t.rejects(file('c.txt', '\n'), { code: 'BAD_CORPUS', message: /holds no passages/ });
-  await t.rejects(readPassages(join(folder, 'none.txt')), { code: 'BAD_CORPUS', message: /cannot be read/ });
+  await t.rejects(readPassages(join(folder, 'none.txt')), { code: 'BAD_CORPUS', message: /There is no file/ });
+});
+
+t.test('passages are known by the endings that corpora are known by', async (t) => {
+  const folder = temporaryFolder();
+  const records = '{"text": "one two three"}\n{"text":"four five"}\n';
+  const file = (name: string, content: string | Uint8Array, options = {}) => {
+    writeFileSync(join(folder, name), content);
+    return readPassages(join(folder, name), options);
+  };
+  for (const name of ['a.json', 'a.ndjson', 'a.JSONL', 'a.Json'])
+    t.same(await file(name, records), ['one two three', 'four five'], name);
+  t.same(await file('a.json.gz', gzipSync(records)), ['one two three', 'four five']);
+  t.same(await file('a.csv', 'id,passage\n1,one two three\n', { field: 'passage' }), ['one two three']);
+  t.same(await file('a.data', records, { format: 'jsonl' }), ['one two three', 'four five']);
+  t.same(await file('a.md', '<doc> two\n'), ['<doc> two'], 'lines, however the text begins');
+  await t.rejects(file('a.data', records), { message: /no format is known by the ending "\.data".*--format/ });
+  await t.rejects(file('list.json', `[${records.trim().replace('\n', ',')}]`), { message: /is a JSON array/ });
+});
+
+t.test('text is read in the formats of corpora', async (t) => {
+  const folder = temporaryFolder();
+  writeFileSync(join(folder, 'a.csv'), 'id,body\r\n1,it was\n2,a dog\n');
+  writeFileSync(join(folder, 'b.jsonl'), '{"body": "it was"}\n{"body": null}\n{"body": "a dog"}\n');
+  const notes: string[] = [];
+  const onNote = (note: string) => notes.push(note);
+  const options = { field: 'body', onNote };
+  const table = await readTokens([join(folder, 'a.csv')], gpt.tokenizer, options);
+  t.equal(table.documents, 2);
+  t.same(table.ids, (await readTokens([join(folder, 'b.jsonl')], gpt.tokenizer, options)).ids);
+  t.same(notes, ['Skipped records: 1 with "body" is null.']);
+});
+
+t.test('a window that the model cannot have is told from its configuration alone', async (t) => {
+  const { config } = gpt.model;
+  t.same(checkWindow(config, {}), { seq: config.maxPositions, stride: Math.ceil(config.maxPositions / 2) });
+  t.throws(() => checkWindow(config, { seq: config.maxPositions + 1 }), { code: 'BAD_CONFIG' });
+  t.throws(() => checkWindow(config, { seq: 8, stride: 8 }), { code: 'BAD_CONFIG' });
 });
 
 const official = shared('lambada/lambada_development_plain_text.txt.gz');

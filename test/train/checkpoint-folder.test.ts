@@ -9,12 +9,12 @@ const contents = async (path: string) => readFile(join(path, 'state.json'), 'utf
 t.test('the newest checkpoint stands alone, or with as many as are kept', async (t) => {
   const dir = t.testdir();
   t.equal(await latestCheckpoint(join(dir, 'absent')), undefined);
-  await writeFolder(dir, 10, 1, put('ten'));
+  await writeFolder(dir, 10, { keep: 1 }, put('ten'));
   t.same(await readdir(dir), ['step-00000010']);
-  await writeFolder(dir, 20, 1, put('twenty'));
+  await writeFolder(dir, 20, { keep: 1 }, put('twenty'));
   t.same(await readdir(dir), ['step-00000020']);
-  await writeFolder(dir, 30, 3, put('thirty'));
-  const path = await writeFolder(dir, 123456789, 3, put('many'));
+  await writeFolder(dir, 30, { keep: 3 }, put('thirty'));
+  const path = await writeFolder(dir, 123456789, { keep: 3 }, put('many'));
   t.equal(path, join(dir, 'step-123456789'));
   t.same(
     (await listCheckpoints(dir)).map((folder) => folder.step),
@@ -25,17 +25,17 @@ t.test('the newest checkpoint stands alone, or with as many as are kept', async 
 
 t.test('a checkpoint of the same step replaces the one before', async (t) => {
   const dir = t.testdir();
-  await writeFolder(dir, 5, 1, put('first'));
-  const path = await writeFolder(dir, 5, 1, put('second'));
+  await writeFolder(dir, 5, { keep: 1 }, put('first'));
+  const path = await writeFolder(dir, 5, { keep: 1 }, put('second'));
   t.same(await readdir(dir), ['step-00000005']);
   t.equal(await contents(path), 'second');
 });
 
 t.test('a write that fails leaves the previous checkpoint and nothing else', async (t) => {
   const dir = t.testdir();
-  await writeFolder(dir, 5, 1, put('good'));
+  await writeFolder(dir, 5, { keep: 1 }, put('good'));
   await t.rejects(
-    writeFolder(dir, 6, 1, async (folder) => {
+    writeFolder(dir, 6, { keep: 1 }, async (folder) => {
       await put('half')(folder);
       throw new Error('no space left');
     }),
@@ -67,7 +67,7 @@ t.test('wherever a process dies, recovery finds a complete checkpoint', async (t
       (await readdir(dir)).some((name) => name.startsWith('.')),
       `${when}: nothing is left over`,
     );
-    await writeFolder(dir, 7, 1, put('seven'));
+    await writeFolder(dir, 7, { keep: 1 }, put('seven'));
     t.same(await readdir(dir), ['step-00000007'], `${when}: the next write works`);
   }
 });
@@ -75,8 +75,8 @@ t.test('wherever a process dies, recovery finds a complete checkpoint', async (t
 t.test('other files in the folder are left alone', async (t) => {
   const dir = t.testdir({ 'notes.txt': 'mine', 'step-1': {} });
   await mkdir(join(dir, 'other'));
-  await writeFolder(dir, 7, 1, put('seven'));
-  await writeFolder(dir, 8, 1, put('eight'));
+  await writeFolder(dir, 7, { keep: 1 }, put('seven'));
+  await writeFolder(dir, 8, { keep: 1 }, put('eight'));
   t.same((await readdir(dir)).sort(), ['notes.txt', 'other', 'step-00000008', 'step-1']);
   await rename(join(dir, 'step-00000008'), join(dir, 'saved-by-hand'));
   t.equal(await latestCheckpoint(dir), undefined);

@@ -1,5 +1,12 @@
 import t from 'tap';
-import { learningRate, linearRate, warmupOf } from '../../lib/train/schedule.js';
+import {
+  annealedRate,
+  decaySteps,
+  learningRate,
+  rewoundRate,
+  type ScheduleName,
+  warmupOf,
+} from '../../lib/train/schedule.js';
 
 const near = (got: number, expected: number, tolerance: number) => Math.abs(got - expected) <= tolerance;
 
@@ -40,10 +47,70 @@ t.test('no warm-up begins at the peak; after the end the rate is zero', (t) => {
 });
 
 t.test('a straight line: up to the peak, down to 0', (t) => {
-  const schedule = { totalSteps: 10, warmupSteps: 2, peak: 8e-5 };
+  const schedule = { schedule: 'linear' as const, totalSteps: 10, warmupSteps: 2, peak: 8e-5 };
   const rates = [0, 4e-5, 8e-5, 7e-5, 6e-5, 5e-5, 4e-5, 3e-5, 2e-5, 1e-5, 0, 0];
-  rates.forEach((rate, step) => t.ok(near(linearRate(step, schedule), rate, 1e-18), `step ${step}`));
-  t.equal(linearRate(0, { ...schedule, warmupSteps: 0 }), 8e-5);
-  t.throws(() => linearRate(-1, schedule), { code: 'BAD_ARGUMENT' });
+  rates.forEach((rate, step) => t.ok(near(learningRate(step, schedule), rate, 1e-18), `step ${step}`));
+  t.equal(learningRate(0, { ...schedule, warmupSteps: 0 }), 8e-5);
+  t.throws(() => learningRate(-1, schedule), { code: 'BAD_ARGUMENT' });
+  t.end();
+});
+
+t.test('constant: the peak up to the end', (t) => {
+  const schedule = { schedule: 'constant' as const, totalSteps: 5, warmupSteps: 2, peak: 4 };
+  t.same(
+    [0, 1, 2, 3, 4].map((step) => learningRate(step, schedule)),
+    [0, 2, 4, 4, 4],
+  );
+  t.end();
+});
+
+t.test('warm-up, stable, decay: linear, 1 - sqrt and cosine', (t) => {
+  const rates = (shape: 'linear' | '1-sqrt' | 'cosine') =>
+    [0, 1, 2, 11, 12, 13, 14, 15, 16].map((step) =>
+      learningRate(step, { schedule: 'wsd', totalSteps: 16, warmupSteps: 2, peak: 8, decay: { steps: 4, shape } }),
+    );
+  t.same(rates('linear'), [0, 4, 8, 8, 8, 6, 4, 2, 0]);
+  t.same(rates('1-sqrt'), [0, 4, 8, 8, 8, 4, 8 * (1 - Math.sqrt(0.5)), 8 * (1 - Math.sqrt(0.75)), 0]);
+  const cosine = rates('cosine');
+  t.ok(near(cosine[5] as number, 4 + 4 * Math.SQRT1_2, 1e-12) && near(cosine[6] as number, 4, 1e-12));
+  t.end();
+});
+
+t.test('by default the decay takes the last fifth', (t) => {
+  const schedule = { schedule: 'wsd' as const, totalSteps: 1000, warmupSteps: 20, peak: 1 };
+  t.equal(decaySteps(1000, 0.2), 200);
+  t.equal(decaySteps(3, 0.1), 1, 'at least one step');
+  t.same(
+    [799, 800, 900, 1000].map((step) => learningRate(step, schedule)),
+    [1, 1, 0.5, 0],
+  );
+  t.end();
+});
+
+t.test('a decay that branches off equals that of a shorter run, for every shape', (t) => {
+  for (const shape of ['linear', '1-sqrt', 'cosine'] as const) {
+    const trunk = { schedule: 'constant' as const, totalSteps: 100, warmupSteps: 7, peak: 3e-3 };
+    const shorter = { ...trunk, schedule: 'wsd' as const, totalSteps: 40, decay: { steps: 11, shape } };
+    for (let step = 0; step <= 41; step++) {
+      const branched = annealedRate(step, { end: 40, steps: 11, shape }, learningRate(step, trunk));
+      t.equal(branched, learningRate(step, shorter), `${shape}, step ${step}`);
+    }
+  }
+  t.end();
+});
+
+t.test('a schedule that is rewound: its warm-up and decay over the steps that are left', (t) => {
+  const schedule = { totalSteps: 12, warmupSteps: 2, peak: 4 };
+  const after = (name: ScheduleName) =>
+    [4, 5, 6, 8, 10, 11].map((step) => rewoundRate(step, 4, { ...schedule, schedule: name }));
+  t.same(after('linear'), [0, 2, 4, (4 * 4) / 6, (4 * 2) / 6, 4 / 6]);
+  t.same(after('constant'), [0, 2, 4, 4, 4, 4]);
+  const decay = { steps: 4, shape: 'linear' as const };
+  t.same(
+    [4, 6, 8, 9, 11].map((step) => rewoundRate(step, 4, { ...schedule, schedule: 'wsd', decay })),
+    [0, 4, 4, 3, 1],
+    'the decay keeps its place',
+  );
+  t.throws(() => rewoundRate(3, 4, schedule), { code: 'BAD_ARGUMENT' });
   t.end();
 });

@@ -6,7 +6,7 @@ import { formatBytes, formatCount, formatPercent } from '../../report/format.js'
 import { textTable } from '../../report/table.js';
 import { loadSettings, type Settings } from '../config.js';
 import { corpusProgress, openCorpus } from '../corpus.js';
-import { interruptedExitCode, interruptible } from '../interrupt.js';
+import { interruptible, stoppedExitCode } from '../interrupt.js';
 import type { CommandIo } from '../io.js';
 import { addSettings, dataOptions, flagsOf } from '../options.js';
 import { presetHelp } from '../presets.js';
@@ -40,6 +40,7 @@ interface Shown {
 /** Prepares and shows; the exit code. */
 async function prepare(settings: Settings, { samples, json }: Shown, io: CommandIo): Promise<number> {
   const progress = new Progress(io, { quiet: json && !io.stderr.isTTY });
+  const notes: string[] = [];
   const speeds = new Map<string | undefined, number>(); // tokens a second, by source
   return interruptible(
     io,
@@ -48,14 +49,19 @@ async function prepare(settings: Settings, { samples, json }: Shown, io: Command
       try {
         const corpus = await openCorpus(settings, {
           signal,
+          onNote(note) {
+            notes.push(note);
+            progress.message(note);
+          },
           onProgress(state) {
             if (state.phase === 'tokenise') speeds.set(state.source, state.tokensPerSecond);
             progress.update(corpusProgress(state));
           },
         });
         progress.clear();
+        for (const warning of corpus.warnings) progress.warn(warning);
         try {
-          const prepared = summaryOf(corpus, settings, samples, speeds);
+          const prepared = { ...summaryOf(corpus, settings, samples, speeds), notes };
           io.stdout.write(json ? `${JSON.stringify(prepared)}\n` : `${format(prepared)}\n`);
         } finally {
           corpus.close();
@@ -67,7 +73,7 @@ async function prepare(settings: Settings, { samples, json }: Shown, io: Command
         io.stderr.write(
           `Stopped. To go on, run the same command again: what is tokenised is kept in ${settings.cache}.\n`,
         );
-        return interruptedExitCode;
+        return stoppedExitCode(signal);
       }
     },
   );
@@ -85,21 +91,25 @@ interface Prepared {
   readonly cache: string;
   readonly tokenizer: { readonly kind: string; readonly vocabSize: number };
   readonly stats: Corpus['stats'];
+  readonly warnings: Corpus['warnings'];
   readonly sources: readonly PreparedSource[];
+  /** What was passed over in folders. */
+  readonly notes: readonly string[];
 }
 
 function summaryOf(
-  { key, tokenizer, stats, sources }: Corpus,
+  { key, tokenizer, stats, sources, warnings }: Corpus,
   { cache }: Settings,
   samples: number,
   speeds: ReadonlyMap<string | undefined, number>,
-): Prepared {
+): Omit<Prepared, 'notes'> {
   return {
     type: 'corpus',
     key,
     cache,
     tokenizer: { kind: tokenizer.kind, vocabSize: tokenizer.vocabSize },
     stats,
+    warnings,
     sources: sources.map((source) => ({
       name: source.name,
       share: source.share,

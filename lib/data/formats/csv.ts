@@ -4,11 +4,11 @@ import { CsvError, parse } from 'csv-parse';
 import { ApolloError } from '../../errors.js';
 import { longestLine } from '../lines.js';
 import type { DocumentPiece } from '../pieces.js';
-import type { Format, FormatInput } from './format.js';
+import type { Format, FormatInput, RecordOptions } from './format.js';
 import { defaultField, missingField, TextField } from './records.js';
 
 /** Tables in a folder are often lists of its files, so they are taken only when asked for. */
-const common = { packable: true, hasRecords: true } as const;
+const common = { packable: true, hasRecords: true, check } as const;
 
 export const csv: Format = {
   ...common,
@@ -25,20 +25,27 @@ export const tsv: Format = {
   read: (input) => rows(input, '\t', false),
 };
 
+/** Each row has an end of its own, as for Python's csv and pandas: files are put together from parts. */
+const lineEnds = ['\r\n', '\n', '\r'];
+
+function check(path: string, { field = defaultField, header = true }: RecordOptions): void {
+  if (header || typeof field === 'number') return;
+  throw new ApolloError(
+    'BAD_CONFIG',
+    `${path}: without a header, a column is known by its number (from 1); got ${JSON.stringify(field)}. Give it with --field.`,
+  );
+}
+
 async function* rows(input: FormatInput, delimiter: string, quoted: boolean): AsyncGenerator<DocumentPiece> {
   const { path } = input;
   const { field = defaultField, header = true, quotes = quoted } = input.options;
-  if (!header && typeof field === 'string') {
-    throw new ApolloError(
-      'BAD_CONFIG',
-      `${path}: without a header, a column is known by its number (from 1); got ${JSON.stringify(field)}. Give it with --field.`,
-    );
-  }
+  check(path, input.options);
   const text = new TextField(input, String(field), 'column');
   const source = Readable.from(input.text());
   let line = 0; // of the end of the record that was read last
   const parser = parse({
     delimiter,
+    record_delimiter: lineEnds,
     quote: quotes ? '"' : null,
     escape: quotes ? '"' : null,
     skip_empty_lines: true,

@@ -10,6 +10,8 @@ export interface RecordOptions {
   readonly header?: boolean | undefined;
   /** CSV and TSV: whether fields may stand in double quotes. Default: in CSV they may, in TSV not. */
   readonly quotes?: boolean | undefined;
+  /** WikiExtractor's text: whether `&lt;`, `&gt;`, `&amp;` and escaped quotes become the characters they stand for. */
+  readonly decodeEntities?: boolean | undefined;
 }
 
 export interface FormatInput extends Pick<CorpusFile, 'path' | 'sizeBytes'> {
@@ -37,6 +39,8 @@ export interface Format {
   readonly packable: boolean;
   /** Whether `field` and its like change what is read. */
   readonly hasRecords: boolean;
+  /** Tells options that do not go with the format before a file is read. @throws ApolloError BAD_CONFIG. */
+  check?(path: string, options: RecordOptions): void;
   /** Documents in order. @throws ApolloError BAD_CORPUS with the place of what is wrong. */
   read(input: FormatInput): AsyncIterable<DocumentPiece>;
 }

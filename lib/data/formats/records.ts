@@ -5,6 +5,32 @@ import type { FormatInput } from './format.js';
 
 export const defaultField = 'text';
 
+export type Fields = Readonly<Record<string, unknown>>;
+
+/** The field by its name, or else by its path: `meta.text` is text inside of meta. Undefined where there is none. */
+export function valueAt(record: Fields, field: string): unknown {
+  if (Object.hasOwn(record, field)) return record[field];
+  for (let dot = field.indexOf('.'); dot >= 0; dot = field.indexOf('.', dot + 1)) {
+    const name = field.slice(0, dot);
+    if (!Object.hasOwn(record, name)) continue;
+    const inner = record[name];
+    if (inner === null) return null;
+    if (isFields(inner)) return valueAt(inner, field.slice(dot + 1));
+  }
+  return undefined;
+}
+
+/** The paths of a record's fields, those inside of objects too. */
+export function pathsOf(record: Fields, before = ''): string[] {
+  return Object.entries(record).flatMap(([name, value]) =>
+    isFields(value) && before.length < 200 ? pathsOf(value, `${before}${name}.`) : [before + name],
+  );
+}
+
+function isFields(value: unknown): value is Fields {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
 /**
  * Takes the field's value out of one record after the other. A first record without the field, or with something other
  * than text in it, means that the wrong one was named, and is an error; later ones are skipped and counted.

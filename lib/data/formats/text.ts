@@ -35,16 +35,18 @@ class WholeFile implements Splitter {
   }
 }
 
-/** A first line longer than this decides by its start. */
+/** A first line longer than this decides by its start; one that may be a JSON object, which must be seen whole, later. */
 const longestOpening = 4096;
+const longestArticle = 1 << 23;
 
 /** The layout by the first line that is not blank. */
 function byFirstLine(input: FormatInput): Splitter {
   return new ByBeginning((start, isWhole) => {
     const lineEnd = start.indexOf('\n');
-    if (lineEnd < 0 && start.length < longestOpening && !isWhole) return undefined;
+    const most = start.startsWith('{') ? longestArticle : longestOpening;
+    if (lineEnd < 0 && start.length < most && !isWhole) return undefined;
     const line = lineEnd < 0 ? start : start.slice(0, lineEnd);
-    if (isOpening(line)) return new ArticleBlocks(input.path);
+    if (isOpening(line)) return new ArticleBlocks(input);
     if (isArticleLine(line)) return new ArticleLines(input);
     return isBookHeading(line) ? new Books() : new WholeFile();
   });

@@ -4,6 +4,7 @@
  */
 import { Decompress } from 'fzstd';
 import xxhash, { type XXHash } from 'xxhash-wasm';
+import { ByteQueue } from './byte-queue.js';
 import { DamagedPacking, type Packing } from './unpack.js';
 
 export const zstd: Packing = {
@@ -28,7 +29,7 @@ const largestBlock = 1 << 17;
 
 async function* unpack(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   const { create64 } = await xxhash();
-  const bytes = new ByteQueue(source[Symbol.asyncIterator]());
+  const bytes = new ByteQueue(source, 'zstd');
   while (await bytes.has(1)) {
     const magic = await bytes.peek(4);
     if (isSkippable(magic)) {
@@ -106,45 +107,4 @@ function littleEndian(bytes: Uint8Array): number {
 
 function damaged(bytes: ByteQueue, reason: string, offset = bytes.offset): DamagedPacking {
   return new DamagedPacking(`holds damaged zstd data at byte ${offset} (${reason}).`);
-}
-
-/** Bytes of a stream, taken in counts of one's own. */
-class ByteQueue {
-  /** Of the next byte in the stream. */
-  offset = 0;
-  #pending: Uint8Array = new Uint8Array(0);
-
-  constructor(readonly chunks: AsyncIterator<Uint8Array>) {}
-
-  /** Whether `count` more bytes come. */
-  async has(count: number): Promise<boolean> {
-    while (this.#pending.length < count) {
-      const { value, done } = await this.chunks.next();
-      if (done) return false;
-      this.#pending = this.#pending.length === 0 ? value : Buffer.concat([this.#pending, value]);
-    }
-    return true;
-  }
-
-  async peek(count: number): Promise<Uint8Array> {
-    if (await this.has(count)) return this.#pending.subarray(0, count);
-    throw new DamagedPacking(
-      `ends before its zstd data does (at byte ${this.offset + this.#pending.length}). The file was cut off; copy it again.`,
-    );
-  }
-
-  async take(count: number): Promise<Uint8Array> {
-    const bytes = await this.peek(count);
-    this.#pending = this.#pending.subarray(count);
-    this.offset += count;
-    return bytes;
-  }
-
-  async skip(count: number): Promise<void> {
-    for (let left = count; left > 0; ) {
-      await this.peek(1);
-      const bytes = await this.take(Math.min(left, this.#pending.length));
-      left -= bytes.length;
-    }
-  }
 }

@@ -1,12 +1,11 @@
 /**
  * Files in GLUE's own layout: tab-separated UTF-8 without any quoting, perhaps with a byte order mark, perhaps packed
- * (NAME.tsv.gz beside or instead of NAME.tsv). What is wrong is told by file and line.
+ * (NAME.tsv.gz or NAME.tsv.zst beside or instead of NAME.tsv). What is wrong is told by file and line.
  */
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { promisify } from 'node:util';
-import { gunzip } from 'node:zlib';
+import { DamagedPacking, packings, unpackWhole } from '../../data/unpack/index.js';
 import { ApolloError } from '../../errors.js';
 
 /** A column by its name in the header, or by its place (from 0) in a file without one. */
@@ -30,16 +29,16 @@ const bad = (message: string, cause?: unknown): ApolloError =>
 
 /** The file called `name` in `folder`, plain or packed; undefined when there is none. */
 export function findTable(folder: string, name: string): string | undefined {
-  return [`${name}.tsv`, `${name}.tsv.gz`].map((file) => join(folder, file)).find((path) => existsSync(path));
+  const endings = ['', ...packings.map(({ ending }) => ending)];
+  return endings.map((ending) => join(folder, `${name}.tsv${ending}`)).find((path) => existsSync(path));
 }
 
-/** The text of a file, unpacked where its name ends in .gz. @throws ApolloError BAD_CORPUS. */
+/** The text of a file, unpacked where it is packed. @throws ApolloError BAD_CORPUS. */
 async function readText(path: string): Promise<string> {
   try {
-    const bytes = await readFile(path);
-    const plain = path.endsWith('.gz') ? await promisify(gunzip)(bytes) : bytes;
-    return new TextDecoder('utf-8', { fatal: true }).decode(plain); // takes a byte order mark away
+    return new TextDecoder('utf-8', { fatal: true }).decode(await unpackWhole(await readFile(path))); // takes a byte order mark away
   } catch (error) {
+    if (error instanceof DamagedPacking) throw bad(`${path} ${error.message}`, error);
     throw bad(`${path} cannot be read as text (${(error as Error).message}).`, error);
   }
 }

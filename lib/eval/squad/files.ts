@@ -1,9 +1,10 @@
 /** Which files are SQuAD's training, development and test files, and what they hold as a task's data. */
 import { readdirSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { unpackedName } from '../../data/files.js';
 import { ApolloError } from '../../errors.js';
 import type { Split, SplitKind, TaskData } from '../task.js';
-import { readSquad, type SquadDataset, type SquadQuestion } from './dataset.js';
+import { describeSkipped, readSquad, type SquadDataset, type SquadQuestion } from './dataset.js';
 
 export type SquadVersion = 1 | 2;
 
@@ -15,10 +16,17 @@ export interface SquadFileOptions {
 
 type Paths = Readonly<Record<SplitKind, readonly string[]>>;
 
-const patterns: Readonly<Record<SplitKind, string>> = { train: 'train', evaluations: 'dev', tests: 'test' };
+const names: Readonly<Record<SplitKind, string>> = { train: 'train', evaluations: 'dev', tests: 'test' };
+
+/** Hugging Face's datasets call the development split validation. */
+const patterns: Readonly<Record<SplitKind, RegExp>> = {
+  train: /^train.*\.(?:jsonl?|ndjson)$/i,
+  evaluations: /^(?:dev|validation).*\.(?:jsonl?|ndjson)$/i,
+  tests: /^test.*\.(?:jsonl?|ndjson)$/i,
+};
 
 /**
- * The files `train*.json`, `dev*.json` and `test*.json` (or .json.gz) of a folder, by name. A name that says v1 or v2
+ * The files `train*.json`, `dev*.json` or `validation*.json`, and `test*.json` (or .jsonl, packed or not) of a folder, by name. A name that says v1 or v2
  * belongs to that version alone, so that both may lie in one folder. A file in place of the folder is the training file
  * where training data are needed, else the one to measure on.
  * @throws ApolloError BAD_CORPUS where there is neither.
@@ -37,11 +45,10 @@ export function squadPaths(
     return { train: given(train, trains ? [path] : []), evaluations: given(dev, trains ? [] : [path]), tests: [] };
   }
   const other = version === 1 ? /v2/i : /v1/i;
-  const names = readdirSync(path).filter((name) => !other.test(name));
+  const found = readdirSync(path).filter((name) => !other.test(name));
   const matching = (kind: SplitKind): string[] => {
-    const pattern = new RegExp(`^${patterns[kind]}.*\\.json(\\.gz)?$`);
-    return names
-      .filter((name) => pattern.test(name))
+    return found
+      .filter((name) => patterns[kind].test(unpackedName(name).name))
       .sort()
       .map((name) => join(path, name));
   };
@@ -68,14 +75,14 @@ export async function readSquadFiles(
     if (!need.includes(kind) || paths[kind].length > 0) continue;
     // A folder to predict may hold nothing but tests.
     if (kind === 'evaluations' && need.includes('tests') && paths.tests.length > 0) continue;
-    const expected = `${patterns[kind]}*.json or ${patterns[kind]}*.json.gz`;
+    const expected = `${names[kind]}*.json or ${names[kind]}*.json.gz`;
     const flag = kind === 'train' ? '--train' : '--dev';
     throw bad(`${path} holds no ${expected} for SQuAD v${version === 1 ? '1.1' : '2.0'}. Name a file with ${flag}.`);
   }
   const notes: string[] = [];
   const train: SquadQuestion[] = [];
   for (const file of need.includes('train') ? paths.train : []) {
-    const dataset = await readLabelled(file, version);
+    const dataset = await readLabelled(file, version, notes);
     const usable = dataset.questions.filter(({ answers }) => answers.length === 0 || answers[0]?.start !== undefined);
     const left = dataset.questions.length - usable.length;
     if (left > 0) {
@@ -88,28 +95,39 @@ export async function readSquadFiles(
   }
   const evaluations: Split<SquadQuestion>[] = [];
   for (const file of paths.evaluations) {
-    evaluations.push({ name: splitName(file), examples: (await readLabelled(file, version)).questions });
+    evaluations.push({ name: splitName(file), examples: (await readLabelled(file, version, notes)).questions });
   }
   const tests: Split<SquadQuestion>[] = [];
   for (const file of need.includes('tests') ? paths.tests : []) {
-    tests.push({ name: splitName(file), examples: (await readSquad(file)).questions });
+    tests.push({ name: splitName(file), examples: (await readNoted(file, notes)).questions });
   }
   return { train, evaluations, tests, notes };
 }
 
-/** A file to train or measure on. */
-async function readLabelled(file: string, version: SquadVersion): Promise<SquadDataset> {
+/** A file, with a note of what was left out. */
+async function readNoted(file: string, notes: string[]): Promise<SquadDataset> {
   const dataset = await readSquad(file);
-  const without = dataset.questions.find(({ answers }) => answers.length === 0);
-  if (version === 1 && without) {
-    throw bad(`${file}: question ${without.id} has no answer, so this is not SQuAD v1.1. Use the task squad2.`);
-  }
+  if (dataset.skipped.length > 0) notes.push(`${file}: left out are ${describeSkipped(dataset.skipped)}.`);
   return dataset;
+}
+
+/** A file to train or measure on. In one of v1.1, a few questions without an answer are left out. */
+async function readLabelled(file: string, version: SquadVersion, notes: string[]): Promise<SquadDataset> {
+  const dataset = await readNoted(file, notes);
+  const without = dataset.questions.filter(({ answers }) => answers.length === 0);
+  const [first] = without;
+  if (version === 2 || first === undefined) return dataset;
+  const isSecond = /^v?2/i.test(dataset.version) || dataset.questions.some(({ impossible }) => impossible);
+  if (isSecond || without.length === dataset.questions.length) {
+    throw bad(`${file}: question ${first.id} has no answer, so this is not SQuAD v1.1. Use the task squad2.`);
+  }
+  notes.push(`${file}: left out are ${without.length} questions without an answer (the first is ${first.id}).`);
+  return { ...dataset, questions: dataset.questions.filter(({ answers }) => answers.length > 0) };
 }
 
 /** `data/dev-v2.0.json.gz` -> `dev-v2.0`: what a split is called in results. */
 function splitName(path: string): string {
-  return basename(path).replace(/\.json(\.gz)?$/, '');
+  return unpackedName(basename(path)).name.replace(/\.(?:jsonl?|ndjson)$/i, '');
 }
 
 function bad(message: string): ApolloError {

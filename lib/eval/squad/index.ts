@@ -1,5 +1,12 @@
 /** SQuAD (Rajpurkar et al. 2016, 2018): data, windows, answers and scores; `squadTask` is all of it as a task. */
-export { parseSquad, readSquad, type SquadAnswer, type SquadDataset, type SquadQuestion } from './dataset.js';
+export {
+  parseSquad,
+  readSquad,
+  type Skipped,
+  type SquadAnswer,
+  type SquadDataset,
+  type SquadQuestion,
+} from './dataset.js';
 export type { SquadVersion } from './files.js';
 export {
   type BestThresholds,

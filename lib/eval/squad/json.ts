@@ -1,15 +1,14 @@
-/** Reads a JSON file, plain or gzip, with errors that name the file and the place. */
+/** Reads a JSON file, plain or packed, or JSON lines, with errors that name the file and the place. */
 import { readFile } from 'node:fs/promises';
-import { promisify } from 'node:util';
-import { gunzip } from 'node:zlib';
+import { parseJson } from '../../data/json.js';
+import { unpackWhole } from '../../data/unpack/index.js';
 import { firstInvalid } from '../../data/utf8.js';
 import { ApolloError } from '../../errors.js';
 
-const unpack = promisify(gunzip);
-
 /**
- * The value in a JSON file. Packed data are known by their first bytes, whatever the file is called.
- * @throws ApolloError BAD_CORPUS when the file cannot be read, is damaged gzip, not UTF-8 or not JSON; ABORT_ERR.
+ * The value in a JSON file; of JSON lines (several objects, one a line) their list. Packed data are known by their first
+ * bytes, whatever the file is called.
+ * @throws ApolloError BAD_CORPUS when the file cannot be read, is packed and damaged, not UTF-8 or not JSON; ABORT_ERR.
  */
 export async function readJson(path: string, { signal }: { readonly signal?: AbortSignal } = {}): Promise<unknown> {
   const stored = await readFile(path, signal ? { signal } : {}).catch((error: NodeJS.ErrnoException) => {
@@ -17,24 +16,34 @@ export async function readJson(path: string, { signal }: { readonly signal?: Abo
     const reason = { ENOENT: 'There is no such file', EISDIR: 'It is a folder' }[error.code ?? ''] ?? error.message;
     throw bad(`${path} cannot be read: ${reason}.`, error);
   });
-  const packed = stored[0] === 0x1f && stored[1] === 0x8b;
-  const bytes = packed
-    ? await unpack(stored).catch((error: Error) => {
-        throw bad(`${path} is damaged gzip data (${error.message}). Copy it again.`, error);
-      })
-    : stored;
+  const bytes = await unpackWhole(stored).catch((error: Error) => {
+    throw bad(`${path} ${error.message}`, error);
+  });
   let text: string;
   try {
     text = new TextDecoder('utf-8', { fatal: true }).decode(bytes); // drops a byte order mark
   } catch {
-    const where = `byte ${firstInvalid(bytes)}${packed ? ' of the unpacked text' : ''}`;
+    const where = `byte ${firstInvalid(bytes)}${bytes !== stored ? ' of the unpacked text' : ''}`;
     throw bad(`${path} is not UTF-8: ${where} does not fit. Convert it, for example with iconv.`);
   }
   if (text.trim() === '') throw bad(`${path} is empty.`);
   try {
-    return JSON.parse(text);
+    return parseJson(text);
   } catch (error) {
+    const records = jsonLines(text);
+    if (records !== undefined) return records;
     throw bad(`${path} is not JSON: ${placed((error as Error).message, text)}. Was it cut off, or is it a web page?`);
+  }
+}
+
+/** The objects of JSON lines; undefined where a line is none. */
+function jsonLines(text: string): unknown[] | undefined {
+  const lines = text.split('\n').filter((line) => line.trim() !== '');
+  if (lines.length < 2 || !lines[0]!.trimEnd().endsWith('}')) return undefined;
+  try {
+    return lines.map(parseJson);
+  } catch {
+    return undefined;
   }
 }
 

@@ -75,13 +75,9 @@ export function squadTask(version: SquadVersion, options: SquadOptions = {}): Fi
     settings,
     configured: (values) => squadTask(version, { ...options, ...(values as SquadOptions) }),
     read: (path, need) => readSquadFiles(path, need, version, options),
+    check: checkModel,
     features(question, encoder) {
-      if (encoder.kind !== 'bert') {
-        throw new ApolloError(
-          'BAD_CONFIG',
-          'SQuAD needs a BERT: in a GPT no token sees what follows it, so none can tell where an answer ends.',
-        );
-      }
+      checkModel(encoder);
       const { cls, sep } = encoder.tokenizer.specials as { cls: number; sep: number };
       const encode = encoders.get(encoder) ?? rememberTwo((text) => encoder.tokenizer.encodeWithOffsets(text));
       encoders.set(encoder, encode);
@@ -116,6 +112,14 @@ export function squadTask(version: SquadVersion, options: SquadOptions = {}): Fi
       },
     }),
   };
+}
+
+function checkModel({ kind }: SequenceEncoder): void {
+  if (kind === 'bert') return;
+  throw new ApolloError(
+    'BAD_CONFIG',
+    'SQuAD needs a BERT: in a GPT no token sees what follows it, so none can tell where an answer ends.',
+  );
 }
 
 export const squad = squadTask(1);

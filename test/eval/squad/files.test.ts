@@ -89,6 +89,31 @@ t.test('v1.1 refuses questions without an answer', async (t) => {
   t.equal((await readSquadFiles(v2, ['train'], 2)).train.length, 5);
 });
 
+t.test('what is left out is noted, and a few questions without an answer do not refuse a v1.1 file', async (t) => {
+  const file = json('made-up-v1.1.json');
+  const [first, second, third] = file.data[0].paragraphs[0].qas;
+  first.answers = [];
+  delete second.question;
+  third.id = 17;
+  const path = join(t.testdir({ 'x.json': JSON.stringify(file) }), 'x.json');
+  const { train, notes } = await readSquadFiles(path, ['train'], 1);
+  t.equal(train.length, 5);
+  t.match(notes, [
+    /x\.json: left out are 1 questions without a text \(the first is data\[0\]\.paragraphs\[0\]\.qas\[1\]\)/,
+    /x\.json: left out are 1 questions without an answer \(the first is made-1\)/,
+  ]);
+});
+
+t.test("Hugging Face's names: JSON lines, and validation", async (t) => {
+  const names = ['train.jsonl', 'train.ndjson.zst', 'validation.jsonl', 'validation.json.gz', 'test.JSONL'];
+  const folder = t.testdir(Object.fromEntries(names.map((name) => [name, ''])));
+  t.same(squadPaths(folder, ['train'], 1), {
+    train: [join(folder, 'train.jsonl'), join(folder, 'train.ndjson.zst')],
+    evaluations: [join(folder, 'validation.json.gz'), join(folder, 'validation.jsonl')],
+    tests: [join(folder, 'test.JSONL')],
+  });
+});
+
 t.test('misplaced answers are not trained on, and counted', async (t) => {
   const file = json('made-up-v1.1.json');
   file.data[0].paragraphs[0].qas[1].answers[0].answer_start += 1;

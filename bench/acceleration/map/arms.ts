@@ -1,0 +1,97 @@
+/** The arms of the map: a training method with its settings, under a short name. Adding one is adding a line. */
+import type { MethodName } from '../../../lib/methods/index.js';
+import type { TrainOptions } from '../../../lib/train/index.js';
+
+export interface Arm {
+  /** In words, for tables. */
+  readonly title: string;
+  readonly method: MethodName;
+  /** Settings of the method besides layers, steps and seed. */
+  readonly options?: Readonly<Record<string, unknown>>;
+  /** Settings of the run where they differ from the map's. */
+  readonly train?: Partial<TrainOptions>;
+  /** Layers of the finished model; default: 12. */
+  readonly layers?: number;
+}
+
+const fractions = (...values: number[]) => ({ boundaries: { fractions: values } });
+const fromOne = { units: [1, 3, 6, 12] };
+/** Growth from one layer by copies alone: no depth sampling, the layers' optimizer state reset. */
+const plain = { ...fromOne, sampler: 'none', moments: 'reset' };
+const stacked = { ...plain, expansion: 'stackModulo' };
+
+const table = {
+  scratch: { title: 'Scratch', method: 'scratch' },
+  'scratch-6': { title: 'Scratch, 6 layers (a shallower model)', method: 'scratch', layers: 6 },
+  apollo: { title: 'Apollo as in the paper (1-3-6-12, LVPS, interpolation, moments copied)', method: 'apollo' },
+  'apollo-reset': { title: 'Apollo, moments reset', method: 'apollo', options: { moments: 'reset' } },
+  'interp-early': {
+    title: '1-3-6-12 by interpolation, no sampling, at 5/10/25 %',
+    method: 'apollo',
+    options: { ...plain, ...fractions(0.05, 0.1, 0.25) },
+  },
+  'interp-mid': {
+    title: '1-3-6-12 by interpolation, no sampling, at 10/25/50 %',
+    method: 'apollo',
+    options: { ...plain, ...fractions(0.1, 0.25, 0.5) },
+  },
+  'stack-early': {
+    title: '1-3-6-12 by stacking at 5/10/25 %',
+    method: 'apollo',
+    options: { ...stacked, ...fractions(0.05, 0.1, 0.25) },
+  },
+  'stack-mid': {
+    title: '1-3-6-12 by stacking at 10/25/50 %',
+    method: 'apollo',
+    options: { ...stacked, ...fractions(0.1, 0.25, 0.5) },
+  },
+  'stack-late': {
+    title: '1-3-6-12 by stacking at 15/35/65 %',
+    method: 'apollo',
+    options: { ...stacked, ...fractions(0.15, 0.35, 0.65) },
+  },
+  'stack-mid-copy': {
+    title: 'the same at 10/25/50 %, moments copied',
+    method: 'apollo',
+    options: { ...stacked, ...fractions(0.1, 0.25, 0.5), moments: 'copy' },
+  },
+  'stack-mid-kept': {
+    title: 'the same at 10/25/50 %, old moments kept, new ones zero',
+    method: 'apollo',
+    options: { ...stacked, ...fractions(0.1, 0.25, 0.5), moments: 'old-kept-new-zero' },
+  },
+  'stack-mid-rewarm': {
+    title: 'the same at 10/25/50 %, rate warmed up again over 100 steps',
+    method: 'apollo',
+    options: { ...stacked, ...fractions(0.1, 0.25, 0.5), rewarmSteps: 100 },
+  },
+  'stack-mid-rewind': {
+    title: 'the same at 10/25/50 %, schedule rewound at each growth',
+    method: 'apollo',
+    options: { ...stacked, ...fractions(0.1, 0.25, 0.5), rewarmSteps: 100, rewind: true },
+  },
+  'stack-mid-lvps': {
+    title: 'the same at 10/25/50 %, with LVPS',
+    method: 'apollo',
+    options: { ...stacked, ...fractions(0.1, 0.25, 0.5), sampler: 'lvps' },
+  },
+  'stack-3-mid': {
+    title: '3-6-12 by stacking at 25/50 %',
+    method: 'apollo',
+    options: { ...stacked, units: [3, 6, 12], ...fractions(0.25, 0.5) },
+  },
+  'stack-6-early': {
+    title: '6-12 by stacking at 20 %',
+    method: 'apollo',
+    options: { ...stacked, units: [6, 12], ...fractions(0.2) },
+  },
+  'gstack-4': { title: 'G_stack, 3-12 at 10 %', method: 'gstack', options: { factor: 4 } },
+  stackbert: { title: 'StackBERT (3-6-12 at 12.5/30 %)', method: 'stackbert' },
+  mslt: { title: 'MSLT', method: 'mslt' },
+  unshare: { title: 'Weight sharing, then unsharing', method: 'unshare' },
+  pld: { title: 'Progressive layer dropping', method: 'pld' },
+  staged: { title: 'Staged Training, depth alone', method: 'staged' },
+} as const satisfies Record<string, Arm>;
+
+export type ArmName = keyof typeof table;
+export const arms: Readonly<Record<ArmName, Arm>> = table;

@@ -1,0 +1,101 @@
+/**
+ * npm run bench:map: the map of which method saves how much for which model and budget, from runs that each go to the end
+ * of their own schedule. Resumable: finished runs and checkpoints stay in --work; records and pages go to --out.
+ */
+import { mkdirSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { Command, Option } from 'commander';
+import { openDevice } from '../../../lib/engine/index.js';
+import { loadAddon } from '../../../lib/engine/native.js';
+import { ApolloError } from '../../../lib/errors.js';
+import type { MapRecord } from './record.js';
+import { writeMap } from './report.js';
+import { rounds } from './rounds.js';
+import { makeRun, openMapCorpus } from './run.js';
+
+const names = rounds.map(({ name }) => name);
+const command = new Command('bench:map')
+  .description('Loss at the end of annealed runs against FLOPs: every method, several budgets, Scratch tuned first.')
+  .addOption(new Option('--round <names...>', 'rounds to make').choices(names).default(names))
+  .requiredOption('--data <paths...>', 'text files, folders or patterns')
+  .option('--threads <n>', 'of the CPU', Number, 1)
+  .addOption(new Option('--precision <kind>', 'of matrix products').choices(['auto', 'f32', 'bf16']).default('auto'))
+  .option('--minutes <n>', 'stop cleanly after so long; call again to resume', Number)
+  .option('--cache <folder>', 'where prepared corpora are kept', '.cache/apollo-lm')
+  .option('--work <folder>', 'where runs are kept', 'runs/map')
+  .option('--out <folder>', 'where results are written', 'bench/results/acceleration/map')
+  .parse();
+const o = command.opts<{
+  round: string[];
+  data: string[];
+  threads: number;
+  precision: 'auto' | 'f32' | 'bf16';
+  minutes?: number;
+  cache: string;
+  work: string;
+  out: string;
+}>();
+
+const stop = new AbortController();
+for (const name of ['SIGINT', 'SIGTERM'] as const) {
+  process.on(name, () => {
+    if (stop.signal.aborted) process.exit(130);
+    console.error('Stopping: the run under way writes a checkpoint. Again leaves at once.');
+    stop.abort();
+  });
+}
+const limit = o.minutes === undefined ? undefined : setTimeout(() => stop.abort(), 60e3 * o.minutes);
+
+const addon = loadAddon().info();
+const precision = o.precision === 'auto' ? (addon.fastBf16 ? 'bf16' : 'f32') : o.precision;
+const { signal } = stop;
+mkdirSync(o.work, { recursive: true });
+const device = await openDevice({ kind: 'cpu', threads: o.threads });
+try {
+  const options = { data: o.data, cacheDir: o.cache, signal };
+  const gpt = await openMapCorpus('gpt', options);
+  const bert = await openMapCorpus('bert', options);
+  try {
+    const say = (line: string) => console.error(`${new Date().toISOString().slice(11, 19)} ${line}`);
+    const context = { device, precision, corpora: { gpt, bert }, work: o.work, signal, say } as const;
+    const tokens = ({ stats }: typeof gpt) => stats.trainTokens;
+    const about = {
+      model: '12 layers x 64, 2 heads, vocabulary 2,048; GPT 16 x 64 tokens a step, BERT 64 x 16',
+      'training tokens': `GPT ${tokens(gpt)}, BERT ${tokens(bert)}`,
+      precision,
+      processor: `${addon.cpuName}, ${o.threads} of ${availableParallelism()} threads`,
+    };
+    const records = new Map<string, MapRecord>();
+    let open = 0;
+    for (const round of rounds.filter(({ name }) => o.round.includes(name))) {
+      for (const run of round.runs) {
+        if (signal.aborted) {
+          open++;
+          continue;
+        }
+        const record = await makeRun(run, context);
+        if (!record) open++;
+        else if (!records.has(record.id)) {
+          records.set(record.id, record);
+          await writeMap(o.out, { format: 'apollo-lm/map/1', scale: 'nano', about, records: [...records.values()] });
+        }
+      }
+    }
+    if (open > 0) {
+      console.error(`${open} runs are open: call again with the same options to resume.`);
+      process.exitCode = 3;
+    }
+  } finally {
+    gpt.close();
+    bert.close();
+  }
+} catch (error) {
+  if (!(error instanceof ApolloError)) throw error;
+  if (error.code !== 'ABORT_ERR') {
+    console.error(`bench:map: ${error.message}`);
+    process.exitCode = 1;
+  } else process.exitCode = 3;
+} finally {
+  clearTimeout(limit);
+  await device.close();
+}

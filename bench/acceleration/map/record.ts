@@ -1,0 +1,54 @@
+/** What a run of the map is, and what is kept of it. */
+import type { ScheduleName } from '../../../lib/train/index.js';
+import type { ArmName } from './arms.js';
+
+export type ModelKind = 'gpt' | 'bert';
+
+/** One run: it goes to the end of its own schedule. */
+export interface MapRun {
+  readonly arm: ArmName;
+  readonly kind: ModelKind;
+  /** Optimizer steps of 1,024 tokens. */
+  readonly steps: number;
+  /** Peak learning rate. */
+  readonly rate: number;
+  readonly schedule: ScheduleName;
+  readonly optimizer: 'adamw' | 'muon';
+  readonly seed: number;
+}
+
+/** A held-out loss on the way. */
+export interface CurvePoint {
+  readonly step: number;
+  readonly flops: number;
+  readonly loss: number;
+}
+
+/** A finished run. */
+export interface MapRecord extends MapRun {
+  readonly id: string;
+  readonly parameters: number;
+  readonly tokens: number;
+  /** Held-out loss at full depth at the end; null: the run diverged. */
+  readonly loss: number | null;
+  /** By the paper's accounting: with the head, and of the layers alone. */
+  readonly flops: number;
+  readonly flopsLayers: number;
+  /** Training time by the clock of a machine that may have been busy with other work. */
+  readonly trainMs: number;
+  readonly curve: readonly CurvePoint[];
+}
+
+/** All records of a scale. */
+export interface MapResults {
+  readonly format: 'apollo-lm/map/1';
+  readonly scale: string;
+  readonly about: Readonly<Record<string, string | number>>;
+  readonly records: readonly MapRecord[];
+}
+
+/** Names a run: its folder, and its place in the records. */
+export function idOf({ arm, kind, steps, rate, schedule, optimizer, seed }: MapRun): string {
+  const other = optimizer === 'adamw' ? '' : `-${optimizer}`;
+  return `${kind}-${steps}-${arm}-${schedule}-${rate}${other}-${seed}`;
+}

@@ -1,0 +1,132 @@
+/** Writes what the map has found so far: records.json, a picture per kind of model, and the page. */
+import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { spread } from '../../../lib/report/aggregate.js';
+import { formatCount, formatFlops, formatPercent } from '../../../lib/report/format.js';
+import { renderSvg } from '../../../lib/report/svg.js';
+import { formatSpread, markdownTable } from '../../../lib/report/table.js';
+import { colors, panelChart, panelSize, type Series } from '../figures/draw.js';
+import { type Difference, frontierOf, outcomeOf, type Row, rowsOf } from './analysis.js';
+import { type Arm, arms } from './arms.js';
+import type { MapRecord, MapResults, ModelKind } from './record.js';
+import { type Round, rounds } from './rounds.js';
+
+const kinds: readonly ModelKind[] = ['gpt', 'bert'];
+const titles = { gpt: 'GPT', bert: 'BERT' } as const;
+
+export async function writeMap(folder: string, results: MapResults): Promise<void> {
+  mkdirSync(folder, { recursive: true });
+  const { records } = results;
+  const shown = kinds.filter((kind) => records.some((record) => record.kind === kind));
+  for (const kind of shown) {
+    const svg = await renderSvg(panelChart([lossPanel(records, kind)]), panelSize(1));
+    write(join(folder, `${kind}.svg`), svg);
+  }
+  write(join(folder, 'records.json'), `${JSON.stringify(results)}\n`);
+  write(join(folder, 'README.md'), page(results, shown));
+}
+
+function write(path: string, text: string): void {
+  writeFileSync(`${path}.part`, text);
+  renameSync(`${path}.part`, path);
+}
+
+const palette = [colors.blue, colors.red, colors.green, colors.pink, colors.yellow, colors.sky];
+
+/** Loss at the end against FLOPs: Scratch's frontier, and the arms with the lowest losses at each length. */
+function lossPanel(records: readonly MapRecord[], kind: ModelKind) {
+  const lengths = lengthsOf(records, kind);
+  const best = [...new Set(lengths.flatMap((steps) => rowsOf(records, kind, steps).slice(0, 5)).map(nameOf))];
+  const names = ['scratch', ...best.filter((name) => name !== 'scratch')].slice(0, palette.length + 1);
+  const series = names.map((name, index): Series => {
+    const [arm = '', optimizer = 'adamw'] = name.split(' + ');
+    const runs = frontierOf(records, kind, { arm, optimizer });
+    const points = [...new Set(runs.map(({ steps }) => steps))].map((steps) => {
+      const own = runs.filter((run) => run.steps === steps);
+      return [spread(own.map(({ flops }) => flops)).mean, spread(own.map(({ loss }) => loss)).mean];
+    });
+    const color = index === 0 ? colors.grey : (palette[(index - 1) % palette.length] as string);
+    return { name, color, data: points, points: true };
+  });
+  const title = `${titles[kind]}: loss at the end of each run, at its best rate and schedule`;
+  return { title, x: 'FLOPs', y: 'held-out loss', logarithmic: true, xLogarithmic: true, series };
+}
+
+function lengthsOf(records: readonly MapRecord[], kind: ModelKind): number[] {
+  const own = records.filter((record) => record.kind === kind);
+  return [...new Set(own.map(({ steps }) => steps))].sort((a, b) => a - b);
+}
+
+/** "stack-mid", "scratch + muon". */
+function nameOf({ tuned }: Row): string {
+  return tuned.optimizer === 'adamw' ? tuned.arm : `${tuned.arm} + ${tuned.optimizer}`;
+}
+
+function page({ scale, about, records }: MapResults, shown: readonly ModelKind[]): string {
+  return [
+    `# Which method for what: annealed runs at ${scale} scale`,
+    'Made by `npm run bench:map`. Every run goes to the end of its own schedule; each arm is shown at the rate and schedule with which it ends lowest, and is compared with Scratch at its own best rate and schedule over the same seeds.',
+    markdownTable([['setting', 'value'], ...Object.entries(about).map(([key, value]) => [key, String(value)])]),
+    ...shown.flatMap((kind) => [
+      `## ${titles[kind]}`,
+      `![${titles[kind]}](${kind}.svg)`,
+      ...lengthsOf(records, kind).map((steps) => lengthSection(records, kind, steps)),
+    ]),
+    '## Predictions',
+    ...rounds.map((round) => predictionTable(records, round)),
+    '',
+  ].join('\n\n');
+}
+
+function lengthSection(records: readonly MapRecord[], kind: ModelKind, steps: number): string {
+  const rows = rowsOf(records, kind, steps);
+  const [first] = rows;
+  const { tokens, parameters } = first!.tuned.runs[0]!;
+  return [
+    `### ${formatCount(tokens)} tokens (${(tokens / parameters).toFixed(1)} per parameter)`,
+    '',
+    markdownTable([
+      ['arm', 'loss', 'rate, schedule', 'against Scratch', 'FLOPs', 'of Scratch', 'saved at its loss', 'seeds'],
+      ...rows.map((row) => [
+        `${nameOf(row)}: ${(arms as Readonly<Record<string, Arm>>)[row.tuned.arm]?.title ?? ''}`,
+        formatSpread(row.tuned.loss, (value) => value.toFixed(4)),
+        `${row.tuned.rate}, ${row.tuned.schedule}`,
+        row.difference ? formatDifference(row.difference) : '-',
+        formatFlops(row.tuned.flops),
+        row.flopsShare === undefined ? '-' : formatPercent(row.flopsShare),
+        savingOf(row),
+        String(row.tuned.runs.length),
+      ]),
+    ]),
+  ].join('\n');
+}
+
+function savingOf({ saving, outside, flopsShare = 1 }: Row): string {
+  const seeds = (count: number) => (count === 1 ? 'one seed' : `${count} seeds`);
+  const notes = [
+    ...(outside.below > 0 ? [`at least ${formatPercent(1 - flopsShare)} (${seeds(outside.below)})`] : []),
+    ...(outside.notReached > 0 ? [`not reached (${seeds(outside.notReached)})`] : []),
+  ];
+  const figure = saving ? formatSpread(saving, formatPercent) : '';
+  return [figure, ...notes].filter((text) => text !== '').join(', ') || '-';
+}
+
+/** "-0.012 ± 0.004": mean and half of the 95 % interval over paired seeds. */
+function formatDifference({ mean, halfWidth }: Difference): string {
+  const sign = mean >= 0 ? '+' : '';
+  return `${sign}${mean.toFixed(4)}${halfWidth === undefined ? '' : ` ± ${halfWidth.toFixed(4)}`}`;
+}
+
+function predictionTable(records: readonly MapRecord[], { name, title, predictions }: Round): string {
+  return [
+    `Round (${name}), ${title.toLowerCase()}:`,
+    '',
+    markdownTable([
+      ['prediction, written before the runs', 'difference', 'outcome'],
+      ...predictions.map((prediction) => {
+        const { outcome, difference } = outcomeOf(records, prediction);
+        return [prediction.text, difference ? formatDifference(difference) : '-', outcome];
+      }),
+    ]),
+  ].join('\n');
+}

@@ -1,0 +1,135 @@
+/**
+ * The rounds of the map: which runs each makes, in the order in which they are made, and what was predicted before the
+ * first of them ran. A prediction names the comparison that decides it.
+ */
+import type { ArmName } from './arms.js';
+import type { MapRun, ModelKind } from './record.js';
+
+/** Steps of the four budgets of `nano`: 2, 8, 33 and 131 M tokens, 2.8 to 178 per parameter. */
+export const budgets = { '2M': 2000, '8M': 8000, '32M': 32_000, '128M': 128_000 } as const;
+
+/** Rates that Scratch is tuned over, by kind of model. */
+export const rates = { gpt: [2e-3, 4e-3, 8e-3], bert: [5e-4, 1e-3, 2e-3] } as const;
+/** The rate of all other arms, unless tuning says otherwise for the round. */
+export const baseRate = { gpt: 4e-3, bert: 1e-3 } as const;
+
+export interface Prediction {
+  readonly id: string;
+  readonly text: string;
+  readonly kind: ModelKind;
+  readonly steps: number;
+  /** The loss of `arm` minus that of `against` (each at its best rate and schedule, mean of paired seeds). */
+  readonly arm: ArmName;
+  readonly against: ArmName;
+  /** Kept when the difference is at most `atMost`, respectively at least `atLeast`. */
+  readonly atMost?: number;
+  readonly atLeast?: number;
+}
+
+export interface Round {
+  readonly name: string;
+  readonly title: string;
+  readonly runs: readonly MapRun[];
+  readonly predictions: readonly Prediction[];
+}
+
+const run = (
+  kind: ModelKind,
+  arm: ArmName,
+  steps: number,
+  options: Partial<Pick<MapRun, 'rate' | 'schedule' | 'optimizer' | 'seed'>> = {},
+): MapRun => ({ kind, arm, steps, rate: baseRate[kind], schedule: 'wsd', optimizer: 'adamw', seed: 42, ...options });
+
+/** Scratch over its rates and both schedules. */
+function tuning(kind: ModelKind, steps: number, seeds: readonly number[] = [42]): MapRun[] {
+  return seeds.flatMap((seed) =>
+    (['wsd', 'cosine'] as const).flatMap((schedule) =>
+      rates[kind].map((rate) => run(kind, 'scratch', steps, { rate, schedule, seed })),
+    ),
+  );
+}
+
+const roundA: Round = {
+  name: 'a',
+  title: 'Every method and the ablations, one seed, 8 M tokens',
+  runs: [
+    run('gpt', 'scratch', budgets['8M']),
+    run('gpt', 'stack-mid', budgets['8M']),
+    run('bert', 'scratch', budgets['8M']),
+    run('bert', 'stack-early', budgets['8M']),
+    run('gpt', 'stack-late', budgets['8M']),
+    run('gpt', 'stack-mid-kept', budgets['8M']),
+    run('gpt', 'apollo', budgets['8M']),
+    run('gpt', 'interp-mid', budgets['8M']),
+    run('gpt', 'scratch', budgets['8M'], { rate: 8e-3 }),
+    run('gpt', 'stack-mid', budgets['8M'], { rate: 8e-3 }),
+    run('bert', 'scratch', budgets['8M'], { rate: 2e-3 }),
+    run('bert', 'stack-early', budgets['8M'], { rate: 2e-3 }),
+    run('bert', 'stackbert', budgets['8M']),
+    run('gpt', 'stack-mid-copy', budgets['8M']),
+    run('gpt', 'stack-mid-rewarm', budgets['8M']),
+    run('gpt', 'stack-mid-lvps', budgets['8M']),
+    run('bert', 'stack-mid', budgets['8M']),
+    run('bert', 'apollo', budgets['8M']),
+    run('bert', 'stack-mid-kept', budgets['8M']),
+    run('bert', 'interp-early', budgets['8M']),
+    run('gpt', 'apollo-reset', budgets['8M']),
+    run('gpt', 'interp-early', budgets['8M']),
+    run('gpt', 'stack-early', budgets['8M']),
+    run('gpt', 'stack-3-mid', budgets['8M']),
+    run('gpt', 'stack-6-early', budgets['8M']),
+    run('gpt', 'gstack-4', budgets['8M']),
+    run('gpt', 'stackbert', budgets['8M']),
+    ...tuning('gpt', budgets['8M']),
+    ...tuning('bert', budgets['8M']),
+    run('gpt', 'stack-mid-rewind', budgets['8M'], { schedule: 'cosine' }),
+    run('gpt', 'stack-mid', budgets['8M'], { schedule: 'cosine' }),
+    run('bert', 'stack-mid-rewarm', budgets['8M']),
+    run('bert', 'stack-3-mid', budgets['8M']),
+    run('bert', 'stack-6-early', budgets['8M']),
+    run('bert', 'gstack-4', budgets['8M']),
+    ...(['scratch-6', 'mslt', 'unshare', 'pld', 'staged'] as const).flatMap((arm) => [
+      run('gpt', arm, budgets['8M']),
+      run('bert', arm, budgets['8M']),
+    ]),
+  ],
+  predictions: [
+    {
+      id: 'a1',
+      text: 'GPT: growth from one layer by stacking at 10/25/50 % ends no worse than tuned Scratch over the same tokens, with 28 % fewer FLOPs.',
+      ...{ kind: 'gpt', steps: budgets['8M'], arm: 'stack-mid', against: 'scratch', atMost: 0 },
+    },
+    {
+      id: 'a2',
+      text: 'GPT: growing later (15/35/65 %) costs 0.02 to 0.05 against 10/25/50 %; at most 0.05.',
+      ...{ kind: 'gpt', steps: budgets['8M'], arm: 'stack-late', against: 'stack-mid', atMost: 0.05 },
+    },
+    {
+      id: 'a3',
+      text: 'GPT: stacking beats interpolation by at least 0.01 at the same boundaries (the paper prefers interpolation).',
+      ...{ kind: 'gpt', steps: budgets['8M'], arm: 'stack-mid', against: 'interp-mid', atMost: -0.01 },
+    },
+    {
+      id: 'a4',
+      text: 'GPT: LVPS is worse than no sampling by at least 0.01 at the same boundaries.',
+      ...{ kind: 'gpt', steps: budgets['8M'], arm: 'stack-mid-lvps', against: 'stack-mid', atLeast: 0.01 },
+    },
+    {
+      id: 'a5',
+      text: 'GPT: keeping the old moments and zeroing the new ones beats resetting all of them.',
+      ...{ kind: 'gpt', steps: budgets['8M'], arm: 'stack-mid-kept', against: 'stack-mid', atMost: 0 },
+    },
+    {
+      id: 'a6',
+      text: 'BERT (post-norm): early growth (5/10/25 %) ends no worse than tuned Scratch; growth at 10/25/50 % is the cause of the pilot that ended 0.087 behind.',
+      ...{ kind: 'bert', steps: budgets['8M'], arm: 'stack-early', against: 'scratch', atMost: 0 },
+    },
+    {
+      id: 'a7',
+      text: 'BERT: growth at 10/25/50 % ends at least 0.03 behind tuned Scratch, as in the pilot.',
+      ...{ kind: 'bert', steps: budgets['8M'], arm: 'stack-mid', against: 'scratch', atLeast: 0.03 },
+    },
+  ],
+};
+
+export const rounds: readonly Round[] = [roundA];

@@ -1,0 +1,133 @@
+/** Trains one run of the map to its end, resumable, and makes its record. */
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Corpus, prepareCorpus } from '../../../lib/data/index.js';
+import type { Device } from '../../../lib/engine/index.js';
+import { ApolloError } from '../../../lib/errors.js';
+import { createMethod } from '../../../lib/methods/index.js';
+import { createModel, type LanguageModel, preset } from '../../../lib/models/index.js';
+import { flopsOfStep, type TrainOptions, train } from '../../../lib/train/index.js';
+import { trainingCorpus } from '../../../lib/train/text-corpus.js';
+import { type Arm, arms } from './arms.js';
+import { type CurvePoint, idOf, type MapRecord, type MapRun, type ModelKind } from './record.js';
+
+/** Model and step of `nano`: 0.73 M parameters, 1,024 tokens a step. BERT leaves its early plateau with short sequences. */
+const sizes = { hidden: 64, heads: 2, ffn: 256, vocab: 2048, maxPositions: 64, dropout: 0, attentionDropout: 0 };
+const shapes = { gpt: { batch: 16, seq: 64 }, bert: { batch: 64, seq: 16 } } as const;
+const layers = 12;
+const warmupSteps = 200;
+/** Held-out batches of each evaluation, and evaluations on the way. */
+const evaluation = { batches: 64, count: 16 };
+
+export interface MapContext {
+  readonly device: Device;
+  readonly precision: 'f32' | 'bf16';
+  readonly corpora: Readonly<Record<ModelKind, Corpus>>;
+  /** Folder of the runs that are not finished. */
+  readonly work: string;
+  readonly signal: AbortSignal;
+  say(line: string): void;
+}
+
+/** The tokenizer is trained on the same text; prepared once and then found in the cache. */
+export function openMapCorpus(
+  kind: ModelKind,
+  options: { readonly data: readonly string[]; readonly cacheDir: string; readonly signal: AbortSignal },
+): Promise<Corpus> {
+  return prepareCorpus({
+    inputs: [...options.data],
+    tokenizer: { train: kind === 'bert' ? 'wordpiece' : 'bpe', vocabSize: sizes.vocab },
+    cacheDir: options.cacheDir,
+    heldOut: 0.01,
+    signal: options.signal,
+  });
+}
+
+export function mapModel(kind: ModelKind, arm: Arm): LanguageModel {
+  return createModel(preset(`${kind}-nano`, { ...sizes, layers: arm.layers ?? layers }));
+}
+
+/** The options of lib/train for a run. */
+export function mapOptions({ arm, kind, steps, rate, schedule, seed }: MapRun, precision: 'f32' | 'bf16') {
+  return {
+    seed,
+    steps,
+    ...shapes[kind],
+    precision,
+    learningRate: rate,
+    schedule,
+    warmupSteps,
+    evaluateEvery: Math.ceil(steps / evaluation.count),
+    evaluationBatches: evaluation.batches,
+    checkpointEvery: 1000,
+    ...arms[arm].train,
+  } satisfies TrainOptions;
+}
+
+/**
+ * The record of a run, made now or read from an earlier call; undefined when the signal stopped it. What is in its folder
+ * is resumed, and removed once the record is kept.
+ */
+export async function makeRun(run: MapRun, context: MapContext): Promise<MapRecord | undefined> {
+  const { device, precision, corpora, work, signal, say } = context;
+  const id = idOf(run);
+  const folder = join(work, id);
+  const kept = join(work, `${id}.json`);
+  if (existsSync(kept)) return JSON.parse(readFileSync(kept, 'utf8')) as MapRecord;
+  const arm: Arm = arms[run.arm];
+  const model = mapModel(run.kind, arm);
+  const { layers } = model.config;
+  const options = mapOptions(run, precision);
+  const common = { layers, totalSteps: run.steps, seed: run.seed };
+  const method = createMethod(arm.method, { ...arm.options, ...common } as never, { model: model.config });
+  const corpus = trainingCorpus(corpora[run.kind], { kind: run.kind, heldOutBatches: evaluation.batches });
+  const size = { seq: options.seq, tokens: options.batch * options.seq };
+  const curveFile = join(folder, 'curve.json');
+  mkdirSync(folder, { recursive: true });
+  let curve: CurvePoint[] = existsSync(curveFile) ? JSON.parse(readFileSync(curveFile, 'utf8')) : [];
+  let parameters = 0;
+  let totals = { flopsModel: 0, tokens: 0, trainMs: 0 };
+  const finish = (loss: number | null): MapRecord => {
+    let flopsLayers = 0;
+    for (let step = 0; step < run.steps; step++) flopsLayers += flopsOfStep(method, model.config, step, size).layers;
+    const { flopsModel: flops, tokens, trainMs } = totals;
+    const record = { ...run, id, parameters, tokens, loss, flops, flopsLayers, trainMs, curve };
+    writeFileSync(kept, `${JSON.stringify(record)}\n`);
+    rmSync(folder, { recursive: true });
+    return record;
+  };
+  try {
+    for await (const event of train(options, {
+      ...{ device, model, method, corpus, signal },
+      checkpointDir: join(folder, 'checkpoints'),
+      resume: 'auto',
+    })) {
+      switch (event.type) {
+        case 'start':
+          if (event.resumedFrom) say(`${id}: resumes at step ${event.step}`);
+          curve = curve.filter((point) => point.step <= event.step);
+          parameters = event.parameters;
+          break;
+        case 'growth':
+          parameters = event.parameters;
+          break;
+        case 'evaluation':
+          curve = [
+            ...curve.filter((point) => point.step < event.step),
+            { step: event.step, flops: event.flops, loss: event.lossFull },
+          ];
+          writeFileSync(curveFile, JSON.stringify(curve));
+          say(`${id}: step ${event.step}, loss ${event.lossFull.toFixed(4)}`);
+          break;
+        case 'done':
+          totals = event;
+          if (!event.aborted) return finish((curve.at(-1) as CurvePoint).loss);
+      }
+    }
+  } catch (error) {
+    if (!(error instanceof ApolloError) || error.code !== 'NON_FINITE') throw error;
+    say(`${id}: ${error.message}`);
+    return finish(null);
+  }
+  return undefined;
+}

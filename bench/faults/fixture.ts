@@ -1,0 +1,69 @@
+/** A tiny text and settings with which every command of the programme ends in a second or two. */
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+const words = ['the', 'cat', 'sees', 'a', 'dog', 'and', 'runs', 'home', 'over', 'hills', 'below', 'a', 'red', 'sun'];
+
+/** Sentences that repeat little; a function of `seed`. */
+export function text(sentences: number, seed = 1): string {
+  let state = seed;
+  const next = () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state / 2 ** 32;
+  };
+  const sentence = () =>
+    Array.from({ length: 5 + Math.floor(next() * 9) }, () => words[Math.floor(next() * words.length)]);
+  return Array.from({ length: sentences }, () => `${sentence().join(' ')}.`).join('\n');
+}
+
+/** Writes `settings.json` and its text into `folder`; returns its path. */
+export function writeSettings(folder: string, changes: Readonly<Record<string, unknown>> = {}): string {
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, 'text.txt'), text(4000));
+  const settings = {
+    model: { preset: 'gpt-nano', layers: 4, hidden: 32, heads: 2, ffn: 64, maxPositions: 16, dropout: 0.1 },
+    data: 'text.txt',
+    vocab: 300,
+    heldOut: 0.1,
+    cache: join(folder, 'cache'),
+    steps: 40,
+    batch: 2,
+    evalEvery: 10,
+    evalBatches: 2,
+    checkpointEvery: 3,
+    precision: 'f32',
+    threads: 1,
+    ...changes,
+  };
+  const path = join(folder, 'settings.json');
+  writeFileSync(path, JSON.stringify(settings));
+  return path;
+}
+
+/** Every file below a folder, sorted, relative to it. */
+export function filesOf(folder: string): string[] {
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .filter((name) => statSync(join(folder, name)).isFile())
+    .sort();
+}
+
+/** The digest of files by name and content. */
+export function digestOf(folder: string, names: readonly string[]): string {
+  const hash = createHash('sha256');
+  for (const name of names)
+    hash
+      .update(`${name}\0`)
+      .update(readFileSync(join(folder, name)))
+      .update('\0');
+  return hash.digest('hex');
+}
+
+/** Names below a folder that only a process that died leaves: temporary files and folders of whole-or-nothing writes. */
+export function leftOvers(folder: string): string[] {
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((name) =>
+    name.split('/').some((part) => /^\.(writing|removed|replaced|begun|tmp)-|\.(part|tmp|writing)$/.test(part)),
+  );
+}

@@ -1,0 +1,92 @@
+/**
+ * npm run faults: every fault on purpose. Kills, damages, starves and doubles what users run, and prints what came of it as a
+ * table: the right result or one clear error, or a fault of the package. The exit code is 1 when there is one.
+ */
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Command } from 'commander';
+import { loadAddon } from '../../lib/engine/native.js';
+import { markdownTable, textTable } from '../../lib/report/table.js';
+import { files } from './files.js';
+import { filesystem } from './filesystem.js';
+import { kills } from './kills.js';
+import { faultsOf, type Part, type Tally } from './outcome.js';
+import { processes } from './processes.js';
+import { steps } from './steps.js';
+import { workers } from './workers.js';
+
+const parts: readonly Part[] = [kills, files, filesystem, processes, workers, steps];
+const cli = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+
+const command = new Command('faults')
+  .description(
+    'Tries faults on purpose: kills, damaged files, errors of the file system, two processes, workers, long runs.',
+  )
+  .option('--minutes <n>', 'stop after so long; parts share the time in proportion to their sizes', Number)
+  .option('--only <parts...>', `some of: ${parts.map(({ name }) => name).join(', ')}`)
+  .option('--seed <n>', 'of all that is drawn at random; default: the time', Number)
+  .option('--out <folder>', 'write table.md and results.json there')
+  .option('--keep', 'keep the working folder');
+for (const { name, size, unit, about } of parts) command.option(`--${name} <n>`, `${unit} (${size}): ${about}`, Number);
+command.parse();
+const o = command.opts<{ minutes?: number; only?: string[]; seed?: number; out?: string; keep?: boolean }>();
+const sizes = command.opts<Record<string, number | undefined>>();
+
+if (!existsSync(cli)) {
+  console.error('faults: the package is not built. Run "npm run build" first.');
+  process.exit(1);
+}
+const seed = o.seed ?? Math.floor(Date.now() / 1000);
+const work = mkdtempSync(join(tmpdir(), 'apollo-faults-'));
+const stop = new AbortController();
+process.on('SIGINT', () => {
+  if (stop.signal.aborted) process.exit(130);
+  console.error('Stopping after the fault under way. Ctrl-C again leaves at once.');
+  stop.abort();
+});
+const say = (line: string) => console.error(`  ${line}`);
+
+const chosen = parts.filter(({ name }) => !o.only || o.only.includes(name));
+const rows: Tally[] = [];
+for (const part of chosen) {
+  if (stop.signal.aborted) break;
+  console.error(`${part.name}: ${part.about}`);
+  const limit = new AbortController();
+  const timer = o.minutes && setTimeout(() => limit.abort(), (60e3 * o.minutes) / chosen.length);
+  const signal = AbortSignal.any([stop.signal, limit.signal]);
+  const folder = join(work, part.name);
+  mkdirSync(folder, { recursive: true });
+  try {
+    rows.push(...(await part.run({ work: folder, cli, seed, signal, say }, sizes[part.name] ?? part.size)));
+  } finally {
+    clearTimeout(timer as NodeJS.Timeout | undefined);
+    if (!o.keep) rmSync(folder, { recursive: true, force: true });
+  }
+}
+if (!o.keep) rmSync(work, { recursive: true, force: true });
+
+const header = ['fault', 'right', 'one clear error', 'wrong', 'crash', 'left behind', 'notes'];
+const body = rows.map(({ fault, counts, note = '' }) => [
+  fault,
+  ...[counts.right, counts.refused, counts.wrong, counts.crash, counts.left].map(String),
+  note,
+]);
+const found = rows.reduce((sum, row) => sum + faultsOf(row), 0);
+const machine = `${loadAddon().info().cpuName}, ${availableParallelism()} threads; seed ${seed}`;
+const verdict = `${found === 0 ? 'No fault of the package was found' : `${found} faults of the package were found`} (${machine}).`;
+console.log(`${textTable([header, ...body])}\n`);
+for (const { findings } of rows) for (const finding of findings) console.log(finding);
+console.log(verdict);
+if (o.out) {
+  mkdirSync(o.out, { recursive: true });
+  const title = '# Faults on purpose\n\nMade by `npm run faults`.';
+  writeFileSync(join(o.out, 'table.md'), `${title} ${verdict}\n\n${markdownTable([header, ...body])}\n`);
+  writeFileSync(
+    join(o.out, 'results.json'),
+    `${JSON.stringify({ format: 'apollo-lm/faults/1', machine, seed, rows }, null, 2)}\n`,
+  );
+  console.log(join(o.out, 'table.md'));
+}
+process.exitCode = found > 0 ? 1 : 0;

@@ -1,0 +1,58 @@
+/** What a fault may lead to, and the tally of each part of the programme. */
+
+/**
+ * `right`: the result of an undisturbed run; `refused`: one clear error; all others are faults of the package: `wrong` (another
+ * result), `crash` (a native crash, a stack trace, a hang), `left` (something half-written stayed behind).
+ */
+export type Outcome = 'right' | 'refused' | 'wrong' | 'crash' | 'left';
+
+export interface Tally {
+  readonly part: string;
+  /** What was done to what: a row of the table. */
+  readonly fault: string;
+  readonly counts: Record<Outcome, number>;
+  /** Of the first faults that were found: what was done, and what came. */
+  readonly findings: string[];
+  /** Figures that belong to the row, such as memory before and after. */
+  note?: string;
+}
+
+export function tally(part: string, fault: string): Tally {
+  return { part, fault, counts: { right: 0, refused: 0, wrong: 0, crash: 0, left: 0 }, findings: [] };
+}
+
+/** Counts an outcome; `what` is kept when it is a fault of the package. */
+export function count(row: Tally, outcome: Outcome, what: string): void {
+  row.counts[outcome]++;
+  if (isFault(outcome) && row.findings.length < 20) row.findings.push(`${outcome}: ${what}`);
+}
+
+export function isFault(outcome: Outcome): boolean {
+  return outcome === 'wrong' || outcome === 'crash' || outcome === 'left';
+}
+
+export function faultsOf({ counts }: Tally): number {
+  return counts.wrong + counts.crash + counts.left;
+}
+
+/** What the parts share. */
+export interface Programme {
+  /** An empty folder for their files. */
+  readonly work: string;
+  /** The built command line, `dist/cli/main.js`. */
+  readonly cli: string;
+  /** Seed of all that is drawn at random. */
+  readonly seed: number;
+  readonly signal: AbortSignal;
+  say(line: string): void;
+}
+
+/** A part of the programme: `size` is how much of it to do. */
+export interface Part {
+  readonly name: string;
+  readonly about: string;
+  /** Default size, and what one of it is. */
+  readonly size: number;
+  readonly unit: string;
+  run(programme: Programme, size: number): Promise<readonly Tally[]>;
+}

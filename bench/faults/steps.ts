@@ -1,0 +1,68 @@
+/** A long run: resident memory, device memory, open files and handles stay level. */
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { createMethod, createModel, openDevice, preset, type TrainingCorpus, train } from '../../lib/index.js';
+import { count, type Part, tally } from './outcome.js';
+
+/** A model so small that a step takes well under a millisecond. */
+const shape = { layers: 4, hidden: 16, heads: 2, ffn: 32, vocab: 64, maxPositions: 8, dropout: 0.1 };
+
+const numbers: TrainingCorpus = {
+  key: 'numbers',
+  shape: (batch, seq) => ({ batch, seq, padding: false }),
+  batch({ batch, seq, step, micro }) {
+    const tokens = Int32Array.from({ length: batch * seq }, (_, i) => (i * 5 + step + micro) % shape.vocab);
+    return { tokens, labels: tokens };
+  },
+  heldOutCount: () => 1,
+  heldOut: ({ batch, seq }) => numbers.batch({ batch, seq, seed: 0, step: 0, micro: 0 }),
+};
+
+export const steps: Part = {
+  name: 'steps',
+  about: 'a run of very many steps with growth, evaluations and checkpoints',
+  size: 10_000,
+  unit: 'steps',
+  async run({ work, signal, say }, size) {
+    const row = tally('steps', `one run of ${size} steps`);
+    const model = createModel(preset('gpt-nano', shape));
+    const method = createMethod('apollo', { layers: shape.layers, totalSteps: size, seed: 1 });
+    const device = await openDevice({ threads: 1 });
+    const seen: { step: number; rss: number; device: number; files: number; handles: number }[] = [];
+    const every = Math.max(1, Math.floor(size / 20));
+    const options = { steps: size, batch: 2, seq: 8, learningRate: 1e-3, checkpointEvery: every, evaluateEvery: every };
+    const deps = { device, model, method, corpus: numbers, checkpointDir: join(work, 'steps'), signal };
+    for await (const event of train(options, deps)) {
+      if (event.type !== 'checkpoint') continue;
+      (globalThis as { gc?: () => void }).gc?.();
+      const { arenaBytes, bufferBytes } = device.info();
+      seen.push({
+        step: event.step,
+        rss: process.memoryUsage.rss(),
+        device: arenaBytes + bufferBytes,
+        files: openFiles(),
+        handles: process.getActiveResourcesInfo().length,
+      });
+      say(`steps: ${event.step}, ${(process.memoryUsage.rss() / 2 ** 20).toFixed(1)} MiB resident`);
+    }
+    await device.close();
+    // All stages are reached after a quarter of the run; from its middle on nothing may grow.
+    const [middle, end] = [seen[seen.length >> 1], seen.at(-1)];
+    if (!middle || !end || middle === end) return [row];
+    row.note =
+      `from step ${middle.step} to ${end.step}: resident ${(middle.rss / 2 ** 20).toFixed(1)} to ${(end.rss / 2 ** 20).toFixed(1)} MiB, ` +
+      `device ${middle.device} to ${end.device} bytes, files ${middle.files} to ${end.files}, handles ${middle.handles} to ${end.handles}`;
+    const perStep = (end.rss - middle.rss) / (end.step - middle.step);
+    if (end.device > middle.device) count(row, 'left', `device memory grew: ${row.note}`);
+    else if (end.files > middle.files || end.handles > middle.handles + 2)
+      count(row, 'left', `handles grew: ${row.note}`);
+    else if (size >= 50_000 && perStep > 200)
+      count(row, 'left', `${perStep.toFixed(0)} bytes stay per step: ${row.note}`);
+    else row.counts.right++;
+    return [row];
+  },
+};
+
+function openFiles(): number {
+  return process.platform === 'linux' ? readdirSync('/proc/self/fd').length : 0;
+}

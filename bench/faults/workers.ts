@@ -1,0 +1,85 @@
+/** Worker threads that train at once and are terminated in the middle of a step: resident and device memory stay level. */
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { pathToFileURL } from 'node:url';
+import { Worker } from 'node:worker_threads';
+import { uniformNumber } from '../../lib/growth/index.js';
+import { count, type Part, tally } from './outcome.js';
+
+/** Workers that train at the same time. */
+const atOnce = 4;
+
+/** Trains for ever, each step in two micro-batches, so that a job is always queued. `library`: the built package. */
+const source = `
+  const { workerData, parentPort } = require('node:worker_threads');
+  (async () => {
+    const { openDevice, createModel, preset, createMethod, train } = await import(workerData.library);
+    const device = await openDevice({ threads: 1 });
+    const model = createModel(preset('gpt-nano', { layers: 2, hidden: 64, heads: 2, ffn: 128, vocab: 300, maxPositions: 32 }));
+    const batch = ({ batch, seq, step, micro }) => {
+      const tokens = Int32Array.from({ length: batch * seq }, (_, i) => (i * 7 + step + micro) % 300);
+      return { tokens, labels: tokens };
+    };
+    const corpus = {
+      key: 'numbers',
+      shape: (batch, seq) => ({ batch, seq, padding: false }),
+      batch,
+      heldOutCount: () => 1,
+      heldOut: (request) => batch({ ...request, step: 0, micro: 0 }),
+    };
+    const steps = 1e6;
+    const method = createMethod('apollo', { layers: 2, totalSteps: steps, seed: 1 });
+    const options = { steps, batch: 4, seq: 32, accumulation: 2, evaluateEvery: 0 };
+    for await (const event of train(options, { device, model, method, corpus })) {
+      if (event.type === 'step' && event.step === 3) parentPort.postMessage('trains');
+    }
+  })();
+`;
+
+export const workers: Part = {
+  name: 'workers',
+  about: `${atOnce} worker threads train at once and are terminated in the middle of a step`,
+  size: 40,
+  unit: 'terminations',
+  async run({ cli, seed, signal, say }, size) {
+    const row = tally('workers', `${atOnce} workers terminated while they train`);
+    const library = pathToFileURL(join(cli, '..', '..', 'index.js')).href;
+    const resident: number[] = [];
+    for (let done = 0; done < size && !signal.aborted; done += atOnce) {
+      await Promise.all(
+        Array.from({ length: Math.min(atOnce, size - done) }, async (_, index) => {
+          const worker = new Worker(source, { eval: true, workerData: { library } });
+          try {
+            await new Promise<void>((resolve, reject) => {
+              worker.once('message', () => resolve());
+              worker.once('error', reject);
+              worker.once('exit', (code) => reject(new Error(`ended by itself with code ${code}`)));
+            });
+            worker.removeAllListeners('exit');
+            await delay(50 * uniformNumber(seed, 50, done + index));
+            await worker.terminate();
+            row.counts.right++;
+          } catch (error) {
+            count(row, 'crash', `worker ${done + index}: ${(error as Error).message}`);
+          }
+        }),
+      );
+      await delay(20); // the device's thread frees what the worker held
+      (globalThis as { gc?: () => void }).gc?.();
+      resident.push(process.memoryUsage.rss());
+      if (done % 40 === 0) say(`workers: ${done + atOnce} of ${size}, ${mib(resident.at(-1) as number)} MiB resident`);
+    }
+    // The first half warms allocators and threads up; the second must be level.
+    const [middle, end] = [resident[resident.length >> 1], resident.at(-1)];
+    if (middle !== undefined && end !== undefined) {
+      row.note = `resident ${mib(middle)} MiB after half, ${mib(end)} MiB at the end`;
+      const perWorker = (end - middle) / Math.max(1, size / 2);
+      if (size >= 40 && perWorker > 256 * 1024) count(row, 'left', `${mib(perWorker)} MiB stay per worker`);
+    }
+    return [row];
+  },
+};
+
+function mib(bytes: number): string {
+  return (bytes / 2 ** 20).toFixed(1);
+}

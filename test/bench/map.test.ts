@@ -1,0 +1,120 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { outcomeOf, pairedDifference, rowsOf, type Tuned, tuned } from '../../bench/acceleration/map/analysis.js';
+import { arms } from '../../bench/acceleration/map/arms.js';
+import { idOf, type MapRecord, type MapRun } from '../../bench/acceleration/map/record.js';
+import { writeMap } from '../../bench/acceleration/map/report.js';
+import { rounds } from '../../bench/acceleration/map/rounds.js';
+import { mapModel, mapOptions } from '../../bench/acceleration/map/run.js';
+import { createMethod } from '../../lib/methods/index.js';
+import { parameterCount } from '../../lib/models/index.js';
+import { resolveConfig } from '../../lib/train/index.js';
+
+const run: MapRun = {
+  ...{ arm: 'scratch', kind: 'gpt', steps: 100, rate: 1, schedule: 'wsd', optimizer: 'adamw', seed: 1 },
+};
+function record(changes: Partial<MapRecord>): MapRecord {
+  const own = { ...run, ...changes };
+  const rest = { parameters: 10, tokens: 1000, flopsLayers: 50, trainMs: 1, curve: [], loss: 4, flops: 100 };
+  return { id: idOf(own), ...rest, ...own };
+}
+
+t.test('an arm stands at the rate and schedule with the lowest mean loss, of those with most seeds', (t) => {
+  const records = [
+    record({ rate: 1, loss: 4 }),
+    record({ rate: 2, loss: 3.9 }),
+    record({ rate: 2, schedule: 'cosine', loss: 3.95 }),
+    record({ rate: 4, loss: null }),
+    record({ rate: 1, loss: 1, kind: 'bert' }),
+    record({ rate: 1, loss: 1, optimizer: 'muon' }),
+  ];
+  t.match(tuned(records, { kind: 'gpt', arm: 'scratch', steps: 100 }), { rate: 2, schedule: 'wsd' });
+  const second = [...records, record({ rate: 1, seed: 2, loss: 4.2 })];
+  t.match(tuned(second, { kind: 'gpt', arm: 'scratch', steps: 100 }), { rate: 1, loss: { mean: 4.1 } });
+  t.equal(tuned(records, { kind: 'gpt', arm: 'apollo', steps: 100 }), undefined);
+  t.equal(tuned([record({ loss: null })], { kind: 'gpt', arm: 'scratch', steps: 100 }), undefined, 'diverged');
+  t.end();
+});
+
+t.test('paired differences with a 95 % interval', (t) => {
+  const of = (losses: readonly number[]) =>
+    ({ runs: losses.map((loss, seed) => record({ loss, seed })) }) as unknown as Tuned;
+  const difference = pairedDifference(of([1, 2, 4]), of([2, 4, 7]));
+  // -1, -2, -3: mean -2, sd 1, t of two degrees of freedom 4.303.
+  t.equal(difference?.mean, -2);
+  t.equal(difference?.seeds, 3);
+  t.ok(Math.abs((difference?.halfWidth as number) - 4.303 / Math.sqrt(3)) < 1e-12);
+  t.same(pairedDifference(of([1]), of([3])), { mean: -2, seeds: 1 });
+  t.equal(pairedDifference(of([1]), { runs: [record({ seed: 9 })] } as unknown as Tuned), undefined);
+  t.end();
+});
+
+t.test('FLOPs saved at equal loss: on the frontier of the arm, log-linear between its runs', (t) => {
+  const records = [
+    record({ loss: 3, flops: 400 }),
+    record({ arm: 'stack-mid', steps: 25, loss: 4, flops: 50 }),
+    record({ arm: 'stack-mid', steps: 100, loss: 2, flops: 200 }),
+    record({ arm: 'stack-late', loss: 2.5, flops: 160 }),
+    record({ arm: 'apollo', loss: 3.5, flops: 300 }),
+  ];
+  const rows = rowsOf(records, 'gpt', 100);
+  t.same(
+    rows.map((row) => row.tuned.arm),
+    ['stack-mid', 'stack-late', 'scratch', 'apollo'],
+  );
+  // Half of the way from 4 to 2 at sqrt(50 * 200) = 100 FLOPs.
+  t.match(rows[0], { saving: { mean: 0.75 }, difference: { mean: -1 }, flopsShare: 0.5 });
+  t.match(rows[1], { saving: undefined, outside: { below: 1, notReached: 0 } });
+  t.match(rows[2], { difference: undefined, saving: undefined });
+  t.match(rows[3], { saving: undefined, outside: { below: 0, notReached: 1 } });
+  t.end();
+});
+
+t.test('predictions are kept, refuted or open', (t) => {
+  const records = [record({ loss: 3 }), record({ arm: 'stack-mid', loss: 2.9 })];
+  const prediction = { id: 'x', text: '', kind: 'gpt', steps: 100, arm: 'stack-mid', against: 'scratch' } as const;
+  t.equal(outcomeOf(records, { ...prediction, atMost: 0 }).outcome, 'kept');
+  t.equal(outcomeOf(records, { ...prediction, atMost: -0.2 }).outcome, 'refuted');
+  t.equal(outcomeOf(records, { ...prediction, atLeast: 0 }).outcome, 'refuted');
+  t.equal(outcomeOf(records, { ...prediction, steps: 5, atMost: 0 }).outcome, 'open');
+  t.end();
+});
+
+t.test('every run of every round can be made: its method and options are valid, its name is its own', (t) => {
+  for (const round of rounds) {
+    for (const each of round.runs) {
+      const arm = arms[each.arm];
+      const model = mapModel(each.kind, arm);
+      const options = 'options' in arm ? arm.options : {};
+      const common = { layers: model.config.layers, totalSteps: each.steps, seed: each.seed };
+      const method = createMethod(arm.method, { ...options, ...common } as never, { model: model.config });
+      t.equal(method.layers, model.config.layers, idOf(each));
+      t.equal(resolveConfig(mapOptions(each, 'f32')).steps, each.steps);
+    }
+    for (const { arm, against } of round.predictions) t.ok(arm in arms && against in arms);
+  }
+  const { layers, ...config } = mapModel('gpt', arms.scratch).config;
+  t.equal(layers, 12);
+  // 12 (4 h^2 + 2 h ffn) and biases and norms, 2048 h words, 64 h positions, the last norm.
+  const h = config.hidden;
+  const layer = 12 * h * h + 4 * h + 5 * h + 4 * h;
+  const count = parameterCount(mapModel('gpt', arms.scratch).parameters(12));
+  t.equal(count, 12 * layer + 2048 * h + 64 * h + 2 * h);
+  t.end();
+});
+
+t.test('the page has a table per length, a picture per kind, and what became of the predictions', async (t) => {
+  const folder = t.testdir();
+  const records = [record({ steps: 8000 }), record({ steps: 8000, arm: 'stack-mid', loss: 3.9, flops: 70 })];
+  await writeMap(folder, { format: 'apollo-lm/map/1', scale: 'nano', about: { precision: 'f32' }, records });
+  const page = readFileSync(join(folder, 'README.md'), 'utf8');
+  t.match(page, /### 1 k tokens \(100\.0 per parameter\)/);
+  t.match(
+    page,
+    /\| stack-mid: .* \| 3\.9000 \| 1, wsd \| -0\.1000 \| 70 FLOP \| 70\.0 % \| at least 30\.0 % \(one seed\) \| 1 \|/,
+  );
+  t.match(page, /-0\.1000 \| kept \|/);
+  t.match(page, /\| - \| open \|/);
+  t.match(readFileSync(join(folder, 'gpt.svg'), 'utf8'), /^<svg/);
+});

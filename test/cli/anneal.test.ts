@@ -1,0 +1,85 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { run } from '../../lib/cli/run.js';
+import type { AnnealResults } from '../../lib/report/anneal.js';
+import { memoryIo, temporaryFolder } from './support.js';
+import { tinyConfig } from './tiny.js';
+
+async function trained(changes: Readonly<Record<string, unknown>> = {}) {
+  const folder = temporaryFolder();
+  const config = tinyConfig(folder, { method: 'stackbert', schedule: 'constant', keepAt: [0.4, 6], ...changes });
+  const out = join(folder, 'run');
+  const io = memoryIo();
+  return { folder, out, code: await run(['train', '--config', config, '--out', out], io), io };
+}
+
+t.test('end-points of a run: files, a table, and nothing to do the second time', async (t) => {
+  const { out, code, io } = await trained();
+  t.equal(code, 0, io.err());
+  t.same(readdirSync(join(out, 'checkpoints')).sort(), ['step-00000003', 'step-00000006', 'step-00000008']);
+  const annealing = memoryIo();
+  t.equal(await run(['anneal', out, '--at', '50%', '1', '--decay', '0.25'], annealing), 0, annealing.err());
+  const lines = annealing.out().split('\n');
+  t.match(lines[0], /^end-point +decay from +tokens +FLOPs +held-out loss$/);
+  t.match(lines[2], /^step 4 +step 3 +128 /);
+  t.match(lines[3], /^step 8 +step 6 +256 /);
+  const path = join(out, 'anneal', 'annealed.json');
+  const results = JSON.parse(readFileSync(path, 'utf8')) as AnnealResults;
+  t.match(results, { format: 'apollo-lm/anneal/1', method: 'stackbert', decay: { share: 0.25, shape: 'linear' } });
+  t.same(
+    results.endPoints.map(({ end, from, tokens }) => [end, from, tokens]),
+    [
+      [4, 3, 128],
+      [8, 6, 256],
+    ],
+  );
+  t.match(readFileSync(join(out, 'anneal', 'frontier.svg'), 'utf8'), /^<svg/);
+  t.ok(existsSync(join(out, 'anneal', 'table.md')));
+
+  const again = memoryIo();
+  t.equal(await run(['anneal', out, '--at', '50%', '100%', '--decay', '0.25', '--json'], again), 0, again.err());
+  const events = again
+    .out()
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as { type: string });
+  t.notOk(events.some(({ type }) => type === 'step'));
+  t.same((events.at(-1) as unknown as AnnealResults).endPoints, results.endPoints);
+});
+
+t.test('a run that cannot be annealed is refused with one message', async (t) => {
+  const cosine = await trained({ schedule: 'cosine' });
+  const { out } = await trained({ keepAt: [] });
+  for (const [args, expected] of [
+    [
+      ['anneal', cosine.out, '--at', '1'],
+      /was trained with schedule cosine; .* Train with --schedule constant or wsd\./,
+    ],
+    [['anneal', out, '--at', '50%'], /needs a checkpoint of step 3 or earlier; .* has: 8\. .*--keep-at 3/],
+    [['anneal', out, '--at', '9'], /at: expected shares of the run in \(0, 1\] or steps from 2 to 8; got 9/],
+    [['anneal', out, '--at', 'half'], /It must be a number/],
+    [['anneal', out], /required option '--at <points\.\.\.>' not specified/],
+    [['anneal', join(out, 'none'), '--at', '1'], /is not the folder of an earlier run/],
+  ] as const) {
+    const io = memoryIo();
+    t.equal(await run(args, io), 1, args.join(' '));
+    t.match(io.err(), expected);
+    t.notMatch(io.err(), /\n +at /);
+  }
+});
+
+t.test('settings of the schedule', async (t) => {
+  for (const [args, expected] of [
+    [['--schedule', 'wds'], /--schedule: .*"wsd"/s],
+    [['--decay', '0'], /--decay\.share: Too small/],
+    [['--set', 'decay.shape=steep'], /--decay\.shape: /],
+    [['--set', 'decay.part=1'], /--decay\.part: there is no such setting/],
+    [['--keep-at', '2.5'], /a share of the run, such as 25% or 0\.25, or a step/],
+  ] as const) {
+    const io = memoryIo();
+    const config = tinyConfig(temporaryFolder());
+    t.equal(await run(['train', '--config', config, '--out', join(temporaryFolder(), 'x'), ...args], io), 1);
+    t.match(io.err(), expected);
+  }
+});
