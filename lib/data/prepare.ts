@@ -144,9 +144,9 @@ export async function prepareCorpus(options: CorpusOptions): Promise<Corpus> {
   const tokenizer =
     given ?? (await trainedTokenizer(cache, joined(textKeys), all, options.tokenizer as TrainableChoice));
   const separatorId = separator === 'none' ? undefined : (tokenizer.specials.eot ?? tokenizer.specials.sep);
+  const encoder = specialTokensAsText ? withSpecialsAsText(tokenizer) : tokenizer;
   const unmarked = separator !== 'none' && separatorId === undefined;
   const warnings = unmarked ? [`Documents are joined without a mark between them: ${noEndOfText}`] : [];
-  const encoder = specialTokensAsText ? withSpecialsAsText(tokenizer) : tokenizer;
   const setup: WorkSetup = { job: 'encode', definition: encoder.definition, separator: separatorId };
 
   const sources: PreparedSource[] = [];

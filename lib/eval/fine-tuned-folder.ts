@@ -15,7 +15,7 @@ import {
   type ParameterSpec,
 } from '../models/index.js';
 import { classOrder } from './class-names.js';
-import { isFineTuned, readFineTuned, readJson, standing, tokenizerFile, weightsFile } from './fine-tuned.js';
+import { isFineTuned, readFineTuned, standing, tokenizerFile, weightsFile } from './fine-tuned.js';
 import { networkSpecs, unitsOf } from './network.js';
 import type { FineTuneTask } from './task.js';
 
