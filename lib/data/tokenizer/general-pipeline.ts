@@ -48,6 +48,9 @@ export function generalPipeline(
   const spelled = finderOf(
     added.filter((token) => token.normalized).map((token) => ({ ...token, spelling: normalize(token.content) })),
   );
+  const decode = decoderOf(definition.decoder as Part | null | undefined, refuse);
+  const spellings = new Map<string, string>();
+  for (const { content, normalized } of added) if (normalized) spellings.set(content, normalize(content));
   // Only Metaspace asks whether a piece begins with the text's first character.
   const tracksStart = JSON.stringify(splitPart ?? null).includes('"first"');
 
@@ -77,7 +80,8 @@ export function generalPipeline(
         else encodePlain(text.slice(start, end), start === 0, out);
       }
     },
-    decode: decoderOf(definition.decoder as Part | null | undefined, refuse),
+    // An added token that is normalised comes back in its normalised spelling, as in Python.
+    decode: (tokens) => decode(tokens.map((token) => spellings.get(token) ?? token)),
   };
 }
 
