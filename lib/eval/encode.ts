@@ -45,7 +45,7 @@ export function sequenceEncoder(
       `A ${kind === 'bert' ? 'BERT' : 'GPT'} model needs a tokenizer with ${token}, and this one has none. Use the tokenizer that the model was trained with.`,
     );
   };
-  const mark = 'an end of text (eos_token in its tokenizer_config.json, or <|endoftext|>)';
+  const mark = '<|endoftext|> or another end of text (eos_token in tokenizer_config.json)';
   const first = kind === 'bert' ? need(cls, '[CLS]') : need(eot, mark);
   const end = kind === 'bert' ? need(sep, '[SEP]') : need(eot, mark);
 
