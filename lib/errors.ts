@@ -9,6 +9,7 @@ export type ErrorCode =
   | 'BAD_CORPUS'
   | 'BAD_TOKENIZER'
   | 'BAD_CHECKPOINT'
+  | 'FILE_SYSTEM'
   | 'NO_ADDON'
   | 'NO_DEVICE'
   | 'NO_KERNEL'

@@ -1,3 +1,5 @@
+/// <reference types="node" preserve="true" />
+/// <reference lib="esnext.disposable" preserve="true" />
 /**
  * The package: everything a training script needs by name, and the rooms it is made of as namespaces. Importing loads
  * no native code; that happens when a device is opened.
@@ -21,9 +23,15 @@ export {
   type Corpus,
   type CorpusInput,
   type CorpusOptions,
+  createTokenizer,
   loadTokenizer,
   prepareCorpus,
+  type TextTraining,
+  type TextTrainingProgress,
   type Tokenizer,
+  type TokenizerDefinition,
+  type TrainedTokenizer,
+  trainTokenizerOnText,
 } from './data/index.js';
 export * as engine from './engine/index.js';
 export { type Device, type DeviceOptions, openDevice, type Program } from './engine/index.js';

@@ -3,9 +3,13 @@
 APOLLO_PYTHON scripts/unicode-tables.py > lib/data/unicode-tables.ts
 """
 
+import json
+import subprocess
+
 import tokenizers
-from tokenizers.normalizers import BertNormalizer
-from tokenizers.pre_tokenizers import BertPreTokenizer, ByteLevel
+from tokenizers import Regex
+from tokenizers.normalizers import NFD, NFKD, BertNormalizer, StripAccents
+from tokenizers.pre_tokenizers import BertPreTokenizer, ByteLevel, Digits, Split, UnicodeScripts
 
 
 def normalizer(**on):
@@ -15,6 +19,8 @@ def normalizer(**on):
 
 clean, strip, lower = normalizer(clean_text=True), normalizer(strip_accents=True), normalizer(lowercase=True)
 bert, gpt = BertPreTokenizer(), ByteLevel(add_prefix_space=False)
+digits, unassigned, strip_marks = Digits(False), Split(Regex(r"\p{Cn}"), "removed"), StripAccents()
+nfd, nfkd, scripts = NFD(), NFKD(), UnicodeScripts()
 
 
 def pieces(splitter, text):
@@ -22,7 +28,8 @@ def pieces(splitter, text):
 
 
 # Each character stands between two that do not touch it, so that rules about the ends of a text play no part.
-tables = {"letters": [], "numbers": [], "punctuation": [], "deleted": [], "marks": [], "decomposed": []}
+names = ("letters", "numbers", "punctuation", "deleted", "marks", "decomposed", "numeric", "assigned", "combining", "inert")
+tables = {name: [] for name in names}
 lowered = {}
 for code in range(0x110000):
     if 0xD800 <= code < 0xE000:
@@ -41,9 +48,62 @@ for code in range(0x110000):
         tables["marks"].append(code)
     elif stripped != c:
         tables["decomposed"].append(code)
+    if pieces(digits, f"a{c}b") == 3:
+        tables["numeric"].append(code)
+    if pieces(unassigned, c) == 1:
+        tables["assigned"].append(code)
+    if strip_marks.normalize_str(f"a{c}b") == "ab":
+        tables["combining"].append(code)
     small = lower.normalize_str(f"a{c}b")[1:-1]
     if small != c and len(small) == 1:
         lowered[code] = ord(small) - code
+
+# Characters to which this machine's Node gives a decomposition, a combining class or a composition, and Python none.
+node = json.loads(subprocess.check_output(["node", "-e", """
+const changed = [], moved = [], parts = [];
+for (let code = 0; code < 0x110000; code++) {
+  if (code >= 0xd800 && code < 0xe000) continue;
+  const c = String.fromCodePoint(code);
+  const apart = c.normalize('NFD');
+  if (c.normalize('NFKD') !== c) changed.push(code);
+  if (apart !== c && c.normalize('NFC') === c) parts.push([code, ...Array.from(apart, (part) => part.codePointAt(0))]);
+  if (('a' + c + '\\u0334').normalize('NFD') !== 'a' + apart + '\\u0334') moved.push(code);
+  else if (('a\\u0345' + c).normalize('NFD') !== 'a\\u0345' + apart) moved.push(code);
+}
+console.log(JSON.stringify({ changed, moved, parts }));
+"""]))
+inert = {code for code in node["changed"] if nfkd.normalize_str(chr(code)) == chr(code)}
+for code in node["moved"]:
+    apart = nfd.normalize_str(chr(code))
+    stays = nfd.normalize_str(f"a{chr(code)}\u0334") == f"a{apart}\u0334"
+    if stays and nfd.normalize_str(f"a\u0345{chr(code)}") == f"a\u0345{apart}":
+        inert.add(code)
+for code, *parts in node["parts"]:
+    if nfd.normalize_str(chr(code)) == chr(code):
+        inert.update(part for part in parts if part > 0x7F)
+tables["inert"] = sorted(inert)
+
+# The script of each character: the number of a group, 0 for those that never split; groups are met in order.
+groups, group_of = [], []
+
+
+def is_together(first, second):
+    return pieces(scripts, first + second) == 1
+
+
+for code in range(0x110000):
+    c = chr(code) if not 0xD800 <= code < 0xE000 else " "
+    last = group_of[-1] if group_of else 0
+    if is_together("a", c) and is_together("\u4e00", c):
+        group_of.append(0)
+    elif last and is_together(groups[last - 1], c):
+        group_of.append(last)
+    else:
+        found = next((i for i, member in enumerate(groups) if is_together(member, c)), None)
+        if found is None:
+            found = len(groups)
+            groups.append(c)
+        group_of.append(found + 1)
 
 
 def ranges(codes):
@@ -90,6 +150,10 @@ about = {
     "punctuation": "Characters that are a word of their own in BERT.",
     "deleted": "Characters that BERT's clean-up drops.",
     "marks": "Characters that are dropped with the accents.",
+    "numeric": "The characters that the pre-tokenizer Digits takes for digits.",
+    "assigned": "The characters that the library's regular expressions know; others belong to no class.",
+    "combining": "Characters that the normalizer StripAccents drops.",
+    "inert": "Characters that newer versions of Unicode decompose, reorder or compose, and Python does not.",
     "decomposed": "Characters that fall into several, or another, when accents are dropped (canonical decomposition).",
 }
 print(f"""/**
@@ -118,3 +182,12 @@ print("export const newCapitals: readonly (readonly [number, number, number])[] 
 for first, last, distance in runs:
     print(f"  [0x{first:x}, 0x{last:x}, {distance}],")
 print("];")
+
+spans = []
+for code, group in enumerate(group_of):
+    if spans and spans[-1][1] == group:
+        spans[-1][0] += 1
+    else:
+        spans.append([1, group])
+print("\n/** Scripts as UnicodeScripts tells them apart: lengths of runs and group numbers in base 36; group 0 never splits. */")
+print(f"export const scriptRuns =\n{lines([f'{base36(length)}.{base36(group)}' for length, group in spans])};")

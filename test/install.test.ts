@@ -1,6 +1,6 @@
 // The package as npm would install it, without its install script: complete, importable, and clear about what is missing.
 import { spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -58,6 +58,26 @@ t.test('the packed package works where only its files are', async (t) => {
   t.equal(evaluate("console.log(typeof require('apollo-lm').train)", 'commonjs').stdout, 'function\n', 'CommonJS');
   const engine = evaluate("import { openDevice } from 'apollo-lm'; await openDevice();", 'module');
   t.match(engine.stderr, /not built for this machine[\s\S]*npx apollo-lm build/);
+  // As a user's project, without a type or a library that it does not name: what the declarations need they bring along.
+  const source = `import { interpolate } from 'apollo-lm/growth';
+    import { type Device, evaluation, growth, loadModel, openDevice, report, tensorboard } from 'apollo-lm';
+    export const device: Promise<Device> = openDevice({ threads: 1 });
+    export const map: readonly number[] = interpolate(2, 4);
+    export const rooms = { evaluation, growth, loadModel, report, tensorboard };`;
+  writeFileSync(join(project, 'index.ts'), source);
+  const base = { target: 'ES2022', strict: true, noEmit: true, types: [], skipLibCheck: false };
+  const compilers = ['typescript', 'typescript-5'].map((name) => join(root, 'node_modules', name, 'bin/tsc'));
+  for (const [kind, options] of Object.entries({
+    node: { module: 'NodeNext', lib: ['ES2022'] },
+    browser: { module: 'ESNext', moduleResolution: 'bundler', lib: ['ES2022', 'DOM'] },
+  })) {
+    const compilerOptions = { ...base, ...options };
+    writeFileSync(join(project, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['index.ts'] }));
+    for (const tsc of compilers) {
+      const { stdout, stderr } = plain(process.execPath, [tsc, '-p', project], project);
+      t.equal(stdout + stderr, '', `the declarations compile: ${kind}, ${tsc}`);
+    }
+  }
   const doctor = plain(process.execPath, [join(installed, 'dist/cli/main.js'), 'doctor', '--no-measure'], project);
   t.equal(doctor.status, 1);
   t.match(doctor.stdout, /! native engine +missing/);

@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { loadSettings, type Settings, type SettingsInput } from '../../lib/cli/config.js';
-import { processIo } from '../../lib/cli/io.js';
+import { processIo, type StopSignal } from '../../lib/cli/io.js';
 import { run } from '../../lib/cli/run.js';
 import { ApolloError } from '../../lib/errors.js';
 import { type Results, readResults } from '../../lib/report/results.js';
@@ -39,9 +39,10 @@ export async function runComparison(
   writeFileSync(config, textOf(settings));
   const io = {
     ...processIo(),
-    onInterrupt(callback: () => void) {
-      signal.addEventListener('abort', callback);
-      return () => signal.removeEventListener('abort', callback);
+    onInterrupt(callback: (signal: StopSignal) => void) {
+      const stop = () => callback('SIGINT');
+      signal.addEventListener('abort', stop);
+      return () => signal.removeEventListener('abort', stop);
     },
   };
   const code = await run(['compare', '--config', config, '--out', folder, ...(begun ? ['--resume'] : [])], io);

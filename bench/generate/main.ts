@@ -13,6 +13,7 @@ import {
   StateStore,
   sum,
 } from '../../lib/engine/index.js';
+import { defaultSpinCount } from '../../lib/engine/native.js';
 import { Decoder } from '../../lib/eval/decoder.js';
 import { generate } from '../../lib/eval/generate.js';
 import type { TrainedModel } from '../../lib/eval/trained.js';
@@ -175,7 +176,7 @@ const result = {
   batch: o.batch,
   precision: o.precision,
   device: name,
-  machine: { ...addon, threads, spinCount: process.env['GOMP_SPINCOUNT'] },
+  machine: { ...addon, threads, spinCount: process.env['GOMP_SPINCOUNT'] ?? defaultSpinCount },
   bytesPerSecond: { copy, read },
   floor: {
     weightBytes,

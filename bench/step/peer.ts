@@ -5,9 +5,6 @@ import { fileURLToPath } from 'node:url';
 
 const script = new URL('./torch_step.py', import.meta.url);
 
-/** As this process got it, before the engine sets its own. */
-const callersSpinCount = process.env.GOMP_SPINCOUNT;
-
 /** Python with torch: $APOLLO_PEER_PYTHON or $APOLLO_PYTHON, else python3; undefined when there is none. */
 export function findPeerPython(): string | undefined {
   const python = process.env.APOLLO_PEER_PYTHON ?? process.env.APOLLO_PYTHON ?? 'python3';
@@ -58,9 +55,8 @@ export class Peer {
     flags: readonly string[] = [],
   ): Peer {
     const args = Object.entries(options).flatMap(([option, value]) => [`--${option}`, String(value)]);
-    // Settings made for other BLAS users, or by our engine for itself, would slow the peer down.
-    const { OPENBLAS_CORETYPE: _, OPENBLAS_L2_SIZE: __, GOMP_SPINCOUNT: ___, ...rest } = process.env;
-    const env = { ...rest, ...(callersSpinCount !== undefined && { GOMP_SPINCOUNT: callersSpinCount }) };
+    // Settings made for other BLAS users would slow the peer down.
+    const { OPENBLAS_CORETYPE: _, OPENBLAS_L2_SIZE: __, ...env } = process.env;
     const child = spawn(python, [fileURLToPath(file), ...args, ...flags], { env, stdio: ['pipe', 'pipe', 'pipe'] });
     child.stdin.on('error', () => {}); // it has died; the next answer says so
     return new Peer(name, options.batch, child, createInterface(child.stdout));

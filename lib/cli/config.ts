@@ -8,6 +8,7 @@ import * as z from 'zod';
 import { ApolloError } from '../errors.js';
 import { methodNames } from '../methods/index.js';
 import { decayShapeNames, scheduleNames } from '../train/index.js';
+import { muonSettings, optimizerName } from '../train/optimizer.js';
 import { runPreset } from './presets.js';
 import { nearest } from './suggest.js';
 
@@ -26,6 +27,16 @@ const inputObject = z.strictObject({
 });
 const input = z.union([z.string(), inputObject], {
   error: 'expected a path, or an object of path and perhaps weight, format, field, header, quotes, decodeEntities',
+});
+/** A name alone stands for an object with it. */
+const namedOptimizer = (value: unknown) => (typeof value === 'string' ? { name: value } : value);
+const optimizerObject = z.strictObject({
+  name: optimizerName.default('adamw'),
+  beta1: z.number().min(0).lt(1).optional(),
+  beta2: z.number().min(0).lt(1).optional(),
+  epsilon: z.number().positive().optional(),
+  weightDecay: z.number().min(0).optional(),
+  maxNorm: z.number().min(0).optional(),
 });
 const methodName = z.enum(methodNames as [string, ...string[]]);
 /** A method, or one of `variants`; which there are is checked when all settings are known. */
@@ -52,12 +63,14 @@ const schema = z.strictObject({
   decodeEntities: z.boolean().optional(),
   /** A tokenizer file or folder, or `bpe` / `wordpiece`: trained on the data. Default: by the kind of model. */
   tokenizer: z.string().optional(),
+  /** Takes special tokens that are written in the text, such as `[MASK]`, as text. */
+  specialAsText: z.boolean().optional(),
   /** Vocabulary of the model and of a tokenizer that is trained. Default: the model's. */
   vocab: count.optional(),
   /** Share of the text kept back for evaluation; 0: none, and nothing is evaluated (not of `compare`). */
   heldOut: z.number().min(0).lt(0.5).default(0.02),
   /** Where prepared corpora are kept. */
-  cache: z.string().default('.cache/apollo-lm'),
+  cache: z.string().min(1, 'expected the name of a folder').default('.cache/apollo-lm'),
   /** Of `train` and `plan`. */
   method: label.default('apollo'),
   /** Of `compare`; the first is what the others are compared with. */
@@ -121,12 +134,16 @@ const schema = z.strictObject({
   /** Steps between evaluations (default: 60 evaluations a run), and batches of each. */
   evalEvery: count.optional(),
   evalBatches: count.default(8),
-  /** Steps between checkpoints; 0: only at the end or when stopped. */
+  /** Steps between checkpoints, besides those by time, at the end and when stopped; 0: none. */
   checkpointEvery: z.int().min(0).default(0),
-  /** Go on from the checkpoints in `out`. */
+  /** Minutes of training between checkpoints; 0: none by time. */
+  checkpointMinutes: z.number().min(0).default(10),
+  /** Checkpoints that are kept. */
+  keepCheckpoints: count.default(2),
+  /** Resume from the checkpoints in `out`. */
   resume: z.boolean().default(false),
   /** Folder for what the run leaves behind. */
-  out: z.string().optional(),
+  out: z.string().min(1, 'expected the name of a folder').optional(),
   /** Writes event files for TensorBoard: `true` into the run's folder, or a folder. */
   tensorboard: z.union([z.boolean(), z.string().min(1)]).default(false),
   /** A live page on this machine: `true` on any free port, or a port. */
@@ -135,16 +152,10 @@ const schema = z.strictObject({
     .default(false),
   /** Whether the page stays after the end, until Ctrl-C. */
   dashboardKeep: z.boolean().default(false),
-  /** AdamW and clipping: beta1, beta2, epsilon, weightDecay, maxNorm. */
-  optimizer: z
-    .strictObject({
-      beta1: z.number().min(0).lt(1).optional(),
-      beta2: z.number().min(0).lt(1).optional(),
-      epsilon: z.number().positive().optional(),
-      weightDecay: z.number().min(0).optional(),
-      maxNorm: z.number().min(0).optional(),
-    })
-    .default({}),
+  /** `adamw` or `muon`, or an object with its name, AdamW's beta1, beta2 and epsilon, weightDecay and maxNorm. */
+  optimizer: z.preprocess(namedOptimizer, optimizerObject).default({ name: 'adamw' }),
+  /** Muon's settings, see docs/optimizers.md: `{ momentum: 0.9 }`. */
+  muon: muonSettings.default({}),
 });
 
 export type Settings = z.output<typeof schema>;
@@ -185,7 +196,7 @@ export function loadSettings({ preset, config, flags }: SettingSources): Setting
     if (values['tokens'] !== undefined) delete merged['steps'];
     for (const [key, value] of Object.entries(values)) {
       if (value === undefined) continue;
-      merged[key] = combine(key, merged[key], value);
+      merged[key] = combine(key, merged[key], key === 'optimizer' ? namedOptimizer(value) : value);
       origin.set(key, name);
     }
   }
@@ -202,6 +213,12 @@ export function loadSettings({ preset, config, flags }: SettingSources): Setting
     );
   }
   checkLabels(settings, where);
+  if (settings.optimizer.name !== 'muon' && Object.keys(settings.muon).length > 0) {
+    throw new ApolloError(
+      'BAD_CONFIG',
+      `${where('muon')}: these are settings of the optimizer "muon", and the optimizer is "${settings.optimizer.name}". Add --optimizer muon, or leave them out.`,
+    );
+  }
   if (config === undefined) return settings;
   // Paths in a file are relative to the file, so that it can be used from anywhere.
   const fromFile = (key: string) => origin.get(key)?.(key).startsWith(`${config}:`) ?? false;
@@ -285,7 +302,8 @@ type Issue = z.core.$ZodIssue;
 /** Settings that are objects with known fields. */
 const nestedSettings = {
   small: schema.shape.small.unwrap(),
-  optimizer: schema.shape.optimizer.unwrap(),
+  optimizer: optimizerObject,
+  muon: muonSettings,
   decay: schema.shape.decay.unwrap(),
 } as const;
 /** Names of settings whose fields `--set NAME.FIELD=VALUE` gives. */

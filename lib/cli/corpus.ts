@@ -36,6 +36,7 @@ export async function openCorpus(settings: Settings, watch: CorpusWatch, init?: 
     tokenizer: tokenizerOf(settings, init),
     cacheDir: settings.cache,
     heldOut: settings.heldOut,
+    specialTokensAsText: settings.specialAsText ?? false,
     ...watch,
   });
 }

@@ -1,16 +1,29 @@
+/** What a command may touch of the process: its streams and its environment. Tests hand in their own. */
+import { basename, relative } from 'node:path';
+import { ignoresHangup } from './hangup.js';
+import { ProcessOutput } from './output.js';
+
 /** What a command may read, as text or its bytes. */
 export interface Input extends AsyncIterable<string | Uint8Array> {
   readonly isTTY?: boolean | undefined;
 }
 
-/** What a command may touch of the process: its streams and its environment. Tests hand in their own. */
-import { basename, relative } from 'node:path';
-
 export interface Output {
+  /** Never throws: what cannot be written is dropped, see `lost`. */
   write(text: string): unknown;
   readonly isTTY?: boolean | undefined;
   readonly columns?: number | undefined;
+  /** Why nothing can be written any more: the reader has closed the pipe (EPIPE), the disk is full. */
+  readonly lost?: Error | undefined;
+  /** Calls back when that happens, until the returned function is called. */
+  onLost?(callback: (error: Error) => void): () => void;
+  /** Waits until all that was written is out, or lost. */
+  flush?(): Promise<void>;
 }
+
+/** Signals that stop a command cleanly. */
+export const stopSignals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+export type StopSignal = (typeof stopSignals)[number];
 
 export interface CommandIo {
   /** Text that is piped in; absent: none. */
@@ -24,29 +37,29 @@ export interface CommandIo {
   readonly program: string;
   /** Milliseconds that only go forward. */
   readonly now: () => number;
-  /** Calls back at each Ctrl-C until the returned function is called. */
-  readonly onInterrupt: (callback: () => void) => () => void;
+  /** Calls back at each Ctrl-C and other signal to stop until the returned function is called. */
+  readonly onInterrupt: (callback: (signal: StopSignal) => void) => () => void;
   /** Ends the process at once; the second Ctrl-C. */
   readonly exit: (code: number) => void;
 }
 
 /** The process's own. */
 export function processIo(): CommandIo {
+  if (ignoresHangup()) process.on('SIGHUP', () => {}); // without a listener it would end the process
+  const signals = stopSignals.filter((signal) => signal !== 'SIGHUP' || !ignoresHangup());
   return {
     get stdin() {
       return process.stdin; // a stream that nothing looks at does not keep the process
     },
-    stdout: process.stdout,
-    stderr: process.stderr,
+    stdout: new ProcessOutput(process.stdout),
+    stderr: new ProcessOutput(process.stderr),
     env: process.env,
     program: programName(process.argv[1]),
     now: () => performance.now(),
     onInterrupt(callback) {
-      process.on('SIGINT', callback);
-      process.on('SIGTERM', callback);
+      for (const signal of signals) process.on(signal, callback);
       return () => {
-        process.off('SIGINT', callback);
-        process.off('SIGTERM', callback);
+        for (const signal of signals) process.off(signal, callback);
       };
     },
     exit: (code) => process.exit(code),

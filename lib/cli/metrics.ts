@@ -1,6 +1,6 @@
 /** From a run's events to its metric records, and the file that keeps them through any number of resumes. */
-import { type FileHandle, mkdir, open, rename } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { type FileHandle, stat } from 'node:fs/promises';
+import { openWholeFile, setFileAside } from '../fs/whole-file.js';
 import { type MetricRecord, readMetrics } from '../report/metrics.js';
 import type { TrainEvent } from '../train/index.js';
 
@@ -49,6 +49,15 @@ export function metricRecord(event: TrainEvent, context: MetricContext): MetricR
   }
 }
 
+const what = 'The metrics';
+
+/** Bytes of a file; 0 where there is none, or a folder. */
+const sizeOf = (path: string): Promise<number> =>
+  stat(path).then(
+    (found) => (found.isFile() ? found.size : 0),
+    () => 0,
+  );
+
 /** One run's `metrics.jsonl`, open for appending. */
 export class MetricsFile {
   private constructor(
@@ -56,37 +65,33 @@ export class MetricsFile {
     private readonly resumedAt: number | undefined,
     /** What the file has of that step: it may be reported once more. */
     private readonly repeated: ReadonlySet<string>,
+    /** Where the metrics of an earlier run are now. */
+    readonly earlier: string | undefined,
   ) {}
 
   /**
-   * Opens the file for a run that begins, or goes on from `resumedAt`: then records of later steps, which will be done
-   * again, are dropped, and `kept` is told of each that stays.
+   * Opens the file for a run that starts, or resumes from `resumedAt`: then records of later steps, which will be done
+   * again, are dropped, and `kept` is told of each that stays. What an earlier run that cannot be resumed has left in its place
+   * is kept under another name, `earlier`.
+   * @throws ApolloError FILE_SYSTEM; BAD_ARGUMENT when the file of a resumed run is damaged.
    */
   static async open(
     path: string,
     resumedAt: number | undefined,
     kept: (record: MetricRecord) => void,
   ): Promise<MetricsFile> {
-    await mkdir(dirname(path), { recursive: true });
-    const part = `${path}.part`;
-    const file = await open(part, 'w');
+    const earlier = resumedAt === undefined && (await sizeOf(path)) > 0 ? await setFileAside(path, what) : undefined;
     const repeated = new Set<string>();
-    try {
-      if (resumedAt !== undefined) {
-        for await (const record of readMetrics(path)) {
-          if (record.step > resumedAt || record.type === 'done') continue;
-          if (record.step === resumedAt && once.has(record.type)) repeated.add(record.type);
-          await file.write(lineOf(record));
-          kept(record);
-        }
+    const file = await openWholeFile(path, what, async (handle) => {
+      if (resumedAt === undefined) return;
+      for await (const record of readMetrics(path)) {
+        if (record.step > resumedAt || record.type === 'done') continue;
+        if (record.step === resumedAt && once.has(record.type)) repeated.add(record.type);
+        await handle.appendFile(lineOf(record));
+        kept(record);
       }
-      await file.sync();
-      await rename(part, path);
-    } catch (error) {
-      await file.close();
-      throw error;
-    }
-    return new MetricsFile(file, resumedAt, repeated);
+    });
+    return new MetricsFile(file, resumedAt, repeated, earlier);
   }
 
   /** Whether an evaluation or growth stands in the file already: it was done before the run was cut, and again since. */
@@ -95,7 +100,7 @@ export class MetricsFile {
   }
 
   async add(record: MetricRecord): Promise<void> {
-    await this.file.write(lineOf(record));
+    await this.file.appendFile(lineOf(record));
   }
 
   async close(): Promise<void> {

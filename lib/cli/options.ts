@@ -1,6 +1,7 @@
 /** The options that commands share, by name, and how their text becomes settings. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { formatNames } from '../data/index.js';
+import { optimizerNames } from '../engine/optim/index.js';
 import { ApolloError } from '../errors.js';
 import { methodNames } from '../methods/index.js';
 import { presetNames } from '../models/index.js';
@@ -74,6 +75,8 @@ const options: Readonly<Partial<Record<keyof Settings, () => Option | readonly O
   ],
   decodeEntities: () => new Option('--decode-entities', "WikiExtractor's text: write &lt; &gt; &amp; as < > &"),
   tokenizer: () => option('--tokenizer <path|bpe|wordpiece>', 'a tokenizer file, or the kind to train on the data'),
+  specialAsText: () =>
+    new Option('--special-as-text', 'take special tokens written in the text, such as [MASK], as text'),
   vocab: () => option('--vocab <size>', 'vocabulary of the model and of a trained tokenizer', whole),
   heldOut: () => option('--held-out <share>', 'share of the text kept back for evaluation; 0: none', amount),
   cache: () => option('--cache <folder>', 'where prepared corpora are kept'),
@@ -84,6 +87,7 @@ const options: Readonly<Partial<Record<keyof Settings, () => Option | readonly O
   batch: () => option('--batch <n>', 'sequences of a micro-batch', whole),
   seq: () => option('--seq <n>', "tokens of a sequence; default: the model's positions", whole),
   accumulate: () => option('--accumulate <n>', 'micro-batches of a step', whole),
+  optimizer: () => option('--optimizer <name>', `what updates the weights: ${optimizerNames.join(', ')}`),
   lr: () => option('--lr <rate>', 'peak learning rate', amount),
   warmup: () => option('--warmup <n>', 'below 1: share of the steps; else steps', amount),
   schedule: () => option('--schedule <name>', `learning rate after the warm-up: ${scheduleNames.join(', ')}`),
@@ -105,8 +109,11 @@ const options: Readonly<Partial<Record<keyof Settings, () => Option | readonly O
   evalEvery: () => option('--eval-every <steps>', 'steps between evaluations; default: 60 evaluations a run', whole),
   evalBatches: () => option('--eval-batches <n>', 'held-out batches of an evaluation', whole),
   checkpointEvery: () =>
-    option('--checkpoint-every <steps>', 'steps between checkpoints; 0: at the end or when stopped', whole),
-  resume: () => new Option('--resume', 'go on from the checkpoints in --out'),
+    option('--checkpoint-every <steps>', 'steps between checkpoints, besides those by time; default: none', whole),
+  checkpointMinutes: () =>
+    option('--checkpoint-minutes <n>', 'minutes of training between checkpoints; 0: none (default: 10)', amount),
+  keepCheckpoints: () => option('--keep-checkpoints <n>', 'checkpoints that are kept (default: 2)', whole),
+  resume: () => new Option('--resume', 'resume from the newest whole checkpoint in --out'),
   out: () => option('--out <folder>', 'folder for checkpoints and results'),
   tensorboard: () =>
     option('--tensorboard [folder]', "write TensorBoard's event files; default: in --out; off: none", onOrOff),
@@ -125,6 +132,7 @@ export const runOptions = [
   'batch',
   'seq',
   'accumulate',
+  'optimizer',
   'device',
   'precision',
   'tf32',
@@ -133,7 +141,7 @@ export const runOptions = [
 ] as const;
 /** How files of text are read, and all settings of the text. */
 export const readOptions = ['format', 'field', 'header', 'quotes', 'decodeEntities'] as const;
-export const dataOptions = ['data', ...readOptions, 'tokenizer', 'heldOut', 'cache'] as const;
+export const dataOptions = ['data', ...readOptions, 'tokenizer', 'specialAsText', 'heldOut', 'cache'] as const;
 export const trainingOptions = [
   ...dataOptions,
   'lr',
@@ -143,6 +151,8 @@ export const trainingOptions = [
   'evalEvery',
   'evalBatches',
   'checkpointEvery',
+  'checkpointMinutes',
+  'keepCheckpoints',
   'keepAt',
   'resume',
   'out',
@@ -166,7 +176,7 @@ export function addSettings(command: Command, keys: readonly (keyof Settings)[])
     .option('--config <file>', 'a JSON file with these settings (camelCase keys); options here win over it')
     .option(
       '--set <key=value...>',
-      'any setting by its path, e.g. model.dropout=0 apollo.sampler=edge optimizer.weightDecay=0.1 small.steps=500',
+      'any setting by its path, e.g. model.dropout=0 apollo.sampler=edge optimizer.weightDecay=0.1 muon.momentum=0.9 small.steps=500',
     )
     .option('--json', 'machine-readable lines on stdout');
 }
@@ -192,7 +202,8 @@ function assign(flags: Record<string, unknown>, pair: string): void {
   const [, key, field, text] = match as unknown as [string, string, string, string];
   const value = parseValue(text);
   if (nestedNames.includes(key)) {
-    flags[key] = { ...(flags[key] as object | undefined), [field]: value };
+    const given = flags[key];
+    flags[key] = { ...(typeof given === 'string' ? { name: given } : (given as object | undefined)), [field]: value };
   } else if (key === 'model') {
     const model = flags['model'];
     flags['model'] = {

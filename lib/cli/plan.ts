@@ -1,14 +1,26 @@
 /** What a run will cost, before it runs: parameters, FLOPs by stage, memory and time by depth. */
 
 import { mlmCapacity } from '../data/index.js';
-import { accumulateGradients, type Device, Graph, ParameterStore, type Program } from '../engine/index.js';
+import {
+  accumulateGradients,
+  type Device,
+  Graph,
+  type OptimizerName,
+  optimizerState,
+  ParameterStore,
+  type Program,
+  stateBytes,
+  updateFlops,
+} from '../engine/index.js';
 import { interpolate, seedWords } from '../growth/index.js';
 import type { MethodStage, TrainingMethod } from '../methods/index.js';
 import {
   type BatchShape,
+  declarationOf,
   declareParameters,
   type LanguageModel,
   modelWeights,
+  type ParameterSpec,
   parameterCount,
 } from '../models/index.js';
 import { flopsOfStep, stageNetwork } from '../train/index.js';
@@ -20,6 +32,8 @@ export interface StageCost {
   readonly parameters: number;
   /** Training FLOPs by the paper's accounting. */
   readonly flops: number;
+  /** FLOPs of the optimizer's matrix products, which are not among those. */
+  readonly updateFlops: number;
   /** Steps at each depth (index = depth). */
   readonly depthSteps: readonly number[];
 }
@@ -31,19 +45,34 @@ export interface RunSize {
   readonly tokens: number;
 }
 
+/** An optimizer by name, with what its FLOPs depend on. */
+export interface PlannedOptimizer {
+  readonly name: OptimizerName;
+  readonly iterations?: number | undefined;
+}
+
 /** The stages of a run, from the depths that its seed draws. */
-export function stageCosts(method: TrainingMethod, model: LanguageModel, { steps, seq, tokens }: RunSize): StageCost[] {
-  const stages: { stage: MethodStage; flops: number; depthSteps: number[] }[] = [];
+export function stageCosts(
+  method: TrainingMethod,
+  model: LanguageModel,
+  { steps, seq, tokens }: RunSize,
+  optimizer: PlannedOptimizer,
+): StageCost[] {
+  const stages: { stage: MethodStage; flops: number; updateFlops: number; depthSteps: number[] }[] = [];
+  let specs: readonly ParameterSpec[] = [];
   for (let step = 0; step < steps; step++) {
     const stage = method.stageAt(step);
     if (stages.at(-1)?.stage.index !== stage.index) {
-      stages.push({ stage, flops: 0, depthSteps: new Array<number>(method.layers + 1).fill(0) });
+      stages.push({ stage, flops: 0, updateFlops: 0, depthSteps: new Array<number>(method.layers + 1).fill(0) });
+      specs = stageNetwork(model, stage).specs.filter((spec) => flopsOfUpdate(spec, optimizer) > 0);
     }
     const current = stages.at(-1)!;
-    current.depthSteps[method.plan(step).depth]! += 1;
+    const { depth, trainable = () => true } = method.plan(step);
+    current.depthSteps[depth]! += 1;
+    for (const spec of specs) if (trainable(spec.name)) current.updateFlops += flopsOfUpdate(spec, optimizer);
     current.flops += flopsOfStep(method, model.config, step, { seq, tokens }).model;
   }
-  return stages.map(({ stage, flops, depthSteps }) => {
+  return stages.map(({ stage, flops, updateFlops: update, depthSteps }) => {
     const count = depthSteps.reduce((sum, value) => sum + value, 0);
     const depths = depthSteps.reduce((sum, value, depth) => sum + value * depth, 0);
     return {
@@ -52,18 +81,24 @@ export function stageCosts(method: TrainingMethod, model: LanguageModel, { steps
       meanDepth: depths / count,
       parameters: parameterCount(stageNetwork(model, stage).specs),
       flops,
+      updateFlops: update,
       depthSteps,
     };
   });
 }
 
+const flopsOfUpdate = (spec: ParameterSpec, { name, iterations }: PlannedOptimizer) =>
+  updateFlops(name, declarationOf(spec), { iterations });
+
 export interface DepthCost {
   readonly depth: number;
-  /** Activations and temporaries, as planned. */
-  readonly arenaBytes: number;
-  /** Weights, gradients and AdamW's moments of so many trained layers. */
+  /** Activations and temporaries, as planned; absent where the program does not fit on the device. */
+  readonly arenaBytes?: number;
+  /** Why it does not fit. */
+  readonly misfit?: string;
+  /** Weights, gradients and the optimizer's state of so many trained layers. */
   readonly parameterBytes: number;
-  /** Median time of forward and backward of one micro-batch. */
+  /** Forward and backward of one micro-batch: the median of several runs, or extrapolated. */
   readonly ms: number;
 }
 
@@ -71,10 +106,28 @@ export interface ProbeOptions {
   readonly device: Device;
   readonly model: LanguageModel;
   readonly precision: 'f32' | 'bf16';
+  readonly optimizer: OptimizerName;
   readonly batch: number;
   readonly seq: number;
   readonly depths: readonly number[];
   readonly signal?: AbortSignal;
+  /** Told what is under way and the share of all that is done. */
+  readonly onProgress?: ((label: string, done: number) => void) | undefined;
+  /** Milliseconds of a clock; for tests. */
+  readonly now?: () => number;
+}
+
+/** Weights and gradients in f32, working copies of matrices in bf16, and the optimizer's state, of so many layers. */
+export function trainingBytes(
+  model: LanguageModel,
+  depth: number,
+  { precision, optimizer }: Pick<ProbeOptions, 'precision' | 'optimizer'>,
+): number {
+  return model.parameters(depth).reduce((sum, spec) => {
+    const elements = spec.shape.reduce((a, b) => a * b, 1);
+    const held = elements * (8 + (precision === 'bf16' && spec.role === 'matrix' ? 2 : 0));
+    return sum + held + stateBytes(optimizerState(optimizer), declarationOf(spec)); // made by the first update
+  }, 0);
 }
 
 /** Timed runs of each depth, after one to warm up. */
@@ -88,10 +141,12 @@ export async function probeDepths({
   device,
   model,
   precision,
+  optimizer,
   batch,
   seq,
   depths,
   signal,
+  onProgress,
 }: ProbeOptions): Promise<DepthCost[]> {
   const { kind, layers, vocab } = model.config;
   const store = new ParameterStore(device, { precision });
@@ -112,6 +167,10 @@ export async function probeDepths({
       const inputs = madeUpInputs(program, vocab);
       const times: number[] = [];
       for (let run = 0; run <= probes; run++) {
+        onProgress?.(
+          `depth ${depth}, run ${run + 1} of ${probes + 1}`,
+          (costs.length + run / (probes + 1)) / depths.length,
+        );
         const { elapsedMs } = await program.run(inputs, { signal });
         if (run > 0) times.push(elapsedMs);
       }
@@ -119,7 +178,7 @@ export async function probeDepths({
       costs.push({
         depth,
         arenaBytes: program.memory.arenaBytes,
-        parameterBytes: store.bytes + 8 * parameterCount(model.parameters(depth)), // moments come with the first update
+        parameterBytes: trainingBytes(model, depth, { precision, optimizer }),
         ms: times[times.length >> 1]!,
       });
     }
@@ -130,7 +189,7 @@ export async function probeDepths({
 }
 
 /** Inputs of the right kind for any training program of lib/models: the values do not change the time. */
-function madeUpInputs(program: Program, vocab: number): Record<string, Int32Array> {
+export function madeUpInputs(program: Program, vocab: number): Record<string, Int32Array> {
   return Object.fromEntries(
     program.inputs.map(({ name, shape }) => {
       const elements = shape.reduce((product, size) => product * size, 1);

@@ -61,6 +61,25 @@ export class Progress {
     this.#last = Number.NEGATIVE_INFINITY;
   }
 
+  /** A warning that must be seen, also where progress is not shown. */
+  warn(text: string): void {
+    this.clear();
+    this.#io.stderr.write(`warning: ${text}\n`);
+    this.#last = Number.NEGATIVE_INFINITY;
+  }
+
+  /** Says that a run is being stopped, and what is done before it ends. A reader that has gone is named, also to a log. */
+  stopping(what: string, byReader: boolean): void {
+    if (byReader) this.warn(`The reader of stdout has closed it, so the run stops: ${what}`);
+    else this.message(`Stopping: ${what} Ctrl-C again leaves at once.`);
+  }
+
+  /** Says that a run was stopped. */
+  stopped(text: string, byReader: boolean): void {
+    if (byReader) this.warn(text);
+    else this.message(text);
+  }
+
   /** Takes the line away. */
   clear(): void {
     if (this.#drawn) this.#io.stderr.write('\r\x1b[K');

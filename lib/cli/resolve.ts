@@ -1,7 +1,14 @@
 /** From settings to what the rooms below take: model configuration, training options, method, seeds. Nothing is opened. */
 import { ApolloError, check } from '../errors.js';
 import { createMethod, type MethodName, methodsWithSource, type TrainingMethod } from '../methods/index.js';
-import { type ModelConfig, type PresetName, preset, presetNames, validateModelConfig } from '../models/index.js';
+import {
+  type ModelConfig,
+  optionalFields,
+  type PresetName,
+  preset,
+  presetNames,
+  validateModelConfig,
+} from '../models/index.js';
 import { endSteps, type TrainOptions } from '../train/index.js';
 import type { Settings } from './config.js';
 import { nearest } from './suggest.js';
@@ -25,7 +32,8 @@ export function modelConfigOf({ model, vocab }: Pick<Settings, 'model' | 'vocab'
       `model: there is no model "${name}"${hint ? `; did you mean "${hint}"?` : '.'} Known: bert, gpt, ${presetNames.join(', ')}${name === 'init' ? '; "init" needs the setting init' : ''}.`,
     );
   }
-  const known = Object.keys(own ?? preset(full as PresetName)).filter((key) => key !== 'kind');
+  const sizes = Object.keys(own ?? preset(full as PresetName)).filter((key) => key !== 'kind');
+  const known = [...new Set([...sizes, ...optionalFields])];
   for (const key of Object.keys(changes)) {
     if (known.includes(key)) continue;
     const hint = nearest(key, known);
@@ -87,8 +95,20 @@ export function trainOptionsOf(
     evaluateEvery: evaluateEveryOf(settings, steps),
     evaluationBatches: settings.evalBatches,
     checkpointEvery: settings.checkpointEvery,
-    ...Object.fromEntries(Object.entries(settings.optimizer).filter(([, value]) => value !== undefined)),
+    checkpointMinutes: settings.checkpointMinutes,
+    keepCheckpoints: settings.keepCheckpoints,
+    ...optimizerOptionsOf(settings),
   };
+}
+
+/** What the settings say of the optimizer, as options of lib/train; what they leave out is left out. */
+export function optimizerOptionsOf({
+  optimizer: { name, ...adamw },
+  muon,
+}: Pick<Settings, 'optimizer' | 'muon'>): Pick<TrainOptions, 'optimizer' | 'muon'> {
+  const defined = (values: object) =>
+    Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
+  return { ...defined(adamw), ...(name !== 'adamw' && { optimizer: name, muon: defined(muon) }) };
 }
 
 /** Steps between evaluations; 0, none, where no text is held out. */

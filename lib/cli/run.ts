@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
 import { ApolloError } from '../errors.js';
+import { fileError, inWords, isSystemError } from '../fs/error.js';
 import { annealCommand } from './commands/anneal.js';
 import { buildCommand } from './commands/build.js';
 import { compareCommand } from './commands/compare.js';
@@ -17,13 +18,14 @@ import { planCommand } from './commands/plan.js';
 import { prepareCommand } from './commands/prepare.js';
 import { reportCommand } from './commands/report.js';
 import { trainCommand } from './commands/train.js';
-import { interruptedExitCode } from './interrupt.js';
+import { closedExitCode, interruptedExitCode } from './interrupt.js';
 import { type CommandIo, processIo } from './io.js';
+import { isClosed } from './output.js';
 import { packageRoot } from './presets.js';
 
 /**
  * Runs `apollo-lm` with the arguments after its name; resolves to the exit code. An ApolloError is the user's: one
- * message and 1. Anything else is ours and says so. APOLLO_DEBUG=1 adds stacks.
+ * message and 1, and so is an error of the file system. Anything else is ours and says so. APOLLO_DEBUG=1 adds stacks.
  */
 export async function run(args: readonly string[], io: CommandIo = processIo()): Promise<number> {
   let exitCode = 0;
@@ -52,16 +54,29 @@ export async function run(args: readonly string[], io: CommandIo = processIo()):
   buildCommand(program, finish);
   try {
     await program.parseAsync(args, { from: 'user' });
-    return exitCode;
+    return await withOutput(exitCode, io);
   } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode;
+    if (error instanceof CommanderError) return await withOutput(error.exitCode, io);
     return report(error, io);
   }
 }
 
-function report(error: unknown, io: CommandIo): number {
+/**
+ * The exit code after output that may be lost. A reader that has closed the pipe (`| head -1`) had enough: no error. A full disk
+ * or any other one is.
+ */
+async function withOutput(exitCode: number, io: CommandIo): Promise<number> {
+  await io.stdout.flush?.();
+  if (io.stdout.lost === undefined || isClosed(io.stdout)) return exitCode;
+  io.stderr.write(`apollo-lm: The output cannot be written to stdout: ${inWords(io.stdout.lost)}.\n`);
+  return exitCode === 0 ? 1 : exitCode;
+}
+
+function report(thrown: unknown, io: CommandIo): number {
+  const error = isSystemError(thrown) ? fileError(thrown, 'A file', thrown.path ?? 'unnamed', 'be used') : thrown;
   const known = error instanceof ApolloError;
   if (known && error.code === 'ABORT_ERR') {
+    if (isClosed(io.stdout)) return closedExitCode;
     io.stderr.write('Stopped.\n');
     return interruptedExitCode;
   }

@@ -1,9 +1,9 @@
 /** What `train` and `compare` open before they begin: the device, the corpus, the model that fits both. */
 
-import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Corpus, type CorpusProgress, checkVocabulary, loadTokenizer } from '../data/index.js';
+import { type Corpus, type CorpusProgress, checkVocabulary, endOfTextFile, loadTokenizer } from '../data/index.js';
 import type { Device } from '../engine/index.js';
+import { writeWholeFile } from '../fs/whole-file.js';
 import { createModel, type LanguageModel } from '../models/index.js';
 import { formatPercent } from '../report/format.js';
 import { openModelFolder, type TrainingCorpus } from '../train/index.js';
@@ -48,6 +48,7 @@ export async function openSession(
     const onProgress = (state: CorpusProgress) => progress.update(corpusProgress(state));
     const onNote = (note: string) => progress.message(note);
     const corpus = await openCorpus(settings, { signal, onProgress, onNote }, init);
+    for (const warning of corpus.warnings) progress.warn(warning);
     try {
       checkVocabulary(corpus.tokenizer, model.config.vocab);
       const { accumulate: accumulation, evalBatches: heldOutBatches } = settings;
@@ -77,8 +78,10 @@ export async function openSession(
 
 /** Keeps the tokenizer beside the run, so that its checkpoints can be used without the corpus. */
 export async function saveTokenizer(session: Session, folder: string): Promise<void> {
-  await mkdir(folder, { recursive: true });
-  await writeFile(join(folder, 'tokenizer.json'), JSON.stringify(session.corpus.tokenizer.definition));
+  const { tokenizer } = session.corpus;
+  await writeWholeFile(join(folder, 'tokenizer.json'), JSON.stringify(tokenizer.definition), 'The tokenizer');
+  const end = endOfTextFile(tokenizer);
+  if (end) await writeWholeFile(join(folder, end.name), end.content, 'The tokenizer');
 }
 
 /** What is to be known of the model that a run begins with; its weights are read when the run begins. */

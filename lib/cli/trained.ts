@@ -25,7 +25,7 @@ export function addModelOptions(command: Command): Command {
 
 /** Opens device and model, says what the model's folder warns of, and closes both when `work` is done. */
 export async function withTrained<Result>(
-  { model: folder, device: name, precision, threads }: ModelFlags,
+  { model: folder, device: name, precision, threads, json = false }: ModelFlags,
   io: CommandIo,
   work: (loaded: LoadedModel) => Promise<Result>,
 ): Promise<Result> {
@@ -34,7 +34,10 @@ export async function withTrained<Result>(
   try {
     const loaded = await loadModel(device, folder, { precision: precisionOf(settings) });
     try {
-      for (const warning of loaded.warnings) io.stderr.write(`warning: ${warning}\n`);
+      for (const message of loaded.warnings) {
+        io.stderr.write(`warning: ${message}\n`);
+        if (json) io.stdout.write(`${JSON.stringify({ type: 'warning', message })}\n`);
+      }
       return await work(loaded);
     } finally {
       loaded.dispose();

@@ -1,9 +1,9 @@
 /** What `finetune` and `evaluate` share: a model's tokenizer, and how fine-tuning is told and reported. */
-import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { loadTokenizer, type Tokenizer } from '../data/index.js';
 import { ApolloError } from '../errors.js';
 import type { BodySource, FineTuneEvent, FineTuneTask, Metrics, SeedRecord, TaskData } from '../eval/index.js';
+import { writeWholeFile } from '../fs/whole-file.js';
 import { type FineTuneResults, fineTuneChart, fineTuneRows, writeFineTuneResults } from '../report/finetune.js';
 import { formatDuration } from '../report/format.js';
 import { renderSvg } from '../report/svg.js';
@@ -42,8 +42,9 @@ export function thinned<Example>(data: TaskData<Example>, count = data.train.len
 
 /** What an event says to people; undefined for those that only move the bar. */
 export function describeEvent(event: FineTuneEvent): string | undefined {
-  if (event.type === 'start' && event.epochsDone > 0)
-    return `seed ${event.seed}: going on after epoch ${event.epochsDone}`;
+  if (event.type === 'start' && event.stepsDone > 0)
+    return `seed ${event.seed}: resumed at step ${event.stepsDone} of ${event.steps}`;
+  if (event.type === 'warning') return `warning: seed ${event.seed}: ${event.message}`;
   if (event.type !== 'epoch') return undefined;
   const { seed, epoch, loss, metrics, isBest, trainMs } = event;
   return `seed ${seed}, epoch ${epoch}: training loss ${loss.toFixed(4)}, ${describeScores(metrics)}${isBest ? ', best so far' : ''}, ${formatDuration(trainMs)}`;
@@ -63,13 +64,23 @@ export interface FineTuneParts {
   readonly task: FineTuneTask;
   readonly data: TaskData<unknown>;
   readonly settings: Readonly<Record<string, string | number>>;
+  /** Of the model, a sentence each. */
+  readonly warnings: readonly string[];
   readonly variants: readonly Variant[];
   readonly records: ReadonlyMap<string, readonly SeedRecord[]>;
   readonly wanted: readonly string[];
 }
 
 /** What the seeds that are finished have reached, beside the baselines that are `wanted`. */
-export function resultsOf({ task, data, settings, variants, records, wanted }: FineTuneParts): FineTuneResults {
+export function resultsOf({
+  task,
+  data,
+  settings,
+  warnings,
+  variants,
+  records,
+  wanted,
+}: FineTuneParts): FineTuneResults {
   const found = new Map<string, Record<string, Metrics>>();
   if (wanted.includes('majority') && !wanted.includes('none')) {
     for (const { name, examples } of data.evaluations) {
@@ -85,6 +96,7 @@ export function resultsOf({ task, data, settings, variants, records, wanted }: F
     metrics: task.metrics,
     splits: data.evaluations.map(({ name }) => name),
     settings,
+    ...(warnings.length > 0 && { warnings }),
     variants: variants.map(({ name }) => ({ name, seeds: records.get(name) ?? [] })),
     baselines: [...found].map(([name, metrics]) => ({ name, metrics })),
   };
@@ -92,11 +104,10 @@ export function resultsOf({ task, data, settings, variants, records, wanted }: F
 
 /** results.json, table.md and scores.svg in the run's folder. */
 export async function writeReport(folder: string, results: FineTuneResults): Promise<void> {
-  await mkdir(folder, { recursive: true });
   const head = `${results.title}, scores x 100: best epoch of each seed, mean ± standard deviation\n\n`;
   await Promise.all([
     writeFineTuneResults(join(folder, 'results.json'), results),
-    writeFile(join(folder, 'table.md'), `${head}${markdownTable(fineTuneRows(results))}\n`),
-    renderSvg(fineTuneChart(results)).then((svg) => writeFile(join(folder, 'scores.svg'), svg)),
+    writeWholeFile(join(folder, 'table.md'), `${head}${markdownTable(fineTuneRows(results))}\n`, 'The table'),
+    renderSvg(fineTuneChart(results)).then((svg) => writeWholeFile(join(folder, 'scores.svg'), svg, 'The chart')),
   ]);
 }

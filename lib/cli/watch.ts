@@ -1,10 +1,13 @@
 /**
  * What follows the runs of a command while they train: a metrics file for each, TensorBoard's files and the dashboard where
- * they are asked for. All of them are fed with the same records.
+ * they are asked for. All of them are fed with the same records. None of them ends a run: what cannot be written is said when
+ * it happens and again at the end, and the run continues without it.
  */
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { ApolloError } from '../errors.js';
+import { inWords, isSystemError } from '../fs/error.js';
+import { writeWholeFile } from '../fs/whole-file.js';
 import { Dashboard } from '../report/dashboard/index.js';
 import type { MetricRecord } from '../report/metrics.js';
 import type { TrainEvent } from '../train/index.js';
@@ -12,6 +15,7 @@ import type { Settings } from './config.js';
 import { DashboardServer } from './dashboard.js';
 import type { CommandIo } from './io.js';
 import { MetricsFile, metricRecord, metricsFile } from './metrics.js';
+import { warnOfLostOutput } from './output.js';
 import type { ProgressState } from './progress.js';
 import type { RunFolder } from './run-folder.js';
 import type { Session } from './session.js';
@@ -31,8 +35,16 @@ export interface WatchedRun {
 }
 
 interface OpenRun {
-  readonly metrics: MetricsFile;
+  readonly metrics: MetricsFile | undefined;
   readonly tensorboard: TensorBoardRun | undefined;
+}
+
+/** A file that the run continues without. */
+interface Lost {
+  /** "The metrics of apollo-42". */
+  readonly what: string;
+  readonly step: number;
+  readonly reason: string;
 }
 
 export class Watch {
@@ -45,12 +57,15 @@ export class Watch {
   #memory = { rssBytes: 0, arenaBytes: 0, bufferBytes: 0 };
   #memoryAt = Number.NEGATIVE_INFINITY;
   #ended = false;
+  readonly #lost = new Map<string, Lost>();
+  #warn: (text: string) => void;
 
   private constructor(folder: RunFolder, io: CommandIo, dashboard?: Dashboard, server?: DashboardServer) {
     this.#folder = folder;
     this.#io = io;
     this.#dashboard = dashboard;
     this.#server = server;
+    this.#warn = (text) => io.stderr.write(`warning: ${text}\n`);
   }
 
   /**
@@ -62,8 +77,18 @@ export class Watch {
     if (settings.dashboard === false) return new Watch(folder, io);
     const dashboard = new Dashboard({ title: path, reference });
     const server = await DashboardServer.open(dashboard, portsOf(folder));
-    writeFileSync(join(path, dashboardFile), `${JSON.stringify({ port: server.port })}\n`);
-    return new Watch(folder, io, dashboard, server);
+    const watch = new Watch(folder, io, dashboard, server);
+    const file = join(path, dashboardFile);
+    await watch.#try('The port of the dashboard', 0, () =>
+      writeWholeFile(file, `${JSON.stringify({ port: server.port })}\n`, 'The port'),
+    );
+    return watch;
+  }
+
+  /** Warnings go to `warn` from now on. */
+  warnBy(warn: (text: string) => void): void {
+    this.#warn = warn;
+    warnOfLostOutput(this.#io.stdout, warn);
   }
 
   /** Where the dashboard is, when there is one. */
@@ -85,23 +110,48 @@ export class Watch {
     this.#server?.changed();
   }
 
-  /** @throws ApolloError BAD_CONFIG when a file cannot be written. */
+  /** Hands an event on to all that follow its run. */
   async add(run: WatchedRun, event: TrainEvent): Promise<void> {
     const { method, seed } = run;
     const time = new Date().toISOString();
     const record = metricRecord(event, { method, seed, time, memory: this.#memoryNow() });
     if (!record) return;
-    try {
-      const open = event.type === 'start' ? await this.#openRun(run, event) : this.#runs.get(keyOf(run));
-      if (!open || open.metrics.holds(record)) return;
-      await open.metrics.add(record);
-      await open.tensorboard?.add(record);
-    } catch (error) {
-      if (error instanceof ApolloError || (error as NodeJS.ErrnoException).syscall === undefined) throw error;
-      throw new ApolloError('BAD_CONFIG', `The metrics cannot be written: ${(error as Error).message}`);
+    if (event.type === 'start') {
+      this.#folder.begun = true;
+      await this.#openRun(run, event);
     }
+    const { metrics, tensorboard } = this.#runs.get(keyOf(run)) ?? {};
+    if (metrics?.holds(record)) return;
+    if (metrics) await this.#try(metricsOf(run), event.step, () => metrics.add(record));
+    if (tensorboard) await this.#try(tensorboardOf(run), event.step, () => tensorboard.add(record));
     this.#dashboard?.add(record);
     this.#server?.changed();
+  }
+
+  /** Writes something that the run can do without and that is written again later; an error is said once. */
+  async attempt(what: string, step: number, work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+      this.#lost.delete(what);
+    } catch (error) {
+      if (!(error instanceof ApolloError && error.code === 'FILE_SYSTEM')) throw error;
+      if (!this.#lost.has(what)) this.#warn(error.message);
+      this.#lost.set(what, { what, step, reason: error.message });
+    }
+  }
+
+  /** Does the work of one follower, unless it has failed before. */
+  async #try<Result>(what: string, step: number, work: () => Promise<Result>): Promise<Result | undefined> {
+    if (this.#lost.has(what)) return undefined;
+    try {
+      return await work();
+    } catch (error) {
+      if (!(error instanceof ApolloError) && !isSystemError(error)) throw error;
+      const reason = error instanceof ApolloError ? error.message : `${inWords(error)}.`;
+      this.#lost.set(what, { what, step, reason });
+      this.#warn(`${what} cannot be written from step ${step} on: ${reason} The run continues without.`);
+      return undefined;
+    }
   }
 
   /**
@@ -138,28 +188,37 @@ export class Watch {
     this.#server?.flush();
     const files = [...this.#runs.values()].flatMap(({ metrics, tensorboard }) => [metrics, tensorboard]);
     this.#runs.clear();
-    for (const file of files) await file?.close();
+    for (const file of files) await file?.close().catch(() => {});
+    for (const { what, step, reason } of this.#lost.values()) {
+      this.#warn(`${what} lack what came after step ${step}: ${reason}`);
+    }
   }
 
-  async #openRun(run: WatchedRun, { step, resumedFrom }: TrainEvent & { type: 'start' }): Promise<OpenRun> {
+  async #openRun(run: WatchedRun, { step, resumedFrom }: TrainEvent & { type: 'start' }): Promise<void> {
     const { settings } = this.#folder;
     const { method, seed, folder } = run;
     const resumedAt = resumedFrom === undefined ? undefined : step;
+    const place = join(this.#tensorboardFolder(settings), `${method}-${seed}`);
     const tensorboard = settings.tensorboard
-      ? await TensorBoardRun.open(join(this.#tensorboardFolder(settings), `${method}-${seed}`), resumedAt)
+      ? await this.#try(tensorboardOf(run), step, () => TensorBoardRun.open(place, resumedAt))
       : undefined;
     const recall = (record: MetricRecord) => {
       this.#dashboard?.add(record);
       tensorboard?.recall(record);
     };
-    const metrics = await MetricsFile.open(join(folder, metricsFile), resumedAt, recall);
-    const open = { metrics, tensorboard };
-    this.#runs.set(keyOf(run), open);
-    if (step === 0) {
-      const { out, resume, dashboard, dashboardKeep, tensorboard: _, ...kept } = settings;
-      await tensorboard?.describe({ run: { method, seed, ...this.#session?.description }, settings: kept });
+    const path = join(folder, metricsFile);
+    const metrics = await this.#try(metricsOf(run), step, () => MetricsFile.open(path, resumedAt, recall));
+    if (metrics?.earlier) {
+      this.#warn(
+        `${method}, seed ${seed} starts at step 0; the metrics of an earlier start are kept as ${metrics.earlier}.`,
+      );
     }
-    return open;
+    this.#runs.set(keyOf(run), { metrics, tensorboard });
+    if (step === 0 && tensorboard) {
+      const { out, resume, dashboard, dashboardKeep, tensorboard: _, ...kept } = settings;
+      const tables = { run: { method, seed, ...this.#session?.description }, settings: kept };
+      await this.#try(tensorboardOf(run), step, () => tensorboard.describe(tables));
+    }
   }
 
   /** Runs of several commands may share a folder of the user's, so theirs is in it. */
@@ -180,6 +239,8 @@ export class Watch {
 }
 
 const keyOf = ({ method, seed }: WatchedRun) => `${method}-${seed}`;
+const metricsOf = (run: WatchedRun) => `The metrics of ${keyOf(run)}`;
+const tensorboardOf = (run: WatchedRun) => `TensorBoard's files of ${keyOf(run)}`;
 
 /** The port that was asked for; else that of before the resume, if it is free, or any. */
 function portsOf({ settings, path, resume }: RunFolder): number[] {

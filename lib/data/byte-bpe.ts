@@ -1,4 +1,5 @@
 /** Encodes text as GPT-2 does: its word pattern (pretokenize.ts), UTF-8 bytes, then merges in order of rank (BPE). */
+import { Heap } from './heap.js';
 import type { IdBuffer } from './id-buffer.js';
 import type { OffsetSink, TextEncoding } from './offsets.js';
 import { gptWordEnd, gptWords } from './pretokenize.js';
@@ -18,7 +19,7 @@ export function byteBpeEncoder(model: ByteBpeModel): TextEncoding {
   const ranks = new Map<number, number>();
   for (let rank = 0; 3 * rank < model.merges.length; rank++) {
     const pair = model.merges[3 * rank]! * model.vocabSize + model.merges[3 * rank + 1]!;
-    if (!ranks.has(pair)) ranks.set(pair, rank);
+    ranks.set(pair, rank); // of a pair that stands twice the later rank counts, as in Python
   }
   const wordIds = (word: string): readonly number[] => {
     let ids = words.get(word);
@@ -94,18 +95,17 @@ function mergeBytes(bytes: Uint8Array, model: ByteBpeModel, ranks: ReadonlyMap<n
   const next = Int32Array.from(ids, (_, i) => (i + 1 < count ? i + 1 : -1));
   const previous = Int32Array.from(ids, (_, i) => i - 1);
   const alive = new Uint8Array(count).fill(1);
-  const heap: number[] = [];
+  const heap = new Heap();
   const rankAt = (left: number): number | undefined => {
     const right = next[left]!;
     return right < 0 ? undefined : ranks.get(ids[left]! * model.vocabSize + ids[right]!);
   };
   const offer = (left: number): void => {
     const rank = rankAt(left);
-    if (rank !== undefined) pushHeap(heap, rank * positions + left);
+    if (rank !== undefined) heap.push(rank * positions + left);
   };
   for (let i = 0; i + 1 < count; i++) offer(i);
-  while (heap.length > 0) {
-    const top = popHeap(heap);
+  for (let top = heap.pop(); top !== undefined; top = heap.pop()) {
     const left = top % positions;
     const rank = (top - left) / positions;
     if (alive[left] === 0 || rankAt(left) !== rank) continue; // one of the two parts has since been merged away
@@ -120,32 +120,4 @@ function mergeBytes(bytes: Uint8Array, model: ByteBpeModel, ranks: ReadonlyMap<n
   const result: number[] = [];
   for (let i = 0; i >= 0 && i < count; i = next[i]!) result.push(ids[i]!);
   return result;
-}
-
-function pushHeap(heap: number[], value: number): void {
-  let child = heap.push(value) - 1;
-  while (child > 0) {
-    const parent = (child - 1) >> 1;
-    if (heap[parent]! <= value) break;
-    heap[child] = heap[parent]!;
-    child = parent;
-  }
-  heap[child] = value;
-}
-
-function popHeap(heap: number[]): number {
-  const top = heap[0]!;
-  const last = heap.pop()!;
-  if (heap.length === 0) return top;
-  let parent = 0;
-  for (;;) {
-    let child = 2 * parent + 1;
-    if (child >= heap.length) break;
-    if (child + 1 < heap.length && heap[child + 1]! < heap[child]!) child++;
-    if (heap[child]! >= last) break;
-    heap[parent] = heap[child]!;
-    parent = child;
-  }
-  heap[parent] = last;
-  return top;
 }

@@ -2,12 +2,16 @@
  * The cache folder: entries named by what they are made from, written beside their place and renamed into it, so that
  * an entry is there whole or not at all. It may be deleted at any time.
  */
-import { createHash, randomBytes } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { createReadStream, readdirSync } from 'node:fs';
+import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { ApolloError } from '../errors.js';
+import { syncFolder } from '../fs/durable.js';
+import { fileError, writing } from '../fs/error.js';
+import { isRunning, markText, ownMark, type ProcessMark, unique } from '../fs/process.js';
+import { writeWholeFile } from '../fs/whole-file.js';
 import { throwIfAborted } from './abort.js';
 import type { CorpusFile } from './files.js';
 
@@ -31,22 +35,19 @@ export class Cache {
   /**
    * Opens the folder, makes it if need be, and removes what processes of this machine that have died left behind. An
    * entry that was begun to be gone on with (writeResumable) is kept for 30 days.
-   * @throws ApolloError BAD_CORPUS when it cannot be made.
+   * @throws ApolloError FILE_SYSTEM when it cannot be made.
    */
   static async open(folder: string): Promise<Cache> {
     try {
       await mkdir(folder, { recursive: true });
       for (const name of await readdir(folder)) {
-        const [, host, pid] = /^\.tmp-(.+)-(\d+)-[0-9a-f]+$/.exec(name) ?? [];
-        if (host === hostname() && !isRunning(Number(pid)))
-          await rm(join(folder, name), { recursive: true, force: true });
+        const writer = processOf(name, '.tmp-');
+        if (writer && !isRunning(writer)) await rm(join(folder, name), { recursive: true, force: true });
         if (begunName.test(name) && Date.now() - (await modifiedMs(join(folder, name))) > forgottenMs)
           await rm(join(folder, name), { recursive: true, force: true });
       }
     } catch (error) {
-      throw new ApolloError('BAD_CORPUS', `The cache folder ${folder} cannot be used: ${(error as Error).message}.`, {
-        cause: error,
-      });
+      throw fileError(error, 'The cache of prepared text', folder, 'be used');
     }
     return new Cache(folder);
   }
@@ -60,7 +61,7 @@ export class Cache {
    * If another process was first, its entry stays, unless `replace` is set: then whatever was there goes.
    */
   async write(name: string, write: (folder: string) => Promise<void>, replace = false): Promise<void> {
-    const temporary = this.path(`.tmp-${hostname()}-${process.pid}-${randomBytes(6).toString('hex')}`);
+    const temporary = this.path(`.tmp-${markText(ownMark())}-${unique()}`);
     try {
       await this.#writing(async () => {
         await mkdir(temporary);
@@ -86,7 +87,7 @@ export class Cache {
     write: (folder: string) => Promise<void>,
     isWorthKeeping: (folder: string) => boolean,
   ): Promise<void> {
-    const working = this.path(`.begun-${name}-${hostname()}-${process.pid}-${randomBytes(6).toString('hex')}`);
+    const working = this.path(`.begun-${name}-${markText(ownMark())}-${unique()}`);
     await this.#writing(async () => {
       if (!(await this.#claim(name, working))) await mkdir(working);
       try {
@@ -94,7 +95,7 @@ export class Cache {
       } catch (error) {
         const isText = error instanceof ApolloError && error.code === 'BAD_CORPUS';
         if (!isText && isWorthKeeping(working)) {
-          await rename(working, this.path(`.begun-${name}-free-0-${randomBytes(6).toString('hex')}`));
+          await rename(working, this.path(`${begunPrefix(name)}free-0-${unique()}`));
         } else {
           await rm(working, { recursive: true, force: true });
         }
@@ -110,11 +111,20 @@ export class Cache {
     });
   }
 
+  /** Whether another process of this machine that still runs is making the entry `name`. */
+  isMadeByAnother(name: string): boolean {
+    return readdirSync(this.folder).some((found) => {
+      const worker = processOf(found, begunPrefix(name));
+      return worker !== undefined && worker.pid !== process.pid && isRunning(worker);
+    });
+  }
+
   /** Takes over an entry that was begun and that no process works on; false when there is none. */
   async #claim(name: string, working: string): Promise<boolean> {
     for (const found of await readdir(this.folder)) {
-      const [, key, host, pid] = begunName.exec(found) ?? [];
-      if (key !== name || !(host === 'free' || (host === hostname() && !isRunning(Number(pid))))) continue;
+      const worker = processOf(found, begunPrefix(name));
+      const isFree = found.startsWith(`${begunPrefix(name)}free-`) || (worker && !isRunning(worker));
+      if (!isFree) continue;
       const isOurs = await rename(this.path(found), working).then(
         () => true,
         () => false, // another process was quicker
@@ -126,16 +136,7 @@ export class Cache {
 
   /** Names the cache folder in errors of the file system. */
   async #writing(work: () => Promise<void>): Promise<void> {
-    try {
-      await work();
-    } catch (error) {
-      if (error instanceof ApolloError || (error as NodeJS.ErrnoException).syscall === undefined) throw error;
-      throw new ApolloError(
-        'BAD_CORPUS',
-        `The cache folder ${this.folder} cannot be written: ${(error as Error).message}.`,
-        { cause: error },
-      );
-    }
+    await writing('Prepared text', this.folder, work);
   }
 
   /**
@@ -179,22 +180,23 @@ export class Cache {
 
   async #remember(digests: ReadonlyMap<string, string>): Promise<void> {
     const newest = Object.fromEntries([...digests].slice(-maxDigests));
-    const temporary = this.path(`.tmp-${hostname()}-${process.pid}-${randomBytes(6).toString('hex')}`);
-    const handle = await open(temporary, 'wx');
-    try {
-      await handle.writeFile(JSON.stringify(newest));
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    await rename(temporary, this.path(digestFile));
+    await writeWholeFile(this.path(digestFile), JSON.stringify(newest), 'The digests of the text');
   }
 }
 
 const digestFile = 'digests.json';
 
-/** Folders of entries that are being made or were begun: the entry's name, host and process, or "free" and 0. */
-const begunName = /^\.begun-([0-9a-f]+)-(.+)-(\d+)-[0-9a-f]+$/;
+/** Folders of entries that are being made or were begun: the entry's name, the process, or "free" and 0. */
+const begunName = /^\.begun-[0-9a-f]+-.+-\d+-[0-9a-f]+$/;
+const begunPrefix = (name: string): string => `.begun-${name}-`;
+
+/** The process of this machine that an entry with `prefix` belongs to; undefined for all other entries. */
+function processOf(entry: string, prefix: string): ProcessMark | undefined {
+  const host = hostname();
+  if (!entry.startsWith(`${prefix}${host}-`)) return undefined;
+  const [, pid, start = 0] = /^(\d+)(?:-(\d+))?-[0-9a-f]+$/.exec(entry.slice(prefix.length + host.length + 1)) ?? [];
+  return pid === undefined ? undefined : { host, pid: Number(pid), start: Number(start) };
+}
 
 async function digestOf(path: string, onBytes: (count: number) => void, signal?: AbortSignal): Promise<string> {
   const hash = createHash('sha256');
@@ -211,25 +213,7 @@ async function digestOf(path: string, onBytes: (count: number) => void, signal?:
   return hash.digest('hex');
 }
 
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder);
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}
-
 /** The present for a folder that is gone: another process has taken it. */
 async function modifiedMs(folder: string): Promise<number> {
   return (await stat(folder).catch(() => undefined))?.mtimeMs ?? Date.now();
-}
-
-function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code !== 'ESRCH';
-  }
 }

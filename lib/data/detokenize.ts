@@ -58,8 +58,12 @@ export function byteDetokenizer(tokenOf: TokenOf): Detokenizer {
   };
 }
 
-/** For WordPiece: a blank before each token that does not continue a word, then clean-up of blanks as Python does it. */
-export function wordPieceDetokenizer(tokenOf: TokenOf, continuation: string): Detokenizer {
+/**
+ * For WordPiece: a blank before each token that does not continue a word, then clean-up of blanks as Python does it,
+ * unless `cleans` is false.
+ */
+export function wordPieceDetokenizer(tokenOf: TokenOf, continuation: string, cleans = true): Detokenizer {
+  const finished = (text: string): string => (cleans ? withoutStrayBlanks(text) : text);
   const spell = (id: number, isFirst: boolean): string => {
     const token = tokenOf(id);
     if (token === undefined || isFirst) return token ?? '';
@@ -74,7 +78,7 @@ export function wordPieceDetokenizer(tokenOf: TokenOf, continuation: string): De
         text += spell(ids[i]!, isFirst);
         isFirst = false;
       }
-      return withoutStrayBlanks(text);
+      return finished(text);
     },
     stream(isSkipped) {
       let pending = '';
@@ -85,12 +89,12 @@ export function wordPieceDetokenizer(tokenOf: TokenOf, continuation: string): De
           pending += spell(id, isFirst);
           isFirst = false;
           const cut = certain(pending);
-          const text = withoutStrayBlanks(pending.slice(0, cut));
+          const text = finished(pending.slice(0, cut));
           pending = pending.slice(cut);
           return text;
         },
         end() {
-          const text = withoutStrayBlanks(pending);
+          const text = finished(pending);
           pending = '';
           isFirst = true;
           return text;

@@ -15,6 +15,7 @@ export {
   passes,
 } from './batches.js';
 export type { StreamDecoder } from './detokenize.js';
+export { endOfTextFile, endsOfText, noEndOfText } from './end-of-text.js';
 export { formatNames } from './formats/index.js';
 export type { FramedTokens } from './framing.js';
 export { type CorpusInput, parseInput, type ReadOptions } from './inputs.js';

@@ -16,7 +16,10 @@ export interface MergeTraining {
   readonly minCount: number;
   /** Marks a token that continues a word (`##`), dropped from the right part when it is joined; '' for none. */
   readonly continuation: string;
-  /** Called after each merge with the number of tokens; what it returns is awaited, so that it can let others run. */
+  /**
+   * Called after each merge, and now and then before the first, with the number of tokens; what it returns is awaited, so
+   * that it can let others run.
+   */
   readonly onMerge?: (tokens: number) => Promise<void> | undefined;
 }
 
@@ -30,8 +33,9 @@ interface Candidate {
 export async function trainMerges(training: MergeTraining): Promise<[string, string][]> {
   const { counts, tokens, vocabularySize, minCount, continuation } = training;
   const stride = Math.max(vocabularySize, tokens.length);
-  const { symbols, starts, lengths } = flattened(training.words);
-  const { pairCounts, firstPlaces } = countPairs(symbols, starts, counts, stride);
+  const pause = (): Promise<void> | undefined => training.onMerge?.(tokens.length);
+  const { symbols, starts, lengths } = await flattened(training.words, pause);
+  const { pairCounts, firstPlaces } = await countPairs(symbols, starts, counts, stride, pause);
   const laterPlaces = new Map<number, number[]>(); // words that hold, or once held, a pair that a merge has made
   const idOf = new Map(tokens.map((token, id) => [token, id]));
   const add = (left: number, right: number, amount: number, word: number): number => {
@@ -82,33 +86,41 @@ export async function trainMerges(training: MergeTraining): Promise<[string, str
         if (visited[index] === round) continue;
         visited[index] = round;
         const start = starts[index]!;
-        let end = start + lengths[index]!;
+        const end = start + lengths[index]!;
         const weight = counts[index]!;
-        for (let i = start; i + 1 < end; i++) {
-          if (symbols[i] !== best.left || symbols[i + 1] !== best.right) continue;
-          if (i > start) {
-            add(symbols[i - 1]!, best.left, -weight, index);
-            raised.add(add(symbols[i - 1]!, merged, weight, index));
+        let write = start; // what is merged moves up, in one pass over the word
+        for (let read = start; read < end; ) {
+          if (symbols[read] !== best.left || read + 1 >= end || symbols[read + 1] !== best.right) {
+            symbols[write++] = symbols[read++]!;
+            continue;
           }
-          symbols[i] = merged;
-          symbols.copyWithin(i + 1, i + 2, end);
-          end--;
-          if (i + 1 < end) {
-            add(best.right, symbols[i + 1]!, -weight, index);
-            raised.add(add(merged, symbols[i + 1]!, weight, index));
+          if (write > start) {
+            add(symbols[write - 1]!, best.left, -weight, index);
+            raised.add(add(symbols[write - 1]!, merged, weight, index));
+          }
+          symbols[write++] = merged;
+          read += 2;
+          if (read < end) {
+            add(best.right, symbols[read]!, -weight, index);
+            raised.add(add(merged, symbols[read]!, weight, index));
           }
         }
-        lengths[index] = end - start;
+        lengths[index] = write - start;
       }
     }
     pairCounts.set(key, 0);
     laterPlaces.delete(key);
     for (const changed of raised) if (pairCounts.get(changed)! >= minCount) heap.push(candidate(changed));
-    const pause = training.onMerge?.(tokens.length);
-    if (pause !== undefined) await pause;
+    const rest = pause();
+    if (rest !== undefined) await rest;
   }
   return merges;
 }
+
+type Pause = () => Promise<void> | undefined;
+
+/** Words between two offers of a pause. */
+const pauseWords = 1 << 10;
 
 interface FlatWords {
   /** The symbols of all words, word after word: those of word i from starts[i] on, lengths[i] of them. */
@@ -118,7 +130,7 @@ interface FlatWords {
 }
 
 /** Four bytes a symbol: millions of words as arrays of their own would take ten times as much. */
-function flattened(words: Iterable<ArrayLike<number>>): FlatWords {
+async function flattened(words: Iterable<ArrayLike<number>>, pause: Pause): Promise<FlatWords> {
   let symbols = new Int32Array(1 << 16);
   let used = 0;
   const starts: number[] = [];
@@ -131,6 +143,7 @@ function flattened(words: Iterable<ArrayLike<number>>): FlatWords {
     }
     symbols.set(word, used);
     used += word.length;
+    if (starts.length % pauseWords === 0) await pause();
   }
   starts.push(used);
   const lengths = Int32Array.from({ length: starts.length - 1 }, (_, i) => starts[i + 1]! - starts[i]!);
@@ -138,13 +151,20 @@ function flattened(words: Iterable<ArrayLike<number>>): FlatWords {
 }
 
 /** How often each pair of neighbours occurs before any merge, and the words that hold it, ascending. */
-function countPairs(symbols: Int32Array, starts: Float64Array, counts: ArrayLike<number>, stride: number) {
+async function countPairs(
+  symbols: Int32Array,
+  starts: Float64Array,
+  counts: ArrayLike<number>,
+  stride: number,
+  pause: Pause,
+) {
   const pairCounts = new Map<number, number>();
   const slots = new Map<number, number>(); // a number for each pair, in the order of their first places
   const perSlot: number[] = [];
   const slotOf = (i: number): number => slots.get(symbols[i]! * stride + symbols[i + 1]!)!;
   const last = starts.length - 1;
   for (let word = 0; word < last; word++) {
+    if (word % pauseWords === 0) await pause();
     for (let i = starts[word]!; i + 1 < starts[word + 1]!; i++) {
       const key = symbols[i]! * stride + symbols[i + 1]!;
       pairCounts.set(key, (pairCounts.get(key) ?? 0) + counts[word]!);
@@ -164,6 +184,7 @@ function countPairs(symbols: Int32Array, starts: Float64Array, counts: ArrayLike
   }
   const places = new Int32Array(symbols.length);
   for (let word = 0; word < last; word++) {
+    if (word % pauseWords === 0) await pause();
     for (let i = starts[word]!; i + 1 < starts[word + 1]!; i++) places[ends[slotOf(i)]!++] = word;
   }
   const none = new Int32Array(0);

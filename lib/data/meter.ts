@@ -1,7 +1,7 @@
 /** How far the preparation of a corpus is. */
 
 export interface CorpusProgress {
-  readonly phase: 'read' | 'count words' | 'train tokenizer' | 'tokenise';
+  readonly phase: 'read' | 'count words' | 'train tokenizer' | 'wait for another process' | 'tokenise';
   /** What is tokenised, where a corpus is a mixture. */
   readonly source?: string | undefined;
   /** Bytes of the files on disk; in 'train tokenizer', tokens of the vocabulary. */

@@ -2,16 +2,22 @@
  * Finds what a tokenizer.json describes: its vocabulary, and, where the pipeline is exactly BERT's or GPT-2's, the
  * encoder and the way back to text that run here.
  */
-import { ApolloError } from '../errors.js';
 import { byteBpeEncoder } from './byte-bpe.js';
 import { byteDetokenizer, type Detokenizer, wordPieceDetokenizer } from './detokenize.js';
-import { type TextEncoding, withSpecials } from './offsets.js';
+import type { IdBuffer } from './id-buffer.js';
+import type { TextEncoding } from './offsets.js';
 import { byteCharacters } from './pretokenize.js';
+import { withAddedTokens } from './tokenizer/added-tokens.js';
+import { checkParts, searchedTokens } from './tokenizer/general-pipeline.js';
+import { knownModels, modelTypeOf } from './tokenizer/models.js';
+import { broken } from './tokenizer/refusal.js';
 import type { TokenizerDefinition } from './tokenizer-files.js';
 import { wordPieceEncoder } from './wordpiece.js';
 
 export interface Vocabulary {
   readonly ids: ReadonlyMap<string, number>;
+  /** Those of the model alone, without the added ones. */
+  readonly modelIds: ReadonlyMap<string, number>;
   /** One more than the largest id. */
   readonly size: number;
   tokenOf(id: number): string | undefined;
@@ -22,10 +28,6 @@ export interface Pipeline {
   readonly encoding: TextEncoding;
   /** Undefined where the definition asks for another way back to text. */
   readonly detokenizer: Detokenizer | undefined;
-}
-
-export function broken(name: string, reason: string): ApolloError {
-  return new ApolloError('BAD_TOKENIZER', `${name} is not a usable tokenizer: ${reason}.`);
 }
 
 const quoted = (token: unknown): string => JSON.stringify(token);
@@ -39,8 +41,8 @@ export function vocabularyOf(definition: TokenizerDefinition, name: string): Voc
   if (typeof model !== 'object' || model === null) {
     throw broken(name, 'it has no "model". A tokenizer.json as Python\'s tokenizers writes it is expected');
   }
-  if (model.type !== undefined && !['WordPiece', 'BPE', 'Unigram'].includes(model.type)) {
-    throw broken(name, `its model is of type ${model.type}; expected WordPiece, BPE or Unigram`);
+  if (model.type !== undefined && !Object.hasOwn(knownModels, model.type)) {
+    throw broken(name, `its model is of type ${model.type}; known are ${Object.keys(knownModels).join(', ')}`);
   }
   const { vocab } = model;
   if (typeof vocab !== 'object' || vocab === null) {
@@ -52,19 +54,8 @@ export function vocabularyOf(definition: TokenizerDefinition, name: string): Voc
   if (entries.length === 0) throw broken(name, 'its vocabulary is empty');
   const added = definition.added_tokens ?? [];
   if (!Array.isArray(added)) throw broken(name, 'its "added_tokens" is not a list');
+  const modelIds = new Map(entries);
   const ids = new Map(entries);
-  for (const token of added) {
-    if (typeof token?.content !== 'string') throw broken(name, `an added token is ${quoted(token)}, without "content"`);
-    const known = ids.get(token.content);
-    if (known !== undefined && known !== token.id) {
-      throw broken(
-        name,
-        `the token ${quoted(token.content)} has the id ${known} in the vocabulary and ${token.id} among the added ` +
-          'tokens. Give it one id',
-      );
-    }
-    ids.set(token.content, token.id);
-  }
   const tokens: string[] = [];
   for (const [token, id] of ids) {
     if (!Number.isInteger(id) || id < 0 || id > 2 ** 31 - 1) {
@@ -76,11 +67,33 @@ export function vocabularyOf(definition: TokenizerDefinition, name: string): Voc
     }
     tokens[id] = token;
   }
-  return { ids, size: tokens.length, tokenOf: (id) => tokens[id] };
+  let next = modelIds.size;
+  for (const token of added) {
+    if (typeof token?.content !== 'string') throw broken(name, `an added token is ${quoted(token)}, without "content"`);
+    const known = ids.get(token.content);
+    if (known !== undefined && known !== token.id) {
+      throw broken(
+        name,
+        `the token ${quoted(token.content)} has the id ${known} in the vocabulary and ${token.id} among the added ` +
+          'tokens. Give it one id',
+      );
+    }
+    if (known === undefined && token.id !== next++) {
+      throw broken(
+        name,
+        `the added token ${quoted(token.content)} has the id ${quoted(token.id)}, and Python's tokenizers, which number ` +
+          `added tokens from the size of the vocabulary on, give it ${next - 1}. Number it so`,
+      );
+    }
+    ids.set(token.content, token.id);
+    tokens[token.id] = token.content; // in a vocabulary with gaps it may hide another, as in Python
+  }
+  checkGaps(tokens, name);
+  return { ids, modelIds, size: tokens.length, tokenOf: (id) => tokens[id] };
 }
 
 /**
- * The pipeline that runs here; undefined for any other that a tokenizer.json can describe.
+ * The pipeline of BERT or GPT-2, which runs on code of its own that is fast and knows places; undefined for any other.
  * @throws ApolloError BAD_TOKENIZER when it is BERT's or GPT-2's and its parts do not fit together.
  */
 export function ownPipeline(
@@ -88,14 +101,9 @@ export function ownPipeline(
   vocabulary: Vocabulary,
   name: string,
 ): Pipeline | undefined {
-  const { model, normalizer } = definition;
-  // Older files leave the model's type out.
-  const type = model.type ?? (model.merges ? 'BPE' : model.max_input_chars_per_word ? 'WordPiece' : undefined);
-  const added = definition.added_tokens ?? [];
-  const plainSpecials = added.every(
-    (token) => !token.lstrip && !token.rstrip && !token.single_word && !(token.normalized && normalizer),
-  );
-  if (!plainSpecials) return undefined;
+  const type = modelTypeOf(definition.model as unknown as Record<string, unknown>);
+  const added = searchedTokens(definition, name);
+  if (definition.normalizer && added.some((token) => token.normalized)) return undefined;
   const plain =
     type === 'WordPiece'
       ? ownWordPiece(definition, vocabulary, name)
@@ -103,25 +111,36 @@ export function ownPipeline(
         ? ownByteBpe(definition, vocabulary, name)
         : undefined;
   if (plain === undefined) return undefined;
-  checkDense(vocabulary, name);
-  return { ...plain, encoding: withSpecials(plain.encoding, added) };
+  checkParts(definition, name);
+  // Tokens that are not normalised are found first, as in Python.
+  const inner = withAddedTokens(
+    plain.encoding,
+    added.filter((token) => token.normalized),
+  );
+  return {
+    ...plain,
+    encoding: withAddedTokens(
+      inner,
+      added.filter((token) => !token.normalized),
+    ),
+  };
 }
 
 function ownWordPiece(definition: TokenizerDefinition, vocabulary: Vocabulary, name: string): Pipeline | undefined {
   const { model, normalizer, pre_tokenizer: split, decoder } = definition;
   if (normalizer?.type !== 'BertNormalizer' || split?.type !== 'BertPreTokenizer') return undefined;
   const unknown = model.unk_token ?? '[UNK]';
-  const unknownId = vocabulary.ids.get(unknown);
+  const unknownId = vocabulary.modelIds.get(unknown);
   if (unknownId === undefined) {
     throw broken(name, `its unknown token ${quoted(unknown)} is not in the vocabulary. Add it there`);
   }
   const lowercase = normalizer.lowercase !== false;
   const continuation = model.continuing_subword_prefix ?? '##';
-  const decoding = decoder as { type?: string; prefix?: string } | null | undefined;
+  const decoding = decoder as { type?: string; prefix?: string; cleanup?: boolean } | null | undefined;
   return {
     kind: 'wordpiece',
     encoding: wordPieceEncoder({
-      vocabulary: vocabulary.ids,
+      vocabulary: vocabulary.modelIds,
       unknownId,
       continuation,
       maxCharacters: model.max_input_chars_per_word ?? 100,
@@ -134,7 +153,7 @@ function ownWordPiece(definition: TokenizerDefinition, vocabulary: Vocabulary, n
     }),
     detokenizer:
       decoding?.type === 'WordPiece'
-        ? wordPieceDetokenizer(vocabulary.tokenOf, decoding.prefix ?? continuation)
+        ? wordPieceDetokenizer(vocabulary.tokenOf, decoding.prefix ?? continuation, decoding.cleanup !== false)
         : undefined,
   };
 }
@@ -147,10 +166,10 @@ function ownByteBpe(definition: TokenizerDefinition, vocabulary: Vocabulary, nam
     !model.end_of_word_suffix &&
     !model.byte_fallback &&
     !model.ignore_merges;
-  const gptSplit = split?.type === 'ByteLevel' && !split.add_prefix_space && split.use_regex !== false;
+  const gptSplit = split?.type === 'ByteLevel' && split.use_regex !== false;
   if (!plainBpe || normalizer || !gptSplit) return undefined;
   const byteIds = byteCharacters.map((character, byte) => {
-    const id = vocabulary.ids.get(character);
+    const id = vocabulary.modelIds.get(character);
     if (id !== undefined) return id;
     throw broken(
       name,
@@ -166,7 +185,7 @@ function ownByteBpe(definition: TokenizerDefinition, vocabulary: Vocabulary, nam
     }
     const [left, right] = parts as [string, string];
     for (const [i, token] of [left, right, left + right].entries()) {
-      const id = vocabulary.ids.get(token);
+      const id = vocabulary.modelIds.get(token);
       if (id === undefined) {
         throw broken(
           name,
@@ -177,9 +196,10 @@ function ownByteBpe(definition: TokenizerDefinition, vocabulary: Vocabulary, nam
       merges[3 * rank + i] = id;
     }
   }
+  const encoding = byteBpeEncoder({ byteIds, merges, vocabSize: vocabulary.size });
   return {
     kind: 'bpe',
-    encoding: byteBpeEncoder({ byteIds, merges, vocabSize: vocabulary.size }),
+    encoding: split.add_prefix_space === false ? encoding : withLeadingBlank(encoding),
     detokenizer:
       (decoder as { type?: string } | null | undefined)?.type === 'ByteLevel'
         ? byteDetokenizer(vocabulary.tokenOf)
@@ -187,15 +207,26 @@ function ownByteBpe(definition: TokenizerDefinition, vocabulary: Vocabulary, nam
   };
 }
 
-/** Every id must have a token: a model would spend a row on one that has none, and could generate it. */
-function checkDense({ size, tokenOf }: Vocabulary, name: string): void {
-  const holes: number[] = [];
-  for (let id = 0; id < size; id++) if (tokenOf(id) === undefined) holes.push(id);
-  if (holes.length === 0) return;
-  const first = holes.slice(0, 3).join(', ') + (holes.length > 3 ? ', …' : '');
+/** A text that does not begin with a blank gets one, as `add_prefix_space` asks for; no token's place begins before it. */
+function withLeadingBlank(plain: TextEncoding): TextEncoding {
+  return {
+    encode(text: string, out: IdBuffer) {
+      plain.encode(text.startsWith(' ') ? text : ` ${text}`, out);
+    },
+    place(text, add) {
+      if (text.startsWith(' ')) plain.place(text, add);
+      else plain.place(` ${text}`, (id, start, end) => add(id, Math.max(0, start - 1), Math.max(0, end - 1)));
+    },
+  };
+}
+
+/** Some ids may have no token (a vocabulary with a line twice); a model spends a row on each, so most must have one. */
+function checkGaps(tokens: readonly (string | undefined)[], name: string): void {
+  const count = tokens.reduce((sum, token) => sum + (token === undefined ? 0 : 1), 0);
+  const missing = tokens.length - count;
+  if (missing <= count) return;
   throw broken(
     name,
-    `${holes.length} of its ids from 0 to ${size - 1} ${holes.length === 1 ? 'has' : 'have'} no token (${first}). ` +
-      'Number the tokens without a gap',
+    `${missing} of its ids from 0 to ${tokens.length - 1} have no token, more than have one. Number the tokens without gaps`,
   );
 }

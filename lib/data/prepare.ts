@@ -6,9 +6,11 @@
 import { writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { ApolloError, check } from '../errors.js';
 import { throwIfAborted } from './abort.js';
 import { Cache, keyOf } from './cache.js';
+import { noEndOfText } from './end-of-text.js';
 import { type CorpusInput, findSources, type ReadOptions, type SourceFiles } from './inputs.js';
 import { type CorpusProgress, Meter } from './meter.js';
 import { mixedSource, roundRows, rowsOfRound } from './mixture.js';
@@ -45,10 +47,15 @@ export interface CorpusOptions extends ReadOptions {
   /** Seed of the choice of held-out text; keep it over runs that are compared. */
   readonly heldOutSeed?: number;
   /**
-   * 'auto' ends each document with [SEP] (BERT) or `<|endoftext|>` (GPT-2), where the tokenizer has it; 'none' joins
-   * documents without a mark, as the Apollo release does for GPT-2.
+   * 'auto' ends each document with the tokenizer's end of text (`<|endoftext|>` of GPT-2) or [SEP] (BERT), where it has
+   * one; 'none' joins documents without a mark, as the Apollo release does for GPT-2.
    */
   readonly separator?: 'auto' | 'none';
+  /**
+   * Takes special tokens that are written in the text (`[MASK]`, `<|endoftext|>`) as text. Without it they become the
+   * special tokens, as Hugging Face's libraries do it. The separator is added in both cases.
+   */
+  readonly specialTokensAsText?: boolean;
   /** Worker threads; 0 tokenises in this thread. The result is the same for any number. */
   readonly workers?: number;
   /** Tokens after which what is done is written down, so that a stopped start can be gone on with. */
@@ -91,6 +98,8 @@ export interface Corpus {
   /** Of all sources together. */
   readonly stats: CorpusStats;
   readonly sources: readonly CorpusSource[];
+  /** What the user should know, a sentence each: that documents are joined without a mark. */
+  readonly warnings: readonly string[];
   /** Names the tokens, their split and their shares: the same key means the same batches. */
   readonly key: string;
   /** Closes the token files; the sources cannot be read afterwards. */
@@ -112,6 +121,7 @@ export interface Corpus {
  */
 export async function prepareCorpus(options: CorpusOptions): Promise<Corpus> {
   const { inputs, cacheDir, heldOut = 0.02, heldOutSeed = 42, separator = 'auto', signal } = options;
+  const { specialTokensAsText = false } = options;
   check(heldOut >= 0 && heldOut <= 0.5, `heldOut must be a fraction from 0 to 0.5; got ${heldOut}.`);
   throwIfAborted(signal);
   const given = 'path' in options.tokenizer ? loadTokenizer(options.tokenizer.path) : undefined;
@@ -134,7 +144,10 @@ export async function prepareCorpus(options: CorpusOptions): Promise<Corpus> {
   const tokenizer =
     given ?? (await trainedTokenizer(cache, joined(textKeys), all, options.tokenizer as TrainableChoice));
   const separatorId = separator === 'none' ? undefined : (tokenizer.specials.eot ?? tokenizer.specials.sep);
-  const setup: WorkSetup = { job: 'encode', definition: tokenizer.definition, separator: separatorId };
+  const unmarked = separator !== 'none' && separatorId === undefined;
+  const warnings = unmarked ? [`Documents are joined without a mark between them: ${noEndOfText}`] : [];
+  const encoder = specialTokensAsText ? withSpecialsAsText(tokenizer) : tokenizer;
+  const setup: WorkSetup = { job: 'encode', definition: encoder.definition, separator: separatorId };
 
   const sources: PreparedSource[] = [];
   const close = (): void => {
@@ -142,10 +155,15 @@ export async function prepareCorpus(options: CorpusOptions): Promise<Corpus> {
   };
   try {
     for (const [i, text] of texts.entries()) {
-      const key = keyOf(textKeys[i], tokenizer.digest, separatorId ?? null);
+      const key = keyOf(textKeys[i], encoder.digest, separatorId ?? null);
       const work = { text, setup, vocabSize: tokenizer.vocabSize, workers, meter, signal };
       const make = (folder: string) => tokenise(folder, { ...work, journalEvery: options.journalEvery });
       let entry = openTokenised(cache.path(key));
+      if (!entry && cache.isMadeByAnother(key)) {
+        meter.start('wait for another process', undefined, text.name);
+        while (cache.isMadeByAnother(key)) await pause(signal);
+        entry = openTokenised(cache.path(key));
+      }
       const cached = entry !== undefined;
       if (!cached) {
         await cache.writeResumable(key, make, hasJournal);
@@ -155,11 +173,16 @@ export async function prepareCorpus(options: CorpusOptions): Promise<Corpus> {
         throw new ApolloError('BAD_CORPUS', `The cache entry ${cache.path(key)} was changed while it was made.`);
       sources.push({ ...entry, ...found[i]!, key, cached, sizeBytes: sizes[i]! });
     }
-    return corpusOf(sources, { tokenizer, heldOut, heldOutSeed, close });
+    return corpusOf(sources, { tokenizer, warnings, heldOut, heldOutSeed, close });
   } catch (error) {
     close();
     throw error;
   }
+}
+
+/** The same tokenizer, which takes special tokens in a text as text; its digest is another. */
+function withSpecialsAsText({ definition }: Tokenizer): Tokenizer {
+  return createTokenizer({ ...definition, split_special_tokens: true });
 }
 
 interface PreparedSource extends Tokenised, SourceFiles {
@@ -171,7 +194,11 @@ interface PreparedSource extends Tokenised, SourceFiles {
 /** The parts of sources that are all tokenised. */
 function corpusOf(
   sources: readonly PreparedSource[],
-  { heldOut, heldOutSeed, ...rest }: Pick<Corpus, 'tokenizer' | 'close'> & { heldOut: number; heldOutSeed: number },
+  {
+    heldOut,
+    heldOutSeed,
+    ...rest
+  }: Pick<Corpus, 'tokenizer' | 'warnings' | 'close'> & { heldOut: number; heldOutSeed: number },
 ): Corpus {
   const splits = sources.map(({ name, documentEnds }) => {
     try {
@@ -245,6 +272,14 @@ function added(a: CorpusStats, b: CorpusStats): CorpusStats {
 }
 
 const joined = (keys: readonly string[]): string => (keys.length === 1 ? keys[0]! : keyOf('mixture', keys));
+
+/** Milliseconds between two looks at what another process does. */
+const pauseMs = 200;
+
+async function pause(signal: AbortSignal | undefined): Promise<void> {
+  throwIfAborted(signal);
+  await setTimeout(pauseMs);
+}
 
 async function withDigests(
   found: readonly SourceFiles[],

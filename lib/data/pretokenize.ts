@@ -176,6 +176,24 @@ function forEachBertWord(text: string, visit: (start: number, end: number) => vo
   if (start >= 0) visit(start, text.length);
 }
 
+/** The whole normalizer, white space as a blank included, for pipelines that split in another way than BERT. */
+export function normalised(rules: BertNormalization): (text: string) => string {
+  const known = new Map<string, string>();
+  return (text) => {
+    let result = '';
+    for (const character of text) {
+      let made = known.get(character);
+      if (made === undefined) {
+        const isBlank = rules.cleanText && (flagsOf(character.codePointAt(0)!) & flag.blank) !== 0;
+        made = isBlank ? ' ' : normalisedCharacter(character, rules);
+        known.set(character, made);
+      }
+      result += made;
+    }
+    return result;
+  };
+}
+
 /**
  * One character after BERT's clean-up. Characters are normalised one by one, as Python does it: lower-casing a whole
  * word would turn a last sigma into another letter.
@@ -192,7 +210,8 @@ function normalisedCharacter(character: string, rules: BertNormalization): strin
   return rules.spaceHan && (flags & flag.han) !== 0 ? ` ${text} ` : text;
 }
 
-function lowered(character: string): string {
+/** One character in lower case. */
+export function lowered(character: string): string {
   const code = character.codePointAt(0)!;
   if (code < newCapitals[0]![0]) return character.toLowerCase();
   const range = newCapitals.find(([first, last]) => code >= first && code <= last);

@@ -4,9 +4,10 @@
  * same however often that happened.
  */
 import { closeSync, existsSync, fsyncSync, ftruncateSync, openSync, readFileSync, statSync, writeSync } from 'node:fs';
-import { open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ApolloError } from '../errors.js';
+import { writeWholeFile } from '../fs/whole-file.js';
 import type { Meter } from './meter.js';
 import { type SourceText, type TextPlace, textStart, works } from './source-text.js';
 import type { Encoded, WorkSetup } from './tasks.js';
@@ -185,15 +186,6 @@ async function readJournal(folder: string): Promise<Journal | undefined> {
   }
 }
 
-/** Written beside its place and renamed into it, so that a journal is whole. */
-async function writeJournal(folder: string, journal: Journal): Promise<void> {
-  const temporary = join(folder, `${journalFile}.new`);
-  const handle = await open(temporary, 'w');
-  try {
-    await handle.writeFile(JSON.stringify(journal));
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-  await rename(temporary, join(folder, journalFile));
+function writeJournal(folder: string, journal: Journal): Promise<void> {
+  return writeWholeFile(join(folder, journalFile), JSON.stringify(journal), 'The journal of the prepared text');
 }

@@ -6,47 +6,17 @@ import { existsSync, readFileSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { ApolloError } from '../errors.js';
-import { uncased } from './pretokenize.js';
 import { readTiktoken } from './tiktoken-file.js';
+import { bertDefinition, endOfText, gptDefinition, type TokenizerDefinition } from './tokenizer/definitions.js';
+import { type Beside, hasCapitals, type Source, withSettings } from './tokenizer/settings.js';
 
-/** The part of tokenizer.json that is looked at here; the rest is kept as it is. */
-export interface TokenizerDefinition {
-  version?: string;
-  truncation?: unknown;
-  padding?: unknown;
-  added_tokens?: {
-    id: number;
-    content: string;
-    single_word: boolean;
-    lstrip: boolean;
-    rstrip: boolean;
-    normalized: boolean;
-    special: boolean;
-  }[];
-  normalizer?: {
-    type: string;
-    clean_text?: boolean;
-    handle_chinese_chars?: boolean;
-    strip_accents?: boolean | null;
-    lowercase?: boolean;
-  } | null;
-  pre_tokenizer?: { type: string; add_prefix_space?: boolean; use_regex?: boolean; trim_offsets?: boolean } | null;
-  post_processor?: unknown;
-  decoder?: unknown;
-  model: {
-    type?: string;
-    vocab?: Record<string, number> | [string, number][];
-    merges?: (string | [string, string])[];
-    unk_token?: string | null;
-    continuing_subword_prefix?: string | null;
-    end_of_word_suffix?: string | null;
-    max_input_chars_per_word?: number;
-    dropout?: number | null;
-    byte_fallback?: boolean;
-    fuse_unk?: boolean;
-    ignore_merges?: boolean;
-  };
-}
+export {
+  bertDefinition,
+  endOfText,
+  gptDefinition,
+  type Role,
+  type TokenizerDefinition,
+} from './tokenizer/definitions.js';
 
 /** The two files of a GPT-2 tokenizer: Hugging Face's names, and OpenAI's. */
 const pairs = [
@@ -90,86 +60,14 @@ function readPair(folder: string, pair: (typeof pairs)[number]): TokenizerDefini
     );
   }
   const [vocabulary, merges] = [join(folder, pair[0]), join(folder, pair[1])];
-  return gptDefinition(parseJson(vocabulary) as Record<string, number>, mergesOf(readText(merges), merges));
-}
-
-/** The definition of a BERT tokenizer over a vocabulary that holds [PAD], [UNK], [CLS], [SEP] and [MASK]. */
-export function bertDefinition(vocab: Record<string, number>, lowercase = true): TokenizerDefinition {
-  const idOf = (content: string): number | undefined => (Object.hasOwn(vocab, content) ? vocab[content] : undefined);
-  const specials = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'].filter((content) => idOf(content) !== undefined);
-  const marker = (id: string, type_id = 0) => ({ SpecialToken: { id, type_id } });
-  const sequence = (id: string, type_id: number) => ({ Sequence: { id, type_id } });
-  const framed = idOf('[CLS]') !== undefined && idOf('[SEP]') !== undefined;
-  return {
-    version: '1.0',
-    truncation: null,
-    padding: null,
-    added_tokens: specials.map((content) => addedToken(idOf(content)!, content)),
-    normalizer: {
-      type: 'BertNormalizer',
-      clean_text: uncased.cleanText,
-      handle_chinese_chars: uncased.spaceHan,
-      strip_accents: null,
-      lowercase,
-    },
-    pre_tokenizer: { type: 'BertPreTokenizer' },
-    post_processor: framed
-      ? {
-          type: 'TemplateProcessing',
-          single: [marker('[CLS]'), sequence('A', 0), marker('[SEP]')],
-          pair: [marker('[CLS]'), sequence('A', 0), marker('[SEP]'), sequence('B', 1), marker('[SEP]', 1)],
-          special_tokens: Object.fromEntries(
-            ['[CLS]', '[SEP]'].map((id) => [id, { id, ids: [idOf(id)!], tokens: [id] }]),
-          ),
-        }
-      : null,
-    decoder: { type: 'WordPiece', prefix: '##', cleanup: true },
-    model: {
-      type: 'WordPiece',
-      unk_token: '[UNK]',
-      continuing_subword_prefix: '##',
-      max_input_chars_per_word: 100,
-      vocab,
-    },
-  };
-}
-
-export const endOfText = '<|endoftext|>';
-
-/** The definition of a GPT-2 tokenizer; `<|endoftext|>` is special where the vocabulary has it. */
-export function gptDefinition(vocab: Record<string, number>, merges: [string, string][]): TokenizerDefinition {
-  return {
-    version: '1.0',
-    truncation: null,
-    padding: null,
-    added_tokens: Object.hasOwn(vocab, endOfText) ? [addedToken(vocab[endOfText]!, endOfText)] : [],
-    normalizer: null,
-    pre_tokenizer: { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true },
-    post_processor: { type: 'ByteLevel', add_prefix_space: true, trim_offsets: false, use_regex: true },
-    decoder: { type: 'ByteLevel', add_prefix_space: true, trim_offsets: true, use_regex: true },
-    model: {
-      type: 'BPE',
-      dropout: null,
-      unk_token: null,
-      continuing_subword_prefix: null,
-      end_of_word_suffix: null,
-      fuse_unk: false,
-      byte_fallback: false,
-      ignore_merges: false,
-      vocab,
-      merges,
-    },
-  };
-}
-
-function addedToken(id: number, content: string) {
-  return { id, content, single_word: false, lstrip: false, rstrip: false, normalized: false, special: true };
+  const vocab = parseJson(vocabulary) as Record<string, number>;
+  return settled({ kind: 'pair', vocab, merges: mergesOf(readText(merges), merges) }, vocabulary);
 }
 
 function readFile(path: string): TokenizerDefinition {
   const pair = pairs.find((names) => names.some((name) => name === basename(path)));
   if (pair !== undefined) return readPair(dirname(path), pair);
-  if (/\.json(\.gz)?$/.test(path)) return parseJson(path) as unknown as TokenizerDefinition;
+  if (/\.json(\.gz)?$/.test(path)) return settled({ kind: 'file', definition: parseDefinition(path) }, path);
   if (/\.tiktoken(\.gz)?$/.test(path)) return tiktokenDefinition(path);
   if (!path.endsWith('.txt')) {
     throw new ApolloError(
@@ -181,22 +79,48 @@ function readFile(path: string): TokenizerDefinition {
   return vocabTxtDefinition(path);
 }
 
+/** A token a line, without white space at its end; a token that stands twice has the later id. As in Python. */
 function vocabTxtDefinition(path: string): TokenizerDefinition {
-  const lines = readText(path).split(/\r?\n/);
-  while (lines.at(-1) === '') lines.pop();
-  const bad = (reason: string): ApolloError =>
-    new ApolloError('BAD_TOKENIZER', `${path} is not a BERT vocabulary: ${reason}.`);
-  if (!lines.includes('[UNK]')) throw bad('no line of it is [UNK]. A vocabulary has one token a line');
-  const lineOf = new Map<string, number>();
-  for (const [id, token] of lines.entries()) {
-    if (token === '') throw bad(`line ${id + 1} is empty. A line's place is its token's id, so each must hold a token`);
-    const before = lineOf.get(token);
-    if (before !== undefined) {
-      throw bad(`lines ${before + 1} and ${id + 1} are both ${JSON.stringify(token)}. Rename one of them`);
-    }
-    lineOf.set(token, id);
-  }
-  return bertDefinition(Object.fromEntries(lineOf), isUncased(path, lines));
+  const lines = readText(path, true).split('\n');
+  if (lines.at(-1) === '') lines.pop();
+  const vocab = Object.fromEntries(lines.map((line, id) => [trimmedEnd(line), id]));
+  const definition = settled({ kind: 'words', vocab }, path);
+  const unknown = definition.model.unk_token ?? '[UNK]';
+  if (Object.hasOwn(vocab, unknown)) return definition;
+  const hint = lines.length === 1 && lines[0]!.includes('\r') ? '. Its lines end in \\r alone; end them in \\n' : '';
+  throw new ApolloError(
+    'BAD_TOKENIZER',
+    `${path} is not a BERT vocabulary: no line of it is ${unknown}. A vocabulary has one token a line${hint}.`,
+  );
+}
+
+/** White space of Unicode at the end goes; JavaScript's trimEnd would take U+FEFF too, and leave U+0085. */
+function trimmedEnd(line: string): string {
+  return line.replace(/\p{White_Space}+$/u, '');
+}
+
+/** What the files beside a vocabulary make of it; they are read for files of the usual names. */
+function settled(source: Source, path: string): TokenizerDefinition {
+  const isUsual = [...wholeFiles, ...pairs.flat(), 'vocab.txt'].some((name) => name === basename(path));
+  const read = (name: string) => {
+    const file = join(dirname(path), name);
+    return isUsual && existsSync(file) ? parseJson(file) : undefined;
+  };
+  const beside: Beside = {
+    config: read('tokenizer_config.json'),
+    specialTokensMap: read('special_tokens_map.json'),
+    addedTokens: read('added_tokens.json'),
+    model: read('config.json'),
+  };
+  if (Object.values(beside).some((file) => file !== undefined)) return withSettings(source, beside, path);
+  if (source.kind === 'file') return source.definition;
+  return source.kind === 'words'
+    ? bertDefinition(source.vocab, !hasCapitals(source.vocab))
+    : gptDefinition(source.vocab, source.merges);
+}
+
+function parseDefinition(path: string): TokenizerDefinition {
+  return parseJson(path) as unknown as TokenizerDefinition;
 }
 
 function tiktokenDefinition(path: string): TokenizerDefinition {
@@ -208,16 +132,6 @@ function tiktokenDefinition(path: string): TokenizerDefinition {
   }
   const { vocab, merges } = readTiktoken(readText(path), path);
   return gptDefinition({ ...vocab, [endOfText]: Object.keys(vocab).length }, merges);
-}
-
-/** tokenizer_config.json beside the vocabulary decides; without it, a vocabulary without capital letters is uncased. */
-function isUncased(path: string, tokens: readonly string[]): boolean {
-  const config = join(dirname(path), 'tokenizer_config.json');
-  if (basename(path) === 'vocab.txt' && existsSync(config)) {
-    const { do_lower_case } = parseJson(config);
-    if (typeof do_lower_case === 'boolean') return do_lower_case;
-  }
-  return !tokens.some((token) => /[A-Z]/.test(token) && !/^\[.*\]$/.test(token));
 }
 
 /** Lines `left right` of merges.txt or vocab.bpe; a first line `#version` is skipped. */
@@ -252,10 +166,12 @@ function parseJson(path: string): Record<string, unknown> {
   );
 }
 
-function readText(path: string): string {
+function readText(path: string, keepsMark = false): string {
   try {
     const bytes = readFileSync(path);
-    return new TextDecoder('utf-8', { fatal: true }).decode(path.endsWith('.gz') ? gunzipSync(bytes) : bytes);
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: keepsMark }).decode(
+      path.endsWith('.gz') ? gunzipSync(bytes) : bytes,
+    );
   } catch (error) {
     throw new ApolloError('BAD_TOKENIZER', `${path} cannot be read as UTF-8 text: ${(error as Error).message}.`, {
       cause: error,

@@ -1,17 +1,18 @@
 /**
  * The one interface to tokenizers: ids of text with and without special tokens, their places in the text, text of ids,
- * and which ids are special. BERT's WordPiece and GPT-2's byte-level BPE run on our own code (cached, about 10 times as
- * fast); every other pipeline that a tokenizer.json can describe runs on @huggingface/tokenizers.
+ * and which ids are special. BERT's WordPiece and GPT-2's byte-level BPE run on code of their own, which is faster and
+ * knows places; every other pipeline whose parts are known runs on tokenizer/general-pipeline.ts.
  */
 import { createHash } from 'node:crypto';
-import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
 import { ApolloError } from '../errors.js';
 import type { StreamDecoder } from './detokenize.js';
+import { withEndOfText } from './end-of-text.js';
 import { type FramedTokens, framed, frameOf } from './framing.js';
 import { IdBuffer } from './id-buffer.js';
 import { type PlacedTokens, placedTokens } from './offsets.js';
-import { broken, ownPipeline, vocabularyOf } from './pipeline.js';
-import { readTokenizerFiles, type TokenizerDefinition } from './tokenizer-files.js';
+import { ownPipeline, vocabularyOf } from './pipeline.js';
+import { type GeneralPipeline, generalPipeline } from './tokenizer/general-pipeline.js';
+import { type Role, readTokenizerFiles, type TokenizerDefinition } from './tokenizer-files.js';
 
 /** Ids of the tokens with a role; undefined where the vocabulary has none. */
 export interface SpecialTokens {
@@ -20,7 +21,7 @@ export interface SpecialTokens {
   readonly cls: number | undefined;
   readonly sep: number | undefined;
   readonly unk: number | undefined;
-  /** End of text: `<|endoftext|>`. */
+  /** End of text: what the files beside the tokenizer name as eos_token, else `<|endoftext|>`. */
   readonly eot: number | undefined;
 }
 
@@ -56,7 +57,7 @@ export interface Tokenizer {
   /**
    * As encode, with the place of each token: `text.slice(offsets[2 * i], offsets[2 * i + 1])` is what token i was made
    * from. A character that lies across tokens belongs to each of them; GPT-2's tokens hold the blank before a word.
-   * @throws ApolloError BAD_TOKENIZER for a tokenizer of kind 'other', whose library does not know the places.
+   * @throws ApolloError BAD_TOKENIZER for a tokenizer of kind 'other', whose pipeline does not keep the places.
    */
   encodeWithOffsets(text: string): PlacedTokens;
   /**
@@ -93,7 +94,7 @@ export interface Tokenizer {
  * @throws ApolloError BAD_TOKENIZER when there is no such file or its content does not make a tokenizer.
  */
 export function loadTokenizer(path: string): Tokenizer {
-  return createTokenizer(readTokenizerFiles(path), path);
+  return withEndOfText(createTokenizer(readTokenizerFiles(path), path), path);
 }
 
 /**
@@ -102,15 +103,18 @@ export function loadTokenizer(path: string): Tokenizer {
  */
 export function createTokenizer(definition: TokenizerDefinition, name = 'tokenizer'): Tokenizer {
   const vocabulary = vocabularyOf(definition, name);
-  const find = (...contents: string[]): number | undefined =>
-    contents.map((content) => vocabulary.ids.get(content)).find((id) => id !== undefined);
+  const roles = definition.special_roles ?? {};
+  const find = (role: Role, ...contents: string[]): number | undefined =>
+    [roles[role], ...contents]
+      .map((content) => (content === undefined ? undefined : vocabulary.ids.get(content)))
+      .find((id) => id !== undefined);
   const specials: SpecialTokens = {
-    mask: find('[MASK]', '<mask>'),
-    pad: find('[PAD]', '<pad>'),
-    cls: find('[CLS]', '<s>'),
-    sep: find('[SEP]', '</s>'),
-    unk: find('[UNK]', '<unk>'),
-    eot: find('<|endoftext|>'),
+    mask: find('mask', '[MASK]', '<mask>'),
+    pad: find('pad', '[PAD]', '<pad>'),
+    cls: find('cls', '[CLS]', '<s>'),
+    sep: find('sep', '[SEP]', '</s>'),
+    unk: find('unk', '[UNK]', '<unk>'),
+    eot: find('eot', '<|endoftext|>'),
   };
   const specialIds = new Set<number>();
   for (const token of definition.added_tokens ?? []) if (token.special) specialIds.add(token.id);
@@ -118,13 +122,13 @@ export function createTokenizer(definition: TokenizerDefinition, name = 'tokeniz
 
   const own = ownPipeline(definition, vocabulary, name);
   const kind = own?.kind ?? 'other';
-  let library: HuggingFaceTokenizer | undefined;
-  const viaLibrary = (): HuggingFaceTokenizer => (library ??= libraryTokenizer(definition, name));
-  if (own === undefined) viaLibrary();
+  let general: GeneralPipeline | undefined;
+  const inGeneral = (): GeneralPipeline => (general ??= generalPipeline(definition, vocabulary.modelIds, name));
+  if (own?.detokenizer === undefined) inGeneral();
 
   const encodeInto = (text: string, out: IdBuffer): void => {
     if (own !== undefined) own.encoding.encode(text, out);
-    else out.append(viaLibrary().encode(text, { add_special_tokens: false }).ids);
+    else inGeneral().encode(text, out);
   };
   const encode = (text: string): Uint32Array => {
     const out = new IdBuffer(Math.max(16, text.length >> 1));
@@ -137,9 +141,12 @@ export function createTokenizer(definition: TokenizerDefinition, name = 'tokeniz
       skipSpecialTokens && specialIds.has(id);
   const decode = (ids: ArrayLike<number>, options: DecodeOptions = {}): string => {
     if (own?.detokenizer !== undefined) return own.detokenizer.decode(ids, isSkipped(options));
-    const known = Array.from(ids).filter((id) => vocabulary.tokenOf(id) !== undefined && !isSkipped(options)(id));
-    if (known.length === 0) return '';
-    return viaLibrary().decode(known, { clean_up_tokenization_spaces: kind === 'wordpiece' });
+    const tokens: string[] = [];
+    for (let i = 0; i < ids.length; i++) {
+      const token = isSkipped(options)(ids[i]!) ? undefined : vocabulary.tokenOf(ids[i]!);
+      if (token !== undefined) tokens.push(token);
+    }
+    return inGeneral().decode(tokens);
   };
   const frame = frameOf(definition);
 
@@ -182,23 +189,6 @@ export function createTokenizer(definition: TokenizerDefinition, name = 'tokeniz
     tokenOf: vocabulary.tokenOf,
     idOf: (token) => vocabulary.ids.get(token),
   };
-}
-
-function libraryTokenizer(definition: TokenizerDefinition, name: string): HuggingFaceTokenizer {
-  try {
-    // The library wants every part to be there, if only as null.
-    const parts = {
-      normalizer: null,
-      pre_tokenizer: null,
-      post_processor: null,
-      decoder: null,
-      added_tokens: [],
-      ...definition,
-    };
-    return new HuggingFaceTokenizer(parts, {});
-  } catch (error) {
-    throw broken(name, `its pipeline is not one that can be run here (${(error as Error).message})`);
-  }
 }
 
 /** A stream over a decoder that only knows whole rows: gives what has grown, and waits at an incomplete character. */

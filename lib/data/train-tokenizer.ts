@@ -27,6 +27,12 @@ const bertSpecials = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'];
 /** Distinct characters kept in a WordPiece alphabet, the most frequent ones; words with others become [UNK]. */
 const maxAlphabet = 1000;
 
+/**
+ * A longer word (base64, a genome, minified code) is cut into words of this many UTF-16 units for the training: what is
+ * learnt from it is the same but at the cuts, and the time follows its length.
+ */
+export const longestTrainedWord = 4096;
+
 /** The words of a piece of text, as the trainer of `kind` sees them, and how often each occurs. */
 export function countWords(kind: TrainableKind, text: string): Map<string, number> {
   const counts = new Map<string, number>();
@@ -55,20 +61,65 @@ export async function trainTokenizer(
   if (counts.size === 0)
     throw new ApolloError('BAD_CORPUS', 'No word to train a tokenizer on: the text is empty or blank.');
   // Sorted, so that nothing depends on the order in which the words were met.
-  const sorted = new SortedWords(counts);
+  const pause = (): Promise<void> | undefined => onMerge?.(0);
+  const sorted = await sortedWords(withCutWords(counts), pause);
   const limits = { vocabularySize: vocabSize, minCount, ...(onMerge && { onMerge }) };
   return kind === 'bpe' ? trainBpe(sorted, limits) : trainWordPiece(sorted, limits);
 }
 
-/** Words in the order of their UTF-16 units, and how often each occurs. */
-class SortedWords {
+/** The counts with each long word cut; those themselves where no word is long. */
+function withCutWords(counts: ReadonlyMap<string, number>): ReadonlyMap<string, number> {
+  const long = [...counts.keys()].filter((word) => word.length > longestTrainedWord);
+  if (long.length === 0) return counts;
+  const result = new Map(counts);
+  for (const word of long) {
+    const count = counts.get(word)!;
+    result.delete(word);
+    for (let start = 0; start < word.length; ) {
+      let end = Math.min(word.length, start + longestTrainedWord);
+      // A surrogate pair stays whole.
+      if (end < word.length && (word.charCodeAt(end) & 0xfc00) === 0xdc00) end--;
+      const piece = word.slice(start, end);
+      result.set(piece, (result.get(piece) ?? 0) + count);
+      start = end;
+    }
+  }
+  return result;
+}
+
+interface SortedWords {
   readonly words: readonly string[];
   readonly counts: Float64Array;
+}
 
-  constructor(counts: ReadonlyMap<string, number>) {
-    this.words = [...counts.keys()].sort();
-    this.counts = Float64Array.from(this.words, (word) => counts.get(word)!);
+/** Words between two offers of a pause. */
+const pauseWords = 1 << 12;
+
+/** Words in the order of their UTF-16 units, and how often each occurs. Sorted in parts, so that others can run between. */
+async function sortedWords(
+  counts: ReadonlyMap<string, number>,
+  pause: () => Promise<void> | undefined,
+): Promise<SortedWords> {
+  const byStart = new Map<string, string[]>();
+  let met = 0;
+  for (const word of counts.keys()) {
+    const start = word.slice(0, 3);
+    const list = byStart.get(start);
+    if (list === undefined) byStart.set(start, [word]);
+    else list.push(word);
+    if (++met % pauseWords === 0) await pause();
   }
+  const words: string[] = [];
+  for (const start of [...byStart.keys()].sort()) {
+    for (const word of byStart.get(start)!.sort()) words.push(word);
+    await pause();
+  }
+  const inOrder = new Float64Array(words.length);
+  for (const [i, word] of words.entries()) {
+    inOrder[i] = counts.get(word)!;
+    if (i % pauseWords === 0) await pause();
+  }
+  return { words, counts: inOrder };
 }
 
 /** @throws ApolloError BAD_ARGUMENT when vocabSize is not a whole number large enough for `kind`. */
@@ -97,6 +148,7 @@ async function trainBpe({ words, counts }: SortedWords, limits: Limits): Promise
 async function trainWordPiece({ words, counts }: SortedWords, limits: Limits): Promise<TokenizerDefinition> {
   const letters = new Map<string, number>();
   for (const [i, word] of words.entries()) {
+    if (i % pauseWords === 0) await limits.onMerge?.(0);
     for (const letter of word) letters.set(letter, (letters.get(letter) ?? 0) + counts[i]!);
   }
   // Each letter may need two tokens, alone and after ##.
@@ -110,6 +162,7 @@ async function trainWordPiece({ words, counts }: SortedWords, limits: Limits): P
   const usable: number[] = [];
   const continuing = new Set<string>();
   for (const [i, word] of words.entries()) {
+    if (i % pauseWords === 0) await limits.onMerge?.(0);
     const [first, ...rest] = word;
     if (!alphabet.has(first!) || !rest.every((letter) => alphabet.has(letter))) continue;
     usable.push(i);

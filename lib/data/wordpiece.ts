@@ -67,7 +67,7 @@ export function wordPieceEncoder(model: WordPieceModel): TextEncoding {
  * `longest` is the length of the longest token. A slice that ends inside a surrogate pair is in no vocabulary, so
  * UTF-16 units serve as well as code points.
  */
-function pieces(word: string, model: WordPieceModel, longest: number): readonly number[] {
+export function pieces(word: string, model: Omit<WordPieceModel, 'normalization'>, longest: number): readonly number[] {
   if (word.length > model.maxCharacters && [...word].length > model.maxCharacters) return [model.unknownId];
   const ids: number[] = [];
   let start = 0;

@@ -5,6 +5,7 @@
 import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { ApolloError } from '../errors.js';
+import { moduleInPackage } from '../package-folder.js';
 import { createJob, type Work, type WorkResult, type WorkSetup } from './tasks.js';
 
 /** Pieces that may wait per worker: enough that none is idle, few enough that memory stays small. */
@@ -50,7 +51,8 @@ class PoolWorker {
   constructor(setup: WorkSetup) {
     // The entry lies beside this file with the same extension: .js when built, .ts when a loader runs the sources
     // (tests); threads inherit that loader through process.execArgv.
-    const entry = new URL(`./encode-worker${extname(import.meta.url)}`, import.meta.url);
+    const here = moduleInPackage(import.meta.url, 'what runs in its worker threads');
+    const entry = new URL(`./encode-worker${extname(here)}`, here);
     this.#thread = new Worker(entry, { workerData: setup });
     this.#thread.on('message', (result: WorkResult) => this.#waiting.shift()!.resolve(result));
     this.#thread.on('error', (error) => this.#fail(error));

@@ -2,14 +2,13 @@
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { ApolloError, check } from '../errors.js';
+import { bindBuffers, type ParameterNames, type ProgramStores } from './binding.js';
 import type { DType } from './dtype.js';
 import type { Graph } from './graph.js';
 import { graphFlops, lower } from './lowering.js';
 import { loadAddon, type NativeBuffer, type NativeDevice } from './native.js';
 import { fromNative, translated } from './native-error.js';
-import type { ParameterStore } from './parameters.js';
-import { Program } from './program.js';
-import type { StateStore } from './state.js';
+import { type CompiledProgram, Program } from './program.js';
 
 export interface DeviceOptions {
   /** 'cuda': an NVIDIA GPU. Default 'cpu'. */
@@ -29,16 +28,25 @@ export interface DeviceOptions {
   readonly memoryLimitBytes?: number;
 }
 
-/** What a graph's parameters and states are. */
-export interface ProgramStores {
-  readonly store?: ParameterStore | undefined;
-  readonly states?: StateStore | undefined;
+/** What a graph is compiled with. */
+export interface CompileOptions extends ProgramStores {
+  /** The store's names of the graph's parameters; default: their own. A run may give others (Program.bind). */
+  readonly parameters?: ParameterNames | undefined;
 }
 
 export type DeviceInfo = ReturnType<NativeDevice['info']>;
 
 /** Programs kept for reuse by one device or store; the oldest beyond this are left to the garbage collector. */
 const cachedPrograms = 256;
+
+/** A compiled graph and how many hold it. */
+interface CacheEntry {
+  readonly compiled: Promise<CompiledProgram>;
+  /** Set once it is compiled. */
+  ready?: CompiledProgram;
+  holders: number;
+}
+type ProgramCache = Map<string, CacheEntry>;
 
 const defaultMatmulCache = () =>
   join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'apollo-lm', 'matmul.txt');
@@ -58,7 +66,10 @@ export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
     `threads must be a whole number >= 0 (0: all cores); got ${threads}`,
   );
   check(Number.isInteger(index) && index >= 0, `index must be a whole number >= 0; got ${index}`);
-  check(memoryLimitBytes >= 0, `memoryLimitBytes must be >= 0 (0: what is free); got ${memoryLimitBytes}`);
+  check(
+    Number.isSafeInteger(memoryLimitBytes) && memoryLimitBytes >= 0,
+    `memoryLimitBytes must be a whole number >= 0 (0: what is free); got ${memoryLimitBytes}`,
+  );
   const matmulCache = options.matmulCache ?? (kind === 'cuda' ? defaultMatmulCache() : '');
   const addon = loadAddon();
   return translated(() => new Device(addon.openDevice({ kind, threads, index, tf32, matmulCache, memoryLimitBytes })));
@@ -67,39 +78,62 @@ export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
 export class Device {
   private closed = false;
   /** By parameter store, then by states, then by the graph's signature. */
-  private readonly caches = new WeakMap<object, WeakMap<object, Map<string, Promise<Program>>>>();
+  private readonly caches = new WeakMap<object, WeakMap<object, ProgramCache>>();
 
   /** Use `openDevice`; tests hand in a NativeDevice of their own. */
   constructor(readonly native: NativeDevice) {}
 
-  /** Name, threads, memory and the ops that have kernels. */
+  /**
+   * Name, threads, memory and the ops that have kernels.
+   * @throws ApolloError CLOSED, also when the GPU is lost to this process.
+   */
   info(): DeviceInfo {
     this.checkOpen();
-    return this.native.info();
+    try {
+      return this.native.info();
+    } catch (error) {
+      throw fromNative(error);
+    }
   }
 
   /**
-   * Compiles a graph; parameters are those of `store`, states those of `states`. An equal graph with the same stores
-   * gives the same Program, until it is disposed.
+   * Compiles a graph; parameters are those of `store`, states those of `states`. An equal graph with the same stores and
+   * names is compiled once and shared: each caller disposes of its own Program, and the last one frees it.
    * @throws ApolloError NO_KERNEL (op, dtypes, device), OUT_OF_MEMORY (what it needs and what is free), BAD_ARGUMENT
    * (parameters or states without a store or unlike its own), CLOSED.
    */
-  async compile(graph: Graph, stores: ProgramStores = {}): Promise<Program> {
+  async compile(graph: Graph, options: CompileOptions = {}): Promise<Program> {
     this.checkOpen();
-    stores.store?.checkOpen();
-    stores.states?.checkOpen();
-    const cache = this.cacheOf(stores);
-    const key = graph.signature;
-    const known = cache.get(key);
-    if (known && !(await known).closed) return known;
-    const program = this.build(graph, stores);
-    cache.delete(key);
-    cache.set(key, program);
-    if (cache.size > cachedPrograms) cache.delete(cache.keys().next().value!);
-    program.catch(() => {
-      if (cache.get(key) === program) cache.delete(key);
+    options.store?.checkOpen();
+    options.states?.checkOpen();
+    const { parameters } = options;
+    const cache = this.cacheOf(options);
+    const names = parameters ? JSON.stringify([...graph.parameters.keys()].map(parameters)) : '';
+    const key = graph.signature + names;
+    let entry = cache.get(key);
+    if (!entry || (entry.ready && isClosed(entry.ready))) {
+      entry = { compiled: this.build(graph, options), holders: 0 };
+      cache.delete(key);
+      cache.set(key, entry);
+      if (cache.size > cachedPrograms) cache.delete(cache.keys().next().value!);
+    }
+    const shared = entry;
+    const forget = () => {
+      if (cache.get(key) === shared) cache.delete(key);
+    };
+    shared.holders++; // before anything is awaited: another holder's dispose() must not free it meanwhile
+    try {
+      shared.ready = await shared.compiled;
+    } catch (error) {
+      forget();
+      throw error;
+    }
+    const { ready } = shared;
+    return new Program(ready, () => {
+      if (--shared.holders > 0) return;
+      forget();
+      ready.native.dispose();
     });
-    return program;
   }
 
   /** A zeroed persistent buffer. @throws ApolloError OUT_OF_MEMORY, CLOSED. */
@@ -128,15 +162,15 @@ export class Device {
     if (this.closed) throw new ApolloError('CLOSED', 'the device is closed; open another with openDevice()');
   }
 
-  private cacheOf({ store, states }: ProgramStores): Map<string, Promise<Program>> {
-    const byStates = this.caches.get(store ?? this) ?? new WeakMap<object, Map<string, Promise<Program>>>();
+  private cacheOf({ store, states }: ProgramStores): ProgramCache {
+    const byStates = this.caches.get(store ?? this) ?? new WeakMap<object, ProgramCache>();
     this.caches.set(store ?? this, byStates);
-    const cache = byStates.get(states ?? this) ?? new Map<string, Promise<Program>>();
+    const cache: ProgramCache = byStates.get(states ?? this) ?? new Map();
     byStates.set(states ?? this, cache);
     return cache;
   }
 
-  private async build(graph: Graph, { store, states }: ProgramStores): Promise<Program> {
+  private async build(graph: Graph, { store, states, parameters }: CompileOptions): Promise<CompiledProgram> {
     check(
       graph.outputs.size > 0 || graph.nodes.some((node) => node.sinks.size > 0 || node.op.inPlace),
       'compile: the graph has no output; call graph.output(name, tensor)',
@@ -150,21 +184,20 @@ export class Device {
     }
     check(!store || store.device === this, 'compile: the store belongs to another device');
     check(!states || states.device === this, 'compile: the states belong to another device');
-    const bound = lowered.buffers.map(({ kind, name, ...type }) =>
-      kind === 'state'
-        ? { name, buffer: states!.bind(name, type), removed: () => false }
-        : { name, ...store!.bind(kind, name, type.shape) },
-    );
-    const buffers = bound.map(({ buffer }) => buffer);
-    const parameterBytes = buffers.reduce((sum, { bytes }) => sum + bytes, 0);
-    const checkOpen = () => {
-      store?.checkOpen();
-      states?.checkOpen();
-      this.checkOpen();
-      const gone = bound.find(({ removed }) => removed());
-      if (gone) throw new ApolloError('CLOSED', `parameter '${gone.name}' was removed from the store; compile again`);
-    };
-    const native = await translated(() => this.native.compile(lowered.desc, buffers));
-    return new Program(native, lowered, graphFlops(graph), parameterBytes, checkOpen);
+    const bind = (names?: ParameterNames) => bindBuffers(lowered.buffers, { store, states }, names);
+    const binding = bind(parameters);
+    const native = await translated(() => this.native.compile(lowered.desc, binding.buffers));
+    return { native, lowered, flops: graphFlops(graph), binding, bind, checkOpen: () => this.checkOpen() };
+  }
+}
+
+/** Whether device, store or a parameter of a compiled graph is gone. */
+function isClosed({ binding, checkOpen }: CompiledProgram): boolean {
+  try {
+    binding.checkOpen();
+    checkOpen();
+    return false;
+  } catch {
+    return true;
   }
 }

@@ -23,9 +23,8 @@ export async function evaluate<T extends Tensor | Record<string, Tensor>>(
   else for (const [name, tensor] of Object.entries(built)) graph.output(name, tensor);
   const device = options.device ?? (await openDevice());
   try {
-    const program = await device.compile(graph);
+    using program = await device.compile(graph);
     const { outputs } = await program.run(inputs);
-    program.dispose();
     return (built instanceof Tensor ? outputs.value : outputs) as T extends Tensor
       ? Values
       : { [K in keyof T]: Values };

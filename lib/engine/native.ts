@@ -5,6 +5,7 @@
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { ApolloError } from '../errors.js';
+import { moduleInPackage } from '../package-folder.js';
 import type { DType } from './dtype.js';
 
 export type TypedArray = Float32Array | Int32Array | Uint16Array;
@@ -61,8 +62,14 @@ export interface NativeProgram {
   readonly arenaBytes: number;
   /** Sum of arena values without sharing: what the planner saved is the difference. */
   readonly unsharedBytes: number;
-  /** `cancel[0] !== 0` (shared memory) stops between instructions and rejects with code ABORT_ERR. */
-  run(inputs: readonly TypedArray[], options: { profile: boolean; cancel?: Int32Array }): Promise<NativeRunResult>;
+  /**
+   * `cancel[0] !== 0` (shared memory) stops between instructions and rejects with code ABORT_ERR. `buffers`: by slot, of
+   * the dtypes and lengths of those given to `compile`, in place of them.
+   */
+  run(
+    inputs: readonly TypedArray[],
+    options: { profile: boolean; cancel?: Int32Array; buffers?: readonly NativeBuffer[] },
+  ): Promise<NativeRunResult>;
   dispose(): void;
 }
 
@@ -137,26 +144,46 @@ export interface NativeAddon {
   };
 }
 
+/**
+ * How long an idle OpenMP thread spins before it sleeps, unless the environment says otherwise. The default of GNU's
+ * library, milliseconds, keeps a core busy for nothing whenever other programs use the machine, and generation, whose
+ * products are short, loses half its speed to it (docs/generation.md); training is as fast with either.
+ */
+export const defaultSpinCount = '3000';
+
+/**
+ * GNU's OpenMP reads its settings from the environment once, when it is loaded with the addon, and has no other way to
+ * set this one. So the variable is there while the addon is loaded and gone afterwards: the host program and its child
+ * processes keep the environment they had. A worker has a copy of the environment that the library does not see: where
+ * the main thread has not loaded the engine before, the library's own default holds there.
+ */
+function withSpinCount<T>(load: () => T): T {
+  if (process.env.GOMP_SPINCOUNT !== undefined) return load();
+  process.env.GOMP_SPINCOUNT = defaultSpinCount;
+  try {
+    return load();
+  } finally {
+    delete process.env.GOMP_SPINCOUNT;
+  }
+}
+
 const candidates = ['../../build/cmake/Release/apollo.node', '../../build/Release/apollo.node'];
 
 let loaded: NativeAddon | undefined;
 
 /**
  * The addon, loaded on first use.
- * @throws ApolloError NO_ADDON when it was not built or cannot be loaded; says how to build it.
+ * @throws ApolloError NO_ADDON when it was not built, cannot be loaded, or was left behind by a bundler; says what to do.
  */
 export function loadAddon(): NativeAddon {
   if (loaded) return loaded;
-  // How long an idle OpenMP thread spins before it sleeps. The default of GNU's library, milliseconds, keeps a core busy
-  // for nothing whenever other programs use the machine, and generation, whose products are short, loses half its speed
-  // to it (docs/generation.md); training is as fast with either. Read once, when the library is loaded.
-  process.env.GOMP_SPINCOUNT ??= '3000';
-  const require = createRequire(import.meta.url);
+  const here = moduleInPackage(import.meta.url, 'the native engine');
+  const require = createRequire(here);
   const attempts: string[] = [];
   for (const candidate of candidates) {
-    const path = fileURLToPath(new URL(candidate, import.meta.url));
+    const path = fileURLToPath(new URL(candidate, here));
     try {
-      loaded = require(path) as NativeAddon;
+      loaded = withSpinCount(() => require(path) as NativeAddon);
       return loaded;
     } catch (error) {
       const reason = (error as Error).message.split('\n')[0];

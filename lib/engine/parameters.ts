@@ -1,6 +1,6 @@
 /**
- * Where parameters live: per name an f32 master value, a bf16 working copy (bf16 runs), an f32 gradient and AdamW's
- * moments, all persistent device buffers. Programs and the optimizer refer to them by name.
+ * Where parameters live: per name an f32 master value, a bf16 working copy (bf16 runs), an f32 gradient and what the
+ * optimizer keeps of it, all persistent device buffers. Programs and the optimizer refer to them by name.
  */
 import { ApolloError, check } from '../errors.js';
 import { BufferProgram } from './buffer-program.js';
@@ -8,6 +8,7 @@ import type { Device } from './device.js';
 import type { BufferKind } from './lowering.js';
 import type { NativeBuffer, NativeProgram } from './native.js';
 import { translated } from './native-error.js';
+import { type Moments, type ParameterState, type StateLayout, type StateSlot, slotFactor } from './optim/slots.js';
 import { checkShape, formatShape, type Shape, size } from './shape.js';
 
 export interface ParameterDeclaration {
@@ -15,20 +16,31 @@ export interface ParameterDeclaration {
   readonly shape: Shape;
   /** Keep a bf16 copy when the store's precision is bf16 (matrices; not for vectors, which stay f32). */
   readonly workingCopy: boolean;
-  /** Whether AdamW decays it. */
+  /** Whether weight decay applies. */
   readonly decay: boolean;
+  /**
+   * Of a hidden layer's weights [inputs, outputs]: the widths of the matrices that stand side by side in its columns, e.g.
+   * [C, C, C] of fused queries, keys and values, or [outputs]. Absent for embeddings, heads and vectors.
+   */
+  readonly matrices?: readonly number[] | undefined;
 }
 
-/** How the destination's moments come about in `copy`; numbers scale the source's m and v. */
-export type MomentCopy = 'copy' | 'zero' | 'keep' | { readonly m: number; readonly v: number };
+/**
+ * How the destination's optimizer state comes about in `copy`; `scale`: as the source's, for gradients that become
+ * `scale` times what they were.
+ */
+export type MomentCopy = 'copy' | 'zero' | 'keep' | { readonly scale: number };
 
-/** Buffers of one parameter; made when first needed, zeros. */
-export type StoredKind = BufferKind | 'm' | 'v';
+/** Nothing is kept while no optimizer has declared its state. */
+const stateless: ParameterState = { slots: [], counted: true };
 
 interface Entry {
   readonly spec: ParameterDeclaration;
   readonly elements: number;
-  readonly buffers: Partial<Record<StoredKind, NativeBuffer>>;
+  /** Made when first needed, zeros. */
+  readonly buffers: Partial<Record<BufferKind, NativeBuffer>>;
+  /** The optimizer's, by slot; likewise. */
+  readonly slots: Map<string, NativeBuffer>;
   refresh?: Promise<NativeProgram>;
   count: number;
   removed: boolean;
@@ -40,9 +52,16 @@ export interface BoundBuffer {
   readonly removed: () => boolean;
 }
 
+const buffersOf = ({ buffers, slots }: Entry): NativeBuffer[] => [...Object.values(buffers), ...slots.values()];
+
+async function readAll(buffer: NativeBuffer): Promise<Float32Array> {
+  return (await translated(() => buffer.read(0, buffer.elements))) as Float32Array;
+}
+
 export class ParameterStore {
   readonly precision: 'f32' | 'bf16';
   private readonly entries = new Map<string, Entry>();
+  private layout: StateLayout | undefined;
   private disposed = false;
 
   constructor(
@@ -65,7 +84,31 @@ export class ParameterStore {
     );
     checkShape(`parameter '${spec.name}'`, spec.shape);
     const elements = size(spec.shape);
-    this.entries.set(spec.name, { spec: { ...spec }, elements, buffers: {}, count: 0, removed: false });
+    this.entries.set(spec.name, {
+      spec: { ...spec },
+      elements,
+      buffers: {},
+      slots: new Map(),
+      count: 0,
+      removed: false,
+    });
+  }
+
+  /**
+   * Keeps an optimizer's state from now on; its constructor calls this.
+   * @throws ApolloError BAD_ARGUMENT when another optimizer's state is kept.
+   */
+  keepState(layout: StateLayout): void {
+    check(
+      this.layout === undefined || this.layout === layout,
+      `the store keeps the state of ${this.layout?.optimizer}, not of ${layout.optimizer}; use another store`,
+    );
+    this.layout = layout;
+  }
+
+  /** What the optimizer keeps of a parameter. @throws ApolloError BAD_ARGUMENT for an unknown name. */
+  slots(name: string): readonly StateSlot[] {
+    return this.stateOf(this.entry(name)).slots;
   }
 
   has(name: string): boolean {
@@ -85,7 +128,7 @@ export class ParameterStore {
   /** Sets the value (row-major), and the working copy with it. */
   async write(name: string, values: Float32Array): Promise<void> {
     const entry = this.entry(name);
-    await this.upload(entry, 'value', values);
+    await this.upload(entry, this.buffer(entry, 'value'), values);
     await this.refresh(entry);
   }
 
@@ -94,23 +137,33 @@ export class ParameterStore {
     return this.download(this.entry(name), 'value');
   }
 
-  /** AdamW's moments and how many updates they have seen; zeros before the first. */
-  async moments(name: string): Promise<{ m: Float32Array; v: Float32Array; count: number }> {
+  /** The optimizer's state; zeros before the first update. */
+  async moments(name: string): Promise<Moments> {
     const entry = this.entry(name);
-    const [m, v] = await Promise.all([this.download(entry, 'm'), this.download(entry, 'v')]);
-    return { m, v, count: entry.count };
+    const slots = this.stateOf(entry).slots.map(async (slot) => {
+      const buffer = entry.slots.get(slot.name);
+      return { ...slot, values: buffer ? await readAll(buffer) : new Float32Array(entry.elements) };
+    });
+    return { slots: await Promise.all(slots), count: entry.count };
   }
 
+  /** @throws ApolloError BAD_ARGUMENT unless `slots` are those that the optimizer keeps, in any order. */
   async writeMoments(
     name: string,
-    { m, v, count }: { m: Float32Array; v: Float32Array; count: number },
+    { slots, count }: { slots: readonly { name: string; values: Float32Array }[]; count: number },
   ): Promise<void> {
     const entry = this.entry(name);
+    const kept = this.stateOf(entry).slots.map((slot) => slot.name);
+    const given = slots.map((slot) => slot.name);
+    check(
+      [...given].sort().join() === [...kept].sort().join(),
+      `the optimizer keeps ${kept.join(', ') || 'nothing'} of parameter '${name}'; got ${given.join(', ') || 'nothing'}`,
+    );
     this.setCount(name, count);
-    await Promise.all([this.upload(entry, 'm', m), this.upload(entry, 'v', v)]);
+    await Promise.all(slots.map(({ name: slot, values }) => this.upload(entry, this.slot(entry, slot), values)));
   }
 
-  /** Updates seen so far by AdamW. */
+  /** Updates so far, where the optimizer counts them; else 0. */
   count(name: string): number {
     return this.entry(name).count;
   }
@@ -120,12 +173,13 @@ export class ParameterStore {
       Number.isSafeInteger(count) && count >= 0,
       `the step count of '${name}' must be a whole number >= 0; got ${count}`,
     );
-    this.entry(name).count = count;
+    const entry = this.entry(name);
+    if (this.stateOf(entry).counted) entry.count = count;
   }
 
   /**
-   * Copies a parameter's value and working copy onto another of the same shape, on the device; its moments and step
-   * count by `moments`: 'copy', 'zero' (count 0 too), 'keep' the destination's, or {m, v} copies scaled.
+   * Copies a parameter's value and working copy onto another of the same shape, on the device; the optimizer's
+   * state of it by `moments`: 'copy', 'zero' (count 0 too), 'keep' the destination's, or a copy scaled.
    */
   async copy(from: string, to: string, { moments }: { readonly moments: MomentCopy }): Promise<void> {
     const [source, target] = [this.entry(from), this.entry(to)];
@@ -138,11 +192,11 @@ export class ParameterStore {
     jobs.push(translated(() => this.buffer(target, 'value').copyFrom(this.buffer(source, 'value'))));
     if (moments !== 'keep') {
       const program = new BufferProgram();
-      for (const kind of ['m', 'v'] as const) {
-        const known = moments !== 'zero' && source.buffers[kind];
-        if (!known && !target.buffers[kind]) continue;
-        const destination = program.buffer(this.buffer(target, kind));
-        const alpha = typeof moments === 'object' ? moments[kind] : 1;
+      for (const slot of this.stateOf(target).slots) {
+        const known = moments !== 'zero' && source.slots.get(slot.name);
+        if (!known && !target.slots.has(slot.name)) continue;
+        const destination = program.buffer(this.slot(target, slot.name));
+        const alpha = typeof moments === 'object' ? slotFactor(moments.scale, slot) : 1;
         if (known) program.add('scale', [program.buffer(known)], [destination], { alpha, beta: 0 });
         else program.add('fill', [], [destination], { value: 0 });
       }
@@ -158,7 +212,7 @@ export class ParameterStore {
     return this.download(this.entry(name), 'gradient');
   }
 
-  /** Sets all gradients to zero (AdamW does so by itself). */
+  /** Sets all gradients to zero (an optimizer's step does so by itself). */
   async zeroGradients(): Promise<void> {
     this.checkOpen();
     const program = new BufferProgram();
@@ -177,7 +231,7 @@ export class ParameterStore {
   /** Bytes of all buffers made so far. */
   get bytes(): number {
     let total = 0;
-    for (const { buffers } of this.entries.values()) for (const buffer of Object.values(buffers)) total += buffer.bytes;
+    for (const entry of this.entries.values()) for (const { bytes } of buffersOf(entry)) total += bytes;
     return total;
   }
 
@@ -206,7 +260,7 @@ export class ParameterStore {
    * The device buffer behind a program's value, for compilation.
    * @throws ApolloError BAD_ARGUMENT when the parameter is unknown, of another shape, or has no working copy.
    */
-  bind(kind: StoredKind, name: string, shape: Shape): BoundBuffer {
+  bind(kind: BufferKind, name: string, shape: Shape): BoundBuffer {
     const entry = this.entry(name);
     const declared = entry.spec.shape;
     check(
@@ -218,6 +272,16 @@ export class ParameterStore {
       `parameter '${name}' has no bf16 working copy (store precision '${this.precision}', workingCopy ${entry.spec.workingCopy}); ask for it as f32`,
     );
     return { buffer: this.buffer(entry, kind), removed: () => entry.removed };
+  }
+
+  /** The device buffer of a slot of the optimizer's state. */
+  bindSlot(slot: string, name: string): BoundBuffer {
+    const entry = this.entry(name);
+    return { buffer: this.slot(entry, slot), removed: () => entry.removed };
+  }
+
+  private stateOf({ spec }: Entry): ParameterState {
+    return this.layout?.of(spec) ?? stateless;
   }
 
   private keepsCopy(entry: Entry): boolean {
@@ -234,7 +298,15 @@ export class ParameterStore {
     return entry;
   }
 
-  private buffer(entry: Entry, kind: StoredKind): NativeBuffer {
+  private slot(entry: Entry, name: string): NativeBuffer {
+    const existing = entry.slots.get(name);
+    if (existing) return existing;
+    const buffer = this.device.createBuffer('f32', entry.elements);
+    entry.slots.set(name, buffer);
+    return buffer;
+  }
+
+  private buffer(entry: Entry, kind: BufferKind): NativeBuffer {
     const existing = entry.buffers[kind];
     if (existing) return existing;
     const buffer = this.device.createBuffer(kind === 'workingCopy' ? 'bf16' : 'f32', entry.elements);
@@ -245,20 +317,18 @@ export class ParameterStore {
     return buffer;
   }
 
-  private async upload(entry: Entry, kind: StoredKind, values: Float32Array): Promise<void> {
+  private async upload(entry: Entry, buffer: NativeBuffer, values: Float32Array): Promise<void> {
     const { name, shape } = entry.spec;
     check(
       values instanceof Float32Array && values.length === entry.elements,
       `parameter '${name}' ${formatShape(shape)} wants a Float32Array of ${entry.elements}; got ${values?.constructor?.name} of ${values?.length}`,
     );
-    const buffer = this.buffer(entry, kind);
     await translated(() => buffer.write(values, 0));
   }
 
-  private async download(entry: Entry, kind: StoredKind): Promise<Float32Array> {
+  private async download(entry: Entry, kind: BufferKind): Promise<Float32Array> {
     const existing = kind === 'value' ? this.buffer(entry, kind) : entry.buffers[kind];
-    if (!existing) return new Float32Array(entry.elements);
-    return (await translated(() => existing.read(0, entry.elements))) as Float32Array;
+    return existing ? readAll(existing) : new Float32Array(entry.elements);
   }
 
   private async refresh(entry: Entry): Promise<void> {
@@ -274,7 +344,7 @@ export class ParameterStore {
 
   private release(entry: Entry): void {
     entry.removed = true;
-    for (const buffer of Object.values(entry.buffers)) buffer.dispose();
+    for (const buffer of buffersOf(entry)) buffer.dispose();
     entry.refresh?.then(
       (program) => program.dispose(),
       () => undefined,

@@ -1,5 +1,6 @@
 /** A compiled graph: named inputs in, named outputs out, one native call a run. */
 import { ApolloError } from '../errors.js';
+import type { Binding, ParameterNames } from './binding.js';
 import { type DType, fromBfloat16, toBfloat16 } from './dtype.js';
 import type { LoweredProgram, NamedType } from './lowering.js';
 import type { NativeProgram, TypedArray } from './native.js';
@@ -17,6 +18,8 @@ export interface RunOptions {
   readonly signal?: AbortSignal | undefined;
   /** Asks for nanoseconds per instruction. */
   readonly profile?: boolean;
+  /** Parameters to work on in place of the program's own, from this program's `bind`. */
+  readonly binding?: Binding | undefined;
 }
 
 export interface InstructionTime {
@@ -72,22 +75,38 @@ export function convertInput({ name, shape, dtype }: NamedType, data: InputData)
   return dtype === 'bf16' ? toBfloat16(values) : values;
 }
 
-/** Made by `Device.compile`. Several runs may be under way; the device takes them one after the other. */
+/** What all holders of a compiled graph share. */
+export interface CompiledProgram {
+  readonly native: NativeProgram;
+  readonly lowered: LoweredProgram;
+  readonly flops: number;
+  /** The parameters and states that it was compiled with. */
+  readonly binding: Binding;
+  readonly bind: (names: ParameterNames) => Binding;
+  /** Throws CLOSED when the device is. */
+  readonly checkOpen: () => void;
+}
+
+/**
+ * Made by `Device.compile`, for one holder: equal graphs share the native program, which is freed with the last of its
+ * holders. Several runs may be under way; the device takes them one after the other.
+ */
 export class Program {
   readonly inputs: readonly NamedType[];
   readonly outputs: readonly NamedType[];
   readonly memory: ProgramMemory;
+  /** Executed FLOPs of one run: multiply-adds x 2 of matmuls, attention and heads. */
+  readonly flops: number;
   private disposed = false;
 
   constructor(
-    private readonly native: NativeProgram,
-    private readonly lowered: LoweredProgram,
-    /** Executed FLOPs of one run: multiply-adds x 2 of matmuls, attention and heads. */
-    readonly flops: number,
-    parameterBytes: number,
-    /** Throws CLOSED when device, store or a parameter is gone. */
-    private readonly checkOpen: () => void,
+    private readonly parts: CompiledProgram,
+    /** Ends this holder's share. */
+    private readonly release: () => void,
   ) {
+    const { native, lowered, flops, binding } = parts;
+    const parameterBytes = binding.buffers.reduce((sum, { bytes }) => sum + bytes, 0);
+    this.flops = flops;
     this.inputs = lowered.inputs;
     this.outputs = lowered.outputs;
     this.memory = { arenaBytes: native.arenaBytes, unsharedBytes: native.unsharedBytes, parameterBytes };
@@ -96,7 +115,7 @@ export class Program {
   /** Whether `run` would be refused as CLOSED. */
   get closed(): boolean {
     try {
-      this.checkUsable();
+      this.checkUsable(this.parts.binding);
       return false;
     } catch {
       return true;
@@ -104,12 +123,22 @@ export class Program {
   }
 
   /**
+   * The buffers of other parameters of the same store, for runs of this program: `names` gives the store's name of each
+   * of the graph's parameters. Nothing is compiled; two of the graph's parameters may be one of the store's, whose
+   * gradient is then the sum of both.
+   * @throws ApolloError BAD_ARGUMENT for a parameter that the store does not have or that has another shape, CLOSED.
+   */
+  bind(names: ParameterNames): Binding {
+    return this.parts.bind(names);
+  }
+
+  /**
    * Runs once with exactly the inputs the graph names; their data is copied at the call.
    * @throws ApolloError BAD_ARGUMENT (missing, unknown or wrong input; data a kernel refuses), CLOSED, ABORT_ERR.
    */
   async run(inputs: Readonly<Record<string, InputData>> = {}, options: RunOptions = {}): Promise<RunResult> {
-    this.checkUsable();
-    const { signal, profile = false } = options;
+    const { signal, profile = false, binding } = options;
+    this.checkUsable(binding ?? this.parts.binding);
     const data = this.collect(inputs);
     if (signal?.aborted)
       throw new ApolloError('ABORT_ERR', 'the run was cancelled before it began', { cause: signal.reason });
@@ -117,7 +146,13 @@ export class Program {
     const abort = () => Atomics.store(cancel!, 0, 1);
     signal?.addEventListener('abort', abort);
     try {
-      const result = await translated(() => this.native.run(data, cancel ? { profile, cancel } : { profile }));
+      const result = await translated(() =>
+        this.parts.native.run(data, {
+          profile,
+          ...(cancel && { cancel }),
+          ...(binding && { buffers: binding.buffers }),
+        }),
+      );
       const outputs: Record<string, Float32Array | Int32Array> = {};
       this.outputs.forEach(({ name }, slot) => {
         const array = result.outputs[slot]!;
@@ -125,7 +160,7 @@ export class Program {
       });
       const { elapsedMs } = result;
       if (!result.profile) return { outputs, elapsedMs };
-      const { labels, desc } = this.lowered;
+      const { labels, desc } = this.parts.lowered;
       const times = desc.instructions.map(({ op }, i) => ({ op, name: labels[i]!, ns: result.profile![i]! }));
       return { outputs, elapsedMs, profile: times };
     } finally {
@@ -133,19 +168,21 @@ export class Program {
     }
   }
 
-  /** Frees the native program; runs under way finish. */
+  /** Ends the use of this program; runs under way finish. What other callers of `compile` hold stays usable. */
   dispose(): void {
+    if (this.disposed) return;
     this.disposed = true;
-    this.native.dispose();
+    this.release();
   }
 
   [Symbol.dispose](): void {
     this.dispose();
   }
 
-  private checkUsable(): void {
+  private checkUsable(binding: Binding): void {
     if (this.disposed) throw new ApolloError('CLOSED', 'the program was disposed; compile the graph again');
-    this.checkOpen();
+    binding.checkOpen();
+    this.parts.checkOpen();
   }
 
   private collect(inputs: Readonly<Record<string, InputData>>): TypedArray[] {

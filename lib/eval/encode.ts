@@ -11,7 +11,7 @@ export interface SequenceEncoder {
   /** What fills a row behind its last token. */
   readonly padId: number;
   /**
-   * BERT: [CLS] a [SEP] or [CLS] a [SEP] b [SEP], with type 1 from b on. GPT, with `<|endoftext|>` as start, delimiter
+   * BERT: [CLS] a [SEP] or [CLS] a [SEP] b [SEP], with type 1 from b on. GPT, with the tokenizer's end of text as start, delimiter
    * and extract token (Radford et al. 2018, section 3.3): the same without types. What is too long is cut at the end,
    * the longer text first (Hugging Face's longest_first).
    */
@@ -45,8 +45,9 @@ export function sequenceEncoder(
       `A ${kind === 'bert' ? 'BERT' : 'GPT'} model needs a tokenizer with ${token}, and this one has none. Use the tokenizer that the model was trained with.`,
     );
   };
-  const first = kind === 'bert' ? need(cls, '[CLS]') : need(eot, '<|endoftext|>');
-  const end = kind === 'bert' ? need(sep, '[SEP]') : need(eot, '<|endoftext|>');
+  const mark = 'an end of text (eos_token in its tokenizer_config.json, or <|endoftext|>)';
+  const first = kind === 'bert' ? need(cls, '[CLS]') : need(eot, mark);
+  const end = kind === 'bert' ? need(sep, '[SEP]') : need(eot, mark);
 
   const join = (a: readonly number[], b?: readonly number[]) => {
     const tokens = b ? [first, ...a, end, ...b, end] : [first, ...a, end];

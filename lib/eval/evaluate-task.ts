@@ -14,6 +14,8 @@ export interface TaskEvaluation {
   readonly remarks: Readonly<Record<string, string>>;
   /** Predictions of the splits without labels, and of the others where the task keeps them. */
   readonly predictions: readonly PredictionFile[];
+  /** What the user should know of the model, a sentence each. */
+  readonly warnings: readonly string[];
 }
 
 export interface TaskEvaluationOptions<Example> {
@@ -36,7 +38,7 @@ export interface TaskEvaluationOptions<Example> {
 export async function evaluateTask<Example>(options: TaskEvaluationOptions<Example>): Promise<TaskEvaluation> {
   const { device, folder, task, data, batch, precision = 'f32', signal, onProgress } = options;
   const tuned = await loadFineTuned(device, folder, task, precision);
-  const { model, store, tokenizer, maxLength, layerMap } = tuned;
+  const { model, store, tokenizer, maxLength, layerMap, warnings } = tuned;
   const programs = new NetworkPrograms({ device, store, model, layerMap, head: task.head, batch });
   try {
     const encoder = sequenceEncoder(tokenizer, model.config, maxLength);
@@ -57,7 +59,7 @@ export async function evaluateTask<Example>(options: TaskEvaluationOptions<Examp
       if (task.keepsPredictions) predictions.push(...[task.predictions(split, outputs)].flat());
     }
     for (const split of data.tests) predictions.push(...[task.predictions(split, await outputsOf(split))].flat());
-    return { metrics, remarks, predictions };
+    return { metrics, remarks, predictions, warnings };
   } finally {
     programs.dispose();
     tuned.dispose();

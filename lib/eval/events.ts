@@ -2,7 +2,14 @@
 import type { EpochRecord } from './seed-folder.js';
 
 export type FineTuneEvent =
-  | { readonly type: 'start'; readonly seed: number; readonly steps: number; readonly epochsDone: number }
+  | {
+      readonly type: 'start';
+      readonly seed: number;
+      readonly steps: number;
+      readonly epochsDone: number;
+      /** More than those of the epochs that are done when the run was cut within one. */
+      readonly stepsDone: number;
+    }
   | {
       readonly type: 'step';
       readonly seed: number;
@@ -19,6 +26,20 @@ export type FineTuneEvent =
       readonly ms: number;
     }
   | ({ readonly type: 'epoch'; readonly seed: number; readonly isBest: boolean; readonly ms: number } & EpochRecord)
+  | {
+      readonly type: 'checkpoint';
+      readonly seed: number;
+      readonly step: number;
+      readonly path: string;
+      readonly ms: number;
+    }
+  | {
+      readonly type: 'warning';
+      readonly seed: number;
+      readonly step: number;
+      readonly code: 'DAMAGED_CHECKPOINT' | 'CHECKPOINT_FAILED';
+      readonly message: string;
+    }
   | { readonly type: 'seed'; readonly seed: number; readonly record: SeedRecord }
   | { readonly type: 'done'; readonly aborted: boolean };
 

@@ -1,8 +1,8 @@
 /** Exports a fine-tuned model as a Hugging Face folder: its task's class, with its head and the names of its classes. */
 import { ApolloError } from '../errors.js';
+import { checkExportFolder } from '../interop/export-folder.js';
 import { tokenizerFiles } from '../interop/hugging-face-tokenizer.js';
-import { replacing, type WriteOptions, writeHuggingFaceFolder } from '../interop/hugging-face-writer.js';
-import { checkWholeFolder } from '../interop/whole-folder.js';
+import { type WriteOptions, writeHuggingFaceFolder } from '../interop/hugging-face-writer.js';
 import { createModel, type ModelConfig } from '../models/index.js';
 import { type ExportedModel, textEnds } from '../train/export-model.js';
 import { atDepth } from '../train/model-folder.js';
@@ -28,7 +28,7 @@ export async function exportFineTuned(
   out: string,
   options: ExportFineTunedOptions = {},
 ): Promise<ExportedModel> {
-  await checkWholeFolder(out, replacing(options.force));
+  await checkExportFolder(out, options.force);
   const { task = taskByName((await readFineTuned(folder)).task) } = options;
   const { head, labels } = task;
   const { task: theirs, outputs } = classOf(head);
@@ -41,6 +41,7 @@ export async function exportFineTuned(
       { config: model.config, layers: stored, layerMap, read: (name) => source.read(byName.get(name)!) },
       'full',
     );
+    const warnings = [...source.warnings, ...warningsOf(config)];
     const files = await writeHuggingFaceFolder(out, {
       ...options,
       config,
@@ -53,7 +54,7 @@ export async function exportFineTuned(
       },
       files: tokenizerFiles(tokenizer, { maxLength }),
     });
-    return { folder: out, config, autoClass: `AutoModelFor${theirs}`, stored, files, warnings: warningsOf(config) };
+    return { folder: out, config, autoClass: `AutoModelFor${theirs}`, stored, files, warnings };
   } finally {
     await source.close();
   }

@@ -80,13 +80,13 @@ export async function fillMask(
   const { outputs } = await program.run(inputs, signal ? { signal } : {});
   const logits = outputs['logits'] as Float32Array;
   const found = masks.map((_, i) => mostLikely(logits.subarray(i * vocab, (i + 1) * vocab), topK));
-  const best = found.map(([first]) => spelling(tokenizer, first!.token));
+  const wordOf = words(tokenizer);
+  const best = found.map(([first]) => wordOf(first!.token));
   return found.map((tokens, place) => ({
     mask: place,
     candidates: tokens.map(({ token, probability }) => {
-      const own = spelling(tokenizer, token);
-      const words = best.map((word, i) => (i === place ? own : word));
-      return { token, text: own, probability, sentence: filled(text, spelled, words) };
+      const words = best.map((word, i) => (i === place ? wordOf(token) : word));
+      return { token, text: spelling(tokenizer, token), probability, sentence: filled(text, spelled, words) };
     }),
   }));
 }
@@ -117,12 +117,57 @@ function spelling(tokenizer: Tokenizer, token: number): string {
   return tokenizer.tokenOf(token) ?? `[${token}]`;
 }
 
-/** The text with words in the places of its masks; what continues a word follows it without a blank. */
-function filled(text: string, mask: string, words: readonly string[]): string {
+/** A token as text, and how it joins what stands before it. */
+interface Word {
+  readonly text: string;
+  /**
+   * 'blank': it begins a word, and a blank stands before it unless one is there or the text begins; 'none': it goes on with
+   * the word before it; 'as it is': the vocabulary does not say.
+   */
+  readonly before: 'blank' | 'none' | 'as it is';
+}
+
+/** The type of a part of a tokenizer's pipeline that writes blanks as a mark, and the mark. */
+function blankMark({ definition }: Tokenizer): string | undefined {
+  const find = (part: unknown): string | undefined => {
+    if (typeof part !== 'object' || part === null) return undefined;
+    const { type, replacement, pattern, content } = part as Record<string, unknown>;
+    if (type === 'Metaspace') return typeof replacement === 'string' ? replacement : '\u2581';
+    if (type === 'Replace' && (pattern as { String?: unknown } | undefined)?.String === ' ') return content as string;
+    return Object.values(part)
+      .map(find)
+      .find((mark) => mark !== undefined);
+  };
+  return find(definition.pre_tokenizer) ?? find(definition.normalizer);
+}
+
+/** How tokens are written in a sentence: without the marks of the vocabulary (`##`, U+2581, `Ġ`) for blanks and their lack. */
+function words(tokenizer: Tokenizer): (token: number) => Word {
+  const mark = blankMark(tokenizer);
+  const special = new Set(tokenizer.specialIds);
+  return (token) => {
+    const spelled = spelling(tokenizer, token);
+    if (special.has(token)) return { text: spelled, before: 'as it is' };
+    if (tokenizer.kind === 'bpe') return joining(tokenizer.decode([token]));
+    if (mark !== undefined) return joining(spelled.replaceAll(mark, ' '));
+    return spelled.startsWith('##')
+      ? { text: spelled.slice(2), before: 'none' }
+      : { text: spelled, before: 'as it is' };
+  };
+}
+
+/** A piece of text in which blanks are written out. */
+function joining(piece: string): Word {
+  return piece.startsWith(' ') ? { text: piece.slice(1), before: 'blank' } : { text: piece, before: 'none' };
+}
+
+/** The text with words in the places of its masks. */
+function filled(text: string, mask: string, words: readonly Word[]): string {
   const [first = '', ...rest] = text.split(mask);
   return rest.reduce((joined, part, i) => {
-    const word = words[i]!;
-    const continues = word.startsWith('##');
-    return (continues ? joined.trimEnd() + word.slice(2) : joined + word) + part;
+    const { text: word, before } = words[i]!;
+    if (before === 'as it is') return joined + word + part;
+    const start = joined.trimEnd();
+    return `${start}${before === 'blank' && start !== '' ? ' ' : ''}${word}${part}`;
   }, first);
 }

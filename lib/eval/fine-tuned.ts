@@ -3,12 +3,14 @@
  * length, scores) and tokenizer.json. It appears whole or not at all.
  */
 import { existsSync } from 'node:fs';
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { readFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
 import { z } from 'zod';
-import type { Tokenizer } from '../data/index.js';
+import { endOfTextFile, type Tokenizer } from '../data/index.js';
 import type { ParameterStore } from '../engine/parameters.js';
 import { ApolloError } from '../errors.js';
+import { writeSynced } from '../fs/durable.js';
+import { waitingPath, writeWholeFolder } from '../fs/whole-folder.js';
 import { writeSafetensors } from '../interop/safetensors.js';
 
 const descriptionFile = 'finetuned.json';
@@ -31,7 +33,13 @@ const schema = z.object({
 export type FineTunedDescription = Omit<z.output<typeof schema>, 'formatVersion'>;
 
 /** Whether `folder` holds a fine-tuned model. */
-export const isFineTuned = (folder: string): boolean => existsSync(join(folder, descriptionFile));
+export const isFineTuned = (folder: string): boolean => existsSync(join(standing(folder), descriptionFile));
+
+/** Where the model of `folder` stands: there, or beside it in the moment in which it is replaced. */
+export function standing(folder: string): string {
+  const waiting = waitingPath(resolve(folder));
+  return existsSync(join(folder, descriptionFile)) || !existsSync(join(waiting, descriptionFile)) ? folder : waiting;
+}
 
 /** Writes the model in `store` to `folder`, over one that is there. */
 export async function saveFineTuned(
@@ -40,38 +48,22 @@ export async function saveFineTuned(
   tokenizer: Tokenizer,
   description: FineTunedDescription,
 ): Promise<void> {
-  const temporary = join(dirname(folder), `.writing-${basename(folder)}`);
-  const replaced = join(dirname(folder), `.replaced-${basename(folder)}`);
-  await rm(temporary, { recursive: true, force: true });
-  await mkdir(temporary, { recursive: true });
-  const write = async (name: string, fill: (handle: Awaited<ReturnType<typeof open>>) => Promise<unknown>) => {
-    const handle = await open(join(temporary, name), 'wx');
-    try {
-      await fill(handle);
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-  };
-  try {
-    const tensors = store.names().map((name) => ({
-      name,
-      dtype: 'F32' as const,
-      shape: store.spec(name).shape,
-      data: () => store.read(name),
-    }));
-    await write(weightsFile, (handle) => writeSafetensors(handle, tensors));
-    await write(tokenizerFile, (handle) => handle.writeFile(JSON.stringify(tokenizer.definition)));
-    const text = `${JSON.stringify({ formatVersion: 1, ...description }, undefined, 2)}\n`;
-    await write(descriptionFile, (handle) => handle.writeFile(text));
-    await rm(replaced, { recursive: true, force: true });
-    if (existsSync(folder)) await rename(folder, replaced);
-    await rename(temporary, folder);
-    await rm(replaced, { recursive: true, force: true });
-  } catch (error) {
-    await rm(temporary, { recursive: true, force: true });
-    throw error;
-  }
+  const tensors = store.names().map((name) => ({
+    name,
+    dtype: 'F32' as const,
+    shape: store.spec(name).shape,
+    data: () => store.read(name),
+  }));
+  const text = `${JSON.stringify({ formatVersion: 1, ...description }, undefined, 2)}\n`;
+  const end = endOfTextFile(tokenizer);
+  await writeWholeFolder(folder, 'The fine-tuned model', async (inside) => {
+    const write = (name: string, content: string) =>
+      writeSynced(join(inside, name), (handle) => handle.writeFile(content));
+    await writeSynced(join(inside, weightsFile), (handle) => writeSafetensors(handle, tensors));
+    await write(tokenizerFile, JSON.stringify(tokenizer.definition));
+    if (end) await write(end.name, end.content);
+    await write(descriptionFile, text);
+  });
 }
 
 /** What finetuned.json says. @throws ApolloError BAD_CHECKPOINT when there is none or it is damaged. */
@@ -83,7 +75,7 @@ export async function readFineTuned(folder: string): Promise<FineTunedDescriptio
         "OUT/pre-trained/seed-N/model. Of one that Hugging Face's library has saved, name the task (--task).",
     );
   }
-  const result = schema.safeParse(await readJson(join(folder, descriptionFile)));
+  const result = schema.safeParse(await readJson(join(standing(folder), descriptionFile)));
   if (result.success) return result.data;
   const problems = result.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; ');
   throw new ApolloError('BAD_CHECKPOINT', `${join(folder, descriptionFile)} is not complete (${problems}).`);

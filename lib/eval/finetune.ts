@@ -1,7 +1,7 @@
 /**
  * Fine-tuning as an async iterator of events: AdamW with linear warm-up and decay, an evaluation after each epoch, one
- * run for each seed. A seed's bits are a function of settings, model and data; one that was cut goes on from its last
- * whole epoch. The loop knows no task by name.
+ * run for each seed. A seed's bits are a function of settings, model and data; one that was cut resumes from
+ * its last checkpoint. The loop knows no task by name.
  */
 
 import { join } from 'node:path';
@@ -26,7 +26,7 @@ export interface FineTuneDependencies<Example> {
   readonly tokenizer: Tokenizer;
   /** Folder for seed-N folders. Without it nothing is kept, and the best model neither. */
   readonly folder?: string | undefined;
-  /** Ends the run within the current step; the epochs that are done remain. */
+  /** Ends the run within the current step, with a checkpoint where a folder is given. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -90,7 +90,8 @@ export async function* fineTune<Example>(
     const { device, folder } = deps;
     for (const seed of config.seeds) {
       const identity = identityOf(config, deps, digest, seed);
-      const place = folder === undefined ? undefined : new SeedFolder(join(folder, `seed-${seed}`));
+      const place =
+        folder === undefined ? undefined : new SeedFolder(join(folder, `seed-${seed}`), config.keepCheckpoints);
       const run = new SeedRun({
         config,
         device,
@@ -121,7 +122,8 @@ export async function* fineTune<Example>(
 
 /** The model with the dropout of fine-tuning. */
 function modelFor(source: ModelConfig, { dropout }: FineTuneConfig): LanguageModel {
-  return createModel({ ...source, dropout, attentionDropout: dropout });
+  const { embeddingDropout: _, ...rest } = source; // as `dropout` from here on
+  return createModel({ ...rest, dropout, attentionDropout: dropout });
 }
 
 /** Everything that a seed's bits depend on. */
@@ -131,10 +133,11 @@ function identityOf<Example>(
   data: string,
   seed: number,
 ): Identity {
-  const { seeds, nonFiniteLimit, ...rest } = config;
+  const { seeds, nonFiniteLimit, accumulation, checkpointMinutes, keepCheckpoints, ...rest } = config;
   const { task, source, tokenizer } = deps;
   return {
     ...rest,
+    ...(accumulation > 1 && { accumulation }),
     seed,
     task: task.name,
     head: task.head.kind,

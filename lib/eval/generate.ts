@@ -9,12 +9,12 @@ import type { TrainedModel } from './trained.js';
 export interface GenerateOptions extends SamplingOptions {
   /** Tokens after the prompt, at most. Default 128. */
   readonly maxTokens?: number;
-  /** Always the likeliest token; temperature, topK and topP then mean nothing. Default false. */
+  /** Always the likeliest token, as with temperature 0; temperature, topK and topP then mean nothing. Default false. */
   readonly greedy?: boolean;
   /** A sample ends before the first of these strings, also where it lies across tokens. */
   readonly stop?: readonly string[];
-  /** A sample ends with this token. Default: the tokenizer's end of text; null: none. */
-  readonly eos?: number | null;
+  /** A sample ends with this token, or one of these. Default: the ends of text of the model; null: none. */
+  readonly eos?: number | readonly number[] | null;
   /** The same seed gives the same text on the same device, build and number of threads. Default 0. */
   readonly seed?: number;
   /** Texts side by side, each with random numbers of its own. Default 1. */
@@ -59,7 +59,8 @@ export async function* generate(
   const sampling = checkSampling(options);
   const { model, tokenizer } = trained;
   const { vocab, maxPositions } = model.config;
-  const eos = options.eos === undefined ? tokenizer?.specials.eot : options.eos;
+  const ends = options.eos === undefined ? (trained.ends ?? tokenizer?.specials.eot ?? []) : (options.eos ?? []);
+  const eos = new Set([ends].flat());
   check(Number.isInteger(maxTokens) && maxTokens > 0, `maxTokens must be a positive whole number; got ${maxTokens}.`);
   check(Number.isInteger(samples) && samples > 0, `samples must be a positive whole number; got ${samples}.`);
   check(
@@ -86,7 +87,7 @@ export async function* generate(
       if (text.finished) continue;
       const row = logits.length === vocab ? 0 : sample;
       const token = choose(logits.subarray(row * vocab, (row + 1) * vocab), sample, step);
-      yield { sample, token, ...text.push(token, token === eos, step + 1 === maxTokens) };
+      yield { sample, token, ...text.push(token, eos.has(token), step + 1 === maxTokens) };
     }
     if (step + 1 === maxTokens || texts.every(({ finished }) => finished)) return;
     logits = decoder.position < decoder.length ? await next(decoder, texts, run) : await again(decoder, texts, run);

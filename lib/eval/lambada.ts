@@ -11,7 +11,7 @@ import { Graph } from '../engine/graph.js';
 import { argmax, gatherRows, ignoredLabel } from '../engine/ops/index.js';
 import type { Program } from '../engine/program.js';
 import { ApolloError } from '../errors.js';
-import { type ModelConfig, modelWeights } from '../models/index.js';
+import { type ModelConfig, modelWeights, outputMatrix } from '../models/index.js';
 import { flatten, tiedLogits, tiedLoss } from '../nn/heads.js';
 import { bucketOf, buckets } from './batches.js';
 import type { MeasuredModel } from './text-loss.js';
@@ -167,13 +167,12 @@ async function lastWordProgram(
   { model, store, layerMap }: MeasuredModel,
   { batch, seq, width }: Size,
 ): Promise<Program> {
-  const { vocab, hidden } = model.config;
   const graph = new Graph();
   const weights = modelWeights(graph, model, store.precision);
   const shape = { batch, seq, padding: false };
   const body = model.body.trace(graph, weights, shape, { layerMap, training: false });
   const rows = gatherRows(flatten(body.hidden), graph.input('positions', [batch * width], 'i32'));
-  const table = weights('embeddings.word', [vocab, hidden], 'matrix');
+  const table = outputMatrix(model.config, weights);
   const { loss, count } = tiedLoss(rows, table, graph.input('labels', [batch * width], 'i32'));
   graph.output('loss', loss);
   graph.output('count', count);

@@ -19,6 +19,8 @@ export interface NetworkOptions {
   readonly layerMap: LayerMap;
   readonly head: Head;
   readonly batch: number;
+  /** Micro-batches of a training step; default 1. */
+  readonly accumulation?: number;
 }
 
 export interface TracedNetwork {
@@ -61,7 +63,10 @@ export function traceNetwork(
   return { graph, output, loss };
 }
 
-/** A forward and backward pass that adds to the store's gradients. Output: `loss` f32[1]. */
+/**
+ * A forward and backward pass that adds to the store's gradients. Output: `loss` f32[1]. With several micro-batches it
+ * takes the input `share` f32[1], the factor of the micro-batch's loss in that of the step.
+ */
 export interface NetworkTraining {
   readonly program: Program;
   /** Parameters whose gradients it adds to. */
@@ -92,9 +97,9 @@ export class NetworkPrograms {
 
   async #compileTraining(seq: number): Promise<NetworkTraining> {
     const { graph, loss } = traceNetwork(this.#options, seq, true);
-    const names = accumulateGradients(loss);
+    const { device, store, accumulation = 1 } = this.#options;
+    const names = accumulateGradients(loss, accumulation > 1 ? { scale: graph.input('share', [1]) } : {});
     graph.output('loss', loss);
-    const { device, store } = this.#options;
     return { program: await device.compile(graph, { store }), names };
   }
 
@@ -114,9 +119,9 @@ export class NetworkPrograms {
   }
 }
 
-/** The inputs of a batch that a program takes; `rng` as well where it drops. */
-export function inputsOf(program: Program, batch: FeatureBatch, rng?: Int32Array): FeatureBatch {
+/** The inputs of a batch that a program takes; of `others` those it takes as well: `rng` where it drops, `share`. */
+export function inputsOf(program: Program, batch: FeatureBatch, others: FeatureBatch = {}): FeatureBatch {
   return Object.fromEntries(
-    program.inputs.map(({ name }) => [name, name === 'rng' ? (rng as Int32Array) : (batch[name] as Int32Array)]),
+    program.inputs.map(({ name }) => [name, (others[name] ?? batch[name]) as Int32Array | Float32Array]),
   );
 }

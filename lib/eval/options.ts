@@ -1,4 +1,4 @@
-/** Settings of fine-tuning. All but the seeds decide the bits of a seed's run. */
+/** Settings of fine-tuning. All but the seeds and how checkpoints are kept decide the bits of a seed's run. */
 import { z } from 'zod';
 import { parseOptions, positiveInteger } from '../methods/options.js';
 
@@ -6,8 +6,10 @@ const schema = z.strictObject({
   /** Each seed is a run of its own: initial head, order of examples, dropout. */
   seeds: z.array(z.int()).min(1).default([42]),
   epochs: positiveInteger.default(3),
-  /** Sequences of one step. */
+  /** Sequences of one micro-batch. */
   batch: positiveInteger.default(32),
+  /** Micro-batches of one step. Its gradient is the mean over all labelled sequences of the step. */
+  accumulation: positiveInteger.default(1),
   /** Highest learning rate; BERT's paper tries 2e-5 to 5e-5, small models take more. */
   learningRate: z.number().positive().default(5e-5),
   /** Share of the steps in which the learning rate rises. */
@@ -22,6 +24,10 @@ const schema = z.strictObject({
   precision: z.enum(['f32', 'bf16']).default('f32'),
   /** Consecutive steps with a loss or gradient that is not finite after which the run stops. */
   nonFiniteLimit: positiveInteger.default(5),
+  /** Write a checkpoint every so many minutes of training, besides the one after each epoch. 0: not by time. */
+  checkpointMinutes: z.number().min(0).default(10),
+  /** Complete checkpoints that are kept until a seed is finished. */
+  keepCheckpoints: positiveInteger.default(2),
 });
 
 export type FineTuneOptions = z.input<typeof schema>;

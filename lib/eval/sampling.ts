@@ -5,7 +5,7 @@
 import { ApolloError, check } from '../errors.js';
 
 export interface SamplingOptions {
-  /** Logits are divided by it. Below 1 likely tokens become likelier. Default 1. */
+  /** Logits are divided by it. Below 1 likely tokens become likelier; 0: always the likeliest token. Default 1. */
   readonly temperature?: number;
   /** Only the k most likely tokens, and those as likely as the last of them. 0, the default: all. */
   readonly topK?: number;
@@ -25,8 +25,8 @@ export interface Candidates {
 export function checkSampling(options: SamplingOptions): Required<SamplingOptions> {
   const { temperature = 1, topK = 0, topP = 1, repetitionPenalty = 1 } = options;
   check(
-    Number.isFinite(temperature) && temperature > 0,
-    `temperature must be a positive number (for the likeliest token always, decode greedily); got ${temperature}.`,
+    Number.isFinite(temperature) && temperature >= 0,
+    `temperature must be a positive number, or 0 for the likeliest token always; got ${temperature}.`,
   );
   check(Number.isInteger(topK) && topK >= 0, `topK must be a whole number, 0 for all tokens; got ${topK}.`);
   check(topP > 0 && topP <= 1, `topP must be above 0 and at most 1; got ${topP}.`);
@@ -67,6 +67,9 @@ export function candidates(
   seen: Iterable<number> = [],
 ): Candidates {
   const { temperature, topK, topP, repetitionPenalty } = options;
+  if (temperature === 0) {
+    return { ids: Int32Array.of(likeliest(logits, repetitionPenalty, seen)), probabilities: Float64Array.of(1) };
+  }
   const scores = penalised(logits, repetitionPenalty, seen);
   const least = topK > 0 && topK < scores.length ? largest(scores, topK) : Number.NEGATIVE_INFINITY;
   let top = Number.NEGATIVE_INFINITY;

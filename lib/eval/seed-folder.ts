@@ -1,15 +1,16 @@
 /**
- * What a seed's run leaves in its folder, and how a run that was cut goes on: history.json with the epochs that are done,
- * checkpoints/ with the last one's weights and moments until the run is finished, model/ with the best epoch's model.
+ * What a seed's run leaves in its folder, and how a run that was cut resumes: history.json with the epochs that are done,
+ * checkpoints/ with weights and moments until the run is finished, model/ with the best epoch's model.
  */
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { ParameterStore } from '../engine/parameters.js';
 import { ApolloError } from '../errors.js';
+import { writeWholeFile } from '../fs/whole-file.js';
 import type { ParameterSpec } from '../models/index.js';
 import { differences } from '../train/config.js';
-import { latestCheckpoint, loadCheckpoint, readCheckpointState, saveCheckpoint } from '../train/index.js';
+import { loadCheckpoint, newestWholeCheckpoint, readCheckpointState, saveCheckpoint } from '../train/index.js';
 
 const score = z
   .number()
@@ -39,11 +40,19 @@ export function bestEpoch(epochs: readonly EpochRecord[], split: string, metric:
   );
 }
 
+/** The epoch that a checkpoint within it was written in: what its mean loss is made of. */
+const underwaySchema = z.object({ step: z.int().min(1), lossSum: z.number(), lossCount: z.int().min(0) });
+
+/** An epoch that is not done, at some step. */
+export type Underway = z.output<typeof underwaySchema>;
+
 const historySchema = z.object({
   formatVersion: z.literal(1),
   identity: z.record(z.string(), z.unknown()),
   finished: z.boolean(),
   epochs: z.array(epochSchema),
+  /** Of the checkpoints within an epoch, oldest first. */
+  underway: z.array(underwaySchema).default([]),
 });
 
 const historyFile = 'history.json';
@@ -51,7 +60,14 @@ const historyFile = 'history.json';
 export type Identity = Readonly<Record<string, unknown>>;
 
 export class SeedFolder {
-  constructor(readonly path: string) {}
+  /** What history.json says of checkpoints within an epoch. */
+  #underway: readonly Underway[] = [];
+
+  constructor(
+    readonly path: string,
+    /** Checkpoints that are kept. */
+    readonly keep: number,
+  ) {}
 
   get modelPath(): string {
     return join(this.path, 'model');
@@ -75,7 +91,10 @@ export class SeedFolder {
       throw error;
     }
     const damaged = (reason: string) =>
-      new ApolloError('BAD_CHECKPOINT', `${path} is damaged (${reason}). Remove ${this.path} to run this seed anew.`);
+      new ApolloError(
+        'BAD_CHECKPOINT',
+        `${path} is damaged (${reason}). Remove ${this.path} to run this seed again from its start.`,
+      );
     let value: unknown;
     try {
       value = JSON.parse(text);
@@ -91,74 +110,79 @@ export class SeedFolder {
         `${this.path} holds a run with other settings:\n  ${changed.join('\n  ')}\nGo on with those, or name another folder.`,
       );
     }
+    this.#underway = result.data.underway;
     return result.data;
   }
 
   async #write(identity: Identity, epochs: readonly EpochRecord[], finished: boolean): Promise<void> {
-    await mkdir(this.path, { recursive: true });
-    const path = join(this.path, historyFile);
-    const handle = await open(`${path}.writing`, 'w');
-    try {
-      await handle.writeFile(`${JSON.stringify({ formatVersion: 1, identity, finished, epochs }, undefined, 2)}\n`);
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    await rename(`${path}.writing`, path);
+    const text = `${JSON.stringify({ formatVersion: 1, identity, finished, epochs, underway: this.#underway }, undefined, 2)}\n`;
+    await writeWholeFile(join(this.path, historyFile), text, 'The history of the seed');
   }
 
   /**
-   * Keeps an epoch's end. The history comes first: a checkpoint never lacks its history, and a history that is one epoch
-   * ahead is cut when the run goes on.
+   * Keeps an epoch's end, or a step within one. The history comes first: a checkpoint never lacks its history, and a history
+   * that is ahead is cut when the run resumes. Returns the checkpoint's folder.
    */
   async save(
     store: ParameterStore,
     run: {
       readonly identity: Identity;
       readonly epochs: readonly EpochRecord[];
+      readonly underway?: Underway | undefined;
       readonly layerMap: readonly number[];
       readonly nonFiniteSteps: number;
       readonly totals: { readonly tokens: number; readonly flopsExecuted: number; readonly trainMs: number };
     },
-  ): Promise<void> {
-    const { identity, epochs, layerMap, nonFiniteSteps, totals } = run;
+  ): Promise<string> {
+    const { identity, epochs, underway, layerMap, nonFiniteSteps, totals } = run;
+    const step = underway?.step ?? epochs.at(-1)?.step ?? 0;
+    if (underway) {
+      const before = this.#underway.filter((other) => other.step < step);
+      this.#underway = [...before, underway].slice(-2 * this.keep);
+    }
     await this.#write(identity, epochs, false);
     const { kind, threads } = store.device.info();
     const state = {
-      step: epochs.at(-1)?.step ?? 0,
+      step,
       stage: { index: 0, units: Math.max(...layerMap) + 1 },
       layerMap: [...layerMap],
       identity,
       totals: { ...totals, flopsModel: 0 },
       nonFiniteSteps,
-      evaluated: true,
+      evaluated: underway === undefined,
       device: { kind, threads },
     };
-    await saveCheckpoint(this.#checkpoints, store, state);
+    return saveCheckpoint(this.#checkpoints, store, state, { keep: this.keep });
   }
 
-  /** Marks the seed as finished; nothing is needed to go on any more. */
+  /** Marks the seed as finished; its checkpoints are not needed any more. */
   async finish(identity: Identity, epochs: readonly EpochRecord[]): Promise<void> {
+    this.#underway = [];
     await this.#write(identity, epochs, true);
     await rm(this.#checkpoints, { recursive: true, force: true });
   }
 
   /**
-   * Loads the last epoch that was kept whole, of `epochs`; undefined when there is none.
-   * @throws ApolloError BAD_CHECKPOINT for a damaged one.
+   * Loads the newest checkpoint that is whole; undefined when there is none. `epochs` are those of the history; the result
+   * has those that are done at the checkpoint.
+   * @throws ApolloError BAD_CHECKPOINT when all are damaged.
    */
   async load(store: ParameterStore, specs: readonly ParameterSpec[], epochs: readonly EpochRecord[]) {
-    const latest = await latestCheckpoint(this.#checkpoints);
+    const latest = await newestWholeCheckpoint(this.#checkpoints);
     if (!latest) return undefined;
     const { step, nonFiniteSteps, totals } = await readCheckpointState(latest.path);
-    const done = epochs.findIndex((epoch) => epoch.step === step) + 1;
-    if (done === 0) {
+    const done = epochs.filter((epoch) => epoch.step <= step);
+    const underway = this.#underway.find((each) => each.step === step);
+    const isWhole = done.at(-1)?.step === step;
+    if (!isWhole && !underway) {
       throw new ApolloError(
         'BAD_CHECKPOINT',
-        `${latest.path} is of no epoch in ${historyFile}. Remove ${this.path} to run this seed anew.`,
+        `${latest.path} is of no epoch in ${historyFile}. Remove ${this.path} to run this seed again from its start.`,
       );
     }
     await loadCheckpoint(latest.path, store, specs);
-    return { epochs: epochs.slice(0, done), nonFiniteSteps, totals };
+    const warnings = await latest.setAside();
+    const place = isWhole ? undefined : underway;
+    return { path: latest.path, step, epochs: done, underway: place, nonFiniteSteps, totals, warnings };
   }
 }

@@ -3,6 +3,7 @@
  * how predictions are scored. Adding a task is adding an object of this kind and its line in tasks.ts.
  */
 
+import type { ClassNames } from './class-names.js';
 import type { SequenceEncoder } from './encode.js';
 import type { Head } from './head.js';
 
@@ -64,6 +65,8 @@ export interface FineTuneTask<Example = unknown> {
   readonly head: Head;
   /** Names of the classes, in their order; absent where the head gives none. */
   readonly labels?: readonly string[];
+  /** What models of other origin call the classes, whose rows are found by it; absent: their order is that of `labels`. */
+  readonly classes?: ClassNames;
   /** Length of sequences in tokens where the user names none. Default 128. */
   readonly maxLength?: number;
   /**

@@ -4,6 +4,7 @@
  */
 
 import { readDocuments } from '../data/documents.js';
+import { noEndOfText } from '../data/end-of-text.js';
 import type { OnNote } from '../data/files.js';
 import {
   arraySource,
@@ -33,6 +34,8 @@ export interface TextTokens {
   /** Of the text in UTF-8. */
   readonly bytes: number;
   readonly documents: number;
+  /** What the user should know, a sentence each. */
+  readonly warnings?: readonly string[];
 }
 
 export interface TextReading extends ReadOptions {
@@ -43,8 +46,8 @@ export interface TextReading extends ReadOptions {
 
 /**
  * Tokens of files, folders or patterns, found and read as those of a corpus; records without text are counted in a note.
- * Where there are several documents each ends with `<|endoftext|>` (GPT) or
- * [SEP] (BERT), as in training.
+ * Where there are several documents each ends with the tokenizer's end of text or [SEP], as in training; `warnings` says
+ * where it has neither.
  * @throws ApolloError BAD_CORPUS for files that are missing or no text, BAD_CONFIG for options that do not go with them;
  * ABORT_ERR.
  */
@@ -78,7 +81,9 @@ export async function readTokens(
     ids.set(part, place);
     place += part.length;
   }
-  return { ids, bytes, documents: parts.length };
+  const unmarked = parts.length > 1 && separator === undefined;
+  const warnings = unmarked ? [`${parts.length} documents are joined without a mark between them: ${noEndOfText}`] : [];
+  return { ids, bytes, documents: parts.length, warnings };
 }
 
 export interface TextLoss {

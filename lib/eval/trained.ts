@@ -11,4 +11,6 @@ export interface TrainedModel {
   /** Entry i names the layer whose weights form layer i. */
   readonly layerMap: readonly number[];
   readonly tokenizer?: Tokenizer | undefined;
+  /** Tokens at which a text ends; absent: the tokenizer's end of text. */
+  readonly ends?: readonly number[] | undefined;
 }

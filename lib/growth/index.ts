@@ -5,7 +5,7 @@
 export { blockDiagonal, momentFactors } from './block-diagonal.js';
 export { type LayerFlops, relativeCost, relativeRunCost } from './cost.js';
 export { type CurveRule, curveBoundaries } from './curve.js';
-export { type DropOptions, keepLevel, keepProbability } from './layer-drop.js';
+export { annealedDropProbability, type DropOptions, keepLevel, keepProbability } from './layer-drop.js';
 export {
   type DepthInit,
   depthInits,
@@ -27,6 +27,8 @@ export {
   stackModulo,
   stackTop,
 } from './maps.js';
+export { proportionalFractions, repeatMiddleBlock, repeatMiddleLayers, repeatNewMiddle } from './middle-maps.js';
+export { type LossPoint, mixingTime } from './mixing.js';
 export { Mt19937 } from './mt19937.js';
 export { philox4x32, seedWords, uniform as uniformNumber, type Words2, type Words4 } from './philox.js';
 export {

@@ -9,26 +9,37 @@ export type Element = 'F32' | 'BF16' | 'F16' | 'I32' | 'I64';
 /** Values to write: BF16 and F16 take their bits (Uint16Array) or floats, which are rounded to nearest even. */
 export type TensorData = Float32Array | Uint16Array | Int32Array | BigInt64Array;
 
+/** Bits of one element, of the types that the format has (safetensors 0.7). */
 const widths: ReadonlyMap<string, number> = new Map([
-  ['BOOL', 1],
-  ['U8', 1],
-  ['I8', 1],
-  ['F8_E4M3', 1],
-  ['F8_E5M2', 1],
-  ['I16', 2],
-  ['U16', 2],
-  ['F16', 2],
-  ['BF16', 2],
-  ['I32', 4],
-  ['U32', 4],
-  ['F32', 4],
-  ['I64', 8],
-  ['U64', 8],
-  ['F64', 8],
+  ['F4', 4],
+  ['F6_E2M3', 6],
+  ['F6_E3M2', 6],
+  ['BOOL', 8],
+  ['U8', 8],
+  ['I8', 8],
+  ['F8_E4M3', 8],
+  ['F8_E5M2', 8],
+  ['F8_E8M0', 8],
+  ['F8_E4M3FNUZ', 8],
+  ['F8_E5M2FNUZ', 8],
+  ['I16', 16],
+  ['U16', 16],
+  ['F16', 16],
+  ['BF16', 16],
+  ['I32', 32],
+  ['U32', 32],
+  ['F32', 32],
+  ['I64', 64],
+  ['U64', 64],
+  ['F64', 64],
+  ['C64', 64],
 ]);
 
-/** Bytes of one element, or undefined for a type the format does not have. */
-export const widthOf = (dtype: string): number | undefined => widths.get(dtype);
+/** Bits of one element, or undefined for a type that is not known here. */
+export const bitsOf = (dtype: string): number | undefined => widths.get(dtype);
+
+/** Bytes of one element of a type that can be written. */
+export const widthOf = (dtype: Element): number => (widths.get(dtype) as number) / 8;
 
 export const elements: readonly Element[] = ['F32', 'BF16', 'F16', 'I32', 'I64'];
 
@@ -84,8 +95,34 @@ function aligned(bytes: Uint8Array, width: number): Uint8Array {
   return bytes.byteOffset % width === 0 ? bytes : bytes.slice();
 }
 
-/** F32, BF16 or F16 bytes as floats; undefined for another type. */
+/** Types that are read as floats. */
+export const floatDtypes = ['F32', 'BF16', 'F16', 'F64', 'F8_E4M3', 'F8_E5M2'] as const;
+
+/**
+ * What each byte of an 8-bit float stands for (Micikevicius et al. 2022, "FP8 formats for deep learning"). E4M3 has no
+ * infinity and one NaN; E5M2 is the upper byte of a half-precision number.
+ */
+function float8Values(dtype: 'F8_E4M3' | 'F8_E5M2'): Float32Array {
+  if (dtype === 'F8_E5M2') return fromFloat16(Uint16Array.from({ length: 256 }, (_, byte) => byte << 8));
+  return Float32Array.from({ length: 256 }, (_, byte) => {
+    const sign = byte & 0x80 ? -1 : 1;
+    const exponent = (byte >>> 3) & 15;
+    const fraction = byte & 7;
+    if (exponent === 15 && fraction === 7) return Number.NaN;
+    return exponent === 0 ? sign * fraction * 2 ** -9 : sign * (1 + fraction / 8) * 2 ** (exponent - 7);
+  });
+}
+
+/** Bytes of one of `floatDtypes` as floats, those of F64 rounded to the nearest; undefined for another type. */
 export function decodeFloat32(dtype: string, raw: Uint8Array): Float32Array | undefined {
+  if (dtype === 'F64') {
+    const wide = aligned(raw, 8);
+    return Float32Array.from(new Float64Array(wide.buffer, wide.byteOffset, wide.byteLength / 8));
+  }
+  if (dtype === 'F8_E4M3' || dtype === 'F8_E5M2') {
+    const values = float8Values(dtype);
+    return Float32Array.from(raw, (byte) => values[byte] as number);
+  }
   const bytes = aligned(raw, 4);
   if (dtype === 'F32') return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
   if (dtype !== 'BF16' && dtype !== 'F16') return undefined;

@@ -1,17 +1,19 @@
 /**
  * A model in a folder as Hugging Face's `save_pretrained` writes it: config.json beside model.safetensors, or beside
  * model.safetensors.index.json with its shards. BERT and GPT-2, with or without the prefixes of their heads' classes;
- * F32, F16 and BF16 tensors are read as f32.
+ * tensors of every float type are read as f32.
  */
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ApolloError } from '../errors.js';
+import { isLfsPointer, lfsPointerMessage } from '../lfs-pointer.js';
 import type { ModelConfig } from '../models/config.js';
 import { configFromHuggingFace } from './hugging-face-config.js';
-import { type NamedShape, presentTensors, readForeign, tiedPairs } from './hugging-face-names.js';
+import { hasOwn, type NamedShape, presentTensors, readForeign, tiedPairs } from './hugging-face-names.js';
 import { SafetensorsReader } from './safetensors.js';
 import { openShards, type TensorReader } from './sharded-safetensors.js';
+import { unwrapped } from './wrapped-names.js';
 
 export const configFile = 'config.json';
 export const weightsFile = 'model.safetensors';
@@ -20,6 +22,8 @@ export const indexFile = 'model.safetensors.index.json';
 export interface HuggingFaceFolder {
   readonly folder: string;
   readonly config: ModelConfig;
+  /** What the user should know of how it was read, a sentence each. */
+  readonly warnings: readonly string[];
   /** All of config.json. */
   readonly json: Readonly<Record<string, unknown>>;
   /**
@@ -29,7 +33,7 @@ export interface HuggingFaceFolder {
   has(spec: NamedShape): boolean;
   /** The parameter's value; undefined when the folder does not have it. */
   read(spec: NamedShape): Promise<Float32Array | undefined>;
-  /** Tensors that belong to none of `specs` and that no model of this kind is known to carry besides. */
+  /** Tensors, by their names in the files, that belong to none of `specs` and that no model of this kind is known to carry besides. */
   unused(specs: readonly NamedShape[]): string[];
   close(): Promise<void>;
 }
@@ -42,35 +46,45 @@ const otherFormats: readonly (readonly [file: string, what: string])[] = [
   ['flax_model.msgpack', "Flax's format"],
 ];
 
-/** What our models do without: pooler and next-sentence head, buffers of older versions, the tied tensors' second names. */
+/** What a model may do without: pooler and next-sentence head, buffers of older versions, the tied tensors' second names. */
 const ignored =
-  /^(bert\.)?pooler\.|^cls\.seq_relationship\.|(^|\.)position_ids$|\.attn\.(masked_)?bias$|^cls\.predictions\.decoder\.|^lm_head\.weight$/;
+  /^(bert\.)?pooler\.|^cls\.seq_relationship\.|(^|\.)position_ids$|\.attn\.(masked_)?bias$|^cls\.predictions\.(decoder\.|bias$)|^lm_head\.weight$/;
 
 /**
- * Opens a Hugging Face folder and checks what can be checked without reading all of it.
- * @throws ApolloError BAD_CHECKPOINT when files are missing or damaged, for another architecture or another format, or
- * when tensors that must be tied differ.
+ * Opens a Hugging Face folder and checks what can be checked without reading all of it. Of a model whose head has an output
+ * matrix of its own, `config.tied` is false, whether config.json or the weights say so.
+ * @throws ApolloError BAD_CHECKPOINT when files are missing or damaged, for another architecture or another format.
  */
 export async function openHuggingFaceFolder(folder: string): Promise<HuggingFaceFolder> {
   const json = await readConfig(folder);
-  const config = configFromHuggingFace(json, join(folder, configFile));
-  const reader = await openWeights(folder);
+  const described = configFromHuggingFace(json, join(folder, configFile));
+  const reader = unwrapped(await openWeights(folder));
+  const { kind } = described;
+  const warnings: string[] = [];
+  if (reader.wrappers.length > 0) {
+    warnings.push(
+      `Names of tensors in ${reader.source} have ${reader.wrappers.map((each) => `"${each}"`).join(' and ')} in them, which ` +
+        "a wrapper around the model has left there (torch's DataParallel, compile and others); it is taken off.",
+    );
+  }
+  let config: ModelConfig;
   try {
-    await checkTied(reader, config.kind);
+    config = await withTying(reader, described, warnings);
   } catch (error) {
     await reader.close();
     throw error;
   }
-  const { kind } = config;
   return {
     folder,
     config,
     json,
+    warnings,
     has: (spec) => presentTensors(reader, kind, spec).length > 0,
     read: (spec) => readForeign(reader, kind, spec),
     unused(specs) {
       const used = new Set(specs.flatMap((spec) => presentTensors(reader, kind, spec)));
-      return [...reader.tensors.keys()].filter((name) => !used.has(name) && !ignored.test(name)).sort();
+      const rest = [...reader.tensors.keys()].filter((name) => !used.has(name) && !ignored.test(name));
+      return rest.map((name) => reader.nameInFile(name)).sort();
     },
     close: () => reader.close(),
   };
@@ -81,8 +95,11 @@ async function readConfig(folder: string): Promise<Record<string, unknown>> {
   const path = join(folder, configFile);
   let value: unknown;
   try {
-    value = JSON.parse(await readFile(path, 'utf8'));
+    const bytes = await readFile(path);
+    if (isLfsPointer(bytes)) throw new ApolloError('BAD_CHECKPOINT', `${path} ${lfsPointerMessage}`);
+    value = JSON.parse(bytes.toString('utf8'));
   } catch (error) {
+    if (error instanceof ApolloError) throw error;
     throw new ApolloError('BAD_CHECKPOINT', `${path}: cannot be read as JSON (${(error as Error).message}).`, {
       cause: error,
     });
@@ -109,18 +126,38 @@ async function openWeights(folder: string): Promise<TensorReader> {
   );
 }
 
-/** @throws ApolloError BAD_CHECKPOINT when tensors that our models hold as one have different values. */
-async function checkTied(reader: TensorReader, kind: ModelConfig['kind']): Promise<void> {
-  for (const [first, second] of tiedPairs(reader, kind)) {
+/** The names in our configuration's terms of the tensors that a model holds as one when `tied`. */
+const tables = {
+  bert: 'bert.embeddings.word_embeddings.weight',
+  gpt: 'transformer.wte.weight',
+} as const;
+
+/**
+ * The configuration with `tied` as the weights have it. A file with both tensors of a pair, and different values in them,
+ * holds a model that is not tied, whatever config.json says: transformers (from version 5) reads it so too.
+ * @throws ApolloError BAD_CHECKPOINT when the model is not tied and has no word table.
+ */
+async function withTying(reader: TensorReader, config: ModelConfig, warnings: string[]): Promise<ModelConfig> {
+  const { kind } = config;
+  let tied = config.tied !== false;
+  for (const [first, second] of tied ? tiedPairs(reader, kind) : []) {
     const a = await reader.readFloat32(first);
     const b = await reader.readFloat32(second, reader.info(first).shape);
     if (bytesOf(a).equals(bytesOf(b))) continue;
+    warnings.push(
+      `${reader.source}: "${first}" and "${second}" differ, though ${configFile} does not untie them ` +
+        `(tie_word_embeddings: false). The output is computed with "${second}".`,
+    );
+    if (second.endsWith('weight')) tied = false;
+  }
+  if (!tied && !hasOwn(reader, tables[kind])) {
     throw new ApolloError(
       'BAD_CHECKPOINT',
-      `${reader.source}: "${first}" and "${second}" differ. Models here hold them as one (tie_word_embeddings), so this ` +
-        'model cannot be represented.',
+      `${reader.source}: tensor "${tables[kind]}" is missing, and ${configFile} says that no other tensor stands for it ` +
+        '(tie_word_embeddings: false).',
     );
   }
+  return tied ? config : { ...config, tied };
 }
 
 const bytesOf = (values: Float32Array): Buffer => Buffer.from(values.buffer, values.byteOffset, values.byteLength);

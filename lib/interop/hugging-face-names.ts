@@ -48,6 +48,7 @@ const shared: Readonly<Record<'bert' | 'gpt', Readonly<Record<string, string>>>>
     'head.transform.bias': 'cls.predictions.transform.dense.bias',
     'head.norm.weight': 'cls.predictions.transform.LayerNorm.weight',
     'head.norm.bias': 'cls.predictions.transform.LayerNorm.bias',
+    'head.output': 'cls.predictions.decoder.weight',
     'head.bias': 'cls.predictions.bias',
     'pooler.weight': 'bert.pooler.dense.weight',
     'pooler.bias': 'bert.pooler.dense.bias',
@@ -61,6 +62,7 @@ const shared: Readonly<Record<'bert' | 'gpt', Readonly<Record<string, string>>>>
     'embeddings.position': 'transformer.wpe.weight',
     'final.norm.weight': 'transformer.ln_f.weight',
     'final.norm.bias': 'transformer.ln_f.bias',
+    'head.output': 'lm_head.weight',
     'classifier.weight': 'score.weight',
     'spans.weight': 'qa_outputs.weight',
     'spans.bias': 'qa_outputs.bias',
@@ -143,11 +145,14 @@ function partShape({ shape }: NamedShape, count: number, transposed: boolean): n
   return transposed ? [outputs, shape[0] as number] : [shape[0] as number, outputs];
 }
 
-/** Tensors that Hugging Face ties: a file may hold either or both, which then must be equal. */
+/** BERT's decoder adds its own bias; `cls.predictions.bias` is the same tensor, or what an older file has in its place. */
+const decoderBias = 'cls.predictions.decoder.bias';
+
+/** Tensors that Hugging Face ties: a file may hold either or both. */
 const tied: Readonly<Record<'bert' | 'gpt', readonly (readonly [string, string])[]>> = {
   bert: [
     ['bert.embeddings.word_embeddings.weight', 'cls.predictions.decoder.weight'],
-    ['cls.predictions.bias', 'cls.predictions.decoder.bias'],
+    ['cls.predictions.bias', decoderBias],
   ],
   gpt: [['transformer.wte.weight', 'lm_head.weight']],
 };
@@ -163,7 +168,14 @@ function spellings(name: string): string[] {
 /** The name under which a tensor stands in the checkpoint, or the one it is tied to; undefined when it has neither. */
 function presentName(reader: Pick<TensorReader, 'tensors'>, kind: 'bert' | 'gpt', name: string): string | undefined {
   const other = tied[kind].find(([first]) => first === name)?.[1];
-  return [...spellings(name), ...(other === undefined ? [] : [other])].find((each) => reader.tensors.has(each));
+  const names = [...spellings(name), ...(other === undefined ? [] : [other])];
+  if (other === decoderBias) names.reverse();
+  return names.find((each) => reader.tensors.has(each));
+}
+
+/** Whether the checkpoint has the tensor under one of its spellings, whatever it is tied to. */
+export function hasOwn(reader: Pick<TensorReader, 'tensors'>, name: string): boolean {
+  return spellings(name).some((each) => reader.tensors.has(each));
 }
 
 /** Pairs of tied tensors that the checkpoint holds both of, by the names they have there. */
@@ -229,17 +241,25 @@ export async function readForeign(
   return joinForeign(spec, parts, transposed);
 }
 
-/** The tensors of a Hugging Face checkpoint that hold our parameter; `read` is called when they are written. */
+/**
+ * The tensors of a Hugging Face checkpoint that hold our parameter; `read` is called when they are written, once for
+ * each. Where nothing is tied, BERT's decoder finds its bias under its own name only, so that it is written twice.
+ */
 export function writeForeign(
   kind: 'bert' | 'gpt',
   spec: NamedShape,
   read: () => Promise<Float32Array>,
+  isTied = true,
 ): TensorToWrite[] {
   const { names, transposed } = foreignTensors(kind, spec.name);
-  return names.map((name, index) => ({
-    name,
-    dtype: 'F32',
-    shape: partShape(spec, names.length, transposed),
-    data: async () => splitForeign(spec, await read(), index, names.length, transposed),
-  }));
+  const tensors = names.map(
+    (name, index): TensorToWrite => ({
+      name,
+      dtype: 'F32',
+      shape: partShape(spec, names.length, transposed),
+      data: async () => splitForeign(spec, await read(), index, names.length, transposed),
+    }),
+  );
+  const second = !isTied && kind === 'bert' && spec.name === 'head.bias';
+  return second ? [...tensors, { ...(tensors[0] as TensorToWrite), name: decoderBias }] : tensors;
 }

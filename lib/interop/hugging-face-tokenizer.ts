@@ -3,12 +3,11 @@
  * special_tokens_map.json, and the older files that say the same (vocab.txt, or vocab.json with merges.txt).
  * Reading is lib/data/tokenizer.ts' task.
  */
-import { randomBytes } from 'node:crypto';
-import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { withSettings } from '../data/tokenizer/settings.js';
 import type { Tokenizer } from '../data/tokenizer.js';
 import type { TokenizerDefinition } from '../data/tokenizer-files.js';
-import { ApolloError } from '../errors.js';
+import { writeWholeFiles } from '../fs/whole-file.js';
 
 export interface TokenizerFile {
   readonly name: string;
@@ -36,17 +35,20 @@ export function tokenizerFiles(
 ): TokenizerFile[] {
   const { kind, definition } = tokenizer;
   const roles = rolesOf(tokenizer);
+  const whole = completed(tokenizer);
   const files: TokenizerFile[] = [
-    { name: 'tokenizer.json', content: json(completed(tokenizer)) },
-    { name: 'tokenizer_config.json', content: json(configOf(tokenizer, roles, options)) },
+    { name: 'tokenizer.json', content: json(whole) },
+    { name: 'tokenizer_config.json', content: json(configOf(tokenizer, whole, roles, options)) },
     {
       name: 'special_tokens_map.json',
       content: json(Object.fromEntries(Object.entries(roles).filter(([, token]) => token !== null))),
     },
   ];
   if (kind === 'wordpiece') {
-    const tokens = entriesById(definition).map(([token]) => token); // their ids have no gap: createTokenizer checks
-    if (!tokens.some((token) => /[\r\n]/.test(token)))
+    const entries = entriesById(definition);
+    const tokens = entries.map(([token]) => token);
+    // A line's place is its token's id, and white space at its end is lost.
+    if (entries.every(([token, id], line) => id === line && !/[\r\n]|\p{White_Space}$/u.test(token)))
       files.push({ name: 'vocab.txt', content: `${tokens.join('\n')}\n` });
   }
   if (kind === 'bpe') {
@@ -62,38 +64,15 @@ export function tokenizerFiles(
 
 /**
  * Writes the files of a tokenizer into a folder, which is made if need be. Each file takes its place whole.
- * @throws ApolloError BAD_TOKENIZER when the folder cannot be written.
+ * @throws ApolloError FILE_SYSTEM when the folder cannot be written.
  */
 export async function saveTokenizer(
   folder: string,
   tokenizer: Pick<Tokenizer, 'kind' | 'definition' | 'specials'>,
   options: TokenizerFilesOptions = {},
 ): Promise<void> {
-  const temporary = `.tmp-${process.pid}-${randomBytes(6).toString('hex')}-`;
-  const files = tokenizerFiles(tokenizer, options);
-  try {
-    await mkdir(folder, { recursive: true });
-    for (const { name, content } of files) {
-      const handle = await open(join(folder, temporary + name), 'wx');
-      try {
-        await handle.writeFile(content);
-        await handle.sync();
-      } finally {
-        await handle.close();
-      }
-    }
-    for (const { name } of files) await rename(join(folder, temporary + name), join(folder, name));
-    const directory = await open(folder);
-    await directory.sync().finally(() => directory.close());
-  } catch (error) {
-    throw new ApolloError(
-      'BAD_TOKENIZER',
-      `The tokenizer cannot be written to ${folder}: ${(error as Error).message}. Give a folder that can be written.`,
-      { cause: error },
-    );
-  } finally {
-    for (const { name } of files) await rm(join(folder, temporary + name), { force: true }).catch(() => {});
-  }
+  const files = tokenizerFiles(tokenizer, options).map(({ name, content }) => ({ path: join(folder, name), content }));
+  await writeWholeFiles(files, 'The tokenizer');
 }
 
 type Roles = Record<string, string | null>;
@@ -101,9 +80,21 @@ type Roles = Record<string, string | null>;
 /** The role of each special token; null where the vocabulary has none and Python would otherwise add one of its own. */
 function rolesOf({ kind, definition, specials }: Pick<Tokenizer, 'kind' | 'definition' | 'specials'>): Roles {
   const contents = new Map(entriesById(definition).map(([token, id]) => [id, token]));
-  const token = (id: number | undefined): string | null => (id === undefined ? null : (contents.get(id) ?? null));
+  // A token that is only in the vocabulary is text where it is written in one; a role would make it special.
+  const special = new Set((definition.added_tokens ?? []).filter((token) => token.special).map(({ id }) => id));
+  const token = (id: number | undefined): string | null =>
+    id !== undefined && special.has(id) ? (contents.get(id) ?? null) : null;
   const end = token(specials.eot);
-  if (kind === 'bpe') return { bos_token: end, eos_token: end, unk_token: end };
+  if (kind === 'bpe') {
+    const { cls, unk, sep, pad, mask } = specials;
+    const others = { sep_token: token(sep), pad_token: token(pad), cls_token: token(cls), mask_token: token(mask) };
+    return {
+      bos_token: token(cls) ?? end,
+      eos_token: end,
+      unk_token: token(unk) ?? end,
+      ...Object.fromEntries(Object.entries(others).filter(([, content]) => content !== null)),
+    };
+  }
   const roles: Roles = {
     unk_token: token(specials.unk),
     sep_token: token(specials.sep),
@@ -114,27 +105,55 @@ function rolesOf({ kind, definition, specials }: Pick<Tokenizer, 'kind' | 'defin
   return end === null ? roles : { ...roles, eos_token: end };
 }
 
+/** Classes that may stand for a kind, the usual one first. The last takes the pipeline from tokenizer.json as it is. */
+const classes = {
+  wordpiece: ['BertTokenizer', 'PreTrainedTokenizerFast'],
+  bpe: ['GPT2Tokenizer', 'RobertaTokenizer', 'PreTrainedTokenizerFast'],
+  other: ['PreTrainedTokenizerFast'],
+} as const;
+
+/** The settings under the first class that makes the same tokenizer of them. */
 function configOf(
+  tokenizer: Pick<Tokenizer, 'kind' | 'definition'>,
+  whole: TokenizerDefinition,
+  roles: Roles,
+  options: TokenizerFilesOptions,
+): Record<string, unknown> {
+  const configs = classes[tokenizer.kind].map((name) => configAs(name, tokenizer, roles, options));
+  const isSame = (config: Record<string, unknown>): boolean => {
+    if (config['tokenizer_class'] === 'BertTokenizer' && roles['unk_token'] === null) return false; // it needs one
+    const beside = { config, specialTokensMap: undefined, addedTokens: undefined, model: undefined };
+    const read = withSettings({ kind: 'file', definition: whole }, beside, 'tokenizer.json');
+    const { special_roles: _, split_special_tokens: __, ...parts } = read;
+    return JSON.stringify(parts) === JSON.stringify(whole);
+  };
+  return configs.find(isSame) ?? configs.at(-1)!;
+}
+
+function configAs(
+  className: string,
   { kind, definition }: Pick<Tokenizer, 'kind' | 'definition'>,
   roles: Roles,
   options: TokenizerFilesOptions,
-) {
+): Record<string, unknown> {
   const added = Object.fromEntries((definition.added_tokens ?? []).map(({ id, ...token }) => [id, token]));
   const { normalizer } = definition;
-  const byKind = {
-    wordpiece: {
-      tokenizer_class: 'BertTokenizer',
-      do_lower_case: normalizer?.lowercase !== false,
-      strip_accents: normalizer?.strip_accents ?? null,
-      tokenize_chinese_chars: normalizer?.handle_chinese_chars !== false,
-      clean_up_tokenization_spaces: true,
-    },
-    bpe: { tokenizer_class: 'GPT2Tokenizer', add_prefix_space: false, clean_up_tokenization_spaces: false },
-    other: { tokenizer_class: 'PreTrainedTokenizerFast', clean_up_tokenization_spaces: false },
+  const ofBert = {
+    do_lower_case: normalizer?.lowercase !== false,
+    strip_accents: normalizer?.strip_accents ?? null,
+    tokenize_chinese_chars: normalizer?.handle_chinese_chars !== false,
+    clean_up_tokenization_spaces: true,
   };
+  const ofBytes = {
+    add_prefix_space: definition.pre_tokenizer?.add_prefix_space === true,
+    clean_up_tokenization_spaces: false,
+  };
+  const byClass: Record<string, object> = { BertTokenizer: ofBert, GPT2Tokenizer: ofBytes, RobertaTokenizer: ofBytes };
   return {
-    ...byKind[kind],
+    tokenizer_class: className,
+    ...(byClass[className] ?? { clean_up_tokenization_spaces: kind === 'wordpiece' }),
     ...roles,
+    ...(definition.split_special_tokens === true && { split_special_tokens: true }),
     ...(options.maxLength !== undefined && { model_max_length: options.maxLength }),
     added_tokens_decoder: added,
   };
@@ -143,6 +162,7 @@ function configOf(
 /** The definition with every part that Python's reader wants, and without truncation and padding. */
 function completed({ kind, definition }: Pick<Tokenizer, 'kind' | 'definition'>): TokenizerDefinition {
   const type = { wordpiece: 'WordPiece', bpe: 'BPE', other: undefined }[kind];
+  const { special_roles: _, split_special_tokens: __, ...parts } = definition; // in tokenizer_config.json
   return {
     version: '1.0',
     added_tokens: [],
@@ -150,7 +170,7 @@ function completed({ kind, definition }: Pick<Tokenizer, 'kind' | 'definition'>)
     pre_tokenizer: null,
     post_processor: null,
     decoder: null,
-    ...definition,
+    ...parts,
     truncation: null,
     padding: null,
     model: { ...(type !== undefined && { type }), ...definition.model },

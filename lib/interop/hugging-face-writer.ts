@@ -5,13 +5,15 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ApolloError } from '../errors.js';
+import { writeSynced } from '../fs/durable.js';
+import { writeWholeFolder } from '../fs/whole-folder.js';
 import type { ModelConfig } from '../models/config.js';
 import { type Element, float16Overflow, widthOf } from './elements.js';
+import { checkExportFolder, isExported } from './export-folder.js';
 import { configToHuggingFace } from './hugging-face-config.js';
 import { configFile, indexFile, weightsFile } from './hugging-face-folder.js';
-import { foreignTensors, type NamedShape, writeForeign } from './hugging-face-names.js';
+import { type NamedShape, writeForeign } from './hugging-face-names.js';
 import { type TensorToWrite, writeSafetensors } from './safetensors.js';
-import { type WholeFolderOptions, writeSynced, writeWholeFolder } from './whole-folder.js';
 
 export type ExportDtype = 'f32' | 'bf16' | 'f16';
 
@@ -56,22 +58,7 @@ export interface WrittenFile {
   readonly bytes: number;
 }
 
-const shardName = /^model-\d{5}-of-\d{5}\.safetensors$/;
-
-/** What may be replaced: a folder with a model as this package or Hugging Face writes it, and these files of it. */
-export function replacing(force = false): WholeFolderOptions {
-  const known = /^(config|generation_config|special_tokens_map|tokenizer(_config)?|vocab)\.json$|^(vocab|merges)\.txt$/;
-  return {
-    force,
-    what: 'an exported model',
-    replaceable: (entries) =>
-      entries.includes(configFile) && (entries.includes(weightsFile) || entries.includes(indexFile)),
-    ours: (entry) => known.test(entry) || shardName.test(entry) || entry === weightsFile || entry === indexFile,
-  };
-}
-
-const bytesOf = ({ shape, dtype }: TensorToWrite): number =>
-  shape.reduce((a, b) => a * b, 1) * (widthOf(dtype) as number);
+const bytesOf = ({ shape, dtype }: TensorToWrite): number => shape.reduce((a, b) => a * b, 1) * widthOf(dtype);
 
 /** Tensors by files, in order, as many in each as `limit` bytes hold and at least one. */
 export function shardsOf(tensors: readonly TensorToWrite[], limit: number): TensorToWrite[][] {
@@ -118,8 +105,10 @@ function tensorsOf(model: FolderToWrite, onTensor: (bytes: number) => void): Ten
   const { config, specs, dtype = 'f32', signal } = model;
   const { element } = dtypes[dtype];
   return specs.flatMap((spec) => {
-    const uses = foreignTensors(config.kind, spec.name).names.length;
-    return writeForeign(config.kind, spec, readOnce(model.read, spec.name, uses)).map((tensor): TensorToWrite => {
+    let value: () => Promise<Float32Array>;
+    const parts = writeForeign(config.kind, spec, () => value(), config.tied);
+    value = readOnce(model.read, spec.name, parts.length);
+    return parts.map((tensor): TensorToWrite => {
       const typed = { ...tensor, dtype: element };
       return {
         ...typed,
@@ -139,8 +128,8 @@ const json = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
 
 /**
  * Writes the folder `path` and returns its files. Tied tensors are written once; `from_pretrained` ties them again.
- * @throws ApolloError BAD_ARGUMENT when the folder may not be written (see `replacing`), the disk refuses, or a value does
- * not fit the dtype; ABORT_ERR when stopped by the signal. Nothing is left behind then.
+ * @throws ApolloError BAD_ARGUMENT when the folder may not be written (see checkExportFolder) or a value does not fit the
+ * dtype; FILE_SYSTEM when the disk refuses; ABORT_ERR when stopped by the signal. Nothing is left behind then.
  */
 export async function writeHuggingFaceFolder(path: string, model: FolderToWrite): Promise<WrittenFile[]> {
   const { config, dtype = 'f32', shardBytes = Number.POSITIVE_INFINITY, fields = {}, files = [] } = model;
@@ -169,7 +158,8 @@ export async function writeHuggingFaceFolder(path: string, model: FolderToWrite)
     small.push({ name: indexFile, content: json({ metadata: { total_size: total }, weight_map: map }) });
   }
   const written: WrittenFile[] = [];
-  await writeWholeFolder(path, replacing(model.force), async (folder) => {
+  await checkExportFolder(path, model.force);
+  const fill = async (folder: string) => {
     for (const [index, shard] of shards.entries()) {
       const name = nameOf(index);
       await writeSynced(join(folder, name), (handle) => writeSafetensors(handle, shard, { format: 'pt' }));
@@ -180,7 +170,8 @@ export async function writeHuggingFaceFolder(path: string, model: FolderToWrite)
       written.push({ name, bytes: Buffer.byteLength(content) });
     }
     if (model.signal?.aborted) throw new ApolloError('ABORT_ERR', 'The export was stopped; nothing was written.');
-  }).catch((error: unknown) => {
+  };
+  await writeWholeFolder(path, 'The exported model', fill, (entry) => !isExported(entry)).catch((error: unknown) => {
     if (!model.signal?.aborted) throw error;
     throw new ApolloError('ABORT_ERR', 'The export was stopped; nothing was written.', { cause: error });
   });

@@ -2,7 +2,7 @@
  * The header of a safetensors file: its JSON, and every check that a file must pass before a byte of its data is touched.
  */
 import { ApolloError } from '../errors.js';
-import { widthOf } from './elements.js';
+import { bitsOf } from './elements.js';
 
 /** One entry of a file's header; `begin` and `end` count bytes from the start of the data. */
 export interface TensorInfo {
@@ -58,16 +58,17 @@ function duplicateKey(text: string): string | undefined {
   return undefined;
 }
 
-/** The bytes that a shape takes, if they can be counted exactly. */
+/** The bytes that a shape takes, if they can be counted exactly; elements of 4 or 6 bits must fill whole bytes. */
 function bytesOf(source: string, where: string, shape: readonly number[], width: number): number {
-  let bytes = width;
+  let bits = width;
   for (const extent of shape) {
-    if (extent !== 0 && bytes > Number.MAX_SAFE_INTEGER / extent) {
+    if (extent !== 0 && bits > Number.MAX_SAFE_INTEGER / extent) {
       throw bad(source, `${where}: shape [${shape.join(', ')}] has more elements than any file can hold.`);
     }
-    bytes *= extent;
+    bits *= extent;
   }
-  return bytes;
+  if (bits % 8 !== 0) throw bad(source, `${where}: shape [${shape.join(', ')}] ends within a byte.`);
+  return bits / 8;
 }
 
 /** Checks one header entry by itself. */
@@ -78,8 +79,9 @@ function parseEntry(source: string, name: string, value: unknown, dataBytes: num
     throw bad(source, `${where}: its header entry must be an object.`);
   }
   const { dtype, shape, data_offsets: offsets } = entry;
-  const width = typeof dtype === 'string' ? widthOf(dtype) : undefined;
-  if (width === undefined) throw bad(source, `${where}: unknown dtype ${JSON.stringify(dtype)}.`);
+  if (typeof dtype !== 'string' || !/^[A-Z]\w*$/.test(dtype)) {
+    throw bad(source, `${where}: dtype must be the name of one, such as "F32"; got ${JSON.stringify(dtype)}.`);
+  }
   if (!Array.isArray(shape) || !shape.every((extent) => Number.isSafeInteger(extent) && extent >= 0)) {
     throw bad(source, `${where}: shape must be a list of whole numbers; got ${JSON.stringify(shape)}.`);
   }
@@ -91,14 +93,16 @@ function parseEntry(source: string, name: string, value: unknown, dataBytes: num
   if (end > dataBytes) {
     throw bad(source, `${where}: data_offsets [${begin}, ${end}] lie outside the ${dataBytes} bytes of data.`);
   }
-  const bytes = bytesOf(source, where, shape as number[], width);
+  // A type that is newer than this reader may stand beside the tensors that are wanted; how wide it is, is not known.
+  const width = bitsOf(dtype);
+  const bytes = width === undefined ? end - begin : bytesOf(source, where, shape as number[], width);
   if (bytes !== end - begin) {
     throw bad(
       source,
-      `${where}: shape [${shape.join(', ')}] of ${dtype as string} takes ${bytes} bytes, its offsets span ${end - begin}.`,
+      `${where}: shape [${shape.join(', ')}] of ${dtype} takes ${bytes} bytes, its offsets span ${end - begin}.`,
     );
   }
-  return { name, dtype: dtype as string, shape: shape as number[], begin, end };
+  return { name, dtype, shape: shape as number[], begin, end };
 }
 
 /** The header's tensors and metadata, checked; `dataBytes` is what follows the header in the file. */
@@ -123,8 +127,8 @@ export function parseHeader(source: string, bytes: Uint8Array, dataBytes: number
       tensors.set(name, parseEntry(source, name, value, dataBytes));
       continue;
     }
-    const pairs =
-      typeof value === 'object' && value !== null && !Array.isArray(value) ? Object.entries(value) : undefined;
+    // The format's own reader takes null for no metadata.
+    const pairs = typeof value === 'object' && !Array.isArray(value) ? Object.entries(value ?? {}) : undefined;
     if (!pairs?.every(([, text]) => typeof text === 'string')) {
       throw bad(source, '__metadata__ must map names to text.');
     }

@@ -5,12 +5,14 @@
  */
 import { type FileHandle, open } from 'node:fs/promises';
 import { ApolloError } from '../errors.js';
+import { isLfsPointer, lfsPointerMessage, pointerBytes } from '../lfs-pointer.js';
 import {
   decodeFloat32,
   decodeInt32,
   type Element,
   elements,
   encode,
+  floatDtypes,
   isElement,
   type TensorData,
   widthOf,
@@ -61,7 +63,8 @@ export class SafetensorsReader {
     close: () => Promise<void>,
   ): Promise<SafetensorsReader> {
     if (size < 8) throw bad(source, `a safetensors file has at least 8 bytes; this one has ${size}.`);
-    const start = await read(0, 8);
+    const start = await read(0, Math.min(size, pointerBytes));
+    if (isLfsPointer(start)) throw new ApolloError('BAD_CHECKPOINT', `${source} ${lfsPointerMessage}`);
     const length = new DataView(start.buffer, start.byteOffset, 8).getBigUint64(0, true);
     checkHeaderLength(source, length, size);
     const headerBytes = Number(length);
@@ -120,11 +123,12 @@ export class SafetensorsReader {
     return info;
   }
 
-  /** A tensor of F32, BF16 or F16 as 32-bit floats, row-major; checked against `shape` when given. */
+  /** A tensor of floats of 8 to 64 bits as 32-bit floats, row-major; checked against `shape` when given. */
   async readFloat32(name: string, shape?: readonly number[]): Promise<Float32Array> {
     const info = this.info(name, shape);
     const values = decodeFloat32(info.dtype, await this.#bytes(info));
-    if (!values) throw bad(this.source, `tensor "${name}" is ${info.dtype}; expected F32, BF16 or F16.`);
+    if (!values)
+      throw bad(this.source, `tensor "${name}" is ${info.dtype}; expected one of ${floatDtypes.join(', ')}.`);
     return values;
   }
 
@@ -165,7 +169,7 @@ function layOut(tensors: readonly TensorToWrite[], metadata: Readonly<Record<str
       reject(`tensor "${name}": bad shape [${shape.join(', ')}].`);
     seen.add(name);
   }
-  const width = (tensor: TensorToWrite): number => widthOf(tensor.dtype) as number;
+  const width = (tensor: TensorToWrite): number => widthOf(tensor.dtype);
   const ordered = [...tensors].sort((a, b) => width(b) - width(a) || (a.name < b.name ? -1 : 1));
   const entries: [string, unknown][] = Object.keys(metadata).length > 0 ? [['__metadata__', metadata]] : [];
   let offset = 0;

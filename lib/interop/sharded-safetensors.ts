@@ -5,6 +5,7 @@
 import { readFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { ApolloError } from '../errors.js';
+import { isLfsPointer, lfsPointerMessage } from '../lfs-pointer.js';
 import { SafetensorsReader, type TensorInfo } from './safetensors.js';
 
 /** What reads named tensors, from however many files. Names are those of the files; errors name the file. */
@@ -13,7 +14,7 @@ export interface TensorReader {
   readonly tensors: ReadonlyMap<string, TensorInfo>;
   /** @throws ApolloError BAD_CHECKPOINT when there is no such tensor, or it has another shape than `shape`. */
   info(name: string, shape?: readonly number[]): TensorInfo;
-  /** A tensor of F32, BF16 or F16 as 32-bit floats, row-major. */
+  /** A tensor of floats of 8 to 64 bits as 32-bit floats, row-major. */
   readFloat32(name: string, shape?: readonly number[]): Promise<Float32Array>;
   close(): Promise<void>;
 }
@@ -25,8 +26,11 @@ const bad = (source: string, message: string, cause?: unknown): ApolloError =>
 async function readIndex(path: string): Promise<Map<string, string>> {
   let value: unknown;
   try {
-    value = JSON.parse(await readFile(path, 'utf8'));
+    const bytes = await readFile(path);
+    if (isLfsPointer(bytes)) throw new ApolloError('BAD_CHECKPOINT', `${path} ${lfsPointerMessage}`);
+    value = JSON.parse(bytes.toString('utf8'));
   } catch (error) {
+    if (error instanceof ApolloError) throw error;
     throw bad(path, `cannot be read as JSON (${(error as Error).message}).`, error);
   }
   const map = (value as { weight_map?: unknown } | null)?.weight_map;

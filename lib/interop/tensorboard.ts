@@ -125,6 +125,6 @@ export class EventFileWriter {
   }
 
   async #write(step: number, what: Uint8Array): Promise<void> {
-    await this.file.write(encodeEvent(this.now(), step, what));
+    await this.file.appendFile(encodeEvent(this.now(), step, what));
   }
 }

@@ -3,6 +3,7 @@
  * at first, run at a sampled depth by sharing their weights, and copied through the same map when a stage ends.
  */
 import { z } from 'zod';
+import { ApolloError } from '../errors.js';
 import {
   type CurveRule,
   curveBoundaries,
@@ -21,6 +22,8 @@ import {
   uniformNumber,
 } from '../growth/index.js';
 import { headFlops, layerFlops } from '../models/index.js';
+import { lastGrowth } from './depth-growth.js';
+import { gatedPlan, gateOptions, gatesAfterGrowth } from './gates.js';
 import { growthRateOptions, rateAfterGrowth } from './growth-rate.js';
 import { identityMap, type MethodContext, type TrainingMethod } from './method.js';
 import { layerCopies, momentOption } from './moments.js';
@@ -55,6 +58,7 @@ const schema = z.strictObject({
   /** Optimizer state at a switch. */
   moments: momentOption.default('copy'),
   ...growthRateOptions,
+  ...gateOptions,
   /** Source of the depths: 'philox', a function of (seed, step), or 'release', the released code's Python stream. */
   stream: z.enum(['philox', 'release']).default('philox'),
 });
@@ -92,8 +96,14 @@ export function apollo(options: ApolloOptions, context: MethodContext = {}): Tra
   const settings = { ...parsed, units, boundaries, samplerShape };
   const schedule = scheduleOf('apollo', settings);
   const sampler = makeSampler(settings.sampler, samplerShape);
-  const method = withStages(schedule, sampler, settings);
+  const method = withStages(schedule, sampler, settings, context);
   if (!settings.curve) return method;
+  if (settings.gate) {
+    throw new ApolloError(
+      'BAD_CONFIG',
+      'apollo.gate: a gate must be open before the next growth, and with curve that step is not known. Give one of the two.',
+    );
+  }
   const { layers, totalSteps, curve } = settings;
   const rule: CurveRule = {
     window: Math.max(1, Math.round(curve.window * totalSteps)),
@@ -106,6 +116,7 @@ export function apollo(options: ApolloOptions, context: MethodContext = {}): Tra
       makeSchedule({ units, boundaries: { steps: curveBoundaries(means, rule) }, totalSteps }),
       sampler,
       settings,
+      context,
     );
   return { ...method, adaptive: { window: rule.window, after } };
 }
@@ -113,12 +124,20 @@ export function apollo(options: ApolloOptions, context: MethodContext = {}): Tra
 type Resolved = z.output<typeof schema> & { readonly units: readonly number[] };
 
 /** Apollo over stages that are known. */
-function withStages(schedule: StageSchedule, sampler: DepthSampler, settings: Resolved): TrainingMethod {
+function withStages(
+  schedule: StageSchedule,
+  sampler: DepthSampler,
+  settings: Resolved,
+  context: MethodContext,
+): TrainingMethod {
   const { layers, seed } = settings;
   const expand = expansions[settings.expansion];
   const draw =
     settings.stream === 'release' ? releasedStream(seed) : (step: number) => uniformNumber(seed, depthStream, step);
   const usesPerLayer = (count: number) => sampler.expectedDepth(count, layers) / count;
+
+  const growthBefore = (step: number) => lastGrowth(step, schedule, expand);
+  const gatesAt = (step: number) => gatesAfterGrowth(step, growthBefore(step), settings, context);
 
   return {
     name: 'apollo',
@@ -126,21 +145,22 @@ function withStages(schedule: StageSchedule, sampler: DepthSampler, settings: Re
     settings,
     stageAt: (step) => schedule.stageAt(step),
     plan(step) {
-      const { units: count, index } = schedule.stageAt(step);
+      const { units: count } = schedule.stageAt(step);
       const depth = sampler.sample(draw(step), count, layers);
-      const growth =
-        index === 0
-          ? undefined
-          : {
-              since: schedule.boundaries[index - 1] as number,
-              map: expand(schedule.units[index - 1] as number, count),
-            };
-      return { units: count, depth, layerMap: expand(count, depth), ...rateAfterGrowth(step, settings, growth) };
+      const layerMap = expand(count, depth);
+      return {
+        units: count,
+        depth,
+        layerMap,
+        ...rateAfterGrowth(step, settings, growthBefore(step)),
+        ...gatedPlan(gatesAt(step), layerMap),
+      };
     },
     evaluationMaps(step) {
       const count = schedule.stageAt(step).units;
       return { full: expand(count, layers), stage: identityMap(count) };
     },
+    evaluationGates: gatesAt,
     growth(step) {
       const to = schedule.stageAt(step);
       const from = schedule.stageAt(Math.max(0, step - 1));

@@ -1,7 +1,8 @@
 /** What methods share that grow by copying layers and run just the layers they train. */
 import { type Expansion, growThrough, type LayerMap, type StageSchedule } from '../growth/index.js';
-import { type GrowthRate, rateAfterGrowth } from './growth-rate.js';
-import { identityMap, type LayerGrowth, type TrainingMethod } from './method.js';
+import { type GrowthGate, gatedPlan, gatesAfterGrowth } from './gates.js';
+import { type GrowthRate, type LastGrowth, rateAfterGrowth } from './growth-rate.js';
+import { identityMap, type LayerGrowth, type MethodContext, type TrainingMethod } from './method.js';
 import { layerCopies, type MomentOption } from './moments.js';
 
 export interface DepthGrowth {
@@ -11,6 +12,12 @@ export interface DepthGrowth {
   readonly moments: MomentOption;
   /** What the learning rate does after a growth; default: nothing. */
   readonly rate?: GrowthRate;
+  /** How new layers enter; default: at once. */
+  readonly gate?: GrowthGate;
+  /** Whether the residual stream keeps its size, see LayerGrowth; not with a gate. */
+  readonly calibrate?: boolean;
+  /** Of which the kind of the model decides what is gated. */
+  readonly context?: MethodContext;
   /** What becomes of the moments of embeddings, final norm and head; default: they stay. */
   readonly shared?: LayerGrowth['shared'];
 }
@@ -21,30 +28,33 @@ export function depthGrowth({
   map,
   moments,
   rate,
+  gate,
+  calibrate = false,
+  context = {},
   shared = 'keep',
-}: DepthGrowth): Pick<TrainingMethod, 'stageAt' | 'plan' | 'evaluationMaps' | 'growth'> {
-  const { units, boundaries } = schedule;
+}: DepthGrowth): Pick<TrainingMethod, 'stageAt' | 'plan' | 'evaluationMaps' | 'evaluationGates' | 'growth'> {
+  const { units } = schedule;
   // The finished network that the layers of each stage would grow into now.
   const full = units.map((_, stage) => growThrough(units.slice(stage), map));
+  const gatesAt = (step: number) => gate && gatesAfterGrowth(step, lastGrowth(step, schedule, map), gate, context);
   return {
     stageAt: (step) => schedule.stageAt(step),
     plan(step) {
-      const { index, units: depth } = schedule.stageAt(step);
-      const growth = index > 0 && {
-        since: boundaries[index - 1] as number,
-        map: map(units[index - 1] as number, depth),
-      };
+      const { units: depth } = schedule.stageAt(step);
+      const layerMap = identityMap(depth);
       return {
         units: depth,
         depth,
-        layerMap: identityMap(depth),
-        ...(rate && growth && rateAfterGrowth(step, rate, growth)),
+        layerMap,
+        ...(rate && rateAfterGrowth(step, rate, lastGrowth(step, schedule, map))),
+        ...gatedPlan(gatesAt(step), layerMap),
       };
     },
     evaluationMaps(step) {
       const { index, units: count } = schedule.stageAt(step);
       return { full: full[index] as LayerMap, stage: identityMap(count) };
     },
+    evaluationGates: gatesAt,
     growth(step) {
       const to = schedule.stageAt(step);
       const from = schedule.stageAt(Math.max(0, step - 1));
@@ -52,7 +62,21 @@ export function depthGrowth({
       // Boundaries may pass a stage over: the copies of all switches in between are one map.
       const layers = growThrough(units.slice(from.index, to.index + 1), map);
       const copies = layerCopies(layers, { moments, from: from.units });
-      return { kind: 'layers', from: from.units, to: to.units, copies, shared };
+      return { kind: 'layers', from: from.units, to: to.units, copies, shared, ...(calibrate && { calibrate }) };
     },
   };
+}
+
+/** The growth before `step`, if there was one. */
+export function lastGrowth(
+  step: number,
+  { units, boundaries, stageAt }: StageSchedule,
+  map: Expansion,
+): LastGrowth | undefined {
+  const { index } = stageAt(step);
+  const since = boundaries[index - 1];
+  if (!since) return undefined; // a stage that begins at step 0 grew out of nothing
+  // A stage between two equal boundaries was passed over: the growth began with the one before it.
+  const from = boundaries.indexOf(since);
+  return { since, until: boundaries[index], map: growThrough(units.slice(from, index + 1), map) };
 }

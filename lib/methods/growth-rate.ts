@@ -20,6 +20,8 @@ export type GrowthRate = z.output<z.ZodObject<typeof growthRateOptions>>;
 export interface LastGrowth {
   /** First step after it. */
   readonly since: number;
+  /** First step after the next growth; absent after the last. */
+  readonly until?: number | undefined;
   /** Which old layer each layer became a copy of. */
   readonly map: LayerMap;
 }

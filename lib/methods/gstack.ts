@@ -6,8 +6,9 @@ import { z } from 'zod';
 import { ApolloError } from '../errors.js';
 import { stackModulo } from '../growth/index.js';
 import { depthGrowth } from './depth-growth.js';
+import { calibrateOption, checkCalibration, gateOptions } from './gates.js';
 import { growthRateOptions } from './growth-rate.js';
-import type { TrainingMethod } from './method.js';
+import type { MethodContext, TrainingMethod } from './method.js';
 import { momentOption } from './moments.js';
 import { commonOptions, parseOptions } from './options.js';
 import { boundariesSchema, scheduleOf } from './stages.js';
@@ -21,11 +22,13 @@ const schema = z.strictObject({
   /** Optimizer state at the growth; 'reset' begins with a fresh optimizer, as the released code does. */
   moments: momentOption.default('reset'),
   ...growthRateOptions,
+  ...gateOptions,
+  ...calibrateOption,
 });
 export type GStackOptions = z.input<typeof schema>;
 
 /** @throws ApolloError BAD_CONFIG naming the setting that is wrong. */
-export function gstack(options: GStackOptions): TrainingMethod {
+export function gstack(options: GStackOptions, context: MethodContext = {}): TrainingMethod {
   const parsed = parseOptions('gstack', schema, options);
   const { layers, moments } = parsed;
   const factor = parsed.factor ?? [4, 3, 2].find((divisor) => layers % divisor === 0) ?? 2;
@@ -33,6 +36,7 @@ export function gstack(options: GStackOptions): TrainingMethod {
   if (layers % factor !== 0) {
     throw new ApolloError('BAD_CONFIG', `gstack.factor: must divide the ${layers} layers; got ${factor}.`);
   }
+  checkCalibration('gstack', settings, context);
   return {
     name: 'gstack',
     layers,
@@ -42,6 +46,9 @@ export function gstack(options: GStackOptions): TrainingMethod {
       map: stackModulo,
       moments,
       rate: settings,
+      gate: settings,
+      calibrate: settings.calibrate,
+      context,
       shared: moments === 'reset' ? 'zero' : 'keep',
     }),
   };

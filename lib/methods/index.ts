@@ -2,12 +2,19 @@
 import { ApolloError } from '../errors.js';
 import { apollo } from './apollo.js';
 import { bert2bert } from './bert2bert.js';
+import { dpt } from './dpt.js';
 import { gstack } from './gstack.js';
+import { layerdrop } from './layerdrop.js';
+import { lidas } from './lidas.js';
 import { ligo } from './ligo.js';
+import { loop } from './loop.js';
 import type { MethodContext, TrainingMethod } from './method.js';
+import { midas } from './midas.js';
 import { mslt } from './mslt.js';
 import { net2net } from './net2net.js';
 import { pld } from './pld.js';
+import { prores } from './prores.js';
+import { raptr } from './raptr.js';
 import { scratch } from './scratch.js';
 import { stackbert } from './stackbert.js';
 import { staged } from './staged.js';
@@ -15,13 +22,20 @@ import { unshare } from './unshare.js';
 
 export { type ApolloOptions, apollo } from './apollo.js';
 export { type Bert2BertOptions, bert2bert } from './bert2bert.js';
+export { type DptOptions, dpt } from './dpt.js';
 export { FollowedMethod, type SeenLosses } from './followed.js';
 export { type GStackOptions, gstack } from './gstack.js';
+export { type LayerDropOptions, layerdrop } from './layerdrop.js';
+export { type LidasOptions, lidas } from './lidas.js';
 export { type LigoOptions, ligo } from './ligo.js';
+export { type LoopOptions, loop } from './loop.js';
 export * from './method.js';
+export { type MidasOptions, midas } from './midas.js';
 export { type MsltOptions, mslt } from './mslt.js';
 export { type Net2NetOptions, net2net } from './net2net.js';
 export { type PldOptions, pld } from './pld.js';
+export { type ProResOptions, prores } from './prores.js';
+export { type RaptrOptions, raptr } from './raptr.js';
 export { type ScratchOptions, scratch } from './scratch.js';
 export { type StackBertOptions, stackbert } from './stackbert.js';
 export { type StagedOptions, staged } from './staged.js';
@@ -39,6 +53,13 @@ const methods = {
   net2net,
   staged,
   ligo,
+  midas,
+  lidas,
+  prores,
+  raptr,
+  layerdrop,
+  dpt,
+  loop,
 } satisfies Record<string, (options: never, context: MethodContext) => TrainingMethod>;
 
 export type MethodName = keyof typeof methods;

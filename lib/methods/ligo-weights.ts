@@ -61,9 +61,10 @@ const ties: Readonly<Record<string, Ties>> = {
   'ffn.norm': stream,
   'final.norm': stream,
   // LiGO's head has an operator of its own (B_cls), which unties the decoder from the word table. Here they are one
-  // tensor, so B_cls = B_emb.
+  // tensor, or two that are widened alike, so B_cls = B_emb.
   'head.transform': streamToStream,
   'head.norm': stream,
+  'head.output': stream,
   head: {},
 };
 

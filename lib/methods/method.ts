@@ -4,6 +4,7 @@
  * method that adapts, of the losses before it), so a run can be resumed anywhere. The loop knows no method by name.
  */
 import type { Graph } from '../engine/graph.js';
+import type { Moments } from '../engine/optim/slots.js';
 import type { LayerMap, Stage } from '../growth/index.js';
 import type { ModelConfig, ParameterSpec } from '../models/index.js';
 import type { Weights } from '../nn/layers.js';
@@ -52,10 +53,10 @@ export interface InitialWeights {
 }
 
 /**
- * What becomes of AdamW's m, v and step count when a layer's weights are copied: taken along ('copy'), cleared
- * ('zero'), left as the target had them ('keep'), or taken along with m and v multiplied.
+ * What becomes of the optimizer's state when a layer's weights are copied: taken along ('copy'), cleared ('zero'), left
+ * as the target had it ('keep'), or taken along for gradients that become `scale` times what they were.
  */
-export type MomentRule = 'copy' | 'zero' | 'keep' | { readonly m: number; readonly v: number };
+export type MomentRule = 'copy' | 'zero' | 'keep' | { readonly scale: number };
 
 /** One layer's copy at a switch. `from === to` changes the moments alone. */
 export interface LayerCopy {
@@ -74,14 +75,15 @@ export interface LayerGrowth {
   readonly copies: readonly LayerCopy[];
   /** What becomes of the moments of parameters that no layer owns; default: they stay. */
   readonly shared?: 'keep' | 'zero';
+  /**
+   * Whether the output projections of all layers are then multiplied by one factor in [from / to, 1] with which the
+   * residual stream before the final norm is as large as it was.
+   */
+  readonly calibrate?: boolean;
 }
 
-/** AdamW's state of one parameter. */
-export interface Moments {
-  readonly m: Float32Array;
-  readonly v: Float32Array;
-  readonly count: number;
-}
+/** The optimizer's state of one parameter, slot by slot. */
+export type { Moments };
 
 /** The network before a switch, with its optimizer's state. Values are row-major; do not change them. */
 export interface StateSource extends WeightSource {
@@ -108,7 +110,16 @@ export interface Materialisation {
 
 export type GrowthPlan = LayerGrowth | StateGrowth | Materialisation;
 
-export interface StepPlan {
+/** Factors of a network's layers, given for each trained layer or for each place; 1 where absent. */
+export interface Gates {
+  /** Of both residual branches. */
+  readonly branchScales?: readonly number[];
+  /** Of the whole layer: h = m layer(h) + (1 - m) h. */
+  readonly blockGates?: readonly number[];
+}
+
+/** `Gates` here are for each place, as many as the depth. */
+export interface StepPlan extends Gates {
   /** Trained layers of the stage. */
   readonly units: number;
   /** Layers of this step's network. */
@@ -119,8 +130,13 @@ export interface StepPlan {
   readonly trainable?: (name: string) => boolean;
   /** Places at the bottom through which no gradient flows: they cost a forward pass only. */
   readonly forwardOnly?: number;
-  /** Factor of both residual branches at each place, as many as the depth; 1 when absent. */
-  readonly branchScales?: readonly number[];
+  /**
+   * Which of the parameters with gradients get an update; all when absent. Others keep value, moments and step count and
+   * do not decay. Layers that are not in the map get none either way.
+   */
+  readonly updates?: (name: string) => boolean;
+  /** Factor on the learning rate of each parameter; 1 when absent. */
+  readonly rateFactor?: (name: string) => number;
   /**
    * A factor on the scheduled learning rate, a rate that replaces it, or the rate of a schedule that restarts at step
    * `since` with a warm-up of `warmupSteps`.
@@ -159,6 +175,8 @@ export interface TrainingMethod {
   plan(step: number): StepPlan;
   /** Maps for evaluation during the stage of `step`: at full depth, and the trained layers alone. */
   evaluationMaps(step: number): { readonly full: LayerMap; readonly stage: LayerMap };
+  /** Gates of the trained layers when the network is evaluated: those of the step. Absent or undefined: none. */
+  evaluationGates?(step: number): Gates | undefined;
   /** When `step` begins a new stage: what to do before it. */
   growth(step: number): GrowthPlan | undefined;
   /** Present when stages depend on the losses of the run; without them the method tells the latest it may grow. */

@@ -1,4 +1,4 @@
-/** What AdamW's state becomes when layers are copied, by the rules that methods offer, and the copies of a layer map. */
+/** What the optimizer's state becomes when layers are copied, by the rules that methods offer, and the copies of a layer map. */
 import { z } from 'zod';
 import type { LayerMap } from '../growth/index.js';
 import { newLayers } from './growth-rate.js';
@@ -6,9 +6,9 @@ import type { LayerCopy, MomentRule } from './method.js';
 
 /**
  * 'old-kept-new-zero': the first copy of a layer takes its state along, further copies start with zeros and a step count
- * of 0 (SPARKLING, 2602.02472, section 4, in depth). 'copy': goes with the weights. 'release': as the released code of Apollo leaves it, new layers fresh and old ones with
- * the moments they had. 'reset': all layers fresh. 'copyScaled': as 'copy', m and v scaled by the change in how often a
- * layer is used.
+ * of 0 (SPARKLING, 2602.02472, section 4, in depth). 'copy': goes with the weights. 'release': as the released code of
+ * Apollo leaves it, new layers fresh and old ones with the moments they had. 'reset': all layers fresh. 'copyScaled': as
+ * 'copy', scaled by the change in how often a layer is used.
  */
 export const momentOption = z.enum(['copy', 'old-kept-new-zero', 'release', 'reset', 'copyScaled']);
 export type MomentOption = z.output<typeof momentOption>;
@@ -28,7 +28,7 @@ function momentRule(from: number, to: number, isNew: boolean, { moments, from: u
     'old-kept-new-zero': isNew ? 'zero' : from === to ? undefined : 'copy',
     release: from === to ? undefined : to >= unitsBefore ? 'zero' : 'keep',
     reset: 'zero',
-    copyScaled: { m: scale, v: scale * scale },
+    copyScaled: { scale },
   };
   return rules[moments];
 }

@@ -1,7 +1,7 @@
 /** What methods that begin with a trained smaller model have in common: its settings and whether it fits the run's model. */
 import { z } from 'zod';
 import { ApolloError } from '../errors.js';
-import type { ModelConfig } from '../models/index.js';
+import { type ModelConfig, structureOf } from '../models/index.js';
 import type { InitialWeights, MethodContext } from './method.js';
 import { positiveInteger } from './options.js';
 
@@ -78,9 +78,10 @@ function checkSource(
   source: ModelConfig,
   layers: number,
 ): void {
-  const expected = { ...model, ...small };
-  const found = { ...source, layers };
-  const fields = ['kind', 'layers', 'hidden', 'heads', 'ffn', 'vocab', 'maxPositions', 'typeVocab'] as const;
+  const expected = structureOf({ ...model, ...small });
+  const found = structureOf({ ...source, layers });
+  const sizes = ['layers', 'hidden', 'heads', 'ffn', 'vocab', 'maxPositions', 'typeVocab'] as const;
+  const fields = ['kind', ...sizes, 'activation', 'tied'] as const;
   const wrong = fields.filter((field) => expected[field] !== found[field]);
   if (wrong.length === 0) return;
   const list = (config: typeof found) => wrong.map((field) => `${field} ${config[field]}`).join(', ');

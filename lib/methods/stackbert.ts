@@ -5,8 +5,9 @@
 import { z } from 'zod';
 import { stackModulo } from '../growth/index.js';
 import { depthGrowth } from './depth-growth.js';
+import { calibrateOption, checkCalibration, gateOptions } from './gates.js';
 import { growthRateOptions } from './growth-rate.js';
-import type { TrainingMethod } from './method.js';
+import type { MethodContext, TrainingMethod } from './method.js';
 import { momentOption } from './moments.js';
 import { commonOptions, parseOptions } from './options.js';
 import { scheduleOf, stageOptions } from './stages.js';
@@ -23,6 +24,8 @@ const schema = z.strictObject({
   /** Optimizer state at a doubling; 'reset', as the released script has it, also clears that of embeddings and head. */
   moments: momentOption.default('reset'),
   ...growthRateOptions,
+  ...gateOptions,
+  ...calibrateOption,
 });
 export type StackBertOptions = z.input<typeof schema>;
 
@@ -34,12 +37,13 @@ function halvings(layers: number): number[] {
 }
 
 /** @throws ApolloError BAD_CONFIG naming the setting that is wrong, BAD_ARGUMENT for stages that do not fit together. */
-export function stackbert(options: StackBertOptions): TrainingMethod {
+export function stackbert(options: StackBertOptions, context: MethodContext = {}): TrainingMethod {
   const parsed = parseOptions('stackbert', schema, options);
   const units = parsed.units ?? halvings(parsed.layers);
   const boundaries = parsed.boundaries ?? { fractions: releasedFractions.slice(Math.max(0, 3 - units.length)) };
   const settings = { ...parsed, units, boundaries };
   const { moments } = settings;
+  checkCalibration('stackbert', settings, context);
   return {
     name: 'stackbert',
     layers: settings.layers,
@@ -49,6 +53,9 @@ export function stackbert(options: StackBertOptions): TrainingMethod {
       map: stackModulo,
       moments,
       rate: settings,
+      gate: settings,
+      calibrate: settings.calibrate,
+      context,
       shared: moments === 'reset' ? 'zero' : 'keep',
     }),
   };

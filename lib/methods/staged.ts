@@ -3,8 +3,9 @@
  * small network and doubles its width or adds layers, the optimizer's state growing with the weights.
  */
 import { z } from 'zod';
+import { slotFactor } from '../engine/optim/slots.js';
 import { ApolloError } from '../errors.js';
-import { growThrough, interpolate, momentFactors, rewarmFactor, stack } from '../growth/index.js';
+import { growThrough, interpolate, rewarmFactor, stack } from '../growth/index.js';
 import type { ModelConfig } from '../models/index.js';
 import {
   identityMap,
@@ -112,9 +113,11 @@ function beginnings(stages: readonly StageOption[], totalSteps: number): number[
   });
 }
 
-/** diag(W, W) with the optimizer's state (section 4 of the paper, and its released code): m / 2, v / 4, the same count. */
+/**
+ * diag(W, W) with the optimizer's state (section 4 of the paper, and its released code) for gradients that halve: m / 2,
+ * v / 4, the same count.
+ */
 function widthGrowth(units: number, from: StageShape): StateGrowth {
-  const factors = momentFactors(1 / 2);
   return {
     kind: 'state',
     from: units,
@@ -122,8 +125,12 @@ function widthGrowth(units: number, from: StageShape): StateGrowth {
     value: async ({ name }, before) => doubleTensor(layoutOf(name), await before.read(name), from),
     async moments({ name }, before) {
       const layout = layoutOf(name);
-      const { m, v, count } = await before.moments(name);
-      return { m: doubleMoment(layout, m, from, factors.m), v: doubleMoment(layout, v, from, factors.v), count };
+      const { slots, count } = await before.moments(name);
+      const grown = slots.map((slot) => ({
+        ...slot,
+        values: doubleMoment(layout, slot.values, from, slotFactor(1 / 2, slot)),
+      }));
+      return { slots: grown, count };
     },
   };
 }

@@ -63,6 +63,7 @@ const table: Readonly<Record<string, { rows?: Axis; columns: Axis; blocks?: numb
   'head.transform.bias': { columns: 'stream' },
   'head.norm.weight': { columns: 'stream', decoderNorm: true },
   'head.norm.bias': { columns: 'stream', decoderNorm: true },
+  'head.output': { rows: 'fixed', columns: 'stream' },
   'head.bias': { columns: 'fixed' },
 };
 

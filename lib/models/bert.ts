@@ -1,6 +1,6 @@
 /**
  * BERT (Devlin et al. 2019) with its masked-language-model head, arithmetic as in Hugging Face's BertForMaskedLM:
- * post-norm layers, exact GELU, decoder tied to the word embeddings, no pooler. The head runs on the masked positions
+ * post-norm layers, exact GELU and a decoder tied to the word embeddings unless the configuration says otherwise, no pooler. The head runs on the masked positions
  * only. Batches with padding need the mask: nothing then depends on padded positions, so that the padding token's row
  * gets no gradient from lookups (Hugging Face blocks it), only from the tied head.
  */
@@ -10,10 +10,10 @@ import { check } from '../errors.js';
 import { atPositions, flatten, mlmTransform, tiedLogits, tiedLoss } from '../nn/heads.js';
 import { norm, tokenEmbeddings, type Weights } from '../nn/layers.js';
 import { postNormStack } from '../nn/transformer.js';
-import { type ModelConfig, validateModelConfig } from './config.js';
+import { activationOf, type ModelConfig, validateModelConfig } from './config.js';
 import { headFlops, layerFlops, trainingFlops } from './flops.js';
 import { checkTrace, type LanguageModel, type ModelBody, type ParameterSpec, wantedRows } from './model.js';
-import { bias, layerParameters, linearPair, matrix, normPair } from './parameters.js';
+import { bias, layerParameters, linearPair, matrix, normPair, outputMatrix, outputParameters } from './parameters.js';
 
 function bodyParameters(config: ModelConfig, units: number): ParameterSpec[] {
   const { hidden, vocab, maxPositions, typeVocab = 2, padTokenId, initStd } = config;
@@ -26,10 +26,12 @@ function bodyParameters(config: ModelConfig, units: number): ParameterSpec[] {
   ];
 }
 
-function headParameters({ hidden, vocab, initStd }: ModelConfig): ParameterSpec[] {
+function headParameters(config: ModelConfig): ParameterSpec[] {
+  const { hidden, vocab, initStd } = config;
   return [
     ...linearPair('head.transform', hidden, hidden, initStd),
     ...normPair('head.norm', hidden),
+    ...outputParameters(config),
     bias('head.bias', vocab),
   ];
 }
@@ -48,6 +50,7 @@ function bertBody(config: ModelConfig): ModelBody {
       const types = batch.types ? graph.input('types', shape, 'i32') : undefined;
       const mask = batch.padding ? graph.input('mask', shape, 'i32') : undefined;
       const branchScales = options.branchScales ? graph.input('branchScales', [layerMap.length]) : undefined;
+      const blockGates = options.blockGates ? graph.input('blockGates', [layerMap.length]) : undefined;
 
       const p = training ? config.dropout : 0;
       const summed = tokenEmbeddings(tokens, weights, { vocab, hidden, maxPositions, typeVocab }, types);
@@ -60,10 +63,11 @@ function bertBody(config: ModelConfig): ModelBody {
         dropout: p,
         attentionDropout: training ? config.attentionDropout : 0,
         causal: false,
-        gelu: 'gelu',
+        activation: activationOf(config),
         training,
         mask,
         branchScales,
+        blockGates,
       });
     },
   };
@@ -80,12 +84,14 @@ function bertBody(config: ModelConfig): ModelBody {
  */
 export function bert(config: ModelConfig): LanguageModel {
   validateModelConfig(config);
-  const { hidden, vocab, epsilon, maxPositions } = config;
+  const { vocab, epsilon, maxPositions } = config;
   const body = bertBody(config);
-  const table = (weights: Weights) => weights('embeddings.word', [vocab, hidden], 'matrix');
+  const table = (weights: Weights) => outputMatrix(config, weights);
   const outputBias = (weights: Weights) => weights('head.bias', [vocab], 'vector');
+  const transform = (rows: Tensor, weights: Weights, training: boolean) =>
+    mlmTransform(rows, weights, { epsilon, activation: activationOf(config), training });
   const logits = (rows: Tensor, weights: Weights, training: boolean) =>
-    tiedLogits(mlmTransform(rows, weights, epsilon, training), table(weights), outputBias(weights));
+    tiedLogits(transform(rows, weights, training), table(weights), outputBias(weights));
   return {
     config,
     body,
@@ -102,7 +108,7 @@ export function bert(config: ModelConfig): LanguageModel {
       const positions = graph.input('positions', [targets], 'i32');
       const labels = graph.input('labels', [targets], 'i32');
 
-      const rows = mlmTransform(atPositions(last, positions), weights, epsilon, training);
+      const rows = transform(atPositions(last, positions), weights, training);
       return {
         ...tiedLoss(rows, table(weights), labels, outputBias(weights)),
         ...(options.logits ? { logits: logits(flatten(last), weights, training) } : {}),

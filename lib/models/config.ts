@@ -1,5 +1,6 @@
 /** The configuration of a model and its validation. */
 import { ApolloError } from '../errors.js';
+import type { Activation } from '../nn/layers.js';
 
 export interface ModelConfig {
   readonly kind: 'bert' | 'gpt';
@@ -23,6 +24,26 @@ export interface ModelConfig {
   readonly typeVocab?: number;
   /** BERT: the padding token, whose embedding starts as zeros. */
   readonly padTokenId?: number;
+  /** Of the feed-forward part and of BERT's head. Default: 'gelu' for BERT, 'geluTanh' for GPT. */
+  readonly activation?: Activation;
+  /** Whether the head's output matrix is the word table. Default true; false: it is a parameter of its own, `head.output`. */
+  readonly tied?: boolean;
+  /** GPT: drop probability of the embeddings where it is not that of the residual branches. */
+  readonly embeddingDropout?: number;
+}
+
+/** Fields that a configuration has only where its model differs from BERT and GPT-2 as published. */
+export const optionalFields = ['activation', 'tied', 'embeddingDropout'] as const;
+
+const activations: readonly Activation[] = ['gelu', 'geluTanh', 'relu', 'silu'];
+
+/** The activation of a model of this configuration. */
+export const activationOf = ({ kind, activation }: Pick<ModelConfig, 'kind' | 'activation'>): Activation =>
+  activation ?? (kind === 'bert' ? 'gelu' : 'geluTanh');
+
+/** The fields in which two models must be equal to be the same function of equal weights, with what is left out filled in. */
+export function structureOf<Config extends ModelConfig>(config: Config) {
+  return { ...config, activation: activationOf(config), tied: config.tied !== false };
 }
 
 /** What a configuration may leave out: method.md's recipe (Hugging Face's defaults). */
@@ -74,7 +95,18 @@ export function validateModelConfig(config: ModelConfig): ModelConfig {
     config.initStd > 0 && Number.isFinite(config.initStd),
     `initStd must be positive; got ${String(config.initStd)}.`,
   );
-  const { kind, typeVocab, padTokenId, vocab } = config;
+  const { kind, typeVocab, padTokenId, vocab, activation, tied, embeddingDropout } = config;
+  expect(
+    activation === undefined || activations.includes(activation),
+    `activation must be one of ${activations.join(', ')}; got ${JSON.stringify(activation)}.`,
+  );
+  expect(tied === undefined || typeof tied === 'boolean', `tied must be true or false; got ${JSON.stringify(tied)}.`);
+  expect(
+    embeddingDropout === undefined || (kind === 'gpt' && embeddingDropout >= 0 && embeddingDropout < 1),
+    kind === 'gpt'
+      ? `embeddingDropout must be at least 0 and below 1; got ${String(embeddingDropout)}.`
+      : 'embeddingDropout belongs to GPT; BERT has one dropout for embeddings and residual branches.',
+  );
   if (kind === 'gpt') {
     expect(
       typeVocab === undefined && padTokenId === undefined,

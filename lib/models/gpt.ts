@@ -1,6 +1,6 @@
 /**
- * GPT-2 (Radford et al. 2019), arithmetic as in Hugging Face's GPT2LMHeadModel: pre-norm layers, tanh GELU, causal
- * attention, final norm, head tied to the word embeddings without bias.
+ * GPT-2 (Radford et al. 2019), arithmetic as in Hugging Face's GPT2LMHeadModel: pre-norm layers, causal attention,
+ * final norm, a head without bias; tanh GELU and a head tied to the word embeddings unless the configuration says otherwise.
  */
 import type { Graph } from '../engine/graph.js';
 import { dropout } from '../engine/ops/index.js';
@@ -8,7 +8,7 @@ import { check } from '../errors.js';
 import { flatten, tiedLogits, tiedLoss } from '../nn/heads.js';
 import { tokenEmbeddings, type Weights } from '../nn/layers.js';
 import { preNormStack, type StackCache } from '../nn/transformer.js';
-import { type ModelConfig, validateModelConfig } from './config.js';
+import { activationOf, type ModelConfig, validateModelConfig } from './config.js';
 import { headFlops, layerFlops, trainingFlops } from './flops.js';
 import {
   checkTrace,
@@ -19,7 +19,7 @@ import {
   type PredictionShape,
   wantedRows,
 } from './model.js';
-import { layerParameters, matrix, normPair } from './parameters.js';
+import { layerParameters, matrix, normPair, outputMatrix, outputParameters } from './parameters.js';
 
 function gptParameters(config: ModelConfig, units: number): ParameterSpec[] {
   const { hidden, vocab, maxPositions, initStd } = config;
@@ -61,13 +61,14 @@ function gptBody(config: ModelConfig): ModelBody {
       const tokens = graph.input('tokens', [batch.batch, batch.seq], 'i32');
       const mask = batch.padding ? graph.input('mask', [batch.batch, batch.seq], 'i32') : undefined;
       const branchScales = options.branchScales ? graph.input('branchScales', [layerMap.length]) : undefined;
+      const blockGates = options.blockGates ? graph.input('blockGates', [layerMap.length]) : undefined;
       check(!(decoding && training), 'a model is trained on whole sequences: decoding is for evaluation.');
       const cache = decoding && stackCache(graph, config, batch, decoding);
 
       const p = training ? config.dropout : 0;
       const positions = cache?.first ? undefined : cache?.positions;
       const summed = tokenEmbeddings(tokens, weights, { vocab, hidden, maxPositions }, undefined, positions);
-      return preNormStack(dropout(summed, p), weights, 'final.norm', {
+      return preNormStack(dropout(summed, training ? (config.embeddingDropout ?? p) : 0), weights, 'final.norm', {
         layerMap,
         heads,
         ffn,
@@ -75,10 +76,11 @@ function gptBody(config: ModelConfig): ModelBody {
         dropout: p,
         attentionDropout: training ? config.attentionDropout : 0,
         causal: true,
-        gelu: 'geluTanh',
+        activation: activationOf(config),
         training,
         mask,
         branchScales,
+        blockGates,
         cache,
       });
     },
@@ -96,13 +98,13 @@ function gptBody(config: ModelConfig): ModelBody {
  */
 export function gpt(config: ModelConfig): LanguageModel {
   validateModelConfig(config);
-  const { hidden, vocab, maxPositions } = config;
+  const { maxPositions } = config;
   const body = gptBody(config);
-  const table = (weights: Weights) => weights('embeddings.word', [vocab, hidden], 'matrix');
+  const table = (weights: Weights) => outputMatrix(config, weights);
   return {
     config,
     body,
-    parameters: body.parameters, // the head is the word table
+    parameters: (units) => [...body.parameters(units), ...outputParameters(config)],
     trace(graph, weights, batch, options) {
       const { hidden: last, states } = body.trace(graph, weights, batch, options);
       const labels = graph.input('labels', [batch.batch * batch.seq], 'i32');

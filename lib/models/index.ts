@@ -5,11 +5,27 @@ import { gpt } from './gpt.js';
 import type { LanguageModel } from './model.js';
 
 export { bert } from './bert.js';
-export { type ModelConfig, validateModelConfig, withDefaults } from './config.js';
+export {
+  activationOf,
+  type ModelConfig,
+  optionalFields,
+  structureOf,
+  validateModelConfig,
+  withDefaults,
+} from './config.js';
 export { type FlopOptions, forwardFlops, headFlops, layerFlops, trainingFlops } from './flops.js';
 export { gpt } from './gpt.js';
-export { declareParameters, declareSpecs, initialiseParameters, initialiseSpecs, initialValue } from './init.js';
+export {
+  declarationOf,
+  declareParameters,
+  declareSpecs,
+  initialiseParameters,
+  initialiseSpecs,
+  initialValue,
+} from './init.js';
+export { layerOf, ofOtherLayer } from './layer-names.js';
 export * from './model.js';
+export { outputMatrix } from './parameters.js';
 export { type PresetName, preset, presetNames } from './presets.js';
 
 /** The model of a configuration. @throws ApolloError BAD_CONFIG for a configuration no model can have. */

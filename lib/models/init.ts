@@ -3,7 +3,7 @@
  * starts alike whether it is made at the beginning of a run or at a later stage, on any machine.
  */
 import { createHash } from 'node:crypto';
-import type { ParameterStore } from '../engine/parameters.js';
+import type { ParameterDeclaration, ParameterStore } from '../engine/parameters.js';
 import { check } from '../errors.js';
 import { philox4x32, seedWords } from '../growth/philox.js';
 import type { LanguageModel, ParameterSpec } from './model.js';
@@ -53,9 +53,14 @@ export function declareParameters(store: ParameterStore, model: LanguageModel, u
 
 /** Declares `specs` in the store; ones that are there stay as they are. */
 export function declareSpecs(store: ParameterStore, specs: readonly ParameterSpec[]): void {
-  for (const { name, shape, role, decay } of specs) {
-    if (!store.has(name)) store.declare({ name, shape, workingCopy: role === 'matrix', decay });
-  }
+  for (const spec of specs) if (!store.has(spec.name)) store.declare(declarationOf(spec));
+}
+
+/** What the engine is told of a parameter. */
+export function declarationOf({ name, shape, role, decay, layer, columns }: ParameterSpec): ParameterDeclaration {
+  const hidden = layer !== undefined && role === 'matrix' && shape.length === 2;
+  const matrices = hidden ? (columns ?? [shape[1] as number]) : undefined;
+  return { name, shape, workingCopy: role === 'matrix', decay, ...(matrices && { matrices }) };
 }
 
 /** Declares `specs` and writes their initial values. */

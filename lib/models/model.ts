@@ -22,12 +22,14 @@ export interface ParameterSpec {
   readonly name: string;
   readonly shape: Shape;
   readonly init: Initial;
-  /** Whether AdamW decays it: matrices and tables yes, biases and layer norms no. */
+  /** Whether weight decay applies: matrices and tables yes, biases and layer norms no. */
   readonly decay: boolean;
   /** 'matrix': used in the working precision (bf16 copy in bf16 runs); 'vector': always f32. */
   readonly role: 'matrix' | 'vector';
   /** The layer it belongs to; absent for embeddings, final norm and head. */
   readonly layer?: number;
+  /** Widths of the matrices side by side in its columns, as of fused queries, keys and values; absent: it is one. */
+  readonly columns?: readonly number[];
   /** A row that starts as zeros (the padding token's embedding). */
   readonly zeroRow?: number;
 }
@@ -55,6 +57,8 @@ export interface TraceOptions {
   readonly hiddenStates?: boolean;
   /** Whether there is an input `branchScales` f32[depth]: the factor of both residual branches of each layer. */
   readonly branchScales?: boolean;
+  /** Whether there is an input `blockGates` f32[depth]: the factor m of each whole layer, h = m layer(h) + (1 - m) h. */
+  readonly blockGates?: boolean;
 }
 
 /** The static shape of what `predict` reads: no labels. */
@@ -98,6 +102,8 @@ export interface BodyTrace {
   readonly hidden: Tensor;
   /** The embeddings' output, then one for each layer, [B, T, C] each. */
   readonly states: Tensor[];
+  /** GPT: the residual stream before the final norm, [B, T, C]. */
+  readonly stream?: Tensor;
 }
 
 /** A model up to its last hidden state: embeddings and layers, without the language-model head. */
@@ -105,13 +111,13 @@ export interface ModelBody {
   /** Parameters of the embeddings, of layers 0 to units - 1 and of a final norm, in the order of the whole model's. */
   parameters(units: number): ParameterSpec[];
   /**
-   * Records the forward pass. Inputs: `tokens` i32[B, T]; `types` (BERT), `mask` and `branchScales` as for the whole model.
+   * Records the forward pass. Inputs: `tokens` i32[B, T]; `types` (BERT), `mask`, `branchScales` and `blockGates` as for the whole model.
    * @throws ApolloError BAD_ARGUMENT for a layer map or batch shape that does not fit the model.
    */
   trace(graph: Graph, weights: Weights, batch: Omit<PredictionShape, 'targets'>, options: BodyOptions): BodyTrace;
 }
 
-export interface BodyOptions extends Pick<TraceOptions, 'layerMap' | 'training' | 'branchScales'> {
+export interface BodyOptions extends Pick<TraceOptions, 'layerMap' | 'training' | 'branchScales' | 'blockGates'> {
   /** GPT, when not training: with keys and values of earlier tokens. */
   readonly decoding?: DecodingOptions | undefined;
 }

@@ -1,8 +1,10 @@
 /** The parameters a transformer layer consists of, shared by BERT and GPT: names, shapes, initial values, decay. */
+import type { Tensor } from '../engine/graph.js';
+import type { Weights } from '../nn/layers.js';
 import type { ModelConfig } from './config.js';
 import type { ParameterSpec } from './model.js';
 
-type Extra = Pick<ParameterSpec, 'layer' | 'zeroRow'>;
+type Extra = Pick<ParameterSpec, 'layer' | 'zeroRow' | 'columns'>;
 
 /** A weight matrix or table, N(0, std), decayed. */
 export const matrix = (
@@ -42,7 +44,18 @@ export const linearPair = (
   outputs: number,
   std: number,
   extra: Extra = {},
-): ParameterSpec[] => [matrix(`${name}.weight`, [inputs, outputs], std, extra), bias(`${name}.bias`, outputs, extra)];
+): ParameterSpec[] => {
+  const { columns, ...both } = extra;
+  return [matrix(`${name}.weight`, [inputs, outputs], std, extra), bias(`${name}.bias`, outputs, both)];
+};
+
+/** The head's output matrix [V, C] where it is not the word table; else nothing. */
+export const outputParameters = ({ vocab, hidden, initStd, tied }: ModelConfig): ParameterSpec[] =>
+  tied === false ? [matrix('head.output', [vocab, hidden], initStd)] : [];
+
+/** What the head multiplies hidden states by, [V, C]: the word table, or a matrix of its own. */
+export const outputMatrix = ({ vocab, hidden, tied }: ModelConfig, weights: Weights): Tensor =>
+  weights(tied === false ? 'head.output' : 'embeddings.word', [vocab, hidden], 'matrix');
 
 /**
  * Layer `index`: attention (fused QKV, output, norm) and feed-forward (up, down, norm). GPT-2's two projections onto
@@ -54,7 +67,10 @@ export function layerParameters(config: ModelConfig, index: number): ParameterSp
   const at = `layer.${index}`;
   const extra = { layer: index };
   return [
-    ...linearPair(`${at}.attention.qkv`, hidden, 3 * hidden, initStd, extra),
+    ...linearPair(`${at}.attention.qkv`, hidden, 3 * hidden, initStd, {
+      ...extra,
+      columns: [hidden, hidden, hidden],
+    }),
     ...linearPair(`${at}.attention.output`, hidden, hidden, residualStd, extra),
     ...normPair(`${at}.attention.norm`, hidden, extra),
     ...linearPair(`${at}.ffn.up`, hidden, ffn, initStd, extra),

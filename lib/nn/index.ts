@@ -1,6 +1,6 @@
 /** Building blocks of language models, as functions that record graphs. */
 export { atPositions, flatten, mlmTransform, tiedLogits, tiedLoss } from './heads.js';
-export { addNorm, type Gelu, linear, norm, tokenEmbeddings, type Weights } from './layers.js';
+export { type Activation, addNorm, linear, norm, tokenEmbeddings, type Weights } from './layers.js';
 export {
   activatedLinear,
   feedForward,

@@ -14,16 +14,16 @@ import type { Shape } from '../engine/shape.js';
  */
 export type Weights = (name: string, shape: Shape, role: 'matrix' | 'vector') => Tensor;
 
-/** Which GELU: the exact one (erf, BERT) or its tanh approximation (GPT-2). */
-export type Gelu = 'gelu' | 'geluTanh';
+/** Of the feed-forward part: exact GELU (erf, BERT), its tanh approximation (GPT-2), max(x, 0), x sigmoid(x). */
+export type Activation = 'gelu' | 'geluTanh' | 'relu' | 'silu';
 
-/** y = x W + b; x [..., inputs], W `name.weight` [inputs, outputs], b `name.bias` [outputs]. `activation` is fused. */
+/** y = x W + b; x [..., inputs], W `name.weight` [inputs, outputs], b `name.bias` [outputs]. `activation` is fused: the engine has that for GELU. */
 export function linear(
   x: Tensor,
   weights: Weights,
   name: string,
   outputs: number,
-  activation: Gelu | 'none' = 'none',
+  activation: Extract<Activation, 'gelu' | 'geluTanh'> | 'none' = 'none',
 ): Tensor {
   const inputs = x.shape.at(-1) as number;
   const weight = weights(`${name}.weight`, [inputs, outputs], 'matrix');

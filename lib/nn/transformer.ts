@@ -4,8 +4,21 @@
  * parameter, whose gradient is the sum over its uses.
  */
 import type { Tensor } from '../engine/graph.js';
-import { appendToCache, attention, cachedAttention, cast, gelu, mul, slice } from '../engine/ops/index.js';
-import { addNorm, type Gelu, linear, norm, type Weights } from './layers.js';
+import {
+  add,
+  appendToCache,
+  attention,
+  cachedAttention,
+  cast,
+  dropout,
+  gelu,
+  mul,
+  relu,
+  scale,
+  silu,
+  slice,
+} from '../engine/ops/index.js';
+import { type Activation, addNorm, linear, norm, type Weights } from './layers.js';
 
 /**
  * The keys and values of earlier tokens, which a decoding stack keeps on the device: states `cache.<place>.keys` and
@@ -33,13 +46,15 @@ export interface StackOptions {
   readonly dropout: number;
   readonly attentionDropout: number;
   readonly causal: boolean;
-  readonly gelu: Gelu;
+  readonly activation: Activation;
   /** False fuses the activation into the matmul, which keeps nothing for a backward pass. */
   readonly training: boolean;
   /** i32[B, T], 1 where a position may be attended to. */
   readonly mask?: Tensor | undefined;
   /** f32[depth]: the factor of both residual branches of each layer. */
   readonly branchScales?: Tensor | undefined;
+  /** f32[depth]: the factor m of each whole layer, h = m layer(h) + (1 - m) h (MSG, arXiv 2305.02869). */
+  readonly blockGates?: Tensor | undefined;
   /** For decoding by a causal stack. */
   readonly cache?: StackCache | undefined;
 }
@@ -48,6 +63,17 @@ export interface StackOptions {
 function scaledBranch(branch: Tensor, place: number, { branchScales }: StackOptions): Tensor {
   if (!branchScales) return branch;
   return mul(branch, cast(slice(branchScales, [place], [1]), branch.dtype));
+}
+
+/**
+ * m after + (1 - m) before, for the output and the input of the layer at `place` [B, T, C]: exactly `before` for a gate
+ * of 0, exactly `after` for a gate of 1.
+ */
+function gatedLayer(after: Tensor, before: Tensor, place: number, { blockGates }: StackOptions): Tensor {
+  if (!blockGates) return after;
+  const gate = slice(blockGates, [place], [1]);
+  const opposite = scale(gate, -1, 1);
+  return add(mul(after, cast(gate, after.dtype)), mul(before, cast(opposite, before.dtype)));
 }
 
 /** What the heads give for qkv [B, T, 3C], side by side: [B, T, C]. With a cache, `place` says which one. */
@@ -70,28 +96,34 @@ export function selfAttention(x: Tensor, weights: Weights, prefix: string, optio
   return linear(mixHeads(qkv, place, options), weights, `${prefix}.output`, width);
 }
 
-/** down(gelu(up(x))): [B, T, C] -> [B, T, C] through [B, T, ffn]. */
+/** down(activation(up(x))): [B, T, C] -> [B, T, C] through [B, T, ffn]. */
 export function feedForward(x: Tensor, weights: Weights, prefix: string, options: StackOptions): Tensor {
-  const { training, ffn, gelu: kind } = options;
+  const { training, ffn, activation } = options;
   return linear(
-    activatedLinear(x, weights, `${prefix}.up`, ffn, kind, training),
+    activatedLinear(x, weights, `${prefix}.up`, ffn, activation, training),
     weights,
     `${prefix}.down`,
     x.shape[2] as number,
   );
 }
 
-/** gelu(x W + b): one op when nothing must be kept for the gradient, else the pre-activation is its own tensor. */
+/**
+ * activation(x W + b). GELU: one op when nothing must be kept for the gradient, else the pre-activation is its own tensor;
+ * the others are an op of their own in both.
+ */
 export function activatedLinear(
   x: Tensor,
   weights: Weights,
   name: string,
   outputs: number,
-  kind: Gelu,
+  activation: Activation,
   training: boolean,
 ): Tensor {
-  if (!training) return linear(x, weights, name, outputs, kind);
-  return gelu(linear(x, weights, name, outputs), { tanh: kind === 'geluTanh' });
+  const isGelu = activation === 'gelu' || activation === 'geluTanh';
+  if (isGelu && !training) return linear(x, weights, name, outputs, activation);
+  const before = linear(x, weights, name, outputs);
+  if (isGelu) return gelu(before, { tanh: activation === 'geluTanh' });
+  return activation === 'relu' ? relu(before) : silu(before);
 }
 
 /**
@@ -111,7 +143,8 @@ export function postNormStack(
     const mixed = scaledBranch(selfAttention(hidden, weights, `${layer}.attention`, options, place), place, options);
     const middle = addNorm(mixed, hidden, weights, `${layer}.attention.norm`, { epsilon, p }).y;
     const changed = scaledBranch(feedForward(middle, weights, `${layer}.ffn`, options), place, options);
-    hidden = addNorm(changed, middle, weights, `${layer}.ffn.norm`, { epsilon, p }).y;
+    const after = addNorm(changed, middle, weights, `${layer}.ffn.norm`, { epsilon, p }).y;
+    hidden = gatedLayer(after, hidden, place, options);
     states.push(hidden);
   }
   return { hidden, states };
@@ -120,14 +153,15 @@ export function postNormStack(
 /**
  * Pre-norm stack (GPT-2): x += dropout(attention(LN(x))); x += dropout(ffn(LN(x))); at the end LN with `finalNorm`.
  * Every residual add is fused with the norm that follows it, be it in the next layer or the final one. `states` as
- * Hugging Face counts them: the input, the sum after every layer but the last, and the output of the final norm.
+ * Hugging Face counts them: the input, the sum after every layer but the last, and the output of the final norm. `stream` is
+ * the sum after the last layer.
  */
 export function preNormStack(
   x: Tensor,
   weights: Weights,
   finalNorm: string,
   options: StackOptions,
-): { hidden: Tensor; states: Tensor[] } {
+): { hidden: Tensor; states: Tensor[]; stream: Tensor } {
   const { epsilon, dropout: p, layerMap } = options;
   const states = [x];
   let sum = x;
@@ -142,8 +176,11 @@ export function preNormStack(
     );
     const middle = addNorm(mixed, sum, weights, `${layer}.ffn.norm`, { epsilon, p });
     const changed = scaledBranch(feedForward(middle.y, weights, `${layer}.ffn`, options), position, options);
-    ({ y: normed, sum } = addNorm(changed, middle.sum, weights, next, { epsilon, p }));
+    if (options.blockGates) {
+      sum = gatedLayer(add(middle.sum, dropout(changed, p)), sum, position, options);
+      normed = norm(sum, weights, next, epsilon);
+    } else ({ y: normed, sum } = addNorm(changed, middle.sum, weights, next, { epsilon, p }));
     states.push(next === finalNorm ? normed : sum);
   });
-  return { hidden: normed, states };
+  return { hidden: normed, states, stream: sum };
 }

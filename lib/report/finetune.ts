@@ -1,5 +1,5 @@
 /** Fine-tuning's results: what results.json holds, and the table and the picture that are made of it. */
-import { rename, writeFile } from 'node:fs/promises';
+import { writeWholeFile } from '../fs/whole-file.js';
 import { spread } from './aggregate.js';
 import type { ChartOption } from './charts.js';
 import { formatDuration } from './format.js';
@@ -34,6 +34,8 @@ export interface FineTuneResults {
   /** The first one decides which epoch is the best. */
   readonly splits: readonly string[];
   readonly settings: Readonly<Record<string, string | number>>;
+  /** What is to be known of the model that was fine-tuned, a sentence each. */
+  readonly warnings?: readonly string[];
   /** 'pre-trained' first. */
   readonly variants: readonly { readonly name: string; readonly seeds: readonly SeedScores[] }[];
   readonly baselines: readonly { readonly name: string; readonly metrics: Scores }[];
@@ -41,8 +43,7 @@ export interface FineTuneResults {
 
 /** Writes results so that a reader never sees half a file. */
 export async function writeFineTuneResults(path: string, results: FineTuneResults): Promise<void> {
-  await writeFile(`${path}.part`, `${JSON.stringify(results, undefined, 1)}\n`);
-  await rename(`${path}.part`, path);
+  await writeWholeFile(path, `${JSON.stringify(results, undefined, 1)}\n`, 'The results');
 }
 
 const percent = (value: number): string => (Number.isFinite(value) ? (100 * value).toFixed(1) : '-');

@@ -2,9 +2,10 @@
  * What a comparison leaves behind: one record per method and seed, in `results.json`. Everything a report shows is
  * computed from it, so that a page can be made again, or by others, without the runs.
  */
-import { readFile, rename, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import * as z from 'zod';
 import { ApolloError } from '../errors.js';
+import { writeWholeFile } from '../fs/whole-file.js';
 
 /** The ways a run is charged: FLOPs by the paper's accounting, the same without the head, those that ran, time. */
 export const costNames = ['flopsModel', 'flopsLayers', 'flopsExecuted', 'trainMs'] as const;
@@ -68,9 +69,7 @@ export type Results = z.infer<typeof resultsSchema>;
 
 /** Writes results so that a reader never sees half a file. */
 export async function writeResults(path: string, results: Results): Promise<void> {
-  const part = `${path}.part`;
-  await writeFile(part, `${JSON.stringify(results, undefined, 1)}\n`);
-  await rename(part, path);
+  await writeWholeFile(path, `${JSON.stringify(results, undefined, 1)}\n`, 'The results');
 }
 
 /**

@@ -1,15 +1,13 @@
 /**
- * Folders that appear whole or not at all. A checkpoint is written under a temporary name, synced and renamed to
- * `step-00000123`; the previous one is removed only afterwards. Whatever moment a process dies at, a complete
- * checkpoint remains and `recover` finds it.
+ * The checkpoints of a run: folders `step-00000123`, each written whole or not at all (lib/fs). The previous ones are removed
+ * only afterwards: whatever moment a process dies at, a complete checkpoint remains and `recover` finds it.
  */
-import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { rename } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { entriesOf, recoverFolder, removeWholeFolder, traceOf, writeWholeFolder } from '../fs/whole-folder.js';
 
 const finished = /^step-(\d{8,})$/;
-const writing = '.writing-';
-const replaced = '.replaced-';
-const removed = '.removed-';
+const damagedPrefix = 'damaged-';
 
 export interface CheckpointFolder {
   readonly step: number;
@@ -20,28 +18,9 @@ export function folderName(step: number): string {
   return `step-${String(step).padStart(8, '0')}`;
 }
 
-/** Makes a rename in `directory` durable. */
-async function syncDirectory(directory: string): Promise<void> {
-  const handle = await open(directory, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}
-
-async function entries(directory: string): Promise<string[]> {
-  try {
-    return await readdir(directory);
-  } catch (error) {
-    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return [];
-    throw error;
-  }
-}
-
 /** The finished checkpoints in `directory`, oldest first; none when there is no such directory. */
 export async function listCheckpoints(directory: string): Promise<CheckpointFolder[]> {
-  return (await entries(directory))
+  return (await entriesOf(directory))
     .flatMap((name) => {
       const match = finished.exec(name);
       return match ? [{ step: Number(match[1]), path: join(directory, name) }] : [];
@@ -60,36 +39,32 @@ export async function latestCheckpoint(directory: string): Promise<CheckpointFol
  * never came is taken from the name it waits under.
  */
 export async function newestCheckpoint(directory: string): Promise<CheckpointFolder | undefined> {
-  const names = await entries(directory);
-  const waiting = names.filter((name) => name.startsWith(replaced) && !names.includes(name.slice(replaced.length)));
-  const found = [
-    ...(await listCheckpoints(directory)),
-    ...waiting.flatMap((name) => {
-      const match = finished.exec(name.slice(replaced.length));
-      return match ? [{ step: Number(match[1]), path: join(directory, name) }] : [];
-    }),
-  ];
-  return found.sort((a, b) => a.step - b.step).at(-1);
+  const names = await entriesOf(directory);
+  const waiting = names.flatMap((entry) => {
+    const trace = traceOf(entry);
+    const match = trace?.kind === 'waiting' && !names.includes(trace.name) ? finished.exec(trace.name) : null;
+    return match ? [{ step: Number(match[1]), path: join(directory, entry) }] : [];
+  });
+  return [...(await listCheckpoints(directory)), ...waiting].sort((a, b) => a.step - b.step).at(-1);
 }
 
 /** Clears up after a process that died: puts a checkpoint back whose replacement never came, removes what was left. */
 export async function recover(directory: string): Promise<void> {
-  const names = await entries(directory);
-  for (const name of names) {
-    const original = name.startsWith(replaced) ? name.slice(replaced.length) : undefined;
-    if (original && !names.includes(original)) {
-      await rename(join(directory, name), join(directory, original));
-      await syncDirectory(directory);
-    } else if (original || name.startsWith(writing) || name.startsWith(removed)) {
-      await rm(join(directory, name), { recursive: true, force: true });
-    }
-  }
+  const names = new Set((await entriesOf(directory)).map((entry) => traceOf(entry)?.name));
+  for (const name of names) if (name !== undefined) await recoverFolder(join(directory, name));
 }
 
-/** Removes a finished checkpoint; it loses its name first, so that a half removed one is never taken for whole. */
-async function remove(directory: string, name: string): Promise<void> {
-  await rename(join(directory, name), join(directory, removed + name));
-  await rm(join(directory, removed + name), { recursive: true, force: true });
+/**
+ * Takes a damaged checkpoint out of the list, so that neither is resumed from it nor does it count as one of those that are
+ * kept. It stays beside the others as `damaged-NAME`, for its owner to look at and remove. Returns that path.
+ */
+export async function setDamagedAside({ path, step }: CheckpointFolder): Promise<string> {
+  const taken = await entriesOf(dirname(path));
+  let name = damagedPrefix + folderName(step);
+  for (let number = 2; taken.includes(name); number++) name = `${damagedPrefix}${folderName(step)}-${number}`;
+  const aside = join(dirname(path), name);
+  await rename(path, aside);
+  return aside;
 }
 
 /** Which checkpoints remain when one is written. */
@@ -110,26 +85,11 @@ export async function writeFolder(
   { keep, keepAt = [] }: Kept,
   fill: (folder: string) => Promise<void>,
 ): Promise<string> {
-  const name = folderName(step);
-  await mkdir(directory, { recursive: true });
+  const path = join(directory, folderName(step));
   await recover(directory);
-  const temporary = join(directory, writing + name);
-  await mkdir(temporary);
-  try {
-    await fill(temporary);
-    await syncDirectory(temporary);
-  } catch (error) {
-    await rm(temporary, { recursive: true, force: true });
-    throw error;
-  }
-  const replaces = (await entries(directory)).includes(name);
-  if (replaces) await rename(join(directory, name), join(directory, replaced + name));
-  await rename(temporary, join(directory, name));
-  await syncDirectory(directory);
-  if (replaces) await rm(join(directory, replaced + name), { recursive: true, force: true });
+  await writeWholeFolder(path, `The checkpoint of step ${step}`, fill);
   const others = await listCheckpoints(directory);
   const older = others.filter((folder) => folder.step !== step && !keepAt.includes(folder.step));
-  for (const folder of older.slice(0, Math.max(0, older.length - (keep - 1))))
-    await remove(directory, folderName(folder.step));
-  return join(directory, name);
+  for (const folder of older.slice(0, Math.max(0, older.length - (keep - 1)))) await removeWholeFolder(folder.path);
+  return path;
 }

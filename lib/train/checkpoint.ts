@@ -1,5 +1,5 @@
 /**
- * What a checkpoint folder holds: model.safetensors (f32 weights), optimizer.safetensors (both moments of each weight)
+ * What a checkpoint folder holds: model.safetensors (f32 weights), optimizer.safetensors (what the optimizer keeps of each)
  * and state.json (settings, position, totals, step counts, checksums). Everything else of a run is a function of
  * (settings, step).
  */
@@ -10,8 +10,8 @@ import { crc32 } from 'node:zlib';
 import { z } from 'zod';
 import type { ParameterStore } from '../engine/parameters.js';
 import { ApolloError } from '../errors.js';
+import { writeSynced } from '../fs/durable.js';
 import { SafetensorsReader, type TensorToWrite, writeSafetensors } from '../interop/safetensors.js';
-import { writeSynced } from '../interop/whole-folder.js';
 import { declareSpecs, type LanguageModel, type ModelConfig, type ParameterSpec } from '../models/index.js';
 import { type Kept, writeFolder } from './checkpoint-folder.js';
 
@@ -51,7 +51,7 @@ const stateSchema = z.object({
   /** Whether the evaluation due at `step` is done. */
   evaluated: z.boolean(),
   device: z.object({ kind: z.string(), threads: count }),
-  /** AdamW's step count of each parameter. */
+  /** Step count of each parameter. */
   counts: z.record(z.string(), count),
   files: z.record(z.string(), z.object({ bytes: count, crc32: count })),
 });
@@ -61,10 +61,29 @@ export type CheckpointState = z.output<typeof stateSchema>;
 /** What the writer of a checkpoint gives; counts and checksums are filled in. */
 export type StateToWrite = Omit<CheckpointState, 'formatVersion' | 'counts' | 'files'>;
 
+/** Errors that say a checkpoint is not what was written: an older one may still be. */
+const damages = new WeakSet<Error>();
+
 function damaged(folder: string, what: string, cause?: unknown): ApolloError {
-  const advice =
-    'Remove this folder to go on from an older checkpoint beside it, if there is one, or start the run anew.';
-  return new ApolloError('BAD_CHECKPOINT', `The checkpoint ${folder} is damaged: ${what} ${advice}`, { cause });
+  const advice = 'Use an older checkpoint beside it, if there is one, or start a new run.';
+  const message = `The checkpoint ${folder} is damaged: ${what} ${advice}`;
+  const error = new ApolloError('BAD_CHECKPOINT', message, { cause });
+  damages.add(error);
+  return error;
+}
+
+/** Whether an error says that a checkpoint is damaged, and not that it is another run's or another version's. */
+export const isDamage = (error: unknown): error is ApolloError => error instanceof ApolloError && damages.has(error);
+
+/** What is damaged in a checkpoint; undefined when all its files are as they were written. */
+export async function damageOf(folder: string): Promise<ApolloError | undefined> {
+  try {
+    const state = await readCheckpointState(folder);
+    for (const file of Object.keys(state.files)) await verifyFile(folder, file, state);
+    return undefined;
+  } catch (error) {
+    return isDamage(error) ? error : undefined;
+  }
 }
 
 /** Length and CRC-32 of a file, read in pieces. */
@@ -78,7 +97,7 @@ async function checksum(path: string): Promise<{ bytes: number; crc32: number }>
   return { bytes, crc32: sum };
 }
 
-/** The moments of all parameters as `NAME.m` and `NAME.v`, read from the store once per parameter. */
+/** The optimizer's state of all parameters as `NAME.SLOT`, read from the store once per parameter. */
 function momentTensors(store: ParameterStore): TensorToWrite[] {
   let held: { name: string; moments: ReturnType<ParameterStore['moments']> } | undefined;
   const read = (name: string) => {
@@ -87,11 +106,11 @@ function momentTensors(store: ParameterStore): TensorToWrite[] {
   };
   return store.names().flatMap((name) => {
     const { shape } = store.spec(name);
-    return (['m', 'v'] as const).map((part) => ({
-      name: `${name}.${part}`,
+    return store.slots(name).map((slot, i) => ({
+      name: `${name}.${slot.name}`,
       dtype: 'F32' as const,
       shape,
-      data: async () => (await read(name))[part],
+      data: async () => (await read(name)).slots[i]!.values,
     }));
   });
 }
@@ -221,7 +240,10 @@ async function loadSpecs(
   return state;
 }
 
-/** Loads the weights, moments and step counts of a checkpoint whose stage holds `specs`; errors as `loadWeights`. */
+/**
+ * Loads the weights of a checkpoint whose stage holds `specs`, and the state of the optimizer that works on `store`, which
+ * is the one that wrote it; errors as `loadWeights`.
+ */
 export async function loadCheckpoint(
   folder: string,
   store: ParameterStore,
@@ -233,9 +255,11 @@ export async function loadCheckpoint(
     for (const { name, shape } of specs) {
       const step = state.counts[name];
       if (step === undefined) throw damaged(folder, `${stateFile} has no step count for "${name}".`);
-      const m = await reader.readFloat32(`${name}.m`, shape);
-      const v = await reader.readFloat32(`${name}.v`, shape);
-      await store.writeMoments(name, { m, v, count: step });
+      const slots = [];
+      for (const slot of store.slots(name)) {
+        slots.push({ ...slot, values: await reader.readFloat32(`${name}.${slot.name}`, shape) });
+      }
+      await store.writeMoments(name, { slots, count: step });
     }
   });
   return state;

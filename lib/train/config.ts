@@ -4,6 +4,7 @@ import { ApolloError } from '../errors.js';
 import type { TrainingMethod } from '../methods/method.js';
 import { parseOptions, positiveInteger } from '../methods/options.js';
 import type { ModelConfig } from '../models/index.js';
+import { optimizerIdentity, optimizerSettings, resolveOptimizer } from './optimizer.js';
 import {
   type Anneal,
   annealedRate,
@@ -47,20 +48,17 @@ const schema = z.strictObject({
   anneal: z.strictObject({ end: positiveInteger, ...decaySchema }).optional(),
   /** Steps of linear warm-up; default 2.5 % of the run, rounded up. */
   warmupSteps: z.int().min(0).optional(),
-  beta1: z.number().min(0).lt(1).default(0.9),
-  beta2: z.number().min(0).lt(1).default(0.999),
-  epsilon: z.number().positive().default(1e-8),
-  weightDecay: z.number().min(0).default(0.01),
-  /** Gradients are scaled down to this global norm; 0 leaves them as they are. */
-  maxNorm: z.number().min(0).default(1),
+  ...optimizerSettings,
   /** Evaluate at step 0, every so many steps and at the end. 0: never. Default: at the start and the end. */
   evaluateEvery: z.int().min(0).optional(),
   /** Held-out batches of one evaluation, at most. */
   evaluationBatches: positiveInteger.default(16),
   /** Write a checkpoint every so many steps, besides the one at the end. 0: only at the end. */
   checkpointEvery: z.int().min(0).default(0),
-  /** Complete checkpoints that are kept. */
-  keepCheckpoints: positiveInteger.default(1),
+  /** Write a checkpoint every so many minutes of training as well. 0: not by time. */
+  checkpointMinutes: z.number().min(0).default(10),
+  /** Complete checkpoints that are kept: with two, a damaged one costs the time between them and not the run. */
+  keepCheckpoints: positiveInteger.default(2),
   /** Write a checkpoint at each of these steps as well and keep it, for decays that branch off there. */
   keepAt: z.array(positiveInteger).default([]),
   /** Stop early, with the schedule of the whole run: after so many steps, or when so many tokens have been seen. */
@@ -77,7 +75,7 @@ export type TrainConfig = z.output<typeof schema> & { readonly warmupSteps: numb
  * @throws ApolloError BAD_CONFIG naming each setting that is wrong.
  */
 export function resolveConfig(options: TrainOptions): TrainConfig {
-  const config = parseOptions('train', schema, options);
+  const config = resolveOptimizer(parseOptions('train', schema, options));
   const warmupSteps = config.warmupSteps ?? warmupOf(config.steps, 0.025);
   if (warmupSteps > config.steps) {
     throw new ApolloError(
@@ -178,11 +176,12 @@ export function identityOf(
   method: TrainingMethod,
   corpusKey: string,
 ): RunIdentity {
-  const { evaluateEvery, evaluationBatches, checkpointEvery, keepCheckpoints, keepAt, stopAfter, ...settled } = config;
-  const { nonFiniteLimit, schedule, decay, ...rest } = settled;
+  const { evaluateEvery, evaluationBatches, checkpointEvery, checkpointMinutes, keepCheckpoints, ...settled } = config;
+  const { keepAt, stopAfter, nonFiniteLimit, schedule, decay, optimizer, ...rest } = settled;
   const { source, ...settings } = method.settings;
   const identity = {
     ...rest,
+    ...optimizerIdentity(config),
     // What is left out says cosine, as in checkpoints that were written before there were other schedules.
     ...(schedule !== 'cosine' && { schedule }),
     ...(schedule === 'wsd' && { decay }),

@@ -1,7 +1,12 @@
 /** What the loop needs of a corpus: batches as pure functions of a request. It never sees files or tokenizers. */
+import { ignoredLabel } from '../engine/ops/index.js';
+import { ApolloError } from '../errors.js';
 import type { BatchShape } from '../models/index.js';
 
-/** The inputs of one program run by name, e.g. `tokens` i32[B*T] and `labels`. */
+/**
+ * The inputs of one program run by name: `tokens` i32[B*T], `labels` (-100 where there is none: micro-batches are weighed
+ * by the others), and what else the model takes.
+ */
 export type BatchInputs = Readonly<Record<string, Int32Array>>;
 
 /** Label of a position that has none, see lib/data/batches.ts. */
@@ -25,6 +30,8 @@ export interface BatchRequest {
 export interface TrainingCorpus {
   /** Names the data: a checkpoint keeps it, and a run resumed on another corpus is refused. */
   readonly key: string;
+  /** Micro-batches of a step that its batches are cut for; a run with another number is refused. Absent: any. */
+  readonly accumulation?: number;
   /** Static shape of every batch of that size. */
   shape(batch: number, seq: number): BatchShape;
   /** A pure function of the request: the same batch for every method and after every resume. */
@@ -39,26 +46,53 @@ export interface TrainingCorpus {
   }): BatchInputs | Promise<BatchInputs>;
 }
 
-/** Builds the next batch while the device computes the current one. */
+/**
+ * Share of the labels of a step that each of its micro-batches has: the weight of its mean loss in that of the step. All
+ * zeros where the step has no label. Of one micro-batch it is exactly 1.
+ * @throws ApolloError BAD_CORPUS for a batch without `labels`.
+ */
+export function labelShares(batches: readonly BatchInputs[]): number[] {
+  const counts = batches.map(({ labels }) => {
+    if (!labels) {
+      throw new ApolloError(
+        'BAD_CORPUS',
+        'The batches of this corpus have no `labels`, by which micro-batches are weighed. Add them, or set accumulation to 1.',
+      );
+    }
+    return labels.reduce((count, label) => count + Number(label !== ignoredLabel), 0);
+  });
+  const total = counts.reduce((sum, count) => sum + count, 0);
+  return counts.map((count) => (total === 0 ? 0 : count / total));
+}
+
+/**
+ * Builds batches while the device computes: of the next step one for each micro-batch of the current one, so that they
+ * are all there, and their labels can be counted, when that step begins.
+ */
 export class BatchAhead {
   readonly #build: (step: number, micro: number) => BatchInputs | Promise<BatchInputs>;
-  #ahead: { step: number; micro: number; inputs: Promise<BatchInputs> } | undefined;
+  #ahead: { readonly step: number; readonly batches: Map<number, Promise<BatchInputs>> } | undefined;
 
   constructor(build: (step: number, micro: number) => BatchInputs | Promise<BatchInputs>) {
     this.#build = build;
   }
 
-  /** Begins to build a batch that will be taken soon. A failure is reported when it is taken. */
+  /** Begins to build a batch of a step that will be taken soon. A failure is reported when it is taken. */
   prepare(step: number, micro: number): void {
+    if (this.#ahead?.step !== step) this.#ahead = { step, batches: new Map() };
     const inputs = (async () => this.#build(step, micro))();
     inputs.catch(() => {});
-    this.#ahead = { step, micro, inputs };
+    this.#ahead.batches.set(micro, inputs);
   }
 
-  /** The batch, prepared or built now. */
-  async take(step: number, micro: number): Promise<BatchInputs> {
-    const ahead = this.#ahead;
+  /** The batches of a step, prepared or built now, one after the other. */
+  async take(step: number, microBatches: number): Promise<BatchInputs[]> {
+    const prepared = this.#ahead?.step === step ? this.#ahead.batches : undefined;
     this.#ahead = undefined;
-    return ahead?.step === step && ahead.micro === micro ? ahead.inputs : this.#build(step, micro);
+    const batches: BatchInputs[] = [];
+    for (let micro = 0; micro < microBatches; micro++) {
+      batches.push(await (prepared?.get(micro) ?? this.#build(step, micro)));
+    }
+    return batches;
   }
 }

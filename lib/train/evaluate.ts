@@ -1,8 +1,10 @@
 /** Held-out loss through given layer maps. Neither its FLOPs nor its time count as training. */
 import { ApolloError } from '../errors.js';
 import type { LayerMap } from '../growth/index.js';
+import { gatesAtPlaces } from '../methods/gates.js';
+import type { Gates } from '../methods/method.js';
 import type { TrainingCorpus } from './corpus.js';
-import type { RunPrograms } from './programs.js';
+import { gateInputs, type RunPrograms } from './programs.js';
 
 export interface EvaluationOptions {
   readonly programs: RunPrograms;
@@ -11,19 +13,22 @@ export interface EvaluationOptions {
   readonly seq: number;
   /** Batches at most. */
   readonly limit: number;
+  /** Of the trained layers. */
+  readonly gates?: Gates | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 /** Mean loss over all counted labels of the held-out batches (each batch weighs by its labels). */
 async function heldOutLoss(layerMap: LayerMap, options: EvaluationOptions): Promise<number> {
-  const { corpus, batch, seq, limit, signal } = options;
-  const program = await options.programs.evaluation(layerMap, corpus.shape(batch, seq));
+  const { corpus, batch, seq, limit, signal, gates } = options;
+  const program = await options.programs.evaluation(layerMap, corpus.shape(batch, seq), gates);
+  const gateValues = gates && gateInputs(gatesAtPlaces(gates, layerMap));
   const batches = Math.min(limit, corpus.heldOutCount(batch, seq));
   let sum = 0;
   let labels = 0;
   for (let index = 0; index < batches; index++) {
     const inputs = await corpus.heldOut({ batch, seq, index });
-    const { outputs } = await program.run(inputs, signal ? { signal } : {});
+    const { outputs } = await program.run({ ...inputs, ...gateValues }, signal ? { signal } : {});
     const count = (outputs['count'] as Float32Array)[0] as number;
     if (count === 0) continue;
     sum += ((outputs['loss'] as Float32Array)[0] as number) * count;

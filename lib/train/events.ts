@@ -73,6 +73,8 @@ export interface GrowthEvent {
   readonly to: number;
   /** Parameters after the switch. */
   readonly parameters: number;
+  /** What the layers' outputs were multiplied by, where the growth was calibrated. */
+  readonly calibrated?: number;
 }
 
 export interface CheckpointEvent {
@@ -85,7 +87,13 @@ export interface CheckpointEvent {
 export interface WarningEvent {
   readonly type: 'warning';
   readonly step: number;
-  readonly code: 'NON_FINITE' | 'OTHER_DEVICE' | 'BEGINS_WITH' | 'NO_TARGET';
+  readonly code:
+    | 'NON_FINITE'
+    | 'OTHER_DEVICE'
+    | 'BEGINS_WITH'
+    | 'NO_TARGET'
+    | 'DAMAGED_CHECKPOINT'
+    | 'CHECKPOINT_FAILED';
   readonly message: string;
 }
 

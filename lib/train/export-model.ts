@@ -1,14 +1,13 @@
 /** Exports a trained model, in whatever folder it is, as a Hugging Face folder. */
 import { checkVocabulary, loadTokenizer, type Tokenizer } from '../data/index.js';
+import { checkExportFolder } from '../interop/export-folder.js';
 import { tokenizerFiles } from '../interop/hugging-face-tokenizer.js';
 import {
-  replacing,
   type TextFile,
   type WriteOptions,
   type WrittenFile,
   writeHuggingFaceFolder,
 } from '../interop/hugging-face-writer.js';
-import { checkWholeFolder } from '../interop/whole-folder.js';
 import { createModel, type ModelConfig } from '../models/index.js';
 import { atDepth, type ModelFolder, type OpenOptions, openModelFolder } from './model-folder.js';
 
@@ -45,7 +44,7 @@ export interface ExportedModel {
  */
 export async function exportModel(path: string, out: string, options: ExportOptions = {}): Promise<ExportedModel> {
   const { depth = 'full' } = options;
-  await checkWholeFolder(out, replacing(options.force));
+  await checkExportFolder(out, options.force);
   const source = await openModelFolder(path, options);
   try {
     const { config, read } = atDepth(source, depth);

@@ -1,6 +1,7 @@
 /** Carries a method's growth plan out on the parameter store. */
 import { Graph } from '../engine/graph.js';
 import { cast } from '../engine/ops/index.js';
+import { slotFactor } from '../engine/optim/slots.js';
 import type { ParameterStore } from '../engine/parameters.js';
 import { ApolloError } from '../errors.js';
 import type {
@@ -13,7 +14,17 @@ import type {
   StateSource,
 } from '../methods/method.js';
 import { declareSpecs, initialValue, type ParameterSpec } from '../models/index.js';
+import { type CalibrationBatch, calibrate, streamMeter } from './calibrate.js';
 import type { StageNetwork } from './stage.js';
+
+/** What a calibration did and cost. */
+export interface Calibration {
+  readonly factor: number;
+  /** Forward passes of the batch through a layer. */
+  readonly layerPasses: number;
+  /** Executed FLOPs. */
+  readonly flops: number;
+}
 
 export interface GrowthSite {
   readonly store: ParameterStore;
@@ -21,18 +32,36 @@ export interface GrowthSite {
   readonly after: StageNetwork;
   /** Of layers that no copy fills. */
   readonly seed: number;
+  /** What a calibration is measured on. */
+  readonly batch: () => Promise<CalibrationBatch>;
 }
 
 /** Makes what `after` holds out of what `before` holds. Only what a stage uses is ever held, so memory grows with them. */
-export async function grow(plan: GrowthPlan, site: GrowthSite): Promise<void> {
+export async function grow(plan: GrowthPlan, site: GrowthSite): Promise<Calibration | undefined> {
   switch (plan.kind) {
     case 'layers':
-      return copyLayers(plan, site);
+      if (plan.calibrate) return calibratedCopies(plan, site);
+      await copyLayers(plan, site);
+      return undefined;
     case 'state':
-      return replaceAll(site, await grownState(plan, site));
+      await replaceAll(site, await grownState(plan, site));
+      return undefined;
     case 'materialise':
-      return replaceAll(site, await materialised(site));
+      await replaceAll(site, await materialised(site));
+      return undefined;
   }
+}
+
+/** Copies layers and keeps the size of the residual stream, measured on one batch. */
+async function calibratedCopies(plan: LayerGrowth, site: GrowthSite): Promise<Calibration> {
+  const { store, before, after } = site;
+  const batch = await site.batch();
+  const meter = await streamMeter(before, store, batch);
+  const target = await meter.measure(1);
+  meter.dispose();
+  await copyLayers(plan, site);
+  const { factor, passes, flops } = await calibrate(after, store, batch, { target, from: plan.from });
+  return { factor, layerPasses: plan.from + passes * plan.to, flops: flops + meter.flops };
 }
 
 /** Parameters of one layer, in the model's order, which is the same for every layer. */
@@ -58,11 +87,13 @@ async function copyLayer(store: ParameterStore, specs: readonly ParameterSpec[],
 /** Applies a moment rule to a layer that keeps its weights. */
 async function changeMoments(store: ParameterStore, name: string, rule: MomentRule): Promise<void> {
   if (rule === 'copy' || rule === 'keep') return;
-  const { m, v, count } = await store.moments(name);
-  const [ofM, ofV] = rule === 'zero' ? [0, 0] : [rule.m, rule.v];
+  const { slots, count } = await store.moments(name);
+  const scale = rule === 'zero' ? 0 : rule.scale;
   await store.writeMoments(name, {
-    m: m.map((x) => x * ofM),
-    v: v.map((x) => x * ofV),
+    slots: slots.map((slot) => {
+      const factor = slotFactor(scale, slot);
+      return { ...slot, values: slot.values.map((x) => x * factor) };
+    }),
     count: rule === 'zero' ? 0 : count,
   });
 }

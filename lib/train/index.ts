@@ -17,6 +17,7 @@ export {
   type StateToWrite,
   saveCheckpoint,
 } from './checkpoint.js';
+export { CheckpointClock, checkpointWarning, lastCheckpointError } from './checkpoint-clock.js';
 export { type CheckpointFolder, latestCheckpoint, listCheckpoints } from './checkpoint-folder.js';
 export { lastStep, resolveConfig, type TrainConfig, type TrainOptions } from './config.js';
 export type { BatchInputs, BatchRequest, TrainingCorpus } from './corpus.js';
@@ -54,3 +55,4 @@ export {
   warmupOf,
 } from './schedule.js';
 export { type StageNetwork, stageNetwork } from './stage.js';
+export { newestWholeCheckpoint, type WholeCheckpoint } from './whole-checkpoint.js';

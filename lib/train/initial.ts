@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import type { ParameterStore } from '../engine/parameters.js';
 import { ApolloError } from '../errors.js';
 import type { TrainingMethod, WeightSource } from '../methods/method.js';
-import { declareSpecs, initialiseSpecs, type LanguageModel } from '../models/index.js';
+import { declareSpecs, initialiseSpecs, type LanguageModel, structureOf } from '../models/index.js';
 import { atDepth, digestOf, type ModelFolder, openModelFolder, type SourceCosts } from './model-folder.js';
 import { openSource, unknownCosts } from './source.js';
 import { type StageNetwork, stageNetwork } from './stage.js';
@@ -88,6 +88,7 @@ export function checkBeginning(folder: ModelFolder, model: LanguageModel, method
 
 /** Sizes in which a model and the stage that begins with it must be the same. */
 const sizes = ['kind', 'hidden', 'heads', 'ffn', 'vocab', 'maxPositions', 'typeVocab', 'epsilon'] as const;
+const fields = [...sizes, 'activation', 'tied'] as const;
 
 /**
  * The model at the depth that the first stage trains.
@@ -103,11 +104,12 @@ function fittingDepth(folder: ModelFolder, { model, stage }: StageNetwork, metho
       `${method.name} makes its first weights of a smaller model, which its setting "source" names; leave init out.`,
     );
   }
-  const wrong = sizes.filter((size) => config[size] !== model.config[size]);
+  const [found, wanted] = [structureOf(config), structureOf(model.config)];
+  const wrong = fields.filter((field) => found[field] !== wanted[field]);
   if (wrong.length > 0) {
-    const list = (of: typeof config) => wrong.map((size) => `${size} ${of[size] ?? 'none'}`).join(', ');
+    const list = (of: typeof found) => wrong.map((field) => `${field} ${of[field] ?? 'none'}`).join(', ');
     return fail(
-      `the model in ${folder.folder} has ${list(config)}; ${method.name} begins with ${list(model.config)}. ` +
+      `the model in ${folder.folder} has ${list(found)}; ${method.name} begins with ${list(wanted)}. ` +
         'Methods that grow in width (bert2bert, net2net, ligo) take a smaller model as their "source".',
     );
   }

@@ -5,6 +5,7 @@
 import type { Device } from '../engine/device.js';
 import { ApolloError } from '../errors.js';
 import type { CheckpointState } from './checkpoint.js';
+import { CheckpointClock, checkpointWarning, lastCheckpointError } from './checkpoint-clock.js';
 import { lastStep, resolveConfig, type TrainConfig, type TrainOptions } from './config.js';
 import type { TrainEvent } from './events.js';
 import { checkSequence } from './preflight.js';
@@ -41,14 +42,21 @@ export async function* train(options: TrainOptions, deps: TrainDependencies): As
       ...(run.seen && { seen: run.seen }),
     };
     for (const message of run.beginWarnings) yield { type: 'warning', step: run.step, code: 'BEGINS_WITH', message };
+    for (const message of run.damageWarnings)
+      yield { type: 'warning', step: run.step, code: 'DAMAGED_CHECKPOINT', message };
     const moved = resumed && deviceChange(resumed.state, deps.device);
     if (moved) yield { type: 'warning', step: run.step, code: 'OTHER_DEVICE', message: moved };
+    const clock = new CheckpointClock(config.checkpointMinutes, run.totals.trainMs);
     while (!run.aborted) {
       const evaluation = run.evaluationDue ? await run.unlessAborted(() => run.evaluate()) : undefined;
       if (evaluation) yield evaluation;
       if (run.step >= end || run.aborted) break;
-      const saved = checkpointDue(run.step, config) ? await run.save() : undefined;
-      if (saved) yield saved;
+      const { trainMs } = run.totals;
+      if (checkpointDue(run.step, config) || clock.due(trainMs)) {
+        clock.wrote(trainMs);
+        const saved = await run.save().catch((error: unknown) => notSaved(run, error));
+        if (saved) yield saved;
+      }
       const growth = await run.grow();
       if (growth) yield growth;
       const step = await run.unlessAborted(() => run.train());
@@ -58,7 +66,9 @@ export async function* train(options: TrainOptions, deps: TrainDependencies): As
       if (warning) yield warning;
     }
     run.checkTargets();
-    const saved = await run.save();
+    const saved = await run.save().catch((error: unknown) => {
+      throw lastCheckpointError(error, run.lastSaved);
+    });
     if (saved) yield saved;
     yield {
       type: 'done',
@@ -77,12 +87,16 @@ export async function* train(options: TrainOptions, deps: TrainDependencies): As
   }
 }
 
+function notSaved({ step, lastSaved }: Run, error: unknown): TrainEvent {
+  return { type: 'warning', step, code: 'CHECKPOINT_FAILED', message: checkpointWarning(error, lastSaved) };
+}
+
 function checkpointDue(step: number, { checkpointEvery: every, keepAt }: TrainConfig): boolean {
   return step > 0 && ((every > 0 && step % every === 0) || keepAt.includes(step));
 }
 
 /** @throws ApolloError BAD_CONFIG when settings, model and method do not belong together. */
-function checkFit(config: TrainConfig, { model, method, store }: TrainDependencies): void {
+function checkFit(config: TrainConfig, { model, method, corpus, store }: TrainDependencies): void {
   if (method.layers !== model.config.layers) {
     throw new ApolloError(
       'BAD_CONFIG',
@@ -94,6 +108,13 @@ function checkFit(config: TrainConfig, { model, method, store }: TrainDependenci
     throw new ApolloError(
       'BAD_CONFIG',
       `The method's totalSteps is ${total}, train.steps is ${config.steps}. Give both the same number.`,
+    );
+  }
+  const { accumulation = config.accumulation } = corpus;
+  if (accumulation !== config.accumulation) {
+    throw new ApolloError(
+      'BAD_CONFIG',
+      `The corpus is cut for ${accumulation} micro-batches a step, train.accumulation is ${config.accumulation}. Give both the same number.`,
     );
   }
   checkSequence(config.seq, model.config);

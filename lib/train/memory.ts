@@ -1,9 +1,10 @@
 /** Refuses a run that will not fit before it begins, with what it needs, what there is, and the batch that would fit. */
 
+import { optimizerState, stateBytes } from '../engine/optim/index.js';
 import { ParameterStore } from '../engine/parameters.js';
 import { ApolloError } from '../errors.js';
 import { identityMap, type StepPlan, type TrainingMethod } from '../methods/method.js';
-import { type BatchShape, declareSpecs, type LanguageModel } from '../models/index.js';
+import { type BatchShape, declarationOf, declareSpecs, type LanguageModel } from '../models/index.js';
 import type { TrainConfig } from './config.js';
 import type { TrainingCorpus } from './corpus.js';
 import { type ProgramOptions, RunPrograms } from './programs.js';
@@ -30,11 +31,19 @@ async function attemptFinished(
   }
 }
 
-/** Bytes of a model's parameters in training: value, gradient and two moments in f32, and bf16 copies of matrices. */
-export function parameterBytes(model: LanguageModel, precision: 'f32' | 'bf16'): number {
-  return model.parameters(model.config.layers).reduce((sum, { shape, role }) => {
-    const elements = shape.reduce((a, b) => a * b, 1);
-    return sum + elements * (16 + (precision === 'bf16' && role === 'matrix' ? 2 : 0));
+/**
+ * Bytes of a model's parameters in training: value, gradient and the optimizer's state in f32, and bf16 copies of
+ * matrices.
+ */
+export function parameterBytes(
+  model: LanguageModel,
+  { precision, optimizer }: Pick<TrainConfig, 'precision' | 'optimizer'>,
+): number {
+  const state = optimizerState(optimizer);
+  return model.parameters(model.config.layers).reduce((sum, spec) => {
+    const elements = spec.shape.reduce((a, b) => a * b, 1);
+    const copy = precision === 'bf16' && spec.role === 'matrix' ? 2 : 0;
+    return sum + elements * (8 + copy) + stateBytes(state, declarationOf(spec));
   }, 0);
 }
 
@@ -56,14 +65,14 @@ export async function checkMemory(
   },
 ): Promise<void> {
   const { finished, config, method, corpus, step } = run;
-  const { device, store, network, precision } = options;
+  const { device, store, network } = options;
   const layerMap = method.evaluationMaps(step).full;
   const { layers } = finished.config;
   const plain = network.model === finished && !network.reparameterisation;
   const plan = plain
     ? { units: method.plan(step).units, depth: layerMap.length, layerMap }
     : { units: layers, depth: layers, layerMap: identityMap(layers) };
-  const needed = parameterBytes(finished, precision);
+  const needed = parameterBytes(finished, config);
 
   const attempt = async (batch: number, programs: RunPrograms): Promise<void> => {
     const shape = corpus.shape(batch, config.seq);

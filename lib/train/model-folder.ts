@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { checkVocabulary, loadTokenizer, type Tokenizer } from '../data/index.js';
+import { checkVocabulary, endsOfText, loadTokenizer, noEndOfText, type Tokenizer } from '../data/index.js';
 import type { Device } from '../engine/device.js';
 import { ParameterStore } from '../engine/parameters.js';
 import { ApolloError } from '../errors.js';
@@ -30,13 +30,15 @@ import {
 } from '../models/index.js';
 import {
   type CheckpointState,
+  damageOf,
+  isDamage,
   modelConfigOf,
   readCheckpointState,
   stateFile,
   verifyFile,
   weightsFile,
 } from './checkpoint.js';
-import { newestCheckpoint } from './checkpoint-folder.js';
+import { type CheckpointFolder, listCheckpoints, newestCheckpoint } from './checkpoint-folder.js';
 
 /** What training a model has cost, as its checkpoint counts it. */
 export interface SourceCosts {
@@ -79,7 +81,7 @@ export async function openModelFolder(path: string, options: OpenOptions = {}): 
   if (existsSync(join(path, stateFile))) return openCheckpoint(path);
   for (const directory of [join(path, 'checkpoints'), path]) {
     const newest = await newestCheckpoint(directory);
-    if (newest) return openCheckpoint(newest.path);
+    if (newest) return openCheckpoint(newest.path).catch((error: unknown) => openOlder(directory, newest, error));
   }
   if (existsSync(join(path, configFile))) return openPretrained(path, options);
   throw new ApolloError('BAD_CHECKPOINT', `There is no model in ${path}: ${await whatIsThere(path)}`);
@@ -101,6 +103,21 @@ async function whatIsThere(path: string): Promise<string> {
     'expected the folder of a run, of its checkpoints or of one checkpoint, or a Hugging Face folder with ' +
     `${configFile} and ${pretrained}.`
   );
+}
+
+/** The newest checkpoint before one that is damaged, saying so. Other errors are thrown. */
+async function openOlder(directory: string, newest: CheckpointFolder, error: unknown): Promise<ModelFolder> {
+  if (!isDamage(error)) throw error;
+  const older = (await listCheckpoints(directory)).filter(({ step }) => step < newest.step).reverse();
+  for (const { path, step } of older) {
+    if (await damageOf(path)) continue;
+    const opened = await openCheckpoint(path);
+    return {
+      ...opened,
+      warnings: [`${error.message} This is the model of step ${step}: ${path}.`, ...opened.warnings],
+    };
+  }
+  throw error;
 }
 
 async function openCheckpoint(folder: string): Promise<ModelFolder> {
@@ -154,10 +171,14 @@ async function openPretrained(folder: string, { seed = 0 }: OpenOptions): Promis
         `${folder} lacks weights of the model that its ${configFile} describes, ${needed.length} parameters: ${few(needed)}.`,
       );
     }
-    const warnings: string[] = [];
+    const warnings = [...files.warnings];
     if (missing.length > 0) {
+      const what =
+        config.kind === 'bert'
+          ? 'is a bare encoder without a masked-language-model head'
+          : `has no output matrix, and its ${configFile} does not tie it to the word embeddings`;
       warnings.push(
-        `${folder} is a bare encoder without a masked-language-model head; these are initial values: ${few(missing)}. ` +
+        `${folder} ${what}; these are initial values: ${few(missing)}. ` +
           'Train it on before its predictions mean anything.',
       );
     }
@@ -247,7 +268,8 @@ export function atDepth(source: WeightSource & Pick<ModelFolder, 'layerMap'>, de
 export async function digestOf(source: ModelFolder): Promise<string> {
   const hash = createHash('sha256');
   const { config, layers, layerMap } = source;
-  hash.update(JSON.stringify({ kind: config.kind, heads: config.heads, layers, layerMap }));
+  const { kind, heads, activation } = config; // an activation that is not named is left out, and changes no digest
+  hash.update(JSON.stringify({ kind, heads, layers, layerMap, activation }));
   for (const { name, shape } of createModel(config).parameters(layers)) {
     const { buffer, byteOffset, byteLength } = await source.read(name);
     hash.update(JSON.stringify({ name, shape }));
@@ -271,6 +293,8 @@ export interface LoadedModel {
   /** For `model.trace`: which stored layer stands at each place. */
   readonly layerMap: readonly number[];
   readonly tokenizer: Tokenizer | undefined;
+  /** GPT: tokens at which a text ends, as the tokenizer and what lies beside it name them; undefined without a tokenizer. */
+  readonly ends: readonly number[] | undefined;
   /** As of ModelFolder. */
   readonly folder: string;
   readonly warnings: readonly string[];
@@ -292,15 +316,18 @@ export async function loadModel(device: Device, path: string, options: LoadOptio
   const source = await openModelFolder(path, options);
   const store = new ParameterStore(device, { precision });
   try {
-    const { config, layers, tokenizerPath, folder, warnings } = source;
+    const { config, layers, tokenizerPath, folder } = source;
     const tokenizer = tokenizerPath === undefined ? undefined : loadTokenizer(tokenizerPath);
     if (tokenizer) checkVocabulary(tokenizer, config.vocab);
+    const ends = tokenizer && config.kind === 'gpt' ? endsOfText(tokenizer, tokenizerPath as string) : undefined;
+    const warnings = [...source.warnings];
+    if (ends?.length === 0) warnings.push(`${folder}: ${noEndOfText} Texts end by their length alone.`);
     const model = createModel(config);
     const specs = model.parameters(layers);
     declareSpecs(store, specs);
     for (const { name } of specs) await store.write(name, await source.read(name));
     const layerMap = depth === 'full' ? source.layerMap : Array.from({ length: layers }, (_, layer) => layer);
-    return { model, config, store, layerMap, tokenizer, folder, warnings, dispose: () => store.dispose() };
+    return { model, config, store, layerMap, tokenizer, ends, folder, warnings, dispose: () => store.dispose() };
   } catch (error) {
     store.dispose();
     throw error;

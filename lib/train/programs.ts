@@ -1,12 +1,14 @@
-/** The compiled programs of a run: one for each network in use, made when first needed. */
+/** The compiled programs of a run: one for each depth in use, made when first needed. */
 import { accumulateGradients } from '../engine/autodiff.js';
+import type { Binding, ParameterNames } from '../engine/binding.js';
 import type { Device } from '../engine/device.js';
 import { Graph } from '../engine/graph.js';
 import type { ParameterStore } from '../engine/parameters.js';
 import type { Program } from '../engine/program.js';
 import type { LayerMap } from '../growth/index.js';
-import type { StepPlan } from '../methods/method.js';
+import { type Gates, identityMap, type StepPlan } from '../methods/method.js';
 import type { BatchShape } from '../models/index.js';
+import { storedNames } from './places.js';
 import type { StageNetwork } from './stage.js';
 
 export interface ProgramOptions {
@@ -16,67 +18,129 @@ export interface ProgramOptions {
   readonly precision: 'f32' | 'bf16';
 }
 
+/** The inputs of a program with gates: one number for each place. */
+export function gateInputs({ branchScales, blockGates }: Gates): Record<string, Float32Array> {
+  return {
+    ...(branchScales && { branchScales: Float32Array.from(branchScales) }),
+    ...(blockGates && { blockGates: Float32Array.from(blockGates) }),
+  };
+}
+
+/** What a network with these gates is traced with. */
+function gateOptions({ branchScales, blockGates }: Gates) {
+  return { branchScales: branchScales !== undefined, blockGates: blockGates !== undefined };
+}
+
+const gateNames = (gates: Gates) => Object.keys(gateInputs(gates));
+
 /** A forward and backward pass of one micro-batch that adds to the store's gradients. Output: `loss` f32[1]. */
 export interface TrainingProgram {
   readonly program: Program;
+  /** The parameters of the step's network; absent where the program has them already. */
+  readonly binding?: Binding | undefined;
   /** Parameters whose gradients it adds to. */
   readonly names: readonly string[];
   /** Whether it takes the input `rng` (dropout). */
   readonly random: boolean;
+  /** Whether it takes the input `share` f32[1], the factor of the micro-batch's loss; without it that is 1. */
+  readonly weighted: boolean;
 }
 
-/** Training programs that are kept; a method that drops layers at random has thousands of networks. */
+/** A compiled program and the network that it ran last. */
+interface Kept {
+  readonly program: Program;
+  readonly random: boolean;
+  readonly weighted: boolean;
+  /** Names in the program of what it adds gradients to. */
+  readonly names: readonly string[];
+  last: { readonly layerMap: string; readonly training: TrainingProgram } | undefined;
+}
+
+/** Training programs that are kept: one for each depth, and more where a method freezes ever other places. */
 const keptPrograms = 64;
 
 export class RunPrograms {
   readonly #options: ProgramOptions;
   /** In the order of their last use. */
-  readonly #training = new Map<string, TrainingProgram>();
+  readonly #training = new Map<string, Kept>();
   readonly #evaluation = new Map<string, Program>();
 
   constructor(options: ProgramOptions) {
     this.#options = options;
   }
 
-  /** The training program of a step's network; its gradients are those of loss / accumulation. */
+  /**
+   * The training program of a step's network. With several micro-batches its gradients are those of share * loss, `share`
+   * being the micro-batch's share of the step's labels: together they are those of the mean over all labels of the step.
+   * Networks of one depth are one program, which runs on the parameters of the layers in the map. Where weights are
+   * expressions of other parameters, or the network is deeper than the finished model, each map has a program of its own.
+   */
   async training(plan: StepPlan, shape: BatchShape, accumulation: number): Promise<TrainingProgram> {
     const { network } = this.#options;
-    const { trainable } = plan;
-    const frozen = trainable ? network.specs.filter(({ name }) => !trainable(name)) : [];
-    const scaled = plan.branchScales ? 'scaled' : '';
-    const key = [plan.layerMap.join(), scaled, ...frozen.map(({ name }) => name)].join('|');
-    const entry = this.#training.get(key) ?? (await this.#compileTraining(plan, shape, accumulation));
+    const { layerMap } = plan;
+    const byPlace = !network.reparameterisation && layerMap.length <= network.model.config.layers;
+    const places = byPlace ? identityMap(layerMap.length) : layerMap;
+    const stored = byPlace ? storedNames(layerMap) : undefined;
+    const trains = (name: string) => plan.trainable?.(stored ? stored(name) : name) ?? true;
+    const specs = stored ? network.model.parameters(layerMap.length) : network.specs;
+    const frozen = plan.trainable ? specs.filter(({ name }) => !trains(name)) : [];
+    const key = [places.join(), ...gateNames(plan), ...frozen.map(({ name }) => name)].join('|');
+    const request = { plan, shape, accumulation, places, trains, stored };
+    const kept = this.#training.get(key) ?? (await this.#compileTraining(request));
     this.#training.delete(key);
-    this.#training.set(key, entry);
+    this.#training.set(key, kept);
     for (const [oldest, { program }] of this.#training) {
       if (this.#training.size <= keptPrograms) break;
       this.#training.delete(oldest);
       program.dispose();
     }
-    return entry;
+    const { program, random, weighted, names } = kept;
+    if (kept.last?.layerMap === layerMap.join()) return kept.last.training;
+    const training = stored
+      ? { program, random, weighted, names: [...new Set(names.map(stored))], binding: program.bind(stored) }
+      : { program, random, weighted, names };
+    kept.last = { layerMap: layerMap.join(), training };
+    return training;
   }
 
-  async #compileTraining(plan: StepPlan, shape: BatchShape, accumulation: number): Promise<TrainingProgram> {
+  async #compileTraining(request: {
+    readonly plan: StepPlan;
+    readonly shape: BatchShape;
+    readonly accumulation: number;
+    readonly places: LayerMap;
+    readonly trains: (name: string) => boolean;
+    readonly stored: ParameterNames | undefined;
+  }): Promise<Kept> {
     const { device, store, network, precision } = this.#options;
-    const { trainable, layerMap, branchScales } = plan;
+    const { plan, shape, accumulation, places, trains, stored } = request;
     const graph = new Graph();
     const weights = network.weights(graph, precision);
-    const options = { layerMap, training: true, branchScales: branchScales !== undefined };
+    const options = { layerMap: places, training: true, ...gateOptions(plan) };
     const { loss } = network.model.trace(graph, weights, shape, options);
-    const names = accumulateGradients(loss, { scale: 1 / accumulation, ...(trainable && { trainable }) });
+    const weighted = accumulation > 1;
+    const scale = weighted ? graph.input('share', [1]) : 1;
+    const names = accumulateGradients(loss, { scale, ...(plan.trainable && { trainable: trains }) });
     graph.output('loss', loss);
-    return { program: await device.compile(graph, { store }), names, random: graph.inputs.has('rng') };
+    const program = await device.compile(graph, { store, parameters: stored });
+    return { program, names, random: graph.inputs.has('rng'), weighted, last: undefined };
   }
 
-  /** The forward pass of one held-out batch without dropout. Outputs: `loss` (mean) and `count` of its labels. */
-  async evaluation(layerMap: LayerMap, shape: BatchShape): Promise<Program> {
+  /**
+   * The forward pass of one held-out batch without dropout. Outputs: `loss` (mean) and `count` of its labels. With `gates`
+   * it takes the inputs of their kind.
+   */
+  async evaluation(layerMap: LayerMap, shape: BatchShape, gates?: Gates): Promise<Program> {
     const { device, store, network, precision } = this.#options;
-    const key = layerMap.join();
+    const key = [layerMap.join(), ...(gates ? gateNames(gates) : [])].join('|');
     let program = this.#evaluation.get(key);
     if (!program) {
       const graph = new Graph();
       const weights = network.weights(graph, precision);
-      const { loss, count } = network.model.trace(graph, weights, shape, { layerMap, training: false });
+      const { loss, count } = network.model.trace(graph, weights, shape, {
+        layerMap,
+        training: false,
+        ...(gates && gateOptions(gates)),
+      });
       graph.output('loss', loss);
       graph.output('count', count);
       program = await device.compile(graph, { store });

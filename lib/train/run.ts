@@ -1,13 +1,13 @@
 /** The state of one training run and what can be done with it: open, evaluate, save, grow, train a step, close. */
 import type { Device } from '../engine/device.js';
-import { AdamW } from '../engine/optimizer.js';
+import type { Optimizer } from '../engine/optim/index.js';
 import { ParameterStore } from '../engine/parameters.js';
 import type { RunResult } from '../engine/program.js';
 import { ApolloError } from '../errors.js';
 import { seedWords } from '../growth/index.js';
 import { FollowedMethod, type SeenLosses } from '../methods/followed.js';
 import type { MethodStage, StepPlan, TrainingMethod } from '../methods/method.js';
-import { type LanguageModel, parameterCount } from '../models/index.js';
+import { type LanguageModel, layerFlops, parameterCount } from '../models/index.js';
 import { type CheckpointState, loadCheckpoint, readCheckpointState, saveCheckpoint } from './checkpoint.js';
 import { latestCheckpoint } from './checkpoint-folder.js';
 import {
@@ -21,7 +21,7 @@ import {
   type TrainConfig,
   withBeginning,
 } from './config.js';
-import { BatchAhead, hasTarget, type TrainingCorpus } from './corpus.js';
+import { BatchAhead, type BatchInputs, hasTarget, labelShares, type TrainingCorpus } from './corpus.js';
 import { stepFlops } from './cost.js';
 import { evaluateMaps } from './evaluate.js';
 import type { EvaluationEvent, StepEvent, TrainEvent } from './events.js';
@@ -29,8 +29,11 @@ import { grow } from './growth.js';
 import { type BeginningOptions, digestOfBeginning, initialise } from './initial.js';
 import { checkMemory } from './memory.js';
 import type { SourceCosts } from './model-folder.js';
-import { RunPrograms, type TrainingProgram } from './programs.js';
+import { optimizerOf } from './optimizer.js';
+import { gateInputs, RunPrograms, type TrainingProgram } from './programs.js';
 import { type StageNetwork, stageNetwork } from './stage.js';
+import { updateOf } from './updates.js';
+import { newestWholeCheckpoint } from './whole-checkpoint.js';
 
 export interface TrainDependencies {
   readonly device: Device;
@@ -81,10 +84,12 @@ export class Run {
   sourceCosts: SourceCosts | undefined;
   /** What is to be said about the model that it began with. */
   beginWarnings: readonly string[] = [];
+  /** What is to be said about checkpoints that it did not resume from because they are damaged. */
+  damageWarnings: readonly string[] = [];
 
   readonly store: ParameterStore;
   programs: RunPrograms;
-  readonly optimizer: AdamW;
+  readonly optimizer: Optimizer;
   readonly batches: BatchAhead;
   identity: RunIdentity;
   #method: FollowedMethod;
@@ -100,8 +105,7 @@ export class Run {
     this.store = deps.store ?? new ParameterStore(device, { precision });
     this.network = stageNetwork(model, method.stageAt(0));
     this.programs = this.#programs();
-    const { beta1, beta2, epsilon, weightDecay, maxNorm } = config;
-    this.optimizer = new AdamW(this.store, { beta1, beta2, epsilon, weightDecay, maxNorm });
+    this.optimizer = optimizerOf(config, this.store);
     this.batches = new BatchAhead((step, micro) => corpus.batch({ batch, seq, seed, step, micro }));
   }
 
@@ -156,14 +160,15 @@ export class Run {
         'resume needs checkpointDir, the folder with the checkpoints to go on from.',
       );
     }
-    const latest = checkpointDir === undefined ? undefined : await latestCheckpoint(checkpointDir);
-    if (latest && !resume) {
+    const other = checkpointDir === undefined || resume ? undefined : await latestCheckpoint(checkpointDir);
+    if (other) {
       throw new ApolloError(
         'BAD_ARGUMENT',
-        `${checkpointDir} holds the checkpoints of another run (step ${latest.step}). ` +
+        `${checkpointDir} holds the checkpoints of another run (step ${other.step}). ` +
           'Resume it, or give another folder for a new run.',
       );
     }
+    const latest = checkpointDir === undefined ? undefined : await newestWholeCheckpoint(checkpointDir);
     if (!latest && this.deps.branchFrom !== undefined) return this.#load(this.deps.branchFrom, { branch: true });
     if (!latest) {
       if (resume === true) {
@@ -180,7 +185,9 @@ export class Run {
       await this.#checkMemory();
       return undefined;
     }
-    return this.#load(latest.path, { branch: false });
+    const loaded = await this.#load(latest.path, { branch: false });
+    this.damageWarnings = await latest.setAside();
+    return loaded;
   }
 
   /** Continues from a checkpoint of this run, or from one of the run that this one branches off. */
@@ -241,13 +248,15 @@ export class Run {
     const { config, deps, step, totals } = this;
     const start = performance.now();
     // The stage that has been trained so far: a switch due at this step is not done yet.
-    const maps = this.method.evaluationMaps(Math.max(0, step - 1));
+    const trained = Math.max(0, step - 1);
+    const maps = this.method.evaluationMaps(trained);
     const losses = await evaluateMaps(maps, {
       programs: this.programs,
       corpus: deps.corpus,
       batch: config.batch,
       seq: config.seq,
       limit: config.evaluationBatches,
+      gates: this.method.evaluationGates?.(trained),
       signal: deps.signal,
     });
     this.evaluatedAt = step;
@@ -300,50 +309,79 @@ export class Run {
   /** The switch that the next step begins with, unless it is done already. */
   async grow(): Promise<TrainEvent | undefined> {
     const { method } = this;
-    const { model } = this.deps;
+    const { model, corpus } = this.deps;
     const stage = method.stageAt(this.step);
     const plan = stage.index === this.stage.index ? undefined : method.growth(this.step);
     if (!plan) return undefined;
     this.#letGo();
     const next = stageNetwork(model, stage);
-    await grow(plan, { store: this.store, before: this.network, after: next, seed: this.config.seed });
+    const { batch, seq, seed } = this.config;
+    const calibration = await grow(plan, {
+      store: this.store,
+      before: this.network,
+      after: next,
+      seed,
+      batch: async () => ({
+        shape: corpus.shape(batch, seq),
+        inputs: await corpus.batch({ batch, seq, seed, step: this.step, micro: 0 }),
+      }),
+    });
+    if (calibration) {
+      this.totals.flopsModel += calibration.layerPasses * layerFlops(next.model.config, seq) * batch * seq;
+      this.totals.flopsExecuted += calibration.flops;
+    }
     this.network = next;
     this.programs = this.#programs();
-    return { type: 'growth', step: this.step, from: plan.from, to: plan.to, parameters: this.parameters };
+    return {
+      type: 'growth',
+      step: this.step,
+      from: plan.from,
+      to: plan.to,
+      parameters: this.parameters,
+      ...(calibration && { calibrated: calibration.factor }),
+    };
   }
 
   /**
-   * Forward and backward of the micro-batches of a step that have a target; how many there are and their mean loss, NaN
-   * for none. Each is queued while the one before runs, so that its data travel meanwhile and the device never waits for
-   * JavaScript.
+   * Forward and backward of the micro-batches of a step that have a target; how many there are, and the mean loss over
+   * the labels of the step, NaN where it has none. Each is queued while the one before runs, so that its data travel
+   * meanwhile and the device never waits for JavaScript.
    */
   async #accumulate(
-    { program, random }: TrainingProgram,
+    { program, random, weighted, binding }: TrainingProgram,
     plan: StepPlan,
   ): Promise<{ readonly loss: number; readonly ran: number }> {
     const { seed, accumulation } = this.config;
-    const scales = plan.branchScales && { branchScales: Float32Array.from(plan.branchScales) };
+    const gates = gateInputs(plan);
     const { step } = this;
-    const options = this.deps.signal ? { signal: this.deps.signal } : {};
+    const options = { signal: this.deps.signal, binding };
     const lossOf = async (run: Promise<RunResult>) => ((await run).outputs['loss'] as Float32Array)[0] as number;
+    const batches = await this.batches.take(step, accumulation);
+    const shares = weighted ? labelShares(batches) : [Number(hasTarget(batches[0] as BatchInputs))];
     let sum = 0;
     let ran = 0;
-    let running: Promise<RunResult> | undefined;
+    const add = async (share: number, run: Promise<RunResult>) => {
+      sum += share * (await lossOf(run));
+    };
+    let running: { readonly weight: number; readonly queued: Promise<RunResult> } | undefined;
     for (let micro = 0; micro < accumulation; micro++) {
-      const batch = await this.batches.take(step, micro);
       const rng = Int32Array.from([...seedWords(seed), step, micro]);
-      const isRun = hasTarget(batch);
-      const queued = isRun ? program.run({ ...batch, ...(random && { rng }), ...scales }, options) : undefined;
-      queued?.catch(() => {}); // told when its turn comes
-      if (micro + 1 < accumulation) this.batches.prepare(step, micro + 1);
-      else if (step + 1 < lastStep(this.config)) this.batches.prepare(step + 1, 0);
+      const weight = shares[micro] as number;
+      const share = Float32Array.of(weight);
+      const queued =
+        weight > 0
+          ? program.run({ ...batches[micro], ...(random && { rng }), ...(weighted && { share }), ...gates }, options)
+          : undefined;
+      queued?.catch(() => {}); // reported when it is awaited
+      batches[micro] = {}; // copied by now: of two steps' batches no more than those of one are held
+      if (step + 1 < lastStep(this.config)) this.batches.prepare(step + 1, micro);
       if (!queued) continue;
       ran++;
-      if (running) sum += await lossOf(running);
-      running = queued;
+      if (running) await add(running.weight, running.queued);
+      running = { weight, queued };
     }
-    if (running) sum += await lossOf(running);
-    return { loss: sum / ran, ran };
+    if (running) await add(running.weight, running.queued);
+    return { loss: ran === 0 ? Number.NaN : sum, ran };
   }
 
   /** One optimizer step. Cancelled by the signal it changes nothing but gradients, which it clears. */
@@ -360,8 +398,10 @@ export class Run {
     });
     const accumulateMs = performance.now() - start;
     let update = { gradNorm: Number.NaN, applied: false, elapsedMs: 0 };
-    if (Number.isFinite(loss)) update = await this.optimizer.step(training.names, { lr });
-    else await this.store.zeroGradients();
+    if (Number.isFinite(loss)) {
+      const { names, options } = updateOf(training, plan);
+      update = await this.optimizer.step(names, { lr, ...options });
+    } else await this.store.zeroGradients();
     const ms = accumulateMs + update.elapsedMs; // the optimizer's own time: a new stage's first update also compiles
     this.step++;
     this.#method.add(loss);

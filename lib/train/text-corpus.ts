@@ -47,6 +47,7 @@ export function trainingCorpus(
       );
     return {
       key: corpus.key,
+      accumulation,
       shape: (batch, seq) => ({ batch, seq, padding: false }),
       batch: (request) => ({ ...causalBatch(corpus.train, { ...request, microBatches: accumulation }) }),
       heldOutCount: (batch, seq) => causal(batch, seq).length,
@@ -75,6 +76,7 @@ export function trainingCorpus(
     );
   return {
     key: corpus.key,
+    accumulation,
     shape: (batch, seq) => ({ batch, seq, targets: mlmCapacity(batch * seq, batch), padding: false }),
     batch: (request) => ({
       ...mlmBatch(corpus.train, {

@@ -12,6 +12,13 @@
 namespace apollo::addon {
 namespace {
 
+// A callback of the module, with every exception turned into a JavaScript one.
+template <Napi::Value (*body)(const Napi::CallbackInfo&)>
+Napi::Function function(Napi::Env env, const char* name) {
+  return Napi::Function::New(
+      env, [](const Napi::CallbackInfo& call) { return guarded(call.Env(), [&] { return body(call); }); }, name);
+}
+
 Napi::Value info(const Napi::CallbackInfo& call) {
   const cpu::CpuInfo cpu = cpu::cpu_info();
   Napi::Object out = Napi::Object::New(call.Env());
@@ -28,10 +35,10 @@ Napi::Value info(const Napi::CallbackInfo& call) {
 
 std::unique_ptr<Backend> make_backend(const Napi::Object& options) {
   const std::string kind = options.Get("kind").ToString();
-  if (kind == "cpu") return cpu::make_backend(options.Get("threads").ToNumber().Int32Value());
+  if (kind == "cpu") return cpu::make_backend(int_from(options.Get("threads"), "openDevice: threads"));
   if (kind == "cuda") {
     cuda::Options chosen;
-    chosen.index = options.Get("index").ToNumber().Int32Value();
+    chosen.index = int_from(options.Get("index"), "openDevice: index");
     chosen.tf32 = options.Get("tf32").ToBoolean();
     chosen.cache_file = options.Get("matmulCache").ToString().Utf8Value();
     return cuda_library().open(chosen);
@@ -40,13 +47,10 @@ std::unique_ptr<Backend> make_backend(const Napi::Object& options) {
 }
 
 Napi::Value open_device(const Napi::CallbackInfo& call) {
-  const Napi::Env env = call.Env();
-  return guarded(env, [&] {
-    const Napi::Object options = call[0].As<Napi::Object>();
-    auto device = std::make_shared<Device>(
-        make_backend(options), static_cast<std::size_t>(options.Get("memoryLimitBytes").ToNumber().DoubleValue()));
-    return DeviceObject::create(env, Session::open(env, std::move(device)));
-  });
+  const Napi::Object options = call[0].As<Napi::Object>();
+  const std::size_t limit = size_from(options.Get("memoryLimitBytes"), "openDevice: memoryLimitBytes");
+  auto device = std::make_shared<Device>(make_backend(options), limit);
+  return DeviceObject::create(call.Env(), Session::open(call.Env(), std::move(device)));
 }
 
 // The CUDA backend and what it finds on this machine: file, GPUs, cuBLASLt, or the message of what is missing.
@@ -94,8 +98,9 @@ Napi::Value plan(const Napi::CallbackInfo& call) {
   std::vector<Lifetime> lifetimes;
   for (std::uint32_t i = 0; i < items.Length(); ++i) {
     const Napi::Object item = items.Get(i).As<Napi::Object>();
-    lifetimes.push_back({static_cast<std::size_t>(item.Get("bytes").ToNumber().Int64Value()),
-                         item.Get("first").ToNumber().Int32Value(), item.Get("last").ToNumber().Int32Value()});
+    lifetimes.push_back({size_from(item.Get("bytes"), "planMemory: bytes"),
+                         int_from(item.Get("first"), "planMemory: first"),
+                         int_from(item.Get("last"), "planMemory: last")});
   }
   const MemoryPlan planned = plan_memory(lifetimes);
   Napi::Object out = Napi::Object::New(call.Env());
@@ -114,11 +119,11 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   state->device = Napi::Persistent(DeviceObject::define(env));
   state->buffer = Napi::Persistent(BufferObject::define(env));
   state->program = Napi::Persistent(ProgramObject::define(env));
-  exports.Set("info", Napi::Function::New<info>(env, "info"));
-  exports.Set("openDevice", Napi::Function::New<open_device>(env, "openDevice"));
-  exports.Set("cudaInfo", Napi::Function::New<cuda_info>(env, "cudaInfo"));
-  exports.Set("philox", Napi::Function::New<philox>(env, "philox"));
-  exports.Set("planMemory", Napi::Function::New<plan>(env, "planMemory"));
+  exports.Set("info", function<info>(env, "info"));
+  exports.Set("openDevice", function<open_device>(env, "openDevice"));
+  exports.Set("cudaInfo", function<cuda_info>(env, "cudaInfo"));
+  exports.Set("philox", function<philox>(env, "philox"));
+  exports.Set("planMemory", function<plan>(env, "planMemory"));
   return exports;
 }
 

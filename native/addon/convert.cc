@@ -1,5 +1,8 @@
 #include "addon/convert.h"
 
+#include <climits>
+#include <cmath>
+#include <cstdint>
 #include <cstring>
 
 namespace apollo::addon {
@@ -10,6 +13,26 @@ DType dtype_from(const Napi::Value& value) {
   if (name == "bf16") return DType::BF16;
   if (name == "i32") return DType::I32;
   throw Error("dtype must be 'f32', 'bf16' or 'i32'; got '" + name + "'", "APOLLO_INTERNAL");
+}
+
+namespace {
+
+double whole_number(const Napi::Value& value, double least, double most, const std::string& what) {
+  const double number = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : std::nan("");
+  if (number >= least && number <= most && std::trunc(number) == number) return number;
+  const std::string got = value.IsNumber() ? std::string(value.ToString()) : "no number";
+  throw Error(what + " must be a whole number within range; got " + got, "APOLLO_INTERNAL");
+}
+
+}  // namespace
+
+std::size_t size_from(const Napi::Value& value, const std::string& what) {
+  constexpr double kMostSafe = 9007199254740991.0;  // times the size of an element: far from overflow
+  return static_cast<std::size_t>(whole_number(value, 0.0, kMostSafe, what));
+}
+
+int int_from(const Napi::Value& value, const std::string& what) {
+  return static_cast<int>(whole_number(value, INT32_MIN, INT32_MAX, what));
 }
 
 Napi::Value typed_array(Napi::Env env, DType dtype, const std::byte* bytes, std::size_t size) {
@@ -46,7 +69,7 @@ namespace {
 std::vector<int> integers(const Napi::Value& value) {
   const Napi::Array array = value.As<Napi::Array>();
   std::vector<int> out(array.Length());
-  for (std::uint32_t i = 0; i < array.Length(); ++i) out[i] = array.Get(i).ToNumber().Int32Value();
+  for (std::uint32_t i = 0; i < array.Length(); ++i) out[i] = int_from(array.Get(i), "a value's index");
   return out;
 }
 
@@ -95,9 +118,18 @@ ProgramDesc program_desc(const Napi::Object& object) {
     ValueDesc out;
     out.tensor.dtype = dtype_from(value.Get("dtype"));
     const Napi::Array shape = value.Get("shape").As<Napi::Array>();
-    for (std::uint32_t d = 0; d < shape.Length(); ++d) out.tensor.shape.push_back(shape.Get(d).ToNumber().Int64Value());
+    // The product of all dimensions stays within 2^53 bytes, so that no size computed from them overflows.
+    double elements = 1.0;
+    for (std::uint32_t d = 0; d < shape.Length(); ++d) {
+      const std::size_t size = size_from(shape.Get(d), "a dimension");
+      elements *= std::max<double>(1.0, static_cast<double>(size));
+      require(elements <= 0x1p50, "a tensor of more than 2^50 elements");
+      out.tensor.shape.push_back(static_cast<std::int64_t>(size));
+    }
     out.storage = storage_from(value.Get("storage").ToString());
-    out.slot = value.Get("slot").ToNumber().Int32Value();
+    out.slot = int_from(value.Get("slot"), "a slot");
+    // Slots are numbered without gaps, so none is beyond the number of values.
+    require(out.slot >= 0 && static_cast<std::uint32_t>(out.slot) < values.Length(), "a slot out of range");
     desc.values.push_back(std::move(out));
   }
   const Napi::Array instructions = object.Get("instructions").As<Napi::Array>();

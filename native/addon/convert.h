@@ -23,4 +23,9 @@ std::span<const std::byte> bytes_of(const Napi::Value& value, DType dtype, const
 
 ProgramDesc program_desc(const Napi::Object& object);
 
+// Numbers as they come from JavaScript, checked before any arithmetic: whole, and within [0, 2^53) or the range of int.
+// Throw APOLLO_INTERNAL naming `what`: the TypeScript layer has promised them.
+std::size_t size_from(const Napi::Value& value, const std::string& what);
+int int_from(const Napi::Value& value, const std::string& what);
+
 }  // namespace apollo::addon

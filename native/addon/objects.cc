@@ -1,17 +1,66 @@
 #include "addon/objects.h"
 
+#include <atomic>
+#include <utility>
+
 #include "addon/convert.h"
 #include "addon/state.h"
 
 namespace apollo::addon {
 namespace {
 
-Napi::Object make(Napi::Env env, Napi::FunctionReference State::*constructor) {
-  return (env.GetInstanceData<State>()->*constructor).New({});
+// The contents travel to the constructor in an external, which JavaScript cannot make.
+template <class T>
+Napi::Object make(Napi::Env env, Napi::FunctionReference State::*constructor, typename T::Contents contents) {
+  return (env.GetInstanceData<State>()->*constructor).New({Napi::External<typename T::Contents>::New(env, &contents)});
 }
 
-std::size_t size_argument(const Napi::CallbackInfo& info, std::size_t index) {
-  return static_cast<std::size_t>(info[index].ToNumber().Int64Value());
+template <class T>
+typename T::Contents contents_of(const Napi::CallbackInfo& info) {
+  if (!info[0].IsExternal()) {
+    throw to_js(info.Env(), std::string(T::kName) + " is made by the engine and not with new", "APOLLO_INTERNAL");
+  }
+  info.This().As<Napi::Object>().TypeTag(&T::kTag);
+  return std::move(*info[0].As<Napi::External<typename T::Contents>>().Data());
+}
+
+// The object of class T that a JavaScript value is; throws when it is anything else.
+template <class T>
+T& unwrap(const Napi::Value& value, const std::string& what) {
+  if (!value.IsObject() || !value.As<Napi::Object>().CheckTypeTag(&T::kTag)) {
+    throw Error(what + " must be a " + T::kName, "APOLLO_INTERNAL");
+  }
+  return *T::Unwrap(value.As<Napi::Object>());
+}
+
+// The flag by which JavaScript stops a run: an Int32Array over shared memory, which cannot be detached while the
+// device's thread reads it.
+const std::atomic<std::int32_t>* cancel_flag(const Napi::Value& value) {
+  static_assert(sizeof(std::atomic<std::int32_t>) == sizeof(std::int32_t));
+  const std::span<const std::byte> bytes = bytes_of(value, DType::I32, "run: cancel");
+  napi_value memory = nullptr;
+  bool detachable = true;
+  napi_get_typedarray_info(value.Env(), value, nullptr, nullptr, nullptr, &memory, nullptr);
+  napi_is_arraybuffer(value.Env(), memory, &detachable);
+  require(!bytes.empty() && !detachable, "run: cancel must be an Int32Array over a SharedArrayBuffer");
+  return reinterpret_cast<const std::atomic<std::int32_t>*>(bytes.data());
+}
+
+// A read-only property. Node-API checks the receiver of methods and not that of accessors, which can be taken from the
+// prototype and called on anything.
+template <class T, Napi::Value (T::*get)(const Napi::CallbackInfo&)>
+napi_property_descriptor property(const char* name) {
+  const napi_callback getter = [](napi_env raw, napi_callback_info call) -> napi_value {
+    const Napi::Env env(raw);
+    try {
+      const Napi::CallbackInfo info(env, call);
+      return guarded(env, [&] { return (unwrap<T>(info.This(), "the receiver").*get)(info); });
+    } catch (const Napi::Error& error) {
+      error.ThrowAsJavaScriptException();
+      return nullptr;
+    }
+  };
+  return {name, nullptr, nullptr, getter, nullptr, nullptr, napi_default, nullptr};
 }
 
 }  // namespace
@@ -20,19 +69,22 @@ std::size_t size_argument(const Napi::CallbackInfo& info, std::size_t index) {
 
 Napi::Function BufferObject::define(Napi::Env env) {
   return DefineClass(
-      env, "NativeBuffer",
-      {InstanceAccessor<&BufferObject::dtype>("dtype"), InstanceAccessor<&BufferObject::elements>("elements"),
-       InstanceAccessor<&BufferObject::bytes>("bytes"), InstanceMethod<&BufferObject::write>("write"),
+      env, kName,
+      {property<BufferObject, &BufferObject::dtype>("dtype"),
+       property<BufferObject, &BufferObject::elements>("elements"),
+       property<BufferObject, &BufferObject::bytes>("bytes"), InstanceMethod<&BufferObject::write>("write"),
        InstanceMethod<&BufferObject::read>("read"), InstanceMethod<&BufferObject::copy_from>("copyFrom"),
        InstanceMethod<&BufferObject::dispose>("dispose")});
 }
 
+BufferObject::BufferObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
+  Contents contents = contents_of<BufferObject>(info);
+  session_ = std::move(contents.session);
+  buffer_ = std::move(contents.buffer);
+}
+
 Napi::Object BufferObject::create(Napi::Env env, std::shared_ptr<Session> session, std::shared_ptr<Buffer> buffer) {
-  const Napi::Object object = make(env, &State::buffer);
-  BufferObject* self = Unwrap(object);
-  self->session_ = std::move(session);
-  self->buffer_ = std::move(buffer);
-  return object;
+  return make<BufferObject>(env, &State::buffer, {std::move(session), std::move(buffer)});
 }
 
 const std::shared_ptr<Buffer>& BufferObject::buffer() const {
@@ -40,16 +92,24 @@ const std::shared_ptr<Buffer>& BufferObject::buffer() const {
   return buffer_;
 }
 
+std::vector<std::shared_ptr<Buffer>> BufferObject::buffers_of(const Napi::Array& list, const char* what) {
+  std::vector<std::shared_ptr<Buffer>> buffers;
+  for (std::uint32_t i = 0; i < list.Length(); ++i) {
+    buffers.push_back(unwrap<BufferObject>(list.Get(i), what).buffer());
+  }
+  return buffers;
+}
+
 Napi::Value BufferObject::dtype(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(), [&] { return Napi::String::New(info.Env(), name_of(buffer()->dtype())); });
+  return Napi::String::New(info.Env(), name_of(buffer()->dtype()));
 }
 
 Napi::Value BufferObject::elements(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(), [&] { return Napi::Number::New(info.Env(), static_cast<double>(buffer()->elements())); });
+  return Napi::Number::New(info.Env(), static_cast<double>(buffer()->elements()));
 }
 
 Napi::Value BufferObject::bytes(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(), [&] { return Napi::Number::New(info.Env(), static_cast<double>(buffer()->bytes())); });
+  return Napi::Number::New(info.Env(), static_cast<double>(buffer()->bytes()));
 }
 
 Napi::Value BufferObject::write(const Napi::CallbackInfo& info) {
@@ -57,7 +117,7 @@ Napi::Value BufferObject::write(const Napi::CallbackInfo& info) {
     auto target = buffer();
     const std::span<const std::byte> bytes = bytes_of(info[0], target->dtype(), "write: the data");
     auto data = std::make_shared<std::vector<std::byte>>(bytes.begin(), bytes.end());
-    const std::size_t offset = size_argument(info, 1) * size_of(target->dtype());
+    const std::size_t offset = size_from(info[1], "write: offset") * size_of(target->dtype());
     require(offset <= target->bytes() && data->size() <= target->bytes() - offset, "write: outside the buffer");
     return session_->call(
         info.Env(),
@@ -72,7 +132,8 @@ Napi::Value BufferObject::read(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     auto source = buffer();
     const std::size_t unit = size_of(source->dtype());
-    const std::size_t offset = size_argument(info, 0) * unit, size = size_argument(info, 1) * unit;
+    const std::size_t offset = size_from(info[0], "read: offset") * unit,
+                      size = size_from(info[1], "read: count") * unit;
     require(offset <= source->bytes() && size <= source->bytes() - offset, "read: outside the buffer");
     auto data = std::make_shared<std::vector<std::byte>>(size);
     return session_->call(
@@ -87,7 +148,7 @@ Napi::Value BufferObject::read(const Napi::CallbackInfo& info) {
 Napi::Value BufferObject::copy_from(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     auto to = buffer();
-    auto from = Unwrap(info[0].As<Napi::Object>())->buffer();
+    auto from = unwrap<BufferObject>(info[0], "copyFrom: the source").buffer();
     require(to->dtype() == from->dtype() && to->bytes() == from->bytes(), "copyFrom: dtype and length must be equal");
     return session_->call(
         info.Env(),
@@ -99,25 +160,29 @@ Napi::Value BufferObject::copy_from(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value BufferObject::dispose(const Napi::CallbackInfo& info) {
-  buffer_.reset();
-  return info.Env().Undefined();
+  return guarded(info.Env(), [&] {
+    buffer_.reset();
+    return info.Env().Undefined();
+  });
 }
 
 // ---- NativeProgram ----
 
 Napi::Function ProgramObject::define(Napi::Env env) {
-  return DefineClass(env, "NativeProgram",
-                     {InstanceAccessor<&ProgramObject::arena_bytes>("arenaBytes"),
-                      InstanceAccessor<&ProgramObject::unshared_bytes>("unsharedBytes"),
+  return DefineClass(env, kName,
+                     {property<ProgramObject, &ProgramObject::arena_bytes>("arenaBytes"),
+                      property<ProgramObject, &ProgramObject::unshared_bytes>("unsharedBytes"),
                       InstanceMethod<&ProgramObject::run>("run"), InstanceMethod<&ProgramObject::dispose>("dispose")});
 }
 
+ProgramObject::ProgramObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
+  Contents contents = contents_of<ProgramObject>(info);
+  session_ = std::move(contents.session);
+  program_ = std::move(contents.program);
+}
+
 Napi::Object ProgramObject::create(Napi::Env env, std::shared_ptr<Session> session, std::shared_ptr<Program> program) {
-  const Napi::Object object = make(env, &State::program);
-  ProgramObject* self = Unwrap(object);
-  self->session_ = std::move(session);
-  self->program_ = std::move(program);
-  return object;
+  return make<ProgramObject>(env, &State::program, {std::move(session), std::move(program)});
 }
 
 const std::shared_ptr<Program>& ProgramObject::program() const {
@@ -126,29 +191,26 @@ const std::shared_ptr<Program>& ProgramObject::program() const {
 }
 
 Napi::Value ProgramObject::arena_bytes(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(),
-                 [&] { return Napi::Number::New(info.Env(), static_cast<double>(program()->arena_bytes())); });
+  return Napi::Number::New(info.Env(), static_cast<double>(program()->arena_bytes()));
 }
 
 Napi::Value ProgramObject::unshared_bytes(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(),
-                 [&] { return Napi::Number::New(info.Env(), static_cast<double>(program()->unshared_bytes())); });
+  return Napi::Number::New(info.Env(), static_cast<double>(program()->unshared_bytes()));
 }
 
 Napi::Value ProgramObject::run(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
-    static_assert(sizeof(std::atomic<std::int32_t>) == sizeof(std::int32_t));
     auto target = program();
     const Napi::Array inputs = info[0].As<Napi::Array>();
     const Napi::Object options = info[1].As<Napi::Object>();
-    auto run = std::shared_ptr<Program::Run>(target->make_run());
+    const Napi::Value given = options.Get("buffers");
+    const auto buffers = given.IsArray() ? BufferObject::buffers_of(given.As<Napi::Array>(), "run: each buffer")
+                                         : std::vector<std::shared_ptr<Buffer>>();
+    Device& device = session_->device();
+    auto run = device.watched([&] { return std::shared_ptr<Program::Run>(target->make_run(buffers)); });
     run->profile = options.Get("profile").ToBoolean();
     const Napi::Value cancel = options.Get("cancel");
-    if (cancel.IsTypedArray()) {
-      void* data = nullptr;
-      napi_get_typedarray_info(info.Env(), cancel, nullptr, nullptr, &data, nullptr, nullptr);
-      run->cancel = static_cast<const std::atomic<std::int32_t>*>(data);
-    }
+    if (!cancel.IsUndefined()) run->cancel = cancel_flag(cancel);
     const auto& wanted = target->inputs();
     require(inputs.Length() == wanted.size(), "run: the program takes " + std::to_string(wanted.size()) + " inputs");
     for (std::uint32_t slot = 0; slot < wanted.size(); ++slot) {
@@ -157,7 +219,7 @@ Napi::Value ProgramObject::run(const Napi::CallbackInfo& info) {
       require(bytes.size() == wanted[slot].bytes(), what + " wants " + wanted[slot].to_string());
       std::copy(bytes.begin(), bytes.end(), target->input(*run, slot));
     }
-    run->inputs->send();
+    device.watched([&] { run->inputs->send(); });
     return session_->call(
         info.Env(), [target, run] { target->run(*run); },
         [target, run](Napi::Env env) {
@@ -182,47 +244,58 @@ Napi::Value ProgramObject::run(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value ProgramObject::dispose(const Napi::CallbackInfo& info) {
-  program_.reset();
-  return info.Env().Undefined();
+  return guarded(info.Env(), [&] {
+    program_.reset();
+    return info.Env().Undefined();
+  });
 }
 
 // ---- NativeDevice ----
 
 Napi::Function DeviceObject::define(Napi::Env env) {
   return DefineClass(
-      env, "NativeDevice",
+      env, kName,
       {InstanceMethod<&DeviceObject::info>("info"), InstanceMethod<&DeviceObject::create_buffer>("createBuffer"),
        InstanceMethod<&DeviceObject::compile>("compile"), InstanceMethod<&DeviceObject::close>("close")});
 }
 
+DeviceObject::DeviceObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
+  session_ = std::move(contents_of<DeviceObject>(info).session);
+}
+
 Napi::Object DeviceObject::create(Napi::Env env, std::shared_ptr<Session> session) {
-  const Napi::Object object = make(env, &State::device);
-  Unwrap(object)->session_ = std::move(session);
-  return object;
+  return make<DeviceObject>(env, &State::device, {std::move(session)});
 }
 
 Napi::Value DeviceObject::info(const Napi::CallbackInfo& info) {
-  const Napi::Env env = info.Env();
-  Device& device = session_->device();
-  Napi::Object out = Napi::Object::New(env);
-  out.Set("kind", device.backend().kind());
-  out.Set("name", device.backend().name());
-  out.Set("threads", device.backend().threads());
-  out.Set("totalBytes", static_cast<double>(device.memory_limit()));
-  out.Set("availableBytes", static_cast<double>(device.memory_limit() - device.arena_bytes() - device.buffer_bytes()));
-  out.Set("freeBytes", static_cast<double>(device.backend().available_bytes()));
-  out.Set("arenaBytes", static_cast<double>(device.arena_bytes()));
-  out.Set("bufferBytes", static_cast<double>(device.buffer_bytes()));
-  const auto names = device.backend().ops().names();
-  Napi::Array ops = Napi::Array::New(env, names.size());
-  for (std::uint32_t i = 0; i < names.size(); ++i) ops.Set(i, names[i]);
-  out.Set("ops", ops);
-  return out;
+  return guarded(info.Env(), [&] {
+    const Napi::Env env = info.Env();
+    Device& device = session_->device();
+    const std::size_t free = device.watched([&] { return device.backend().available_bytes(); });
+    Napi::Object out = Napi::Object::New(env);
+    out.Set("kind", device.backend().kind());
+    out.Set("name", device.backend().name());
+    out.Set("threads", device.backend().threads());
+    out.Set("totalBytes", static_cast<double>(device.memory_limit()));
+    out.Set("availableBytes",
+            static_cast<double>(device.memory_limit() - device.arena_bytes() - device.buffer_bytes()));
+    out.Set("freeBytes", static_cast<double>(free));
+    out.Set("arenaBytes", static_cast<double>(device.arena_bytes()));
+    out.Set("bufferBytes", static_cast<double>(device.buffer_bytes()));
+    const auto names = device.backend().ops().names();
+    Napi::Array ops = Napi::Array::New(env, names.size());
+    for (std::uint32_t i = 0; i < names.size(); ++i) ops.Set(i, names[i]);
+    out.Set("ops", ops);
+    return out;
+  });
 }
 
 Napi::Value DeviceObject::create_buffer(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
-    auto buffer = std::make_shared<Buffer>(session_->shared_device(), dtype_from(info[0]), size_argument(info, 1));
+    const DType dtype = dtype_from(info[0]);
+    const std::size_t elements = size_from(info[1], "createBuffer: elements");
+    const auto& device = session_->shared_device();
+    auto buffer = device->watched([&] { return std::make_shared<Buffer>(device, dtype, elements); });
     return BufferObject::create(info.Env(), session_, std::move(buffer));
   });
 }
@@ -230,11 +303,8 @@ Napi::Value DeviceObject::create_buffer(const Napi::CallbackInfo& info) {
 Napi::Value DeviceObject::compile(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     auto desc = std::make_shared<ProgramDesc>(program_desc(info[0].As<Napi::Object>()));
-    auto buffers = std::make_shared<std::vector<std::shared_ptr<Buffer>>>();
-    const Napi::Array list = info[1].As<Napi::Array>();
-    for (std::uint32_t i = 0; i < list.Length(); ++i) {
-      buffers->push_back(BufferObject::Unwrap(list.Get(i).As<Napi::Object>())->buffer());
-    }
+    auto buffers = std::make_shared<std::vector<std::shared_ptr<Buffer>>>(
+        BufferObject::buffers_of(info[1].As<Napi::Array>(), "compile: each buffer"));
     auto program = std::make_shared<std::shared_ptr<Program>>();
     return session_->call(
         info.Env(),
@@ -246,14 +316,13 @@ Napi::Value DeviceObject::compile(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value DeviceObject::close(const Napi::CallbackInfo& info) {
-  const Napi::Env env = info.Env();
-  // What is queued is settled first: the closing job stands at the queue's end, and its promise closes the session.
-  return session_->call(
-      env, [] {},
-      [session = session_](Napi::Env js) {
-        session->close(/*drain=*/true);
-        return js.Undefined();
-      });
+  return guarded(info.Env(), [&] {
+    // What is queued is settled first: the closing job stands at the queue's end, and its promise closes the session.
+    return session_->call_always(info.Env(), [session = session_](Napi::Env js) {
+      session->close(/*drain=*/true);
+      return js.Undefined();
+    });
+  });
 }
 
 }  // namespace apollo::addon

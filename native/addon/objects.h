@@ -4,20 +4,34 @@
 #include <napi.h>
 
 #include <memory>
+#include <vector>
 
 #include "addon/session.h"
 #include "core/program.h"
 
 namespace apollo::addon {
 
+// Each wrapped object carries its class's tag, and what comes from JavaScript is checked for it before it is unwrapped:
+// Node-API itself would hand out any wrapped object as any class. Only create() makes instances; `new` in JavaScript
+// throws.
+
 class BufferObject : public Napi::ObjectWrap<BufferObject> {
  public:
+  static constexpr const char* kName = "NativeBuffer";
+  static constexpr napi_type_tag kTag = {0x1c4fb5b2a9d14c0e, 0x8a3e6f1d27c95b41};
+  struct Contents {
+    std::shared_ptr<Session> session;
+    std::shared_ptr<Buffer> buffer;
+  };
+
   static Napi::Function define(Napi::Env env);
-  explicit BufferObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {}
+  explicit BufferObject(const Napi::CallbackInfo& info);
   static Napi::Object create(Napi::Env env, std::shared_ptr<Session> session, std::shared_ptr<Buffer> buffer);
 
   // Throws APOLLO_CLOSED after dispose().
   const std::shared_ptr<Buffer>& buffer() const;
+  // The buffers of a list of NativeBuffers.
+  static std::vector<std::shared_ptr<Buffer>> buffers_of(const Napi::Array& list, const char* what);
 
  private:
   Napi::Value dtype(const Napi::CallbackInfo& info);
@@ -34,8 +48,15 @@ class BufferObject : public Napi::ObjectWrap<BufferObject> {
 
 class ProgramObject : public Napi::ObjectWrap<ProgramObject> {
  public:
+  static constexpr const char* kName = "NativeProgram";
+  static constexpr napi_type_tag kTag = {0x4b0a7d93e6f2485c, 0x9d517c2e83ba60f7};
+  struct Contents {
+    std::shared_ptr<Session> session;
+    std::shared_ptr<Program> program;
+  };
+
   static Napi::Function define(Napi::Env env);
-  explicit ProgramObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {}
+  explicit ProgramObject(const Napi::CallbackInfo& info);
   static Napi::Object create(Napi::Env env, std::shared_ptr<Session> session, std::shared_ptr<Program> program);
 
  private:
@@ -51,8 +72,14 @@ class ProgramObject : public Napi::ObjectWrap<ProgramObject> {
 
 class DeviceObject : public Napi::ObjectWrap<DeviceObject> {
  public:
+  static constexpr const char* kName = "NativeDevice";
+  static constexpr napi_type_tag kTag = {0x72e8c15fb0364da9, 0xb6f84e90d21a7c35};
+  struct Contents {
+    std::shared_ptr<Session> session;
+  };
+
   static Napi::Function define(Napi::Env env);
-  explicit DeviceObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {}
+  explicit DeviceObject(const Napi::CallbackInfo& info);
   static Napi::Object create(Napi::Env env, std::shared_ptr<Session> session);
 
  private:

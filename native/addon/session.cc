@@ -1,12 +1,15 @@
 #include "addon/session.h"
 
+#include <new>
+#include <string>
+#include <utility>
+
 #include "addon/state.h"
 
 namespace apollo::addon {
 
 Session::Session(Napi::Env env, std::shared_ptr<Device> device) : env_(env), device_(std::move(device)) {
-  settle_ = Napi::ThreadSafeFunction::New(env, Napi::Function::New(env, [](const Napi::CallbackInfo&) {}),
-                                          "apollo-lm device", 0, 1);
+  settle_ = decltype(settle_)::New(env, "apollo-lm device", 0, 1);
   settle_.Unref(env);  // an idle device does not keep the process alive
   // Registered after the function above, so it runs before that is torn down: the thread ends while it may still call.
   napi_add_env_cleanup_hook(env, on_environment_exit, this);
@@ -18,10 +21,24 @@ std::shared_ptr<Session> Session::open(Napi::Env env, std::shared_ptr<Device> de
 
 Session::~Session() { close(/*drain=*/false); }
 
-void Session::on_environment_exit(void* session) {
-  auto* self = static_cast<Session*>(session);
+struct Session::Call {
+  Call(Napi::Env env, std::shared_ptr<Session> owner)
+      : deferred(Napi::Promise::Deferred::New(env)), session(std::move(owner)) {}
+  Napi::Promise::Deferred deferred;
+  std::shared_ptr<Session> session;
+  Result result;
+  Napi::Reference<Napi::Value> kept;
+  std::string message, code;
+};
+
+void Session::on_environment_exit(void* raw) {
+  // Jobs that are dropped here own the session: they and what they hold are destroyed on this thread, which is the
+  // environment's.
+  const std::shared_ptr<Session> self = static_cast<Session*>(raw)->shared_from_this();
   self->open_ = false;
   self->device_->close(/*drain=*/false);
+  const std::lock_guard lock(self->unsettled_mutex_);
+  self->unsettled_.clear();
 }
 
 void Session::close(bool drain) {
@@ -32,64 +49,75 @@ void Session::close(bool drain) {
   settle_.Release();
 }
 
-Napi::Value Session::call(Napi::Env env, std::function<void()> work, std::function<Napi::Value(Napi::Env)> result,
-                          Napi::Value kept) {
-  struct Call {
-    Call(Napi::Env env, std::shared_ptr<Session> owner) : deferred(Napi::Promise::Deferred::New(env)), session(owner) {}
-    Napi::Promise::Deferred deferred;
-    std::shared_ptr<Session> session;  // alive until settled
-    std::function<Napi::Value(Napi::Env)> result;
-    Napi::Reference<Napi::Value> kept;
-    std::string message, code;
-  };
-  auto* call = new Call(env, shared_from_this());
-  const Napi::Promise promise = call->deferred.Promise();
-  call->result = std::move(result);
-  if (!kept.IsEmpty() && kept.IsObject()) call->kept = Napi::Persistent(kept);
-
-  const auto settle = [](Napi::Env js, Napi::Function, Call* done) {
-    const std::unique_ptr<Call> owned(done);
-    if (js == nullptr) return;  // the environment is going away
-    try {
-      if (--owned->session->pending_ == 0 && owned->session->open_) owned->session->settle_.Unref(js);
-      if (!owned->code.empty()) {
-        owned->deferred.Reject(to_js(js, owned->message, owned->code).Value());
-        return;
-      }
-      try {
-        owned->deferred.Resolve(owned->result(js));
-      } catch (const Napi::Error& error) {
-        owned->deferred.Reject(error.Value());
-      } catch (const std::exception& error) {
-        owned->deferred.Reject(to_js(js, error.what(), "APOLLO_NATIVE").Value());
-      }
-    } catch (const Napi::Error&) {
-      // JavaScript can no longer run: the process is exiting, and nobody waits for the promise.
+// Without an environment (it is going away) there is nothing to do but to let go of the call.
+void Session::settle(Napi::Env js, Napi::Function, std::nullptr_t*, Call* done) {
+  const std::unique_ptr<Call> owned(done);
+  if (js == nullptr) return;
+  try {
+    if (--owned->session->pending_ == 0 && owned->session->open_) owned->session->settle_.Unref(js);
+    if (!owned->code.empty()) {
+      owned->deferred.Reject(to_js(js, owned->message, owned->code).Value());
+      return;
     }
-  };
-  const bool queued = device_->submit([call, work = std::move(work), settle] {
+    try {
+      owned->deferred.Resolve(guarded(js, [&] { return owned->result(js); }));
+    } catch (const Napi::Error& error) {
+      owned->deferred.Reject(error.Value());
+    }
+  } catch (const Napi::Error&) {
+    // JavaScript can no longer run: the process is exiting, and nobody waits for the promise.
+  }
+}
+
+Napi::Value Session::call(Napi::Env env, std::function<void()> work, Result result, Napi::Value kept) {
+  Device* device = device_.get();  // alive as long as the call, which owns the session
+  return queue(
+      env, [device, work = std::move(work)] { device->watched(work); }, std::move(result), kept);
+}
+
+Napi::Value Session::call_always(Napi::Env env, Result result) {
+  return queue(
+      env, [] {}, std::move(result), Napi::Value());
+}
+
+Napi::Value Session::queue(Napi::Env env, std::function<void()> work, Result result, Napi::Value kept) {
+  // Held by the job until it is done, and by nobody else: a job that is dropped takes its call along.
+  auto call = std::make_shared<std::unique_ptr<Call>>(std::make_unique<Call>(env, shared_from_this()));
+  Call& made = **call;
+  const Napi::Promise promise = made.deferred.Promise();
+  made.result = std::move(result);
+  if (!kept.IsEmpty() && kept.IsObject()) made.kept = Napi::Persistent(kept);
+
+  const bool queued = device_->submit([call, work = std::move(work)] {
+    Call& running = **call;
     try {
       work();
     } catch (const Error& error) {
-      call->message = error.what();
-      call->code = error.code();
+      running.message = error.what();
+      running.code = error.code();
     } catch (const std::bad_alloc&) {
-      call->message = "the machine has no more memory to give";
-      call->code = "APOLLO_OUT_OF_MEMORY";
+      running.message = "the machine has no more memory to give";
+      running.code = "APOLLO_OUT_OF_MEMORY";
     } catch (const std::exception& error) {
-      call->message = error.what();
-      call->code = "APOLLO_NATIVE";
+      running.message = error.what();
+      running.code = "APOLLO_NATIVE";
     }
-    // When the environment is closing nobody waits any more; `call` then holds handles only that thread may free.
-    call->session->settle_.NonBlockingCall(call, settle);
+    running.session->settle_later(std::move(*call));
   });
   if (!queued) {
-    call->deferred.Reject(to_js(env, "the device is closed", "APOLLO_CLOSED").Value());
-    delete call;
+    made.deferred.Reject(to_js(env, "the device is closed", "APOLLO_CLOSED").Value());
   } else if (pending_++ == 0) {
     settle_.Ref(env);
   }
   return promise;
+}
+
+void Session::settle_later(std::unique_ptr<Call> call) {
+  Call* raw = call.release();
+  if (settle_.NonBlockingCall(raw) == napi_ok) return;
+  // The environment is closing and nobody waits any more; its own thread destroys the call once this one has ended.
+  const std::lock_guard lock(unsettled_mutex_);
+  unsettled_.emplace_back(raw);
 }
 
 }  // namespace apollo::addon

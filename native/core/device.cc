@@ -1,5 +1,6 @@
 #include "core/device.h"
 
+#include <cstdint>
 #include <cstdio>
 
 namespace apollo {
@@ -15,17 +16,26 @@ std::string human_bytes(std::size_t bytes) {
   return text;
 }
 
-Buffer::Buffer(std::shared_ptr<Device> device, DType dtype, std::size_t elements)
-    : device_(std::move(device)), dtype_(dtype), elements_(elements) {
-  data_ = device_->allocate(bytes(), /*zeroed=*/true, "a buffer");
+DeviceBlock::DeviceBlock(std::shared_ptr<Device> device, std::size_t bytes, bool zeroed, const std::string& what)
+    : device_(std::move(device)), bytes_(bytes) {
+  memory_ = static_cast<std::byte*>(device_->allocate(bytes, zeroed, what));
 }
 
-Buffer::~Buffer() { device_->release(data_, bytes()); }
+DeviceBlock::~DeviceBlock() {
+  if (memory_ != nullptr) device_->release(memory_, bytes_);
+}
+
+Buffer::Buffer(std::shared_ptr<Device> device, DType dtype, std::size_t elements) : dtype_(dtype), elements_(elements) {
+  require(elements <= SIZE_MAX / size_of(dtype), "a buffer of " + std::to_string(elements) + " elements");
+  memory_ = DeviceBlock(std::move(device), elements * size_of(dtype), /*zeroed=*/true, "a buffer");
+}
 
 Device::Device(std::unique_ptr<Backend> backend, std::size_t memory_limit_bytes)
     : backend_(std::move(backend)),
       memory_limit_(memory_limit_bytes != 0 ? memory_limit_bytes : backend_->available_bytes()) {
-  thread_ = std::thread([this] { loop(); });
+  // The first job, before anything else can be queued: the device exists when it runs.
+  queue_->jobs.emplace_back([this] { enter_thread(); });
+  thread_ = std::thread([queue = queue_] { loop(*queue); });
 }
 
 Device::~Device() {
@@ -35,68 +45,94 @@ Device::~Device() {
 
 bool Device::submit(std::function<void()> job) {
   {
-    const std::lock_guard lock(mutex_);
-    if (closing_) return false;
-    jobs_.push_back(std::move(job));
+    const std::lock_guard lock(queue_->mutex);
+    if (queue_->closing) return false;
+    queue_->jobs.push_back(std::move(job));
   }
-  wake_.notify_one();
+  queue_->wake.notify_one();
   return true;
 }
 
 void Device::close(bool drain) {
-  std::deque<std::function<void()>> dropped;
+  std::deque<std::function<void()>> dropped;  // destroyed last: what they own may come back here
   {
-    const std::lock_guard lock(mutex_);
-    closing_ = true;
+    const std::lock_guard lock(queue_->mutex);
+    queue_->closing = true;
     if (!drain) {
       cancelled_.store(true, std::memory_order_relaxed);
-      dropped.swap(jobs_);
+      dropped.swap(queue_->jobs);
     }
   }
-  wake_.notify_one();
+  queue_->wake.notify_one();
   const std::lock_guard lock(join_mutex_);
   if (!thread_.joinable()) return;
   if (thread_.get_id() == std::this_thread::get_id()) {
-    thread_.detach();  // the last owner was a job's own closure; the loop ends right after it
+    thread_.detach();  // the last owner was a job's own closure; the loop ends after it and needs only the queue
   } else {
     thread_.join();
   }
 }
 
-void Device::loop() {
-  backend_->enter_thread();
+void Device::loop(Queue& queue) {
   for (;;) {
     std::function<void()> job;
     {
-      std::unique_lock lock(mutex_);
-      wake_.wait(lock, [this] { return closing_ || !jobs_.empty(); });
-      if (jobs_.empty()) return;
-      job = std::move(jobs_.front());
-      jobs_.pop_front();
+      std::unique_lock lock(queue.mutex);
+      queue.wake.wait(lock, [&] { return queue.closing || !queue.jobs.empty(); });
+      if (queue.jobs.empty()) return;
+      job = std::move(queue.jobs.front());
+      queue.jobs.pop_front();
     }
     job();
   }
 }
 
-void Device::charge(std::size_t bytes, const std::string& what) {
+void Device::enter_thread() {
+  try {
+    backend_->enter_thread();
+  } catch (const std::exception& error) {
+    lose(error.what());
+  }
+}
+
+void Device::lose(const std::string& why) {
+  const std::lock_guard lock(lost_mutex_);
+  if (lost_) return;
+  lost_why_ = why;
+  lost_ = true;
+}
+
+void Device::check_usable() const {
+  if (lost_) throw Error(lost_why_, "APOLLO_CLOSED");
+}
+
+void Device::charge(std::atomic<std::size_t>& account, std::size_t bytes, const std::string& what) {
+  const std::lock_guard lock(account_mutex_);
   const std::size_t used = buffer_bytes_ + arena_bytes_;
-  if (used + bytes > memory_limit_) {
+  if (bytes > memory_limit_ || used > memory_limit_ - bytes) {
     throw Error(what + " needs " + human_bytes(bytes) + " more on " + backend_->label() + ", " + human_bytes(used) +
                     " of " + human_bytes(memory_limit_) +
                     " are in use. Use a smaller batch, a shorter sequence or a smaller model.",
                 "APOLLO_OUT_OF_MEMORY");
   }
+  account += bytes;
 }
 
 void* Device::allocate(std::size_t bytes, bool zeroed, const std::string& what) {
   if (bytes == 0) return nullptr;
-  charge(bytes, what);
-  void* memory = backend_->allocate(bytes, zeroed);
+  charge(buffer_bytes_, bytes, what);
+  void* memory = nullptr;
+  try {
+    memory = backend_->allocate(bytes, zeroed);
+  } catch (...) {
+    buffer_bytes_ -= bytes;
+    throw;
+  }
   if (memory == nullptr) {
+    buffer_bytes_ -= bytes;
     throw Error(what + " of " + human_bytes(bytes) + " could not be allocated on " + backend_->label(),
                 "APOLLO_OUT_OF_MEMORY");
   }
-  buffer_bytes_ += bytes;
   return memory;
 }
 
@@ -109,16 +145,21 @@ void Device::release(void* memory, std::size_t bytes) {
 void Device::reserve_arena(std::size_t bytes) {
   const std::size_t held = arena_bytes_;
   if (bytes <= held) return;
-  charge(bytes - held, "A program");
-  if (arena_ != nullptr) backend_->release(arena_, held);
-  arena_ = nullptr;
-  arena_bytes_ = 0;
-  arena_ = static_cast<std::byte*>(backend_->allocate(bytes, /*zeroed=*/false));
+  charge(arena_bytes_, bytes - held, "A program");
+  // The old arena goes first: both at once may not fit. After a failure there is none, and the next run of a program
+  // asks for what it needs.
+  if (arena_ != nullptr) backend_->release(std::exchange(arena_, nullptr), held);
+  try {
+    arena_ = static_cast<std::byte*>(backend_->allocate(bytes, /*zeroed=*/false));
+  } catch (...) {
+    arena_bytes_ = 0;
+    throw;
+  }
   if (arena_ == nullptr) {
+    arena_bytes_ = 0;
     throw Error("an arena of " + human_bytes(bytes) + " could not be allocated on " + backend_->label(),
                 "APOLLO_OUT_OF_MEMORY");
   }
-  arena_bytes_ = bytes;
 }
 
 }  // namespace apollo

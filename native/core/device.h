@@ -11,6 +11,7 @@
 #include <mutex>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include "core/backend.h"
 
@@ -18,24 +19,48 @@ namespace apollo {
 
 class Device;
 
+// Memory of a device outside its arena, given back with its owner. Throws APOLLO_OUT_OF_MEMORY.
+class DeviceBlock {
+ public:
+  DeviceBlock() = default;
+  DeviceBlock(std::shared_ptr<Device> device, std::size_t bytes, bool zeroed, const std::string& what);
+  ~DeviceBlock();
+  DeviceBlock(DeviceBlock&& other) noexcept
+      : device_(std::move(other.device_)),
+        bytes_(std::exchange(other.bytes_, 0)),
+        memory_(std::exchange(other.memory_, nullptr)) {}
+  DeviceBlock& operator=(DeviceBlock&& other) noexcept {
+    std::swap(device_, other.device_);
+    std::swap(bytes_, other.bytes_);
+    std::swap(memory_, other.memory_);
+    return *this;
+  }
+
+  std::byte* get() const { return memory_; }  // null for no bytes
+  std::size_t bytes() const { return bytes_; }
+
+ private:
+  std::shared_ptr<Device> device_;
+  std::size_t bytes_ = 0;
+  std::byte* memory_ = nullptr;
+};
+
 // Persistent memory on a device (weights, moments, gradients). Starts as zeros; freed with its last owner.
 class Buffer {
  public:
   Buffer(std::shared_ptr<Device> device, DType dtype, std::size_t elements);
-  ~Buffer();
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
 
   DType dtype() const { return dtype_; }
   std::size_t elements() const { return elements_; }
-  std::size_t bytes() const { return elements_ * size_of(dtype_); }
-  void* data() const { return data_; }
+  std::size_t bytes() const { return memory_.bytes(); }
+  void* data() const { return memory_.get(); }
 
  private:
-  std::shared_ptr<Device> device_;
   DType dtype_;
   std::size_t elements_;
-  void* data_ = nullptr;
+  DeviceBlock memory_;
 };
 
 class Device : public std::enable_shared_from_this<Device> {
@@ -45,13 +70,28 @@ class Device : public std::enable_shared_from_this<Device> {
 
   Backend& backend() { return *backend_; }
 
-  // Queues `job` for the device's thread; false when the device is closed.
+  // Queues `job` for the device's thread; false when the device is closed. A job does not throw.
   bool submit(std::function<void()> job);
-  // Finishes what is queued (`drain`) or drops it, and ends the thread. Called from any other thread, any number of
-  // times.
+  // Finishes what is queued (`drain`) or drops it, and ends the thread. From any thread, any number of times; on the
+  // device's own thread it does not wait.
   void close(bool drain);
   // Set by close(false): running programs stop at their next instruction.
   bool cancelled() const { return cancelled_.load(std::memory_order_relaxed); }
+
+  // Runs `body`, which uses the device, unless the device is lost. An error of code APOLLO_DEVICE_LOST is remembered:
+  // every later call throws APOLLO_CLOSED with its message. From any thread.
+  template <class Body>
+  auto watched(Body body) -> decltype(body()) {
+    check_usable();
+    try {
+      return body();
+    } catch (const Error& error) {
+      if (error.code() == "APOLLO_DEVICE_LOST") lose(error.what());
+      throw;
+    }
+  }
+  // Throws APOLLO_CLOSED when the device is lost, saying why.
+  void check_usable() const;
 
   // Memory outside the arena, charged to the account. Throws APOLLO_OUT_OF_MEMORY with both figures.
   void* allocate(std::size_t bytes, bool zeroed, const std::string& what);
@@ -66,20 +106,31 @@ class Device : public std::enable_shared_from_this<Device> {
   std::size_t memory_limit() const { return memory_limit_; }
 
  private:
-  void loop();
-  void charge(std::size_t bytes, const std::string& what);
+  // What the thread needs between jobs: it outlives a device whose last owner was a job's own closure.
+  struct Queue {
+    std::mutex mutex;
+    std::condition_variable wake;
+    std::deque<std::function<void()>> jobs;
+    bool closing = false;
+  };
+  static void loop(Queue& queue);
+  void enter_thread();
+  void lose(const std::string& why);
+  // Adds to an account under one lock, so that threads that allocate at once cannot pass the limit together.
+  void charge(std::atomic<std::size_t>& account, std::size_t bytes, const std::string& what);
 
   std::unique_ptr<Backend> backend_;
   std::size_t memory_limit_;
-  std::byte* arena_ = nullptr;
+  std::byte* arena_ = nullptr;  // arena_bytes_ large; null when that is 0
+  std::mutex account_mutex_;
   std::atomic<std::size_t> arena_bytes_{0};
   std::atomic<std::size_t> buffer_bytes_{0};
 
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  std::deque<std::function<void()>> jobs_;
-  bool closing_ = false;
+  std::shared_ptr<Queue> queue_ = std::make_shared<Queue>();
   std::atomic<bool> cancelled_{false};
+  std::atomic<bool> lost_{false};
+  std::string lost_why_;  // written once, before lost_
+  std::mutex lost_mutex_;
   std::mutex join_mutex_;
   std::thread thread_;
 };

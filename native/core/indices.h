@@ -11,6 +11,12 @@ namespace apollo {
 
 constexpr std::int32_t kIgnoredLabel = -100;
 
+// A count that a kernel keeps in 32 bits. Throws Error when it does not fit.
+inline std::int32_t to_int32(std::int64_t count, const std::string& what) {
+  require(count >= 0 && count <= INT32_MAX, what + " must be from 0 to 2^31 - 1; got " + std::to_string(count));
+  return static_cast<std::int32_t>(count);
+}
+
 // Values in [0, limit) and, where `ignore` is allowed, kIgnoredLabel. `what` is the input's name, such as "labels".
 struct IndexRule {
   std::string op, what;

@@ -65,23 +65,16 @@ Program::Program(std::shared_ptr<Device> device, ProgramDesc desc, std::vector<s
   for (const Step& step : steps_) step.kernel->tune({device_->arena(), arena_bytes_}, device_->backend().stream());
   input_block_ = block_of(inputs_);
   output_block_ = block_of(outputs_);
-  for (Block* block : {&input_block_, &output_block_}) {
-    void* memory = device_->allocate(block->bytes, /*zeroed=*/false, "a program's input or output");
-    block->memory = static_cast<std::byte*>(memory);
-  }
 }
 
-Program::~Program() {
-  device_->release(input_block_.memory, input_block_.bytes);
-  device_->release(output_block_.memory, output_block_.bytes);
-}
-
-Program::Block Program::block_of(const std::vector<TensorDesc>& tensors) {
+Program::Block Program::block_of(const std::vector<TensorDesc>& tensors) const {
   Block block;
+  std::size_t bytes = 0;
   for (const TensorDesc& tensor : tensors) {
-    block.offsets.push_back(block.bytes);
-    block.bytes += (tensor.bytes() + 255) / 256 * 256;
+    block.offsets.push_back(bytes);
+    bytes += (tensor.bytes() + 255) / 256 * 256;
   }
+  block.memory = DeviceBlock(device_, bytes, /*zeroed=*/false, "a program's input or output");
   return block;
 }
 
@@ -131,22 +124,25 @@ void Program::plan() {
   unshared_bytes_ += scratch;
 }
 
-void Program::bind() {
+// Points the kernels at the arena and at these buffers. A recording of other pointers is dropped: a program whose
+// buffers change from run to run launches kernel by kernel.
+void Program::bind(const std::vector<std::shared_ptr<Buffer>>& buffers) {
+  device_->reserve_arena(arena_bytes_);  // a larger program's failure may have left none
   std::byte* arena = device_->arena();
-  if (bound_ && bound_arena_ == arena) return;
+  if (bound_ && bound_arena_ == arena && bound_buffers_ == buffers) return;
   replay_.reset();
   warm_ = false;
+  bound_ = false;
   const auto pointer = [&](int value) -> void* {
     const int owner = root(value);
     const auto slot = static_cast<std::size_t>(values_[owner].slot);
     switch (values_[owner].storage) {
-      case Storage::Buffer: return buffers_[slot]->data();
-      case Storage::Input: return input_block_.memory + input_block_.offsets[slot];
-      case Storage::Output: return output_block_.memory + output_block_.offsets[slot];
+      case Storage::Buffer: return buffers[slot]->data();
+      case Storage::Input: return input_block_.memory.get() + input_block_.offsets[slot];
+      case Storage::Output: return output_block_.memory.get() + output_block_.offsets[slot];
       default: return arena + offsets_[owner];
     }
   };
-  bound_arena_ = arena;
   for (Step& step : steps_) {
     step.input_pointers.clear();
     step.output_pointers.clear();
@@ -154,6 +150,8 @@ void Program::bind() {
     for (const int v : step.outputs) step.output_pointers.push_back(pointer(v));
     step.kernel->bind(context(step));
   }
+  bound_arena_ = arena;
+  bound_buffers_ = buffers;
   bound_ = true;
 }
 
@@ -161,11 +159,18 @@ RunContext Program::context(const Step& step) const {
   return {step.input_pointers, step.output_pointers, device_->arena() + scratch_offset_, device_->backend().stream()};
 }
 
-std::unique_ptr<Program::Run> Program::make_run() const {
+std::unique_ptr<Program::Run> Program::make_run(std::vector<std::shared_ptr<Buffer>> buffers) const {
+  require(buffers.empty() || buffers.size() == buffers_.size(),
+          "run: the program works on " + std::to_string(buffers_.size()) + " buffers");
+  for (std::size_t slot = 0; slot < buffers.size(); ++slot) {
+    require(buffers[slot]->dtype() == buffers_[slot]->dtype() && buffers[slot]->bytes() == buffers_[slot]->bytes(),
+            "run: buffer " + std::to_string(slot) + " differs from the program's own in dtype or length");
+  }
   auto run = std::make_unique<Run>();
+  run->buffers = std::move(buffers);
   run->device = device_;
-  run->inputs = device_->backend().transfer(input_block_.bytes);
-  run->outputs = device_->backend().transfer(output_block_.bytes);
+  run->inputs = device_->backend().transfer(input_block_.memory.bytes());
+  run->outputs = device_->backend().transfer(output_block_.memory.bytes());
   return run;
 }
 
@@ -208,8 +213,8 @@ void Program::run(Run& run) {
 
 void Program::run_all(Run& run) {
   Backend& backend = device_->backend();
-  bind();
-  run.inputs->deliver(input_block_.memory);
+  bind(run.buffers.empty() ? buffers_ : run.buffers);
+  run.inputs->deliver(input_block_.memory.get());
   const auto watch = backend.stopwatch();
   watch->lap();
   if (run.profile) {
@@ -221,7 +226,7 @@ void Program::run_all(Run& run) {
     launch(run);
     watch->lap();
   }
-  run.outputs->collect(output_block_.memory);
+  run.outputs->collect(output_block_.memory.get());
   backend.synchronize();
 
   const std::vector<double> laps = watch->nanoseconds();

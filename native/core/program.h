@@ -37,7 +37,6 @@ class Program {
   // Makes the kernels and the plan and reserves memory. Call on the device's thread.
   // Throws Error: no kernel, out of memory, inconsistent description.
   Program(std::shared_ptr<Device> device, ProgramDesc desc, std::vector<std::shared_ptr<Buffer>> buffers);
-  ~Program();
   Program(const Program&) = delete;
   Program& operator=(const Program&) = delete;
 
@@ -47,18 +46,22 @@ class Program {
   // By slot: dtype and shape of what run() takes and returns.
   const std::vector<TensorDesc>& inputs() const { return inputs_; }
   const std::vector<TensorDesc>& outputs() const { return outputs_; }
+  // By slot, those that a run works on unless it brings others.
+  const std::vector<std::shared_ptr<Buffer>>& buffers() const { return buffers_; }
 
   // One run: its inputs are written before it is queued, its outputs read afterwards.
   struct Run {
     std::shared_ptr<Device> device;  // first, so that it outlives the transfers
     std::unique_ptr<Transfer> inputs, outputs;
+    std::vector<std::shared_ptr<Buffer>> buffers;  // by slot, in place of the program's own; empty: those
     const std::atomic<std::int32_t>* cancel = nullptr;
     bool profile = false;
     std::vector<double> nanoseconds;  // by instruction as given, when profile; 0 for those fused into others
     double elapsed_ms = 0.0;
   };
-  // From any thread. The host's memory of an input or output slot within a run:
-  std::unique_ptr<Run> make_run() const;
+  // From any thread. Throws Error unless `buffers` (empty: the program's own) are of the program's sizes and dtypes.
+  std::unique_ptr<Run> make_run(std::vector<std::shared_ptr<Buffer>> buffers = {}) const;
+  // The host's memory of an input or output slot within a run:
   std::byte* input(const Run& run, std::size_t slot) const { return run.inputs->host() + input_block_.offsets[slot]; }
   const std::byte* output(const Run& run, std::size_t slot) const {
     return run.outputs->host() + output_block_.offsets[slot];
@@ -76,13 +79,12 @@ class Program {
   // The input or output values side by side, so that all of them travel at once.
   struct Block {
     std::vector<std::size_t> offsets;  // by slot
-    std::size_t bytes = 0;
-    std::byte* memory = nullptr;
+    DeviceBlock memory;
   };
-  static Block block_of(const std::vector<TensorDesc>& tensors);
+  Block block_of(const std::vector<TensorDesc>& tensors) const;
   int root(int value) const;
   void plan();
-  void bind();
+  void bind(const std::vector<std::shared_ptr<Buffer>>& buffers);
   RunContext context(const Step& step) const;
   void launch(const Run& run);
   void run_all(Run& run);
@@ -99,6 +101,7 @@ class Program {
   std::size_t unshared_bytes_ = 0;
   Block input_block_, output_block_;
   const std::byte* bound_arena_ = nullptr;
+  std::vector<std::shared_ptr<Buffer>> bound_buffers_;
   bool bound_ = false;
   bool warm_ = false;  // has run since it was bound
   std::unique_ptr<Replay> replay_;

@@ -25,6 +25,7 @@ void register_optimizer(OpTable& table);
 // Parts of a family in a file of their own, called by the family's function above.
 void register_binary(OpTable& table);   // elementwise
 void register_softmax(OpTable& table);  // reduce
+void register_muon(OpTable& table);     // optimizer
 
 // Fills multipliers[0..columns) of one row with 0 (dropped) or dropout.keep_scale (see core/philox.h for the rule).
 // Vectorised; defined in random.cc.

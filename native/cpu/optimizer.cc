@@ -11,6 +11,7 @@
 #include "cpu/cpu.h"
 #include "cpu/partition.h"
 #include "cpu/simd-inl.h"
+#include "cpu/sum-squares-inl.h"
 
 #ifndef APOLLO_CPU_OPTIMIZER_ARGS_
 #define APOLLO_CPU_OPTIMIZER_ARGS_
@@ -27,27 +28,7 @@ struct AdamwPointers {
 HWY_BEFORE_NAMESPACE();
 namespace apollo::cpu::HWY_NAMESPACE {
 
-// sum of x^2 in f64 (squares of large gradients overflow f32); four chains hide the latency of the additions.
-double sum_of_squares(const float* x, std::size_t count) {
-  const hn::ScalableTag<double> d;
-  const hn::Rebind<float, decltype(d)> dh;
-  const std::size_t lanes = hn::Lanes(d);
-  auto s0 = hn::Zero(d), s1 = hn::Zero(d), s2 = hn::Zero(d), s3 = hn::Zero(d);
-  std::size_t i = 0;
-  for (; i + 4 * lanes <= count; i += 4 * lanes) {
-    const auto a = hn::PromoteTo(d, hn::LoadU(dh, x + i));
-    const auto b = hn::PromoteTo(d, hn::LoadU(dh, x + i + lanes));
-    const auto c = hn::PromoteTo(d, hn::LoadU(dh, x + i + 2 * lanes));
-    const auto e = hn::PromoteTo(d, hn::LoadU(dh, x + i + 3 * lanes));
-    s0 = hn::MulAdd(a, a, s0);
-    s1 = hn::MulAdd(b, b, s1);
-    s2 = hn::MulAdd(c, c, s2);
-    s3 = hn::MulAdd(e, e, s3);
-  }
-  double sum = sum_lanes(d, hn::Add(hn::Add(s0, s1), hn::Add(s2, s3)));
-  for (; i < count; ++i) sum += static_cast<double>(x[i]) * x[i];
-  return sum;
-}
+double sum_of_squares(const float* x, std::size_t count) { return sum_of_squares_of(x, count); }
 
 template <bool kShadow>
 HWY_INLINE void adamw_update(const AdamwFactors& factors, const AdamwPointers& at, std::size_t count) {
@@ -143,7 +124,9 @@ void require_f32(const OpDesc& desc, const TensorDesc& tensor) {
 class GradNorm final : public Kernel {
  public:
   explicit GradNorm(const OpDesc& desc) {
-    for (std::size_t i = 0; i < desc.inputs.size(); ++i) {
+    require(!desc.inputs.empty() && desc.inputs[0].elements() == static_cast<std::int64_t>(desc.inputs.size()) - 1,
+            "gradNorm: a count for each gradient");
+    for (std::size_t i = 1; i < desc.inputs.size(); ++i) {
       require_f32(desc, desc.inputs[i]);
       chunks_.add(i, desc.inputs[i].elements());
     }
@@ -154,9 +137,12 @@ class GradNorm final : public Kernel {
 
   void run(const RunContext& context) override {
     double* sums = static_cast<double*>(context.scratch);
+    const std::int32_t* counts = context.in<std::int32_t>(0);
     chunks_.for_each(4, [&](std::size_t index, const Chunks::Chunk& chunk) {
-      sums[index] = HWY_DYNAMIC_DISPATCH(sum_of_squares)(context.in<float>(chunk.tensor) + chunk.begin,
-                                                         static_cast<std::size_t>(chunk.count));
+      sums[index] = counts[chunk.tensor - 1] == 0
+                        ? 0.0
+                        : HWY_DYNAMIC_DISPATCH(sum_of_squares)(context.in<float>(chunk.tensor) + chunk.begin,
+                                                               static_cast<std::size_t>(chunk.count));
     });
     double sum = 0;
     for (std::size_t i = 0; i < chunks_.size(); ++i) sum += sums[i];
@@ -167,7 +153,8 @@ class GradNorm final : public Kernel {
   Chunks chunks_;
 };
 
-// (hyper, counts, norm) -> in and out per tensor: parameter, gradient, m, v, and a bf16 copy where `hasShadow` says so.
+// (hyper, counts, rates, norm) -> in and out per tensor: parameter, gradient, m, v, and a bf16 copy where `hasShadow`
+// says so.
 class Adamw final : public Kernel {
  public:
   explicit Adamw(const OpDesc& desc) {
@@ -188,12 +175,13 @@ class Adamw final : public Kernel {
   }
 
   void run(const RunContext& context) override {
-    const bool finite = std::isfinite(*context.in<float>(2));
+    const bool finite = std::isfinite(*context.in<float>(3));
+    const std::int32_t* counts = context.in<std::int32_t>(1);
     if (finite) compute_factors(context);
     chunks_.for_each(34, [&](std::size_t, const Chunks::Chunk& chunk) {
       const Tensor& tensor = tensors_[chunk.tensor];
       const auto at = [&](std::size_t i) { return context.out<float>(tensor.output + i) + chunk.begin; };
-      if (!finite) {  // the step is skipped, its gradients are gone
+      if (!finite || counts[chunk.tensor] == 0) {  // the step is skipped, its gradients are gone
         std::fill_n(at(1), chunk.count, 0.0f);
         return;
       }
@@ -212,10 +200,13 @@ class Adamw final : public Kernel {
   void compute_factors(const RunContext& context) {
     const float* hyper = context.in<float>(0);
     const std::int32_t* counts = context.in<std::int32_t>(1);
-    const double lr = hyper[0], beta1 = hyper[1], beta2 = hyper[2], epsilon = hyper[3], weight_decay = hyper[4];
-    const double max_norm = hyper[5], scale = hyper[6], norm = *context.in<float>(2);
+    const float* rates = context.in<float>(2);
+    const double beta1 = hyper[1], beta2 = hyper[2], epsilon = hyper[3], weight_decay = hyper[4];
+    const double max_norm = hyper[5], scale = hyper[6], norm = *context.in<float>(3);
     const double clip = max_norm > 0 ? std::min(1.0, max_norm / (norm * scale + 1e-6)) : 1.0;
     for (std::size_t i = 0; i < tensors_.size(); ++i) {
+      if (counts[i] == 0) continue;
+      const double lr = static_cast<double>(hyper[0]) * rates[i];
       AdamwFactors& f = factors_[i];
       f.gradient = static_cast<float>(scale * clip);
       f.decay = tensors_[i].decay ? static_cast<float>(1 - lr * weight_decay) : 1.0f;
@@ -244,6 +235,7 @@ std::unique_ptr<Kernel> make(const OpDesc& desc) {
 void register_optimizer(OpTable& table) {
   table.add("gradNorm", make<GradNorm>);
   table.add("adamw", make<Adamw>);
+  register_muon(table);
 }
 
 }  // namespace apollo::cpu

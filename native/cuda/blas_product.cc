@@ -66,10 +66,12 @@ BlasProduct::BlasProduct(Context& context, const BlasProductDesc& desc)
   require(desc.dtype != DType::I32 && (desc.out == desc.dtype || desc.out == DType::F32), "a product's dtypes");
   require(desc.batch == 1 || desc.epilogue == Epilogue::None, "a stack of products takes no epilogue");
   const bool tf32 = context.options.tf32 && desc.dtype == DType::F32;
-  lt_.check(lt_.desc_create(&operation_, tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F, CUDA_R_32F),
+  cublasLtMatmulDesc_t operation = nullptr;
+  lt_.check(lt_.desc_create(&operation, tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F, CUDA_R_32F),
             "describing a product");
+  operation_ = {operation, lt_.desc_destroy};
   const auto set = [&](cublasLtMatmulDescAttributes_t attribute, auto value) {
-    lt_.check(lt_.desc_set(operation_, attribute, &value, sizeof value), "describing a product");
+    lt_.check(lt_.desc_set(operation_.get(), attribute, &value, sizeof value), "describing a product");
   };
   set(CUBLASLT_MATMUL_DESC_TRANSA, desc.trans_b ? CUBLAS_OP_T : CUBLAS_OP_N);
   set(CUBLASLT_MATMUL_DESC_TRANSB, desc.trans_a ? CUBLAS_OP_T : CUBLAS_OP_N);
@@ -86,14 +88,15 @@ BlasProduct::BlasProduct(Context& context, const BlasProductDesc& desc)
     set(CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, desc.n);
   }
   const auto layout = [&](DType dtype, std::int64_t rows, std::int64_t columns, std::int64_t ld, std::int64_t stride) {
-    cublasLtMatrixLayout_t made = nullptr;
-    lt_.check(lt_.layout_create(&made, type_of(dtype), static_cast<std::uint64_t>(columns),
+    cublasLtMatrixLayout_t raw = nullptr;
+    lt_.check(lt_.layout_create(&raw, type_of(dtype), static_cast<std::uint64_t>(columns),
                                 static_cast<std::uint64_t>(rows), ld),
               "describing a matrix");
+    LtObject<cublasLtMatrixLayout_t> made(raw, lt_.layout_destroy);
     const auto batch = static_cast<std::int32_t>(desc.batch);
     if (batch > 1) {
-      lt_.check(lt_.layout_set(made, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &batch, sizeof batch), "describing a stack");
-      lt_.check(lt_.layout_set(made, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &stride, sizeof stride),
+      lt_.check(lt_.layout_set(raw, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &batch, sizeof batch), "describing a stack");
+      lt_.check(lt_.layout_set(raw, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &stride, sizeof stride),
                 "describing a stack");
     }
     return made;
@@ -106,6 +109,7 @@ BlasProduct::BlasProduct(Context& context, const BlasProductDesc& desc)
 
   cublasLtMatmulPreference_t preference = nullptr;
   lt_.check(lt_.preference_create(&preference), "asking for algorithms");
+  const LtObject<cublasLtMatmulPreference_t> owned(preference, lt_.preference_destroy);
   const auto prefer = [&](cublasLtMatmulPreferenceAttributes_t attribute, auto value) {
     lt_.check(lt_.preference_set(preference, attribute, &value, sizeof value), "asking for algorithms");
   };
@@ -116,9 +120,8 @@ BlasProduct::BlasProduct(Context& context, const BlasProductDesc& desc)
   prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, alignment_of(desc.out, desc.ldc, desc.stride_c));
   cublasLtMatmulHeuristicResult_t results[kCandidates] = {};
   int found = 0;
-  const cublasStatus_t status =
-      lt_.heuristic(context.blas->handle(), operation_, a_, b_, c_, c_, preference, kCandidates, results, &found);
-  lt_.preference_destroy(preference);
+  const cublasStatus_t status = lt_.heuristic(context.blas->handle(), operation_.get(), a_.get(), b_.get(), c_.get(),
+                                              c_.get(), preference, kCandidates, results, &found);
   if (desc.optional && status != CUBLAS_STATUS_SUCCESS) return;
   lt_.check(status, ("finding an algorithm for the product " + desc.key(tf32)).c_str());
   for (int i = 0; i < found; ++i) {
@@ -133,17 +136,20 @@ BlasProduct::BlasProduct(Context& context, const BlasProductDesc& desc)
   chosen_ = candidates_.front();
 }
 
-BlasProduct::~BlasProduct() {
-  for (const cublasLtMatrixLayout_t layout : {a_, b_, c_}) {
-    if (layout != nullptr) lt_.layout_destroy(layout);
-  }
-  if (operation_ != nullptr) lt_.desc_destroy(operation_);
+// Whether cuBLASLt takes the algorithm for this product, in the workspace that there is.
+bool BlasProduct::runnable(const MatmulChoice& choice) const {
+  const cublasLtMatmulAlgo_t algorithm = algorithm_of(choice);
+  cublasLtMatmulHeuristicResult_t result{};
+  return lt_.algo_check(context_.blas->handle(), operation_.get(), a_.get(), b_.get(), c_.get(), c_.get(), &algorithm,
+                        &result) == CUBLAS_STATUS_SUCCESS &&
+         result.workspaceSize <= kWorkspaceBytes;
 }
 
 void BlasProduct::tune(std::span<std::byte> arena, cudaStream_t stream) {
   if (candidates_.size() < 2 || desc_.flops() < tuned_flops()) return;
   const std::string key = desc_.key(context_.options.tf32);
-  if (const auto known = context_.matmuls->find(key)) {
+  // The file may be damaged, or of a library that calls itself the same: what does not fit is chosen again.
+  if (const auto known = context_.matmuls->find(key); known && runnable(*known)) {
     chosen_ = *known;
     return;
   }
@@ -193,7 +199,7 @@ void BlasProduct::run(const Operands& operands, void* workspace, cudaStream_t st
 void BlasProduct::launch(const Operands& operands, const MatmulChoice& choice, void* workspace,
                          cudaStream_t stream) const {
   const auto set = [&](cublasLtMatmulDescAttributes_t attribute, void* pointer) {
-    lt_.check(lt_.desc_set(operation_, attribute, &pointer, sizeof pointer), "describing a product");
+    lt_.check(lt_.desc_set(operation_.get(), attribute, &pointer, sizeof pointer), "describing a product");
   };
   if (desc_.epilogue == Epilogue::Bias || desc_.epilogue == Epilogue::GeluKept ||
       desc_.epilogue == Epilogue::BiasGradient) {
@@ -204,9 +210,10 @@ void BlasProduct::launch(const Operands& operands, const MatmulChoice& choice, v
   }
   const float alpha = 1.0f, beta = desc_.accumulate ? 1.0f : 0.0f;
   const cublasLtMatmulAlgo_t algorithm = algorithm_of(choice);
-  lt_.check(lt_.matmul(context_.blas->handle(), operation_, &alpha, operands.b, a_, operands.a, b_, &beta, operands.c,
-                       c_, operands.c, c_, &algorithm, workspace, kWorkspaceBytes, stream),
-            "a matrix product");
+  lt_.check(
+      lt_.matmul(context_.blas->handle(), operation_.get(), &alpha, operands.b, a_.get(), operands.a, b_.get(), &beta,
+                 operands.c, c_.get(), operands.c, c_.get(), &algorithm, workspace, kWorkspaceBytes, stream),
+      "a matrix product");
 }
 
 }  // namespace apollo::cuda

@@ -47,7 +47,6 @@ struct BlasProductDesc {
 class BlasProduct {
  public:
   BlasProduct(Context& context, const BlasProductDesc& desc);
-  ~BlasProduct();
   BlasProduct(const BlasProduct&) = delete;
   BlasProduct& operator=(const BlasProduct&) = delete;
 
@@ -71,13 +70,14 @@ class BlasProduct {
  private:
   void launch(const Operands& operands, const MatmulChoice& choice, void* workspace, cudaStream_t stream) const;
   std::size_t place(std::span<std::byte> memory, Operands* operands) const;
+  bool runnable(const MatmulChoice& choice) const;
 
   Context& context_;
   const CublasLt& lt_;
   BlasProductDesc desc_;
-  cublasLtMatmulDesc_t operation_ = nullptr;
-  cublasLtMatrixLayout_t a_ = nullptr, b_ = nullptr, c_ = nullptr;  // cuBLASLt's, column-major: a and b change places
-  std::vector<MatmulChoice> candidates_;                            // as the heuristic ranks them
+  LtObject<cublasLtMatmulDesc_t> operation_;
+  LtObject<cublasLtMatrixLayout_t> a_, b_, c_;  // cuBLASLt's, column-major: a and b change places
+  std::vector<MatmulChoice> candidates_;        // as the heuristic ranks them
   MatmulChoice chosen_;
 };
 

@@ -5,11 +5,19 @@
 
 namespace apollo::cuda {
 
-Context::Context(const Options& chosen) : options(chosen) {
-  check(cudaSetDevice(options.index), "choosing the GPU");
-  check(cudaGetDeviceProperties(&properties, options.index), "reading the GPU's properties");
-  check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "creating a stream");
-  check(cudaStreamCreateWithFlags(&copies, cudaStreamNonBlocking), "creating a stream");
+namespace {
+
+// Chooses the GPU for this thread, too.
+cudaDeviceProp properties_of(int index) {
+  check(cudaSetDevice(index), "choosing the GPU");
+  cudaDeviceProp properties{};
+  check(cudaGetDeviceProperties(&properties, index), "reading the GPU's properties");
+  return properties;
+}
+
+}  // namespace
+
+Context::Context(const Options& chosen) : options(chosen), properties(properties_of(chosen.index)) {
   blas = std::make_unique<BlasHandle>();
   std::string machine(properties.name, strnlen(properties.name, sizeof properties.name));
   std::replace(machine.begin(), machine.end(), '\t', ' ');
@@ -17,11 +25,7 @@ Context::Context(const Options& chosen) : options(chosen) {
   matmuls = std::make_unique<MatmulCache>(options.cache_file, machine);
 }
 
-// Return codes are ignored: at the end of a process the driver may be gone already.
-Context::~Context() {
-  cudaSetDevice(options.index);
-  if (stream != nullptr) cudaStreamDestroy(stream);
-  if (copies != nullptr) cudaStreamDestroy(copies);
-}
+// For what the members free.
+Context::~Context() { cudaSetDevice(options.index); }
 
 }  // namespace apollo::cuda

@@ -15,6 +15,21 @@
 
 namespace apollo::cuda {
 
+// A stream that does not wait for the default one, destroyed with its owner.
+class Stream {
+ public:
+  Stream() { check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "creating a stream"); }
+  // The return code is ignored: at the end of a process the driver may be gone already.
+  ~Stream() { cudaStreamDestroy(stream_); }
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+
+  operator cudaStream_t() const { return stream_; }
+
+ private:
+  cudaStream_t stream_ = nullptr;
+};
+
 struct Context {
   explicit Context(const Options& options);
   ~Context();
@@ -22,9 +37,9 @@ struct Context {
   Context& operator=(const Context&) = delete;
 
   Options options;
-  cudaDeviceProp properties{};
-  cudaStream_t stream = nullptr;  // all kernels run here
-  cudaStream_t copies = nullptr;  // batches on their way to the device
+  cudaDeviceProp properties;  // after its reader has chosen the GPU
+  Stream stream;              // all kernels run here
+  Stream copies;              // batches on their way to the device
   Faults faults;
   std::unique_ptr<BlasHandle> blas;
   std::unique_ptr<MatmulCache> matmuls;

@@ -42,6 +42,7 @@ CublasLt load() {
     bind(library, file, "cublasLtMatmulPreferenceDestroy", lt.preference_destroy);
     bind(library, file, "cublasLtMatmulPreferenceSetAttribute", lt.preference_set);
     bind(library, file, "cublasLtMatmulAlgoGetHeuristic", lt.heuristic);
+    bind(library, file, "cublasLtMatmulAlgoCheck", lt.algo_check);
     return lt;
   }
   throw Error("cuBLASLt not found (" + tried +

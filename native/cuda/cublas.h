@@ -5,6 +5,7 @@
 #include <cublasLt.h>
 
 #include <string>
+#include <utility>
 
 #include "core/error.h"
 
@@ -26,6 +27,7 @@ struct CublasLt {
   decltype(&cublasLtMatmulPreferenceDestroy) preference_destroy;
   decltype(&cublasLtMatmulPreferenceSetAttribute) preference_set;
   decltype(&cublasLtMatmulAlgoGetHeuristic) heuristic;
+  decltype(&cublasLtMatmulAlgoCheck) algo_check;
   std::string file;
 
   // Throws Error APOLLO_NO_DEVICE with the files it tried and what to do.
@@ -35,6 +37,31 @@ struct CublasLt {
     if (status == CUBLAS_STATUS_SUCCESS) return;
     throw Error(std::string(what) + " failed in cuBLASLt: " + status_string(status), "APOLLO_NATIVE");
   }
+};
+
+// One of cuBLASLt's descriptors, destroyed with its owner.
+template <class T>
+class LtObject {
+ public:
+  using Destroy = cublasStatus_t (*)(T);
+
+  LtObject() = default;
+  LtObject(T object, Destroy destroy) : object_(object), destroy_(destroy) {}
+  ~LtObject() {
+    if (object_ != nullptr) destroy_(object_);
+  }
+  LtObject(LtObject&& other) noexcept : object_(std::exchange(other.object_, nullptr)), destroy_(other.destroy_) {}
+  LtObject& operator=(LtObject&& other) noexcept {
+    std::swap(object_, other.object_);
+    std::swap(destroy_, other.destroy_);
+    return *this;
+  }
+
+  T get() const { return object_; }
+
+ private:
+  T object_ = nullptr;
+  Destroy destroy_ = nullptr;
 };
 
 // A handle that lives as long as its device.

@@ -28,6 +28,7 @@ void register_matmul_gelu(OpTable& table, Context& context);        // matmul
 void register_binary(OpTable& table, Context& context);             // elementwise
 void register_norm_backward(OpTable& table, Context& context);      // norm
 void register_softmax(OpTable& table, Context& context);            // reduce
+void register_muon(OpTable& table, Context& context);               // optimizer
 
 // A factory that makes `K` from (descriptor, context).
 template <class K>

@@ -24,11 +24,13 @@ void Faults::remove(std::int32_t number) {
 }
 
 FaultRecord* Faults::device_record() {
-  if (host_ == nullptr) {
-    void* host = nullptr;
-    check(cudaHostAlloc(&host, sizeof(FaultRecord), cudaHostAllocMapped), "an allocation of page-locked memory");
-    host_ = static_cast<FaultRecord*>(host);
-    *host_ = {};
+  if (device_ == nullptr) {
+    if (host_ == nullptr) {
+      void* host = nullptr;
+      check(cudaHostAlloc(&host, sizeof(FaultRecord), cudaHostAllocMapped), "an allocation of page-locked memory");
+      host_ = static_cast<FaultRecord*>(host);
+      *host_ = {};
+    }
     void* device = nullptr;
     check(cudaHostGetDevicePointer(&device, host_, 0), "mapping page-locked memory");
     device_ = static_cast<FaultRecord*>(device);

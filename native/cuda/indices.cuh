@@ -44,8 +44,8 @@ class IndexCheck {
  public:
   IndexCheck(Context& context, IndexRule rule, std::int64_t count)
       : context_(context),
-        count_(static_cast<std::int32_t>(count)),
-        limit_(static_cast<std::int32_t>(rule.limit)),
+        count_(to_int32(count, rule.op + ": the number of " + rule.what)),
+        limit_(to_int32(rule.limit, rule.op + ": the limit of " + rule.what)),
         ignore_(rule.ignore),
         record_(context.faults.device_record()),
         rule_(context.faults.add(std::move(rule))) {}

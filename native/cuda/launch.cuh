@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <utility>
 
+#include "core/indices.h"
 #include "cuda/check.h"
 
 namespace apollo::cuda {
@@ -40,10 +41,10 @@ void allow_shared(void (*kernel)(Parameters...), std::size_t bytes) {
 
 constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
-// Blocks for `items`, `per_block` each. Kernels that stride over their grid take it as it comes: it never exceeds what
-// a grid may have in one dimension.
+// Blocks for `items`, `per_block` each; at least one. Throws Error beyond what a grid may have in its first dimension:
+// most kernels give each block its items and would leave the rest undone.
 inline unsigned blocks_for(std::int64_t items, std::int64_t per_block) {
-  return static_cast<unsigned>(std::clamp<std::int64_t>(ceil_div(items, per_block), 1, std::int64_t{1} << 30));
+  return static_cast<unsigned>(std::max(1, to_int32(ceil_div(items, per_block), "blocks of a kernel")));
 }
 
 }  // namespace apollo::cuda

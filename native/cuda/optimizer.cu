@@ -8,30 +8,12 @@
 #include "core/adamw.h"
 #include "cuda/block.cuh"
 #include "cuda/cuda.h"
-#include "cuda/device_memory.h"
 #include "cuda/launch.cuh"
+#include "cuda/table.cuh"
 #include "cuda/vector.cuh"
 
 namespace apollo::cuda {
 namespace {
-
-// A list that kernels read: filled anew in bind(), when pointers have changed, and kept on the device.
-template <class T>
-class Table {
- public:
-  void fill(const std::vector<T>& entries, void* stream) {
-    const std::size_t bytes = entries.size() * sizeof(T);
-    if (bytes == 0) return;
-    if (memory_.get() == nullptr) memory_ = DeviceMemory(bytes);  // its size never changes
-    const auto queue = static_cast<cudaStream_t>(stream);
-    check(cudaMemcpyAsync(memory_.get(), entries.data(), bytes, cudaMemcpyHostToDevice, queue), "a table's copy");
-    check(cudaStreamSynchronize(queue), "a table's copy");
-  }
-  const T* get() const { return static_cast<const T*>(memory_.get()); }
-
- private:
-  DeviceMemory memory_;
-};
 
 void require_f32(const OpDesc& desc, const TensorDesc& tensor) {
   if (tensor.dtype != DType::F32) unsupported(desc, "cuda");
@@ -61,15 +43,20 @@ constexpr int kNormThreads = 256, kTotalThreads = 1024;
 
 struct NormChunk {
   const float* values;
-  std::int32_t count;
+  std::int32_t count, tensor;
 };
 
-// sums[chunk] = sum of x^2 over the chunk, in f64 throughout: squares of large gradients overflow f32, and one f64
-// multiply-add an element is less than these GPUs can do in the 4 bytes' time. 4 packs a thread are under way, 64 KiB a
-// multiprocessor.
-__global__ void __launch_bounds__(kNormThreads, 4) sum_squares_kernel(const NormChunk* chunks, double* sums) {
+// sums[chunk] = sum of x^2 over the chunk, or 0 where the tensor's count is 0; in f64 throughout: squares of large
+// gradients overflow f32, and one f64 multiply-add an element is less than these GPUs can do in the 4 bytes' time. 4
+// packs a thread are under way, 64 KiB a multiprocessor.
+__global__ void __launch_bounds__(kNormThreads, 4)
+    sum_squares_kernel(const NormChunk* chunks, const std::int32_t* counts, double* sums) {
   constexpr int kWidth = kPack<float>, kAhead = 4, kStep = kNormThreads * kWidth;
   const NormChunk chunk = chunks[blockIdx.x];
+  if (counts[chunk.tensor] == 0) {
+    if (threadIdx.x == 0) sums[blockIdx.x] = 0.0;
+    return;
+  }
   const std::int32_t whole = chunk.count / kWidth * kWidth;
   double sum[kWidth] = {};
   std::int32_t i = static_cast<std::int32_t>(threadIdx.x) * kWidth;
@@ -112,15 +99,17 @@ __global__ void __launch_bounds__(kTotalThreads) norm_kernel(const double* sums,
   if (threadIdx.x == 0) *norm = static_cast<float>(sqrt(sum));
 }
 
-// (g1 .. gn) -> L2 norm of all of them together. Chunks and their order depend on the sizes only: the same bits on any
-// GPU.
+// (counts, g1 .. gn) -> L2 norm of all of them together but those of count 0. Chunks and their order depend on the
+// sizes only: the same bits on any GPU.
 class GradNorm final : public Kernel {
  public:
   explicit GradNorm(const OpDesc& desc) {
+    require(!desc.inputs.empty() && desc.inputs[0].elements() == static_cast<std::int64_t>(desc.inputs.size()) - 1,
+            "gradNorm: a count for each gradient");
     std::vector<std::int64_t> sizes;
-    for (const TensorDesc& input : desc.inputs) {
-      require_f32(desc, input);
-      sizes.push_back(input.elements());
+    for (std::size_t i = 1; i < desc.inputs.size(); ++i) {
+      require_f32(desc, desc.inputs[i]);
+      sizes.push_back(desc.inputs[i].elements());
     }
     require_f32(desc, desc.outputs[0]);
     chunks_ = chunks_of(sizes, kElements);
@@ -131,7 +120,8 @@ class GradNorm final : public Kernel {
   void bind(const RunContext& c) override {
     std::vector<NormChunk> entries;
     for (const Chunk& chunk : chunks_) {
-      entries.push_back({c.in<float>(static_cast<std::size_t>(chunk.tensor)) + chunk.begin, chunk.count});
+      const float* values = c.in<float>(static_cast<std::size_t>(chunk.tensor) + 1) + chunk.begin;
+      entries.push_back({values, chunk.count, chunk.tensor});
     }
     table_.fill(entries, c.stream);
   }
@@ -140,7 +130,8 @@ class GradNorm final : public Kernel {
     auto* sums = static_cast<double*>(c.scratch);
     const auto count = static_cast<std::int32_t>(chunks_.size());
     if (count > 0) {
-      launch(sum_squares_kernel, {static_cast<unsigned>(count), kNormThreads}, c.stream, table_.get(), sums);
+      launch(sum_squares_kernel, {static_cast<unsigned>(count), kNormThreads}, c.stream, table_.get(),
+             c.in<std::int32_t>(0), sums);
     }
     launch(norm_kernel, {1, kTotalThreads}, c.stream, sums, count, c.out<float>(0));
   }
@@ -163,8 +154,8 @@ struct AdamwTensor {
 };
 
 // `hyper`: lr, beta1, beta2, epsilon, weightDecay, maxNorm, gradScale. `corrections`: 1 - beta^k of both betas.
-__device__ AdamwFactors factors_of(const float* hyper, float norm, bool decays, const double* corrections) {
-  const double lr = hyper[0], beta1 = hyper[1], beta2 = hyper[2], weight_decay = hyper[4];
+__device__ AdamwFactors factors_of(const float* hyper, float rate, float norm, bool decays, const double* corrections) {
+  const double lr = static_cast<double>(hyper[0]) * rate, beta1 = hyper[1], beta2 = hyper[2], weight_decay = hyper[4];
   const double max_norm = hyper[5], scale = hyper[6];
   const double clip = max_norm > 0 ? fmin(1.0, max_norm / (norm * scale + 1e-6)) : 1.0;
   AdamwFactors f;
@@ -215,20 +206,20 @@ __device__ __forceinline__ void update(const AdamwTensor& at, const AdamwFactors
 }
 
 // p = p (1 - lr wd) - lr (m / (1 - beta1^k)) / (sqrt(v / (1 - beta2^k)) + epsilon), and g = 0; a norm that is not
-// finite zeroes g and leaves the rest. A block has a chunk of a tensor. Its factors are computed once, by two of its
-// threads (a power each, in f64), while the other blocks of the multiprocessor keep the memory at work. The floor is 32
-// bytes an element (34 with the bf16 copy) at the memory's bandwidth; one pack of four arrays is 64 bytes a thread
-// under way, some 64 KiB a multiprocessor.
+// finite, or a count of 0, zeroes g and leaves the rest. A block has a chunk of a tensor. Its factors are computed
+// once, by two of its threads (a power each, in f64), while the other blocks of the multiprocessor keep the memory at
+// work. The floor is 32 bytes an element (34 with the bf16 copy) at the memory's bandwidth; one pack of four arrays is
+// 64 bytes a thread under way, some 64 KiB a multiprocessor.
 __global__ void __launch_bounds__(kAdamwThreads, 4)
     adamw_kernel(const AdamwTensor* tensors, const Chunk* chunks, const float* hyper, const std::int32_t* counts,
-                 const float* norm) {
+                 const float* rates, const float* norm) {
   constexpr int kWidth = kPack<float>;
   const Chunk chunk = chunks[blockIdx.x];
   const AdamwTensor at = tensors[chunk.tensor];
   const std::int64_t end = chunk.begin + chunk.count, whole = chunk.begin + chunk.count / kWidth * kWidth;
   const std::int64_t first = chunk.begin + static_cast<std::int64_t>(threadIdx.x) * kWidth, rest = whole + threadIdx.x;
 
-  if (!isfinite(*norm)) {  // the step is skipped, its gradients are gone
+  if (!isfinite(*norm) || counts[chunk.tensor] == 0) {  // the step is skipped, its gradients are gone
     const float zero[kWidth] = {};
     for (std::int64_t i = first; i < whole; i += kAdamwThreads * kWidth) store(zero, at.gradient + i);
     if (rest < end) at.gradient[rest] = 0.0f;
@@ -241,14 +232,15 @@ __global__ void __launch_bounds__(kAdamwThreads, 4)
     corrections[threadIdx.x] = 1 - pow(beta, static_cast<double>(counts[chunk.tensor]));
   }
   __syncthreads();
-  if (threadIdx.x == 0) shared = factors_of(hyper, *norm, at.decay, corrections);
+  if (threadIdx.x == 0) shared = factors_of(hyper, rates[chunk.tensor], *norm, at.decay, corrections);
   __syncthreads();
   const AdamwFactors factors = shared;
   for (std::int64_t i = first; i < whole; i += kAdamwThreads * kWidth) update<kWidth>(at, factors, i);
   if (rest < end) update<1>(at, factors, rest);
 }
 
-// (hyper, counts, norm) -> in and out per tensor: parameter, gradient, m, v, and a bf16 copy where `hasShadow` says so.
+// (hyper, counts, rates, norm) -> in and out per tensor: parameter, gradient, m, v, and a bf16 copy where `hasShadow`
+// says so.
 class Adamw final : public Kernel {
  public:
   explicit Adamw(const OpDesc& desc) {
@@ -283,7 +275,7 @@ class Adamw final : public Kernel {
   void run(const RunContext& c) override {
     if (chunks_.empty()) return;
     launch(adamw_kernel, {static_cast<unsigned>(chunks_.size()), kAdamwThreads}, c.stream, tensor_table_.get(),
-           chunk_table_.get(), c.in<float>(0), c.in<std::int32_t>(1), c.in<float>(2));
+           chunk_table_.get(), c.in<float>(0), c.in<std::int32_t>(1), c.in<float>(2), c.in<float>(3));
   }
 
  private:
@@ -306,9 +298,10 @@ std::unique_ptr<Kernel> make(const OpDesc& desc) {
 
 }  // namespace
 
-void register_optimizer(OpTable& table, Context&) {
+void register_optimizer(OpTable& table, Context& context) {
   table.add("gradNorm", make<GradNorm>);
   table.add("adamw", make<Adamw>);
+  register_muon(table, context);
 }
 
 }  // namespace apollo::cuda

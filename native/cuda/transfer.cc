@@ -12,6 +12,18 @@ class PooledTransfer final : public Transfer {
     pool_.unused_.emplace(block_.bytes, block_);
   }
 
+  void prepare(std::size_t bytes) {
+    if (block_.sent != nullptr) {
+      // A run that was dropped may have left its copy under way.
+      check(cudaEventSynchronize(block_.sent), "waiting for a copy");
+    } else if (block_.host == nullptr && bytes != 0) {
+      void* host = nullptr;
+      check(cudaHostAlloc(&host, bytes, 0), "an allocation of page-locked memory");
+      block_.host = static_cast<std::byte*>(host);
+      block_.bytes = bytes;
+    }
+  }
+
   std::byte* host() override { return block_.host; }
 
   void send() override {
@@ -20,6 +32,8 @@ class PooledTransfer final : public Transfer {
     check(cudaSetDevice(context.options.index), "choosing the GPU");
     if (block_.device == nullptr) {
       check(cudaMalloc(&block_.device, block_.bytes), "an allocation of GPU memory for a run's inputs");
+    }
+    if (block_.sent == nullptr) {
       check(cudaEventCreateWithFlags(&block_.sent, cudaEventDisableTiming), "creating an event");
     }
     check(cudaMemcpyAsync(block_.device, block_.host, block_.bytes, cudaMemcpyHostToDevice, context.copies),
@@ -55,20 +69,14 @@ std::unique_ptr<Transfer> TransferPool::get(std::size_t bytes) {
       unused_.erase(found);
     }
   }
+  auto transfer = std::make_unique<PooledTransfer>(*this, block);  // from here on the block comes back to the pool
   check(cudaSetDevice(context_.options.index), "choosing the GPU");
-  if (block.sent != nullptr) {
-    // A run that was dropped may have left its copy under way.
-    check(cudaEventSynchronize(block.sent), "waiting for a copy");
-  } else if (block.host == nullptr && bytes != 0) {
-    block.bytes = bytes;
-    void* host = nullptr;
-    check(cudaHostAlloc(&host, bytes, 0), "an allocation of page-locked memory");
-    block.host = static_cast<std::byte*>(host);
-  }
-  return std::make_unique<PooledTransfer>(*this, block);
+  transfer->prepare(bytes);
+  return transfer;
 }
 
 void TransferPool::free(const Block& block) {
+  if (block.sent != nullptr) cudaEventSynchronize(block.sent);  // the copy of a run that was dropped
   if (block.host != nullptr) cudaFreeHost(block.host);
   if (block.device != nullptr) cudaFree(block.device);
   if (block.sent != nullptr) cudaEventDestroy(block.sent);

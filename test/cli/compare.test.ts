@@ -93,10 +93,10 @@ t.test('train: one run, its events, and a resume after Ctrl-C', { skip }, async 
   });
   t.equal(await run(['train', '--config', config, '--out', out], io), 130, io.err());
   t.match(io.err(), /Stopping:/);
-  t.match(io.err(), new RegExp(`Stopped\\. Go on with: apollo-lm train --resume --out ${out}`));
+  t.match(io.err(), new RegExp(`Stopped\\. Resume with: apollo-lm train --resume --out ${out}`));
   const resumed = memoryIo();
   t.equal(await run(['train', '--resume', '--out', out], resumed), 0, resumed.err());
-  t.match(resumed.err(), /going on from .*step-00000004, step 4 of 8/);
+  t.match(resumed.err(), /resumed from .*step-00000004, step 4 of 8/);
   const events = readFileSync(join(out, 'metrics.jsonl'), 'utf8')
     .trim()
     .split('\n')
@@ -126,7 +126,7 @@ t.test('bert2BERT begins with a smaller model, trained first and charged apart',
     },
   });
   t.equal(await run(['compare', '--config', config, '--out', out, ...methods], io), 130);
-  t.match(io.err(), /Stopped\. Go on with: apollo-lm compare --resume --out /);
+  t.match(io.err(), /Stopped\. Resume with: apollo-lm compare --resume --out /);
   const second = memoryIo();
   t.equal(await run(['compare', '--resume', '--out', out], second), 0, second.err());
   const { runs } = await readResults(join(out, 'results.json'));

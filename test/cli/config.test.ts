@@ -48,6 +48,19 @@ t.test('objects are combined field by field', async (t) => {
   t.same(loadSettings({ flags: { model: { dropout: 0 } } }).model, { preset: 'gpt-mini', dropout: 0 });
 });
 
+t.test('an optimizer by name keeps what is set of it, and Muon has settings of its own', async (t) => {
+  const config = file('muon.json', { optimizer: { weightDecay: 0.1 }, muon: { momentum: 0.9 } });
+  const settings = loadSettings({ config, flags: { optimizer: 'muon', muon: { adjust: 'original' } } });
+  t.same(settings.optimizer, { name: 'muon', weightDecay: 0.1 });
+  t.same(settings.muon, { momentum: 0.9, adjust: 'original' });
+  t.same(loadSettings({ flags: {} }).optimizer, { name: 'adamw' });
+  const fails = (flags: Record<string, unknown>, message: RegExp) =>
+    t.throws(() => loadSettings({ flags }), { code: 'BAD_CONFIG', message });
+  fails({ muon: { momentum: 0.9 } }, /--muon: .*the optimizer is "adamw"\. Add --optimizer muon/);
+  fails({ optimizer: 'moun' }, /--optimizer\.name: .*got "moun"/);
+  fails({ optimizer: 'muon', muon: { momentun: 0.9 } }, /--muon\.momentun: .*did you mean "momentum"/);
+});
+
 t.test('data in a file is relative to the file, on the command line to the working folder', async (t) => {
   mkdirSync(join(folder, 'sub'), { recursive: true });
   const config = file('sub/data.json', { data: 'books/*.txt' });

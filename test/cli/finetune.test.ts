@@ -1,8 +1,9 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { run } from '../../lib/cli/run.js';
 import { openDevice } from '../../lib/engine/index.js';
+import { lockFolder } from '../../lib/fs/lock.js';
 import { glueFixtures, tinyModelFolder } from '../eval/support.js';
 import { engineMissing, type MemoryIo, memoryIo, temporaryFolder } from './support.js';
 
@@ -206,4 +207,30 @@ t.test("a user's mistakes get one message each", { skip }, async (t) => {
     /no file or folder \/nowhere\.txt/,
   );
   t.notOk(existsSync(out), 'nothing is left behind');
+});
+
+t.test('finetune: a second process on one folder is refused; a file in its place is no defect', { skip }, async (t) => {
+  const model = await modelFolder('bert');
+  const out = join(temporaryFolder(), 'tuned');
+  mkdirSync(out);
+  const lock = await lockFolder(out, 'apollo-lm finetune');
+  const io = memoryIo();
+  t.equal(await run(tune(model, out, '--task', 'sst2'), io), 1);
+  t.match(io.err(), new RegExp(`in use by process ${process.pid} \\(apollo-lm finetune.*Nothing was changed`));
+  t.same(readdirSync(out), ['run.lock']);
+  await lock.release();
+  writeFileSync(join(out, 'file'), 'x');
+  for (const [place, message] of [
+    [join(out, 'file'), /The folder of the run cannot be written: .*\(EEXIST\)/],
+    ['', /--out: the name of the folder is empty/],
+  ] as const) {
+    const refused = memoryIo();
+    t.equal(await run(tune(model, place, '--task', 'sst2'), refused), 1);
+    t.match(refused.err(), message);
+    t.notMatch(refused.err(), /defect/);
+  }
+  const missing = memoryIo();
+  const fresh = join(out, 'new/deep');
+  t.equal(await run(tune('nowhere', fresh, '--task', 'sst2'), missing), 1);
+  t.same(readdirSync(out), ['file'], 'a start that fails takes its empty folders along');
 });

@@ -1,5 +1,6 @@
 import t from 'tap';
 import { probeDepths, stageCosts, timeAtDepth } from '../../lib/cli/plan.js';
+import { estimateDepths, extrapolated, pieceOf } from '../../lib/cli/plan-pieces.js';
 import { run } from '../../lib/cli/run.js';
 import { openDevice } from '../../lib/engine/index.js';
 import { createMethod } from '../../lib/methods/index.js';
@@ -16,9 +17,16 @@ t.test('stages: steps, mean depth, parameters and FLOPs', async (t) => {
     boundaries: { steps: [4] },
     sampler: 'none',
   });
-  const [first, second] = stageCosts(method, model, { steps: 10, seq: 128, tokens: 256 });
+  const [first, second] = stageCosts(method, model, { steps: 10, seq: 128, tokens: 256 }, { name: 'adamw' });
   t.match(first, { units: 2, steps: 4, meanDepth: 2, flops: 4 * 256 * model.flopsPerToken(2, 128) });
   t.equal(first!.parameters, parameterCount(model.parameters(2)));
+  t.equal(first!.updateFlops, 0);
+  const muon = stageCosts(method, model, { steps: 10, seq: 128, tokens: 256 }, { name: 'muon' });
+  // Newton-Schulz of a layer of width C, feed-forward 4 C, is 300 C^3: see docs/optimizers.md.
+  t.same(
+    muon.map(({ updateFlops }) => updateFlops),
+    [4 * 2 * 300 * 128 ** 3, 6 * 4 * 300 * 128 ** 3],
+  );
   t.match(second, { units: 4, steps: 6, meanDepth: 4, flops: 6 * 256 * model.flopsPerToken(4, 128) });
 });
 
@@ -30,6 +38,32 @@ t.test('time at a depth is linear in it', async (t) => {
   ]);
   t.equal(time(9), 50);
   t.equal(timeAtDepth([{ depth: 4, ms: 7 }])(1), 7, 'one depth says nothing of others');
+});
+
+t.test(
+  'a part of the time does not grow with the tokens: layer and head are extrapolated by their slopes',
+  async (t) => {
+    // A layer takes 4 + 2 F ms and the rest 10 + 1 F, F in units of FLOPs, as on a machine without noise.
+    const at = (layer: number, rest: number) => ({
+      ms: [4 + 2 * layer + (10 + rest), 2 * (4 + 2 * layer) + (10 + rest)] as const,
+      flops: [layer + rest, 2 * layer + rest] as const,
+    });
+    const [whole, piece, quarter] = [at(800, 400), at(8, 40), at(2, 10)];
+    const time = extrapolated(piece, quarter, whole.flops);
+    t.equal(time(1), whole.ms[0]);
+    t.equal(time(12), 12 * (4 + 2 * 800) + (10 + 400));
+    t.equal(extrapolated(whole, undefined, whole.flops)(2), whole.ms[1], 'a piece that is all is what it took');
+    const noisy = extrapolated({ ms: [5, 4], flops: [1, 2] }, undefined, [10, 20]);
+    t.equal(noisy(1), 30, 'nine ms for three FLOPs, where a layer more took less');
+  },
+);
+
+t.test('a piece is whole rows, or the start of one', async (t) => {
+  t.same(pieceOf(16, { batch: 8, seq: 128 }), { batch: 1, seq: 16 });
+  t.same(pieceOf(100, { batch: 8, seq: 128 }), { batch: 1, seq: 64 });
+  t.same(pieceOf(300, { batch: 8, seq: 128 }), { batch: 2, seq: 128 });
+  t.same(pieceOf(1e9, { batch: 8, seq: 128 }), { batch: 8, seq: 128 });
+  t.same(pieceOf(3, { batch: 8, seq: 8 }), { batch: 1, seq: 8 });
 });
 
 t.test('the pure part needs no engine and no data', async (t) => {
@@ -44,18 +78,76 @@ t.test('the pure part needs no engine and no data', async (t) => {
   t.equal(plan.scratchFlops, plan.flops);
 });
 
+t.test('an estimate plans the same memory as a measurement', { skip: engineMissing() }, async (t) => {
+  for (const name of ['gpt-nano', 'bert-nano']) {
+    const sizes = { layers: 3, hidden: 64, heads: 1, ffn: 128, vocab: 128, maxPositions: 16 };
+    const model = createModel(preset(name, { ...sizes, tied: false }));
+    await using device = await openDevice({ threads: 1 });
+    const labels: string[] = [];
+    const onProgress = (label: string) => labels.push(label);
+    const shape = { batch: 2, seq: 16, depths: [1, 2, 3] };
+    const options = { device, model, precision: 'f32', optimizer: 'adamw', ...shape } as const;
+    const estimate = await estimateDepths({ ...options, onProgress });
+    const full = await probeDepths(options);
+    for (const [i, { depth, arenaBytes, parameterBytes, ms }] of estimate.depths.entries()) {
+      t.match(full[i], { depth, arenaBytes, parameterBytes }, `${name}, depth ${depth}`);
+      t.ok(ms > 0);
+    }
+    t.same(estimate.piece.seq, 16);
+    t.match(labels.join(), /a layer and the head on .*memory at depth 3/);
+  }
+});
+
+t.test('the answer says how its time was obtained', { skip: engineMissing() }, async (t) => {
+  const small = ['model.layers=2', 'model.hidden=64', 'model.heads=1', 'model.ffn=128', 'model.maxPositions=16'];
+  const args = ['plan', '--method', 'scratch', '--model', 'gpt-nano', '--vocab', '64', '--steps', '3', '--batch', '2'];
+  for (const [how, text] of [
+    ['estimate', /Time is extrapolated by FLOPs from one layer and the head on \d x 16 tokens/],
+    ['full', /Time is the median of three runs of a whole micro-batch at each depth\./],
+  ] as const) {
+    const io = memoryIo();
+    t.equal(await run([...args, '--threads', '1', '--measure', how, '--set', ...small], io), 0, io.err());
+    t.match(io.out(), text);
+    t.match(io.err(), /%/, 'progress');
+    const json = memoryIo();
+    await run([...args, '--threads', '1', '--measure', how, '--json', '--set', ...small], json);
+    t.equal((JSON.parse(json.out()) as { measured: { how: string } }).measured.how, how);
+  }
+  const none = memoryIo();
+  await run([...args, '--measure', 'none', '--set', ...small], none);
+  t.notMatch(none.out(), /activations/);
+});
+
+t.test('what Muon costs is said beside the FLOPs', async (t) => {
+  const io = memoryIo();
+  const args = ['plan', '--model', 'gpt-nano', '--method', 'scratch', '--steps', '10', '--batch', '16', '--no-measure'];
+  t.equal(await run([...args, '--optimizer', 'muon'], io), 0);
+  t.match(io.out(), /the updates by muon cost 75\.5 GFLOP more \(.* %\), which is in none of these figures/);
+  const plain = memoryIo();
+  t.equal(await run(args, plain), 0);
+  t.notMatch(plain.out(), /updates by/);
+});
+
 t.test('memory and time of a depth come from its program', { skip: engineMissing() }, async (t) => {
   for (const name of ['gpt-nano', 'bert-nano']) {
     const model = createModel(
       preset(name, { layers: 2, hidden: 64, heads: 1, ffn: 128, vocab: 128, maxPositions: 16 }),
     );
     await using device = await openDevice({ threads: 1 });
-    const costs = await probeDepths({ device, model, precision: 'f32', batch: 2, seq: 16, depths: [1, 2] });
+    const costs = await probeDepths({
+      device,
+      model,
+      precision: 'f32',
+      optimizer: 'adamw',
+      batch: 2,
+      seq: 16,
+      depths: [1, 2],
+    });
     t.same(
       costs.map(({ depth }) => depth),
       [1, 2],
     );
-    t.ok(costs[1]!.arenaBytes > costs[0]!.arenaBytes, `${name}: a deeper network keeps more activations`);
+    t.ok(costs[1]!.arenaBytes! > costs[0]!.arenaBytes!, `${name}: a deeper network keeps more activations`);
     t.equal(
       costs[1]!.parameterBytes,
       16 * parameterCount(model.parameters(2)),

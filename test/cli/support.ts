@@ -2,14 +2,14 @@
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { CommandIo } from '../../lib/cli/io.js';
+import type { CommandIo, StopSignal } from '../../lib/cli/io.js';
 import { loadAddon } from '../../lib/engine/native.js';
 
 export interface MemoryIo extends CommandIo {
   out(): string;
   err(): string;
-  /** Presses Ctrl-C. */
-  interrupt(): void;
+  /** Presses Ctrl-C, or sends another signal. */
+  interrupt(signal?: StopSignal): void;
   readonly exits: number[];
 }
 
@@ -23,7 +23,7 @@ export function memoryIo(
   } = {},
 ): MemoryIo {
   const written = { out: '', err: '' };
-  const listeners = new Set<() => void>();
+  const listeners = new Set<(signal: StopSignal) => void>();
   const stream = (to: 'out' | 'err') => ({
     isTTY: options.isTTY,
     columns: 100,
@@ -54,8 +54,8 @@ export function memoryIo(
     exit: (code) => io.exits.push(code),
     out: () => written.out,
     err: () => written.err,
-    interrupt: () => {
-      for (const listener of [...listeners]) listener();
+    interrupt: (signal = 'SIGINT') => {
+      for (const listener of [...listeners]) listener(signal);
     },
     exits: [],
   };

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { basename, join } from 'node:path';
@@ -164,4 +164,92 @@ t.test('a port that is taken or none at all is told before anything begins', asy
   const wrong = memoryIo();
   t.equal(await run(['train', '--config', config, '--out', join(folder, 'none'), '--dashboard', '99999'], wrong), 1);
   t.match(wrong.err(), /^apollo-lm: --dashboard: .*65535; got 99999\n$/);
+});
+
+t.test('logs that cannot be written never end a run: each is said once, and again at the end', { skip }, async (t) => {
+  const place = temporaryFolder();
+  writeFileSync(join(place, 'file'), 'x');
+  for (const command of ['train', 'compare']) {
+    const out = join(place, command);
+    const runs = command === 'train' ? [out] : ['scratch-42', 'apollo-42'].map((name) => join(out, name));
+    // Folders where the metrics files are to be, and a file where TensorBoard's folder is to be.
+    for (const path of runs) mkdirSync(join(path, 'metrics.jsonl', 'inside'), { recursive: true });
+    const io = memoryIo();
+    const args = ['--config', tinyConfig(place), '--out', out, '--tensorboard', join(place, 'file')];
+    t.equal(await run([command, ...args, '--json'], io), 0, io.err());
+    const label = command === 'train' ? 'apollo-42' : 'scratch-42';
+    const count = (text: string) => io.err().split(text).length - 1;
+    t.equal(count(`The metrics of ${label} cannot be written from step 0 on: `), 1, io.err());
+    t.equal(count(`The metrics of ${label} lack what came after step 0: `), 1);
+    t.equal(count(`TensorBoard's files of ${label} cannot be written from step 0 on: `), 1);
+    t.equal(count(`TensorBoard's files of ${label} lack what came after step 0: `), 1);
+    const { checkpoint } = JSON.parse(
+      io
+        .out()
+        .split('\n')
+        .findLast((line) => line.includes('"type":"done"'))!,
+    ) as { checkpoint: string };
+    t.match(checkpoint, /step-00000008/);
+  }
+});
+
+/** A disk of 4 MB; undefined where none may be mounted, as by other users than root. */
+function smallDisk(): string | undefined {
+  const disk = temporaryFolder();
+  const { status } = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', disk]);
+  return status === 0 ? disk : undefined;
+}
+
+const disk = skip ? undefined : smallDisk();
+
+t.test('a full disk', { skip: skip || (disk ? false : 'a small disk cannot be mounted here') }, async (t) => {
+  if (disk === undefined) throw new Error('no disk');
+  const place = temporaryFolder();
+  t.teardown(() => spawnSync('umount', ['-l', disk]));
+  const steps = ['--config', tinyConfig(place), '--steps', '12'];
+
+  // TensorBoard's disk runs full within the run: the run on the other disk is complete.
+  const fill = (freeBytes: number) => {
+    const { bavail, bsize } = statfsSync(disk);
+    writeFileSync(join(disk, 'filler'), Buffer.alloc(Math.max(0, bavail * bsize - freeBytes)));
+  };
+  fill(4096);
+  const logged = memoryIo();
+  const out = join(place, 'out');
+  t.equal(await run(['train', ...steps, '--out', out, '--tensorboard', disk], logged), 0, logged.err());
+  t.match(
+    logged.err(),
+    /TensorBoard's files of apollo-42 cannot be written from step \d+ on: no space is left .*\(ENOSPC\)/,
+  );
+  t.same(stepsOf(await metricsOf(out), 'step').length, 12);
+  rmSync(join(disk, 'filler'));
+
+  // The run's own disk runs full: it says so, and what there is to resume from.
+  const full = join(disk, 'run');
+  let filled = false;
+  const io = memoryIo({
+    onWrite(text) {
+      if (filled || !text.includes('"step":6')) return;
+      filled = true;
+      fill(0);
+    },
+  });
+  const every = ['--checkpoint-every', '4', '--json'];
+  t.equal(await run(['train', ...steps, '--out', full, ...every, '--tensorboard', 'off'], io), 1);
+  t.ok(filled);
+  t.match(
+    io.out(),
+    /CHECKPOINT_FAILED.*checkpoint of step 8 cannot be written: .*no space is left on the disk \(ENOSPC\)/,
+  );
+  t.match(
+    io.err(),
+    /^apollo-lm: The checkpoint of step 12 cannot be written: .*\(ENOSPC\).*The last checkpoint is .*step-00000004\./m,
+  );
+  t.match(io.err(), /Then resume: apollo-lm train --resume --out /);
+  t.notMatch(io.err(), /defect/);
+  rmSync(join(disk, 'filler'));
+  const resumed = memoryIo();
+  t.equal(await run(['train', '--resume', '--out', full], resumed), 0, resumed.err());
+  t.match(resumed.err(), /resumed from .*step-00000004/);
+  t.same(bits(await metricsOf(full)), bits(await metricsOf(out)), 'the same bits as without a full disk');
 });

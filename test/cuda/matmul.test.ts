@@ -46,6 +46,16 @@ t.test('a file of other machines, or a damaged one, is no obstacle', { skip }, a
   t.equal((await linesAfter(file, [4])).length, 2);
 });
 
+t.test('an algorithm that cuBLASLt does not take is chosen again', { skip }, async (t) => {
+  const file = join(t.testdir(), 'matmul.txt');
+  const [header, own] = (await linesAfter(file, [4])) as [string, string];
+  const damaged = own.replace(/[0-9a-f ]+$/, Array(8).fill('deadbeef').join(' '));
+  writeFileSync(file, `${header}\n${damaged}\n`);
+  const repaired = await linesAfter(file, [4]);
+  t.equal(repaired.length, 2);
+  t.notMatch(repaired[1], /deadbeef/, 'the file has a good one again');
+});
+
 t.test('where nothing can be kept nothing is timed: the same bits each time', { skip }, async (t) => {
   const file = join(t.testdir(), 'folder', 'matmul.txt');
   mkdirSync(file, { recursive: true }); // a folder where the file should be

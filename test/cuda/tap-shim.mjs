@@ -94,6 +94,9 @@ class Test {
   teardown(body) {
     this.#teardowns.push(body);
   }
+  before(body) {
+    this.#queue = this.#queue.then(body);
+  }
   testdir() {
     const folder = mkdtempSync(join(tmpdir(), 'apollo-test-'));
     folders.push(folder);
@@ -119,6 +122,13 @@ class Test {
   }
   match(actual, pattern, message) {
     return this.#report(matches(actual, pattern), message, `got ${JSON.stringify(actual)?.slice(0, 300)}`);
+  }
+  notMatch(actual, pattern, message) {
+    return this.#report(!matches(actual, pattern), message, `got ${JSON.stringify(actual)?.slice(0, 300)}`);
+  }
+  type(actual, kind, message) {
+    const right = typeof kind === 'string' ? typeof actual === kind : actual instanceof kind;
+    return this.#report(right, message, `got a ${typeof actual}`);
   }
   throws(body, expected, message) {
     try {

@@ -1,5 +1,16 @@
 /** Damaged input: each kind has one message that names the file and the place, and nothing is left of the attempt. */
-import { chmodSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import t from 'tap';
@@ -320,16 +331,41 @@ t.test('folders that cannot be used', async (t) => {
   for (const [call, message] of expected) t.match(await failure(call), message);
 });
 
+/** The user without rights, as most systems number it. */
+const nobody = 65534;
+
+/** A new folder that another user can reach, wherever the clone and TMPDIR lie; only for the superuser. */
+function reachable(): string | undefined {
+  for (const parent of [tmpdir(), '/tmp', '/var/tmp', '/dev/shm']) {
+    if (!existsSync(parent)) continue;
+    const folder = mkdtempSync(join(parent, 'apollo-damage-'));
+    chmodSync(folder, 0o755);
+    process.seteuid!(nobody);
+    const found = existsSync(folder);
+    process.seteuid!(0);
+    if (found) return folder;
+    rmSync(folder, { recursive: true });
+  }
+  return undefined;
+}
+
 t.test('files and folders without permission', async (t) => {
-  const folder = t.testdir({ 'secret.txt': 'text', locked: { 'a.txt': 'text' }, cache: {} });
+  // The superuser may read anything, so that for it these calls are made as somebody else, who may not reach the clone.
+  const isSuperuser = process.geteuid!() === 0;
+  const folder = isSuperuser ? reachable() : t.testdir();
+  if (folder === undefined) {
+    t.pass('no folder for temporary files can be reached by somebody else: there is nothing to try it in');
+    return;
+  }
+  if (isSuperuser) t.teardown(() => rmSync(folder, { recursive: true }));
+  for (const name of ['locked', 'cache']) mkdirSync(join(folder, name));
+  for (const name of ['secret.txt', 'locked/a.txt']) writeFileSync(join(folder, name), 'text');
+  cpSync(fixture('tokenizers/bert-base-uncased/vocab.txt'), join(folder, 'vocab.txt'));
   chmodSync(join(folder, 'secret.txt'), 0o000);
   chmodSync(join(folder, 'locked'), 0o000);
   chmodSync(join(folder, 'cache'), 0o777);
-  const tokenizer = { path: fixture('tokenizers/bert-base-uncased/vocab.txt') };
-  const base = { tokenizer, cacheDir: join(folder, 'cache'), heldOut: 0 };
-  // The superuser may read anything, so that for it these calls are made as somebody else.
-  const isSuperuser = process.geteuid!() === 0;
-  if (isSuperuser) process.seteuid!(65534);
+  const base = { tokenizer: { path: join(folder, 'vocab.txt') }, cacheDir: join(folder, 'cache'), heldOut: 0 };
+  if (isSuperuser) process.seteuid!(nobody);
   try {
     t.match(
       await failure(() => prepareCorpus({ ...base, inputs: [join(folder, 'secret.txt')] })),

@@ -249,7 +249,7 @@ t.test('what fails leaves nothing behind', async (t) => {
     [{ ...base, inputs: at('good.txt'), signal: AbortSignal.abort() }, /^ABORT_ERR: /],
     [
       { ...base, inputs: at('good.txt'), cacheDir: join(folder, 'a-file') },
-      /^BAD_CORPUS: The cache folder .*a-file cannot be used/,
+      /^FILE_SYSTEM: The cache of prepared text cannot be used: .*a-file: something of that name is there already \(EEXIST\)/,
     ],
   ];
   for (const [options, message] of expected) t.match(await failure(() => prepare(options)), message);

@@ -1,5 +1,15 @@
 /** A preparation that is stopped goes on where it was, and ends with the same bits. */
-import { appendFileSync, readdirSync, readFileSync, renameSync, truncateSync, utimesSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import {
+  appendFileSync,
+  cpSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  truncateSync,
+  utimesSync,
+} from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
@@ -163,4 +173,33 @@ t.test('what a living process works on is left to it; what nobody came back to g
   utimesSync(join(cacheDir, living), old, old);
   await finish({ inputs, tokenizer, cacheDir });
   t.strictSame(cached(cacheDir).begun, []);
+});
+
+t.test('text that another process prepares is waited for', async (t) => {
+  const folder = t.testdir(files);
+  const inputs = [join(folder, 'a.jsonl'), join(folder, 'c.txt')];
+  const straight = join(folder, 'straight');
+  await finish({ inputs, tokenizer, cacheDir: straight });
+  const cacheDir = join(folder, 'cache');
+  const begun = await begin(cacheDir, inputs);
+  const key = begun.split('-')[1]!;
+  const other = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1e6)'], { stdio: 'ignore' });
+  t.teardown(() => other.kill('SIGKILL'));
+  const theirs = join(cacheDir, begun.replace('-free-0-', `-${hostname()}-${other.pid}-`));
+  renameSync(join(cacheDir, begun), theirs);
+  let waited = false;
+  const second = await finish({
+    inputs,
+    tokenizer,
+    cacheDir,
+    onProgress({ phase }) {
+      if (waited || phase !== 'wait for another process') return;
+      waited = true;
+      rmSync(theirs, { recursive: true });
+      cpSync(join(straight, key), join(cacheDir, key), { recursive: true }); // the other one is done
+    },
+  });
+  t.ok(waited);
+  t.ok(second.stats.cached);
+  t.strictSame(cached(cacheDir), cached(straight));
 });

@@ -113,6 +113,15 @@ struct Problem {
   }
 };
 
+constexpr std::size_t kWorkspaceBytes = 1024;
+
+bool is_known(const cublasLtMatmulAlgo_t& algorithm) {
+  for (int i = 1; i < 8; ++i) {
+    if (algorithm.data[i] != 0) return false;
+  }
+  return algorithm.data[0] == 1 || algorithm.data[0] == 2;
+}
+
 }  // namespace
 
 std::size_t cublasLtGetVersion() { return 130000; }
@@ -125,20 +134,25 @@ const char* cublasLtGetStatusString(cublasStatus_t status) {
   return "unknown";
 }
 cublasStatus_t cublasLtCreate(cublasLtHandle_t* handle) {
+  if (emulator::told_to_fail("cublasLtCreate")) return CUBLAS_STATUS_INVALID_VALUE;
   *handle = new cublasLtContext;
+  emulator::hold(1);
   return CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasLtDestroy(cublasLtHandle_t handle) {
   delete handle;
+  emulator::hold(-1);
   return CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t* desc, cublasComputeType_t compute, cudaDataType_t scale) {
   if (scale != CUDA_R_32F) return CUBLAS_STATUS_NOT_SUPPORTED;
   *desc = new cublasLtMatmulDescOpaque_t{compute};
+  emulator::hold(1);
   return CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t desc) {
   delete desc;
+  emulator::hold(-1);
   return CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t desc, cublasLtMatmulDescAttributes_t attribute,
@@ -158,10 +172,12 @@ cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t* layout, cudaDa
                                           std::uint64_t columns, std::int64_t ld) {
   if (ld < static_cast<std::int64_t>(rows)) return CUBLAS_STATUS_INVALID_VALUE;
   *layout = new cublasLtMatrixLayoutOpaque_t{type, rows, columns, ld};
+  emulator::hold(1);
   return CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasLtMatrixLayoutDestroy(cublasLtMatrixLayout_t layout) {
   delete layout;
+  emulator::hold(-1);
   return CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasLtMatrixLayoutSetAttribute(cublasLtMatrixLayout_t layout,
@@ -176,10 +192,12 @@ cublasStatus_t cublasLtMatrixLayoutSetAttribute(cublasLtMatrixLayout_t layout,
 }
 cublasStatus_t cublasLtMatmulPreferenceCreate(cublasLtMatmulPreference_t* preference) {
   *preference = new cublasLtMatmulPreferenceOpaque_t;
+  emulator::hold(1);
   return CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasLtMatmulPreferenceDestroy(cublasLtMatmulPreference_t preference) {
   delete preference;
+  emulator::hold(-1);
   return CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t, cublasLtMatmulPreferenceAttributes_t,
@@ -192,6 +210,7 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
                                               cublasLtMatrixLayout_t d, cublasLtMatmulPreference_t, int wanted,
                                               cublasLtMatmulHeuristicResult_t results[], int* found) {
   *found = 0;
+  if (emulator::told_to_fail("cublasLtMatmulAlgoGetHeuristic")) return CUBLAS_STATUS_NOT_SUPPORTED;
   const auto inner_b = desc->b == CUBLAS_OP_N ? b->rows : b->columns;
   const auto inner_a = desc->a == CUBLAS_OP_N ? a->columns : a->rows;
   const auto rows = desc->a == CUBLAS_OP_N ? a->rows : a->columns;
@@ -203,8 +222,18 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
   for (; *found < wanted && *found < 2; ++*found) {
     results[*found] = {};
     results[*found].algo.data[0] = static_cast<std::uint64_t>(*found) + 1;
-    results[*found].workspaceSize = 1024;
+    results[*found].workspaceSize = kWorkspaceBytes;
   }
+  return CUBLAS_STATUS_SUCCESS;
+}
+// Algorithms are those of the heuristic: one word, 1 or 2, then zeros.
+cublasStatus_t cublasLtMatmulAlgoCheck(cublasLtHandle_t, cublasLtMatmulDesc_t, cublasLtMatrixLayout_t,
+                                       cublasLtMatrixLayout_t, cublasLtMatrixLayout_t, cublasLtMatrixLayout_t,
+                                       const cublasLtMatmulAlgo_t* algorithm, cublasLtMatmulHeuristicResult_t* result) {
+  if (!is_known(*algorithm)) return CUBLAS_STATUS_INVALID_VALUE;
+  *result = {};
+  result->algo = *algorithm;
+  result->workspaceSize = kWorkspaceBytes;
   return CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const void* alpha, const void* a,
@@ -212,7 +241,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const
                               const void* beta, const void* c, cublasLtMatrixLayout_t c_layout, void* d,
                               cublasLtMatrixLayout_t d_layout, const cublasLtMatmulAlgo_t* algorithm, void* workspace,
                               std::size_t workspace_bytes, cudaStream_t stream) {
-  if (algorithm == nullptr || algorithm->data[0] == 0 || workspace == nullptr || workspace_bytes < 1024) {
+  if (algorithm == nullptr || !is_known(*algorithm) || workspace == nullptr || workspace_bytes < kWorkspaceBytes) {
     return CUBLAS_STATUS_INVALID_VALUE;
   }
   Problem problem{*desc, *a_layout, *b_layout, *c_layout, *d_layout, 0.0f, 0.0f, a, b, c, d};
@@ -244,6 +273,7 @@ const CublasLt& CublasLt::get() {
                            cublasLtMatmulPreferenceDestroy,
                            cublasLtMatmulPreferenceSetAttribute,
                            cublasLtMatmulAlgoGetHeuristic,
+                           cublasLtMatmulAlgoCheck,
                            "emulator"};
   return lt;
 }

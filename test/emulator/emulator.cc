@@ -18,6 +18,9 @@
 #include <vector>
 
 #include "cuda_runtime.h"
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/common_interface_defs.h>
+#endif
 
 namespace emulator {
 namespace {
@@ -36,6 +39,11 @@ std::recursive_mutex& lock() {
 std::atomic<cudaError_t>& sticky_error() {
   static std::atomic<cudaError_t> error{cudaSuccess};
   return error;
+}
+
+const char* failing() {
+  const char* what = std::getenv("APOLLO_EMULATOR_FAIL");
+  return what == nullptr ? "" : what;
 }
 
 bool reversed() {
@@ -69,7 +77,21 @@ struct Fiber {
   jmp_buf context;
   bool begun = false;
   std::unique_ptr<char[]> stack{new char[kStack]};
+  void* fake_stack = nullptr;  // AddressSanitizer's, while the fiber waits
 };
+
+// AddressSanitizer has to know on which stack the program is.
+#ifdef __SANITIZE_ADDRESS__
+void start_switch(void** fake_stack, const void* bottom, std::size_t bytes) {
+  __sanitizer_start_switch_fiber(fake_stack, bottom, bytes);
+}
+void finish_switch(void* fake_stack, const void** bottom, std::size_t* bytes) {
+  __sanitizer_finish_switch_fiber(fake_stack, bottom, bytes);
+}
+#else
+void start_switch(void**, const void*, std::size_t) {}
+void finish_switch(void*, const void**, std::size_t*) {}
+#endif
 
 Thread* running_thread = nullptr;
 
@@ -121,7 +143,11 @@ class Scheduler {
   // Leaves the running fiber until the scheduler resumes it.
   void yield() {
     Fiber& self = *running_;
-    if (_setjmp(self.context) == 0) _longjmp(home_, 1);
+    if (_setjmp(self.context) == 0) {
+      start_switch(&self.fake_stack, home_bottom_, home_bytes_);
+      _longjmp(home_, 1);
+    }
+    finish_switch(self.fake_stack, &home_bottom_, &home_bytes_);
   }
 
  private:
@@ -181,6 +207,7 @@ class Scheduler {
     running_ = &fiber;
     running_thread = &fiber.thread;
     if (_setjmp(home_) == 0) {
+      start_switch(&home_fake_stack_, fiber.stack.get(), Fiber::kStack);
       if (fiber.begun) _longjmp(fiber.context, 1);
       fiber.begun = true;
       ucontext_t context, unused;
@@ -191,11 +218,13 @@ class Scheduler {
       makecontext(&context, &Scheduler::enter, 0);
       swapcontext(&unused, &context);  // comes back by home_
     }
+    finish_switch(home_fake_stack_, nullptr, nullptr);
     running_ = nullptr;
   }
 
   // Every fiber's body: one thread of a block after the other, so that stacks are made once.
   static void enter() {
+    finish_switch(nullptr, &get().home_bottom_, &get().home_bytes_);
     for (;;) {
       Scheduler& scheduler = get();
       (*scheduler.body_)();
@@ -277,6 +306,9 @@ class Scheduler {
   Fiber* running_ = nullptr;
   std::string fault_;
   jmp_buf home_;
+  void* home_fake_stack_ = nullptr;
+  const void* home_bottom_ = nullptr;
+  std::size_t home_bytes_ = 0;
 };
 
 }  // namespace
@@ -403,6 +435,12 @@ std::size_t& used_bytes() {
   return used;
 }
 
+constexpr std::size_t kObjectBytes = 4096;
+std::atomic<int>& held_objects() {
+  static std::atomic<int> held{0};
+  return held;
+}
+
 std::size_t total_bytes() {
   const char* text = std::getenv("APOLLO_EMULATOR_BYTES");
   return text != nullptr ? std::strtoull(text, nullptr, 10) : std::size_t{4} << 30;
@@ -416,6 +454,10 @@ std::map<const void*, std::size_t>& shared_limits() {
 }  // namespace
 
 namespace emulator {
+
+bool told_to_fail(const char* what) { return std::strcmp(failing(), what) == 0; }
+
+void hold(int objects) { held_objects() += objects; }
 
 std::size_t shared_limit(const void* kernel) {
   const Guard guard(lock());
@@ -444,6 +486,10 @@ cudaError_t launch(const cudaLaunchConfig_t& config, std::function<void()> body)
   }
   config.stream->add([config, body = std::move(body)] {
     if (sticky_error() != cudaSuccess) return;
+    if (told_to_fail("kernel")) {
+      sticky_error() = cudaErrorIllegalAddress;
+      return;
+    }
     try {
       Scheduler::own().run_grid(config, body);
     } catch (const Defect& defect) {
@@ -482,13 +528,20 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
 cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
   const Guard guard(lock());
   *total = total_bytes();
-  *free = *total - used_bytes();
+  const std::size_t used = used_bytes() + static_cast<std::size_t>(held_objects().load()) * kObjectBytes;
+  *free = *total > used ? *total - used : 0;
   return emulator::sticky_error();
 }
 
 // The block ends at a page that cannot be touched (as near as its alignment of 256 bytes allows), and begins after one.
 cudaError_t cudaMalloc(void** memory, std::size_t bytes) {
   const Guard guard(lock());
+  if (emulator::sticky_error() != cudaSuccess) return emulator::sticky_error();
+  constexpr const char* kLimit = "cudaMalloc>";
+  const char* limit = std::strstr(emulator::failing(), kLimit);
+  if (limit != nullptr && bytes > std::strtoull(limit + std::strlen(kLimit), nullptr, 10)) {
+    return cudaErrorMemoryAllocation;
+  }
   if (used_bytes() + bytes > total_bytes()) return cudaErrorMemoryAllocation;
   const std::size_t page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
   const std::size_t padded = (bytes + 255) / 256 * 256;
@@ -545,11 +598,13 @@ cudaError_t cudaMemsetAsync(void* memory, int value, std::size_t bytes, cudaStre
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
   *stream = new CUstream_st;
+  emulator::hold(1);
   return cudaSuccess;
 }
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   stream->drain();
   delete stream;
+  emulator::hold(-1);
   return cudaSuccess;
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
@@ -594,11 +649,13 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
 cudaError_t cudaEventCreate(cudaEvent_t* event) { return cudaEventCreateWithFlags(event, 0); }
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
   *event = new CUevent_st;
+  emulator::hold(1);
   return cudaSuccess;
 }
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
   event->wait(event->recorded);
   delete event;
+  emulator::hold(-1);
   return cudaSuccess;
 }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
@@ -630,8 +687,10 @@ const char* cudaGetErrorString(cudaError_t error) {
     case cudaErrorInvalidValue: return "invalid argument";
     case cudaErrorMemoryAllocation: return "out of memory";
     case cudaErrorInvalidDevice: return "invalid device ordinal";
+    case cudaErrorIllegalAddress: return "an illegal memory access was encountered";
     case cudaErrorLaunchFailure: return "unspecified launch failure";
     case cudaErrorStreamCaptureUnsupported: return "operation not permitted when stream is capturing";
+    default: break;
   }
   return "unknown error";
 }

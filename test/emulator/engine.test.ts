@@ -2,7 +2,8 @@ import { onEmulator } from './on-emulator.js';
 
 await onEmulator(
   'engine/ops',
-  'engine/optimizer',
+  'engine/optim/adamw',
+  'engine/optim/muon',
   'engine/parameters',
   'engine/device',
   'engine/evaluate',

@@ -1,3 +1,3 @@
 import { onEmulator } from './on-emulator.js';
 
-await onEmulator('parity/gpt', 'parity/bert', 'parity/sharing', 'parity/heads');
+await onEmulator('parity/gpt', 'parity/bert', 'parity/sharing', 'parity/heads', 'parity/muon');

@@ -37,17 +37,73 @@ t.test('bad options are refused', async (t) => {
   await t.rejects(openDevice({ kind: 'cuda', index: -1 }), { code: 'BAD_ARGUMENT', message: /index .* got -1/ });
 });
 
+/** The device, and how many native programs it has compiled and freed. */
+function counted(device: Device) {
+  const counts = { compiled: 0, freed: 0 };
+  const { native } = device;
+  const counting = new Device({
+    info: () => native.info(),
+    createBuffer: (...args) => native.createBuffer(...args),
+    close: () => native.close(),
+    compile: async (...args) => {
+      counts.compiled++;
+      const program = await native.compile(...args);
+      const dispose = () => {
+        counts.freed++;
+        program.dispose();
+      };
+      const { arenaBytes, unsharedBytes } = program;
+      return { arenaBytes, unsharedBytes, run: (inputs, options) => program.run(inputs, options), dispose };
+    },
+  });
+  return { device: counting, counts };
+}
+
 t.test('an equal graph with the same store compiles once', async (t) => {
+  const { device, counts } = counted(await open(t));
+  const first = await device.compile(doubled());
+  const same = await device.compile(doubled());
+  t.equal(counts.compiled, 1);
+  await device.compile(doubled([3]));
+  t.equal(counts.compiled, 2);
+  await Promise.all([device.compile(doubled([4])), device.compile(doubled([4]))]);
+  t.equal(counts.compiled, 3, 'also when asked for at the same time');
+  first.dispose();
+  first.dispose();
+  t.equal(counts.freed, 0);
+  t.strictSame([...(await same.run({ x: [1, 2] })).outputs.y!], [2, 4], 'each holder disposes of its own share');
+  await t.rejects(first.run({ x: [1, 2] }), { code: 'CLOSED', message: /program was disposed/ });
+  same.dispose();
+  t.equal(counts.freed, 1, 'the last one frees it');
+  const again = await device.compile(doubled());
+  t.equal(counts.compiled, 4, 'and then it is compiled again');
+  t.strictSame([...(await again.run({ x: [1, 2] })).outputs.y!], [2, 4]);
+});
+
+t.test('a program that is disposed of while another caller compiles it stays usable there', async (t) => {
   const device = await open(t);
   const first = await device.compile(doubled());
-  t.equal(await device.compile(doubled()), first);
-  t.not(await device.compile(doubled([3])), first);
-  const [one, two] = await Promise.all([device.compile(doubled([4])), device.compile(doubled([4]))]);
-  t.equal(one, two, 'also when asked for at the same time');
+  const second = device.compile(doubled());
   first.dispose();
-  const again = await device.compile(doubled());
-  t.not(again, first, 'a disposed program is compiled anew');
-  t.strictSame([...(await again.run({ x: [1, 2] })).outputs.y!], [2, 4]);
+  t.strictSame([...(await (await second).run({ x: [1, 2] })).outputs.y!], [2, 4]);
+});
+
+t.test('the device keeps nothing of programs that are disposed of', async (t) => {
+  const device = await open(t, { threads: 1 });
+  const use = async () => {
+    const program = await device.compile(doubled([3]));
+    const { inputs } = program; // of the description that the program was compiled from
+    program.dispose();
+    return new WeakRef(inputs);
+  };
+  const gone = await use();
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  for (let i = 0; i < 200 && gone.deref(); i++) {
+    await setTimeout(5);
+    collect();
+  }
+  t.equal(gone.deref(), undefined, 'its description is garbage');
 });
 
 t.test('programs of two stores are two programs', async (t) => {

@@ -14,6 +14,18 @@ t.test('a record gives its values by name, on a device of the caller', async (t)
   await device.close();
 });
 
+t.test('equal computations may run at the same time', async (t) => {
+  const device = await testDevice({ threads: 1 });
+  t.teardown(() => device.close());
+  const lane = async (value: number) => {
+    for (let i = 0; i < 10; i++) {
+      const result = await evaluate((g) => g.input('x', [2]).mul(3), { x: [value, i] }, { device });
+      t.strictSame(result, Float32Array.of(3 * value, 3 * i));
+    }
+  };
+  await Promise.all([1, 2, 3, 4, 5].map(lane));
+});
+
 t.test('data that a kernel refuses rejects with its place', async (t) => {
   const run = evaluate(
     (g) => lmHeadLoss(g.input('x', [1, 2]), g.input('t', [3, 2]), g.input('labels', [1], 'i32')).loss,

@@ -2,13 +2,16 @@ import t, { type Test } from 'tap';
 import { accumulateGradients } from '../../lib/engine/autodiff.js';
 import { Graph } from '../../lib/engine/graph.js';
 import { sum } from '../../lib/engine/ops/index.js';
+import { optimizerState } from '../../lib/engine/optim/index.js';
 import { ParameterStore } from '../../lib/engine/parameters.js';
 import { testDevice } from '../device.js';
+import { adamwMoments, momentsOf } from '../moments.js';
 
 async function makeStore(t: Test, precision: 'f32' | 'bf16' = 'f32') {
   const device = await testDevice({ threads: 1 });
   t.teardown(() => device.close());
   const store = new ParameterStore(device, { precision });
+  store.keepState(optimizerState('adamw'));
   for (const name of ['a', 'b']) store.declare({ name, shape: [2, 2], workingCopy: true, decay: true });
   return { device, store };
 }
@@ -30,7 +33,7 @@ t.test('declared parameters start as zeros and take memory when used', async (t)
   t.equal(store.bytes, 0);
   t.strictSame(await store.read('a'), values(0, 0, 0, 0));
   t.equal(store.bytes, 16);
-  t.strictSame(await store.moments('b'), { m: values(0, 0, 0, 0), v: values(0, 0, 0, 0), count: 0 });
+  t.strictSame(adamwMoments(await store.moments('b')), { m: values(0, 0, 0, 0), v: values(0, 0, 0, 0), count: 0 });
   t.equal(store.bytes, 16, 'moments that nobody has written take none');
 });
 
@@ -66,8 +69,8 @@ t.test('an f32 store has no working copies', async (t) => {
 
 t.test('moments and counts are written and read', async (t) => {
   const { store } = await makeStore(t);
-  await store.writeMoments('a', { m: values(1, 2, 3, 4), v: values(5, 6, 7, 8), count: 9 });
-  t.strictSame(await store.moments('a'), { m: values(1, 2, 3, 4), v: values(5, 6, 7, 8), count: 9 });
+  await store.writeMoments('a', momentsOf({ m: values(1, 2, 3, 4), v: values(5, 6, 7, 8), count: 9 }));
+  t.strictSame(adamwMoments(await store.moments('a')), { m: values(1, 2, 3, 4), v: values(5, 6, 7, 8), count: 9 });
   store.setCount('a', 3);
   t.equal(store.count('a'), 3);
 });
@@ -76,25 +79,22 @@ t.test('copies carry values, and moments as asked', async (t) => {
   const { store } = await makeStore(t, 'bf16');
   const reset = async () => {
     await store.write('a', values(1, 2, 3, 4));
-    await store.writeMoments('a', { m: values(1, 2, 3, 4), v: values(4, 5, 6, 7), count: 5 });
+    await store.writeMoments('a', momentsOf({ m: values(1, 2, 3, 4), v: values(4, 5, 6, 7), count: 5 }));
     await store.write('b', values(0, 0, 0, 0));
-    await store.writeMoments('b', { m: values(9, 9, 9, 9), v: values(8, 8, 8, 8), count: 2 });
+    await store.writeMoments('b', momentsOf({ m: values(9, 9, 9, 9), v: values(8, 8, 8, 8), count: 2 }));
   };
   const expected = [
     ['copy', { m: values(1, 2, 3, 4), v: values(4, 5, 6, 7), count: 5 }],
     ['zero', { m: values(0, 0, 0, 0), v: values(0, 0, 0, 0), count: 0 }],
     ['keep', { m: values(9, 9, 9, 9), v: values(8, 8, 8, 8), count: 2 }],
-    [
-      { m: 0.5, v: 0.25 },
-      { m: values(0.5, 1, 1.5, 2), v: values(1, 1.25, 1.5, 1.75), count: 5 },
-    ],
+    [{ scale: 0.5 }, { m: values(0.5, 1, 1.5, 2), v: values(1, 1.25, 1.5, 1.75), count: 5 }],
   ] as const;
   for (const [moments, want] of expected) {
     await reset();
     await store.copy('a', 'b', { moments });
     t.strictSame(await store.read('b'), values(1, 2, 3, 4));
     t.strictSame(await workingCopy(store, 'b'), values(1, 2, 3, 4));
-    t.strictSame(await store.moments('b'), want, JSON.stringify(moments));
+    t.strictSame(adamwMoments(await store.moments('b')), want, JSON.stringify(moments));
     t.strictSame(await store.read('a'), values(1, 2, 3, 4), 'the source stays');
   }
   store.declare({ name: 'c', shape: [3], workingCopy: false, decay: false });
@@ -102,9 +102,30 @@ t.test('copies carry values, and moments as asked', async (t) => {
   store.declare({ name: 'fresh', shape: [2, 2], workingCopy: false, decay: false });
   await store.copy('fresh', 'b', { moments: 'copy' });
   t.strictSame(
-    await store.moments('b'),
+    adamwMoments(await store.moments('b')),
     { m: values(0, 0, 0, 0), v: values(0, 0, 0, 0), count: 0 },
     'a source without moments has zeros',
+  );
+});
+
+t.test('a store keeps one optimizer, and just the slots that it declares', async (t) => {
+  const { device, store } = await makeStore(t);
+  const other = { optimizer: 'other', of: () => ({ slots: [{ name: 'x', power: 3 }], counted: false }) };
+  t.throws(() => store.keepState(other), { code: 'BAD_ARGUMENT', message: /state of adamw, not of other/ });
+  await t.rejects(store.writeMoments('a', { slots: [{ name: 'm', values: values(1, 2, 3, 4) }], count: 1 }), {
+    code: 'BAD_ARGUMENT',
+    message: /keeps m, v of parameter 'a'; got m/,
+  });
+  const own = new ParameterStore(device);
+  for (const name of ['a', 'b']) own.declare({ name, shape: [2], workingCopy: false, decay: false });
+  t.strictSame(await own.moments('a'), { slots: [], count: 0 }, 'nothing without an optimizer');
+  own.keepState(other);
+  await own.writeMoments('a', { slots: [{ name: 'x', values: values(1, -2) }], count: 3 });
+  await own.copy('a', 'b', { moments: { scale: 0.5 } });
+  t.strictSame(
+    await own.moments('b'),
+    { slots: [{ name: 'x', power: 3, values: values(0.125, -0.25) }], count: 0 },
+    'scaled by the third power; not counted',
   );
 });
 

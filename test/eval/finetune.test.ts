@@ -132,6 +132,37 @@ t.test('a number is learned by squared error', async (t) => {
   t.ok(value > 0.8, `${value}`);
 });
 
+t.test('four micro-batches of 8 are one batch of 32, also where labels are missing', async (t) => {
+  // Labels of some examples only, none of the first shortest ones, so that micro-batches have different numbers of them.
+  const partly = (task: FineTuneTask<Film>): FineTuneTask<Film> => ({
+    ...task,
+    features: (film, encoder) =>
+      task.features(film, encoder).map(({ targets, ...feature }) => {
+        const labelled = targets && film.text.length > 30 && film.text.length % 3 > 0;
+        return labelled ? { ...feature, targets } : feature;
+      }),
+  });
+  const plain = { ...options, dropout: 0, epochs: 1, learningRate: 1e-12 };
+  for (const [kind, task] of [
+    ['bert', toy],
+    ['gpt', toy],
+    ['bert', toyNumber],
+  ] as const) {
+    const deps = { ...(await setting(kind)), task: partly(task) };
+    const whole = of(await collect(fineTune({ ...plain, batch: 32 }, deps)), 'step');
+    const cut = of(await collect(fineTune({ ...plain, batch: 8, accumulation: 4 }, deps)), 'step');
+    t.equal(whole.length, 3);
+    t.same(
+      cut.map(({ step, steps, tokens, applied }) => [step, steps, tokens, applied]),
+      whole.map(({ step, steps, tokens, applied }) => [step, steps, tokens, applied]),
+    );
+    for (const [i, { loss, gradNorm }] of whole.entries()) {
+      t.ok(Math.abs(cut[i]!.loss / loss - 1) <= 1e-6, `${kind}, ${task.name}: losses ${cut[i]!.loss}, ${loss}`);
+      t.ok(Math.abs(cut[i]!.gradNorm / gradNorm - 1) <= 1e-6, `norms ${cut[i]!.gradNorm}, ${gradNorm}`);
+    }
+  }
+});
+
 t.test('the same seed gives the same bits, another one others', async (t) => {
   const deps = await setting('bert');
   const once = comparable(await collect(fineTune({ ...options, epochs: 1 }, deps)));
@@ -141,7 +172,7 @@ t.test('the same seed gives the same bits, another one others', async (t) => {
   t.not(other[3], once[3]);
 });
 
-t.test('a run that was cut goes on from its last whole epoch to the same bits', async (t) => {
+t.test('a run that was stopped resumes within the epoch, to the same bits', async (t) => {
   const deps = await setting('bert');
   const short = { ...options, epochs: 3 };
   const whole = comparable(await collect(fineTune(short, { ...deps, folder: temporaryFolder() })));
@@ -158,8 +189,8 @@ t.test('a run that was cut goes on from its last whole epoch to the same bits', 
   t.ok(existsSync(join(folder, 'seed-5/checkpoints')));
 
   const second = await collect(fineTune(short, { ...deps, folder }));
-  t.match(of(second, 'start')[0], { epochsDone: 1, steps: 36 });
-  t.same(comparable(second), whole.slice(13), 'the second epoch begins again');
+  t.match(of(second, 'start')[0], { epochsDone: 1, stepsDone: 17, steps: 36 });
+  t.same(comparable(second), whole.slice(18), 'with the 18th step, after one line for the first epoch');
   t.notOk(existsSync(join(folder, 'seed-5/checkpoints')), 'a finished seed keeps its best model only');
 
   const third = await collect(fineTune({ ...short, seeds: [5, 6] }, { ...deps, folder }));
@@ -167,6 +198,34 @@ t.test('a run that was cut goes on from its last whole epoch to the same bits', 
   t.equal(of(third, 'step').length, 36, 'one more is');
   const reports = (events: FineTuneEvent[]) => of(events, 'seed').map(({ record }) => JSON.stringify(record))[0];
   t.equal(reports(third), reports(second));
+});
+
+t.test('checkpoints by time, a damaged newest one and a stop in the evaluation change no bits', async (t) => {
+  const deps = await setting('bert');
+  const short = { ...options, epochs: 2 };
+  const whole = comparable(await collect(fineTune(short, { ...deps, folder: temporaryFolder() })));
+  const folder = temporaryFolder();
+  const controller = new AbortController();
+  const first: FineTuneEvent[] = [];
+  const timed = { ...short, checkpointMinutes: 1e-9 };
+  for await (const event of fineTune(timed, { ...deps, folder, signal: controller.signal })) {
+    first.push(event);
+    if (event.type === 'step' && event.step === 12) controller.abort(); // what follows is the evaluation of the epoch
+  }
+  t.same(
+    of(first, 'checkpoint').map(({ step }) => step),
+    [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12],
+  );
+  const checkpoints = join(folder, 'seed-5/checkpoints');
+  t.same(readdirSync(checkpoints), ['step-00000011', 'step-00000012'], 'two are kept');
+  const weights = join(checkpoints, 'step-00000012/model.safetensors');
+  const bytes = readFileSync(weights);
+  bytes[bytes.length - 1]! ^= 1;
+  writeFileSync(weights, bytes);
+  const second = await collect(fineTune(short, { ...deps, folder }));
+  t.match(of(second, 'start')[0], { epochsDone: 0, stepsDone: 11 });
+  t.match(of(second, 'warning')[0], { code: 'DAMAGED_CHECKPOINT', message: /step-00000012 is damaged: .*renamed to/ });
+  t.same(comparable(second), whole.slice(11));
 });
 
 t.test('a history that is one epoch ahead of its checkpoint is cut', async (t) => {

@@ -30,6 +30,21 @@ for (const { probabilities: expected, ...options } of filtered.cases) {
 const all = checkSampling({});
 const exact = (weights: readonly number[]) => Float32Array.from(weights, Math.log);
 
+t.test('temperature 0 leaves the likeliest token, after the penalty; of equals the first', async (t) => {
+  const only = (scores: readonly number[], options: SamplingOptions = {}, seen: readonly number[] = []) => {
+    const found = candidates(Float32Array.from(scores), checkSampling({ temperature: 0, ...options }), seen);
+    t.same([...found.probabilities], [1]);
+    t.equal(draw(found, 0), found.ids[0]);
+    t.equal(draw(found, 0.999), found.ids[0]);
+    return found.ids[0];
+  };
+  t.equal(only([1, 3, 2]), 1);
+  t.equal(only([1, 3, 3]), 1);
+  t.equal(only([1, 3, 2], { repetitionPenalty: 2 }, [1]), 2);
+  t.equal(only([1, 3, 2], { topK: 2, topP: 0.1 }), 1);
+  t.throws(() => only([Number.NaN]), { code: 'NON_FINITE' });
+});
+
 t.test('top-k and top-p leave what they say of a known distribution', async (t) => {
   const scores = exact([0.1, 0.4, 0.05, 0.25, 0.2]);
   const shares = (options: SamplingOptions) => {
@@ -103,7 +118,7 @@ t.test('logits that are not numbers are an error of the model', async (t) => {
 
 t.test('settings out of range are named', async (t) => {
   for (const [options, message] of [
-    [{ temperature: 0 }, /temperature must be a positive number/],
+    [{ temperature: -0.1 }, /temperature must be a positive number, or 0 for the likeliest token always; got -0\.1/],
     [{ temperature: Number.NaN }, /temperature/],
     [{ topK: -1 }, /topK must be a whole number/],
     [{ topK: 1.5 }, /topK/],

@@ -115,7 +115,13 @@ t.test('a damaged file is refused with its fault', async (t) => {
     ],
     ['not an object', file('[1]', 0), /must be a JSON object/],
     ['entry not an object', file({ x: 3 }, 0), /tensor "x": its header entry must be an object/],
-    ['unknown dtype', file(one({ dtype: 'F31' }), 8), /tensor "x": unknown dtype "F31"/],
+    [
+      'no dtype',
+      file(one({ dtype: 'f-31' }), 8),
+      /tensor "x": dtype must be the name of one, such as "F32"; got "f-31"/,
+    ],
+    ['half a byte', file(one({ dtype: 'F4', shape: [15] }), 8), /shape \[15\] ends within a byte/],
+    ['4 bits', file(one({ dtype: 'F4', shape: [14] }), 8), /shape \[14\] of F4 takes 7 bytes, its offsets span 8/],
     ['negative extent', file(one({ shape: [-2] }), 8), /tensor "x": shape must be a list of whole numbers; got \[-2\]/],
     ['fractional extent', file(one({ shape: [0.5] }), 8), /tensor "x": shape must be/],
     [
@@ -185,6 +191,44 @@ t.test('a damaged file is refused with its fault', async (t) => {
     await t.rejects(SafetensorsReader.fromBytes(bytes, 'my.safetensors'), { code: 'BAD_CHECKPOINT', message }, name);
     await t.rejects(SafetensorsReader.fromBytes(bytes, 'my.safetensors'), { message: /^my\.safetensors: / });
   }
+});
+
+t.test('null is no metadata, and types that nobody asks for may be any', async (t) => {
+  const entry = (dtype: string, shape: number[], begin: number, end: number) => ({
+    dtype,
+    shape,
+    data_offsets: [begin, end],
+  });
+  const bytes = file(
+    {
+      __metadata__: null,
+      x: entry('F32', [1], 0, 4),
+      four: entry('F4', [2], 4, 5),
+      six: entry('F6_E2M3', [4], 5, 8),
+      complex: entry('C64', [1], 8, 16),
+      scale: entry('F8_E8M0', [2], 16, 18),
+      later: entry('F3_E1M1', [7], 18, 20),
+    },
+    20,
+  );
+  const reader = await SafetensorsReader.fromBytes(bytes, 'my.safetensors');
+  t.same(reader.metadata, {});
+  t.equal((await reader.readFloat32('x')).length, 1);
+  for (const [name, dtype] of [
+    ['four', 'F4'],
+    ['complex', 'C64'],
+    ['later', 'F3_E1M1'],
+  ] as const) {
+    await t.rejects(reader.readFloat32(name), {
+      message: `my.safetensors: tensor "${name}" is ${dtype}; expected one of F32,`,
+    });
+  }
+});
+
+t.test('a Git LFS pointer is called that', async (t) => {
+  const text = 'version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 440449768\n';
+  const expected = { code: 'BAD_CHECKPOINT', message: /^my\.safetensors is a Git LFS pointer.*git lfs pull/ };
+  await t.rejects(SafetensorsReader.fromBytes(new TextEncoder().encode(text), 'my.safetensors'), expected);
 });
 
 t.test('a header too large for the format is refused before it is read', async (t) => {
@@ -268,7 +312,7 @@ t.test('asking for what is not there says so', async (t) => {
     message: 'w.safetensors: tensor "nope" is missing.',
   });
   await t.rejects(reader.readFloat32('a', [4]), { message: /"a" has shape \[2, 2\]; expected \[4\]/ });
-  await t.rejects(reader.readFloat32('i'), { message: /"i" is I32; expected F32, BF16 or F16/ });
+  await t.rejects(reader.readFloat32('i'), { message: /"i" is I32; expected one of F32, BF16, F16/ });
   await t.rejects(reader.readInt32('a'), { message: /"a" is F32; expected I32 or I64/ });
   const wide = await encodeSafetensors([
     { name: 'x', dtype: 'I64', shape: [1], data: BigInt64Array.from([2n ** 40n]) },

@@ -101,6 +101,14 @@ t.test('what the store holds: a frozen small model and operators of the sizes of
   );
 });
 
+t.test('a head that is not tied is widened as the word table', async (t) => {
+  const network = tiny({ ...largeConfig('gpt'), tied: false });
+  const state = new Map(await trainedState(network));
+  state.set('small.head.output', state.get('small.embeddings.word')!);
+  const { values } = weights64(network, state);
+  t.same(values.get('head.output'), values.get('embeddings.word'));
+});
+
 t.test('values at the beginning', async (t) => {
   const network = tiny(largeConfig('bert'));
   const state = await initialState(network);

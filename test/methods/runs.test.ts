@@ -62,7 +62,7 @@ for (const kind of ['gpt', 'bert'] as const) {
   const scratch = createMethod('scratch', { layers, totalSteps: steps, seed: 5 });
   for await (const _ of train(options, { device, model: small, method: scratch, corpus, checkpointDir: source }));
 
-  for (const name of ['apollo', 'unshare', 'staged', 'ligo'] as const) {
+  for (const name of ['apollo', 'unshare', 'staged', 'ligo', 'loop'] as const) {
     t.test(`${kind}, ${name}: growing leaves the full network as it was`, async (t) => {
       // With a learning rate of next to nothing weights stand still, so only the growth could move the loss.
       const more = { learningRate: 1e-12, evaluateEvery: 1 };

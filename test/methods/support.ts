@@ -21,6 +21,7 @@ const own: Partial<Record<MethodName, object>> = {
   bert2bert: { small: smallShape, source: 'small', subModel: { layers: 2, fraction: 0.2 } },
   net2net: { small: smallShape, source: 'small' },
   ligo: { small: smallShape, source: 'small', operatorSteps: 20 },
+  dpt: { mixingSteps: 20 },
 };
 
 /** The growth at the beginning of `step`, which must be one by copies of layers. */

@@ -178,3 +178,23 @@ t.test('advanced initialisation changes new columns of linear layers and nothing
     ]),
   );
 });
+
+t.test('an untied head, and activations other than GELU, compute the same in twice the width', async (t) => {
+  for (const kind of ['gpt', 'bert'] as const) {
+    for (const activation of ['relu', 'silu'] as const) {
+      const small = { ...tinyConfig(kind, narrow), tied: false, activation };
+      const large = { ...tinyConfig(kind, doubled), tied: false, activation };
+      const source = randomNetwork(small, 5);
+      const { logits, gradients } = await compute(device, source);
+      t.ok(gradients.get('head.output')!.some((value) => value !== 0));
+      const even = expandWith(widthMaps(small, large, { rule: 'even', seed: 1 }));
+      t.ok(distance((await compute(device, await grown(large, even, sourceOf(source)))).logits, logits) < roundings);
+      const twice: Parameters<typeof grown>[1] = async ({ name }, from) =>
+        doubleTensor(layoutOf(name), await from.read(name), from.config);
+      const result = await compute(device, await grown(large, twice, sourceOf(source)));
+      t.ok(distance(result.logits, logits) < roundings, `${kind} ${activation}: doubled`);
+      const moment = doubleMoment(layoutOf('head.output'), gradients.get('head.output')!, small, 0.5);
+      t.ok(distance(result.gradients.get('head.output')!, moment) < roundings, 'its gradient halves as moments assume');
+    }
+  }
+});

@@ -3,11 +3,25 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { Worker } from 'node:worker_threads';
 import t from 'tap';
-import { loadAddon, type NativeDevice, type NativeProgramDesc } from '../../lib/engine/native.js';
+import {
+  loadAddon,
+  type NativeDevice,
+  type NativeDeviceOptions,
+  type NativeProgramDesc,
+} from '../../lib/engine/native.js';
 
 const addon = loadAddon();
-const open = (threads = 1, memoryLimitBytes = 0) =>
-  addon.openDevice({ kind: 'cpu', threads, index: 0, tf32: false, matmulCache: '', memoryLimitBytes });
+const openWith = (options: Partial<NativeDeviceOptions>) =>
+  addon.openDevice({
+    kind: 'cpu',
+    threads: 1,
+    index: 0,
+    tf32: false,
+    matmulCache: '',
+    memoryLimitBytes: 0,
+    ...options,
+  });
+const open = (threads = 1, memoryLimitBytes = 0) => openWith({ threads, memoryLimitBytes });
 
 /** y = x @ x, `repeats` times over, from an input to an output. */
 function squares(size: number, repeats: number): NativeProgramDesc {
@@ -58,6 +72,69 @@ t.test('writes outside a buffer and arrays of another type are refused', (t) =>
     t.throws(() => buffer.write(Float32Array.of(1, 2), 3), /outside the buffer/);
     t.throws(() => buffer.read(2, 3), /outside the buffer/);
     t.throws(() => buffer.write(Int32Array.of(1), 0), /typed array for f32/);
+  }),
+);
+
+t.test('objects of another class, or none, are refused', (t) =>
+  withDevice(async (device) => {
+    const buffer = device.createBuffer('f32', 4);
+    const program = await device.compile(squares(2, 1), []);
+    for (const other of [program, device, {}, Object.create(buffer), null, undefined, 7]) {
+      t.throws(() => buffer.copyFrom(other as never), /copyFrom: the source must be a NativeBuffer/);
+      t.throws(() => device.compile(squares(2, 1), [other as never]), /each buffer must be a NativeBuffer/);
+    }
+    for (const [from, name] of [
+      [buffer, 'bytes'],
+      [program, 'arenaBytes'],
+    ] as const) {
+      const get = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(from), name)!.get!;
+      t.type(get.call(from), 'number');
+      for (const other of [device, {}, undefined, from === buffer ? program : buffer]) {
+        t.throws(() => get.call(other), /the receiver must be a Native/);
+      }
+    }
+    t.throws(() => buffer.read.call(program, 0, 1), TypeError);
+    for (const made of [device, buffer, program]) {
+      const Class = made.constructor as new () => unknown;
+      t.throws(() => new Class(), /made by the engine and not with new/);
+    }
+  }),
+);
+
+t.test('sizes and places are checked before they are calculated with', (t) =>
+  withDevice(async (device) => {
+    const buffer = device.createBuffer('f32', 4);
+    const wrong = [-1, -(2 ** 62), 0.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 53, '1', null] as number[];
+    for (const size of wrong) {
+      t.throws(() => device.createBuffer('f32', size), /createBuffer: elements must be a whole number/, `${size}`);
+      t.throws(() => buffer.write(Float32Array.of(1), size), /write: offset must be a whole number/, `${size}`);
+      t.throws(() => buffer.read(size, 1), /read: offset must be a whole number/, `${size}`);
+      t.throws(() => buffer.read(0, size), /read: count must be a whole number/, `${size}`);
+      const limited = () => openWith({ memoryLimitBytes: size });
+      t.throws(limited, /memoryLimitBytes must be a whole number/, `${size}`);
+      const shaped = squares(2, 1);
+      const values = shaped.values.map((value) => ({ ...value, shape: [size, 2] }));
+      t.throws(() => device.compile({ ...shaped, values }, []), /a dimension must be a whole number/, `${size}`);
+      const slots = shaped.values.map((value) => ({ ...value, slot: size }));
+      t.throws(() => device.compile({ ...shaped, values: slots }, []), /slot/, `${size}`);
+      t.throws(() => addon.planMemory([{ bytes: size, first: 0, last: 0 }]), /bytes must be a whole number/, `${size}`);
+    }
+    const vast = squares(2, 1).values.map((value) => ({ ...value, shape: [2 ** 40, 2 ** 40] }));
+    t.throws(() => device.compile({ ...squares(2, 1), values: vast }, []), /more than 2\^50 elements/);
+    t.throws(() => device.createBuffer('f32', 2 ** 53 - 1), { code: 'APOLLO_OUT_OF_MEMORY' });
+    t.throws(() => buffer.read(2 ** 53 - 1, 2 ** 53 - 1), /outside the buffer/);
+  }),
+);
+
+t.test('a flag that stops a run is shared memory', (t) =>
+  withDevice(async (device) => {
+    const program = await device.compile(squares(2, 1), []);
+    const x = new Float32Array(4);
+    const shared = new SharedArrayBuffer(8);
+    for (const cancel of [new Int32Array(1), new Int32Array(shared, 0, 0), new Float32Array(shared), {}, null]) {
+      t.throws(() => program.run([x], { profile: false, cancel: cancel as never }), /cancel/);
+    }
+    await program.run([x], { profile: false, cancel: new Int32Array(shared) });
   }),
 );
 

@@ -54,7 +54,7 @@ const options: StackOptions = {
   dropout: 0,
   attentionDropout: 0,
   causal: true,
-  gelu: 'geluTanh',
+  activation: 'geluTanh',
   training: true,
 };
 
@@ -97,7 +97,7 @@ async function difference(kind: 'pre' | 'post', changes: Partial<StackOptions>, 
       );
     const feed = (y: Tensor, at: string): Tensor =>
       dense(
-        gelu(dense(y, `${at}.ffn.up`, width, ffn), { tanh: settings.gelu === 'geluTanh' }),
+        gelu(dense(y, `${at}.ffn.up`, width, ffn), { tanh: settings.activation === 'geluTanh' }),
         `${at}.ffn.down`,
         ffn,
         width,
@@ -126,15 +126,15 @@ t.test('the pre-norm stack is x + attention(LN(x)), x + ffn(LN(x)), final LN', a
 });
 
 t.test('the post-norm stack is LN(x + attention(x)), LN(x + ffn(x))', async (t) => {
-  t.ok((await difference('post', { causal: false, gelu: 'gelu' })) < 1e-5);
+  t.ok((await difference('post', { causal: false, activation: 'gelu' })) < 1e-5);
   t.ok(
-    (await difference('post', { causal: false, gelu: 'gelu', training: false })) < 1e-5,
+    (await difference('post', { causal: false, activation: 'gelu', training: false })) < 1e-5,
     'with the activation fused',
   );
   const padding = [1, 1, 1, 0, 0, 1, 1, 1, 1, 0];
-  t.ok((await difference('post', { causal: false, gelu: 'gelu' }, padding)) < 1e-5, 'with padding');
+  t.ok((await difference('post', { causal: false, activation: 'gelu' }, padding)) < 1e-5, 'with padding');
 });
 
 t.test('the comparison can fail', async (t) => {
-  t.ok((await difference('post', { causal: false, gelu: 'geluTanh', epsilon: 0.1 })) > 1e-3);
+  t.ok((await difference('post', { causal: false, activation: 'geluTanh', epsilon: 0.1 })) > 1e-3);
 });

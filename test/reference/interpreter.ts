@@ -24,7 +24,7 @@ export const referenceKernels: Record<string, ReferenceKernel> = {
   ...reduceKernels,
 };
 
-const inPlace = new Set(['accumulate', 'adamw', 'appendToCache']);
+const inPlace = new Set(['accumulate', 'adamw', 'appendToCache', 'muon']);
 
 /** Runs `desc`; buffers are changed in place, outputs returned by slot. Dtypes are ignored: all is float64. */
 export function interpret(

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { BatchAhead } from '../../lib/train/corpus.js';
+import { BatchAhead, labelShares } from '../../lib/train/corpus.js';
 
 t.test('a batch prepared ahead is built once and is the one that is taken', async (t) => {
   const built: string[] = [];
@@ -7,12 +7,45 @@ t.test('a batch prepared ahead is built once and is the one that is taken', asyn
     built.push(`${step}.${micro}`);
     return { tokens: Int32Array.of(step, micro) };
   });
+  const taken = async (step: number) => (await ahead.take(step, 2)).map(({ tokens }) => [...tokens!]);
   ahead.prepare(1, 0);
-  t.same((await ahead.take(1, 0))['tokens'], Int32Array.of(1, 0));
-  t.same(built, ['1.0']);
-  t.same((await ahead.take(1, 1))['tokens'], Int32Array.of(1, 1), 'not prepared: built now');
+  ahead.prepare(1, 1);
+  t.same(built, ['1.0', '1.1']);
+  t.same(
+    await taken(1),
+    [
+      [1, 0],
+      [1, 1],
+    ],
+    'as prepared',
+  );
+  t.same(built, ['1.0', '1.1']);
   ahead.prepare(2, 0);
-  t.same((await ahead.take(5, 0))['tokens'], Int32Array.of(5, 0), 'another one was prepared: built now');
+  t.same(
+    await taken(2),
+    [
+      [2, 0],
+      [2, 1],
+    ],
+    'one was not prepared: built now',
+  );
+  ahead.prepare(3, 0);
+  t.same(
+    await taken(5),
+    [
+      [5, 0],
+      [5, 1],
+    ],
+    'another step was prepared: built now',
+  );
+});
+
+t.test('the share of a micro-batch is that of its labels', async (t) => {
+  const labels = (...values: number[]) => ({ labels: Int32Array.from(values) });
+  t.same(labelShares([labels(3, -100, 5, 0), labels(-100, -100), labels(7, -100, -100)]), [0.75, 0, 0.25]);
+  t.same(labelShares([labels(4, 4, -100)]), [1]);
+  t.same(labelShares([labels(-100), labels(-100)]), [0, 0], 'a step without labels');
+  t.throws(() => labelShares([{ tokens: Int32Array.of(1) }]), { code: 'BAD_CORPUS', message: /no `labels`/ });
 });
 
 t.test('a failure is reported to the one who takes the batch, not before', async (t) => {
@@ -21,5 +54,5 @@ t.test('a failure is reported to the one who takes the batch, not before', async
   });
   ahead.prepare(0, 0);
   await new Promise((resolve) => setTimeout(resolve, 5));
-  await t.rejects(ahead.take(0, 0), { message: 'disk gone' });
+  await t.rejects(ahead.take(0, 1), { message: 'disk gone' });
 });

@@ -1,11 +1,12 @@
 import t from 'tap';
-import { ParameterStore } from '../../lib/engine/index.js';
+import { optimizerState, ParameterStore } from '../../lib/engine/index.js';
 import type { LayerGrowth } from '../../lib/methods/index.js';
 import { type ApolloOptions, apollo } from '../../lib/methods/index.js';
 import { createModel, declareParameters, initialValue, withDefaults } from '../../lib/models/index.js';
 import { grow } from '../../lib/train/growth.js';
 import { stageNetwork } from '../../lib/train/stage.js';
 import { layerGrowth } from '../methods/support.js';
+import { adamwMoments, momentsOf } from '../moments.js';
 import { openTinyDevice } from './tiny.js';
 
 const model = createModel(withDefaults({ kind: 'gpt', layers: 12, hidden: 8, heads: 2, vocab: 5, maxPositions: 4 }));
@@ -15,10 +16,14 @@ t.teardown(() => device.close());
 /** A store of 3 layers, every value, moment and count of layer j told by j. */
 async function threeLayers(): Promise<ParameterStore> {
   const store = new ParameterStore(device, { precision: 'f32' });
+  store.keepState(optimizerState('adamw'));
   for (const { name, shape, layer = 9 } of declareParameters(store, model, 3)) {
     const filled = (value: number) => new Float32Array(shape.reduce((a, b) => a * b, 1)).fill(value);
     await store.write(name, filled(layer + 1));
-    await store.writeMoments(name, { m: filled(10 * (layer + 1)), v: filled(100 * (layer + 1)), count: 1000 + layer });
+    await store.writeMoments(
+      name,
+      momentsOf({ m: filled(10 * (layer + 1)), v: filled(100 * (layer + 1)), count: 1000 + layer }),
+    );
   }
   return store;
 }
@@ -29,7 +34,7 @@ async function layersOf(store: ParameterStore, layers: number): Promise<number[]
   for (let layer = 0; layer < layers; layer++) {
     const seen = new Set<string>();
     for (const { name } of model.parameters(layers).filter((spec) => spec.layer === layer)) {
-      const { m, v, count } = await store.moments(name);
+      const { m, v, count } = adamwMoments(await store.moments(name));
       for (const values of [await store.read(name), m, v]) {
         if (new Set(values).size !== 1) throw new Error(`${name} is not uniform`);
       }
@@ -42,9 +47,10 @@ async function layersOf(store: ParameterStore, layers: number): Promise<number[]
 }
 
 /** Carries a growth by copies out on the model's store. */
-function growStore(store: ParameterStore, plan: LayerGrowth, seed: number): Promise<void> {
+async function growStore(store: ParameterStore, plan: LayerGrowth, seed: number): Promise<void> {
   const network = (units: number) => stageNetwork(model, { index: 0, units });
-  return grow(plan, { store, before: network(plan.from), after: network(plan.to), seed });
+  const batch = () => Promise.reject(new Error('nothing is calibrated here'));
+  await grow(plan, { store, before: network(plan.from), after: network(plan.to), seed, batch });
 }
 
 async function grown(moments: NonNullable<ApolloOptions['moments']>): Promise<{ rows: number[][]; shared: unknown }> {
@@ -53,7 +59,7 @@ async function grown(moments: NonNullable<ApolloOptions['moments']>): Promise<{ 
   await growStore(store, plan, 1);
   const rows = await layersOf(store, 6);
   const shared = model.parameters(0)[0]?.name as string;
-  const { m, v, count } = await store.moments(shared);
+  const { m, v, count } = adamwMoments(await store.moments(shared));
   const result = { rows, shared: [m[0], v[0], count] };
   store.dispose();
   return result;
@@ -136,4 +142,41 @@ t.test('a copy between layers that do not exist is refused', async (t) => {
     },
   );
   store.dispose();
+});
+
+t.test("Muon's momentum is copied, scaled and cleared by its declaration, as m is", async (t) => {
+  const matrix = 'ffn.up.weight';
+  const bias = 'ffn.up.bias';
+  for (const [moments, wanted] of [
+    ['copy', [10, 10, 20, 20, 30, 30]],
+    ['release', [10, 20, 30, 0, 0, 0]],
+    ['reset', [0, 0, 0, 0, 0, 0]],
+  ] as const) {
+    const store = new ParameterStore(device, { precision: 'f32' });
+    store.keepState(optimizerState('muon'));
+    for (const { name, shape, layer = 9 } of declareParameters(store, model, 3)) {
+      const filled = (value: number) => new Float32Array(shape.reduce((a, b) => a * b, 1)).fill(value);
+      const slots = store.slots(name).map((slot, i) => ({ ...slot, values: filled(10 ** (i + 1) * (layer + 1)) }));
+      await store.writeMoments(name, { slots, count: 7 });
+    }
+    await growStore(store, layerGrowth(apollo({ layers: 12, totalSteps: 1000, seed: 1, moments }), 100), 1);
+    const first = async (parameter: string) =>
+      Promise.all(
+        [0, 1, 2, 3, 4, 5].map(async (layer) => {
+          const { slots } = await store.moments(`layer.${layer}.${parameter}`);
+          return [slots[0]!.name, slots[0]!.values[0], slots.length];
+        }),
+      );
+    t.same(
+      await first(matrix),
+      wanted.map((value) => ['momentum', value, 1]),
+      moments,
+    );
+    t.same(
+      await first(bias),
+      wanted.map((value) => ['m', value, 2]),
+      `${moments}: what AdamW updates`,
+    );
+    store.dispose();
+  }
 });

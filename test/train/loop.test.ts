@@ -1,4 +1,4 @@
-import { readdir } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import t from 'tap';
@@ -9,6 +9,7 @@ import {
   type DoneEvent,
   type EvaluationEvent,
   type GrowthEvent,
+  resolveConfig,
   type StartEvent,
   type StepEvent,
   type TrainEvent,
@@ -222,6 +223,77 @@ t.test('checkpoints come every so many steps and only as many are kept as asked 
     ['start', 'done'],
     'a finished run has nothing left to do',
   );
+});
+
+t.test('checkpoints come by training time as well, and by default every ten minutes', async (t) => {
+  const dir = t.testdir();
+  const timed = { checkpointMinutes: 1e-9, evaluateEvery: 0, stopAfter: { steps: 4 } };
+  const events = await runTiny(device, timed, { checkpointDir: dir });
+  t.same(
+    of(events, 'checkpoint').map((event) => event.step),
+    [1, 2, 3, 4],
+    'every step takes longer than that',
+  );
+  t.same((await readdir(dir)).sort(), ['step-00000003', 'step-00000004'], 'two are kept by default');
+  t.match(resolveConfig(tinyOptions), { checkpointMinutes: 10, keepCheckpoints: 2 });
+  const plain = await runTiny(device, { evaluateEvery: 0, stopAfter: { steps: 4 } });
+  t.equal(comparable(of(events, 'step')), comparable(of(plain, 'step')), 'they change no bits');
+});
+
+/** Changes the last byte of a checkpoint's file. */
+async function damage(folder: string, file: string): Promise<void> {
+  const bytes = await readFile(join(folder, file));
+  bytes[bytes.length - 1]! ^= 1;
+  await writeFile(join(folder, file), bytes);
+}
+
+t.test('a damaged checkpoint is named and set aside, and the run resumes from the one before', async (t) => {
+  const whole = await runTiny(device, { evaluateEvery: 0 });
+  for (const file of ['model.safetensors', 'optimizer.safetensors', 'state.json']) {
+    const dir = t.testdir();
+    await runTiny(device, { checkpointEvery: 5, stopAfter: { steps: 8 }, evaluateEvery: 0 }, { checkpointDir: dir });
+    t.same((await readdir(dir)).sort(), ['step-00000005', 'step-00000008']);
+    await damage(join(dir, 'step-00000008'), file);
+    const events = await runTiny(device, { evaluateEvery: 0 }, { checkpointDir: dir, resume: true });
+    t.match(events[0], { type: 'start', step: 5, resumedFrom: join(dir, 'step-00000005') });
+    t.match(events[1], {
+      type: 'warning',
+      code: 'DAMAGED_CHECKPOINT',
+      message: /step-00000008 is damaged: .* It was renamed to .*damaged-step-00000008; the run resumes from step 5/,
+    });
+    t.equal(comparable(of(events, 'step')), comparable(of(whole, 'step').slice(5)), 'to the same bits');
+    t.ok((await readdir(dir)).includes('damaged-step-00000008'), 'nothing is deleted');
+  }
+});
+
+t.test('when all checkpoints are damaged, each is named and nothing is changed', async (t) => {
+  const dir = t.testdir();
+  await runTiny(device, { checkpointEvery: 1, stopAfter: { steps: 2 }, evaluateEvery: 0 }, { checkpointDir: dir });
+  for (const step of [1, 2]) await damage(join(dir, `step-0000000${step}`), 'model.safetensors');
+  await t.rejects(runTiny(device, {}, { checkpointDir: dir, resume: true }), {
+    code: 'BAD_CHECKPOINT',
+    message: /All checkpoints in .*step-00000002 is damaged: .* too: .*step-00000001/,
+  });
+  t.same((await readdir(dir)).sort(), ['step-00000001', 'step-00000002']);
+});
+
+t.test('a checkpoint that cannot be written is a warning within the run and an error at its end', async (t) => {
+  const dir = t.testdir({ taken: 'a file' });
+  const checkpointDir = join(dir, 'taken/checkpoints');
+  const events: TrainEvent[] = [];
+  const timed = { checkpointMinutes: 1e-9, evaluateEvery: 0, stopAfter: { steps: 3 } };
+  await t.rejects(
+    runTiny(device, timed, { checkpointDir }, (event) => events.push(event)),
+    {
+      code: 'FILE_SYSTEM',
+      message: /^The checkpoint of step 3 cannot be written: .*\(ENOTDIR\).*There is no earlier checkpoint/,
+    },
+  );
+  t.equal(of(events, 'step').length, 3, 'all steps were done');
+  t.match(of(events, 'warning')[0], {
+    code: 'CHECKPOINT_FAILED',
+    message: /^The checkpoint of step 1 cannot be written: .*The run continues and tries again/,
+  });
 });
 
 t.test('evaluation and checkpoints do not change the run', async (t) => {

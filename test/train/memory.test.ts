@@ -1,5 +1,5 @@
 import t from 'tap';
-import { openDevice } from '../../lib/engine/index.js';
+import { type OptimizerName, openDevice } from '../../lib/engine/index.js';
 import { createModel, parameterCount } from '../../lib/models/index.js';
 import { parameterBytes } from '../../lib/train/memory.js';
 import { countingCorpus, runTiny, tinyModel } from './tiny.js';
@@ -7,8 +7,12 @@ import { countingCorpus, runTiny, tinyModel } from './tiny.js';
 t.test('a parameter takes 16 bytes in training, a matrix 2 more in bf16 runs', async (t) => {
   const specs = tinyModel.parameters(tinyModel.config.layers);
   const matrices = specs.filter(({ role }) => role === 'matrix');
-  t.equal(parameterBytes(tinyModel, 'f32'), 16 * parameterCount(specs));
-  t.equal(parameterBytes(tinyModel, 'bf16'), 16 * parameterCount(specs) + 2 * parameterCount(matrices));
+  const bytes = (precision: 'f32' | 'bf16', optimizer: OptimizerName = 'adamw') =>
+    parameterBytes(tinyModel, { precision, optimizer });
+  t.equal(bytes('f32'), 16 * parameterCount(specs));
+  t.equal(bytes('bf16'), 16 * parameterCount(specs) + 2 * parameterCount(matrices));
+  const hidden = matrices.filter(({ layer }) => layer !== undefined);
+  t.equal(bytes('f32', 'muon'), 16 * parameterCount(specs) - 4 * parameterCount(hidden), 'Muon: one slot, not two');
 });
 
 t.test(

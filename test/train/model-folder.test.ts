@@ -110,6 +110,25 @@ for (const { name, inputs: inputFile, expected: expectedFile, warnings, outputs 
   });
 }
 
+t.test('of a run whose newest checkpoint is damaged the one before is opened, saying so', async (t) => {
+  const run = t.testdir();
+  const checkpointDir = join(run, 'checkpoints');
+  await runTiny(device, { evaluateEvery: 0, checkpointEvery: 4, stopAfter: { steps: 8 } }, { checkpointDir });
+  const weights = join(checkpointDir, 'step-00000008/model.safetensors');
+  const bytes = await readFile(weights);
+  bytes[bytes.length - 1]! ^= 1;
+  await writeFile(weights, bytes);
+  const folder = await openModelFolder(run);
+  t.equal(folder.folder, join(checkpointDir, 'step-00000004'));
+  t.match(folder.warnings, [/step-00000008 is damaged: .* This is the model of step 4: .*step-00000004/]);
+  await folder.close();
+  t.same((await readdir(checkpointDir)).sort(), ['step-00000004', 'step-00000008'], 'nothing is changed');
+  await t.rejects(openModelFolder(join(checkpointDir, 'step-00000008')), {
+    code: 'BAD_CHECKPOINT',
+    message: /is damaged/,
+  });
+});
+
 t.test('a run is found by its folder, its checkpoints, one of them, and while it is written', async (t) => {
   const run = t.testdir();
   const checkpointDir = join(run, 'checkpoints');

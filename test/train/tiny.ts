@@ -1,5 +1,5 @@
 /** A tiny model, a synthetic corpus and helpers shared by the tests of the loop. */
-import { type Device, ParameterStore } from '../../lib/engine/index.js';
+import { type Device, type OptimizerName, optimizerState, ParameterStore } from '../../lib/engine/index.js';
 import { uniformNumber } from '../../lib/growth/index.js';
 import { type ApolloOptions, apollo } from '../../lib/methods/index.js';
 import { createModel, withDefaults } from '../../lib/models/index.js';
@@ -83,7 +83,8 @@ export const openTinyDevice = () => testDevice({ threads: 1 });
 /** Everything a checkpoint restores, as text that is equal only for equal bits. */
 export async function contentsOf(device: Device, folder: string): Promise<string> {
   const store = new ParameterStore(device, { precision: 'f32' });
-  const { stage } = await readCheckpointState(folder);
+  const { stage, identity } = await readCheckpointState(folder);
+  store.keepState(optimizerState((identity['optimizer'] ?? 'adamw') as OptimizerName));
   const state = await loadCheckpoint(folder, store, tinyModel.parameters(stage.units));
   const hex = (values: Float32Array) =>
     Buffer.from(values.buffer, values.byteOffset, values.byteLength).toString('base64');
@@ -96,8 +97,8 @@ export async function contentsOf(device: Device, folder: string): Promise<string
     state.counts,
   ];
   for (const name of store.names()) {
-    const { m, v, count } = await store.moments(name);
-    parts.push([name, hex(await store.read(name)), hex(m), hex(v), count]);
+    const { slots, count } = await store.moments(name);
+    parts.push([name, hex(await store.read(name)), slots.map(({ values }) => hex(values)), count]);
   }
   store.dispose();
   return JSON.stringify(parts, null, 1);

@@ -1,21 +1,20 @@
 /** `apollo-lm anneal`: annealed end-points of a run at a constant rate, each a short decay off a kept checkpoint. */
-import { mkdirSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { ApolloError } from '../../errors.js';
+import { writeWholeFile } from '../../fs/whole-file.js';
 import { type AnnealResults, annealChart, annealRows, type EndPoint } from '../../report/anneal.js';
 import { readMetrics } from '../../report/metrics.js';
 import { renderSvg } from '../../report/svg.js';
 import { markdownTable, textTable } from '../../report/table.js';
 import { anneal, annealFolder, decayShapeNames, decaySteps, endSteps } from '../../train/index.js';
-import { interruptedExitCode, interruptible } from '../interrupt.js';
+import { interruptible, stoppedByReader, stoppedExitCode } from '../interrupt.js';
 import type { CommandIo } from '../io.js';
 import { metricsFile } from '../metrics.js';
 import { amount, point } from '../options.js';
 import { Progress, type ProgressState, timeLeft } from '../progress.js';
 import { methodOf, trainOptionsOf } from '../resolve.js';
-import { openRunFolder, type RunFolder } from '../run-folder.js';
+import { inRunFolder, openRunFolder, type RunFolder } from '../run-folder.js';
 import { openSession } from '../session.js';
 import { Watch } from '../watch.js';
 import { describeEvent } from './train.js';
@@ -48,26 +47,24 @@ export function annealCommand(program: Command, io: CommandIo, finish: (exitCode
     .option('--json', 'machine-readable lines on stdout')
     .addHelpText('after', '\nEnd-points and results are kept in RUN/anneal; the same command resumes what was stopped.')
     .action(async (run: string, flags: AnnealFlags) => {
-      const trunk = openRunFolder({ flags: { resume: true, out: run } }, run);
-      finish(await runAnneal(trunk, flags, io));
+      const called = `${io.program} anneal`;
+      const trunk = await openRunFolder({ flags: { resume: true, out: run } }, run, called, `${io.program} train`);
+      finish(await inRunFolder(trunk, `${io.program} train`, () => runAnneal(trunk, flags, io)));
     });
 }
 
 async function runAnneal(trunk: RunFolder, flags: AnnealFlags, io: CommandIo): Promise<number> {
   const path = join(trunk.path, 'anneal');
-  mkdirSync(path, { recursive: true });
   const watch = await Watch.open({ ...trunk, path }, io);
   const follow = (state: ProgressState) => watch.progress(state);
   const progress = new Progress(io, { quiet: flags.json === true && !io.stderr.isTTY, follow });
+  watch.warnBy((text) => progress.warn(text));
   return interruptible(
     io,
-    () =>
-      progress.message(
-        'Stopping: the step under way is finished and a checkpoint written. Ctrl-C again leaves at once.',
-      ),
+    (byReader) => progress.stopping('the step under way is finished and a checkpoint written.', byReader),
     async (signal) => {
       const work = () => annealOnce(trunk, { path, flags, io, progress, watch, signal });
-      return (await watch.during(signal, work)) === 'stopped' ? interruptedExitCode : 0;
+      return (await watch.during(signal, work)) === 'stopped' ? stoppedExitCode(signal) : 0;
     },
   );
 }
@@ -148,7 +145,7 @@ async function annealOnce(
     if (endPoints.length > 0) await writeReport(path, results(), await evaluationsOf(run));
     if (flags.json) io.stdout.write(`${JSON.stringify({ type: 'results', ...results() })}\n`);
     else if (endPoints.length > 0) io.stdout.write(`${textTable(annealRows(results()))}\n\n${path}\n`);
-    if (aborted) progress.message(`Stopped. Resume with the same command.`);
+    if (aborted) progress.stopped('Stopped. Resume with the same command.', stoppedByReader(signal));
     return aborted ? 'stopped' : 'finished';
   } finally {
     progress.clear();
@@ -178,8 +175,10 @@ async function writeReport(
   curve: readonly { readonly flopsModel: number; readonly loss: number }[],
 ): Promise<void> {
   await Promise.all([
-    writeFile(join(folder, 'annealed.json'), `${JSON.stringify(results, undefined, 2)}\n`),
-    writeFile(join(folder, 'table.md'), `${markdownTable(annealRows(results))}\n`),
-    renderSvg(annealChart(results, curve)).then((svg) => writeFile(join(folder, 'frontier.svg'), svg)),
+    writeWholeFile(join(folder, 'annealed.json'), `${JSON.stringify(results, undefined, 2)}\n`, 'The results'),
+    writeWholeFile(join(folder, 'table.md'), `${markdownTable(annealRows(results))}\n`, 'The table'),
+    renderSvg(annealChart(results, curve)).then((svg) =>
+      writeWholeFile(join(folder, 'frontier.svg'), svg, 'The chart'),
+    ),
   ]);
 }

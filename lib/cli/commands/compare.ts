@@ -1,8 +1,8 @@
 /** `apollo-lm compare`: methods against a reference on the same batches, and the report of it. */
 import { existsSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
+import { writeWholeFile } from '../../fs/whole-file.js';
 import { type Analysis, analyse } from '../../report/aggregate.js';
 import { lossChart } from '../../report/charts.js';
 import { htmlReport } from '../../report/html.js';
@@ -10,7 +10,7 @@ import { type Results, readResults, writeResults } from '../../report/results.js
 import { renderSvg } from '../../report/svg.js';
 import { markdownTable, tableRows, textTable, verdicts } from '../../report/table.js';
 import { Comparison } from '../comparison.js';
-import { interruptedExitCode, interruptible } from '../interrupt.js';
+import { interruptible, stoppedByReader, stoppedExitCode } from '../interrupt.js';
 import type { CommandIo } from '../io.js';
 import { addSettings, flagsOf, runOptions, trainingOptions, watchOptions } from '../options.js';
 import { presetHelp } from '../presets.js';
@@ -31,8 +31,9 @@ export function compareCommand(program: Command, io: CommandIo, finish: (exitCod
   addSettings(command, keys).addHelpText('after', presetHelp);
   command.action(async (parsed: Record<string, unknown>) => {
     const { preset, config, json } = parsed as { preset?: string; config?: string; json?: boolean };
-    const folder = openRunFolder({ preset, config, flags: flagsOf(parsed) }, 'runs/compare');
-    finish(await inRunFolder(folder, () => runComparison(folder, json === true, io)));
+    const called = `${io.program} compare`;
+    const folder = await openRunFolder({ preset, config, flags: flagsOf(parsed) }, 'runs/compare', called);
+    finish(await inRunFolder(folder, called, () => runComparison(folder, json === true, io)));
   });
 }
 
@@ -42,13 +43,15 @@ async function runComparison(folder: RunFolder, json: boolean, io: CommandIo): P
   const follow = (state: ProgressState) => watch.progress(state);
   const progress = new Progress(io, { quiet: json && !io.stderr.isTTY, follow });
   const say = (text: string) => progress.message(text);
+  watch.warnBy((text) => progress.warn(text));
+  for (const note of folder.notes) progress.warn(note);
   if (watch.url) say(`dashboard: ${watch.url}`);
   return interruptible(
     io,
-    () => !watch.ended && say('Stopping: every run writes a checkpoint. Ctrl-C again leaves at once.'),
+    (byReader) => !watch.ended && progress.stopping('every run writes a checkpoint.', byReader),
     async (signal) => {
       const outcome = await watch.during(signal, () => compareOnce(folder, { json, io, progress, watch, signal }));
-      return outcome === 'stopped' ? interruptedExitCode : 0;
+      return outcome === 'stopped' ? stoppedExitCode(signal) : 0;
     },
   );
 }
@@ -86,7 +89,7 @@ async function compareOnce(
           etaMs: timeLeft(io.now() - started, done, startShare),
         });
       } else if (event.type === 'evaluation') {
-        await writeResults(resultsPath, comparison.results());
+        await watch.attempt('The results', event.step, () => writeResults(resultsPath, comparison.results()));
       } else if (
         event.type === 'growth' ||
         event.type === 'warning' ||
@@ -107,7 +110,9 @@ async function compareOnce(
       if (json) emit({ type: 'results', path: resultsPath, report: files.html, analysis });
       else io.stdout.write(summary(analysis, files.html));
     }
-    if (aborted) say(`Stopped. Go on with: ${io.program} compare --resume --out ${path}`);
+    if (aborted) {
+      progress.stopped(`Stopped. Resume with: ${io.program} compare --resume --out ${path}`, stoppedByReader(signal));
+    }
     return aborted ? 'stopped' : 'finished';
   } finally {
     progress.clear();
@@ -123,11 +128,12 @@ export function summary(analysis: Analysis, report: string): string {
 /** report.html, loss-flops.svg and table.md in the comparison's folder. */
 export async function writeReport(folder: string, results: Results, analysis: Analysis): Promise<{ html: string }> {
   const html = join(folder, 'report.html');
+  const chart = join(folder, 'loss-flops.svg');
   const rows = markdownTable(tableRows(analysis));
   await Promise.all([
-    htmlReport(results, analysis).then((page) => writeFile(html, page)),
-    renderSvg(lossChart(results, analysis, 'flopsModel')).then((svg) => writeFile(join(folder, 'loss-flops.svg'), svg)),
-    writeFile(join(folder, 'table.md'), `${rows}\n\n${verdicts(analysis).join('\n')}\n`),
+    htmlReport(results, analysis).then((page) => writeWholeFile(html, page, 'The report')),
+    renderSvg(lossChart(results, analysis, 'flopsModel')).then((svg) => writeWholeFile(chart, svg, 'The chart')),
+    writeWholeFile(join(folder, 'table.md'), `${rows}\n\n${verdicts(analysis).join('\n')}\n`, 'The table'),
   ]);
   return { html };
 }

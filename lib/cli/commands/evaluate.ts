@@ -1,6 +1,5 @@
 /** `apollo-lm evaluate`: what a trained model makes of text and of LAMBADA, and a fine-tuned one of its task. */
-import { mkdir, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { checkVocabulary, mlmIds, type ReadOptions, type Tokenizer } from '../../data/index.js';
 import type { Device } from '../../engine/index.js';
@@ -17,6 +16,7 @@ import {
   taskNames,
   textLoss,
 } from '../../eval/index.js';
+import { writeWholeFile } from '../../fs/whole-file.js';
 import { formatCount } from '../../report/format.js';
 import { type LoadedModel, loadModel } from '../../train/index.js';
 import { checkFormat } from '../corpus.js';
@@ -80,6 +80,7 @@ async function runEvaluation(parsed: Parsed, io: CommandIo): Promise<void> {
       'There is nothing to measure: give --text FILES, --lambada FILE, or --data FOLDER for a fine-tuned model.',
     );
   }
+  if (out === '') throw new ApolloError('BAD_CONFIG', '--out: the name of the folder is empty.');
   if (parsed.format !== undefined) checkFormat(parsed.format);
   if (parsed.batch < 1) throw new ApolloError('BAD_CONFIG', `--batch must be at least 1; got ${parsed.batch}.`);
   const findings = await interruptible(
@@ -88,8 +89,13 @@ async function runEvaluation(parsed: Parsed, io: CommandIo): Promise<void> {
     async (signal) => {
       const device = await openDeviceOf(parsed);
       try {
-        const work = { parsed, device, signal, progress, lines };
-        const found: Findings = { model: parsed.model };
+        const warnings: string[] = [];
+        const warn = (message: string) => {
+          warnings.push(message);
+          progress.warn(message);
+        };
+        const work = { parsed, device, signal, progress, lines, warn };
+        const found: Findings = { model: parsed.model, warnings };
         if (isTask) found['task'] = await onTask(work);
         if (parsed.text || parsed.lambada !== undefined) Object.assign(found, await onText(work));
         return found;
@@ -100,8 +106,7 @@ async function runEvaluation(parsed: Parsed, io: CommandIo): Promise<void> {
     },
   );
   if (out !== undefined) {
-    await mkdir(out, { recursive: true });
-    await writeFile(join(out, 'results.json'), `${JSON.stringify(findings, undefined, 1)}\n`);
+    await writeWholeFile(join(out, 'results.json'), `${JSON.stringify(findings, undefined, 1)}\n`, 'The results');
   }
   io.stdout.write(json ? `${JSON.stringify(findings)}\n` : `${lines.join('\n')}\n`);
 }
@@ -113,17 +118,19 @@ interface Work {
   readonly progress: Progress;
   /** For people. */
   readonly lines: string[];
+  /** Says what the user must know, on stderr and in the results. */
+  readonly warn: (message: string) => void;
 }
 
 /** A fine-tuned model on its task's labelled splits; predictions of the others where there is a folder for them. */
-async function onTask({ parsed, device, signal, progress, lines }: Work): Promise<Findings> {
+async function onTask({ parsed, device, signal, progress, lines, warn }: Work): Promise<Findings> {
   const { model, data: folder, out } = parsed;
   if (folder === undefined) throw new ApolloError('BAD_CONFIG', "--task needs --data, the folder of the task's data.");
   const task = configuredTask(parsed.task ?? (await readFineTuned(model)).task, { ...parsed });
   const wanted = out === undefined ? (['evaluations'] as const) : (['evaluations', 'tests'] as const);
   const data = await task.read(folder, wanted);
   for (const note of data.notes) progress.message(note);
-  const { metrics, remarks, predictions } = await evaluateTask({
+  const { metrics, remarks, predictions, warnings } = await evaluateTask({
     device,
     folder: model,
     task,
@@ -133,12 +140,12 @@ async function onTask({ parsed, device, signal, progress, lines }: Work): Promis
     signal,
     onProgress: (split, done) => progress.update({ label: `${task.title}, ${split}`, done }),
   });
+  for (const warning of warnings) warn(warning);
   lines.push(`${task.title}: ${describeScores(metrics)}`);
   for (const [split, remark] of Object.entries(remarks)) lines.push(`${split}: ${remark}`);
   if (out !== undefined) {
     for (const { name, text } of predictions) {
-      await mkdir(dirname(join(out, name)), { recursive: true });
-      await writeFile(join(out, name), text);
+      await writeWholeFile(join(out, name), text, 'The predictions');
     }
     lines.push(`predictions: ${predictions.map(({ name }) => join(out, name)).join(', ')}`);
   }
@@ -150,7 +157,7 @@ async function onTask({ parsed, device, signal, progress, lines }: Work): Promis
   };
 }
 
-async function onText({ parsed, device, signal, progress, lines }: Work): Promise<Findings> {
+async function onText({ parsed, device, signal, progress, lines, warn }: Work): Promise<Findings> {
   const { model: path, text, lambada: passages, seq, stride, batch } = parsed;
   const { format, field, header, quotes, decodeEntities } = parsed;
   const reading: ReadOptions = { format, field, header, quotes, decodeEntities };
@@ -162,7 +169,7 @@ async function onText({ parsed, device, signal, progress, lines }: Work): Promis
   }
   const loaded = await loadModel(device, path, { precision: precisionOf(parsed) });
   try {
-    for (const warning of loaded.warnings) progress.message(`warning: ${warning}`);
+    for (const warning of loaded.warnings) warn(warning);
     const tokenizer = tokenizerFor(loaded, parsed.tokenizer);
     const found: Findings = {};
     if (text) checkWindow(loaded.config, { seq, stride });
@@ -171,6 +178,7 @@ async function onText({ parsed, device, signal, progress, lines }: Work): Promis
     if (text) {
       const onNote = (note: string) => progress.message(note);
       const tokens = await readTokens(text, tokenizer, { ...reading, signal, onNote });
+      for (const warning of tokens.warnings ?? []) warn(warning);
       const onProgress = (done: number) => progress.update({ label: 'text', done });
       const result = await textLoss(device, loaded, tokenizer, tokens, { batch, seq, stride, signal, onProgress });
       const bits = result.bitsPerByte === undefined ? '' : `, ${result.bitsPerByte.toFixed(4)} bits per byte`;

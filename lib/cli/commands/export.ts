@@ -74,7 +74,7 @@ export function exportCommand(program: Command, io: CommandIo): void {
           return tuned ? exportFineTuned(run, out, writing) : exportModel(run, out, { ...writing, depth, tokenizer });
         },
       ).finally(() => progress.clear());
-      for (const warning of exported.warnings) progress.message(`warning: ${warning}`);
+      for (const warning of exported.warnings) progress.warn(warning);
       if (json) io.stdout.write(`${JSON.stringify({ type: 'export', ...exported })}\n`);
       else io.stdout.write(describeExport(exported, dtype));
     });

@@ -14,10 +14,12 @@ import { fineTuneRows } from '../../report/finetune.js';
 import { textTable } from '../../report/table.js';
 import { openModelFolder } from '../../train/index.js';
 import { describeDevice, openDeviceOf, precisionOf } from '../device.js';
-import { interruptedExitCode, interruptible } from '../interrupt.js';
+import { interruptible, stoppedByReader, stoppedExitCode } from '../interrupt.js';
 import type { CommandIo } from '../io.js';
 import { addDeviceOptions, amount, names, whole } from '../options.js';
+import { warnOfLostOutput } from '../output.js';
 import { Progress, timeLeft } from '../progress.js';
+import { holdFolder } from '../run-folder.js';
 import { addTaskOptions, configuredTask } from '../task-options.js';
 import { checkExamples, describeEvent, resultsOf, thinned, tokenizerOf, type Variant, writeReport } from '../tuning.js';
 
@@ -29,6 +31,7 @@ interface Parsed {
   readonly epochs: number;
   readonly lr: number;
   readonly batch: number;
+  readonly accumulate: number;
   readonly seed: number;
   readonly seeds: number;
   readonly maxLength?: number;
@@ -36,6 +39,8 @@ interface Parsed {
   readonly dropout: number;
   readonly weightDecay: number;
   readonly examples?: number;
+  readonly checkpointMinutes: number;
+  readonly keepCheckpoints: number;
   readonly baseline: readonly string[];
   readonly fromScratch?: boolean;
   readonly device: string;
@@ -62,7 +67,8 @@ export function finetuneCommand(program: Command, io: CommandIo, finish: (exitCo
     .option('--tokenizer <path>', 'default: the one beside the model')
     .addOption(number('--epochs <n>', 'passes over the training examples', 3))
     .addOption(number('--lr <rate>', 'peak learning rate; small models take up to 1e-3', 5e-5, amount))
-    .addOption(number('--batch <n>', 'sequences of a step', 32))
+    .addOption(number('--batch <n>', 'sequences of a micro-batch', 32))
+    .addOption(number('--accumulate <n>', 'micro-batches of a step', 1))
     .addOption(number('--seed <n>', 'first seed', 42))
     .addOption(number('--seeds <n>', 'number of seeds, counted up from --seed', 1))
     .addOption(number('--max-length <n>', 'tokens of a sequence at most; default: 128, of SQuAD 384', undefined))
@@ -70,6 +76,10 @@ export function finetuneCommand(program: Command, io: CommandIo, finish: (exitCo
     .addOption(number('--dropout <p>', 'drop probability', 0.1, amount))
     .addOption(number('--weight-decay <rate>', 'AdamW, not on biases and norms', 0.01, amount))
     .addOption(number('--examples <n>', 'train on so many examples only, spread evenly over the file', undefined))
+    .addOption(
+      number('--checkpoint-minutes <n>', 'minutes of training between checkpoints; 0: after epochs only', 10, amount),
+    )
+    .addOption(number('--keep-checkpoints <n>', 'checkpoints that are kept until a seed is finished', 2))
     .addOption(
       new Option('--baseline <names>', `what to compare with, with commas: ${baselines.join(', ')}`)
         .argParser(names)
@@ -79,17 +89,40 @@ export function finetuneCommand(program: Command, io: CommandIo, finish: (exitCo
   addTaskOptions(addDeviceOptions(command))
     .option('--out <folder>', 'folder for models and results; default: runs/finetune-TASK')
     .option('--json', 'machine-readable lines on stdout')
-    .addHelpText('after', '\nThe same command again goes on from the last whole epoch in --out.');
-  command.action(async (parsed: Parsed) => finish(await runFineTuning(parsed, io)));
+    .addHelpText('after', '\nThe same command again resumes from the newest whole checkpoint in --out.');
+  command.action(async (parsed: Parsed) => finish(await inHeldFolder(parsed, io)));
+}
+
+const folderOf = ({ out, task }: Parsed): string => out ?? `runs/finetune-${task}`;
+
+/** Fine-tunes in a folder that no other process works in. One that was made for it and is still empty goes after an error. */
+async function inHeldFolder(parsed: Parsed, io: CommandIo): Promise<number> {
+  if (parsed.out === '') throw new ApolloError('BAD_CONFIG', '--out: the name of the folder is empty.');
+  const held = await holdFolder(folderOf(parsed), `${io.program} finetune`);
+  try {
+    return await runFineTuning(parsed, io);
+  } catch (error) {
+    await held.undo([]);
+    if (!(error instanceof ApolloError && error.code === 'FILE_SYSTEM')) throw error;
+    const resume = 'Then give the same command again: it resumes from what is in its folder.';
+    throw new ApolloError(error.code, `${error.message} ${resume}`, { cause: error });
+  } finally {
+    await held.release();
+  }
 }
 
 async function runFineTuning(parsed: Parsed, io: CommandIo): Promise<number> {
   const progress = new Progress(io, { quiet: parsed.json === true && !io.stderr.isTTY });
+  warnOfLostOutput(io.stdout, (text) => progress.warn(text));
   const tuning = await openTuning(parsed, (text) => progress.message(text));
+  for (const message of tuning.warnings) {
+    progress.warn(message);
+    if (parsed.json) io.stdout.write(`${JSON.stringify({ type: 'warning', message })}\n`);
+  }
   try {
     return await interruptible(
       io,
-      () => progress.message('Stopping: the epochs that are done remain. Ctrl-C again leaves at once.'),
+      (byReader) => progress.stopping('a checkpoint is written.', byReader),
       (signal) => runVariants(tuning, parsed, { io, progress, signal }),
     );
   } finally {
@@ -107,14 +140,17 @@ async function openTuning(parsed: Parsed, say: (text: string) => void) {
   if (parsed.seeds < 1) throw new ApolloError('BAD_CONFIG', `--seeds must be at least 1; got ${parsed.seeds}.`);
   const folder = await openModelFolder(parsed.model);
   try {
-    for (const warning of folder.warnings) say(`warning: ${warning}`);
     const tokenizer = tokenizerOf(folder, parsed.tokenizer);
     const { kind, layers, hidden, maxPositions } = folder.config;
-    const { epochs, batch, lr, warmup, dropout, weightDecay } = parsed;
+    const { epochs, batch, accumulate: accumulation, lr, warmup, dropout, weightDecay } = parsed;
+    const { checkpointMinutes, keepCheckpoints } = parsed;
     const precision = precisionOf(parsed);
     const maxLength = parsed.maxLength ?? Math.min(task.maxLength ?? 128, maxPositions);
     const seeds = Array.from({ length: parsed.seeds }, (_, i) => parsed.seed + i);
-    const options = { seeds, epochs, batch, learningRate: lr, warmup, dropout, weightDecay, maxLength, precision };
+    const options = {
+      ...{ seeds, epochs, batch, accumulation, learningRate: lr, warmup },
+      ...{ dropout, weightDecay, maxLength, precision, checkpointMinutes, keepCheckpoints },
+    };
     checkFineTuning(options, { task, tokenizer, config: folder.config }); // before the data are read
     checkExamples(parsed.examples);
     const data = thinned(await task.read(parsed.data, ['train', 'evaluations']), parsed.examples);
@@ -129,6 +165,7 @@ async function openTuning(parsed: Parsed, say: (text: string) => void) {
     return {
       task,
       data,
+      warnings: folder.warnings,
       wanted,
       variants,
       tokenizer,
@@ -141,6 +178,7 @@ async function openTuning(parsed: Parsed, say: (text: string) => void) {
         'training examples': data.train.length,
         epochs,
         batch,
+        ...(accumulation > 1 && { 'micro-batches': accumulation }),
         'learning rate': lr,
         dropout,
         'max length': maxLength,
@@ -166,7 +204,8 @@ interface Surroundings {
 
 /** Runs all seeds of all variants and writes the report after each; the exit code. */
 async function runVariants(tuning: Tuning, parsed: Parsed, { io, progress, signal }: Surroundings): Promise<number> {
-  const { json = false, out = `runs/finetune-${parsed.task}` } = parsed;
+  const { json = false } = parsed;
+  const out = folderOf(parsed);
   const { task, variants, options } = tuning;
   const records = new Map<string, SeedRecord[]>();
   const results = () => resultsOf({ ...tuning, records });
@@ -200,8 +239,8 @@ async function runVariants(tuning: Tuning, parsed: Parsed, { io, progress, signa
         await writeReport(out, results());
       }
       if (event.type === 'done' && event.aborted) {
-        progress.message(`Stopped. The same command goes on from the last whole epoch in ${out}.`);
-        return interruptedExitCode;
+        progress.stopped(`Stopped. The same command resumes from the checkpoint in ${out}.`, stoppedByReader(signal));
+        return stoppedExitCode(signal);
       }
     }
   }

@@ -6,6 +6,7 @@ import type { LoadedModel } from '../../train/model-folder.js';
 import { interruptedExitCode, interruptible } from '../interrupt.js';
 import type { CommandIo } from '../io.js';
 import { amount, whole } from '../options.js';
+import { isClosed } from '../output.js';
 import { addModelOptions, type ModelFlags, textOf, withTrained } from '../trained.js';
 
 interface GenerateFlags extends ModelFlags, Omit<GenerateOptions, 'signal' | 'eos'> {
@@ -19,11 +20,11 @@ export function generateCommand(program: Command, io: CommandIo, finish: (exitCo
   addModelOptions(command)
     .option('--prompt <text>', 'what the text begins with; default: what is piped in')
     .option('--max-tokens <n>', 'tokens after the prompt (default: 128)', whole)
-    .option('--temperature <t>', 'below 1: likely tokens become likelier (default: 1)', amount)
+    .option('--temperature <t>', 'below 1: likely tokens become likelier; 0: as --greedy (default: 1)', amount)
     .option('--top-k <k>', 'draw from the k likeliest tokens only', whole)
     .option('--top-p <p>', 'draw from the likeliest tokens that together reach this probability', amount)
     .option('--repetition-penalty <f>', 'above 1: tokens that were there become less likely', amount)
-    .option('--greedy', 'always take the likeliest token')
+    .option('--greedy', 'always take the likeliest token, as --temperature 0')
     .option('--stop <text...>', 'end before this text')
     .option('--no-eos', "go on after the tokenizer's end of text")
     .option('--seed <n>', 'the same seed gives the same text (default: 0)', whole)
@@ -37,7 +38,7 @@ export function generateCommand(program: Command, io: CommandIo, finish: (exitCo
           return withTrained(flags, io, (loaded) => write(loaded, prompt, flags, signal, io));
         },
       );
-      if (stopped) finish(interruptedExitCode);
+      if (stopped && !isClosed(io.stdout)) finish(interruptedExitCode);
     });
 }
 
@@ -77,6 +78,7 @@ async function write(
     stopped = true;
     if (streams && count > 0) io.stdout.write('\n');
   }
+  if (isClosed(io.stdout)) return stopped; // the reader has enough: nothing more is said
   const later = (count - samples) / ((io.now() - first) / 1e3);
   const rate = count > samples ? `, then ${later.toFixed(1)} tokens/s` : '';
   io.stderr.write(

@@ -1,5 +1,5 @@
 /** `apollo-lm plan`: what a run will cost. The pure part needs neither data nor the native engine. */
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { Device } from '../../engine/index.js';
 import { ApolloError } from '../../errors.js';
 import { createModel, parameterCount } from '../../models/index.js';
@@ -11,7 +11,9 @@ import { openDeviceOf, precisionOf } from '../device.js';
 import type { CommandIo } from '../io.js';
 import { addSettings, flagsOf, runOptions } from '../options.js';
 import { type DepthCost, probeDepths, type StageCost, stageCosts, timeAtDepth } from '../plan.js';
+import { estimateDepths, type Piece } from '../plan-pieces.js';
 import { presetHelp } from '../presets.js';
+import { Progress } from '../progress.js';
 import { methodOf, modelConfigOf, sequenceOf, tokensPerStepOf, totalStepsOf, trainOptionsOf } from '../resolve.js';
 import { readInit } from '../session.js';
 
@@ -21,12 +23,18 @@ interface Plan {
   readonly tokens: number;
   readonly flops: number;
   readonly scratchFlops: number;
+  readonly optimizer: string;
+  /** Of the optimizer's matrix products; not among `flops`. */
+  readonly updateFlops: number;
   readonly stages: readonly StageCost[];
   /** Absent without the native engine, whose message is `missing`. */
   readonly measured?: {
     /** Where and in what it was measured. */
     readonly device: string;
     readonly precision: string;
+    /** 'full': whole micro-batches were timed; 'estimate': a piece of one, extrapolated by FLOPs. */
+    readonly how: 'full' | 'estimate';
+    readonly piece?: Piece;
     readonly depths: readonly DepthCost[];
     readonly estimatedMs: number;
     readonly scratchMs: number;
@@ -37,34 +45,47 @@ interface Plan {
 export function planCommand(program: Command, io: CommandIo): void {
   const command = program.command('plan').description('show what a run will cost: parameters, FLOPs, memory, time');
   addSettings(command, ['method', ...runOptions]).addHelpText('after', presetHelp);
-  command.option('--no-measure', 'leave out what needs the native engine: memory and time');
+  const how = new Option('--measure <how>', 'memory and time: estimated in seconds, measured in full, or left out');
+  command
+    .addOption(how.choices(['estimate', 'full', 'none']).default('estimate'))
+    .option('--no-measure', 'as --measure none, which needs no native engine');
   command.action(async (parsed: Record<string, unknown>) => {
     const { measure, ...rest } = parsed;
     const { preset, config, json } = rest as { preset?: string; config?: string; json?: boolean };
     const settings = loadSettings({ preset, config, flags: flagsOf(rest) });
-    const plan = await makePlan(settings, measure !== false);
+    const progress = new Progress(io, { quiet: json === true && !io.stderr.isTTY });
+    const wanted = measure === false ? 'none' : (measure as Measure);
+    const plan = await makePlan(settings, wanted, progress).finally(() => progress.clear());
     io.stdout.write(json ? `${JSON.stringify(plan, undefined, 2)}\n` : `${formatPlan(plan)}\n`);
   });
 }
 
-async function makePlan(settings: Settings, measure: boolean): Promise<Plan> {
+type Measure = 'estimate' | 'full' | 'none';
+
+async function makePlan(settings: Settings, measure: Measure, progress: Progress): Promise<Plan> {
   const model = createModel(modelConfigOf(settings, (await readInit(settings))?.config));
   const { config } = model;
   checkSettings(trainOptionsOf(settings, config, settings.seed, 'f32'), config);
   const method = methodOf(settings, settings.method, config, settings.seed);
   const seq = sequenceOf(settings, config);
   const size = { steps: totalStepsOf(settings, config), seq, tokens: tokensPerStepOf(settings, config) };
-  const stages = stageCosts(method, model, size);
+  const { name: optimizer } = settings.optimizer;
+  const stages = stageCosts(method, model, size, {
+    name: optimizer,
+    iterations: settings.muon.iterations,
+  });
   const tokens = size.steps * size.tokens;
   const plan: Plan = {
     method: method.name,
     parameters: parameterCount(model.parameters(config.layers)),
     tokens,
     flops: stages.reduce((sum, stage) => sum + stage.flops, 0),
+    optimizer,
+    updateFlops: stages.reduce((sum, stage) => sum + stage.updateFlops, 0),
     scratchFlops: tokens * model.flopsPerToken(config.layers, seq),
     stages,
   };
-  if (!measure) return plan;
+  if (measure === 'none') return plan;
   let device: Device;
   try {
     device = await openDeviceOf(settings);
@@ -75,14 +96,18 @@ async function makePlan(settings: Settings, measure: boolean): Promise<Plan> {
   try {
     const precision = precisionOf(settings);
     const wanted = new Set([1, ...stages.map((stage) => stage.units), config.layers]);
-    const depths = await probeDepths({
+    const probe = {
       device,
       model,
       precision,
+      optimizer,
       batch: settings.batch,
       seq,
       depths: [...wanted].sort((a, b) => a - b),
-    });
+      onProgress: (label: string, done: number) => progress.update({ label, done }),
+    };
+    const measured = measure === 'full' ? { depths: await probeDepths(probe) } : await estimateDepths(probe);
+    const { depths } = measured;
     const time = timeAtDepth(depths);
     const micro = settings.accumulate;
     const sumOver = (depthSteps: readonly number[]) =>
@@ -93,7 +118,8 @@ async function makePlan(settings: Settings, measure: boolean): Promise<Plan> {
       measured: {
         device: device.info().name,
         precision,
-        depths,
+        how: measure,
+        ...measured,
         estimatedMs,
         scratchMs: size.steps * micro * time(config.layers),
       },
@@ -118,23 +144,34 @@ function formatPlan(plan: Plan): string {
   const lines = [
     `${plan.method}: ${formatCount(plan.parameters)} parameters, ${formatCount(plan.tokens)} tokens, ${formatFlops(plan.flops)}`,
     `${formatPercent(share)} of what training from scratch costs over as many tokens (${formatFlops(plan.scratchFlops)})`,
+    ...(plan.updateFlops > 0
+      ? [
+          `the updates by ${plan.optimizer} cost ${formatFlops(plan.updateFlops)} more (${formatPercent(plan.updateFlops / plan.flops)}), which is in none of these figures`,
+        ]
+      : []),
     '',
     stages,
   ];
   if (plan.missing) return [...lines, '', `Memory and time need the native engine. ${plan.missing}`].join('\n');
   if (!plan.measured) return lines.join('\n');
-  const { device, precision, depths, estimatedMs, scratchMs } = plan.measured;
+  const { device, precision, depths, piece, estimatedMs, scratchMs } = plan.measured;
   const memory = textTable([
-    ['depth', 'weights, gradients, moments', 'activations', 'time of a micro-batch'],
+    ['depth', 'weights, gradients, optimizer', 'activations', 'time of a micro-batch'],
     ...depths.map(({ depth, parameterBytes, arenaBytes, ms }) => [
       String(depth),
       formatBytes(parameterBytes),
-      formatBytes(arenaBytes),
+      arenaBytes === undefined ? 'does not fit' : formatBytes(arenaBytes),
       formatDuration(ms),
     ]),
   ]);
   const time =
     `about ${formatDuration(estimatedMs)} on ${device} in ${precision}, without evaluation and optimizer; ` +
     `training from scratch about ${formatDuration(scratchMs)}`;
-  return [...lines, '', memory, '', time].join('\n');
+  const source = piece
+    ? `Time is extrapolated by FLOPs from one layer and the head on ${piece.batch} x ${piece.seq} tokens, ${piece.runs} runs of ` +
+      'each; --measure full runs whole micro-batches of every depth.'
+    : 'Time is the median of three runs of a whole micro-batch at each depth.';
+  const misfit = depths.find((depth) => depth.misfit !== undefined);
+  const missing = misfit ? ['', `At depth ${misfit.depth}: ${misfit.misfit}`] : [];
+  return [...lines, '', memory, ...missing, '', time, source].join('\n');
 }

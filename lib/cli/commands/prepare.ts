@@ -6,7 +6,7 @@ import { formatBytes, formatCount, formatPercent } from '../../report/format.js'
 import { textTable } from '../../report/table.js';
 import { loadSettings, type Settings } from '../config.js';
 import { corpusProgress, openCorpus } from '../corpus.js';
-import { interruptedExitCode, interruptible } from '../interrupt.js';
+import { interruptible, stoppedExitCode } from '../interrupt.js';
 import type { CommandIo } from '../io.js';
 import { addSettings, dataOptions, flagsOf } from '../options.js';
 import { presetHelp } from '../presets.js';
@@ -59,6 +59,7 @@ async function prepare(settings: Settings, { samples, json }: Shown, io: Command
           },
         });
         progress.clear();
+        for (const warning of corpus.warnings) progress.warn(warning);
         try {
           const prepared = { ...summaryOf(corpus, settings, samples, speeds), notes };
           io.stdout.write(json ? `${JSON.stringify(prepared)}\n` : `${format(prepared)}\n`);
@@ -72,7 +73,7 @@ async function prepare(settings: Settings, { samples, json }: Shown, io: Command
         io.stderr.write(
           `Stopped. To go on, run the same command again: what is tokenised is kept in ${settings.cache}.\n`,
         );
-        return interruptedExitCode;
+        return stoppedExitCode(signal);
       }
     },
   );
@@ -90,13 +91,14 @@ interface Prepared {
   readonly cache: string;
   readonly tokenizer: { readonly kind: string; readonly vocabSize: number };
   readonly stats: Corpus['stats'];
+  readonly warnings: Corpus['warnings'];
   readonly sources: readonly PreparedSource[];
   /** What was passed over in folders. */
   readonly notes: readonly string[];
 }
 
 function summaryOf(
-  { key, tokenizer, stats, sources }: Corpus,
+  { key, tokenizer, stats, sources, warnings }: Corpus,
   { cache }: Settings,
   samples: number,
   speeds: ReadonlyMap<string | undefined, number>,
@@ -107,6 +109,7 @@ function summaryOf(
     cache,
     tokenizer: { kind: tokenizer.kind, vocabSize: tokenizer.vocabSize },
     stats,
+    warnings,
     sources: sources.map((source) => ({
       name: source.name,
       share: source.share,

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import { formatDuration, formatFlops } from '../../report/format.js';
 import { type TrainEvent, train } from '../../train/index.js';
-import { interruptedExitCode, interruptible } from '../interrupt.js';
+import { interruptible, stoppedByReader, stoppedExitCode } from '../interrupt.js';
 import type { CommandIo } from '../io.js';
 import { addSettings, flagsOf, runOptions, trainingOptions, watchOptions } from '../options.js';
 import { presetHelp } from '../presets.js';
@@ -18,11 +18,13 @@ export function trainCommand(program: Command, io: CommandIo, finish: (exitCode:
   const command = program.command('train').description('train one model with one method');
   addSettings(command, ['method', ...runOptions, ...trainingOptions, ...watchOptions]).addHelpText('after', presetHelp);
   command.action(async (parsed: Record<string, unknown>) => {
-    const folder = openRunFolder(
+    const called = `${io.program} train`;
+    const folder = await openRunFolder(
       { preset: parsed['preset'] as string, config: parsed['config'] as string, flags: flagsOf(parsed) },
       'runs/train',
+      called,
     );
-    finish(await inRunFolder(folder, () => runTraining(folder, parsed['json'] === true, io)));
+    finish(await inRunFolder(folder, called, () => runTraining(folder, parsed['json'] === true, io)));
   });
 }
 
@@ -32,14 +34,16 @@ async function runTraining(folder: RunFolder, json: boolean, io: CommandIo): Pro
   const follow = (state: ProgressState) => watch.progress(state);
   const progress = new Progress(io, { quiet: json && !io.stderr.isTTY, follow });
   const say = (text: string) => progress.message(text);
+  watch.warnBy((text) => progress.warn(text));
+  for (const note of folder.notes) progress.warn(note);
   if (watch.url) say(`dashboard: ${watch.url}`);
-  const stopping = 'Stopping: the step under way is finished and a checkpoint written. Ctrl-C again leaves at once.';
+  const stopping = 'the step under way is finished and a checkpoint written.';
   return interruptible(
     io,
-    () => !watch.ended && say(stopping),
+    (byReader) => !watch.ended && progress.stopping(stopping, byReader),
     async (signal) => {
       const outcome = await watch.during(signal, () => trainOnce(folder, { json, io, progress, watch, signal }));
-      return outcome === 'stopped' ? interruptedExitCode : 0;
+      return outcome === 'stopped' ? stoppedExitCode(signal) : 0;
     },
   );
 }
@@ -103,7 +107,8 @@ async function trainOnce(
       if (event.type === 'done') aborted = event.aborted;
     }
     progress.clear();
-    if (aborted) say(`Stopped. Go on with: ${io.program} train --resume --out ${path}`);
+    if (aborted)
+      progress.stopped(`Stopped. Resume with: ${io.program} train --resume --out ${path}`, stoppedByReader(signal));
     return aborted ? 'stopped' : 'finished';
   } finally {
     progress.clear();
@@ -115,7 +120,7 @@ async function trainOnce(
 export function describeEvent(event: TrainEvent): string | undefined {
   switch (event.type) {
     case 'start':
-      return event.resumedFrom ? `going on from ${event.resumedFrom}, step ${event.step} of ${event.steps}` : undefined;
+      return event.resumedFrom ? `resumed from ${event.resumedFrom}, step ${event.step} of ${event.steps}` : undefined;
     case 'evaluation': {
       const stage =
         event.lossStage === event.lossFull ? '' : `, ${event.units} layers alone ${event.lossStage.toFixed(4)}`;

@@ -1,17 +1,43 @@
-/** The two ops of an optimizer step. lib/engine/optimizer.ts runs them over a ParameterStore; no graph contains them. */
+/** The ops of an optimizer step. lib/engine/optim runs them over a ParameterStore; no graph contains them. */
 import { defineOp } from './define.js';
 
-/** (g1 .. gn f32) -> norm f32 [1]: the L2 norm of all together, summed in a fixed order. */
+/**
+ * (counts i32 [n], g1 .. gn f32) -> norm f32 [1]: the L2 norm of all together but those whose count is 0, summed in a
+ * fixed order.
+ */
 export const gradNormOp = defineOp<Record<never, never>>({
   name: 'gradNorm',
   shape: () => [{ shape: [1], dtype: 'f32' }],
 });
 
 /**
- * (hyper f32 [7], counts i32 [n], norm f32 [1]) -> per tensor param, grad, m, v, [bf16 working copy], all in place
- * (Loshchilov and Hutter 2019, decoupled decay). Zeroes the gradients; a norm that is not finite leaves the rest.
+ * (hyper f32 [7], counts i32 [n], rates f32 [n], norm f32 [1]) -> per tensor param, grad, m, v, [bf16 working copy], all
+ * in place (Loshchilov and Hutter 2019, decoupled decay). `rates` are factors on the learning rate. Zeroes the gradients;
+ * a norm that is not finite, or a count of 0, leaves the rest.
  */
 export const adamwOp = defineOp<{ decay: readonly number[]; hasShadow: readonly number[] }>({
   name: 'adamw',
+  shape: () => [],
+});
+
+/**
+ * (hyper f32 [5], counts i32 [n], rates f32 [n], norm f32 [1]) -> per tensor param [in, out], grad, momentum, [bf16
+ * working copy], all in place: Muon (Jordan et al., 2024). `hyper`: lr, momentum, weightDecay, maxNorm, gradScale. Tensor
+ * i holds `parts[i]` matrices side by side, as wide as the next `widths` say. Zeroes the gradients; a norm that is not
+ * finite, or a count of 0, leaves the rest.
+ */
+export const muonOp = defineOp<{
+  decay: readonly number[];
+  hasShadow: readonly number[];
+  parts: readonly number[];
+  widths: readonly number[];
+  iterations: number;
+  /** 'f32' or 'bf16': of the products' inputs. */
+  precision: string;
+  /** 'original' or 'match_rms_adamw'. */
+  adjust: string;
+  nesterov: boolean;
+}>({
+  name: 'muon',
   shape: () => [],
 });

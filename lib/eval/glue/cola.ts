@@ -1,4 +1,5 @@
 /** CoLA (Warstadt et al. 2019): is a sentence acceptable English? Train and dev have no header. */
+import { acceptability } from './senses.js';
 import { glueTask } from './task.js';
 
 const labelled = { a: 3, label: 1 };
@@ -8,6 +9,7 @@ export const cola = glueTask({
   title: 'CoLA',
   folder: 'CoLA',
   labels: ['0', '1'],
+  classes: { names: acceptability, numbers: [0, 1] },
   metrics: ['matthews', 'accuracy'],
   train: { file: 'train', columns: labelled },
   evaluations: [{ name: 'dev', file: 'dev', columns: labelled }],

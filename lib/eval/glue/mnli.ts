@@ -1,4 +1,5 @@
 /** MNLI (Williams et al. 2018): does the first sentence entail the second? Measured on texts of the same and of other sources. */
+import { inference } from './senses.js';
 import { glueTask } from './task.js';
 
 const pair = { a: 'sentence1', b: 'sentence2' };
@@ -10,6 +11,7 @@ export const mnli = glueTask({
   title: 'MNLI',
   folder: 'MNLI',
   labels: ['contradiction', 'entailment', 'neutral'],
+  classes: { names: [inference.contradiction, inference.entailment, inference.neutral], numbers: [2, 0, 1] },
   metrics: ['accuracy'],
   train: { file: 'train', columns: labelled },
   evaluations: [

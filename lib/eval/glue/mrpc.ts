@@ -1,4 +1,5 @@
 /** MRPC (Dolan and Brockett 2005): do two sentences of the news say the same? */
+import { equivalence } from './senses.js';
 import { glueTask } from './task.js';
 
 const pair = { a: '#1 String', b: '#2 String' };
@@ -9,6 +10,7 @@ export const mrpc = glueTask({
   title: 'MRPC',
   folder: 'MRPC',
   labels: ['0', '1'],
+  classes: { names: equivalence, numbers: [0, 1] },
   metrics: ['f1', 'accuracy'],
   train: { file: 'train', columns: labelled },
   evaluations: [{ name: 'dev', file: 'dev', columns: labelled }],

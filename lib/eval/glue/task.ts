@@ -5,6 +5,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { ApolloError } from '../../errors.js';
+import type { ClassNames } from '../class-names.js';
 import { classification, regression } from '../heads/sequence.js';
 import { accuracy, argmax, f1, matthews, pearson, spearman } from '../metrics.js';
 import type { FineTuneTask, Metrics, Outputs, SplitKind } from '../task.js';
@@ -43,6 +44,8 @@ export interface GlueRegistration {
   readonly folder: string;
   /** Labels as the files write them, in the order of their classes; or the range of a score. */
   readonly labels: readonly string[] | { readonly least: number; readonly greatest: number };
+  /** What others call the classes. */
+  readonly classes?: ClassNames;
   readonly metrics: readonly [keyof typeof metricFunctions, ...(keyof typeof metricFunctions)[]];
   readonly train: Omit<FileOf<TextColumns & { readonly label: Column }>, 'name'>;
   readonly evaluations: readonly FileOf<TextColumns & { readonly label: Column }>[];
@@ -56,7 +59,7 @@ type AnyFile = Omit<FileOf<TextColumns & { readonly label?: Column; readonly ind
 
 /** The task of a registration. */
 export function glueTask(registration: GlueRegistration): FineTuneTask<GlueExample> {
-  const { name, title, labels, metrics, evaluations, tests } = registration;
+  const { name, title, labels, classes, metrics, evaluations, tests } = registration;
   const isScore = 'least' in labels;
   const predicted = (outputs: Outputs): number[] =>
     outputs.map(([row]) => (isScore ? (row as Float32Array)[0]! : argmax(row as Float32Array)));
@@ -73,6 +76,7 @@ export function glueTask(registration: GlueRegistration): FineTuneTask<GlueExamp
     metrics,
     head: isScore ? regression() : classification(labels.length),
     ...(!isScore && { labels }),
+    ...(classes && { classes }),
 
     async read(folder, need) {
       const at = existsSync(join(folder, registration.folder)) ? join(folder, registration.folder) : folder;

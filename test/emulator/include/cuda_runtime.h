@@ -64,6 +64,15 @@ enum cudaError_t {
   cudaErrorInvalidValue = 1,
   cudaErrorMemoryAllocation = 2,
   cudaErrorInvalidDevice = 101,
+  cudaErrorECCUncorrectable = 214,
+  cudaErrorIllegalAddress = 700,
+  cudaErrorLaunchTimeout = 702,
+  cudaErrorAssert = 710,
+  cudaErrorHardwareStackError = 714,
+  cudaErrorIllegalInstruction = 715,
+  cudaErrorMisalignedAddress = 716,
+  cudaErrorInvalidAddressSpace = 717,
+  cudaErrorInvalidPc = 718,
   cudaErrorLaunchFailure = 719,
   cudaErrorStreamCaptureUnsupported = 900,
 };
@@ -161,6 +170,13 @@ inline Thread& current() { return *running_thread; }
 
 // Queues a grid whose threads all call `body`.
 cudaError_t launch(const cudaLaunchConfig_t& config, std::function<void()> body);
+
+// For tests of failures. $APOLLO_EMULATOR_FAIL names what fails while it is set: a function of the API, `kernel` for
+// the next kernel (the error is then lasting, as on a GPU), or `cudaMalloc>BYTES` for larger allocations.
+bool told_to_fail(const char* what);
+// Counts what the driver keeps for its caller: a stream, event, handle or description is a page of the GPU's memory.
+void hold(int objects);
+
 std::size_t shared_limit(const void* kernel);
 cudaError_t set_shared_limit(const void* kernel, std::size_t bytes);
 cudaError_t check_shared(const void* kernel, std::size_t bytes);

@@ -1,21 +1,22 @@
 import t, { type Test } from 'tap';
-import { accumulateGradients } from '../../lib/engine/autodiff.js';
-import { Device } from '../../lib/engine/device.js';
-import { Graph } from '../../lib/engine/graph.js';
-import { add, sum } from '../../lib/engine/ops/index.js';
-import { AdamW } from '../../lib/engine/optimizer.js';
-import { ParameterStore } from '../../lib/engine/parameters.js';
-import { relativeError } from '../cases/compare.js';
-import { uniforms } from '../cases/trace.js';
-import { testDevice } from '../device.js';
-import { referenceDevice } from '../reference/device.js';
+import { accumulateGradients } from '../../../lib/engine/autodiff.js';
+import { Device } from '../../../lib/engine/device.js';
+import { Graph } from '../../../lib/engine/graph.js';
+import { add, sum } from '../../../lib/engine/ops/index.js';
+import { AdamW, type StepOptions } from '../../../lib/engine/optim/index.js';
+import { ParameterStore } from '../../../lib/engine/parameters.js';
+import { relativeError } from '../../cases/compare.js';
+import { uniforms } from '../../cases/trace.js';
+import { testDevice } from '../../device.js';
+import { adamwMoments } from '../../moments.js';
+import { referenceDevice } from '../../reference/device.js';
 
 const shapes: Record<string, number[]> = { matrix: [13, 7], vector: [17], one: [1] };
 const names = Object.keys(shapes);
 
 /** A store of three parameters, and a program that adds inputs `g.<name>` to their gradients. */
-async function setup(t: Test, device: Device, precision: 'f32' | 'bf16' = 'f32') {
-  t.teardown(() => device.close());
+async function setup(t: Test, device: Device, precision: 'f32' | 'bf16' = 'f32', closes = true) {
+  if (closes) t.teardown(() => device.close());
   const store = new ParameterStore(device, { precision });
   const g = new Graph();
   const parts = names.map((name, i) => {
@@ -58,7 +59,7 @@ t.test('ten updates agree with float64', async (t) => {
         norms.push((await adamw.step(names, { lr: 0.01 / (step + 1), gradScale: 0.5 })).gradNorm);
       }
       const values = await Promise.all(names.map((name) => store.read(name)));
-      const moments = await Promise.all(names.map((name) => store.moments(name)));
+      const moments = await Promise.all(names.map(async (name) => adamwMoments(await store.moments(name))));
       return { norms, values, moments, gradient: await store.gradient('matrix') };
     }),
   );
@@ -158,4 +159,55 @@ t.test('arguments are checked', async (t) => {
   t.throws(() => new AdamW(store, { maxNorm: -1 }), bad);
   store.dispose();
   await t.rejects(adamw.step(names, { lr: 1 }), { code: 'CLOSED' });
+});
+
+t.test('rate factors scale the rate of one tensor, and 1 changes no bit', async (t) => {
+  const device = await testDevice({ threads: 1 });
+  const run = async (options: (lr: number) => Partial<StepOptions>) => {
+    const { store, feed } = await setup(t, device, 'f32', false);
+    const adamw = new AdamW(store, { weightDecay: 0.5 });
+    for (const lr of [0.1, 0.05]) {
+      await feed(1);
+      await adamw.step(names, { lr, ...options(lr) });
+    }
+    return Promise.all(names.map(async (name) => ({ value: await store.read(name), ...(await store.moments(name)) })));
+  };
+  t.teardown(() => device.close());
+  const plain = await run(() => ({}));
+  t.strictSame(await run(() => ({ rateFactor: () => 1, active: () => true })), plain);
+  const quarter = await run((lr) => ({ lr: 4 * lr, rateFactor: () => 0.25 }));
+  t.strictSame(quarter, plain, 'four times the rate at a quarter');
+  const [matrix, vector] = await run(() => ({ rateFactor: (name) => (name === 'matrix' ? 0 : 1) }));
+  const { store } = await setup(t, device, 'f32', false);
+  t.strictSame(matrix!.value, await store.read('matrix'), 'a factor of 0: no decay and no move');
+  t.strictSame(matrix!.slots, plain[0]!.slots, 'but its moments follow the gradient');
+  t.strictSame(vector, plain[1]);
+});
+
+t.test('an inactive tensor is left bit by bit, and out of the norm', async (t) => {
+  const device = await testDevice({ threads: 1 });
+  const { store, feed } = await setup(t, device, 'bf16');
+  const adamw = new AdamW(store);
+  await feed(1);
+  await adamw.step(names, { lr: 0.1 });
+  const contents = (name: string) => Promise.all([store.read(name), store.moments(name)]);
+  const before = await contents('matrix');
+  const vector = await store.read('vector');
+  await feed(Infinity);
+  t.match(await adamw.step(['matrix'], { lr: 0.1, active: () => false }), { gradNorm: 0, applied: true });
+  await store.zeroGradients();
+  await feed(1);
+  const gradients = await Promise.all(['vector', 'one'].map((name) => store.gradient(name)));
+  const { gradNorm } = await adamw.step(names, { lr: 0.1, active: (name) => name !== 'matrix' });
+  t.ok(relativeError([gradNorm], [Math.hypot(...gradients.flatMap((g) => [...g]))]) < 1e-6);
+  t.strictSame(await contents('matrix'), before, 'value, moments and count');
+  t.ok(
+    (await store.gradient('matrix')).every((g) => g === 0),
+    'its gradient is gone',
+  );
+  t.ok(
+    (await store.read('vector')).some((x, i) => x !== vector[i]),
+    'the others are updated',
+  );
+  await t.rejects(adamw.step(names, { lr: 0.1, rateFactor: () => -1 }), { code: 'BAD_ARGUMENT', message: /-1/ });
 });

@@ -1,0 +1,79 @@
+/**
+ * The token at which a text ends, as the files beside a tokenizer name it: `eos_token` of tokenizer_config.json or
+ * special_tokens_map.json, else `eos_token_id` of generation_config.json or config.json, in the order in which transformers
+ * goes by them. Who separates documents or stops generating asks here.
+ */
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import type { Tokenizer } from './tokenizer.js';
+
+type Json = Readonly<Record<string, unknown>>;
+
+/** The object in a file of a folder; nothing where there is none, or something else. */
+function objectIn(folder: string, file: string): Json {
+  const path = join(folder, file);
+  if (!existsSync(path)) return {};
+  try {
+    const value: unknown = JSON.parse(readFileSync(path, 'utf8'));
+    return typeof value === 'object' && value !== null ? (value as Json) : {};
+  } catch {
+    return {}; // who needs the file reads it and says what is wrong with it
+  }
+}
+
+/** A special token as text, however it is written down: as text, or as an object with its content. */
+function contentOf(token: unknown): string | undefined {
+  const content = typeof token === 'object' && token !== null ? (token as Json)['content'] : token;
+  return typeof content === 'string' ? content : undefined;
+}
+
+/**
+ * Ids at which a text may end, the one that is written first: others only where a model's configuration names others.
+ * @param path a tokenizer's file or folder.
+ */
+export function endsOfText(
+  tokenizer: Pick<Tokenizer, 'kind' | 'vocabSize' | 'specials' | 'idOf'>,
+  path: string,
+): number[] {
+  const folder = statSync(path, { throwIfNoEntry: false })?.isDirectory() ? path : dirname(path);
+  // BERT's configurations name ids that its texts do not have: [SEP] ends them.
+  const ids = tokenizer.kind === 'wordpiece' ? [] : idsIn(folder, tokenizer.vocabSize);
+  const named = ['tokenizer_config.json', 'special_tokens_map.json']
+    .map((file) => contentOf(objectIn(folder, file)['eos_token']))
+    .map((content) => (content === undefined ? undefined : tokenizer.idOf(content)))
+    .find((id) => id !== undefined);
+  const first = named ?? tokenizer.specials.eot;
+  return first === undefined ? ids : [...new Set([first, ...ids])];
+}
+
+function idsIn(folder: string, vocabSize: number): number[] {
+  for (const file of ['generation_config.json', 'config.json']) {
+    const ids = [objectIn(folder, file)['eos_token_id']].flat().filter((id) => Number.isInteger(id)) as number[];
+    const known = ids.filter((id) => id >= 0 && id < vocabSize);
+    if (known.length > 0) return known;
+  }
+  return [];
+}
+
+/** The tokenizer with the end of text that the files beside it name. */
+export function withEndOfText(tokenizer: Tokenizer, path: string): Tokenizer {
+  const [eot] = endsOfText(tokenizer, path);
+  if (eot === undefined || eot === tokenizer.specials.eot) return tokenizer;
+  const specialIds = [...new Set([...tokenizer.specialIds, eot])].sort((a, b) => a - b);
+  return { ...tokenizer, specials: { ...tokenizer.specials, eot }, specialIds };
+}
+
+/**
+ * The file that keeps the end of text beside a tokenizer.json whose own content does not say it; undefined where it does:
+ * `<|endoftext|>` is known by its name.
+ */
+export function endOfTextFile({ specials, tokenOf }: Pick<Tokenizer, 'specials' | 'tokenOf'>) {
+  const token = specials.eot === undefined ? undefined : tokenOf(specials.eot);
+  if (token === undefined || token === '<|endoftext|>') return undefined;
+  return { name: 'special_tokens_map.json', content: `${JSON.stringify({ eos_token: token }, null, 2)}\n` };
+}
+
+/** What is said where texts have no end. */
+export const noEndOfText =
+  'the tokenizer names no end of text: tokenizer_config.json and special_tokens_map.json have no eos_token that is in its ' +
+  'vocabulary, config.json and generation_config.json no eos_token_id, and there is no <|endoftext|>.';

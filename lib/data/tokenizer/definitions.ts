@@ -1,0 +1,172 @@
+/** The content of a tokenizer.json, and how it is built for the tokenizers of BERT, GPT-2, RoBERTa and CLIP. */
+import { uncased } from '../pretokenize.js';
+import type { AddedToken } from './added-tokens.js';
+
+/** The part of tokenizer.json that is looked at here; the rest is kept as it is. */
+export interface TokenizerDefinition {
+  version?: string;
+  truncation?: unknown;
+  padding?: unknown;
+  added_tokens?: AddedToken[];
+  normalizer?: {
+    type: string;
+    clean_text?: boolean;
+    handle_chinese_chars?: boolean;
+    strip_accents?: boolean | null;
+    lowercase?: boolean;
+    normalizers?: readonly object[];
+  } | null;
+  pre_tokenizer?: {
+    type: string;
+    add_prefix_space?: boolean;
+    use_regex?: boolean;
+    trim_offsets?: boolean;
+    pretokenizers?: readonly object[];
+  } | null;
+  post_processor?: unknown;
+  decoder?: unknown;
+  model: {
+    type?: string;
+    vocab?: Record<string, number> | [string, number][];
+    merges?: (string | [string, string])[];
+    unk_token?: string | null;
+    continuing_subword_prefix?: string | null;
+    end_of_word_suffix?: string | null;
+    max_input_chars_per_word?: number;
+    dropout?: number | null;
+    byte_fallback?: boolean;
+    fuse_unk?: boolean;
+    ignore_merges?: boolean;
+    unk_id?: number | null;
+  };
+  /** Special tokens in a text are text. Not a part of tokenizer.json: a setting of tokenizer_config.json. */
+  split_special_tokens?: boolean;
+  /** Tokens with a role, where tokenizer_config.json names others than are usual. Not a part of tokenizer.json. */
+  special_roles?: Partial<Record<Role, string>>;
+}
+
+/** What a special token is for. */
+export type Role = 'mask' | 'pad' | 'cls' | 'sep' | 'unk' | 'eot';
+
+/** The definition of a BERT tokenizer over a vocabulary that holds [PAD], [UNK], [CLS], [SEP] and [MASK]. */
+export function bertDefinition(vocab: Record<string, number>, lowercase = true): TokenizerDefinition {
+  const idOf = (content: string): number | undefined => (Object.hasOwn(vocab, content) ? vocab[content] : undefined);
+  const specials = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'].filter((content) => idOf(content) !== undefined);
+  const marker = (id: string, type_id = 0) => ({ SpecialToken: { id, type_id } });
+  const sequence = (id: string, type_id: number) => ({ Sequence: { id, type_id } });
+  const framed = idOf('[CLS]') !== undefined && idOf('[SEP]') !== undefined;
+  return {
+    version: '1.0',
+    truncation: null,
+    padding: null,
+    added_tokens: specials.map((content) => addedToken(idOf(content)!, content)),
+    normalizer: {
+      type: 'BertNormalizer',
+      clean_text: uncased.cleanText,
+      handle_chinese_chars: uncased.spaceHan,
+      strip_accents: null,
+      lowercase,
+    },
+    pre_tokenizer: { type: 'BertPreTokenizer' },
+    post_processor: framed
+      ? {
+          type: 'TemplateProcessing',
+          single: [marker('[CLS]'), sequence('A', 0), marker('[SEP]')],
+          pair: [marker('[CLS]'), sequence('A', 0), marker('[SEP]'), sequence('B', 1), marker('[SEP]', 1)],
+          special_tokens: Object.fromEntries(
+            ['[CLS]', '[SEP]'].map((id) => [id, { id, ids: [idOf(id)!], tokens: [id] }]),
+          ),
+        }
+      : null,
+    decoder: { type: 'WordPiece', prefix: '##', cleanup: true },
+    model: {
+      type: 'WordPiece',
+      unk_token: '[UNK]',
+      continuing_subword_prefix: '##',
+      max_input_chars_per_word: 100,
+      vocab,
+    },
+  };
+}
+
+export const endOfText = '<|endoftext|>';
+
+/** The definition of a GPT-2 tokenizer; `<|endoftext|>` is special where the vocabulary has it. */
+export function gptDefinition(
+  vocab: Record<string, number>,
+  merges: (string | [string, string])[],
+): TokenizerDefinition {
+  return {
+    version: '1.0',
+    truncation: null,
+    padding: null,
+    added_tokens: Object.hasOwn(vocab, endOfText) ? [addedToken(vocab[endOfText]!, endOfText)] : [],
+    normalizer: null,
+    pre_tokenizer: { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true },
+    post_processor: { type: 'ByteLevel', add_prefix_space: true, trim_offsets: false, use_regex: true },
+    decoder: { type: 'ByteLevel', add_prefix_space: true, trim_offsets: true, use_regex: true },
+    model: {
+      type: 'BPE',
+      dropout: null,
+      unk_token: null,
+      continuing_subword_prefix: null,
+      end_of_word_suffix: null,
+      fuse_unk: false,
+      byte_fallback: false,
+      ignore_merges: false,
+      vocab,
+      merges,
+    },
+  };
+}
+
+function addedToken(id: number, content: string) {
+  return { id, content, single_word: false, lstrip: false, rstrip: false, normalized: false, special: true };
+}
+
+/** What RoBERTa and CLIP put around texts: one at each end, and two between two texts. */
+export function robertaFrame(cls: [string, number], sep: [string, number], trimsOffsets: boolean) {
+  return { type: 'RobertaProcessing', sep, cls, trim_offsets: trimsOffsets, add_prefix_space: false };
+}
+
+/** The definition of CLIP's tokenizer of texts: lower case, pieces that end a word marked by `</w>`. */
+export function clipDefinition(
+  vocab: Record<string, number>,
+  merges: TokenizerDefinition['model']['merges'],
+  unknown: string,
+): TokenizerDefinition {
+  const words = "<\\|startoftext\\|>|<\\|endoftext\\|>|'s|'t|'re|'ve|'m|'ll|'d|[\\p{L}]+|[\\p{N}]|[^\\s\\p{L}\\p{N}]+";
+  const bytes = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true };
+  return {
+    version: '1.0',
+    truncation: null,
+    padding: null,
+    added_tokens: [],
+    normalizer: {
+      type: 'Sequence',
+      normalizers: [
+        { type: 'NFC' },
+        { type: 'Replace', pattern: { Regex: '\\s+' }, content: ' ' },
+        { type: 'Lowercase' },
+      ],
+    },
+    pre_tokenizer: {
+      type: 'Sequence',
+      pretokenizers: [{ type: 'Split', pattern: { Regex: words }, behavior: 'Removed', invert: true }, bytes],
+    },
+    post_processor: null,
+    decoder: bytes,
+    model: {
+      type: 'BPE',
+      dropout: null,
+      unk_token: unknown,
+      continuing_subword_prefix: '',
+      end_of_word_suffix: '</w>',
+      fuse_unk: false,
+      byte_fallback: false,
+      ignore_merges: false,
+      vocab,
+      ...(merges !== undefined && { merges }),
+    },
+  };
+}

@@ -1,0 +1,454 @@
+/**
+ * What stands beside a vocabulary and changes its ids: tokenizer_config.json, special_tokens_map.json,
+ * added_tokens.json and the class that they or config.json name. Read as transformers' AutoTokenizer (5.18) reads it.
+ */
+import { ApolloError } from '../../errors.js';
+import type { AddedToken } from './added-tokens.js';
+import {
+  bertDefinition,
+  clipDefinition,
+  gptDefinition,
+  type Role,
+  robertaFrame,
+  type TokenizerDefinition,
+} from './definitions.js';
+import { classNameOfModel, type Family, familyOf } from './families.js';
+
+type Json = Readonly<Record<string, unknown>>;
+
+/** The files beside a vocabulary; undefined for those that are not there. */
+export interface Beside {
+  readonly config: Json | undefined; // tokenizer_config.json
+  readonly specialTokensMap: Json | undefined;
+  readonly addedTokens: Json | undefined;
+  readonly model: Json | undefined; // config.json
+}
+
+/** What a vocabulary is made of before its settings: the content of a tokenizer.json, or of older files. */
+export type Source =
+  | { readonly kind: 'file'; readonly definition: TokenizerDefinition }
+  | { readonly kind: 'words'; readonly vocab: Record<string, number> }
+  | { readonly kind: 'pair'; readonly vocab: Record<string, number>; readonly merges: [string, string][] };
+
+const named = ['bos', 'eos', 'unk', 'sep', 'pad', 'cls', 'mask'] as const;
+type Named = (typeof named)[number];
+
+/** The names that a class gives its tokens where no file does. */
+const usualNames: Readonly<Record<Family, Partial<Record<Named, string>>>> = {
+  bert: { unk: '[UNK]', sep: '[SEP]', pad: '[PAD]', cls: '[CLS]', mask: '[MASK]' },
+  gpt2: { bos: '<|endoftext|>', eos: '<|endoftext|>', unk: '<|endoftext|>' },
+  roberta: { bos: '<s>', eos: '</s>', unk: '<unk>', sep: '</s>', pad: '<pad>', cls: '<s>', mask: '<mask>' },
+  clip: { bos: '<|startoftext|>', eos: '<|endoftext|>', unk: '<|endoftext|>', pad: '<|endoftext|>' },
+  file: {},
+};
+
+/**
+ * The definition that a vocabulary and the files beside it make.
+ * @throws ApolloError BAD_TOKENIZER for a class that cannot be read as one of those known, and for settings of a wrong type.
+ */
+export function withSettings(source: Source, beside: Beside, path: string): TokenizerDefinition {
+  const { config = {}, model = {} } = beside;
+  const className = classOf(config, model);
+  const family = className === undefined ? undefined : familyOf(className, source.kind === 'file');
+  if (className !== undefined && (family === undefined || !fits(source, family))) throw refusedClass(className, path);
+  if (family === undefined && source.kind === 'file' && !Object.values(beside).some(Boolean)) return source.definition;
+  const reader = new SettingsReader(beside, path);
+  return reader.definition(source, family);
+}
+
+function classOf(config: Json, model: Json): string | undefined {
+  const name = [config['tokenizer_class'], model['tokenizer_class']].find((value) => typeof value === 'string');
+  return (name as string | undefined)?.replace(/Fast$/, '') ?? classNameOfModel(model['model_type']);
+}
+
+function fits(source: Source, family: Family): boolean {
+  if (source.kind === 'words') return family === 'bert';
+  if (source.kind === 'pair') return family !== 'bert';
+  const type = source.definition.model?.type;
+  return family === 'file' || type === undefined || type === (family === 'bert' ? 'WordPiece' : 'BPE');
+}
+
+function refusedClass(className: string, path: string): ApolloError {
+  return new ApolloError(
+    'BAD_TOKENIZER',
+    `${path} is a vocabulary of the class ${className}, whose way of splitting text is not in these files and is not ` +
+      'known here. Known are the classes of BERT, GPT-2, RoBERTa and CLIP, and others by a tokenizer.json: ' +
+      'AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER) in Python writes one where the class has it.',
+  );
+}
+
+class SettingsReader {
+  readonly #beside: Beside;
+  readonly #path: string;
+  /** What tokenizer_config.json says, and special_tokens_map.json where that is still read. */
+  readonly #values: Record<string, unknown>;
+  /** Special tokens without a role; those that make a token of added_tokens.json special come first. */
+  readonly #extras: AddedEntry[] = [];
+  readonly #toldExtras: number;
+
+  constructor(beside: Beside, path: string) {
+    this.#beside = beside;
+    this.#path = path;
+    this.#values = { ...beside.config };
+    const map = beside.config?.['added_tokens_decoder'] === undefined ? (beside.specialTokensMap ?? {}) : {};
+    Object.assign(this.#values, map);
+    const told = beside.config?.['extra_special_tokens'] ?? beside.config?.['additional_special_tokens'];
+    for (const list of [told, map['extra_special_tokens']]) this.#extras.push(...this.#list(list));
+    // The older name in special_tokens_map.json counts only where nothing else names such tokens.
+    this.#toldExtras = this.#extras.length;
+    if (this.#toldExtras === 0) this.#extras.push(...this.#list(map['additional_special_tokens']));
+    for (const [key, value] of Object.entries(this.#values)) {
+      const isNamed = named.some((role) => key === `${role}_token`);
+      if (!isNamed && key.endsWith('_token') && typeof value === 'string') this.#extras.push({ content: value });
+    }
+  }
+
+  definition(source: Source, family: Family | undefined): TokenizerDefinition {
+    const fallback = { file: 'file', words: 'bert', pair: 'gpt2' } as const;
+    const known = family ?? fallback[source.kind];
+    const names = this.#names(known, source, family !== undefined);
+    const built = this.#built(source, known, family !== undefined, names);
+    const added = this.#added(source, built, known, names);
+    const idOf = new Map(Object.entries(vocabOf(built)));
+    for (const token of added) idOf.set(token.content, token.id);
+    const framed = this.#framed(source, built, known, names, idOf);
+    const roles = rolesOf(names, idOf);
+    return {
+      ...framed,
+      ...(!isEqual(framed.added_tokens ?? [], added) && { added_tokens: added }),
+      ...(this.#flag('split_special_tokens', false) && { split_special_tokens: true }),
+      ...(roles !== undefined && { special_roles: roles }),
+    };
+  }
+
+  /** The token of each role; undefined where there is none. */
+  #names(family: Family, source: Source, isTold: boolean): Names {
+    const names: Names = {};
+    for (const role of named) {
+      const value = this.#values[`${role}_token`];
+      const usual = usualNames[family][role];
+      if (value === null) continue;
+      if (value !== undefined) names[role] = this.#entry(value, `${role}_token`);
+      // Without a class the usual names hold where the vocabulary has them.
+      else if (usual !== undefined && (isTold || Object.hasOwn(vocabOfSource(source), usual)))
+        names[role] = { content: usual };
+    }
+    return names;
+  }
+
+  #built(source: Source, family: Family, isTold: boolean, names: Names): TokenizerDefinition {
+    const vocab = vocabOfSource(source);
+    const merges = source.kind === 'pair' ? source.merges : mergesOfSource(source);
+    if (family === 'file') {
+      const { definition } = source as Extract<Source, { kind: 'file' }>;
+      return isTold ? definition : this.#patched(definition);
+    }
+    if (family === 'bert') {
+      const lowercase = this.#flag('do_lower_case', isTold || source.kind === 'file' || !hasCapitals(vocab));
+      const fresh = bertDefinition(vocab, lowercase);
+      const stripAccents = this.#values['strip_accents'] ?? null;
+      if (stripAccents !== null) this.#flag('strip_accents', false);
+      const made: TokenizerDefinition = {
+        ...fresh,
+        normalizer: {
+          ...fresh.normalizer!,
+          handle_chinese_chars: this.#flag('tokenize_chinese_chars', true),
+          strip_accents: stripAccents as boolean | null,
+        },
+        model: { ...fresh.model, unk_token: names.unk?.content ?? '[UNK]' },
+      };
+      return source.kind === 'file' ? adopted(source.definition, made) : made;
+    }
+    if (family === 'clip') return clipDefinition(vocab, merges, names.unk?.content ?? '<|endoftext|>');
+    const fresh = gptDefinition(vocab, merges);
+    const made = {
+      ...fresh,
+      pre_tokenizer: { ...fresh.pre_tokenizer!, add_prefix_space: this.#flag('add_prefix_space', false) },
+    };
+    return source.kind === 'file' ? adopted(source.definition, made) : made;
+  }
+
+  /** A pipeline whose class nobody names: what the settings say is put into it, and nothing else. */
+  #patched(definition: TokenizerDefinition): TokenizerDefinition {
+    const { normalizer, pre_tokenizer: split } = definition;
+    const patched = { ...definition };
+    if (normalizer?.type === 'BertNormalizer') {
+      patched.normalizer = {
+        ...normalizer,
+        ...(this.#values['do_lower_case'] !== undefined && { lowercase: this.#flag('do_lower_case', true) }),
+        ...(this.#values['strip_accents'] !== undefined && {
+          strip_accents: this.#values['strip_accents'] as boolean | null,
+        }),
+        ...(this.#values['tokenize_chinese_chars'] !== undefined && {
+          handle_chinese_chars: this.#flag('tokenize_chinese_chars', true),
+        }),
+      };
+    }
+    if (split?.type === 'ByteLevel' && this.#values['add_prefix_space'] !== undefined)
+      patched.pre_tokenizer = { ...split, add_prefix_space: this.#flag('add_prefix_space', false) };
+    return patched;
+  }
+
+  /** All added tokens with their ids, in the order and with the numbers that transformers gives them. */
+  #added(source: Source, built: TokenizerDefinition, family: Family, names: Names): AddedToken[] {
+    const decoder = this.#decoder(source);
+    const byContent = new Map([...decoder.values()].map((token) => [token.content, token]));
+    const added: AddedToken[] = family === 'file' ? [...(built.added_tokens ?? [])] : [];
+    const has = new Set(added.map((token) => flagged(token)));
+    const wanted: AddedEntry[] = [...decoder].sort(([a], [b]) => a - b).map(([, token]) => token);
+    const missing = wanted.filter((token) => !has.has(flagged(token)));
+    const contents = new Set([...added, ...missing].map(({ content }) => content));
+    const take = (entry: AddedEntry | undefined): void => {
+      if (entry === undefined || contents.has(entry.content)) return;
+      contents.add(entry.content);
+      missing.push({ ...(byContent.get(entry.content) ?? entry), special: true });
+    };
+    for (const role of named) take(names[role]);
+    for (const extra of this.#extras) take(extra);
+
+    const ids = new Map(Object.entries(vocabOf(built)));
+    const size = Array.isArray(built.model.vocab) ? built.model.vocab.length : ids.size;
+    let next = size;
+    for (const { id, content } of added) {
+      ids.set(content, id);
+      next = Math.max(next, id + 1);
+    }
+    if (missing.length === 0) return added;
+    const isNamed = new Set(named.map((role) => names[role]?.content));
+    for (const entry of missing) {
+      if (entry.content === '') continue;
+      const id = ids.get(entry.content) ?? next++;
+      ids.set(entry.content, id);
+      const token = whole({ ...entry, special: entry.special === true || isNamed.has(entry.content) }, id);
+      const place = added.findIndex((other) => other.id === id);
+      if (place >= 0) added[place] = token;
+      else added.push(token);
+    }
+    return numbered(added, new Set(Object.keys(vocabOf(built))));
+  }
+
+  /** added_tokens_decoder, or what older files say in its place, by id. */
+  #decoder(source: Source): Map<number, AddedEntry> {
+    const decoder = new Map<number, AddedEntry>();
+    const told = this.#beside.config?.['added_tokens_decoder'];
+    if (told !== undefined) {
+      if (typeof told !== 'object' || told === null) throw this.#wrong('added_tokens_decoder', told, 'tokens by id');
+      for (const [id, token] of Object.entries(told))
+        decoder.set(Number(id), this.#entry(token, 'added_tokens_decoder'));
+      return decoder;
+    }
+    const special = new Set(this.#extras.slice(0, this.#toldExtras).map(({ content }) => content));
+    for (const role of named) {
+      const value = this.#values[`${role}_token`];
+      if (value) special.add(this.#entry(value, `${role}_token`).content);
+    }
+    for (const [content, id] of Object.entries(this.#beside.addedTokens ?? {})) {
+      if (!Number.isInteger(id)) throw this.#wrong(`added_tokens.json: ${content}`, id, 'an id');
+      decoder.set(id as number, { content, normalized: !special.has(content), special: special.has(content) });
+    }
+    if (source.kind === 'file') for (const token of source.definition.added_tokens ?? []) decoder.set(token.id, token);
+    return decoder;
+  }
+
+  /** The tokens around a text, where they follow from the settings. */
+  #framed(
+    source: Source,
+    built: TokenizerDefinition,
+    family: Family,
+    names: Names,
+    idOf: ReadonlyMap<string, number>,
+  ): TokenizerDefinition {
+    const marker = (role: Named): [string, number] | undefined => {
+      const content = names[role]?.content;
+      const id = content === undefined ? undefined : idOf.get(content);
+      return id === undefined ? undefined : [content!, id];
+    };
+    if (family === 'bert') {
+      const [cls, sep] = [marker('cls'), marker('sep')];
+      const made = cls && sep ? bertFrame(cls, sep) : null;
+      return isEqual(built.post_processor ?? null, made) ? built : { ...built, post_processor: made };
+    }
+    if (family === 'roberta' || family === 'clip') {
+      const [cls, sep] = family === 'clip' ? [marker('bos'), marker('eos')] : [marker('cls'), marker('sep')];
+      const made = cls && sep ? robertaFrame(cls, sep, family === 'roberta' && this.#flag('trim_offsets', true)) : null;
+      return isEqual(built.post_processor ?? null, made) ? built : { ...built, post_processor: made };
+    }
+    const [bos, eos] = [marker('bos'), marker('eos')];
+    const [begins, ends] = [this.#flag('add_bos_token', false), this.#flag('add_eos_token', false)];
+    // transformers takes these from tokenizer.json alone where there is one.
+    if (source.kind === 'file' || !((begins && bos) || (ends && eos))) return built;
+    return { ...built, post_processor: openFrame(begins ? bos : undefined, ends ? eos : undefined) };
+  }
+
+  #flag(key: string, fallback: boolean): boolean {
+    const value = this.#values[key];
+    if (value === undefined) return fallback;
+    if (typeof value === 'boolean') return value;
+    throw this.#wrong(key, value, 'true or false');
+  }
+
+  #list(value: unknown): AddedEntry[] {
+    if (value === undefined || value === null) return [];
+    if (typeof value !== 'object') throw this.#wrong('additional special tokens', value, 'a list of tokens');
+    return Object.values(value).map((entry: unknown) => this.#entry(entry, 'a special token'));
+  }
+
+  /** A token by its text, or as an object with its flags. */
+  #entry(value: unknown, what: string): AddedEntry {
+    if (typeof value === 'string') return { content: value };
+    const token = value as Partial<AddedEntry> | null;
+    if (typeof token !== 'object' || typeof token?.content !== 'string') throw this.#wrong(what, value, 'a token');
+    const flags = ['single_word', 'lstrip', 'rstrip', 'normalized', 'special'] as const;
+    const { content } = token;
+    return {
+      content,
+      ...Object.fromEntries(flags.map((flag) => [flag, token[flag]]).filter(([, on]) => on !== undefined)),
+      isObject: true,
+    };
+  }
+
+  #wrong(what: string, value: unknown, expected: string): ApolloError {
+    return new ApolloError(
+      'BAD_TOKENIZER',
+      `The settings beside ${this.#path} have ${JSON.stringify(value)?.slice(0, 80)} as ${what}, expected ${expected}.`,
+    );
+  }
+}
+
+type AddedEntry = Partial<AddedToken> & { readonly content: string; readonly isObject?: boolean };
+type Names = Partial<Record<Named, AddedEntry>>;
+
+/** A token with all its flags. One that is given by its text alone is special, and then not normalised. */
+function whole(entry: AddedEntry, id: number): AddedToken {
+  const { content, single_word = false, lstrip = false, rstrip = false, special = true, isObject = false } = entry;
+  const normalized = entry.normalized ?? (isObject ? !special : false);
+  return { id, content, single_word, lstrip, rstrip, normalized, special };
+}
+
+function flagged(entry: AddedEntry): string {
+  const { content, single_word, lstrip, rstrip, normalized, special } = whole(entry, 0);
+  return JSON.stringify([content, single_word, lstrip, rstrip, normalized, special]);
+}
+
+/** In the order of their ids, those that are not in the vocabulary numbered on from its end. */
+function numbered(added: readonly AddedToken[], vocabulary: ReadonlySet<string>): AddedToken[] {
+  const inside = added.filter(({ content }) => vocabulary.has(content)).sort((a, b) => a.id - b.id);
+  const outside = added.filter(({ content }) => !vocabulary.has(content)).sort((a, b) => a.id - b.id);
+  return [...inside, ...outside];
+}
+
+/** Roles whose tokens have other names than are looked for anyway. */
+function rolesOf(names: Names, idOf: ReadonlyMap<string, number>): Partial<Record<Role, string>> | undefined {
+  const usual: Record<Role, readonly string[]> = {
+    mask: ['[MASK]', '<mask>'],
+    pad: ['[PAD]', '<pad>'],
+    cls: ['[CLS]', '<s>'],
+    sep: ['[SEP]', '</s>'],
+    unk: ['[UNK]', '<unk>'],
+    eot: ['<|endoftext|>'],
+  };
+  const roles: Partial<Record<Role, string>> = {};
+  for (const role of Object.keys(usual) as Role[]) {
+    const content = names[role === 'eot' ? 'eos' : role]?.content;
+    const found = usual[role].find((name) => idOf.has(name));
+    // GPT-2's unknown token is its end of text, which no text ever becomes.
+    const isIdle = role === 'unk' && content === names.eos?.content;
+    if (content !== undefined && content !== found && idOf.has(content) && !isIdle) roles[role] = content;
+  }
+  return Object.keys(roles).length > 0 ? roles : undefined;
+}
+
+function vocabOfSource(source: Source): Record<string, number> {
+  return source.kind === 'file' ? vocabOf(source.definition) : source.vocab;
+}
+
+function vocabOf({ model }: TokenizerDefinition): Record<string, number> {
+  const vocab = model?.vocab ?? {};
+  return Array.isArray(vocab) ? Object.fromEntries(vocab.map((entry, id) => [String(entry?.[0]), id])) : vocab;
+}
+
+function mergesOfSource(source: Source): [string, string][] {
+  const merges = source.kind === 'file' ? source.definition.model.merges : [];
+  return (merges ?? []) as [string, string][];
+}
+
+/** The pipeline of a class over the vocabulary of a file; parts that say the same stay as they are in the file. */
+function adopted(file: TokenizerDefinition, made: TokenizerDefinition): TokenizerDefinition {
+  const { vocab: _, merges: __, type: ___, ...settings } = made.model;
+  const own = Object.fromEntries(Object.keys(settings).map((key) => [key, file.model[key as keyof typeof settings]]));
+  const part = <K extends 'normalizer' | 'pre_tokenizer' | 'decoder'>(key: K): TokenizerDefinition[K] =>
+    isEqual(meaning(file[key]), meaning(made[key])) ? file[key] : made[key];
+  const isSameModel = isEqual(meaning(own), meaning(settings));
+  return {
+    ...file,
+    normalizer: part('normalizer') ?? null,
+    pre_tokenizer: part('pre_tokenizer') ?? null,
+    decoder: part('decoder'),
+    model: isSameModel ? file.model : { ...file.model, ...settings },
+  };
+}
+
+/** A part without what is left at its usual value. */
+function meaning(part: unknown): unknown {
+  const usual: Record<string, unknown> = {
+    clean_text: true,
+    handle_chinese_chars: true,
+    lowercase: true,
+    use_regex: true,
+    trim_offsets: true,
+    cleanup: true,
+    prefix: '##',
+    unk_token: null,
+    continuing_subword_prefix: '##',
+    max_input_chars_per_word: 100,
+  };
+  const entries = Object.entries((part ?? {}) as object).filter(
+    ([key, value]) => value !== undefined && value !== null && value !== '' && value !== false && value !== usual[key],
+  );
+  const offs = Object.entries((part ?? {}) as object).filter(([key, value]) => value === false && usual[key] === true);
+  // strip_accents false is not the same as null
+  const kept = Object.entries((part ?? {}) as object).filter(
+    ([key, value]) => key === 'strip_accents' && value === false,
+  );
+  return Object.fromEntries([...entries, ...offs, ...kept].sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+function isEqual(a: unknown, b: unknown): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
+}
+
+/** A vocabulary with capital letters outside of [UNK] and its like is cased. */
+export function hasCapitals(vocab: Record<string, number>): boolean {
+  return Object.keys(vocab).some((token) => /[A-Z]/.test(token) && !/^\[.*\]$/.test(token));
+}
+
+const sequence = (id: string, type_id: number) => ({ Sequence: { id, type_id } });
+const special = (id: string, type_id: number) => ({ SpecialToken: { id, type_id } });
+const ids = (...tokens: [string, number][]) =>
+  Object.fromEntries(tokens.map(([id, number]) => [id, { id, ids: [number], tokens: [id] }]));
+
+function bertFrame(cls: [string, number], sep: [string, number]) {
+  const single = [special(cls[0], 0), sequence('A', 0), special(sep[0], 0)];
+  return {
+    type: 'TemplateProcessing',
+    single,
+    pair: [...single, sequence('B', 1), special(sep[0], 1)],
+    special_tokens: ids(cls, sep),
+  };
+}
+
+/** A token before each text, one after it, or both. */
+function openFrame(bos: [string, number] | undefined, eos: [string, number] | undefined) {
+  const around = (id: string, type: number) => [
+    ...(bos ? [special(bos[0], type)] : []),
+    sequence(id, type),
+    ...(eos ? [special(eos[0], type)] : []),
+  ];
+  const tokens = [bos, eos].filter((token) => token !== undefined);
+  return {
+    type: 'TemplateProcessing',
+    single: around('A', 0),
+    pair: [...around('A', 0), ...around('B', 1)],
+    special_tokens: ids(...tokens),
+  };
+}

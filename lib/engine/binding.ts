@@ -1,0 +1,47 @@
+/** The buffers that a program works on: those of its parameters and states, in the order of its buffer slots. */
+import { ApolloError } from '../errors.js';
+import type { BufferUse } from './lowering.js';
+import type { NativeBuffer } from './native.js';
+import type { BoundBuffer, ParameterStore } from './parameters.js';
+import type { StateStore } from './state.js';
+
+/** What a graph's parameters and states are. */
+export interface ProgramStores {
+  readonly store?: ParameterStore | undefined;
+  readonly states?: StateStore | undefined;
+}
+
+/** The store's name of each parameter of a graph. */
+export type ParameterNames = (name: string) => string;
+
+export interface Binding {
+  /** By buffer slot. */
+  readonly buffers: readonly NativeBuffer[];
+  /** Throws CLOSED when a store is disposed or one of the parameters has been removed. */
+  checkOpen(): void;
+}
+
+/**
+ * The buffers behind `uses`, with the graph's parameters under the names that the store has for them.
+ * @throws ApolloError BAD_ARGUMENT for a parameter that the store does not have or that has another shape, CLOSED.
+ */
+export function bindBuffers(
+  uses: readonly BufferUse[],
+  { store, states }: ProgramStores,
+  parameters: ParameterNames = (name) => name,
+): Binding {
+  const bound: (BoundBuffer & { readonly name: string })[] = uses.map(({ kind, name, shape, dtype }) => {
+    if (kind === 'state') return { name, buffer: states!.bind(name, { shape, dtype }), removed: () => false };
+    const stored = parameters(name);
+    return { name: stored, ...store!.bind(kind, stored, shape) };
+  });
+  return {
+    buffers: bound.map(({ buffer }) => buffer),
+    checkOpen() {
+      store?.checkOpen();
+      states?.checkOpen();
+      const gone = bound.find(({ removed }) => removed());
+      if (gone) throw new ApolloError('CLOSED', `parameter '${gone.name}' was removed from the store; compile again`);
+    },
+  };
+}

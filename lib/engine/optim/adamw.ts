@@ -1,0 +1,69 @@
+/** AdamW (Loshchilov and Hutter 2019, decoupled weight decay) over a parameter store. */
+import { check } from '../../errors.js';
+import type { ParameterStore } from '../parameters.js';
+import { ProgramOptimizer, type UpdateRule } from './program-optimizer.js';
+import type { ParameterState, StateLayout } from './slots.js';
+
+export interface AdamWOptions {
+  readonly beta1?: number;
+  readonly beta2?: number;
+  readonly epsilon?: number;
+  readonly weightDecay?: number;
+  /** Gradients are scaled down to this L2 norm (over all tensors of a step); 0 = no clipping. */
+  readonly maxNorm?: number;
+}
+
+/** Means of the gradient and of its square, and the step count that corrects their bias. */
+const moments: ParameterState = {
+  slots: [
+    { name: 'm', power: 1 },
+    { name: 'v', power: 2 },
+  ],
+  counted: true,
+};
+
+export const adamwState: StateLayout = { optimizer: 'adamw', of: () => moments };
+
+/** The options with their defaults. @throws ApolloError BAD_ARGUMENT. */
+export function adamwOptions({
+  beta1 = 0.9,
+  beta2 = 0.999,
+  epsilon = 1e-8,
+  weightDecay = 0.01,
+  maxNorm = 1,
+}: AdamWOptions): Required<AdamWOptions> {
+  check(
+    beta1 >= 0 && beta1 < 1 && beta2 >= 0 && beta2 < 1,
+    `beta1 and beta2 must lie in [0, 1); got ${beta1} and ${beta2}`,
+  );
+  check(epsilon > 0, `epsilon must be positive; got ${epsilon}`);
+  check(weightDecay >= 0 && maxNorm >= 0, `weightDecay and maxNorm must be >= 0; got ${weightDecay} and ${maxNorm}`);
+  return { beta1, beta2, epsilon, weightDecay, maxNorm };
+}
+
+/** Takes every parameter. */
+export function adamwRule({ beta1, beta2, epsilon, weightDecay, maxNorm }: Required<AdamWOptions>): UpdateRule {
+  return {
+    op: 'adamw',
+    takes: () => true,
+    rate: 1,
+    hyper: (lr, gradScale) => [lr, beta1, beta2, epsilon, weightDecay, maxNorm, gradScale],
+    attributes: () => ({}),
+  };
+}
+
+/**
+ * ```ts
+ * const adamw = new AdamW(store, { weightDecay: 0.01, maxNorm: 1 });
+ * const { gradNorm } = await adamw.step(names, { lr: 1e-4 });
+ * ```
+ */
+export class AdamW extends ProgramOptimizer {
+  readonly options: Required<AdamWOptions>;
+
+  constructor(store: ParameterStore, options: AdamWOptions = {}) {
+    const complete = adamwOptions(options);
+    super(store, adamwState, [adamwRule(complete)]);
+    this.options = complete;
+  }
+}

@@ -1,0 +1,85 @@
+/** The optimizers by name. */
+import { ApolloError } from '../../errors.js';
+import type { ParameterDeclaration, ParameterStore } from '../parameters.js';
+import { AdamW, type AdamWOptions, adamwState } from './adamw.js';
+import { Muon, type MuonOptions, muonFlops, muonState } from './muon.js';
+import type { Optimizer } from './optimizer.js';
+import type { StateLayout } from './slots.js';
+
+export { AdamW, type AdamWOptions } from './adamw.js';
+export { Muon, type MuonMatrixOptions, type MuonOptions } from './muon.js';
+export type { Optimizer, StepOptions, StepResult } from './optimizer.js';
+export {
+  type MomentSlot,
+  type Moments,
+  type ParameterState,
+  type StateLayout,
+  type StateSlot,
+  slotFactor,
+  stateBytes,
+} from './slots.js';
+
+/** The options of each optimizer. */
+export interface OptimizerOptions {
+  readonly adamw: AdamWOptions;
+  readonly muon: MuonOptions;
+}
+
+export type OptimizerName = keyof OptimizerOptions;
+
+interface Entry<Name extends OptimizerName> {
+  readonly state: StateLayout;
+  readonly create: (store: ParameterStore, options: OptimizerOptions[Name]) => Optimizer;
+  readonly flops: (spec: UpdatedParameter, options: CostOptions) => number;
+}
+
+/** What the FLOPs of an update depend on besides shapes. */
+interface CostOptions {
+  /** Muon's. */
+  readonly iterations?: number | undefined;
+}
+
+type UpdatedParameter = Pick<ParameterDeclaration, 'shape' | 'matrices'>;
+
+const registry: { readonly [Name in OptimizerName]: Entry<Name> } = {
+  adamw: { state: adamwState, create: (store, options) => new AdamW(store, options), flops: () => 0 },
+  muon: { state: muonState, create: (store, options) => new Muon(store, options), flops: muonFlops },
+};
+
+export const optimizerNames = Object.keys(registry) as OptimizerName[];
+
+function entryOf<Name extends OptimizerName>(name: Name): Entry<Name> {
+  if (!Object.hasOwn(registry, name)) {
+    throw new ApolloError('BAD_ARGUMENT', `there is no optimizer '${name}'; known: ${optimizerNames.join(', ')}`);
+  }
+  return registry[name];
+}
+
+/**
+ * An optimizer over the parameters of `store`, which keeps its state from then on.
+ * ```ts
+ * const optimizer = createOptimizer('adamw', store, { weightDecay: 0.1 });
+ * await optimizer.step(names, { lr: 1e-3 });
+ * ```
+ * @throws ApolloError BAD_ARGUMENT for an unknown name, a bad option, or a store that keeps another optimizer's state.
+ */
+export function createOptimizer<Name extends OptimizerName>(
+  name: Name,
+  store: ParameterStore,
+  options: OptimizerOptions[Name],
+): Optimizer {
+  return entryOf(name).create(store, options);
+}
+
+/** What the optimizer of this name keeps of each parameter. @throws ApolloError BAD_ARGUMENT for an unknown name. */
+export function optimizerState(name: OptimizerName): StateLayout {
+  return entryOf(name).state;
+}
+
+/**
+ * FLOPs of the matrix products in one update of a parameter (as everywhere, two for a multiply-add of a product, and
+ * nothing for work on single elements). They are no part of a model's FLOPs.
+ */
+export function updateFlops(name: OptimizerName, spec: UpdatedParameter, options: CostOptions = {}): number {
+  return entryOf(name).flops(spec, options);
+}

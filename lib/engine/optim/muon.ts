@@ -1,0 +1,117 @@
+/**
+ * Muon (Keller Jordan et al., 2024): the weights of hidden layers move along their momentum made orthogonal by
+ * Newton-Schulz iterations; embeddings, head, norms and biases are updated by AdamW.
+ */
+import { check } from '../../errors.js';
+import type { ParameterDeclaration, ParameterStore } from '../parameters.js';
+import { type AdamWOptions, adamwOptions, adamwRule, adamwState } from './adamw.js';
+import { ProgramOptimizer, type UpdateRule } from './program-optimizer.js';
+import type { ParameterState, StateLayout } from './slots.js';
+
+/** What concerns the hidden matrices alone. */
+export interface MuonMatrixOptions {
+  /** Decay of the mean of gradients. */
+  readonly momentum?: number;
+  /** Orthogonalise the mean with the newest gradient mixed in once more. */
+  readonly nesterov?: boolean;
+  /** Newton-Schulz iterations. */
+  readonly iterations?: number;
+  /** Of the inputs of the iterations' products; sums are f32 in both. */
+  readonly precision?: 'f32' | 'bf16';
+  /**
+   * Factor on the learning rate of a matrix [inputs, outputs]. 'original': sqrt(max(1, outputs / inputs)).
+   * 'match_rms_adamw': 0.2 sqrt(max(inputs, outputs)), with which one rate serves Muon and AdamW (Liu et al. 2025, arXiv
+   * 2502.16982, section 2.2).
+   */
+  readonly adjust?: 'original' | 'match_rms_adamw';
+  /** Factor on the learning rate of all its matrices, for 'original', whose rate is not AdamW's. */
+  readonly rateFactor?: number;
+}
+
+/** `weightDecay` and `maxNorm` hold for all parameters, beta1, beta2 and epsilon for AdamW's. */
+export interface MuonOptions extends AdamWOptions, MuonMatrixOptions {}
+
+export const muonDefaults: Required<MuonMatrixOptions> = {
+  momentum: 0.95,
+  nesterov: true,
+  iterations: 5,
+  precision: 'f32',
+  adjust: 'match_rms_adamw',
+  rateFactor: 1,
+};
+
+/** The mean of the gradients. Nothing corrects its bias: the update has the same norm whatever the momentum's. */
+const momentum: ParameterState = { slots: [{ name: 'momentum', power: 1 }], counted: false };
+
+export const muonState: StateLayout = {
+  optimizer: 'muon',
+  of: (spec) => (spec.matrices ? momentum : adamwState.of(spec)),
+};
+
+/** The options with their defaults. @throws ApolloError BAD_ARGUMENT. */
+export function muonOptions(options: MuonOptions): Required<MuonOptions> {
+  const all = { ...muonDefaults, ...adamwOptions(options), ...definedOf(options) };
+  const { momentum: mean, iterations, precision, adjust, rateFactor } = all;
+  check(mean >= 0 && mean < 1, `muon.momentum must lie in [0, 1); got ${mean}`);
+  check(
+    Number.isInteger(iterations) && iterations >= 1,
+    `muon.iterations must be a positive whole number; got ${iterations}`,
+  );
+  check(precision === 'f32' || precision === 'bf16', `muon.precision must be 'f32' or 'bf16'; got '${precision}'`);
+  check(
+    adjust === 'original' || adjust === 'match_rms_adamw',
+    `muon.adjust must be 'original' or 'match_rms_adamw'; got '${adjust}'`,
+  );
+  check(Number.isFinite(rateFactor) && rateFactor >= 0, `muon.rateFactor must be a number >= 0; got ${rateFactor}`);
+  return all;
+}
+
+const definedOf = (options: MuonOptions): MuonOptions =>
+  Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+
+/** Takes the hidden matrices; those that stand side by side in one parameter are orthogonalised one by one. */
+export function muonRule(options: Required<MuonOptions>): UpdateRule {
+  const { momentum: mean, nesterov, iterations, precision, adjust, rateFactor, weightDecay, maxNorm } = options;
+  const widthsOf = ({ matrices }: ParameterDeclaration) => matrices ?? [];
+  return {
+    op: 'muon',
+    takes: ({ matrices }) => matrices !== undefined,
+    rate: rateFactor,
+    hyper: (lr, gradScale) => [lr, mean, weightDecay, maxNorm, gradScale],
+    attributes: (specs) => ({
+      parts: specs.map((spec) => widthsOf(spec).length),
+      widths: specs.flatMap(widthsOf),
+      iterations,
+      precision,
+      adjust,
+      nesterov,
+    }),
+  };
+}
+
+/** FLOPs of an update of the parameter by Newton-Schulz iterations; 0 where AdamW updates it. */
+export function muonFlops(
+  { shape, matrices = [] }: Pick<ParameterDeclaration, 'shape' | 'matrices'>,
+  { iterations = muonDefaults.iterations }: { readonly iterations?: number | undefined } = {},
+): number {
+  return matrices.reduce((flops, width) => {
+    const [m, n] = [Math.min(shape[0]!, width), Math.max(shape[0]!, width)];
+    return flops + iterations * (4 * m * m * n + 2 * m ** 3);
+  }, 0);
+}
+
+/**
+ * ```ts
+ * const muon = new Muon(store, { weightDecay: 0.1 });
+ * await muon.step(names, { lr: 1e-3 });
+ * ```
+ */
+export class Muon extends ProgramOptimizer {
+  readonly options: Required<MuonOptions>;
+
+  constructor(store: ParameterStore, options: MuonOptions = {}) {
+    const complete = muonOptions(options);
+    super(store, muonState, [muonRule(complete), adamwRule(complete)]);
+    this.options = complete;
+  }
+}

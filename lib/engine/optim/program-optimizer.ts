@@ -1,0 +1,175 @@
+/**
+ * An optimizer whose step is one native program: the norm of all gradients, then each rule's op over the tensors that it
+ * updates. Programs are compiled once for each list of names; all that changes between steps is their input.
+ */
+import { ApolloError, check } from '../../errors.js';
+import { BufferProgram } from '../buffer-program.js';
+import type { Attribute, NativeProgram } from '../native.js';
+import { translated } from '../native-error.js';
+import type { BoundBuffer, ParameterDeclaration, ParameterStore } from '../parameters.js';
+import type { Optimizer, StepOptions, StepResult } from './optimizer.js';
+import type { StateLayout } from './slots.js';
+
+/**
+ * How a group of parameters is updated: an op (hyper f32 [h], counts i32 [n], rates f32 [n], norm f32 [1]) -> per tensor
+ * its value, gradient, state slots and bf16 working copy if it has one, all in place.
+ */
+export interface UpdateRule {
+  readonly op: string;
+  /** Whether it updates this parameter; the first rule that does is taken. */
+  readonly takes: (spec: ParameterDeclaration) => boolean;
+  /** Factor on the learning rate of all its tensors. */
+  readonly rate: number;
+  /** The scalars of a step. */
+  readonly hyper: (lr: number, gradScale: number) => readonly number[];
+  /** What the op is told of its tensors besides `decay` and `hasShadow`. */
+  readonly attributes: (specs: readonly ParameterDeclaration[]) => Record<string, Attribute>;
+}
+
+interface Group {
+  readonly rule: UpdateRule;
+  readonly names: readonly string[];
+}
+
+interface Update {
+  readonly program: NativeProgram;
+  readonly groups: readonly Group[];
+  readonly bound: readonly BoundBuffer[];
+}
+
+export abstract class ProgramOptimizer implements Optimizer {
+  private readonly updates = new Map<string, Promise<Update>>();
+  /** Steps run one after the other: each needs the counts the one before has left. */
+  private last: Promise<unknown> = Promise.resolve();
+
+  constructor(
+    readonly store: ParameterStore,
+    readonly state: StateLayout,
+    private readonly rules: readonly UpdateRule[],
+  ) {
+    store.keepState(state);
+  }
+
+  get name(): string {
+    return this.state.optimizer;
+  }
+
+  step(names: readonly string[], options: StepOptions): Promise<StepResult> {
+    const step = this.last.then(() => this.apply([...names], options));
+    this.last = step.catch(() => undefined);
+    return step;
+  }
+
+  dispose(): void {
+    for (const update of this.updates.values())
+      update.then(
+        ({ program }) => program.dispose(),
+        () => undefined,
+      );
+    this.updates.clear();
+  }
+
+  private async apply(
+    names: string[],
+    { lr, gradScale = 1, rateFactor = () => 1, active = () => true }: StepOptions,
+  ): Promise<StepResult> {
+    check(
+      names.length > 0 && new Set(names).size === names.length,
+      `an optimizer's step needs distinct parameter names, at least one`,
+    );
+    check(Number.isFinite(lr) && lr >= 0, `lr must be a number >= 0; got ${lr}`);
+    check(Number.isFinite(gradScale) && gradScale > 0, `gradScale must be a positive number; got ${gradScale}`);
+    this.store.checkOpen();
+    const { program, groups } = await this.update(names);
+    const counts = new Map(names.map((name) => [name, active(name) ? this.store.count(name) + 1 : 0]));
+    const countsOf = (tensors: readonly string[]) => Int32Array.from(tensors, (name) => counts.get(name)!);
+    const rates = new Map(names.map((name) => [name, rateFactor(name)]));
+    for (const [name, factor] of rates) {
+      check(Number.isFinite(factor) && factor >= 0, `rateFactor('${name}') must be a number >= 0; got ${factor}`);
+    }
+    const inputs = groups.flatMap(({ rule, names: tensors }) => [
+      Float32Array.from(rule.hyper(lr, gradScale)),
+      countsOf(tensors),
+      Float32Array.from(tensors, (name) => rule.rate * rates.get(name)!),
+    ]);
+    const { outputs, elapsedMs } = await translated(() =>
+      program.run([countsOf(names), ...inputs], { profile: false }),
+    );
+    const gradNorm = outputs[0]![0]! * gradScale;
+    const applied = Number.isFinite(gradNorm);
+    if (applied) for (const [name, count] of counts) if (count > 0) this.store.setCount(name, count);
+    return { gradNorm, applied, elapsedMs };
+  }
+
+  private async update(names: readonly string[]): Promise<Update> {
+    const key = JSON.stringify(names);
+    const known = this.updates.get(key);
+    if (known) {
+      const update = await known;
+      if (!update.bound.some(({ removed }) => removed())) return update;
+      update.program.dispose();
+    }
+    const update = this.compile(names);
+    this.updates.set(key, update);
+    update.catch(() => this.updates.delete(key));
+    return update;
+  }
+
+  /** The names by rule, in their order. */
+  private groupsOf(names: readonly string[]): Group[] {
+    const groups = this.rules.map((rule) => ({ rule, names: [] as string[] }));
+    for (const name of names) {
+      const spec = this.store.spec(name);
+      const group = groups.find(({ rule }) => rule.takes(spec));
+      check(group, `optimizer ${this.name} has no rule for parameter '${name}'`);
+      group.names.push(name);
+    }
+    return groups.filter(({ names: tensors }) => tensors.length > 0);
+  }
+
+  private async compile(names: readonly string[]): Promise<Update> {
+    const program = new BufferProgram();
+    const bound: BoundBuffer[] = [];
+    const use = (name: string, buffer: BoundBuffer): number => {
+      bound.push(buffer);
+      return program.buffer(buffer.buffer, this.store.spec(name).shape);
+    };
+    const value = (kind: 'value' | 'workingCopy' | 'gradient', name: string) =>
+      use(name, this.store.bind(kind, name, this.store.spec(name).shape));
+    const groups = this.groupsOf(names);
+    const counts = program.transfer('input', 'i32', [names.length]);
+    const norm = program.transfer('output', 'f32', [1]);
+    const gradients = new Map(names.map((name) => [name, value('gradient', name)]));
+    program.add('gradNorm', [counts, ...gradients.values()], [norm]);
+    for (const { rule, names: tensors } of groups) {
+      const inputs = [
+        program.transfer('input', 'f32', [rule.hyper(0, 1).length]),
+        program.transfer('input', 'i32', [tensors.length]),
+        program.transfer('input', 'f32', [tensors.length]),
+        norm,
+      ];
+      const outputs = tensors.map((name) => [
+        value('value', name),
+        gradients.get(name)!,
+        ...this.store.slots(name).map((slot) => use(name, this.store.bindSlot(slot.name, name))),
+        ...(this.store.hasWorkingCopy(name) ? [value('workingCopy', name)] : []),
+      ]);
+      const specs = tensors.map((name) => this.store.spec(name));
+      program.add(rule.op, inputs, outputs.flat(), {
+        decay: specs.map(({ decay }) => Number(decay)),
+        hasShadow: tensors.map((name) => Number(this.store.hasWorkingCopy(name))),
+        ...rule.attributes(specs),
+      });
+    }
+    const { native } = this.store.device;
+    try {
+      return { program: await program.compile(native), groups, bound };
+    } catch (error) {
+      throw error instanceof ApolloError
+        ? new ApolloError(error.code, `${this.name} over ${names.length} parameters: ${error.message}`, {
+            cause: error,
+          })
+        : error;
+    }
+  }
+}

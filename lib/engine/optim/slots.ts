@@ -1,0 +1,47 @@
+/** What an optimizer keeps of each parameter, declared once; everything that stores, grows or counts it goes by this. */
+import type { ParameterDeclaration } from '../parameters.js';
+
+/** An f32 array in the parameter's shape. */
+export interface StateSlot {
+  /** Also its suffix in checkpoints: `NAME.m`. */
+  readonly name: string;
+  /** How it follows the gradient's scale: 1 for a mean of gradients, 2 for a mean of their squares. */
+  readonly power: number;
+}
+
+export interface ParameterState {
+  readonly slots: readonly StateSlot[];
+  /** Whether the updates of the parameter are counted (for bias correction); uncounted ones stay at 0. */
+  readonly counted: boolean;
+}
+
+/** The state of an optimizer, by parameter. */
+export interface StateLayout {
+  /** Name of the optimizer. */
+  readonly optimizer: string;
+  of(spec: Pick<ParameterDeclaration, 'shape' | 'matrices'>): ParameterState;
+}
+
+export interface MomentSlot extends StateSlot {
+  /** Row-major. */
+  readonly values: Float32Array;
+}
+
+/** The optimizer's state of one parameter. */
+export interface Moments {
+  readonly slots: readonly MomentSlot[];
+  readonly count: number;
+}
+
+/** What a slot is multiplied by when its gradient becomes `scale` times what it was: scale^power. */
+export function slotFactor(scale: number, { power }: Pick<StateSlot, 'power'>): number {
+  let factor = 1;
+  for (let i = 0; i < power; i++) factor *= scale; // exact for the powers of two, unlike pow in general
+  return factor;
+}
+
+/** Bytes that an optimizer keeps of a parameter. */
+export function stateBytes(layout: StateLayout, spec: Pick<ParameterDeclaration, 'shape' | 'matrices'>): number {
+  const elements = spec.shape.reduce((product, extent) => product * extent, 1);
+  return 4 * elements * layout.of(spec).slots.length;
+}

@@ -1,0 +1,73 @@
+/**
+ * Maps by which a network grows in its middle, one block of layers at a time: MIDAS (arXiv 2409.19044) repeats the middle
+ * block, LIDAS (arXiv 2512.08819) the layers around the middle seam. And the lengths of the stages in between.
+ */
+import { check } from '../errors.js';
+import type { Expansion } from './maps.js';
+
+function checkGrowth(name: string, block: number, units: number, depth: number): void {
+  check(
+    Number.isSafeInteger(units) && units >= block && units % block === 0 && depth === units + block,
+    `${name} adds one block of ${block} layers to whole blocks; got ${units} -> ${depth}.`,
+  );
+}
+
+function range(from: number, to: number): number[] {
+  return Array.from({ length: to - from }, (_, i) => from + i);
+}
+
+/**
+ * MIDAS: of n blocks, a copy of block ceil(n / 2), counted from 1, right after it. `repeatMiddleBlock(3)(6, 9)` is
+ * [0, 1, 2, 0, 1, 2, 3, 4, 5].
+ * @throws ApolloError BAD_ARGUMENT unless one block is added to whole blocks.
+ */
+export function repeatMiddleBlock(block: number): Expansion {
+  return (units, depth) => {
+    checkGrowth('repeatMiddleBlock', block, units, depth);
+    const seam = block * Math.ceil(units / block / 2);
+    return [...range(0, seam), ...range(seam - block, seam), ...range(seam, units)];
+  };
+}
+
+/**
+ * Of n blocks, block floor(n / 2) + 1, counted from 1, twice: after a growth by it the copy is the middle. Repeated with
+ * blocks of two layers: [0, 1, 2, 3, 2, 3, 4, 5], then [0, 1, 2, 3, 4, 5, 4, 5, 6, 7].
+ * @throws ApolloError BAD_ARGUMENT unless one block is added to whole blocks.
+ */
+export function repeatNewMiddle(block: number): Expansion {
+  return (units, depth) => {
+    checkGrowth('repeatNewMiddle', block, units, depth);
+    const seam = block * (Math.floor(units / block / 2) + 1);
+    return [...range(0, seam), ...range(seam - block, seam), ...range(seam, units)];
+  };
+}
+
+/**
+ * LIDAS: at the seam after block ceil(n / 2), copies of the last half block before it and the first half block after it.
+ * `repeatMiddleLayers(4)(8, 12)` is [0, 1, 2, 3, 2, 3, 4, 5, 4, 5, 6, 7]. The first block has nothing after it and is
+ * repeated whole.
+ * @throws ApolloError BAD_ARGUMENT for an odd block, or unless one block is added to whole blocks.
+ */
+export function repeatMiddleLayers(block: number): Expansion {
+  check(block % 2 === 0, `repeatMiddleLayers takes half a block from each side and needs an even one; got ${block}.`);
+  return (units, depth) => {
+    checkGrowth('repeatMiddleLayers', block, units, depth);
+    const seam = block * Math.ceil(units / block / 2);
+    const first = Math.min(seam - block / 2, units - block);
+    return [...range(0, seam), ...range(first, first + block), ...range(seam, units)];
+  };
+}
+
+/**
+ * Ends of all stages but the last as fractions of the run, when stage i of `stages`, counted from 1, takes a share of the
+ * steps in proportion to i^alpha (Prop-alpha). `proportionalFractions(4, 1)` is [0.1, 0.3, 0.6].
+ */
+export function proportionalFractions(stages: number, alpha: number): number[] {
+  const shares = Array.from({ length: stages }, (_, stage) => (stage + 1) ** alpha);
+  const whole = shares.reduce((sum, share) => sum + share, 0);
+  let sum = 0;
+  return shares.slice(0, -1).map((share) => {
+    sum += share;
+    return sum / whole;
+  });
+}

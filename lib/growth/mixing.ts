@@ -1,0 +1,49 @@
+/**
+ * The mixing time of a late expansion (arXiv 2511.04981): how many steps after it the grown network needs to come as low
+ * as one that had all layers from the beginning, both at a constant learning rate.
+ */
+import { check } from '../errors.js';
+
+/** A held-out loss after so many steps. */
+export interface LossPoint {
+  readonly step: number;
+  readonly loss: number;
+}
+
+/** Mean of each point and those before it, `window` points at most, none from before `from`. */
+function smoothed(points: readonly LossPoint[], window: number, from: number): Map<number, number> {
+  const own = points.filter(({ step }) => step > from);
+  return new Map(
+    own.map(({ step }, i) => {
+      const near = own.slice(Math.max(0, i + 1 - window), i + 1);
+      return [step, near.reduce((sum, { loss }) => sum + loss, 0) / near.length];
+    }),
+  );
+}
+
+/**
+ * Steps from `grownAt` to the first step at which the smoothed loss of the grown run is at most that of the fixed run plus
+ * `epsilon` nats; undefined when that does not happen. The runs are compared at steps at which both were evaluated; each
+ * point is the mean of up to `window` points since the growth.
+ * @example mixingTime({ grown, fixed, grownAt: 500 })
+ * @throws ApolloError BAD_ARGUMENT when the runs share no step after the growth.
+ */
+export function mixingTime(options: {
+  readonly grown: readonly LossPoint[];
+  readonly fixed: readonly LossPoint[];
+  readonly grownAt: number;
+  readonly epsilon?: number;
+  readonly window?: number;
+}): number | undefined {
+  const { grownAt, epsilon = 0.01, window = 3 } = options;
+  const grown = smoothed(options.grown, window, grownAt);
+  const fixed = smoothed(options.fixed, window, grownAt);
+  const steps = [...grown.keys()].filter((step) => fixed.has(step)).sort((a, b) => a - b);
+  check(
+    steps.length > 0,
+    `mixingTime needs losses of both runs at the same steps after the growth at step ${grownAt}; there are none. ` +
+      'Evaluate both as often (evaluateEvery).',
+  );
+  const mixed = steps.find((step) => (grown.get(step) as number) <= (fixed.get(step) as number) + epsilon);
+  return mixed === undefined ? undefined : mixed - grownAt;
+}

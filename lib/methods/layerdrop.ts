@@ -1,0 +1,39 @@
+/**
+ * Annealed layer dropout ("Don't Drop Dropout", ICML 2026, arXiv 2609.05275): a step skips layers at random, the more of
+ * them the higher they stand and the earlier it is; at the end all layers train.
+ */
+import { z } from 'zod';
+import { annealedDropProbability } from '../growth/index.js';
+import { identityMap, type TrainingMethod } from './method.js';
+import { commonOptions, parseOptions } from './options.js';
+import { keptScale, subNetworkPlan } from './sub-network.js';
+
+/** Stream of the draws, 'skip'; see growth/philox.ts. */
+const skipStream = 0x736b_6970;
+
+const schema = z.strictObject({
+  ...commonOptions,
+  /** Probability that the top layer is skipped in the first step; a quarter of it is what the layers save. */
+  drop: z.number().min(0).lt(1).default(0.2),
+  /** What becomes of a layer that is kept with probability p. */
+  scale: keptScale.default('layer'),
+});
+export type LayerDropOptions = z.input<typeof schema>;
+
+/** @throws ApolloError BAD_CONFIG naming the setting that is wrong. */
+export function layerdrop(options: LayerDropOptions): TrainingMethod {
+  const settings = parseOptions('layerdrop', schema, options);
+  const { layers, seed, totalSteps: steps, drop, scale } = settings;
+  const all = identityMap(layers);
+  const keptAt = (step: number) =>
+    all.map((layer) => 1 - annealedDropProbability({ layer, layers }, { step, steps }, drop));
+  return {
+    name: 'layerdrop',
+    layers,
+    settings,
+    stageAt: () => ({ index: 0, units: layers }),
+    plan: (step) => subNetworkPlan(keptAt(step), scale, { seed, stream: skipStream, step }),
+    evaluationMaps: () => ({ full: all, stage: all }),
+    growth: () => undefined,
+  };
+}

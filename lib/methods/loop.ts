@@ -1,0 +1,89 @@
+/**
+ * Loop, then untie: a block of layers in the middle is run twice for a while, with one set of weights, and then becomes
+ * two blocks of equal weights, which leaves the network as it was. So it goes on to the full depth.
+ */
+import { z } from 'zod';
+import { ApolloError } from '../errors.js';
+import { boundarySteps, growThrough, type LayerMap, repeatNewMiddle } from '../growth/index.js';
+import { lastGrowth } from './depth-growth.js';
+import { growthRateOptions, rateAfterGrowth } from './growth-rate.js';
+import { identityMap, type TrainingMethod } from './method.js';
+import { layerCopies, momentOption } from './moments.js';
+import { commonOptions, parseOptions, positiveInteger } from './options.js';
+import { boundariesSchema, scheduleOf } from './stages.js';
+
+const schema = z.strictObject({
+  ...commonOptions,
+  /** Layers of a block; must divide the layers. Default: 2, for an odd number of layers 1. */
+  block: positiveInteger.optional(),
+  /** Layers at the beginning, whole blocks. Default: half of the layers. */
+  from: positiveInteger.optional(),
+  /** In turn where a block begins to run twice and where it becomes two. Default: evenly from 20 to 60 % of the steps. */
+  boundaries: boundariesSchema.optional(),
+  /** Optimizer state of the two blocks. */
+  moments: momentOption.default('copy'),
+  ...growthRateOptions,
+});
+export type LoopOptions = z.input<typeof schema>;
+
+/** `count` fractions from 0.2 to 0.6. */
+function evenly(count: number): number[] {
+  return Array.from({ length: count }, (_, i) => (2 + (4 * i) / (count - 1)) / 10);
+}
+
+/** @throws ApolloError BAD_CONFIG naming the setting that is wrong, BAD_ARGUMENT for boundaries that do not fit. */
+export function loop(options: LoopOptions): TrainingMethod {
+  const parsed = parseOptions('loop', schema, options);
+  const { layers, totalSteps, moments } = parsed;
+  const block = parsed.block ?? (layers % 2 === 0 ? 2 : 1);
+  const from = parsed.from ?? block * Math.ceil(layers / block / 2);
+  if (layers % block !== 0 || from % block !== 0 || from > layers) {
+    throw new ApolloError(
+      'BAD_CONFIG',
+      `loop.block: must divide the ${layers} layers and the ${from} at the beginning (from), at most as many; got ${block}.`,
+    );
+  }
+  const units = Array.from({ length: (layers - from) / block + 1 }, (_, stage) => from + stage * block);
+  const boundaries = parsed.boundaries ?? { fractions: evenly(2 * (units.length - 1)) };
+  const settings = { ...parsed, block, from, boundaries };
+  const steps = boundarySteps(boundaries, totalSteps);
+  if (steps.length !== 2 * (units.length - 1)) {
+    throw new ApolloError(
+      'BAD_CONFIG',
+      `loop.boundaries: ${units.length - 1} growths from ${from} to ${layers} layers need two boundaries each; got ${steps.length}.`,
+    );
+  }
+  const begins = steps.filter((_, i) => i % 2 === 0);
+  const schedule = scheduleOf('loop', {
+    ...settings,
+    units,
+    boundaries: { steps: steps.filter((_, i) => i % 2 === 1) },
+  });
+  const map = repeatNewMiddle(block);
+  const full = units.map((_, stage) => growThrough(units.slice(stage), map));
+  const mapAt = (step: number): LayerMap => {
+    const { index, units: count } = schedule.stageAt(step);
+    return step >= (begins[index] ?? Number.POSITIVE_INFINITY) ? map(count, count + block) : identityMap(count);
+  };
+  return {
+    name: 'loop',
+    layers,
+    settings,
+    stageAt: (step) => schedule.stageAt(step),
+    plan(step) {
+      const layerMap = mapAt(step);
+      const { units: count } = schedule.stageAt(step);
+      const rate = rateAfterGrowth(step, settings, lastGrowth(step, schedule, map));
+      return { units: count, depth: layerMap.length, layerMap, ...rate };
+    },
+    evaluationMaps: (step) => ({ full: full[schedule.stageAt(step).index] as LayerMap, stage: mapAt(step) }),
+    growth(step) {
+      const to = schedule.stageAt(step);
+      const before = schedule.stageAt(Math.max(0, step - 1));
+      if (before.index === to.index) return undefined;
+      const layerMap = growThrough(units.slice(before.index, to.index + 1), map);
+      const copies = layerCopies(layerMap, { moments, from: before.units });
+      return { kind: 'layers', from: before.units, to: to.units, copies };
+    },
+  };
+}

@@ -1,0 +1,30 @@
+/** Whether code of this package still lies where its package has it, and what is said when a bundler has moved it. */
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { ApolloError } from './errors.js';
+
+/** Whether `file`, a module one folder below lib or dist, stands two folders below the package's own package.json. */
+function isInPackage(file: string): boolean {
+  try {
+    const manifest = readFileSync(new URL('../../package.json', file), 'utf8');
+    return (JSON.parse(manifest) as { name?: unknown }).name === 'apollo-lm';
+  } catch {
+    return false; // none there, or one that is not JSON
+  }
+}
+
+/**
+ * The URL of a module of this package that needs files beside it. `file` is its import.meta.url, which is undefined in a
+ * bundle of CommonJS; `what` is what it needs them for.
+ * @throws ApolloError NO_ADDON when the module was put into a bundle; names the options that keep the package out of one.
+ */
+export function moduleInPackage(file: string | undefined, what: string): string {
+  if (file !== undefined && isInPackage(file)) return file;
+  throw new ApolloError(
+    'NO_ADDON',
+    `The code of apollo-lm runs from ${file === undefined ? 'a bundle' : fileURLToPath(file)}, outside its package: a bundler ` +
+      `has put it there, and ${what} cannot be bundled. Keep the package out of the bundle and install it beside it: ` +
+      '--packages=external or --external:apollo-lm (esbuild), external: ["apollo-lm"] (Rollup, tsup), ' +
+      'ssr.external (Vite), externals (webpack), serverExternalPackages (Next.js).',
+  );
+}

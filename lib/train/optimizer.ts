@@ -1,0 +1,83 @@
+/** The optimizer of a run: its settings, which are part of those of the run, and how it is made of them. */
+import { z } from 'zod';
+import {
+  createOptimizer,
+  type MuonMatrixOptions,
+  type Optimizer,
+  type OptimizerName,
+  optimizerNames,
+} from '../engine/optim/index.js';
+import { muonDefaults } from '../engine/optim/muon.js';
+import type { ParameterStore } from '../engine/parameters.js';
+import { ApolloError } from '../errors.js';
+import { positiveInteger } from '../methods/options.js';
+
+/** Of the hidden matrices that Muon updates; see MuonMatrixOptions. `resolveOptimizer` has the defaults. */
+export const muonSettings = z.strictObject({
+  momentum: z.number().min(0).lt(1).optional(),
+  nesterov: z.boolean().optional(),
+  iterations: positiveInteger.optional(),
+  /** Of the inputs of the iterations' products. Default: the run's precision. */
+  precision: z.enum(['f32', 'bf16']).optional(),
+  adjust: z.enum(['original', 'match_rms_adamw']).optional(),
+  /** Factor on the learning rate of the matrices, for 'original'. */
+  rateFactor: z.number().min(0).optional(),
+});
+
+export const optimizerName = z.enum(optimizerNames as [OptimizerName, ...OptimizerName[]]);
+
+/** What the settings of a run say of its optimizer. */
+export const optimizerSettings = {
+  /** What updates the weights; docs/optimizers.md. */
+  optimizer: optimizerName.default('adamw'),
+  /** AdamW's; with Muon they hold for embeddings, head, norms and biases. */
+  beta1: z.number().min(0).lt(1).default(0.9),
+  beta2: z.number().min(0).lt(1).default(0.999),
+  epsilon: z.number().positive().default(1e-8),
+  /** Of all matrices and tables, whatever updates them. */
+  weightDecay: z.number().min(0).default(0.01),
+  /** Gradients are scaled down to this global norm; 0 leaves them as they are. */
+  maxNorm: z.number().min(0).default(1),
+  /** Muon's, only with the optimizer 'muon'. */
+  muon: muonSettings.optional(),
+};
+
+const schema = z.object(optimizerSettings);
+export type OptimizerConfig = z.output<typeof schema>;
+
+/**
+ * Muon's settings with their defaults where Muon is the optimizer.
+ * @throws ApolloError BAD_CONFIG when they are given for another one.
+ */
+export function resolveOptimizer<Config extends OptimizerConfig & { readonly precision: 'f32' | 'bf16' }>(
+  config: Config,
+): Config {
+  if (config.optimizer !== 'muon') {
+    if (config.muon === undefined) return config;
+    throw new ApolloError(
+      'BAD_CONFIG',
+      `train.muon: these are settings of the optimizer "muon", and train.optimizer is "${config.optimizer}". Set it to "muon", or leave them out.`,
+    );
+  }
+  return { ...config, muon: { ...muonDefaults, precision: config.precision, ...defined(config.muon ?? {}) } };
+}
+
+const defined = (values: z.output<typeof muonSettings>): MuonMatrixOptions =>
+  Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
+
+/** What a run's identity says of the optimizer: AdamW goes without saying, as before there was another. */
+export function optimizerIdentity({ optimizer }: OptimizerConfig): { readonly optimizer?: OptimizerName } {
+  return optimizer === 'adamw' ? {} : { optimizer };
+}
+
+/** The optimizer of a run over its store. */
+export function optimizerOf(config: OptimizerConfig, store: ParameterStore): Optimizer {
+  const { optimizer, beta1, beta2, epsilon, weightDecay, maxNorm, muon } = config;
+  const adamw = { beta1, beta2, epsilon, weightDecay, maxNorm };
+  switch (optimizer) {
+    case 'adamw':
+      return createOptimizer(optimizer, store, adamw);
+    case 'muon':
+      return createOptimizer(optimizer, store, { ...adamw, ...defined(muon ?? {}) });
+  }
+}

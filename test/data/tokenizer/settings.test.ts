@@ -1,0 +1,148 @@
+/**
+ * What stands beside a vocabulary decides its ids. The expected ids were given by transformers 5.18 (AutoTokenizer) for
+ * the same files.
+ */
+import { join } from 'node:path';
+import t from 'tap';
+import { loadTokenizer } from '../../../lib/data/index.js';
+import { byteCharacters } from '../../../lib/data/pretokenize.js';
+import { saveTokenizer } from '../../../lib/interop/hugging-face-tokenizer.js';
+import { failure } from '../support.js';
+
+const words = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', 'he', 'said', '##s', 'a', 'b', '<', 'x', '>'];
+const token = (content: string, more: object = {}) => ({
+  content,
+  single_word: false,
+  lstrip: false,
+  rstrip: false,
+  normalized: false,
+  special: true,
+  ...more,
+});
+
+interface Case {
+  readonly about: string;
+  readonly config?: object;
+  readonly map?: object;
+  readonly added?: object;
+  readonly lines?: readonly string[];
+  readonly text: string;
+  readonly ids: readonly number[];
+}
+
+const cases: readonly Case[] = [
+  { about: 'no settings', text: 'he <x> said', ids: [5, 10, 11, 12, 6] },
+  {
+    about: 'additional_special_tokens in special_tokens_map.json',
+    map: { additional_special_tokens: ['<x>'] },
+    text: 'he <x> said',
+    ids: [5, 13, 6],
+  },
+  {
+    about: 'additional_special_tokens in tokenizer_config.json',
+    config: { additional_special_tokens: ['<x>'] },
+    text: 'he <x> said',
+    ids: [5, 13, 6],
+  },
+  { about: 'a token of another name', config: { e_token: '<x>' }, text: 'he <x> said', ids: [5, 13, 6] },
+  {
+    about: 'a special token as an object',
+    config: { mask_token: { __type: 'AddedToken', ...token('<x>', { lstrip: true }) } },
+    text: 'he <x> said',
+    ids: [5, 13, 6],
+  },
+  {
+    about: 'a special token that is normalised',
+    map: { mask_token: token('<x>', { lstrip: true, normalized: true }) },
+    text: 'he <X> said',
+    ids: [5, 13, 6],
+  },
+  { about: 'no mask token', config: { mask_token: null }, text: 'he [MASK]', ids: [5, 1, 1, 1] },
+  { about: 'split_special_tokens', config: { split_special_tokens: true }, text: 'he [MASK]', ids: [5, 1, 1, 1] },
+  {
+    about: 'added_tokens_decoder, beside which special_tokens_map.json does not count',
+    config: { mask_token: '<x>', added_tokens_decoder: { 4: { content: '[MASK]', special: true } } },
+    map: { mask_token: '<y>' },
+    text: 'he [MASK] <x> <y>',
+    ids: [5, 4, 13, 10, 1, 12],
+  },
+  { about: 'added_tokens.json, numbered on', added: { '<x>': 20, '<y>': 14 }, text: '<x><y>', ids: [14, 13] },
+  { about: 'another unknown token', config: { unk_token: 'a' }, text: 'qq he', ids: [8, 5] },
+  {
+    about: 'a token twice in vocab.txt, and one that is added',
+    lines: ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', 'he', 'a', 'he', 'b'],
+    added: { '<x>': 9 },
+    text: 'he a b <x>',
+    ids: [7, 6, 8, 8],
+  },
+  {
+    about: 'a blank line in vocab.txt',
+    lines: ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', '', 'he'],
+    text: 'he',
+    ids: [6],
+  },
+];
+
+for (const { about, config, map, added, lines = words, text, ids } of cases) {
+  t.test(`${about}: read as transformers reads it, and written so that it reads back`, async (t) => {
+    const folder = t.testdir({
+      'vocab.txt': `${lines.join('\n')}\n`,
+      'config.json': '{"model_type": "bert"}',
+      ...(config && { 'tokenizer_config.json': JSON.stringify(config) }),
+      ...(map && { 'special_tokens_map.json': JSON.stringify(map) }),
+      ...(added && { 'added_tokens.json': JSON.stringify(added) }),
+      saved: {},
+    });
+    const tokenizer = loadTokenizer(folder);
+    t.strictSame([...tokenizer.encode(text)], ids);
+    await saveTokenizer(join(folder, 'saved'), tokenizer);
+    const again = loadTokenizer(join(folder, 'saved'));
+    t.strictSame([...again.encode(text)], ids, 'saved');
+    t.strictSame(again.specials, tokenizer.specials);
+  });
+}
+
+t.test('classes of other families are refused by name where their files do not hold the pipeline', async (t) => {
+  const vocabulary = `${words.join('\n')}\n`;
+  for (const name of ['BertJapaneseTokenizer', 'RobertaTokenizer', 'PreTrainedTokenizerFast', 'MysteryTokenizer']) {
+    const folder = t.testdir({
+      'vocab.txt': vocabulary,
+      'tokenizer_config.json': JSON.stringify({ tokenizer_class: name }),
+    });
+    const said = await failure(() => loadTokenizer(folder));
+    t.match(said, new RegExp(`^BAD_TOKENIZER: .* of the class ${name.replace('Fast', '')}, whose way of splitting`));
+  }
+  const phobert = t.testdir({ 'vocab.txt': vocabulary, 'config.json': '{"model_type": "phobert"}' });
+  t.match(await failure(() => loadTokenizer(phobert)), /of the class PhobertTokenizer/);
+});
+
+t.test('a setting of a wrong type says which', async (t) => {
+  const folder = t.testdir({
+    'vocab.txt': `${words.join('\n')}\n`,
+    'tokenizer_config.json': '{"tokenizer_class": "BertTokenizer", "do_lower_case": "false"}',
+  });
+  t.match(await failure(() => loadTokenizer(folder)), /have "false" as do_lower_case, expected true or false/);
+});
+
+t.test('a RoBERTa tokenizer has its own special tokens, around texts too', async (t) => {
+  const vocab = ['<s>', '<pad>', '</s>', '<unk>', ...byteCharacters, 'he', '\u0120he', '<mask>'];
+  const folder = t.testdir({
+    'vocab.json': JSON.stringify(Object.fromEntries(vocab.map((content, id) => [content, id]))),
+    'merges.txt': '#version: 0.2\nh e\n\u0120 he\n',
+    'tokenizer_config.json': '{"tokenizer_class": "RobertaTokenizer"}',
+  });
+  const tokenizer = loadTokenizer(folder);
+  t.strictSame(tokenizer.specials, { mask: 262, pad: 1, cls: 0, sep: 2, unk: 3, eot: 2 });
+  t.strictSame([...tokenizer.encode('he <mask> he')], [260, vocab.indexOf('\u0120'), 262, 261]);
+  t.strictSame([...tokenizer.encodePair('he', 'he').ids], [0, 260, 2, 2, 260, 2]);
+});
+
+t.test('the end of text is the one that the settings name', async (t) => {
+  const vocab = [...byteCharacters, '<eos>'];
+  const folder = t.testdir({
+    'vocab.json': JSON.stringify(Object.fromEntries(vocab.map((content, id) => [content, id]))),
+    'merges.txt': '#version: 0.2\n',
+    'tokenizer_config.json': '{"eos_token": "<eos>"}',
+  });
+  t.equal(loadTokenizer(folder).specials.eot, 256);
+});

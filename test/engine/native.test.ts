@@ -1,0 +1,28 @@
+/** Loading the addon: OpenMP gets its setting, and the host program's environment stays as it was. */
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import t from 'tap';
+import { defaultSpinCount } from '../../lib/engine/native.js';
+
+/** What spin-child.ts prints with these variables, and what OpenMP says that its settings are. */
+function loaded(variables: Record<string, string>) {
+  const { GOMP_SPINCOUNT: _, ...env } = process.env;
+  const script = fileURLToPath(new URL('./spin-child.ts', import.meta.url));
+  const { stdout, stderr } = spawnSync(process.execPath, [...process.execArgv, script], {
+    encoding: 'utf8',
+    env: { ...env, OMP_DISPLAY_ENV: 'VERBOSE', ...variables },
+  });
+  const spinCount = /GOMP_SPINCOUNT = '(\d+)'/.exec(stderr)?.[1];
+  return { ...(JSON.parse(stdout) as object), spinCount };
+}
+
+const skip = process.platform !== 'linux' && 'the setting is that of GNU OpenMP';
+
+t.test('idle OpenMP threads sleep soon, and no other process is told so', { skip }, async (t) => {
+  t.same(loaded({}), { values: [3, 6], child: 'absent', unchanged: true, spinCount: defaultSpinCount });
+});
+
+t.test('a setting of the caller stays', { skip }, async (t) => {
+  const expected = { values: [3, 6], child: '77', unchanged: true, spinCount: '77' };
+  t.same(loaded({ GOMP_SPINCOUNT: '77' }), expected);
+});
