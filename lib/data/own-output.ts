@@ -86,8 +86,10 @@ export function ownOutput(folder: string, names: readonly string[]): OwnOutput |
   const all = new Set(names);
   const found = kinds.filter((kind) => kind.is(folder, all));
   if (found.length === 0) return undefined;
+  // A model mostly has its tokenizer beside it, which goes without saying.
+  const told = found.length > 1 ? found.filter(({ what }) => what !== 'a tokenizer') : found;
   return {
-    what: found.map(({ what }) => what).join(' and '),
+    what: told.map(({ what }) => what).join(' and '),
     owns: (name) => found.some(({ entries }) => entries.test(name)),
   };
 }
