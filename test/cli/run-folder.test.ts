@@ -3,6 +3,8 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { run } from '../../lib/cli/run.js';
+import { inRunFolder, openRunFolder } from '../../lib/cli/run-folder.js';
+import { ApolloError } from '../../lib/errors.js';
 import { lockFolder } from '../../lib/fs/lock.js';
 import { memoryIo, temporaryFolder } from './support.js';
 import { tinyConfig } from './tiny.js';
@@ -67,21 +69,21 @@ for (const command of ['train', 'compare']) {
   t.test(`${command}: a start that fails removes what it made and nothing else`, async (t) => {
     const folder = temporaryFolder();
     const out = join(folder, 'deep', 'work');
-    const config = tinyConfig(folder, { seq: 4096 });
-    let noted = false;
-    const onWrite = (text: string) => {
-      if (noted || !text.includes('text: ')) return;
-      writeFileSync(join(out, 'notes.txt'), 'mine'); // put there while the text is prepared
-      noted = true;
-    };
+    const config = tinyConfig(folder);
     const inside = ['--out', out, '--cache', join(out, 'cache')];
-    t.equal(await run([command, '--config', config, ...inside], memoryIo({ onWrite })), 1);
-    t.ok(noted);
+    const opened = await openRunFolder({ config, flags: { out } }, 'runs/x', `apollo-lm ${command}`);
+    const failing = inRunFolder(opened, `apollo-lm ${command}`, async () => {
+      writeFileSync(join(out, 'tokenizer.json'), '{}'); // the run's own
+      mkdirSync(join(out, 'cache'));
+      writeFileSync(join(out, 'cache', 'prepared'), 'text');
+      writeFileSync(join(out, 'notes.txt'), 'mine'); // put there while the text is prepared
+      throw new ApolloError('BAD_CORPUS', 'too little text');
+    });
+    await t.rejects(failing, { code: 'BAD_CORPUS' });
     t.same(readdirSync(out).sort(), ['cache', 'notes.txt']);
-    t.ok(readdirSync(join(out, 'cache')).length > 0, 'the prepared text stays');
+    t.same(readdirSync(join(out, 'cache')), ['prepared'], 'the prepared text stays');
     const again = memoryIo();
-    const short = tinyConfig(folder);
-    t.equal(await run([command, '--config', short, ...inside], again), 0, again.err());
+    t.equal(await run([command, '--config', config, ...inside], again), 0, again.err());
   });
 
   t.test(`${command}: a run without a checkpoint has nothing to resume from, and stays as it is`, async (t) => {

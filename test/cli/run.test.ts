@@ -59,7 +59,7 @@ t.test("a user's error is one message without a stack and exit code 1", async (t
     [['plan', '--steps', '10', '--set', 'model.dropout'], /--set takes KEY\.FIELD=VALUE/],
     [['plan', '--steps', '10', '--method', 'apollo', '--set', 'apollo.smapler=edge'], /smapler/],
     [['compare', '--preset', 'nope'], /no preset "nope"/],
-    [['train', '--resume'], /--resume needs --out/],
+    [['train', '--resume'], /--resume requires --out/],
     [['train', '--resume', '--out', temporaryFolder()], /not the folder of an earlier run/],
   ] as const) {
     const io = memoryIo();

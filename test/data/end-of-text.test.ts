@@ -27,7 +27,7 @@ t.test('the end of text is what the files beside a tokenizer name', async (t) =>
     [{ 'config.json': { eos_token_id: 257 } }, 257],
     [{ 'generation_config.json': { eos_token_id: [258, 257] }, 'config.json': { eos_token_id: 257 } }, 258],
     [{ 'tokenizer_config.json': { eos_token: '<eos>' }, 'config.json': { eos_token_id: 258 } }, 257],
-    [{ 'tokenizer_config.json': { eos_token: '</none>' } }, undefined],
+    [{ 'tokenizer_config.json': { eos_token: '</none>' } }, 259],
     [{ 'config.json': { eos_token_id: 50256 } }, undefined],
     [{ 'config.json': { eos_token_id: null } }, undefined],
   ];
