@@ -272,5 +272,6 @@ t.test('a tokenizer with more tokens than the model is refused', async (t) => {
   for (const file of ['config.json', 'model.safetensors']) await cp(golden(`gpt2-ref/${file}`), join(folder, file));
   const words = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', ...Array.from({ length: 500 }, (_, i) => `w${i}`)];
   await writeFile(join(folder, 'vocab.txt'), words.join('\n'));
+  await writeFile(join(folder, 'tokenizer_config.json'), JSON.stringify({ tokenizer_class: 'BertTokenizer' }));
   await t.rejects(loadModel(device, folder), { code: 'BAD_CONFIG', message: /The tokenizer has 505 token ids/ });
 });

@@ -227,6 +227,9 @@ t.test('generation ends at every token that the model names, and a model that na
   tokenizer.added_tokens.pop(); // <pad>: the model has 258 tokens
   delete tokenizer.model.vocab['<pad>'];
   await writeFile(join(folder, 'tokenizer.json'), JSON.stringify(tokenizer));
+  // A class without special tokens of its own: that of GPT-2 would add its <|endoftext|>.
+  const plain = JSON.stringify({ tokenizer_class: 'PreTrainedTokenizerFast' });
+  await writeFile(join(folder, 'tokenizer_config.json'), plain);
   const config = JSON.parse(await readFile(join(folder, 'config.json'), 'utf8')) as object;
   await writeFile(join(folder, 'config.json'), JSON.stringify({ ...config, eos_token_id: null }));
   const none = await loadModel(device, folder);
