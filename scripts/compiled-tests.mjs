@@ -24,7 +24,8 @@ export function compileTests(folder, links) {
   if (status !== 0) throw new Error('the tests could not be compiled');
   cpSync(join(root, 'test/fixtures'), join(folder, 'test/fixtures'), { recursive: true });
   copyFileSync(join(root, 'bench/step/torch_step.py'), join(folder, 'bench/step/torch_step.py'));
-  writeFileSync(join(folder, 'package.json'), '{ "type": "module" }\n');
+  // Under the package's name, by which code finds that it lies where its package has it (lib/package-folder.ts).
+  writeFileSync(join(folder, 'package.json'), '{ "name": "apollo-lm", "type": "module" }\n');
   const shim = join(folder, 'node_modules/tap');
   mkdirSync(shim, { recursive: true });
   writeFileSync(join(shim, 'package.json'), '{ "name": "tap", "type": "module", "exports": "./index.mjs" }\n');

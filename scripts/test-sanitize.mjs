@@ -17,7 +17,7 @@ const parts = args.filter((arg) => !arg.startsWith('--'));
 const kind = thread ? 'thread' : 'address';
 
 const native = ['native/core', 'native/device', 'native/planner'];
-const device = ['engine/device', 'engine/evaluate', 'engine/state', 'engine/parameters', 'engine/optimizer'];
+const device = ['engine/device', 'engine/evaluate', 'engine/state', 'engine/parameters', 'engine/optim/adamw'];
 const failures = ['emulator/faults', 'emulator/lost-device'];
 const suites = {
   quick: [...native, ...device],
