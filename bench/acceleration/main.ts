@@ -98,7 +98,11 @@ function writeSummary(): void {
     return existsSync(page) ? [readFileSync(page, 'utf8').replaceAll('](', `](${name}/`)] : [];
   });
   if (parts.length === 0) return;
-  const head = `# The paper's figures and tables at ${o.scale} scale\n\nMade by \`npm run bench:acceleration -- --scale ${o.scale}\`.\n`;
+  const short =
+    o.scale === 'nano'
+      ? '\nRuns of these figures see 0.5 to 5 tokens per parameter, too few to say what holds for longer runs: see [the map](../map/README.md), whose runs see 3 to 180.\n'
+      : '';
+  const head = `# The paper's figures and tables at ${o.scale} scale\n\nMade by \`npm run bench:acceleration -- --scale ${o.scale}\`.\n${short}`;
   writeFileSync(join(destination, 'README.md'), [head, ...parts].join('\n'));
   console.log(join(destination, 'README.md'));
 }
