@@ -8,7 +8,7 @@ import { formatSpread, markdownTable } from '../../../lib/report/table.js';
 import { colors, panelChart, panelSize, type Series } from '../figures/draw.js';
 import { type Difference, frontierOf, outcomeOf, type Row, rowsOf } from './analysis.js';
 import { type Arm, arms } from './arms.js';
-import type { MapRecord, MapResults, ModelKind } from './record.js';
+import { idOf, type MapRecord, type MapResults, type ModelKind } from './record.js';
 import { type Round, rounds } from './rounds.js';
 
 const kinds: readonly ModelKind[] = ['gpt', 'bert'];
@@ -117,9 +117,13 @@ function formatDifference({ mean, halfWidth }: Difference): string {
   return `${sign}${mean.toFixed(4)}${halfWidth === undefined ? '' : ` ± ${halfWidth.toFixed(4)}`}`;
 }
 
-function predictionTable(records: readonly MapRecord[], { name, title, predictions }: Round): string {
+function predictionTable(records: readonly MapRecord[], { name, title, predictions, runs }: Round): string {
+  const wanted = new Set(runs.map(idOf));
+  const made = new Set(records.filter(({ id }) => wanted.has(id)).map(({ id }) => id));
+  const state =
+    made.size < wanted.size ? `${made.size} of ${wanted.size} runs made; outcomes are those so far` : 'complete';
   return [
-    `Round (${name}), ${title.toLowerCase()}:`,
+    `Round (${name}): ${title} (${state}).`,
     '',
     markdownTable([
       ['prediction, written before the runs', 'difference', 'outcome'],
