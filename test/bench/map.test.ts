@@ -91,6 +91,7 @@ t.test('every run of every round can be made: its method and options are valid, 
       const method = createMethod(arm.method, { ...options, ...common } as never, { model: model.config });
       t.equal(method.layers, model.config.layers, idOf(each));
       t.equal(resolveConfig(mapOptions(each, 'f32')).steps, each.steps);
+      t.equal(resolveConfig(mapOptions({ ...each, optimizer: 'muon' }, 'f32')).optimizer, 'muon');
     }
     for (const { arm, against } of round.predictions) t.ok(arm in arms && against in arms);
   }

@@ -48,7 +48,7 @@ export function mapModel(kind: ModelKind, arm: Arm): LanguageModel {
 }
 
 /** The options of lib/train for a run. */
-export function mapOptions({ arm, kind, steps, rate, schedule, seed }: MapRun, precision: 'f32' | 'bf16') {
+export function mapOptions({ arm, kind, steps, rate, schedule, optimizer, seed }: MapRun, precision: 'f32' | 'bf16') {
   return {
     seed,
     steps,
@@ -56,6 +56,7 @@ export function mapOptions({ arm, kind, steps, rate, schedule, seed }: MapRun, p
     precision,
     learningRate: rate,
     schedule,
+    optimizer,
     warmupSteps,
     evaluateEvery: Math.ceil(steps / evaluation.count),
     evaluationBatches: evaluation.batches,
