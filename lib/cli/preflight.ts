@@ -12,7 +12,7 @@ import { methodNameOf, methodOf, seedsOf, totalStepsOf, trainOptionsOf } from '.
 export interface RunPlan {
   /** Compares `methods`; else trains `method`. */
   readonly comparing?: boolean;
-  /** Goes on with a run, whose beginning is not needed any more. */
+  /** Resumes a run, whose initial model is not needed any more. */
   readonly resume?: boolean;
   /** Why the command cannot do without held-out text, where it cannot. */
   readonly needsHeldOut?: string;

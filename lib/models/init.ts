@@ -56,7 +56,7 @@ export function declareSpecs(store: ParameterStore, specs: readonly ParameterSpe
   for (const spec of specs) if (!store.has(spec.name)) store.declare(declarationOf(spec));
 }
 
-/** What the engine is told of a parameter. */
+/** What the engine needs to know of a parameter. */
 export function declarationOf({ name, shape, role, decay, layer, columns }: ParameterSpec): ParameterDeclaration {
   const hidden = layer !== undefined && role === 'matrix' && shape.length === 2;
   const matrices = hidden ? (columns ?? [shape[1] as number]) : undefined;

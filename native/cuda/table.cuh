@@ -11,7 +11,7 @@
 
 namespace apollo::cuda {
 
-// Filled anew in bind(), when pointers have changed, and kept on the device.
+// Filled again in bind(), when pointers have changed, and kept on the device.
 template <class T>
 class Table {
  public:

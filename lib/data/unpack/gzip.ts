@@ -1,6 +1,6 @@
 /**
  * gzip (RFC 1952), of one or several members. Headers and checksums are read here, so that what follows the last member
- * is told by its place; zlib unpacks what is between. Zeros may follow, which fill up a block of a tape.
+ * is reported with its place; zlib unpacks what is between. Zeros may follow, which fill up a block of a tape.
  */
 import { crc32, createInflateRaw, type InflateRaw } from 'node:zlib';
 import { ByteQueue } from './byte-queue.js';

@@ -22,7 +22,7 @@ export interface UpdateRule {
   readonly rate: number;
   /** The scalars of a step. */
   readonly hyper: (lr: number, gradScale: number) => readonly number[];
-  /** What the op is told of its tensors besides `decay` and `hasShadow`. */
+  /** What the op knows of its tensors besides `decay` and `hasShadow`. */
   readonly attributes: (specs: readonly ParameterDeclaration[]) => Record<string, Attribute>;
 }
 

@@ -1,6 +1,6 @@
 /**
  * Files in GLUE's own layout: tab-separated UTF-8 without any quoting, perhaps with a byte order mark, perhaps packed
- * (NAME.tsv.gz or NAME.tsv.zst beside or instead of NAME.tsv). What is wrong is told by file and line.
+ * (NAME.tsv.gz or NAME.tsv.zst beside or instead of NAME.tsv). What is wrong is reported with file and line.
  */
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
