@@ -61,3 +61,8 @@ export function complaint({ code, signal, stderr }: Ended): string | undefined {
   if (/This is a defect of apollo-lm/.test(stderr)) return `called a defect: ${last}`;
   return undefined;
 }
+
+/** Whether a run was killed before its first checkpoint, so that it must be started in another folder, as its message says. */
+export function hasNothingToResume({ code, stderr }: Ended): boolean {
+  return code === 1 && stderr.includes('there is nothing to resume from') && stderr.includes('name another folder');
+}

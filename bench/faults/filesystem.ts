@@ -1,13 +1,14 @@
 /**
  * Errors of the file system at each operation in turn, by a shim in front of the C library: the command ends right or with
- * one clear error, or is killed there; what was there before is still there, and a resume without the fault gives the undisturbed result.
+ * one clear error, or is killed there; what was there before is still there, and a resume without the fault gives the
+ * undisturbed result.
  */
 import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { complaint, type Ended, node } from './child.js';
+import { complaint, type Ended, hasNothingToResume, node } from './child.js';
 import { digestOf, filesOf, leftOvers, writeSettings } from './fixture.js';
 import { count, type Part, type Programme, type Tally, tally } from './outcome.js';
 
@@ -123,11 +124,16 @@ async function failing(
       // The user mends the cause and gives the command again.
       const kept = existsSync(join(out, 'run', 'settings.json'));
       const again = kept ? ['--resume'] : ['--config', settings, '--cache', join(out, 'cache')];
-      const next = await node([cli, 'train', ...again, '--out', join(out, 'run')]);
+      let run = join(out, 'run');
+      let next = await node([cli, 'train', ...again, '--out', run]);
+      if (hasNothingToResume(next)) {
+        run = `${run}-2`;
+        next = await node([cli, 'train', '--config', settings, '--cache', join(out, 'cache'), '--out', run]);
+      }
       const wrong =
         complaint(next) ?? (next.code !== 0 ? `the next call: ${next.stderr.trim().slice(-300)}` : undefined);
       if (wrong) count(row, 'crash', `${what}, then again: ${wrong}`);
-      else if (result(join(out, 'run')) !== expected) count(row, 'wrong', `${what}, then again: another result`);
+      else if (result(run) !== expected) count(row, 'wrong', `${what}, then again: another result`);
       else if (leftOvers(out).length > 0) count(row, 'left', `${what}: ${leftOvers(out).join(', ')}`);
       else row.counts.refused++;
     }

@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { uniformNumber } from '../../lib/growth/index.js';
-import { complaint, type Ended, node } from './child.js';
+import { complaint, type Ended, hasNothingToResume, node } from './child.js';
 import { digestOf, filesOf, leftOvers, writeSettings, writeTask } from './fixture.js';
 import { count, type Part, type Programme, type Tally, tally } from './outcome.js';
 
@@ -139,7 +139,7 @@ async function killed(programme: Programme, victim: Victim, stream: number, size
   const expected = victim.result(join(whole, 'out'));
   let done = 0;
   for (let run = 0; done < size && !signal.aborted; run++) {
-    const out = join(base, `run-${run}`, 'out');
+    let out = join(base, `run-${run}`, 'out');
     mkdirSync(join(base, `run-${run}`), { recursive: true });
     // Up to four kills of one run, each at any moment of what is left of it.
     const times = Math.min(size - done, 1 + Math.floor(4 * uniformNumber(seed, 10 + stream, run)));
@@ -158,7 +158,11 @@ async function killed(programme: Programme, victim: Victim, stream: number, size
       if (last.signal === 'SIGKILL') done++;
       else outcome ||= complaint(last) ?? '';
     }
-    const ended = last?.code === 0 ? last : await start();
+    let ended = last?.code === 0 ? last : await start();
+    if (hasNothingToResume(ended)) {
+      out = `${out}-2`;
+      ended = await node([cli, ...victim.args(settings, out).first]);
+    }
     const what = `run ${run}, killed after ${moments.join(', ')} ms`;
     const bad = outcome || complaint(ended) || (ended.code !== 0 && `resume: ${ended.stderr.trim().slice(-300)}`);
     if (bad) count(row, 'crash', `${what}: ${bad}`);
