@@ -10,7 +10,7 @@ import { methodNames } from '../methods/index.js';
 import { decayShapeNames, scheduleNames } from '../train/index.js';
 import { muonSettings, optimizerName } from '../train/optimizer.js';
 import { runPreset } from './presets.js';
-import { nearest } from './suggest.js';
+import { nearest } from '../suggest.js';
 
 const defaultModel = 'gpt-mini';
 const count = z.int().min(1);

@@ -15,7 +15,7 @@ import type { ModelFolder } from '../train/index.js';
 import type { Settings } from './config.js';
 import type { ProgressState } from './progress.js';
 import { modelConfigOf, sequenceOf, totalStepsOf } from './resolve.js';
-import { nearest } from './suggest.js';
+import { nearest } from '../suggest.js';
 
 export interface CorpusWatch {
   readonly signal: AbortSignal;

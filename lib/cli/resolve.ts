@@ -11,7 +11,7 @@ import {
 } from '../models/index.js';
 import { endSteps, type TrainOptions } from '../train/index.js';
 import type { Settings } from './config.js';
-import { nearest } from './suggest.js';
+import { nearest } from '../suggest.js';
 
 /** Evaluations of a run when nothing is said. */
 const defaultEvaluations = 60;

@@ -80,19 +80,20 @@ export function emit<A extends Attributes>(
   definition: OpDefinition<A>,
   inputs: readonly Tensor[],
   attrs: A,
-  graph: Graph | undefined = inputs[0]?.graph,
+  graph?: Graph,
 ): Tensor[] {
+  const owner = graph ?? inputs[0]?.graph;
   for (const input of inputs) {
-    if (input.graph !== graph) {
+    if (input.graph !== owner) {
       throw new ApolloError(
         'BAD_ARGUMENT',
         `${definition.name}: inputs ${inputs.map(formatType).join(', ')} belong to different graphs; trace them in one`,
       );
     }
   }
-  if (!graph) throw new ApolloError('INTERNAL', `${definition.name}: an op without inputs needs its graph`);
+  if (!owner) throw new ApolloError('INTERNAL', `${definition.name}: an op without inputs needs its graph`);
   const types = definition.shape(inputs, attrs);
-  return graph.append(definition as unknown as OpDefinition, inputs, attrs, types).outputs as Tensor[];
+  return owner.append(definition as unknown as OpDefinition, inputs, attrs, types).outputs as Tensor[];
 }
 
 /** `emit` for ops of one interesting output: the first. */

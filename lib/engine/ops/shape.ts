@@ -109,11 +109,12 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
 /** x with its axes in the order `perm` (default: reversed). */
 export function transpose(
   x: Tensor,
-  perm: readonly number[] = x.shape.map((_, axis) => x.shape.length - 1 - axis),
+  perm?: readonly number[],
 ): Tensor {
-  const axes = perm.map((axis) => normalizeAxis('transpose', axis, x.shape.length));
+  const order = perm ?? x.shape.map((_, axis) => x.shape.length - 1 - axis);
+  const axes = order.map((axis) => normalizeAxis('transpose', axis, x.shape.length));
   if (axes.length !== x.shape.length || new Set(axes).size !== axes.length) {
-    throw shapeError('transpose', `perm ${formatShape(perm)} must name each axis of ${formatShape(x.shape)} once`);
+    throw shapeError('transpose', `perm ${formatShape(order)} must name each axis of ${formatShape(x.shape)} once`);
   }
   if (axes.every((axis, index) => axis === index)) return x;
   return emitOne(transposeOp, [x], { perm: axes });
