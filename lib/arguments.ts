@@ -114,10 +114,7 @@ export const anyNumber = kind('a number (NaN is allowed)', (value) => typeof val
 export const finite = kind('a finite number', (value) => Number.isFinite(value));
 export const positive = kind('a finite number > 0', (value) => Number.isFinite(value) && (value as number) > 0);
 export const notNegative = kind('a finite number >= 0', (value) => Number.isFinite(value) && (value as number) >= 0);
-export const probability = kind(
-  'a number in [0, 1]',
-  (value) => typeof value === 'number' && value >= 0 && value <= 1,
-);
+export const probability = kind('a number in [0, 1]', (value) => typeof value === 'number' && value >= 0 && value <= 1);
 export const string = kind('a string', (value) => typeof value === 'string');
 /** A name, a key: not the empty string. */
 export const name = kind('a non-empty string', (value) => typeof value === 'string' && value !== '');

@@ -4,18 +4,29 @@
  * kinds of arguments.ts.
  */
 import {
+  anyNumber,
   boolean,
   count,
-  type Kind,
+  either,
+  float32,
   func,
   having,
+  integer,
+  type Kind,
   kind,
   list,
+  name,
   notNegative,
   number,
+  numericArray,
   object,
   oneOf,
   optional,
+  options,
+  path,
+  positive,
+  record,
+  signal,
   string,
   whole,
 } from './arguments.js';
@@ -199,7 +210,12 @@ export const fineTuneResults = object('the results of fine-tuning (FineTuneResul
 });
 export const rows = list(list(string));
 
-const squadQuestion = object('a SquadQuestion', { id: string, question: string, context: string, answers: list(record) });
+const squadQuestion = object('a SquadQuestion', {
+  id: string,
+  question: string,
+  context: string,
+  answers: list(record),
+});
 export const question = squadQuestion;
 export const gold = list(object('a question { id, answers }', { id: string, answers: list(string) }));
 export const span = object('a span { start, end }', { start: whole(0), end: whole(0) });
