@@ -196,7 +196,7 @@ export const analysis = object('an analysis (from analyse)', {
   target: anyNumber,
   referenceCosts: costs,
   complete: boolean,
-  methods: list(object('the analysis of a method', { method: string, seeds: list(record) })),
+  methods: list(object('the analysis of a method', { method: string, seeds: list(record) }), { least: 1 }),
 });
 const scores = kind('scores by name', (value) => record.problem(value) === undefined);
 export const fineTuneResults = object('the results of fine-tuning (FineTuneResults)', {

@@ -71,7 +71,7 @@ export function repeatMiddleLayers(block: number): Expansion {
   };
 }
 
-const takesProportionalFractions = is.takes('proportionalFractions', { stages: is.count, alpha: is.number });
+const takesProportionalFractions = is.takes('proportionalFractions', { stages: is.listed, alpha: is.number });
 
 /**
  * Ends of all stages but the last as fractions of the run, when stage i of `stages`, counted from 1, takes a share of the

@@ -113,7 +113,7 @@ export function rewarmFactor(step: number, steps: number): number {
   return Math.min(1, (step + 1) / Math.max(1, steps));
 }
 
-const takesDefaultUnits = is.takes('defaultUnits', { layers: is.number });
+const takesDefaultUnits = is.takes('defaultUnits', { layers: is.listed });
 
 /**
  * Units when none are given: each stage's number is the largest proper divisor of the next one's, so that switches are
@@ -134,7 +134,7 @@ export function defaultUnits(layers: number): number[] {
   return units;
 }
 
-const takesDefaultFractions = is.takes('defaultFractions', { stages: is.number });
+const takesDefaultFractions = is.takes('defaultFractions', { stages: is.listed });
 
 /**
  * Boundaries when none are given, as fractions of the run: the paper's 0.05, 0.10, 0.25 (epochs 2, 4 and 10 of 40) for

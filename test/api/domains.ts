@@ -28,6 +28,8 @@ export interface Domain {
   readonly make: () => unknown;
   /** Of the wrong values those that this argument takes. Such a call may succeed, or end in an error of any code. */
   readonly takes: readonly Label[];
+  /** Of those it takes, the ones whose work would take too long here. */
+  readonly skips?: readonly Label[];
   /** The fields of an object, each of which is checked. */
   readonly fields?: Readonly<Record<string, Domain>>;
   /** Whether other fields are refused. */
@@ -59,6 +61,9 @@ export const maybe = (inner: Domain): Domain => ({ ...inner, takes: [...inner.ta
 
 /** `inner`, which takes more of the wrong values. */
 export const also = (inner: Domain, ...takes: Label[]): Domain => ({ ...inner, takes: [...inner.takes, ...takes] });
+
+/** May be left out; what is done then would take too long here. */
+export const defaulted = (inner: Domain): Domain => ({ ...maybe(inner), skips: ['undefined'] });
 
 const objectOf = (fields: Readonly<Record<string, Domain>>, closed: boolean): Domain => ({
   make: () => Object.fromEntries(Object.entries(fields).map(([key, field]) => [key, field.make()])),

@@ -20,6 +20,7 @@ import { sequenceEncoder } from '../../lib/eval/encode.js';
 import { classification } from '../../lib/eval/heads/sequence.js';
 import { NetworkPrograms } from '../../lib/eval/network.js';
 import { taskByName } from '../../lib/eval/tasks.js';
+import { analyse } from '../../lib/report/index.js';
 import { makeSampler, makeSchedule } from '../../lib/growth/index.js';
 import { EventFileWriter } from '../../lib/interop/tensorboard.js';
 import { createMethod } from '../../lib/methods/index.js';
@@ -30,6 +31,7 @@ import {
   also,
   anyNumber,
   boolean,
+  defaulted,
   type Domain,
   func,
   integer,
@@ -51,6 +53,9 @@ import {
 
 const device: Device = await openDevice({ threads: 1 });
 const folder = temporaryFolder();
+const before = process.cwd();
+/** Some wrong values are right as paths: what is written there is written to the temporary folder. */
+export const enter = () => process.chdir(folder);
 const tokenizer = await tinyTokenizer('gpt');
 const config = tinyConfig('gpt', tokenizer.vocabSize, 16);
 const model = createModel(config);
@@ -86,6 +91,7 @@ const adamw = new AdamW(optimizerStore);
 const op = defineOp({ name: 'testOfArguments', shape: ([x]) => [x!] });
 
 export async function teardown(): Promise<void> {
+  process.chdir(before);
   await writer.close();
   await device.close();
   rmSync(folder, { recursive: true, force: true });
@@ -213,16 +219,17 @@ const costs = { flopsModel: 1, flopsLayers: 1, flopsExecuted: 1, trainMs: 1 };
 const someCosts = only(costs);
 const evaluation = { step: 0, tokens: 0, ...costs, lossFull: 1, lossStage: 1 };
 const evaluations = list([evaluation]);
-const results = only({
-  format: 'apollo-lm/results/1',
+const someResults = {
+  format: 'apollo-lm/results/1' as const,
   created: '',
   settings: {},
   layers: 2,
   totalSteps: 2,
   reference: 'scratch',
-  runs: [],
-});
-const analysis = only({ reference: 'scratch', target: 1, referenceCosts: costs, complete: true, methods: [] });
+  runs: [{ method: 'scratch', seed: 1, finished: true, stages: [], evaluations: [evaluation, evaluation, evaluation] }],
+};
+const results = only(someResults);
+const analysis = only(analyse(someResults));
 const fineTuneResults = only({
   format: 'apollo-lm/finetune/1',
   created: '',
@@ -440,8 +447,8 @@ const engine: Record<string, Arguments> = {
   broadcastTo: { x, shape },
   cast: { x, dtype },
   concat: { tensors: list([]), axis: number(0) },
-  copyBandwidth: { device: aDevice, megabytes: maybe(whole(1)) },
-  matmulPeak: { device: aDevice, dtype, shapes: maybe(only([[2, 2, 2]])) },
+  copyBandwidth: { device: aDevice, megabytes: defaulted(whole(1)) },
+  matmulPeak: { device: aDevice, dtype, shapes: defaulted(only([[2, 2, 2]])) },
   createOptimizer: {
     name: text('adamw'),
     store: made(() => new ParameterStore(device)),
@@ -614,7 +621,7 @@ const evaluationTable: Record<string, Arguments> = {
   isFineTuned: { folder: aPath() },
   readFineTuned: { folder: aPath() },
   saveFineTuned: {
-    folder: only(join(folder, '\0')),
+    folder: name(join(folder, 'saved')),
     store: aStore,
     tokenizer: aTokenizer,
     description: object({
@@ -729,8 +736,8 @@ const growthTable: Record<string, Arguments> = {
     means: list([1, 2]),
     rule: options({ window: number(1), costs: only([1, 2]), latest: list([5]), margin: number(1) }),
   },
-  defaultFractions: { stages: number(4) },
-  defaultUnits: { layers: number(4) },
+  defaultFractions: { stages: whole(4) },
+  defaultUnits: { layers: whole(4) },
   divideVector: { values: floats, map },
   duplicationMap: { from: number(2), to: number(4), rule: only('even') },
   expandGroups: { map, width: whole(2) },
@@ -836,8 +843,8 @@ const report: Record<string, Arguments> = {
   textTable: { rows },
   totalCosts: { evaluations },
   verdicts: { analysis },
-  writeFineTuneResults: { path: only(join(folder, 'no', 'such', 'file')), results: fineTuneResults },
-  writeResults: { path: only(join(folder, 'no', 'such', 'file')), results },
+  writeFineTuneResults: { path: name(join(folder, 'file.json')), results: fineTuneResults },
+  writeResults: { path: name(join(folder, 'file.json')), results },
 };
 
 const modelSettings = settings({
@@ -898,7 +905,7 @@ const root: Record<string, Arguments> = {
     out: aPath('out'),
     options: maybeOptions({ depth: maybe(only('full')), tokenizer: maybe(aPath()), seed: maybe(seed), ...exporting }),
   },
-  saveTokenizer: { folder: only(join(folder, 'saved')), tokenizer: aTokenizer, options: maybeOptions(maximum) },
+  saveTokenizer: { folder: name(join(folder, 'saved')), tokenizer: aTokenizer, options: maybeOptions(maximum) },
   tokenizerFiles: { tokenizer: aTokenizer, options: maybeOptions(maximum) },
   train: {
     options: record({ steps: 1 }),
@@ -934,7 +941,7 @@ const board: Record<string, Arguments> = {
   scalar: { tag, value: anyNumber(1) },
   text: { tag, markdown: word },
   'EventFileWriter.open': {
-    folder: only(join(folder, 'events')),
+    folder: name(join(folder, 'events')),
     options: maybeOptions({ purgeFrom: maybe(whole(1)), now: maybe(func(() => 1)) }),
   },
   'EventFileWriter#add': { this: only(writer), step: whole(1), values: list([]) },
