@@ -90,7 +90,7 @@ export const languageModel = object('a LanguageModel (from createModel)', {
   trace: func,
 });
 
-export const layerMap = list(whole(0));
+export const layerMap = list(whole(0), { least: 1 });
 
 /** A model with its weights. */
 export const measuredModel = object('a model with its weights (from loadModel)', {

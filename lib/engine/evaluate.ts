@@ -7,6 +7,13 @@ import type { InputData } from './program.js';
 
 export type Values = Float32Array | Int32Array;
 
+const tensors = is.kind(
+  'a Tensor, or an object of tensors',
+  (value) =>
+    value instanceof Tensor ||
+    (typeof value === 'object' && value !== null && Object.values(value).every((one) => one instanceof Tensor)),
+);
+
 const takesEvaluate = is.takes('evaluate', {
   build: is.func,
   inputs: is.record,
@@ -30,6 +37,7 @@ export async function evaluate<T extends Tensor | Record<string, Tensor>>(
 
   const graph = new Graph();
   const built = build(graph);
+  is.argument('evaluate: the result of build', built, tensors);
   if (built instanceof Tensor) graph.output('value', built);
   else for (const [name, tensor] of Object.entries(built)) graph.output(name, tensor);
   const device = options.device ?? (await openDevice());

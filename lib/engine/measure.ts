@@ -72,7 +72,7 @@ async function medianNs(device: Device, build: (graph: Graph) => Tensor, op: str
 const takesMatmulPeak = is.takes('matmulPeak', {
   device: is.device,
   dtype: is.precision,
-  shapes: is.optional(is.list(is.tuple(3))),
+  shapes: is.optional(is.list(is.tuple(3), { least: 1 })),
 });
 
 /**

@@ -5,6 +5,7 @@
 import { type FileHandle, mkdir, open, readdir } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { writing } from '../fs/error.js';
 import * as is from '../is.js';
 import { bytesField, doubleField, doublesField, floatField, messageField, varintField } from './protobuf.js';
 import { frameRecord } from './tfrecord.js';
@@ -143,12 +144,14 @@ export class EventFileWriter {
     takesEventFileWriterOpen(folder, options);
 
     const { purgeFrom, now = Date.now } = options;
-    await mkdir(folder, { recursive: true });
-    // TensorBoard reads the files of a run in the order of their names, which begin with a time in seconds.
-    const times = (await readdir(folder)).map((name) => Number(namePattern.exec(name)?.[1] ?? 0));
-    const time = Math.max(Math.floor(now() / 1e3), 1 + Math.max(0, ...times));
-    const path = join(folder, `events.out.tfevents.${String(time).padStart(10, '0')}.${hostname()}.${process.pid}`);
-    const writer = new EventFileWriter(path, await open(path, 'wx'), now);
+    const writer = await writing('The event file', folder, async () => {
+      await mkdir(folder, { recursive: true });
+      // TensorBoard reads the files of a run in the order of their names, which begin with a time in seconds.
+      const times = (await readdir(folder)).map((name) => Number(namePattern.exec(name)?.[1] ?? 0));
+      const time = Math.max(Math.floor(now() / 1e3), 1 + Math.max(0, ...times));
+      const path = join(folder, `events.out.tfevents.${String(time).padStart(10, '0')}.${hostname()}.${process.pid}`);
+      return new EventFileWriter(path, await open(path, 'wx'), now);
+    });
     await writer.#write(purgeFrom ?? 0, fileVersion('brain.Event:2'));
     if (purgeFrom !== undefined) await writer.#write(purgeFrom, sessionStart);
     return writer;

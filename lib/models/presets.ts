@@ -23,7 +23,26 @@ export type PresetName = keyof typeof rows;
 
 export const presetNames = Object.keys(rows) as PresetName[];
 
-const takesPreset = is.takes('preset', { name: is.string, changes: is.record });
+const size = is.optional(is.anyNumber);
+const changes = {
+  layers: size,
+  hidden: size,
+  heads: size,
+  ffn: size,
+  vocab: size,
+  maxPositions: size,
+  dropout: size,
+  attentionDropout: size,
+  epsilon: size,
+  initStd: size,
+  typeVocab: size,
+  padTokenId: size,
+  embeddingDropout: size,
+  activation: is.optional(is.string),
+  tied: is.optional(is.boolean),
+};
+
+const takesPreset = is.takes('preset', { name: is.string, changes: is.options(changes) });
 
 /**
  * The configuration called `name`, with some fields changed.

@@ -29,7 +29,11 @@ function collectClass(made: Callable & { prototype: object }, name: string): voi
     const method = (made as unknown as Record<string, unknown>)[key];
     if (typeof method === 'function') functions.set(`${name}.${key}`, { call: method.bind(made) as Callable });
   }
-  for (let own = made.prototype; own !== Object.prototype && own !== Error.prototype; own = Object.getPrototypeOf(own)) {
+  for (
+    let own = made.prototype;
+    own !== Object.prototype && own !== Error.prototype;
+    own = Object.getPrototypeOf(own)
+  ) {
     for (const [key, { value }] of Object.entries(Object.getOwnPropertyDescriptors(own))) {
       if (typeof value !== 'function' || key === 'constructor') continue;
       functions.set(`${name}#${key}`, { call: (self, ...given) => value.apply(self, given) });
@@ -78,7 +82,9 @@ async function probeFields(owner: string, { fields = {}, closed, code, make }: D
     return probe(owner, given, about, key, { takes, ...(code && { code }) });
   };
   for (const [key, field] of Object.entries(fields)) {
+    const skips: readonly string[] = field.skips ?? [];
     for (const [label, value] of Object.entries(wrongValues)) {
+      if (skips.includes(label)) continue;
       const changed = { ...(make() as object), [key]: value };
       await call(changed, `option ${key}: ${label}`, key, field.takes.includes(label as Label));
     }

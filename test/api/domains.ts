@@ -28,7 +28,7 @@ export interface Domain {
   readonly make: () => unknown;
   /** Of the wrong values those that this argument takes. Such a call may succeed, or end in an error of any code. */
   readonly takes: readonly Label[];
-  /** Of those it takes, the ones whose work would take too long here. */
+  /** Of those it takes, the ones whose work would take too long here, or whose errors are the caller's own. */
   readonly skips?: readonly Label[];
   /** The fields of an object, each of which is checked. */
   readonly fields?: Readonly<Record<string, Domain>>;
@@ -62,8 +62,10 @@ export const maybe = (inner: Domain): Domain => ({ ...inner, takes: [...inner.ta
 /** `inner`, which takes more of the wrong values. */
 export const also = (inner: Domain, ...takes: Label[]): Domain => ({ ...inner, takes: [...inner.takes, ...takes] });
 
+/** `inner`, of which these are not tried. */
+export const without = (inner: Domain, ...skips: Label[]): Domain => ({ ...inner, skips });
 /** May be left out; what is done then would take too long here. */
-export const defaulted = (inner: Domain): Domain => ({ ...maybe(inner), skips: ['undefined'] });
+export const defaulted = (inner: Domain): Domain => without(maybe(inner), 'undefined');
 
 const objectOf = (fields: Readonly<Record<string, Domain>>, closed: boolean): Domain => ({
   make: () => Object.fromEntries(Object.entries(fields).map(([key, field]) => [key, field.make()])),

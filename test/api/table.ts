@@ -20,19 +20,19 @@ import { sequenceEncoder } from '../../lib/eval/encode.js';
 import { classification } from '../../lib/eval/heads/sequence.js';
 import { NetworkPrograms } from '../../lib/eval/network.js';
 import { taskByName } from '../../lib/eval/tasks.js';
-import { analyse } from '../../lib/report/index.js';
 import { makeSampler, makeSchedule } from '../../lib/growth/index.js';
 import { EventFileWriter } from '../../lib/interop/tensorboard.js';
 import { createMethod } from '../../lib/methods/index.js';
-import { createModel, declareSpecs, preset } from '../../lib/models/index.js';
+import { createModel, declareSpecs } from '../../lib/models/index.js';
+import { analyse } from '../../lib/report/index.js';
 import { temporaryFolder, tinyConfig, tinyTokenizer } from '../eval/support.js';
 import {
   type Arguments,
   also,
   anyNumber,
   boolean,
-  defaulted,
   type Domain,
+  defaulted,
   func,
   integer,
   list,
@@ -49,6 +49,7 @@ import {
   settings,
   text,
   whole,
+  without,
 } from './domains.js';
 
 const device: Device = await openDevice({ threads: 1 });
@@ -560,11 +561,11 @@ const evaluationTable: Record<string, Arguments> = {
   candidates: {
     logits: floats,
     options: object({ temperature: number(1), topK: number(0), topP: number(1), repetitionPenalty: number(1) }),
-    seen: maybe(list([])),
+    seen: maybe(also(list([]), 'nested')),
   },
   checkSampling: { options: { ...object(sampling), takes: ['object'] } },
   draw: { candidates: only({ ids: new Int32Array(1), probabilities: Float64Array.of(1) }), u: number(0.5) },
-  likeliest: { logits: floats, repetitionPenalty: maybe(notNegative(1)), seen: maybe(list([])) },
+  likeliest: { logits: floats, repetitionPenalty: maybe(notNegative(1)), seen: maybe(also(list([]), 'nested')) },
   checkFineTuning: {
     options: settings({ maxLength: whole(8), epochs: maybe(whole(1)), precision: maybe(only('f32')) }),
     parts: object({ task: aTask, tokenizer: aTokenizer, config: configuration }),
@@ -589,13 +590,13 @@ const evaluationTable: Record<string, Arguments> = {
   classification: { classes: whole(2) },
   regression: {},
   digestOf: { lists: features },
-  encodeAll: { task: aTask, examples: list([]), encoder: only(encoder), signal: sig },
+  encodeAll: { task: aTask, examples: without(list([]), 'nested'), encoder: only(encoder), signal: sig },
   evaluateTask: {
     options: options({
       device: aDevice,
       folder: aPath(),
       task: aTask,
-      data: only({ evaluations: [] }),
+      data: only({ evaluations: [], tests: [] }),
       batch: whole(1),
       precision: maybe(dtype),
       signal: sig,
@@ -666,7 +667,13 @@ const evaluationTable: Record<string, Arguments> = {
   sequenceEncoder: { tokenizer: aTokenizer, config: configuration, maxLength: number(8) },
   'squad.encodeQuestion': {
     question: aQuestion,
-    options: object({ encode: func(() => ({ ids: [], offsets: [] })), maxQuestion: whole(8) }),
+    options: object({
+      encode: without(
+        func(() => ({ ids: [], offsets: [] })),
+        'function',
+      ),
+      maxQuestion: whole(8),
+    }),
   },
   'squad.exactMatch': { prediction: word, gold: word },
   'squad.f1': { prediction: word, gold: word, options: maybeOptions({ emptyMatches: maybe(boolean(true)) }) },
@@ -829,7 +836,15 @@ const report: Record<string, Arguments> = {
   finalLoss: { evaluations, count: maybe(whole(1)) },
   fineTuneChart: { results: fineTuneResults },
   fineTuneRows: { results: fineTuneResults },
-  htmlReport: { results, analysis, options: maybeOptions({ interactive: maybe(boolean(false)) }) },
+  htmlReport: {
+    results,
+    analysis,
+    options: without(
+      maybeOptions({ interactive: without(maybe(boolean(false)), 'undefined', 'boolean') }),
+      'undefined',
+      'object',
+    ),
+  },
   lossChart: { results, analysis, cost: only('trainMs') },
   markdownTable: { rows },
   readMetrics: { path: aPath() },
@@ -847,12 +862,17 @@ const report: Record<string, Arguments> = {
   writeResults: { path: name(join(folder, 'file.json')), results },
 };
 
-const modelSettings = settings({
-  layers: whole(2),
-  hidden: whole(32),
-  heads: whole(2),
-  vocab: whole(64),
-  maxPositions: whole(16),
+const size = maybe(anyNumber(2));
+const modelChanges = maybeOptions({
+  layers: size,
+  hidden: maybe(anyNumber(32)),
+  heads: size,
+  vocab: maybe(anyNumber(64)),
+  maxPositions: size,
+  dropout: maybe(anyNumber(0)),
+  epsilon: maybe(anyNumber(1e-5)),
+  activation: maybe(text('gelu')),
+  tied: maybe(boolean(true)),
 });
 
 const root: Record<string, Arguments> = {
@@ -862,7 +882,7 @@ const root: Record<string, Arguments> = {
     context: maybeOptions({ model: maybe(configuration) }),
   },
   createModel: { config: record({ ...config }) },
-  preset: { name: text('gpt-nano'), changes: maybe(modelSettings) },
+  preset: { name: text('gpt-nano'), changes: modelChanges },
   createTokenizer: { definition: record({}), name: maybe(text('t')) },
   loadTokenizer: { path: aPath() },
   prepareCorpus: {
@@ -889,7 +909,7 @@ const root: Record<string, Arguments> = {
       vocabSize: number(300),
       minCount: maybe(number(1)),
       workers: maybe(number(0)),
-      maxDistinctWords: maybe(number(100)),
+      maxDistinctWords: maybe(number(1000)),
       signal: sig,
       onProgress: progress,
     }),
@@ -1011,4 +1031,3 @@ export const internal: readonly string[] = [
   'tensorboard.EventFileWriter',
   'tensorboard.EventFileWriter#close',
 ];
-void preset;
