@@ -80,7 +80,11 @@ function describeAny(value: unknown): string {
 
 /** What to do, where the value tells. */
 function hint(value: unknown): string {
-  return value instanceof Promise ? ' (await it)' : '';
+  try {
+    return value instanceof Promise ? ' (await it)' : '';
+  } catch {
+    return '';
+  }
 }
 
 /** A kind from a predicate. */
@@ -93,9 +97,9 @@ const isObject = (value: unknown): value is Record<string, unknown> =>
 
 /** Whole number in [least, most]. */
 export function whole(least: number, most = Number.MAX_SAFE_INTEGER): Kind {
-  const top = most === Number.MAX_SAFE_INTEGER ? `>= ${least}` : `from ${least} to ${most}`;
+  const range = most === Number.MAX_SAFE_INTEGER ? `>= ${least}` : `from ${least} to ${most}`;
   return kind(
-    `a whole number ${least === Number.MIN_SAFE_INTEGER ? 'that is a safe integer' : top}`,
+    least === Number.MIN_SAFE_INTEGER ? 'a safe integer' : `a whole number ${range}`,
     (value) => Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most,
   );
 }

@@ -122,6 +122,7 @@ async function* inWorks(
     return work;
   };
   for await (const text of texts) {
+    is.argument('trainTokenizerOnText: an element of texts', text, is.string);
     batch.push(text);
     length += text.length;
     if (length >= workLength) yield take();

@@ -4,7 +4,7 @@ import { ApolloError } from '../../lib/errors.js';
 import * as growth from '../../lib/growth/index.js';
 import * as apollo from '../../lib/index.js';
 import { type Arguments, type Domain, type Label, wrongValues } from './domains.js';
-import { constants, enter, internal, table, teardown } from './table.js';
+import { constants, device, enter, internal, table, teardown } from './table.js';
 
 type Callable = (...values: unknown[]) => unknown;
 
@@ -46,7 +46,8 @@ collect(apollo, '');
 async function outcome(call: Callable, given: readonly unknown[]): Promise<unknown> {
   try {
     const result = call(...given);
-    if (result instanceof Promise) await result;
+    const made = (await result) as { close?: () => unknown } | undefined;
+    if (made !== device && typeof made?.close === 'function') await made.close();
     return undefined;
   } catch (error) {
     return error;

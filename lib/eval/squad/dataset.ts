@@ -78,7 +78,9 @@ export async function readSquad(path: string, options: { readonly signal?: Abort
   return reading.dataset();
 }
 
-const takesParseSquad = is.takes('parseSquad', { json: is.record, name: is.string });
+const isJson = (value: unknown): boolean => !['undefined', 'function', 'symbol'].includes(typeof value);
+
+const takesParseSquad = is.takes('parseSquad', { json: is.kind('a parsed JSON value', isJson), name: is.string });
 
 /**
  * As readSquad, from JSON that has been parsed; `name` is what errors call it.
