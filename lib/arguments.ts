@@ -132,6 +132,8 @@ export const path = kind(
 export const boolean = kind('true or false', (value) => typeof value === 'boolean');
 export const func = kind('a function', (value) => typeof value === 'function');
 export const record = kind('an object', isObject);
+/** Of anything. */
+export const array = kind('an array', Array.isArray);
 export const float32 = kind('a Float32Array', (value) => value instanceof Float32Array);
 /** Token ids and the like: an array or a typed array of numbers. Only its form is checked. */
 export const numericArray = kind(

@@ -5,6 +5,7 @@
  */
 import {
   anyNumber,
+  array,
   boolean,
   count,
   either,
@@ -172,6 +173,8 @@ export const task = object('a task (from taskByName)', {
   features: func,
   score: func,
 });
+/** Examples of a task under a name. */
+export const split = object('a split { name, examples }', { name: string, examples: array });
 /** Points of a curve of losses. */
 export const lossPoint = object('a point { step, loss }', { step: number, loss: anyNumber });
 const costFields = { flopsModel: anyNumber, flopsLayers: anyNumber, flopsExecuted: anyNumber, trainMs: anyNumber };

@@ -28,7 +28,7 @@ def pieces(splitter, text):
 
 
 # Each character stands between two that do not touch it, so that rules about the ends of a text play no part.
-names = ("letters", "numbers", "punctuation", "deleted", "marks", "decomposed", "numeric", "assigned", "combining", "inert")
+names = ("letters", "numbers", "punctuation", "deleted", "marks", "decomposed", "numeric", "assigned", "combining", "reordered", "inert")
 tables = {name: [] for name in names}
 lowered = {}
 for code in range(0x110000):
@@ -54,6 +54,9 @@ for code in range(0x110000):
         tables["assigned"].append(code)
     if strip_marks.normalize_str(f"a{c}b") == "ab":
         tables["combining"].append(code)
+    # Of two marks, the one of the lower class comes first; the lowest and the highest that are kept stand for the others.
+    if strip.normalize_str(f"a{c}\U0001e94a") == f"a\U0001e94a{c}" or strip.normalize_str(f"a\U0001d16d{c}") == f"a{c}\U0001d16d":
+        tables["reordered"].append(code)
     small = lower.normalize_str(f"a{c}b")[1:-1]
     if small != c and len(small) == 1:
         lowered[code] = ord(small) - code
@@ -80,7 +83,7 @@ for code in node["moved"]:
         inert.add(code)
 for code, *parts in node["parts"]:
     if nfd.normalize_str(chr(code)) == chr(code):
-        inert.update(part for part in parts if part > 0x7F)
+        inert.add(parts[0])  # what follows it may be a mark that composes with others
 tables["inert"] = sorted(inert)
 
 # The script of each character: the number of a group, 0 for those that never split; groups are met in order.
@@ -153,6 +156,7 @@ about = {
     "numeric": "The characters that the pre-tokenizer Digits takes for digits.",
     "assigned": "The characters that the library's regular expressions know; others belong to no class.",
     "combining": "Characters that the normalizer StripAccents drops.",
+    "reordered": "Characters that stay when accents are dropped, and stand in canonical order then.",
     "inert": "Characters that newer versions of Unicode decompose, reorder or compose, and Python does not.",
     "decomposed": "Characters that fall into several, or another, when accents are dropped (canonical decomposition).",
 }

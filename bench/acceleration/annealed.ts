@@ -68,6 +68,17 @@ export function flopsFor(points: readonly Pick<AnnealedRun, 'flops' | 'loss'>[],
   return { kind: 'between', flops: a.flops * (b.flops / a.flops) ** share };
 }
 
+/** The loss of one seed's frontier at a budget, linear in log FLOPs; undefined outside of its runs. */
+export function lossFor(points: readonly Pick<AnnealedRun, 'flops' | 'loss'>[], flops: number): number | undefined {
+  const sorted = [...points].sort((a, b) => a.flops - b.flops);
+  const after = sorted.findIndex((point) => point.flops >= flops);
+  const b = sorted[after];
+  if (!b) return undefined;
+  if (b.flops === flops) return b.loss;
+  const a = sorted[after - 1];
+  return a && a.loss + ((b.loss - a.loss) * Math.log(flops / a.flops)) / Math.log(b.flops / a.flops);
+}
+
 /** Saved share of the FLOPs of each of the reference's lengths, a value a seed, where the method's frontier holds it. */
 export function frontierSavings(
   runs: readonly AnnealedRun[],

@@ -31,7 +31,8 @@ export function node(args: readonly string[], options: ChildOptions = {}): Promi
   const output = { stdout: '', stderr: '' };
   for (const name of ['stdout', 'stderr'] as const) {
     child[name].setEncoding('utf8').on('data', (text: string) => {
-      output[name] = (output[name] + text).slice(-20_000);
+      // The programme reads stdout to its end; of stderr the last lines say what went wrong.
+      output[name] = name === 'stdout' ? output[name] + text : (output[name] + text).slice(-20_000);
     });
   }
   let hung = false;
@@ -59,4 +60,9 @@ export function complaint({ code, signal, stderr }: Ended): string | undefined {
   if (/\n {4}at .*\(?.*:\d+:\d+\)?/.test(stderr)) return `a stack trace: ${last}`;
   if (/This is a defect of apollo-lm/.test(stderr)) return `called a defect: ${last}`;
   return undefined;
+}
+
+/** Whether a run was killed before its first checkpoint, so that it must be started in another folder, as its message says. */
+export function hasNothingToResume({ code, stderr }: Ended): boolean {
+  return code === 1 && stderr.includes('there is nothing to resume from') && stderr.includes('name another folder');
 }

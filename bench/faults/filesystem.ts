@@ -1,13 +1,14 @@
 /**
  * Errors of the file system at each operation in turn, by a shim in front of the C library: the command ends right or with
- * one clear error, what was there before is still there, and a resume without the fault gives the undisturbed result.
+ * one clear error, or is killed there; what was there before is still there, and a resume without the fault gives the
+ * undisturbed result.
  */
 import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { complaint, type Ended, node } from './child.js';
+import { complaint, type Ended, hasNothingToResume, node } from './child.js';
 import { digestOf, filesOf, leftOvers, writeSettings } from './fixture.js';
 import { count, type Part, type Programme, type Tally, tally } from './outcome.js';
 
@@ -16,7 +17,7 @@ const { EACCES, EIO, EMFILE, ENOSPC } = constants.errno;
 interface Fault {
   readonly operation: 'open' | 'write' | 'fsync' | 'rename' | 'mkdir' | 'unlink';
   readonly name: string;
-  /** 0: a short write. */
+  /** 0: a short write; -1: no error, but SIGKILL before the operation. */
   readonly errno: number;
   readonly lasting: boolean;
 }
@@ -31,6 +32,10 @@ const faultsTried: readonly Fault[] = [
   { operation: 'fsync', name: 'EIO at fsync', errno: EIO, lasting: false },
   { operation: 'rename', name: 'EACCES at rename', errno: EACCES, lasting: false },
   { operation: 'unlink', name: 'EACCES at unlink', errno: EACCES, lasting: false },
+  { operation: 'write', name: 'SIGKILL before a write', errno: -1, lasting: false },
+  { operation: 'fsync', name: 'SIGKILL before fsync', errno: -1, lasting: false },
+  { operation: 'rename', name: 'SIGKILL before a rename', errno: -1, lasting: false },
+  { operation: 'unlink', name: 'SIGKILL before unlink', errno: -1, lasting: false },
 ];
 
 /** The shim as a shared object; undefined, with the reason, where it cannot be built or preloaded. */
@@ -47,7 +52,7 @@ export function buildShim(folder: string): { readonly path?: string; readonly wh
 
 export const filesystem: Part = {
   name: 'filesystem',
-  about: 'ENOSPC, EACCES, EIO, EMFILE and short writes at the file operations of a run, one by one',
+  about: 'ENOSPC, EACCES, EIO, EMFILE, short writes and SIGKILL at the file operations of a run, one by one',
   size: 60,
   unit: 'failing operations',
   async run(programme, size) {
@@ -110,7 +115,7 @@ async function failing(
     mkdirSync(out, { recursive: true });
     const ended = await train(out, at);
     const what = `operation ${at} of ${calls}`;
-    const bad = complaint(ended);
+    const bad = fault.errno < 0 && ended.signal === 'SIGKILL' ? undefined : complaint(ended);
     if (bad) count(row, 'crash', `${what}: ${bad}`);
     else if (ended.code === 0 && existsSync(join(out, 'run', 'checkpoints')) && result(join(out, 'run')) === expected) {
       row.counts.right++;
@@ -119,11 +124,16 @@ async function failing(
       // The user mends the cause and gives the command again.
       const kept = existsSync(join(out, 'run', 'settings.json'));
       const again = kept ? ['--resume'] : ['--config', settings, '--cache', join(out, 'cache')];
-      const next = await node([cli, 'train', ...again, '--out', join(out, 'run')]);
+      let run = join(out, 'run');
+      let next = await node([cli, 'train', ...again, '--out', run]);
+      if (hasNothingToResume(next)) {
+        run = `${run}-2`;
+        next = await node([cli, 'train', '--config', settings, '--cache', join(out, 'cache'), '--out', run]);
+      }
       const wrong =
         complaint(next) ?? (next.code !== 0 ? `the next call: ${next.stderr.trim().slice(-300)}` : undefined);
       if (wrong) count(row, 'crash', `${what}, then again: ${wrong}`);
-      else if (result(join(out, 'run')) !== expected) count(row, 'wrong', `${what}, then again: another result`);
+      else if (result(run) !== expected) count(row, 'wrong', `${what}, then again: another result`);
       else if (leftOvers(out).length > 0) count(row, 'left', `${what}: ${leftOvers(out).join(', ')}`);
       else row.counts.refused++;
     }

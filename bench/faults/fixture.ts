@@ -41,6 +41,17 @@ export function writeSettings(folder: string, changes: Readonly<Record<string, u
   return path;
 }
 
+/** Writes a small SST-2 in its official layout below `folder`: the label is whether a sentence has a cat. */
+export function writeTask(folder: string): void {
+  const base = join(folder, 'SST-2');
+  mkdirSync(base, { recursive: true });
+  const sentences = text(96, 7).split('\n');
+  const rows = sentences.map((sentence) => `${sentence}\t${sentence.includes('cat') ? 1 : 0}`);
+  for (const [name, part] of Object.entries({ train: rows.slice(0, 64), dev: rows.slice(64) })) {
+    writeFileSync(join(base, `${name}.tsv`), `sentence\tlabel\n${part.join('\n')}\n`);
+  }
+}
+
 /** Every file below a folder, sorted, relative to it. */
 export function filesOf(folder: string): string[] {
   if (!existsSync(folder)) return [];

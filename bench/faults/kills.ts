@@ -1,18 +1,30 @@
 /** SIGKILL at random moments, then resume: the end must have the bits of an undisturbed run. */
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { uniformNumber } from '../../lib/growth/index.js';
-import { complaint, node } from './child.js';
-import { digestOf, filesOf, leftOvers, writeSettings } from './fixture.js';
+import { complaint, type Ended, hasNothingToResume, node } from './child.js';
+import { digestOf, filesOf, leftOvers, writeSettings, writeTask } from './fixture.js';
 import { count, type Part, type Programme, type Tally, tally } from './outcome.js';
 
 interface Victim {
   readonly name: string;
+  /** Settings of the fixture that differ. */
+  readonly changes?: Readonly<Record<string, unknown>>;
+  /** What the command works on, made once beside the settings. */
+  prepare?(settings: string, cli: string): Promise<Ended>;
   /** Arguments of the first call and of the one that resumes. */
   args(settings: string, out: string): { readonly first: readonly string[]; readonly resume: readonly string[] };
   /** Digest of what the finished command has made. */
   result(out: string): string;
 }
+
+const bert = {
+  model: { preset: 'bert-nano', layers: 2, hidden: 32, heads: 2, ffn: 64, maxPositions: 16, dropout: 0.1 },
+  steps: 6,
+};
+
+/** Without what the clock and the folder say, for JSON.parse. */
+const comparable = (key: string, value: unknown) => (/^(model|.*ms)$/i.test(key) ? undefined : value);
 
 /** The newest checkpoints of runs hold every bit of their result. */
 function checkpoints(folder: string): string[] {
@@ -48,7 +60,41 @@ const victims: readonly Victim[] = [
     },
   },
   {
+    name: 'finetune',
+    changes: bert,
+    prepare(settings, cli) {
+      const base = dirname(settings);
+      writeTask(base);
+      return node([cli, 'train', '--config', settings, '--out', join(base, 'model')]);
+    },
+    // The same command resumes.
+    args(settings, out) {
+      const base = dirname(settings);
+      const args = ['finetune', '--task', 'sst2', '--data', base, '--model', join(base, 'model'), '--out', out];
+      const size = [
+        '--epochs',
+        '2',
+        '--batch',
+        '4',
+        '--seeds',
+        '2',
+        '--max-length',
+        '16',
+        '--checkpoint-minutes',
+        '0.001',
+      ];
+      const all = [...args, ...size, '--threads', '1', '--precision', 'f32'];
+      return { first: all, resume: all };
+    },
+    result(out) {
+      const weights = filesOf(out).filter((name) => name.endsWith('model.safetensors'));
+      const { variants, baselines } = JSON.parse(readFileSync(join(out, 'results.json'), 'utf8'), comparable);
+      return `${JSON.stringify([variants, baselines])} ${digestOf(out, weights)}`;
+    },
+  },
+  {
     name: 'prepare',
+    changes: { steps: 1 },
     args(settings, out) {
       const args = ['prepare', '--config', settings, '--cache', join(out, 'cache')];
       return { first: args, resume: args };
@@ -63,7 +109,7 @@ const victims: readonly Victim[] = [
 
 export const kills: Part = {
   name: 'kills',
-  about: 'SIGKILL at random moments of train, compare and prepare, then resume',
+  about: 'SIGKILL at random moments of train, compare, finetune and prepare, then resume',
   size: 60,
   unit: 'kills',
   async run(programme, size) {
@@ -80,41 +126,52 @@ async function killed(programme: Programme, victim: Victim, stream: number, size
   const { work, cli, seed, signal, say } = programme;
   const row = tally('kills', `SIGKILL of ${victim.name}, then resume`);
   const base = join(work, `kills-${victim.name}`);
-  const settings = writeSettings(base, victim.name === 'prepare' ? { steps: 1 } : {});
+  const settings = writeSettings(base, victim.changes);
   const whole = join(base, 'whole');
   mkdirSync(whole, { recursive: true });
+  const prepared = await victim.prepare?.(settings, cli);
   const undisturbed = await node([cli, ...victim.args(settings, join(whole, 'out')).first]);
-  if (undisturbed.code !== 0) {
-    count(row, 'crash', `the undisturbed run: ${complaint(undisturbed) ?? undisturbed.stderr}`);
+  for (const ended of [prepared, undisturbed]) {
+    if (!ended || ended.code === 0) continue;
+    count(row, 'crash', `undisturbed: ${complaint(ended) ?? ended.stderr}`);
     return row;
   }
   const expected = victim.result(join(whole, 'out'));
   let done = 0;
   for (let run = 0; done < size && !signal.aborted; run++) {
-    const out = join(base, `run-${run}`, 'out');
+    let out = join(base, `run-${run}`, 'out');
     mkdirSync(join(base, `run-${run}`), { recursive: true });
     // Up to four kills of one run, each at any moment of what is left of it.
     const times = Math.min(size - done, 1 + Math.floor(4 * uniformNumber(seed, 10 + stream, run)));
     const moments: number[] = [];
-    let outcome = '';
-    for (let kill = 0; kill < times; kill++) {
-      const killMs = undisturbed.ms * uniformNumber(seed, 20 + stream, 8 * run + kill);
-      const started = kill > 0 && existsSync(join(out, 'settings.json'));
-      const args = victim.args(settings, out);
-      const ended = await node([cli, ...(started ? args.resume : args.first)], { killMs });
-      moments.push(Math.round(killMs));
-      done++;
-      const bad = ended.signal === 'SIGKILL' ? undefined : complaint(ended);
-      if (bad) outcome ||= bad;
-    }
     const { first, resume } = victim.args(settings, out);
-    const ended = await node([cli, ...(existsSync(join(out, 'settings.json')) ? resume : first)]);
+    const start = (killMs?: number) =>
+      node([cli, ...(existsSync(join(out, 'settings.json')) ? resume : first)], {
+        ...(killMs !== undefined && { killMs }),
+      });
+    let outcome = '';
+    let last: Ended | undefined;
+    for (let kill = 0; kill < times && last?.code !== 0; kill++) {
+      const killMs = undisturbed.ms * uniformNumber(seed, 20 + stream, 8 * run + kill);
+      moments.push(Math.round(killMs));
+      last = await start(killMs);
+      if (last.signal === 'SIGKILL') done++;
+      else outcome ||= complaint(last) ?? '';
+    }
+    let ended = last?.code === 0 ? last : await start();
+    if (hasNothingToResume(ended)) {
+      out = `${out}-2`;
+      ended = await node([cli, ...victim.args(settings, out).first]);
+    }
     const what = `run ${run}, killed after ${moments.join(', ')} ms`;
     const bad = outcome || complaint(ended) || (ended.code !== 0 && `resume: ${ended.stderr.trim().slice(-300)}`);
     if (bad) count(row, 'crash', `${what}: ${bad}`);
     else if (victim.result(out) !== expected) count(row, 'wrong', `${what}: another result`);
     else if (leftOvers(out).length > 0) count(row, 'left', `${what}: ${leftOvers(out).join(', ')}`);
-    else row.counts.right++;
+    else {
+      row.counts.right++;
+      rmSync(join(base, `run-${run}`), { recursive: true });
+    }
     if (run % 10 === 9) say(`${victim.name}: ${done} of ${size} kills`);
   }
   row.note = `${done} kills in ${Object.values(row.counts).reduce((a, b) => a + b)} runs`;

@@ -6,8 +6,8 @@
  * version of Node and the same as in Python.
  */
 
-import { flag, flagsOf } from './unicode.js';
-import { newCapitals } from './unicode-tables.js';
+import { normalForm } from './tokenizer/characters.js';
+import { flag, flagsOf, lowered } from './unicode.js';
 
 /** The pieces GPT-2's byte-level BPE works on; joined, they are the text again. */
 export function gptWords(text: string): string[] {
@@ -127,7 +127,7 @@ export function bertSplitter(rules: BertNormalization): BertSplitter {
         if (rules.lowercase) text = chunk.toLowerCase();
       } else {
         text = '';
-        for (const character of chunk) text += normalised(character);
+        for (const character of ordered(chunk, rules)) text += normalised(character);
       }
       const words: string[] = [];
       forEachBertWord(text, (start, end) => words.push(text.slice(start, end)));
@@ -135,18 +135,15 @@ export function bertSplitter(rules: BertNormalization): BertSplitter {
     },
     placedWords(chunk) {
       let text = '';
-      let start = 0;
       const starts: number[] = [];
       const ends: number[] = [];
-      for (const character of chunk) {
+      for (const { character, start, end } of orderedWithPlaces(chunk, rules)) {
         const made = normalised(character);
-        const end = start + character.length;
         for (let i = 0; i < made.length; i++) {
           starts.push(start);
           ends.push(end);
         }
         text += made;
-        start = end;
       }
       const words: PlacedWord[] = [];
       forEachBertWord(text, (from, to) =>
@@ -176,12 +173,70 @@ function forEachBertWord(text: string, visit: (start: number, end: number) => vo
   if (start >= 0) visit(start, text.length);
 }
 
+/** Marks, with the character that they stand on. */
+const markedCharacter = /[^\p{M}\p{Script=Han}]?\p{M}+/gu;
+
+/**
+ * The text with its marks in canonical order. Python decomposes a whole text before it drops accents, which shows where
+ * marks are not dropped: those that came to Unicode after version 8.
+ */
+function ordered(text: string, rules: BertNormalization): string {
+  if (!rules.stripAccents || !isReordered(text)) return text;
+  return withoutDeleted(text, rules).replace(markedCharacter, (run) => normalForm(run, 'NFD'));
+}
+
+interface PlacedCharacter {
+  readonly character: string;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** As `ordered`; marks that change places take the place in the text at which they then stand. */
+function orderedWithPlaces(text: string, rules: BertNormalization): PlacedCharacter[] {
+  const characters: PlacedCharacter[] = [];
+  let start = 0;
+  for (const character of text) {
+    const end = start + character.length;
+    if (withoutDeleted(character, rules) !== '') characters.push({ character, start, end });
+    start = end;
+  }
+  if (!rules.stripAccents || !isReordered(text)) return characters;
+  const result: PlacedCharacter[] = [];
+  let at = 0;
+  for (const [run] of withoutDeleted(text, rules).matchAll(new RegExp(`${markedCharacter.source}|.`, 'gsu'))) {
+    const last = at + [...run].length - 1;
+    for (const character of /\p{M}/u.test(run) ? normalForm(run, 'NFD') : run) {
+      const { start, end } = characters[Math.min(at, last)]!;
+      result.push({ character, start, end });
+      at++;
+    }
+    at = last + 1;
+  }
+  return result;
+}
+
+function isReordered(text: string): boolean {
+  for (let i = 0; i < text.length; i++) {
+    const code = text.codePointAt(i)!;
+    if ((flagsOf(code) & flag.reordered) !== 0) return true;
+    if (code > 0xffff) i++;
+  }
+  return false;
+}
+
+function withoutDeleted(text: string, { cleanText }: BertNormalization): string {
+  if (!cleanText) return text;
+  let result = '';
+  for (const character of text) if ((flagsOf(character.codePointAt(0)!) & flag.deleted) === 0) result += character;
+  return result;
+}
+
 /** The whole normalizer, white space as a blank included, for pipelines that split in another way than BERT. */
 export function normalised(rules: BertNormalization): (text: string) => string {
   const known = new Map<string, string>();
   return (text) => {
     let result = '';
-    for (const character of text) {
+    for (const character of ordered(text, rules)) {
       let made = known.get(character);
       if (made === undefined) {
         const isBlank = rules.cleanText && (flagsOf(character.codePointAt(0)!) & flag.blank) !== 0;
@@ -208,14 +263,6 @@ function normalisedCharacter(character: string, rules: BertNormalization): strin
   }
   if (rules.lowercase) text = text.length === 1 ? lowered(text) : Array.from(text, lowered).join('');
   return rules.spaceHan && (flags & flag.han) !== 0 ? ` ${text} ` : text;
-}
-
-/** One character in lower case. */
-export function lowered(character: string): string {
-  const code = character.codePointAt(0)!;
-  if (code < newCapitals[0]![0]) return character.toLowerCase();
-  const range = newCapitals.find(([first, last]) => code >= first && code <= last);
-  return range === undefined ? character.toLowerCase() : String.fromCodePoint(code + range[2]);
 }
 
 /** byteCharacters[b] is the printable character that stands for byte b in GPT-2's vocabulary files. */

@@ -135,11 +135,15 @@ export const combining =
   '6j.6 2.8 r.1 2a.g 2y.c 2t.e zn.7 1.7 2a.l 1.d fg9.4 1n.6 t6.19 g.3 f7u.1 43q.4 3.5 8.7 2.6 u.3 44.2 1iz.1i ' +
   '4.1d 8 e m.4 1.e 11s.6 1.g 2.6 1.1 1.4 1ph.6 31.6 gzhx.6n';
 
+/** Characters that stay when accents are dropped, and stand in canonical order then. */
+export const reordered =
+  '1qs.d 3mq 2t 1z.1 ef 3le.1 nxf 30 kjj 38 7r 6s 3 hb 13c zs5.1 6.5 2vh.6 1.g 2.6 1.1 1.4 1sp.6';
+
 /** Characters that newer versions of Unicode decompose, reorder or compose, and Python does not. */
 export const inert =
-  'lj z9 49.8 16.9 8a fx 72.1 al 1ne q1.u 2.b lm.4 45g n3l.3 1j n0 hun 8 7 9 bg.4 1.15 1.8 12h.3 1t.4 8t.1 25.1 ' +
-  '1.2 1y.a 1d.3 6i ju 1y.3 5 2 1.1 12 2 6 2 1.2 4.2 3x re.1 6t 4 2 4.1 4 4c 2b i 29 iw 1.1 29 bt.1 d0b.b 5 2er ' +
-  '3.3 hx.1 ick.z 3sm.1p x 4g.6 af 1p.3 e4.3 72.1 6r 2 7.1 5 22e 22r.9';
+  '1kt 49.8 16.9 8a fx 72.1 al 1ne q1.u 2.b lm.4 45g n3l.3 1j n0 hun 8 7 9 bg.4 1.15 1.8 12h.3 1t.4 8t.1 25.1 ' +
+  '1.2 1y.a 1d.3 6i ju 1y.3 5 2 1.1 1c 2 1.1 5.2 3x re.1 6y 2 4.1 4 4c 2b i 29 iw 1.1 29 bt.1 d0b 2.8 5 2er 3.3 ' +
+  'hx.1 ick.z 3sm.1p x 4g.6 af 1p.3 e4.3 72.1 6r 2 7.1 5 22e 22r.9';
 
 /** Capitals added in Unicode 16 and later, as first and last code point and the distance to the small letter. */
 export const newCapitals: readonly (readonly [number, number, number])[] = [

@@ -16,6 +16,8 @@ export const flag = {
   decomposed: 128,
   /** BERT: Chinese characters, set apart by blanks. */
   han: 256,
+  /** BERT: stays when accents are dropped, in canonical order. */
+  reordered: 512,
 } as const;
 
 const flags = new Uint16Array(0x110000);
@@ -46,6 +48,7 @@ setAll(flag.punctuation, tables.punctuation);
 setAll(flag.deleted, tables.deleted);
 setAll(flag.mark, tables.marks);
 setAll(flag.decomposed, tables.decomposed);
+setAll(flag.reordered, tables.reordered);
 
 const deletedSpaces: readonly number[] = [0x0b, 0x0c, 0x85];
 const spaces: readonly (readonly [number, number])[] = [
@@ -77,4 +80,12 @@ for (const [first, last] of [
   [0x2f800, 0x2fa1f],
 ] as const) {
   set(flag.han, first, last);
+}
+
+/** One character in lower case. */
+export function lowered(character: string): string {
+  const code = character.codePointAt(0)!;
+  if (code < tables.newCapitals[0]![0]) return character.toLowerCase();
+  const range = tables.newCapitals.find(([first, last]) => code >= first && code <= last);
+  return range === undefined ? character.toLowerCase() : String.fromCodePoint(code + range[2]);
 }

@@ -32,19 +32,14 @@ export interface TaskEvaluationOptions<Example> {
   readonly onProgress?: ((split: string, done: number) => void) | undefined;
 }
 
-const split = is.object('a split { name, examples }', {
-  name: is.string,
-  examples: is.kind('an array', Array.isArray),
-});
-
 const takesEvaluateTask = is.takes('evaluateTask', {
   options: is.options({
     device: is.device,
     folder: is.path,
     task: is.task,
     data: is.object('{ evaluations, tests } of a task (from task.read)', {
-      evaluations: is.list(split),
-      tests: is.list(split),
+      evaluations: is.list(is.split),
+      tests: is.list(is.split),
     }),
     batch: is.count,
     precision: is.optional(is.precision),

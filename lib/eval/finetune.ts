@@ -57,7 +57,7 @@ const takesFineTune = is.takes('fineTune', {
   deps: is.options({
     device: is.device,
     task: is.task,
-    data: is.object('{ train, evaluations }', { train: is.record, evaluations: is.list(is.record) }),
+    data: is.object('{ train, evaluations }', { train: is.array, evaluations: is.list(is.split) }),
     source: is.bodySource,
     tokenizer: is.tokenizer,
     folder: is.optional(is.path),

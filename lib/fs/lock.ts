@@ -9,6 +9,7 @@ import { z } from 'zod';
 import { ApolloError } from '../errors.js';
 import { fileError } from './error.js';
 import { isRunning, ownMark, unique } from './process.js';
+import { removeUnfinishedFiles } from './whole-file.js';
 
 export const lockFile = 'run.lock';
 
@@ -38,7 +39,7 @@ export interface FolderLock {
 }
 
 /**
- * Takes the lock of `folder`, which exists.
+ * Takes the lock of `folder`, which exists, and removes the unfinished files of processes that have ended.
  * @throws ApolloError BUSY naming the process that holds it; FILE_SYSTEM. Nothing is changed then.
  */
 export async function lockFolder(folder: string, command: string): Promise<FolderLock> {
@@ -59,6 +60,7 @@ export async function lockFolder(folder: string, command: string): Promise<Folde
   } finally {
     await rm(candidate, { force: true }).catch(() => {});
   }
+  await removeUnfinishedFiles(folder).catch(() => {});
   const timer = setInterval(() => void renew(path), renewMs).unref();
   return {
     async release() {

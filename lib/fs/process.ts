@@ -57,3 +57,18 @@ export function isRunning({ host, pid, start }: ProcessMark): boolean {
 
 /** Twelve hexadecimal digits that no other name has. */
 export const unique = (): string => randomBytes(6).toString('hex');
+
+const writingPrefix = '.writing-';
+
+/** A name beside the place of `name` for what this process has not finished writing. */
+export const writingName = (name: string): string => `${writingPrefix}${markText(ownMark())}-${unique()}-${name}`;
+
+/** Reads a `writingName`; without a writer where the name says none, undefined for other names. */
+export function parseWritingName(
+  entry: string,
+): { readonly name: string; readonly writer?: ProcessMark | undefined } | undefined {
+  if (!entry.startsWith(writingPrefix)) return undefined;
+  const rest = entry.slice(writingPrefix.length);
+  const [, mark, name] = /^(.+?-\d+-\d+)-[0-9a-f]{12}-(.+)$/.exec(rest) ?? [];
+  return { name: name ?? rest, writer: mark === undefined ? undefined : parseMark(mark) };
+}

@@ -3,11 +3,18 @@ import { type FileHandle, mkdir, open, readdir, rename, rm } from 'node:fs/promi
 import { basename, dirname, join, parse } from 'node:path';
 import { syncFolder, writeSynced } from './durable.js';
 import { fileError } from './error.js';
-import { unique } from './process.js';
+import { isRunning, parseWritingName, writingName } from './process.js';
 
 /** The name of a file until it is whole. */
-const temporaryOf = (path: string): string =>
-  join(dirname(path), `.writing-${basename(path)}-${process.pid}-${unique()}`);
+const temporaryOf = (path: string): string => join(dirname(path), writingName(basename(path)));
+
+/** Removes the unfinished files in a folder whose writers have ended. What cannot be removed stays. */
+export async function removeUnfinishedFiles(folder: string): Promise<void> {
+  for (const entry of await readdir(folder)) {
+    const writer = parseWritingName(entry)?.writer;
+    if (writer && !isRunning(writer)) await rm(join(folder, entry), { force: true }).catch(() => {});
+  }
+}
 
 export interface FileToWrite {
   readonly path: string;

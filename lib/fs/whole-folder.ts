@@ -8,9 +8,8 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { ApolloError } from '../errors.js';
 import { syncFolder } from './durable.js';
 import { fileError } from './error.js';
-import { isRunning, markText, ownMark, parseMark, unique } from './process.js';
+import { isRunning, parseWritingName, writingName } from './process.js';
 
-const writingPrefix = '.writing-';
 const replacedPrefix = '.replaced-';
 const removedPrefix = '.removed-';
 
@@ -34,11 +33,9 @@ export async function entriesOf(path: string): Promise<string[]> {
 export function traceOf(entry: string): { readonly name: string; readonly kind: 'waiting' | 'stale' } | undefined {
   if (entry.startsWith(replacedPrefix)) return { name: entry.slice(replacedPrefix.length), kind: 'waiting' };
   if (entry.startsWith(removedPrefix)) return { name: entry.slice(removedPrefix.length), kind: 'stale' };
-  if (!entry.startsWith(writingPrefix)) return undefined;
-  const rest = entry.slice(writingPrefix.length);
-  const [, mark, name] = /^(.+?-\d+-\d+)-[0-9a-f]{12}-(.+)$/.exec(rest) ?? [];
-  const writer = mark === undefined ? undefined : parseMark(mark);
-  return writer && isRunning(writer) ? undefined : { name: name ?? rest, kind: 'stale' };
+  const writing = parseWritingName(entry);
+  if (!writing || (writing.writer && isRunning(writing.writer))) return undefined;
+  return { name: writing.name, kind: 'stale' };
 }
 
 /** Where the folder `path` waits while it is replaced. */
@@ -76,7 +73,7 @@ export async function writeWholeFolder(
     const parent = dirname(target);
     await mkdir(parent, { recursive: true });
     await recoverFolder(target, keep);
-    const writing = join(parent, `${writingPrefix}${markText(ownMark())}-${unique()}-${basename(target)}`);
+    const writing = join(parent, writingName(basename(target)));
     await mkdir(writing);
     try {
       await fill(writing);

@@ -578,7 +578,7 @@ const evaluationTable: Record<string, Arguments> = {
     deps: options({
       device: aDevice,
       task: aTask,
-      data: only({ train: {}, evaluations: [] }),
+      data: only({ train: [], evaluations: [] }),
       source: only({ config, layerMap: [0], read: () => undefined, key: 'k' }),
       tokenizer: aTokenizer,
       folder: maybe(aPath()),

@@ -71,6 +71,23 @@ t.test('FLOPs saved at equal loss: on the frontier of the arm, log-linear betwee
   t.end();
 });
 
+t.test('loss at equal FLOPs: against the frontier of Scratch, where it holds them', (t) => {
+  const records = [
+    record({ steps: 25, loss: 5, flops: 100 }),
+    record({ loss: 3, flops: 400 }),
+    record({ arm: 'stack-mid', loss: 3.5, flops: 200 }),
+    record({ arm: 'apollo', loss: 3.5, flops: 50 }),
+    record({ arm: 'pld', loss: 2.5, flops: 400 }),
+  ];
+  const rows = Object.fromEntries(rowsOf(records, 'gpt', 100).map((row) => [row.tuned.arm, row]));
+  // Scratch: 4 at 200 FLOPs, half of the way from 5 to 3 in the logarithm.
+  const { equalFlops } = rows['stack-mid'] ?? {};
+  t.ok(Math.abs((equalFlops?.mean ?? 0) + 0.5) < 1e-12);
+  t.equal(rows.pld?.equalFlops?.mean, -0.5);
+  t.equal(rows.apollo?.equalFlops, undefined, 'fewer than the shortest run of Scratch');
+  t.end();
+});
+
 t.test('predictions are kept, refuted or open', (t) => {
   const records = [record({ loss: 3 }), record({ arm: 'stack-mid', loss: 2.9 })];
   const prediction = { id: 'x', text: '', kind: 'gpt', steps: 100, arm: 'stack-mid', against: 'scratch' } as const;
@@ -113,7 +130,7 @@ t.test('the page has a table per length, a picture per kind, and what became of 
   t.match(page, /### 1 k tokens \(100\.0 per parameter\)/);
   t.match(
     page,
-    /\| stack-mid: .* \| 3\.9000 \| 1, wsd \| -0\.1000 \| 70 FLOP \| 70\.0 % \| at least 30\.0 % \(one seed\) \| 1 \|/,
+    /\| stack-mid: .* \| 3\.9000 \| 1, wsd \| -0\.1000 \| - \| 70 FLOP \| 70\.0 % \| at least 30\.0 % \(one seed\) \| 1 \|/,
   );
   t.match(page, /-0\.1000 \| kept \|/);
   t.match(page, /\| - \| open \|/);

@@ -38,6 +38,18 @@ t.test('the end of text is what the files beside a tokenizer name', async (t) =>
   }
 });
 
+t.test('a token that only the class names is left out where the model has no row for it', async (t) => {
+  const withRows = (vocab_size: number, files: Record<string, object> = {}) =>
+    loadTokenizer(folderWith(t, { 'config.json': { model_type: 'gpt2', vocab_size }, ...files }));
+  const { vocabSize, specials } = withRows(259);
+  t.equal(vocabSize, 259);
+  t.equal(specials.eot, undefined, 'which loadModel and prepare then say');
+  t.equal(withRows(260).specials.eot, 259, 'added, as transformers does');
+  const named = withRows(259, { 'tokenizer_config.json': { eos_token: '<|endoftext|>' } });
+  t.equal(named.vocabSize, 260, 'what a file names stays, and checkVocabulary refuses it');
+  t.equal(withRows(259, { 'tokenizer_config.json': { eos_token: '<eos>' } }).specials.eot, 257);
+});
+
 t.test("BERT's ends come from its tokenizer alone", async (t) => {
   const vocab = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', 'a'].join('\n');
   const folder = t.testdir({ 'vocab.txt': vocab, 'config.json': '{"eos_token_id": 5}' });

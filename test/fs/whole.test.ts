@@ -3,6 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
+import { lockFolder } from '../../lib/fs/lock.js';
 import { openWholeFile, setFileAside, writeWholeFile, writeWholeFiles } from '../../lib/fs/whole-file.js';
 import { recoverFolder, removeWholeFolder, waitingPath, writeWholeFolder } from '../../lib/fs/whole-folder.js';
 
@@ -105,4 +106,14 @@ t.test('wherever a process dies while it replaces a folder, the old or the new o
     t.equal(text(join(dir, 'model/mine')), 'x', `${when}: what is to stay stays`);
     t.same(readdirSync(dir).sort(), ['.writing-other', 'model', 'my.txt'], `${when}: nothing else is touched`);
   }
+});
+
+t.test('who takes the lock of a folder removes the unfinished files of processes that have ended', async (t) => {
+  const unfinished = (pid: number, start: number) =>
+    `.writing-${hostname()}-${pid}-${start}-0123456789ab-settings.json`;
+  const running = unfinished(process.pid, 0);
+  const dir = t.testdir({ [unfinished(4194303, 1)]: '{', [running]: '{', '.writing-mine': 'x', 'my.txt': 'x' });
+  const lock = await lockFolder(dir, 'test');
+  t.same(readdirSync(dir).sort(), [running, '.writing-mine', 'my.txt', 'run.lock'].sort());
+  await lock.release();
 });

@@ -3,7 +3,7 @@
  * seeds, and the FLOPs it saves at equal loss, read off frontiers of annealed runs.
  */
 import { type Spread, spread } from '../../../lib/report/aggregate.js';
-import { flopsFor } from '../annealed.js';
+import { flopsFor, lossFor } from '../annealed.js';
 import type { MapRecord, ModelKind } from './record.js';
 import type { Prediction } from './rounds.js';
 
@@ -91,6 +91,8 @@ export interface Row {
   readonly difference?: Difference | undefined;
   /** FLOPs of the run over those of Scratch at the same tokens. */
   readonly flopsShare?: number | undefined;
+  /** Its loss minus that of Scratch's frontier at as many FLOPs; one value per seed whose frontier holds them. */
+  readonly equalFlops?: Spread | undefined;
   /** One minus the FLOPs with which the arm's frontier reaches Scratch's loss, over Scratch's; one value per seed. */
   readonly saving?: Spread | undefined;
   /** Seeds whose frontier does not hold Scratch's loss: it is above the arm's longest run, or below its shortest. */
@@ -131,9 +133,16 @@ function against(
     else if (needed.kind === 'more') outside.notReached++;
     else outside.below++;
   }
+  const scratch = frontierOf(records, kind, reference);
+  const equal = own.runs.flatMap(({ seed, loss, flops }) => {
+    const points = scratch.filter((run) => run.seed === seed);
+    const theirs = lossFor(points, flops);
+    return theirs === undefined ? [] : [loss - theirs];
+  });
   return {
     difference: pairedDifference(own, reference),
     flopsShare: own.flops / reference.flops,
+    ...(equal.length > 0 && { equalFlops: spread(equal) }),
     ...(savings.length > 0 && { saving: spread(savings) }),
     outside,
   };

@@ -86,12 +86,23 @@ function lengthSection(records: readonly MapRecord[], kind: ModelKind, steps: nu
     `### ${formatCount(tokens)} tokens (${(tokens / parameters).toFixed(1)} per parameter)`,
     '',
     markdownTable([
-      ['arm', 'loss', 'rate, schedule', 'against Scratch', 'FLOPs', 'of Scratch', 'saved at its loss', 'seeds'],
+      [
+        'arm',
+        'loss',
+        'rate, schedule',
+        'against Scratch at equal tokens',
+        'at equal FLOPs',
+        'FLOPs',
+        'of Scratch',
+        'saved at its loss',
+        'seeds',
+      ],
       ...rows.map((row) => [
         `${nameOf(row)}: ${(arms as Readonly<Record<string, Arm>>)[row.tuned.arm]?.title ?? ''}`,
         formatSpread(row.tuned.loss, (value) => value.toFixed(4)),
         `${row.tuned.rate}, ${row.tuned.schedule}`,
         row.difference ? formatDifference(row.difference) : '-',
+        row.equalFlops ? formatSpread(row.equalFlops, formatSigned) : '-',
         formatFlops(row.tuned.flops),
         row.flopsShare === undefined ? '-' : formatPercent(row.flopsShare),
         savingOf(row),
@@ -113,8 +124,11 @@ function savingOf({ saving, outside, flopsShare = 1 }: Row): string {
 
 /** "-0.012 ± 0.004": mean and half of the 95 % interval over paired seeds. */
 function formatDifference({ mean, halfWidth }: Difference): string {
-  const sign = mean >= 0 ? '+' : '';
-  return `${sign}${mean.toFixed(4)}${halfWidth === undefined ? '' : ` ± ${halfWidth.toFixed(4)}`}`;
+  return `${formatSigned(mean)}${halfWidth === undefined ? '' : ` ± ${halfWidth.toFixed(4)}`}`;
+}
+
+function formatSigned(value: number): string {
+  return `${value >= 0 ? '+' : ''}${value.toFixed(4)}`;
 }
 
 function predictionTable(records: readonly MapRecord[], { name, title, predictions, runs }: Round): string {

@@ -49,6 +49,7 @@ function tuning(kind: ModelKind, steps: number, seeds: readonly number[] = [42])
   );
 }
 
+// Half and 1.25 times the length give the frontiers on which equal FLOPs and equal loss are read.
 const roundA: Round = {
   name: 'a',
   title: 'Every method and the ablations, one seed, 8 M tokens',
@@ -61,11 +62,27 @@ const roundA: Round = {
     run('gpt', 'stack-mid-kept', budgets['8M']),
     run('gpt', 'apollo', budgets['8M']),
     run('gpt', 'interp-mid', budgets['8M']),
+    run('gpt', 'stack-early', budgets['8M']),
+    run('gpt', 'scratch', budgets['8M'] / 2),
+    run('gpt', 'stack-late-kept', budgets['8M']),
+    run('gpt', 'interp-mid-kept', budgets['8M']),
+    run('gpt', 'stack-early-kept', budgets['8M']),
+    run('gpt', 'stack-later-kept', budgets['8M']),
+    run('bert', 'stack-early-kept', budgets['8M']),
+    run('bert', 'scratch', budgets['8M'] / 2),
+    run('bert', 'prores', budgets['8M']),
+    run('bert', 'stack-early-gated', budgets['8M']),
+    run('gpt', 'prores', budgets['8M']),
+    run('gpt', 'midas', budgets['8M']),
+    run('bert', 'stackbert', budgets['8M']),
+    run('gpt', 'stack-early', 1.25 * budgets['8M']),
+    run('bert', 'stack-early', 1.25 * budgets['8M']),
     run('gpt', 'scratch', budgets['8M'], { rate: 8e-3 }),
     run('gpt', 'stack-mid', budgets['8M'], { rate: 8e-3 }),
     run('bert', 'scratch', budgets['8M'], { rate: 2e-3 }),
     run('bert', 'stack-early', budgets['8M'], { rate: 2e-3 }),
-    run('bert', 'stackbert', budgets['8M']),
+    run('gpt', 'stack-mid-calibrated', budgets['8M']),
+    run('gpt', 'stack-mid-gated', budgets['8M']),
     run('gpt', 'stack-mid-copy', budgets['8M']),
     run('gpt', 'stack-mid-rewarm', budgets['8M']),
     run('gpt', 'stack-mid-lvps', budgets['8M']),
@@ -75,11 +92,13 @@ const roundA: Round = {
     run('bert', 'interp-early', budgets['8M']),
     run('gpt', 'apollo-reset', budgets['8M']),
     run('gpt', 'interp-early', budgets['8M']),
-    run('gpt', 'stack-early', budgets['8M']),
     run('gpt', 'stack-3-mid', budgets['8M']),
     run('gpt', 'stack-6-early', budgets['8M']),
     run('gpt', 'gstack-4', budgets['8M']),
+    run('gpt', 'one-hop', budgets['8M']),
     run('gpt', 'stackbert', budgets['8M']),
+    ...(['lidas', 'raptr', 'layerdrop', 'loop'] as const).map((arm) => run('gpt', arm, budgets['8M'])),
+    ...(['midas', 'lidas', 'raptr', 'layerdrop', 'loop'] as const).map((arm) => run('bert', arm, budgets['8M'])),
     ...tuning('gpt', budgets['8M']),
     ...tuning('bert', budgets['8M']),
     run('gpt', 'stack-mid-rewind', budgets['8M'], { schedule: 'cosine' }),
@@ -129,7 +148,87 @@ const roundA: Round = {
       text: 'BERT: growth at 10/25/50 % ends at least 0.03 behind tuned Scratch, as in the pilot.',
       ...{ kind: 'bert', steps: budgets['8M'], arm: 'stack-mid', against: 'scratch', atLeast: 0.03 },
     },
+    {
+      id: 'a8',
+      text: "GPT: MIDAS (75 % of the layers' FLOPs) ends at most 0.02 behind stacking at 10/25/50 %.",
+      ...{ kind: 'gpt', steps: budgets['8M'], arm: 'midas', against: 'stack-mid', atMost: 0.02 },
+    },
+    {
+      id: 'a9',
+      text: 'GPT: ProRes ends no worse than tuned Scratch (the papers and the pilot: 0.01 to 0.05 ahead).',
+      ...{ kind: 'gpt', steps: budgets['8M'], arm: 'prores', against: 'scratch', atMost: 0 },
+    },
+    {
+      id: 'a10',
+      text: 'BERT: ProRes with the square ends at least 0.05 ahead of tuned Scratch, so a part of what growth saves for BERT is the repair of a weak baseline.',
+      ...{ kind: 'bert', steps: budgets['8M'], arm: 'prores', against: 'scratch', atMost: -0.05 },
+    },
+    {
+      id: 'a11',
+      text: 'BERT: gates on new layers make early stacking better by at least 0.02.',
+      ...{ kind: 'bert', steps: budgets['8M'], arm: 'stack-early-gated', against: 'stack-early', atMost: -0.02 },
+    },
+    {
+      id: 'a12',
+      text: 'GPT: calibration at growth changes the end of stacking by less than 0.005; at most 0.005 worse.',
+      ...{ kind: 'gpt', steps: budgets['8M'], arm: 'stack-mid-calibrated', against: 'stack-mid-kept', atMost: 0.005 },
+    },
+    {
+      id: 'a13',
+      text: 'GPT: RaPTr ends at least 0.02 behind tuned Scratch.',
+      ...{ kind: 'gpt', steps: budgets['8M'], arm: 'raptr', against: 'scratch', atLeast: 0.02 },
+    },
+    {
+      id: 'a14',
+      text: 'GPT: annealed layer dropout of 0.4 ends at most 0.03 behind tuned Scratch.',
+      ...{ kind: 'gpt', steps: budgets['8M'], arm: 'layerdrop', against: 'scratch', atMost: 0.03 },
+    },
+    {
+      id: 'a15',
+      text: 'GPT: LIDAS ends within 0.01 of MIDAS or ahead.',
+      ...{ kind: 'gpt', steps: budgets['8M'], arm: 'lidas', against: 'midas', atMost: 0.01 },
+    },
+    {
+      id: 'a16',
+      text: 'GPT: loop, then untie ends at most 0.01 behind MIDAS.',
+      ...{ kind: 'gpt', steps: budgets['8M'], arm: 'loop', against: 'midas', atMost: 0.01 },
+    },
+    {
+      id: 'a17',
+      text: 'GPT: one hop from one layer at 25 % ends at least 0.02 behind three hops at 10/25/50 %.',
+      ...{ kind: 'gpt', steps: budgets['8M'], arm: 'one-hop', against: 'stack-mid', atLeast: 0.02 },
+    },
+    {
+      id: 'a18',
+      text: 'GPT: keeping the old moments makes late stacking (15/35/65 %) better by at least 0.01.',
+      ...{ kind: 'gpt', steps: budgets['8M'], arm: 'stack-late-kept', against: 'stack-late', atMost: -0.01 },
+    },
+    {
+      id: 'a19',
+      text: 'GPT: late stacking with kept moments ends at most 0.015 behind tuned Scratch, with 37 % fewer FLOPs.',
+      ...{ kind: 'gpt', steps: budgets['8M'], arm: 'stack-late-kept', against: 'scratch', atMost: 0.015 },
+    },
+    {
+      id: 'a20',
+      text: 'GPT: with kept moments interpolation and stacking at 10/25/50 % differ by less than 0.02; interpolation at most 0.02 behind.',
+      ...{ kind: 'gpt', steps: budgets['8M'], arm: 'interp-mid-kept', against: 'stack-mid-kept', atMost: 0.02 },
+    },
+    {
+      id: 'a21',
+      text: 'BERT: keeping the old moments makes early stacking better by at least 0.02.',
+      ...{ kind: 'bert', steps: budgets['8M'], arm: 'stack-early-kept', against: 'stack-early', atMost: -0.02 },
+    },
   ],
 };
 
-export const rounds: readonly Round[] = [roundA];
+/** Round (c) compares optimizers with three seeds; this finds out first, with one, whether growth and Muon add up. */
+const roundM: Round = {
+  name: 'm',
+  title: 'Muon, a first look: one seed, 8 M tokens',
+  runs: (['scratch', 'stack-mid', 'stack-early'] as const).map((arm) =>
+    run('gpt', arm, budgets['8M'], { optimizer: 'muon' }),
+  ),
+  predictions: [],
+};
+
+export const rounds: readonly Round[] = [roundA, roundM];

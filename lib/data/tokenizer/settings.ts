@@ -131,7 +131,7 @@ class SettingsReader {
       if (value !== undefined) names[role] = this.#entry(value, `${role}_token`);
       // Without a class the usual names hold where the vocabulary has them.
       else if (usual !== undefined && (isTold || Object.hasOwn(vocabOfSource(source), usual)))
-        names[role] = { content: usual };
+        names[role] = { content: usual, isUsual: true };
     }
     return names;
   }
@@ -215,8 +215,13 @@ class SettingsReader {
     }
     if (missing.length === 0) return added;
     const isNamed = new Set(named.map((role) => names[role]?.content));
+    const isToldByFile = new Set(named.map((role) => (names[role]?.isUsual ? undefined : names[role]?.content)));
+    const room = this.#beside.model?.['vocab_size'];
     for (const entry of missing) {
       if (entry.content === '') continue;
+      // A token that no file names, but the class alone, is left out where the model has no row for it.
+      const isOfClass = entry.isUsual && !isToldByFile.has(entry.content);
+      if (isOfClass && !ids.has(entry.content) && typeof room === 'number' && next >= room) continue;
       const id = ids.get(entry.content) ?? next++;
       ids.set(entry.content, id);
       const token = whole({ ...entry, special: entry.special === true || isNamed.has(entry.content) }, id);
@@ -315,7 +320,11 @@ class SettingsReader {
   }
 }
 
-type AddedEntry = Partial<AddedToken> & { readonly content: string; readonly isObject?: boolean };
+type AddedEntry = Partial<AddedToken> & {
+  readonly content: string;
+  readonly isObject?: boolean;
+  readonly isUsual?: boolean;
+};
 type Names = Partial<Record<Named, AddedEntry>>;
 
 /** A token with all its flags. One that is given by its text alone is special, and then not normalised. */
