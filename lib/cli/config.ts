@@ -7,10 +7,10 @@ import { dirname, resolve } from 'node:path';
 import * as z from 'zod';
 import { ApolloError } from '../errors.js';
 import { methodNames } from '../methods/index.js';
+import { nearest } from '../suggest.js';
 import { decayShapeNames, scheduleNames } from '../train/index.js';
 import { muonSettings, optimizerName } from '../train/optimizer.js';
 import { runPreset } from './presets.js';
-import { nearest } from './suggest.js';
 
 const defaultModel = 'gpt-mini';
 const count = z.int().min(1);

@@ -11,11 +11,11 @@ import {
 import { ApolloError } from '../errors.js';
 import type { ModelConfig } from '../models/index.js';
 import { formatCount, formatPercent } from '../report/format.js';
+import { nearest } from '../suggest.js';
 import type { ModelFolder } from '../train/index.js';
 import type { Settings } from './config.js';
 import type { ProgressState } from './progress.js';
 import { modelConfigOf, sequenceOf, totalStepsOf } from './resolve.js';
-import { nearest } from './suggest.js';
 
 export interface CorpusWatch {
   readonly signal: AbortSignal;

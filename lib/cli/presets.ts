@@ -1,8 +1,8 @@
 /** Whole runs by name, for `--preset`. */
 import { fileURLToPath } from 'node:url';
 import { ApolloError } from '../errors.js';
+import { nearest } from '../suggest.js';
 import type { SettingsInput } from './config.js';
-import { nearest } from './suggest.js';
 
 /** The package's folder, from lib/cli as from dist/cli. */
 export const packageRoot = fileURLToPath(new URL('../..', import.meta.url));

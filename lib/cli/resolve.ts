@@ -9,9 +9,9 @@ import {
   presetNames,
   validateModelConfig,
 } from '../models/index.js';
+import { nearest } from '../suggest.js';
 import { endSteps, type TrainOptions } from '../train/index.js';
 import type { Settings } from './config.js';
-import { nearest } from './suggest.js';
 
 /** Evaluations of a run when nothing is said. */
 const defaultEvaluations = 60;

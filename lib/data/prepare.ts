@@ -8,6 +8,7 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { ApolloError, check } from '../errors.js';
+import * as is from '../is.js';
 import { throwIfAborted } from './abort.js';
 import { Cache, keyOf } from './cache.js';
 import { noEndOfText } from './end-of-text.js';
@@ -106,6 +107,27 @@ export interface Corpus {
   close(): void;
 }
 
+const takesPrepareCorpus = is.takes('prepareCorpus', {
+  options: is.options({
+    inputs: is.list(is.corpusInput),
+    tokenizer: is.either(
+      is.options({ path: is.path }),
+      is.options({ train: is.oneOf('wordpiece', 'bpe'), vocabSize: is.count }),
+    ),
+    cacheDir: is.path,
+    heldOut: is.optional(is.number),
+    heldOutSeed: is.optional(is.integer),
+    separator: is.optional(is.oneOf('auto', 'none')),
+    specialTokensAsText: is.optional(is.boolean),
+    workers: is.optional(is.number),
+    journalEvery: is.optional(is.count),
+    signal: is.optional(is.signal),
+    onProgress: is.optional(is.func),
+    onNote: is.optional(is.func),
+    ...is.readFields,
+  }),
+});
+
 /**
  * Prepares a corpus.
  *
@@ -120,6 +142,8 @@ export interface Corpus {
  * fires. Nothing half-written is left that would be taken for a whole; what was tokenised before ABORT_ERR is kept.
  */
 export async function prepareCorpus(options: CorpusOptions): Promise<Corpus> {
+  takesPrepareCorpus(options);
+
   const { inputs, cacheDir, heldOut = 0.02, heldOutSeed = 42, separator = 'auto', signal } = options;
   const { specialTokensAsText = false } = options;
   check(heldOut >= 0 && heldOut <= 0.5, `heldOut must be a fraction from 0 to 0.5; got ${heldOut}.`);

@@ -2,10 +2,11 @@
  * Reads the file layouts in which BERT and GPT-2 tokenizers are passed on, and builds the content of a
  * tokenizer.json from the older ones.
  */
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, type Stats, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { ApolloError } from '../errors.js';
+import { fileError } from '../fs/error.js';
 import { readTiktoken } from './tiktoken-file.js';
 import { bertDefinition, endOfText, gptDefinition, type TokenizerDefinition } from './tokenizer/definitions.js';
 import { type Beside, hasCapitals, type Source, withSettings } from './tokenizer/settings.js';
@@ -33,7 +34,7 @@ const olderFiles = ['vocab.txt', 'r50k_base.tiktoken', 'r50k_base.tiktoken.gz'] 
  * @throws ApolloError BAD_TOKENIZER when nothing usable is there.
  */
 export function readTokenizerFiles(path: string): TokenizerDefinition {
-  const status = statSync(path, { throwIfNoEntry: false });
+  const status = statusOf(path);
   if (status === undefined) {
     throw new ApolloError('BAD_TOKENIZER', `There is no tokenizer at ${path}: no such file or folder.`);
   }
@@ -47,6 +48,14 @@ export function readTokenizerFiles(path: string): TokenizerDefinition {
     `The folder ${path} holds no tokenizer: expected tokenizer.json, vocab.txt, vocab.json with merges.txt, ` +
       'encoder.json with vocab.bpe, or r50k_base.tiktoken.',
   );
+}
+
+function statusOf(path: string): Stats | undefined {
+  try {
+    return statSync(path, { throwIfNoEntry: false });
+  } catch (error) {
+    throw fileError(error, 'The tokenizer', path, 'be read');
+  }
 }
 
 /** @throws ApolloError BAD_TOKENIZER when one of the two is missing or is not what its name says. */

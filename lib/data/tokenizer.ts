@@ -5,6 +5,7 @@
  */
 import { createHash } from 'node:crypto';
 import { ApolloError } from '../errors.js';
+import * as is from '../is.js';
 import type { StreamDecoder } from './detokenize.js';
 import { withEndOfText } from './end-of-text.js';
 import { type FramedTokens, framed, frameOf } from './framing.js';
@@ -82,6 +83,8 @@ export interface Tokenizer {
   idOf(token: string): number | undefined;
 }
 
+const takesLoadTokenizer = is.takes('loadTokenizer', { path: is.path });
+
 /**
  * Reads a tokenizer from a tokenizer.json (or .json.gz), a BERT vocab.txt, an r50k_base.tiktoken (or .tiktoken.gz), or a
  * folder with one of these, with vocab.json and merges.txt, or with encoder.json and vocab.bpe. Settings of a
@@ -92,16 +95,24 @@ export interface Tokenizer {
  * tokenizer.encode('Hello, world'); // Uint32Array [7592, 1010, 2088]
  * ```
  * @throws ApolloError BAD_TOKENIZER when there is no such file or its content does not make a tokenizer.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function loadTokenizer(path: string): Tokenizer {
+  takesLoadTokenizer(path);
+
   return withEndOfText(createTokenizer(readTokenizerFiles(path), path), path);
 }
+
+const takesCreateTokenizer = is.takes('createTokenizer', { definition: is.record, name: is.string });
 
 /**
  * A tokenizer from the content of a tokenizer.json; `name` is what errors call it.
  * @throws ApolloError BAD_TOKENIZER when the content does not make a tokenizer.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function createTokenizer(definition: TokenizerDefinition, name = 'tokenizer'): Tokenizer {
+  takesCreateTokenizer(definition, name);
+
   const vocabulary = vocabularyOf(definition, name);
   const roles = definition.special_roles ?? {};
   const find = (role: Role, ...contents: string[]): number | undefined =>

@@ -3,6 +3,7 @@
  * with the text, and the merges are learnt from the counts. The result is the same for any number of workers.
  */
 import { ApolloError, check } from '../errors.js';
+import * as is from '../is.js';
 import { resting } from './rest.js';
 import type { Counted, Work } from './tasks.js';
 import type { TokenizerDefinition } from './tokenizer-files.js';
@@ -44,6 +45,19 @@ export interface TrainedTokenizer {
 /** UTF-16 units of text that a worker counts at once: large enough that most of its words repeat. */
 const workLength = 1 << 20;
 
+const takesTrainTokenizerOnText = is.takes('trainTokenizerOnText', {
+  texts: is.iterable,
+  options: is.options({
+    kind: is.string,
+    vocabSize: is.number,
+    minCount: is.optional(is.number),
+    workers: is.optional(is.number),
+    maxDistinctWords: is.optional(is.number),
+    signal: is.optional(is.signal),
+    onProgress: is.optional(is.func),
+  }),
+});
+
 /**
  * Trains on texts; a word never spans two of them, so cut long ones at a blank or line end.
  *
@@ -56,8 +70,10 @@ const workLength = 1 << 20;
  */
 export async function trainTokenizerOnText(
   texts: Iterable<string> | AsyncIterable<string>,
-  { kind, vocabSize, minCount = 2, workers = 0, maxDistinctWords, signal, onProgress }: TextTraining,
+  options: TextTraining,
 ): Promise<TrainedTokenizer> {
+  takesTrainTokenizerOnText(texts, options);
+  const { kind, vocabSize, minCount = 2, workers = 0, maxDistinctWords, signal, onProgress } = options;
   checkTraining(kind, vocabSize);
   check(
     Number.isInteger(workers) && workers >= 0 && workers <= 256,
@@ -106,6 +122,7 @@ async function* inWorks(
     return work;
   };
   for await (const text of texts) {
+    is.argument('trainTokenizerOnText: an element of texts', text, is.string);
     batch.push(text);
     length += text.length;
     if (length >= workLength) yield take();

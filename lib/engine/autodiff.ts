@@ -3,6 +3,7 @@
  * store. Rules live with their ops (ops/*.ts); this file walks the graph and joins what they return.
  */
 import { ApolloError, check } from '../errors.js';
+import * as is from '../is.js';
 import type { Graph, Node, Tensor } from './graph.js';
 import { emitOne, type GradientContext, type OpDefinition } from './ops/define.js';
 import { accumulateOp, add, cast } from './ops/elementwise.js';
@@ -122,12 +123,16 @@ function differentiableOutput(node: Node, arrived: readonly (Tensor | undefined)
   return arrived.slice(0, last).some(Boolean);
 }
 
+const takesGradients = is.takes('gradients', { loss: is.tensor, wrt: is.list(is.tensor) });
+
 /**
  * Gradients of a scalar by tensors of the same graph; zeros where the loss does not depend on one. f32 for parameters,
  * else in the tensor's dtype.
  * @throws ApolloError BAD_ARGUMENT for a loss of more than one element, or an op without gradient on the way.
  */
 export function gradients(loss: Tensor, wrt: readonly Tensor[]): Tensor[] {
+  takesGradients(loss, wrt);
+
   checkLoss('gradients', loss);
   for (const tensor of wrt) {
     check(tensor.graph === loss.graph, `gradients: ${tensor} belongs to another graph than the loss`);
@@ -152,6 +157,11 @@ export interface AccumulateOptions {
   readonly trainable?: (name: string) => boolean;
 }
 
+const takesAccumulateGradients = is.takes('accumulateGradients', {
+  loss: is.tensor,
+  options: is.options({ scale: is.optional(is.operand), trainable: is.optional(is.func) }),
+});
+
 /**
  * Adds d(scale * loss) / d(parameter) to the store's gradient of every trainable parameter that the loss depends on.
  * Contributions of a shared parameter add up in its one buffer, by the producing kernel itself where it can.
@@ -159,6 +169,8 @@ export interface AccumulateOptions {
  * @throws ApolloError BAD_ARGUMENT as for `gradients`.
  */
 export function accumulateGradients(loss: Tensor, options: AccumulateOptions = {}): string[] {
+  takesAccumulateGradients(loss, options);
+
   checkLoss('accumulateGradients', loss);
   const { scale = 1, trainable = () => true } = options;
   const graph = loss.graph;

@@ -2,6 +2,7 @@
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { ApolloError, check } from '../errors.js';
+import * as is from '../is.js';
 import { bindBuffers, type ParameterNames, type ProgramStores } from './binding.js';
 import type { DType } from './dtype.js';
 import type { Graph } from './graph.js';
@@ -51,6 +52,17 @@ type ProgramCache = Map<string, CacheEntry>;
 const defaultMatmulCache = () =>
   join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'apollo-lm', 'matmul.txt');
 
+const takesOpenDevice = is.takes('openDevice', {
+  options: is.options({
+    kind: is.optional(is.string),
+    threads: is.optional(is.number),
+    index: is.optional(is.number),
+    tf32: is.optional(is.boolean),
+    matmulCache: is.optional(is.string),
+    memoryLimitBytes: is.optional(is.number),
+  }),
+});
+
 /**
  * Opens a device.
  * ```ts
@@ -59,6 +71,8 @@ const defaultMatmulCache = () =>
  * @throws ApolloError NO_ADDON, NO_DEVICE (what is missing: the backend, a driver, a GPU, cuBLASLt), BAD_ARGUMENT.
  */
 export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
+  takesOpenDevice(options);
+
   const { kind = 'cpu', threads = 0, index = 0, tf32 = false, memoryLimitBytes = 0 } = options;
   check(kind === 'cpu' || kind === 'cuda', `kind must be 'cpu' or 'cuda'; got '${kind}'`);
   check(
@@ -75,13 +89,30 @@ export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
   return translated(() => new Device(addon.openDevice({ kind, threads, index, tf32, matmulCache, memoryLimitBytes })));
 }
 
+const takesDeviceCreateBuffer = is.takes('Device.createBuffer', { dtype: is.dtype, elements: is.extent });
+
+const takesDeviceCompile = is.takes('Device.compile', {
+  graph: is.graph,
+  options: is.options({
+    store: is.optional(is.store),
+    states: is.optional(is.states),
+    parameters: is.optional(is.func),
+  }),
+});
+
+const takesNewDevice = is.takes('new Device', {
+  native: is.having('a NativeDevice (use openDevice)', ['compile', 'createBuffer', 'info', 'close']),
+});
+
 export class Device {
   private closed = false;
   /** By parameter store, then by states, then by the graph's signature. */
   private readonly caches = new WeakMap<object, WeakMap<object, ProgramCache>>();
 
   /** Use `openDevice`; tests hand in a NativeDevice of their own. */
-  constructor(readonly native: NativeDevice) {}
+  constructor(readonly native: NativeDevice) {
+    takesNewDevice(native);
+  }
 
   /**
    * Name, threads, memory and the ops that have kernels.
@@ -103,6 +134,8 @@ export class Device {
    * (parameters or states without a store or unlike its own), CLOSED.
    */
   async compile(graph: Graph, options: CompileOptions = {}): Promise<Program> {
+    takesDeviceCompile(graph, options);
+
     this.checkOpen();
     options.store?.checkOpen();
     options.states?.checkOpen();
@@ -136,8 +169,13 @@ export class Device {
     });
   }
 
-  /** A zeroed persistent buffer. @throws ApolloError OUT_OF_MEMORY, CLOSED. */
+  /**
+   * A zeroed persistent buffer. @throws ApolloError OUT_OF_MEMORY, CLOSED.
+   * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+   */
   createBuffer(dtype: DType, elements: number): NativeBuffer {
+    takesDeviceCreateBuffer(dtype, elements);
+
     this.checkOpen();
     try {
       return this.native.createBuffer(dtype, elements);

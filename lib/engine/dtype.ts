@@ -1,10 +1,18 @@
 /** Element types of tensors (32-bit float, bfloat16, 32-bit signed integer) and conversion of bfloat16 bits. */
+import * as is from '../is.js';
 export type DType = 'f32' | 'bf16' | 'i32';
 
 export const bytesPerElement: Readonly<Record<DType, number>> = { f32: 4, bf16: 2, i32: 4 };
 
-/** f32 values as bfloat16 bits, rounded to nearest, ties to even; NaN stays NaN. */
+const takesToBfloat16 = is.takes('toBfloat16', { values: is.float32 });
+
+/**
+ * f32 values as bfloat16 bits, rounded to nearest, ties to even; NaN stays NaN.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function toBfloat16(values: Float32Array): Uint16Array {
+  takesToBfloat16(values);
+
   const words = new Uint32Array(values.buffer, values.byteOffset, values.length);
   const bits = new Uint16Array(values.length);
   for (let i = 0; i < words.length; i++) {
@@ -14,8 +22,17 @@ export function toBfloat16(values: Float32Array): Uint16Array {
   return bits;
 }
 
-/** bfloat16 bits as f32 values; exact. */
+const takesFromBfloat16 = is.takes('fromBfloat16', {
+  bits: is.kind('a Uint16Array', (value) => value instanceof Uint16Array),
+});
+
+/**
+ * bfloat16 bits as f32 values; exact.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function fromBfloat16(bits: Uint16Array): Float32Array {
+  takesFromBfloat16(bits);
+
   const words = new Uint32Array(bits.length);
   for (let i = 0; i < bits.length; i++) words[i] = bits[i]! << 16;
   return new Float32Array(words.buffer);

@@ -1,9 +1,24 @@
 /** Trace, compile, run once, free: for tests, notebooks and small calculations. */
+
+import * as is from '../is.js';
 import { type Device, openDevice } from './device.js';
 import { Graph, Tensor } from './graph.js';
 import type { InputData } from './program.js';
 
 export type Values = Float32Array | Int32Array;
+
+const tensors = is.kind(
+  'a Tensor, or an object of tensors',
+  (value) =>
+    value instanceof Tensor ||
+    (typeof value === 'object' && value !== null && Object.values(value).every((one) => one instanceof Tensor)),
+);
+
+const takesEvaluate = is.takes('evaluate', {
+  build: is.func,
+  inputs: is.record,
+  options: is.options({ device: is.optional(is.device) }),
+});
 
 /**
  * Runs the computation that `build` records. A tensor gives its values, a record of tensors a record of values.
@@ -11,14 +26,18 @@ export type Values = Float32Array | Int32Array;
  * await evaluate((g) => g.input('x', [2]).mul(3), { x: [1, 2] }); // Float32Array [3, 6]
  * ```
  * @throws ApolloError as Device.compile and Program.run do.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export async function evaluate<T extends Tensor | Record<string, Tensor>>(
   build: (graph: Graph) => T,
   inputs: Readonly<Record<string, InputData>> = {},
   options: { readonly device?: Device } = {},
 ): Promise<T extends Tensor ? Values : { [K in keyof T]: Values }> {
+  takesEvaluate(build, inputs, options);
+
   const graph = new Graph();
   const built = build(graph);
+  is.argument('evaluate: the result of build', built, tensors);
   if (built instanceof Tensor) graph.output('value', built);
   else for (const [name, tensor] of Object.entries(built)) graph.output(name, tensor);
   const device = options.device ?? (await openDevice());

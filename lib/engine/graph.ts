@@ -4,9 +4,17 @@
  */
 import { createHash } from 'node:crypto';
 import { ApolloError, check } from '../errors.js';
+import * as is from '../is.js';
 import type { DType } from './dtype.js';
 import { type Attributes, defineOp, emitOne, type OpDefinition } from './ops/define.js';
 import { checkShape, formatType, type Shape, sameShape, size, type TensorType } from './shape.js';
+
+const takesNewTensor = is.takes('new Tensor', {
+  node: is.object('a Node', { graph: is.graph }),
+  index: is.index,
+  shape: is.shape,
+  dtype: is.dtype,
+});
 
 /** A value in a graph: shape and dtype, no data. Its methods are the functions of ops/index.ts (see ops/methods.ts). */
 export class Tensor implements TensorType {
@@ -17,7 +25,9 @@ export class Tensor implements TensorType {
     readonly index: number,
     readonly shape: Shape,
     readonly dtype: DType,
-  ) {}
+  ) {
+    takesNewTensor(node, index, shape, dtype);
+  }
 
   get graph(): Graph {
     return this.node.graph;
@@ -32,6 +42,15 @@ export class Tensor implements TensorType {
     return `Tensor ${formatType(this)} of ${this.node.op.name}`;
   }
 }
+
+const takesNewNode = is.takes('new Node', {
+  graph: is.graph,
+  id: is.index,
+  op: is.opDefinition,
+  inputs: is.list(is.tensor),
+  attrs: is.record,
+  types: is.list(is.tensorType),
+});
 
 /** One use of an op. */
 export class Node {
@@ -48,6 +67,8 @@ export class Node {
     readonly attrs: Attributes,
     types: readonly TensorType[],
   ) {
+    takesNewNode(graph, id, op, inputs, attrs, types);
+
     this.outputs = types.map((type, index) => new Tensor(this, index, type.shape, type.dtype));
   }
 }
@@ -75,6 +96,27 @@ export const fillOp = defineOp<{ value: number; shape: Shape; dtype: DType }>({
   gradient: () => [],
 });
 
+const takesGraphResolve = is.takes('Graph.resolve', { tensor: is.tensor });
+
+const takesGraphReplace = is.takes('Graph.replace', { from: is.tensor, to: is.tensor });
+
+const takesGraphAppend = is.takes('Graph.append', {
+  op: is.opDefinition,
+  inputs: is.list(is.tensor),
+  attrs: is.record,
+  types: is.list(is.tensorType),
+});
+
+const takesGraphOutput = is.takes('Graph.output', { name: is.name, tensor: is.tensor });
+
+const takesGraphConstant = is.takes('Graph.constant', { value: is.anyNumber, shape: is.shape, dtype: is.dtype });
+
+const takesGraphState = is.takes('Graph.state', { name: is.name, shape: is.shape, dtype: is.dtype });
+
+const takesGraphParameter = is.takes('Graph.parameter', { name: is.name, shape: is.shape, dtype: is.precision });
+
+const takesGraphInput = is.takes('Graph.input', { name: is.name, shape: is.shape, dtype: is.dtype });
+
 /**
  * Records a computation.
  * ```ts
@@ -98,6 +140,8 @@ export class Graph {
    * @throws ApolloError BAD_ARGUMENT when it exists with another shape or dtype.
    */
   input(name: string, shape: Shape, dtype: DType = 'f32'): Tensor {
+    takesGraphInput(name, shape, dtype);
+
     return this.leaf(inputOp, this.inputs, name, { shape, dtype });
   }
 
@@ -107,6 +151,8 @@ export class Graph {
    * @throws ApolloError BAD_ARGUMENT when it exists with another shape or dtype.
    */
   parameter(name: string, shape: Shape, dtype: 'f32' | 'bf16' = 'f32'): Tensor {
+    takesGraphParameter(name, shape, dtype);
+
     return this.leaf(parameterOp, this.parameters, name, { shape, dtype });
   }
 
@@ -116,11 +162,18 @@ export class Graph {
    * @throws ApolloError BAD_ARGUMENT when it exists with another shape or dtype.
    */
   state(name: string, shape: Shape, dtype: DType = 'f32'): Tensor {
+    takesGraphState(name, shape, dtype);
+
     return this.leaf(stateOp, this.states, name, { shape, dtype });
   }
 
-  /** A tensor filled with one value (default: a scalar f32). Equal constants are one tensor. */
+  /**
+   * A tensor filled with one value (default: a scalar f32). Equal constants are one tensor.
+   * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+   */
   constant(value: number, shape: Shape = [], dtype: DType = 'f32'): Tensor {
+    takesGraphConstant(value, shape, dtype);
+
     checkShape('constant', shape);
     const key = `${Object.is(value, -0) ? '-0' : value}:${dtype}:${shape.join(',')}`;
     let tensor = this.constants.get(key);
@@ -133,6 +186,8 @@ export class Graph {
 
   /** Reads `tensor` back after each run as `outputs[name]`. @throws ApolloError BAD_ARGUMENT when the name is taken. */
   output(name: string, tensor: Tensor): void {
+    takesGraphOutput(name, tensor);
+
     check(tensor.graph === this, `output '${name}' belongs to another graph; trace it in this one`);
     check(!this.outputs.has(name), `output '${name}' exists already; choose another name`);
     this.outputs.set(name, tensor);
@@ -148,20 +203,35 @@ export class Graph {
     return ++this.streams;
   }
 
-  /** Records a node; ops call it through `emit`. */
+  /**
+   * Records a node; ops call it through `emit`.
+   * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+   */
   append(op: OpDefinition, inputs: readonly Tensor[], attrs: Attributes, types: readonly TensorType[]): Node {
+    takesGraphAppend(op, inputs, attrs, types);
+
     const node = new Node(this, this.nodes.length, op, inputs, attrs, types);
     this.nodes.push(node);
     return node;
   }
 
-  /** From now on `to` stands for `from` wherever it is used (see GradientContext.replaceOutput). */
+  /**
+   * From now on `to` stands for `from` wherever it is used (see GradientContext.replaceOutput).
+   * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+   */
   replace(from: Tensor, to: Tensor): void {
+    takesGraphReplace(from, to);
+
     this.replacements.set(from, to);
   }
 
-  /** The tensor that stands for `tensor`: itself unless replaced. */
+  /**
+   * The tensor that stands for `tensor`: itself unless replaced.
+   * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+   */
   resolve(tensor: Tensor): Tensor {
+    takesGraphResolve(tensor);
+
     let current = tensor;
     for (let next = this.replacements.get(current); next; next = this.replacements.get(current)) current = next;
     return current;

@@ -3,6 +3,7 @@
  * Reshapes become aliases, parameters, gradients and states buffers, outputs of dtype bf16 are cast to f32.
  */
 import { ApolloError } from '../errors.js';
+import * as is from '../is.js';
 import type { DType } from './dtype.js';
 import type { Graph, Node, Tensor } from './graph.js';
 import type { Attribute, NativeInstruction, NativeProgramDesc, NativeValue } from './native.js';
@@ -77,8 +78,15 @@ export function schedule(graph: Graph): Node[] {
   return order;
 }
 
-/** FLOPs of one run: multiply-adds x 2 of matmuls, attention and heads (`flops.executed`). */
+const takesGraphFlops = is.takes('graphFlops', { graph: is.graph });
+
+/**
+ * FLOPs of one run: multiply-adds x 2 of matmuls, attention and heads (`flops.executed`).
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function graphFlops(graph: Graph): number {
+  takesGraphFlops(graph);
+
   return schedule(graph).reduce(
     (sum, { op, inputs, outputs, attrs }) => sum + (op.flops?.(inputs, outputs, attrs) ?? 0),
     0,

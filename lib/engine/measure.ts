@@ -2,6 +2,8 @@
  * What this machine can do at best: the matmul peak and the copy bandwidth that utilisations refer to. Used by
  * `doctor`, `plan` and the benches.
  */
+
+import * as is from '../is.js';
 import type { Device } from './device.js';
 import { Graph, type Tensor } from './graph.js';
 import { copyOp } from './ops/elementwise.js';
@@ -67,17 +69,26 @@ async function medianNs(device: Device, build: (graph: Graph) => Tensor, op: str
   return median(times);
 }
 
+const takesMatmulPeak = is.takes('matmulPeak', {
+  device: is.device,
+  dtype: is.precision,
+  shapes: is.optional(is.list(is.tuple(3), { least: 1 })),
+});
+
 /**
  * The fastest plain matrix product on `device` in `dtype`, over `shapes` [m, n, k], by default those of language models.
  * Takes about a second.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export async function matmulPeak(
   device: Device,
   dtype: 'f32' | 'bf16',
-  shapes = peakShapes[device.info().kind] ?? [],
+  shapes?: readonly (readonly [number, number, number])[],
 ): Promise<MatmulPeak> {
+  takesMatmulPeak(device, dtype, shapes);
+
   const all: { shape: readonly number[]; flopsPerSecond: number }[] = [];
-  for (const shape of shapes) {
+  for (const shape of shapes ?? peakShapes[device.info().kind] ?? []) {
     const [m, n, k] = shape;
     const build = (graph: Graph) => matmul(noise(graph, [m, k], dtype), noise(graph, [k, n], dtype));
     const ns = await medianNs(device, build, 'matmul', 15);
@@ -87,12 +98,17 @@ export async function matmulPeak(
   return { ...best, all };
 }
 
-/** Bytes read and written per second by a copy of `megabytes` MB (default: several times the caches of most machines). */
-export async function copyBandwidth(
-  device: Device,
-  megabytes = device.info().kind === 'cpu' ? 256 : 2048,
-): Promise<number> {
-  const elements = Math.round((megabytes * 1e6) / 4);
+const takesCopyBandwidth = is.takes('copyBandwidth', { device: is.device, megabytes: is.optional(is.count) });
+
+/**
+ * Bytes read and written per second by a copy of `megabytes` MB (default: several times the caches of most machines).
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
+export async function copyBandwidth(device: Device, megabytes?: number): Promise<number> {
+  takesCopyBandwidth(device, megabytes);
+
+  const size = megabytes ?? (device.info().kind === 'cpu' ? 256 : 2048);
+  const elements = Math.round((size * 1e6) / 4);
   const ns = await medianNs(device, (graph) => emitOne(copyOp, [graph.constant(1, [elements])], {}), 'copy', 9);
   return (2 * 4 * elements) / (ns * 1e-9);
 }

@@ -3,6 +3,7 @@
  * optimizer keeps of it, all persistent device buffers. Programs and the optimizer refer to them by name.
  */
 import { ApolloError, check } from '../errors.js';
+import * as is from '../is.js';
 import { BufferProgram } from './buffer-program.js';
 import type { Device } from './device.js';
 import type { BufferKind } from './lowering.js';
@@ -58,6 +59,65 @@ async function readAll(buffer: NativeBuffer): Promise<Float32Array> {
   return (await translated(() => buffer.read(0, buffer.elements))) as Float32Array;
 }
 
+const takesParameterStoreBindSlot = is.takes('ParameterStore.bindSlot', { slot: is.string, name: is.string });
+
+const takesParameterStoreBind = is.takes('ParameterStore.bind', { kind: is.string, name: is.string, shape: is.shape });
+
+const takesParameterStoreHasWorkingCopy = is.takes('ParameterStore.hasWorkingCopy', { name: is.string });
+
+const takesParameterStoreRemove = is.takes('ParameterStore.remove', { name: is.string });
+
+const takesParameterStoreGradient = is.takes('ParameterStore.gradient', { name: is.string });
+
+const takesParameterStoreCopy = is.takes('ParameterStore.copy', {
+  from: is.string,
+  to: is.string,
+  options: is.options({
+    moments: is.either(is.oneOf('copy', 'zero', 'keep'), is.object('{ scale }', { scale: is.number })),
+  }),
+});
+
+const takesParameterStoreSetCount = is.takes('ParameterStore.setCount', { name: is.string, count: is.number });
+
+const takesParameterStoreCount = is.takes('ParameterStore.count', { name: is.string });
+
+const takesParameterStoreWriteMoments = is.takes('ParameterStore.writeMoments', {
+  name: is.string,
+  moments: is.object('moments { slots, count }', {
+    slots: is.list(is.object('a slot { name, values }', { name: is.string, values: is.float32 })),
+    count: is.index,
+  }),
+});
+
+const takesParameterStoreMoments = is.takes('ParameterStore.moments', { name: is.string });
+
+const takesParameterStoreRead = is.takes('ParameterStore.read', { name: is.string });
+
+const takesParameterStoreWrite = is.takes('ParameterStore.write', { name: is.string, values: is.float32 });
+
+const takesParameterStoreSpec = is.takes('ParameterStore.spec', { name: is.string });
+
+const takesParameterStoreHas = is.takes('ParameterStore.has', { name: is.string });
+
+const takesParameterStoreSlots = is.takes('ParameterStore.slots', { name: is.string });
+
+const takesParameterStoreKeepState = is.takes('ParameterStore.keepState', { layout: is.stateLayout });
+
+const takesParameterStoreDeclare = is.takes('ParameterStore.declare', {
+  spec: is.object('a parameter declaration', {
+    name: is.name,
+    shape: is.shape,
+    workingCopy: is.boolean,
+    decay: is.boolean,
+    matrices: is.optional(is.shape),
+  }),
+});
+
+const takesNewParameterStore = is.takes('new ParameterStore', {
+  device: is.device,
+  options: is.options({ precision: is.precision }),
+});
+
 export class ParameterStore {
   readonly precision: 'f32' | 'bf16';
   private readonly entries = new Map<string, Entry>();
@@ -68,6 +128,8 @@ export class ParameterStore {
     readonly device: Device,
     options: { readonly precision: 'f32' | 'bf16' } = { precision: 'f32' },
   ) {
+    takesNewParameterStore(device, options);
+
     this.precision = options.precision;
     check(
       this.precision === 'f32' || this.precision === 'bf16',
@@ -77,6 +139,8 @@ export class ParameterStore {
 
   /** Adds a parameter of zeros. @throws ApolloError BAD_ARGUMENT when the name exists, BAD_SHAPE. */
   declare(spec: ParameterDeclaration): void {
+    takesParameterStoreDeclare(spec);
+
     this.checkOpen();
     check(
       !this.entries.has(spec.name),
@@ -99,6 +163,8 @@ export class ParameterStore {
    * @throws ApolloError BAD_ARGUMENT when another optimizer's state is kept.
    */
   keepState(layout: StateLayout): void {
+    takesParameterStoreKeepState(layout);
+
     check(
       this.layout === undefined || this.layout === layout,
       `the store keeps the state of ${this.layout?.optimizer}, not of ${layout.optimizer}; use another store`,
@@ -108,10 +174,14 @@ export class ParameterStore {
 
   /** What the optimizer keeps of a parameter. @throws ApolloError BAD_ARGUMENT for an unknown name. */
   slots(name: string): readonly StateSlot[] {
+    takesParameterStoreSlots(name);
+
     return this.stateOf(this.entry(name)).slots;
   }
 
   has(name: string): boolean {
+    takesParameterStoreHas(name);
+
     return this.entries.has(name);
   }
 
@@ -122,23 +192,40 @@ export class ParameterStore {
 
   /** @throws ApolloError BAD_ARGUMENT for an unknown name. */
   spec(name: string): ParameterDeclaration {
+    takesParameterStoreSpec(name);
+
     return this.entry(name).spec;
   }
 
-  /** Sets the value (row-major), and the working copy with it. */
+  /**
+   * Sets the value (row-major), and the working copy with it.
+   * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+   */
   async write(name: string, values: Float32Array): Promise<void> {
+    takesParameterStoreWrite(name, values);
+
     const entry = this.entry(name);
     await this.upload(entry, this.buffer(entry, 'value'), values);
     await this.refresh(entry);
   }
 
-  /** The f32 master value. */
+  /**
+   * The f32 master value.
+   * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+   */
   async read(name: string): Promise<Float32Array> {
+    takesParameterStoreRead(name);
+
     return this.download(this.entry(name), 'value');
   }
 
-  /** The optimizer's state; zeros before the first update. */
+  /**
+   * The optimizer's state; zeros before the first update.
+   * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+   */
   async moments(name: string): Promise<Moments> {
+    takesParameterStoreMoments(name);
+
     const entry = this.entry(name);
     const slots = this.stateOf(entry).slots.map(async (slot) => {
       const buffer = entry.slots.get(slot.name);
@@ -150,8 +237,10 @@ export class ParameterStore {
   /** @throws ApolloError BAD_ARGUMENT unless `slots` are those that the optimizer keeps, in any order. */
   async writeMoments(
     name: string,
-    { slots, count }: { slots: readonly { name: string; values: Float32Array }[]; count: number },
+    moments: { slots: readonly { name: string; values: Float32Array }[]; count: number },
   ): Promise<void> {
+    takesParameterStoreWriteMoments(name, moments);
+    const { slots, count } = moments;
     const entry = this.entry(name);
     const kept = this.stateOf(entry).slots.map((slot) => slot.name);
     const given = slots.map((slot) => slot.name);
@@ -163,12 +252,19 @@ export class ParameterStore {
     await Promise.all(slots.map(({ name: slot, values }) => this.upload(entry, this.slot(entry, slot), values)));
   }
 
-  /** Updates so far, where the optimizer counts them; else 0. */
+  /**
+   * Updates so far, where the optimizer counts them; else 0.
+   * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+   */
   count(name: string): number {
+    takesParameterStoreCount(name);
+
     return this.entry(name).count;
   }
 
   setCount(name: string, count: number): void {
+    takesParameterStoreSetCount(name, count);
+
     check(
       Number.isSafeInteger(count) && count >= 0,
       `the step count of '${name}' must be a whole number >= 0; got ${count}`,
@@ -180,8 +276,11 @@ export class ParameterStore {
   /**
    * Copies a parameter's value and working copy onto another of the same shape, on the device; the optimizer's
    * state of it by `moments`: 'copy', 'zero' (count 0 too), 'keep' the destination's, or a copy scaled.
+   * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
    */
-  async copy(from: string, to: string, { moments }: { readonly moments: MomentCopy }): Promise<void> {
+  async copy(from: string, to: string, options: { readonly moments: MomentCopy }): Promise<void> {
+    takesParameterStoreCopy(from, to, options);
+    const { moments } = options;
     const [source, target] = [this.entry(from), this.entry(to)];
     check(
       source.elements === target.elements,
@@ -207,8 +306,13 @@ export class ParameterStore {
     await this.refresh(target);
   }
 
-  /** What accumulateGradients has added since the last update. */
+  /**
+   * What accumulateGradients has added since the last update.
+   * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+   */
   async gradient(name: string): Promise<Float32Array> {
+    takesParameterStoreGradient(name);
+
     return this.download(this.entry(name), 'gradient');
   }
 
@@ -222,8 +326,13 @@ export class ParameterStore {
     await program.runOnce(this.device.native);
   }
 
-  /** Forgets a parameter and frees its memory; programs that use it throw CLOSED from now on. */
+  /**
+   * Forgets a parameter and frees its memory; programs that use it throw CLOSED from now on.
+   * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+   */
   remove(name: string): void {
+    takesParameterStoreRemove(name);
+
     this.release(this.entry(name));
     this.entries.delete(name);
   }
@@ -251,8 +360,13 @@ export class ParameterStore {
     this.device.checkOpen();
   }
 
-  /** Whether `name` has a bf16 working copy. */
+  /**
+   * Whether `name` has a bf16 working copy.
+   * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+   */
   hasWorkingCopy(name: string): boolean {
+    takesParameterStoreHasWorkingCopy(name);
+
     return this.keepsCopy(this.entry(name));
   }
 
@@ -261,6 +375,8 @@ export class ParameterStore {
    * @throws ApolloError BAD_ARGUMENT when the parameter is unknown, of another shape, or has no working copy.
    */
   bind(kind: BufferKind, name: string, shape: Shape): BoundBuffer {
+    takesParameterStoreBind(kind, name, shape);
+
     const entry = this.entry(name);
     const declared = entry.spec.shape;
     check(
@@ -274,8 +390,13 @@ export class ParameterStore {
     return { buffer: this.buffer(entry, kind), removed: () => entry.removed };
   }
 
-  /** The device buffer of a slot of the optimizer's state. */
+  /**
+   * The device buffer of a slot of the optimizer's state.
+   * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+   */
   bindSlot(slot: string, name: string): BoundBuffer {
+    takesParameterStoreBindSlot(slot, name);
+
     const entry = this.entry(name);
     return { buffer: this.slot(entry, slot), removed: () => entry.removed };
   }

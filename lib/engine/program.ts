@@ -1,5 +1,6 @@
 /** A compiled graph: named inputs in, named outputs out, one native call a run. */
 import { ApolloError } from '../errors.js';
+import * as is from '../is.js';
 import type { Binding, ParameterNames } from './binding.js';
 import { type DType, fromBfloat16, toBfloat16 } from './dtype.js';
 import type { LoweredProgram, NamedType } from './lowering.js';
@@ -87,6 +88,28 @@ export interface CompiledProgram {
   readonly checkOpen: () => void;
 }
 
+const takesNewProgram = is.takes('new Program', {
+  parts: is.object('a compiled program (use Device.compile)', {
+    native: is.record,
+    lowered: is.record,
+    binding: is.record,
+  }),
+  release: is.func,
+});
+
+const takesProgramRun = is.takes('Program.run', {
+  inputs: is.record,
+  options: is.options({
+    signal: is.optional(is.signal),
+    profile: is.optional(is.boolean),
+    binding: is.optional(
+      is.object('a Binding (from Program.bind)', { buffers: is.kind('an array', Array.isArray), checkOpen: is.func }),
+    ),
+  }),
+});
+
+const takesProgramBind = is.takes('Program.bind', { names: is.func });
+
 /**
  * Made by `Device.compile`, for one holder: equal graphs share the native program, which is freed with the last of its
  * holders. Several runs may be under way; the device takes them one after the other.
@@ -104,6 +127,8 @@ export class Program {
     /** Ends this holder's share. */
     private readonly release: () => void,
   ) {
+    takesNewProgram(parts, release);
+
     const { native, lowered, flops, binding } = parts;
     const parameterBytes = binding.buffers.reduce((sum, { bytes }) => sum + bytes, 0);
     this.flops = flops;
@@ -129,6 +154,8 @@ export class Program {
    * @throws ApolloError BAD_ARGUMENT for a parameter that the store does not have or that has another shape, CLOSED.
    */
   bind(names: ParameterNames): Binding {
+    takesProgramBind(names);
+
     return this.parts.bind(names);
   }
 
@@ -137,6 +164,8 @@ export class Program {
    * @throws ApolloError BAD_ARGUMENT (missing, unknown or wrong input; data a kernel refuses), CLOSED, ABORT_ERR.
    */
   async run(inputs: Readonly<Record<string, InputData>> = {}, options: RunOptions = {}): Promise<RunResult> {
+    takesProgramRun(inputs, options);
+
     const { signal, profile = false, binding } = options;
     this.checkUsable(binding ?? this.parts.binding);
     const data = this.collect(inputs);

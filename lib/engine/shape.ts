@@ -1,5 +1,6 @@
 /** Arithmetic on shapes: sizes, broadcasting, axes. Pure functions; errors name the op that asked. */
 import { ApolloError } from '../errors.js';
+import * as is from '../is.js';
 import type { DType } from './dtype.js';
 
 /** Extents of a tensor, outermost first; `[]` is a scalar. */
@@ -11,15 +12,29 @@ export interface TensorType {
   readonly dtype: DType;
 }
 
-/** Number of elements; 1 for a scalar. */
+const takesSize = is.takes('size', { shape: is.numericArray });
+
+/**
+ * Number of elements; 1 for a scalar.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function size(shape: Shape): number {
+  takesSize(shape);
+
   let elements = 1;
   for (const extent of shape) elements *= extent;
   return elements;
 }
 
-/** `[2, 3]`, as error messages print it. */
+const takesFormatShape = is.takes('formatShape', { shape: is.numericArray });
+
+/**
+ * `[2, 3]`, as error messages print it.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function formatShape(shape: Shape): string {
+  takesFormatShape(shape);
+
   return `[${shape.join(', ')}]`;
 }
 
@@ -44,8 +59,15 @@ export function checkShape(op: string, shape: Shape): void {
   }
 }
 
-/** The common shape of two tensors, aligned at the last axis, where an extent of 1 stretches (numpy's rule). */
+const takesBroadcastShapes = is.takes('broadcastShapes', { op: is.string, a: is.shape, b: is.shape });
+
+/**
+ * The common shape of two tensors, aligned at the last axis, where an extent of 1 stretches (numpy's rule).
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function broadcastShapes(op: string, a: Shape, b: Shape): Shape {
+  takesBroadcastShapes(op, a, b);
+
   const rank = Math.max(a.length, b.length);
   const out: number[] = [];
   for (let i = 0; i < rank; i++) {

@@ -3,6 +3,7 @@
  * program, finds there. The keys and values of earlier positions, when text is generated.
  */
 import { ApolloError, check } from '../errors.js';
+import * as is from '../is.js';
 import type { Device } from './device.js';
 import { type DType, fromBfloat16, toBfloat16 } from './dtype.js';
 import type { NativeBuffer, TypedArray } from './native.js';
@@ -14,6 +15,20 @@ interface Entry {
   readonly dtype: DType;
   readonly buffer: NativeBuffer;
 }
+
+const takesStateStoreBind = is.takes('StateStore.bind', { name: is.string, type: is.tensorType });
+
+const takesStateStoreWrite = is.takes('StateStore.write', {
+  name: is.string,
+  values: is.kind(
+    'a Float32Array or an Int32Array',
+    (value) => value instanceof Float32Array || value instanceof Int32Array,
+  ),
+});
+
+const takesStateStoreRead = is.takes('StateStore.read', { name: is.string });
+
+const takesNewStateStore = is.takes('new StateStore', { device: is.device });
 
 /**
  * States by name, for `device.compile(graph, { states })`. One is made, as zeros, when the first program that names it
@@ -27,7 +42,9 @@ export class StateStore {
   private readonly entries = new Map<string, Entry>();
   private disposed = false;
 
-  constructor(readonly device: Device) {}
+  constructor(readonly device: Device) {
+    takesNewStateStore(device);
+  }
 
   /** In the order in which they were made. */
   names(): string[] {
@@ -43,6 +60,8 @@ export class StateStore {
 
   /** The elements of a state; bf16 comes as f32. @throws ApolloError BAD_ARGUMENT for an unknown name, CLOSED. */
   async read(name: string): Promise<Float32Array | Int32Array> {
+    takesStateStoreRead(name);
+
     const { buffer } = this.entry(name);
     const values: TypedArray = await translated(() => buffer.read(0, buffer.elements));
     return values instanceof Uint16Array ? fromBfloat16(values) : values;
@@ -53,6 +72,8 @@ export class StateStore {
    * @throws ApolloError BAD_ARGUMENT for an unknown name, another length or another kind of array; CLOSED.
    */
   async write(name: string, values: Float32Array | Int32Array): Promise<void> {
+    takesStateStoreWrite(name, values);
+
     const { buffer, ...type } = this.entry(name);
     const wanted = type.dtype === 'i32' ? Int32Array : Float32Array;
     check(
@@ -86,6 +107,8 @@ export class StateStore {
    * @throws ApolloError BAD_ARGUMENT when it exists with another shape or dtype, OUT_OF_MEMORY, CLOSED.
    */
   bind(name: string, type: TensorType): NativeBuffer {
+    takesStateStoreBind(name, type);
+
     this.checkOpen();
     const existing = this.entries.get(name);
     if (existing) {

@@ -4,6 +4,7 @@
  */
 import { Graph, type Program, type RunOptions, StateStore } from '../engine/index.js';
 import { check } from '../errors.js';
+import * as is from '../is.js';
 import { type DecodingOptions, modelWeights } from '../models/index.js';
 import type { TrainedModel } from './trained.js';
 
@@ -16,6 +17,15 @@ export interface DecoderOptions {
 
 /** The beginning of a sequence is padded to a power of two, at least this long, so that few programs serve all. */
 const shortest = 16;
+
+const takesDecoderNext = is.takes('Decoder.next', { tokens: is.numericArray, options: is.runOptions });
+
+const takesDecoderBegin = is.takes('Decoder.begin', { sequences: is.list(is.numericArray), options: is.runOptions });
+
+const takesNewDecoder = is.takes('new Decoder', {
+  trained: is.measuredModel,
+  options: is.options({ batch: is.optional(is.number), length: is.optional(is.number) }),
+});
 
 /**
  * ```ts
@@ -33,7 +43,9 @@ export class Decoder {
   #position = 0;
 
   /** @throws ApolloError BAD_ARGUMENT for a BERT, a batch or a length that cannot be. */
-  constructor(trained: TrainedModel, { batch = 1, length = trained.model.config.maxPositions }: DecoderOptions = {}) {
+  constructor(trained: TrainedModel, options: DecoderOptions = {}) {
+    takesNewDecoder(trained, options);
+    const { batch = 1, length = trained.model.config.maxPositions } = options;
     const { kind, maxPositions } = trained.model.config;
     check(kind === 'gpt', 'Only a GPT generates text; this model is a BERT, which fills in masked words.');
     check(Number.isInteger(batch) && batch > 0, `batch must be a positive whole number; got ${batch}.`);
@@ -63,6 +75,8 @@ export class Decoder {
    * @throws ApolloError BAD_ARGUMENT for other numbers of sequences, no tokens or more than `length`; ABORT_ERR.
    */
   async begin(sequences: readonly ArrayLike<number>[], options: RunOptions = {}): Promise<Float32Array> {
+    takesDecoderBegin(sequences, options);
+
     const rows = sequences.length;
     const count = sequences[0]?.length ?? 0;
     check(rows === 1 || rows === this.batch, `begin takes 1 or ${this.batch} sequences; got ${rows}.`);
@@ -95,6 +109,8 @@ export class Decoder {
    * @throws ApolloError BAD_ARGUMENT for another number of tokens, before `begin` or with no position left; ABORT_ERR.
    */
   async next(tokens: ArrayLike<number>, options: RunOptions = {}): Promise<Float32Array> {
+    takesDecoderNext(tokens, options);
+
     check(
       tokens.length === this.batch,
       `next takes one token of each of ${this.batch} sequences; got ${tokens.length}.`,

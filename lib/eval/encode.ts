@@ -1,6 +1,7 @@
 /** From text to the sequence a model reads: special tokens, token types, and what is left of texts that are too long. */
 import type { Tokenizer } from '../data/index.js';
 import { ApolloError } from '../errors.js';
+import * as is from '../is.js';
 import type { ModelConfig } from '../models/index.js';
 
 export interface SequenceEncoder {
@@ -20,16 +21,29 @@ export interface SequenceEncoder {
   join(a: readonly number[], b?: readonly number[]): { tokens: number[]; types: number[] };
 }
 
+const takesSequenceEncoder = is.takes('sequenceEncoder', {
+  tokenizer: is.tokenizer,
+  config: is.object('a model configuration', {
+    kind: is.oneOf('bert', 'gpt'),
+    maxPositions: is.count,
+    padTokenId: is.optional(is.index),
+  }),
+  maxLength: is.number,
+});
+
 /**
  * The encoder of a model and its tokenizer.
  * @throws ApolloError BAD_CONFIG for a length beyond the model's positions, BAD_TOKENIZER where a special token is
  * missing.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function sequenceEncoder(
   tokenizer: Tokenizer,
   config: Pick<ModelConfig, 'kind' | 'maxPositions' | 'padTokenId'>,
   maxLength: number,
 ): SequenceEncoder {
+  takesSequenceEncoder(tokenizer, config, maxLength);
+
   const { kind, maxPositions } = config;
   if (!Number.isInteger(maxLength) || maxLength < 8 || maxLength > maxPositions) {
     throw new ApolloError(

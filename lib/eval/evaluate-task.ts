@@ -1,5 +1,6 @@
 /** A fine-tuned model on its task: scores of the labelled splits, predictions of the others. */
 import type { Device } from '../engine/device.js';
+import * as is from '../is.js';
 import { sequenceEncoder } from './encode.js';
 import { encodeAll } from './features.js';
 import { loadFineTuned } from './fine-tuned-folder.js';
@@ -31,11 +32,30 @@ export interface TaskEvaluationOptions<Example> {
   readonly onProgress?: ((split: string, done: number) => void) | undefined;
 }
 
+const takesEvaluateTask = is.takes('evaluateTask', {
+  options: is.options({
+    device: is.device,
+    folder: is.path,
+    task: is.task,
+    data: is.object('{ evaluations, tests } of a task (from task.read)', {
+      evaluations: is.list(is.split),
+      tests: is.list(is.split),
+    }),
+    batch: is.count,
+    precision: is.optional(is.precision),
+    signal: is.optional(is.signal),
+    onProgress: is.optional(is.func),
+  }),
+});
+
 /**
  * Runs the model once over every split.
  * @throws ApolloError as loadFineTuned; ABORT_ERR.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export async function evaluateTask<Example>(options: TaskEvaluationOptions<Example>): Promise<TaskEvaluation> {
+  takesEvaluateTask(options);
+
   const { device, folder, task, data, batch, precision = 'f32', signal, onProgress } = options;
   const tuned = await loadFineTuned(device, folder, task, precision);
   const { model, store, tokenizer, maxLength, layerMap, warnings } = tuned;

@@ -3,6 +3,7 @@ import { ApolloError } from '../errors.js';
 import { checkExportFolder } from '../interop/export-folder.js';
 import { tokenizerFiles } from '../interop/hugging-face-tokenizer.js';
 import { type WriteOptions, writeHuggingFaceFolder } from '../interop/hugging-face-writer.js';
+import * as is from '../is.js';
 import { createModel, type ModelConfig } from '../models/index.js';
 import { type ExportedModel, textEnds } from '../train/export-model.js';
 import { atDepth } from '../train/model-folder.js';
@@ -17,6 +18,19 @@ export interface ExportFineTunedOptions extends WriteOptions {
   readonly task?: TunedTask;
 }
 
+const takesExportFineTuned = is.takes('exportFineTuned', {
+  folder: is.path,
+  out: is.path,
+  options: is.options({
+    task: is.optional(is.tunedTask),
+    dtype: is.optional(is.oneOf('f32', 'bf16', 'f16')),
+    shardBytes: is.optional(is.count),
+    force: is.optional(is.boolean),
+    signal: is.optional(is.signal),
+    onProgress: is.optional(is.func),
+  }),
+});
+
 /**
  * Writes the fine-tuned model in `folder` as the folder `out`, which Python's `transformers` loads as
  * BertForSequenceClassification, BertForQuestionAnswering or the same of GPT2, with its tokenizer.
@@ -28,6 +42,8 @@ export async function exportFineTuned(
   out: string,
   options: ExportFineTunedOptions = {},
 ): Promise<ExportedModel> {
+  takesExportFineTuned(folder, out, options);
+
   await checkExportFolder(out, options.force);
   const { task = taskByName((await readFineTuned(folder)).task) } = options;
   const { head, labels } = task;

@@ -2,6 +2,7 @@
 import type { Tokenizer } from '../data/index.js';
 import { Graph, type Program } from '../engine/index.js';
 import { ApolloError, check } from '../errors.js';
+import * as is from '../is.js';
 import { modelWeights } from '../models/index.js';
 import { candidates, checkSampling } from './sampling.js';
 import type { TrainedModel } from './trained.js';
@@ -31,6 +32,12 @@ export interface FilledMask {
 /** Texts are padded to a power of two, at least this long, so that few programs serve all. */
 const shortest = 16;
 
+const takesFillMask = is.takes('fillMask', {
+  trained: is.trainedModel,
+  text: is.string,
+  options: is.options({ topK: is.optional(is.number), signal: is.optional(is.signal) }),
+});
+
 /**
  * What a BERT takes for the masked words of `text`, each mask by itself given the words around it.
  * ```ts
@@ -40,11 +47,9 @@ const shortest = 16;
  * @throws ApolloError BAD_ARGUMENT (a GPT, a text without a mask or longer than the model's positions, no tokenizer),
  * BAD_TOKENIZER when the tokenizer has no mask, NON_FINITE, ABORT_ERR.
  */
-export async function fillMask(
-  trained: TrainedModel,
-  text: string,
-  { topK = 5, signal }: FillOptions = {},
-): Promise<FilledMask[]> {
+export async function fillMask(trained: TrainedModel, text: string, options: FillOptions = {}): Promise<FilledMask[]> {
+  takesFillMask(trained, text, options);
+  const { topK = 5, signal } = options;
   const { kind, vocab, maxPositions } = trained.model.config;
   check(kind === 'bert', 'Only a BERT fills in masked words; this model is a GPT, which generates text.');
   check(Number.isInteger(topK) && topK > 0, `topK must be a positive whole number; got ${topK}.`);

@@ -7,6 +7,7 @@ import { ParameterStore } from '../engine/parameters.js';
 import { ApolloError } from '../errors.js';
 import { configFile, openHuggingFaceFolder } from '../interop/hugging-face-folder.js';
 import { SafetensorsReader } from '../interop/safetensors.js';
+import * as is from '../is.js';
 import {
   createModel,
   declareSpecs,
@@ -48,13 +49,18 @@ export interface FineTunedModel extends Structure {
   dispose(): void;
 }
 
+const takesOpenFineTuned = is.takes('openFineTuned', { folder: is.path, task: is.tunedTask });
+
 /**
  * Opens the folder of a model that was fine-tuned for `task`: one that finetune made, or one of Hugging Face's
  * BertFor… and GPT2ForSequenceClassification, BertFor… and GPT2ForQuestionAnswering with its tokenizer.
  * @throws ApolloError BAD_CHECKPOINT when the folder holds none or it is damaged; BAD_CONFIG when it was tuned on a task
  * with another head; BAD_TOKENIZER.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export async function openFineTuned(folder: string, task: TunedTask): Promise<FineTunedFolder> {
+  takesOpenFineTuned(folder, task);
+
   return !isFineTuned(folder) && existsSync(join(folder, configFile))
     ? openTheirs(folder, task)
     : openOurs(folder, task);
@@ -171,9 +177,17 @@ function inOrder(values: Float32Array, rows: readonly number[]): Float32Array {
   return values.map((_, at) => values[at - (at % count) + rows[at % count]!]!);
 }
 
+const takesLoadFineTuned = is.takes('loadFineTuned', {
+  device: is.device,
+  folder: is.path,
+  task: is.tunedTask,
+  precision: is.precision,
+});
+
 /**
  * Loads a fine-tuned model for `task` into a new store.
  * @throws ApolloError as openFineTuned.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export async function loadFineTuned(
   device: Device,
@@ -181,6 +195,8 @@ export async function loadFineTuned(
   task: TunedTask,
   precision: 'f32' | 'bf16' = 'f32',
 ): Promise<FineTunedModel> {
+  takesLoadFineTuned(device, folder, task, precision);
+
   const opened = await openFineTuned(folder, task);
   const store = new ParameterStore(device, { precision });
   try {

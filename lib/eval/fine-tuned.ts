@@ -12,6 +12,7 @@ import { ApolloError } from '../errors.js';
 import { writeSynced } from '../fs/durable.js';
 import { waitingPath, writeWholeFolder } from '../fs/whole-folder.js';
 import { writeSafetensors } from '../interop/safetensors.js';
+import * as is from '../is.js';
 
 const descriptionFile = 'finetuned.json';
 export const weightsFile = 'model.safetensors';
@@ -32,8 +33,16 @@ const schema = z.object({
 
 export type FineTunedDescription = Omit<z.output<typeof schema>, 'formatVersion'>;
 
-/** Whether `folder` holds a fine-tuned model. */
-export const isFineTuned = (folder: string): boolean => existsSync(join(standing(folder), descriptionFile));
+const takesIsFineTuned = is.takes('isFineTuned', { folder: is.path });
+
+/**
+ * Whether `folder` holds a fine-tuned model.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
+export function isFineTuned(folder: string): boolean {
+  takesIsFineTuned(folder);
+  return existsSync(join(standing(folder), descriptionFile));
+}
 
 /** Where the model of `folder` stands: there, or beside it in the moment in which it is replaced. */
 export function standing(folder: string): string {
@@ -41,13 +50,34 @@ export function standing(folder: string): string {
   return existsSync(join(folder, descriptionFile)) || !existsSync(join(waiting, descriptionFile)) ? folder : waiting;
 }
 
-/** Writes the model in `store` to `folder`, over one that is there. */
+const takesSaveFineTuned = is.takes('saveFineTuned', {
+  folder: is.path,
+  store: is.store,
+  tokenizer: is.tokenizer,
+  description: is.object('a FineTunedDescription', {
+    head: is.string,
+    maxLength: is.count,
+    task: is.string,
+    model: is.record,
+    layerMap: is.layerMap,
+    seed: is.integer,
+    epoch: is.index,
+    metrics: is.record,
+  }),
+});
+
+/**
+ * Writes the model in `store` to `folder`, over one that is there.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export async function saveFineTuned(
   folder: string,
   store: ParameterStore,
   tokenizer: Tokenizer,
   description: FineTunedDescription,
 ): Promise<void> {
+  takesSaveFineTuned(folder, store, tokenizer, description);
+
   const tensors = store.names().map((name) => ({
     name,
     dtype: 'F32' as const,
@@ -66,8 +96,15 @@ export async function saveFineTuned(
   });
 }
 
-/** What finetuned.json says. @throws ApolloError BAD_CHECKPOINT when there is none or it is damaged. */
+const takesReadFineTuned = is.takes('readFineTuned', { folder: is.path });
+
+/**
+ * What finetuned.json says. @throws ApolloError BAD_CHECKPOINT when there is none or it is damaged.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export async function readFineTuned(folder: string): Promise<FineTunedDescription> {
+  takesReadFineTuned(folder);
+
   if (!isFineTuned(folder)) {
     throw new ApolloError(
       'BAD_CHECKPOINT',

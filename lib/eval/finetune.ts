@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { checkVocabulary, type Tokenizer } from '../data/index.js';
 import type { Device } from '../engine/device.js';
 import { ApolloError } from '../errors.js';
+import * as is from '../is.js';
 import { createModel, type LanguageModel, type ModelConfig } from '../models/index.js';
 import { sequenceEncoder } from './encode.js';
 import type { FineTuneEvent } from './events.js';
@@ -30,22 +31,39 @@ export interface FineTuneDependencies<Example> {
   readonly signal?: AbortSignal | undefined;
 }
 
+const takesCheckFineTuning = is.takes('checkFineTuning', {
+  options: is.record,
+  parts: is.object('{ task, tokenizer, config }', { task: is.task, tokenizer: is.tokenizer, config: is.modelConfig }),
+});
+
 /**
  * Tells what is wrong with a fine-tuning whatever its data are.
  * @throws ApolloError BAD_CONFIG for wrong settings, or a task that the model cannot do; BAD_TOKENIZER.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function checkFineTuning(
   options: FineTuneOptions,
-  {
-    task,
-    tokenizer,
-    config: model,
-  }: { readonly task: FineTuneTask; readonly tokenizer: Tokenizer; readonly config: ModelConfig },
+  parts: { readonly task: FineTuneTask; readonly tokenizer: Tokenizer; readonly config: ModelConfig },
 ): void {
+  takesCheckFineTuning(options, parts);
+  const { task, tokenizer, config: model } = parts;
   const config = fineTuneConfig(options);
   checkVocabulary(tokenizer, model.vocab);
   task.check?.(sequenceEncoder(tokenizer, model, config.maxLength));
 }
+
+const takesFineTune = is.takes('fineTune', {
+  options: is.record,
+  deps: is.options({
+    device: is.device,
+    task: is.task,
+    data: is.object('{ train, evaluations }', { train: is.array, evaluations: is.list(is.split) }),
+    source: is.bodySource,
+    tokenizer: is.tokenizer,
+    folder: is.optional(is.path),
+    signal: is.optional(is.signal),
+  }),
+});
 
 /**
  * Fine-tunes a model on a task, seed by seed.
@@ -58,8 +76,17 @@ export function checkFineTuning(
  * ```
  * @throws ApolloError BAD_CONFIG for wrong settings or a folder of other settings; BAD_CORPUS without examples to train or
  * measure on; BAD_TOKENIZER, BAD_CHECKPOINT, NON_FINITE, and what the engine throws.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
-export async function* fineTune<Example>(
+export function fineTune<Example>(
+  options: FineTuneOptions,
+  deps: FineTuneDependencies<Example>,
+): AsyncGenerator<FineTuneEvent, void, void> {
+  takesFineTune(options, deps);
+  return fineTuneEvents(options, deps);
+}
+
+async function* fineTuneEvents<Example>(
   options: FineTuneOptions,
   deps: FineTuneDependencies<Example>,
 ): AsyncGenerator<FineTuneEvent, void, void> {

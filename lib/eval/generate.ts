@@ -1,6 +1,7 @@
 /** Text that a GPT goes on with: token by token, one or several samples of it at once. */
 import { ApolloError, check } from '../errors.js';
 import { uniform } from '../growth/philox.js';
+import * as is from '../is.js';
 import { Decoder } from './decoder.js';
 import { candidates, checkSampling, draw, likeliest, type SamplingOptions } from './sampling.js';
 import { type TextStream, textStream } from './text-stream.js';
@@ -39,6 +40,29 @@ export interface GeneratedToken {
 /** The stream of random numbers of a sample; other uses of a seed have other streams. */
 const samplingStream = 0x67000000;
 
+const takesGenerate = is.takes('generate', {
+  trained: is.trainedModel,
+  prompt: is.either(is.string, is.numericArray),
+  options: is.options({
+    maxTokens: is.optional(is.number),
+    greedy: is.optional(is.boolean),
+    stop: is.optional(is.list(is.string)),
+    eos: is.optional(
+      is.kind(
+        'a token id, an array of them, or null',
+        (value) =>
+          value === null ||
+          typeof value === 'number' ||
+          (Array.isArray(value) && value.every((id) => typeof id === 'number')),
+      ),
+    ),
+    seed: is.optional(is.integer),
+    samples: is.optional(is.number),
+    signal: is.optional(is.signal),
+    ...is.samplingFields,
+  }),
+});
+
 /**
  * Goes on with `prompt`, a text or token ids. One run of the model reads the prompt; then each token is one more. A
  * text that outgrows the model's positions goes on from its last half, read again as a new beginning.
@@ -50,10 +74,19 @@ const samplingStream = 0x67000000;
  * @throws ApolloError BAD_ARGUMENT (a setting, a BERT, a prompt that is empty or longer than the model's positions, a
  * text without a tokenizer), NON_FINITE, OUT_OF_MEMORY, ABORT_ERR.
  */
-export async function* generate(
+export function generate(
   trained: TrainedModel,
   prompt: string | ArrayLike<number>,
   options: GenerateOptions = {},
+): AsyncGenerator<GeneratedToken, void, undefined> {
+  takesGenerate(trained, prompt, options);
+  return generatedTokens(trained, prompt, options);
+}
+
+async function* generatedTokens(
+  trained: TrainedModel,
+  prompt: string | ArrayLike<number>,
+  options: GenerateOptions,
 ): AsyncGenerator<GeneratedToken, void, undefined> {
   const { maxTokens = 128, greedy = false, stop = [], seed = 0, samples = 1, signal } = options;
   const sampling = checkSampling(options);

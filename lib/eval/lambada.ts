@@ -11,17 +11,23 @@ import { Graph } from '../engine/graph.js';
 import { argmax, gatherRows, ignoredLabel } from '../engine/ops/index.js';
 import type { Program } from '../engine/program.js';
 import { ApolloError } from '../errors.js';
+import * as is from '../is.js';
 import { type ModelConfig, modelWeights, outputMatrix } from '../models/index.js';
 import { flatten, tiedLogits, tiedLoss } from '../nn/heads.js';
 import { bucketOf, buckets } from './batches.js';
 import type { MeasuredModel } from './text-loss.js';
 
+const takesReadPassages = is.takes('readPassages', { path: is.path, options: is.readOptions });
+
 /**
  * The passages of a file: the records of JSON lines, CSV, TSV or Parquet, or one passage a line of text; its format and
  * packing are known as those of a corpus.
  * @throws ApolloError BAD_CORPUS naming file and line or record; BAD_CONFIG for options that do not go with the format.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export async function readPassages(path: string, options: ReadOptions = {}): Promise<string[]> {
+  takesReadPassages(path, options);
+
   const passages: string[] = [];
   for (const file of filesToRead([path], options)) passages.push(...(await passagesOf(file, options)));
   if (passages.length === 0) throw new ApolloError('BAD_CORPUS', `${path} holds no passages.`);
@@ -89,23 +95,43 @@ function passageOf(text: string, tokenizer: Tokenizer, maxPositions: number): Pa
   return { tokens: [...context, ...word].slice(-maxPositions), word: word.length };
 }
 
-/** @throws ApolloError BAD_CONFIG for a model that is no GPT. */
-export function checkLambada({ kind }: Pick<ModelConfig, 'kind'>): void {
+const takesCheckLambada = is.takes('checkLambada', {
+  config: is.object('a model configuration', { kind: is.oneOf('bert', 'gpt') }),
+});
+
+/**
+ * @throws ApolloError BAD_CONFIG for a model that is no GPT.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
+export function checkLambada(config: Pick<ModelConfig, 'kind'>): void {
+  takesCheckLambada(config);
+  const { kind } = config;
   if (kind === 'gpt') return;
   throw new ApolloError('BAD_CONFIG', 'LAMBADA asks for the next word, which only a GPT says; this model is a BERT.');
 }
 
+const takesLambada = is.takes('lambada', {
+  device: is.device,
+  measured: is.measuredModel,
+  tokenizer: is.tokenizer,
+  texts: is.list(is.string),
+  options: is.options({ batch: is.count, signal: is.optional(is.signal), onProgress: is.optional(is.func) }),
+});
+
 /**
  * Accuracy and perplexity on passages.
  * @throws ApolloError BAD_CONFIG for a model that is no GPT; ABORT_ERR.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export async function lambada(
   device: Device,
   measured: MeasuredModel,
   tokenizer: Tokenizer,
   texts: readonly string[],
-  { batch, signal, onProgress }: LambadaOptions,
+  options: LambadaOptions,
 ): Promise<LambadaResult> {
+  takesLambada(device, measured, tokenizer, texts, options);
+  const { batch, signal, onProgress } = options;
   const { config } = measured.model;
   checkLambada(config);
   const passages = texts.map((text) => passageOf(text, tokenizer, config.maxPositions));

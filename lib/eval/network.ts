@@ -6,6 +6,7 @@ import { gatherRows, reshape, slice } from '../engine/ops/index.js';
 import type { ParameterStore } from '../engine/parameters.js';
 import type { Program } from '../engine/program.js';
 import type { LayerMap } from '../growth/index.js';
+import * as is from '../is.js';
 import { type LanguageModel, type ParameterSpec, storedWeights } from '../models/index.js';
 import { flatten } from '../nn/heads.js';
 import type { FeatureBatch } from './batches.js';
@@ -31,13 +32,28 @@ export interface TracedNetwork {
   readonly loss: Tensor;
 }
 
-/** Parameters of a body whose trained layers are 0 to units - 1, and of a head. */
+const takesNetworkSpecs = is.takes('networkSpecs', { model: is.languageModel, head: is.head, units: is.count });
+
+/**
+ * Parameters of a body whose trained layers are 0 to units - 1, and of a head.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function networkSpecs(model: LanguageModel, head: Head, units: number): ParameterSpec[] {
+  takesNetworkSpecs(model, head, units);
+
   return [...model.body.parameters(units), ...head.parameters(model.config)];
 }
 
-/** How many layers a map uses: one more than its greatest entry. */
-export const unitsOf = (layerMap: LayerMap): number => Math.max(...layerMap) + 1;
+const takesUnitsOf = is.takes('unitsOf', { layerMap: is.list(is.index, { least: 1 }) });
+
+/**
+ * How many layers a map uses: one more than its greatest entry.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
+export function unitsOf(layerMap: LayerMap): number {
+  takesUnitsOf(layerMap);
+  return Math.max(...layerMap) + 1;
+}
 
 /** Records body, head and loss for rows of `seq` tokens. What nothing asks for is not computed. */
 export function traceNetwork(
@@ -73,23 +89,48 @@ export interface NetworkTraining {
   readonly names: readonly string[];
 }
 
+const takesNetworkProgramsPrediction = is.takes('NetworkPrograms.prediction', { seq: is.count });
+
+const takesNetworkProgramsTraining = is.takes('NetworkPrograms.training', { seq: is.count });
+
+const takesNewNetworkPrograms = is.takes('new NetworkPrograms', {
+  options: is.options({
+    device: is.device,
+    store: is.store,
+    model: is.languageModel,
+    layerMap: is.layerMap,
+    head: is.head,
+    batch: is.count,
+    accumulation: is.optional(is.count),
+  }),
+});
+
 export class NetworkPrograms {
   readonly #options: NetworkOptions;
   readonly #training = new Map<number, Promise<NetworkTraining>>();
   readonly #prediction = new Map<number, Promise<Program>>();
 
   constructor(options: NetworkOptions) {
+    takesNewNetworkPrograms(options);
+
     this.#options = options;
   }
 
-  training(seq: number): Promise<NetworkTraining> {
+  async training(seq: number): Promise<NetworkTraining> {
+    takesNetworkProgramsTraining(seq);
+
     const known = this.#training.get(seq) ?? this.#compileTraining(seq);
     this.#training.set(seq, known);
     return known;
   }
 
-  /** Output: `output`, the head's, without dropout. */
-  prediction(seq: number): Promise<Program> {
+  /**
+   * Output: `output`, the head's, without dropout.
+   * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+   */
+  async prediction(seq: number): Promise<Program> {
+    takesNetworkProgramsPrediction(seq);
+
     const known = this.#prediction.get(seq) ?? this.#compilePrediction(seq);
     this.#prediction.set(seq, known);
     return known;

@@ -1,5 +1,6 @@
 /** Settings of fine-tuning. All but the seeds and how checkpoints are kept decide the bits of a seed's run. */
 import { z } from 'zod';
+import * as is from '../is.js';
 import { parseOptions, positiveInteger } from '../methods/options.js';
 
 const schema = z.strictObject({
@@ -33,7 +34,14 @@ const schema = z.strictObject({
 export type FineTuneOptions = z.input<typeof schema>;
 export type FineTuneConfig = z.output<typeof schema>;
 
-/** The settings with their defaults. @throws ApolloError BAD_CONFIG naming each setting that is wrong. */
+const takesFineTuneConfig = is.takes('fineTuneConfig', { options: is.record });
+
+/**
+ * The settings with their defaults. @throws ApolloError BAD_CONFIG naming each setting that is wrong.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function fineTuneConfig(options: FineTuneOptions): FineTuneConfig {
+  takesFineTuneConfig(options);
+
   return parseOptions('finetune', schema, options);
 }

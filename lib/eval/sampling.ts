@@ -3,6 +3,7 @@
  * Hugging Face's logits processors. Pure functions; randomness is a number that is handed in.
  */
 import { ApolloError, check } from '../errors.js';
+import * as is from '../is.js';
 
 export interface SamplingOptions {
   /** Logits are divided by it. Below 1 likely tokens become likelier; 0: always the likeliest token. Default 1. */
@@ -21,8 +22,14 @@ export interface Candidates {
   readonly probabilities: Float64Array;
 }
 
+const takesCheckSampling = is.takes('checkSampling', {
+  options: is.object('an object of sampling options', is.samplingFields),
+});
+
 /** @throws ApolloError BAD_ARGUMENT naming the setting, what it must be and what it is. */
 export function checkSampling(options: SamplingOptions): Required<SamplingOptions> {
+  takesCheckSampling(options);
+
   const { temperature = 1, topK = 0, topP = 1, repetitionPenalty = 1 } = options;
   check(
     Number.isFinite(temperature) && temperature >= 0,
@@ -48,8 +55,15 @@ function penalised(logits: Float32Array, penalty: number, seen: Iterable<number>
   return scores;
 }
 
-/** The likeliest token; of equals the first. @throws ApolloError NON_FINITE when the logits have no largest. */
+const takesLikeliest = is.takes('likeliest', { logits: is.float32, repetitionPenalty: is.positive, seen: is.iterable });
+
+/**
+ * The likeliest token; of equals the first. @throws ApolloError NON_FINITE when the logits have no largest.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function likeliest(logits: Float32Array, repetitionPenalty = 1, seen: Iterable<number> = []): number {
+  takesLikeliest(logits, repetitionPenalty, seen);
+
   const scores = penalised(logits, repetitionPenalty, seen);
   let best = 0;
   for (let id = 1; id < scores.length; id++) if (scores[id]! > scores[best]!) best = id;
@@ -57,15 +71,29 @@ export function likeliest(logits: Float32Array, repetitionPenalty = 1, seen: Ite
   return best;
 }
 
+const takesCandidates = is.takes('candidates', {
+  logits: is.float32,
+  options: is.object('sampling options (from checkSampling)', {
+    temperature: is.number,
+    topK: is.number,
+    topP: is.number,
+    repetitionPenalty: is.number,
+  }),
+  seen: is.iterable,
+});
+
 /**
  * The distribution of the next token under `options`; `seen` are the tokens before it.
  * @throws ApolloError NON_FINITE when the logits have no largest.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function candidates(
   logits: Float32Array,
   options: Required<SamplingOptions>,
   seen: Iterable<number> = [],
 ): Candidates {
+  takesCandidates(logits, options, seen);
+
   const { temperature, topK, topP, repetitionPenalty } = options;
   if (temperature === 0) {
     return { ids: Int32Array.of(likeliest(logits, repetitionPenalty, seen)), probabilities: Float64Array.of(1) };
@@ -96,8 +124,18 @@ export function candidates(
   return { ids, probabilities: Float64Array.from(ids, (id) => weights[id]! / mass) };
 }
 
-/** The token at `u` of [0, 1) in the distribution. */
-export function draw({ ids, probabilities }: Candidates, u: number): number {
+const takesDraw = is.takes('draw', {
+  candidates: is.object('candidates (from candidates)', { ids: is.numericArray, probabilities: is.numericArray }),
+  u: is.number,
+});
+
+/**
+ * The token at `u` of [0, 1) in the distribution.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
+export function draw(candidates: Candidates, u: number): number {
+  takesDraw(candidates, u);
+  const { ids, probabilities } = candidates;
   let reached = 0;
   for (let i = 0; i < ids.length; i++) {
     reached += probabilities[i]!;

@@ -8,6 +8,7 @@ import { z } from 'zod';
 import type { ParameterStore } from '../engine/parameters.js';
 import { ApolloError } from '../errors.js';
 import { writeWholeFile } from '../fs/whole-file.js';
+import * as is from '../is.js';
 import type { ParameterSpec } from '../models/index.js';
 import { differences } from '../train/config.js';
 import { loadCheckpoint, newestWholeCheckpoint, readCheckpointState, saveCheckpoint } from '../train/index.js';
@@ -32,8 +33,19 @@ const epochSchema = z.object({
 
 export type EpochRecord = z.output<typeof epochSchema>;
 
-/** The epoch with the best `metric` on `split`, the earlier of equals; NaN is worse than everything. */
+const takesBestEpoch = is.takes('bestEpoch', {
+  epochs: is.list(is.object('the record of an epoch', { epoch: is.index, metrics: is.record }), { least: 1 }),
+  split: is.string,
+  metric: is.string,
+});
+
+/**
+ * The epoch with the best `metric` on `split`, the earlier of equals; NaN is worse than everything.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function bestEpoch(epochs: readonly EpochRecord[], split: string, metric: string): EpochRecord {
+  takesBestEpoch(epochs, split, metric);
+
   const value = ({ metrics }: EpochRecord): number => metrics[split]?.[metric] ?? Number.NaN;
   return epochs.reduce((best, epoch) =>
     value(epoch) > value(best) || (Number.isNaN(value(best)) && !Number.isNaN(value(epoch))) ? epoch : best,

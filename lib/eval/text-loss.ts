@@ -20,6 +20,7 @@ import { Graph } from '../engine/graph.js';
 import type { ParameterStore } from '../engine/parameters.js';
 import type { Program } from '../engine/program.js';
 import { ApolloError } from '../errors.js';
+import * as is from '../is.js';
 import { type BatchShape, type LanguageModel, type ModelConfig, modelWeights } from '../models/index.js';
 
 /** A model to be measured; LoadedModel of lib/train is one. */
@@ -44,25 +45,34 @@ export interface TextReading extends ReadOptions {
   readonly onNote?: OnNote | undefined;
 }
 
+const takesReadTokens = is.takes('readTokens', {
+  inputs: is.list(is.path),
+  tokenizer: is.tokenizer,
+  options: is.options({ signal: is.optional(is.signal), onNote: is.optional(is.func), ...is.readFields }),
+});
+
 /**
  * Tokens of files, folders or patterns, found and read as those of a corpus; records without text are counted in a note.
  * Where there are several documents each ends with the tokenizer's end of text or [SEP], as in training; `warnings` says
  * where it has neither.
  * @throws ApolloError BAD_CORPUS for files that are missing or no text, BAD_CONFIG for options that do not go with them;
  * ABORT_ERR.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export async function readTokens(
   inputs: readonly string[],
   tokenizer: Tokenizer,
-  { signal, onNote, ...options }: TextReading = {},
+  options: TextReading = {},
 ): Promise<TextTokens> {
+  takesReadTokens(inputs, tokenizer, options);
+  const { signal, onNote, ...reading } = options;
   const skipped = new Map<string, number>();
   const onSkip = (reason: string): void => void skipped.set(reason, (skipped.get(reason) ?? 0) + 1);
   const parts: Uint32Array[][] = [];
   let bytes = 0;
   let current: Uint32Array[] = [];
-  for (const file of filesToRead(inputs, options, onNote)) {
-    for await (const { text, isLast } of readDocuments(file, { signal, onSkip }, options)) {
+  for (const file of filesToRead(inputs, reading, onNote)) {
+    for await (const { text, isLast } of readDocuments(file, { signal, onSkip }, reading)) {
       bytes += Buffer.byteLength(text);
       current.push(tokenizer.encode(text));
       if (!isLast) continue;
@@ -109,9 +119,28 @@ export interface TextLossOptions {
   readonly onProgress?: ((done: number) => void) | undefined;
 }
 
+const takesTextLoss = is.takes('textLoss', {
+  device: is.device,
+  measured: is.measuredModel,
+  tokenizer: is.tokenizer,
+  text: is.object('a text (from readTokens)', {
+    ids: is.kind('an Int32Array', (value) => value instanceof Int32Array),
+    bytes: is.number,
+    documents: is.number,
+  }),
+  options: is.options({
+    batch: is.count,
+    seq: is.optional(is.number),
+    stride: is.optional(is.number),
+    signal: is.optional(is.signal),
+    onProgress: is.optional(is.func),
+  }),
+});
+
 /**
  * Loss and perplexity of a model on tokens.
  * @throws ApolloError BAD_CONFIG for a window or stride that does not fit, BAD_CORPUS for too little text, BAD_TOKENIZER.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export async function textLoss(
   device: Device,
@@ -120,6 +149,8 @@ export async function textLoss(
   text: TextTokens,
   options: TextLossOptions,
 ): Promise<TextLoss> {
+  takesTextLoss(device, measured, tokenizer, text, options);
+
   const { config } = measured.model;
   const { batch } = options;
   const { seq, stride } = checkWindow(config, options);
@@ -153,14 +184,23 @@ export async function textLoss(
   return { of: 'token', ...result, bitsPerByte: sum / Math.LN2 / text.bytes };
 }
 
+const takesCheckWindow = is.takes('checkWindow', {
+  config: is.object('a model configuration', { kind: is.oneOf('bert', 'gpt'), maxPositions: is.count }),
+  options: is.object('{ seq, stride }', { seq: is.optional(is.number), stride: is.optional(is.number) }),
+});
+
 /**
  * The windows that a model reads text in.
  * @throws ApolloError BAD_CONFIG for a length or stride that it cannot have, whatever the text.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function checkWindow(
-  { kind, maxPositions }: ModelConfig,
-  { seq = maxPositions, stride = Math.ceil(seq / 2) }: Pick<TextLossOptions, 'seq' | 'stride'>,
+  config: ModelConfig,
+  options: Pick<TextLossOptions, 'seq' | 'stride'>,
 ): { readonly seq: number; readonly stride: number } {
+  takesCheckWindow(config, options);
+  const { kind, maxPositions } = config;
+  const { seq = maxPositions, stride = Math.ceil(seq / 2) } = options;
   if (!Number.isInteger(seq) || seq < 4 || seq > maxPositions) {
     throw new ApolloError(
       'BAD_CONFIG',

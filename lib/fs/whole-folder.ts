@@ -22,7 +22,7 @@ export async function entriesOf(path: string): Promise<string[]> {
     return await readdir(path);
   } catch (error) {
     if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return [];
-    throw error;
+    throw fileError(error, 'The folder', path, 'be read');
   }
 }
 

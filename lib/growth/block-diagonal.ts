@@ -3,13 +3,19 @@
  * networks side by side, which only the norms and the logits join. Matrices are row-major [inputs, outputs].
  */
 import { check } from '../errors.js';
+import * as is from '../is.js';
 import { checkMatrix, type Matrix } from './width.js';
+
+const takesBlockDiagonal = is.takes('blockDiagonal', { matrix: is.matrix, parts: is.count });
 
 /**
  * diag(W, W): [in, out] -> [2 in, 2 out], zeros elsewhere. With `parts` blocks of columns side by side (queries, keys and
  * values) each block becomes a diagonal of its own.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function blockDiagonal(matrix: Matrix, parts = 1): Float32Array {
+  takesBlockDiagonal(matrix, parts);
+
   const { values, rows, columns } = matrix;
   checkMatrix(matrix);
   const block = columns / parts;
@@ -25,7 +31,14 @@ export function blockDiagonal(matrix: Matrix, parts = 1): Float32Array {
   return result;
 }
 
-/** What AdamW's moments are multiplied by when a gradient becomes `scale` times what it was: m is linear in it, v quadratic. */
+const takesMomentFactors = is.takes('momentFactors', { scale: is.anyNumber });
+
+/**
+ * What AdamW's moments are multiplied by when a gradient becomes `scale` times what it was: m is linear in it, v quadratic.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function momentFactors(scale: number): { readonly m: number; readonly v: number } {
+  takesMomentFactors(scale);
+
   return { m: scale, v: scale * scale };
 }

@@ -1,4 +1,6 @@
 /** What a schedule and a sampler will cost, before anything runs: expected FLOPs relative to full depth. */
+
+import * as is from '../is.js';
 import type { DepthSampler } from './samplers.js';
 import type { StageSchedule } from './schedule.js';
 
@@ -8,19 +10,46 @@ export interface LayerFlops {
   readonly head: number;
 }
 
-/** Expected cost of a step with `units` trained layers, as a fraction of a step at full depth. */
+const takesRelativeCost = is.takes('relativeCost', {
+  sampler: is.sampler,
+  units: is.number,
+  layers: is.number,
+  flops: is.layerFlops,
+});
+
+/**
+ * Expected cost of a step with `units` trained layers, as a fraction of a step at full depth.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function relativeCost(sampler: DepthSampler, units: number, layers: number, flops: LayerFlops): number {
+  takesRelativeCost(sampler, units, layers, flops);
+
   const depth = sampler.expectedDepth(units, layers);
   return (depth * flops.layer + flops.head) / (layers * flops.layer + flops.head);
 }
 
-/** Expected cost of a whole run of `totalSteps` steps, as a fraction of the same run at full depth. */
+const takesRelativeRunCost = is.takes('relativeRunCost', {
+  sampler: is.sampler,
+  schedule: is.object('a StageSchedule (from makeSchedule)', {
+    units: is.list(is.count, { least: 1 }),
+    boundaries: is.list(is.index),
+  }),
+  totalSteps: is.count,
+  flops: is.layerFlops,
+});
+
+/**
+ * Expected cost of a whole run of `totalSteps` steps, as a fraction of the same run at full depth.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function relativeRunCost(
   sampler: DepthSampler,
   schedule: StageSchedule,
   totalSteps: number,
   flops: LayerFlops,
 ): number {
+  takesRelativeRunCost(sampler, schedule, totalSteps, flops);
+
   const layers = schedule.units.at(-1) as number;
   const ends = [...schedule.boundaries.map((step) => Math.min(step, totalSteps)), totalSteps];
   let sum = 0;

@@ -4,6 +4,7 @@
  * did at its best, and to cost what its steps cost.
  */
 import { check } from '../errors.js';
+import * as is from '../is.js';
 
 export interface CurveRule {
   /** Steps of a window; decisions fall at multiples of it. */
@@ -19,6 +20,11 @@ export interface CurveRule {
 /** Windows over which a drop is taken: two neighbours' noise would decide too much. */
 const span = 2;
 
+const takesCurveBoundaries = is.takes('curveBoundaries', {
+  means: is.list(is.anyNumber),
+  rule: is.options({ window: is.number, costs: is.list(is.number), latest: is.list(is.number), margin: is.number }),
+});
+
 /**
  * Ends of the stages, as far as windows with these mean losses tell; stages whose end is not decided yet have their
  * latest one. Deciding never looks ahead: more windows leave what was decided as it is.
@@ -27,7 +33,9 @@ const span = 2;
  * @example curveBoundaries([9, 8, 7, 6.9, 6.85], { window: 10, costs: [1, 2], latest: [500], margin: 1 }) // [40]
  * @throws ApolloError BAD_ARGUMENT for a rule that does not fit together.
  */
-export function curveBoundaries(means: readonly number[], { window, costs, latest, margin }: CurveRule): number[] {
+export function curveBoundaries(means: readonly number[], rule: CurveRule): number[] {
+  takesCurveBoundaries(means, rule);
+  const { window, costs, latest, margin } = rule;
   check(Number.isSafeInteger(window) && window >= 1, `A window has a whole number of steps >= 1; got ${window}.`);
   check(
     costs.length === latest.length + 1 && costs.every((cost) => cost > 0 && Number.isFinite(cost)),

@@ -1,4 +1,5 @@
 /** Keep and drop probabilities: progressive layer dropping (Zhang and He, NeurIPS 2020) and annealed layer dropout. */
+import * as is from '../is.js';
 
 export interface DropOptions {
   /** theta-bar: what theta falls to. */
@@ -7,26 +8,55 @@ export interface DropOptions {
   readonly gamma: number;
 }
 
-/** theta(t) = (1 - limit) exp(-gamma t) + limit: 1 at the first step. */
-export function keepLevel(step: number, { limit, gamma }: DropOptions): number {
+const takesKeepLevel = is.takes('keepLevel', { step: is.notNegative, options: is.dropOptions });
+
+/**
+ * theta(t) = (1 - limit) exp(-gamma t) + limit: 1 at the first step.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
+export function keepLevel(step: number, options: DropOptions): number {
+  takesKeepLevel(step, options);
+  const { limit, gamma } = options;
   return (1 - limit) * Math.exp(-gamma * step) + limit;
 }
 
-/** Probability that layer `layer` (0-based) of `layers` runs in step `step`: 1 - (i / L)(1 - theta(t)), i counted from 1. */
+const takesKeepProbability = is.takes('keepProbability', {
+  step: is.notNegative,
+  layer: is.index,
+  layers: is.count,
+  options: is.dropOptions,
+});
+
+/**
+ * Probability that layer `layer` (0-based) of `layers` runs in step `step`: 1 - (i / L)(1 - theta(t)), i counted from 1.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function keepProbability(step: number, layer: number, layers: number, options: DropOptions): number {
+  takesKeepProbability(step, layer, layers, options);
+
   return 1 - ((layer + 1) / layers) * (1 - keepLevel(step, options));
 }
+
+const takesAnnealedDropProbability = is.takes('annealedDropProbability', {
+  place: is.options({ layer: is.index, layers: is.count }),
+  time: is.options({ step: is.index, steps: is.count }),
+  highest: is.probability,
+});
 
 /**
  * Probability that layer `layer` (0-based) of `layers` is skipped in step `step` (0-based) of `steps` under annealed layer
  * dropout ("Don't Drop Dropout", arXiv 2609.05275): highest * layer / (layers - 1) * (1 - step / (steps - 1)). It rises
  * with depth and falls to 0 at the last step; on average over layers and steps highest / 4 of the layers are skipped.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function annealedDropProbability(
-  { layer, layers }: { readonly layer: number; readonly layers: number },
-  { step, steps }: { readonly step: number; readonly steps: number },
+  place: { readonly layer: number; readonly layers: number },
+  time: { readonly step: number; readonly steps: number },
   highest: number,
 ): number {
+  takesAnnealedDropProbability(place, time, highest);
+  const { layer, layers } = place;
+  const { step, steps } = time;
   if (layers === 1 || steps === 1) return 0;
   return highest * (layer / (layers - 1)) * Math.max(0, 1 - step / (steps - 1));
 }

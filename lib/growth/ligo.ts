@@ -4,6 +4,7 @@
  * ones, and depth weights, which make a layer out of all small layers.
  */
 import { check } from '../errors.js';
+import * as is from '../is.js';
 import { interpolate, stackModulo } from './maps.js';
 import { philox4x32, seedWords } from './philox.js';
 
@@ -54,16 +55,26 @@ function normaliseRows(values: Float64Array, columns: number): Float64Array {
   return values;
 }
 
+const takesInitialWidthRows = is.takes('initialWidthRows', {
+  init: is.oneOf('rand', 'sel'),
+  sizes: is.options({ added: is.index, old: is.count }),
+  from: is.operatorSeed,
+  noise: is.notNegative,
+});
+
 /**
  * S [added, old], row-major: the lower part of a width operator [I; S], one row for each new unit. `noise` is the upper
  * end of uniform noise on every entry of 'sel', so that two copies of one unit can part.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function initialWidthRows(
   init: WidthInit,
-  { added, old }: { readonly added: number; readonly old: number },
+  sizes: { readonly added: number; readonly old: number },
   from: OperatorSeed,
   noise = 0,
 ): Float32Array {
+  takesInitialWidthRows(init, sizes, from, noise);
+  const { added, old } = sizes;
   if (init === 'rand') return Float32Array.from(normaliseRows(uniforms(added * old, from), old));
   const draws = uniforms(added + (noise > 0 ? added * old : 0), from);
   const rows = Float32Array.from({ length: added * old }, (_, i) => noise * (draws[added + i] ?? 0));
@@ -73,15 +84,23 @@ export function initialWidthRows(
   return rows;
 }
 
+const takesInitialDepthWeights = is.takes('initialDepthWeights', {
+  init: is.oneOf('stackbert_noisy', 'stackbert', 'interpolate'),
+  place: is.options({ layer: is.index, small: is.count, large: is.count }),
+  from: is.operatorSeed,
+});
+
 /**
  * w [small]: the weight of each small layer in layer `layer` of `large`. Rows sum to 1.
  * @throws ApolloError BAD_ARGUMENT unless 1 <= small <= large and layer < large.
  */
 export function initialDepthWeights(
   init: DepthInit,
-  { layer, small, large }: { readonly layer: number; readonly small: number; readonly large: number },
+  place: { readonly layer: number; readonly small: number; readonly large: number },
   from: OperatorSeed,
 ): Float32Array {
+  takesInitialDepthWeights(init, place, from);
+  const { layer, small, large } = place;
   const map = (init === 'interpolate' ? interpolate : stackModulo)(small, large);
   const main = map[layer];
   check(main !== undefined, `There is no layer ${layer} in a network of ${large}.`);

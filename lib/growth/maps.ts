@@ -3,6 +3,7 @@
  * weights during a stage and copies them at its end (Pan et al., AAAI 2024, Eq. 11 and 12).
  */
 import { check } from '../errors.js';
+import * as is from '../is.js';
 
 /** `map[i]` is the unit (0-based) at place i. */
 export type LayerMap = readonly number[];
@@ -17,12 +18,16 @@ function checkSizes(name: string, units: number, depth: number): void {
   );
 }
 
+const takesInterpolate = is.takes('interpolate', { units: is.number, depth: is.number });
+
 /**
  * Interpolation: `map[i] = floor(i * units / depth)`, in whole numbers. (The released code divides by the float
  * depth / units, which is one too small at a few places, first at 14 -> 18.) `interpolate(3, 6)` is [0, 0, 1, 1, 2, 2].
  * @throws ApolloError BAD_ARGUMENT unless 1 <= units <= depth.
  */
 export function interpolate(units: number, depth: number): number[] {
+  takesInterpolate(units, depth);
+
   checkSizes('interpolate', units, depth);
   return Array.from({ length: depth }, (_, place) => {
     const product = place * units;
@@ -30,12 +35,16 @@ export function interpolate(units: number, depth: number): number[] {
   });
 }
 
+const takesStack = is.takes('stack', { units: is.number, depth: is.number });
+
 /**
  * Stacking as released: whole copies of the units one above the other; a remainder of r places takes the top r units.
  * `stack(3, 7)` is [0, 1, 2, 0, 1, 2, 2].
  * @throws ApolloError BAD_ARGUMENT unless 1 <= units <= depth.
  */
 export function stack(units: number, depth: number): number[] {
+  takesStack(units, depth);
+
   checkSizes('stack', units, depth);
   const remainder = depth % units;
   const whole = depth - remainder;
@@ -44,14 +53,20 @@ export function stack(units: number, depth: number): number[] {
   );
 }
 
+const takesStackModulo = is.takes('stackModulo', { units: is.number, depth: is.number });
+
 /**
  * Stacking by the formula of the paper: `map[i] = i mod units`. `stackModulo(3, 7)` is [0, 1, 2, 0, 1, 2, 0].
  * @throws ApolloError BAD_ARGUMENT unless 1 <= units <= depth.
  */
 export function stackModulo(units: number, depth: number): number[] {
+  takesStackModulo(units, depth);
+
   checkSizes('stackModulo', units, depth);
   return Array.from({ length: depth }, (_, place) => place % units);
 }
+
+const takesStackTop = is.takes('stackTop', { units: is.number, depth: is.number });
 
 /**
  * Stacking of the topmost units: the units, then a copy of the top `depth - units` of them, at most as many as there
@@ -59,6 +74,8 @@ export function stackModulo(units: number, depth: number): number[] {
  * @throws ApolloError BAD_ARGUMENT unless 1 <= units <= depth <= 2 units.
  */
 export function stackTop(units: number, depth: number): number[] {
+  takesStackTop(units, depth);
+
   checkSizes('stackTop', units, depth);
   check(
     depth <= 2 * units,
@@ -71,11 +88,16 @@ export function stackTop(units: number, depth: number): number[] {
 export const expansions = { interpolate, stack, stackModulo } as const satisfies Record<string, Expansion>;
 export type ExpansionName = keyof typeof expansions;
 
+const takesGrowThrough = is.takes('growThrough', { units: is.list(is.count, { least: 1 }), expand: is.func });
+
 /**
  * Which of the first `units` layers stands at each place after growing through all of `units` by `expand`, one after the
  * other. `growThrough([3, 6, 12], stack)` is `stack(3, 12)`.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function growThrough(units: readonly number[], expand: Expansion): number[] {
+  takesGrowThrough(units, expand);
+
   const [first = 0, ...rest] = units;
   let depth = first;
   return rest.reduce<number[]>(
@@ -88,8 +110,15 @@ export function growThrough(units: readonly number[], expand: Expansion): number
   );
 }
 
-/** The map that first goes through `outer` and then `inner`: place i of the deep network holds `inner[outer[i]]`. */
+const takesCompose = is.takes('compose', { inner: is.list(is.index), outer: is.list(is.number) });
+
+/**
+ * The map that first goes through `outer` and then `inner`: place i of the deep network holds `inner[outer[i]]`.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function compose(inner: LayerMap, outer: LayerMap): number[] {
+  takesCompose(inner, outer);
+
   return outer.map((middle) => {
     const unit = inner[middle];
     check(unit !== undefined, `compose: the outer map names layer ${middle}, the inner map has ${inner.length}.`);

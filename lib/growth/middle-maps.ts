@@ -3,6 +3,7 @@
  * block, LIDAS (arXiv 2512.08819) the layers around the middle seam. And the lengths of the stages in between.
  */
 import { check } from '../errors.js';
+import * as is from '../is.js';
 import type { Expansion } from './maps.js';
 
 function checkGrowth(name: string, block: number, units: number, depth: number): void {
@@ -16,12 +17,16 @@ function range(from: number, to: number): number[] {
   return Array.from({ length: to - from }, (_, i) => from + i);
 }
 
+const takesRepeatMiddleBlock = is.takes('repeatMiddleBlock', { block: is.number });
+
 /**
  * MIDAS: of n blocks, a copy of block ceil(n / 2), counted from 1, right after it. `repeatMiddleBlock(3)(6, 9)` is
  * [0, 1, 2, 0, 1, 2, 3, 4, 5].
  * @throws ApolloError BAD_ARGUMENT unless one block is added to whole blocks.
  */
 export function repeatMiddleBlock(block: number): Expansion {
+  takesRepeatMiddleBlock(block);
+
   return (units, depth) => {
     checkGrowth('repeatMiddleBlock', block, units, depth);
     const seam = block * Math.ceil(units / block / 2);
@@ -29,18 +34,24 @@ export function repeatMiddleBlock(block: number): Expansion {
   };
 }
 
+const takesRepeatNewMiddle = is.takes('repeatNewMiddle', { block: is.number });
+
 /**
  * Of n blocks, block floor(n / 2) + 1, counted from 1, twice: after a growth by it the copy is the middle. Repeated with
  * blocks of two layers: [0, 1, 2, 3, 2, 3, 4, 5], then [0, 1, 2, 3, 4, 5, 4, 5, 6, 7].
  * @throws ApolloError BAD_ARGUMENT unless one block is added to whole blocks.
  */
 export function repeatNewMiddle(block: number): Expansion {
+  takesRepeatNewMiddle(block);
+
   return (units, depth) => {
     checkGrowth('repeatNewMiddle', block, units, depth);
     const seam = block * (Math.floor(units / block / 2) + 1);
     return [...range(0, seam), ...range(seam - block, seam), ...range(seam, units)];
   };
 }
+
+const takesRepeatMiddleLayers = is.takes('repeatMiddleLayers', { block: is.number });
 
 /**
  * LIDAS: at the seam after block ceil(n / 2), copies of the last half block before it and the first half block after it.
@@ -49,6 +60,8 @@ export function repeatNewMiddle(block: number): Expansion {
  * @throws ApolloError BAD_ARGUMENT for an odd block, or unless one block is added to whole blocks.
  */
 export function repeatMiddleLayers(block: number): Expansion {
+  takesRepeatMiddleLayers(block);
+
   check(block % 2 === 0, `repeatMiddleLayers takes half a block from each side and needs an even one; got ${block}.`);
   return (units, depth) => {
     checkGrowth('repeatMiddleLayers', block, units, depth);
@@ -58,11 +71,16 @@ export function repeatMiddleLayers(block: number): Expansion {
   };
 }
 
+const takesProportionalFractions = is.takes('proportionalFractions', { stages: is.listed, alpha: is.number });
+
 /**
  * Ends of all stages but the last as fractions of the run, when stage i of `stages`, counted from 1, takes a share of the
  * steps in proportion to i^alpha (Prop-alpha). `proportionalFractions(4, 1)` is [0.1, 0.3, 0.6].
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function proportionalFractions(stages: number, alpha: number): number[] {
+  takesProportionalFractions(stages, alpha);
+
   const shares = Array.from({ length: stages }, (_, stage) => (stage + 1) ** alpha);
   const whole = shares.reduce((sum, share) => sum + share, 0);
   let sum = 0;

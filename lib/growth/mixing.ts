@@ -3,6 +3,7 @@
  * as one that had all layers from the beginning, both at a constant learning rate.
  */
 import { check } from '../errors.js';
+import * as is from '../is.js';
 
 /** A held-out loss after so many steps. */
 export interface LossPoint {
@@ -21,6 +22,16 @@ function smoothed(points: readonly LossPoint[], window: number, from: number): M
   );
 }
 
+const takesMixingTime = is.takes('mixingTime', {
+  options: is.options({
+    grown: is.list(is.lossPoint),
+    fixed: is.list(is.lossPoint),
+    grownAt: is.number,
+    epsilon: is.optional(is.number),
+    window: is.optional(is.number),
+  }),
+});
+
 /**
  * Steps from `grownAt` to the first step at which the smoothed loss of the grown run is at most that of the fixed run plus
  * `epsilon` nats; undefined when that does not happen. The runs are compared at steps at which both were evaluated; each
@@ -35,6 +46,8 @@ export function mixingTime(options: {
   readonly epsilon?: number;
   readonly window?: number;
 }): number | undefined {
+  takesMixingTime(options);
+
   const { grownAt, epsilon = 0.01, window = 3 } = options;
   const grown = smoothed(options.grown, window, grownAt);
   const fixed = smoothed(options.fixed, window, grownAt);

@@ -3,9 +3,12 @@
  * integer. Its state walks with every draw, which is why runs use Philox instead; it is here to replay the release.
  */
 import { check } from '../errors.js';
+import * as is from '../is.js';
 
 const size = 624;
 const middle = 397;
+
+const takesNewMt19937 = is.takes('new Mt19937', { seed: is.number });
 
 export class Mt19937 {
   readonly #state = new Uint32Array(size);
@@ -13,6 +16,8 @@ export class Mt19937 {
 
   /** @throws ApolloError BAD_ARGUMENT unless `seed` is a safe integer >= 0. */
   constructor(seed: number) {
+    takesNewMt19937(seed);
+
     check(Number.isSafeInteger(seed) && seed >= 0, `An MT19937 seed must be a safe integer >= 0; got ${seed}.`);
     const low = seed >>> 0;
     const high = Math.floor(seed / 4294967296);

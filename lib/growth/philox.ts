@@ -4,6 +4,7 @@
  * native/core/philox.h.
  */
 import { check } from '../errors.js';
+import * as is from '../is.js';
 
 /** Four or two unsigned 32-bit words. */
 export type Words4 = readonly [number, number, number, number];
@@ -25,8 +26,15 @@ function multiplyHigh(a: number, b: number): number {
   return (aHigh * bHigh + Math.floor(middle / 65536) + Math.floor(carry / 65536)) >>> 0;
 }
 
-/** 128 random bits, as four unsigned 32-bit words, of a 128-bit counter under a 64-bit key; ten rounds. */
+const takesPhilox4x32 = is.takes('philox4x32', { counter: is.tuple(4), key: is.tuple(2) });
+
+/**
+ * 128 random bits, as four unsigned 32-bit words, of a 128-bit counter under a 64-bit key; ten rounds.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function philox4x32(counter: Words4, key: Words2): [number, number, number, number] {
+  takesPhilox4x32(counter, key);
+
   let [c0, c1, c2, c3] = counter;
   let [k0, k1] = key;
   for (let round = 0; round < 10; round++) {
@@ -44,15 +52,21 @@ export function philox4x32(counter: Words4, key: Words2): [number, number, numbe
   return [c0 >>> 0, c1 >>> 0, c2 >>> 0, c3 >>> 0];
 }
 
+const takesSeedWords = is.takes('seedWords', { seed: is.number });
+
 /**
  * A seed as the two words of a Philox key, [low, high]; different safe integers give different keys (a negative one
  * in two's complement).
  * @throws ApolloError BAD_ARGUMENT for anything that is not a safe integer.
  */
 export function seedWords(seed: number): [number, number] {
+  takesSeedWords(seed);
+
   check(Number.isSafeInteger(seed), `seed must be a safe integer (at most 2^53 - 1 in size); got ${seed}.`);
   return [seed >>> 0, Math.floor(seed / 4294967296) >>> 0];
 }
+
+const takesUniform = is.takes('uniformNumber', { seed: is.number, stream: is.number, step: is.number });
 
 /**
  * A number in [0, 1) with 53 random bits: a pure function of a safe-integer seed, a 32-bit stream (one per use) and a
@@ -60,6 +74,8 @@ export function seedWords(seed: number): [number, number] {
  * @throws ApolloError BAD_ARGUMENT for a seed, stream or step out of range.
  */
 export function uniform(seed: number, stream: number, step: number): number {
+  takesUniform(seed, stream, step);
+
   check(Number.isSafeInteger(step) && step >= 0, `step must be a whole number >= 0; got ${step}.`);
   check(
     Number.isInteger(stream) && stream >= 0 && stream <= 0xffffffff,

@@ -3,6 +3,7 @@
  * an inverse distribution function of one uniform number, so a depth is a pure function of (seed, step).
  */
 import { check } from '../errors.js';
+import * as is from '../is.js';
 import { uniform as uniformNumber } from './philox.js';
 
 export interface DepthSampler {
@@ -106,11 +107,16 @@ function checkShape(name: string, excess: number, end: number, slope: number): v
   check(slope > 0 && Number.isFinite(slope), `${name}: slope must be a number > 0; got ${slope}.`);
 }
 
+const takesMakeLvps = is.takes('makeLvps', { shape: is.samplerShape });
+
 /**
  * Low-value-prioritised sampling (Pan et al., AAAI 2024, Eq. 7-10): y(x) = m / (x + n) through
  * y(smallest) = ratio + excess and y(1) = end, a density that falls as 1 / y^2.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
-export function makeLvps({ excess = 0.4, end = 0.6 }: SamplerShape = {}): DepthSampler {
+export function makeLvps(shape: SamplerShape = {}): DepthSampler {
+  takesMakeLvps(shape);
+  const { excess = 0.4, end = 0.6 } = shape;
   checkShape('lvps', excess, end, 1);
   return curveSampler('lvps', (ratio) => {
     const begin = ratio + excess;
@@ -120,8 +126,15 @@ export function makeLvps({ excess = 0.4, end = 0.6 }: SamplerShape = {}): DepthS
   });
 }
 
-/** Edge sampling: a logistic curve between the same ends, so that the shallowest and the deepest are the likeliest. */
-export function makeEdge({ excess = 0.4, end = 0.6, slope = 20 }: SamplerShape = {}): DepthSampler {
+const takesMakeEdge = is.takes('makeEdge', { shape: is.samplerShape });
+
+/**
+ * Edge sampling: a logistic curve between the same ends, so that the shallowest and the deepest are the likeliest.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
+export function makeEdge(shape: SamplerShape = {}): DepthSampler {
+  takesMakeEdge(shape);
+  const { excess = 0.4, end = 0.6, slope = 20 } = shape;
   checkShape('edge', excess, end, slope);
   return curveSampler('edge', (ratio) => {
     const begin = ratio + excess;
@@ -132,13 +145,17 @@ export function makeEdge({ excess = 0.4, end = 0.6, slope = 20 }: SamplerShape =
   });
 }
 
+const takesMakeCost = is.takes('makeCost', { shape: is.samplerShape });
+
 /**
  * Sampling by cost: P(d) is proportional to (fixed + layer d) ^ -power, so that a depth is drawn the oftener the less its
  * step costs. LVPS has a density of the same kind, 1 / y^2, in the depth alone; where the head is most of a step, deep
  * steps cost little more than shallow ones and are drawn nearly as often.
  * @throws ApolloError BAD_ARGUMENT for costs that are not positive.
  */
-export function makeCost({ fixed = 0, layer = 1, power = 2 }: SamplerShape = {}): DepthSampler {
+export function makeCost(shape: SamplerShape = {}): DepthSampler {
+  takesMakeCost(shape);
+  const { fixed = 0, layer = 1, power = 2 } = shape;
   check(fixed >= 0 && Number.isFinite(fixed), `cost: fixed must be a number >= 0; got ${fixed}.`);
   check(layer > 0 && Number.isFinite(layer), `cost: layer must be a number > 0; got ${layer}.`);
   check(power >= 0 && Number.isFinite(power), `cost: power must be a number >= 0; got ${power}.`);
@@ -190,8 +207,18 @@ export const cost = makeCost();
 export const samplers = { lvps, edge, uniform, full, none, cost } as const satisfies Record<string, DepthSampler>;
 export type SamplerName = keyof typeof samplers;
 
-/** The sampler of that name; `shape` changes the constants of lvps, edge and cost. */
+const takesMakeSampler = is.takes('makeSampler', {
+  name: is.oneOf('lvps', 'edge', 'uniform', 'full', 'none', 'cost'),
+  shape: is.samplerShape,
+});
+
+/**
+ * The sampler of that name; `shape` changes the constants of lvps, edge and cost.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function makeSampler(name: SamplerName, shape: SamplerShape = {}): DepthSampler {
+  takesMakeSampler(name, shape);
+
   if (name === 'lvps') return makeLvps(shape);
   if (name === 'edge') return makeEdge(shape);
   if (name === 'cost') return makeCost(shape);
@@ -201,10 +228,21 @@ export function makeSampler(name: SamplerName, shape: SamplerShape = {}): DepthS
 /** Philox stream of the depth draws; other uses of a run's seed take other streams. */
 export const depthStream = 1;
 
+const takesSampleDepth = is.takes('sampleDepth', {
+  sampler: is.sampler,
+  units: is.number,
+  layers: is.number,
+  seed: is.number,
+  step: is.number,
+});
+
 /**
  * Depth of optimizer step `step` (0-based): one draw a step, the same for all its micro-batches and all machines.
  * @example sampleDepth(lvps, 3, 12, 42, 0)
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function sampleDepth(sampler: DepthSampler, units: number, layers: number, seed: number, step: number): number {
+  takesSampleDepth(sampler, units, layers, seed, step);
+
   return sampler.sample(uniformNumber(seed, depthStream, step), units, layers);
 }

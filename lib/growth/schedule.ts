@@ -3,6 +3,7 @@
  * resumed run is always in the right one.
  */
 import { ApolloError, check } from '../errors.js';
+import * as is from '../is.js';
 
 /** Where stages end, in one of four units; each list has one entry less than there are stages. */
 export type Boundaries =
@@ -26,12 +27,16 @@ export interface StageSchedule {
   stageAt(step: number): Stage;
 }
 
+const takesBoundarySteps = is.takes('boundarySteps', { boundaries: is.boundaries, totalSteps: is.count });
+
 /**
  * Boundaries in optimizer steps. Fractions and epochs are rounded to the nearest step; tokens to the first step that
  * begins after so many tokens.
  * @throws ApolloError BAD_ARGUMENT for a value that is not a number >= 0, a list that falls, or a fraction above 1.
  */
 export function boundarySteps(boundaries: Boundaries, totalSteps: number): number[] {
+  takesBoundarySteps(boundaries, totalSteps);
+
   const [name, values, convert]: [string, readonly number[], (value: number) => number] =
     'fractions' in boundaries
       ? ['fractions', boundaries.fractions, (fraction) => Math.round(fraction * totalSteps)]
@@ -51,6 +56,10 @@ export function boundarySteps(boundaries: Boundaries, totalSteps: number): numbe
   return values.map(convert);
 }
 
+const takesMakeSchedule = is.takes('makeSchedule', {
+  options: is.options({ units: is.list(is.number), boundaries: is.boundaries, totalSteps: is.number }),
+});
+
 /**
  * The schedule of a run of `totalSteps` steps.
  * @example makeSchedule({ units: [1, 3, 6, 12], boundaries: { fractions: [0.05, 0.1, 0.25] }, totalSteps: 1000 })
@@ -61,6 +70,8 @@ export function makeSchedule(options: {
   readonly boundaries: Boundaries;
   readonly totalSteps: number;
 }): StageSchedule {
+  takesMakeSchedule(options);
+
   const { units, totalSteps } = options;
   check(
     Number.isSafeInteger(totalSteps) && totalSteps >= 1,
@@ -89,19 +100,29 @@ export function makeSchedule(options: {
   };
 }
 
+const takesRewarmFactor = is.takes('rewarmFactor', { step: is.notNegative, steps: is.notNegative });
+
 /**
  * Factor on the learning rate of the `step`-th step of a stage (0-based) that warms up again over `steps` steps: 1/steps,
  * 2/steps, …, 1.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function rewarmFactor(step: number, steps: number): number {
+  takesRewarmFactor(step, steps);
+
   return Math.min(1, (step + 1) / Math.max(1, steps));
 }
+
+const takesDefaultUnits = is.takes('defaultUnits', { layers: is.listed });
 
 /**
  * Units when none are given: each stage's number is the largest proper divisor of the next one's, so that switches are
  * continuous. 12 layers give the paper's [1, 3, 6, 12], 24 give [1, 3, 6, 12, 24].
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function defaultUnits(layers: number): number[] {
+  takesDefaultUnits(layers);
+
   check(Number.isSafeInteger(layers) && layers >= 1, `layers must be a whole number >= 1; got ${layers}.`);
   const units = [layers];
   for (let last = layers; last > 1; ) {
@@ -113,11 +134,16 @@ export function defaultUnits(layers: number): number[] {
   return units;
 }
 
+const takesDefaultFractions = is.takes('defaultFractions', { stages: is.listed });
+
 /**
  * Boundaries when none are given, as fractions of the run: the paper's 0.05, 0.10, 0.25 (epochs 2, 4 and 10 of 40) for
  * four stages; fewer stages take the last of these, more halve the first again and again.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function defaultFractions(stages: number): number[] {
+  takesDefaultFractions(stages);
+
   const fractions = [0.05, 0.1, 0.25].slice(Math.max(0, 4 - stages));
   while (fractions.length < stages - 1) fractions.unshift((fractions[0] as number) / 2);
   return stages <= 1 ? [] : fractions;

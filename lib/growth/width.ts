@@ -5,6 +5,7 @@
  * were; a copied output is just copied.
  */
 import { check } from '../errors.js';
+import * as is from '../is.js';
 import { uniform as uniformNumber } from './philox.js';
 
 /** `map[j]` is the narrow network's unit that unit j of the wide one copies. */
@@ -26,12 +27,20 @@ export const widthStream = 0x7769_6474;
  */
 export type CopyRule = 'even' | { readonly seed: number; readonly first: number };
 
+const takesDuplicationMap = is.takes('duplicationMap', {
+  from: is.number,
+  to: is.number,
+  rule: is.either(is.oneOf('even'), is.object('{ seed, first }', { seed: is.integer, first: is.index })),
+});
+
 /**
  * The map g of a dimension that grows `from` -> `to`: g(j) = j for j < from, then by `rule`.
  * `duplicationMap(2, 5, 'even')` is [0, 1, 0, 1, 0].
  * @throws ApolloError BAD_ARGUMENT unless 1 <= from <= to.
  */
 export function duplicationMap(from: number, to: number, rule: CopyRule): number[] {
+  takesDuplicationMap(from, to, rule);
+
   check(
     Number.isSafeInteger(from) && Number.isSafeInteger(to) && from >= 1 && to >= from,
     `duplicationMap(from, to) needs whole numbers with 1 <= from <= to; got from ${from}, to ${to}.`,
@@ -42,8 +51,15 @@ export function duplicationMap(from: number, to: number, rule: CopyRule): number
   });
 }
 
-/** C: how often each of `from` units occurs in the map. */
+const takesCopyCounts = is.takes('copyCounts', { map: is.list(is.index), from: is.count });
+
+/**
+ * C: how often each of `from` units occurs in the map.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function copyCounts(map: DimensionMap, from: number): number[] {
+  takesCopyCounts(map, from);
+
   const counts = new Array<number>(from).fill(0);
   for (const unit of map) {
     check(unit >= 0 && unit < from, `A map of ${from} units names unit ${unit}.`);
@@ -52,43 +68,73 @@ export function copyCounts(map: DimensionMap, from: number): number[] {
   return counts;
 }
 
+const takesExpandGroups = is.takes('expandGroups', { map: is.list(is.index), width: is.count });
+
 /**
  * A map of groups as a map of their elements: heads of `width` dimensions each, copied whole, so that each copy has its
  * head's softmax. `expandGroups([0, 1, 0], 2)` is [0, 1, 2, 3, 0, 1].
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function expandGroups(map: DimensionMap, width: number): number[] {
+  takesExpandGroups(map, width);
+
   return map.flatMap((group) => Array.from({ length: width }, (_, i) => group * width + i));
 }
+
+const takesRepeatMap = is.takes('repeatMap', { map: is.list(is.index), from: is.count, parts: is.count });
 
 /**
  * The map of `parts` blocks side by side, each of which grows by `map` from `from` units: queries, keys and values.
  * `repeatMap([0, 1, 0], 2, 3)` is [0, 1, 0, 2, 3, 2, 4, 5, 4].
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function repeatMap(map: DimensionMap, from: number, parts: number): number[] {
+  takesRepeatMap(map, from, parts);
+
   return Array.from({ length: parts }, (_, part) => map.map((unit) => part * from + unit)).flat();
 }
 
-/** A vector whose units are copied: b'[j] = b[g(j)]. */
+const takesExpandVector = is.takes('expandVector', { values: is.float32, map: is.list(is.index) });
+
+/**
+ * A vector whose units are copied: b'[j] = b[g(j)].
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function expandVector(values: Float32Array, map: DimensionMap): Float32Array {
+  takesExpandVector(values, map);
+
   copyCounts(map, values.length);
   return Float32Array.from(map, (unit) => values[unit] as number);
 }
+
+const takesDivideVector = is.takes('divideVector', { values: is.float32, map: is.list(is.index) });
 
 /**
  * A vector whose units are copied and divided: b'[j] = b[g(j)] / C[g(j)]. Weight and bias of the last norm before a
  * decoder tied to the word table become this: the table's columns are copied without division, and each logit sums over
  * all copies.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function divideVector(values: Float32Array, map: DimensionMap): Float32Array {
+  takesDivideVector(values, map);
+
   const counts = copyCounts(map, values.length);
   return Float32Array.from(map, (unit) => (values[unit] as number) / (counts[unit] as number));
 }
 
+const takesExpandMatrix = is.takes('expandMatrix', {
+  matrix: is.matrix,
+  maps: is.options({ rows: is.optional(is.list(is.index)), columns: is.optional(is.list(is.index)) }),
+});
+
 /**
  * EXPN (bert2BERT, Eq. 5 and 6): U[i, j] = W[g_in(i), g_out(j)] / C_in[g_in(i)]. Without a map a dimension stays as it
  * is. The rows of a table that is looked up in, as the word embeddings, have none.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function expandMatrix(matrix: Matrix, maps: { rows?: DimensionMap; columns?: DimensionMap }): Float32Array {
+  takesExpandMatrix(matrix, maps);
+
   const { values, rows, columns } = matrix;
   checkMatrix(matrix);
   const counts = maps.rows && copyCounts(maps.rows, rows);
@@ -107,16 +153,25 @@ export function expandMatrix(matrix: Matrix, maps: { rows?: DimensionMap; column
   return result;
 }
 
+const takesAdvancedColumns = is.takes('advancedColumns', { own: is.float32, next: is.float32, isNew: is.func });
+
 /**
  * AKI (bert2BERT, section 3.3.2): the columns that are copies come from the layer above. `own` and `next` are the two
  * layers' tensors after EXPN; `isNew` tells of an element whether it stands in such a column.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function advancedColumns(own: Float32Array, next: Float32Array, isNew: (at: number) => boolean): Float32Array {
+  takesAdvancedColumns(own, next, isNew);
+
   check(own.length === next.length, `advancedColumns: tensors of ${own.length} and ${next.length} elements.`);
   return own.map((value, at) => (isNew(at) ? (next[at] as number) : value));
 }
 
+const takesCheckMatrix = is.takes('checkMatrix', { matrix: is.matrix });
+
 /** @throws ApolloError BAD_ARGUMENT when the values are not as many as the shape says. */
-export function checkMatrix({ values, rows, columns }: Matrix): void {
+export function checkMatrix(matrix: Matrix): void {
+  takesCheckMatrix(matrix);
+  const { values, rows, columns } = matrix;
   check(values.length === rows * columns, `A matrix [${rows}, ${columns}] of ${values.length} elements.`);
 }

@@ -8,6 +8,7 @@ import { withSettings } from '../data/tokenizer/settings.js';
 import type { Tokenizer } from '../data/tokenizer.js';
 import type { TokenizerDefinition } from '../data/tokenizer-files.js';
 import { writeWholeFiles } from '../fs/whole-file.js';
+import * as is from '../is.js';
 
 export interface TokenizerFile {
   readonly name: string;
@@ -20,6 +21,11 @@ export interface TokenizerFilesOptions {
   readonly maxLength?: number;
 }
 
+const takesTokenizerFiles = is.takes('tokenizerFiles', {
+  tokenizer: is.savedTokenizer,
+  options: is.options({ maxLength: is.optional(is.count) }),
+});
+
 /**
  * The files of a tokenizer, as `{ name, content }`. Python's `AutoTokenizer`, `BertTokenizerFast`,
  * `GPT2TokenizerFast` and `tokenizers.Tokenizer.from_file` load them and give the same ids. vocab.txt is left out
@@ -28,11 +34,14 @@ export interface TokenizerFilesOptions {
  * ```ts
  * for (const { name, content } of tokenizerFiles(loadTokenizer('run/tokenizer.json'))) console.log(name, content.length);
  * ```
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function tokenizerFiles(
   tokenizer: Pick<Tokenizer, 'kind' | 'definition' | 'specials'>,
   options: TokenizerFilesOptions = {},
 ): TokenizerFile[] {
+  takesTokenizerFiles(tokenizer, options);
+
   const { kind, definition } = tokenizer;
   const roles = rolesOf(tokenizer);
   const whole = completed(tokenizer);
@@ -62,15 +71,24 @@ export function tokenizerFiles(
   return files;
 }
 
+const takesSaveTokenizer = is.takes('saveTokenizer', {
+  folder: is.path,
+  tokenizer: is.savedTokenizer,
+  options: is.options({ maxLength: is.optional(is.count) }),
+});
+
 /**
  * Writes the files of a tokenizer into a folder, which is made if need be. Each file takes its place whole.
  * @throws ApolloError FILE_SYSTEM when the folder cannot be written.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export async function saveTokenizer(
   folder: string,
   tokenizer: Pick<Tokenizer, 'kind' | 'definition' | 'specials'>,
   options: TokenizerFilesOptions = {},
 ): Promise<void> {
+  takesSaveTokenizer(folder, tokenizer, options);
+
   const files = tokenizerFiles(tokenizer, options).map(({ name, content }) => ({ path: join(folder, name), content }));
   await writeWholeFiles(files, 'The tokenizer');
 }

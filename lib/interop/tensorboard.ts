@@ -5,22 +5,38 @@
 import { type FileHandle, mkdir, open, readdir } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { writing } from '../fs/error.js';
+import * as is from '../is.js';
 import { bytesField, doubleField, doublesField, floatField, messageField, varintField } from './protobuf.js';
 import { frameRecord } from './tfrecord.js';
 
 /** One value of a step, encoded: what `scalar`, `text` and `histogram` make. */
 export type SummaryValue = Uint8Array;
 
-/** A number under a tag: `scalar('loss/train', 2.31)`. "/" groups tags. */
+const takesScalar = is.takes('scalar', { tag: is.string, value: is.anyNumber });
+
+/**
+ * A number under a tag: `scalar('loss/train', 2.31)`. "/" groups tags.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function scalar(tag: string, value: number): SummaryValue {
+  takesScalar(tag, value);
+
   return messageField(1, [bytesField(1, tag), floatField(2, value)]);
 }
 
 const stringType = 7;
 const tensorClass = 2;
 
-/** Markdown under a tag. */
+const takesText = is.takes('text', { tag: is.string, markdown: is.string });
+
+/**
+ * Markdown under a tag.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function text(tag: string, markdown: string): SummaryValue {
+  takesText(tag, markdown);
+
   const metadata = [messageField(1, [bytesField(1, 'text')]), varintField(4, tensorClass)];
   // A tensor of one string; its shape is one dimension of size 1.
   const shape = messageField(2, [messageField(2, [varintField(1, 1)])]);
@@ -28,11 +44,16 @@ export function text(tag: string, markdown: string): SummaryValue {
   return messageField(1, [bytesField(1, tag), messageField(8, tensor), messageField(9, metadata)]);
 }
 
+const takesHistogram = is.takes('histogram', { tag: is.string, counts: is.list(is.number) });
+
 /**
  * How often each whole number occurred: `counts[value]`. A number stands for the interval of length 1 around it, so
  * that TensorBoard draws bars of equal width.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function histogram(tag: string, counts: readonly number[]): SummaryValue {
+  takesHistogram(tag, counts);
+
   const first = counts.findIndex((count) => count > 0);
   const last = counts.findLastIndex((count) => count > 0);
   const total = (weight: (value: number) => number) =>
@@ -70,8 +91,15 @@ export function histogram(tag: string, counts: readonly number[]): SummaryValue 
 const fileVersion = (version: string) => bytesField(3, version);
 const sessionStart = messageField(7, [varintField(1, 1)]);
 
-/** A framed event. `wallTimeMs` in milliseconds since 1970. */
+const takesEncodeEvent = is.takes('encodeEvent', { wallTimeMs: is.finite, step: is.index, what: is.bytes });
+
+/**
+ * A framed event. `wallTimeMs` in milliseconds since 1970.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function encodeEvent(wallTimeMs: number, step: number, what: Uint8Array): Buffer {
+  takesEncodeEvent(wallTimeMs, step, what);
+
   const position = step === 0 ? [] : [varintField(2, step)]; // zeros are left out, as everywhere in proto3
   return frameRecord(Buffer.concat([doubleField(1, wallTimeMs / 1e3), ...position, what]));
 }
@@ -84,6 +112,13 @@ export interface EventFileOptions {
 }
 
 const namePattern = /^events\.out\.tfevents\.(\d+)\./;
+
+const takesEventFileWriterAdd = is.takes('EventFileWriter.add', { step: is.index, values: is.list(is.bytes) });
+
+const takesEventFileWriterOpen = is.takes('EventFileWriter.open', {
+  folder: is.path,
+  options: is.options({ purgeFrom: is.optional(is.index), now: is.optional(is.func) }),
+});
 
 /**
  * One event file, to which each step appends. A folder of such files is one run in TensorBoard, its subfolders runs of
@@ -101,22 +136,34 @@ export class EventFileWriter {
     private readonly now: () => number,
   ) {}
 
-  /** Begins a new file in `folder`, which is made if need be. What is there stays and is read before it. */
+  /**
+   * Begins a new file in `folder`, which is made if need be. What is there stays and is read before it.
+   * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+   */
   static async open(folder: string, options: EventFileOptions = {}): Promise<EventFileWriter> {
+    takesEventFileWriterOpen(folder, options);
+
     const { purgeFrom, now = Date.now } = options;
-    await mkdir(folder, { recursive: true });
-    // TensorBoard reads the files of a run in the order of their names, which begin with a time in seconds.
-    const times = (await readdir(folder)).map((name) => Number(namePattern.exec(name)?.[1] ?? 0));
-    const time = Math.max(Math.floor(now() / 1e3), 1 + Math.max(0, ...times));
-    const path = join(folder, `events.out.tfevents.${String(time).padStart(10, '0')}.${hostname()}.${process.pid}`);
-    const writer = new EventFileWriter(path, await open(path, 'wx'), now);
+    const writer = await writing('The event file', folder, async () => {
+      await mkdir(folder, { recursive: true });
+      // TensorBoard reads the files of a run in the order of their names, which begin with a time in seconds.
+      const times = (await readdir(folder)).map((name) => Number(namePattern.exec(name)?.[1] ?? 0));
+      const time = Math.max(Math.floor(now() / 1e3), 1 + Math.max(0, ...times));
+      const path = join(folder, `events.out.tfevents.${String(time).padStart(10, '0')}.${hostname()}.${process.pid}`);
+      return new EventFileWriter(path, await open(path, 'wx'), now);
+    });
     await writer.#write(purgeFrom ?? 0, fileVersion('brain.Event:2'));
     if (purgeFrom !== undefined) await writer.#write(purgeFrom, sessionStart);
     return writer;
   }
 
-  /** Appends values of a step; steps of a tag must not go back. */
+  /**
+   * Appends values of a step; steps of a tag must not go back.
+   * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+   */
   async add(step: number, values: readonly SummaryValue[]): Promise<void> {
+    takesEventFileWriterAdd(step, values);
+
     if (values.length > 0) await this.#write(step, messageField(5, values));
   }
 

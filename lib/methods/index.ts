@@ -1,5 +1,6 @@
 /** The registry of training methods. Adding one is adding its file and its lines here. */
 import { ApolloError } from '../errors.js';
+import * as is from '../is.js';
 import { apollo } from './apollo.js';
 import { bert2bert } from './bert2bert.js';
 import { dpt } from './dpt.js';
@@ -71,16 +72,25 @@ export const methodNames = Object.keys(methods) as MethodName[];
 /** Methods that begin with a smaller model which was trained before: they have the settings `small` and `source`. */
 export const methodsWithSource: readonly MethodName[] = ['bert2bert', 'net2net', 'ligo'];
 
+const takesCreateMethod = is.takes('createMethod', {
+  name: is.string,
+  options: is.record,
+  context: is.options({ model: is.optional(is.modelConfig) }),
+});
+
 /**
  * The method called `name`. Methods that grow in width want the finished model's configuration.
  * @example createMethod('apollo', { layers: 12, totalSteps: 10_000, seed: 42, sampler: 'edge' })
  * @throws ApolloError BAD_CONFIG for an unknown name or a setting that is wrong, naming it.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function createMethod<Name extends MethodName>(
   name: Name,
   options: MethodOptions[Name],
   context: MethodContext = {},
 ): TrainingMethod {
+  takesCreateMethod(name, options, context);
+
   if (!Object.hasOwn(methods, name)) {
     throw new ApolloError(
       'BAD_CONFIG',

@@ -1,5 +1,6 @@
 /** Validation of settings: zod's findings as one ApolloError that names each key, what it must be and what it is. */
 import { z } from 'zod';
+import { describe } from '../arguments.js';
 import { ApolloError } from '../errors.js';
 
 function valueAt(root: unknown, path: readonly PropertyKey[]): unknown {
@@ -13,13 +14,16 @@ function nameOf(owner: string, path: readonly PropertyKey[]): string {
   );
 }
 
-function describe(value: unknown): string {
+/** A value of a setting as JSON where that is short. */
+function shown(value: unknown): string {
   if (value === undefined) return 'nothing';
-  return typeof value === 'object' && value !== null
-    ? JSON.stringify(value)
-    : typeof value === 'string'
-      ? `"${value}"`
-      : String(value);
+  if (typeof value !== 'object' || value === null) return describe(value);
+  try {
+    const json = JSON.stringify(value);
+    return json.length <= 200 ? json : describe(value);
+  } catch {
+    return describe(value);
+  }
 }
 
 /**
@@ -40,9 +44,9 @@ export function parseOptions<Schema extends z.ZodType>(
         schema instanceof z.ZodObject && issue.path.length === 0
           ? ` Known: ${Object.keys(schema.shape).join(', ')}.`
           : '';
-      return `${name}: there is no setting ${issue.keys.map((key) => `"${key}"`).join(', ')}.${known}`;
+      return `${name}: there is no setting ${issue.keys.map(describe).join(', ')}.${known}`;
     }
-    return `${name}: ${issue.message}; got ${describe(valueAt(value, issue.path))}.`;
+    return `${name}: ${issue.message}; got ${shown(valueAt(value, issue.path))}.`;
   });
   throw new ApolloError('BAD_CONFIG', lines.join('\n'));
 }

@@ -1,4 +1,5 @@
 /** The configuration of a model and its validation. */
+import { describe } from '../arguments.js';
 import { ApolloError } from '../errors.js';
 import type { Activation } from '../nn/layers.js';
 
@@ -73,11 +74,14 @@ export function validateModelConfig(config: ModelConfig): ModelConfig {
   };
   expect(
     config.kind === 'bert' || config.kind === 'gpt',
-    `kind must be "bert" or "gpt"; got ${JSON.stringify(config.kind)}.`,
+    `kind must be "bert" or "gpt"; got ${describe(config.kind)}.`,
   );
   for (const field of ['layers', 'hidden', 'heads', 'ffn', 'vocab', 'maxPositions'] as const) {
     const value = config[field];
-    expect(Number.isSafeInteger(value) && value > 0, `${field} must be a positive whole number; got ${String(value)}.`);
+    expect(
+      Number.isSafeInteger(value) && value > 0,
+      `${field} must be a positive whole number; got ${describe(value)}.`,
+    );
   }
   const { hidden, heads } = config;
   let near = Math.min(heads, hidden);
@@ -88,23 +92,23 @@ export function validateModelConfig(config: ModelConfig): ModelConfig {
   );
   for (const field of ['dropout', 'attentionDropout'] as const) {
     const value = config[field];
-    expect(value >= 0 && value < 1, `${field} must be at least 0 and below 1; got ${String(value)}.`);
+    expect(value >= 0 && value < 1, `${field} must be at least 0 and below 1; got ${describe(value)}.`);
   }
-  expect(config.epsilon > 0 && config.epsilon < 1, `epsilon must be between 0 and 1; got ${String(config.epsilon)}.`);
+  expect(config.epsilon > 0 && config.epsilon < 1, `epsilon must be between 0 and 1; got ${describe(config.epsilon)}.`);
   expect(
     config.initStd > 0 && Number.isFinite(config.initStd),
-    `initStd must be positive; got ${String(config.initStd)}.`,
+    `initStd must be positive; got ${describe(config.initStd)}.`,
   );
   const { kind, typeVocab, padTokenId, vocab, activation, tied, embeddingDropout } = config;
   expect(
     activation === undefined || activations.includes(activation),
-    `activation must be one of ${activations.join(', ')}; got ${JSON.stringify(activation)}.`,
+    `activation must be one of ${activations.join(', ')}; got ${describe(activation)}.`,
   );
-  expect(tied === undefined || typeof tied === 'boolean', `tied must be true or false; got ${JSON.stringify(tied)}.`);
+  expect(tied === undefined || typeof tied === 'boolean', `tied must be true or false; got ${describe(tied)}.`);
   expect(
     embeddingDropout === undefined || (kind === 'gpt' && embeddingDropout >= 0 && embeddingDropout < 1),
     kind === 'gpt'
-      ? `embeddingDropout must be at least 0 and below 1; got ${String(embeddingDropout)}.`
+      ? `embeddingDropout must be at least 0 and below 1; got ${describe(embeddingDropout)}.`
       : 'embeddingDropout belongs to GPT; BERT has one dropout for embeddings and residual branches.',
   );
   if (kind === 'gpt') {
@@ -116,11 +120,11 @@ export function validateModelConfig(config: ModelConfig): ModelConfig {
   }
   expect(
     typeVocab !== undefined && Number.isSafeInteger(typeVocab) && typeVocab > 0,
-    `typeVocab must be a positive whole number for BERT (usually 2); got ${String(typeVocab)}.`,
+    `typeVocab must be a positive whole number for BERT (usually 2); got ${describe(typeVocab)}.`,
   );
   expect(
     padTokenId === undefined || (Number.isSafeInteger(padTokenId) && padTokenId >= 0 && padTokenId < vocab),
-    `padTokenId must be a token of the vocabulary (0 to ${vocab - 1}) or left out; got ${String(padTokenId)}.`,
+    `padTokenId must be a token of the vocabulary (0 to ${vocab - 1}) or left out; got ${describe(padTokenId)}.`,
   );
   return config;
 }

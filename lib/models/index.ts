@@ -1,4 +1,6 @@
 /** Language models: configurations, presets, BERT and GPT-2, their parameters and FLOPs. */
+
+import * as is from '../is.js';
 import { bert } from './bert.js';
 import type { ModelConfig } from './config.js';
 import { gpt } from './gpt.js';
@@ -28,7 +30,14 @@ export * from './model.js';
 export { outputMatrix } from './parameters.js';
 export { type PresetName, preset, presetNames } from './presets.js';
 
-/** The model of a configuration. @throws ApolloError BAD_CONFIG for a configuration no model can have. */
+const takesCreateModel = is.takes('createModel', { config: is.record });
+
+/**
+ * The model of a configuration. @throws ApolloError BAD_CONFIG for a configuration no model can have.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function createModel(config: ModelConfig): LanguageModel {
+  takesCreateModel(config);
+
   return config.kind === 'gpt' ? gpt(config) : bert(config);
 }

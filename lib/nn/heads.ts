@@ -4,39 +4,82 @@
  */
 import type { Tensor } from '../engine/graph.js';
 import { gatherRows, lmHeadLoss, matmul, reshape } from '../engine/ops/index.js';
+import * as is from '../is.js';
 import { type Activation, norm, type Weights } from './layers.js';
 import { activatedLinear } from './transformer.js';
 
-/** [B, T, C] -> [B*T, C]. */
+const takesFlatten = is.takes('flatten', { x: is.tensor });
+
+/**
+ * [B, T, C] -> [B*T, C].
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function flatten(x: Tensor): Tensor {
+  takesFlatten(x);
+
   return reshape(x, [-1, x.shape.at(-1) as number]);
 }
+
+const takesTiedLoss = is.takes('tiedLoss', {
+  rows: is.tensor,
+  table: is.tensor,
+  labels: is.tensor,
+  bias: is.optional(is.tensor),
+});
 
 /**
  * Cross-entropy of the head over rows [M, C] against labels i32[M]; -100 is not counted. `loss` is the mean over
  * the `count` labels that are. Logits are formed in chunks of rows inside the op and never stored.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function tiedLoss(rows: Tensor, table: Tensor, labels: Tensor, bias?: Tensor): { loss: Tensor; count: Tensor } {
+  takesTiedLoss(rows, table, labels, bias);
+
   return lmHeadLoss(rows, table, labels, { bias });
 }
 
-/** rows [M, C] times the table [V, C] transposed (+ bias [V]) -> logits f32 [M, V]. */
+const takesTiedLogits = is.takes('tiedLogits', { rows: is.tensor, table: is.tensor, bias: is.optional(is.tensor) });
+
+/**
+ * rows [M, C] times the table [V, C] transposed (+ bias [V]) -> logits f32 [M, V].
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function tiedLogits(rows: Tensor, table: Tensor, bias?: Tensor): Tensor {
+  takesTiedLogits(rows, table, bias);
+
   return matmul(rows, table, { transB: true, dtype: 'f32', bias });
 }
 
-/** BERT's transform before the decoder: LN(activation(x W + b)); weights `head.transform.*` and `head.norm.*`. */
+const takesMlmTransform = is.takes('mlmTransform', {
+  rows: is.tensor,
+  weights: is.weights,
+  options: is.options({ epsilon: is.notNegative, activation: is.activation, training: is.boolean }),
+});
+
+/**
+ * BERT's transform before the decoder: LN(activation(x W + b)); weights `head.transform.*` and `head.norm.*`.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function mlmTransform(
   rows: Tensor,
   weights: Weights,
   options: { readonly epsilon: number; readonly activation: Activation; readonly training: boolean },
 ): Tensor {
+  takesMlmTransform(rows, weights, options);
+
   const { epsilon, activation, training } = options;
   const changed = activatedLinear(rows, weights, 'head.transform', rows.shape[1] as number, activation, training);
   return norm(changed, weights, 'head.norm', epsilon);
 }
 
-/** Rows of hidden [B, T, C] at flat positions i32[P] -> [P, C]. */
+const takesAtPositions = is.takes('atPositions', { hidden: is.tensor, positions: is.tensor });
+
+/**
+ * Rows of hidden [B, T, C] at flat positions i32[P] -> [P, C].
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function atPositions(hidden: Tensor, positions: Tensor): Tensor {
+  takesAtPositions(hidden, positions);
+
   return gatherRows(flatten(hidden), positions);
 }

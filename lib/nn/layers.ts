@@ -7,6 +7,7 @@
 import type { Tensor } from '../engine/graph.js';
 import { add, embedding, layerNorm, matmul, residualNorm, slice } from '../engine/ops/index.js';
 import type { Shape } from '../engine/shape.js';
+import * as is from '../is.js';
 
 /**
  * Gives the weight called `name`. A 'matrix' comes in the working precision (f32 or bf16), a 'vector' (biases, layer
@@ -17,7 +18,18 @@ export type Weights = (name: string, shape: Shape, role: 'matrix' | 'vector') =>
 /** Of the feed-forward part: exact GELU (erf, BERT), its tanh approximation (GPT-2), max(x, 0), x sigmoid(x). */
 export type Activation = 'gelu' | 'geluTanh' | 'relu' | 'silu';
 
-/** y = x W + b; x [..., inputs], W `name.weight` [inputs, outputs], b `name.bias` [outputs]. `activation` is fused: the engine has that for GELU. */
+const takesLinear = is.takes('linear', {
+  x: is.tensor,
+  weights: is.weights,
+  name: is.name,
+  outputs: is.count,
+  activation: is.oneOf('none', 'gelu', 'geluTanh'),
+});
+
+/**
+ * y = x W + b; x [..., inputs], W `name.weight` [inputs, outputs], b `name.bias` [outputs]. `activation` is fused: the engine has that for GELU.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function linear(
   x: Tensor,
   weights: Weights,
@@ -25,6 +37,8 @@ export function linear(
   outputs: number,
   activation: Extract<Activation, 'gelu' | 'geluTanh'> | 'none' = 'none',
 ): Tensor {
+  takesLinear(x, weights, name, outputs, activation);
+
   const inputs = x.shape.at(-1) as number;
   const weight = weights(`${name}.weight`, [inputs, outputs], 'matrix');
   const bias = weights(`${name}.bias`, [outputs], 'vector');
@@ -36,12 +50,30 @@ const normWeights = (x: Tensor, weights: Weights, name: string): [Tensor, Tensor
   return [weights(`${name}.weight`, [width], 'vector'), weights(`${name}.bias`, [width], 'vector')];
 };
 
-/** Layer norm over the last axis with weights `name.weight`, `name.bias` [C]. */
+const takesNorm = is.takes('norm', { x: is.tensor, weights: is.weights, name: is.name, epsilon: is.notNegative });
+
+/**
+ * Layer norm over the last axis with weights `name.weight`, `name.bias` [C].
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function norm(x: Tensor, weights: Weights, name: string, epsilon: number): Tensor {
+  takesNorm(x, weights, name, epsilon);
+
   return layerNorm(x, ...normWeights(x, weights, name), { epsilon });
 }
 
-/** sum = residual + dropout(x); y = LN(sum): one pass over memory for the add, the dropout and the norm. */
+const takesAddNorm = is.takes('addNorm', {
+  x: is.tensor,
+  residual: is.tensor,
+  weights: is.weights,
+  name: is.name,
+  options: is.options({ epsilon: is.notNegative, p: is.number }),
+});
+
+/**
+ * sum = residual + dropout(x); y = LN(sum): one pass over memory for the add, the dropout and the norm.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function addNorm(
   x: Tensor,
   residual: Tensor,
@@ -49,13 +81,29 @@ export function addNorm(
   name: string,
   options: { epsilon: number; p: number },
 ): { y: Tensor; sum: Tensor } {
+  takesAddNorm(x, residual, weights, name, options);
+
   return residualNorm(x, residual, ...normWeights(x, weights, name), options);
 }
+
+const takesTokenEmbeddings = is.takes('tokenEmbeddings', {
+  tokens: is.tensor,
+  weights: is.weights,
+  sizes: is.object('{ vocab, hidden, maxPositions, typeVocab }', {
+    vocab: is.count,
+    hidden: is.count,
+    maxPositions: is.count,
+    typeVocab: is.optional(is.index),
+  }),
+  types: is.optional(is.tensor),
+  positions: is.optional(is.tensor),
+});
 
 /**
  * Word + position (+ token type) embeddings of tokens i32[B, T] -> [B, T, C]. With a type table but no `types` every
  * token has type 0; with `positions` i32[B, T] tokens stand there, else at 0, 1, 2, …. Tables: `embeddings.word` [V, C],
  * `embeddings.position` [maxPositions, C], `embeddings.type`.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function tokenEmbeddings(
   tokens: Tensor,
@@ -64,6 +112,8 @@ export function tokenEmbeddings(
   types?: Tensor,
   positions?: Tensor,
 ): Tensor {
+  takesTokenEmbeddings(tokens, weights, sizes, types, positions);
+
   const { vocab, hidden, maxPositions, typeVocab } = sizes;
   const seq = tokens.shape[1] as number;
   const word = embedding(weights('embeddings.word', [vocab, hidden], 'matrix'), tokens);

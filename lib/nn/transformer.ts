@@ -18,6 +18,7 @@ import {
   silu,
   slice,
 } from '../engine/ops/index.js';
+import * as is from '../is.js';
 import { type Activation, addNorm, linear, norm, type Weights } from './layers.js';
 
 /**
@@ -86,18 +87,41 @@ function mixHeads(qkv: Tensor, place: number, options: StackOptions): Tensor {
   return cache.first ? attention({ qkv }, { heads, causal }) : cachedAttention(qkv, filled, cache.positions, { heads });
 }
 
+const takesSelfAttention = is.takes('selfAttention', {
+  x: is.tensor,
+  weights: is.weights,
+  prefix: is.name,
+  options: is.stackOptions,
+  place: is.index,
+});
+
 /**
  * Multi-head self-attention with its output projection: [B, T, C] -> [B, T, C]. Scores are scaled by 1/sqrt(C/heads).
  * `place` is the layer's position in the stack.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function selfAttention(x: Tensor, weights: Weights, prefix: string, options: StackOptions, place = 0): Tensor {
+  takesSelfAttention(x, weights, prefix, options, place);
+
   const width = x.shape[2] as number;
   const qkv = linear(x, weights, `${prefix}.qkv`, 3 * width); // [B, T, 3C]: queries, keys, values
   return linear(mixHeads(qkv, place, options), weights, `${prefix}.output`, width);
 }
 
-/** down(activation(up(x))): [B, T, C] -> [B, T, C] through [B, T, ffn]. */
+const takesFeedForward = is.takes('feedForward', {
+  x: is.tensor,
+  weights: is.weights,
+  prefix: is.name,
+  options: is.stackOptions,
+});
+
+/**
+ * down(activation(up(x))): [B, T, C] -> [B, T, C] through [B, T, ffn].
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function feedForward(x: Tensor, weights: Weights, prefix: string, options: StackOptions): Tensor {
+  takesFeedForward(x, weights, prefix, options);
+
   const { training, ffn, activation } = options;
   return linear(
     activatedLinear(x, weights, `${prefix}.up`, ffn, activation, training),
@@ -107,9 +131,19 @@ export function feedForward(x: Tensor, weights: Weights, prefix: string, options
   );
 }
 
+const takesActivatedLinear = is.takes('activatedLinear', {
+  x: is.tensor,
+  weights: is.weights,
+  name: is.name,
+  outputs: is.count,
+  activation: is.activation,
+  training: is.boolean,
+});
+
 /**
  * activation(x W + b). GELU: one op when nothing must be kept for the gradient, else the pre-activation is its own tensor;
  * the others are an op of their own in both.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function activatedLinear(
   x: Tensor,
@@ -119,6 +153,8 @@ export function activatedLinear(
   activation: Activation,
   training: boolean,
 ): Tensor {
+  takesActivatedLinear(x, weights, name, outputs, activation, training);
+
   const isGelu = activation === 'gelu' || activation === 'geluTanh';
   if (isGelu && !training) return linear(x, weights, name, outputs, activation);
   const before = linear(x, weights, name, outputs);
@@ -126,15 +162,20 @@ export function activatedLinear(
   return activation === 'relu' ? relu(before) : silu(before);
 }
 
+const takesPostNormStack = is.takes('postNormStack', { x: is.tensor, weights: is.weights, options: is.stackOptions });
+
 /**
  * Post-norm stack (BERT): x = LN(x + dropout(attention(x))); x = LN(x + dropout(ffn(x))). `hidden` is the last layer's
  * output, `states` the input of the stack and the output of every layer, depth + 1 tensors [B, T, C].
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function postNormStack(
   x: Tensor,
   weights: Weights,
   options: StackOptions,
 ): { hidden: Tensor; states: Tensor[] } {
+  takesPostNormStack(x, weights, options);
+
   const { epsilon, dropout: p } = options;
   const states = [x];
   let hidden = x;
@@ -150,11 +191,19 @@ export function postNormStack(
   return { hidden, states };
 }
 
+const takesPreNormStack = is.takes('preNormStack', {
+  x: is.tensor,
+  weights: is.weights,
+  finalNorm: is.name,
+  options: is.stackOptions,
+});
+
 /**
  * Pre-norm stack (GPT-2): x += dropout(attention(LN(x))); x += dropout(ffn(LN(x))); at the end LN with `finalNorm`.
  * Every residual add is fused with the norm that follows it, be it in the next layer or the final one. `states` as
  * Hugging Face counts them: the input, the sum after every layer but the last, and the output of the final norm. `stream` is
  * the sum after the last layer.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function preNormStack(
   x: Tensor,
@@ -162,6 +211,8 @@ export function preNormStack(
   finalNorm: string,
   options: StackOptions,
 ): { hidden: Tensor; states: Tensor[]; stream: Tensor } {
+  takesPreNormStack(x, weights, finalNorm, options);
+
   const { epsilon, dropout: p, layerMap } = options;
   const states = [x];
   let sum = x;

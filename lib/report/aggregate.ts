@@ -3,6 +3,7 @@
  * loss and the saving, for each seed and over all.
  */
 import { check } from '../errors.js';
+import * as is from '../is.js';
 import { addCosts, type Crossing, crossing, finalLoss, savings, totalCosts } from './acceleration.js';
 import { type CostName, type Costs, costNames, type Results, type RunRecord } from './results.js';
 
@@ -15,8 +16,12 @@ export interface Spread {
   readonly max: number;
 }
 
+const takesSpread = is.takes('spread', { values: is.list(is.anyNumber) });
+
 /** @throws ApolloError BAD_ARGUMENT for no values. */
 export function spread(values: readonly number[]): Spread {
+  takesSpread(values);
+
   check(values.length > 0, 'a mean needs at least one value; got none');
   const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
   const base = { count: values.length, mean, min: Math.min(...values), max: Math.max(...values) };
@@ -80,10 +85,14 @@ function comparable({ runs }: Results): RunRecord[] {
   return whole.length > 0 ? whole : evaluated;
 }
 
+const takesAnalyse = is.takes('analyse', { results: is.results });
+
 /**
  * @throws ApolloError BAD_ARGUMENT when the reference has no evaluation in any seed.
  */
 export function analyse(results: Results): Analysis {
+  takesAnalyse(results);
+
   const runs = comparable(results);
   const references = runs.filter((run) => run.method === results.reference);
   check(

@@ -2,6 +2,8 @@
  * The pictures of a report as echarts options: plain JSON, so that the same picture is an SVG file here and a live chart
  * in the page.
  */
+
+import * as is from '../is.js';
 import type { Analysis } from './aggregate.js';
 import { decimalPrefix, formatPercent } from './format.js';
 import type { CostName, EvaluationPoint, Results, RunRecord } from './results.js';
@@ -21,11 +23,20 @@ export function methodColor(analysis: Analysis, method: string): string {
   return palette[others.findIndex((entry) => entry.method === method) % palette.length]!;
 }
 
+const takesLossChart = is.takes('lossChart', {
+  results: is.results,
+  analysis: is.analysis,
+  cost: is.oneOf('flopsModel', 'flopsLayers', 'flopsExecuted', 'trainMs'),
+});
+
 /**
  * Held-out loss at full depth against a cost, with the target line and the point where each method meets it. Several
  * seeds are thin lines with their mean on top.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function lossChart(results: Results, analysis: Analysis, cost: CostName): ChartOption {
+  takesLossChart(results, analysis, cost);
+
   const isTime = cost === 'trainMs';
   const greatest = Math.max(1, ...results.runs.flatMap((run) => run.evaluations.map((point) => point[cost])));
   const [factor, letter] = isTime ? timeUnit(greatest) : decimalPrefix(greatest);
@@ -85,11 +96,16 @@ export function lossChart(results: Results, analysis: Analysis, cost: CostName):
   };
 }
 
+const takesDepthChart = is.takes('depthChart', { results: is.results, analysis: is.analysis });
+
 /**
  * At which depths the steps of a stage ran, as shares of the stage, for each method and stage in which they differ;
  * nothing when they never do.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function depthChart(results: Results, analysis: Analysis): ChartOption | undefined {
+  takesDepthChart(results, analysis);
+
   const methods = analysis.methods.filter(({ method }) => sampledStages(results, method).length > 0);
   if (methods.length === 0) return undefined;
   const series: ChartOption[] = [];

@@ -1,5 +1,6 @@
 /** Fine-tuning's results: what results.json holds, and the table and the picture that are made of it. */
 import { writeWholeFile } from '../fs/whole-file.js';
+import * as is from '../is.js';
 import { spread } from './aggregate.js';
 import type { ChartOption } from './charts.js';
 import { formatDuration } from './format.js';
@@ -41,8 +42,15 @@ export interface FineTuneResults {
   readonly baselines: readonly { readonly name: string; readonly metrics: Scores }[];
 }
 
-/** Writes results so that a reader never sees half a file. */
+const takesWriteFineTuneResults = is.takes('writeFineTuneResults', { path: is.path, results: is.fineTuneResults });
+
+/**
+ * Writes results so that a reader never sees half a file.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export async function writeFineTuneResults(path: string, results: FineTuneResults): Promise<void> {
+  takesWriteFineTuneResults(path, results);
+
   await writeWholeFile(path, `${JSON.stringify(results, undefined, 1)}\n`, 'The results');
 }
 
@@ -55,8 +63,15 @@ function formatScores(values: readonly number[]): string {
   return sd === undefined ? percent(mean) : `${percent(mean)} ± ${percent(sd)}`;
 }
 
-/** Header and rows: scores x 100 of the best epoch of each seed, mean ± standard deviation; then those of the last. */
+const takesFineTuneRows = is.takes('fineTuneRows', { results: is.fineTuneResults });
+
+/**
+ * Header and rows: scores x 100 of the best epoch of each seed, mean ± standard deviation; then those of the last.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function fineTuneRows(results: FineTuneResults): string[][] {
+  takesFineTuneRows(results);
+
   const { metrics, splits, variants, baselines } = results;
   const columns = splits.flatMap((split) => metrics.map((metric) => ({ split, metric })));
   const title = ({ split, metric }: { split: string; metric: string }) =>
@@ -87,8 +102,15 @@ export function fineTuneRows(results: FineTuneResults): string[][] {
 const palette = ['#0072b2', '#d55e00', '#009e73', '#cc79a7'];
 const ink = '#333333';
 
-/** The main metric on the first split after each epoch: seeds as thin lines, their mean on top, baselines dashed. */
+const takesFineTuneChart = is.takes('fineTuneChart', { results: is.fineTuneResults });
+
+/**
+ * The main metric on the first split after each epoch: seeds as thin lines, their mean on top, baselines dashed.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function fineTuneChart(results: FineTuneResults): ChartOption {
+  takesFineTuneChart(results);
+
   const { metrics, splits, variants, baselines, title } = results;
   const [metric, split] = [metrics[0] as string, splits[0] as string];
   const value = (scores: Scores): number | null => {

@@ -3,6 +3,7 @@
  * run and pictures where they do not.
  */
 import { readFile } from 'node:fs/promises';
+import * as is from '../is.js';
 import type { Analysis } from './aggregate.js';
 import { chartLibrary } from './chart-library.js';
 import { type ChartOption, depthChart, lossChart } from './charts.js';
@@ -17,14 +18,23 @@ interface Figure {
   readonly option: ChartOption;
 }
 
+const takesHtmlReport = is.takes('htmlReport', {
+  results: is.results,
+  analysis: is.analysis,
+  options: is.options({ interactive: is.optional(is.boolean) }),
+});
+
 /**
  * The whole page as text. `interactive: false` leaves the 0.7 MB chart script out.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export async function htmlReport(
   results: Results,
   analysis: Analysis,
   options: { interactive?: boolean } = {},
 ): Promise<string> {
+  takesHtmlReport(results, analysis, options);
+
   const interactive = options.interactive ?? true;
   const figures = figuresOf(results, analysis);
   const pictures = await Promise.all(figures.map((figure) => renderSvg(figure.option)));

@@ -6,6 +6,7 @@
 import { createReadStream, existsSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { ApolloError } from '../errors.js';
+import * as is from '../is.js';
 
 interface Line<Type extends string> {
   readonly type: Type;
@@ -89,12 +90,19 @@ export type MetricRecord =
   | WarningMetrics
   | DoneMetrics;
 
+const takesReadMetrics = is.takes('readMetrics', { path: is.path });
+
 /**
  * The records of a `metrics.jsonl` in their order; none when there is no such file. A last line without its end, as a
  * process that was killed leaves it, is left out.
  * @throws ApolloError BAD_ARGUMENT naming file and line when one is not a record.
  */
-export async function* readMetrics(path: string): AsyncGenerator<MetricRecord, void, void> {
+export function readMetrics(path: string): AsyncGenerator<MetricRecord, void, void> {
+  takesReadMetrics(path);
+  return metricsOf(path);
+}
+
+async function* metricsOf(path: string): AsyncGenerator<MetricRecord, void, void> {
   if (!existsSync(path)) return;
   const lines = createInterface({ input: createReadStream(path), crlfDelay: Number.POSITIVE_INFINITY });
   let number = 0;

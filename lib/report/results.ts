@@ -6,6 +6,7 @@ import { readFile } from 'node:fs/promises';
 import * as z from 'zod';
 import { ApolloError } from '../errors.js';
 import { writeWholeFile } from '../fs/whole-file.js';
+import * as is from '../is.js';
 
 /** The ways a run is charged: FLOPs by the paper's accounting, the same without the head, those that ran, time. */
 export const costNames = ['flopsModel', 'flopsLayers', 'flopsExecuted', 'trainMs'] as const;
@@ -67,16 +68,27 @@ export const resultsSchema = z.object({
 });
 export type Results = z.infer<typeof resultsSchema>;
 
-/** Writes results so that a reader never sees half a file. */
+const takesWriteResults = is.takes('writeResults', { path: is.path, results: is.results });
+
+/**
+ * Writes results so that a reader never sees half a file.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export async function writeResults(path: string, results: Results): Promise<void> {
+  takesWriteResults(path, results);
+
   await writeWholeFile(path, `${JSON.stringify(results, undefined, 1)}\n`, 'The results');
 }
+
+const takesReadResults = is.takes('readResults', { path: is.path });
 
 /**
  * Reads a `results.json`.
  * @throws ApolloError BAD_ARGUMENT when it is not one, naming the file and the first wrong key.
  */
 export async function readResults(path: string): Promise<Results> {
+  takesReadResults(path);
+
   let json: unknown;
   try {
     json = JSON.parse(await readFile(path, 'utf8'));

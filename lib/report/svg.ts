@@ -1,12 +1,22 @@
 /** Draws chart options as SVG text without a browser; echarts is loaded only when something is drawn. */
+
+import * as is from '../is.js';
 import type { ChartOption } from './charts.js';
+
+const takesRenderSvg = is.takes('renderSvg', {
+  option: is.record,
+  size: is.options({ width: is.optional(is.count), height: is.optional(is.count) }),
+});
 
 /**
  * An SVG document of `width` x `height` pixels.
  *
  * @example writeFileSync('loss-flops.svg', await renderSvg(lossChart(results, analysis, 'flopsModel')))
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export async function renderSvg(option: ChartOption, size: { width?: number; height?: number } = {}): Promise<string> {
+  takesRenderSvg(option, size);
+
   const [core, charts, components, renderers] = await Promise.all([
     import('echarts/core'),
     import('echarts/charts'),

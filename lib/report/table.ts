@@ -1,4 +1,6 @@
 /** The table of a comparison, as aligned text for a terminal and as Markdown. */
+
+import * as is from '../is.js';
 import type { Analysis, MethodAnalysis, Spread } from './aggregate.js';
 import { formatCount, formatPercent } from './format.js';
 import { type CostName, costNames } from './results.js';
@@ -10,8 +12,15 @@ export const costTitles: Readonly<Record<CostName, string>> = {
   trainMs: 'time',
 };
 
-/** Header and rows of the comparison; the first column is left-aligned, the others right. */
+const takesTableRows = is.takes('tableRows', { analysis: is.analysis });
+
+/**
+ * Header and rows of the comparison; the first column is left-aligned, the others right.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function tableRows(analysis: Analysis): string[][] {
+  takesTableRows(analysis);
+
   const header = ['method', 'final loss', ...costNames.map((cost) => `saved ${costTitles[cost]}`), 'tokens/s', 'seeds'];
   const rows = analysis.methods.flatMap((method) => {
     const row = [
@@ -46,7 +55,12 @@ export function formatSpread(values: Spread, format: (value: number) => string):
   return `${format(values.mean).slice(0, unit ? -unit.length : undefined)} ± ${format(values.sd)}`;
 }
 
+const takesTextTable = is.takes('textTable', { rows: is.rows });
+
+/** @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong. */
 export function textTable(rows: readonly (readonly string[])[]): string {
+  takesTextTable(rows);
+
   const widths = columnWidths(rows);
   const line = (row: readonly string[]) =>
     row
@@ -57,15 +71,27 @@ export function textTable(rows: readonly (readonly string[])[]): string {
   return [header, widths.map((width) => '-'.repeat(width)).join('  '), ...body].join('\n');
 }
 
+const takesMarkdownTable = is.takes('markdownTable', { rows: is.rows });
+
+/** @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong. */
 export function markdownTable(rows: readonly (readonly string[])[]): string {
+  takesMarkdownTable(rows);
+
   const line = (row: readonly string[]) => `| ${row.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
   const [header, ...body] = rows.map(line);
   const rule = (rows[0] ?? []).map((_, column) => (column === 0 ? '---' : '---:'));
   return [header, `| ${rule.join(' | ')} |`, ...body].join('\n');
 }
 
-/** One sentence a method: what it saved, or that it did not reach the target; and whether a cost is not known. */
+const takesVerdicts = is.takes('verdicts', { analysis: is.analysis });
+
+/**
+ * One sentence a method: what it saved, or that it did not reach the target; and whether a cost is not known.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function verdicts(analysis: Analysis): string[] {
+  takesVerdicts(analysis);
+
   return analysis.methods.flatMap((method) => {
     const uncounted = method.sourceUnknown
       ? [`${method.method} began with a trained model whose costs are not known; nothing is counted for it.`]

@@ -8,6 +8,7 @@ import {
   type WrittenFile,
   writeHuggingFaceFolder,
 } from '../interop/hugging-face-writer.js';
+import * as is from '../is.js';
 import { createModel, type ModelConfig } from '../models/index.js';
 import { atDepth, type ModelFolder, type OpenOptions, openModelFolder } from './model-folder.js';
 
@@ -32,6 +33,21 @@ export interface ExportedModel {
   readonly warnings: readonly string[];
 }
 
+const takesExportModel = is.takes('exportModel', {
+  path: is.path,
+  out: is.path,
+  options: is.options({
+    depth: is.optional(is.oneOf('full', 'stored')),
+    tokenizer: is.optional(is.path),
+    seed: is.optional(is.integer),
+    dtype: is.optional(is.oneOf('f32', 'bf16', 'f16')),
+    shardBytes: is.optional(is.count),
+    force: is.optional(is.boolean),
+    signal: is.optional(is.signal),
+    onProgress: is.optional(is.func),
+  }),
+});
+
 /**
  * Writes the model in `path` as the folder `out`, which Python's `transformers` loads as BertForMaskedLM or
  * GPT2LMHeadModel.
@@ -43,6 +59,8 @@ export interface ExportedModel {
  * Nothing is left behind then.
  */
 export async function exportModel(path: string, out: string, options: ExportOptions = {}): Promise<ExportedModel> {
+  takesExportModel(path, out, options);
+
   const { depth = 'full' } = options;
   await checkExportFolder(out, options.force);
   const source = await openModelFolder(path, options);

@@ -4,12 +4,29 @@
  */
 import type { Device } from '../engine/device.js';
 import { ApolloError } from '../errors.js';
+import * as is from '../is.js';
 import type { CheckpointState } from './checkpoint.js';
 import { CheckpointClock, checkpointWarning, lastCheckpointError } from './checkpoint-clock.js';
 import { lastStep, resolveConfig, type TrainConfig, type TrainOptions } from './config.js';
 import type { TrainEvent } from './events.js';
 import { checkSequence } from './preflight.js';
 import { Run, type TrainDependencies } from './run.js';
+
+const takesTrain = is.takes('train', {
+  options: is.record,
+  deps: is.options({
+    device: is.device,
+    model: is.languageModel,
+    method: is.having('a TrainingMethod (from createMethod)', ['stageAt', 'plan', 'evaluationMaps', 'growth']),
+    corpus: is.having('a TrainingCorpus (from trainingCorpus)', ['shape', 'batch', 'heldOutCount', 'heldOut']),
+    init: is.optional(is.path),
+    branchFrom: is.optional(is.path),
+    signal: is.optional(is.signal),
+    checkpointDir: is.optional(is.path),
+    resume: is.optional(is.oneOf(true, false, 'auto')),
+    store: is.optional(is.store),
+  }),
+});
 
 /**
  * Trains a model and reports each step. The run ends after the last event; leaving the iteration early frees what it
@@ -21,8 +38,14 @@ import { Run, type TrainDependencies } from './run.js';
  * ```
  * @throws ApolloError BAD_CONFIG for wrong settings or a checkpoint of other settings, BAD_CHECKPOINT for a damaged
  * checkpoint, NON_FINITE when the run diverged, BAD_CORPUS when no step had a target; and what engine and corpus throw.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
-export async function* train(options: TrainOptions, deps: TrainDependencies): AsyncGenerator<TrainEvent, void, void> {
+export function train(options: TrainOptions, deps: TrainDependencies): AsyncGenerator<TrainEvent, void, void> {
+  takesTrain(options, deps);
+  return trainEvents(options, deps);
+}
+
+async function* trainEvents(options: TrainOptions, deps: TrainDependencies): AsyncGenerator<TrainEvent, void, void> {
   const config = resolveConfig(options);
   checkFit(config, deps);
   const run = new Run(config, deps);

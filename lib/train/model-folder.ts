@@ -18,6 +18,7 @@ import {
   weightsFile as pretrained,
 } from '../interop/hugging-face-folder.js';
 import { SafetensorsReader } from '../interop/safetensors.js';
+import * as is from '../is.js';
 import type { WeightSource } from '../methods/method.js';
 import {
   createModel,
@@ -70,14 +71,22 @@ export interface OpenOptions {
   readonly seed?: number;
 }
 
+const takesOpenModelFolder = is.takes('openModelFolder', {
+  path: is.path,
+  options: is.object('an object of options (seed)', { seed: is.optional(is.integer) }),
+});
+
 /**
  * Opens a trained model: a run's folder, the folder of its checkpoints, one checkpoint, or a Hugging Face folder. Files
  * are checked now and tensors read when asked for. Nothing in the folder is changed, so a run that is going on may be
  * opened too. `read` gives f32 values under this package's parameter names.
  * @throws ApolloError BAD_CHECKPOINT when there is no model, it is damaged or cannot be represented here, or its weights
  * were expressions of other parameters when the checkpoint was written.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export async function openModelFolder(path: string, options: OpenOptions = {}): Promise<ModelFolder> {
+  takesOpenModelFolder(path, options);
+
   if (existsSync(join(path, stateFile))) return openCheckpoint(path);
   for (const directory of [join(path, 'checkpoints'), path]) {
     const newest = await newestCheckpoint(directory);
@@ -301,6 +310,16 @@ export interface LoadedModel {
   dispose(): void;
 }
 
+const takesLoadModel = is.takes('loadModel', {
+  device: is.device,
+  path: is.path,
+  options: is.options({
+    precision: is.optional(is.precision),
+    depth: is.optional(is.oneOf('full', 'stored')),
+    seed: is.optional(is.integer),
+  }),
+});
+
 /**
  * Declares the model's parameters in a new store on `device` and fills them.
  * ```ts
@@ -310,8 +329,11 @@ export interface LoadedModel {
  * ```
  * @throws ApolloError as openModelFolder; BAD_TOKENIZER or BAD_CONFIG when the tokenizer beside it is not one, or has more
  * tokens than the model; OUT_OF_MEMORY.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export async function loadModel(device: Device, path: string, options: LoadOptions = {}): Promise<LoadedModel> {
+  takesLoadModel(device, path, options);
+
   const { precision = 'f32', depth = 'full' } = options;
   const source = await openModelFolder(path, options);
   const store = new ParameterStore(device, { precision });

@@ -9,6 +9,7 @@ import {
   type SpecialTokens,
 } from '../data/index.js';
 import { ApolloError } from '../errors.js';
+import * as is from '../is.js';
 import type { BatchInputs, TrainingCorpus } from './corpus.js';
 
 export interface TrainingCorpusOptions {
@@ -22,14 +23,31 @@ export interface TrainingCorpusOptions {
 /** Masks of held-out text are the same for every run. */
 const heldOutSeed = 0;
 
+const takesTrainingCorpus = is.takes('trainingCorpus', {
+  corpus: is.object('a corpus (from prepareCorpus)', {
+    train: is.tokenSource,
+    heldOut: is.tokenSource,
+    key: is.string,
+    tokenizer: is.tokenizer,
+  }),
+  options: is.options({
+    kind: is.oneOf('bert', 'gpt'),
+    accumulation: is.optional(is.count),
+    heldOutBatches: is.optional(is.count),
+  }),
+});
+
 /**
  * Batches of `corpus` for a model of `kind`.
  * @throws ApolloError BAD_TOKENIZER when masked text is asked of a tokenizer without [MASK], [CLS] and [SEP].
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function trainingCorpus(
   corpus: Pick<Corpus, 'train' | 'heldOut' | 'key' | 'tokenizer'>,
   options: TrainingCorpusOptions,
 ): TrainingCorpus {
+  takesTrainingCorpus(corpus, options);
+
   const { kind, accumulation = 1, heldOutBatches } = options;
   const limit = heldOutBatches === undefined ? {} : { maxBatches: heldOutBatches };
   const held = new Map<string, readonly BatchInputs[]>();

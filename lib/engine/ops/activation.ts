@@ -1,4 +1,6 @@
 /** GELU, exact (erf) or by tanh as GPT-2 has it (Hendrycks and Gimpel 2016). */
+
+import * as is from '../../is.js';
 import type { Tensor } from '../graph.js';
 import { formatType, shapeError } from '../shape.js';
 import { defineOp, emitOne } from './define.js';
@@ -23,7 +25,14 @@ export function geluBackward(dy: Tensor, x: Tensor, tanh: boolean): Tensor {
   return emitOne(geluBackwardOp, [dy, x], { tanh });
 }
 
-/** x * Phi(x); with `tanh` 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))). */
-export function gelu(x: Tensor, { tanh = false }: { readonly tanh?: boolean } = {}): Tensor {
+const takesGelu = is.takes('gelu', { x: is.tensor, options: is.options({ tanh: is.optional(is.boolean) }) });
+
+/**
+ * x * Phi(x); with `tanh` 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))).
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
+export function gelu(x: Tensor, options: { readonly tanh?: boolean } = {}): Tensor {
+  takesGelu(x, options);
+  const { tanh = false } = options;
   return emitOne(geluOp, [x], { tanh });
 }

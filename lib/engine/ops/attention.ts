@@ -1,5 +1,6 @@
 /** Multi-head scaled dot-product attention that never stores the T x T scores (FlashAttention, Dao et al. 2022). */
 import { check } from '../../errors.js';
+import * as is from '../../is.js';
 import type { Tensor } from '../graph.js';
 import { formatShape, formatType, sameShape, shapeError, type TensorType } from '../shape.js';
 import { defineOp, emit, emitOne } from './define.js';
@@ -103,12 +104,25 @@ export interface AttentionOptions {
   readonly scale?: number;
 }
 
+const takesAttention = is.takes('attention', {
+  source: is.either(is.options({ qkv: is.tensor }), is.options({ q: is.tensor, k: is.tensor, v: is.tensor })),
+  options: is.options({
+    heads: is.number,
+    causal: is.optional(is.boolean),
+    mask: is.optional(is.tensor),
+    p: is.optional(is.number),
+    scale: is.optional(is.finite),
+  }),
+});
+
 /**
  * softmax(scale Q K^T) V per head -> [B, Tq, C]. `qkv` [B, T, 3C] holds q, k, v side by side; heads are C / heads
  * neighbours each. A query that may attend to nothing gives 0.
  * @throws ApolloError BAD_SHAPE, BAD_ARGUMENT.
  */
 export function attention(source: AttentionSource, options: AttentionOptions): Tensor {
+  takesAttention(source, options);
+
   const { heads, causal = false, mask, p = 0 } = options;
   checkProbability('attention', p);
   const packed = 'qkv' in source;

@@ -3,6 +3,7 @@
  * and their queries attend to what these hold. Neither op has a gradient: models are trained on whole sequences.
  */
 import { check } from '../../errors.js';
+import * as is from '../../is.js';
 import type { Tensor } from '../graph.js';
 import { formatType, shapeError, type TensorType } from '../shape.js';
 import { defineOp, emit, emitOne } from './define.js';
@@ -62,16 +63,32 @@ export interface AttentionCache {
   readonly values: Tensor;
 }
 
+const takesAppendToCache = is.takes('appendToCache', {
+  qkv: is.tensor,
+  cache: is.options({ keys: is.tensor, values: is.tensor }),
+  positions: is.tensor,
+});
+
 /**
  * Writes the keys and values of `qkv` [B, T, 3C] into the states `cache`, token t of sequence b at positions[b, t]; a
  * qkv of one sequence goes into all of them. Returns the cache as it is then. A run with a position outside [0, L) is
  * rejected.
  * @throws ApolloError BAD_SHAPE.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
-export function appendToCache(qkv: Tensor, { keys, values }: AttentionCache, positions: Tensor): AttentionCache {
+export function appendToCache(qkv: Tensor, cache: AttentionCache, positions: Tensor): AttentionCache {
+  takesAppendToCache(qkv, cache, positions);
+  const { keys, values } = cache;
   const [newKeys, newValues] = emit(appendToCacheOp, [qkv, keys, values, positions], {}) as [Tensor, Tensor];
   return { keys: newKeys, values: newValues };
 }
+
+const takesCachedAttention = is.takes('cachedAttention', {
+  qkv: is.tensor,
+  cache: is.options({ keys: is.tensor, values: is.tensor }),
+  positions: is.tensor,
+  options: is.options({ heads: is.number, scale: is.optional(is.finite) }),
+});
 
 /**
  * softmax(scale q K^T) V per head -> [B, T, C], with q out of `qkv` [B, T, 3C] and K, V the first positions[b, t] + 1
@@ -80,10 +97,13 @@ export function appendToCache(qkv: Tensor, { keys, values }: AttentionCache, pos
  */
 export function cachedAttention(
   qkv: Tensor,
-  { keys, values }: AttentionCache,
+  cache: AttentionCache,
   positions: Tensor,
-  { heads, scale }: { readonly heads: number; readonly scale?: number },
+  options: { readonly heads: number; readonly scale?: number },
 ): Tensor {
+  takesCachedAttention(qkv, cache, positions, options);
+  const { keys, values } = cache;
+  const { heads, scale } = options;
   check(Number.isInteger(heads) && heads > 0, `cachedAttention: heads must be a positive integer; got ${heads}`);
   return emitOne(cachedAttentionOp, [qkv, keys, values, positions], {
     heads,

@@ -3,6 +3,7 @@
  * the registry. How an op is computed is the backends' part.
  */
 import { ApolloError } from '../../errors.js';
+import * as is from '../../is.js';
 import type { Graph, Node, Tensor } from '../graph.js';
 import type { Attribute } from '../native.js';
 import { formatType, type TensorType } from '../shape.js';
@@ -58,8 +59,15 @@ export interface OpDefinition<A extends Attributes = Attributes> {
 
 const registry = new Map<string, OpDefinition>();
 
-/** Declares an op. Its name must be new. */
+const takesDefineOp = is.takes('defineOp', { definition: is.opDefinition });
+
+/**
+ * Declares an op. Its name must be new.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function defineOp<A extends Attributes>(definition: OpDefinition<A>): OpDefinition<A> {
+  takesDefineOp(definition);
+
   if (registry.has(definition.name)) {
     throw new ApolloError('INTERNAL', `op '${definition.name}' is defined twice`);
   }
@@ -72,6 +80,13 @@ export function opRegistry(): ReadonlyMap<string, OpDefinition> {
   return registry;
 }
 
+const takesEmit = is.takes('emit', {
+  definition: is.opDefinition,
+  inputs: is.list(is.tensor),
+  attrs: is.record,
+  graph: is.optional(is.graph),
+});
+
 /**
  * Records one use of an op in the graph of its inputs (`graph` is needed only for ops without inputs).
  * @throws ApolloError BAD_ARGUMENT when inputs come from different graphs; BAD_SHAPE from the shape rule.
@@ -80,27 +95,42 @@ export function emit<A extends Attributes>(
   definition: OpDefinition<A>,
   inputs: readonly Tensor[],
   attrs: A,
-  graph: Graph | undefined = inputs[0]?.graph,
+  graph?: Graph,
 ): Tensor[] {
+  takesEmit(definition, inputs, attrs, graph);
+
+  const owner = graph ?? inputs[0]?.graph;
   for (const input of inputs) {
-    if (input.graph !== graph) {
+    if (input.graph !== owner) {
       throw new ApolloError(
         'BAD_ARGUMENT',
         `${definition.name}: inputs ${inputs.map(formatType).join(', ')} belong to different graphs; trace them in one`,
       );
     }
   }
-  if (!graph) throw new ApolloError('INTERNAL', `${definition.name}: an op without inputs needs its graph`);
+  if (!owner) throw new ApolloError('INTERNAL', `${definition.name}: an op without inputs needs its graph`);
   const types = definition.shape(inputs, attrs);
-  return graph.append(definition as unknown as OpDefinition, inputs, attrs, types).outputs as Tensor[];
+  return owner.append(definition as unknown as OpDefinition, inputs, attrs, types).outputs as Tensor[];
 }
 
-/** `emit` for ops of one interesting output: the first. */
+const takesEmitOne = is.takes('emitOne', {
+  definition: is.opDefinition,
+  inputs: is.list(is.tensor),
+  attrs: is.record,
+  graph: is.optional(is.graph),
+});
+
+/**
+ * `emit` for ops of one interesting output: the first.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function emitOne<A extends Attributes>(
   definition: OpDefinition<A>,
   inputs: readonly Tensor[],
   attrs: A,
   graph?: Graph,
 ): Tensor {
+  takesEmitOne(definition, inputs, attrs, graph);
+
   return emit(definition, inputs, attrs, graph ?? inputs[0]?.graph)[0]!;
 }

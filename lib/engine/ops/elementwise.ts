@@ -2,6 +2,8 @@
  * Elementwise ops: unary and binary functions with broadcasting, comparisons, scale, select and cast. Functions take
  * tensors or, for the second operand, plain numbers.
  */
+
+import * as is from '../../is.js';
 import type { DType } from '../dtype.js';
 import type { Tensor } from '../graph.js';
 import { broadcastShapes, formatShape, formatType, sameShape, shapeError, type TensorType } from '../shape.js';
@@ -169,8 +171,13 @@ export const accumulateOp = defineOp<Record<never, never>>({
   },
 });
 
+/** The public functions throw BAD_ARGUMENT for what is no tensor, and BAD_SHAPE as the op's shape rule says. */
 function unary(kind: UnaryKind): (x: Tensor) => Tensor {
-  return (x) => emitOne(unaryOp, [x], { kind });
+  const check = is.takes(kind, { x: is.tensor });
+  return (x) => {
+    check(x);
+    return emitOne(unaryOp, [x], { kind });
+  };
 }
 
 export const neg = unary('neg');
@@ -199,18 +206,33 @@ function operand(a: Tensor, b: Tensor | number): Tensor {
 }
 
 function binary(kind: ArithmeticKind | ComparisonKind): (a: Tensor, b: Tensor | number) => Tensor {
-  return (a, b) => emitOne(binaryOp, [a, operand(a, b)], { kind });
+  const name = kind === 'max' ? 'maximum' : kind === 'min' ? 'minimum' : kind;
+  const check = is.takes(name, { a: is.tensor, b: is.operand });
+  return (a, b) => {
+    check(a, b);
+    return emitOne(binaryOp, [a, operand(a, b)], { kind });
+  };
 }
 
 /** A binary op whose plain-number form is a cheaper op on floating tensors. */
 function binaryOr(kind: ArithmeticKind, byNumber: (a: Tensor, b: number) => Tensor | undefined) {
   const general = binary(kind);
-  return (a: Tensor, b: Tensor | number): Tensor =>
-    (typeof b === 'number' && a.dtype !== 'i32' ? byNumber(a, b) : undefined) ?? general(a, b);
+  const check = is.takes(kind, { a: is.tensor, b: is.operand });
+  return (a: Tensor, b: Tensor | number): Tensor => {
+    check(a, b);
+    return (typeof b === 'number' && a.dtype !== 'i32' ? byNumber(a, b) : undefined) ?? general(a, b);
+  };
 }
 
-/** alpha * x + beta. */
+const takesScale = is.takes('scale', { x: is.tensor, alpha: is.anyNumber, beta: is.anyNumber });
+
+/**
+ * alpha * x + beta.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function scale(x: Tensor, alpha: number, beta = 0): Tensor {
+  takesScale(x, alpha, beta);
+
   return emitOne(scaleOp, [x], { alpha, beta });
 }
 
@@ -234,8 +256,15 @@ export const greater = binary('greater');
 export const greaterEqual = binary('greaterEqual');
 export const notEqual = binary('notEqual');
 
-/** a where `condition` (i32) is not 0, else b. The three broadcast; a and b may be numbers (one of them a tensor). */
+const takesWhere = is.takes('where', { condition: is.tensor, a: is.operand, b: is.operand });
+
+/**
+ * a where `condition` (i32) is not 0, else b. The three broadcast; a and b may be numbers (one of them a tensor).
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function where(condition: Tensor, a: Tensor | number, b: Tensor | number): Tensor {
+  takesWhere(condition, a, b);
+
   const dtype = typeof a !== 'number' ? a.dtype : typeof b !== 'number' ? b.dtype : 'f32';
   const [x, y] = [a, b].map((v) => (typeof v === 'number' ? condition.graph.constant(v, [], dtype) : v)) as [
     Tensor,
@@ -245,7 +274,14 @@ export function where(condition: Tensor, a: Tensor | number, b: Tensor | number)
   return emitOne(selectOp, [broadcastTo(condition, shape), broadcastTo(x, shape), broadcastTo(y, shape)], {});
 }
 
-/** x in another dtype; x itself when it has it. To i32: towards zero. */
+const takesCast = is.takes('cast', { x: is.tensor, dtype: is.dtype });
+
+/**
+ * x in another dtype; x itself when it has it. To i32: towards zero.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function cast(x: Tensor, dtype: DType): Tensor {
+  takesCast(x, dtype);
+
   return x.dtype === dtype ? x : emitOne(castOp, [x], { dtype });
 }

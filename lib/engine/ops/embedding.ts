@@ -1,4 +1,6 @@
 /** Table lookup by token id. */
+
+import * as is from '../../is.js';
 import type { Tensor } from '../graph.js';
 import { formatType, type Shape, shapeError } from '../shape.js';
 import { defineOp, emitOne } from './define.js';
@@ -28,7 +30,14 @@ export const embeddingBackwardOp = defineOp<{ shape: Shape }>({
   shape: (_, { shape }) => [{ shape, dtype: 'f32' }],
 });
 
-/** Rows of `table` [V, C] chosen by `ids` (i32, any shape) -> [.., C]. A run with an id outside [0, V) is rejected. */
+const takesEmbedding = is.takes('embedding', { table: is.tensor, ids: is.tensor });
+
+/**
+ * Rows of `table` [V, C] chosen by `ids` (i32, any shape) -> [.., C]. A run with an id outside [0, V) is rejected.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function embedding(table: Tensor, ids: Tensor): Tensor {
+  takesEmbedding(table, ids);
+
   return emitOne(embeddingOp, [table, ids], {});
 }

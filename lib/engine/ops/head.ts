@@ -2,6 +2,8 @@
  * Language-model losses. `lmHeadLoss` computes logits x table^T chunk by chunk together with the cross-entropy, so
  * that the full logits never stand in memory; `crossEntropy` takes logits that exist.
  */
+
+import * as is from '../../is.js';
 import type { Tensor } from '../graph.js';
 import { formatType, sameShape, shapeError, type TensorType } from '../shape.js';
 import { defineOp, emit } from './define.js';
@@ -95,23 +97,40 @@ export const crossEntropyBackwardOp = defineOp<Record<never, never>>({
   shape: ([, logits]) => [logits!],
 });
 
+const takesLmHeadLoss = is.takes('lmHeadLoss', {
+  x: is.tensor,
+  table: is.tensor,
+  labels: is.tensor,
+  options: is.options({ bias: is.optional(is.tensor) }),
+});
+
 /**
  * Mean over labels != -100 of -log softmax(x table^T + bias)[label], and how many labels there were (both f32 [1];
  * loss 0 when none). x [M, C], table [V, C], labels i32 [M] in [0, V) or -100: others reject the run.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function lmHeadLoss(
   x: Tensor,
   table: Tensor,
   labels: Tensor,
-  { bias }: { readonly bias?: Tensor | undefined } = {},
+  options: { readonly bias?: Tensor | undefined } = {},
 ): { loss: Tensor; count: Tensor } {
+  takesLmHeadLoss(x, table, labels, options);
+  const { bias } = options;
   const inputs = [x, table, ...(bias ? [bias] : []), labels];
   const [loss, count] = emit(lmHeadLossOp, inputs, { hasBias: bias !== undefined }) as [Tensor, Tensor];
   return { loss, count };
 }
 
-/** Mean cross-entropy of logits [M, V] with labels i32 [M] (-100 is ignored); loss and count as in lmHeadLoss. */
+const takesCrossEntropy = is.takes('crossEntropy', { logits: is.tensor, labels: is.tensor });
+
+/**
+ * Mean cross-entropy of logits [M, V] with labels i32 [M] (-100 is ignored); loss and count as in lmHeadLoss.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function crossEntropy(logits: Tensor, labels: Tensor): { loss: Tensor; count: Tensor } {
+  takesCrossEntropy(logits, labels);
+
   const [loss, count] = emit(crossEntropyOp, [logits, labels], {}) as [Tensor, Tensor];
   return { loss, count };
 }

@@ -1,4 +1,6 @@
 /** Matrix products with optional transposes, bias and activation. */
+
+import * as is from '../../is.js';
 import type { DType } from '../dtype.js';
 import type { Tensor } from '../graph.js';
 import { broadcastShapes, formatShape, formatType, type Shape, shapeError } from '../shape.js';
@@ -108,12 +110,27 @@ export interface MatmulOptions {
   readonly dtype?: DType;
 }
 
+const takesMatmul = is.takes('matmul', {
+  a: is.tensor,
+  b: is.tensor,
+  options: is.options({
+    transA: is.optional(is.boolean),
+    transB: is.optional(is.boolean),
+    bias: is.optional(is.tensor),
+    activation: is.optional(is.oneOf('none', 'gelu', 'geluTanh')),
+    dtype: is.optional(is.precision),
+  }),
+});
+
 /**
  * a [.., M, K] times b [K, N] or [.., K, N] -> [.., M, N]. A 2-D b multiplies every row of a; else leading extents
  * must be equal or 1, a lower rank counts as leading ones.
  * @throws ApolloError BAD_SHAPE naming both shapes.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tensor {
+  takesMatmul(a, b, options);
+
   const { transA = false, transB = false, bias, activation = 'none', dtype = a.dtype } = options;
   const attrs = { transA, transB, hasBias: bias !== undefined, activation, dtype };
   const rest = bias ? [bias] : [];

@@ -1,4 +1,6 @@
 /** Layer normalisation (Ba et al. 2016), alone and fused with dropout and the residual sum before it. */
+
+import * as is from '../../is.js';
 import type { Tensor } from '../graph.js';
 import { formatShape, formatType, sameShape, shapeError, type TensorType } from '../shape.js';
 import { defineOp, emit, emitOne } from './define.js';
@@ -77,27 +79,50 @@ export const residualNormBackwardOp = defineOp<{ hasDsum: boolean; p: number; st
   shape: ([, sum, , , weight], { p }) => [sum!, weight!, weight!, ...(p > 0 ? [sum!] : [])],
 });
 
-/** (x - mean) / sqrt(variance + epsilon) * weight + bias over the last axis; weight and bias f32 [C]. */
+const takesLayerNorm = is.takes('layerNorm', {
+  x: is.tensor,
+  weight: is.tensor,
+  bias: is.tensor,
+  options: is.options({ epsilon: is.optional(is.notNegative) }),
+});
+
+/**
+ * (x - mean) / sqrt(variance + epsilon) * weight + bias over the last axis; weight and bias f32 [C].
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function layerNorm(
   x: Tensor,
   weight: Tensor,
   bias: Tensor,
-  { epsilon = 1e-5 }: { readonly epsilon?: number } = {},
+  options: { readonly epsilon?: number } = {},
 ): Tensor {
+  takesLayerNorm(x, weight, bias, options);
+  const { epsilon = 1e-5 } = options;
   return emitOne(layerNormOp, [x, weight, bias], { epsilon });
 }
+
+const takesResidualNorm = is.takes('residualNorm', {
+  x: is.tensor,
+  residual: is.tensor,
+  weight: is.tensor,
+  bias: is.tensor,
+  options: is.options({ epsilon: is.optional(is.notNegative), p: is.optional(is.number) }),
+});
 
 /**
  * `sum` = residual + dropout(x, p) and `y` = layerNorm(sum) in one pass over memory.
  * Post-LN (BERT) uses y only; pre-LN (GPT-2) uses y for the next sub-layer and sum as the next residual.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function residualNorm(
   x: Tensor,
   residual: Tensor,
   weight: Tensor,
   bias: Tensor,
-  { epsilon = 1e-5, p = 0 }: { readonly epsilon?: number; readonly p?: number } = {},
+  options: { readonly epsilon?: number; readonly p?: number } = {},
 ): { y: Tensor; sum: Tensor } {
+  takesResidualNorm(x, residual, weight, bias, options);
+  const { epsilon = 1e-5, p = 0 } = options;
   checkProbability('residualNorm', p);
   const [rng, stream] = p > 0 ? [[x.graph.rng()], x.graph.nextStream()] : [[], 0];
   const [y, sum] = emit(residualNormOp, [x, residual, weight, bias, ...rng], { epsilon, p, stream }) as [

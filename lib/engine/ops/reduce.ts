@@ -1,4 +1,6 @@
 /** Reductions (sum, mean, max, min, argmax, column sums), their opposite (broadcast) and softmax over the last axis. */
+
+import * as is from '../../is.js';
 import type { DType } from '../dtype.js';
 import type { Tensor } from '../graph.js';
 import {
@@ -113,7 +115,15 @@ export const softmaxBackwardOp = defineOp<{ log: boolean }>({
 type Reducer = (x: Tensor, axes?: number | readonly number[], keepDims?: boolean, dtype?: DType) => Tensor;
 
 function reducer(kind: ReduceKind): Reducer {
-  return (x, axes, keepDims = false, dtype = x.dtype) => {
+  const check = is.takes(kind, {
+    x: is.tensor,
+    axes: is.optional(is.either(is.number, is.axes)),
+    keepDims: is.optional(is.boolean),
+    dtype: is.optional(is.dtype),
+  });
+  return (x, axes, keepDims = false, type?: DType) => {
+    check(x, axes, keepDims, type);
+    const dtype = type ?? x.dtype;
     const list = normalizeAxes(kind, axes, x.shape.length);
     // Over axes of extent 1 nothing is left to do but the shape.
     if (list.every((axis) => x.shape[axis] === 1)) return cast(reshape(x, reduceShape(x.shape, list, keepDims)), dtype);
@@ -127,27 +137,62 @@ export const mean = reducer('mean');
 export const max = reducer('max');
 export const min = reducer('min');
 
-/** x stretched to `shape` along axes of extent 1 and new leading axes. */
+const takesBroadcastTo = is.takes('broadcastTo', { x: is.tensor, shape: is.shape });
+
+/**
+ * x stretched to `shape` along axes of extent 1 and new leading axes.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function broadcastTo(x: Tensor, shape: Shape): Tensor {
+  takesBroadcastTo(x, shape);
+
   return sameShape(x.shape, shape) ? x : emitOne(broadcastOp, [x], { shape: [...shape] });
 }
 
-/** x [..., N] -> f32 [N], summed over all other axes. */
+const takesColumnSum = is.takes('columnSum', { x: is.tensor });
+
+/**
+ * x [..., N] -> f32 [N], summed over all other axes.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function columnSum(x: Tensor): Tensor {
+  takesColumnSum(x);
+
   return emitOne(columnSumOp, [x], {});
 }
 
-/** Index (i32) of the largest element along the last axis; the first of equals. */
+const takesArgmax = is.takes('argmax', { x: is.tensor });
+
+/**
+ * Index (i32) of the largest element along the last axis; the first of equals.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function argmax(x: Tensor): Tensor {
+  takesArgmax(x);
+
   return emitOne(argmaxOp, [x], {});
 }
 
-/** Softmax over the last axis. */
+const takesSoftmax = is.takes('softmax', { x: is.tensor });
+
+/**
+ * Softmax over the last axis.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function softmax(x: Tensor): Tensor {
+  takesSoftmax(x);
+
   return emitOne(softmaxOp, [x], { log: false });
 }
 
-/** Logarithm of softmax over the last axis. */
+const takesLogSoftmax = is.takes('logSoftmax', { x: is.tensor });
+
+/**
+ * Logarithm of softmax over the last axis.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function logSoftmax(x: Tensor): Tensor {
+  takesLogSoftmax(x);
+
   return emitOne(softmaxOp, [x], { log: true });
 }

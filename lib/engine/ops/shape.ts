@@ -1,4 +1,6 @@
 /** Ops that move elements and compute nothing: reshape, transpose, concat, slice, gather and scatter of rows. */
+
+import * as is from '../../is.js';
 import type { Tensor } from '../graph.js';
 import { formatShape, formatType, normalizeAxis, type Shape, sameShape, shapeError, size } from '../shape.js';
 import { defineOp, emitOne } from './define.js';
@@ -87,11 +89,16 @@ export const scatterRowsOp = defineOp<{ rows: number }>({
   gradient: ({ inputs, gradient }) => [gatherRows(gradient(0)!, inputs[1]!)],
 });
 
+const takesReshape = is.takes('reshape', { x: is.tensor, shape: is.shape });
+
 /**
  * x with another shape of as many elements; one extent may be -1 (what is left).
  * @throws ApolloError BAD_SHAPE when the element counts differ.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function reshape(x: Tensor, shape: Shape): Tensor {
+  takesReshape(x, shape);
+
   const rest = shape.indexOf(-1);
   const known = size(shape.filter((_, axis) => axis !== rest));
   const target = rest < 0 ? [...shape] : shape.map((extent, axis) => (axis === rest ? x.size / known : extent));
@@ -106,31 +113,48 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
   return sameShape(target, source.shape) ? source : emitOne(reshapeOp, [source], { shape: target });
 }
 
-/** x with its axes in the order `perm` (default: reversed). */
-export function transpose(
-  x: Tensor,
-  perm: readonly number[] = x.shape.map((_, axis) => x.shape.length - 1 - axis),
-): Tensor {
-  const axes = perm.map((axis) => normalizeAxis('transpose', axis, x.shape.length));
+const takesTranspose = is.takes('transpose', { x: is.tensor, perm: is.optional(is.axes) });
+
+/**
+ * x with its axes in the order `perm` (default: reversed).
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
+export function transpose(x: Tensor, perm?: readonly number[]): Tensor {
+  takesTranspose(x, perm);
+
+  const order = perm ?? x.shape.map((_, axis) => x.shape.length - 1 - axis);
+  const axes = order.map((axis) => normalizeAxis('transpose', axis, x.shape.length));
   if (axes.length !== x.shape.length || new Set(axes).size !== axes.length) {
-    throw shapeError('transpose', `perm ${formatShape(perm)} must name each axis of ${formatShape(x.shape)} once`);
+    throw shapeError('transpose', `perm ${formatShape(order)} must name each axis of ${formatShape(x.shape)} once`);
   }
   if (axes.every((axis, index) => axis === index)) return x;
   return emitOne(transposeOp, [x], { perm: axes });
 }
 
-/** Tensors joined along `axis` (negative: from the back). */
+const takesConcat = is.takes('concat', { tensors: is.list(is.tensor), axis: is.number });
+
+/**
+ * Tensors joined along `axis` (negative: from the back).
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function concat(tensors: readonly Tensor[], axis: number): Tensor {
+  takesConcat(tensors, axis);
+
   if (tensors.length === 0) throw shapeError('concat', 'needs at least one tensor; got none');
   if (tensors.length === 1) return tensors[0]!;
   return emitOne(concatOp, tensors, { axis: normalizeAxis('concat', axis, tensors[0]!.shape.length) });
 }
 
+const takesSlice = is.takes('slice', { x: is.tensor, starts: is.shape, sizes: is.shape });
+
 /**
  * The block of x that begins at `starts` and has extents `sizes` (-1: up to the end), one entry an axis.
  * `slice(x, [0, 2], [-1, 3])` is numpy's `x[:, 2:5]`.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function slice(x: Tensor, starts: readonly number[], sizes: readonly number[]): Tensor {
+  takesSlice(x, starts, sizes);
+
   const extents = sizes.map((extent, axis) => (extent === -1 ? (x.shape[axis] ?? 0) - (starts[axis] ?? 0) : extent));
   const fits =
     starts.length === x.shape.length &&
@@ -146,12 +170,26 @@ export function slice(x: Tensor, starts: readonly number[], sizes: readonly numb
   return emitOne(sliceOp, [x], { starts: [...starts], sizes: extents });
 }
 
-/** Rows `rows` (i32 [P], each in [0, M)) of x [M, C] -> [P, C]. */
+const takesGatherRows = is.takes('gatherRows', { x: is.tensor, rows: is.tensor });
+
+/**
+ * Rows `rows` (i32 [P], each in [0, M)) of x [M, C] -> [P, C].
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function gatherRows(x: Tensor, rows: Tensor): Tensor {
+  takesGatherRows(x, rows);
+
   return emitOne(gatherRowsOp, [x, rows], {});
 }
 
-/** Zeros [rowCount, C] with row i of y [P, C] added at `rows[i]`. */
+const takesScatterRows = is.takes('scatterRows', { y: is.tensor, rows: is.tensor, rowCount: is.count });
+
+/**
+ * Zeros [rowCount, C] with row i of y [P, C] added at `rows[i]`.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function scatterRows(y: Tensor, rows: Tensor, rowCount: number): Tensor {
+  takesScatterRows(y, rows, rowCount);
+
   return emitOne(scatterRowsOp, [y, rows], { rows: rowCount });
 }

@@ -1,5 +1,6 @@
 /** AdamW (Loshchilov and Hutter 2019, decoupled weight decay) over a parameter store. */
 import { check } from '../../errors.js';
+import * as is from '../../is.js';
 import type { ParameterStore } from '../parameters.js';
 import { ProgramOptimizer, type UpdateRule } from './program-optimizer.js';
 import type { ParameterState, StateLayout } from './slots.js';
@@ -41,6 +42,14 @@ export function adamwOptions({
   return { beta1, beta2, epsilon, weightDecay, maxNorm };
 }
 
+export const adamwFields = {
+  beta1: is.optional(is.number),
+  beta2: is.optional(is.number),
+  epsilon: is.optional(is.number),
+  weightDecay: is.optional(is.number),
+  maxNorm: is.optional(is.number),
+};
+
 /** Takes every parameter. */
 export function adamwRule({ beta1, beta2, epsilon, weightDecay, maxNorm }: Required<AdamWOptions>): UpdateRule {
   return {
@@ -52,6 +61,8 @@ export function adamwRule({ beta1, beta2, epsilon, weightDecay, maxNorm }: Requi
   };
 }
 
+const takesNewAdamW = is.takes('new AdamW', { store: is.store, options: is.options(adamwFields) });
+
 /**
  * ```ts
  * const adamw = new AdamW(store, { weightDecay: 0.01, maxNorm: 1 });
@@ -62,6 +73,7 @@ export class AdamW extends ProgramOptimizer {
   readonly options: Required<AdamWOptions>;
 
   constructor(store: ParameterStore, options: AdamWOptions = {}) {
+    takesNewAdamW(store, options);
     const complete = adamwOptions(options);
     super(store, adamwState, [adamwRule(complete)]);
     this.options = complete;

@@ -1,5 +1,6 @@
 /** The optimizers by name. */
 import { ApolloError } from '../../errors.js';
+import * as is from '../../is.js';
 import type { ParameterDeclaration, ParameterStore } from '../parameters.js';
 import { AdamW, type AdamWOptions, adamwState } from './adamw.js';
 import { Muon, type MuonOptions, muonFlops, muonState } from './muon.js';
@@ -55,6 +56,8 @@ function entryOf<Name extends OptimizerName>(name: Name): Entry<Name> {
   return registry[name];
 }
 
+const takesCreateOptimizer = is.takes('createOptimizer', { name: is.string, store: is.store, options: is.record });
+
 /**
  * An optimizer over the parameters of `store`, which keeps its state from then on.
  * ```ts
@@ -68,18 +71,33 @@ export function createOptimizer<Name extends OptimizerName>(
   store: ParameterStore,
   options: OptimizerOptions[Name],
 ): Optimizer {
+  takesCreateOptimizer(name, store, options);
+
   return entryOf(name).create(store, options);
 }
 
+const takesOptimizerState = is.takes('optimizerState', { name: is.string });
+
 /** What the optimizer of this name keeps of each parameter. @throws ApolloError BAD_ARGUMENT for an unknown name. */
 export function optimizerState(name: OptimizerName): StateLayout {
+  takesOptimizerState(name);
+
   return entryOf(name).state;
 }
+
+const takesUpdateFlops = is.takes('updateFlops', {
+  name: is.string,
+  spec: is.parameterShape,
+  options: is.options({ iterations: is.optional(is.index) }),
+});
 
 /**
  * FLOPs of the matrix products in one update of a parameter (as everywhere, two for a multiply-add of a product, and
  * nothing for work on single elements). They are no part of a model's FLOPs.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function updateFlops(name: OptimizerName, spec: UpdatedParameter, options: CostOptions = {}): number {
+  takesUpdateFlops(name, spec, options);
+
   return entryOf(name).flops(spec, options);
 }

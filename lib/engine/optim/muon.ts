@@ -3,8 +3,9 @@
  * Newton-Schulz iterations; embeddings, head, norms and biases are updated by AdamW.
  */
 import { check } from '../../errors.js';
+import * as is from '../../is.js';
 import type { ParameterDeclaration, ParameterStore } from '../parameters.js';
-import { type AdamWOptions, adamwOptions, adamwRule, adamwState } from './adamw.js';
+import { type AdamWOptions, adamwFields, adamwOptions, adamwRule, adamwState } from './adamw.js';
 import { ProgramOptimizer, type UpdateRule } from './program-optimizer.js';
 import type { ParameterState, StateLayout } from './slots.js';
 
@@ -100,6 +101,19 @@ export function muonFlops(
   }, 0);
 }
 
+const takesNewMuon = is.takes('new Muon', {
+  store: is.store,
+  options: is.options({
+    ...adamwFields,
+    momentum: is.optional(is.number),
+    nesterov: is.optional(is.boolean),
+    iterations: is.optional(is.number),
+    precision: is.optional(is.string),
+    adjust: is.optional(is.string),
+    rateFactor: is.optional(is.number),
+  }),
+});
+
 /**
  * ```ts
  * const muon = new Muon(store, { weightDecay: 0.1 });
@@ -110,6 +124,7 @@ export class Muon extends ProgramOptimizer {
   readonly options: Required<MuonOptions>;
 
   constructor(store: ParameterStore, options: MuonOptions = {}) {
+    takesNewMuon(store, options);
     const complete = muonOptions(options);
     super(store, muonState, [muonRule(complete), adamwRule(complete)]);
     this.options = complete;

@@ -2,7 +2,9 @@
  * An optimizer whose step is one native program: the norm of all gradients, then each rule's op over the tensors that it
  * updates. Programs are compiled once for each list of names; all that changes between steps is their input.
  */
+
 import { ApolloError, check } from '../../errors.js';
+import * as is from '../../is.js';
 import { BufferProgram } from '../buffer-program.js';
 import type { Attribute, NativeProgram } from '../native.js';
 import { translated } from '../native-error.js';
@@ -37,6 +39,16 @@ interface Update {
   readonly bound: readonly BoundBuffer[];
 }
 
+const takesStep = is.takes('step', {
+  names: is.list(is.string),
+  options: is.options({
+    lr: is.number,
+    gradScale: is.optional(is.number),
+    rateFactor: is.optional(is.func),
+    active: is.optional(is.func),
+  }),
+});
+
 export abstract class ProgramOptimizer implements Optimizer {
   private readonly updates = new Map<string, Promise<Update>>();
   /** Steps run one after the other: each needs the counts the one before has left. */
@@ -54,7 +66,8 @@ export abstract class ProgramOptimizer implements Optimizer {
     return this.state.optimizer;
   }
 
-  step(names: readonly string[], options: StepOptions): Promise<StepResult> {
+  async step(names: readonly string[], options: StepOptions): Promise<StepResult> {
+    takesStep(names, options);
     const step = this.last.then(() => this.apply([...names], options));
     this.last = step.catch(() => undefined);
     return step;

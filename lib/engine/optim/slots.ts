@@ -1,4 +1,6 @@
 /** What an optimizer keeps of each parameter, declared once; everything that stores, grows or counts it goes by this. */
+
+import * as is from '../../is.js';
 import type { ParameterDeclaration } from '../parameters.js';
 
 /** An f32 array in the parameter's shape. */
@@ -33,15 +35,32 @@ export interface Moments {
   readonly count: number;
 }
 
-/** What a slot is multiplied by when its gradient becomes `scale` times what it was: scale^power. */
-export function slotFactor(scale: number, { power }: Pick<StateSlot, 'power'>): number {
+const takesSlotFactor = is.takes('slotFactor', {
+  scale: is.anyNumber,
+  slot: is.object('a StateSlot', { power: is.whole(0, 8) }),
+});
+
+/**
+ * What a slot is multiplied by when its gradient becomes `scale` times what it was: scale^power.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
+export function slotFactor(scale: number, slot: Pick<StateSlot, 'power'>): number {
+  takesSlotFactor(scale, slot);
+  const { power } = slot;
   let factor = 1;
   for (let i = 0; i < power; i++) factor *= scale; // exact for the powers of two, unlike pow in general
   return factor;
 }
 
-/** Bytes that an optimizer keeps of a parameter. */
+const takesStateBytes = is.takes('stateBytes', { layout: is.stateLayout, spec: is.parameterShape });
+
+/**
+ * Bytes that an optimizer keeps of a parameter.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function stateBytes(layout: StateLayout, spec: Pick<ParameterDeclaration, 'shape' | 'matrices'>): number {
+  takesStateBytes(layout, spec);
+
   const elements = spec.shape.reduce((product, extent) => product * extent, 1);
   return 4 * elements * layout.of(spec).slots.length;
 }

@@ -4,6 +4,7 @@
  */
 import type { Tensor } from '../../engine/graph.js';
 import { crossEntropy, div, dropout, matmul, mul, reshape, square, sub, sum, tanh } from '../../engine/ops/index.js';
+import * as is from '../../is.js';
 import type { ModelConfig, ParameterSpec } from '../../models/index.js';
 import { linearPair, matrix } from '../../models/parameters.js';
 import { linear } from '../../nn/layers.js';
@@ -26,8 +27,15 @@ function sequenceOutput({ config, weights, training, summary }: HeadContext, out
   return matmul(pooled, weight, { bias, dtype: 'f32' });
 }
 
-/** Logits f32 [B, classes]; loss: cross-entropy with the target `label`. */
+const takesClassification = is.takes('classification', { classes: is.count });
+
+/**
+ * Logits f32 [B, classes]; loss: cross-entropy with the target `label`.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function classification(classes: number): Head {
+  takesClassification(classes);
+
   return {
     kind: `classification of ${classes}`,
     targets: { label: 'i32' },

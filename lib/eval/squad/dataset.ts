@@ -5,6 +5,7 @@
  */
 import { setImmediate } from 'node:timers/promises';
 import { ApolloError } from '../../errors.js';
+import * as is from '../../is.js';
 import { readJson } from './json.js';
 
 export interface SquadAnswer {
@@ -49,6 +50,11 @@ export interface Skipped {
 /** Milliseconds of work between two breaks. */
 const pieceMs = 20;
 
+const takesReadSquad = is.takes('readSquad', {
+  path: is.path,
+  options: is.options({ signal: is.optional(is.signal) }),
+});
+
 /**
  * The questions of a file, in its order.
  * ```ts
@@ -56,8 +62,11 @@ const pieceMs = 20;
  * ```
  * @throws ApolloError BAD_CORPUS for a file that cannot be read, is not JSON, has another layout, or holds no question
  * that can be read, with the place of the first that cannot. ABORT_ERR when the signal fires.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export async function readSquad(path: string, options: { readonly signal?: AbortSignal } = {}): Promise<SquadDataset> {
+  takesReadSquad(path, options);
+
   const reading = new Reading(await readJson(path, options), path);
   let started = performance.now();
   while (reading.next()) {
@@ -69,8 +78,17 @@ export async function readSquad(path: string, options: { readonly signal?: Abort
   return reading.dataset();
 }
 
-/** As readSquad, from JSON that has been parsed; `name` is what errors call it. */
+const isJson = (value: unknown): boolean => !['undefined', 'function', 'symbol'].includes(typeof value);
+
+const takesParseSquad = is.takes('parseSquad', { json: is.kind('a parsed JSON value', isJson), name: is.string });
+
+/**
+ * As readSquad, from JSON that has been parsed; `name` is what errors call it.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function parseSquad(json: unknown, name: string): SquadDataset {
+  takesParseSquad(json, name);
+
   const reading = new Reading(json, name);
   while (reading.next());
   return reading.dataset();

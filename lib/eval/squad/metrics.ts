@@ -4,6 +4,7 @@
  * threshold of the null odds that would have scored best.
  */
 import { ApolloError } from '../../errors.js';
+import * as is from '../../is.js';
 import { exactMatch, f1, normalizeAnswer } from './normalize.js';
 
 /** What scoring needs to know of a question. */
@@ -48,11 +49,15 @@ interface QuestionScore {
   readonly f1: number;
 }
 
+const takesScoreV1 = is.takes('scoreV1', { questions: is.gold, predictions: is.predictions });
+
 /**
  * v1.1: exact match and F1 of every question, the best over its answers.
  * @throws ApolloError BAD_ARGUMENT for a question without answers (that is v2.0) or no questions at all.
  */
 export function scoreV1(questions: readonly GoldQuestion[], predictions: Predictions): Scores {
+  takesScoreV1(questions, predictions);
+
   checkQuestions(questions);
   const scores = questions.map(({ id, answers }) => {
     if (answers.length === 0) {
@@ -67,6 +72,12 @@ export function scoreV1(questions: readonly GoldQuestion[], predictions: Predict
   return { ...mean(scores), missing: missing(questions, predictions) };
 }
 
+const takesScoreV2 = is.takes('scoreV2', {
+  questions: is.gold,
+  predictions: is.predictions,
+  options: is.options({ nullOdds: is.optional(is.record), threshold: is.optional(is.number) }),
+});
+
 /**
  * v2.0: as v1.1, a question without an answer being answered by ''. An answer that is nothing after normalisation does
  * not count as one. With `nullOdds` every prediction whose odds are above `threshold` (default: none is) becomes '',
@@ -77,11 +88,10 @@ export function scoreV1(questions: readonly GoldQuestion[], predictions: Predict
 export function scoreV2(
   questions: readonly GoldQuestion[],
   predictions: Predictions,
-  {
-    nullOdds,
-    threshold = Number.POSITIVE_INFINITY,
-  }: { readonly nullOdds?: NullOdds; readonly threshold?: number } = {},
+  options: { readonly nullOdds?: NullOdds; readonly threshold?: number } = {},
 ): Scores {
+  takesScoreV2(questions, predictions, options);
+  const { nullOdds, threshold = Number.POSITIVE_INFINITY } = options;
   checkQuestions(questions);
   const raw = questions.map(({ id, answers }) => {
     const prediction = predictionOf(predictions, id);
@@ -193,8 +203,24 @@ function checkQuestions(questions: readonly GoldQuestion[]): void {
   if (questions.length === 0) throw new ApolloError('BAD_ARGUMENT', 'There are no questions to score.');
 }
 
-/** Scores under the names that the official scripts print. */
-export function officialScores({ exact, f1, total, hasAnswer, noAnswer, best }: Scores): Record<string, number> {
+const takesOfficialScores = is.takes('officialScores', {
+  scores: is.object('scores (from scoreV1 or scoreV2)', {
+    exact: is.anyNumber,
+    f1: is.anyNumber,
+    total: is.anyNumber,
+    hasAnswer: is.optional(is.record),
+    noAnswer: is.optional(is.record),
+    best: is.optional(is.record),
+  }),
+});
+
+/**
+ * Scores under the names that the official scripts print.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
+export function officialScores(scores: Scores): Record<string, number> {
+  takesOfficialScores(scores);
+  const { exact, f1, total, hasAnswer, noAnswer, best } = scores;
   const split = (name: string, score: Score | undefined) =>
     score && { [`${name}_exact`]: score.exact, [`${name}_f1`]: score.f1, [`${name}_total`]: score.total };
   return {

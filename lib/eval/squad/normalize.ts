@@ -5,6 +5,7 @@
  * Character classes are those of Python's `re` and `str.split`, in which the scripts are written: a word character is
  * a letter, a number or `_` (JavaScript's `\b` knows ASCII only), and white space counts U+001C to U+001F and U+0085.
  */
+import * as is from '../../is.js';
 
 const punctuation = /[!-/:-@[-`{-~]/g;
 const article = /(?<![\p{L}\p{N}_])(?:a|an|the)(?![\p{L}\p{N}_])/gu;
@@ -17,22 +18,45 @@ export function answerWords(text: string): string[] {
   return bare.split(whiteSpace).filter((word) => word !== '');
 }
 
-/** The form in which two answers are compared: `answerWords` with one blank between them. */
+const takesNormalizeAnswer = is.takes('normalizeAnswer', { text: is.string });
+
+/**
+ * The form in which two answers are compared: `answerWords` with one blank between them.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function normalizeAnswer(text: string): string {
+  takesNormalizeAnswer(text);
+
   return answerWords(text).join(' ');
 }
 
-/** 1 when both are the same after normalisation, else 0. */
+const takesExactMatch = is.takes('exactMatch', { prediction: is.string, gold: is.string });
+
+/**
+ * 1 when both are the same after normalisation, else 0.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function exactMatch(prediction: string, gold: string): number {
+  takesExactMatch(prediction, gold);
+
   return normalizeAnswer(prediction) === normalizeAnswer(gold) ? 1 : 0;
 }
+
+const takesF1 = is.takes('f1', {
+  prediction: is.string,
+  gold: is.string,
+  options: is.options({ emptyMatches: is.optional(is.boolean) }),
+});
 
 /**
  * Harmonic mean of the precision and the recall of the prediction's words; a word counts as often as it stands in both.
  * Without a word in one of them: 1 if both have none, else 0. (The v1.1 script gives 0 also where both have none: pass
  * `emptyMatches: false`.)
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
-export function f1(prediction: string, gold: string, { emptyMatches = true } = {}): number {
+export function f1(prediction: string, gold: string, options: { readonly emptyMatches?: boolean } = {}): number {
+  takesF1(prediction, gold, options);
+  const { emptyMatches = true } = options;
   const predicted = answerWords(prediction);
   const wanted = answerWords(gold);
   if (predicted.length === 0 || wanted.length === 0) {

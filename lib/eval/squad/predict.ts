@@ -3,6 +3,7 @@
  * ends, the joined spans of all windows of a question compete, and for v2.0 "no answer" (both at [CLS]) competes with them.
  */
 import { check } from '../../errors.js';
+import * as is from '../../is.js';
 import type { NullOdds, Predictions } from './metrics.js';
 import { type EncodedQuestion, maxContext, type SquadWindow, spanText, type TokenSpan } from './windows.js';
 
@@ -53,16 +54,30 @@ interface Scored {
 
 const total = ({ startLogit, endLogit }: Scored): number => startLogit + endLogit;
 
+const takesPredictQuestion = is.takes('predictQuestion', {
+  windows: is.windows,
+  logits: is.list(is.object('logits { start, end }', { start: is.numericArray, end: is.numericArray })),
+  options: is.options({
+    nBest: is.optional(is.number),
+    maxAnswer: is.optional(is.number),
+    canBeNull: is.optional(is.boolean),
+    nullThreshold: is.optional(is.number),
+  }),
+});
+
 /**
  * The prediction for one question from the logits of all its windows (same order). Spans lie in the context, begin at a
  * token whose best window this is, do not end before they start and have at most `maxAnswer` (30) tokens; of equal
  * texts the best scored stays. The best `nBest` (20) remain.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function predictQuestion(
   windows: readonly SquadWindow[],
   logits: readonly WindowLogits[],
-  { nBest = 20, maxAnswer = 30, canBeNull = false, nullThreshold = 0 }: PredictOptions = {},
+  options: PredictOptions = {},
 ): QuestionPrediction {
+  takesPredictQuestion(windows, logits, options);
+  const { nBest = 20, maxAnswer = 30, canBeNull = false, nullThreshold = 0 } = options;
   check(windows.length > 0 && windows.length === logits.length, 'predictQuestion needs the logits of every window.');
   check(Number.isInteger(nBest) && nBest > 0, `nBest must be a positive whole number; got ${nBest}.`);
   const isBest = maxContext(windows);
@@ -159,18 +174,39 @@ function withProbabilities(candidates: ReadonlyMap<string, Scored>): Candidate[]
   }));
 }
 
-/** The content of predictions.json: the answer of each question. */
+const takesPredictionsOf = is.takes('predictionsOf', { questions: is.questionPredictions });
+
+/**
+ * The content of predictions.json: the answer of each question.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function predictionsOf(questions: readonly QuestionPrediction[]): Predictions {
+  takesPredictionsOf(questions);
+
   return Object.fromEntries(questions.map(({ id, text }) => [id, text]));
 }
 
-/** The content of null_odds.json. */
+const takesNullOddsOf = is.takes('nullOddsOf', { questions: is.questionPredictions });
+
+/**
+ * The content of null_odds.json.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function nullOddsOf(questions: readonly QuestionPrediction[]): NullOdds {
+  takesNullOddsOf(questions);
+
   return Object.fromEntries(questions.map(({ id, nullOdds }) => [id, nullOdds ?? 0]));
 }
 
-/** The content of nbest_predictions.json, in run_squad's layout. */
+const takesNBestOf = is.takes('nBestOf', { questions: is.questionPredictions });
+
+/**
+ * The content of nbest_predictions.json, in run_squad's layout.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function nBestOf(questions: readonly QuestionPrediction[]): Record<string, object[]> {
+  takesNBestOf(questions);
+
   const entry = ({ text, probability, startLogit, endLogit }: Candidate): object => ({
     text,
     probability,

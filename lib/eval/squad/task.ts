@@ -1,5 +1,6 @@
 /** SQuAD as a task to fine-tune for: windows are its features, spans its head, the official scores its metrics. */
 import { ApolloError } from '../../errors.js';
+import * as is from '../../is.js';
 import type { SequenceEncoder } from '../encode.js';
 import { spans } from '../heads/spans.js';
 import type { Feature, FineTuneTask, Metrics, Outputs, PredictionFile, Split, TaskSetting } from '../task.js';
@@ -33,13 +34,29 @@ export interface SquadOptions extends Pick<PredictOptions, 'nBest' | 'maxAnswer'
   readonly maxQuestion?: number;
 }
 
+const takesSquadTask = is.takes('squadTask', {
+  version: is.oneOf(1, 2),
+  options: is.options({
+    docStride: is.optional(is.count),
+    maxQuestion: is.optional(is.count),
+    nBest: is.optional(is.count),
+    maxAnswer: is.optional(is.count),
+    nullThreshold: is.optional(is.number),
+    train: is.optional(is.path),
+    dev: is.optional(is.path),
+  }),
+});
+
 /**
  * SQuAD v1.1 (version 1) or v2.0 (version 2).
  * ```ts
  * const task = squadTask(2, { nullThreshold: -1.5 });
  * ```
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function squadTask(version: SquadVersion, options: SquadOptions = {}): FineTuneTask<SquadQuestion> {
+  takesSquadTask(version, options);
+
   const { docStride, maxQuestion = 64, nBest = 20, maxAnswer = 30, nullThreshold = 0 } = options;
   const name = version === 1 ? 'squad' : 'squad2';
   const windows = new WeakMap<SquadQuestion, readonly SquadWindow[]>();

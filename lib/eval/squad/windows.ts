@@ -5,6 +5,7 @@
  * tokenizer's offsets, so that a predicted answer is a piece of the original context.
  */
 import { ApolloError, check } from '../../errors.js';
+import * as is from '../../is.js';
 import type { SquadQuestion } from './dataset.js';
 
 /** Ids of a text without special tokens, and for each the UTF-16 units [start, end) of the text that it stands for. */
@@ -58,14 +59,22 @@ export interface SquadWindow {
 
 const noAnswer: TokenSpan = { start: 0, end: 0 };
 
+const takesEncodeQuestion = is.takes('encodeQuestion', {
+  question: is.question,
+  options: is.object('{ encode, maxQuestion }', { encode: is.func, maxQuestion: is.count }),
+});
+
 /**
  * Encodes a question. `answer` is the first answer's token span, as run_squad trains on; a question that is marked as
  * impossible has none.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function encodeQuestion(
   question: SquadQuestion,
   options: Pick<WindowOptions, 'encode' | 'maxQuestion'>,
 ): EncodedQuestion {
+  takesEncodeQuestion(question, options);
+
   const { encode, maxQuestion } = options;
   const { ids: contextIds, offsets: contextOffsets } = encode(question.context);
   const [first] = question.answers;
@@ -77,11 +86,16 @@ export function encodeQuestion(
   return { question, questionIds, contextIds, contextOffsets, answer };
 }
 
+const takesTokenSpan = is.takes('tokenSpan', { offsets: is.numericArray, start: is.index, end: is.index });
+
 /**
  * The tokens that hold the characters [start, end): all that overlap them, so the span may be wider where a token goes
  * across an edge. Undefined when no token does, as for blanks. Tokens must stand in the order of the text.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function tokenSpan(offsets: ArrayLike<number>, start: number, end: number): TokenSpan | undefined {
+  takesTokenSpan(offsets, start, end);
+
   let first: number | undefined;
   let last: number | undefined;
   for (let token = 0; token < offsets.length / 2; token++) {
@@ -93,16 +107,32 @@ export function tokenSpan(offsets: ArrayLike<number>, start: number, end: number
   return first === undefined || last === undefined ? undefined : { start: first, end: last };
 }
 
-/** The characters of the context from the first token of a span to its last, exactly as they stand there, no blanks around. */
-export function spanText({ question, contextOffsets }: EncodedQuestion, { start, end }: TokenSpan): string {
+const takesSpanText = is.takes('spanText', { encoded: is.encodedQuestion, span: is.span });
+
+/**
+ * The characters of the context from the first token of a span to its last, exactly as they stand there, no blanks around.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
+export function spanText(encoded: EncodedQuestion, span: TokenSpan): string {
+  takesSpanText(encoded, span);
+  const { question, contextOffsets } = encoded;
+  const { start, end } = span;
   return question.context.slice(contextOffsets[2 * start]!, contextOffsets[2 * end + 1]!).trim();
 }
+
+const takesWindowsOf = is.takes('windowsOf', {
+  source: is.encodedQuestion,
+  options: is.object('{ maxLength, stride }', { maxLength: is.count, stride: is.count }),
+});
 
 /**
  * The windows of a question, from left to right; at least one, also for an empty context.
  * @throws ApolloError BAD_CONFIG when `maxLength` leaves no room for the context beside the question.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
-export function windowsOf(source: EncodedQuestion, { maxLength, stride }: WindowOptions): SquadWindow[] {
+export function windowsOf(source: EncodedQuestion, options: WindowOptions): SquadWindow[] {
+  takesWindowsOf(source, options);
+  const { maxLength, stride } = options;
   check(Number.isInteger(stride) && stride > 0, `stride must be a positive whole number of tokens; got ${stride}.`);
   const firstContext = source.questionIds.length + 2;
   const room = maxLength - firstContext - 1;
@@ -135,11 +165,16 @@ function labelIn(answer: TokenSpan | undefined, start: number, end: number, firs
   return { start: answer.start - start + firstContext, end: answer.end - start + firstContext };
 }
 
+const takesMaxContext = is.takes('maxContext', { windows: is.windows });
+
 /**
  * For each context token of each of a question's windows whether that window is the token's best: the one with the most
  * context on its poorer side (plus 0.01 times its length; the first of equals). Index 0 is token `contextStart`.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function maxContext(windows: readonly SquadWindow[]): boolean[][] {
+  takesMaxContext(windows);
+
   const score = ({ contextStart, contextEnd }: SquadWindow, token: number): number =>
     Math.min(token - contextStart, contextEnd - 1 - token) + 0.01 * (contextEnd - contextStart);
   const holds = ({ contextStart, contextEnd }: SquadWindow, token: number): boolean =>

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { editDistance, nearest } from '../../lib/cli/suggest.js';
+import { editDistance, nearest } from '../lib/suggest.js';
 
 t.test('edit distance counts insertions, deletions, substitutions and swaps', async (t) => {
   t.equal(editDistance('', 'abc'), 3);

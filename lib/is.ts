@@ -1,0 +1,290 @@
+/**
+ * Kinds of argument that several parts of the package take: tensors, devices, stores, models, tokenizers. They go by
+ * what an object has, not by its class, and import nothing of the parts. Functions use them as `is.tensor`, beside the
+ * kinds of arguments.ts.
+ */
+import {
+  anyNumber,
+  array,
+  boolean,
+  count,
+  either,
+  float32,
+  func,
+  having,
+  integer,
+  type Kind,
+  kind,
+  list,
+  name,
+  notNegative,
+  number,
+  numericArray,
+  object,
+  oneOf,
+  optional,
+  options,
+  path,
+  positive,
+  record,
+  signal,
+  string,
+  whole,
+} from './arguments.js';
+
+export * from './arguments.js';
+
+export const dtype = oneOf('f32', 'bf16', 'i32');
+export const precision = oneOf('f32', 'bf16');
+/** Shapes and index lists of ops: which of them are right is the op's own rule (BAD_SHAPE). */
+export const shape = list(whole(-(2 ** 32), 2 ** 40));
+export const axes = shape;
+
+export const tensor = kind('a Tensor (of a Graph)', (value) => {
+  const parts = value as { readonly node?: unknown; readonly shape?: unknown; readonly dtype?: unknown } | null;
+  return (
+    typeof parts === 'object' &&
+    parts !== null &&
+    typeof parts.node === 'object' &&
+    Array.isArray(parts.shape) &&
+    typeof parts.dtype === 'string'
+  );
+});
+
+/** A tensor, or a number in its place. */
+export const operand = kind(
+  'a Tensor (of a Graph) or a number',
+  (value) => typeof value === 'number' || tensor.problem(value) === undefined,
+);
+
+export const graph = having('a Graph', ['input', 'output', 'append']);
+export const device = having('a Device (from openDevice)', ['compile', 'createBuffer', 'info']);
+export const store = having('a ParameterStore', ['declare', 'names', 'read']);
+export const tokenizer = having('a Tokenizer (from loadTokenizer, createTokenizer or a model folder)', [
+  'encode',
+  'decode',
+]);
+
+/** A model's configuration. Which values fit together is createModel's rule (BAD_CONFIG). */
+export const modelConfig = object('a model configuration (from preset, or a ModelConfig)', {
+  kind: oneOf('bert', 'gpt'),
+  layers: count,
+  hidden: count,
+  heads: count,
+  ffn: count,
+  vocab: count,
+  maxPositions: count,
+  dropout: number,
+  attentionDropout: number,
+  epsilon: notNegative,
+  initStd: number,
+  typeVocab: optional(whole(0)),
+  padTokenId: optional(whole(0)),
+  activation: optional(string),
+  tied: optional(boolean),
+  embeddingDropout: optional(number),
+});
+
+export const languageModel = object('a LanguageModel (from createModel)', {
+  config: object('a model configuration', { kind: oneOf('bert', 'gpt'), layers: count }),
+  parameters: func,
+  trace: func,
+});
+
+export const layerMap = list(whole(0), { least: 1 });
+
+/** A model with its weights. */
+export const measuredModel = object('a model with its weights (from loadModel)', {
+  model: languageModel,
+  store,
+  layerMap,
+});
+
+export const trainedModel = object('a model with its weights (from loadModel)', {
+  model: languageModel,
+  store,
+  layerMap,
+  tokenizer: optional(tokenizer),
+  ends: optional(list(whole(0))),
+});
+
+/** Options by which documents are read. */
+export const readFields: Readonly<Record<string, Kind>> = {
+  format: optional(string),
+  field: optional(kind('a column name or number', (value) => typeof value === 'string' || Number.isInteger(value))),
+  header: optional(boolean),
+  quotes: optional(boolean),
+  decodeEntities: optional(boolean),
+};
+
+export const readOptions = options(readFields);
+
+/** A function that gives the weight of a name (see nn/layers.ts). */
+export const weights = kind('a Weights function', (value) => typeof value === 'function');
+export const activation = oneOf('gelu', 'geluTanh', 'relu', 'silu');
+
+export const stackOptions = object('a StackOptions object', {
+  layerMap: list(whole(0), { least: 1 }),
+  heads: count,
+  ffn: count,
+  epsilon: notNegative,
+  dropout: number,
+  attentionDropout: number,
+  causal: boolean,
+  activation,
+  training: boolean,
+  mask: optional(tensor),
+  branchScales: optional(tensor),
+  blockGates: optional(tensor),
+  cache: optional(record),
+});
+
+export const sampler = having('a DepthSampler (from makeSampler)', ['probabilities', 'expectedDepth', 'sample']);
+export const matrix = object('a Matrix { values, rows, columns }', { values: float32, rows: count, columns: count });
+
+export const samplingFields: Readonly<Record<string, Kind>> = {
+  temperature: optional(number),
+  topK: optional(number),
+  topP: optional(number),
+  repetitionPenalty: optional(number),
+};
+
+export const head = object('a Head (classification, regression, spans)', {
+  kind: string,
+  targets: record,
+  parameters: func,
+  output: func,
+  loss: func,
+});
+/** What a fine-tuned model is read for. */
+export const tunedTask = object('a task (from taskByName)', {
+  name: string,
+  title: string,
+  head,
+  labels: optional(list(string)),
+  maxLength: optional(count),
+});
+export const task = object('a task (from taskByName)', {
+  name: string,
+  title: string,
+  metrics: list(string, { least: 1 }),
+  head,
+  read: func,
+  features: func,
+  score: func,
+});
+/** Examples of a task under a name. */
+export const split = object('a split { name, examples }', { name: string, examples: array });
+/** Points of a curve of losses. */
+export const lossPoint = object('a point { step, loss }', { step: number, loss: anyNumber });
+const costFields = { flopsModel: anyNumber, flopsLayers: anyNumber, flopsExecuted: anyNumber, trainMs: anyNumber };
+export const costs = object('costs { flopsModel, flopsLayers, flopsExecuted, trainMs }', costFields);
+export const evaluation = object('an evaluation of a run (EvaluationPoint)', {
+  step: number,
+  tokens: number,
+  ...costFields,
+  lossFull: anyNumber,
+  lossStage: anyNumber,
+});
+export const evaluations = list(evaluation);
+export const results = object('the results of a comparison (from readResults)', {
+  settings: record,
+  layers: count,
+  totalSteps: count,
+  reference: string,
+  runs: list(object('a run', { method: string, seed: integer, stages: list(record), evaluations })),
+});
+export const analysis = object('an analysis (from analyse)', {
+  reference: string,
+  target: anyNumber,
+  referenceCosts: costs,
+  complete: boolean,
+  methods: list(object('the analysis of a method', { method: string, seeds: list(record) }), { least: 1 }),
+});
+const scores = kind('scores by name', (value) => record.problem(value) === undefined);
+export const fineTuneResults = object('the results of fine-tuning (FineTuneResults)', {
+  task: string,
+  title: string,
+  metrics: list(string),
+  splits: list(string),
+  settings: record,
+  variants: list(object('a variant', { name: string, seeds: list(object('a seed', { best: record, last: record })) })),
+  baselines: list(object('a baseline', { name: string, metrics: scores })),
+});
+export const rows = list(list(string));
+
+const squadQuestion = object('a SquadQuestion', {
+  id: string,
+  question: string,
+  context: string,
+  answers: list(record),
+});
+export const question = squadQuestion;
+export const gold = list(object('a question { id, answers }', { id: string, answers: list(string) }));
+export const span = object('a span { start, end }', { start: whole(0), end: whole(0) });
+export const encodedQuestion = object('an EncodedQuestion (from encodeQuestion)', {
+  question: squadQuestion,
+  questionIds: numericArray,
+  contextIds: numericArray,
+  contextOffsets: numericArray,
+});
+export const windows = list(
+  object('a SquadWindow (from windowsOf)', {
+    source: encodedQuestion,
+    contextStart: whole(0),
+    contextEnd: whole(0),
+    firstContext: whole(0),
+  }),
+);
+/** Texts by question id. */
+export const predictions = object('an object of answers by question id', {});
+export const questionPredictions = list(
+  object('a QuestionPrediction (from predictQuestion)', { id: string, text: string, candidates: list(record) }),
+);
+
+export const states = having('a StateStore', ['names', 'read', 'bind']);
+export const tensorType = object('a TensorType { shape, dtype }', { shape, dtype });
+export const opDefinition = object('an OpDefinition (from defineOp)', { name, shape: func });
+export const stateLayout = object('a StateLayout', { optimizer: string, of: func });
+export const parameterShape = object('a parameter { shape, matrices }', { shape, matrices: optional(shape) });
+export const runOptions = options({
+  signal: optional(signal),
+  profile: optional(boolean),
+  binding: optional(object('a Binding (from Program.bind)', { checkOpen: func })),
+});
+export const feature = object('a Feature { tokens, types }', { tokens: numericArray, types: numericArray });
+export const bodySource = object('a BodySource (from trainedSource or untrainedSource)', {
+  config: modelConfig,
+  layerMap,
+  read: func,
+  key: string,
+});
+export const layerFlops = object('{ layer, head }', { layer: positive, head: notNegative });
+export const dropOptions = object('{ limit, gamma }', { limit: number, gamma: number });
+export const operatorSeed = object('{ seed, operator }', { seed: integer, operator: whole(0, 2 ** 32 - 1) });
+export const samplerShape = options({
+  excess: optional(number),
+  end: optional(number),
+  slope: optional(number),
+  fixed: optional(number),
+  layer: optional(number),
+  power: optional(number),
+});
+const times = list(number);
+export const boundaries = either(
+  object('{ fractions }', { fractions: times }),
+  object('{ epochs, stepsPerEpoch }', { epochs: times, stepsPerEpoch: positive }),
+  object('{ tokens, tokensPerStep }', { tokens: times, tokensPerStep: positive }),
+  object('{ steps }', { steps: times }),
+);
+export const savedTokenizer = object('a Tokenizer (from loadTokenizer or createTokenizer)', {
+  kind: string,
+  definition: record,
+  specials: record,
+});
+export const bytes = kind('a Uint8Array', (value) => value instanceof Uint8Array);
+export const tokenSource = object('a TokenSource', { tokenCount: whole(0), vocabSize: count, read: func });
+export const corpusInput = either(
+  path,
+  options({ path: either(path, list(path, { least: 1 })), weight: optional(number), ...readFields }),
+);

@@ -1,0 +1,1050 @@
+/**
+ * What every function of the package takes: for each argument a valid value, and which wrong ones it takes too. A new
+ * export needs its line here.
+ */
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import {
+  AdamW,
+  type Device,
+  defineOp,
+  Graph,
+  openDevice,
+  ParameterStore,
+  type Program,
+  StateStore,
+  type Tensor,
+} from '../../lib/engine/index.js';
+import { Decoder } from '../../lib/eval/decoder.js';
+import { sequenceEncoder } from '../../lib/eval/encode.js';
+import { classification } from '../../lib/eval/heads/sequence.js';
+import { NetworkPrograms } from '../../lib/eval/network.js';
+import { taskByName } from '../../lib/eval/tasks.js';
+import { makeSampler, makeSchedule } from '../../lib/growth/index.js';
+import { EventFileWriter } from '../../lib/interop/tensorboard.js';
+import { createMethod } from '../../lib/methods/index.js';
+import { createModel, declareSpecs } from '../../lib/models/index.js';
+import { analyse } from '../../lib/report/index.js';
+import { temporaryFolder, tinyConfig, tinyTokenizer } from '../eval/support.js';
+import {
+  type Arguments,
+  also,
+  anyNumber,
+  boolean,
+  type Domain,
+  defaulted,
+  func,
+  integer,
+  list,
+  made,
+  maybe,
+  maybeOptions,
+  name,
+  notNegative,
+  number,
+  object,
+  only,
+  options,
+  record,
+  settings,
+  text,
+  whole,
+  without,
+} from './domains.js';
+
+export const device: Device = await openDevice({ threads: 1 });
+const folder = temporaryFolder();
+const before = process.cwd();
+/** Some wrong values are right as paths: what is written there is written to the temporary folder. */
+export const enter = () => process.chdir(folder);
+const tokenizer = await tinyTokenizer('gpt');
+const config = tinyConfig('gpt', tokenizer.vocabSize, 16);
+const model = createModel(config);
+const store = new ParameterStore(device);
+declareSpecs(store, model.parameters(2));
+const states = new StateStore(device);
+const trained = { model, store, layerMap: [0, 1], tokenizer };
+const head = classification(2);
+const task = taskByName('sst2');
+const encoder = sequenceEncoder(tokenizer, config, 8);
+const writer = await EventFileWriter.open(join(folder, 'events'));
+
+let graph = new Graph();
+let used = 0;
+/** A graph of the calls that follow; a new one now and then, because a graph keeps all that is recorded. */
+function currentGraph(): Graph {
+  if (++used % 500 === 0) graph = new Graph();
+  return graph;
+}
+let fresh = 0;
+const tensorOf = (shape: readonly number[], dtype: 'f32' | 'i32' = 'f32'): Tensor =>
+  graph.input(`t${shape.join('x')}${dtype}`, shape, dtype);
+const program: Program = await (async () => {
+  const g = new Graph();
+  g.output('y', g.input('x', [2]).add(1));
+  return device.compile(g);
+})();
+const decoder = new Decoder(trained, { length: 8 });
+const networks = new NetworkPrograms({ device, store, model, layerMap: [0, 1], head, batch: 1 });
+const optimizerStore = new ParameterStore(device);
+optimizerStore.declare({ name: 'w', shape: [2], workingCopy: false, decay: false });
+const adamw = new AdamW(optimizerStore);
+const op = defineOp({ name: 'testOfArguments', shape: ([x]) => [x!] });
+
+export async function teardown(): Promise<void> {
+  process.chdir(before);
+  await writer.close();
+  await device.close();
+  rmSync(folder, { recursive: true, force: true });
+}
+
+// Arguments that many functions have.
+const aDevice = only(device);
+const x = made(() => tensorOf([2, 2]));
+const ids = made(() => tensorOf([2], 'i32'));
+const ids2 = made(() => tensorOf([1, 2], 'i32'));
+const x3 = made(() => tensorOf([1, 2, 6]));
+const vector = made(() => tensorOf([2]));
+const operand = also(x, 'fraction', 'negative', 'large', 'NaN');
+const shape = list([2, 2]);
+const dtype = only('f32');
+const sig = maybe(only(new AbortController().signal));
+const aPath = (last = 'none'): Domain => name(join(folder, last));
+const word = text('a');
+const floats = only(new Float32Array(4));
+const numbers = list([1, 2]);
+const ownGraph = made(() => currentGraph());
+const weights = func((key: string, of: readonly number[]) => graph.input(`w${key}${of.join('x')}`, of));
+const aTokenizer = only(tokenizer);
+const aModel = only(model);
+const aTrained = only(trained);
+const aStore = only(store);
+const configuration = only(config);
+const aTask = only(task);
+const epsilon = maybe(notNegative(1e-5));
+const probability = number(0);
+const progress = maybe(func(() => undefined));
+const reading = {
+  format: maybe(text('text')),
+  field: maybe(also(text('text'), 'negative', 'large')),
+  header: maybe(boolean(false)),
+  quotes: maybe(boolean(false)),
+  decodeEntities: maybe(boolean(false)),
+};
+const sampling = {
+  temperature: maybe(number(1)),
+  topK: maybe(number(0)),
+  topP: maybe(number(1)),
+  repetitionPenalty: maybe(number(1)),
+};
+const units = number(2);
+const layers = number(4);
+const unary: Arguments = { x };
+const binary: Arguments = { a: x, b: operand };
+const reduction: Arguments = {
+  x,
+  axes: maybe(also(list([0]), 'fraction', 'negative', 'large')),
+  keepDims: maybe(boolean(false)),
+  dtype: maybe(dtype),
+};
+const tensorType = options({ shape, dtype });
+const anOpen = { ...tensorType, closed: false };
+const layout = only(adamw.state);
+const parameter = object({ shape, matrices: maybe(list([2])) });
+const optimizerOptions = {
+  beta1: maybe(number(0.9)),
+  beta2: maybe(number(0.9)),
+  epsilon: maybe(number(1e-8)),
+  weightDecay: maybe(number(0)),
+  maxNorm: maybe(number(0)),
+};
+const muonOptions = {
+  ...optimizerOptions,
+  momentum: maybe(number(0.9)),
+  nesterov: maybe(boolean(true)),
+  iterations: maybe(number(5)),
+  precision: maybe(text('f32')),
+  adjust: maybe(text('original')),
+  rateFactor: maybe(number(1)),
+};
+const run = maybeOptions({ signal: sig, profile: maybe(boolean(false)), binding: maybe(only(program.bind((n) => n))) });
+const stackOptions = object({
+  layerMap: only([0]),
+  heads: whole(1),
+  ffn: whole(8),
+  epsilon: notNegative(1e-5),
+  dropout: number(0),
+  attentionDropout: number(0),
+  causal: boolean(true),
+  activation: only('gelu'),
+  training: boolean(false),
+  mask: maybe(ids2),
+  branchScales: maybe(vector),
+  blockGates: maybe(vector),
+});
+const activation = only('gelu');
+const seed = integer(1);
+const layerMap = list([0, 1]);
+const matrix = object({ values: only(new Float32Array(4)), rows: whole(2), columns: whole(2) });
+const sampler = only(makeSampler('edge'));
+const samplerShape = (...keys: string[]) =>
+  maybeOptions(Object.fromEntries(keys.map((key) => [key, maybe(number(0.5))])));
+const anyShape = samplerShape('excess', 'end', 'slope', 'fixed', 'layer', 'power');
+const dropOptions = object({ limit: number(0.5), gamma: number(0.1) });
+const operatorSeed = object({ seed, operator: whole(1) });
+const boundaries = only({ steps: [5] });
+const flops = object({ layer: notNegative(2), head: notNegative(1) });
+const positiveFlops = { ...flops };
+const features = list([[{ tokens: [1], types: [0] }]]);
+const question = {
+  id: 'q',
+  title: 't',
+  question: 'who',
+  context: 'Ann did',
+  answers: [{ text: 'Ann', start: 0 }],
+  impossible: false,
+};
+const encoded = only({
+  question,
+  questionIds: [1],
+  contextIds: [1, 2],
+  contextOffsets: [0, 3, 4, 7],
+  answer: undefined,
+});
+const aQuestion = only(question);
+const squadWindows = list([]);
+const gold = list([{ id: 'q', answers: ['Ann'] }]);
+const answers = record({ q: 'Ann' });
+const predicted = list([]);
+const costs = { flopsModel: 1, flopsLayers: 1, flopsExecuted: 1, trainMs: 1 };
+const someCosts = only(costs);
+const evaluation = { step: 0, tokens: 0, ...costs, lossFull: 1, lossStage: 1 };
+const evaluations = list([evaluation]);
+const someResults = {
+  format: 'apollo-lm/results/1' as const,
+  created: '',
+  settings: {},
+  layers: 2,
+  totalSteps: 2,
+  reference: 'scratch',
+  runs: [{ method: 'scratch', seed: 1, finished: true, stages: [], evaluations: [evaluation, evaluation, evaluation] }],
+};
+const results = only(someResults);
+const analysis = only(analyse(someResults));
+const fineTuneResults = only({
+  format: 'apollo-lm/finetune/1',
+  created: '',
+  task: 't',
+  title: 't',
+  metrics: ['m'],
+  splits: ['s'],
+  settings: {},
+  variants: [],
+  baselines: [],
+});
+const rows = list([['a']]);
+const maximum = { maxLength: maybe(whole(8)) };
+const bits = only(new Uint8Array(2));
+const tag = text('a');
+const exporting = {
+  dtype: maybe(only('f32')),
+  shardBytes: maybe(whole(1000)),
+  force: maybe(boolean(false)),
+  signal: sig,
+  onProgress: progress,
+};
+const map = list([0, 1]);
+const squadOptions = maybeOptions({
+  docStride: maybe(whole(128)),
+  maxQuestion: maybe(whole(64)),
+  nBest: maybe(whole(20)),
+  maxAnswer: maybe(whole(30)),
+  nullThreshold: maybe(number(0)),
+  train: maybe(name('a')),
+  dev: maybe(name('a')),
+});
+
+const engine: Record<string, Arguments> = {
+  AdamW: { store: made(() => new ParameterStore(device)), options: maybeOptions(optimizerOptions) },
+  'AdamW#step': {
+    this: only(adamw),
+    names: list(['w']),
+    options: options({
+      lr: number(1e-3),
+      gradScale: maybe(number(1)),
+      rateFactor: maybe(func(() => 1)),
+      active: maybe(func(() => true)),
+    }),
+  },
+  Muon: { store: made(() => new ParameterStore(device)), options: maybeOptions(muonOptions) },
+  Device: { native: only(device.native) },
+  'Device#compile': {
+    this: aDevice,
+    graph: ownGraph,
+    options: maybeOptions({
+      store: maybe(aStore),
+      states: maybe(only(states)),
+      parameters: maybe(func((n: string) => n)),
+    }),
+  },
+  'Device#createBuffer': { this: aDevice, dtype, elements: whole(2) },
+  Graph: {},
+  'Graph#input': {
+    this: ownGraph,
+    name: also(
+      made(() => `i${fresh++}`),
+      'string',
+      'long',
+    ),
+    shape,
+    dtype: maybe(dtype),
+  },
+  'Graph#parameter': {
+    this: ownGraph,
+    name: also(
+      made(() => `p${fresh++}`),
+      'string',
+      'long',
+    ),
+    shape,
+    dtype: maybe(dtype),
+  },
+  'Graph#state': {
+    this: ownGraph,
+    name: also(
+      made(() => `s${fresh++}`),
+      'string',
+      'long',
+    ),
+    shape,
+    dtype: maybe(dtype),
+  },
+  'Graph#constant': { this: ownGraph, value: anyNumber(1), shape: maybe(shape), dtype: maybe(dtype) },
+  'Graph#output': { this: only(new Graph()), name: name('y'), tensor: x },
+  'Graph#append': { this: ownGraph, op: only(op), inputs: list([]), attrs: record({}), types: list([]) },
+  'Graph#replace': { this: only(new Graph()), from: x, to: x },
+  'Graph#resolve': { this: only(new Graph()), tensor: x },
+  ParameterStore: { device: aDevice, options: maybe(options({ precision: dtype })) },
+  'ParameterStore#declare': {
+    this: made(() => new ParameterStore(device)),
+    spec: object({
+      name: name('n'),
+      shape,
+      workingCopy: boolean(false),
+      decay: boolean(false),
+      matrices: maybe(list([2])),
+    }),
+  },
+  'ParameterStore#keepState': { this: made(() => new ParameterStore(device)), layout },
+  'ParameterStore#slots': { this: only(optimizerStore), name: word },
+  'ParameterStore#has': { this: aStore, name: word },
+  'ParameterStore#spec': { this: aStore, name: word },
+  'ParameterStore#write': { this: only(optimizerStore), name: text('w'), values: only(new Float32Array(2)) },
+  'ParameterStore#read': { this: aStore, name: word },
+  'ParameterStore#moments': { this: only(optimizerStore), name: word },
+  'ParameterStore#writeMoments': {
+    this: only(optimizerStore),
+    name: text('w'),
+    moments: object({ slots: list([]), count: whole(0) }),
+  },
+  'ParameterStore#count': { this: only(optimizerStore), name: word },
+  'ParameterStore#setCount': { this: only(optimizerStore), name: text('w'), count: number(0) },
+  'ParameterStore#copy': {
+    this: only(optimizerStore),
+    from: text('w'),
+    to: text('w'),
+    options: options({ moments: only('copy') }),
+  },
+  'ParameterStore#gradient': { this: aStore, name: word },
+  'ParameterStore#remove': { this: aStore, name: word },
+  'ParameterStore#hasWorkingCopy': { this: aStore, name: word },
+  'ParameterStore#bind': { this: aStore, kind: text('value'), name: word, shape },
+  'ParameterStore#bindSlot': { this: aStore, slot: word, name: word },
+  Program: { parts: only(programParts()), release: func(() => undefined) },
+  'Program#bind': { this: only(program), names: func((n: string) => n) },
+  'Program#run': { this: only(program), inputs: maybe(record({ x: [1, 2] })), options: run },
+  StateStore: { device: aDevice },
+  'StateStore#read': { this: only(states), name: word },
+  'StateStore#write': { this: only(states), name: word, values: floats },
+  'StateStore#bind': {
+    this: only(states),
+    name: also(
+      made(() => `b${fresh++}`),
+      'string',
+      'long',
+      'empty',
+    ),
+    type: anOpen,
+  },
+  Tensor: { node: made(() => tensorOf([2, 2]).node), index: whole(0), shape, dtype },
+  ...Object.fromEntries(
+    [
+      'abs',
+      'cos',
+      'erf',
+      'exp',
+      'log',
+      'neg',
+      'reciprocal',
+      'relu',
+      'rsqrt',
+      'sigmoid',
+      'sign',
+      'silu',
+      'sin',
+      'sqrt',
+      'square',
+      'tanh',
+      'argmax',
+      'columnSum',
+      'logSoftmax',
+      'softmax',
+    ].map((op) => [op, unary]),
+  ),
+  ...Object.fromEntries(
+    [
+      'add',
+      'div',
+      'equal',
+      'greater',
+      'greaterEqual',
+      'less',
+      'lessEqual',
+      'maximum',
+      'minimum',
+      'mul',
+      'notEqual',
+      'pow',
+      'sub',
+    ].map((op) => [op, binary]),
+  ),
+  ...Object.fromEntries(['max', 'mean', 'min', 'sum'].map((op) => [op, reduction])),
+  accumulateGradients: {
+    loss: made(() => tensorOf([2, 2]).sum()),
+    options: maybeOptions({
+      scale: maybe(also(vector, 'fraction', 'negative', 'large', 'NaN')),
+      trainable: maybe(func(() => true)),
+    }),
+  },
+  gradients: { loss: made(() => tensorOf([2, 2]).sum()), wrt: list([]) },
+  appendToCache: { qkv: x3, cache: options({ keys: x3, values: x3 }), positions: ids2 },
+  cachedAttention: {
+    qkv: x3,
+    cache: options({ keys: x3, values: x3 }),
+    positions: ids2,
+    options: options({ heads: number(1), scale: maybe(number(1)) }),
+  },
+  attention: {
+    source: made(() => ({ qkv: tensorOf([1, 2, 6]) })),
+    options: options({
+      heads: number(1),
+      causal: maybe(boolean(true)),
+      mask: maybe(ids2),
+      p: maybe(number(0)),
+      scale: maybe(number(1)),
+    }),
+  },
+  broadcastShapes: { op: text('a'), a: shape, b: shape },
+  broadcastTo: { x, shape },
+  cast: { x, dtype },
+  concat: { tensors: list([]), axis: number(0) },
+  copyBandwidth: { device: aDevice, megabytes: defaulted(whole(1)) },
+  matmulPeak: { device: aDevice, dtype, shapes: defaulted(only([[2, 2, 2]])) },
+  createOptimizer: {
+    name: text('adamw'),
+    store: made(() => new ParameterStore(device)),
+    options: { ...options(optimizerOptions), takes: ['object'] },
+  },
+  optimizerState: { name: text('adamw') },
+  updateFlops: { name: text('adamw'), spec: parameter, options: maybeOptions({ iterations: maybe(whole(5)) }) },
+  crossEntropy: { logits: x, labels: ids },
+  lmHeadLoss: { x, table: x, labels: ids, options: maybeOptions({ bias: maybe(vector) }) },
+  defineOp: {
+    definition: object({
+      name: also(
+        made(() => `op${fresh++}`),
+        'string',
+        'long',
+      ),
+      shape: func(() => []),
+    }),
+  },
+  emit: { definition: only(op), inputs: list([]), attrs: record({}), graph: maybe(ownGraph) },
+  emitOne: { definition: only(op), inputs: list([]), attrs: record({}), graph: maybe(ownGraph) },
+  opRegistry: {},
+  loadAddon: {},
+  dropout: { x, p: probability },
+  embedding: { table: x, ids },
+  evaluate: {
+    build: func((g: Graph) => g.input('x', [2])),
+    inputs: maybe(record({ x: [1, 2] })),
+    options: maybeOptions({ device: maybe(aDevice) }),
+  },
+  formatShape: { shape },
+  size: { shape },
+  fromBfloat16: { bits: only(new Uint16Array(2)) },
+  toBfloat16: { values: floats },
+  gatherRows: { x, rows: ids },
+  scatterRows: { y: x, rows: ids, rowCount: whole(2) },
+  gelu: { x, options: maybeOptions({ tanh: maybe(boolean(true)) }) },
+  graphFlops: { graph: ownGraph },
+  layerNorm: { x, weight: vector, bias: vector, options: maybeOptions({ epsilon }) },
+  residualNorm: {
+    x,
+    residual: x,
+    weight: vector,
+    bias: vector,
+    options: maybeOptions({ epsilon, p: maybe(number(0)) }),
+  },
+  matmul: {
+    a: x,
+    b: x,
+    options: maybeOptions({
+      transA: maybe(boolean(false)),
+      transB: maybe(boolean(false)),
+      bias: maybe(vector),
+      activation: maybe(only('gelu')),
+      dtype: maybe(dtype),
+    }),
+  },
+  openDevice: {
+    options: maybeOptions({
+      kind: maybe(text('cpu')),
+      threads: maybe(number(1)),
+      index: maybe(number(0)),
+      tf32: maybe(boolean(false)),
+      matmulCache: maybe(text('')),
+      memoryLimitBytes: maybe(number(0)),
+    }),
+  },
+  reshape: { x, shape },
+  scale: { x, alpha: anyNumber(2), beta: maybe(anyNumber(0)) },
+  slice: { x, starts: list([0, 0]), sizes: list([1, 1]) },
+  slotFactor: { scale: anyNumber(2), slot: object({ power: whole(1) }) },
+  stateBytes: { layout, spec: parameter },
+  transpose: { x, perm: maybe(list([1, 0])) },
+  where: { condition: made(() => tensorOf([2, 2], 'i32')), a: operand, b: operand },
+};
+
+function programParts(): unknown {
+  return (program as unknown as { parts: unknown }).parts;
+}
+
+// The methods of tensors are the ops, with the tensor as the first argument.
+const tensorMethods = Object.fromEntries(
+  'abs add argmax broadcastTo cast cos div dropout equal erf exp gatherRows gelu greater greaterEqual layerNorm less lessEqual log logSoftmax matmul max maximum mean min minimum mul neg notEqual pow reciprocal relu reshape rsqrt scale sigmoid sign silu sin slice softmax sqrt square sub sum tanh transpose'
+    .split(' ')
+    .map((op) => {
+      const [first, ...rest] = Object.entries(engine[op]!);
+      return [`Tensor#${op}`, { this: first![1], ...Object.fromEntries(rest) }] as const;
+    }),
+);
+
+const evaluationTable: Record<string, Arguments> = {
+  Decoder: { trained: aTrained, options: maybeOptions({ batch: maybe(number(1)), length: maybe(number(8)) }) },
+  'Decoder#begin': { this: only(decoder), sequences: list([[1]]), options: run },
+  'Decoder#next': { this: only(decoder), tokens: numbers, options: run },
+  NetworkPrograms: {
+    options: options({
+      device: aDevice,
+      store: aStore,
+      model: aModel,
+      layerMap: only([0]),
+      head: only(head),
+      batch: whole(1),
+      accumulation: maybe(whole(1)),
+    }),
+  },
+  'NetworkPrograms#training': { this: only(networks), seq: whole(2) },
+  'NetworkPrograms#prediction': { this: only(networks), seq: whole(2) },
+  bestEpoch: { epochs: only([{ epoch: 0, metrics: { dev: { acc: 1 } } }]), split: text('dev'), metric: text('acc') },
+  candidates: {
+    logits: floats,
+    options: object({ temperature: number(1), topK: number(0), topP: number(1), repetitionPenalty: number(1) }),
+    seen: maybe(also(list([]), 'nested')),
+  },
+  checkSampling: { options: { ...object(sampling), takes: ['object'] } },
+  draw: { candidates: only({ ids: new Int32Array(1), probabilities: Float64Array.of(1) }), u: number(0.5) },
+  likeliest: { logits: floats, repetitionPenalty: maybe(notNegative(1)), seen: maybe(also(list([]), 'nested')) },
+  checkFineTuning: {
+    options: settings({ maxLength: whole(8), epochs: maybe(whole(1)), precision: maybe(only('f32')) }),
+    parts: object({ task: aTask, tokenizer: aTokenizer, config: configuration }),
+  },
+  fineTuneConfig: {
+    options: settings({ maxLength: whole(8), epochs: maybe(whole(1)), precision: maybe(only('f32')) }),
+  },
+  fineTune: {
+    options: record({ maxLength: 8 }),
+    deps: options({
+      device: aDevice,
+      task: aTask,
+      data: only({ train: [], evaluations: [] }),
+      source: only({ config, layerMap: [0], read: () => undefined, key: 'k' }),
+      tokenizer: aTokenizer,
+      folder: maybe(aPath()),
+      signal: sig,
+    }),
+  },
+  checkLambada: { config: configuration },
+  checkWindow: { config: configuration, options: object({ seq: maybe(number(4)), stride: maybe(number(2)) }) },
+  classification: { classes: whole(2) },
+  regression: {},
+  digestOf: { lists: features },
+  encodeAll: { task: aTask, examples: without(list([]), 'nested'), encoder: only(encoder), signal: sig },
+  evaluateTask: {
+    options: options({
+      device: aDevice,
+      folder: aPath(),
+      task: aTask,
+      data: only({ evaluations: [], tests: [] }),
+      batch: whole(1),
+      precision: maybe(dtype),
+      signal: sig,
+      onProgress: progress,
+    }),
+  },
+  exportFineTuned: { folder: aPath(), out: aPath('out'), options: maybeOptions({ task: maybe(aTask), ...exporting }) },
+  fillMask: { trained: aTrained, text: word, options: maybeOptions({ topK: maybe(number(1)), signal: sig }) },
+  generate: {
+    trained: aTrained,
+    prompt: also(text('a'), 'array'),
+    options: maybeOptions({
+      maxTokens: maybe(number(1)),
+      greedy: maybe(boolean(true)),
+      stop: maybe(list(['a'])),
+      eos: maybe(also(list([1]), 'null', 'fraction', 'NaN', 'negative', 'large')),
+      seed: maybe(seed),
+      samples: maybe(number(1)),
+      signal: sig,
+      ...sampling,
+    }),
+  },
+  isFineTuned: { folder: aPath() },
+  readFineTuned: { folder: aPath() },
+  saveFineTuned: {
+    folder: name(join(folder, 'saved')),
+    store: aStore,
+    tokenizer: aTokenizer,
+    description: object({
+      head: text('h'),
+      maxLength: whole(8),
+      task: text('t'),
+      model: record({}),
+      layerMap,
+      seed,
+      epoch: whole(0),
+      metrics: record({}),
+    }),
+  },
+  lambada: {
+    device: aDevice,
+    measured: aTrained,
+    tokenizer: aTokenizer,
+    texts: list([]),
+    options: options({ batch: whole(1), signal: sig, onProgress: progress }),
+  },
+  loadFineTuned: { device: aDevice, folder: aPath(), task: aTask, precision: maybe(dtype) },
+  openFineTuned: { folder: aPath(), task: aTask },
+  networkSpecs: { model: aModel, head: only(head), units: whole(2) },
+  predict: {
+    programs: only(networks),
+    features: list([]),
+    options: options({
+      head: only(head),
+      batch: whole(1),
+      maxLength: whole(8),
+      padId: whole(0),
+      signal: sig,
+      onProgress: progress,
+    }),
+  },
+  readPassages: { path: aPath(), options: maybeOptions(reading) },
+  readTokens: {
+    inputs: list([join(folder, 'none')]),
+    tokenizer: aTokenizer,
+    options: maybeOptions({ signal: sig, onNote: progress, ...reading }),
+  },
+  sequenceEncoder: { tokenizer: aTokenizer, config: configuration, maxLength: number(8) },
+  'squad.encodeQuestion': {
+    question: aQuestion,
+    options: object({
+      encode: without(
+        func(() => ({ ids: [], offsets: [] })),
+        'function',
+      ),
+      maxQuestion: whole(8),
+    }),
+  },
+  'squad.exactMatch': { prediction: word, gold: word },
+  'squad.f1': { prediction: word, gold: word, options: maybeOptions({ emptyMatches: maybe(boolean(true)) }) },
+  'squad.maxContext': { windows: squadWindows },
+  'squad.nBestOf': { questions: predicted },
+  'squad.normalizeAnswer': { text: word },
+  'squad.nullOddsOf': { questions: predicted },
+  'squad.officialScores': {
+    scores: object({ exact: anyNumber(1), f1: anyNumber(1), total: anyNumber(1) }),
+  },
+  'squad.parseSquad': {
+    // What is no data set is BAD_CORPUS: it comes from a file.
+    json: also(
+      record({}),
+      'null',
+      'fraction',
+      'NaN',
+      'negative',
+      'large',
+      'string',
+      'long',
+      'empty',
+      'boolean',
+      'array',
+      'nested',
+    ),
+    name: word,
+  },
+  'squad.predictQuestion': {
+    windows: squadWindows,
+    logits: list([]),
+    options: maybeOptions({
+      nBest: maybe(number(1)),
+      maxAnswer: maybe(number(1)),
+      canBeNull: maybe(boolean(true)),
+      nullThreshold: maybe(number(0)),
+    }),
+  },
+  'squad.predictionsOf': { questions: predicted },
+  'squad.readSquad': { path: aPath(), options: maybeOptions({ signal: sig }) },
+  'squad.scoreV1': { questions: gold, predictions: answers },
+  'squad.scoreV2': {
+    questions: gold,
+    predictions: answers,
+    options: maybeOptions({ nullOdds: maybe(record({ q: 1 })), threshold: maybe(number(0)) }),
+  },
+  'squad.spanText': { encoded, span: object({ start: whole(0), end: whole(0) }) },
+  'squad.squadTask': { version: only(1), options: squadOptions },
+  'squad.tokenSpan': { offsets: list([0, 1]), start: whole(0), end: whole(1) },
+  'squad.windowsOf': { source: encoded, options: object({ maxLength: whole(8), stride: whole(2) }) },
+  taskByName: { name: text('sst2') },
+  textLoss: {
+    device: aDevice,
+    measured: aTrained,
+    tokenizer: aTokenizer,
+    text: only({ ids: new Int32Array(4), bytes: 4, documents: 1 }),
+    options: options({
+      batch: whole(1),
+      seq: maybe(number(4)),
+      stride: maybe(number(2)),
+      signal: sig,
+      onProgress: progress,
+    }),
+  },
+  trainedSource: { folder: only({ config, layerMap: [0], read: async () => new Float32Array(1) }) },
+  untrainedSource: { config: configuration },
+  unitsOf: { layerMap: only([0, 1]) },
+};
+
+const growthTable: Record<string, Arguments> = {
+  Mt19937: { seed: number(1) },
+  advancedColumns: { own: floats, next: floats, isNew: func(() => true) },
+  annealedDropProbability: {
+    place: options({ layer: whole(0), layers: whole(2) }),
+    time: options({ step: whole(0), steps: whole(2) }),
+    highest: only(0.5),
+  },
+  blockDiagonal: { matrix, parts: maybe(whole(1)) },
+  boundarySteps: { boundaries, totalSteps: whole(10) },
+  checkMatrix: { matrix },
+  compose: { inner: map, outer: map },
+  copyCounts: { map, from: whole(2) },
+  curveBoundaries: {
+    means: list([1, 2]),
+    rule: options({ window: number(1), costs: only([1, 2]), latest: list([5]), margin: number(1) }),
+  },
+  defaultFractions: { stages: whole(4) },
+  defaultUnits: { layers: whole(4) },
+  divideVector: { values: floats, map },
+  duplicationMap: { from: number(2), to: number(4), rule: only('even') },
+  expandGroups: { map, width: whole(2) },
+  expandMatrix: { matrix, maps: options({ rows: maybe(map), columns: maybe(map) }) },
+  expandVector: { values: floats, map },
+  growThrough: { units: only([1, 2]), expand: func(() => [0]) },
+  initialDepthWeights: {
+    init: only('stackbert'),
+    place: options({ layer: whole(0), small: whole(1), large: whole(2) }),
+    from: operatorSeed,
+  },
+  initialWidthRows: {
+    init: only('rand'),
+    sizes: options({ added: whole(1), old: whole(1) }),
+    from: operatorSeed,
+    noise: maybe(notNegative(0)),
+  },
+  interpolate: { units, depth: layers },
+  stack: { units, depth: layers },
+  stackModulo: { units, depth: layers },
+  stackTop: { units, depth: layers },
+  keepLevel: { step: notNegative(0), options: dropOptions },
+  keepProbability: { step: notNegative(0), layer: whole(0), layers: whole(2), options: dropOptions },
+  makeCost: { shape: anyShape },
+  makeEdge: { shape: anyShape },
+  makeLvps: { shape: anyShape },
+  makeSampler: { name: only('edge'), shape: anyShape },
+  makeSchedule: { options: options({ units: only([1, 2]), boundaries, totalSteps: number(10) }) },
+  mixingTime: {
+    options: options({
+      grown: list([]),
+      fixed: list([]),
+      grownAt: number(1),
+      epsilon: maybe(number(0.1)),
+      window: maybe(number(1)),
+    }),
+  },
+  momentFactors: { scale: anyNumber(1) },
+  philox4x32: { counter: only([0, 0, 0, 0]), key: only([0, 0]) },
+  proportionalFractions: { stages: whole(2), alpha: number(1) },
+  relativeCost: { sampler, units, layers, flops: positiveFlops },
+  relativeRunCost: {
+    sampler,
+    schedule: only(makeSchedule({ units: [1, 2], boundaries: { steps: [5] }, totalSteps: 10 })),
+    totalSteps: whole(10),
+    flops: positiveFlops,
+  },
+  repeatMap: { map, from: whole(2), parts: whole(2) },
+  repeatMiddleBlock: { block: number(1) },
+  repeatMiddleLayers: { block: number(1) },
+  repeatNewMiddle: { block: number(1) },
+  rewarmFactor: { step: notNegative(0), steps: notNegative(1) },
+  sampleDepth: { sampler, units, layers, seed: number(1), step: number(0) },
+  seedWords: { seed: number(1) },
+  uniformNumber: { seed: number(1), stream: number(1), step: number(1) },
+};
+
+const nn: Record<string, Arguments> = {
+  activatedLinear: { x, weights, name: name('a'), outputs: whole(2), activation, training: boolean(false) },
+  addNorm: { x, residual: x, weights, name: name('a'), options: options({ epsilon: notNegative(1e-5), p: number(0) }) },
+  atPositions: { hidden: x, positions: ids },
+  feedForward: { x: x3, weights, prefix: name('a'), options: stackOptions },
+  flatten: { x },
+  linear: { x, weights, name: name('a'), outputs: whole(2), activation: maybe(only('gelu')) },
+  mlmTransform: {
+    rows: x,
+    weights,
+    options: options({ epsilon: notNegative(1e-5), activation, training: boolean(false) }),
+  },
+  norm: { x, weights, name: name('a'), epsilon: notNegative(1e-5) },
+  postNormStack: { x: x3, weights, options: stackOptions },
+  preNormStack: { x: x3, weights, finalNorm: name('a'), options: stackOptions },
+  selfAttention: { x: x3, weights, prefix: name('a'), options: stackOptions, place: maybe(whole(0)) },
+  tiedLogits: { rows: x, table: x, bias: maybe(vector) },
+  tiedLoss: { rows: x, table: x, labels: ids, bias: maybe(vector) },
+  tokenEmbeddings: {
+    tokens: ids2,
+    weights,
+    sizes: object({ vocab: whole(4), hidden: whole(2), maxPositions: whole(4), typeVocab: maybe(whole(0)) }),
+    types: maybe(ids2),
+    positions: maybe(ids2),
+  },
+};
+
+const report: Record<string, Arguments> = {
+  analyse: { results },
+  crossing: { evaluations, target: anyNumber(1) },
+  depthChart: { results, analysis },
+  finalLoss: { evaluations, count: maybe(whole(1)) },
+  fineTuneChart: { results: fineTuneResults },
+  fineTuneRows: { results: fineTuneResults },
+  htmlReport: {
+    results,
+    analysis,
+    options: without(
+      maybeOptions({ interactive: without(maybe(boolean(false)), 'undefined', 'boolean') }),
+      'undefined',
+      'object',
+    ),
+  },
+  lossChart: { results, analysis, cost: only('trainMs') },
+  markdownTable: { rows },
+  readMetrics: { path: aPath() },
+  readResults: { path: aPath() },
+  renderSvg: { option: record({}), size: maybeOptions({ width: maybe(whole(10)), height: maybe(whole(10)) }) },
+  runningMedian: { values: numbers, window: maybe(number(1)) },
+  runningMinimum: { values: numbers },
+  savings: { spent: someCosts, reference: someCosts },
+  spread: { values: numbers },
+  tableRows: { analysis },
+  textTable: { rows },
+  totalCosts: { evaluations },
+  verdicts: { analysis },
+  writeFineTuneResults: { path: name(join(folder, 'file.json')), results: fineTuneResults },
+  writeResults: { path: name(join(folder, 'file.json')), results },
+};
+
+const size = maybe(anyNumber(2));
+const modelChanges = maybeOptions({
+  layers: size,
+  hidden: maybe(anyNumber(32)),
+  heads: size,
+  vocab: maybe(anyNumber(64)),
+  maxPositions: size,
+  dropout: maybe(anyNumber(0)),
+  epsilon: maybe(anyNumber(1e-5)),
+  activation: maybe(text('gelu')),
+  tied: maybe(boolean(true)),
+});
+
+const root: Record<string, Arguments> = {
+  createMethod: {
+    name: text('apollo'),
+    options: settings({ layers: whole(2), totalSteps: whole(10), seed }),
+    context: maybeOptions({ model: maybe(configuration) }),
+  },
+  createModel: { config: record({ ...config }) },
+  preset: { name: text('gpt-nano'), changes: modelChanges },
+  createTokenizer: { definition: record({}), name: maybe(text('t')) },
+  loadTokenizer: { path: aPath() },
+  prepareCorpus: {
+    options: options({
+      inputs: list([join(folder, 'none')]),
+      tokenizer: only({ path: join(folder, 'none') }),
+      cacheDir: aPath('cache'),
+      heldOut: maybe(number(0.1)),
+      heldOutSeed: maybe(seed),
+      separator: maybe(only('auto')),
+      specialTokensAsText: maybe(boolean(false)),
+      workers: maybe(number(0)),
+      journalEvery: maybe(whole(10)),
+      signal: sig,
+      onProgress: progress,
+      onNote: progress,
+      ...reading,
+    }),
+  },
+  trainTokenizerOnText: {
+    texts: list(['a']),
+    options: options({
+      kind: text('bpe'),
+      vocabSize: number(300),
+      minCount: maybe(number(1)),
+      workers: maybe(number(0)),
+      maxDistinctWords: maybe(number(1000)),
+      signal: sig,
+      onProgress: progress,
+    }),
+  },
+  loadModel: {
+    device: aDevice,
+    path: aPath(),
+    options: maybeOptions({ precision: maybe(dtype), depth: maybe(only('full')), seed: maybe(seed) }),
+  },
+  openModelFolder: { path: aPath(), options: maybe(object({ seed: maybe(seed) })) },
+  exportModel: {
+    path: aPath(),
+    out: aPath('out'),
+    options: maybeOptions({ depth: maybe(only('full')), tokenizer: maybe(aPath()), seed: maybe(seed), ...exporting }),
+  },
+  saveTokenizer: { folder: name(join(folder, 'saved')), tokenizer: aTokenizer, options: maybeOptions(maximum) },
+  tokenizerFiles: { tokenizer: aTokenizer, options: maybeOptions(maximum) },
+  train: {
+    options: record({ steps: 1 }),
+    deps: options({
+      device: aDevice,
+      model: aModel,
+      method: only(createMethod('scratch', { layers: 2, totalSteps: 1, seed: 1 })),
+      corpus: only({ key: 'k', shape: () => ({}), batch: () => ({}), heldOutCount: () => 0, heldOut: () => ({}) }),
+      init: maybe(aPath()),
+      branchFrom: maybe(aPath()),
+      signal: sig,
+      checkpointDir: maybe(aPath()),
+      resume: maybe(also(only('auto'), 'boolean')),
+      store: maybe(aStore),
+    }),
+  },
+  trainingCorpus: {
+    corpus: object({
+      train: only({ tokenCount: 8, vocabSize: 4, read: () => new Int32Array(1) }),
+      heldOut: only({ tokenCount: 8, vocabSize: 4, read: () => new Int32Array(1) }),
+      key: text('k'),
+      tokenizer: aTokenizer,
+    }),
+    options: options({ kind: only('gpt'), accumulation: maybe(whole(1)), heldOutBatches: maybe(whole(1)) }),
+  },
+  // An error that is made of anything is better than a second error.
+  ApolloError: {},
+};
+
+const board: Record<string, Arguments> = {
+  encodeEvent: { wallTimeMs: number(1), step: whole(1), what: bits },
+  histogram: { tag, counts: numbers },
+  scalar: { tag, value: anyNumber(1) },
+  text: { tag, markdown: word },
+  'EventFileWriter.open': {
+    folder: name(join(folder, 'events')),
+    options: maybeOptions({ purgeFrom: maybe(whole(1)), now: maybe(func(() => 1)) }),
+  },
+  'EventFileWriter#add': { this: only(writer), step: whole(1), values: list([]) },
+};
+
+const under = (space: string, entries: Record<string, Arguments>) =>
+  Object.entries(entries).map(([key, args]) => [`${space}${key}`, args] as const);
+
+export const table: Readonly<Record<string, Arguments>> = Object.fromEntries([
+  ...under('', root),
+  ...under('engine.', engine),
+  ...under('engine.', tensorMethods),
+  ...under('evaluation.', evaluationTable),
+  ...under('growth.', growthTable),
+  ...under('nn.', nn),
+  ...under('report.', report),
+  ...under('tensorboard.', board),
+  ...['fillMask', 'generate'].map((key) => [key, evaluationTable[key]!] as const),
+  ['openDevice', engine['openDevice']!] as const,
+]);
+
+/** Exports that are no functions. */
+export const constants: readonly string[] = [
+  'engine.bytesPerElement',
+  'engine.ignoredLabel',
+  'engine.optimizerNames',
+  'evaluation.spans',
+  'evaluation.taskNames',
+  'growth.cost',
+  'growth.depthInits',
+  'growth.depthStream',
+  'growth.edge',
+  'growth.expansions',
+  'growth.full',
+  'growth.lvps',
+  'growth.none',
+  'growth.samplers',
+  'growth.uniform',
+  'growth.widthInits',
+  'growth.widthStream',
+  'methodNames',
+  'presetNames',
+  'report.finalEvaluations',
+  'report.medianWindow',
+  'report.resultsSchema',
+];
+
+/** Methods without arguments, and those that TypeScript hides and JavaScript shows. */
+export const internal: readonly string[] = [
+  ...['info', 'close', 'checkOpen', 'cacheOf', 'build'].map((key) => `engine.Device#${key}`),
+  ...['rng', 'nextStream', 'leaf'].map((key) => `engine.Graph#${key}`),
+  ...'names zeroGradients dispose checkOpen stateOf keepsCopy entry slot buffer upload download refresh release'
+    .split(' ')
+    .map((key) => `engine.ParameterStore#${key}`),
+  ...['dispose', 'checkUsable', 'collect'].map((key) => `engine.Program#${key}`),
+  ...['names', 'dispose', 'checkOpen', 'entry'].map((key) => `engine.StateStore#${key}`),
+  ...['dispose', 'apply', 'update', 'groupsOf', 'compile'].flatMap((key) => [
+    `engine.AdamW#${key}`,
+    `engine.Muon#${key}`,
+  ]),
+  'engine.Muon#step',
+  'engine.Tensor#toString',
+  'evaluation.Decoder#dispose',
+  'evaluation.NetworkPrograms#dispose',
+  'growth.Mt19937#next',
+  'growth.Mt19937#nextWord',
+  'tensorboard.EventFileWriter',
+  'tensorboard.EventFileWriter#close',
+];
