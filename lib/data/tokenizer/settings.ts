@@ -219,7 +219,8 @@ class SettingsReader {
     for (const entry of missing) {
       if (entry.content === '') continue;
       // A token that no file names, but the class alone, is left out where the model has no row for it.
-      if (entry.isUsual && !ids.has(entry.content) && typeof room === 'number' && next >= room) continue;
+      const isTold = named.some((role) => names[role]?.content === entry.content && !names[role].isUsual);
+      if (entry.isUsual && !isTold && !ids.has(entry.content) && typeof room === 'number' && next >= room) continue;
       const id = ids.get(entry.content) ?? next++;
       ids.set(entry.content, id);
       const token = whole({ ...entry, special: entry.special === true || isNamed.has(entry.content) }, id);
