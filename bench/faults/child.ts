@@ -31,7 +31,8 @@ export function node(args: readonly string[], options: ChildOptions = {}): Promi
   const output = { stdout: '', stderr: '' };
   for (const name of ['stdout', 'stderr'] as const) {
     child[name].setEncoding('utf8').on('data', (text: string) => {
-      output[name] = (output[name] + text).slice(-20_000);
+      // The programme reads stdout to its end; of stderr the last lines say what went wrong.
+      output[name] = name === 'stdout' ? output[name] + text : (output[name] + text).slice(-20_000);
     });
   }
   let hung = false;

@@ -1,6 +1,6 @@
 /**
  * Errors of the file system at each operation in turn, by a shim in front of the C library: the command ends right or with
- * one clear error, what was there before is still there, and a resume without the fault gives the undisturbed result.
+ * one clear error, or is killed there; what was there before is still there, and a resume without the fault gives the undisturbed result.
  */
 import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
@@ -16,7 +16,7 @@ const { EACCES, EIO, EMFILE, ENOSPC } = constants.errno;
 interface Fault {
   readonly operation: 'open' | 'write' | 'fsync' | 'rename' | 'mkdir' | 'unlink';
   readonly name: string;
-  /** 0: a short write. */
+  /** 0: a short write; -1: no error, but SIGKILL before the operation. */
   readonly errno: number;
   readonly lasting: boolean;
 }
@@ -31,6 +31,10 @@ const faultsTried: readonly Fault[] = [
   { operation: 'fsync', name: 'EIO at fsync', errno: EIO, lasting: false },
   { operation: 'rename', name: 'EACCES at rename', errno: EACCES, lasting: false },
   { operation: 'unlink', name: 'EACCES at unlink', errno: EACCES, lasting: false },
+  { operation: 'write', name: 'SIGKILL before a write', errno: -1, lasting: false },
+  { operation: 'fsync', name: 'SIGKILL before fsync', errno: -1, lasting: false },
+  { operation: 'rename', name: 'SIGKILL before a rename', errno: -1, lasting: false },
+  { operation: 'unlink', name: 'SIGKILL before unlink', errno: -1, lasting: false },
 ];
 
 /** The shim as a shared object; undefined, with the reason, where it cannot be built or preloaded. */
@@ -47,7 +51,7 @@ export function buildShim(folder: string): { readonly path?: string; readonly wh
 
 export const filesystem: Part = {
   name: 'filesystem',
-  about: 'ENOSPC, EACCES, EIO, EMFILE and short writes at the file operations of a run, one by one',
+  about: 'ENOSPC, EACCES, EIO, EMFILE, short writes and SIGKILL at the file operations of a run, one by one',
   size: 60,
   unit: 'failing operations',
   async run(programme, size) {
@@ -110,7 +114,7 @@ async function failing(
     mkdirSync(out, { recursive: true });
     const ended = await train(out, at);
     const what = `operation ${at} of ${calls}`;
-    const bad = complaint(ended);
+    const bad = fault.errno < 0 && ended.signal === 'SIGKILL' ? undefined : complaint(ended);
     if (bad) count(row, 'crash', `${what}: ${bad}`);
     else if (ended.code === 0 && existsSync(join(out, 'run', 'checkpoints')) && result(join(out, 'run')) === expected) {
       row.counts.right++;

@@ -4,7 +4,7 @@
  *   APOLLO_FAULT_PREFIX   only paths that start with it count
  *   APOLLO_FAULT_OP       open, write, fsync, rename, mkdir or unlink
  *   APOLLO_FAULT_AT       which call of that kind fails, from 1; 0: none, all are counted
- *   APOLLO_FAULT_ERRNO    the errno; 0: a short write of half the bytes
+ *   APOLLO_FAULT_ERRNO    the errno; 0: a short write of half the bytes; -1: SIGKILL before the operation
  *   APOLLO_FAULT_LASTING  1: all later calls of that kind fail as well, as on a full disk
  *   APOLLO_FAULT_COUNT    a file that gets the number of calls when the process ends
  *   APOLLO_FAULT_CLOCK    seconds by which the wall clock jumps after one second
@@ -13,6 +13,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,7 +49,9 @@ __attribute__((destructor)) static void report(void) {
 static int counted(const char *name, const char *path) {
   if (!operation || strcmp(operation, name) || !prefix || !path || strncmp(path, prefix, strlen(prefix))) return 0;
   int call = __sync_add_and_fetch(&calls, 1);
-  return target > 0 && (call == target || (lasting && call > target));
+  int chosen = target > 0 && (call == target || (lasting && call > target));
+  if (chosen && failure < 0) kill(getpid(), SIGKILL);
+  return chosen;
 }
 
 static const char *path_of(int fd, char *buffer, size_t size) {

@@ -19,6 +19,7 @@ const fromOne = { units: [1, 3, 6, 12] };
 /** Growth from one layer by copies alone: no depth sampling, the layers' optimizer state reset. */
 const plain = { ...fromOne, sampler: 'none', moments: 'reset' };
 const stacked = { ...plain, expansion: 'stackModulo' };
+const kept = { moments: 'old-kept-new-zero' };
 
 const table = {
   scratch: { title: 'Scratch', method: 'scratch' },
@@ -58,7 +59,27 @@ const table = {
   'stack-mid-kept': {
     title: 'the same at 10/25/50 %, old moments kept, new ones zero',
     method: 'apollo',
-    options: { ...stacked, ...fractions(0.1, 0.25, 0.5), moments: 'old-kept-new-zero' },
+    options: { ...stacked, ...fractions(0.1, 0.25, 0.5), ...kept },
+  },
+  'stack-early-kept': {
+    title: '1-3-6-12 by stacking at 5/10/25 %, old moments kept',
+    method: 'apollo',
+    options: { ...stacked, ...fractions(0.05, 0.1, 0.25), ...kept },
+  },
+  'stack-late-kept': {
+    title: '1-3-6-12 by stacking at 15/35/65 %, old moments kept',
+    method: 'apollo',
+    options: { ...stacked, ...fractions(0.15, 0.35, 0.65), ...kept },
+  },
+  'stack-later-kept': {
+    title: '1-3-6-12 by stacking at 20/45/75 %, old moments kept',
+    method: 'apollo',
+    options: { ...stacked, ...fractions(0.2, 0.45, 0.75), ...kept },
+  },
+  'interp-mid-kept': {
+    title: '1-3-6-12 by interpolation, no sampling, at 10/25/50 %, old moments kept',
+    method: 'apollo',
+    options: { ...plain, ...fractions(0.1, 0.25, 0.5), ...kept },
   },
   'stack-mid-rewarm': {
     title: 'the same at 10/25/50 %, rate warmed up again over 100 steps',
@@ -79,17 +100,17 @@ const table = {
   'stack-mid-calibrated': {
     title: 'as stack-mid-kept, residual stream calibrated at growth (pre-norm)',
     method: 'stackbert',
-    options: { ...fromOne, ...fractions(0.1, 0.25, 0.5), moments: 'old-kept-new-zero', calibrate: true },
+    options: { ...fromOne, ...fractions(0.1, 0.25, 0.5), ...kept, calibrate: true },
   },
   'stack-mid-gated': {
     title: 'the same at 10/25/50 %, new layers open over 5 % of the run',
     method: 'apollo',
-    options: { ...stacked, ...fractions(0.1, 0.25, 0.5), moments: 'old-kept-new-zero', gate: { share: 0.05 } },
+    options: { ...stacked, ...fractions(0.1, 0.25, 0.5), ...kept, gate: { share: 0.05 } },
   },
   'stack-early-gated': {
     title: '1-3-6-12 by stacking at 5/10/25 %, new layers open over 5 % of the run',
     method: 'apollo',
-    options: { ...stacked, ...fractions(0.05, 0.1, 0.25), moments: 'old-kept-new-zero', gate: { share: 0.05 } },
+    options: { ...stacked, ...fractions(0.05, 0.1, 0.25), ...kept, gate: { share: 0.05 } },
   },
   'stack-3-mid': {
     title: '3-6-12 by stacking at 25/50 %',
@@ -105,7 +126,7 @@ const table = {
   'one-hop': {
     title: '1-12 in one hop at 25 %',
     method: 'gstack',
-    options: { factor: 12, ...fractions(0.25), moments: 'old-kept-new-zero' },
+    options: { factor: 12, ...fractions(0.25), ...kept },
   },
   stackbert: { title: 'StackBERT (3-6-12 at 12.5/30 %)', method: 'stackbert' },
   mslt: { title: 'MSLT', method: 'mslt' },

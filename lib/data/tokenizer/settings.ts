@@ -215,12 +215,13 @@ class SettingsReader {
     }
     if (missing.length === 0) return added;
     const isNamed = new Set(named.map((role) => names[role]?.content));
+    const isToldByFile = new Set(named.map((role) => (names[role]?.isUsual ? undefined : names[role]?.content)));
     const room = this.#beside.model?.['vocab_size'];
     for (const entry of missing) {
       if (entry.content === '') continue;
       // A token that no file names, but the class alone, is left out where the model has no row for it.
-      const isTold = named.some((role) => names[role]?.content === entry.content && !names[role].isUsual);
-      if (entry.isUsual && !isTold && !ids.has(entry.content) && typeof room === 'number' && next >= room) continue;
+      const isOfClass = entry.isUsual && !isToldByFile.has(entry.content);
+      if (isOfClass && !ids.has(entry.content) && typeof room === 'number' && next >= room) continue;
       const id = ids.get(entry.content) ?? next++;
       ids.set(entry.content, id);
       const token = whole({ ...entry, special: entry.special === true || isNamed.has(entry.content) }, id);
