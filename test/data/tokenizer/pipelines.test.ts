@@ -79,7 +79,7 @@ t.test('the text set is large, and every part that is known is in a pipeline', a
     );
 });
 
-t.test(`ids and text of ${pipelines.length} pipelines are those of Python's tokenizers`, { timeout: 240_000 }, async (t) => {
+t.test(`ids and text of ${pipelines.length} pipelines are those of Python's tokenizers`, async (t) => {
   for (const { name, json } of pipelines) {
     const tokenizer = createTokenizer(json as unknown as TokenizerDefinition, name);
     const ours = texts.map((text) => answerOf(tokenizer, text, json.post_processor !== null));
