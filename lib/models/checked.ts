@@ -5,7 +5,7 @@ import type { LanguageModel } from './model.js';
 const shape = is.object('a batch shape { batch, seq }', {
   batch: is.number,
   seq: is.number,
-  targets: is.optional(is.count),
+  targets: is.optional(is.number),
   padding: is.optional(is.boolean),
   types: is.optional(is.boolean),
 });

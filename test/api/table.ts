@@ -995,7 +995,7 @@ const traced = {
   batch: object({
     batch: number(1),
     seq: number(4),
-    targets: maybe(whole(1)),
+    targets: maybe(number(1)),
     padding: maybe(boolean(true)),
     types: maybe(boolean(true)),
   }),
