@@ -166,8 +166,9 @@ async function killed(programme: Programme, victim: Victim, stream: number, size
     const what = `run ${run}, killed after ${moments.join(', ')} ms`;
     const bad = outcome || complaint(ended) || (ended.code !== 0 && `resume: ${ended.stderr.trim().slice(-300)}`);
     if (bad) count(row, 'crash', `${what}: ${bad}`);
-    else if (victim.result(out) !== expected) count(row, 'wrong', `${what}: another result`);
-    else if (leftOvers(out).length > 0) count(row, 'left', `${what}: ${leftOvers(out).join(', ')}`);
+    else if (victim.result(out) !== expected) {
+      count(row, 'wrong', `${what}: another result (${firstDifference(victim.result(out), expected)})`);
+    } else if (leftOvers(out).length > 0) count(row, 'left', `${what}: ${leftOvers(out).join(', ')}`);
     else {
       row.counts.right++;
       rmSync(join(base, `run-${run}`), { recursive: true });
@@ -176,4 +177,12 @@ async function killed(programme: Programme, victim: Victim, stream: number, size
   }
   row.note = `${done} kills in ${Object.values(row.counts).reduce((a, b) => a + b)} runs`;
   return row;
+}
+
+/** Where two results part, with what stands there. */
+function firstDifference(got: string, expected: string): string {
+  let at = 0;
+  while (got[at] === expected[at]) at++;
+  const around = (text: string) => text.slice(Math.max(0, at - 60), at + 60);
+  return `"${around(got)}", expected "${around(expected)}"`;
 }

@@ -1,6 +1,5 @@
 /** Text of ids, at once or as the ids come: the way back of GPT-2's byte-level BPE and of BERT's WordPiece. */
 import { byteCharacters } from './pretokenize.js';
-import { cleaned } from './tokenizer/decoders.js';
 
 /**
  * Text of a growing row of ids. All that `push` and at last `end` give, joined, is what decoding the whole row gives.
@@ -60,39 +59,68 @@ export function byteDetokenizer(tokenOf: TokenOf): Detokenizer {
 }
 
 /**
- * For WordPiece: a blank before each token that does not continue a word, except before a mark (unless `cleans` is false).
- * Python's `tokenizers` cleans each token by itself, so that an apostrophe keeps its blanks.
+ * For WordPiece: a blank before each token that does not continue a word, then clean-up of blanks as Python does it,
+ * unless `cleans` is false.
  */
 export function wordPieceDetokenizer(tokenOf: TokenOf, continuation: string, cleans = true): Detokenizer {
+  const finished = (text: string): string => (cleans ? withoutStrayBlanks(text) : text);
   const spell = (id: number, isFirst: boolean): string => {
     const token = tokenOf(id);
-    if (token === undefined) return '';
-    const continues = continuation !== '' && token.startsWith(continuation);
-    const text = isFirst ? token : continues ? token.slice(continuation.length) : ` ${token}`;
-    return cleans ? cleaned(text) : text;
-  };
-  const stream = (isSkipped: (id: number) => boolean): StreamDecoder => {
-    let isFirst = true;
-    return {
-      push(id) {
-        if (isSkipped(id) || tokenOf(id) === undefined) return '';
-        const text = spell(id, isFirst);
-        isFirst = false;
-        return text;
-      },
-      end() {
-        isFirst = true;
-        return '';
-      },
-    };
+    if (token === undefined || isFirst) return token ?? '';
+    return continuation !== '' && token.startsWith(continuation) ? token.slice(continuation.length) : ` ${token}`;
   };
   return {
     decode(ids, isSkipped) {
-      const { push } = stream(isSkipped);
       let text = '';
-      for (let i = 0; i < ids.length; i++) text += push(ids[i]!);
-      return text;
+      let isFirst = true;
+      for (let i = 0; i < ids.length; i++) {
+        if (isSkipped(ids[i]!) || tokenOf(ids[i]!) === undefined) continue;
+        text += spell(ids[i]!, isFirst);
+        isFirst = false;
+      }
+      return finished(text);
     },
-    stream,
+    stream(isSkipped) {
+      let pending = '';
+      let isFirst = true;
+      return {
+        push(id) {
+          if (isSkipped(id) || tokenOf(id) === undefined) return '';
+          pending += spell(id, isFirst);
+          isFirst = false;
+          const cut = certain(pending);
+          const text = finished(pending.slice(0, cut));
+          pending = pending.slice(cut);
+          return text;
+        },
+        end() {
+          const text = finished(pending);
+          pending = '';
+          isFirst = true;
+          return text;
+        },
+      };
+    },
   };
+}
+
+/** Blanks before punctuation and around apostrophes go, in the order in which Python's clean-up takes them. */
+function withoutStrayBlanks(text: string): string {
+  return text
+    .replace(/ ([.?!,])/g, '$1')
+    .replaceAll(" ' ", "'")
+    .replaceAll(" n't", "n't")
+    .replace(/ '(m|s|ve|re)/g, "'$1");
+}
+
+/**
+ * How much of a text no later token can change: up to the last blank between words. The clean-up looks across a blank
+ * only where an apostrophe or a mark stands beside it, and the word before that one is `n` at most.
+ */
+function certain(text: string): number {
+  for (let i = text.lastIndexOf(' '); i > 0; i = text.lastIndexOf(' ', i - 1)) {
+    const next = text[i + 1];
+    if (next !== undefined && !".?!,'".includes(next) && text[i - 1] !== "'") return i;
+  }
+  return 0;
 }

@@ -171,6 +171,11 @@ export class SeedFolder {
   async finish(identity: Identity, epochs: readonly EpochRecord[]): Promise<void> {
     this.#underway = [];
     await this.#write(identity, epochs, true);
+    await this.removeCheckpoints();
+  }
+
+  /** Of a finished seed: also after a process that died between the two parts of `finish`. */
+  async removeCheckpoints(): Promise<void> {
     await rm(this.#checkpoints, { recursive: true, force: true });
   }
 

@@ -78,6 +78,7 @@ export class SeedRun {
     const { config, seed, place, identity, signal } = this.#options;
     const known = await place?.history(identity);
     if (known?.finished) {
+      await place?.removeCheckpoints();
       yield { type: 'seed', seed, record: this.#record(known.epochs) };
       return;
     }

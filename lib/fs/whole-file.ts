@@ -8,11 +8,11 @@ import { isRunning, parseWritingName, writingName } from './process.js';
 /** The name of a file until it is whole. */
 const temporaryOf = (path: string): string => join(dirname(path), writingName(basename(path)));
 
-/** Removes the unfinished files in a folder whose writers have ended. What cannot be removed stays. */
+/** Removes the unfinished files in a folder and below whose writers have ended. What cannot be removed stays. */
 export async function removeUnfinishedFiles(folder: string): Promise<void> {
-  for (const entry of await readdir(folder)) {
-    const writer = parseWritingName(entry)?.writer;
-    if (writer && !isRunning(writer)) await rm(join(folder, entry), { force: true }).catch(() => {});
+  for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
+    const writer = entry.isFile() ? parseWritingName(entry.name)?.writer : undefined;
+    if (writer && !isRunning(writer)) await rm(join(entry.parentPath, entry.name), { force: true }).catch(() => {});
   }
 }
 

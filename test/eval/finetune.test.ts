@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cp } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
@@ -193,7 +193,10 @@ t.test('a run that was stopped resumes within the epoch, to the same bits', asyn
   t.same(comparable(second), whole.slice(18), 'with the 18th step, after one line for the first epoch');
   t.notOk(existsSync(join(folder, 'seed-5/checkpoints')), 'a finished seed keeps its best model only');
 
+  // As a process leaves it that dies after it has marked the seed as finished.
+  mkdirSync(join(folder, 'seed-5/checkpoints/step-00000036'), { recursive: true });
   const third = await collect(fineTune({ ...short, seeds: [5, 6] }, { ...deps, folder }));
+  t.notOk(existsSync(join(folder, 'seed-5/checkpoints')), 'nor after a death at its end');
   t.equal(of(third, 'seed').length, 2, 'a finished seed is not run again');
   t.equal(of(third, 'step').length, 36, 'one more is');
   const reports = (events: FineTuneEvent[]) => of(events, 'seed').map(({ record }) => JSON.stringify(record))[0];

@@ -112,8 +112,10 @@ t.test('who takes the lock of a folder removes the unfinished files of processes
   const unfinished = (pid: number, start: number) =>
     `.writing-${hostname()}-${pid}-${start}-0123456789ab-settings.json`;
   const running = unfinished(process.pid, 0);
-  const dir = t.testdir({ [unfinished(4194303, 1)]: '{', [running]: '{', '.writing-mine': 'x', 'my.txt': 'x' });
+  const ended = { [unfinished(4194303, 1)]: '{' };
+  const dir = t.testdir({ ...ended, [running]: '{', '.writing-mine': 'x', 'my.txt': 'x', seed: { ...ended, x: '' } });
   const lock = await lockFolder(dir, 'test');
-  t.same(readdirSync(dir).sort(), [running, '.writing-mine', 'my.txt', 'run.lock'].sort());
+  t.same(readdirSync(dir).sort(), [running, '.writing-mine', 'my.txt', 'run.lock', 'seed'].sort());
+  t.same(readdirSync(join(dir, 'seed')), ['x']);
   await lock.release();
 });

@@ -135,8 +135,8 @@ function ctc(part: Part, refuse: Refuse): Decoder {
       .filter((token) => token !== '');
 }
 
-/** The library's clean-up of blanks before marks, in its order: of each token by itself. */
-export function cleaned(text: string): string {
+/** The library's clean-up of blanks before marks, in its order. */
+function cleaned(text: string): string {
   return text
     .replaceAll(' .', '.')
     .replaceAll(' ?', '?')

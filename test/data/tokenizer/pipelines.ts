@@ -342,10 +342,11 @@ const bertTokens = numbered(
   allPieces,
   ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'].map((token) => added(token)),
 );
+// Without the clean-up of blanks: that of lib/data/detokenize.ts looks across tokens, as transformers' does.
 const bertParts = {
   pre_tokenizer: { type: 'BertPreTokenizer' },
   post_processor: bertFrame(allPieces),
-  decoder: { type: 'WordPiece', prefix: '##', cleanup: true },
+  decoder: { type: 'WordPiece', prefix: '##', cleanup: false },
   added_tokens: bertTokens,
   model: allWordPiece,
 };
