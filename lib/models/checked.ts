@@ -14,11 +14,11 @@ const tracing = is.object('options { layerMap, training }', { layerMap: map, tra
 const predicting = is.object('options { layerMap }', { layerMap: map, decoding: is.optional(is.record) });
 const recording = { graph: is.graph, weights: is.weights, batch: shape };
 
-const takesParameters = is.takes('LanguageModel.parameters', { units: is.listed });
+const takesParameters = is.takes('LanguageModel.parameters', { units: is.whole(0, 2 ** 20) });
 const takesTrace = is.takes('LanguageModel.trace', { ...recording, options: tracing });
 const takesPredict = is.takes('LanguageModel.predict', { ...recording, options: predicting });
 const takesFlops = is.takes('LanguageModel.flopsPerToken', { depth: is.notNegative, seq: is.notNegative });
-const takesBodyParameters = is.takes('ModelBody.parameters', { units: is.listed });
+const takesBodyParameters = is.takes('ModelBody.parameters', { units: is.whole(0, 2 ** 20) });
 const takesBodyTrace = is.takes('ModelBody.trace', { ...recording, options: tracing });
 
 /** `model`, whose methods throw BAD_ARGUMENT naming an argument that is wrong. */
