@@ -103,6 +103,28 @@ export function loadTokenizer(path: string): Tokenizer {
   return withEndOfText(createTokenizer(readTokenizerFiles(path), path), path);
 }
 
+const lengthOption = is.options({ maxLength: is.optional(is.number) });
+const decodeOptions = is.options({ skipSpecialTokens: is.optional(is.boolean) });
+/** The look at ids is at their form alone: they are many. */
+const idArray = is.kind('an array of token ids', (value) => Array.isArray(value) || ArrayBuffer.isView(value));
+const takesEncode = is.takes('Tokenizer.encode', { text: is.string });
+const takesEncodeInto = is.takes('Tokenizer.encodeInto', { text: is.string, out: is.having('an IdBuffer', ['view']) });
+const takesOffsets = is.takes('Tokenizer.encodeWithOffsets', { text: is.string });
+const takesPair = is.takes('Tokenizer.encodePair', {
+  first: is.string,
+  second: is.optional(is.string),
+  options: lengthOption,
+});
+const takesFrame = is.takes('Tokenizer.frame', {
+  first: idArray,
+  second: is.optional(idArray),
+  options: lengthOption,
+});
+const takesDecode = is.takes('Tokenizer.decode', { ids: idArray, options: decodeOptions });
+const takesStream = is.takes('Tokenizer.streamDecoder', { options: decodeOptions });
+const takesTokenOf = is.takes('Tokenizer.tokenOf', { id: is.number });
+const takesIdOf = is.takes('Tokenizer.idOf', { token: is.string });
+
 const takesCreateTokenizer = is.takes('createTokenizer', { definition: is.record, name: is.string });
 
 /**
@@ -138,10 +160,12 @@ export function createTokenizer(definition: TokenizerDefinition, name = 'tokeniz
   if (own?.detokenizer === undefined) inGeneral();
 
   const encodeInto = (text: string, out: IdBuffer): void => {
+    takesEncodeInto(text, out);
     if (own !== undefined) own.encoding.encode(text, out);
     else inGeneral().encode(text, out);
   };
   const encode = (text: string): Uint32Array => {
+    takesEncode(text);
     const out = new IdBuffer(Math.max(16, text.length >> 1));
     encodeInto(text, out);
     return out.view().slice();
@@ -151,6 +175,7 @@ export function createTokenizer(definition: TokenizerDefinition, name = 'tokeniz
     (id: number): boolean =>
       skipSpecialTokens && specialIds.has(id);
   const decode = (ids: ArrayLike<number>, options: DecodeOptions = {}): string => {
+    takesDecode(ids, options);
     if (own?.detokenizer !== undefined) return own.detokenizer.decode(ids, isSkipped(options));
     const tokens: string[] = [];
     for (let i = 0; i < ids.length; i++) {
@@ -171,13 +196,16 @@ export function createTokenizer(definition: TokenizerDefinition, name = 'tokeniz
     encode,
     encodeInto,
     encodeWithOffsets(text) {
+      takesOffsets(text);
       if (own !== undefined) return placedTokens(own.encoding, text);
       throw new ApolloError(
         'BAD_TOKENIZER',
         `${name} cannot say where its tokens lie in the text: only BERT's WordPiece and GPT-2's byte-level BPE can.`,
       );
     },
-    encodePair(first, second, { maxLength } = {}) {
+    encodePair(first, second, options = {}) {
+      takesPair(first, second, options);
+      const { maxLength } = options;
       const texts = second === undefined ? [first] : [first, second];
       if (own === undefined) {
         const [a, b] = texts.map(encode);
@@ -193,12 +221,23 @@ export function createTokenizer(definition: TokenizerDefinition, name = 'tokeniz
       }
       return { ...result, offsets };
     },
-    frame: (first, second, { maxLength } = {}) => framed(frame, first, second, maxLength),
+    frame(first, second, options = {}) {
+      takesFrame(first, second, options);
+      return framed(frame, first, second, options.maxLength);
+    },
     decode,
-    streamDecoder: (options = {}) =>
-      own?.detokenizer?.stream(isSkipped(options)) ?? growingDecoder((ids) => decode(ids, options)),
-    tokenOf: vocabulary.tokenOf,
-    idOf: (token) => vocabulary.ids.get(token),
+    streamDecoder(options = {}) {
+      takesStream(options);
+      return own?.detokenizer?.stream(isSkipped(options)) ?? growingDecoder((ids) => decode(ids, options));
+    },
+    tokenOf(id) {
+      takesTokenOf(id);
+      return vocabulary.tokenOf(id);
+    },
+    idOf(token) {
+      takesIdOf(token);
+      return vocabulary.ids.get(token);
+    },
   };
 }
 

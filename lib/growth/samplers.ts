@@ -48,7 +48,7 @@ function checkSizes(units: number, layers: number): void {
 }
 
 function checkX(x: number): void {
-  check(x >= 0 && x < 1, `A depth is drawn from a number in [0, 1); got ${x}.`);
+  check(x >= 0 && x < 1, `A depth is drawn from a number x in [0, 1); got ${x}.`);
 }
 
 /** Sampler from P(depth >= k) for units < k <= layers, and its draw. */
@@ -61,21 +61,27 @@ function sampler(
     if (k <= units) return 1;
     return k > layers ? 0 : Math.min(1, Math.max(0, atLeast(k, units, layers)));
   };
+  const takesProbabilities = is.takes('probabilities', { units: is.number, layers: is.number });
+  const takesDepth = is.takes('expectedDepth', { units: is.number, layers: is.number });
+  const takesSample = is.takes('sample', { x: is.number, units: is.number, layers: is.number });
   return {
     name,
     probabilities(units, layers) {
+      takesProbabilities(units, layers);
       checkSizes(units, layers);
       return Array.from({ length: layers + 1 }, (_, k) =>
         k < units ? 0 : tail(k, units, layers) - tail(k + 1, units, layers),
       );
     },
     expectedDepth(units, layers) {
+      takesDepth(units, layers);
       checkSizes(units, layers);
       let sum = 0;
       for (let k = 1; k <= layers; k++) sum += tail(k, units, layers);
       return sum;
     },
     sample(x, units, layers) {
+      takesSample(x, units, layers);
       checkSizes(units, layers);
       checkX(x);
       return draw(x, units, layers);

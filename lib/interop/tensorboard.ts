@@ -152,8 +152,13 @@ export class EventFileWriter {
       const path = join(folder, `events.out.tfevents.${String(time).padStart(10, '0')}.${hostname()}.${process.pid}`);
       return new EventFileWriter(path, await open(path, 'wx'), now);
     });
-    await writer.#write(purgeFrom ?? 0, fileVersion('brain.Event:2'));
-    if (purgeFrom !== undefined) await writer.#write(purgeFrom, sessionStart);
+    try {
+      await writer.#write(purgeFrom ?? 0, fileVersion('brain.Event:2'));
+      if (purgeFrom !== undefined) await writer.#write(purgeFrom, sessionStart);
+    } catch (error) {
+      await writer.close();
+      throw error;
+    }
     return writer;
   }
 

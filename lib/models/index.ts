@@ -2,6 +2,7 @@
 
 import * as is from '../is.js';
 import { bert } from './bert.js';
+import { checkedModel } from './checked.js';
 import type { ModelConfig } from './config.js';
 import { gpt } from './gpt.js';
 import type { LanguageModel } from './model.js';
@@ -39,5 +40,5 @@ const takesCreateModel = is.takes('createModel', { config: is.record });
 export function createModel(config: ModelConfig): LanguageModel {
   takesCreateModel(config);
 
-  return config.kind === 'gpt' ? gpt(config) : bert(config);
+  return checkedModel(config.kind === 'gpt' ? gpt(config) : bert(config));
 }

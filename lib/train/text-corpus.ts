@@ -28,7 +28,7 @@ const takesTrainingCorpus = is.takes('trainingCorpus', {
     train: is.tokenSource,
     heldOut: is.tokenSource,
     key: is.string,
-    tokenizer: is.tokenizer,
+    tokenizer: is.object('a Tokenizer', { specials: is.record, specialIds: is.array, vocabSize: is.count }),
   }),
   options: is.options({
     kind: is.oneOf('bert', 'gpt'),

@@ -4,7 +4,7 @@ import { ApolloError } from '../../lib/errors.js';
 import * as growth from '../../lib/growth/index.js';
 import * as apollo from '../../lib/index.js';
 import { type Arguments, type Domain, type Label, wrongValues } from './domains.js';
-import { constants, device, enter, internal, table, teardown } from './table.js';
+import { constants, device, enter, internal, objects, table, teardown } from './table.js';
 
 type Callable = (...values: unknown[]) => unknown;
 
@@ -41,6 +41,11 @@ function collectClass(made: Callable & { prototype: object }, name: string): voi
   }
 }
 collect(apollo, '');
+for (const [name, one] of Object.entries(objects)) {
+  for (const [key, method] of Object.entries(one)) {
+    if (typeof method === 'function') functions.set(`${name}:${key}`, { call: method.bind(one) as Callable });
+  }
+}
 
 /** What came of a call: an error or nothing. Generators are called, not iterated: their arguments are checked then. */
 async function outcome(call: Callable, given: readonly unknown[]): Promise<unknown> {

@@ -2,8 +2,10 @@
  * What every function of the package takes: for each argument a valid value, and which wrong ones it takes too. A new
  * export needs its line here.
  */
+
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { IdBuffer } from '../../lib/data/id-buffer.js';
 import {
   AdamW,
   type Device,
@@ -984,6 +986,42 @@ const board: Record<string, Arguments> = {
   'EventFileWriter#add': { this: only(writer), step: whole(1), values: list([]) },
 };
 
+const idList = also(list([1, 2]), 'nested');
+const withLength = maybeOptions({ maxLength: maybe(number(8)) });
+const decoding = maybeOptions({ skipSpecialTokens: maybe(boolean(true)) });
+const traced = {
+  graph: made(() => new Graph()),
+  weights,
+  batch: object({
+    batch: number(1),
+    seq: number(4),
+    targets: maybe(number(1)),
+    padding: maybe(boolean(true)),
+    types: maybe(boolean(true)),
+  }),
+};
+const tracing = object({ layerMap: list([0, 1]), training: boolean(true) });
+const methodsOfObjects: Record<string, Arguments> = {
+  'Tokenizer:encode': { text: word },
+  'Tokenizer:encodeInto': { text: word, out: made(() => new IdBuffer(8)) },
+  'Tokenizer:encodeWithOffsets': { text: word },
+  'Tokenizer:encodePair': { first: word, second: maybe(word), options: withLength },
+  'Tokenizer:frame': { first: idList, second: maybe(idList), options: withLength },
+  'Tokenizer:decode': { ids: idList, options: decoding },
+  'Tokenizer:streamDecoder': { options: decoding },
+  'Tokenizer:tokenOf': { id: number(1) },
+  'Tokenizer:idOf': { token: word },
+  'DepthSampler:probabilities': { units, layers },
+  'DepthSampler:expectedDepth': { units, layers },
+  'DepthSampler:sample': { x: number(0.5), units, layers },
+  'LanguageModel:parameters': { units: whole(2) },
+  'LanguageModel:trace': { ...traced, options: tracing },
+  'LanguageModel:predict': { ...traced, options: object({ layerMap: list([0, 1]), decoding: maybe(record({})) }) },
+  'LanguageModel:flopsPerToken': { depth: notNegative(2), seq: notNegative(4) },
+  'ModelBody:parameters': { units: whole(2) },
+  'ModelBody:trace': { ...traced, options: tracing },
+};
+
 const under = (space: string, entries: Record<string, Arguments>) =>
   Object.entries(entries).map(([key, args]) => [`${space}${key}`, args] as const);
 
@@ -998,7 +1036,16 @@ export const table: Readonly<Record<string, Arguments>> = Object.fromEntries([
   ...under('tensorboard.', board),
   ...['fillMask', 'generate'].map((key) => [key, evaluationTable[key]!] as const),
   ['openDevice', engine['openDevice']!] as const,
+  ...Object.entries(methodsOfObjects),
 ]);
+
+/** What functions of the package make: its methods are called, too. */
+export const objects: Readonly<Record<string, object>> = {
+  Tokenizer: tokenizer,
+  DepthSampler: makeSampler('edge'),
+  LanguageModel: model,
+  ModelBody: model.body,
+};
 
 /** Exports that are no functions. */
 export const constants: readonly string[] = [

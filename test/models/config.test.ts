@@ -33,7 +33,7 @@ t.test('a configuration no model can have is refused with field, rule and value'
   refuses({ kind: 't5' }, /kind must be "bert" or "gpt"; got "t5"/);
   refuses({ layers: 0 }, /layers must be a positive whole number; got 0/);
   refuses({ hidden: 1.5 }, /hidden must be a positive whole number; got 1\.5/);
-  refuses({ vocab: '100' }, /vocab must be a positive whole number; got 100/);
+  refuses({ vocab: '100' }, /vocab must be a positive whole number; got "100"/);
   refuses({ dropout: 1 }, /dropout must be at least 0 and below 1; got 1/);
   refuses({ attentionDropout: Number.NaN }, /attentionDropout must be at least 0 and below 1; got NaN/);
   refuses({ epsilon: 0 }, /epsilon must be between 0 and 1; got 0/);

@@ -24,7 +24,8 @@ export function fillCommand(program: Command, io: CommandIo): void {
         () => undefined,
         async (signal) => {
           const text = (await textOf(given, io, 'a text with [MASK]')).trim();
-          return withTrained(flags, io, (loaded) => fillMask(loaded, text, { ...flags, signal }));
+          const options = { ...(flags.topK !== undefined && { topK: flags.topK }), signal };
+          return withTrained(flags, io, (loaded) => fillMask(loaded, text, options));
         },
       );
       if (flags.json) for (const mask of masks) io.stdout.write(`${JSON.stringify({ type: 'mask', ...mask })}\n`);

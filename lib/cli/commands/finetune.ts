@@ -206,7 +206,7 @@ interface Surroundings {
 async function runVariants(tuning: Tuning, parsed: Parsed, { io, progress, signal }: Surroundings): Promise<number> {
   const { json = false } = parsed;
   const out = folderOf(parsed);
-  const { task, variants, options } = tuning;
+  const { device, task, data, tokenizer, variants, options } = tuning;
   const records = new Map<string, SeedRecord[]>();
   const results = () => resultsOf({ ...tuning, records });
   const runs = options.seeds.length * variants.length;
@@ -216,7 +216,16 @@ async function runVariants(tuning: Tuning, parsed: Parsed, { io, progress, signa
   for (const variant of variants) {
     const seeds: SeedRecord[] = [];
     records.set(variant.name, seeds);
-    for await (const event of fineTune(options, { ...tuning, ...variant, folder: join(out, variant.folder), signal })) {
+    const { source, folder } = variant;
+    for await (const event of fineTune(options, {
+      device,
+      task,
+      data,
+      tokenizer,
+      source,
+      folder: join(out, folder),
+      signal,
+    })) {
       if (json) io.stdout.write(`${JSON.stringify({ variant: variant.name, ...event })}\n`);
       if (event.type === 'step') {
         const done = (finished + event.step / event.steps) / runs;

@@ -50,7 +50,8 @@ async function write(
   signal: AbortSignal,
   io: CommandIo,
 ): Promise<boolean> {
-  const { json = false, samples = 1, eos, ...settings } = flags;
+  const { json = false, samples = 1, eos, prompt: _prompt, model: _model, device: _device, ...others } = flags;
+  const { precision: _precision, threads: _threads, ...settings } = others;
   const options = { ...settings, samples, signal, ...(!eos && { eos: null }) };
   const texts: string[] = [];
   // Several samples come at once: each is written whole, when it has ended.
