@@ -59,3 +59,10 @@ t.test('matrices are decayed and held in the working precision, biases and norms
     }
   }
 });
+
+t.test('a misspelt field is not ignored', async (t) => {
+  t.throws(() => preset('gpt-nano', { droput: 0 } as object), {
+    code: 'BAD_ARGUMENT',
+    message: /preset: changes has no option "droput"; did you mean "dropout"\?/,
+  });
+});

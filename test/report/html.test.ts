@@ -91,3 +91,13 @@ t.test('an unfinished comparison is marked as such', async (t) => {
   const partial = comparison(results.runs.map((run) => ({ ...run, finished: false })));
   t.match(await htmlReport(partial, analyse(partial), { interactive: false }), /figures may still change/);
 });
+
+t.test('a report without a method is refused: its chart has no end of ticks to draw', async (t) => {
+  const costs = { flopsModel: 1, flopsLayers: 1, flopsExecuted: 1, trainMs: 1 };
+  const results = {
+    ...{ format: 'apollo-lm/results/1' as const, created: '', settings: {}, layers: 2, totalSteps: 2 },
+    ...{ reference: 'scratch', runs: [] },
+  };
+  const analysis = { reference: 'scratch', target: 1, referenceCosts: costs, complete: true, methods: [] };
+  await t.rejects(htmlReport(results, analysis), { code: 'BAD_ARGUMENT', message: /htmlReport: analysis.methods/ });
+});
