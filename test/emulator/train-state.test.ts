@@ -1,0 +1,3 @@
+import { onEmulator } from './on-emulator.js';
+
+await onEmulator('train/checkpoint', 'train/growth', 'train/programs');
