@@ -10,7 +10,9 @@ import { type Costs, costNames, type EvaluationPoint } from './results.js';
 export const finalEvaluations = 3;
 export const medianWindow = 3;
 
-const takesFinalLoss = is.takes('finalLoss', { evaluations: is.evaluations, count: is.count });
+const losses = is.list(is.object('an evaluation of a run (EvaluationPoint)', { lossFull: is.anyNumber }));
+
+const takesFinalLoss = is.takes('finalLoss', { evaluations: losses, count: is.count });
 
 /**
  * The mean loss of the last `count` evaluations (of all, when there are fewer).

@@ -58,6 +58,7 @@ function signalAfter(limit: number): { signal: AbortSignal; looks(): number } {
       return ++looks > limit;
     },
     reason: 'test',
+    addEventListener: () => undefined,
   } as unknown as AbortSignal;
   return { signal, looks: () => looks };
 }
