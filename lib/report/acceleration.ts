@@ -10,9 +10,10 @@ import { type Costs, costNames, type EvaluationPoint } from './results.js';
 export const finalEvaluations = 3;
 export const medianWindow = 3;
 
-const losses = is.list(is.object('an evaluation of a run (EvaluationPoint)', { lossFull: is.anyNumber }));
-
-const takesFinalLoss = is.takes('finalLoss', { evaluations: losses, count: is.count });
+const takesFinalLoss = is.takes('finalLoss', {
+  evaluations: is.list(is.object('an evaluation (from a run)', { lossFull: is.anyNumber })),
+  count: is.count,
+});
 
 /**
  * The mean loss of the last `count` evaluations (of all, when there are fewer).

@@ -53,13 +53,10 @@ function cached(cacheDir: string): { entries: string[]; begun: string[] } {
 /** A signal that fires when it has been looked at `limit` times, so that a stop does not depend on the clock. */
 function signalAfter(limit: number): { signal: AbortSignal; looks(): number } {
   let looks = 0;
-  const signal = {
-    get aborted() {
-      return ++looks > limit;
-    },
-    reason: 'test',
-    addEventListener: () => undefined,
-  } as unknown as AbortSignal;
+  const signal = Object.defineProperties(new AbortController().signal, {
+    aborted: { get: () => ++looks > limit },
+    reason: { value: 'test' },
+  });
   return { signal, looks: () => looks };
 }
 
