@@ -142,7 +142,11 @@ export const numericArray = kind(
     (ArrayBuffer.isView(value) && !(value instanceof DataView)) ||
     (Array.isArray(value) && value.every((item) => typeof item === 'number')),
 );
-export const signal = kind('an AbortSignal', (value) => value instanceof AbortSignal);
+/** Of this process or of a package that stands in for it; whether it has fired is not looked at. */
+export const signal = kind(
+  'an AbortSignal',
+  (value) => isObject(value) && 'aborted' in value && typeof value['addEventListener'] === 'function',
+);
 /** Texts, words: anything a `for await` takes, but not a string, whose characters it would give. */
 export const iterable = kind(
   'an iterable or async iterable (not a string)',
