@@ -13,6 +13,7 @@ export interface Tuned {
   readonly optimizer: string;
   readonly rate: number;
   readonly schedule: string;
+  readonly warmup?: number | undefined;
   readonly steps: number;
   readonly loss: Spread;
   readonly flops: number;
@@ -28,7 +29,7 @@ export interface Selection {
 }
 
 /**
- * An arm at the rate and schedule with the lowest mean loss; undefined without a finished run. Choices with the most seeds
+ * An arm at the rate, schedule and warm-up with the lowest mean loss; undefined without a finished run. Choices with the most seeds
  * go first, so that a lucky run of one seed does not stand for the arm.
  */
 export function tuned(
@@ -38,14 +39,14 @@ export function tuned(
   const own = records.filter(
     (record) => record.kind === kind && record.arm === arm && record.optimizer === optimizer && record.steps === steps,
   );
-  const groups = groupBy(own, ({ rate, schedule }) => `${schedule} ${rate}`);
+  const groups = groupBy(own, ({ rate, schedule, warmup }) => `${schedule} ${rate} ${warmup}`);
   const finished = [...groups.values()].flatMap((runs) => {
     if (runs.some(({ loss }) => loss === null)) return [];
     const whole = runs as (MapRecord & { loss: number })[];
-    const { rate, schedule } = whole[0]!;
+    const { rate, schedule, warmup } = whole[0]!;
     const loss = spread(whole.map((run) => run.loss));
     const flops = spread(whole.map((run) => run.flops)).mean;
-    return [{ arm, optimizer, rate, schedule, steps, loss, flops, runs: whole }];
+    return [{ arm, optimizer, rate, schedule, warmup, steps, loss, flops, runs: whole }];
   });
   const most = Math.max(...finished.map(({ runs }) => runs.length));
   return finished

@@ -102,6 +102,26 @@ const table = {
     method: 'stackbert',
     options: { ...fromOne, ...fractions(0.1, 0.25, 0.5), ...kept, calibrate: true },
   },
+  'stack-mid-calibrated-rewarm': {
+    title: 'as stack-mid-calibrated, rate warmed up again over 100 steps',
+    method: 'stackbert',
+    options: { ...fromOne, ...fractions(0.1, 0.25, 0.5), ...kept, calibrate: true, rewarmSteps: 100 },
+  },
+  'stack-late-calibrated': {
+    title: 'as stack-late-kept (15/35/65 %), calibrated',
+    method: 'stackbert',
+    options: { ...fromOne, ...fractions(0.15, 0.35, 0.65), ...kept, calibrate: true },
+  },
+  'stack-later-calibrated': {
+    title: 'as stack-later-kept (20/45/75 %), calibrated',
+    method: 'stackbert',
+    options: { ...fromOne, ...fractions(0.2, 0.45, 0.75), ...kept, calibrate: true },
+  },
+  'stack-late-gated': {
+    title: '1-3-6-12 by stacking at 15/35/65 %, new layers open over 5 % of the run',
+    method: 'apollo',
+    options: { ...stacked, ...fractions(0.15, 0.35, 0.65), ...kept, gate: { share: 0.05 } },
+  },
   'stack-mid-gated': {
     title: 'the same at 10/25/50 %, new layers open over 5 % of the run',
     method: 'apollo',

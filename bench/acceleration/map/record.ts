@@ -15,6 +15,8 @@ export interface MapRun {
   readonly schedule: ScheduleName;
   readonly optimizer: 'adamw' | 'muon';
   readonly seed: number;
+  /** Warm-up steps, where they are not the map's 200. */
+  readonly warmup?: number;
 }
 
 /** A held-out loss on the way. */
@@ -48,7 +50,8 @@ export interface MapResults {
 }
 
 /** Names a run: its folder, and its place in the records. */
-export function idOf({ arm, kind, steps, rate, schedule, optimizer, seed }: MapRun): string {
+export function idOf({ arm, kind, steps, rate, schedule, optimizer, seed, warmup }: MapRun): string {
   const other = optimizer === 'adamw' ? '' : `-${optimizer}`;
-  return `${kind}-${steps}-${arm}-${schedule}-${rate}${other}-${seed}`;
+  const warm = warmup === undefined ? '' : `-warmup${warmup}`;
+  return `${kind}-${steps}-${arm}-${schedule}-${rate}${warm}${other}-${seed}`;
 }

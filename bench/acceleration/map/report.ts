@@ -100,7 +100,7 @@ function lengthSection(records: readonly MapRecord[], kind: ModelKind, steps: nu
       ...rows.map((row) => [
         `${nameOf(row)}: ${(arms as Readonly<Record<string, Arm>>)[row.tuned.arm]?.title ?? ''}`,
         formatSpread(row.tuned.loss, (value) => value.toFixed(4)),
-        `${row.tuned.rate}, ${row.tuned.schedule}`,
+        [row.tuned.rate, row.tuned.schedule, ...(row.tuned.warmup ? [`warm-up ${row.tuned.warmup}`] : [])].join(', '),
         row.difference ? formatDifference(row.difference) : '-',
         row.equalFlops ? formatSpread(row.equalFlops, formatSigned) : '-',
         formatFlops(row.tuned.flops),

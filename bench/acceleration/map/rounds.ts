@@ -37,7 +37,7 @@ const run = (
   kind: ModelKind,
   arm: ArmName,
   steps: number,
-  options: Partial<Pick<MapRun, 'rate' | 'schedule' | 'optimizer' | 'seed'>> = {},
+  options: Partial<Pick<MapRun, 'rate' | 'schedule' | 'optimizer' | 'seed' | 'warmup'>> = {},
 ): MapRun => ({ kind, arm, steps, rate: baseRate[kind], schedule: 'wsd', optimizer: 'adamw', seed: 42, ...options });
 
 /** Scratch over its rates and both schedules. */
@@ -64,6 +64,15 @@ const roundA: Round = {
     run('gpt', 'interp-mid', budgets['8M']),
     run('gpt', 'stack-early', budgets['8M']),
     run('gpt', 'scratch', budgets['8M'] / 2),
+    run('gpt', 'stack-late-calibrated', budgets['8M']),
+    run('bert', 'scratch', budgets['8M'], { rate: 5e-4 }),
+    run('bert', 'scratch', budgets['8M'], { warmup: 1600 }),
+    run('gpt', 'stack-mid-calibrated-rewarm', budgets['8M']),
+    run('bert', 'stack-mid-gated', budgets['8M']),
+    run('gpt', 'stack-later-calibrated', budgets['8M']),
+    run('bert', 'stack-late-gated', budgets['8M']),
+    run('bert', 'scratch', budgets['8M'], { schedule: 'cosine' }),
+    run('bert', 'scratch', budgets['8M'], { rate: 2e-3, warmup: 1600 }),
     run('gpt', 'stack-late-kept', budgets['8M']),
     run('gpt', 'interp-mid-kept', budgets['8M']),
     run('gpt', 'stack-early-kept', budgets['8M']),
@@ -217,6 +226,32 @@ const roundA: Round = {
       id: 'a21',
       text: 'BERT: keeping the old moments makes early stacking better by at least 0.02.',
       ...{ kind: 'bert', steps: budgets['8M'], arm: 'stack-early-kept', against: 'stack-early', atMost: -0.02 },
+    },
+    {
+      id: 'a22',
+      text: 'GPT: late stacking (15/35/65 %) with kept moments and calibration ends no worse than tuned Scratch, with 37 % fewer FLOPs.',
+      ...{ kind: 'gpt', steps: budgets['8M'], arm: 'stack-late-calibrated', against: 'scratch', atMost: 0 },
+    },
+    {
+      id: 'a23',
+      text: 'GPT: still later (20/45/75 %) it ends at most 0.02 behind tuned Scratch.',
+      ...{ kind: 'gpt', steps: budgets['8M'], arm: 'stack-later-calibrated', against: 'scratch', atMost: 0.02 },
+    },
+    {
+      id: 'a24',
+      text: 'GPT: warming up again makes calibrated stacking better by at least 0.005.',
+      ...{ kind: 'gpt', steps: budgets['8M'], arm: 'stack-mid-calibrated-rewarm' },
+      ...{ against: 'stack-mid-calibrated', atMost: -0.005 },
+    },
+    {
+      id: 'a25',
+      text: 'BERT: with gates, growth at 10/25/50 % ends at most 0.1 behind growth at 5/10/25 %.',
+      ...{ kind: 'bert', steps: budgets['8M'], arm: 'stack-mid-gated', against: 'stack-early-gated', atMost: 0.1 },
+    },
+    {
+      id: 'a26',
+      text: 'BERT: with gates, growth at 15/35/65 % leaves the plateau: it ends at least 0.5 ahead of StackBERT.',
+      ...{ kind: 'bert', steps: budgets['8M'], arm: 'stack-late-gated', against: 'stackbert', atMost: -0.5 },
     },
   ],
 };

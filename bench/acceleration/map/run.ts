@@ -15,7 +15,7 @@ import { type CurvePoint, idOf, type MapRecord, type MapRun, type ModelKind } fr
 const sizes = { hidden: 64, heads: 2, ffn: 256, vocab: 2048, maxPositions: 64, dropout: 0, attentionDropout: 0 };
 const shapes = { gpt: { batch: 16, seq: 64 }, bert: { batch: 64, seq: 16 } } as const;
 const layers = 12;
-const warmupSteps = 200;
+const defaultWarmup = 200;
 /** Held-out batches of each evaluation, and evaluations on the way. */
 const evaluation = { batches: 64, count: 16 };
 
@@ -48,7 +48,8 @@ export function mapModel(kind: ModelKind, arm: Arm): LanguageModel {
 }
 
 /** The options of lib/train for a run. */
-export function mapOptions({ arm, kind, steps, rate, schedule, optimizer, seed }: MapRun, precision: 'f32' | 'bf16') {
+export function mapOptions(run: MapRun, precision: 'f32' | 'bf16') {
+  const { arm, kind, steps, rate, schedule, optimizer, seed } = run;
   return {
     seed,
     steps,
@@ -57,7 +58,7 @@ export function mapOptions({ arm, kind, steps, rate, schedule, optimizer, seed }
     learningRate: rate,
     schedule,
     optimizer,
-    warmupSteps,
+    warmupSteps: run.warmup ?? defaultWarmup,
     evaluateEvery: Math.ceil(steps / evaluation.count),
     evaluationBatches: evaluation.batches,
     checkpointEvery: 1000,
