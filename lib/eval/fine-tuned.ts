@@ -87,9 +87,8 @@ export async function saveFineTuned(
   const text = `${JSON.stringify({ formatVersion: 1, ...description }, undefined, 2)}\n`;
   const end = endOfTextFile(tokenizer);
   await writeWholeFolder(folder, 'The fine-tuned model', async (inside) => {
-    const write = (name: string, content: string) =>
-      writeSynced(join(inside, name), (handle) => handle.writeFile(content));
-    await writeSynced(join(inside, weightsFile), (handle) => writeSafetensors(handle, tensors));
+    const write = (name: string, content: string) => writeSynced(join(inside, name), (file) => file.append(content));
+    await writeSynced(join(inside, weightsFile), (file) => writeSafetensors(file, tensors));
     await write(tokenizerFile, JSON.stringify(tokenizer.definition));
     if (end) await write(end.name, end.content);
     await write(descriptionFile, text);

@@ -42,7 +42,7 @@ export async function writeWholeFiles(files: readonly FileToWrite[], what: strin
       const temporary = temporaryOf(path);
       await mkdir(dirname(path), { recursive: true });
       written.push({ path, temporary });
-      await writeSynced(temporary, (handle) => handle.writeFile(content));
+      await writeSynced(temporary, (file) => file.append(content));
     }
     for (const { path, temporary } of written) {
       current = path;

@@ -2,7 +2,6 @@
  * Writes a model as a folder that Hugging Face's `from_pretrained` loads: config.json, the weights as one safetensors
  * file or several with an index, and whatever small files the caller adds. The folder appears whole or not at all.
  */
-import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ApolloError } from '../errors.js';
 import { writeSynced } from '../fs/durable.js';
@@ -162,12 +161,14 @@ export async function writeHuggingFaceFolder(path: string, model: FolderToWrite)
   const fill = async (folder: string) => {
     for (const [index, shard] of shards.entries()) {
       const name = nameOf(index);
-      await writeSynced(join(folder, name), (handle) => writeSafetensors(handle, shard, { format: 'pt' }));
-      written.push({ name, bytes: (await stat(join(folder, name))).size });
+      const { bytes } = await writeSynced(join(folder, name), (file) =>
+        writeSafetensors(file, shard, { format: 'pt' }),
+      );
+      written.push({ name, bytes });
     }
     for (const { name, content } of small) {
-      await writeSynced(join(folder, name), (handle) => handle.writeFile(content));
-      written.push({ name, bytes: Buffer.byteLength(content) });
+      const { bytes } = await writeSynced(join(folder, name), (file) => file.append(content));
+      written.push({ name, bytes });
     }
     if (model.signal?.aborted) throw new ApolloError('ABORT_ERR', 'The export was stopped; nothing was written.');
   };

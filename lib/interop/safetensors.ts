@@ -5,6 +5,7 @@
  */
 import { type FileHandle, open } from 'node:fs/promises';
 import { ApolloError } from '../errors.js';
+import type { FileWriter } from '../fs/durable.js';
 import { isLfsPointer, lfsPointerMessage, pointerBytes } from '../lfs-pointer.js';
 import {
   decodeFloat32,
@@ -223,24 +224,25 @@ export async function encodeSafetensors(
 }
 
 /**
- * Writes the file from position 0 of `handle`, one tensor at a time, and returns its length in bytes. Opening the file
- * under a temporary name, syncing and renaming it are the caller's, who knows which files belong together.
+ * Writes the file to `file`, which is empty, one tensor at a time, while the next one is made. Opening it under a temporary
+ * name, syncing and renaming it are the caller's, who knows which files belong together.
  */
 export async function writeSafetensors(
-  handle: FileHandle,
+  file: Pick<FileWriter, 'append'>,
   tensors: readonly TensorToWrite[],
   metadata: Readonly<Record<string, string>> = {},
-): Promise<number> {
-  const { ordered, header, totalBytes } = layOut(tensors, metadata);
-  let position = 0;
-  const put = async (bytes: Uint8Array): Promise<void> => {
-    for (let done = 0; done < bytes.length; ) {
-      const { bytesWritten } = await handle.write(bytes, done, Math.min(bytes.length - done, 1 << 30), position);
-      done += bytesWritten;
-      position += bytesWritten;
-    }
+): Promise<void> {
+  const { ordered, header } = layOut(tensors, metadata);
+  const made = (tensor: TensorToWrite | undefined) => {
+    const bytes = tensor && dataOf(tensor);
+    bytes?.catch(() => undefined); // reported where it is waited for
+    return bytes;
   };
-  await put(header);
-  for (const tensor of ordered) await put(await dataOf(tensor));
-  return totalBytes;
+  let next = made(ordered[0]);
+  await file.append(header);
+  for (let i = 1; next; i++) {
+    const bytes = await next;
+    next = made(ordered[i]);
+    await file.append(bytes);
+  }
 }

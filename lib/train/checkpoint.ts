@@ -10,7 +10,7 @@ import { crc32 } from 'node:zlib';
 import { z } from 'zod';
 import type { ParameterStore } from '../engine/parameters.js';
 import { ApolloError } from '../errors.js';
-import { writeSynced } from '../fs/durable.js';
+import { type Checksum, writeSynced } from '../fs/durable.js';
 import { SafetensorsReader, type TensorToWrite, writeSafetensors } from '../interop/safetensors.js';
 import { declareSpecs, type LanguageModel, type ModelConfig, type ParameterSpec } from '../models/index.js';
 import { type Kept, writeFolder } from './checkpoint-folder.js';
@@ -86,8 +86,8 @@ export async function damageOf(folder: string): Promise<ApolloError | undefined>
   }
 }
 
-/** Length and CRC-32 of a file, read in pieces. */
-async function checksum(path: string): Promise<{ bytes: number; crc32: number }> {
+/** Of a file, read in pieces. */
+async function checksum(path: string): Promise<Checksum> {
   let bytes = 0;
   let sum = 0;
   for await (const piece of createReadStream(path, { highWaterMark: 1 << 20 }) as AsyncIterable<Buffer>) {
@@ -132,8 +132,12 @@ export async function saveCheckpoint(
       shape: store.spec(name).shape,
       data: () => store.read(name),
     }));
-    await writeSynced(join(folder, weightsFile), (handle) => writeSafetensors(handle, weights));
-    await writeSynced(join(folder, momentsFile), (handle) => writeSafetensors(handle, momentTensors(store)));
+    const files = {
+      [weightsFile]: await writeSynced(join(folder, weightsFile), (file) => writeSafetensors(file, weights)),
+      [momentsFile]: await writeSynced(join(folder, momentsFile), (file) =>
+        writeSafetensors(file, momentTensors(store)),
+      ),
+    };
     const complete: CheckpointState = {
       formatVersion,
       ...state,
@@ -143,12 +147,9 @@ export async function saveCheckpoint(
           .sort()
           .map((name) => [name, store.count(name)]),
       ),
-      files: {
-        [weightsFile]: await checksum(join(folder, weightsFile)),
-        [momentsFile]: await checksum(join(folder, momentsFile)),
-      },
+      files,
     };
-    await writeSynced(join(folder, stateFile), (handle) => handle.writeFile(`${JSON.stringify(complete, null, 2)}\n`));
+    await writeSynced(join(folder, stateFile), (file) => file.append(`${JSON.stringify(complete, null, 2)}\n`));
   });
 }
 

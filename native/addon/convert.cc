@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <new>
 
 namespace apollo::addon {
 
@@ -35,16 +36,22 @@ int int_from(const Napi::Value& value, const std::string& what) {
   return static_cast<int>(whole_number(value, INT32_MIN, INT32_MAX, what));
 }
 
-Napi::Value typed_array(Napi::Env env, DType dtype, const std::byte* bytes, std::size_t size) {
-  Napi::ArrayBuffer memory = Napi::ArrayBuffer::New(env, size);
-  if (size != 0) std::memcpy(memory.Data(), bytes, size);
+Napi::TypedArray typed_array(Napi::Env env, DType dtype, std::size_t size) {
+  ::operator delete(::operator new(size));  // throws where V8 would end the process
+  const Napi::ArrayBuffer memory = Napi::ArrayBuffer::New(env, size);
   const std::size_t elements = size / size_of(dtype);
   switch (dtype) {
     case DType::F32: return Napi::Float32Array::New(env, elements, memory, 0);
     case DType::I32: return Napi::Int32Array::New(env, elements, memory, 0);
-    case DType::BF16: return Napi::Uint16Array::New(env, elements, memory, 0);
+    case DType::BF16: break;
   }
-  return env.Undefined();
+  return Napi::Uint16Array::New(env, elements, memory, 0);
+}
+
+Napi::TypedArray typed_array(Napi::Env env, DType dtype, const std::byte* bytes, std::size_t size) {
+  Napi::TypedArray values = typed_array(env, dtype, size);
+  if (size != 0) std::memcpy(values.ArrayBuffer().Data(), bytes, size);
+  return values;
 }
 
 std::span<const std::byte> bytes_of(const Napi::Value& value, DType dtype, const std::string& what) {

@@ -14,8 +14,11 @@ namespace apollo::addon {
 
 DType dtype_from(const Napi::Value& value);
 
-// A typed array over a copy of `bytes`: Float32Array, Int32Array, or Uint16Array with the bits of bf16.
-Napi::Value typed_array(Napi::Env env, DType dtype, const std::byte* bytes, std::size_t size);
+// A typed array of `size` bytes, zeros: Float32Array, Int32Array, or Uint16Array for the bits of bf16. Throws
+// std::bad_alloc when the memory cannot be had.
+Napi::TypedArray typed_array(Napi::Env env, DType dtype, std::size_t size);
+// The same with a copy of `bytes`.
+Napi::TypedArray typed_array(Napi::Env env, DType dtype, const std::byte* bytes, std::size_t size);
 
 // The bytes of a typed array whose element type is that of `dtype`; throws when it is another, or detached. Valid until
 // JavaScript runs again.

@@ -135,13 +135,15 @@ Napi::Value BufferObject::read(const Napi::CallbackInfo& info) {
     const std::size_t offset = size_from(info[0], "read: offset") * unit,
                       size = size_from(info[1], "read: count") * unit;
     require(offset <= source->bytes() && size <= source->bytes() - offset, "read: outside the buffer");
-    auto data = std::make_shared<std::vector<std::byte>>(size);
-    return session_->call(
+    // Filled on the device's thread, which also pays for the first touch of its pages. JavaScript sees the array only
+    // when it is filled, so nothing can detach its memory before.
+    Napi::TypedArray values = typed_array(info.Env(), source->dtype(), size);
+    return session_->call_filling(
         info.Env(),
-        [source, data, offset, device = session_->shared_device()] {
-          device->backend().download(data->data(), static_cast<std::byte*>(source->data()) + offset, data->size());
+        [source, to = values.ArrayBuffer().Data(), offset, size, device = session_->shared_device()] {
+          device->backend().download(to, static_cast<std::byte*>(source->data()) + offset, size);
         },
-        [source, data](Napi::Env env) { return typed_array(env, source->dtype(), data->data(), data->size()); });
+        values);
   });
 }
 

@@ -60,7 +60,7 @@ void Session::settle(Napi::Env js, Napi::Function, std::nullptr_t*, Call* done) 
       return;
     }
     try {
-      owned->deferred.Resolve(guarded(js, [&] { return owned->result(js); }));
+      owned->deferred.Resolve(owned->result ? guarded(js, [&] { return owned->result(js); }) : owned->kept.Value());
     } catch (const Napi::Error& error) {
       owned->deferred.Reject(error.Value());
     }
@@ -73,6 +73,10 @@ Napi::Value Session::call(Napi::Env env, std::function<void()> work, Result resu
   Device* device = device_.get();  // alive as long as the call, which owns the session
   return queue(
       env, [device, work = std::move(work)] { device->watched(work); }, std::move(result), kept);
+}
+
+Napi::Value Session::call_filling(Napi::Env env, std::function<void()> work, Napi::Object filled) {
+  return call(env, std::move(work), nullptr, filled);
 }
 
 Napi::Value Session::call_always(Napi::Env env, Result result) {

@@ -27,6 +27,8 @@ class Session : public std::enable_shared_from_this<Session> {
   // What `work` throws rejects the promise, and so does a device that is lost. `kept` stays alive until the promise is
   // settled.
   Napi::Value call(Napi::Env env, std::function<void()> work, Result result, Napi::Value kept = Napi::Value());
+  // The same with `filled` as the promise's value: memory of JavaScript's that `work` writes.
+  Napi::Value call_filling(Napi::Env env, std::function<void()> work, Napi::Object filled);
   // Settles with `result` when all that was queued before is done, whatever has become of the device.
   Napi::Value call_always(Napi::Env env, Result result);
 

@@ -1,7 +1,9 @@
-import { mkdtemp, open, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
 import t from 'tap';
+import { writeSynced } from '../../lib/fs/durable.js';
 import { fromFloat16, toFloat16 } from '../../lib/interop/elements.js';
 import {
   encodeSafetensors,
@@ -57,11 +59,9 @@ t.test('a written file has the bytes of the encoded one', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'apollo-safetensors-'));
   t.teardown(() => rm(folder, { recursive: true }));
   const path = join(folder, 'x.safetensors');
-  const handle = await open(path, 'w');
-  const length = await writeSafetensors(handle, tensors, { a: 'b' });
-  await handle.close();
+  const checksum = await writeSynced(path, (file) => writeSafetensors(file, tensors, { a: 'b' }));
   const written = await readFile(path);
-  t.equal(length, written.length);
+  t.same(checksum, { bytes: written.length, crc32: crc32(written) });
   t.same(new Uint8Array(written), await encodeSafetensors(tensors, { a: 'b' }));
   await using reader = await SafetensorsReader.open(path);
   t.same(await reader.readFloat32('a'), Float32Array.from([1.5, -2, 3e-39, 4]));
