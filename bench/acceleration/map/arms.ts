@@ -117,6 +117,26 @@ const table = {
     method: 'stackbert',
     options: { ...fromOne, ...fractions(0.2, 0.45, 0.75), ...kept, calibrate: true },
   },
+  'stack-latest-calibrated': {
+    title: '1-3-6-12 by stacking at 25/55/85 %, old moments kept, calibrated',
+    method: 'stackbert',
+    options: { ...fromOne, ...fractions(0.25, 0.55, 0.85), ...kept, calibrate: true },
+  },
+  'five-stages-calibrated': {
+    title: '1-2-4-8-12 by stacking at 10/25/45/70 %, old moments kept, calibrated',
+    method: 'stackbert',
+    options: { units: [1, 2, 4, 8, 12], ...fractions(0.1, 0.25, 0.45, 0.7), ...kept, calibrate: true },
+  },
+  'stack-later-gated': {
+    title: '1-3-6-12 by stacking at 20/45/75 %, new layers open over 5 % of the run',
+    method: 'apollo',
+    options: { ...stacked, ...fractions(0.2, 0.45, 0.75), ...kept, gate: { share: 0.05 } },
+  },
+  'stack-latest-gated': {
+    title: '1-3-6-12 by stacking at 25/55/85 %, new layers open over 5 % of the run',
+    method: 'apollo',
+    options: { ...stacked, ...fractions(0.25, 0.55, 0.85), ...kept, gate: { share: 0.05 } },
+  },
   'stack-late-gated': {
     title: '1-3-6-12 by stacking at 15/35/65 %, new layers open over 5 % of the run',
     method: 'apollo',
