@@ -2,31 +2,33 @@
  * Damaged files: each kind of file that the package reads, changed at random, read in a child process. It gives its
  * content or one ApolloError; nothing else, and the process lives.
  */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
+import { type CorpusOptions, prepareCorpus } from '../../lib/data/index.js';
 import { uniformNumber } from '../../lib/growth/index.js';
 import { complaint, node } from './child.js';
-import { text, writeSettings } from './fixture.js';
-import { count, type Part, type Programme, type Tally, tally } from './outcome.js';
+import { filesOf, text, writeSettings } from './fixture.js';
+import { count, type Outcome, type Part, type Programme, type Tally, tally } from './outcome.js';
 
 /** Files of a batch, read by one child. */
 const batch = 250;
 const script = fileURLToPath(new URL('./read-files.ts', import.meta.url));
 
-/** A valid file, and how the child reads it: `model`, `corpus` or `checkpoint`. */
+/** A valid file, and how the child reads it. */
 interface Original {
   readonly name: string;
-  readonly reader: 'model' | 'corpus' | 'checkpoint' | 'tokenizer';
-  /** Folder whose other files go beside the damaged one. */
+  readonly reader: 'model' | 'corpus' | 'cache' | 'checkpoint' | 'tokenizer';
+  /** Folder whose other files go beside the damaged one; of a cache, with its text and `.cache`. */
   readonly folder: string;
   readonly file: string;
 }
 
 export const files: Part = {
   name: 'files',
-  about: 'random damage to models, configurations, tokenizers, checkpoints and text in every packing',
+  about:
+    'random damage to models, configurations, tokenizers, checkpoints, caches and text in every format and packing',
   size: 1000,
   unit: 'files',
   async run(programme, size) {
@@ -62,8 +64,10 @@ async function make({ work, cli }: Programme): Promise<Original[]> {
     'text.tsv': ['text\tn', ...lines.map((line, i) => `${line}\t${i}`)].join('\n'),
     'wiki.txt': lines.map((line, i) => `<doc id="${i}" url="u" title="t">\nt\n\n${line}\n</doc>`).join('\n'),
   };
-  const fixtures = fileURLToPath(new URL('../../test/fixtures/corpora', import.meta.url));
-  corpora['typhoon.txt.zst'] = readFileSync(join(fixtures, 'typhoon.txt.zst'));
+  const fixtures = fileURLToPath(new URL('../../test/fixtures', import.meta.url));
+  for (const name of readdirSync(join(fixtures, 'corpora'))) {
+    if (/\.(zst|parquet)$/.test(name)) corpora[name] = readFileSync(join(fixtures, 'corpora', name));
+  }
   const originals: Original[] = [];
   for (const [name, content] of Object.entries(corpora)) {
     const folder = join(base, `corpus-${name}`);
@@ -74,6 +78,15 @@ async function make({ work, cli }: Programme): Promise<Original[]> {
   for (const file of ['model.safetensors', 'config.json', 'tokenizer.json']) {
     originals.push({ name: `exported ${file}`, reader: 'model', folder: model, file });
   }
+  const published = join(fixtures, 'published', 'sst2');
+  for (const file of ['vocab.txt', 'tokenizer_config.json']) {
+    originals.push({ name: `a published model's ${file}`, reader: 'tokenizer', folder: published, file });
+  }
+  const prepared = await cached(base, plain);
+  for (const file of filesOf(join(prepared, '.cache'))) {
+    const name = `cache: ${basename(file)}`;
+    originals.push({ name, reader: 'cache', folder: prepared, file: join('.cache', file) });
+  }
   originals.push({ name: 'tokenizer.json alone', reader: 'tokenizer', folder: model, file: 'tokenizer.json' });
   const checkpoint = join(run, 'checkpoints', 'step-00000006');
   for (const file of ['model.safetensors', 'optimizer.safetensors', 'state.json']) {
@@ -81,6 +94,24 @@ async function make({ work, cli }: Programme): Promise<Original[]> {
   }
   return originals;
 }
+
+/** A folder with a text and what prepareCorpus keeps of it. */
+async function cached(base: string, plain: string): Promise<string> {
+  const folder = join(base, 'prepared');
+  mkdirSync(folder);
+  writeFileSync(join(folder, 'text.txt'), plain);
+  const corpus = await prepareCorpus(cachedCorpus(folder));
+  corpus.close();
+  return folder;
+}
+
+/** The options for such a folder. */
+export const cachedCorpus = (folder: string): CorpusOptions => ({
+  inputs: [join(folder, 'text.txt')],
+  tokenizer: { train: 'bpe', vocabSize: 280 },
+  cacheDir: join(folder, '.cache'),
+  heldOut: 0.1,
+});
 
 async function damaged(programme: Programme, original: Original, stream: number, size: number): Promise<Tally> {
   const { work, seed, signal, say } = programme;
@@ -102,7 +133,10 @@ async function damaged(programme: Programme, original: Original, stream: number,
     const results = ended.stdout
       .split('\n')
       .filter((line) => line.startsWith('{'))
-      .map((line) => JSON.parse(line) as { index: number; outcome: 'right' | 'refused' | 'crash'; message?: string });
+      .map((line) => JSON.parse(line) as { index: number; outcome: Exclude<Outcome, 'left'>; message?: string });
+    const undamaged = results.shift();
+    if (undamaged?.index === -1 && undamaged.outcome !== 'right')
+      throw new Error(`${original.name} cannot be read undamaged: ${undamaged.message}`);
     for (const { index, outcome, message } of results) {
       count(row, outcome, `${original.name}, ${notes[index]}: ${message ?? ''}`);
     }

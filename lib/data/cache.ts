@@ -1,19 +1,21 @@
 /**
  * The cache folder: entries named by what they are made from, written beside their place and renamed into it, so that
- * an entry is there whole or not at all. It may be deleted at any time.
+ * an entry is there whole or not at all. Each holds the digests of its files, which show what was changed afterwards. The
+ * folder may be deleted at any time.
  */
 import { createHash } from 'node:crypto';
-import { createReadStream, readdirSync } from 'node:fs';
-import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { createReadStream, readdirSync, statSync } from 'node:fs';
+import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { z } from 'zod';
 import { ApolloError } from '../errors.js';
 import { syncFolder } from '../fs/durable.js';
 import { fileError, writing } from '../fs/error.js';
 import { isRunning, markText, ownMark, type ProcessMark, unique } from '../fs/process.js';
 import { writeWholeFile } from '../fs/whole-file.js';
 import { throwIfAborted } from './abort.js';
-import type { CorpusFile } from './files.js';
+import { type FileStamp, stampOf } from './files.js';
 
 /** A digest is remembered only for a file that was left alone for this long: clocks of file systems are coarse. */
 const settledMs = 2000;
@@ -66,6 +68,7 @@ export class Cache {
       await this.#writing(async () => {
         await mkdir(temporary);
         await write(temporary);
+        await seal(temporary);
         await syncFolder(temporary);
         if (replace) await rm(this.path(name), { recursive: true, force: true });
         await rename(temporary, this.path(name)).catch((error: NodeJS.ErrnoException) => {
@@ -101,6 +104,7 @@ export class Cache {
         }
         throw error;
       }
+      await seal(working);
       await syncFolder(working);
       await rm(this.path(name), { recursive: true, force: true });
       await rename(working, this.path(name)).catch((error: NodeJS.ErrnoException) => {
@@ -140,11 +144,35 @@ export class Cache {
   }
 
   /**
+   * Whether the entry `name` is there with the contents that were written. Files that were left alone since they were last
+   * read are not read again. `onBytes` gets the bytes as they are settled, and how many there are.
+   */
+  async isWhole(
+    name: string,
+    onBytes: (count: number, total: number) => void = () => {},
+    signal?: AbortSignal,
+  ): Promise<boolean> {
+    try {
+      const seal = sealSchema.parse(JSON.parse(await readFile(join(this.path(name), sealFile), 'utf8')));
+      const files = Object.keys(seal).map((file) => {
+        const path = join(this.path(name), file);
+        return stampOf(path, statSync(path, { bigint: true }));
+      });
+      const total = files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+      const found = await this.digests(files, (count) => onBytes(count, total), signal);
+      return Object.values(seal).every((digest, i) => digest === found[i]);
+    } catch {
+      throwIfAborted(signal);
+      return false; // not there, or cut off
+    }
+  }
+
+  /**
    * SHA-256 of each file. A file whose size, times and inode are as they were when it was last read is not read again.
    * `onBytes` gets the sizes as they are settled.
    */
   async digests(
-    files: readonly CorpusFile[],
+    files: readonly FileStamp[],
     onBytes: (count: number) => void,
     signal?: AbortSignal,
   ): Promise<string[]> {
@@ -185,6 +213,17 @@ export class Cache {
 }
 
 const digestFile = 'digests.json';
+
+/** In each entry: SHA-256 of its files, by name. */
+const sealFile = 'sha256.json';
+const sealSchema = z.record(z.string(), z.string()).refine((files) => Object.keys(files).length > 0);
+
+/** Writes the digests of what a finished entry holds. */
+async function seal(folder: string): Promise<void> {
+  const digests: Record<string, string> = {};
+  for (const name of (await readdir(folder)).sort()) digests[name] = await digestOf(join(folder, name), () => {});
+  await writeFile(join(folder, sealFile), JSON.stringify(digests), { flush: true });
+}
 
 /** Folders of entries that are being made or were begun: the entry's name, the process, or "free" and 0. */
 const begunName = /^\.begun-[0-9a-f]+-.+-\d+-[0-9a-f]+$/;

@@ -6,15 +6,19 @@ import { formatNames, formats } from './formats/index.js';
 import { packings } from './unpack/index.js';
 import { filesBelow, filesMatching, type PassedOver } from './walk.js';
 
-export interface CorpusFile {
+/** What tells whether a file was changed without reading it. */
+export interface FileStamp {
   readonly path: string;
   readonly sizeBytes: number;
-  /** The same for all names of one file, links included. */
-  readonly identity: string;
   /** Changes whenever the file's content may have changed: device, inode, size, mtime and ctime. */
   readonly fingerprint: string;
   /** Latest of mtime and ctime, in milliseconds. */
   readonly changedMs: number;
+}
+
+export interface CorpusFile extends FileStamp {
+  /** The same for all names of one file, links included. */
+  readonly identity: string;
   /** Name of its format, see formats/. */
   readonly format: string;
   /** Name of how it is packed, see unpack/. */
@@ -92,12 +96,19 @@ export function describe(path: string, format = 'auto'): CorpusFile {
   if (!status.isFile()) throw bad(`${path} is not a regular file.`);
   if (status.size === 0n) throw bad(`${path} is empty (0 bytes). Leave it out, or put text in it.`);
   return {
+    ...stampOf(path, status),
+    identity: status.ino === 0n ? realpathSync(path) : `${status.dev}-${status.ino}`, // 0: the file system has none
+    ...kindOf(path, format),
+  };
+}
+
+/** The stamp of a file whose `status` was read just now. */
+export function stampOf(path: string, status: BigIntStats): FileStamp {
+  return {
     path,
     sizeBytes: Number(status.size),
-    identity: status.ino === 0n ? realpathSync(path) : `${status.dev}-${status.ino}`, // 0: the file system has none
     fingerprint: [status.dev, status.ino, status.size, status.mtimeNs, status.ctimeNs].join('-'),
     changedMs: Number(status.mtimeMs > status.ctimeMs ? status.mtimeMs : status.ctimeMs),
-    ...kindOf(path, format),
   };
 }
 

@@ -1,10 +1,10 @@
 /** How far the preparation of a corpus is. */
 
 export interface CorpusProgress {
-  readonly phase: 'read' | 'count words' | 'train tokenizer' | 'wait for another process' | 'tokenise';
-  /** What is tokenised, where a corpus is a mixture. */
+  readonly phase: 'read' | 'count words' | 'train tokenizer' | 'wait for another process' | 'check' | 'tokenise';
+  /** What is checked or tokenised, where a corpus is a mixture. */
   readonly source?: string | undefined;
-  /** Bytes of the files on disk; in 'train tokenizer', tokens of the vocabulary. */
+  /** Bytes of the files on disk; in 'check', of what was prepared earlier; in 'train tokenizer', tokens of the vocabulary. */
   readonly done: number;
   readonly total: number;
   readonly documents: number;

@@ -182,11 +182,13 @@ export async function prepareCorpus(options: CorpusOptions): Promise<Corpus> {
       const key = keyOf(textKeys[i], encoder.digest, separatorId ?? null);
       const work = { text, setup, vocabSize: tokenizer.vocabSize, workers, meter, signal };
       const make = (folder: string) => tokenise(folder, { ...work, journalEvery: options.journalEvery });
-      let entry = openTokenised(cache.path(key));
+      const open = async () =>
+        (await cache.isWhole(key, checking(meter, text.name), signal)) ? openTokenised(cache.path(key)) : undefined;
+      let entry = await open();
       if (!entry && cache.isMadeByAnother(key)) {
         meter.start('wait for another process', undefined, text.name);
         while (cache.isMadeByAnother(key)) await pause(signal);
-        entry = openTokenised(cache.path(key));
+        entry = await open();
       }
       const cached = entry !== undefined;
       if (!cached) {
@@ -297,6 +299,19 @@ function added(a: CorpusStats, b: CorpusStats): CorpusStats {
 
 const joined = (keys: readonly string[]): string => (keys.length === 1 ? keys[0]! : keyOf('mixture', keys));
 
+/** Entries of the cache from this size on take long enough to check for a phase in the progress. */
+const reportedBytes = 256 << 20;
+
+function checking(meter: Meter, source: string | undefined): (count: number, total: number) => void {
+  let isReported = false;
+  return (count, total) => {
+    if (total < reportedBytes) return;
+    if (!isReported) meter.start('check', total, source);
+    isReported = true;
+    meter.addBytes(count);
+  };
+}
+
 /** Milliseconds between two looks at what another process does. */
 const pauseMs = 200;
 
@@ -339,12 +354,8 @@ async function trainedTokenizer(
   const { train: kind, vocabSize } = choice;
   const key = `tokenizer-${keyOf(contentKey, kind, vocabSize)}`;
   const file = join(cache.path(key), 'tokenizer.json');
-  try {
-    return loadTokenizer(file);
-  } catch {
-    // not there yet, or damaged: it is made (again)
-  }
   const { meter, signal } = text;
+  if (await cache.isWhole(key, undefined, signal)) return loadTokenizer(file);
   meter.start('count words');
   const counts = new Map<string, number>();
   for await (const result of mapInOrder({ job: 'count', kind }, allWorks(text), text.workers)) {

@@ -48,7 +48,7 @@ export interface Tokenised {
   readonly skipped: Readonly<Record<string, number>>;
 }
 
-/** The tokens in a folder; undefined when there are none or they are damaged, and are to be made (again). */
+/** The tokens in a folder whose files are as they were written; undefined when there are none. */
 export function openTokenised(folder: string): Tokenised | undefined {
   let file: TokenFile | undefined;
   try {

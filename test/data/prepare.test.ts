@@ -201,6 +201,29 @@ t.test('a damaged entry is made again', async (t) => {
     t.equal(again.stats.cached, file === 'tokenizer.json', `${file} cut to ${size} bytes`);
     t.strictSame(all(again), expected);
   }
+  // One bit, of which no length and no syntax tells.
+  for (const [file, place] of [
+    ['tokens.bin', 1024 + 301],
+    ['tokens.bin', 25],
+    ['documents.bin', 8 * 20 + 3],
+    ['about.json', 3],
+    ['tokenizer.json', 400],
+    ['sha256.json', 40],
+  ] as const) {
+    const path = join(
+      cacheDir,
+      entries(cacheDir).find((path) => path.endsWith(file) && !path.startsWith('tokenizer-')) ?? '',
+    );
+    const tokenizer = join(cacheDir, entries(cacheDir).find((path) => path.endsWith('tokenizer.json'))!);
+    const damaged = file === 'tokenizer.json' ? tokenizer : path;
+    const bytes = readFileSync(damaged);
+    bytes[place]! ^= 1;
+    writeFileSync(damaged, bytes);
+    const again = await prepare(options);
+    t.equal(again.stats.cached, file === 'tokenizer.json', `${file}, a bit at ${place}`);
+    t.strictSame(all(again), expected);
+    t.equal((await prepare(options)).stats.cached, true);
+  }
 });
 
 t.test('what fails leaves nothing behind', async (t) => {
