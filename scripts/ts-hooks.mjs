@@ -42,11 +42,13 @@ function compiled(path) {
     if (javascript.endsWith(seal)) return javascript;
   } catch {}
   const javascript = compile(path, text) + seal;
-  // Under another name first: processes that run at the same time never see half of a file.
-  const draft = `${kept}.${process.pid}.${threadId}`;
-  mkdirSync(dirname(kept), { recursive: true });
-  writeFileSync(draft, javascript);
-  renameSync(draft, kept);
+  try {
+    // Under another name first: processes that run at the same time never see half of a file.
+    const draft = `${kept}.${process.pid}.${threadId}`;
+    mkdirSync(dirname(kept), { recursive: true });
+    writeFileSync(draft, javascript);
+    renameSync(draft, kept);
+  } catch {} // where nothing can be written, it is compiled again the next time
   return javascript;
 }
 
