@@ -5,14 +5,11 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Test } from 'tap';
 import { run } from '../../lib/cli/run.js';
+import { plainEnv, typescript } from '../typescript.js';
 import { memoryIo, temporaryFolder } from './support.js';
 import { tinyConfig } from './tiny.js';
 
 const script = fileURLToPath(new URL('../../lib/cli/main.ts', import.meta.url));
-// The hooks that load TypeScript, without those by which the test runner keeps book of processes.
-const execArgv = process.execArgv.filter((argument) => argument.includes('@tapjs/typescript'));
-const { NODE_OPTIONS: _, ...inherited } = process.env;
-const env = { ...inherited, TS_NODE_TRANSPILE_ONLY: '1' };
 
 interface Ended {
   readonly code: number | null;
@@ -24,9 +21,9 @@ interface Ended {
 /** Starts `apollo-lm ARGS`; `through` is a program that starts it: nohup. */
 export function start(args: readonly string[], options: { through?: string[]; stdout?: number; env?: object } = {}) {
   const [command, ...before] = [...(options.through ?? []), process.execPath];
-  const child = spawn(command!, [...before, ...execArgv, script, ...args], {
+  const child = spawn(command!, [...before, ...typescript, script, ...args], {
     stdio: ['ignore', options.stdout ?? 'pipe', 'pipe'],
-    env: { ...env, ...options.env },
+    env: { ...plainEnv, ...options.env },
   });
   let out = '';
   let err = '';

@@ -2,9 +2,9 @@ import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { ignoresHangup } from '../../lib/cli/hangup.js';
+import { plainEnv, typescript } from '../typescript.js';
 
 const script = fileURLToPath(new URL('../../lib/cli/hangup.ts', import.meta.url));
-const execArgv = process.execArgv.filter((argument) => argument.includes('@tapjs/typescript'));
 
 t.test('nohup is known by what the shell sets', async (t) => {
   t.ok(ignoresHangup({ _: '/usr/bin/nohup' }));
@@ -15,12 +15,11 @@ t.test(
   { skip: process.platform === 'linux' ? false : 'needs /proc' },
   async (t) => {
     const ask = `import(${JSON.stringify(script)}).then((m) => console.log(m.ignoresHangup({})))`;
-    const command = [process.execPath, ...execArgv, '-e', ask].map((word) => `'${word}'`).join(' ');
-    const { NODE_OPTIONS: _, ...env } = process.env;
+    const command = [process.execPath, ...typescript, '-e', ask].map((word) => `'${word}'`).join(' ');
     const answer = (before: string) =>
       spawnSync('sh', ['-c', `${before} ${command}; true`], {
         encoding: 'utf8',
-        env: { ...env, TS_NODE_TRANSPILE_ONLY: '1' },
+        env: plainEnv,
         stdio: ['ignore', 'pipe', 'inherit'],
       }).stdout.trim();
     t.equal(answer("trap '' HUP;"), 'true');

@@ -3,12 +3,13 @@ import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { defaultSpinCount } from '../../lib/engine/native.js';
+import { plainEnv, typescript } from '../typescript.js';
 
 /** What spin-child.ts prints with these variables, and what OpenMP says that its settings are. */
 function loaded(variables: Record<string, string>) {
-  const { GOMP_SPINCOUNT: _, ...env } = process.env;
+  const { GOMP_SPINCOUNT: _, ...env } = plainEnv;
   const script = fileURLToPath(new URL('./spin-child.ts', import.meta.url));
-  const { stdout, stderr } = spawnSync(process.execPath, [...process.execArgv, script], {
+  const { stdout, stderr } = spawnSync(process.execPath, [...typescript, script], {
     encoding: 'utf8',
     env: { ...env, OMP_DISPLAY_ENV: 'VERBOSE', ...variables },
   });

@@ -5,20 +5,20 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { uniformNumber } from '../../lib/growth/index.js';
+import { plainEnv, typescript } from '../typescript.js';
 import { contentsOf, openTinyDevice, runTiny } from './tiny.js';
 
 const script = fileURLToPath(new URL('./kill-child.ts', import.meta.url));
-// The hooks that load TypeScript, without those by which the test runner keeps book of processes.
-const execArgv = process.execArgv.filter((argument) => argument.includes('@tapjs/typescript'));
-const { NODE_OPTIONS: _, ...inherited } = process.env;
-const env = { ...inherited, TS_NODE_TRANSPILE_ONLY: '1' };
 
 /** Runs the child until it ends, or kills it `delayMs` after it has reported `step`; returns how it ended. */
 async function runChild(
   folder: string,
   kill?: { step: number; delayMs: number },
 ): Promise<{ code: number | null; signal: string | null }> {
-  const child = spawn(process.execPath, [...execArgv, script, folder], { stdio: ['ignore', 'pipe', 'inherit'], env });
+  const child = spawn(process.execPath, [...typescript, script, folder], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: plainEnv,
+  });
   const ended = new Promise<{ code: number | null; signal: string | null }>((resolve) => {
     child.on('exit', (code, signal) => resolve({ code, signal }));
   });
