@@ -2,7 +2,7 @@
  * npm run faults: every fault on purpose. Kills, damages, starves and doubles what users run, and prints what came of it as a
  * table: the right result or one clear error, or a fault of the package. The exit code is 1 when there is one.
  */
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -17,6 +17,13 @@ import { processes } from './processes.js';
 import { steps } from './steps.js';
 import { workers } from './workers.js';
 
+interface Results {
+  readonly format: 'apollo-lm/faults/1';
+  /** Each call that made a part. */
+  readonly made: readonly { readonly parts: readonly string[]; readonly machine: string }[];
+  readonly rows: readonly Tally[];
+}
+
 const parts: readonly Part[] = [kills, files, filesystem, processes, workers, steps];
 const cli = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 
@@ -27,7 +34,7 @@ const command = new Command('faults')
   .option('--minutes <n>', 'stop after so long; parts share the time in proportion to their sizes', Number)
   .option('--only <parts...>', `some of: ${parts.map(({ name }) => name).join(', ')}`)
   .option('--seed <n>', 'of all that is drawn at random; default: the time', Number)
-  .option('--out <folder>', 'write table.md and results.json there')
+  .option('--out <folder>', 'write table.md and results.json there; other parts that are there from earlier calls stay')
   .option('--keep', 'keep the working folder');
 for (const { name, size, unit, about } of parts) command.option(`--${name} <n>`, `${unit} (${size}): ${about}`, Number);
 command.parse();
@@ -67,26 +74,63 @@ for (const part of chosen) {
 }
 if (!o.keep) rmSync(work, { recursive: true, force: true });
 
-const header = ['fault', 'right', 'one clear error', 'wrong', 'crash', 'left behind', 'notes'];
-const body = rows.map(({ fault, counts, note = '' }) => [
-  fault,
-  ...[counts.right, counts.refused, counts.wrong, counts.crash, counts.left].map(String),
-  note,
-]);
-const found = rows.reduce((sum, row) => sum + faultsOf(row), 0);
 const machine = `${loadAddon().info().cpuName}, ${availableParallelism()} threads; seed ${seed}`;
-const verdict = `${found === 0 ? 'No fault of the package was found' : `${found} faults of the package were found`} (${machine}).`;
-console.log(`${textTable([header, ...body])}\n`);
-for (const { findings } of rows) for (const finding of findings) console.log(finding);
-console.log(verdict);
+const results: Results = {
+  format: 'apollo-lm/faults/1',
+  made: [{ parts: chosen.map(({ name }) => name), machine }],
+  rows,
+};
 if (o.out) {
   mkdirSync(o.out, { recursive: true });
-  const title = '# Faults on purpose\n\nMade by `npm run faults`.';
-  writeFileSync(join(o.out, 'table.md'), `${title} ${verdict}\n\n${markdownTable([header, ...body])}\n`);
+  const all = joined(earlier(o.out), results);
   writeFileSync(
-    join(o.out, 'results.json'),
-    `${JSON.stringify({ format: 'apollo-lm/faults/1', machine, seed, rows }, null, 2)}\n`,
+    join(o.out, 'table.md'),
+    `# Faults on purpose\n\nMade by \`npm run faults\`. ${verdictOf(all)}\n\n${markdownTable(tableOf(all))}\n`,
   );
-  console.log(join(o.out, 'table.md'));
+  writeFileSync(join(o.out, 'results.json'), `${JSON.stringify(all, null, 2)}\n`);
 }
-process.exitCode = found > 0 ? 1 : 0;
+console.log(`${textTable(tableOf(results))}\n`);
+for (const { findings } of rows) for (const finding of findings) console.log(finding);
+console.log(verdictOf(results));
+if (o.out) console.log(join(o.out, 'table.md'));
+process.exitCode = found(rows) > 0 ? 1 : 0;
+
+function found(rows: readonly Tally[]): number {
+  return rows.reduce((sum, row) => sum + faultsOf(row), 0);
+}
+
+function verdictOf({ made, rows }: Results): string {
+  const amount = found(rows);
+  const how = made
+    .map(({ parts, machine }) => `${made.length > 1 ? `${parts.join(', ')}: ` : ''}${machine}`)
+    .join('. ');
+  return `${amount === 0 ? 'No fault of the package was found' : `${amount} faults of the package were found`} (${how}).`;
+}
+
+function tableOf({ rows }: Results): string[][] {
+  const body = rows.map(({ fault, counts, note = '' }) => [
+    fault,
+    ...[counts.right, counts.refused, counts.wrong, counts.crash, counts.left].map(String),
+    note,
+  ]);
+  return [['fault', 'right', 'one clear error', 'wrong', 'crash', 'left behind', 'notes'], ...body];
+}
+
+/** What an earlier call has written to the folder. */
+function earlier(folder: string): Results | undefined {
+  const path = join(folder, 'results.json');
+  return existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as Results) : undefined;
+}
+
+/** The parts of an earlier call that this one did not make, and this one's, in their order. */
+function joined(before: Results | undefined, now: Results): Results {
+  const again = new Set(now.made.flatMap(({ parts }) => parts));
+  const made = before?.made.flatMap(({ parts, machine }) => {
+    const left = parts.filter((part) => !again.has(part));
+    return left.length > 0 ? [{ parts: left, machine }] : [];
+  });
+  const rows = parts.flatMap(
+    ({ name }) => (again.has(name) ? now : before)?.rows.filter(({ part }) => part === name) ?? [],
+  );
+  return { ...now, made: [...(made ?? []), ...now.made], rows };
+}
