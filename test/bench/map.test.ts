@@ -84,6 +84,9 @@ t.test('loss at equal FLOPs: against the frontier of Scratch, where it holds the
   const { equalFlops } = rows['stack-mid'] ?? {};
   t.ok(Math.abs((equalFlops?.mean ?? 0) + 0.5) < 1e-12);
   t.equal(rows.pld?.equalFlops?.mean, -0.5);
+  // Scratch needs 100 * 4^(3/4) = 283 FLOPs for 3.5.
+  t.ok(Math.abs((rows['stack-mid']?.savingAtOwnLoss?.mean ?? 0) - (1 - 200 / (100 * 4 ** 0.75))) < 1e-12);
+  t.equal(rows.pld?.savingAtOwnLoss, undefined, 'below every run of Scratch');
   t.equal(rows.apollo?.equalFlops, undefined, 'fewer than the shortest run of Scratch');
   t.end();
 });

@@ -94,6 +94,8 @@ export interface Row {
   readonly flopsShare?: number | undefined;
   /** Its loss minus that of Scratch's frontier at as many FLOPs; one value per seed whose frontier holds them. */
   readonly equalFlops?: Spread | undefined;
+  /** One minus its FLOPs over those with which Scratch's frontier reaches its loss; one value per seed that it holds. */
+  readonly savingAtOwnLoss?: Spread | undefined;
   /** One minus the FLOPs with which the arm's frontier reaches Scratch's loss, over Scratch's; one value per seed. */
   readonly saving?: Spread | undefined;
   /** Seeds whose frontier does not hold Scratch's loss: it is above the arm's longest run, or below its shortest. */
@@ -135,15 +137,21 @@ function against(
     else outside.below++;
   }
   const scratch = frontierOf(records, kind, reference);
+  const pointsOf = (seed: number) => scratch.filter((run) => run.seed === seed);
   const equal = own.runs.flatMap(({ seed, loss, flops }) => {
-    const points = scratch.filter((run) => run.seed === seed);
-    const theirs = lossFor(points, flops);
+    const theirs = lossFor(pointsOf(seed), flops);
     return theirs === undefined ? [] : [loss - theirs];
+  });
+  const ownLoss = own.runs.flatMap(({ seed, loss, flops }) => {
+    const points = pointsOf(seed);
+    const needed = points.length > 0 ? flopsFor(points, loss) : undefined;
+    return needed?.kind === 'between' ? [1 - flops / needed.flops] : [];
   });
   return {
     difference: pairedDifference(own, reference),
     flopsShare: own.flops / reference.flops,
     ...(equal.length > 0 && { equalFlops: spread(equal) }),
+    ...(ownLoss.length > 0 && { savingAtOwnLoss: spread(ownLoss) }),
     ...(savings.length > 0 && { saving: spread(savings) }),
     outside,
   };

@@ -8,10 +8,10 @@ import { Command, Option } from 'commander';
 import { openDevice } from '../../../lib/engine/index.js';
 import { loadAddon } from '../../../lib/engine/native.js';
 import { ApolloError } from '../../../lib/errors.js';
-import type { MapRecord } from './record.js';
+import { idOf, type MapRecord } from './record.js';
 import { writeMap } from './report.js';
 import { rounds } from './rounds.js';
-import { makeRun, openMapCorpus } from './run.js';
+import { finishedRun, makeRun, openMapCorpus } from './run.js';
 
 const names = rounds.map(({ name }) => name);
 const command = new Command('bench:map')
@@ -65,20 +65,24 @@ try {
       precision,
       processor: `${addon.cpuName}, ${o.threads} of ${availableParallelism()} threads`,
     };
-    const records = new Map<string, MapRecord>();
+    const write = (records: readonly MapRecord[]) =>
+      writeMap(o.out, { format: 'apollo-lm/map/1', scale: 'nano', about, records });
+    const chosen = rounds.filter(({ name }) => o.round.includes(name)).flatMap(({ runs }) => runs);
+    // What earlier calls made stands in the results from the beginning, wherever it stands in the order.
+    const records = new Map(
+      chosen.flatMap((run) => {
+        const record = finishedRun(run, o.work);
+        return record ? [[record.id, record]] : [];
+      }),
+    );
+    if (records.size > 0) await write([...records.values()]);
     let open = 0;
-    for (const round of rounds.filter(({ name }) => o.round.includes(name))) {
-      for (const run of round.runs) {
-        if (signal.aborted) {
-          open++;
-          continue;
-        }
-        const record = await makeRun(run, context);
-        if (!record) open++;
-        else if (!records.has(record.id)) {
-          records.set(record.id, record);
-          await writeMap(o.out, { format: 'apollo-lm/map/1', scale: 'nano', about, records: [...records.values()] });
-        }
+    for (const run of chosen) {
+      const record = signal.aborted ? records.get(idOf(run)) : await makeRun(run, context);
+      if (!record) open++;
+      else if (!records.has(record.id)) {
+        records.set(record.id, record);
+        await write([...records.values()]);
       }
     }
     if (open > 0) {

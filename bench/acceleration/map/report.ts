@@ -65,7 +65,7 @@ function nameOf({ tuned }: Row): string {
 function page({ scale, about, records }: MapResults, shown: readonly ModelKind[]): string {
   return [
     `# Which method for what: annealed runs at ${scale} scale`,
-    'Made by `npm run bench:map`. Every run goes to the end of its own schedule; each arm is shown at the rate and schedule with which it ends lowest, and is compared with Scratch at its own best rate and schedule over the same seeds.',
+    "Made by `npm run bench:map`. Every run goes to the end of its own schedule; each arm is shown at the rate and schedule with which it ends lowest, and is compared with Scratch at its own best rate and schedule over the same seeds. FLOPs saved: at its loss, against what Scratch needs for the loss of the arm, read off the runs of Scratch of all lengths; at Scratch's loss, of what Scratch took, read off the runs of the arm. Nothing is extrapolated: what no runs enclose is left out or given as a bound.",
     markdownTable([['setting', 'value'], ...Object.entries(about).map(([key, value]) => [key, String(value)])]),
     ...shown.flatMap((kind) => [
       `## ${titles[kind]}`,
@@ -94,7 +94,8 @@ function lengthSection(records: readonly MapRecord[], kind: ModelKind, steps: nu
         'at equal FLOPs',
         'FLOPs',
         'of Scratch',
-        'saved at its loss',
+        'FLOPs saved at its loss',
+        "at Scratch's loss",
         'seeds',
       ],
       ...rows.map((row) => [
@@ -105,6 +106,7 @@ function lengthSection(records: readonly MapRecord[], kind: ModelKind, steps: nu
         row.equalFlops ? formatSpread(row.equalFlops, formatSigned) : '-',
         formatFlops(row.tuned.flops),
         row.flopsShare === undefined ? '-' : formatPercent(row.flopsShare),
+        row.savingAtOwnLoss ? formatSpread(row.savingAtOwnLoss, formatPercent) : '-',
         savingOf(row),
         String(row.tuned.runs.length),
       ]),

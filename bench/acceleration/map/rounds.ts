@@ -49,7 +49,7 @@ function tuning(kind: ModelKind, steps: number, seeds: readonly number[] = [42])
   );
 }
 
-// Half and 1.25 times the length give the frontiers on which equal FLOPs and equal loss are read.
+// Other lengths give the frontiers on which equal FLOPs and equal loss are read.
 const roundA: Round = {
   name: 'a',
   title: 'Every method and the ablations, one seed, 8 M tokens',
@@ -73,6 +73,9 @@ const roundA: Round = {
     run('bert', 'stack-late-gated', budgets['8M']),
     run('bert', 'scratch', budgets['8M'], { schedule: 'cosine' }),
     run('bert', 'scratch', budgets['8M'], { rate: 2e-3, warmup: 1600 }),
+    run('gpt', 'scratch', 2 * budgets['8M']),
+    run('bert', 'scratch', 2 * budgets['8M'], { warmup: 1600 }),
+    run('gpt', 'scratch', budgets['2M']),
     run('bert', 'stack-later-gated', budgets['8M']),
     run('gpt', 'stack-later-calibrated', 1.25 * budgets['8M']),
     run('bert', 'stack-latest-gated', budgets['8M']),

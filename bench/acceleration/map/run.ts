@@ -66,6 +66,14 @@ export function mapOptions(run: MapRun, precision: 'f32' | 'bf16') {
   } satisfies TrainOptions;
 }
 
+const recordFile = (run: MapRun, work: string): string => join(work, `${idOf(run)}.json`);
+
+/** The record of a run that an earlier call has finished. */
+export function finishedRun(run: MapRun, work: string): MapRecord | undefined {
+  const kept = recordFile(run, work);
+  return existsSync(kept) ? (JSON.parse(readFileSync(kept, 'utf8')) as MapRecord) : undefined;
+}
+
 /**
  * The record of a run, made now or read from an earlier call; undefined when the signal stopped it. What is in its folder
  * is resumed, and removed once the record is kept.
@@ -74,8 +82,8 @@ export async function makeRun(run: MapRun, context: MapContext): Promise<MapReco
   const { device, precision, corpora, work, signal, say } = context;
   const id = idOf(run);
   const folder = join(work, id);
-  const kept = join(work, `${id}.json`);
-  if (existsSync(kept)) return JSON.parse(readFileSync(kept, 'utf8')) as MapRecord;
+  const finished = finishedRun(run, work);
+  if (finished) return finished;
   const arm: Arm = arms[run.arm];
   const model = mapModel(run.kind, arm);
   const { layers } = model.config;
@@ -94,7 +102,7 @@ export async function makeRun(run: MapRun, context: MapContext): Promise<MapReco
     for (let step = 0; step < run.steps; step++) flopsLayers += flopsOfStep(method, model.config, step, size).layers;
     const { flopsModel: flops, tokens, trainMs } = totals;
     const record = { ...run, id, parameters, tokens, loss, flops, flopsLayers, trainMs, curve };
-    writeFileSync(kept, `${JSON.stringify(record)}\n`);
+    writeFileSync(recordFile(run, work), `${JSON.stringify(record)}\n`);
     rmSync(folder, { recursive: true });
     return record;
   };
