@@ -133,7 +133,7 @@ t.test('the page has a table per length, a picture per kind, and what became of 
   t.match(page, /### 1 k tokens \(100\.0 per parameter\)/);
   t.match(
     page,
-    /\| stack-mid: .* \| 3\.9000 \| 1, wsd \| -0\.1000 \| - \| 70 FLOP \| 70\.0 % \| at least 30\.0 % \(one seed\) \| 1 \|/,
+    /\| stack-mid: .* \| 3\.9000 \| 1, wsd \| -0\.1000 \| - \| 70 FLOP \| 70\.0 % \| - \| at least 30\.0 % \(one seed\) \| 1 \|/,
   );
   t.match(page, /-0\.1000 \| kept \|/);
   t.match(page, /\| - \| open \|/);
