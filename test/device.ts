@@ -59,3 +59,12 @@ export const slowOnEmulator =
   process.env.APOLLO_TEST_DEVICE === 'emulator' &&
   !process.env.APOLLO_TEST_SLOW &&
   'long on the emulator; APOLLO_TEST_SLOW=1 runs it';
+
+/**
+ * For tests of what the device has no part in, such as which checkpoints are kept: the CPU runs them, and the emulator
+ * takes long to train what they need. What tap takes as `skip`.
+ */
+export const notAboutDevice =
+  process.env.APOLLO_TEST_DEVICE === 'emulator' &&
+  !process.env.APOLLO_TEST_SLOW &&
+  'not about the device, and tested on the CPU; APOLLO_TEST_SLOW=1 runs it';

@@ -3,6 +3,7 @@
 #include <cublasLt.h>
 #include <cuda_bf16.h>
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -71,9 +72,25 @@ struct Problem {
 
   void run() const {
     std::vector<double> bias_gradient(static_cast<std::size_t>(rows()));
+    // A column of the result at a time, each of its sums in the order of k.
+    const auto height = static_cast<std::size_t>(rows()), depth = static_cast<std::size_t>(inner());
+    std::vector<double> matrix(height * depth), sums(height);
     for (std::int64_t batch = 0; batch < d.batch; ++batch) {
+      for (std::size_t k = 0; k < depth; ++k) {
+        for (std::size_t m = 0; m < height; ++m) {
+          matrix[k * height + m] = left(batch, static_cast<std::int64_t>(m), static_cast<std::int64_t>(k));
+        }
+      }
       for (std::int64_t n = 0; n < columns(); ++n) {
-        for (std::int64_t m = 0; m < rows(); ++m) element(batch, m, n, bias_gradient);
+        std::fill(sums.begin(), sums.end(), 0.0);
+        for (std::size_t k = 0; k < depth; ++k) {
+          const double factor = right(batch, static_cast<std::int64_t>(k), n);
+          const double* column = matrix.data() + k * height;
+          for (std::size_t m = 0; m < height; ++m) sums[m] += column[m] * factor;
+        }
+        for (std::int64_t m = 0; m < rows(); ++m) {
+          element(batch, m, n, sums[static_cast<std::size_t>(m)], bias_gradient);
+        }
       }
     }
     if (has(16))
@@ -85,8 +102,9 @@ struct Problem {
     }
   }
 
-  void element(std::int64_t batch, std::int64_t m, std::int64_t n, std::vector<double>& bias_gradient) const {
-    double value = alpha * sum([&](auto k) { return left(batch, m, k) * right(batch, k, n); });
+  void element(std::int64_t batch, std::int64_t m, std::int64_t n, double sum,
+               std::vector<double>& bias_gradient) const {
+    double value = alpha * sum;
     const std::int64_t at = batch * d.stride + m + n * d.ld;
     if (beta != 0.0f) value += beta * read(c.type, c_data, batch * c.stride + m + n * c.ld);
     if (has(4)) value += read(d.type, desc.bias, m);

@@ -16,7 +16,7 @@ import {
   type TrainingCorpus,
   train,
 } from '../../lib/train/index.js';
-import { onCpu, slowOnEmulator } from '../device.js';
+import { notAboutDevice, onCpu, slowOnEmulator } from '../device.js';
 import {
   comparable,
   contentsOf,
@@ -205,40 +205,48 @@ t.test('a checkpoint of a device with other threads goes on with a warning', { s
   t.match(events[1], { type: 'warning', code: 'OTHER_DEVICE', message: /with 1 threads; this is cpu with 2/ });
 });
 
-t.test('checkpoints come every so many steps and only as many are kept as asked for', async (t) => {
-  const dir = t.testdir();
-  const events = await runTiny(device, { checkpointEvery: 5, keepCheckpoints: 2 }, { checkpointDir: dir });
-  t.same(
-    of(events, 'checkpoint').map((event) => event.step),
-    [5, 10, 15, 20, 24],
-  );
-  t.same((await readdir(dir)).sort(), ['step-00000020', 'step-00000024']);
-  const again = await runTiny(
-    device,
-    { checkpointEvery: 5, keepCheckpoints: 2 },
-    { checkpointDir: dir, resume: 'auto' },
-  );
-  t.same(
-    again.map((event) => event.type),
-    ['start', 'done'],
-    'a finished run has nothing left to do',
-  );
-});
+t.test(
+  'checkpoints come every so many steps and only as many are kept as asked for',
+  { skip: notAboutDevice },
+  async (t) => {
+    const dir = t.testdir();
+    const events = await runTiny(device, { checkpointEvery: 5, keepCheckpoints: 2 }, { checkpointDir: dir });
+    t.same(
+      of(events, 'checkpoint').map((event) => event.step),
+      [5, 10, 15, 20, 24],
+    );
+    t.same((await readdir(dir)).sort(), ['step-00000020', 'step-00000024']);
+    const again = await runTiny(
+      device,
+      { checkpointEvery: 5, keepCheckpoints: 2 },
+      { checkpointDir: dir, resume: 'auto' },
+    );
+    t.same(
+      again.map((event) => event.type),
+      ['start', 'done'],
+      'a finished run has nothing left to do',
+    );
+  },
+);
 
-t.test('checkpoints come by training time as well, and by default every ten minutes', async (t) => {
-  const dir = t.testdir();
-  const timed = { checkpointMinutes: 1e-9, evaluateEvery: 0, stopAfter: { steps: 4 } };
-  const events = await runTiny(device, timed, { checkpointDir: dir });
-  t.same(
-    of(events, 'checkpoint').map((event) => event.step),
-    [1, 2, 3, 4],
-    'every step takes longer than that',
-  );
-  t.same((await readdir(dir)).sort(), ['step-00000003', 'step-00000004'], 'two are kept by default');
-  t.match(resolveConfig(tinyOptions), { checkpointMinutes: 10, keepCheckpoints: 2 });
-  const plain = await runTiny(device, { evaluateEvery: 0, stopAfter: { steps: 4 } });
-  t.equal(comparable(of(events, 'step')), comparable(of(plain, 'step')), 'they change no bits');
-});
+t.test(
+  'checkpoints come by training time as well, and by default every ten minutes',
+  { skip: notAboutDevice },
+  async (t) => {
+    const dir = t.testdir();
+    const timed = { checkpointMinutes: 1e-9, evaluateEvery: 0, stopAfter: { steps: 4 } };
+    const events = await runTiny(device, timed, { checkpointDir: dir });
+    t.same(
+      of(events, 'checkpoint').map((event) => event.step),
+      [1, 2, 3, 4],
+      'every step takes longer than that',
+    );
+    t.same((await readdir(dir)).sort(), ['step-00000003', 'step-00000004'], 'two are kept by default');
+    t.match(resolveConfig(tinyOptions), { checkpointMinutes: 10, keepCheckpoints: 2 });
+    const plain = await runTiny(device, { evaluateEvery: 0, stopAfter: { steps: 4 } });
+    t.equal(comparable(of(events, 'step')), comparable(of(plain, 'step')), 'they change no bits');
+  },
+);
 
 /** Changes the last byte of a checkpoint's file. */
 async function damage(folder: string, file: string): Promise<void> {
@@ -247,56 +255,68 @@ async function damage(folder: string, file: string): Promise<void> {
   await writeFile(join(folder, file), bytes);
 }
 
-t.test('a damaged checkpoint is named and set aside, and the run resumes from the one before', async (t) => {
-  const whole = await runTiny(device, { evaluateEvery: 0 });
-  for (const file of ['model.safetensors', 'optimizer.safetensors', 'state.json']) {
+t.test(
+  'a damaged checkpoint is named and set aside, and the run resumes from the one before',
+  { skip: notAboutDevice },
+  async (t) => {
+    const whole = await runTiny(device, { evaluateEvery: 0 });
+    for (const file of ['model.safetensors', 'optimizer.safetensors', 'state.json']) {
+      const dir = t.testdir();
+      await runTiny(device, { checkpointEvery: 5, stopAfter: { steps: 8 }, evaluateEvery: 0 }, { checkpointDir: dir });
+      t.same((await readdir(dir)).sort(), ['step-00000005', 'step-00000008']);
+      await damage(join(dir, 'step-00000008'), file);
+      const events = await runTiny(device, { evaluateEvery: 0 }, { checkpointDir: dir, resume: true });
+      t.match(events[0], { type: 'start', step: 5, resumedFrom: join(dir, 'step-00000005') });
+      t.match(events[1], {
+        type: 'warning',
+        code: 'DAMAGED_CHECKPOINT',
+        message: /step-00000008 is damaged: .* It was renamed to .*damaged-step-00000008; the run resumes from step 5/,
+      });
+      t.equal(comparable(of(events, 'step')), comparable(of(whole, 'step').slice(5)), 'to the same bits');
+      t.ok((await readdir(dir)).includes('damaged-step-00000008'), 'nothing is deleted');
+    }
+  },
+);
+
+t.test(
+  'when all checkpoints are damaged, each is named and nothing is changed',
+  { skip: notAboutDevice },
+  async (t) => {
     const dir = t.testdir();
-    await runTiny(device, { checkpointEvery: 5, stopAfter: { steps: 8 }, evaluateEvery: 0 }, { checkpointDir: dir });
-    t.same((await readdir(dir)).sort(), ['step-00000005', 'step-00000008']);
-    await damage(join(dir, 'step-00000008'), file);
-    const events = await runTiny(device, { evaluateEvery: 0 }, { checkpointDir: dir, resume: true });
-    t.match(events[0], { type: 'start', step: 5, resumedFrom: join(dir, 'step-00000005') });
-    t.match(events[1], {
-      type: 'warning',
-      code: 'DAMAGED_CHECKPOINT',
-      message: /step-00000008 is damaged: .* It was renamed to .*damaged-step-00000008; the run resumes from step 5/,
+    await runTiny(device, { checkpointEvery: 1, stopAfter: { steps: 2 }, evaluateEvery: 0 }, { checkpointDir: dir });
+    for (const step of [1, 2]) await damage(join(dir, `step-0000000${step}`), 'model.safetensors');
+    await t.rejects(runTiny(device, {}, { checkpointDir: dir, resume: true }), {
+      code: 'BAD_CHECKPOINT',
+      message: /All checkpoints in .*step-00000002 is damaged: .* too: .*step-00000001/,
     });
-    t.equal(comparable(of(events, 'step')), comparable(of(whole, 'step').slice(5)), 'to the same bits');
-    t.ok((await readdir(dir)).includes('damaged-step-00000008'), 'nothing is deleted');
-  }
-});
+    t.same((await readdir(dir)).sort(), ['step-00000001', 'step-00000002']);
+  },
+);
 
-t.test('when all checkpoints are damaged, each is named and nothing is changed', async (t) => {
-  const dir = t.testdir();
-  await runTiny(device, { checkpointEvery: 1, stopAfter: { steps: 2 }, evaluateEvery: 0 }, { checkpointDir: dir });
-  for (const step of [1, 2]) await damage(join(dir, `step-0000000${step}`), 'model.safetensors');
-  await t.rejects(runTiny(device, {}, { checkpointDir: dir, resume: true }), {
-    code: 'BAD_CHECKPOINT',
-    message: /All checkpoints in .*step-00000002 is damaged: .* too: .*step-00000001/,
-  });
-  t.same((await readdir(dir)).sort(), ['step-00000001', 'step-00000002']);
-});
+t.test(
+  'a checkpoint that cannot be written is a warning within the run and an error at its end',
+  { skip: notAboutDevice },
+  async (t) => {
+    const dir = t.testdir({ taken: 'a file' });
+    const checkpointDir = join(dir, 'taken/checkpoints');
+    const events: TrainEvent[] = [];
+    const timed = { checkpointMinutes: 1e-9, evaluateEvery: 0, stopAfter: { steps: 3 } };
+    await t.rejects(
+      runTiny(device, timed, { checkpointDir }, (event) => events.push(event)),
+      {
+        code: 'FILE_SYSTEM',
+        message: /^The checkpoint of step 3 cannot be written: .*\(ENOTDIR\).*There is no earlier checkpoint/,
+      },
+    );
+    t.equal(of(events, 'step').length, 3, 'all steps were done');
+    t.match(of(events, 'warning')[0], {
+      code: 'CHECKPOINT_FAILED',
+      message: /^The checkpoint of step 1 cannot be written: .*The run continues and tries again/,
+    });
+  },
+);
 
-t.test('a checkpoint that cannot be written is a warning within the run and an error at its end', async (t) => {
-  const dir = t.testdir({ taken: 'a file' });
-  const checkpointDir = join(dir, 'taken/checkpoints');
-  const events: TrainEvent[] = [];
-  const timed = { checkpointMinutes: 1e-9, evaluateEvery: 0, stopAfter: { steps: 3 } };
-  await t.rejects(
-    runTiny(device, timed, { checkpointDir }, (event) => events.push(event)),
-    {
-      code: 'FILE_SYSTEM',
-      message: /^The checkpoint of step 3 cannot be written: .*\(ENOTDIR\).*There is no earlier checkpoint/,
-    },
-  );
-  t.equal(of(events, 'step').length, 3, 'all steps were done');
-  t.match(of(events, 'warning')[0], {
-    code: 'CHECKPOINT_FAILED',
-    message: /^The checkpoint of step 1 cannot be written: .*The run continues and tries again/,
-  });
-});
-
-t.test('evaluation and checkpoints do not change the run', async (t) => {
+t.test('evaluation and checkpoints do not change the run', { skip: notAboutDevice }, async (t) => {
   const dir = t.testdir();
   const plain = await runTiny(device, { evaluateEvery: 0 });
   const watched = await runTiny(device, { evaluateEvery: 1, checkpointEvery: 3 }, { checkpointDir: dir });
@@ -380,7 +400,7 @@ t.test('leaving the iteration early frees the run', async (t) => {
   t.ok(after <= before, `${after} bytes are held, ${before} before the run`);
 });
 
-t.test('parts that do not belong together are refused before anything runs', async (t) => {
+t.test('parts that do not belong together are refused before anything runs', { skip: notAboutDevice }, async (t) => {
   const fails = (
     options: Parameters<typeof runTiny>[1],
     deps: Parameters<typeof runTiny>[2],
