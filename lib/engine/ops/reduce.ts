@@ -16,7 +16,6 @@ import {
   type TensorType,
 } from '../shape.js';
 import { defineOp, emitOne } from './define.js';
-import { cast, div, equal, mul, scale } from './elementwise.js';
 import { reshape } from './shape.js';
 
 export type ReduceKind = 'sum' | 'mean' | 'max' | 'min';
@@ -41,13 +40,14 @@ export const reduceOp = defineOp<{ kind: ReduceKind; axes: readonly number[]; ke
   gradient({ inputs, outputs, attrs, gradient }) {
     const x = inputs[0]!;
     const kept = reduceShape(x.shape, attrs.axes, true);
-    // Cast before the broadcast: x is the larger one.
-    const small = cast(reshape(gradient(0)!, kept), x.dtype);
+    // Elementwise ops are called as methods, since their own gradients import the sums of this file. The cast comes before
+    // the broadcast: x is the larger one.
+    const small = reshape(gradient(0)!, kept).cast(x.dtype);
     if (attrs.kind === 'sum') return [broadcastTo(small, x.shape)];
-    if (attrs.kind === 'mean') return [broadcastTo(scale(small, size(kept) / x.size), x.shape)];
+    if (attrs.kind === 'mean') return [broadcastTo(small.scale(size(kept) / x.size), x.shape)];
     // max and min: elements that reach the extreme share the gradient.
-    const reached = cast(equal(x, cast(reshape(outputs[0]!, kept), x.dtype)), x.dtype);
-    return [mul(reached, div(small, sum(reached, attrs.axes, true)))];
+    const reached = x.equal(reshape(outputs[0]!, kept).cast(x.dtype)).cast(x.dtype);
+    return [reached.mul(small.div(sum(reached, attrs.axes, true)))];
   },
 });
 
@@ -84,7 +84,7 @@ export const columnSumOp = defineOp<Record<never, never>>({
     if (x!.shape.length < 1) throw shapeError('columnSum', 'needs at least one axis; got a scalar');
     return [{ shape: [x!.shape.at(-1)!], dtype: 'f32' }];
   },
-  gradient: ({ inputs, gradient }) => [cast(broadcastTo(gradient(0)!, inputs[0]!.shape), inputs[0]!.dtype)],
+  gradient: ({ inputs, gradient }) => [broadcastTo(gradient(0)!, inputs[0]!.shape).cast(inputs[0]!.dtype)],
 });
 
 export const argmaxOp = defineOp<Record<never, never>>({
@@ -126,7 +126,7 @@ function reducer(kind: ReduceKind): Reducer {
     const dtype = type ?? x.dtype;
     const list = normalizeAxes(kind, axes, x.shape.length);
     // Over axes of extent 1 nothing is left to do but the shape.
-    if (list.every((axis) => x.shape[axis] === 1)) return cast(reshape(x, reduceShape(x.shape, list, keepDims)), dtype);
+    if (list.every((axis) => x.shape[axis] === 1)) return reshape(x, reduceShape(x.shape, list, keepDims)).cast(dtype);
     return emitOne(reduceOp, [x], { kind, axes: list, keepDims, dtype });
   };
 }
