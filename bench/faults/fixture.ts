@@ -24,6 +24,8 @@ export function writeSettings(folder: string, changes: Readonly<Record<string, u
   const settings = {
     model: { preset: 'gpt-nano', layers: 4, hidden: 32, heads: 2, ffn: 64, maxPositions: 16, dropout: 0.1 },
     data: 'text.txt',
+    method: 'apollo',
+    methods: ['scratch', 'apollo'],
     vocab: 300,
     heldOut: 0.1,
     cache: join(folder, 'cache'),

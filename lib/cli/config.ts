@@ -72,9 +72,9 @@ const schema = z.strictObject({
   /** Where prepared corpora are kept. */
   cache: z.string().min(1, 'expected the name of a folder').default('.cache/apollo-lm'),
   /** Of `train` and `plan`. */
-  method: label.default('apollo'),
+  method: label.default('auto'),
   /** Of `compare`; the first is what the others are compared with. */
-  methods: z.array(label).min(2).default(['scratch', 'apollo']),
+  methods: z.array(label).min(2).default(['scratch', 'auto']),
   /** Settings of methods by name: `{ apollo: { sampler: 'edge' } }`. */
   methodOptions: z.partialRecord(methodName, z.record(z.string(), z.unknown())).default({}),
   /** Methods under names of their own, with settings over those of `methodOptions`: `{ ES: { method: 'apollo', sampler: 'edge' } }`. */

@@ -2,6 +2,7 @@
 import { ApolloError } from '../errors.js';
 import * as is from '../is.js';
 import { apollo } from './apollo.js';
+import { auto } from './auto.js';
 import { bert2bert } from './bert2bert.js';
 import { dpt } from './dpt.js';
 import { gstack } from './gstack.js';
@@ -22,6 +23,7 @@ import { staged } from './staged.js';
 import { unshare } from './unshare.js';
 
 export { type ApolloOptions, apollo } from './apollo.js';
+export { type AutoOptions, auto } from './auto.js';
 export { type Bert2BertOptions, bert2bert } from './bert2bert.js';
 export { type DptOptions, dpt } from './dpt.js';
 export { FollowedMethod, type SeenLosses } from './followed.js';
@@ -43,6 +45,7 @@ export { type StagedOptions, staged } from './staged.js';
 export { type UnshareOptions, unshare } from './unshare.js';
 
 const methods = {
+  auto,
   scratch,
   apollo,
   stackbert,

@@ -15,7 +15,8 @@ import { scheduleOf, stageOptions } from './stages.js';
 /** 50, 70 and 280 thousand of the released code's 400 thousand updates. */
 const releasedFractions = [0.125, 0.3];
 
-const schema = z.strictObject({
+/** Settings of methods that grow by stacking. */
+export const stackingOptions = {
   ...commonOptions,
   /** Trained layers of each stage. Default: halved twice where that goes, 12 layers -> [3, 6, 12]. */
   units: stageOptions.units.optional(),
@@ -26,7 +27,8 @@ const schema = z.strictObject({
   ...growthRateOptions,
   ...gateOptions,
   ...calibrateOption,
-});
+};
+const schema = z.strictObject(stackingOptions);
 export type StackBertOptions = z.input<typeof schema>;
 
 /** Halves while the number is even, at most twice. */
@@ -41,15 +43,23 @@ export function stackbert(options: StackBertOptions, context: MethodContext = {}
   const parsed = parseOptions('stackbert', schema, options);
   const units = parsed.units ?? halvings(parsed.layers);
   const boundaries = parsed.boundaries ?? { fractions: releasedFractions.slice(Math.max(0, 3 - units.length)) };
-  const settings = { ...parsed, units, boundaries };
+  return stacking('stackbert', { ...parsed, units, boundaries }, context);
+}
+
+type Parsed = z.output<typeof schema>;
+/** Settings with the stages that they leave to the method. */
+type StackingSettings = Parsed & { [Name in 'units' | 'boundaries']: NonNullable<Parsed[Name]> };
+
+/** The method `name` that grows by stacking through the stages of its settings. */
+export function stacking(name: string, settings: StackingSettings, context: MethodContext): TrainingMethod {
   const { moments } = settings;
-  checkCalibration('stackbert', settings, context);
+  checkCalibration(name, settings, context);
   return {
-    name: 'stackbert',
+    name,
     layers: settings.layers,
     settings,
     ...depthGrowth({
-      schedule: scheduleOf('stackbert', settings),
+      schedule: scheduleOf(name, settings),
       map: stackModulo,
       moments,
       rate: settings,

@@ -7,6 +7,7 @@ import { idOf, type MapRecord, type MapRun } from '../../bench/acceleration/map/
 import { writeMap } from '../../bench/acceleration/map/report.js';
 import { rounds } from '../../bench/acceleration/map/rounds.js';
 import { mapModel, mapOptions } from '../../bench/acceleration/map/run.js';
+import { autoEvidence } from '../../lib/methods/auto-evidence.js';
 import { createMethod } from '../../lib/methods/index.js';
 import { parameterCount } from '../../lib/models/index.js';
 import { resolveConfig } from '../../lib/train/index.js';
@@ -122,6 +123,38 @@ t.test('every run of every round can be made: its method and options are valid, 
   const layer = 12 * h * h + 4 * h + 5 * h + 4 * h;
   const count = parameterCount(mapModel('gpt', arms.scratch).parameters(12));
   t.equal(count, 12 * layer + 2048 * h + 64 * h + 2 * h);
+  t.end();
+});
+
+const committed = () => {
+  const path = join(import.meta.dirname, '../../bench/results/acceleration/map/records.json');
+  return (JSON.parse(readFileSync(path, 'utf8')) as { records: MapRecord[] }).records;
+};
+
+t.test('the evidence of `auto` is what the map has measured of the arm that it is', (t) => {
+  const records = committed();
+  const autoArms = { gpt: 'stack-mid-calibrated', bert: 'stack-latest-gated' } as const;
+  for (const { kind, layers, hidden, tokensPerParameter, seeds, flopsShare, difference } of autoEvidence) {
+    const steps = [...new Set(records.map((record) => record.steps))].find((steps) => {
+      const run = records.find((record) => record.kind === kind && record.steps === steps);
+      return run && Math.abs(run.tokens / run.parameters - tokensPerParameter) < 0.1;
+    });
+    const row = rowsOf(records, kind, steps as number).find((row) => row.tuned.arm === autoArms[kind]);
+    t.equal(row?.tuned.runs.length, seeds);
+    t.equal(row?.flopsShare?.toFixed(3), flopsShare.toFixed(3));
+    t.equal(row?.difference?.mean.toFixed(4), difference.toFixed(4));
+    const arm = arms[autoArms[kind]];
+    const { config } = mapModel(kind, arm);
+    t.same([config.layers, config.hidden], [layers, hidden]);
+    const common = { layers, totalSteps: 400, seed: 1 };
+    const same = createMethod(arm.method, { ...arm.options, ...common } as never, { model: config });
+    const auto = createMethod('auto', common, { model: config });
+    for (let step = 0; step < 400; step++) {
+      t.same(JSON.stringify(auto.plan(step)), JSON.stringify(same.plan(step)), `${kind}: plan of step ${step}`);
+      const [own, other] = [auto.growth(step), same.growth(step)];
+      t.same(own, other && { shared: 'keep', ...other }, `${kind}: growth of step ${step}`);
+    }
+  }
   t.end();
 });
 

@@ -16,12 +16,12 @@ t.test('defaults, preset, file and command line: later ones win', async (t) => {
   t.match(loadSettings({ flags: {} }), {
     model: 'gpt-mini',
     batch: 16,
-    methods: ['scratch', 'apollo'],
+    methods: ['scratch', 'auto'],
     precision: 'auto',
   });
   const config = file('run.json', { batch: 8, lr: 0.5, steps: 10 });
   const settings = loadSettings({ preset: 'sample', config, flags: { lr: 0.25 } });
-  t.match(settings, { batch: 8, lr: 0.25, steps: 10, seq: 128, model: { preset: 'bert-nano' } });
+  t.match(settings, { batch: 8, lr: 0.25, steps: 10, seq: 64, model: { preset: 'gpt-nano' } });
 });
 
 t.test('tokens and steps replace each other across layers, and exclude each other within one', async (t) => {
@@ -99,7 +99,7 @@ t.test('a method may be one of the package or a variant of the settings', async 
   t.same(loadSettings({ flags: { methods: ['scratch', 'ES'], variants } }).methods, ['scratch', 'ES']);
   t.throws(() => loadSettings({ flags: { methods: ['scratch', 'apolo'] } }), {
     code: 'BAD_CONFIG',
-    message: /^--methods: there is no method "apolo"; did you mean "apollo"\? Known: scratch, apollo, /,
+    message: /^--methods: there is no method "apolo"; did you mean "apollo"\? Known: auto, scratch, apollo, /,
   });
   t.throws(() => loadSettings({ flags: { method: 'ES' } }), { message: /^--method: there is no method "ES"/ });
 });

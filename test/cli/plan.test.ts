@@ -69,7 +69,11 @@ t.test('a piece is whole rows, or the start of one', async (t) => {
 t.test('the pure part needs no engine and no data', async (t) => {
   const io = memoryIo();
   t.equal(await run(['plan', '--model', 'gpt-base', '--tokens', '1B', '--batch', '16', '--no-measure'], io), 0);
-  t.match(io.out(), /^apollo: 124 M parameters, 1\.00 G tokens/);
+  t.match(io.out(), /^auto: 124 M parameters, 1\.00 G tokens/);
+  t.match(
+    io.out(),
+    /^auto: measured nearest, a GPT of 12 layers x 64 at 11\.1 tokens per parameter \(here 8\.0\) ended/m,
+  );
   t.match(io.out(), /trained layers +steps +mean depth/);
   const json = memoryIo();
   await run(['plan', '--method', 'scratch', '--steps', '10', '--batch', '2', '--no-measure', '--json'], json);

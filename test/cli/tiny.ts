@@ -10,6 +10,8 @@ export function tinyConfig(folder: string, changes: Readonly<Record<string, unkn
   const settings = {
     model: { preset: 'gpt-nano', layers: 2, hidden: 64, heads: 1, ffn: 64, maxPositions: 16, dropout: 0.1 },
     data: 'text.txt',
+    method: 'apollo',
+    methods: ['scratch', 'apollo'],
     vocab: 300,
     heldOut: 0.1,
     cache: join(folder, 'cache'),

@@ -2,6 +2,7 @@
 import { type Command, Option } from 'commander';
 import type { Device } from '../../engine/index.js';
 import { ApolloError } from '../../errors.js';
+import { type AutoEvidence, nearestEvidence } from '../../methods/auto-evidence.js';
 import { createModel, parameterCount } from '../../models/index.js';
 import { formatBytes, formatCount, formatDuration, formatFlops, formatPercent } from '../../report/format.js';
 import { textTable } from '../../report/table.js';
@@ -19,6 +20,8 @@ import { readInit } from '../session.js';
 
 interface Plan {
   readonly method: string;
+  /** Of `auto`: the measurement that is nearest to this run. */
+  readonly evidence?: AutoEvidence;
   readonly parameters: number;
   readonly tokens: number;
   readonly flops: number;
@@ -75,9 +78,12 @@ async function makePlan(settings: Settings, measure: Measure, progress: Progress
     iterations: settings.muon.iterations,
   });
   const tokens = size.steps * size.tokens;
+  const parameters = parameterCount(model.parameters(config.layers));
+  const evidence = method.name === 'auto' ? nearestEvidence(config.kind, tokens / parameters) : undefined;
   const plan: Plan = {
     method: method.name,
-    parameters: parameterCount(model.parameters(config.layers)),
+    ...(evidence && { evidence }),
+    parameters,
     tokens,
     flops: stages.reduce((sum, stage) => sum + stage.flops, 0),
     optimizer,
@@ -149,6 +155,7 @@ function formatPlan(plan: Plan): string {
           `the updates by ${plan.optimizer} cost ${formatFlops(plan.updateFlops)} more (${formatPercent(plan.updateFlops / plan.flops)}), which is in none of these figures`,
         ]
       : []),
+    ...(plan.evidence ? [evidenceLine(plan, plan.evidence)] : []),
     '',
     stages,
   ];
@@ -174,4 +181,16 @@ function formatPlan(plan: Plan): string {
   const misfit = depths.find((depth) => depth.misfit !== undefined);
   const missing = misfit ? ['', `At depth ${misfit.depth}: ${misfit.misfit}`] : [];
   return [...lines, '', memory, ...missing, '', time, source].join('\n');
+}
+
+/** What was measured nearest to the run, and how far from it the run is. */
+function evidenceLine({ tokens, parameters }: Plan, evidence: AutoEvidence): string {
+  const { kind, layers, hidden, tokensPerParameter, seeds, flopsShare, difference } = evidence;
+  const name = { gpt: 'GPT', bert: 'BERT' }[kind];
+  const side = difference <= 0 ? 'below' : 'above';
+  return (
+    `auto: measured nearest, a ${name} of ${layers} layers x ${hidden} at ${tokensPerParameter} tokens per parameter (here ` +
+    `${(tokens / parameters).toFixed(1)}) ended ${Math.abs(difference).toFixed(3)} ${side} training from scratch over as many tokens, with ` +
+    `${formatPercent(flopsShare)} of its FLOPs (${seeds === 1 ? 'one seed' : `${seeds} seeds`})`
+  );
 }

@@ -1,0 +1,32 @@
+/** What `auto` was measured to save: lines of the map of runs (bench/results/acceleration/map), to which a test holds them. */
+import type { ModelConfig } from '../models/index.js';
+
+export interface AutoEvidence {
+  readonly kind: ModelConfig['kind'];
+  readonly layers: number;
+  readonly hidden: number;
+  /** Trained tokens over parameters. */
+  readonly tokensPerParameter: number;
+  readonly seeds: number;
+  /** FLOPs over those of training from scratch, tuned, over the same tokens. */
+  readonly flopsShare: number;
+  /** Held-out loss at the end minus that of training from scratch. */
+  readonly difference: number;
+}
+
+const model = { layers: 12, hidden: 64 };
+export const autoEvidence: readonly AutoEvidence[] = [
+  { ...model, kind: 'gpt', tokensPerParameter: 11.1, seeds: 1, flopsShare: 0.724, difference: -0.0171 },
+  { ...model, kind: 'bert', tokensPerParameter: 11, seeds: 1, flopsShare: 0.505, difference: -0.3805 },
+];
+
+/** The measurement of this kind of model that is nearest in tokens per parameter. */
+export function nearestEvidence(kind: ModelConfig['kind'], tokensPerParameter: number): AutoEvidence | undefined {
+  const distance = (evidence: AutoEvidence) => Math.abs(Math.log(evidence.tokensPerParameter / tokensPerParameter));
+  return autoEvidence
+    .filter((evidence) => evidence.kind === kind)
+    .reduce<AutoEvidence | undefined>(
+      (best, other) => (best && distance(best) <= distance(other) ? best : other),
+      undefined,
+    );
+}

@@ -1,0 +1,79 @@
+/**
+ * The recipe that saved most in this project's own measurements (bench/results/acceleration/map), chosen by the kind of
+ * model: growth by stacking from a twelfth of the layers. docs/methods/auto.md has the rule and its evidence.
+ */
+import { z } from 'zod';
+import { ApolloError } from '../errors.js';
+import type { MethodContext, TrainingMethod } from './method.js';
+import { momentOption } from './moments.js';
+import { parseOptions } from './options.js';
+import { stacking, stackingOptions } from './stackbert.js';
+
+const schema = z.strictObject({
+  ...stackingOptions,
+  /** Optimizer state at a growth. */
+  moments: momentOption.default('old-kept-new-zero'),
+  /** Default: true for GPT unless new layers have a gate. */
+  calibrate: z.boolean().optional(),
+});
+export type AutoOptions = z.input<typeof schema>;
+
+interface Recipe {
+  /** Share of the steps at which the stages of a twelfth, a quarter, a half and all of the layers begin. */
+  readonly begins: readonly [0, number, number, number];
+  readonly gate?: { readonly share: number };
+  readonly calibrate: boolean;
+}
+
+const recipes: Readonly<Record<'gpt' | 'bert', Recipe>> = {
+  // Pre-norm: copies on top raise the size of the residual stream, which calibration brings back.
+  gpt: { begins: [0, 0.1, 0.25, 0.5], calibrate: true },
+  // Post-norm: the whole depth leaves its plateau late or never, so most steps go to few layers; and copies at full
+  // strength would put the network back on it.
+  bert: { begins: [0, 0.25, 0.55, 0.85], gate: { share: 0.05 }, calibrate: false },
+};
+
+/** The stages of a recipe for a depth; those that add no layer are left out. */
+function stagesOf(layers: number, { begins }: Recipe): { units: number[]; boundaries: { fractions: number[] } } {
+  const depths = [12, 4, 2, 1].map((part) => Math.max(1, Math.floor(layers / part)));
+  const stages = depths
+    .map((units, i) => ({ units, begin: begins[i] as number }))
+    .filter(({ units }, i) => i === 0 || units > (depths[i - 1] as number));
+  return {
+    units: stages.map(({ units }) => units),
+    boundaries: { fractions: stages.slice(1).map(({ begin }) => begin) },
+  };
+}
+
+/**
+ * The method and settings with which this kind of model was trained for the fewest FLOPs. A setting that is given counts
+ * in place of the recipe's; stages (`units`) are given together with their `boundaries`.
+ * @example createMethod('auto', { layers: 12, totalSteps: 10_000, seed: 42 }, { model: preset('gpt-base') })
+ * @throws ApolloError BAD_CONFIG naming the setting that is wrong, or without the model's configuration.
+ */
+export function auto(options: AutoOptions, context: MethodContext = {}): TrainingMethod {
+  const parsed = parseOptions('auto', schema, options);
+  if (!context.model) {
+    throw new ApolloError(
+      'BAD_CONFIG',
+      "auto chooses by the kind of model and needs its configuration: createMethod('auto', options, { model }).",
+    );
+  }
+  const recipe = recipes[context.model.kind];
+  const stages = stagesOf(parsed.layers, recipe);
+  if (parsed.units && !parsed.boundaries) {
+    throw new ApolloError('BAD_CONFIG', 'auto.units: also give auto.boundaries, where these stages end.');
+  }
+  const gate = parsed.gate ?? recipe.gate;
+  return stacking(
+    'auto',
+    {
+      ...parsed,
+      units: parsed.units ?? stages.units,
+      boundaries: parsed.boundaries ?? stages.boundaries,
+      calibrate: parsed.calibrate ?? (recipe.calibrate && !gate),
+      ...(gate && { gate }),
+    },
+    context,
+  );
+}

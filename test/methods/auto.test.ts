@@ -1,0 +1,72 @@
+import t from 'tap';
+import { nearestEvidence } from '../../lib/methods/auto-evidence.js';
+import { auto, createMethod, stackbert } from '../../lib/methods/index.js';
+import { withDefaults } from '../../lib/models/index.js';
+
+const modelOf = (kind: 'gpt' | 'bert', layers: number) =>
+  withDefaults({ kind, layers, hidden: 64, heads: 4, vocab: 64, maxPositions: 16 });
+const make = (kind: 'gpt' | 'bert', layers: number, options: object = {}) =>
+  auto({ layers, totalSteps: 400, seed: 1, ...options }, { model: modelOf(kind, layers) });
+const growths = (method: ReturnType<typeof auto>) =>
+  Array.from({ length: 400 }, (_, step) => step).filter((step) => method.growth(step));
+
+t.test('GPT: early stages, calibrated; BERT: late ones, behind gates', (t) => {
+  const gpt = make('gpt', 12);
+  t.match(gpt, { name: 'auto', layers: 12, settings: { units: [1, 3, 6, 12], calibrate: true, gate: undefined } });
+  t.same(growths(gpt), [40, 100, 200]);
+  const bert = make('bert', 12);
+  t.match(bert.settings, { units: [1, 3, 6, 12], calibrate: false, gate: { share: 0.05 } });
+  t.same(growths(bert), [100, 220, 340]);
+  for (const [method, model] of [
+    [gpt, modelOf('gpt', 12)],
+    [bert, modelOf('bert', 12)],
+  ] as const) {
+    const same = stackbert(method.settings as never, { model });
+    for (let step = 0; step < 400; step++) {
+      t.same(JSON.stringify(method.plan(step)), JSON.stringify(same.plan(step)));
+      t.same(method.growth(step), same.growth(step));
+    }
+  }
+  t.end();
+});
+
+t.test('stages of other depths: those that add no layer are left out', (t) => {
+  const units = (layers: number) => make('gpt', layers).settings['units'];
+  t.same([24, 8, 5, 4, 3, 2].map(units), [
+    [2, 6, 12, 24],
+    [1, 2, 4, 8],
+    [1, 2, 5],
+    [1, 2, 4],
+    [1, 3],
+    [1, 2],
+  ]);
+  t.same(growths(make('gpt', 4)), [100, 200]);
+  t.same(growths(make('bert', 2)), [340], 'to all layers at the last boundary');
+  const single = make('gpt', 1);
+  t.same([single.settings['units'], growths(single)], [[1], []]);
+  t.same(single.plan(0), { units: 1, depth: 1, layerMap: [0] });
+  t.end();
+});
+
+t.test('a setting that is given counts', (t) => {
+  t.same(growths(make('bert', 12, { boundaries: { fractions: [0.1, 0.2, 0.3] } })), [40, 80, 120]);
+  const own = make('gpt', 12, { units: [6, 12], boundaries: { fractions: [0.5] }, moments: 'reset', rewarmSteps: 5 });
+  t.match(own.settings, { units: [6, 12], moments: 'reset', rewarmSteps: 5 });
+  t.same(growths(own), [200]);
+  t.equal(make('gpt', 12, { gate: { share: 0.1 } }).settings['calibrate'], false, 'a gate takes its place');
+  t.equal(make('gpt', 12, { calibrate: false }).settings['calibrate'], false);
+  t.throws(() => make('gpt', 12, { units: [6, 12] }), { code: 'BAD_CONFIG', message: /also give auto\.boundaries/ });
+  t.throws(() => make('gpt', 12, { unit: 3 }), { code: 'BAD_CONFIG', message: /auto: there is no setting "unit"/ });
+  t.throws(() => make('bert', 12, { calibrate: true }), { code: 'BAD_CONFIG', message: /auto\.calibrate: / });
+  t.throws(() => createMethod('auto', { layers: 2, totalSteps: 9, seed: 1 }), {
+    code: 'BAD_CONFIG',
+    message: /needs its configuration/,
+  });
+  t.end();
+});
+
+t.test('the nearest measurement is of the same kind', (t) => {
+  t.match(nearestEvidence('gpt', 20), { kind: 'gpt' });
+  t.match(nearestEvidence('bert', 1e-3), { kind: 'bert' });
+  t.end();
+});
