@@ -13,7 +13,7 @@ import { ApolloError } from '../errors.js';
 import { syncFolder } from '../fs/durable.js';
 import { fileError, writing } from '../fs/error.js';
 import { isRunning, markText, ownMark, type ProcessMark, unique } from '../fs/process.js';
-import { writeWholeFile } from '../fs/whole-file.js';
+import { removeUnfinishedFiles, writeWholeFile } from '../fs/whole-file.js';
 import { throwIfAborted } from './abort.js';
 import { type FileStamp, stampOf } from './files.js';
 
@@ -48,6 +48,7 @@ export class Cache {
         if (begunName.test(name) && Date.now() - (await modifiedMs(join(folder, name))) > forgottenMs)
           await rm(join(folder, name), { recursive: true, force: true });
       }
+      await removeUnfinishedFiles(folder);
     } catch (error) {
       throw fileError(error, 'The cache of prepared text', folder, 'be used');
     }

@@ -324,13 +324,18 @@ t.test('progress goes up to the whole, phase by phase', async (t) => {
   t.ok(last.tokensPerSecond > 0);
 });
 
-t.test('folders of dead processes are removed, those of living ones stay', async (t) => {
+t.test('what dead processes left is removed, those of living ones stay', async (t) => {
   const { hostname } = await import('node:os');
   const living = `.tmp-${hostname()}-${process.pid}-00aa`;
   const elsewhere = '.tmp-another-machine-4194399-00aa';
   const folder = t.testdir({
     'a.txt': 'Some text.',
-    cache: { [`.tmp-${hostname()}-4194399-00aa`]: {}, [living]: {}, [elsewhere]: {} },
+    cache: {
+      [`.tmp-${hostname()}-4194399-00aa`]: {},
+      [`.writing-${hostname()}-4194303-1-0123456789ab-digests.json`]: '{',
+      [living]: {},
+      [elsewhere]: {},
+    },
   });
   await prepare({
     inputs: [join(folder, 'a.txt')],
@@ -340,7 +345,7 @@ t.test('folders of dead processes are removed, those of living ones stay', async
   });
   t.strictSame(
     readdirSync(join(folder, 'cache'))
-      .filter((name) => name.startsWith('.tmp'))
+      .filter((name) => /^\.(tmp|writing)/.test(name))
       .sort(),
     [living, elsewhere].sort(),
   );
