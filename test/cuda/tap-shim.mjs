@@ -1,7 +1,7 @@
 // As much of tap as the tests that run on GPU machines use, for machines that have Node but not tap. scripts/test-cuda.mjs
 // puts it where the compiled tests look for tap. Prints what failed, and the counts as its last line in JSON.
 import assert from 'node:assert';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -25,6 +25,18 @@ function equalTo(compare, actual, expected) {
     return true;
   } catch {
     return false;
+  }
+}
+
+/** Files by name from text or bytes, folders from objects. */
+function fill(folder, contents) {
+  for (const [name, content] of Object.entries(contents)) {
+    const path = join(folder, name);
+    if (typeof content === 'string' || content instanceof Uint8Array) writeFileSync(path, content);
+    else {
+      mkdirSync(path);
+      fill(path, content);
+    }
   }
 }
 
@@ -97,9 +109,10 @@ class Test {
   before(body) {
     this.#queue = this.#queue.then(body);
   }
-  testdir() {
+  testdir(contents = {}) {
     const folder = mkdtempSync(join(tmpdir(), 'apollo-test-'));
     folders.push(folder);
+    fill(folder, contents);
     return folder;
   }
   ok(value, message) {
