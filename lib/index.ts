@@ -20,6 +20,13 @@
  * ```
  */
 export {
+  type ComparedMethod,
+  type CompareEvent,
+  type CompareOptions,
+  compare,
+  type MethodChoice,
+} from './compare/index.js';
+export {
   type Corpus,
   type CorpusInput,
   type CorpusOptions,

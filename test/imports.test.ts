@@ -16,7 +16,8 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   train: ['engine', 'nn type', 'growth', 'models', 'methods', 'data', 'fs', 'interop'],
   eval: ['engine', 'nn', 'growth', 'models', 'methods', 'train', 'data', 'fs', 'interop'],
   report: ['fs'],
-  cli: ['engine', 'growth', 'models', 'methods', 'train', 'eval', 'report', 'data', 'fs', 'interop'],
+  compare: ['engine type', 'models', 'methods', 'train', 'report', 'fs'],
+  cli: ['compare', 'engine', 'growth', 'models', 'methods', 'train', 'eval', 'report', 'data', 'fs', 'interop'],
   fs: [],
   data: ['fs', 'growth'],
   // Folders of a model in other formats: its configuration, its tokenizer, its tensors.

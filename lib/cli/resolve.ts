@@ -1,4 +1,5 @@
 /** From settings to what the rooms below take: model configuration, training options, method, seeds. Nothing is opened. */
+import { smallShape } from '../compare/index.js';
 import { ApolloError, check } from '../errors.js';
 import { createMethod, type MethodName, methodsWithSource, type TrainingMethod } from '../methods/index.js';
 import {
@@ -141,13 +142,8 @@ export function methodOf(
   return createMethod(name, { ...small, ...options, ...common } as never, { model });
 }
 
-/** Shape of the smaller model: by default two thirds of the width, in whole heads, and as many layers. */
-export function smallShapeOf({ small }: Pick<Settings, 'small'>, model: ModelConfig) {
-  const heads = small.heads ?? Math.max(1, Math.round((2 * model.heads) / 3));
-  const hidden = small.hidden ?? heads * (model.hidden / model.heads);
-  const ffn = small.ffn ?? Math.round((hidden * model.ffn) / model.hidden);
-  return { layers: small.layers ?? model.layers, hidden, heads, ffn };
-}
+/** Shape of the smaller model of the settings. */
+export const smallShapeOf = ({ small }: Pick<Settings, 'small'>, model: ModelConfig) => smallShape(model, small);
 
 /** The seeds of a comparison. */
 export function seedsOf({ seeds, seed }: Pick<Settings, 'seeds' | 'seed'>): number[] {

@@ -946,6 +946,20 @@ const root: Record<string, Arguments> = {
   },
   saveTokenizer: { folder: name(join(folder, 'saved')), tokenizer: aTokenizer, options: maybeOptions(maximum) },
   tokenizerFiles: { tokenizer: aTokenizer, options: maybeOptions(maximum) },
+  compare: {
+    options: object({
+      device: aDevice,
+      model: aModel,
+      corpus: only({ key: 'k', shape: () => ({}), batch: () => ({}), heldOutCount: () => 0, heldOut: () => ({}) }),
+      methods: list(['scratch']),
+      seeds: maybe(list([1])),
+      folder: aPath(),
+      resume: maybe(boolean(true)),
+      small: maybe(record({ layers: 1 })),
+      init: maybe(aPath()),
+      signal: sig,
+    }),
+  },
   train: {
     options: record({ steps: 1 }),
     deps: options({

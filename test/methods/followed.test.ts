@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { RunRecorder } from '../../lib/cli/recorder.js';
+import { RunRecorder } from '../../lib/compare/recorder.js';
 import { curveBoundaries } from '../../lib/growth/curve.js';
 import { makeSampler, relativeCost } from '../../lib/growth/index.js';
 import { apollo, createMethod, FollowedMethod } from '../../lib/methods/index.js';

@@ -9,7 +9,7 @@ import { htmlReport } from '../../report/html.js';
 import { type Results, readResults, writeResults } from '../../report/results.js';
 import { renderSvg } from '../../report/svg.js';
 import { markdownTable, tableRows, textTable, verdicts } from '../../report/table.js';
-import { Comparison } from '../comparison.js';
+import { comparisonOf } from '../comparison.js';
 import { interruptible, stoppedByReader, stoppedExitCode } from '../interrupt.js';
 import type { CommandIo } from '../io.js';
 import { addSettings, flagsOf, runOptions, trainingOptions, watchOptions } from '../options.js';
@@ -72,7 +72,7 @@ async function compareOnce(
     await saveTokenizer(session, path);
     watch.begin(session);
     const previous = resume && existsSync(resultsPath) ? (await readResults(resultsPath)).runs : [];
-    const comparison = new Comparison({ settings, session, folder: path, resume, previous, signal });
+    const comparison = comparisonOf({ settings, session, folder: path, resume, previous, signal });
     say(`${session.description['structure']}; ${session.description['data']}; ${session.precision}`);
     const started = io.now();
     let startShare: number | undefined;

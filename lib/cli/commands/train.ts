@@ -1,6 +1,7 @@
 /** `apollo-lm train`: one run of one method. */
 import { join } from 'node:path';
 import type { Command } from 'commander';
+import { plannedFlops } from '../../compare/index.js';
 import { formatDuration, formatFlops } from '../../report/format.js';
 import { type TrainEvent, train } from '../../train/index.js';
 import { interruptible, stoppedByReader, stoppedExitCode } from '../interrupt.js';
@@ -11,7 +12,6 @@ import { Progress, type ProgressState, timeLeft } from '../progress.js';
 import { methodOf, sequenceOf, tokensPerStepOf, trainOptionsOf } from '../resolve.js';
 import { inRunFolder, openRunFolder, type RunFolder } from '../run-folder.js';
 import { openSession, saveTokenizer } from '../session.js';
-import { plannedFlops } from '../share.js';
 import { Watch } from '../watch.js';
 
 export function trainCommand(program: Command, io: CommandIo, finish: (exitCode: number) => void): void {

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { RunRecorder } from '../../lib/cli/recorder.js';
+import { RunRecorder } from '../../lib/compare/recorder.js';
 import { createMethod } from '../../lib/methods/index.js';
 import { preset } from '../../lib/models/index.js';
 import type { EvaluationEvent, StepEvent } from '../../lib/train/index.js';

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { interleave } from '../../lib/cli/interleave.js';
+import { interleave } from '../../lib/compare/interleave.js';
 
 async function* letters(text: string, closed?: string[]): AsyncGenerator<string, void, void> {
   try {

@@ -1,0 +1,204 @@
+/**
+ * A comparison: for each seed the methods run on the same batches, taking turns from evaluation to evaluation, each with
+ * its own weights and checkpoints. Yields what happens; index.ts is the public function.
+ */
+import { join } from 'node:path';
+import type { Device } from '../engine/device.js';
+import { ApolloError } from '../errors.js';
+import { createMethod, type TrainingMethod } from '../methods/index.js';
+import type { LanguageModel, ModelConfig } from '../models/index.js';
+import type { Results, RunRecord } from '../report/results.js';
+import { type TrainEvent, type TrainingCorpus, type TrainOptions, train } from '../train/index.js';
+import { interleave } from './interleave.js';
+import { plannedFlops } from './planned-flops.js';
+import { RunRecorder } from './recorder.js';
+
+/** Something happened in one of the runs. */
+export interface RunEvent {
+  readonly type: 'run';
+  /** The method's name in the comparison; `small` for the smaller model that methods begin with. */
+  readonly method: string;
+  readonly seed: number;
+  /** The run's own folder. */
+  readonly folder: string;
+  readonly event: TrainEvent;
+  /** Share of the whole comparison that is done, in model FLOPs. */
+  readonly done: number;
+}
+
+/** What a method is made from. */
+export interface ComparedContext {
+  /** Depth of the finished model. */
+  readonly layers: number;
+  readonly totalSteps: number;
+  readonly seed: number;
+  readonly model: ModelConfig;
+  /** Folder of the smaller model, which the comparison trains first when a method begins with it. */
+  readonly source: string;
+}
+
+/** A method of a comparison. */
+export interface ComparedMethod {
+  /** What it is called in events, folders and results; each name once. */
+  readonly name: string;
+  create(context: ComparedContext): TrainingMethod;
+}
+
+/** The options of a run but its seed. */
+export type SeedlessOptions = Omit<TrainOptions, 'seed'>;
+
+export interface ComparisonOptions {
+  readonly device: Device;
+  readonly model: LanguageModel;
+  readonly corpus: TrainingCorpus;
+  readonly train: SeedlessOptions;
+  /** The first is the reference. */
+  readonly methods: readonly ComparedMethod[];
+  readonly seeds: readonly number[];
+  /** The smaller model, for methods that begin with one. */
+  readonly small?: { readonly model: LanguageModel; readonly train: SeedlessOptions } | undefined;
+  /** Folder of the comparison; checkpoints go to `METHOD-SEED` in it. */
+  readonly folder: string;
+  readonly resume: boolean;
+  /** Records of the runs so far, when resumed. */
+  readonly previous: readonly RunRecord[];
+  /** A trained model that all runs begin with. */
+  readonly init?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** For the head of a report. */
+  readonly description: Readonly<Record<string, string | number>>;
+}
+
+interface PlannedRun {
+  readonly label: string;
+  readonly method: TrainingMethod;
+  readonly model: LanguageModel;
+  readonly options: TrainOptions;
+  readonly seed: number;
+  readonly folder: string;
+  readonly size: StepSize;
+  readonly flops: number;
+}
+
+interface ComparedRun extends PlannedRun {
+  readonly recorder: RunRecorder;
+}
+
+interface StepSize {
+  readonly seq: number;
+  readonly tokens: number;
+}
+
+const sizeOf = ({ batch, seq, accumulation = 1 }: SeedlessOptions): StepSize => ({
+  seq,
+  tokens: batch * seq * accumulation,
+});
+
+/** What the runs of smaller models are called, in events and folders. */
+const smallLabel = 'small';
+
+/** @throws ApolloError BAD_CONFIG when a method is named twice. */
+export function checkNames(names: readonly string[]): void {
+  if (new Set(names).size === names.length) return;
+  throw new ApolloError('BAD_CONFIG', `methods: each method once; got ${names.join(', ')}`);
+}
+
+export class Comparison {
+  readonly #options: ComparisonOptions;
+  readonly #runs: readonly ComparedRun[];
+  /** Smaller models that methods begin with, one for each seed. */
+  readonly #small: readonly PlannedRun[];
+
+  /** @throws ApolloError BAD_CONFIG when a method is named twice or has wrong settings. */
+  constructor(options: ComparisonOptions) {
+    this.#options = options;
+    const { model, methods, seeds, previous, train } = options;
+    const { config } = model;
+    checkNames(methods.map(({ name }) => name));
+    const size = sizeOf(train);
+    const { layers } = config;
+    const totalSteps = train.steps;
+    this.#runs = seeds.flatMap((seed) =>
+      methods.map(({ name: label, create }) => {
+        const source = this.#folder(smallLabel, seed);
+        const method = create({ layers, totalSteps, seed, model: config, source });
+        const before = previous.find((run) => run.method === label && run.seed === seed);
+        const recorder = new RunRecorder({ label, method, seed, model: config, size, previous: before });
+        const flops = plannedFlops(method, model, totalSteps, size);
+        const folder = this.#folder(label, seed);
+        return { label, method, model, options: { ...train, seed }, seed, size, recorder, folder, flops };
+      }),
+    );
+    const begins = new Set(this.#runs.map(({ method }) => method.initial?.source));
+    this.#small = seeds
+      .filter((seed) => begins.has(this.#folder(smallLabel, seed)))
+      .map((seed) => this.#planSmall(seed));
+  }
+
+  #folder(label: string, seed: number): string {
+    return join(this.#options.folder, `${label}-${seed}`);
+  }
+
+  #planSmall(seed: number): PlannedRun {
+    const { small } = this.#options;
+    if (!small) throw new ApolloError('BAD_CONFIG', 'small: a method begins with a smaller model; give its shape.');
+    const { model, train } = small;
+    const { layers } = model.config;
+    const method = createMethod('scratch', { layers, totalSteps: train.steps, seed });
+    const size = sizeOf(train);
+    const flops = plannedFlops(method, model, train.steps, size);
+    const options = { ...train, seed, evaluateEvery: 0 };
+    return { label: smallLabel, method, model, options, seed, size, folder: this.#folder(smallLabel, seed), flops };
+  }
+
+  /**
+   * Runs what is left to run. After an evaluation event, `results()` holds it. When the signal fires, every run that was
+   * started writes its checkpoint, and the iteration ends.
+   */
+  async *run(): AsyncGenerator<RunEvent, void, void> {
+    const { seeds, signal } = this.#options;
+    const all = [...this.#small, ...this.#runs].reduce((sum, run) => sum + run.flops, 0);
+    const flopsDone = new Map<PlannedRun, number>();
+    const told = (run: PlannedRun, event: TrainEvent): RunEvent => {
+      const { method, model, size } = run;
+      if (event.type === 'start') flopsDone.set(run, plannedFlops(method, model, event.step, size));
+      if (event.type === 'step') flopsDone.set(run, event.flopsModel);
+      const done = [...flopsDone.values()].reduce((sum, flops) => sum + flops, 0) / all;
+      return { type: 'run', method: run.label, seed: run.seed, folder: run.folder, event, done };
+    };
+    for (const seed of seeds) {
+      for (const run of this.#small.filter((each) => each.seed === seed)) {
+        for await (const event of this.#train(run)) yield told(run, event);
+      }
+      if (signal?.aborted) return;
+      const runs = this.#runs.filter((run) => run.seed === seed);
+      const streams = runs.map((run) => this.#train(run));
+      for await (const { run: index, event } of interleave(streams, (event) => event.type === 'evaluation')) {
+        const run = runs[index]!;
+        run.recorder.add(event);
+        yield told(run, event);
+      }
+    }
+  }
+
+  /** The records so far. */
+  results(): Results {
+    const { model, train, methods, description } = this.#options;
+    return {
+      format: 'apollo-lm/results/1',
+      created: new Date().toISOString(),
+      settings: { ...description },
+      layers: model.config.layers,
+      totalSteps: train.steps,
+      reference: methods[0]!.name,
+      runs: this.#runs.map((run) => run.recorder.record()),
+    };
+  }
+
+  #train({ label, method, model, options, folder }: PlannedRun): AsyncGenerator<TrainEvent, void, void> {
+    const { device, corpus, resume, signal } = this.#options;
+    const init = label === smallLabel ? undefined : this.#options.init;
+    const deps = { device, model, method, corpus, init, signal, checkpointDir: folder };
+    return train(options, { ...deps, resume: resume ? 'auto' : false });
+  }
+}

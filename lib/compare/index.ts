@@ -1,0 +1,201 @@
+/** Comparing training methods at equal loss: each on the same batches, with what they save in FLOPs and time. */
+import { existsSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Device } from '../engine/device.js';
+import { ApolloError } from '../errors.js';
+import { lockFolder } from '../fs/lock.js';
+import * as is from '../is.js';
+import { createMethod, type MethodName, methodNames, methodsWithSource } from '../methods/index.js';
+import type { LanguageModel } from '../models/index.js';
+import { type Analysis, analyse } from '../report/aggregate.js';
+import { type Results, readResults, writeResults } from '../report/results.js';
+import { checkSettings, type TrainingCorpus } from '../train/index.js';
+import { type ComparedMethod, Comparison, type RunEvent, type SeedlessOptions } from './comparison.js';
+import { type SmallModel, smallModel, smallShape, smallTrain } from './small.js';
+
+export {
+  type ComparedContext,
+  type ComparedMethod,
+  Comparison,
+  type ComparisonOptions,
+  checkNames,
+  type RunEvent,
+  type SeedlessOptions,
+} from './comparison.js';
+export { plannedFlops } from './planned-flops.js';
+export { type SmallModel, type SmallShape, smallModel, smallShape } from './small.js';
+
+/** A method of the package with settings of its own, under a name of its own where one method is compared with itself. */
+export interface MethodChoice {
+  readonly method: MethodName;
+  /** Default: the method's. */
+  readonly name?: string;
+  /** Settings besides layers, steps and seed, which follow from the run. */
+  readonly options?: Readonly<Record<string, unknown>>;
+}
+
+/** Length of the runs, batch, learning rate and all else of a run but its seed, as `train` takes it, and: */
+export interface CompareOptions extends SeedlessOptions {
+  readonly device: Device;
+  /** The finished model, the same for all methods. */
+  readonly model: LanguageModel;
+  readonly corpus: TrainingCorpus;
+  /** The first is the reference. A method of one's own is an object with `name` and `create`. */
+  readonly methods: readonly (MethodName | MethodChoice | ComparedMethod)[];
+  /** Default: 42. */
+  readonly seeds?: readonly number[];
+  /** For checkpoints (`METHOD-SEED`) and results.json. */
+  readonly folder: string;
+  /** Whether runs that are in the folder are resumed; else it must hold none. Default: false. */
+  readonly resume?: boolean;
+  /** The smaller model that methods such as bert2BERT begin with; it is trained first, once for each seed. */
+  readonly small?: SmallModel;
+  /** Folder of a trained model that all runs begin with. */
+  readonly init?: string;
+  readonly signal?: AbortSignal;
+}
+
+/** The last event of a comparison, also of one that was stopped. */
+export interface ResultsEvent {
+  readonly type: 'results';
+  /** Whether all runs went to their end. */
+  readonly finished: boolean;
+  /** What results.json in the folder holds. */
+  readonly results: Results;
+  /** Loss at the end and savings by method. Absent before the reference was evaluated. */
+  readonly analysis?: Analysis;
+}
+
+export type CompareEvent = RunEvent | ResultsEvent;
+
+const resultsFile = 'results.json';
+
+const takesCompare = is.takes('compare', {
+  options: is.object('options { device, model, corpus, methods, steps, batch, seq, folder }', {
+    device: is.device,
+    model: is.languageModel,
+    corpus: is.having('a TrainingCorpus (from trainingCorpus)', ['shape', 'batch', 'heldOutCount', 'heldOut']),
+    methods: is.list(is.either(is.string, is.record), { least: 1 }),
+    seeds: is.optional(is.list(is.integer, { least: 1 })),
+    folder: is.path,
+    resume: is.optional(is.oneOf(true, false)),
+    small: is.optional(is.record),
+    init: is.optional(is.path),
+    signal: is.optional(is.signal),
+  }),
+});
+
+/**
+ * Trains the model with each method, for each seed, and says what the methods save against the first. Runs of one seed
+ * take turns from evaluation to evaluation on the same batches.
+ * ```ts
+ * for await (const event of compare({ device, model, corpus, methods: ['scratch', 'auto'], steps: 2000, batch: 16, seq: 64,
+ *   evaluateEvery: 50, folder: 'runs/compare' })) {
+ *   if (event.type === 'results' && event.analysis) console.log(report.textTable(report.tableRows(event.analysis)));
+ * }
+ * ```
+ * @throws ApolloError BAD_CONFIG for wrong settings, naming them; what `train` throws.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
+export function compare(options: CompareOptions): AsyncGenerator<CompareEvent, void, void> {
+  takesCompare(options);
+  return compareEvents(options, planned(options));
+}
+
+/** @throws ApolloError BAD_CONFIG for settings, methods or a smaller model that are wrong: before anything is trained. */
+function planned(options: CompareOptions): (previous: Results | undefined) => Comparison {
+  const {
+    device,
+    model,
+    corpus,
+    methods,
+    seeds = [42],
+    folder,
+    resume = false,
+    small,
+    init,
+    signal,
+    ...train
+  } = options;
+  const own = { corpus, device, folder, init, model, resume, seeds, signal, train };
+  checkSettings({ ...train, seed: seeds[0] as number }, model.config);
+  const chosen = methods.map((method) => comparedMethod(method, small));
+  const description = {
+    structure: `${model.config.kind}, ${model.config.layers} layers x ${model.config.hidden}, vocabulary ${model.config.vocab}`,
+    corpus: corpus.key,
+    steps: train.steps,
+    batch: `${train.batch} x ${train.seq} tokens`,
+    'learning rate': String(train.learningRate ?? 'default'),
+    precision: train.precision ?? 'f32',
+  };
+  const make = (previous: Results | undefined) =>
+    new Comparison({
+      ...own,
+      methods: chosen,
+      small: { model: smallModel(model.config, small), train: smallTrain(train, small) },
+      previous: previous?.runs ?? [],
+      description,
+    });
+  make(undefined);
+  return make;
+}
+
+async function* compareEvents(
+  { folder, resume = false }: CompareOptions,
+  make: (previous: Results | undefined) => Comparison,
+): AsyncGenerator<CompareEvent, void, void> {
+  await mkdir(folder, { recursive: true });
+  const lock = await lockFolder(folder, 'compare()');
+  try {
+    const path = join(folder, resultsFile);
+    const isThere = existsSync(path);
+    if (isThere && !resume) {
+      throw new ApolloError(
+        'BAD_ARGUMENT',
+        `${folder} holds another comparison. Give resume: true to continue it, or another folder.`,
+      );
+    }
+    const comparison = make(isThere ? await readResults(path) : undefined);
+    for await (const event of comparison.run()) {
+      if (event.event.type === 'evaluation') await writeResults(path, comparison.results());
+      yield event;
+    }
+    const results = comparison.results();
+    await writeResults(path, results);
+    const isMeasured = results.runs.some(
+      ({ method, evaluations }) => method === results.reference && evaluations.length > 0,
+    );
+    yield {
+      type: 'results',
+      finished: results.runs.every(({ finished }) => finished),
+      results,
+      ...(isMeasured && { analysis: analyse(results) }),
+    };
+  } finally {
+    await lock.release();
+  }
+}
+
+/** @throws ApolloError BAD_CONFIG for what is neither a method of the package nor one of one's own. */
+function comparedMethod(given: CompareOptions['methods'][number], small: SmallModel | undefined): ComparedMethod {
+  if (typeof given === 'object' && 'create' in given) return given;
+  const {
+    method,
+    name = method,
+    options = {},
+  } = typeof given === 'string' ? ({ method: given } as MethodChoice) : given;
+  if (!methodNames.includes(method)) {
+    throw new ApolloError(
+      'BAD_CONFIG',
+      `methods: there is no training method "${String(method)}". Known: ${methodNames.join(', ')}; one of your own is { name, create }.`,
+    );
+  }
+  return {
+    name,
+    create: ({ layers, totalSteps, seed, model, source }) => {
+      const begins = methodsWithSource.includes(method) && { source, small: smallShape(model, small) };
+      return createMethod(method, { ...begins, ...options, layers, totalSteps, seed } as never, { model });
+    },
+  };
+}

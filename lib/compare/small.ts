@@ -1,0 +1,36 @@
+/** The smaller model that methods such as bert2BERT begin with, where a comparison trains it. */
+import { createModel, type LanguageModel, type ModelConfig } from '../models/index.js';
+import type { SeedlessOptions } from './comparison.js';
+
+/** Its shape; what is left out is two thirds of the finished model's width, in whole heads, and as many layers. */
+export interface SmallShape {
+  readonly layers?: number | undefined;
+  readonly hidden?: number | undefined;
+  readonly heads?: number | undefined;
+  readonly ffn?: number | undefined;
+}
+
+/** Shape, and what of its training differs from the run's. */
+export interface SmallModel extends SmallShape {
+  readonly steps?: number | undefined;
+  readonly learningRate?: number | undefined;
+}
+
+export function smallShape(
+  model: ModelConfig,
+  small: SmallShape = {},
+): Required<{ [Name in keyof SmallShape]: number }> {
+  const heads = small.heads ?? Math.max(1, Math.round((2 * model.heads) / 3));
+  const hidden = small.hidden ?? heads * (model.hidden / model.heads);
+  const ffn = small.ffn ?? Math.round((hidden * model.ffn) / model.hidden);
+  return { layers: small.layers ?? model.layers, hidden, heads, ffn };
+}
+
+/** @throws ApolloError BAD_CONFIG for a shape that is no model. */
+export function smallModel(model: ModelConfig, small: SmallShape | undefined): LanguageModel {
+  return createModel({ ...model, ...smallShape(model, small) });
+}
+
+export function smallTrain(train: SeedlessOptions, { steps, learningRate }: SmallModel = {}): SeedlessOptions {
+  return { ...train, ...(steps !== undefined && { steps }), ...(learningRate !== undefined && { learningRate }) };
+}
