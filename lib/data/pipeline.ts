@@ -33,27 +33,37 @@ export interface Pipeline {
 const quoted = (token: unknown): string => JSON.stringify(token);
 
 /**
+ * What all readers of a definition count on.
+ * @throws ApolloError BAD_TOKENIZER when it has no model with a vocabulary, or one of its lists is none.
+ */
+export function checkForm({ model, added_tokens: added }: TokenizerDefinition, name: string): void {
+  if (typeof model !== 'object' || model === null) {
+    throw broken(name, 'it has no "model". A tokenizer.json as Python\'s tokenizers writes it is expected');
+  }
+  if (typeof model.vocab !== 'object' || model.vocab === null) {
+    throw broken(name, 'its model has no "vocab" that maps tokens to ids. Export the tokenizer again');
+  }
+  const lists = { merges: model.merges, added_tokens: added };
+  for (const [key, list] of Object.entries(lists))
+    if (list !== undefined && list !== null && !Array.isArray(list)) throw broken(name, `its "${key}" is not a list`);
+}
+
+/**
  * All tokens and their ids.
  * @throws ApolloError BAD_TOKENIZER when there is no vocabulary, or its ids are not whole numbers, each of one token.
  */
 export function vocabularyOf(definition: TokenizerDefinition, name: string): Vocabulary {
+  checkForm(definition, name);
   const model = definition.model;
-  if (typeof model !== 'object' || model === null) {
-    throw broken(name, 'it has no "model". A tokenizer.json as Python\'s tokenizers writes it is expected');
-  }
   if (model.type !== undefined && !Object.hasOwn(knownModels, model.type)) {
     throw broken(name, `its model is of type ${model.type}; known are ${Object.keys(knownModels).join(', ')}`);
   }
-  const { vocab } = model;
-  if (typeof vocab !== 'object' || vocab === null) {
-    throw broken(name, 'its model has no "vocab" that maps tokens to ids. Export the tokenizer again');
-  }
+  const vocab = model.vocab ?? {};
   const entries: [string, number][] = Array.isArray(vocab)
     ? vocab.map((pair, id) => [Array.isArray(pair) ? pair[0] : String(pair), id]) // Unigram: [token, score] pairs
     : Object.entries(vocab);
   if (entries.length === 0) throw broken(name, 'its vocabulary is empty');
   const added = definition.added_tokens ?? [];
-  if (!Array.isArray(added)) throw broken(name, 'its "added_tokens" is not a list');
   const modelIds = new Map(entries);
   const ids = new Map(entries);
   const tokens: string[] = [];

@@ -7,6 +7,7 @@ import { basename, dirname, join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { ApolloError } from '../errors.js';
 import { fileError } from '../fs/error.js';
+import { checkForm } from './pipeline.js';
 import { readTiktoken } from './tiktoken-file.js';
 import { bertDefinition, endOfText, gptDefinition, type TokenizerDefinition } from './tokenizer/definitions.js';
 import { type Beside, hasCapitals, type Source, withSettings } from './tokenizer/settings.js';
@@ -129,7 +130,9 @@ function settled(source: Source, path: string): TokenizerDefinition {
 }
 
 function parseDefinition(path: string): TokenizerDefinition {
-  return parseJson(path) as unknown as TokenizerDefinition;
+  const definition = parseJson(path) as unknown as TokenizerDefinition;
+  checkForm(definition, path);
+  return definition;
 }
 
 function tiktokenDefinition(path: string): TokenizerDefinition {

@@ -57,7 +57,10 @@ std::size_t available_memory() {
 
 class CpuBackend final : public Backend {
  public:
-  explicit CpuBackend(int threads) : threads_(threads > 0 ? threads : omp_get_num_procs()) {
+  // Never more than OpenMP will give: kernels of oneDNN count on the team that they ask for, and compute nonsense with
+  // a smaller one.
+  explicit CpuBackend(int threads)
+      : threads_(std::min(threads > 0 ? threads : omp_get_num_procs(), omp_get_thread_limit())) {
     register_matmul(ops_);
     register_attention(ops_);
     register_cache(ops_);
@@ -96,7 +99,10 @@ class CpuBackend final : public Backend {
   void copy(void* to, const void* from, std::size_t bytes) override {
     if (bytes != 0) std::memcpy(to, from, bytes);
   }
-  void enter_thread() override { omp_set_num_threads(threads_); }
+  void enter_thread() override {
+    omp_set_dynamic(0);  // OMP_DYNAMIC would let OpenMP make teams smaller
+    omp_set_num_threads(threads_);
+  }
 
  private:
   int threads_;

@@ -299,6 +299,12 @@ const malformed: [string, Record<string, string | Buffer>, string, RegExp][] = [
   ['an empty file', { 'x.json': '' }, 'x.json', /x\.json is not JSON: /],
   ['not gzip', { 'x.json.gz': '{}' }, 'x.json.gz', /x\.json\.gz cannot be read/],
   ['no model', { 'config.json': '{"model_type": "bert"}' }, 'config.json', /it has no "model".* is expected/],
+  [
+    'no model, and settings beside it',
+    { 'tokenizer.json': '{"mode": {}}', 'tokenizer_config.json': '{"unk_token": "a"}' },
+    'tokenizer.json',
+    /it has no "model"/,
+  ],
   ['no vocabulary', { 'x.json': '{"model": {"type": "BPE"}}' }, 'x.json', /no "vocab" .*Export the tokenizer again/],
   ['empty vocabulary', { 'x.json': '{"model": {"type": "BPE", "vocab": {}}}' }, 'x.json', /its vocabulary is empty/],
   ['negative id', { 'x.json': bertLike({ ...small, b: -1 }) }, 'x.json', /token "b" has the id -1; ids are whole/],

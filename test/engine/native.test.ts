@@ -27,3 +27,23 @@ t.test('a setting of the caller stays', { skip }, async (t) => {
   const expected = { values: [3, 6], child: '77', unchanged: true, spinCount: '77' };
   t.same(loaded({ GOMP_SPINCOUNT: '77' }), expected);
 });
+
+t.test('a limit of OpenMP on its threads changes no result', { skip }, async (t) => {
+  const script = fileURLToPath(new URL('./team-child.ts', import.meta.url));
+  const trained = (variables: Record<string, string>) => {
+    const { OMP_THREAD_LIMIT: _, OMP_DYNAMIC: __, ...env } = plainEnv;
+    const { stdout } = spawnSync(process.execPath, [...typescript, script], {
+      encoding: 'utf8',
+      env: { ...env, ...variables },
+    });
+    return JSON.parse(stdout) as { threads: number; losses: number[] };
+  };
+  const usual = trained({});
+  t.equal(usual.threads, 2);
+  t.equal(usual.losses.length, 2);
+  for (const variables of [{ OMP_THREAD_LIMIT: '1' }, { OMP_DYNAMIC: 'true' }]) {
+    const { threads, losses } = trained(variables);
+    t.equal(threads, 'OMP_THREAD_LIMIT' in variables ? 1 : 2, 'what the device says is what it uses');
+    for (const [step, loss] of losses.entries()) t.ok(Math.abs(loss - usual.losses[step]!) < 1e-5, `${loss}`);
+  }
+});
