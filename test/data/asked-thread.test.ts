@@ -1,8 +1,8 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { AskedThread } from '../../lib/data/asked-thread.js';
-import type { ParquetContents } from '../../lib/data/formats/parquet-reader.js';
+import { type ParquetContents, ParquetReader } from '../../lib/data/formats/parquet-reader.js';
 import { failure } from './support.js';
 
 const fixture = readFileSync(join(import.meta.dirname, '../fixtures/corpora/gzip-v2.parquet'));
@@ -25,6 +25,21 @@ t.test('questions are answered, and errors come as they were thrown', async (t) 
   t.match(await failure(() => thread.ask({ group: 7 }, patient)), /^INTERNAL: /);
   const cut = started(t, 'cut.parquet', fixture.subarray(0, 700));
   t.match(await failure(() => cut.ask('contents', patient)), /^BAD_CORPUS: .*cut\.parquet begins as a Parquet file/);
+});
+
+t.test('a footer that contradicts itself is an error of the file', async (t) => {
+  const whole = readFileSync(join(import.meta.dirname, '../fixtures/corpora/lz4.parquet'));
+  const path = join(t.testdir({ 'x.parquet': '' }), 'x.parquet');
+  const messages: string[] = [];
+  // A byte of the schema: fewer, or more, columns than there are.
+  for (let bit = 0; bit < 8; bit++) {
+    const bytes = Buffer.from(whole);
+    bytes[952]! ^= 1 << bit;
+    writeFileSync(path, bytes);
+    messages.push(await failure(async () => (await ParquetReader.open(path, bytes.length, 'text')).close()));
+  }
+  t.ok(messages.some((message) => message.includes('contradicts itself')));
+  for (const message of messages) t.match(message, /^(BAD_CORPUS: |$)/);
 });
 
 t.test('what does not end is late, and ended; the signal is heard meanwhile', async (t) => {

@@ -61,7 +61,9 @@ export class ParquetReader {
       return new ParquetReader(path, field, handle, file, await metadataOf(file, path));
     } catch (error) {
       await handle.close();
-      throw error;
+      if (error instanceof ApolloError) throw error;
+      // A footer that was read and makes no sense, such as a schema with fewer columns than it says.
+      throw bad(`${path}: its Parquet footer contradicts itself (${(error as Error).message})`, error);
     }
   }
 
