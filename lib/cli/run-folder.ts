@@ -3,11 +3,12 @@
  * keeps a second process out, and what is removed when a start fails.
  */
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, rm, rmdir, stat } from 'node:fs/promises';
+import { readdir, rm, rmdir, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { ApolloError } from '../errors.js';
 import { fileError, isSystemError } from '../fs/error.js';
 import { describeHolder, type FolderLock, lockFolder, lockHolder } from '../fs/lock.js';
+import { makeFolder } from '../fs/make-folder.js';
 import { writeWholeFile } from '../fs/whole-file.js';
 import { newestCheckpoint } from '../train/checkpoint-folder.js';
 import { loadSettings, placeInputs, type SettingSources, type Settings } from './config.js';
@@ -148,7 +149,7 @@ async function holdNextFree(path: string, command: string) {
 export async function holdFolder(path: string, command: string): Promise<HeldFolder> {
   let first: string | undefined;
   try {
-    first = await mkdir(path, { recursive: true });
+    first = await makeFolder(path);
   } catch (error) {
     throw fileError(error, 'The folder of the run', path);
   }

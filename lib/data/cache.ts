@@ -12,6 +12,7 @@ import { z } from 'zod';
 import { ApolloError } from '../errors.js';
 import { syncFolder } from '../fs/durable.js';
 import { fileError, writing } from '../fs/error.js';
+import { makeFolder } from '../fs/make-folder.js';
 import { isRunning, markText, ownMark, type ProcessMark, unique } from '../fs/process.js';
 import { removeUnfinishedFiles, writeWholeFile } from '../fs/whole-file.js';
 import { throwIfAborted } from './abort.js';
@@ -41,7 +42,7 @@ export class Cache {
    */
   static async open(folder: string): Promise<Cache> {
     try {
-      await mkdir(folder, { recursive: true });
+      await makeFolder(folder);
       for (const name of await readdir(folder)) {
         const writer = processOf(name, '.tmp-');
         if (writer && !isRunning(writer)) await rm(join(folder, name), { recursive: true, force: true });

@@ -1,8 +1,9 @@
 /** Files that appear whole or not at all: written under another name, synced, renamed. */
-import { type FileHandle, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { type FileHandle, open, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join, parse } from 'node:path';
 import { syncFolder, writeSynced } from './durable.js';
 import { fileError } from './error.js';
+import { makeFolder } from './make-folder.js';
 import { isRunning, parseWritingName, writingName } from './process.js';
 
 /** The name of a file until it is whole. */
@@ -40,7 +41,7 @@ export async function writeWholeFiles(files: readonly FileToWrite[], what: strin
     for (const { path, content } of files) {
       current = path;
       const temporary = temporaryOf(path);
-      await mkdir(dirname(path), { recursive: true });
+      await makeFolder(dirname(path));
       written.push({ path, temporary });
       await writeSynced(temporary, (file) => file.append(content));
     }
@@ -67,7 +68,7 @@ export async function openWholeFile(
   const temporary = temporaryOf(path);
   let handle: FileHandle | undefined;
   try {
-    await mkdir(dirname(path), { recursive: true });
+    await makeFolder(dirname(path));
     handle = await open(temporary, 'wx');
     await fill(handle);
     await handle.sync();

@@ -8,6 +8,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { ApolloError } from '../errors.js';
 import { syncFolder } from './durable.js';
 import { fileError } from './error.js';
+import { makeFolder } from './make-folder.js';
 import { isRunning, parseWritingName, writingName } from './process.js';
 
 const replacedPrefix = '.replaced-';
@@ -71,7 +72,7 @@ export async function writeWholeFolder(
   try {
     const target = await realpath(path).catch(() => resolve(path));
     const parent = dirname(target);
-    await mkdir(parent, { recursive: true });
+    await makeFolder(parent);
     await recoverFolder(target, keep);
     const writing = join(parent, writingName(basename(target)));
     await mkdir(writing);

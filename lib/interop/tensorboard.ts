@@ -2,10 +2,11 @@
  * Writes TensorBoard event files: scalars, text and histograms. Field numbers are those of event.proto, summary.proto and
  * tensor.proto in tensorboard/compat/proto.
  */
-import { type FileHandle, mkdir, open, readdir } from 'node:fs/promises';
+import { type FileHandle, open, readdir } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { writing } from '../fs/error.js';
+import { makeFolder } from '../fs/make-folder.js';
 import * as is from '../is.js';
 import { bytesField, doubleField, doublesField, floatField, messageField, varintField } from './protobuf.js';
 import { frameRecord } from './tfrecord.js';
@@ -145,7 +146,7 @@ export class EventFileWriter {
 
     const { purgeFrom, now = Date.now } = options;
     const writer = await writing('The event file', folder, async () => {
-      await mkdir(folder, { recursive: true });
+      await makeFolder(folder);
       // TensorBoard reads the files of a run in the order of their names, which begin with a time in seconds.
       const times = (await readdir(folder)).map((name) => Number(namePattern.exec(name)?.[1] ?? 0));
       const time = Math.max(Math.floor(now() / 1e3), 1 + Math.max(0, ...times));

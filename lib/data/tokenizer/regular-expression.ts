@@ -29,6 +29,11 @@ export function regexPattern(source: string, refuse: Refuse): Pattern {
       const match = regex.exec(known);
       if (match === null) break;
       const start = match.index;
+      // JavaScript looks for an empty match inside of a pair of surrogates too, where nothing else can begin.
+      if (isInsidePair(known, start)) {
+        from = start + 1;
+        continue;
+      }
       const end = start + match[0].length;
       if (start === end && !isFirst && end === last) {
         from += (known.codePointAt(from) ?? 0) > 0xffff ? 2 : 1;
@@ -43,6 +48,10 @@ export function regexPattern(source: string, refuse: Refuse): Pattern {
     if (last !== text.length) stretches.push({ start: last, end: text.length, isMatch: false });
     return stretches;
   };
+}
+
+function isInsidePair(text: string, at: number): boolean {
+  return at > 0 && at < text.length && text.codePointAt(at - 1)! > 0xffff;
 }
 
 /** Matches of a text taken literally. */
@@ -82,14 +91,17 @@ export function characterPattern(isIn: (code: number) => boolean): Pattern {
   };
 }
 
-/** What Oniguruma's classes hold, as the inside of a class of JavaScript. \w has some superscripts and fractions. */
+/** U+0295 is a small letter to Oniguruma. Newer versions of Unicode, and so of Node, have it among the other letters. */
+const small = (property: string): string => `\\p{${property}}\\u{295}`;
+
+/** What Oniguruma's classes hold, as the inside of a class of JavaScript. */
 const posixClasses: Readonly<Record<string, string>> = {
   alpha: '\\p{Alphabetic}',
   alnum: '\\p{Alphabetic}\\p{Nd}',
   digit: '\\p{Nd}',
   space: '\\p{White_Space}',
   upper: '\\p{Uppercase}',
-  lower: '\\p{Lowercase}',
+  lower: small('Lowercase'),
   punct: '\\p{P}\\p{S}',
   cntrl: '\\p{Cc}',
   xdigit: '\\p{ASCII_Hex_Digit}',
@@ -98,8 +110,10 @@ const posixClasses: Readonly<Record<string, string>> = {
   graph: '[^\\p{White_Space}\\p{Cc}\\p{Cn}\\p{Cs}]',
   print: '[^\\p{White_Space}\\p{Cc}\\p{Cn}\\p{Cs}]\\p{Zs}',
 };
+/** \w and \p{Word} outside of a class (²³¹¼½¾ too). Inside of one Oniguruma uses another table, which lacks those six. */
+const bareWord = `${posixClasses['word']}\\xb2\\xb3\\xb9\\xbc-\\xbe`;
 const escapedClasses: Readonly<Record<string, string>> = {
-  w: `${posixClasses['word']}\\xb2\\xb3\\xb9\\xbc-\\xbe`,
+  w: posixClasses['word']!,
   d: '\\p{Nd}',
   s: '\\p{White_Space}',
   h: '\\p{ASCII_Hex_Digit}',
@@ -113,6 +127,15 @@ const properties = new Set(
     'Letter Mark Number Punctuation Symbol Separator Other Alphabetic Uppercase Lowercase White_Space Emoji Ideographic'
   ).split(' '),
 );
+
+/** Properties that hold something else here: [[:punct:]] has the symbols, \p{Punct} has not. */
+const ownProperties: Readonly<Record<string, string>> = {
+  any: '\\s\\S',
+  punct: '\\p{P}',
+  ll: small('Ll'),
+  lo: '[\\p{Lo}--\\u{295}]',
+  lowercase: small('Lowercase'),
+};
 
 /** Pairs of ASCII letters that a single character matches where case does not count (ß, ﬀ, ﬁ, ﬂ, ﬅ). */
 const ligatures = /ss|ff|fi|fl|st/i;
@@ -220,8 +243,8 @@ class Reader {
   #literal(code: number, { ignoresCase }: Options): string {
     if (!ignoresCase) return escaped(code);
     if (code > 0x7f) throw this.refuse(`${JSON.stringify(String.fromCodePoint(code))} without regard to case`);
-    const variants = bothCases(code, code);
-    return variants.length === 0 ? escaped(code) : `[${escaped(code)}${variants}]`;
+    const variants = otherCases(String.fromCodePoint(code)).map((other) => escaped(other.codePointAt(0)!));
+    return variants.length === 0 ? escaped(code) : `[${escaped(code)}${variants.join('')}]`;
   }
 
   #group(options: Options): string {
@@ -270,7 +293,7 @@ class Reader {
   #escape(options: Options): string {
     const letter = this.source[this.at++];
     if (letter === undefined) throw this.refuse('a "\\" at its end');
-    const word = `[${escapedClasses['w']}]`;
+    const word = `[${bareWord}]`;
     switch (letter) {
       case 'A':
         return '(?<![\\s\\S])';
@@ -289,30 +312,31 @@ class Reader {
       case 'O':
         return '[\\s\\S]';
       default: {
-        const set = this.#setEscape(letter);
+        const set = this.#setEscape(letter, bareWord);
         if (set !== undefined) return `[${set}]`;
         return this.#literal(this.#characterEscape(letter), options);
       }
     }
   }
 
-  /** The inside of a class for \w, \p{…} and the like; undefined for an escape of one character. */
-  #setEscape(letter: string): string | undefined {
-    if (Object.hasOwn(escapedClasses, letter)) return escapedClasses[letter];
+  /** The inside of a class for \w, \p{…} and the like, with what \w holds here; undefined for one character. */
+  #setEscape(letter: string, word: string): string | undefined {
     const lower = letter.toLowerCase();
-    if (Object.hasOwn(escapedClasses, lower)) return `[^${escapedClasses[lower]}]`;
+    if (Object.hasOwn(escapedClasses, lower)) {
+      const inside = lower === 'w' ? word : escapedClasses[lower]!;
+      return letter === lower ? inside : `[^${inside}]`;
+    }
     if (lower !== 'p') return undefined;
     const found = /^\{(\^?)([^}]*)\}/.exec(this.source.slice(this.at));
     if (found === null) throw this.refuse(`"\\${letter}" without a name in braces`);
     this.at += found[0].length;
-    const inside = this.#property(found[2]!);
+    const inside = found[2]!.toLowerCase() === 'word' ? word : this.#property(found[2]!);
     return (letter === 'P') !== (found[1] === '^') ? `[^${inside}]` : inside;
   }
 
   #property(name: string): string {
-    const posix = posixClasses[name.toLowerCase()];
-    if (posix !== undefined) return posix;
-    if (name === 'Any') return '\\s\\S';
+    const own = { ...posixClasses, ...ownProperties }[name.toLowerCase()];
+    if (own !== undefined) return own;
     for (const property of properties) if (property.toLowerCase() === name.toLowerCase()) return `\\p{${property}}`;
     const script = `\\p{Script=${name[0]?.toUpperCase()}${name.slice(1).toLowerCase()}}`;
     try {
@@ -351,8 +375,8 @@ class Reader {
     return high;
   }
 
-  /** A class after its "[". */
-  #class(options: Options): string {
+  /** A class after its "[". Case is seen to at the outermost one, where all that it holds is known. */
+  #class({ ignoresCase }: Options): string {
     const isNegated = this.source[this.at] === '^';
     if (isNegated) this.at++;
     if (this.source[this.at] === ']') throw this.refuse('a class that begins with "]"');
@@ -365,14 +389,32 @@ class Reader {
         operands.push('');
         continue;
       }
-      operands[operands.length - 1] += this.#classItem(options);
+      operands[operands.length - 1] += this.#classItem();
     }
     this.at++;
     const inside = operands.length === 1 ? operands[0] : operands.map((operand) => `[${operand}]`).join('&&');
-    return `[${isNegated ? '^' : ''}${inside}]`;
+    const sign = isNegated ? '^' : '';
+    return ignoresCase ? `[${sign}[${inside}]${this.#otherCases(`[${inside}]`, isNegated)}]` : `[${sign}${inside}]`;
   }
 
-  #classItem(options: Options): string {
+  /** The characters outside of a class that are another case of one inside. */
+  #otherCases(set: string, isNegated: boolean): string {
+    const inside = new RegExp(set, 'v');
+    let out = '';
+    for (const { key, members } of caseGroups()) {
+      const found = members.filter((member) => inside.test(member));
+      if (found.length === 0) continue;
+      // Oniguruma lets [ß] match "ss" here, and only then.
+      if (!isNegated && [...key].length > 1)
+        throw this.refuse(
+          `a class without regard to case that holds ${JSON.stringify(found[0])}, several letters in capitals`,
+        );
+      for (const member of members) if (!found.includes(member)) out += escaped(member.codePointAt(0)!);
+    }
+    return out;
+  }
+
+  #classItem(): string {
     const rest = this.source.slice(this.at);
     const posix = /^\[:(\^?)([a-z]+):\]/.exec(rest);
     if (posix !== null) {
@@ -383,7 +425,7 @@ class Reader {
     }
     if (rest.startsWith('[')) {
       this.at++;
-      return this.#class(options);
+      return this.#class({ ignoresCase: false, dotAll: false });
     }
     const first = this.#classCharacter();
     if (typeof first === 'string') return first;
@@ -396,10 +438,7 @@ class Reader {
       if (typeof end === 'string' || end < first) throw this.refuse('a range in a class that has no end');
       last = end;
     }
-    const item = first === last ? escaped(first) : `${escaped(first)}-${escaped(last)}`;
-    if (!options.ignoresCase) return item;
-    if (last > 0x7f) throw this.refuse('characters beyond ASCII in a class without regard to case');
-    return item + bothCases(first, last);
+    return first === last ? escaped(first) : `${escaped(first)}-${escaped(last)}`;
   }
 
   /** A code point, or the inside of a class for an escape such as \s. */
@@ -410,7 +449,7 @@ class Reader {
     const letter = this.source[this.at++];
     if (letter === undefined) throw this.refuse('a "\\" at its end');
     if (letter === 'b') return 8;
-    return this.#setEscape(letter) ?? this.#characterEscape(letter);
+    return this.#setEscape(letter, escapedClasses['w']!) ?? this.#characterEscape(letter);
   }
 }
 
@@ -421,16 +460,32 @@ function escaped(code: number): string {
     : `\\u{${code.toString(16)}}`;
 }
 
-/** The other case of each ASCII letter in a range, with ſ and the Kelvin sign, which are cases of s and k. */
-function bothCases(first: number, last: number): string {
-  let out = '';
-  for (let code = first; code <= last; code++) {
-    const character = String.fromCharCode(code);
-    if (!/[A-Za-z]/.test(character)) continue;
-    const other = character === character.toLowerCase() ? character.toUpperCase() : character.toLowerCase();
-    out += other;
-    if (/s/i.test(character)) out += '\\u{17f}';
-    if (/k/i.test(character)) out += '\\u{212a}';
+/** The other cases of an ASCII letter, with ſ and the Kelvin sign, which are cases of s and k. */
+function otherCases(character: string): string[] {
+  const group = caseGroups().find(({ members }) => members.includes(character));
+  return group === undefined ? [] : group.members.filter((member) => member !== character);
+}
+
+/** Characters that are cases of one another: their capitals are the same. */
+interface CaseGroup {
+  readonly key: string;
+  readonly members: readonly string[];
+}
+
+let groups: readonly CaseGroup[] | undefined;
+
+/** Made at the first use: few tokenizers have a class or a letter without regard to case. */
+function caseGroups(): readonly CaseGroup[] {
+  if (groups !== undefined) return groups;
+  const byKey = new Map<string, string[]>();
+  for (let code = 0; code < 0x20000; code++) {
+    const character = String.fromCodePoint(code);
+    // ı is a case of i in Turkish alone.
+    if (character === 'ı' || !/\p{Changes_When_Casemapped}/u.test(character) || asKnown(character) !== character)
+      continue;
+    const key = character.toLowerCase().toUpperCase();
+    byKey.set(key, [...(byKey.get(key) ?? []), character]);
   }
-  return out;
+  groups = [...byKey].map(([key, members]) => ({ key, members }));
+  return groups;
 }

@@ -79,7 +79,8 @@ t.test('the text set is large, and every part that is known is in a pipeline', a
     );
 });
 
-t.test(`ids and text of ${pipelines.length} pipelines are those of Python's tokenizers`, async (t) => {
+// Awaited: what is kept is written after it.
+await t.test(`ids and text of ${pipelines.length} pipelines are those of Python's tokenizers`, async (t) => {
   for (const { name, json } of pipelines) {
     const tokenizer = createTokenizer(json as unknown as TokenizerDefinition, name);
     const ours = texts.map((text) => answerOf(tokenizer, text, json.post_processor !== null));

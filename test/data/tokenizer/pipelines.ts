@@ -212,6 +212,10 @@ const expressions = [
   '[^\\S\\n]+',
   '\\R|\\h{2,}?',
   '(?i)[a-e]x?|(?-i:B)',
+  '$',
+  '^|\\p{L}+|$',
+  '(?<!a)',
+  '[^\\w\\s]+|\\p{Punct}|\\p{^Word}',
 ];
 
 /** A definition for each thing that is compared; parts that are left out are null. */
