@@ -1,10 +1,10 @@
 /** Comparing training methods at equal loss: each on the same batches, with what they save in FLOPs and time. */
 import { existsSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Device } from '../engine/device.js';
 import { ApolloError } from '../errors.js';
 import { lockFolder } from '../fs/lock.js';
+import { makeFolder } from '../fs/make-folder.js';
 import * as is from '../is.js';
 import { createMethod, type MethodName, methodNames, methodsWithSource } from '../methods/index.js';
 import type { LanguageModel } from '../models/index.js';
@@ -145,7 +145,7 @@ async function* compareEvents(
   { folder, resume = false }: CompareOptions,
   make: (previous: Results | undefined) => Comparison,
 ): AsyncGenerator<CompareEvent, void, void> {
-  await mkdir(folder, { recursive: true });
+  await makeFolder(folder);
   const lock = await lockFolder(folder, 'compare()');
   try {
     const path = join(folder, resultsFile);
