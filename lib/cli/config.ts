@@ -5,8 +5,10 @@
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import * as z from 'zod';
+import { isUtf16, savedAsUtf16 } from '../data/utf8.js';
 import { ApolloError } from '../errors.js';
 import { methodNames } from '../methods/index.js';
+import { issueText } from '../setting-issue.js';
 import { nearest } from '../suggest.js';
 import { decayShapeNames, scheduleNames } from '../train/index.js';
 import { muonSettings, optimizerName } from '../train/optimizer.js';
@@ -179,7 +181,7 @@ export interface SettingSources {
 /**
  * The settings of a command, checked and with defaults.
  * @throws ApolloError BAD_CONFIG with one line for each problem: `run.json: stpes: there is no such setting; did you
- * mean "steps"?`, `--batch: Too small: expected number to be >=1; got 0`.
+ * mean "steps"?`, `--batch: expected at least 1; got 0`.
  */
 export function loadSettings({ preset, config, flags }: SettingSources): Settings {
   const layers: { readonly values: Readonly<Record<string, unknown>>; readonly name: (key: string) => string }[] = [];
@@ -275,12 +277,14 @@ export function placeInputs(
 }
 
 function readConfigFile(path: string): Record<string, unknown> {
-  let text: string;
+  let bytes: Buffer;
   try {
-    text = readFileSync(path, 'utf8');
+    bytes = readFileSync(path);
   } catch (error) {
     throw new ApolloError('BAD_CONFIG', `--config: ${path} cannot be read: ${(error as Error).message}`);
   }
+  if (isUtf16(bytes)) throw new ApolloError('BAD_CONFIG', `${path} ${savedAsUtf16}.`);
+  const text = bytes.toString('utf8');
   let json: unknown;
   try {
     json = JSON.parse(text.replace(/^\ufeff/, '')); // editors on Windows write a byte order mark
@@ -309,6 +313,9 @@ const nestedSettings = {
 /** Names of settings whose fields `--set NAME.FIELD=VALUE` gives. */
 export const nestedNames = Object.keys(nestedSettings);
 
+/** Fields that have a flag of their own on the command line. */
+const ownFlags: Readonly<Record<string, string>> = { '--decay.share': '--decay', '--decay.shape': '--decay-shape' };
+
 function describe(issue: Issue, values: Record<string, unknown>, where: (key: string) => string): string {
   const [first, ...rest] = issue.path;
   if (issue.code === 'unrecognized_keys') {
@@ -325,11 +332,12 @@ function describe(issue: Issue, values: Record<string, unknown>, where: (key: st
       })
       .join('\n');
   }
-  const path =
-    where(String(first)) + rest.map((key) => (typeof key === 'number' ? `[${key}]` : `.${String(key)}`)).join('');
+  const base = where(String(first));
+  const inside = rest.map((key) => (typeof key === 'number' ? `[${key}]` : `.${String(key)}`)).join('');
+  const path = ownFlags[base + inside] ?? base + inside;
   const value = issue.path.reduce<unknown>(
     (at, key) => (at as Record<PropertyKey, unknown> | undefined)?.[key],
     values,
   );
-  return `${path}: ${issue.message}; got ${JSON.stringify(value)}`;
+  return `${path}: ${issueText(issue)}; got ${JSON.stringify(value)}`;
 }

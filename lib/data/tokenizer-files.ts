@@ -11,6 +11,7 @@ import { checkForm } from './pipeline.js';
 import { readTiktoken } from './tiktoken-file.js';
 import { bertDefinition, endOfText, gptDefinition, type TokenizerDefinition } from './tokenizer/definitions.js';
 import { type Beside, hasCapitals, type Source, withSettings } from './tokenizer/settings.js';
+import { isUtf16, savedAsUtf16 } from './utf8.js';
 
 export {
   bertDefinition,
@@ -180,11 +181,12 @@ function parseJson(path: string): Record<string, unknown> {
 
 function readText(path: string, keepsMark = false): string {
   try {
-    const bytes = readFileSync(path);
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: keepsMark }).decode(
-      path.endsWith('.gz') ? gunzipSync(bytes) : bytes,
-    );
+    const stored = readFileSync(path);
+    const bytes = path.endsWith('.gz') ? gunzipSync(stored) : stored;
+    if (isUtf16(bytes)) throw new ApolloError('BAD_TOKENIZER', `${path} ${savedAsUtf16}.`);
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: keepsMark }).decode(bytes);
   } catch (error) {
+    if (error instanceof ApolloError) throw error;
     throw new ApolloError('BAD_TOKENIZER', `${path} cannot be read as UTF-8 text: ${(error as Error).message}.`, {
       cause: error,
     });

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { describe } from '../arguments.js';
 import { ApolloError } from '../errors.js';
+import { issueText } from '../setting-issue.js';
 
 function valueAt(root: unknown, path: readonly PropertyKey[]): unknown {
   return path.reduce<unknown>((value, key) => (value as Record<PropertyKey, unknown> | undefined)?.[key], root);
@@ -28,7 +29,7 @@ function shown(value: unknown): string {
 
 /**
  * `value` checked against `schema`, with its defaults filled in.
- * @throws ApolloError BAD_CONFIG, one line per problem: `train.batch: Too small: expected number to be >=1; got 0.`
+ * @throws ApolloError BAD_CONFIG, one line per problem: `train.batch: expected at least 1; got 0.`
  */
 export function parseOptions<Schema extends z.ZodType>(
   owner: string,
@@ -46,7 +47,7 @@ export function parseOptions<Schema extends z.ZodType>(
           : '';
       return `${name}: there is no setting ${issue.keys.map(describe).join(', ')}.${known}`;
     }
-    return `${name}: ${issue.message}; got ${shown(valueAt(value, issue.path))}.`;
+    return `${name}: ${issueText(issue)}; got ${shown(valueAt(value, issue.path))}.`;
   });
   throw new ApolloError('BAD_CONFIG', lines.join('\n'));
 }

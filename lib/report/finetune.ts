@@ -91,7 +91,7 @@ export function fineTuneRows(results: FineTuneResults): string[][] {
     ]);
   const fixed = baselines.map(({ name, metrics: scores }) => [
     name,
-    ...columns.map((column) => percent(at(scores, column))),
+    ...columns.map((column) => formatScores([at(scores, column)])),
     '',
     '',
     '',

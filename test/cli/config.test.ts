@@ -85,7 +85,7 @@ t.test('an error names the key and where it came from', async (t) => {
     t.equal(code, 'BAD_CONFIG');
     t.match(message, `${config}: stpes: there is no such setting; did you mean "steps"?`);
     t.match(message, `${config}: optimizer.weightDeacy: there is no such setting; did you mean "weightDecay"?`);
-    t.match(message, /wrong\.json: batch: .*>=1.*got 0/);
+    t.match(message, /wrong\.json: batch: expected at least 1; got 0/);
     t.match(message, /wrong\.json: methods: .*got \["scratch"\]/);
     t.match(message, /wrong\.json: variants\.ES\.method: .*got "nope"/);
     t.match(message, `${config}: small.stpes: there is no such setting; did you mean "steps"?`);

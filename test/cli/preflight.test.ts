@@ -92,7 +92,23 @@ t.test('a settings file may begin with a byte order mark', async (t) => {
   writeFileSync(path, `\ufeff${JSON.stringify({ steps: 0 })}`);
   const io = memoryIo();
   t.equal(await run(['plan', '--config', path], io), 1);
-  t.match(io.err(), /bom\.json: steps: Too small/);
+  t.match(io.err(), /bom\.json: steps: expected at least 1; got 0/);
+});
+
+t.test('a settings file in UTF-16 is called that', async (t) => {
+  const folder = temporaryFolder();
+  const json = JSON.stringify({ steps: 10 });
+  for (const [name, bytes] of [
+    ['mark.json', Buffer.from(`\ufeff${json}`, 'utf16le')],
+    ['little.json', Buffer.from(json, 'utf16le')],
+    ['big.json', Buffer.from(`\ufeff${json}`, 'utf16le').swap16()],
+  ] as const) {
+    const path = join(folder, name);
+    writeFileSync(path, bytes);
+    const io = memoryIo();
+    t.equal(await run(['plan', '--config', path], io), 1);
+    t.match(io.err(), new RegExp(`${name} is UTF-16, expected UTF-8: save it as UTF-8\\.`));
+  }
 });
 
 t.test('a text too short to hold a part out: what is advised is accepted', { skip }, async (t) => {

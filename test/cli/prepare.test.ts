@@ -93,7 +93,7 @@ t.test('settings that are wrong say so', async (t) => {
       ['--config', config({ data: [{ path: wiki, wieght: 1 }] })],
       /data\.wieght: there is no such setting; did you mean "weight"\?/,
     ],
-    [['--config', config({ data: wiki, field: 0 })], /field: .*expected number to be >=1; got 0/],
+    [['--config', config({ data: wiki, field: 0 })], /field: .*expected at least 1; got 0/],
   ] as const) {
     const io = memoryIo();
     t.equal(await run(['prepare', '--cache', join(folder, 'cache'), ...args], io), 1, args.join(' '));

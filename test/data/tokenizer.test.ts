@@ -373,6 +373,12 @@ const malformed: [string, Record<string, string | Buffer>, string, RegExp][] = [
   ],
   ['words as vocabulary', { 'vocab.txt': 'just\nwords\n' }, 'vocab.txt', /no line of it is \[UNK\]\. A voc/],
   ['line ends of \\r', { 'vocab.txt': '[UNK]\ra\rb\r' }, 'vocab.txt', /no line of it is \[UNK\]\. .* end in \\r alone/],
+  [
+    'UTF-16',
+    { 'tokenizer.json': Buffer.from('\ufeff{}', 'utf16le') },
+    'tokenizer.json',
+    /is UTF-16, expected UTF-8: save/,
+  ],
   ['not UTF-8', { 'vocab.txt': Buffer.from([0x5b, 0xe9, 0x0a]) }, 'vocab.txt', /cannot be read as UTF-8 text/],
   ['another name', { 'spiece.model': 'x' }, 'spiece.model', /expected a name that ends in \.json/],
   ['vocab.json alone', { 'vocab.json': '{}' }, '.', /vocab\.json needs merges\.txt beside it, .*Copy it into/],

@@ -82,25 +82,45 @@ class SettingsReader {
   readonly #path: string;
   /** What tokenizer_config.json says, and special_tokens_map.json where that is still read. */
   readonly #values: Record<string, unknown>;
-  /** Special tokens without a role; those that make a token of added_tokens.json special come first. */
+  /** Tokens with a role of the model's own: `image_token`, or a name in extra_special_tokens. */
+  readonly #ownRoles: AddedEntry[] = [];
+  /** Special tokens without a role. */
   readonly #extras: AddedEntry[] = [];
-  readonly #toldExtras: number;
+  /** What makes a token of added_tokens.json special: transformers compares texts there, and some are objects still. */
+  readonly #toldSpecial: ReadonlySet<string>;
 
   constructor(beside: Beside, path: string) {
     this.#beside = beside;
     this.#path = path;
-    this.#values = { ...beside.config };
-    const map = beside.config?.['added_tokens_decoder'] === undefined ? (beside.specialTokensMap ?? {}) : {};
-    Object.assign(this.#values, map);
-    const told = beside.config?.['extra_special_tokens'] ?? beside.config?.['additional_special_tokens'];
-    for (const list of [told, map['extra_special_tokens']]) this.#extras.push(...this.#list(list));
-    // The older name in special_tokens_map.json counts only where nothing else names such tokens.
-    this.#toldExtras = this.#extras.length;
-    if (this.#toldExtras === 0) this.#extras.push(...this.#list(map['additional_special_tokens']));
+    const { config = {} } = beside;
+    const map = config['added_tokens_decoder'] === undefined ? (beside.specialTokensMap ?? {}) : {};
+    // An object of special_tokens_map.json is special, whatever it says.
+    const special = Object.entries(map).map(([key, value]) => {
+      const isToken = isObject(value) && !Array.isArray(value) && key !== 'extra_special_tokens';
+      return [key, isToken ? { ...value, special: true } : value];
+    });
+    this.#values = { ...config, ...Object.fromEntries(special) };
     for (const [key, value] of Object.entries(this.#values)) {
-      const isNamed = named.some((role) => key === `${role}_token`);
-      if (!isNamed && key.endsWith('_token') && typeof value === 'string') this.#extras.push({ content: value });
+      const isRole = key.endsWith('_token') && !named.some((role) => key === `${role}_token`);
+      const isToken = typeof value === 'string' || (value as Json | null)?.['__type'] === 'AddedToken';
+      if (isRole && (isToken || isObject(map[key]))) this.#ownRoles.push(this.#entry(value, key));
     }
+    const { extra_special_tokens: extra, additional_special_tokens: older } = config;
+    const told = hasEntries(extra) ? extra : (older ?? extra);
+    const isByName = isObject(told) && !Array.isArray(told);
+    (isByName ? this.#ownRoles : this.#extras).push(...this.#list(told));
+    const inMap = this.#list(map['extra_special_tokens']).map((entry) => ({ ...entry, special: true }));
+    this.#extras.push(...inMap);
+    const toldTexts = [told, ...named.map((role) => config[`${role}_token`])].flat();
+    const mapTexts = [...inMap, ...this.#list(named.map((role) => map[`${role}_token`]).filter((value) => value))];
+    const texts = [
+      ...toldTexts.filter((value) => typeof value === 'string'),
+      ...mapTexts.map(({ content }) => content),
+    ];
+    this.#toldSpecial = new Set(texts);
+    // The older name in special_tokens_map.json counts only where nothing else names such tokens.
+    const isTold = (told !== undefined && !isByName) || map['extra_special_tokens'] !== undefined;
+    if (!isTold) this.#extras.push(...this.#list(map['additional_special_tokens']));
   }
 
   definition(source: Source, family: Family | undefined): TokenizerDefinition {
@@ -191,20 +211,27 @@ class SettingsReader {
 
   /** All added tokens with their ids, in the order and with the numbers that transformers gives them. */
   #added(source: Source, built: TokenizerDefinition, family: Family, names: Names): AddedToken[] {
-    const decoder = this.#decoder(source);
-    const byContent = new Map([...decoder.values()].map((token) => [token.content, token]));
-    const added: AddedToken[] = family === 'file' ? [...(built.added_tokens ?? [])] : [];
-    const has = new Set(added.map((token) => flagged(token)));
-    const wanted: AddedEntry[] = [...decoder].sort(([a], [b]) => a - b).map(([, token]) => token);
+    const { byId, byContent } = this.#decoder(source);
+    const roleTokens = named.flatMap((role) => names[role] ?? []).map((entry) => byContent.get(entry.content) ?? entry);
+    const withRoles: AddedEntry[] = [...roleTokens, ...this.#ownRoles];
+    const isNamed = new Set(withRoles.map(({ content }) => content));
+    const ofFile = family === 'file' ? (built.added_tokens ?? []) : [];
+    const has = new Set(ofFile.map((token) => flagged(token)));
+    // A role makes a token special.
+    const added = ofFile.map((token) =>
+      isNamed.has(token.content) && !token.special ? { ...token, special: true } : token,
+    );
+    const wanted: AddedEntry[] = [...byId].sort(([a], [b]) => a - b).map(([, token]) => token);
     const missing = wanted.filter((token) => !has.has(flagged(token)));
     const contents = new Set([...added, ...missing].map(({ content }) => content));
-    const take = (entry: AddedEntry | undefined): void => {
-      if (entry === undefined || contents.has(entry.content)) return;
-      contents.add(entry.content);
-      missing.push({ ...(byContent.get(entry.content) ?? entry), special: true });
-    };
-    for (const role of named) take(names[role]);
-    for (const extra of this.#extras) take(extra);
+    // A token that stands in several places in different ways is added each time: its flags are the last ones.
+    const met = new Set<string>();
+    for (const entry of [...withRoles, ...this.#extras]) {
+      const way = entry.isObject ? flagged(entry) : entry.content;
+      if (contents.has(entry.content) || met.has(way)) continue;
+      met.add(way);
+      missing.push(entry.isObject ? entry : { ...entry, special: true });
+    }
 
     const ids = new Map(Object.entries(vocabOf(built)));
     const size = Array.isArray(built.model.vocab) ? built.model.vocab.length : ids.size;
@@ -214,7 +241,8 @@ class SettingsReader {
       next = Math.max(next, id + 1);
     }
     if (missing.length === 0) return added;
-    const isNamed = new Set(named.map((role) => names[role]?.content));
+    const wasSpecial = new Set(added.filter(({ special }) => special).map(({ content }) => content));
+    const splits = this.#flag('split_special_tokens', false);
     const isToldByFile = new Set(named.map((role) => (names[role]?.isUsual ? undefined : names[role]?.content)));
     const room = this.#beside.model?.['vocab_size'];
     for (const entry of missing) {
@@ -224,7 +252,11 @@ class SettingsReader {
       if (isOfClass && !ids.has(entry.content) && typeof room === 'number' && next >= room) continue;
       const id = ids.get(entry.content) ?? next++;
       ids.set(entry.content, id);
-      const token = whole({ ...entry, special: entry.special === true || isNamed.has(entry.content) }, id);
+      const special = entry.special === true || isNamed.has(entry.content);
+      if (special) wasSpecial.add(entry.content);
+      const made = whole({ ...entry, special }, id);
+      // Python splits a token that was special once, whatever it is by its last flags.
+      const token = splits && wasSpecial.has(entry.content) ? { ...made, special: true } : made;
       const place = added.findIndex((other) => other.id === id);
       if (place >= 0) added[place] = token;
       else added.push(token);
@@ -232,27 +264,27 @@ class SettingsReader {
     return numbered(added, new Set(Object.keys(vocabOf(built))));
   }
 
-  /** added_tokens_decoder, or what older files say in its place, by id. */
-  #decoder(source: Source): Map<number, AddedEntry> {
-    const decoder = new Map<number, AddedEntry>();
+  /** added_tokens_decoder, or what older files say in its place: by id, and by text, where none displaces another. */
+  #decoder(source: Source): { byId: Map<number, AddedEntry>; byContent: Map<string, AddedEntry> } {
+    const byId = new Map<number, AddedEntry>();
+    const byContent = new Map<string, AddedEntry>();
+    const set = (id: number, token: AddedEntry): void => {
+      byId.set(id, token);
+      byContent.set(token.content, token);
+    };
     const told = this.#beside.config?.['added_tokens_decoder'];
     if (told !== undefined) {
       if (typeof told !== 'object' || told === null) throw this.#wrong('added_tokens_decoder', told, 'tokens by id');
-      for (const [id, token] of Object.entries(told))
-        decoder.set(Number(id), this.#entry(token, 'added_tokens_decoder'));
-      return decoder;
+      for (const [id, token] of Object.entries(told)) set(Number(id), this.#entry(token, 'added_tokens_decoder'));
+      return { byId, byContent };
     }
-    const special = new Set(this.#extras.slice(0, this.#toldExtras).map(({ content }) => content));
-    for (const role of named) {
-      const value = this.#values[`${role}_token`];
-      if (value) special.add(this.#entry(value, `${role}_token`).content);
-    }
+    const special = this.#toldSpecial;
     for (const [content, id] of Object.entries(this.#beside.addedTokens ?? {})) {
       if (!Number.isInteger(id)) throw this.#wrong(`added_tokens.json: ${content}`, id, 'an id');
-      decoder.set(id as number, { content, normalized: !special.has(content), special: special.has(content) });
+      set(id as number, { content, normalized: !special.has(content), special: special.has(content) });
     }
-    if (source.kind === 'file') for (const token of source.definition.added_tokens ?? []) decoder.set(token.id, token);
-    return decoder;
+    if (source.kind === 'file') for (const token of source.definition.added_tokens ?? []) set(token.id, token);
+    return { byId, byContent };
   }
 
   /** The tokens around a text, where they follow from the settings. */
@@ -327,9 +359,18 @@ type AddedEntry = Partial<AddedToken> & {
 };
 type Names = Partial<Record<Named, AddedEntry>>;
 
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null;
+}
+
+function hasEntries(value: unknown): boolean {
+  return isObject(value) && Object.keys(value).length > 0;
+}
+
 /** A token with all its flags. One that is given by its text alone is special, and then not normalised. */
 function whole(entry: AddedEntry, id: number): AddedToken {
-  const { content, single_word = false, lstrip = false, rstrip = false, special = true, isObject = false } = entry;
+  const { content, single_word = false, lstrip = false, rstrip = false, isObject = false } = entry;
+  const special = entry.special ?? !isObject;
   const normalized = entry.normalized ?? (isObject ? !special : false);
   return { id, content, single_word, lstrip, rstrip, normalized, special };
 }

@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { parseJson } from '../../data/json.js';
 import { unpackWhole } from '../../data/unpack/index.js';
-import { firstInvalid } from '../../data/utf8.js';
+import { firstInvalid, isUtf16, savedAsUtf16 } from '../../data/utf8.js';
 import { ApolloError } from '../../errors.js';
 
 /**
@@ -19,6 +19,7 @@ export async function readJson(path: string, { signal }: { readonly signal?: Abo
   const bytes = await unpackWhole(stored).catch((error: Error) => {
     throw bad(`${path} ${error.message}`, error);
   });
+  if (isUtf16(bytes)) throw bad(`${path} ${savedAsUtf16}, for example with iconv.`);
   let text: string;
   try {
     text = new TextDecoder('utf-8', { fatal: true }).decode(bytes); // drops a byte order mark

@@ -166,9 +166,9 @@ function metricsOf({ f1, exact, hasAnswer, noAnswer, best }: Scores, version: Sq
   return {
     f1: share(f1),
     exact: share(exact),
-    hasAnswerF1: share(hasAnswer?.f1),
-    hasAnswerExact: share(hasAnswer?.exact),
-    noAnswerExact: share(noAnswer?.exact),
+    // None where no question has an answer, or each has one.
+    ...(hasAnswer && { hasAnswerF1: share(hasAnswer.f1), hasAnswerExact: share(hasAnswer.exact) }),
+    ...(noAnswer && { noAnswerExact: share(noAnswer.exact) }),
     bestF1: share(best?.bestF1),
     bestExact: share(best?.bestExact),
   };

@@ -20,6 +20,8 @@ const token = (content: string, more: object = {}) => ({
   ...more,
 });
 
+const typed = (content: string, flags: object) => ({ __type: 'AddedToken', content, ...flags });
+
 interface Case {
   readonly about: string;
   readonly config?: object;
@@ -68,6 +70,68 @@ const cases: readonly Case[] = [
   },
   { about: 'added_tokens.json, numbered on', added: { '<x>': 20, '<y>': 14 }, text: '<x><y>', ids: [14, 13] },
   { about: 'another unknown token', config: { unk_token: 'a' }, text: 'qq he', ids: [8, 5] },
+  {
+    about: 'one token in two roles: the flags are those of the later one, here a text',
+    config: { cls_token: typed('<x>', { single_word: true, special: true }), mask_token: '<x>' },
+    text: 'he<x>he',
+    ids: [5, 13, 5],
+  },
+  {
+    about: 'one token in two roles, the later one an object',
+    config: { cls_token: '<x>', mask_token: typed('<x>', { single_word: true, special: true }) },
+    text: 'he<x>he',
+    ids: [5, 10, 11, 12, 5],
+  },
+  {
+    about: 'one token in three roles: what was said before does not count again',
+    config: { bos_token: '<x>', sep_token: typed('<x>', { single_word: true }), mask_token: '<x>' },
+    text: 'he<x>he',
+    ids: [5, 10, 11, 12, 5],
+  },
+  {
+    about: 'an additional special token twice',
+    config: { additional_special_tokens: ['<x>', typed('<x>', { single_word: true, normalized: true })] },
+    text: 'he<x>he <X>',
+    ids: [5, 10, 11, 12, 5, 13],
+  },
+  {
+    about: 'split_special_tokens, beside which an additional token that is not special stays whole',
+    config: { split_special_tokens: true, additional_special_tokens: [typed('<x>', { special: false })] },
+    text: 'he <x> [MASK]',
+    ids: [5, 13, 1, 1, 1],
+  },
+  {
+    about: 'split_special_tokens, and a token that was special before it was not',
+    config: { split_special_tokens: true, additional_special_tokens: ['<x>', typed('<x>', { special: false })] },
+    text: 'he <x>',
+    ids: [5, 10, 11, 12],
+  },
+  {
+    about: "a role of the model's own, numbered before additional special tokens",
+    config: { additional_special_tokens: ['<x>'], e_token: '<y>' },
+    text: '<x><y>',
+    ids: [14, 13],
+  },
+  {
+    about: "a role of the model's own as an object",
+    config: { image_token: typed('<x>', { single_word: true }) },
+    text: 'he <x> he<x>',
+    ids: [5, 13, 5, 10, 11, 12],
+  },
+  {
+    about: 'added_tokens.json, which an object in a role does not make special',
+    config: { eos_token: typed('<x>', { normalized: false }) },
+    added: { '<x>': 13 },
+    text: 'he <X> <x>',
+    ids: [5, 13, 13],
+  },
+  {
+    about: 'no extra_special_tokens, beside which the older name in special_tokens_map.json does not count',
+    config: { extra_special_tokens: [] },
+    map: { additional_special_tokens: ['<x>'] },
+    text: 'he <x>',
+    ids: [5, 10, 11, 12],
+  },
   {
     about: 'a token twice in vocab.txt, and one that is added',
     lines: ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', 'he', 'a', 'he', 'b'],
@@ -135,6 +199,24 @@ t.test('a RoBERTa tokenizer has its own special tokens, around texts too', async
   t.strictSame(tokenizer.specials, { mask: 262, pad: 1, cls: 0, sep: 2, unk: 3, eot: 2 });
   t.strictSame([...tokenizer.encode('he <mask> he')], [260, vocab.indexOf('\u0120'), 262, 261]);
   t.strictSame([...tokenizer.encodePair('he', 'he').ids], [0, 260, 2, 2, 260, 2]);
+});
+
+t.test('the mask of RoBERTa that is named twice has the flags of the later place', async (t) => {
+  const vocab = ['<s>', '<pad>', '</s>', '<unk>', ...byteCharacters, '<mask>'];
+  const tokenizer = (config: object) => {
+    const folder = t.testdir({
+      'vocab.json': JSON.stringify(Object.fromEntries(vocab.map((content, id) => [content, id]))),
+      'merges.txt': '#version: 0.2\n',
+      'tokenizer_config.json': JSON.stringify({ tokenizer_class: 'RobertaTokenizer', ...config }),
+    });
+    return loadTokenizer(folder);
+  };
+  const mask = (more: object) => typed('<mask>', { normalized: false, special: true, ...more });
+  const single = tokenizer({ mask_token: '<mask>', extra_special_tokens: [mask({ single_word: true })] });
+  t.strictSame([...single.encode('a<mask>')], [101, 64, 113, 101, 119, 111, 66]);
+  t.strictSame([...single.encode('a <mask>')], [101, 36, 260]);
+  const strips = tokenizer({ bos_token: '<mask>', mask_token: mask({ lstrip: true }) });
+  t.strictSame([...strips.encode('a <mask>')], [101, 260]);
 });
 
 t.test('the end of text is the one that the settings name', async (t) => {

@@ -105,6 +105,16 @@ t.test('the null threshold decides, and the best one is remarked', async (t) => 
   t.match(remark, /best F1 100\.0 with --null-threshold -18\.000, best exact match 100\.0 with -18\.000/);
 });
 
+t.test('v2.0 has no scores of questions that are not there', async (t) => {
+  const { questions } = madeUp('v2.0');
+  const task = squadTask(2);
+  const scores = (some: typeof questions) => task.score(some, perfect(task, some, 64));
+  const answered = scores(questions.filter(({ answers }) => answers.length > 0));
+  t.strictSame(Object.keys(answered), ['f1', 'exact', 'hasAnswerF1', 'hasAnswerExact', 'bestF1', 'bestExact']);
+  const unanswered = scores(questions.filter(({ answers }) => answers.length === 0));
+  t.strictSame(Object.keys(unanswered), ['f1', 'exact', 'noAnswerExact', 'bestF1', 'bestExact']);
+});
+
 t.test('the baseline of v2.0 answers nothing', async (t) => {
   const { questions } = madeUp('v2.0');
   const baseline = squadTask(2).baseline!([], questions);
