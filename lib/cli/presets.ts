@@ -15,7 +15,7 @@ interface RunPreset {
 const presets: Readonly<Record<string, RunPreset>> = {
   sample: {
     about:
-      'the sample books, a GPT of 12 layers x 64 at 11 tokens per parameter, auto against Scratch; minutes on two cores',
+      'the sample books, a GPT of 12 layers x 64 at 11 tokens per parameter, auto against Scratch; six minutes on two cores with AVX-512 bf16',
     settings: {
       model: {
         preset: 'gpt-nano',
