@@ -1,10 +1,10 @@
 /** A comparison from the settings of the command line. */
-import { type ComparedMethod, Comparison, checkNames } from '../compare/index.js';
-import { createModel, type LanguageModel, type ModelConfig } from '../models/index.js';
+import { type ComparedMethod, Comparison, checkNames, smallModel } from '../compare/index.js';
+import type { LanguageModel, ModelConfig } from '../models/index.js';
 import type { RunRecord } from '../report/results.js';
 import type { TrainOptions } from '../train/index.js';
 import type { Settings } from './config.js';
-import { methodOf, seedsOf, smallShapeOf, totalStepsOf, trainOptionsOf } from './resolve.js';
+import { methodOf, seedsOf, totalStepsOf, trainOptionsOf } from './resolve.js';
 import type { Session } from './session.js';
 
 export interface ComparisonRun {
@@ -18,9 +18,8 @@ export interface ComparisonRun {
 
 /** The smaller model of a comparison, and the settings of its run. */
 export function smallRun(settings: Settings, finished: ModelConfig): { model: LanguageModel; settings: Settings } {
-  const { layers, ...widths } = smallShapeOf(settings, finished);
-  const model = createModel({ ...finished, ...widths, layers });
   const { small, lr } = settings;
+  const model = smallModel(finished, small);
   const steps = small.steps ?? totalStepsOf(settings, model.config);
   return { model, settings: { ...settings, steps, tokens: undefined, lr: small.lr ?? lr } };
 }

@@ -146,8 +146,8 @@ export class Cache {
   }
 
   /**
-   * Whether the entry `name` is there with the contents that were written. Files that were left alone since they were last
-   * read are not read again. `onBytes` gets the bytes as they are settled, and how many there are.
+   * Whether the entry `name` is there and unchanged. Files that were left alone since they were last read are not read
+   * again. `onBytes` gets the bytes as they are settled, and how many there are.
    */
   async isWhole(
     name: string,

@@ -4,7 +4,7 @@ import { crc32 } from 'node:zlib';
 
 /** Bytes of one write: what the event loop is held up by for their checksum, a few milliseconds. */
 const pieceBytes = 4 << 20;
-/** Bytes after which the disk is told to begin, so that it works while the rest is made. */
+/** Bytes after which they are brought to the disk, while the rest is made. */
 const flushBytes = 64 << 20;
 
 /** Length and CRC-32 of a file's contents. */
