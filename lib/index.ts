@@ -68,15 +68,21 @@ export {
 export * as nn from './nn/index.js';
 export * as report from './report/index.js';
 export {
+  createTrainer,
   type EvaluationEvent,
   exportModel,
   type LoadedModel,
   loadModel,
   type ModelFolder,
+  type ModelTrainer,
+  type Objective,
+  type ObjectiveContext,
   openModelFolder,
   type StepEvent,
   type TrainDependencies,
   type TrainEvent,
+  type TrainerDependencies,
+  type TrainerStepResult,
   type TrainingCorpus,
   type TrainOptions,
   train,

@@ -58,6 +58,8 @@ export const operand = kind(
 );
 
 export const graph = having('a Graph', ['input', 'output', 'append']);
+export const objective = object('an Objective { name, trace }', { name, trace: func });
+export const runGroup = having('a RunGroup', ['stop', 'dispose']);
 export const device = having('a Device (from openDevice)', ['compile', 'createBuffer', 'info']);
 export const store = having('a ParameterStore', ['declare', 'names', 'read']);
 export const tokenizer = having('a Tokenizer (from loadTokenizer, createTokenizer or a model folder)', [

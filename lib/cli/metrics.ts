@@ -1,5 +1,6 @@
 /** From a run's events to its metric records, and the file that keeps them through any number of resumes. */
 import { type FileHandle, stat } from 'node:fs/promises';
+import { appendNow } from '../fs/append.js';
 import { openWholeFile, setFileAside } from '../fs/whole-file.js';
 import { type MetricRecord, readMetrics } from '../report/metrics.js';
 import type { TrainEvent } from '../train/index.js';
@@ -100,7 +101,7 @@ export class MetricsFile {
   }
 
   async add(record: MetricRecord): Promise<void> {
-    await this.file.appendFile(lineOf(record));
+    appendNow(this.file, lineOf(record));
   }
 
   async close(): Promise<void> {

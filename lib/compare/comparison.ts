@@ -8,7 +8,7 @@ import { ApolloError } from '../errors.js';
 import { createMethod, type TrainingMethod } from '../methods/index.js';
 import type { LanguageModel, ModelConfig } from '../models/index.js';
 import type { Results, RunRecord } from '../report/results.js';
-import { type TrainEvent, type TrainingCorpus, type TrainOptions, train } from '../train/index.js';
+import { type Objective, type TrainEvent, type TrainingCorpus, type TrainOptions, train } from '../train/index.js';
 import { interleave } from './interleave.js';
 import { plannedFlops } from './planned-flops.js';
 import { RunRecorder } from './recorder.js';
@@ -64,6 +64,8 @@ export interface ComparisonOptions {
   readonly previous: readonly RunRecord[];
   /** A trained model that all runs begin with. */
   readonly init?: string | undefined;
+  /** In place of the model's own loss, for all runs. */
+  readonly objective?: Objective | undefined;
   readonly signal?: AbortSignal | undefined;
   /** For the head of a report. */
   readonly description: Readonly<Record<string, string | number>>;
@@ -196,9 +198,9 @@ export class Comparison {
   }
 
   #train({ label, method, model, options, folder }: PlannedRun): AsyncGenerator<TrainEvent, void, void> {
-    const { device, corpus, resume, signal } = this.#options;
+    const { device, corpus, resume, objective, signal } = this.#options;
     const init = label === smallLabel ? undefined : this.#options.init;
-    const deps = { device, model, method, corpus, init, signal, checkpointDir: folder };
+    const deps = { device, model, method, corpus, init, objective, signal, checkpointDir: folder };
     return train(options, { ...deps, resume: resume ? 'auto' : false });
   }
 }

@@ -10,7 +10,7 @@ import { createMethod, type MethodName, methodNames, methodsWithSource } from '.
 import type { LanguageModel } from '../models/index.js';
 import { type Analysis, analyse } from '../report/aggregate.js';
 import { type Results, readResults, writeResults } from '../report/results.js';
-import { checkSettings, type TrainingCorpus } from '../train/index.js';
+import { checkSettings, type Objective, type TrainingCorpus } from '../train/index.js';
 import { type ComparedMethod, Comparison, type RunEvent, type SeedlessOptions } from './comparison.js';
 import { type SmallModel, smallModel, smallShape, smallTrain } from './small.js';
 
@@ -53,6 +53,8 @@ export interface CompareOptions extends SeedlessOptions {
   readonly small?: SmallModel;
   /** Folder of a trained model that all runs begin with. */
   readonly init?: string;
+  /** What all runs minimise and are compared by, in place of the model's own loss. */
+  readonly objective?: Objective;
   readonly signal?: AbortSignal;
 }
 
@@ -82,6 +84,7 @@ const takesCompare = is.takes('compare', {
     resume: is.optional(is.oneOf(true, false)),
     small: is.optional(is.record),
     init: is.optional(is.path),
+    objective: is.optional(is.objective),
     signal: is.optional(is.signal),
   }),
 });
@@ -115,10 +118,11 @@ function planned(options: CompareOptions): (previous: Results | undefined) => Co
     resume = false,
     small,
     init,
+    objective,
     signal,
     ...train
   } = options;
-  const own = { corpus, device, folder, init, model, resume, seeds, signal, train };
+  const own = { corpus, device, folder, init, model, objective, resume, seeds, signal, train };
   checkSettings({ ...train, seed: seeds[0] as number }, model.config);
   const chosen = methods.map((method) => comparedMethod(method, small));
   const description = {

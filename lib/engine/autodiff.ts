@@ -5,8 +5,9 @@
 import { ApolloError, check } from '../errors.js';
 import * as is from '../is.js';
 import type { Graph, Node, Tensor } from './graph.js';
+import { lossGuard, lossGuardShape } from './loss-guard.js';
 import { emitOne, type GradientContext, type OpDefinition } from './ops/define.js';
-import { accumulateOp, add, cast } from './ops/elementwise.js';
+import { accumulateOp, add, cast, scale as scaled } from './ops/elementwise.js';
 import { reshape, reshapeOp, sliceOp, transposeOp } from './ops/shape.js';
 import { formatShape, formatType, sameShape } from './shape.js';
 
@@ -155,11 +156,20 @@ export interface AccumulateOptions {
   readonly scale?: Tensor | number;
   /** Which parameters receive gradients. Default: all. What only frozen ones need is not computed. */
   readonly trainable?: (name: string) => boolean;
+  /**
+   * Whether an optimizer's step is left out on the device, as for gradients that are not finite, when a loss since the last
+   * one was not. Default: no, the caller looks at the loss.
+   */
+  readonly guard?: boolean;
 }
 
 const takesAccumulateGradients = is.takes('accumulateGradients', {
   loss: is.tensor,
-  options: is.options({ scale: is.optional(is.operand), trainable: is.optional(is.func) }),
+  options: is.options({
+    scale: is.optional(is.operand),
+    trainable: is.optional(is.func),
+    guard: is.optional(is.boolean),
+  }),
 });
 
 /**
@@ -188,6 +198,10 @@ export function accumulateGradients(loss: Tensor, options: AccumulateOptions = {
   for (const { name, tensor } of contributions) {
     const target = fusable(tensor, name, uses) ?? emitOne(accumulateOp, [tensor], {});
     target.node.sinks.set(target.index, name);
+  }
+  if (options.guard) {
+    const guard = emitOne(accumulateOp, [scaled(reshape(loss, lossGuardShape), 0)], {});
+    guard.node.sinks.set(guard.index, lossGuard);
   }
   const reached = new Set(contributions.map(({ name }) => name));
   return [...graph.parameters.keys()].filter((name) => reached.has(name));

@@ -1,5 +1,6 @@
 /** The buffers that a program works on: those of its parameters and states, in the order of its buffer slots. */
 import { ApolloError } from '../errors.js';
+import { lossGuard } from './loss-guard.js';
 import type { BufferUse } from './lowering.js';
 import type { NativeBuffer } from './native.js';
 import type { BoundBuffer, ParameterStore } from './parameters.js';
@@ -32,16 +33,19 @@ export function bindBuffers(
 ): Binding {
   const bound: (BoundBuffer & { readonly name: string })[] = uses.map(({ kind, name, shape, dtype }) => {
     if (kind === 'state') return { name, buffer: states!.bind(name, { shape, dtype }), removed: () => false };
-    const stored = parameters(name);
+    const stored = name === lossGuard ? name : parameters(name);
     return { name: stored, ...store!.bind(kind, stored, shape) };
   });
+  let removals = store?.removals;
   return {
     buffers: bound.map(({ buffer }) => buffer),
     checkOpen() {
       store?.checkOpen();
       states?.checkOpen();
+      if (removals === store?.removals) return;
       const gone = bound.find(({ removed }) => removed());
       if (gone) throw new ApolloError('CLOSED', `parameter '${gone.name}' was removed from the store; compile again`);
+      removals = store?.removals;
     },
   };
 }

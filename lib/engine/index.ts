@@ -19,5 +19,6 @@ export {
   type RunOptions,
   type RunResult,
 } from './program.js';
+export { RunGroup } from './run-group.js';
 export { broadcastShapes, formatShape, type Shape, size, type TensorType } from './shape.js';
 export { StateStore } from './state.js';

@@ -54,6 +54,8 @@ export interface NativeRunResult {
   readonly outputs: TypedArray[];
   /** Time on the engine's thread from first to last instruction. */
   readonly elapsedMs: number;
+  /** For how long the engine's thread had nothing to do before. */
+  readonly waitedMs: number;
   /** Nanoseconds per instruction, only when profiling was asked for. */
   readonly profile?: Float64Array;
 }
@@ -63,12 +65,18 @@ export interface NativeProgram {
   /** Sum of arena values without sharing: what the planner saved is the difference. */
   readonly unsharedBytes: number;
   /**
-   * `cancel[0] !== 0` (shared memory) stops between instructions and rejects with code ABORT_ERR. `buffers`: by slot, of
-   * the dtypes and lengths of those given to `compile`, in place of them.
+   * `stopped[0] !== 0` (shared memory) stops between instructions, or only before the first one when the run is `whole`, and
+   * rejects with code ABORT_ERR; a run that fails sets it. `buffers`: by slot, of the dtypes and lengths of those given to
+   * `compile`, in place of them.
    */
   run(
     inputs: readonly TypedArray[],
-    options: { profile: boolean; cancel?: Int32Array; buffers?: readonly NativeBuffer[] },
+    options: {
+      profile: boolean;
+      stopped?: Int32Array;
+      whole?: boolean;
+      buffers?: readonly NativeBuffer[];
+    },
   ): Promise<NativeRunResult>;
   dispose(): void;
 }

@@ -6,6 +6,7 @@ import { ApolloError, check } from '../errors.js';
 import * as is from '../is.js';
 import { BufferProgram } from './buffer-program.js';
 import type { Device } from './device.js';
+import { lossGuard, lossGuardShape } from './loss-guard.js';
 import type { BufferKind } from './lowering.js';
 import type { NativeBuffer, NativeProgram } from './native.js';
 import { translated } from './native-error.js';
@@ -46,6 +47,15 @@ interface Entry {
   count: number;
   removed: boolean;
 }
+
+const newEntry = (spec: ParameterDeclaration): Entry => ({
+  spec,
+  elements: size(spec.shape),
+  buffers: {},
+  slots: new Map(),
+  count: 0,
+  removed: false,
+});
 
 /** A buffer and whether it still belongs to the store. */
 export interface BoundBuffer {
@@ -121,8 +131,11 @@ const takesNewParameterStore = is.takes('new ParameterStore', {
 export class ParameterStore {
   readonly precision: 'f32' | 'bf16';
   private readonly entries = new Map<string, Entry>();
+  private readonly guard = newEntry({ name: lossGuard, shape: lossGuardShape, workingCopy: false, decay: false });
   private layout: StateLayout | undefined;
   private disposed = false;
+  /** Parameters removed so far: while it stays, what was bound is still there. */
+  removals = 0;
 
   constructor(
     readonly device: Device,
@@ -146,16 +159,9 @@ export class ParameterStore {
       !this.entries.has(spec.name),
       `parameter '${spec.name}' is declared already; remove it first or choose another name`,
     );
+    check(spec.name !== lossGuard, `'${lossGuard}' is taken by the engine; choose another name for the parameter`);
     checkShape(`parameter '${spec.name}'`, spec.shape);
-    const elements = size(spec.shape);
-    this.entries.set(spec.name, {
-      spec: { ...spec },
-      elements,
-      buffers: {},
-      slots: new Map(),
-      count: 0,
-      removed: false,
-    });
+    this.entries.set(spec.name, newEntry({ ...spec }));
   }
 
   /**
@@ -320,7 +326,7 @@ export class ParameterStore {
   async zeroGradients(): Promise<void> {
     this.checkOpen();
     const program = new BufferProgram();
-    for (const { buffers } of this.entries.values()) {
+    for (const { buffers } of this.all()) {
       if (buffers.gradient) program.add('fill', [], [program.buffer(buffers.gradient)], { value: 0 });
     }
     await program.runOnce(this.device.native);
@@ -335,18 +341,19 @@ export class ParameterStore {
 
     this.release(this.entry(name));
     this.entries.delete(name);
+    this.removals++;
   }
 
   /** Bytes of all buffers made so far. */
   get bytes(): number {
     let total = 0;
-    for (const entry of this.entries.values()) for (const { bytes } of buffersOf(entry)) total += bytes;
+    for (const entry of this.all()) for (const { bytes } of buffersOf(entry)) total += bytes;
     return total;
   }
 
   dispose(): void {
     if (this.disposed) return;
-    for (const entry of this.entries.values()) this.release(entry);
+    for (const entry of this.all()) this.release(entry);
     this.disposed = true;
   }
 
@@ -409,14 +416,19 @@ export class ParameterStore {
     return this.precision === 'bf16' && entry.spec.workingCopy;
   }
 
+  private all(): Entry[] {
+    return [...this.entries.values(), this.guard];
+  }
+
   private entry(name: string): Entry {
     this.checkOpen();
-    const entry = this.entries.get(name);
-    check(
-      entry,
-      `parameter '${name}' is not declared; the store has ${this.entries.size}: ${this.names().slice(0, 8).join(', ')}${this.entries.size > 8 ? ', …' : ''}`,
+    const entry = name === lossGuard ? this.guard : this.entries.get(name);
+    if (entry) return entry;
+    const names = this.names();
+    throw new ApolloError(
+      'BAD_ARGUMENT',
+      `parameter '${name}' is not declared; the store has ${names.length}: ${names.slice(0, 8).join(', ')}${names.length > 8 ? ', …' : ''}`,
     );
-    return entry;
   }
 
   private slot(entry: Entry, name: string): NativeBuffer {

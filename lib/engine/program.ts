@@ -6,6 +6,7 @@ import { type DType, fromBfloat16, toBfloat16 } from './dtype.js';
 import type { LoweredProgram, NamedType } from './lowering.js';
 import type { NativeProgram, TypedArray } from './native.js';
 import { translated } from './native-error.js';
+import { RunGroup } from './run-group.js';
 import { formatShape, size } from './shape.js';
 
 /** What a run takes for an input: the dtype's array (bf16: f32 values or its bits) or plain numbers. */
@@ -17,6 +18,8 @@ export interface RunOptions {
    * end.
    */
   readonly signal?: AbortSignal | undefined;
+  /** Stops this run together with others, in place of `signal`. */
+  readonly group?: RunGroup | undefined;
   /** Asks for nanoseconds per instruction. */
   readonly profile?: boolean;
   /** Parameters to work on in place of the program's own, from this program's `bind`. */
@@ -35,6 +38,8 @@ export interface RunResult {
   readonly outputs: Record<string, Float32Array | Int32Array>;
   /** On the device, first to last instruction. */
   readonly elapsedMs: number;
+  /** For how long the device had nothing to do before this run. */
+  readonly waitedMs: number;
   readonly profile?: readonly InstructionTime[];
 }
 
@@ -101,6 +106,7 @@ const takesProgramRun = is.takes('Program.run', {
   inputs: is.record,
   options: is.options({
     signal: is.optional(is.signal),
+    group: is.optional(is.runGroup),
     profile: is.optional(is.boolean),
     binding: is.optional(
       is.object('a Binding (from Program.bind)', { buffers: is.kind('an array', Array.isArray), checkOpen: is.func }),
@@ -166,19 +172,16 @@ export class Program {
   async run(inputs: Readonly<Record<string, InputData>> = {}, options: RunOptions = {}): Promise<RunResult> {
     takesProgramRun(inputs, options);
 
-    const { signal, profile = false, binding } = options;
+    const { signal, group = signal && new RunGroup(signal), profile = false, binding } = options;
     this.checkUsable(binding ?? this.parts.binding);
     const data = this.collect(inputs);
-    if (signal?.aborted)
-      throw new ApolloError('ABORT_ERR', 'the run was cancelled before it began', { cause: signal.reason });
-    const cancel = signal ? new Int32Array(new SharedArrayBuffer(4)) : undefined;
-    const abort = () => Atomics.store(cancel!, 0, 1);
-    signal?.addEventListener('abort', abort);
+    if (group?.stopped)
+      throw new ApolloError('ABORT_ERR', 'the run was cancelled before it began', { cause: group.reason });
     try {
       const result = await translated(() =>
         this.parts.native.run(data, {
           profile,
-          ...(cancel && { cancel }),
+          ...(group && { stopped: group.flag }),
           ...(binding && { buffers: binding.buffers }),
         }),
       );
@@ -187,13 +190,13 @@ export class Program {
         const array = result.outputs[slot]!;
         outputs[name] = array instanceof Uint16Array ? fromBfloat16(array) : array;
       });
-      const { elapsedMs } = result;
-      if (!result.profile) return { outputs, elapsedMs };
+      const { elapsedMs, waitedMs } = result;
+      if (!result.profile) return { outputs, elapsedMs, waitedMs };
       const { labels, desc } = this.parts.lowered;
       const times = desc.instructions.map(({ op }, i) => ({ op, name: labels[i]!, ns: result.profile![i]! }));
-      return { outputs, elapsedMs, profile: times };
+      return { outputs, elapsedMs, waitedMs, profile: times };
     } finally {
-      signal?.removeEventListener('abort', abort);
+      if (!options.group) group?.dispose();
     }
   }
 

@@ -137,7 +137,7 @@ async function* fineTuneEvents<Example>(
       try {
         yield* run.events();
       } finally {
-        run.close();
+        await run.close();
       }
     }
     yield { type: 'done', aborted: false };

@@ -109,11 +109,18 @@ export class NetworkPrograms {
   readonly #options: NetworkOptions;
   readonly #training = new Map<number, Promise<NetworkTraining>>();
   readonly #prediction = new Map<number, Promise<Program>>();
+  /** Lengths whose training program is compiled. */
+  readonly #ready = new Set<number>();
 
   constructor(options: NetworkOptions) {
     takesNewNetworkPrograms(options);
 
     this.#options = options;
+  }
+
+  /** Whether the training program for rows of `seq` tokens is compiled. */
+  has(seq: number): boolean {
+    return this.#ready.has(seq);
   }
 
   async training(seq: number): Promise<NetworkTraining> {
@@ -139,9 +146,14 @@ export class NetworkPrograms {
   async #compileTraining(seq: number): Promise<NetworkTraining> {
     const { graph, loss } = traceNetwork(this.#options, seq, true);
     const { device, store, accumulation = 1 } = this.#options;
-    const names = accumulateGradients(loss, accumulation > 1 ? { scale: graph.input('share', [1]) } : {});
+    const names = accumulateGradients(loss, {
+      guard: true,
+      ...(accumulation > 1 && { scale: graph.input('share', [1]) }),
+    });
     graph.output('loss', loss);
-    return { program: await device.compile(graph, { store }), names };
+    const program = await device.compile(graph, { store });
+    this.#ready.add(seq);
+    return { program, names };
   }
 
   async #compilePrediction(seq: number): Promise<Program> {
@@ -156,6 +168,7 @@ export class NetworkPrograms {
     for (const entry of this.#training.values()) entry.then(({ program }) => free(program)).catch(() => undefined);
     for (const entry of this.#prediction.values()) entry.then(free).catch(() => undefined);
     this.#training.clear();
+    this.#ready.clear();
     this.#prediction.clear();
   }
 }

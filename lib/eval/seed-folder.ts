@@ -5,13 +5,20 @@
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import type { DeviceInfo } from '../engine/device.js';
 import type { ParameterStore } from '../engine/parameters.js';
 import { ApolloError } from '../errors.js';
 import { writeWholeFile } from '../fs/whole-file.js';
 import * as is from '../is.js';
 import type { ParameterSpec } from '../models/index.js';
 import { differences } from '../train/config.js';
-import { loadCheckpoint, newestWholeCheckpoint, readCheckpointState, saveCheckpoint } from '../train/index.js';
+import {
+  loadCheckpoint,
+  newestWholeCheckpoint,
+  readCheckpointState,
+  type StoreView,
+  saveCheckpoint,
+} from '../train/index.js';
 
 const score = z
   .number()
@@ -136,8 +143,9 @@ export class SeedFolder {
    * that is ahead is cut when the run resumes. Returns the checkpoint's folder.
    */
   async save(
-    store: ParameterStore,
+    view: StoreView,
     run: {
+      readonly device: Pick<DeviceInfo, 'kind' | 'threads'>;
       readonly identity: Identity;
       readonly epochs: readonly EpochRecord[];
       readonly underway?: Underway | undefined;
@@ -146,14 +154,13 @@ export class SeedFolder {
       readonly totals: { readonly tokens: number; readonly flopsExecuted: number; readonly trainMs: number };
     },
   ): Promise<string> {
-    const { identity, epochs, underway, layerMap, nonFiniteSteps, totals } = run;
+    const { device, identity, epochs, underway, layerMap, nonFiniteSteps, totals } = run;
     const step = underway?.step ?? epochs.at(-1)?.step ?? 0;
     if (underway) {
       const before = this.#underway.filter((other) => other.step < step);
       this.#underway = [...before, underway].slice(-2 * this.keep);
     }
     await this.#write(identity, epochs, false);
-    const { kind, threads } = store.device.info();
     const state = {
       step,
       stage: { index: 0, units: Math.max(...layerMap) + 1 },
@@ -162,9 +169,9 @@ export class SeedFolder {
       totals: { ...totals, flopsModel: 0 },
       nonFiniteSteps,
       evaluated: underway === undefined,
-      device: { kind, threads },
+      device: { kind: device.kind, threads: device.threads },
     };
-    return saveCheckpoint(this.#checkpoints, store, state, { keep: this.keep });
+    return saveCheckpoint(this.#checkpoints, view, state, { keep: this.keep });
   }
 
   /** Marks the seed as finished; its checkpoints are not needed any more. */

@@ -3,17 +3,29 @@ import type { Tokenizer } from '../data/index.js';
 import type { Device } from '../engine/device.js';
 import { createOptimizer, type Optimizer } from '../engine/optim/index.js';
 import { ParameterStore } from '../engine/parameters.js';
-import { ApolloError } from '../errors.js';
 import { seedWords } from '../growth/index.js';
 import { declareSpecs, initialValue, type LanguageModel, type ParameterSpec } from '../models/index.js';
-import { CheckpointClock, checkpointWarning, lastCheckpointError, learningRate, warmupOf } from '../train/index.js';
+import {
+  CheckpointClock,
+  type CheckpointJob,
+  CheckpointWriter,
+  checkpointWarning,
+  lastCheckpointError,
+  learningRate,
+  type MicroBatch,
+  NonFiniteSteps,
+  type QueuedStep,
+  StepStream,
+  Trainer,
+  warmupOf,
+} from '../train/index.js';
 import { bucketOf, buckets, epochBatches, featureBatch } from './batches.js';
 import type { FineTuneEvent, SeedRecord } from './events.js';
 import { saveFineTuned } from './fine-tuned.js';
 import { inputsOf, NetworkPrograms, networkSpecs, unitsOf } from './network.js';
 import type { FineTuneConfig } from './options.js';
 import { predict } from './predict.js';
-import { bestEpoch, type EpochRecord, type Identity, type SeedFolder, type Underway } from './seed-folder.js';
+import { bestEpoch, type EpochRecord, type Identity, type SeedFolder } from './seed-folder.js';
 import type { BodySource } from './source.js';
 import type { Feature, FineTuneTask, Metrics, Outputs } from './task.js';
 
@@ -40,6 +52,20 @@ export interface SeedRunOptions {
   readonly signal: AbortSignal | undefined;
 }
 
+/** A micro-batch of a step: its rows, the length they are padded to, and its share of the step's labelled rows. */
+interface Part {
+  readonly features: readonly Feature[];
+  readonly seq: number;
+  readonly share: number;
+}
+
+/** A step that was queued. */
+interface BegunStep extends QueuedStep {
+  readonly epoch: number;
+  readonly lr: number;
+  readonly tokens: number;
+}
+
 export class SeedRun {
   readonly #options: SeedRunOptions;
   readonly #store: ParameterStore;
@@ -52,10 +78,14 @@ export class SeedRun {
   #step = 0;
   /** Finite losses of the epoch under way. */
   #losses = { sum: 0, count: 0 };
-  #savedStep = 0;
-  #lastSaved: string | undefined;
   #totals = { tokens: 0, flopsExecuted: 0, trainMs: 0 };
-  #nonFiniteSteps = 0;
+  readonly #trainer: Trainer;
+  readonly #stream: StepStream<BegunStep>;
+  readonly #checkpoints: CheckpointWriter;
+  readonly #nonFinite: NonFiniteSteps;
+  #clock: CheckpointClock;
+  /** Rows of each step of an epoch. */
+  #order: { readonly epoch: number; readonly steps: readonly (readonly number[])[] } | undefined;
 
   constructor(options: SeedRunOptions) {
     this.#options = options;
@@ -67,6 +97,14 @@ export class SeedRun {
     const { head } = task;
     this.#programs = new NetworkPrograms({ device, store: this.#store, model, layerMap, head, batch, accumulation });
     this.#optimizer = createOptimizer('adamw', this.#store, { weightDecay, maxNorm });
+    this.#trainer = new Trainer(this.#store, this.#optimizer);
+    this.#stream = new StepStream(
+      (step) => this.#begin(step),
+      (step) => this.#mayFollow(step),
+    );
+    this.#checkpoints = new CheckpointWriter(this.#store);
+    this.#nonFinite = new NonFiniteSteps(config.nonFiniteLimit);
+    this.#clock = new CheckpointClock(config.checkpointMinutes, 0);
     this.#stepsPerEpoch = Math.ceil(train.length / (batch * accumulation));
   }
 
@@ -83,37 +121,28 @@ export class SeedRun {
       return;
     }
     const warnings = await this.#open(known?.epochs ?? []);
-    const clock = new CheckpointClock(config.checkpointMinutes, this.#totals.trainMs);
     yield { type: 'start', seed, steps: this.#steps, epochsDone: this.#epochs.length, stepsDone: this.#step };
     for (const message of warnings)
       yield { type: 'warning', seed, step: this.#step, code: 'DAMAGED_CHECKPOINT', message };
     try {
       for (let epoch = this.#epochs.length; epoch < config.epochs; epoch++) {
-        const rowsPerStep = config.batch * config.accumulation;
-        const batches = epochBatches(this.#options.train, { batch: rowsPerStep, seed, epoch });
-        const done = this.#step - epoch * this.#stepsPerEpoch;
-        for (const [index, rows] of batches.entries()) {
-          if (index < done) continue; // before the checkpoint
-          if (clock.due(this.#totals.trainMs)) {
-            clock.wrote(this.#totals.trainMs);
-            const saved = await this.#saveWithin().catch((error: unknown) => this.#notSaved(error));
-            if (saved) yield saved;
-          }
-          const event = await this.#train(epoch, index, rows);
+        while (this.#step < (epoch + 1) * this.#stepsPerEpoch) {
+          if (!this.#stream.isAhead && this.#clock.due(this.#totals.trainMs)) yield* this.#saveWithin();
+          const event = await this.#train();
           yield event;
+          yield* this.#saved();
           this.#checkFinite(event);
         }
         yield await this.#endEpoch(epoch + 1);
-        clock.wrote(this.#totals.trainMs);
+        yield* this.#saved();
       }
     } catch (error) {
       if (!signal?.aborted || (error as { code?: unknown }).code !== 'ABORT_ERR') throw error;
-      const saved = await this.#saveWithin().catch((failed: unknown) => {
-        throw lastCheckpointError(failed, this.#lastSaved);
-      });
-      if (saved) yield saved;
+      yield* this.#saveLast();
       throw error;
     }
+    await this.#checkpoints.settled();
+    yield* this.#saved();
     await place?.finish(identity, this.#epochs);
     yield { type: 'seed', seed, record: this.#record(this.#epochs) };
   }
@@ -127,10 +156,10 @@ export class SeedRun {
       this.#epochs = loaded.epochs;
       this.#step = step;
       this.#losses = { sum: underway?.lossSum ?? 0, count: underway?.lossCount ?? 0 };
-      this.#savedStep = step;
-      this.#lastSaved = path;
+      this.#checkpoints.resumed(path, String(step));
       this.#totals = { ...loaded.totals };
-      this.#nonFiniteSteps = loaded.nonFiniteSteps;
+      this.#clock = new CheckpointClock(this.#options.config.checkpointMinutes, loaded.totals.trainMs);
+      this.#nonFinite.count = loaded.nonFiniteSteps;
       return loaded.warnings;
     }
     declareSpecs(this.#store, this.#specs);
@@ -142,106 +171,139 @@ export class SeedRun {
     return [];
   }
 
-  /** Keeps the weights within an epoch, unless they are kept already. */
-  async #saveWithin(): Promise<FineTuneEvent | undefined> {
-    const { place, seed } = this.#options;
-    if (!place || this.#step === this.#savedStep) return undefined;
-    const started = performance.now();
+  #checkpoint(place: SeedFolder): CheckpointJob {
+    const { identity, source, device } = this.#options;
     const { sum: lossSum, count: lossCount } = this.#losses;
-    const path = await this.#save(place, { step: this.#step, lossSum, lossCount });
-    return { type: 'checkpoint', seed, step: this.#step, path, ms: performance.now() - started };
-  }
-
-  async #save(place: SeedFolder, underway?: Underway): Promise<string> {
-    const { identity, source } = this.#options;
-    const path = await place.save(this.#store, {
+    const run = {
+      device: device.info(),
       identity,
       epochs: this.#epochs,
-      underway,
+      ...(this.#epochs.at(-1)?.step !== this.#step && { underway: { step: this.#step, lossSum, lossCount } }),
       layerMap: source.layerMap,
-      nonFiniteSteps: this.#nonFiniteSteps,
-      totals: this.#totals,
-    });
-    this.#savedStep = this.#step;
-    this.#lastSaved = path;
-    return path;
+      nonFiniteSteps: this.#nonFinite.count,
+      totals: { ...this.#totals },
+    };
+    return { step: this.#step, position: String(this.#step), write: (view) => place.save(view, run) };
   }
 
-  #notSaved(error: unknown): FineTuneEvent {
-    const message = checkpointWarning(error, this.#lastSaved);
-    return { type: 'warning', seed: this.#options.seed, step: this.#step, code: 'CHECKPOINT_FAILED', message };
+  /** Starts a checkpoint, which is written beside training. */
+  async *#saveWithin(): AsyncGenerator<FineTuneEvent, void, void> {
+    const { place } = this.#options;
+    this.#clock.wrote(this.#totals.trainMs);
+    if (!place || this.#step === 0) return;
+    await this.#checkpoints.settled();
+    yield* this.#saved();
+    if (!this.#checkpoints.isSaved(String(this.#step))) await this.#checkpoints.begin(this.#checkpoint(place));
+  }
+
+  /** The checkpoint of a run that is stopped. */
+  async *#saveLast(): AsyncGenerator<FineTuneEvent, void, void> {
+    const { place } = this.#options;
+    await this.#checkpoints.settled();
+    yield* this.#saved();
+    if (!place || this.#step === 0) return;
+    await this.#checkpoints.complete(this.#checkpoint(place));
+    for (const written of this.#checkpoints.take()) {
+      if ('error' in written) throw lastCheckpointError(written.error, this.#checkpoints.lastSaved);
+      yield { type: 'checkpoint', seed: this.#options.seed, ...written };
+    }
+  }
+
+  /** What is to be said of the checkpoints that ended since; those of an epoch's end go without saying. */
+  #saved(): FineTuneEvent[] {
+    const { seed } = this.#options;
+    return this.#checkpoints.take().flatMap((written): FineTuneEvent[] => {
+      const { step } = written;
+      if (!('error' in written)) return this.#isEpochEnd(step) ? [] : [{ type: 'checkpoint', seed, ...written }];
+      const message = checkpointWarning(written.error, this.#checkpoints.lastSaved);
+      return [{ type: 'warning', seed, step, code: 'CHECKPOINT_FAILED', message }];
+    });
+  }
+
+  #isEpochEnd(step: number): boolean {
+    return step % this.#stepsPerEpoch === 0;
+  }
+
+  #rowsOf(step: number): readonly number[] {
+    const { config, train, seed } = this.#options;
+    const epoch = Math.floor(step / this.#stepsPerEpoch);
+    if (this.#order?.epoch !== epoch) {
+      this.#order = { epoch, steps: epochBatches(train, { batch: config.batch * config.accumulation, seed, epoch }) };
+    }
+    return this.#order.steps[step % this.#stepsPerEpoch]!;
   }
 
   /** The micro-batches of a step that have labels, each with its share of the step's labelled rows. */
-  #microBatches(rows: readonly number[]): { readonly features: readonly Feature[]; readonly share: number }[] {
+  #partsOf(rows: readonly number[]): readonly Part[] {
     const { config, train } = this.#options;
-    const parts: { features: readonly Feature[]; counted: number }[] = [];
+    const all = buckets(config.maxLength);
+    const parts: { features: readonly Feature[]; seq: number; counted: number }[] = [];
     for (let start = 0; start < rows.length; start += config.batch) {
       const features = rows.slice(start, start + config.batch).map((row) => train[row] as Feature);
-      parts.push({ features, counted: features.filter(({ targets }) => targets).length });
+      const counted = features.filter(({ targets }) => targets).length;
+      parts.push({ features, seq: bucketOf(features, all), counted });
     }
     const total = parts.reduce((sum, { counted }) => sum + counted, 0);
     // A mean over no rows need not be a number, so such a part is run only where there is no other.
-    if (total === 0) return parts.slice(0, 1).map(({ features }) => ({ features, share: 1 }));
+    if (total === 0) return parts.slice(0, 1).map(({ features, seq }) => ({ features, seq, share: 1 }));
     return parts
       .filter(({ counted }) => counted > 0)
-      .map(({ features, counted }) => ({ features, share: counted / total }));
+      .map(({ features, seq, counted }) => ({ features, seq, share: counted / total }));
   }
 
-  /** Forward and backward of a step: mean loss over labelled rows, parameters that have gradients now, FLOPs that ran. */
-  async #accumulate(step: number, rows: readonly number[]) {
-    const { config, task, padId, seed, signal } = this.#options;
-    const { batch, maxLength } = config;
-    let loss = 0;
-    let flops = 0;
-    let names: readonly string[] = [];
-    for (const [micro, { features, share }] of this.#microBatches(rows).entries()) {
-      const seq = bucketOf(features, buckets(maxLength));
-      const training = await this.#programs.training(seq);
-      const { program } = training;
+  async *#microBatches(step: number, parts: readonly Part[]): AsyncGenerator<MicroBatch, void, void> {
+    const { config, task, padId, seed } = this.#options;
+    for (const [micro, { features, seq, share }] of parts.entries()) {
+      const { program } = await this.#programs.training(seq);
       const rng = Int32Array.from([...seedWords(seed), step, micro]);
-      const data = featureBatch(features, { batch, seq, padId }, task.head);
-      const inputs = inputsOf(program, data, { rng, share: Float32Array.of(share) });
-      const { outputs } = await program.run(inputs, signal ? { signal } : {});
-      loss += share * (outputs['loss']?.[0] as number);
-      names = training.names;
-      flops += program.flops;
+      const data = featureBatch(features, { batch: config.batch, seq, padId }, task.head);
+      yield { program, share, inputs: inputsOf(program, data, { rng, share: Float32Array.of(share) }) };
     }
-    return { loss, names, flops };
   }
 
-  async #train(epoch: number, place: number, rows: readonly number[]) {
-    const { config, train, seed } = this.#options;
+  /** Queues a step. */
+  async #begin(step: number): Promise<BegunStep> {
+    const { config, train, signal } = this.#options;
     const { learningRate: peak, warmup } = config;
-    const step = epoch * this.#stepsPerEpoch + place;
+    const rows = this.#rowsOf(step);
+    const parts = this.#partsOf(rows);
+    const trainings = await Promise.all(parts.map(({ seq }) => this.#programs.training(seq)));
     const lr = learningRate(step, {
       schedule: 'linear',
       totalSteps: this.#steps,
       warmupSteps: warmupOf(this.#steps, warmup),
       peak,
     });
-    const started = performance.now();
-    const { loss, names, flops } = await this.#accumulate(step, rows);
-    let update = { gradNorm: Number.NaN, applied: false };
-    if (Number.isFinite(loss)) update = await this.#optimizer.step(names, { lr });
-    else await this.#store.zeroGradients();
-    const ms = performance.now() - started;
+    const { names } = trainings.at(-1)!;
+    const queued = { microBatches: () => this.#microBatches(step, parts), names, update: { lr } };
+    const outcome = this.#trainer.queue(queued, signal);
     const tokens = rows.reduce((sum, row) => sum + (train[row] as Feature).tokens.length, 0);
+    return { epoch: Math.floor(step / this.#stepsPerEpoch), lr, tokens, outcome };
+  }
+
+  /** Whether `step` can be queued before the outcome of the one before it is known: nothing comes between the two. */
+  #mayFollow(step: number): boolean {
+    if (this.#options.signal?.aborted || this.#isEpochEnd(step) || this.#clock.due(this.#totals.trainMs)) return false;
+    return this.#partsOf(this.#rowsOf(step)).every(({ seq }) => this.#programs.has(seq));
+  }
+
+  async #train() {
+    const { epoch, lr, tokens, result } = await this.#stream.next(this.#step);
+    const { loss, gradNorm, applied, ms, flops } = result;
     this.#totals.tokens += tokens;
     this.#totals.flopsExecuted += flops;
     this.#totals.trainMs += ms;
-    this.#nonFiniteSteps = update.applied ? 0 : this.#nonFiniteSteps + 1;
-    this.#step = step + 1;
+    this.#nonFinite.add(result);
+    this.#step++;
     if (Number.isFinite(loss)) {
       this.#losses.sum += loss;
       this.#losses.count++;
     }
-    const { gradNorm, applied } = update;
     return {
       type: 'step' as const,
-      seed,
+      seed: this.#options.seed,
       epoch: epoch + 1,
-      step: step + 1,
+      step: this.#step,
       steps: this.#steps,
       loss,
       gradNorm,
@@ -281,7 +343,8 @@ export class SeedRun {
           metrics,
         });
       }
-      await this.#save(place);
+      this.#clock.wrote(trainMs);
+      await this.#checkpoints.begin(this.#checkpoint(place));
     }
     this.#losses = { sum: 0, count: 0 };
     return { type: 'epoch', seed, isBest, ms: performance.now() - started, ...record };
@@ -299,16 +362,17 @@ export class SeedRun {
   }
 
   #checkFinite({ step, loss, gradNorm, lr }: { step: number; loss: number; gradNorm: number; lr: number }): void {
-    const { nonFiniteLimit, learningRate } = this.#options.config;
-    if (this.#nonFiniteSteps < nonFiniteLimit) return;
-    throw new ApolloError(
-      'NON_FINITE',
-      `Step ${step} (lr ${lr}): loss ${loss}, gradient norm ${gradNorm}. That were ${this.#nonFiniteSteps} steps in a row, ` +
-        `so the run stops. Try a lower learning rate than ${learningRate}.`,
-    );
+    const { learningRate } = this.#options.config;
+    const what = `Step ${step} (lr ${lr}): loss ${loss}, gradient norm ${gradNorm}.`;
+    const error = this.#nonFinite.error(what, `Try a lower learning rate than ${learningRate}.`);
+    if (error) throw error;
   }
 
-  close(): void {
+  /** Stops what is under way, waits for the checkpoint that is being written, and frees all. */
+  async close(): Promise<void> {
+    await this.#trainer.stop();
+    await this.#stream.drop();
+    await this.#checkpoints.settled();
     this.#programs.dispose();
     this.#optimizer.dispose();
     this.#store.dispose();

@@ -5,6 +5,7 @@
 import { type FileHandle, open, readdir } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { appendNow } from '../fs/append.js';
 import { writing } from '../fs/error.js';
 import { makeFolder } from '../fs/make-folder.js';
 import * as is from '../is.js';
@@ -178,6 +179,6 @@ export class EventFileWriter {
   }
 
   async #write(step: number, what: Uint8Array): Promise<void> {
-    await this.file.appendFile(encodeEvent(this.now(), step, what));
+    appendNow(this.file, encodeEvent(this.now(), step, what));
   }
 }

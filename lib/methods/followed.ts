@@ -43,6 +43,12 @@ export class FollowedMethod {
     return { means, steps: this.#steps, sum: this.#sum, count: this.#count };
   }
 
+  /** Whether the next loss may change what the steps after it are. */
+  get decidesNext(): boolean {
+    const { adaptive } = this.#begun;
+    return adaptive !== undefined && this.#steps + 1 >= adaptive.window;
+  }
+
   /** The training loss of the next step. */
   add(loss: number): void {
     const { adaptive } = this.#begun;

@@ -119,6 +119,7 @@ export function bert(config: ModelConfig): LanguageModel {
       const { hidden: last } = body.trace(graph, weights, batch, { ...options, training: false });
       return logits(wantedRows(graph, last, batch), weights, false);
     },
+    logits,
     flops: { layer: layerFlops(config, maxPositions), head: headFlops(config) },
     flopsPerToken: (depth, seq) => trainingFlops(config, depth, seq),
   };

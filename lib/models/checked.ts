@@ -17,6 +17,7 @@ const recording = { graph: is.graph, weights: is.weights, batch: shape };
 const takesParameters = is.takes('LanguageModel.parameters', { units: is.whole(0, 2 ** 20) });
 const takesTrace = is.takes('LanguageModel.trace', { ...recording, options: tracing });
 const takesPredict = is.takes('LanguageModel.predict', { ...recording, options: predicting });
+const takesLogits = is.takes('LanguageModel.logits', { rows: is.tensor, weights: is.weights, training: is.boolean });
 const takesFlops = is.takes('LanguageModel.flopsPerToken', { depth: is.notNegative, seq: is.notNegative });
 const takesBodyParameters = is.takes('ModelBody.parameters', { units: is.whole(0, 2 ** 20) });
 const takesBodyTrace = is.takes('ModelBody.trace', { ...recording, options: tracing });
@@ -47,6 +48,10 @@ export function checkedModel(model: LanguageModel): LanguageModel {
     predict(graph, weights, batch, options) {
       takesPredict(graph, weights, batch, options);
       return model.predict(graph, weights, batch, options);
+    },
+    logits(rows, weights, training) {
+      takesLogits(rows, weights, training);
+      return model.logits(rows, weights, training);
     },
     flopsPerToken(depth, seq) {
       takesFlops(depth, seq);

@@ -120,6 +120,7 @@ export function gpt(config: ModelConfig): LanguageModel {
       const { hidden: last } = body.trace(graph, weights, batch, { ...options, training: false });
       return tiedLogits(wantedRows(graph, last, batch), table(weights));
     },
+    logits: (rows, weights) => tiedLogits(rows, table(weights)),
     flops: { layer: layerFlops(config, maxPositions), head: headFlops(config) },
     flopsPerToken: (depth, seq) => trainingFlops(config, depth, seq),
   };

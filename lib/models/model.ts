@@ -141,6 +141,11 @@ export interface LanguageModel {
    * @throws ApolloError BAD_ARGUMENT for a layer map, shape or decoding that does not fit the model.
    */
   predict(graph: Graph, weights: Weights, batch: PredictionShape, options: PredictionOptions): Tensor;
+  /**
+   * Records the language-model head: hidden states [rows, C] -> logits f32 [rows, V]. They are large; `trace` forms its loss
+   * without them.
+   */
+  logits(rows: Tensor, weights: Weights, training: boolean): Tensor;
   /** Forward FLOPs per token at the configured length; the head on all positions. */
   readonly flops: { readonly layer: number; readonly head: number };
   /** Training FLOPs per token (3 x forward) at any depth and length: `flops.model`. */

@@ -14,6 +14,7 @@ import { type Checksum, writeSynced } from '../fs/durable.js';
 import { SafetensorsReader, type TensorToWrite, writeSafetensors } from '../interop/safetensors.js';
 import { declareSpecs, type LanguageModel, type ModelConfig, type ParameterSpec } from '../models/index.js';
 import { type Kept, writeFolder } from './checkpoint-folder.js';
+import type { StoreView } from './staged-store.js';
 
 export const formatVersion = 1;
 export const weightsFile = 'model.safetensors';
@@ -98,8 +99,8 @@ async function checksum(path: string): Promise<Checksum> {
 }
 
 /** The optimizer's state of all parameters as `NAME.SLOT`, read from the store once per parameter. */
-function momentTensors(store: ParameterStore): TensorToWrite[] {
-  let held: { name: string; moments: ReturnType<ParameterStore['moments']> } | undefined;
+function momentTensors(store: StoreView): TensorToWrite[] {
+  let held: { name: string; moments: ReturnType<StoreView['moments']> } | undefined;
   const read = (name: string) => {
     if (held?.name !== name) held = { name, moments: store.moments(name) };
     return held.moments;
@@ -121,7 +122,7 @@ function momentTensors(store: ParameterStore): TensorToWrite[] {
  */
 export async function saveCheckpoint(
   directory: string,
-  store: ParameterStore,
+  store: StoreView,
   state: StateToWrite,
   kept: Kept = { keep: 1 },
 ): Promise<string> {

@@ -4,6 +4,7 @@ import { ApolloError } from '../errors.js';
 import type { TrainingMethod } from '../methods/method.js';
 import { parseOptions, positiveInteger } from '../methods/options.js';
 import type { ModelConfig } from '../models/index.js';
+import type { Objective } from './objective.js';
 import { optimizerIdentity, optimizerSettings, resolveOptimizer } from './optimizer.js';
 import {
   type Anneal,
@@ -175,6 +176,7 @@ export function identityOf(
   model: ModelConfig,
   method: TrainingMethod,
   corpusKey: string,
+  objective?: Pick<Objective, 'name'>,
 ): RunIdentity {
   const { evaluateEvery, evaluationBatches, checkpointEvery, checkpointMinutes, keepCheckpoints, ...settled } = config;
   const { keepAt, stopAfter, nonFiniteLimit, schedule, decay, optimizer, ...rest } = settled;
@@ -189,6 +191,7 @@ export function identityOf(
     // A model that the method begins with is named by its digest, see withBeginning.
     method: { name: method.name, ...(method.initial ? settings : method.settings) },
     corpus: corpusKey,
+    ...(objective && { objective: objective.name }),
   };
   return JSON.parse(JSON.stringify(identity)) as RunIdentity;
 }

@@ -5,16 +5,16 @@ import type { BatchShape } from '../models/index.js';
 
 /**
  * The inputs of one program run by name: `tokens` i32[B*T], `labels` (-100 where there is none: micro-batches are weighed
- * by the others), and what else the model takes.
+ * by the others), and what else the model, or an objective, takes.
  */
-export type BatchInputs = Readonly<Record<string, Int32Array>>;
+export type BatchInputs = Readonly<Record<string, Int32Array | Float32Array>>;
 
 /** Label of a position that has none, see lib/data/batches.ts. */
 const noLabel = -100;
 
 /** Whether a batch has anything to predict. */
 export function hasTarget({ labels }: BatchInputs): boolean {
-  return labels === undefined || labels.some((label) => label !== noLabel);
+  return labels === undefined || labels.some((label: number) => label !== noLabel);
 }
 
 export interface BatchRequest {
@@ -59,7 +59,9 @@ export function labelShares(batches: readonly BatchInputs[]): number[] {
         'The batches of this corpus have no `labels`, by which micro-batches are weighed. Add them, or set accumulation to 1.',
       );
     }
-    return labels.reduce((count, label) => count + Number(label !== ignoredLabel), 0);
+    let count = 0;
+    for (const label of labels) count += Number(label !== ignoredLabel);
+    return count;
   });
   const total = counts.reduce((sum, count) => sum + count, 0);
   return counts.map((count) => (total === 0 ? 0 : count / total));

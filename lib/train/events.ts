@@ -1,6 +1,7 @@
 /**
  * What a run reports. `step` counts the updates done, so that events of one step share one axis: the step event of the
- * first update and an evaluation after it both say 1. FLOPs, tokens and times are totals since the run began, through
+ * first update and an evaluation after it both say 1. When the event of a step comes, the next one is under way already
+ * (Trainer); an evaluation, a growth and `done` come between steps. FLOPs, tokens and times are totals since the run began, through
  * all resumes.
  */
 
@@ -47,6 +48,8 @@ export interface StepEvent {
   /** Time of this step; neither compilation nor evaluation nor checkpoints. */
   readonly ms: number;
   readonly tokensPerSecond: number;
+  /** For how long the device had nothing to do meanwhile. */
+  readonly waitedMs: number;
   /** No batch of the step had anything to predict: it was left out, and its loss is NaN. */
   readonly withoutTarget?: true;
 }
@@ -102,6 +105,8 @@ export interface DoneEvent {
   readonly step: number;
   /** Whether a signal ended the run. */
   readonly aborted: boolean;
+  /** The host's `stop` ended the run. */
+  readonly stopped?: true;
   /** Whether all steps of the schedule were done. */
   readonly complete: boolean;
   readonly flopsModel: number;

@@ -19,6 +19,7 @@ export {
 } from './checkpoint.js';
 export { CheckpointClock, checkpointWarning, lastCheckpointError } from './checkpoint-clock.js';
 export { type CheckpointFolder, latestCheckpoint, listCheckpoints } from './checkpoint-folder.js';
+export { type CheckpointJob, CheckpointWriter } from './checkpoint-writer.js';
 export { lastStep, resolveConfig, type TrainConfig, type TrainOptions } from './config.js';
 export type { BatchInputs, BatchRequest, TrainingCorpus } from './corpus.js';
 export { flopsOfStep, type StepFlops, stageConfig, stepFlops } from './cost.js';
@@ -37,6 +38,9 @@ export {
   openModelFolder,
   type SourceCosts,
 } from './model-folder.js';
+export { createTrainer, ModelTrainer, type TrainerDependencies, type TrainerStepResult } from './model-trainer.js';
+export { NonFiniteSteps } from './non-finite.js';
+export type { Objective, ObjectiveContext } from './objective.js';
 export { checkSequence, checkSettings } from './preflight.js';
 export { RunPrograms } from './programs.js';
 export type { TrainDependencies } from './run.js';
@@ -55,4 +59,13 @@ export {
   warmupOf,
 } from './schedule.js';
 export { type StageNetwork, stageNetwork } from './stage.js';
+export type { StoreView } from './staged-store.js';
+export {
+  type MicroBatch,
+  type QueuedStep,
+  type StepOutcome,
+  StepStream,
+  Trainer,
+  type TrainerStep,
+} from './trainer.js';
 export { newestWholeCheckpoint, type WholeCheckpoint } from './whole-checkpoint.js';

@@ -3,13 +3,11 @@
  * of its settings, and a run that was cut goes on from its last checkpoint as if nothing had happened.
  */
 import type { Device } from '../engine/device.js';
-import { ApolloError } from '../errors.js';
 import * as is from '../is.js';
 import type { CheckpointState } from './checkpoint.js';
-import { CheckpointClock, checkpointWarning, lastCheckpointError } from './checkpoint-clock.js';
-import { lastStep, resolveConfig, type TrainConfig, type TrainOptions } from './config.js';
+import { lastStep, resolveConfig, type TrainOptions } from './config.js';
 import type { TrainEvent } from './events.js';
-import { checkSequence } from './preflight.js';
+import { checkFit } from './fit.js';
 import { Run, type TrainDependencies } from './run.js';
 
 const takesTrain = is.takes('train', {
@@ -25,6 +23,9 @@ const takesTrain = is.takes('train', {
     checkpointDir: is.optional(is.path),
     resume: is.optional(is.oneOf(true, false, 'auto')),
     store: is.optional(is.store),
+    objective: is.optional(is.objective),
+    stop: is.optional(is.func),
+    lookAhead: is.optional(is.boolean),
   }),
 });
 
@@ -50,6 +51,7 @@ async function* trainEvents(options: TrainOptions, deps: TrainDependencies): Asy
   checkFit(config, deps);
   const run = new Run(config, deps);
   const end = lastStep(config);
+  const { stop = () => false } = deps;
   try {
     const resumed = await run.open();
     yield {
@@ -69,34 +71,39 @@ async function* trainEvents(options: TrainOptions, deps: TrainDependencies): Asy
       yield { type: 'warning', step: run.step, code: 'DAMAGED_CHECKPOINT', message };
     const moved = resumed && deviceChange(resumed.state, deps.device);
     if (moved) yield { type: 'warning', step: run.step, code: 'OTHER_DEVICE', message: moved };
-    const clock = new CheckpointClock(config.checkpointMinutes, run.totals.trainMs);
-    while (!run.aborted) {
-      const evaluation = run.evaluationDue ? await run.unlessAborted(() => run.evaluate()) : undefined;
-      if (evaluation) yield evaluation;
-      if (run.step >= end || run.aborted) break;
-      const { trainMs } = run.totals;
-      if (checkpointDue(run.step, config) || clock.due(trainMs)) {
-        clock.wrote(trainMs);
-        const saved = await run.save().catch((error: unknown) => notSaved(run, error));
-        if (saved) yield saved;
+    let stopped = false;
+    while (!stopped && (run.isAhead || !run.aborted)) {
+      if (!run.isAhead) {
+        const evaluation = run.evaluationDue(run.step) ? await run.unlessAborted(() => run.evaluate()) : undefined;
+        if (evaluation) yield evaluation;
+        stopped = evaluation !== undefined && stop(evaluation);
+        if (run.step >= end || run.aborted || stopped) break;
+        if (run.checkpointDue(run.step)) {
+          await run.written();
+          yield* run.saved();
+          await run.save();
+        }
+        const growth = await run.grow();
+        if (growth) yield growth;
       }
-      const growth = await run.grow();
-      if (growth) yield growth;
       const step = await run.unlessAborted(() => run.train());
       if (!step) break;
       yield step;
+      yield* run.saved();
       const warning = step.withoutTarget ? run.tellWithoutTarget(step) : run.checkFinite(step);
       if (warning) yield warning;
+      stopped = stop(step);
     }
     run.checkTargets();
-    const saved = await run.save().catch((error: unknown) => {
-      throw lastCheckpointError(error, run.lastSaved);
-    });
-    if (saved) yield saved;
+    await run.written();
+    yield* run.saved();
+    await run.saveLast();
+    yield* run.savedLast();
     yield {
       type: 'done',
       step: run.step,
-      aborted: run.step < end || run.evaluationDue,
+      aborted: run.aborted && (run.step < end || run.evaluationDue(run.step)),
+      ...(stopped && { stopped }),
       complete: run.step >= config.steps,
       flopsModel: run.totals.flopsModel,
       flopsExecuted: run.totals.flopsExecuted,
@@ -106,46 +113,7 @@ async function* trainEvents(options: TrainOptions, deps: TrainDependencies): Asy
       ...(run.stepsWithoutTarget > 0 && { stepsWithoutTarget: run.stepsWithoutTarget }),
     };
   } finally {
-    run.close();
-  }
-}
-
-function notSaved({ step, lastSaved }: Run, error: unknown): TrainEvent {
-  return { type: 'warning', step, code: 'CHECKPOINT_FAILED', message: checkpointWarning(error, lastSaved) };
-}
-
-function checkpointDue(step: number, { checkpointEvery: every, keepAt }: TrainConfig): boolean {
-  return step > 0 && ((every > 0 && step % every === 0) || keepAt.includes(step));
-}
-
-/** @throws ApolloError BAD_CONFIG when settings, model and method do not belong together. */
-function checkFit(config: TrainConfig, { model, method, corpus, store }: TrainDependencies): void {
-  if (method.layers !== model.config.layers) {
-    throw new ApolloError(
-      'BAD_CONFIG',
-      `The method ends with ${method.layers} layers, the model has ${model.config.layers}. Give both the same number.`,
-    );
-  }
-  const total = method.settings['totalSteps'];
-  if (typeof total === 'number' && total !== config.steps) {
-    throw new ApolloError(
-      'BAD_CONFIG',
-      `The method's totalSteps is ${total}, train.steps is ${config.steps}. Give both the same number.`,
-    );
-  }
-  const { accumulation = config.accumulation } = corpus;
-  if (accumulation !== config.accumulation) {
-    throw new ApolloError(
-      'BAD_CONFIG',
-      `The corpus is cut for ${accumulation} micro-batches a step, train.accumulation is ${config.accumulation}. Give both the same number.`,
-    );
-  }
-  checkSequence(config.seq, model.config);
-  if (store && (store.precision !== config.precision || store.names().length > 0)) {
-    throw new ApolloError(
-      'BAD_ARGUMENT',
-      `store must be empty and of train.precision (${config.precision}); got one of ${store.precision} with ${store.names().length} parameters.`,
-    );
+    await run.close();
   }
 }
 

@@ -8,6 +8,7 @@ import type { Program } from '../engine/program.js';
 import type { LayerMap } from '../growth/index.js';
 import { type Gates, identityMap, type StepPlan } from '../methods/method.js';
 import type { BatchShape } from '../models/index.js';
+import { type Objective, traceLoss } from './objective.js';
 import { storedNames } from './places.js';
 import type { StageNetwork } from './stage.js';
 
@@ -16,6 +17,8 @@ export interface ProgramOptions {
   readonly store: ParameterStore;
   readonly network: StageNetwork;
   readonly precision: 'f32' | 'bf16';
+  /** In place of the model's own. */
+  readonly objective?: Objective | undefined;
 }
 
 /** The inputs of a program with gates: one number for each place. */
@@ -36,7 +39,9 @@ const gateNames = (gates: Gates) => Object.keys(gateInputs(gates));
 /** A forward and backward pass of one micro-batch that adds to the store's gradients. Output: `loss` f32[1]. */
 export interface TrainingProgram {
   readonly program: Program;
-  /** The parameters of the step's network; absent where the program has them already. */
+  /** Whether it stands for all networks of its depth, whose parameters a run is given; else for one. */
+  readonly byPlace: boolean;
+  /** The parameters of the step's network; absent where the program was compiled with them. */
   readonly binding?: Binding | undefined;
   /** Parameters whose gradients it adds to. */
   readonly names: readonly string[];
@@ -53,6 +58,8 @@ interface Kept {
   readonly weighted: boolean;
   /** Names in the program of what it adds gradients to. */
   readonly names: readonly string[];
+  /** The network it was compiled with. */
+  readonly layerMap: string;
   last: { readonly layerMap: string; readonly training: TrainingProgram } | undefined;
 }
 
@@ -76,15 +83,8 @@ export class RunPrograms {
    * expressions of other parameters, or the network is deeper than the finished model, each map has a program of its own.
    */
   async training(plan: StepPlan, shape: BatchShape, accumulation: number): Promise<TrainingProgram> {
-    const { network } = this.#options;
     const { layerMap } = plan;
-    const byPlace = !network.reparameterisation && layerMap.length <= network.model.config.layers;
-    const places = byPlace ? identityMap(layerMap.length) : layerMap;
-    const stored = byPlace ? storedNames(layerMap) : undefined;
-    const trains = (name: string) => plan.trainable?.(stored ? stored(name) : name) ?? true;
-    const specs = stored ? network.model.parameters(layerMap.length) : network.specs;
-    const frozen = plan.trainable ? specs.filter(({ name }) => !trains(name)) : [];
-    const key = [places.join(), ...gateNames(plan), ...frozen.map(({ name }) => name)].join('|');
+    const { key, places, trains, stored } = this.#requestOf(plan);
     const request = { plan, shape, accumulation, places, trains, stored };
     const kept = this.#training.get(key) ?? (await this.#compileTraining(request));
     this.#training.delete(key);
@@ -95,12 +95,31 @@ export class RunPrograms {
       program.dispose();
     }
     const { program, random, weighted, names } = kept;
-    if (kept.last?.layerMap === layerMap.join()) return kept.last.training;
-    const training = stored
-      ? { program, random, weighted, names: [...new Set(names.map(stored))], binding: program.bind(stored) }
-      : { program, random, weighted, names };
-    kept.last = { layerMap: layerMap.join(), training };
+    const map = layerMap.join();
+    if (kept.last?.layerMap === map) return kept.last.training;
+    const own = { program, random, weighted, byPlace: stored !== undefined };
+    const binding = stored && map !== kept.layerMap ? program.bind(stored) : undefined;
+    const training = { ...own, names: stored ? [...new Set(names.map(stored))] : names, binding };
+    kept.last = { layerMap: map, training };
     return training;
+  }
+
+  /** Whether the training program of a step's network is compiled. */
+  has(plan: StepPlan): boolean {
+    return this.#training.has(this.#requestOf(plan).key);
+  }
+
+  #requestOf(plan: StepPlan) {
+    const { network } = this.#options;
+    const { layerMap } = plan;
+    const byPlace = !network.reparameterisation && layerMap.length <= network.model.config.layers;
+    const places = byPlace ? identityMap(layerMap.length) : layerMap;
+    const stored = byPlace ? storedNames(layerMap) : undefined;
+    const trains = (name: string) => plan.trainable?.(stored ? stored(name) : name) ?? true;
+    const specs = () => (stored ? network.model.parameters(layerMap.length) : network.specs);
+    const frozen = plan.trainable ? specs().filter(({ name }) => !trains(name)) : [];
+    const key = [places.join(), ...gateNames(plan), ...frozen.map(({ name }) => name)].join('|');
+    return { key, places, trains, stored };
   }
 
   async #compileTraining(request: {
@@ -111,18 +130,19 @@ export class RunPrograms {
     readonly trains: (name: string) => boolean;
     readonly stored: ParameterNames | undefined;
   }): Promise<Kept> {
-    const { device, store, network, precision } = this.#options;
+    const { device, store, network, precision, objective } = this.#options;
     const { plan, shape, accumulation, places, trains, stored } = request;
     const graph = new Graph();
     const weights = network.weights(graph, precision);
     const options = { layerMap: places, training: true, ...gateOptions(plan) };
-    const { loss } = network.model.trace(graph, weights, shape, options);
+    const { loss } = traceLoss(objective, { graph, model: network.model, weights, shape, options });
     const weighted = accumulation > 1;
     const scale = weighted ? graph.input('share', [1]) : 1;
-    const names = accumulateGradients(loss, { scale, ...(plan.trainable && { trainable: trains }) });
+    const names = accumulateGradients(loss, { scale, guard: true, ...(plan.trainable && { trainable: trains }) });
     graph.output('loss', loss);
     const program = await device.compile(graph, { store, parameters: stored });
-    return { program, names, random: graph.inputs.has('rng'), weighted, last: undefined };
+    const layerMap = plan.layerMap.join();
+    return { program, names, random: graph.inputs.has('rng'), weighted, layerMap, last: undefined };
   }
 
   /**
@@ -130,17 +150,14 @@ export class RunPrograms {
    * it takes the inputs of their kind.
    */
   async evaluation(layerMap: LayerMap, shape: BatchShape, gates?: Gates): Promise<Program> {
-    const { device, store, network, precision } = this.#options;
+    const { device, store, network, precision, objective } = this.#options;
     const key = [layerMap.join(), ...(gates ? gateNames(gates) : [])].join('|');
     let program = this.#evaluation.get(key);
     if (!program) {
       const graph = new Graph();
       const weights = network.weights(graph, precision);
-      const { loss, count } = network.model.trace(graph, weights, shape, {
-        layerMap,
-        training: false,
-        ...(gates && gateOptions(gates)),
-      });
+      const options = { layerMap, training: false, ...(gates && gateOptions(gates)) };
+      const { loss, count } = traceLoss(objective, { graph, model: network.model, weights, shape, options });
       graph.output('loss', loss);
       graph.output('count', count);
       program = await device.compile(graph, { store });

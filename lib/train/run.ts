@@ -2,14 +2,15 @@
 import type { Device } from '../engine/device.js';
 import type { Optimizer } from '../engine/optim/index.js';
 import { ParameterStore } from '../engine/parameters.js';
-import type { RunResult } from '../engine/program.js';
 import { ApolloError } from '../errors.js';
 import { seedWords } from '../growth/index.js';
 import { FollowedMethod, type SeenLosses } from '../methods/followed.js';
 import type { MethodStage, StepPlan, TrainingMethod } from '../methods/method.js';
 import { type LanguageModel, layerFlops, parameterCount } from '../models/index.js';
 import { type CheckpointState, loadCheckpoint, readCheckpointState, saveCheckpoint } from './checkpoint.js';
+import { CheckpointClock, checkpointWarning, lastCheckpointError } from './checkpoint-clock.js';
 import { latestCheckpoint } from './checkpoint-folder.js';
+import { type CheckpointJob, CheckpointWriter, type Written } from './checkpoint-writer.js';
 import {
   beginningOf,
   checkBranch,
@@ -29,9 +30,12 @@ import { grow } from './growth.js';
 import { type BeginningOptions, digestOfBeginning, initialise } from './initial.js';
 import { checkMemory } from './memory.js';
 import type { SourceCosts } from './model-folder.js';
+import { NonFiniteSteps } from './non-finite.js';
+import type { Objective } from './objective.js';
 import { optimizerOf } from './optimizer.js';
 import { gateInputs, RunPrograms, type TrainingProgram } from './programs.js';
 import { type StageNetwork, stageNetwork } from './stage.js';
+import { type MicroBatch, type QueuedStep, StepStream, Trainer } from './trainer.js';
 import { updateOf } from './updates.js';
 import { newestWholeCheckpoint } from './whole-checkpoint.js';
 
@@ -56,8 +60,25 @@ export interface TrainDependencies {
   readonly checkpointDir?: string | undefined;
   /** true: go on from the newest checkpoint in `checkpointDir`. 'auto': the same if there is one, else begin. */
   readonly resume?: boolean | 'auto' | undefined;
-  /** An empty store to train in, which stays open afterwards; by default the run makes and disposes its own. */
+  /**
+   * An empty store to train in, which stays open afterwards; by default the run makes and disposes its own.
+   */
   readonly store?: ParameterStore | undefined;
+  /** What is minimised and what evaluations report, in place of the model's own loss. */
+  readonly objective?: Objective | undefined;
+  /**
+   * Whether the next step is queued before the event of the last one is taken, so that the device never waits. Default: yes,
+   * unless the run works on a `store` of the caller's or ends by `stop`: then the weights are those of the last event.
+   */
+  readonly lookAhead?: boolean | undefined;
+  /** Ends the run, with a checkpoint, after the step or evaluation for which it returns true. */
+  readonly stop?: ((event: StepEvent | EvaluationEvent) => boolean) | undefined;
+}
+
+/** A step that was queued. */
+interface BegunStep extends QueuedStep {
+  readonly plan: StepPlan;
+  readonly lr: number;
 }
 
 /** The learning rate of a step: the scheduled one unless the method changes it. */
@@ -72,14 +93,11 @@ export class Run {
   step = 0;
   network: StageNetwork;
   readonly totals = { tokens: 0, flopsModel: 0, flopsExecuted: 0, trainMs: 0 };
-  nonFiniteSteps = 0;
   /** Steps of this process of which no batch had a target. */
   stepsWithoutTarget = 0;
   #stepsHere = 0;
-  /** Last step at which an evaluation was done, and step and stage of the last checkpoint. */
+  /** Last step at which an evaluation was done. */
   evaluatedAt = -1;
-  savedAt = '';
-  lastSaved: string | undefined;
   /** What training the model cost that this run began with, where it did. */
   sourceCosts: SourceCosts | undefined;
   /** What is to be said about the model that it began with. */
@@ -91,21 +109,34 @@ export class Run {
   programs: RunPrograms;
   readonly optimizer: Optimizer;
   readonly batches: BatchAhead;
+  readonly nonFinite: NonFiniteSteps;
   identity: RunIdentity;
+  readonly #trainer: Trainer;
+  readonly #steps: StepStream<BegunStep>;
+  readonly #checkpoints: CheckpointWriter;
+  #clock: CheckpointClock;
   #method: FollowedMethod;
 
   constructor(
     readonly config: TrainConfig,
     readonly deps: TrainDependencies,
   ) {
-    const { device, model, method, corpus } = deps;
+    const { device, model, method, corpus, objective } = deps;
     const { batch, seq, seed, precision } = config;
     this.#method = new FollowedMethod(method);
-    this.identity = identityOf(config, model.config, method, corpus.key);
+    this.identity = identityOf(config, model.config, method, corpus.key, objective);
     this.store = deps.store ?? new ParameterStore(device, { precision });
     this.network = stageNetwork(model, method.stageAt(0));
     this.programs = this.#programs();
     this.optimizer = optimizerOf(config, this.store);
+    this.nonFinite = new NonFiniteSteps(config.nonFiniteLimit);
+    this.#trainer = new Trainer(this.store, this.optimizer);
+    this.#steps = new StepStream(
+      (step) => this.#begin(step),
+      (step) => this.#mayFollow(step),
+    );
+    this.#checkpoints = new CheckpointWriter(this.store);
+    this.#clock = new CheckpointClock(config.checkpointMinutes, 0);
     this.batches = new BatchAhead((step, micro) => corpus.batch({ batch, seq, seed, step, micro }));
   }
 
@@ -138,7 +169,8 @@ export class Run {
 
   #programs(): RunPrograms {
     const { store, network, config, deps } = this;
-    return new RunPrograms({ device: deps.device, store, network, precision: config.precision });
+    const { device, objective } = deps;
+    return new RunPrograms({ device, store, network, precision: config.precision, objective });
   }
 
   /** The network of the stage that a checkpoint was written in; a switch due at its step may be done or not. */
@@ -198,12 +230,10 @@ export class Run {
     this.step = state.step;
     this.sourceCosts = state.source;
     Object.assign(this.totals, state.totals);
-    this.nonFiniteSteps = state.nonFiniteSteps;
+    this.nonFinite.count = state.nonFiniteSteps;
     this.evaluatedAt = state.evaluated ? state.step : -1;
-    if (!branch) {
-      this.savedAt = this.#position();
-      this.lastSaved = folder;
-    }
+    this.#clock = new CheckpointClock(this.config.checkpointMinutes, this.totals.trainMs);
+    if (!branch) this.#checkpoints.resumed(folder, this.#position());
     await this.#checkMemory();
     return { folder, state };
   }
@@ -217,7 +247,7 @@ export class Run {
     const { config, deps, step, programs, store, network } = this;
     const { device, model, corpus } = deps;
     await checkMemory(
-      { device, store, network, precision: config.precision },
+      { device, store, network, precision: config.precision, objective: deps.objective },
       { finished: model, config, method: this.method, corpus, step: Math.max(0, step - 1), programs },
     );
   }
@@ -237,11 +267,18 @@ export class Run {
     );
   }
 
-  /** Whether an evaluation is due before the next step. */
-  get evaluationDue(): boolean {
+  /** Whether an evaluation is due when `step` steps are done. */
+  evaluationDue(step: number): boolean {
     const every = this.config.evaluateEvery;
-    if (every === 0 || this.evaluatedAt === this.step) return false;
-    return this.step === 0 || this.step >= lastStep(this.config) || (every !== undefined && this.step % every === 0);
+    if (every === 0 || this.evaluatedAt === step) return false;
+    return step === 0 || step >= lastStep(this.config) || (every !== undefined && step % every === 0);
+  }
+
+  /** Whether a checkpoint is due when `step` steps are done. */
+  checkpointDue(step: number): boolean {
+    const { checkpointEvery: every, keepAt } = this.config;
+    const bySteps = step > 0 && ((every > 0 && step % every === 0) || keepAt.includes(step));
+    return bySteps || this.#clock.due(this.totals.trainMs);
   }
 
   async evaluate(): Promise<EvaluationEvent> {
@@ -278,13 +315,13 @@ export class Run {
     return `${this.step}/${this.stage.index}`;
   }
 
-  /** Writes a checkpoint unless this position is saved already; undefined without a folder. */
-  async save(): Promise<TrainEvent | undefined> {
-    const { checkpointDir, device } = this.deps;
+  get lastSaved(): string | undefined {
+    return this.#checkpoints.lastSaved;
+  }
+
+  #checkpoint(directory: string): CheckpointJob {
     const { method, seen } = this;
-    if (checkpointDir === undefined || this.savedAt === this.#position()) return undefined;
-    const start = performance.now();
-    const { kind, threads } = device.info();
+    const { kind, threads } = this.deps.device.info();
     // The map of the stage the weights are in: that of the next step when its switch is done, else of the last one.
     const { index, units, shape, reparameterisation } = this.stage;
     const next = method.stageAt(this.step).index === index ? this.step : this.step - 1;
@@ -294,16 +331,54 @@ export class Run {
       ...(this.sourceCosts && { source: this.sourceCosts }),
       layerMap: [...method.evaluationMaps(next).full],
       identity: this.identity,
-      totals: this.totals,
-      nonFiniteSteps: this.nonFiniteSteps,
+      totals: { ...this.totals },
+      nonFiniteSteps: this.nonFinite.count,
       ...(seen && { seen: { ...seen, means: [...seen.means] } }),
       evaluated: this.evaluatedAt === this.step,
       device: { kind, threads },
     };
     const { keepCheckpoints: keep, keepAt } = this.config;
-    this.lastSaved = await saveCheckpoint(checkpointDir, this.store, state, { keep, keepAt });
-    this.savedAt = this.#position();
-    return { type: 'checkpoint', step: this.step, path: this.lastSaved, ms: performance.now() - start };
+    return {
+      step: this.step,
+      position: this.#position(),
+      write: (view) => saveCheckpoint(directory, view, state, { keep, keepAt }),
+    };
+  }
+
+  /** Starts a checkpoint, which is written beside training. */
+  async save(): Promise<void> {
+    const { checkpointDir } = this.deps;
+    this.#clock.wrote(this.totals.trainMs);
+    if (checkpointDir === undefined || this.#checkpoints.isSaved(this.#position())) return;
+    await this.#checkpoints.begin(this.#checkpoint(checkpointDir));
+  }
+
+  /** Waits for the checkpoint that is being written. */
+  async written(): Promise<void> {
+    await this.#checkpoints.settled();
+  }
+
+  /** Writes the checkpoint of the run's end, unless this position is saved. */
+  async saveLast(): Promise<void> {
+    const { checkpointDir } = this.deps;
+    if (checkpointDir !== undefined) await this.#checkpoints.complete(this.#checkpoint(checkpointDir));
+  }
+
+  /** What is to be said of the checkpoints that ended since. @throws what is no error of the file system. */
+  saved(): TrainEvent[] {
+    return this.#checkpoints.take().map((written: Written) => {
+      if (!('error' in written)) return { type: 'checkpoint', ...written };
+      const message = checkpointWarning(written.error, this.lastSaved);
+      return { type: 'warning', step: written.step, code: 'CHECKPOINT_FAILED', message };
+    });
+  }
+
+  /** The same of the checkpoint of the run's end. @throws what it threw. */
+  savedLast(): TrainEvent[] {
+    return this.#checkpoints.take().map((last) => {
+      if ('error' in last) throw lastCheckpointError(last.error, this.lastSaved);
+      return { type: 'checkpoint', ...last };
+    });
   }
 
   /** The switch that the next step begins with, unless it is done already. */
@@ -343,76 +418,78 @@ export class Run {
   }
 
   /**
-   * Forward and backward of the micro-batches of a step that have a target; how many there are, and the mean loss over
-   * the labels of the step, NaN where it has none. Each is queued while the one before runs, so that its data travel
-   * meanwhile and the device never waits for JavaScript.
+   * The micro-batches of a step that have a target, each with its share of the step's labels. A batch of the step after it is
+   * built when one of this is queued: their labels can be counted when that step begins.
    */
-  async #accumulate(
+  async *#microBatches(
+    step: number,
     { program, random, weighted, binding }: TrainingProgram,
     plan: StepPlan,
-  ): Promise<{ readonly loss: number; readonly ran: number }> {
+  ): AsyncGenerator<MicroBatch, void, void> {
     const { seed, accumulation } = this.config;
     const gates = gateInputs(plan);
-    const { step } = this;
-    const options = { signal: this.deps.signal, binding };
-    const lossOf = async (run: Promise<RunResult>) => ((await run).outputs['loss'] as Float32Array)[0] as number;
     const batches = await this.batches.take(step, accumulation);
     const shares = weighted ? labelShares(batches) : [Number(hasTarget(batches[0] as BatchInputs))];
-    let sum = 0;
-    let ran = 0;
-    const add = async (share: number, run: Promise<RunResult>) => {
-      sum += share * (await lossOf(run));
-    };
-    let running: { readonly weight: number; readonly queued: Promise<RunResult> } | undefined;
     for (let micro = 0; micro < accumulation; micro++) {
       const rng = Int32Array.from([...seedWords(seed), step, micro]);
-      const weight = shares[micro] as number;
-      const share = Float32Array.of(weight);
-      const queued =
-        weight > 0
-          ? program.run({ ...batches[micro], ...(random && { rng }), ...(weighted && { share }), ...gates }, options)
-          : undefined;
-      queued?.catch(() => {}); // reported when it is awaited
+      const share = shares[micro] as number;
+      const weight = weighted && { share: Float32Array.of(share) };
+      const inputs = { ...batches[micro], ...(random && { rng }), ...weight, ...gates };
+      if (share > 0) yield { program, binding, share, inputs };
       batches[micro] = {}; // copied by now: of two steps' batches no more than those of one are held
-      if (step + 1 < lastStep(this.config)) this.batches.prepare(step + 1, micro);
-      if (!queued) continue;
-      ran++;
-      if (running) await add(running.weight, running.queued);
-      running = { weight, queued };
+      if (this.deps.lookAhead !== false && step + 1 < lastStep(this.config)) this.batches.prepare(step + 1, micro);
     }
-    if (running) await add(running.weight, running.queued);
-    return { loss: ran === 0 ? Number.NaN : sum, ran };
+  }
+
+  /** Queues a step. Its network is that of the stage the run is in. */
+  async #begin(step: number): Promise<BegunStep> {
+    const { config, deps } = this;
+    const { batch, seq, accumulation } = config;
+    const plan = this.method.plan(step);
+    const training = await this.programs.training(plan, deps.corpus.shape(batch, seq), accumulation);
+    const lr = rateOf(plan, step, config);
+    const { names, options } = updateOf(training, plan);
+    const outcome = this.#trainer.queue(
+      {
+        microBatches: () => this.#microBatches(step, training, plan),
+        names,
+        update: { lr, ...options },
+      },
+      deps.signal,
+    );
+    return { plan, lr, outcome };
+  }
+
+  /** Whether `step` can be queued before the outcome of the one before it is known: nothing comes between the two. */
+  #mayFollow(step: number): boolean {
+    const { method, stage, programs } = this;
+    const { store, stop, lookAhead = !store && !stop } = this.deps;
+    if (!lookAhead || this.aborted || step >= lastStep(this.config)) return false;
+    if (this.#method.decidesNext || method.stageAt(step).index !== stage.index) return false;
+    // A program that is still to be compiled would take the device's time between two runs of the step under way.
+    return !this.evaluationDue(step) && !this.checkpointDue(step) && programs.has(method.plan(step));
+  }
+
+  /** Whether a step is under way whose event is still to come. */
+  get isAhead(): boolean {
+    return this.#steps.isAhead;
   }
 
   /** One optimizer step. Cancelled by the signal it changes nothing but gradients, which it clears. */
   async train(): Promise<StepEvent> {
-    const { config, deps, totals } = this;
-    const { batch, seq, accumulation } = config;
-    const plan = this.method.plan(this.step);
-    const training = await this.programs.training(plan, deps.corpus.shape(batch, seq), accumulation);
-    const lr = rateOf(plan, this.step, config);
-    const start = performance.now();
-    const { loss, ran } = await this.#accumulate(training, plan).catch(async (error: unknown) => {
-      await this.store.zeroGradients();
-      throw error;
-    });
-    const accumulateMs = performance.now() - start;
-    let update = { gradNorm: Number.NaN, applied: false, elapsedMs: 0 };
-    if (Number.isFinite(loss)) {
-      const { names, options } = updateOf(training, plan);
-      update = await this.optimizer.step(names, { lr, ...options });
-    } else await this.store.zeroGradients();
-    const ms = accumulateMs + update.elapsedMs; // the optimizer's own time: a new stage's first update also compiles
+    const { config, totals } = this;
+    const { seq } = config;
+    const { plan, lr, result } = await this.#steps.next(this.step);
+    const { loss, gradNorm, applied, ms, flops, waitedMs, microBatches } = result;
     this.step++;
     this.#method.add(loss);
     this.#stepsHere++;
-    if (ran === 0) this.stepsWithoutTarget++;
-    else this.nonFiniteSteps = update.applied ? 0 : this.nonFiniteSteps + 1;
+    if (microBatches === 0) this.stepsWithoutTarget++;
+    this.nonFinite.add(result);
     totals.tokens += this.tokensPerStep;
     totals.flopsModel += stepFlops(this.network.model.config, plan, { seq, tokens: this.tokensPerStep }).model;
-    totals.flopsExecuted += training.program.flops * ran;
+    totals.flopsExecuted += flops;
     totals.trainMs += ms;
-    const { gradNorm, applied } = update;
     const { depth, units } = plan;
     const { flopsModel, flopsExecuted, tokens, trainMs } = totals;
     const tokensPerSecond = (1000 * this.tokensPerStep) / ms;
@@ -431,7 +508,8 @@ export class Run {
       trainMs,
       ms,
       tokensPerSecond,
-      ...(ran === 0 && { withoutTarget: true }),
+      waitedMs,
+      ...(microBatches === 0 && { withoutTarget: true }),
     };
   }
 
@@ -455,20 +533,17 @@ export class Run {
   /** @throws ApolloError NON_FINITE when too many steps in a row were left out. */
   checkFinite(event: StepEvent): TrainEvent | undefined {
     if (event.applied) return undefined;
-    const { nonFiniteLimit, precision, learningRate: peak, maxNorm } = this.config;
+    const { precision, learningRate: peak, maxNorm } = this.config;
     const what = `Step ${event.step} (depth ${event.depth}, lr ${event.lr}): loss ${event.loss}, gradient norm ${event.gradNorm}; its update was left out.`;
-    if (this.nonFiniteSteps < nonFiniteLimit)
-      return { type: 'warning', step: event.step, code: 'NON_FINITE', message: what };
     const advice = [
       `a lower learningRate than ${peak} or more warmupSteps`,
       ...(maxNorm === 0 ? ['maxNorm 1 (clipping is off)'] : []),
       ...(precision === 'bf16' ? ["precision 'f32'"] : []),
     ];
-    throw new ApolloError(
-      'NON_FINITE',
-      `${what} That were ${this.nonFiniteSteps} in a row, so the run stops. Try ${advice.join(', or ')}. ` +
-        (this.lastSaved ? `The last checkpoint is ${this.lastSaved}.` : 'No checkpoint was written.'),
-    );
+    const saved = this.lastSaved ? `The last checkpoint is ${this.lastSaved}.` : 'No checkpoint was written.';
+    const error = this.nonFinite.error(what, `Try ${advice.join(', or ')}. ${saved}`);
+    if (error) throw error;
+    return { type: 'warning', step: event.step, code: 'NON_FINITE', message: what };
   }
 
   /** Forwards errors, except the one by which the signal cancels work. */
@@ -487,7 +562,11 @@ export class Run {
     this.optimizer.dispose();
   }
 
-  close(): void {
+  /** Stops what is under way, waits for the checkpoint that is being written, and frees all. */
+  async close(): Promise<void> {
+    await this.#trainer.stop();
+    await this.#steps.drop();
+    await this.#checkpoints.settled();
     this.#letGo();
     if (!this.deps.store) this.store.dispose();
   }

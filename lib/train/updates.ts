@@ -19,11 +19,11 @@ function ofAllLayers(names: readonly string[], units: number): string[] {
  * one compiled update serves them all, and leaves the skipped ones inactive: they keep value, state and step count.
  */
 export function updateOf(
-  { names, binding }: Pick<TrainingProgram, 'names' | 'binding'>,
+  { names, byPlace }: Pick<TrainingProgram, 'names' | 'byPlace'>,
   plan: StepPlan,
 ): { names: readonly string[]; options: Pick<StepOptions, 'active' | 'rateFactor'> } {
   const { updates, layerRates } = plan;
-  const skips = binding !== undefined && !plan.trainable && new Set(plan.layerMap).size < plan.units;
+  const skips = byPlace && !plan.trainable && new Set(plan.layerMap).size < plan.units;
   const reached = new Set(names);
   const active = (name: string) => reached.has(name) && (updates?.(name) ?? true);
   const byLayer = layerRates && ((name: string) => layerRates[layerOf(name) ?? -1] ?? 1);

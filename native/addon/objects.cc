@@ -33,17 +33,17 @@ T& unwrap(const Napi::Value& value, const std::string& what) {
   return *T::Unwrap(value.As<Napi::Object>());
 }
 
-// The flag by which JavaScript stops a run: an Int32Array over shared memory, which cannot be detached while the
-// device's thread reads it.
-const std::atomic<std::int32_t>* cancel_flag(const Napi::Value& value) {
+// The flag by which JavaScript stops runs and a run that fails stops those behind it: an Int32Array over shared memory,
+// which cannot be detached while the device's thread uses it.
+std::atomic<std::int32_t>* stop_flag(const Napi::Value& value) {
   static_assert(sizeof(std::atomic<std::int32_t>) == sizeof(std::int32_t));
-  const std::span<const std::byte> bytes = bytes_of(value, DType::I32, "run: cancel");
+  const std::span<const std::byte> bytes = bytes_of(value, DType::I32, "run: stopped");
   napi_value memory = nullptr;
   bool detachable = true;
   napi_get_typedarray_info(value.Env(), value, nullptr, nullptr, nullptr, &memory, nullptr);
   napi_is_arraybuffer(value.Env(), memory, &detachable);
-  require(!bytes.empty() && !detachable, "run: cancel must be an Int32Array over a SharedArrayBuffer");
-  return reinterpret_cast<const std::atomic<std::int32_t>*>(bytes.data());
+  require(!bytes.empty() && !detachable, "run: stopped must be an Int32Array over a SharedArrayBuffer");
+  return reinterpret_cast<std::atomic<std::int32_t>*>(const_cast<std::byte*>(bytes.data()));  // the caller's own memory
 }
 
 // A read-only property. Node-API checks the receiver of methods and not that of accessors, which can be taken from the
@@ -211,8 +211,9 @@ Napi::Value ProgramObject::run(const Napi::CallbackInfo& info) {
     Device& device = session_->device();
     auto run = device.watched([&] { return std::shared_ptr<Program::Run>(target->make_run(buffers)); });
     run->profile = options.Get("profile").ToBoolean();
-    const Napi::Value cancel = options.Get("cancel");
-    if (!cancel.IsUndefined()) run->cancel = cancel_flag(cancel);
+    run->whole = options.Get("whole").ToBoolean();
+    const Napi::Value stopped = options.Get("stopped");
+    if (!stopped.IsUndefined()) run->stopped = stop_flag(stopped);
     const auto& wanted = target->inputs();
     require(inputs.Length() == wanted.size(), "run: the program takes " + std::to_string(wanted.size()) + " inputs");
     for (std::uint32_t slot = 0; slot < wanted.size(); ++slot) {
@@ -234,6 +235,7 @@ Napi::Value ProgramObject::run(const Napi::CallbackInfo& info) {
           }
           result.Set("outputs", outputs);
           result.Set("elapsedMs", Napi::Number::New(env, run->elapsed_ms));
+          result.Set("waitedMs", Napi::Number::New(env, run->waited_ms));
           if (run->profile) {
             Napi::Float64Array profile = Napi::Float64Array::New(env, run->nanoseconds.size());
             for (std::size_t i = 0; i < run->nanoseconds.size(); ++i) profile[i] = run->nanoseconds[i];
@@ -241,7 +243,7 @@ Napi::Value ProgramObject::run(const Napi::CallbackInfo& info) {
           }
           return result;
         },
-        cancel);
+        stopped);
   });
 }
 

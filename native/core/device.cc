@@ -1,5 +1,6 @@
 #include "core/device.h"
 
+#include <chrono>
 #include <cstdint>
 #include <cstdio>
 
@@ -78,7 +79,12 @@ void Device::loop(Queue& queue) {
     std::function<void()> job;
     {
       std::unique_lock lock(queue.mutex);
-      queue.wake.wait(lock, [&] { return queue.closing || !queue.jobs.empty(); });
+      queue.waited_ms = 0.0;
+      if (!queue.closing && queue.jobs.empty()) {
+        const auto idle_since = std::chrono::steady_clock::now();
+        queue.wake.wait(lock, [&] { return queue.closing || !queue.jobs.empty(); });
+        queue.waited_ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - idle_since).count();
+      }
       if (queue.jobs.empty()) return;
       job = std::move(queue.jobs.front());
       queue.jobs.pop_front();

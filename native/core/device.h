@@ -75,6 +75,8 @@ class Device : public std::enable_shared_from_this<Device> {
   // Finishes what is queued (`drain`) or drops it, and ends the thread. From any thread, any number of times; on the
   // device's own thread it does not wait.
   void close(bool drain);
+  // Milliseconds for which there was nothing to do before the job that runs. Only on the device's thread.
+  double waited_ms() const { return queue_->waited_ms; }
   // Set by close(false): running programs stop at their next instruction.
   bool cancelled() const { return cancelled_.load(std::memory_order_relaxed); }
 
@@ -112,6 +114,7 @@ class Device : public std::enable_shared_from_this<Device> {
     std::condition_variable wake;
     std::deque<std::function<void()>> jobs;
     bool closing = false;
+    double waited_ms = 0.0;  // of the thread alone
   };
   static void loop(Queue& queue);
   void enter_thread();

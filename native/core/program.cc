@@ -177,7 +177,7 @@ std::unique_ptr<Program::Run> Program::make_run(std::vector<std::shared_ptr<Buff
 // Kernel by kernel the first time, which also loads what they need; then, where the backend can, as one recording.
 void Program::launch(const Run& run) {
   const auto stop_if_cancelled = [&] {
-    if (device_->cancelled() || (run.cancel != nullptr && run.cancel->load(std::memory_order_relaxed) != 0)) {
+    if (device_->cancelled() || (run.stopped != nullptr && run.stopped->load(std::memory_order_relaxed) != 0)) {
       throw Error("the run was cancelled", "APOLLO_ABORTED");
     }
   };
@@ -192,7 +192,7 @@ void Program::launch(const Run& run) {
     return;
   }
   for (const Step& step : steps_) {
-    stop_if_cancelled();
+    if (!run.whole) stop_if_cancelled();
     step.kernel->run(context(step));
   }
   warm_ = true;
@@ -207,11 +207,13 @@ void Program::run(Run& run) {
       device_->backend().synchronize();
     } catch (const Error&) {
     }
+    if (run.stopped != nullptr) run.stopped->store(1, std::memory_order_relaxed);
     throw;
   }
 }
 
 void Program::run_all(Run& run) {
+  run.waited_ms = device_->waited_ms();
   Backend& backend = device_->backend();
   bind(run.buffers.empty() ? buffers_ : run.buffers);
   run.inputs->deliver(input_block_.memory.get());

@@ -54,10 +54,14 @@ class Program {
     std::shared_ptr<Device> device;  // first, so that it outlives the transfers
     std::unique_ptr<Transfer> inputs, outputs;
     std::vector<std::shared_ptr<Buffer>> buffers;  // by slot, in place of the program's own; empty: those
-    const std::atomic<std::int32_t>* cancel = nullptr;
+    // Shared by runs that stand or fall together; null for one on its own. Not 0: no instruction begins any more. Set by
+    // a run that fails, so that those behind it do not work on what it left.
+    std::atomic<std::int32_t>* stopped = nullptr;
+    bool whole = false;  // once begun it is not stopped: an update is done for all parameters or for none
     bool profile = false;
     std::vector<double> nanoseconds;  // by instruction as given, when profile; 0 for those fused into others
     double elapsed_ms = 0.0;
+    double waited_ms = 0.0;  // for which the device had nothing to do before
   };
   // From any thread. Throws Error unless `buffers` (empty: the program's own) are of the program's sizes and dtypes.
   std::unique_ptr<Run> make_run(std::vector<std::shared_ptr<Buffer>> buffers = {}) const;

@@ -34,6 +34,7 @@ t.test('events become records with method, seed, time and memory', async (t) => 
     trainMs: 10,
     ms: 2,
     tokensPerSecond: 9,
+    waitedMs: 0,
   };
   t.same(metricRecord(event, context), {
     ...event,

@@ -229,7 +229,7 @@ t.test('a full disk', { skip: skip || (disk ? false : 'a small disk cannot be mo
   let filled = false;
   const io = memoryIo({
     onWrite(text) {
-      if (filled || !text.includes('"step":6')) return;
+      if (filled || !text.includes('"type":"checkpoint"')) return;
       filled = true;
       fill(0);
     },

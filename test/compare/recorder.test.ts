@@ -34,6 +34,7 @@ const step = (number: number, loss: number): StepEvent => ({
   trainMs: 5 * number,
   ms: 5,
   tokensPerSecond: 1,
+  waitedMs: 0,
 });
 const evaluation = (number: number, loss: number): EvaluationEvent => ({
   type: 'evaluation',

@@ -97,8 +97,8 @@ t.test('a worker that is terminated with jobs in the queue gives back its device
     };
     const weights = device.createBuffer('f32', 1 << 16);
     device.compile(desc, [weights]).then((program) => {
-      const cancel = new Int32Array(new SharedArrayBuffer(4));
-      for (let i = 0; i < 20; i++) program.run([], { profile: false, cancel }).catch(() => {});
+      const stopped = new Int32Array(new SharedArrayBuffer(4));
+      for (let i = 0; i < 20; i++) program.run([], { profile: false, stopped }).catch(() => {});
       weights.read(0, 10).catch(() => {});
       parentPort.postMessage('queued');
       for (;;);

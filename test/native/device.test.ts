@@ -131,10 +131,10 @@ t.test('a flag that stops a run is shared memory', (t) =>
     const program = await device.compile(squares(2, 1), []);
     const x = new Float32Array(4);
     const shared = new SharedArrayBuffer(8);
-    for (const cancel of [new Int32Array(1), new Int32Array(shared, 0, 0), new Float32Array(shared), {}, null]) {
-      t.throws(() => program.run([x], { profile: false, cancel: cancel as never }), /cancel/);
+    for (const stopped of [new Int32Array(1), new Int32Array(shared, 0, 0), new Float32Array(shared), {}, null]) {
+      t.throws(() => program.run([x], { profile: false, stopped: stopped as never }), /stopped/);
     }
-    await program.run([x], { profile: false, cancel: new Int32Array(shared) });
+    await program.run([x], { profile: false, stopped: new Int32Array(shared) });
   }),
 );
 
@@ -188,9 +188,9 @@ t.test('a cancelled run rejects, and the device goes on', (t) =>
     const size = 512;
     const program = await device.compile(squares(size, 3000), []);
     const x = new Float32Array(size * size).fill(1);
-    const cancel = new Int32Array(new SharedArrayBuffer(4));
-    const run = program.run([x], { profile: false, cancel });
-    setTimeout(() => Atomics.store(cancel, 0, 1), 20);
+    const stopped = new Int32Array(new SharedArrayBuffer(4));
+    const run = program.run([x], { profile: false, stopped });
+    setTimeout(() => Atomics.store(stopped, 0, 1), 20);
     await t.rejects(run, { code: 'APOLLO_ABORTED' });
     const short = await device.compile(squares(size, 1), []);
     t.equal((await short.run([x], { profile: false })).outputs[0]![0], size);

@@ -73,16 +73,16 @@ export function referenceDevice({ missing = [] }: { missing?: readonly string[] 
     return {
       arenaBytes: unsharedBytes,
       unsharedBytes,
-      async run(inputs, { profile, cancel, buffers: given = buffers }) {
+      async run(inputs, { profile, stopped, buffers: given = buffers }) {
         if (!open) throw failure('APOLLO_CLOSED', 'the device is closed');
         await Promise.resolve();
-        if (cancel && Atomics.load(cancel, 0) !== 0) throw failure('ABORT_ERR', 'the run was cancelled');
+        if (stopped && Atomics.load(stopped, 0) !== 0) throw failure('ABORT_ERR', 'the run was cancelled');
         const memories = given.map((buffer) => (buffer as ReferenceBuffer).memory());
         const results = interpret(desc, memories, inputs.map(widen));
         const outputs = results.map((values, slot) => narrow(values, outputTypes[slot]!.dtype));
         return profile
-          ? { outputs, elapsedMs: 0, profile: new Float64Array(desc.instructions.length) }
-          : { outputs, elapsedMs: 0 };
+          ? { outputs, elapsedMs: 0, waitedMs: 0, profile: new Float64Array(desc.instructions.length) }
+          : { outputs, elapsedMs: 0, waitedMs: 0 };
       },
       dispose() {},
     };

@@ -108,6 +108,6 @@ export async function contentsOf(device: Device, folder: string): Promise<string
 export function comparable(events: readonly TrainEvent[]): string {
   return events
     .filter((event) => event.type === 'step' || event.type === 'evaluation' || event.type === 'growth')
-    .map((event) => JSON.stringify({ ...event, ms: 0, trainMs: 0, tokensPerSecond: 0 }))
+    .map((event) => JSON.stringify({ ...event, ms: 0, trainMs: 0, tokensPerSecond: 0, waitedMs: 0 }))
     .join('\n');
 }

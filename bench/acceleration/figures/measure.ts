@@ -70,7 +70,7 @@ export interface Measurement {
   readonly sequences: number;
 }
 
-const labelsOf = ({ labels }: BatchInputs) => labels?.reduce((sum, id) => sum + (id >= 0 ? 1 : 0), 0) ?? 0;
+const labelsOf = ({ labels = new Int32Array() }: BatchInputs) => [...labels].filter((id) => id >= 0).length;
 
 async function heldOut(bench: Bench, batch: number, limit: number): Promise<BatchInputs[]> {
   const { batches, model, settings } = bench;

@@ -9,7 +9,7 @@ import type { StateLayout } from './slots.js';
 
 export { AdamW, type AdamWOptions } from './adamw.js';
 export { Muon, type MuonMatrixOptions, type MuonOptions } from './muon.js';
-export type { Optimizer, StepOptions, StepResult } from './optimizer.js';
+export type { Optimizer, StepOptions, StepResult, Update } from './optimizer.js';
 export {
   type MomentSlot,
   type Moments,

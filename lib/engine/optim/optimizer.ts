@@ -1,4 +1,5 @@
 /** The interface of an optimizer over a parameter store, and the options and result of a step. */
+import type { RunGroup } from '../run-group.js';
 import type { StateLayout } from './slots.js';
 
 export interface StepOptions {
@@ -13,14 +14,28 @@ export interface StepOptions {
    * accumulated gradient is zeroed and does not count in the norm.
    */
   readonly active?: (name: string) => boolean;
+  /** The runs that made the gradients: when one of them fails or is stopped, the update is refused with ABORT_ERR. */
+  readonly group?: RunGroup | undefined;
 }
 
 export interface StepResult {
   /** L2 norm of the scaled gradients before clipping. */
   readonly gradNorm: number;
-  /** False when the norm was not finite: values, state and counts are unchanged, the gradients zeroed. */
+  /** False when norm or loss was not finite: values, state and counts are unchanged, the gradients zeroed. */
   readonly applied: boolean;
   readonly elapsedMs: number;
+  /** For how long the device had nothing to do before it. */
+  readonly waitedMs: number;
+}
+
+/** The compiled update of some parameters. */
+export interface Update {
+  /**
+   * Queues one update at the call, behind the runs that make the gradients. The update before it must be settled: its step
+   * counts follow from whether that one was applied.
+   * @throws ApolloError BAD_ARGUMENT (bad lr or factor), ABORT_ERR (see StepOptions.group), CLOSED.
+   */
+  run(options: StepOptions): Promise<StepResult>;
 }
 
 export interface Optimizer {
@@ -28,11 +43,16 @@ export interface Optimizer {
   /** What it keeps of each parameter. */
   readonly state: StateLayout;
   /**
-   * One update of the named parameters from their accumulated gradients, which it zeroes. `rateFactor` and `active` may
+   * One update of the named parameters from their accumulated gradients, which it zeroes, after all updates before. `rateFactor` and `active` may
    * change from step to step at no cost: the compiled update takes them as data.
    * @throws ApolloError BAD_ARGUMENT (no or unknown names, bad lr or factor), CLOSED.
    */
   step(names: readonly string[], options: StepOptions): Promise<StepResult>;
+  /**
+   * Compiles the update of the named parameters unless that is done.
+   * @throws ApolloError BAD_ARGUMENT (no or unknown names), CLOSED.
+   */
+  prepare(names: readonly string[]): Promise<Update>;
   /** Frees the compiled updates. */
   dispose(): void;
 }

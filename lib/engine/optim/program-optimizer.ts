@@ -6,10 +6,11 @@
 import { ApolloError, check } from '../../errors.js';
 import * as is from '../../is.js';
 import { BufferProgram } from '../buffer-program.js';
+import { lossGuard, lossGuardShape } from '../loss-guard.js';
 import type { Attribute, NativeProgram } from '../native.js';
 import { translated } from '../native-error.js';
 import type { BoundBuffer, ParameterDeclaration, ParameterStore } from '../parameters.js';
-import type { Optimizer, StepOptions, StepResult } from './optimizer.js';
+import type { Optimizer, StepOptions, StepResult, Update } from './optimizer.js';
 import type { StateLayout } from './slots.js';
 
 /**
@@ -31,13 +32,19 @@ export interface UpdateRule {
 interface Group {
   readonly rule: UpdateRule;
   readonly names: readonly string[];
+  /** Their places among the names of the update. */
+  readonly places: readonly number[];
 }
 
-interface Update {
+interface Compiled {
   readonly program: NativeProgram;
   readonly groups: readonly Group[];
   readonly bound: readonly BoundBuffer[];
+  /** The store's removals when all that is bound was there. */
+  removals: number;
 }
+
+const takesPrepare = is.takes('prepare', { names: is.list(is.string) });
 
 const takesStep = is.takes('step', {
   names: is.list(is.string),
@@ -46,11 +53,12 @@ const takesStep = is.takes('step', {
     gradScale: is.optional(is.number),
     rateFactor: is.optional(is.func),
     active: is.optional(is.func),
+    group: is.optional(is.runGroup),
   }),
 });
 
 export abstract class ProgramOptimizer implements Optimizer {
-  private readonly updates = new Map<string, Promise<Update>>();
+  private readonly updates = new Map<string, Promise<Compiled>>();
   /** Steps run one after the other: each needs the counts the one before has left. */
   private last: Promise<unknown> = Promise.resolve();
 
@@ -68,9 +76,21 @@ export abstract class ProgramOptimizer implements Optimizer {
 
   async step(names: readonly string[], options: StepOptions): Promise<StepResult> {
     takesStep(names, options);
-    const step = this.last.then(() => this.apply([...names], options));
+    const step = this.last.then(async () => (await this.prepare(names)).run(options));
     this.last = step.catch(() => undefined);
     return step;
+  }
+
+  async prepare(names: readonly string[]): Promise<Update> {
+    takesPrepare(names);
+    check(
+      names.length > 0 && new Set(names).size === names.length,
+      `an optimizer's step needs distinct parameter names, at least one`,
+    );
+    this.store.checkOpen();
+    const own = [...names];
+    const compiled = await this.compiled(own);
+    return { run: (options) => this.apply(compiled, own, options) };
   }
 
   dispose(): void {
@@ -82,44 +102,46 @@ export abstract class ProgramOptimizer implements Optimizer {
     this.updates.clear();
   }
 
+  /** Runs up to the device's queue without waiting. */
   private async apply(
-    names: string[],
-    { lr, gradScale = 1, rateFactor = () => 1, active = () => true }: StepOptions,
+    { program, groups }: Compiled,
+    names: readonly string[],
+    { lr, gradScale = 1, rateFactor = () => 1, active = () => true, group }: StepOptions,
   ): Promise<StepResult> {
-    check(
-      names.length > 0 && new Set(names).size === names.length,
-      `an optimizer's step needs distinct parameter names, at least one`,
-    );
     check(Number.isFinite(lr) && lr >= 0, `lr must be a number >= 0; got ${lr}`);
     check(Number.isFinite(gradScale) && gradScale > 0, `gradScale must be a positive number; got ${gradScale}`);
     this.store.checkOpen();
-    const { program, groups } = await this.update(names);
-    const counts = new Map(names.map((name) => [name, active(name) ? this.store.count(name) + 1 : 0]));
-    const countsOf = (tensors: readonly string[]) => Int32Array.from(tensors, (name) => counts.get(name)!);
-    const rates = new Map(names.map((name) => [name, rateFactor(name)]));
-    for (const [name, factor] of rates) {
-      check(Number.isFinite(factor) && factor >= 0, `rateFactor('${name}') must be a number >= 0; got ${factor}`);
-    }
-    const inputs = groups.flatMap(({ rule, names: tensors }) => [
+    const counts = new Int32Array(names.length + 1).fill(1); // the last one, of the loss's guard, always counts
+    const rates = names.map((name, i) => {
+      counts[i] = active(name) ? this.store.count(name) + 1 : 0;
+      const factor = rateFactor(name);
+      if (Number.isFinite(factor) && factor >= 0) return factor;
+      throw new ApolloError('BAD_ARGUMENT', `rateFactor('${name}') must be a number >= 0; got ${factor}`);
+    });
+    const inputs = groups.flatMap(({ rule, places }) => [
       Float32Array.from(rule.hyper(lr, gradScale)),
-      countsOf(tensors),
-      Float32Array.from(tensors, (name) => rule.rate * rates.get(name)!),
+      Int32Array.from(places, (i) => counts[i]!),
+      Float32Array.from(places, (i) => rule.rate * rates[i]!),
     ]);
-    const { outputs, elapsedMs } = await translated(() =>
-      program.run([countsOf(names), ...inputs], { profile: false }),
+    const { outputs, elapsedMs, waitedMs } = await translated(() =>
+      program.run([counts, ...inputs], { profile: false, whole: true, ...(group && { stopped: group.flag }) }),
     );
     const gradNorm = outputs[0]![0]! * gradScale;
     const applied = Number.isFinite(gradNorm);
-    if (applied) for (const [name, count] of counts) if (count > 0) this.store.setCount(name, count);
-    return { gradNorm, applied, elapsedMs };
+    if (applied) names.forEach((name, i) => counts[i]! > 0 && this.store.setCount(name, counts[i]!));
+    return { gradNorm, applied, elapsedMs, waitedMs };
   }
 
-  private async update(names: readonly string[]): Promise<Update> {
+  private async compiled(names: readonly string[]): Promise<Compiled> {
     const key = JSON.stringify(names);
     const known = this.updates.get(key);
     if (known) {
       const update = await known;
-      if (!update.bound.some(({ removed }) => removed())) return update;
+      const { removals } = this.store;
+      if (update.removals === removals || !update.bound.some(({ removed }) => removed())) {
+        update.removals = removals;
+        return update;
+      }
       update.program.dispose();
     }
     const update = this.compile(names);
@@ -130,17 +152,18 @@ export abstract class ProgramOptimizer implements Optimizer {
 
   /** The names by rule, in their order. */
   private groupsOf(names: readonly string[]): Group[] {
-    const groups = this.rules.map((rule) => ({ rule, names: [] as string[] }));
-    for (const name of names) {
+    const groups = this.rules.map((rule) => ({ rule, names: [] as string[], places: [] as number[] }));
+    for (const [place, name] of names.entries()) {
       const spec = this.store.spec(name);
       const group = groups.find(({ rule }) => rule.takes(spec));
       check(group, `optimizer ${this.name} has no rule for parameter '${name}'`);
       group.names.push(name);
+      group.places.push(place);
     }
     return groups.filter(({ names: tensors }) => tensors.length > 0);
   }
 
-  private async compile(names: readonly string[]): Promise<Update> {
+  private async compile(names: readonly string[]): Promise<Compiled> {
     const program = new BufferProgram();
     const bound: BoundBuffer[] = [];
     const use = (name: string, buffer: BoundBuffer): number => {
@@ -150,10 +173,12 @@ export abstract class ProgramOptimizer implements Optimizer {
     const value = (kind: 'value' | 'workingCopy' | 'gradient', name: string) =>
       use(name, this.store.bind(kind, name, this.store.spec(name).shape));
     const groups = this.groupsOf(names);
-    const counts = program.transfer('input', 'i32', [names.length]);
+    const counts = program.transfer('input', 'i32', [names.length + 1]);
     const norm = program.transfer('output', 'f32', [1]);
     const gradients = new Map(names.map((name) => [name, value('gradient', name)]));
-    program.add('gradNorm', [counts, ...gradients.values()], [norm]);
+    const guard = program.buffer(this.store.bind('gradient', lossGuard, lossGuardShape).buffer, lossGuardShape);
+    program.add('gradNorm', [counts, ...gradients.values(), guard], [norm]);
+    program.add('fill', [], [guard], { value: 0 });
     for (const { rule, names: tensors } of groups) {
       const inputs = [
         program.transfer('input', 'f32', [rule.hyper(0, 1).length]),
@@ -176,7 +201,7 @@ export abstract class ProgramOptimizer implements Optimizer {
     }
     const { native } = this.store.device;
     try {
-      return { program: await program.compile(native), groups, bound };
+      return { program: await program.compile(native), groups, bound, removals: this.store.removals };
     } catch (error) {
       throw error instanceof ApolloError
         ? new ApolloError(error.code, `${this.name} over ${names.length} parameters: ${error.message}`, {

@@ -1,0 +1,46 @@
+/**
+ * Runs that stand or fall together, such as the micro-batches of a step and the update that is queued behind them: when one
+ * fails or a signal stops them, those that have not begun are refused with ABORT_ERR and change nothing.
+ */
+import * as is from '../is.js';
+
+const takesNewRunGroup = is.takes('new RunGroup', { signal: is.optional(is.signal) });
+
+export class RunGroup {
+  /** Shared with the device's thread; not 0: stopped. */
+  readonly flag = new Int32Array(new SharedArrayBuffer(4));
+  readonly #signal: AbortSignal | undefined;
+  readonly #stop = () => this.stop();
+
+  /** `signal` stops the runs, also one that is under way, between two of its instructions. */
+  constructor(signal?: AbortSignal) {
+    takesNewRunGroup(signal);
+
+    this.#signal = signal;
+    if (signal?.aborted) this.stop();
+    else signal?.addEventListener('abort', this.#stop);
+  }
+
+  /** Whether the signal or `stop` ended the group, or one of its runs has failed. */
+  get stopped(): boolean {
+    return Atomics.load(this.flag, 0) !== 0;
+  }
+
+  /** Why it was stopped, where a signal did it. */
+  get reason(): unknown {
+    return this.#signal?.aborted ? this.#signal.reason : undefined;
+  }
+
+  stop(): void {
+    Atomics.store(this.flag, 0, 1);
+  }
+
+  /** Lets go of the signal, once all runs are settled. */
+  dispose(): void {
+    this.#signal?.removeEventListener('abort', this.#stop);
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}

@@ -1,0 +1,223 @@
+/** Training step by step, for programs with a loop of their own. */
+import type { ParameterStore } from '../engine/parameters.js';
+import { ApolloError, check } from '../errors.js';
+import * as is from '../is.js';
+import { scratch } from '../methods/scratch.js';
+import type { BatchShape } from '../models/index.js';
+import { lastStep, resolveConfig, type TrainConfig, type TrainOptions } from './config.js';
+import type { BatchInputs, TrainingCorpus } from './corpus.js';
+import type { EvaluationEvent, GrowthEvent, StepEvent } from './events.js';
+import { checkFit } from './fit.js';
+import { Run, type TrainDependencies } from './run.js';
+
+/** As `train` takes them; what follows is for a loop of one's own. */
+export interface TrainerDependencies extends Omit<TrainDependencies, 'method' | 'corpus' | 'stop' | 'store'> {
+  /** Default: scratch, all layers from the start. */
+  readonly method?: TrainDependencies['method'];
+  /** Where `step()` takes batches and `evaluate()` the held-out text. Without one, each step is given its batch. */
+  readonly corpus?: TrainingCorpus;
+  /** Static shape of the batches that steps are given, where it is more than { batch, seq }: BERT's masked positions, padding. */
+  readonly shape?: Omit<BatchShape, 'batch' | 'seq'>;
+}
+
+/** The outcome of one step; see StepEvent for its fields. */
+export interface TrainerStepResult extends Omit<StepEvent, 'type'> {
+  /** The switch to another stage that the step began with. */
+  readonly growth?: Omit<GrowthEvent, 'type' | 'step'>;
+}
+
+const takesCreateTrainer = is.takes('createTrainer', {
+  options: is.record,
+  deps: is.options({
+    device: is.device,
+    model: is.languageModel,
+    method: is.optional(is.having('a TrainingMethod (from createMethod)', ['stageAt', 'plan', 'growth'])),
+    corpus: is.optional(is.having('a TrainingCorpus (from trainingCorpus)', ['shape', 'batch', 'heldOut'])),
+    shape: is.optional(is.record),
+    objective: is.optional(is.objective),
+    init: is.optional(is.path),
+    branchFrom: is.optional(is.path),
+    signal: is.optional(is.signal),
+    checkpointDir: is.optional(is.path),
+    resume: is.optional(is.oneOf(true, false, 'auto')),
+  }),
+});
+
+/** Batches that come with each step instead of from a corpus. */
+class GivenBatches implements TrainingCorpus {
+  readonly key = 'given';
+  readonly #shape: TrainerDependencies['shape'];
+  given: readonly BatchInputs[] | undefined;
+
+  constructor(shape: TrainerDependencies['shape']) {
+    this.#shape = shape;
+  }
+
+  shape(batch: number, seq: number): BatchShape {
+    return { batch, seq, padding: false, ...this.#shape };
+  }
+
+  batch({ micro }: { readonly micro: number }): BatchInputs {
+    return this.given![micro]!;
+  }
+
+  heldOutCount(): number {
+    return 0;
+  }
+
+  heldOut(): never {
+    throw new ApolloError('INTERNAL', 'There is no held-out text.');
+  }
+}
+
+/** Made by createTrainer. Calls may be queued: each begins when the one before it is settled. */
+export class ModelTrainer {
+  readonly config: TrainConfig;
+  readonly #run: Run;
+  readonly #given: GivenBatches | undefined;
+  #last: Promise<unknown> = Promise.resolve();
+  #closed = false;
+
+  /** Use createTrainer. */
+  constructor(run: Run, given: GivenBatches | undefined) {
+    this.config = run.config;
+    this.#run = run;
+    this.#given = given;
+  }
+
+  /** Updates done, through all resumes. */
+  get steps(): number {
+    return this.#run.step;
+  }
+
+  /** Whether the run's last step is done. */
+  get done(): boolean {
+    return this.#run.step >= lastStep(this.config);
+  }
+
+  /** Layers that have weights of their own now. */
+  get layers(): number {
+    return this.#run.stage.units;
+  }
+
+  /** The weights, by name. */
+  get store(): ParameterStore {
+    return this.#run.store;
+  }
+
+  /** The newest checkpoint. */
+  get checkpoint(): string | undefined {
+    return this.#run.lastSaved;
+  }
+
+  /**
+   * Trains one step: on these micro-batches (one, or as many as `accumulation` says), or on the corpus's. When the method's
+   * next stage begins there, the network grows first.
+   * @throws ApolloError BAD_ARGUMENT when batches are missing or not as many, or the run is at its end; NON_FINITE when too
+   * many steps in a row were not applied; ABORT_ERR; what the engine throws for a batch that does not fit.
+   */
+  step(batches?: BatchInputs | readonly BatchInputs[]): Promise<TrainerStepResult> {
+    return this.#next(async () => {
+      const run = this.#run;
+      const { accumulation } = this.config;
+      check(
+        !this.done,
+        `step: the run ended with step ${run.step}, as its settings say; start another one to train on`,
+      );
+      if (this.#given) {
+        const list = batches === undefined ? [] : Array.isArray(batches) ? batches : [batches];
+        check(
+          list.length === accumulation,
+          `step takes ${accumulation} micro-batches (accumulation), for there is no corpus; got ${list.length}`,
+        );
+        this.#given.given = list as readonly BatchInputs[];
+      } else check(batches === undefined, 'step takes no batches: the corpus gives them');
+      const growth = await run.grow();
+      const { type: _, ...step } = await run.train();
+      run.checkFinite({ type: 'step', ...step });
+      if (growth?.type !== 'growth') return step;
+      const { type: _type, step: _step, ...switched } = growth;
+      return { ...step, growth: switched };
+    });
+  }
+
+  /** Held-out loss of the corpus, at full depth and with the trained layers alone. @throws ApolloError BAD_ARGUMENT without a corpus. */
+  evaluate(): Promise<Omit<EvaluationEvent, 'type'>> {
+    return this.#next(async () => {
+      check(!this.#given, 'evaluate requires a corpus, whose held-out text it measures on');
+      const { type: _, ...losses } = await this.#run.evaluate();
+      return losses;
+    });
+  }
+
+  /**
+   * Writes a checkpoint, from which `resume: true` continues to the same bits, and which openModelFolder, generate and export
+   * take. Returns its folder.
+   * @throws ApolloError BAD_ARGUMENT without checkpointDir, FILE_SYSTEM.
+   */
+  save(): Promise<string> {
+    return this.#next(async () => {
+      await this.#run.saveLast();
+      this.#run.savedLast();
+      const { lastSaved } = this.#run;
+      check(lastSaved !== undefined, 'save requires checkpointDir, the folder for checkpoints');
+      return lastSaved;
+    });
+  }
+
+  /** Frees weights and programs, when what was asked for before is done. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await this.#last.catch(() => {});
+    await this.#run.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #next<Value>(work: () => Promise<Value>): Promise<Value> {
+    const next = this.#last
+      .catch(() => {})
+      .then(() => {
+        if (this.#closed) throw new ApolloError('CLOSED', 'the trainer is closed; create another with createTrainer()');
+        return work();
+      });
+    this.#last = next.catch(() => {});
+    return next;
+  }
+}
+
+/**
+ * A trainer for a loop of one's own: settings, methods, objectives and checkpoints are those of `train`, but nothing happens
+ * unless it is called.
+ * ```ts
+ * const trainer = await createTrainer({ steps: 1000, batch: 16, seq: 64 }, { device, model });
+ * while (!trainer.done) {
+ *   const { loss } = await trainer.step({ tokens, labels });
+ * }
+ * await trainer.close();
+ * ```
+ * @throws ApolloError as `train`.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
+export async function createTrainer(options: TrainOptions, deps: TrainerDependencies): Promise<ModelTrainer> {
+  takesCreateTrainer(options, deps);
+  const { corpus, shape, ...rest } = deps;
+  check(!(corpus && shape), 'createTrainer: shape is for batches that steps are given; the corpus has its own');
+  const config = resolveConfig(options);
+  const given = corpus ? undefined : new GivenBatches(shape);
+  const { steps: totalSteps, seed } = config;
+  const method = rest.method ?? scratch({ layers: rest.model.config.layers, totalSteps, seed });
+  const all = { ...rest, method, corpus: corpus ?? (given as TrainingCorpus), lookAhead: false };
+  checkFit(config, all);
+  const run = new Run(config, all);
+  try {
+    await run.open();
+    return new ModelTrainer(run, given);
+  } catch (error) {
+    await run.close();
+    throw error;
+  }
+}

@@ -1,0 +1,125 @@
+/** createTrainer: the same bits as train, batches of one's own, checkpoints, errors. */
+import t from 'tap';
+import { createModel, createTrainer, preset } from '../../lib/index.js';
+import type { StepEvent, TrainEvent } from '../../lib/train/index.js';
+import { countingCorpus, openTinyDevice, runTiny, tinyMethod, tinyModel, tinyOptions } from './tiny.js';
+
+const device = await openTinyDevice();
+t.teardown(() => device.close());
+
+const deps = { device, model: tinyModel, method: tinyMethod(), corpus: countingCorpus };
+const stepsOf = (events: readonly TrainEvent[]) => events.filter((event): event is StepEvent => event.type === 'step');
+/** Without times. */
+const bits = ({ step, loss, gradNorm, lr, depth, units }: Omit<StepEvent, 'type'>) =>
+  JSON.stringify({ step, loss, gradNorm, lr, depth, units });
+
+const whole = await runTiny(device, { evaluateEvery: 0 });
+
+t.test('steps of a corpus are those of train, growth included', async (t) => {
+  const trainer = await createTrainer(tinyOptions, deps);
+  t.equal(trainer.layers, 1);
+  const seen: string[] = [];
+  const growths: unknown[] = [];
+  while (!trainer.done) {
+    const { growth, ...step } = await trainer.step();
+    seen.push(bits(step));
+    if (growth) growths.push([step.step, growth.from, growth.to]);
+  }
+  t.same(seen, stepsOf(whole).map(bits));
+  t.same(growths, [
+    [7, 1, 2],
+    [15, 2, 4],
+  ]);
+  t.equal(trainer.layers, 4);
+  const { lossFull } = await trainer.evaluate();
+  t.ok(lossFull < 2.5);
+  await t.rejects(trainer.step(), { code: 'BAD_ARGUMENT', message: /ended with step 24/ });
+  await trainer.close();
+  await t.rejects(trainer.step(), { code: 'CLOSED' });
+});
+
+t.test('steps on batches of one’s own, one call behind the other', async (t) => {
+  const { corpus: _, ...own } = deps;
+  const trainer = await createTrainer(tinyOptions, own);
+  const micro = (step: number, index: number) =>
+    countingCorpus.batch({ batch: 4, seq: 16, seed: 5, step, micro: index }) as Record<string, Int32Array>;
+  const queued = Array.from({ length: 24 }, (_, step) => trainer.step([micro(step, 0), micro(step, 1)]));
+  t.same(
+    (await Promise.all(queued)).map(({ growth, ...step }) => bits(step)),
+    stepsOf(whole).map(bits),
+  );
+  await trainer.close();
+});
+
+t.test('a checkpoint resumes to the same bits', async (t) => {
+  const checkpointDir = t.testdir();
+  const first = await createTrainer(tinyOptions, { ...deps, checkpointDir });
+  for (let step = 0; step < 10; step++) await first.step();
+  const path = await first.save();
+  t.match(path, /step-00000010$/);
+  t.equal(await first.save(), path, 'what is saved is not saved again');
+  t.equal(first.checkpoint, path);
+  await first.close();
+  const second = await createTrainer(tinyOptions, { ...deps, checkpointDir, resume: true });
+  t.equal(second.steps, 10);
+  const rest: string[] = [];
+  while (!second.done) {
+    const { growth, ...step } = await second.step();
+    rest.push(bits(step));
+  }
+  await second.close();
+  t.same(rest, stepsOf(whole).slice(10).map(bits));
+});
+
+t.test('by default all layers are trained from the start; BERT takes the shape of its batches', async (t) => {
+  const gpt = await createTrainer({ steps: 3, batch: 2, seq: 16 }, { device, model: tinyModel });
+  t.equal(gpt.layers, 4);
+  await gpt.close();
+  const sizes = { layers: 2, hidden: 32, heads: 2, ffn: 64, vocab: 20, maxPositions: 8 };
+  const model = createModel(preset('bert-nano', sizes));
+  const bert = await createTrainer(
+    { steps: 3, batch: 2, seq: 8 },
+    { device, model, shape: { targets: 4, padding: false } },
+  );
+  const tokens = Int32Array.from({ length: 16 }, (_, i) => i);
+  const { loss } = await bert.step({
+    tokens,
+    positions: Int32Array.of(1, 5, 9, 0),
+    labels: Int32Array.of(3, 4, 5, -100),
+  });
+  t.ok(Math.abs(loss - Math.log(20)) < 0.5);
+  await bert.close();
+});
+
+t.test('what does not fit is refused, and the trainer goes on', async (t) => {
+  const { corpus: _, ...own } = deps;
+  await t.rejects(createTrainer(tinyOptions, { ...deps, shape: { padding: true } }), {
+    code: 'BAD_ARGUMENT',
+    message: /shape/,
+  });
+  await t.rejects(createTrainer({ ...tinyOptions, steps: 30 }, deps), { code: 'BAD_CONFIG', message: /totalSteps/ });
+  await t.rejects(createTrainer(tinyOptions, { ...deps, model: {} as never }), {
+    code: 'BAD_ARGUMENT',
+    message: /model/,
+  });
+  await t.rejects(createTrainer(tinyOptions, { ...deps, resume: true }), {
+    code: 'BAD_ARGUMENT',
+    message: /checkpointDir/,
+  });
+  const trainer = await createTrainer({ ...tinyOptions, accumulation: 1 }, own);
+  const good = countingCorpus.batch({ batch: 4, seq: 16, seed: 5, step: 0, micro: 0 }) as Record<string, Int32Array>;
+  await t.rejects(trainer.step(), { code: 'BAD_ARGUMENT', message: /1 micro-batches .*got 0/ });
+  await t.rejects(trainer.evaluate(), { code: 'BAD_ARGUMENT', message: /requires a corpus/ });
+  await t.rejects(trainer.save(), { code: 'BAD_ARGUMENT', message: /requires checkpointDir/ });
+  await t.rejects(trainer.step({ ...good, tokens: new Int32Array(64).fill(99) }), {
+    code: 'BAD_ARGUMENT',
+    message: /99/,
+  });
+  await t.rejects(trainer.step({ tokens: good['tokens']! }), { code: 'BAD_ARGUMENT', message: /labels/ });
+  t.equal(trainer.steps, 0);
+  t.match(await trainer.step(good), { step: 1, applied: true });
+  await trainer.close();
+  const corpus = await createTrainer(tinyOptions, deps);
+  await t.rejects(corpus.step(good), { code: 'BAD_ARGUMENT', message: /the corpus gives them/ });
+  await corpus.close();
+});
