@@ -83,7 +83,8 @@ void Device::loop(Queue& queue) {
       if (!queue.closing && queue.jobs.empty()) {
         const auto idle_since = std::chrono::steady_clock::now();
         queue.wake.wait(lock, [&] { return queue.closing || !queue.jobs.empty(); });
-        queue.waited_ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - idle_since).count();
+        queue.waited_ms =
+            std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - idle_since).count();
       }
       if (queue.jobs.empty()) return;
       job = std::move(queue.jobs.front());

@@ -54,8 +54,8 @@ class Program {
     std::shared_ptr<Device> device;  // first, so that it outlives the transfers
     std::unique_ptr<Transfer> inputs, outputs;
     std::vector<std::shared_ptr<Buffer>> buffers;  // by slot, in place of the program's own; empty: those
-    // Shared by runs that stand or fall together; null for one on its own. Not 0: no instruction begins any more. Set by
-    // a run that fails, so that those behind it do not work on what it left.
+    // Shared by runs that stand or fall together; null for one on its own. Not 0: no instruction begins any more. Set
+    // by a run that fails, so that those behind it do not work on what it left.
     std::atomic<std::int32_t>* stopped = nullptr;
     bool whole = false;  // once begun it is not stopped: an update is done for all parameters or for none
     bool profile = false;
