@@ -251,6 +251,7 @@ export const stateLayout = object('a StateLayout', { optimizer: string, of: func
 export const parameterShape = object('a parameter { shape, matrices }', { shape, matrices: optional(shape) });
 export const runOptions = options({
   signal: optional(signal),
+  group: optional(runGroup),
   profile: optional(boolean),
   binding: optional(object('a Binding (from Program.bind)', { checkOpen: func })),
 });

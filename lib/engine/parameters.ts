@@ -33,6 +33,10 @@ export interface ParameterDeclaration {
  */
 export type MomentCopy = 'copy' | 'zero' | 'keep' | { readonly scale: number };
 
+/** Elements that are handed to the device at once, and how many such pieces wait for it at a time. */
+const uploadElements = 2 ** 19;
+const queuedUploads = 2;
+
 /** Nothing is kept while no optimizer has declared its state. */
 const stateless: ParameterState = { slots: [], counted: true };
 
@@ -204,7 +208,8 @@ export class ParameterStore {
   }
 
   /**
-   * Sets the value (row-major), and the working copy with it.
+   * Sets the value (row-major), and the working copy with it. Until the promise is settled `values` must stay as they are, and
+   * what is queued may meet a part of them.
    * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
    */
   async write(name: string, values: Float32Array): Promise<void> {
@@ -456,7 +461,15 @@ export class ParameterStore {
       values instanceof Float32Array && values.length === entry.elements,
       `parameter '${name}' ${formatShape(shape)} wants a Float32Array of ${entry.elements}; got ${values?.constructor?.name} of ${values?.length}`,
     );
-    await translated(() => buffer.write(values, 0));
+    // Each piece is copied at the call, so a large one would hold the event loop up.
+    const pieces: Promise<void>[] = [];
+    for (let from = 0; from < values.length; from += uploadElements) {
+      await pieces.at(-queuedUploads);
+      const piece = translated(() => buffer.write(values.subarray(from, from + uploadElements), from));
+      piece.catch(() => {}); // reported below
+      pieces.push(piece);
+    }
+    await Promise.all(pieces);
   }
 
   private async download(entry: Entry, kind: BufferKind): Promise<Float32Array> {

@@ -91,6 +91,8 @@ export interface NetworkTraining {
 
 const takesNetworkProgramsPrediction = is.takes('NetworkPrograms.prediction', { seq: is.count });
 
+const takesNetworkProgramsHas = is.takes('NetworkPrograms.has', { seq: is.count });
+
 const takesNetworkProgramsTraining = is.takes('NetworkPrograms.training', { seq: is.count });
 
 const takesNewNetworkPrograms = is.takes('new NetworkPrograms', {
@@ -118,8 +120,13 @@ export class NetworkPrograms {
     this.#options = options;
   }
 
-  /** Whether the training program for rows of `seq` tokens is compiled. */
+  /**
+   * Whether the training program for rows of `seq` tokens is compiled.
+   * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+   */
   has(seq: number): boolean {
+    takesNetworkProgramsHas(seq);
+
     return this.#ready.has(seq);
   }
 

@@ -4,7 +4,7 @@ import type { Device } from '../engine/device.js';
 import { createOptimizer, type Optimizer } from '../engine/optim/index.js';
 import { ParameterStore } from '../engine/parameters.js';
 import { seedWords } from '../growth/index.js';
-import { declareSpecs, initialValue, type LanguageModel, type ParameterSpec } from '../models/index.js';
+import { declareSpecs, drawnValue, type LanguageModel, type ParameterSpec } from '../models/index.js';
 import {
   CheckpointClock,
   type CheckpointJob,
@@ -166,7 +166,7 @@ export class SeedRun {
     const body = new Set(model.body.parameters(unitsOf(source.layerMap)).map(({ name }) => name));
     for (const spec of this.#specs) {
       const value = body.has(spec.name) ? await source.read(spec.name) : undefined;
-      await this.#store.write(spec.name, value ?? initialValue(spec, seed));
+      await this.#store.write(spec.name, value ?? (await drawnValue(spec, seed)));
     }
     return [];
   }

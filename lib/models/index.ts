@@ -22,6 +22,7 @@ export {
   declarationOf,
   declareParameters,
   declareSpecs,
+  drawnValue,
   initialiseParameters,
   initialiseSpecs,
   initialValue,

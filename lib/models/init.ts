@@ -6,38 +6,69 @@ import { createHash } from 'node:crypto';
 import type { ParameterDeclaration, ParameterStore } from '../engine/parameters.js';
 import { check } from '../errors.js';
 import { philox4x32, seedWords } from '../growth/philox.js';
+import { inPieces } from '../yielding.js';
 import type { LanguageModel, ParameterSpec } from './model.js';
 
 /** Last word of the Philox counter; lib/growth and dropout use others, so streams never meet. */
 const initStream = 0xfffffffe;
 
-/** Fills `values` with N(0, std): Box-Muller in f64 on Philox words, four values a counter; no value beyond 6.7 std. */
-function fillNormal(values: Float32Array, std: number, name: string, seed: number): void {
+/**
+ * Fills values [from, to) with N(0, std): Box-Muller in f64 on Philox words, four values per counter; no value beyond 6.7
+ * std. `from` is a multiple of 4.
+ */
+type Fill = (values: Float32Array, from: number, to: number) => void;
+
+function normal(std: number, name: string, seed: number): Fill {
   const digest = createHash('sha256').update(name).digest();
   const low = digest.readUInt32LE(0);
   const high = digest.readUInt32LE(4);
   const key = seedWords(seed);
-  for (let i = 0; i < values.length; i += 4) {
-    const words = philox4x32([i / 4, low, high, initStream], key);
-    for (let pair = 0; pair < 4; pair += 2) {
-      const radius = std * Math.sqrt(-2 * Math.log(((words[pair] as number) + 1) / 4294967296)); // of (0, 1]
-      const angle = (2 * Math.PI * (words[pair + 1] as number)) / 4294967296;
-      values[i + pair] = radius * Math.cos(angle); // beyond the end of the array: ignored
-      values[i + pair + 1] = radius * Math.sin(angle);
+  return (values, from, to) => {
+    for (let i = from; i < to; i += 4) {
+      const words = philox4x32([i / 4, low, high, initStream], key);
+      for (let pair = 0; pair < 4; pair += 2) {
+        const radius = std * Math.sqrt(-2 * Math.log(((words[pair] as number) + 1) / 4294967296)); // of (0, 1]
+        const angle = (2 * Math.PI * (words[pair + 1] as number)) / 4294967296;
+        values[i + pair] = radius * Math.cos(angle); // beyond the end of the array: ignored
+        values[i + pair + 1] = radius * Math.sin(angle);
+      }
     }
+  };
+}
+
+function fillOf({ init, name }: ParameterSpec, seed: number): Fill {
+  switch (init.kind) {
+    case 'normal':
+      return normal(init.std, name, seed);
+    case 'ones':
+      return (values, from, to) => values.fill(1, from, to);
+    case 'zeros':
+      return () => {};
   }
+}
+
+function emptyValue({ shape }: ParameterSpec): Float32Array {
+  return new Float32Array(shape.reduce((a, b) => a * b, 1));
+}
+
+function clearZeroRow(values: Float32Array, { shape, zeroRow }: ParameterSpec): Float32Array {
+  const width = values.length / (shape[0] as number);
+  return zeroRow === undefined ? values : values.fill(0, zeroRow * width, (zeroRow + 1) * width);
 }
 
 /** The initial value of one parameter, row-major. @throws ApolloError BAD_ARGUMENT for a seed that is not a safe integer. */
 export function initialValue(spec: ParameterSpec, seed: number): Float32Array {
-  const values = new Float32Array(spec.shape.reduce((a, b) => a * b, 1));
-  if (spec.init.kind === 'ones') values.fill(1);
-  if (spec.init.kind === 'normal') fillNormal(values, spec.init.std, spec.name, seed);
-  if (spec.zeroRow !== undefined) {
-    const width = values.length / (spec.shape[0] as number);
-    values.fill(0, spec.zeroRow * width, (spec.zeroRow + 1) * width);
-  }
-  return values;
+  const values = emptyValue(spec);
+  fillOf(spec, seed)(values, 0, values.length);
+  return clearZeroRow(values, spec);
+}
+
+/** The same, with pauses in which the event loop goes on: a large table takes a second. */
+export async function drawnValue(spec: ParameterSpec, seed: number): Promise<Float32Array> {
+  const values = emptyValue(spec);
+  const fill = fillOf(spec, seed);
+  await inPieces(values.length, (from, to) => fill(values, from, to));
+  return clearZeroRow(values, spec);
 }
 
 /** Declares the shared parameters and those of layers 0 to units - 1 in the store; ones that are there stay as they are. */
@@ -70,7 +101,7 @@ export async function initialiseSpecs(
   seed: number,
 ): Promise<void> {
   declareSpecs(store, specs);
-  for (const spec of specs) await store.write(spec.name, initialValue(spec, seed));
+  for (const spec of specs) await store.write(spec.name, await drawnValue(spec, seed));
 }
 
 /** Declares the parameters of a model and writes their initial values. */

@@ -9,6 +9,7 @@ import type { InputData } from '../engine/program.js';
 import { ApolloError } from '../errors.js';
 import { identityMap } from '../methods/method.js';
 import type { BatchShape } from '../models/index.js';
+import { scaledValues } from '../yielding.js';
 import type { StageNetwork } from './stage.js';
 
 /** The batch on which the stream is measured, as a model takes it. */
@@ -104,10 +105,7 @@ export async function calibrate(
   for (const { name } of network.specs) {
     if (factor === 1 || !outputs.test(name)) continue;
     const value = await store.read(name);
-    await store.write(
-      name,
-      value.map((x) => x * factor),
-    );
+    await store.write(name, await scaledValues(value, factor));
   }
   return { factor, passes, flops: passes * meter.flops };
 }

@@ -13,7 +13,8 @@ import type {
   StateGrowth,
   StateSource,
 } from '../methods/method.js';
-import { declareSpecs, initialValue, type ParameterSpec } from '../models/index.js';
+import { declareSpecs, drawnValue, type ParameterSpec } from '../models/index.js';
+import { scaledValues } from '../yielding.js';
 import { type CalibrationBatch, calibrate, streamMeter } from './calibrate.js';
 import type { StageNetwork } from './stage.js';
 
@@ -89,13 +90,11 @@ async function changeMoments(store: ParameterStore, name: string, rule: MomentRu
   if (rule === 'copy' || rule === 'keep') return;
   const { slots, count } = await store.moments(name);
   const scale = rule === 'zero' ? 0 : rule.scale;
-  await store.writeMoments(name, {
-    slots: slots.map((slot) => {
-      const factor = slotFactor(scale, slot);
-      return { ...slot, values: slot.values.map((x) => x * factor) };
-    }),
-    count: rule === 'zero' ? 0 : count,
-  });
+  const changed = slots.map(async (slot) => ({
+    ...slot,
+    values: await scaledValues(slot.values, slotFactor(scale, slot)),
+  }));
+  await store.writeMoments(name, { slots: await Promise.all(changed), count: rule === 'zero' ? 0 : count });
 }
 
 /** Copies layers on the device; layers that no copy fills get their initial values. */
@@ -109,7 +108,7 @@ async function copyLayers(plan: LayerGrowth, { store, after, seed }: GrowthSite)
   }
   for (const spec of specs) {
     const isNew = spec.layer !== undefined && spec.layer >= plan.from;
-    if (isNew && !filled.has(spec.layer as number)) await store.write(spec.name, initialValue(spec, seed));
+    if (isNew && !filled.has(spec.layer as number)) await store.write(spec.name, await drawnValue(spec, seed));
   }
 }
 

@@ -23,8 +23,8 @@ import type { WeightSource } from '../methods/method.js';
 import {
   createModel,
   declareSpecs,
+  drawnValue,
   headFlops,
-  initialValue,
   type LanguageModel,
   type ModelConfig,
   type ParameterSpec,
@@ -206,7 +206,7 @@ async function openPretrained(folder: string, { seed = 0 }: OpenOptions): Promis
       warnings,
       async read(name) {
         const spec = specOf(specs, name, folder);
-        return (await files.read(spec)) ?? initialValue(spec, seed);
+        return (await files.read(spec)) ?? (await drawnValue(spec, seed));
       },
       close: () => files.close(),
       [Symbol.asyncDispose]: () => files.close(),

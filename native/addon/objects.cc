@@ -299,7 +299,7 @@ Napi::Value DeviceObject::create_buffer(const Napi::CallbackInfo& info) {
     const DType dtype = dtype_from(info[0]);
     const std::size_t elements = size_from(info[1], "createBuffer: elements");
     const auto& device = session_->shared_device();
-    auto buffer = device->watched([&] { return std::make_shared<Buffer>(device, dtype, elements); });
+    auto buffer = device->watched([&] { return device->create_buffer(dtype, elements); });
     return BufferObject::create(info.Env(), session_, std::move(buffer));
   });
 }

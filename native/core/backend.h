@@ -63,8 +63,10 @@ class Backend {
   virtual std::size_t total_bytes() const = 0;
   virtual std::size_t available_bytes() const = 0;
   // At least 64-byte aligned. Null when the memory cannot be had. From any thread.
-  virtual void* allocate(std::size_t bytes, bool zeroed) = 0;
+  virtual void* allocate(std::size_t bytes) = 0;
   virtual void release(void* memory, std::size_t bytes) = 0;
+  // Sets all bytes to zero; done when it returns, and the first to touch them. On the device's thread.
+  virtual void zero(void* memory, std::size_t bytes) = 0;
   // Plain copies, done when they return. On the device's thread.
   virtual void upload(void* device, const void* host, std::size_t bytes) = 0;
   virtual void download(void* host, const void* device, std::size_t bytes) = 0;

@@ -17,9 +17,9 @@ std::string human_bytes(std::size_t bytes) {
   return text;
 }
 
-DeviceBlock::DeviceBlock(std::shared_ptr<Device> device, std::size_t bytes, bool zeroed, const std::string& what)
+DeviceBlock::DeviceBlock(std::shared_ptr<Device> device, std::size_t bytes, const std::string& what)
     : device_(std::move(device)), bytes_(bytes) {
-  memory_ = static_cast<std::byte*>(device_->allocate(bytes, zeroed, what));
+  memory_ = static_cast<std::byte*>(device_->allocate(bytes, what));
 }
 
 DeviceBlock::~DeviceBlock() {
@@ -28,7 +28,7 @@ DeviceBlock::~DeviceBlock() {
 
 Buffer::Buffer(std::shared_ptr<Device> device, DType dtype, std::size_t elements) : dtype_(dtype), elements_(elements) {
   require(elements <= SIZE_MAX / size_of(dtype), "a buffer of " + std::to_string(elements) + " elements");
-  memory_ = DeviceBlock(std::move(device), elements * size_of(dtype), /*zeroed=*/true, "a buffer");
+  memory_ = DeviceBlock(std::move(device), elements * size_of(dtype), "a buffer");
 }
 
 Device::Device(std::unique_ptr<Backend> backend, std::size_t memory_limit_bytes)
@@ -125,12 +125,25 @@ void Device::charge(std::atomic<std::size_t>& account, std::size_t bytes, const 
   account += bytes;
 }
 
-void* Device::allocate(std::size_t bytes, bool zeroed, const std::string& what) {
+std::shared_ptr<Buffer> Device::create_buffer(DType dtype, std::size_t elements) {
+  auto buffer = std::make_shared<Buffer>(shared_from_this(), dtype, elements);
+  if (buffer->bytes() == 0) return buffer;
+  submit([this, buffer] {
+    try {
+      watched([&] { backend_->zero(buffer->data(), buffer->bytes()); });
+    } catch (const std::exception& error) {
+      lose(error.what());  // nobody waits for this job, and what reads the buffer must not take it for zeros
+    }
+  });
+  return buffer;
+}
+
+void* Device::allocate(std::size_t bytes, const std::string& what) {
   if (bytes == 0) return nullptr;
   charge(buffer_bytes_, bytes, what);
   void* memory = nullptr;
   try {
-    memory = backend_->allocate(bytes, zeroed);
+    memory = backend_->allocate(bytes);
   } catch (...) {
     buffer_bytes_ -= bytes;
     throw;
@@ -157,7 +170,7 @@ void Device::reserve_arena(std::size_t bytes) {
   // asks for what it needs.
   if (arena_ != nullptr) backend_->release(std::exchange(arena_, nullptr), held);
   try {
-    arena_ = static_cast<std::byte*>(backend_->allocate(bytes, /*zeroed=*/false));
+    arena_ = static_cast<std::byte*>(backend_->allocate(bytes));
   } catch (...) {
     arena_bytes_ = 0;
     throw;

@@ -23,7 +23,7 @@ class Device;
 class DeviceBlock {
  public:
   DeviceBlock() = default;
-  DeviceBlock(std::shared_ptr<Device> device, std::size_t bytes, bool zeroed, const std::string& what);
+  DeviceBlock(std::shared_ptr<Device> device, std::size_t bytes, const std::string& what);
   ~DeviceBlock();
   DeviceBlock(DeviceBlock&& other) noexcept
       : device_(std::move(other.device_)),
@@ -45,7 +45,8 @@ class DeviceBlock {
   std::byte* memory_ = nullptr;
 };
 
-// Persistent memory on a device (weights, moments, gradients). Starts as zeros; freed with its last owner.
+// Persistent memory on a device (weights, moments, gradients); freed with its last owner. Device::create_buffer makes
+// it.
 class Buffer {
  public:
   Buffer(std::shared_ptr<Device> device, DType dtype, std::size_t elements);
@@ -95,8 +96,12 @@ class Device : public std::enable_shared_from_this<Device> {
   // Throws APOLLO_CLOSED when the device is lost, saying why.
   void check_usable() const;
 
+  // A buffer that holds zeros for all that is queued from now on: the device's thread clears it. Throws
+  // APOLLO_OUT_OF_MEMORY.
+  std::shared_ptr<Buffer> create_buffer(DType dtype, std::size_t elements);
+
   // Memory outside the arena, charged to the account. Throws APOLLO_OUT_OF_MEMORY with both figures.
-  void* allocate(std::size_t bytes, bool zeroed, const std::string& what);
+  void* allocate(std::size_t bytes, const std::string& what);
   void release(void* memory, std::size_t bytes);
 
   // Makes the arena at least `bytes` large. Only on the device's thread. Programs look the base up at each run.

@@ -74,7 +74,7 @@ Program::Block Program::block_of(const std::vector<TensorDesc>& tensors) const {
     block.offsets.push_back(bytes);
     bytes += (tensor.bytes() + 255) / 256 * 256;
   }
-  block.memory = DeviceBlock(device_, bytes, /*zeroed=*/false, "a program's input or output");
+  block.memory = DeviceBlock(device_, bytes, "a program's input or output");
   return block;
 }
 

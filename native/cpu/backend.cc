@@ -4,14 +4,17 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <mutex>
 #include <sstream>
 
 #include <dnnl.hpp>
 
 #include "cpu/cpu.h"
+#include "cpu/parallel.h"
 #include "cpu/targets.h"
 
 #include <hwy/targets.h>
@@ -80,9 +83,18 @@ class CpuBackend final : public Backend {
   int threads() const override { return threads_; }
   const OpTable& ops() const override { return ops_; }
   std::size_t total_bytes() const override { return total_memory(); }
-  std::size_t available_bytes() const override { return available_memory(); }
+  // Asked for at each step of a run by those who watch it, so not read more often than once a second.
+  std::size_t available_bytes() const override {
+    const std::lock_guard lock(available_mutex_);
+    const auto now = std::chrono::steady_clock::now();
+    if (available_ == 0 || now - available_at_ > std::chrono::seconds(1)) {
+      available_ = available_memory();
+      available_at_ = now;
+    }
+    return available_;
+  }
 
-  void* allocate(std::size_t bytes, bool zeroed) override {
+  void* allocate(std::size_t bytes) override {
     // Large blocks on 2 MiB borders, so that the kernel may back them with huge pages.
     constexpr std::size_t kHuge = std::size_t{2} << 20;
     const std::size_t align = bytes >= kHuge ? kHuge : 64;
@@ -90,8 +102,14 @@ class CpuBackend final : public Backend {
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
     if (memory != nullptr && align == kHuge) madvise(memory, bytes / kHuge * kHuge, MADV_HUGEPAGE);
 #endif
-    if (memory != nullptr && zeroed) std::memset(memory, 0, bytes);
     return memory;
+  }
+  // By all threads: on machines with several memories each page lies near one that works on it.
+  void zero(void* memory, std::size_t bytes) override {
+    auto* bytes_of = static_cast<std::byte*>(memory);
+    parallel_elements(static_cast<std::int64_t>(bytes), 1, [&](std::int64_t begin, std::int64_t end) {
+      std::memset(bytes_of + begin, 0, static_cast<std::size_t>(end - begin));
+    });
   }
   void release(void* memory, std::size_t) override { std::free(memory); }
   void upload(void* device, const void* host, std::size_t bytes) override { copy(device, host, bytes); }
@@ -107,6 +125,9 @@ class CpuBackend final : public Backend {
  private:
   int threads_;
   OpTable ops_;
+  mutable std::mutex available_mutex_;
+  mutable std::chrono::steady_clock::time_point available_at_;
+  mutable std::size_t available_ = 0;  // as of then; 0: never read
 };
 
 std::string isa_name(dnnl::cpu_isa isa) {

@@ -118,7 +118,7 @@ class CudaBackend final : public Backend {
     return free > kReserve ? free - kReserve : 0;
   }
 
-  void* allocate(std::size_t bytes, bool zeroed) override {
+  void* allocate(std::size_t bytes) override {
     select();
     void* memory = nullptr;
     const cudaError_t error = cudaMalloc(&memory, bytes);
@@ -127,12 +127,11 @@ class CudaBackend final : public Backend {
       return nullptr;
     }
     check(error, "an allocation of GPU memory");
-    if (zeroed) {
-      // Not on the kernels' stream: the device's thread may be recording a graph there.
-      check(cudaMemsetAsync(memory, 0, bytes, context_.copies), "clearing GPU memory");
-      check(cudaStreamSynchronize(context_.copies), "clearing GPU memory");
-    }
     return memory;
+  }
+  void zero(void* memory, std::size_t bytes) override {
+    check(cudaMemsetAsync(memory, 0, bytes, context_.stream), "clearing GPU memory");
+    check(cudaStreamSynchronize(context_.stream), "clearing GPU memory");
   }
   void release(void* memory, std::size_t) override {
     cudaSetDevice(context_.options.index);

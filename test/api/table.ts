@@ -14,6 +14,7 @@ import {
   openDevice,
   ParameterStore,
   type Program,
+  RunGroup,
   StateStore,
   type Tensor,
 } from '../../lib/engine/index.js';
@@ -169,7 +170,13 @@ const muonOptions = {
   adjust: maybe(text('original')),
   rateFactor: maybe(number(1)),
 };
-const run = maybeOptions({ signal: sig, profile: maybe(boolean(false)), binding: maybe(only(program.bind((n) => n))) });
+const anObjective = also(object({ name: text('own'), trace: func(() => ({})) }), 'object');
+const run = maybeOptions({
+  signal: sig,
+  group: maybe(only(new RunGroup())),
+  profile: maybe(boolean(false)),
+  binding: maybe(only(program.bind((n) => n))),
+});
 const stackOptions = object({
   layerMap: only([0]),
   heads: whole(1),
@@ -268,6 +275,7 @@ const squadOptions = maybeOptions({
 
 const engine: Record<string, Arguments> = {
   AdamW: { store: made(() => new ParameterStore(device)), options: maybeOptions(optimizerOptions) },
+  'AdamW#prepare': { this: only(adamw), names: list(['w']) },
   'AdamW#step': {
     this: only(adamw),
     names: list(['w']),
@@ -276,9 +284,11 @@ const engine: Record<string, Arguments> = {
       gradScale: maybe(number(1)),
       rateFactor: maybe(func(() => 1)),
       active: maybe(func(() => true)),
+      group: maybe(only(new RunGroup())),
     }),
   },
   Muon: { store: made(() => new ParameterStore(device)), options: maybeOptions(muonOptions) },
+  RunGroup: { signal: sig },
   Device: { native: only(device.native) },
   'Device#compile': {
     this: aDevice,
@@ -426,6 +436,7 @@ const engine: Record<string, Arguments> = {
     options: maybeOptions({
       scale: maybe(also(vector, 'fraction', 'negative', 'large', 'NaN')),
       trainable: maybe(func(() => true)),
+      guard: maybe(boolean(true)),
     }),
   },
   gradients: { loss: made(() => tensorOf([2, 2]).sum()), wrt: list([]) },
@@ -557,6 +568,7 @@ const evaluationTable: Record<string, Arguments> = {
       accumulation: maybe(whole(1)),
     }),
   },
+  'NetworkPrograms#has': { this: only(networks), seq: whole(2) },
   'NetworkPrograms#training': { this: only(networks), seq: whole(2) },
   'NetworkPrograms#prediction': { this: only(networks), seq: whole(2) },
   bestEpoch: { epochs: only([{ epoch: 0, metrics: { dev: { acc: 1 } } }]), split: text('dev'), metric: text('acc') },
@@ -957,7 +969,26 @@ const root: Record<string, Arguments> = {
       resume: maybe(boolean(true)),
       small: maybe(record({ layers: 1 })),
       init: maybe(aPath()),
+      objective: maybe(anObjective),
       signal: sig,
+    }),
+  },
+  createTrainer: {
+    options: record({ steps: 1 }),
+    deps: options({
+      device: aDevice,
+      model: aModel,
+      method: maybe(only(createMethod('scratch', { layers: 2, totalSteps: 1, seed: 1 }))),
+      corpus: maybe(
+        only({ key: 'k', shape: () => ({}), batch: () => ({}), heldOutCount: () => 0, heldOut: () => ({}) }),
+      ),
+      shape: maybe(record({ padding: false })),
+      objective: maybe(anObjective),
+      init: maybe(aPath()),
+      branchFrom: maybe(aPath()),
+      signal: sig,
+      checkpointDir: maybe(aPath()),
+      resume: maybe(also(only('auto'), 'boolean')),
     }),
   },
   train: {
@@ -973,6 +1004,9 @@ const root: Record<string, Arguments> = {
       checkpointDir: maybe(aPath()),
       resume: maybe(also(only('auto'), 'boolean')),
       store: maybe(aStore),
+      objective: maybe(anObjective),
+      stop: maybe(func(() => false)),
+      lookAhead: maybe(boolean(true)),
     }),
   },
   trainingCorpus: {
@@ -1031,6 +1065,7 @@ const methodsOfObjects: Record<string, Arguments> = {
   'LanguageModel:parameters': { units: whole(2) },
   'LanguageModel:trace': { ...traced, options: tracing },
   'LanguageModel:predict': { ...traced, options: object({ layerMap: list([0, 1]), decoding: maybe(record({})) }) },
+  'LanguageModel:logits': { rows: x, weights: traced.weights, training: boolean(false) },
   'LanguageModel:flopsPerToken': { depth: notNegative(2), seq: notNegative(4) },
   'ModelBody:parameters': { units: whole(2) },
   'ModelBody:trace': { ...traced, options: tracing },
@@ -1091,18 +1126,21 @@ export const constants: readonly string[] = [
 export const internal: readonly string[] = [
   ...['info', 'close', 'checkOpen', 'cacheOf', 'build'].map((key) => `engine.Device#${key}`),
   ...['rng', 'nextStream', 'leaf'].map((key) => `engine.Graph#${key}`),
-  ...'names zeroGradients dispose checkOpen stateOf keepsCopy entry slot buffer upload download refresh release'
+  ...'names zeroGradients dispose checkOpen all stateOf keepsCopy entry slot buffer upload download refresh release'
     .split(' ')
     .map((key) => `engine.ParameterStore#${key}`),
   ...['dispose', 'checkUsable', 'collect'].map((key) => `engine.Program#${key}`),
   ...['names', 'dispose', 'checkOpen', 'entry'].map((key) => `engine.StateStore#${key}`),
-  ...['dispose', 'apply', 'update', 'groupsOf', 'compile'].flatMap((key) => [
+  ...['dispose', 'apply', 'compiled', 'groupsOf', 'compile'].flatMap((key) => [
     `engine.AdamW#${key}`,
     `engine.Muon#${key}`,
   ]),
   'engine.Muon#step',
+  'engine.Muon#prepare',
   'engine.Tensor#toString',
   'evaluation.Decoder#dispose',
+  'engine.RunGroup#stop',
+  'engine.RunGroup#dispose',
   'evaluation.NetworkPrograms#dispose',
   'growth.Mt19937#next',
   'growth.Mt19937#nextWord',

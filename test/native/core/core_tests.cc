@@ -66,11 +66,10 @@ class StubBackend final : public Backend {
   const OpTable& ops() const override { return ops_; }
   std::size_t total_bytes() const override { return std::size_t{1} << 40; }
   std::size_t available_bytes() const override { return total_bytes(); }
-  void* allocate(std::size_t bytes, bool zeroed) override {
+  void* allocate(std::size_t bytes) override {
     control_.in_allocate();
     if (bytes > control_.largest) return nullptr;
     void* memory = std::aligned_alloc(64, (bytes + 63) / 64 * 64);
-    if (zeroed) std::memset(memory, 0, bytes);
     const std::lock_guard lock(control_.mutex);
     ++control_.allocations;
     return memory;
@@ -80,6 +79,7 @@ class StubBackend final : public Backend {
     const std::lock_guard lock(control_.mutex);
     --control_.allocations;
   }
+  void zero(void* memory, std::size_t bytes) override { std::memset(memory, 0, bytes); }
   void upload(void* device, const void* host, std::size_t bytes) override { std::memcpy(device, host, bytes); }
   void download(void* host, const void* device, std::size_t bytes) override { std::memcpy(host, device, bytes); }
   void copy(void* to, const void* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
@@ -194,7 +194,7 @@ void threads_share_one_limit() {
   std::atomic<void*> memory{nullptr};
   const auto attempt = [&] {
     try {
-      memory = device->allocate(600, false, "half and more");
+      memory = device->allocate(600, "half and more");
     } catch (const Error& error) {
       expect(error.code() == "APOLLO_OUT_OF_MEMORY", "APOLLO_OUT_OF_MEMORY");
     }

@@ -1,0 +1,31 @@
+/** Long computations on the JavaScript thread in pieces, between which the event loop goes on. */
+import { setImmediate } from 'node:timers/promises';
+
+/** Milliseconds of work after which there is a pause. */
+const pieceMs = 4;
+/** Elements between two looks at the clock. */
+const pieceElements = 16_384;
+
+/**
+ * Calls `work(from, to)` on pieces that cover [0, count), in order, with pauses of the event loop between them. Borders fall
+ * on multiples of 16,384.
+ */
+export async function inPieces(count: number, work: (from: number, to: number) => void): Promise<void> {
+  let restedAt = performance.now();
+  for (let from = 0; from < count; from += pieceElements) {
+    if (performance.now() - restedAt > pieceMs) {
+      await setImmediate();
+      restedAt = performance.now();
+    }
+    work(from, Math.min(count, from + pieceElements));
+  }
+}
+
+/** Every value times `factor`, as a new array. */
+export async function scaledValues(values: Float32Array, factor: number): Promise<Float32Array> {
+  const scaled = new Float32Array(values.length);
+  await inPieces(values.length, (from, to) => {
+    for (let i = from; i < to; i++) scaled[i] = values[i]! * factor;
+  });
+  return scaled;
+}
