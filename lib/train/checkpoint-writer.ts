@@ -28,7 +28,11 @@ export class CheckpointWriter {
   #writing: Promise<void> | undefined;
   #written: Written[] = [];
 
-  constructor(private readonly store: ParameterStore) {}
+  /** `freeBytes`: memory of the machine that is free. */
+  constructor(
+    private readonly store: ParameterStore,
+    private readonly freeBytes = () => process.availableMemory(),
+  ) {}
 
   /** A run that resumes has that checkpoint. */
   resumed(path: string, position: string): void {
@@ -53,7 +57,7 @@ export class CheckpointWriter {
   /** Starts a checkpoint of what the store holds when all that is queued now is done. Waits for the one before. */
   async begin(job: CheckpointJob): Promise<void> {
     await this.#writing;
-    const fits = stagedBytes(this.store) <= copyShare * process.availableMemory();
+    const fits = stagedBytes(this.store) <= copyShare * this.freeBytes();
     const writing = this.#write(job, fits ? stageStore(this.store) : this.store);
     this.#writing = writing;
     if (!fits) await writing;

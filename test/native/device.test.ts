@@ -40,6 +40,21 @@ function squares(size: number, repeats: number): NativeProgramDesc {
   };
 }
 
+/** Row `ids[0]` of a table of four rows, all zeros. */
+function gather(): NativeProgramDesc {
+  return {
+    values: [
+      { dtype: 'f32', shape: [4, 2], storage: 'arena', slot: 0 },
+      { dtype: 'i32', shape: [1], storage: 'input', slot: 0 },
+      { dtype: 'f32', shape: [1, 2], storage: 'output', slot: 0 },
+    ],
+    instructions: [
+      { op: 'fill', inputs: [], outputs: [0], attrs: { value: 0 } },
+      { op: 'gatherRows', inputs: [0, 1], outputs: [2], attrs: {} },
+    ],
+  };
+}
+
 async function withDevice(body: (device: NativeDevice) => Promise<void>, threads = 1, limit = 0) {
   const device = open(threads, limit);
   try {
@@ -194,6 +209,55 @@ t.test('a cancelled run rejects, and the device goes on', (t) =>
     await t.rejects(run, { code: 'APOLLO_ABORTED' });
     const short = await device.compile(squares(size, 1), []);
     t.equal((await short.run([x], { profile: false })).outputs[0]![0], size);
+  }),
+);
+
+t.test('a run that fails stops those of its group; a whole run is stopped only before it begins', (t) =>
+  withDevice(async (device) => {
+    const size = 256;
+    const long = await device.compile(squares(size, 800), []);
+    const x = new Float32Array(size * size).fill(1);
+    const group = () => new Int32Array(new SharedArrayBuffer(4));
+
+    const stopped = group();
+    const whole = long.run([x], { profile: false, stopped, whole: true });
+    const behind = long.run([x], { profile: false, stopped, whole: true });
+    setTimeout(() => Atomics.store(stopped, 0, 1), 5);
+    t.ok(await whole, 'it had begun');
+    await t.rejects(behind, { code: 'APOLLO_ABORTED' });
+
+    const rows = await device.compile(gather(), []);
+    const own = group();
+    const fails = rows.run([Int32Array.of(7)], { profile: false, stopped: own });
+    const refused = rows.run([Int32Array.of(1)], { profile: false, stopped: own });
+    const other = rows.run([Int32Array.of(1)], { profile: false, stopped: group() });
+    await t.rejects(fails, /7/);
+    await t.rejects(refused, { code: 'APOLLO_ABORTED' });
+    t.equal((await other).outputs[0]![0], 0);
+    t.equal(own[0], 1);
+  }),
+);
+
+t.test('a run tells for how long the device had nothing to do', (t) =>
+  withDevice(async (device) => {
+    const program = await device.compile(squares(256, 100), []);
+    const x = new Float32Array(256 * 256).fill(1);
+    await program.run([x], { profile: false });
+    await new Promise((done) => setTimeout(done, 30));
+    const [first, second] = [program.run([x], { profile: false }), program.run([x], { profile: false })];
+    t.ok((await first).waitedMs > 20);
+    t.equal((await second).waitedMs, 0, 'it was queued behind the first');
+  }),
+);
+
+t.test('a new buffer holds zeros, whatever its memory held before', (t) =>
+  withDevice(async (device) => {
+    for (let i = 0; i < 8; i++) {
+      const buffer = device.createBuffer('f32', 300_000);
+      t.ok((await buffer.read(0, 300_000)).every((value) => value === 0));
+      await buffer.write(new Float32Array(300_000).fill(i + 1), 0);
+      buffer.dispose();
+    }
   }),
 );
 
