@@ -43,8 +43,8 @@ export {
 export * as engine from './engine/index.js';
 export { type Device, type DeviceOptions, openDevice, type Program } from './engine/index.js';
 export { ApolloError, type ErrorCode } from './errors.js';
-export { type FilledMask, type FillOptions, fillMask } from './eval/fill.js';
-export { type GeneratedToken, type GenerateOptions, generate } from './eval/generate.js';
+export { type FilledMask, type FillOptions, fillMask } from './eval/generate/fill.js';
+export { type GeneratedToken, type GenerateOptions, generate } from './eval/generate/generate.js';
 export * as evaluation from './eval/index.js';
 export * as growth from './growth/index.js';
 export { saveTokenizer, type TokenizerFile, tokenizerFiles } from './interop/hugging-face-tokenizer.js';

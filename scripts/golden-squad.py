@@ -1,5 +1,5 @@
 """Writes test/fixtures/squad: made-up SQuAD files, and expected values from an implementation of SQuAD's
-scoring and of BERT's window and n-best rules that shares no code with lib/eval/squad.
+scoring and of BERT's window and n-best rules that shares no code with lib/eval/finetune/squad.
 
     python scripts/golden-squad.py [FOLDER_WITH_SQUAD_FILES]
 

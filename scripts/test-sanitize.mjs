@@ -34,7 +34,7 @@ const suites = {
     'train/growth',
     'train/non-finite',
     'eval/decoder',
-    'eval/finetune',
+    'eval/finetune/finetune',
     'cuda/loader',
     'cuda/device',
     'cuda/matmul',

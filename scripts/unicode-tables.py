@@ -1,6 +1,6 @@
-"""Writes lib/data/unicode-tables.ts: which characters Python's `tokenizers` takes for what, asked one by one.
+"""Writes lib/data/tokenizer/unicode-tables.ts: which characters Python's `tokenizers` takes for what, asked one by one.
 
-APOLLO_PYTHON scripts/unicode-tables.py > lib/data/unicode-tables.ts
+APOLLO_PYTHON scripts/unicode-tables.py > lib/data/tokenizer/unicode-tables.ts
 """
 
 import json

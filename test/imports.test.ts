@@ -10,16 +10,17 @@ const root = join(import.meta.dirname, '../lib');
 const allowed: Readonly<Record<string, readonly string[]>> = {
   engine: [],
   nn: ['engine'],
-  growth: [],
-  models: ['engine', 'nn', 'growth'],
-  methods: ['engine', 'nn type', 'growth', 'models'],
-  train: ['engine', 'nn type', 'growth', 'models', 'methods', 'data', 'fs', 'interop'],
-  eval: ['engine', 'nn', 'growth', 'models', 'methods', 'train', 'data', 'fs', 'interop'],
+  random: [],
+  growth: ['random'],
+  models: ['engine', 'nn', 'growth', 'random'],
+  methods: ['engine', 'nn type', 'growth', 'random', 'models'],
+  train: ['engine', 'nn type', 'growth', 'random', 'models', 'methods', 'data', 'fs', 'interop'],
+  eval: ['engine', 'nn', 'growth', 'random', 'models', 'methods', 'train', 'data', 'fs', 'interop'],
   report: ['fs'],
   compare: ['engine type', 'models', 'methods', 'train', 'report', 'fs'],
   cli: ['compare', 'engine', 'growth', 'models', 'methods', 'train', 'eval', 'report', 'data', 'fs', 'interop'],
   fs: [],
-  data: ['fs', 'growth'],
+  data: ['fs', 'random', 'growth'],
   // Folders of a model in other formats: its configuration, its tokenizer, its tensors.
   interop: ['fs', 'data', 'engine', 'models', 'nn type'],
 };

@@ -1,9 +1,9 @@
 /** `apollo-lm compare` as a part of a figure: in a folder of its own, gone on with where it was left. */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { loadSettings, type Settings, type SettingsInput } from '../../lib/cli/config.js';
 import { processIo, type StopSignal } from '../../lib/cli/io.js';
 import { run } from '../../lib/cli/run.js';
+import { loadSettings, type Settings, type SettingsInput } from '../../lib/cli/settings/config.js';
 import { ApolloError } from '../../lib/errors.js';
 import { type Results, readResults } from '../../lib/report/results.js';
 

@@ -1,5 +1,5 @@
 /** What a figure or table of the paper is to the bench: a name, and a way to make it at a scale. */
-import type { SettingsInput } from '../../lib/cli/config.js';
+import type { SettingsInput } from '../../lib/cli/settings/config.js';
 
 /**
  * `nano`: one machine without an accelerator, at most 40 minutes a figure. `small`: one GPU, at most nine minutes a call,

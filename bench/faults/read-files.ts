@@ -4,7 +4,7 @@ import { copyFileSync, cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { prepareCorpus } from '../../lib/data/index.js';
-import { loadTokenizer } from '../../lib/data/tokenizer.js';
+import { loadTokenizer } from '../../lib/data/tokenizer/tokenizer.js';
 import { openDevice, ParameterStore } from '../../lib/engine/index.js';
 import { ApolloError } from '../../lib/errors.js';
 import { createModel } from '../../lib/models/index.js';

@@ -14,8 +14,8 @@ import {
   sum,
 } from '../../lib/engine/index.js';
 import { defaultSpinCount } from '../../lib/engine/native.js';
-import { Decoder } from '../../lib/eval/decoder.js';
-import { generate } from '../../lib/eval/generate.js';
+import { Decoder } from '../../lib/eval/generate/decoder.js';
+import { generate } from '../../lib/eval/generate/generate.js';
 import type { TrainedModel } from '../../lib/eval/trained.js';
 import { createModel, declareParameters, modelWeights, parameterCount, withDefaults } from '../../lib/models/index.js';
 import { whole } from '../options.js';

@@ -2,8 +2,8 @@
 
 import { mlmCapacity } from '../../lib/data/index.js';
 import { AdamW, accumulateGradients, type Device, Graph, ParameterStore } from '../../lib/engine/index.js';
-import { uniform } from '../../lib/growth/philox.js';
 import { createModel, initialiseParameters, type ModelConfig, modelWeights } from '../../lib/models/index.js';
+import { uniform } from '../../lib/random/philox.js';
 
 export interface TrainingStep {
   /** Products' FLOPs of one step as executed, by `program.flops`. */

@@ -3,9 +3,9 @@ import { type ComparedMethod, Comparison, checkNames, smallModel } from '../comp
 import type { LanguageModel, ModelConfig } from '../models/index.js';
 import type { RunRecord } from '../report/results.js';
 import type { TrainOptions } from '../train/index.js';
-import type { Settings } from './config.js';
-import { methodOf, seedsOf, totalStepsOf, trainOptionsOf } from './resolve.js';
 import type { Session } from './session.js';
+import type { Settings } from './settings/config.js';
+import { methodOf, seedsOf, totalStepsOf, trainOptionsOf } from './settings/resolve.js';
 
 export interface ComparisonRun {
   readonly settings: Settings;

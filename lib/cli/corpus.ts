@@ -13,9 +13,9 @@ import type { ModelConfig } from '../models/index.js';
 import { formatCount, formatPercent } from '../report/format.js';
 import { nearest } from '../suggest.js';
 import type { ModelFolder } from '../train/index.js';
-import type { Settings } from './config.js';
-import type { ProgressState } from './progress.js';
-import { modelConfigOf, sequenceOf, totalStepsOf } from './resolve.js';
+import type { Settings } from './settings/config.js';
+import { modelConfigOf, sequenceOf, totalStepsOf } from './settings/resolve.js';
+import type { ProgressState } from './watch/progress.js';
 
 export interface CorpusWatch {
   readonly signal: AbortSignal;

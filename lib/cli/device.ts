@@ -2,7 +2,7 @@
 import { availableParallelism } from 'node:os';
 import { type Device, type DeviceOptions, openDevice } from '../engine/index.js';
 import { loadAddon } from '../engine/native.js';
-import type { Settings } from './config.js';
+import type { Settings } from './settings/config.js';
 
 export function deviceOptionsOf({
   device,

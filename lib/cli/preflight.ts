@@ -5,8 +5,8 @@ import { methodsWithSource, type TrainingMethod } from '../methods/index.js';
 import type { LanguageModel, ModelConfig } from '../models/index.js';
 import { checkBeginning, checkSettings, openModelFolder } from '../train/index.js';
 import { checkMethods, smallRun } from './comparison.js';
-import type { Settings } from './config.js';
-import { methodNameOf, methodOf, seedsOf, totalStepsOf, trainOptionsOf } from './resolve.js';
+import type { Settings } from './settings/config.js';
+import { methodNameOf, methodOf, seedsOf, totalStepsOf, trainOptionsOf } from './settings/resolve.js';
 
 /** What a command is about to do with its settings. */
 export interface RunPlan {

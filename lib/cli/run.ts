@@ -21,7 +21,7 @@ import { trainCommand } from './commands/train.js';
 import { closedExitCode, interruptedExitCode } from './interrupt.js';
 import { type CommandIo, processIo } from './io.js';
 import { isClosed } from './output.js';
-import { packageRoot } from './presets.js';
+import { packageRoot } from './settings/presets.js';
 
 /**
  * Runs `apollo-lm` with the arguments after its name; resolves to the exit code. An ApolloError is the user's: one

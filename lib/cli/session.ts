@@ -8,12 +8,12 @@ import { createModel, type LanguageModel } from '../models/index.js';
 import { formatPercent } from '../report/format.js';
 import { openModelFolder, type TrainingCorpus } from '../train/index.js';
 import { trainingCorpus } from '../train/text-corpus.js';
-import type { Settings } from './config.js';
 import { checkData, corpusProgress, describeCorpus, type InitialModel, openCorpus, tokenizerOf } from './corpus.js';
 import { describeDevice, openDeviceOf, precisionOf } from './device.js';
 import { preflight, type RunPlan } from './preflight.js';
-import type { Progress } from './progress.js';
-import { modelConfigOf, modelName, sequenceOf, totalStepsOf } from './resolve.js';
+import type { Settings } from './settings/config.js';
+import { modelConfigOf, modelName, sequenceOf, totalStepsOf } from './settings/resolve.js';
+import type { Progress } from './watch/progress.js';
 
 export interface Session {
   readonly device: Device;

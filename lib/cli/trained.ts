@@ -1,11 +1,11 @@
 /** What commands that use a trained model have in common: their options, and the model on its device. */
 import type { Command } from 'commander';
 import { ApolloError } from '../errors.js';
-import { type LoadedModel, loadModel } from '../train/model-folder.js';
-import { loadSettings } from './config.js';
+import { type LoadedModel, loadModel } from '../train/checkpoint/model-folder.js';
 import { openDeviceOf, precisionOf } from './device.js';
 import type { CommandIo } from './io.js';
-import { addOptions } from './options.js';
+import { loadSettings } from './settings/config.js';
+import { addOptions } from './settings/options.js';
 
 const deviceKeys = ['device', 'precision', 'threads'] as const;
 

@@ -13,15 +13,10 @@ export {
   mlmCapacity,
   noLabel,
   passes,
-} from './batches.js';
-export type { StreamDecoder } from './detokenize.js';
-export { endOfTextFile, endsOfText, noEndOfText } from './end-of-text.js';
-export { formatNames } from './formats/index.js';
-export type { FramedTokens } from './framing.js';
-export { type CorpusInput, parseInput, type ReadOptions } from './inputs.js';
-export { type MaskRules, mlmIds } from './masking.js';
-export { mixedSource } from './mixture.js';
-export type { PlacedTokens } from './offsets.js';
+} from './batches/batches.js';
+export { type MaskRules, mlmIds } from './batches/masking.js';
+export { mixedSource } from './batches/mixture.js';
+export { arraySource, rangeSource, type TokenSource } from './batches/token-source.js';
 export {
   type Corpus,
   type CorpusOptions,
@@ -29,9 +24,14 @@ export {
   type CorpusSource,
   type CorpusStats,
   prepareCorpus,
-} from './prepare.js';
-export { TokenFile, TokenFileWriter } from './token-file.js';
-export { arraySource, rangeSource, type TokenSource } from './token-source.js';
+} from './corpus/prepare.js';
+export { TokenFile, TokenFileWriter } from './corpus/token-file.js';
+export type { StreamDecoder } from './read/detokenize.js';
+export { formatNames } from './read/formats/index.js';
+export { type CorpusInput, parseInput, type ReadOptions } from './read/inputs.js';
+export { endOfTextFile, endsOfText, noEndOfText } from './tokenizer/end-of-text.js';
+export type { FramedTokens } from './tokenizer/framing.js';
+export type { PlacedTokens } from './tokenizer/offsets.js';
 export {
   checkVocabulary,
   createTokenizer,
@@ -40,13 +40,13 @@ export {
   type PairEncoding,
   type SpecialTokens,
   type Tokenizer,
-} from './tokenizer.js';
-export type { TokenizerDefinition } from './tokenizer-files.js';
+} from './tokenizer/tokenizer.js';
+export type { TokenizerDefinition } from './tokenizer/tokenizer-files.js';
 export {
   type TextTraining,
   type TextTrainingProgress,
   type TrainedTokenizer,
   trainTokenizerOnText,
-} from './train-on-text.js';
-export { countWords, type TrainableKind, trainTokenizer } from './train-tokenizer.js';
-export { WordCounts } from './word-counts.js';
+} from './tokenizer/train-on-text.js';
+export { countWords, type TrainableKind, trainTokenizer } from './tokenizer/train-tokenizer.js';
+export { WordCounts } from './tokenizer/word-counts.js';

@@ -2,6 +2,8 @@
  * Growth as arithmetic: layer maps, depth samplers, stage schedules, expansions of tensors. Pure functions; nothing else
  * of the package is needed.
  */
+
+export { philox4x32, seedWords, uniform as uniformNumber, type Words2, type Words4 } from '../random/philox.js';
 export { blockDiagonal, momentFactors } from './block-diagonal.js';
 export { type LayerFlops, relativeCost, relativeRunCost } from './cost.js';
 export { type CurveRule, curveBoundaries } from './curve.js';
@@ -30,7 +32,6 @@ export {
 export { proportionalFractions, repeatMiddleBlock, repeatMiddleLayers, repeatNewMiddle } from './middle-maps.js';
 export { type LossPoint, mixingTime } from './mixing.js';
 export { Mt19937 } from './mt19937.js';
-export { philox4x32, seedWords, uniform as uniformNumber, type Words2, type Words4 } from './philox.js';
 export {
   cost,
   type DepthSampler,

@@ -3,10 +3,12 @@
  * Training", ICLR 2023), as its released code sets them: rows of the width operators, which make new units out of old
  * ones, and depth weights, which make a layer out of all small layers.
  */
+
 import { check } from '../errors.js';
 import * as is from '../is.js';
+import { philox4x32, seedWords } from '../random/philox.js';
+import { families } from '../random/streams.js';
 import { interpolate, stackModulo } from './maps.js';
-import { philox4x32, seedWords } from './philox.js';
 
 /**
  * How a new unit begins. 'rand': a random average of all old units (uniform weights, divided by their sum). 'sel': a copy
@@ -29,8 +31,6 @@ export interface OperatorSeed {
   readonly operator: number;
 }
 
-/** Last word of the Philox counter; initial weights, depths and dropout use others, so streams never meet. */
-const operatorStream = 0xfffffffd;
 /** Upper end of the noise in 'stackbert_noisy'. */
 const depthNoise = 0.03;
 
@@ -39,7 +39,7 @@ function uniforms(count: number, { seed, operator }: OperatorSeed): Float64Array
   const key = seedWords(seed);
   const values = new Float64Array(count);
   for (let i = 0; i < count; i += 4) {
-    const words = philox4x32([i / 4, operator, 0, operatorStream], key);
+    const words = philox4x32([i / 4, operator, 0, families.operator], key);
     for (let j = 0; j < 4 && i + j < count; j++) values[i + j] = (words[j] as number) / 4294967296;
   }
   return values;

@@ -2,9 +2,11 @@
  * Depth samplers: how deep the network of one step is, between `units` trained layers and the final `layers`. Each is
  * an inverse distribution function of one uniform number, so a depth is a pure function of (seed, step).
  */
+
 import { check } from '../errors.js';
 import * as is from '../is.js';
-import { uniform as uniformNumber } from './philox.js';
+import { uniform as uniformNumber } from '../random/philox.js';
+import { uniformStreams } from '../random/streams.js';
 
 export interface DepthSampler {
   readonly name: string;
@@ -232,7 +234,7 @@ export function makeSampler(name: SamplerName, shape: SamplerShape = {}): DepthS
 }
 
 /** Philox stream of the depth draws; other uses of a run's seed take other streams. */
-export const depthStream = 1;
+export const depthStream = uniformStreams.depth;
 
 const takesSampleDepth = is.takes('sampleDepth', {
   sampler: is.sampler,

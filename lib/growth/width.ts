@@ -4,9 +4,11 @@
  * row-major [inputs, outputs]. A copied input is divided by its number of copies, so that sums over inputs stay as they
  * were; a copied output is just copied.
  */
+
 import { check } from '../errors.js';
 import * as is from '../is.js';
-import { uniform as uniformNumber } from './philox.js';
+import { uniform as uniformNumber } from '../random/philox.js';
+import { uniformStreams } from '../random/streams.js';
 
 /** `map[j]` is the narrow network's unit that unit j of the wide one copies. */
 export type DimensionMap = readonly number[];
@@ -19,7 +21,7 @@ export interface Matrix {
 }
 
 /** Philox stream of the units that are drawn for copying. */
-export const widthStream = 0x7769_6474;
+export const widthStream = uniformStreams.width;
 
 /**
  * How the units beyond the first `from` are chosen: 'even', in turn, so that copy counts differ by one at most; or drawn

@@ -1,12 +1,12 @@
 /**
  * Writes a tokenizer as Hugging Face's libraries expect it in a model's folder: tokenizer.json, tokenizer_config.json,
  * special_tokens_map.json, and the older files that say the same (vocab.txt, or vocab.json with merges.txt).
- * Reading is lib/data/tokenizer.ts' task.
+ * Reading is lib/data/tokenizer/tokenizer.ts' task.
  */
 import { join } from 'node:path';
 import { withSettings } from '../data/tokenizer/settings.js';
-import type { Tokenizer } from '../data/tokenizer.js';
-import type { TokenizerDefinition } from '../data/tokenizer-files.js';
+import type { Tokenizer } from '../data/tokenizer/tokenizer.js';
+import type { TokenizerDefinition } from '../data/tokenizer/tokenizer-files.js';
 import { writeWholeFiles } from '../fs/whole-file.js';
 import * as is from '../is.js';
 

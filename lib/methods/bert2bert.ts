@@ -3,9 +3,11 @@
  * smaller model, widened by copies of its units and stacked to the full depth, and, if wanted, first trains prefixes of
  * the network.
  */
+
 import { z } from 'zod';
 import { ApolloError } from '../errors.js';
 import { stack, uniformNumber } from '../growth/index.js';
+import { uniformStreams } from '../random/streams.js';
 import { identityMap, type MethodContext, type StepPlan, type TrainingMethod } from './method.js';
 import { commonOptions, parseOptions, positiveInteger } from './options.js';
 import { fromSmallModel, smallModelOptions } from './small-model.js';
@@ -22,9 +24,6 @@ const schema = z.strictObject({
   subModel: z.strictObject({ layers: positiveInteger, fraction: z.number().min(0).max(1) }).optional(),
 });
 export type Bert2BertOptions = z.input<typeof schema>;
-
-/** Philox stream of the prefixes' depths. */
-export const prefixStream = 0x7072_6566;
 
 /**
  * What trains in a prefix of `depth` layers whose top `count` train: these and the head's own parameters. Where no frozen
@@ -62,7 +61,7 @@ export function bert2bert(options: Bert2BertOptions, context: MethodContext): Tr
   const sourceLayer = stack(small.layers, layers);
 
   const prefix = (step: number, count: number): StepPlan => {
-    const depth = count * (1 + Math.floor(uniformNumber(seed, prefixStream, step) * (layers / count)));
+    const depth = count * (1 + Math.floor(uniformNumber(seed, uniformStreams.prefix, step) * (layers / count)));
     return {
       units: layers,
       depth,

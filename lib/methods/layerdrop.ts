@@ -2,14 +2,13 @@
  * Annealed layer dropout ("Don't Drop Dropout", ICML 2026, arXiv 2609.05275): a step skips layers at random, the more of
  * them the higher they stand and the earlier it is; at the end all layers train.
  */
+
 import { z } from 'zod';
 import { annealedDropProbability } from '../growth/index.js';
+import { uniformStreams } from '../random/streams.js';
 import { identityMap, type TrainingMethod } from './method.js';
 import { commonOptions, parseOptions } from './options.js';
 import { keptScale, subNetworkPlan } from './sub-network.js';
-
-/** Stream of the draws, 'skip'; see growth/philox.ts. */
-const skipStream = 0x736b_6970;
 
 const schema = z.strictObject({
   ...commonOptions,
@@ -32,7 +31,7 @@ export function layerdrop(options: LayerDropOptions): TrainingMethod {
     layers,
     settings,
     stageAt: () => ({ index: 0, units: layers }),
-    plan: (step) => subNetworkPlan(keptAt(step), scale, { seed, stream: skipStream, step }),
+    plan: (step) => subNetworkPlan(keptAt(step), scale, { seed, stream: uniformStreams.skip, step }),
     evaluationMaps: () => ({ full: all, stage: all }),
     growth: () => undefined,
   };

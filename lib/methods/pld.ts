@@ -4,13 +4,12 @@
  * later it is and the higher they stand. A layer that is left out is the identity; the branches of one that is kept are
  * scaled up, so that their expectation stays.
  */
+
 import { z } from 'zod';
 import { keepProbability, uniformNumber } from '../growth/index.js';
+import { uniformStreams } from '../random/streams.js';
 import { identityMap, type TrainingMethod } from './method.js';
 import { commonOptions, parseOptions } from './options.js';
-
-/** Stream of the draws; see growth/philox.ts. */
-const dropStream = 2;
 
 const schema = z.strictObject({
   ...commonOptions,
@@ -33,7 +32,9 @@ export function pld(options: PldOptions): TrainingMethod {
     stageAt: () => ({ index: 0, units: layers }),
     plan(step) {
       const probability = (layer: number) => keepProbability(step, layer, layers, { limit, gamma });
-      const kept = all.filter((layer) => uniformNumber(seed, dropStream, step * layers + layer) < probability(layer));
+      const kept = all.filter(
+        (layer) => uniformNumber(seed, uniformStreams.layerDrop, step * layers + layer) < probability(layer),
+      );
       const layerMap = kept.length > 0 ? kept : [0]; // a network has a layer
       return {
         units: layers,

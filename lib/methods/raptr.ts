@@ -2,16 +2,15 @@
  * RaPTr (arXiv 2402.05913, ICLR 2025): all layers from the beginning, but a step trains a random part of them. The first
  * and the last layer are always among them; the expected number grows from stage to stage up to all.
  */
+
 import { z } from 'zod';
 import { ApolloError } from '../errors.js';
 import { boundarySteps } from '../growth/index.js';
+import { uniformStreams } from '../random/streams.js';
 import { identityMap, type StepPlan, type TrainingMethod } from './method.js';
 import { commonOptions, parseOptions } from './options.js';
 import { boundariesSchema } from './stages.js';
 import { keptScale, subNetworkPlan } from './sub-network.js';
-
-/** Stream of the draws, 'rapt'; see growth/philox.ts. */
-const subsetStream = 0x7261_7074;
 
 const schema = z.strictObject({
   ...commonOptions,
@@ -60,7 +59,8 @@ export function raptr(options: RaptrOptions): TrainingMethod {
     layers,
     settings,
     stageAt: () => ({ index: 0, units: layers }),
-    plan: (step): StepPlan => subNetworkPlan(probabilitiesAt(step), scale, { seed, stream: subsetStream, step }),
+    plan: (step): StepPlan =>
+      subNetworkPlan(probabilitiesAt(step), scale, { seed, stream: uniformStreams.subset, step }),
     evaluationMaps: () => ({ full: all, stage: all }),
     growth: () => undefined,
   };

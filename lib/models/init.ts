@@ -2,15 +2,14 @@
  * Initial values of parameters. A value is a pure function of (seed, parameter name, position in the tensor), so layer 5
  * starts alike whether it is made at the beginning of a run or at a later stage, on any machine.
  */
+
 import { createHash } from 'node:crypto';
 import type { ParameterDeclaration, ParameterStore } from '../engine/parameters.js';
 import { check } from '../errors.js';
-import { philox4x32, seedWords } from '../growth/philox.js';
+import { philox4x32, seedWords } from '../random/philox.js';
+import { families } from '../random/streams.js';
 import { inPieces } from '../yielding.js';
 import type { LanguageModel, ParameterSpec } from './model.js';
-
-/** Last word of the Philox counter; lib/growth and dropout use others, so streams never meet. */
-const initStream = 0xfffffffe;
 
 /**
  * Fills values [from, to) with N(0, std): Box-Muller in f64 on Philox words, four values per counter; no value beyond 6.7
@@ -25,7 +24,7 @@ function normal(std: number, name: string, seed: number): Fill {
   const key = seedWords(seed);
   return (values, from, to) => {
     for (let i = from; i < to; i += 4) {
-      const words = philox4x32([i / 4, low, high, initStream], key);
+      const words = philox4x32([i / 4, low, high, families.initial], key);
       for (let pair = 0; pair < 4; pair += 2) {
         const radius = std * Math.sqrt(-2 * Math.log(((words[pair] as number) + 1) / 4294967296)); // of (0, 1]
         const angle = (2 * Math.PI * (words[pair + 1] as number)) / 4294967296;

@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path';
 import { ApolloError } from '../errors.js';
-import { type CheckpointFolder, latestCheckpoint, listCheckpoints } from './checkpoint-folder.js';
+import { type CheckpointFolder, latestCheckpoint, listCheckpoints } from './checkpoint/checkpoint-folder.js';
 import { resolveConfig, type TrainOptions } from './config.js';
 import type { TrainEvent } from './events.js';
 import { train } from './loop.js';

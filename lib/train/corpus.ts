@@ -9,7 +9,7 @@ import type { BatchShape } from '../models/index.js';
  */
 export type BatchInputs = Readonly<Record<string, Int32Array | Float32Array>>;
 
-/** Label of a position that has none, see lib/data/batches.ts. */
+/** Label of a position that has none, see lib/data/batches/batches.ts. */
 const noLabel = -100;
 
 /** Whether a batch has anything to predict. */

@@ -6,7 +6,7 @@
  */
 
 import type { SeenLosses } from '../methods/followed.js';
-import type { SourceCosts } from './model-folder.js';
+import type { SourceCosts } from './checkpoint/model-folder.js';
 
 export interface StartEvent {
   readonly type: 'start';

@@ -16,19 +16,11 @@ export {
   readCheckpointState,
   type StateToWrite,
   saveCheckpoint,
-} from './checkpoint.js';
-export { CheckpointClock, checkpointWarning, lastCheckpointError } from './checkpoint-clock.js';
-export { type CheckpointFolder, latestCheckpoint, listCheckpoints } from './checkpoint-folder.js';
-export { type CheckpointJob, CheckpointWriter } from './checkpoint-writer.js';
-export { lastStep, resolveConfig, type TrainConfig, type TrainOptions } from './config.js';
-export type { BatchInputs, BatchRequest, TrainingCorpus } from './corpus.js';
-export { flopsOfStep, type StepFlops, stageConfig, stepFlops } from './cost.js';
-export { evaluateMaps } from './evaluate.js';
-export * from './events.js';
-export { type ExportedModel, type ExportOptions, exportModel } from './export-model.js';
-export { type GrowthSite, grow } from './growth.js';
-export { checkBeginning } from './initial.js';
-export { train } from './loop.js';
+} from './checkpoint/checkpoint.js';
+export { CheckpointClock, checkpointWarning, lastCheckpointError } from './checkpoint/checkpoint-clock.js';
+export { type CheckpointFolder, latestCheckpoint, listCheckpoints } from './checkpoint/checkpoint-folder.js';
+export { type CheckpointJob, CheckpointWriter } from './checkpoint/checkpoint-writer.js';
+export { type ExportedModel, type ExportOptions, exportModel } from './checkpoint/export-model.js';
 export {
   type LoadedModel,
   type LoadOptions,
@@ -37,7 +29,17 @@ export {
   type OpenOptions,
   openModelFolder,
   type SourceCosts,
-} from './model-folder.js';
+} from './checkpoint/model-folder.js';
+export type { StoreView } from './checkpoint/staged-store.js';
+export { newestWholeCheckpoint, type WholeCheckpoint } from './checkpoint/whole-checkpoint.js';
+export { lastStep, resolveConfig, type TrainConfig, type TrainOptions } from './config.js';
+export type { BatchInputs, BatchRequest, TrainingCorpus } from './corpus.js';
+export { flopsOfStep, type StepFlops, stageConfig, stepFlops } from './cost.js';
+export { evaluateMaps } from './evaluate.js';
+export * from './events.js';
+export { type GrowthSite, grow } from './growth.js';
+export { checkBeginning } from './initial.js';
+export { train } from './loop.js';
 export { createTrainer, ModelTrainer, type TrainerDependencies, type TrainerStepResult } from './model-trainer.js';
 export { NonFiniteSteps } from './non-finite.js';
 export type { Objective, ObjectiveContext } from './objective.js';
@@ -59,7 +61,6 @@ export {
   warmupOf,
 } from './schedule.js';
 export { type StageNetwork, stageNetwork } from './stage.js';
-export type { StoreView } from './staged-store.js';
 export {
   type MicroBatch,
   type QueuedStep,
@@ -68,4 +69,3 @@ export {
   Trainer,
   type TrainerStep,
 } from './trainer.js';
-export { newestWholeCheckpoint, type WholeCheckpoint } from './whole-checkpoint.js';

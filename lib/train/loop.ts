@@ -4,7 +4,7 @@
  */
 import type { Device } from '../engine/device.js';
 import * as is from '../is.js';
-import type { CheckpointState } from './checkpoint.js';
+import type { CheckpointState } from './checkpoint/checkpoint.js';
 import { lastStep, resolveConfig, type TrainOptions } from './config.js';
 import type { TrainEvent } from './events.js';
 import { checkFit } from './fit.js';

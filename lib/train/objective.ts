@@ -1,9 +1,9 @@
 /** What a step minimises: the model's own loss, or one that a host program records from the model's outputs. */
 import type { DType } from '../engine/dtype.js';
 import type { Graph, Tensor } from '../engine/graph.js';
+import { reshape } from '../engine/ops/index.js';
 import type { Shape } from '../engine/shape.js';
 import type { BatchShape, LanguageModel, TraceOptions } from '../models/index.js';
-import { flatten } from '../nn/heads.js';
 import type { Weights } from '../nn/layers.js';
 
 /** What an objective is made of. */
@@ -69,7 +69,7 @@ export function traceLoss(
     training,
     hidden,
     weights,
-    logits: (rows = flatten(hidden)) => model.logits(rows, weights, training),
+    logits: (rows = reshape(hidden, [-1, model.config.hidden])) => model.logits(rows, weights, training),
     input: (name, extent, dtype = 'i32') => graph.input(name, extent, dtype),
   });
 }

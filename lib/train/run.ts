@@ -7,10 +7,12 @@ import { seedWords } from '../growth/index.js';
 import { FollowedMethod, type SeenLosses } from '../methods/followed.js';
 import type { MethodStage, StepPlan, TrainingMethod } from '../methods/method.js';
 import { type LanguageModel, layerFlops, parameterCount } from '../models/index.js';
-import { type CheckpointState, loadCheckpoint, readCheckpointState, saveCheckpoint } from './checkpoint.js';
-import { CheckpointClock, checkpointWarning, lastCheckpointError } from './checkpoint-clock.js';
-import { latestCheckpoint } from './checkpoint-folder.js';
-import { type CheckpointJob, CheckpointWriter, type Written } from './checkpoint-writer.js';
+import { type CheckpointState, loadCheckpoint, readCheckpointState, saveCheckpoint } from './checkpoint/checkpoint.js';
+import { CheckpointClock, checkpointWarning, lastCheckpointError } from './checkpoint/checkpoint-clock.js';
+import { latestCheckpoint } from './checkpoint/checkpoint-folder.js';
+import { type CheckpointJob, CheckpointWriter, type Written } from './checkpoint/checkpoint-writer.js';
+import type { SourceCosts } from './checkpoint/model-folder.js';
+import { newestWholeCheckpoint } from './checkpoint/whole-checkpoint.js';
 import {
   beginningOf,
   checkBranch,
@@ -29,7 +31,6 @@ import type { EvaluationEvent, StepEvent, TrainEvent } from './events.js';
 import { grow } from './growth.js';
 import { type BeginningOptions, digestOfBeginning, initialise } from './initial.js';
 import { checkMemory } from './memory.js';
-import type { SourceCosts } from './model-folder.js';
 import { NonFiniteSteps } from './non-finite.js';
 import type { Objective } from './objective.js';
 import { optimizerOf } from './optimizer.js';
@@ -37,7 +38,6 @@ import { gateInputs, RunPrograms, type TrainingProgram } from './programs.js';
 import { type StageNetwork, stageNetwork } from './stage.js';
 import { type MicroBatch, type QueuedStep, StepStream, Trainer } from './trainer.js';
 import { updateOf } from './updates.js';
-import { newestWholeCheckpoint } from './whole-checkpoint.js';
 
 export interface TrainDependencies {
   readonly device: Device;

@@ -1,6 +1,6 @@
 /** A trained model that a run begins with. */
 import { ApolloError } from '../errors.js';
-import { type ModelFolder, openModelFolder } from './model-folder.js';
+import { type ModelFolder, openModelFolder } from './checkpoint/model-folder.js';
 
 /**
  * Opens the model in `path`, of which every layer must have weights of its own.

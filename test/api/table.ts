@@ -5,7 +5,7 @@
 
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { IdBuffer } from '../../lib/data/id-buffer.js';
+import { IdBuffer } from '../../lib/data/tokenizer/id-buffer.js';
 import {
   AdamW,
   type Device,
@@ -18,11 +18,11 @@ import {
   StateStore,
   type Tensor,
 } from '../../lib/engine/index.js';
-import { Decoder } from '../../lib/eval/decoder.js';
-import { sequenceEncoder } from '../../lib/eval/encode.js';
-import { classification } from '../../lib/eval/heads/sequence.js';
-import { NetworkPrograms } from '../../lib/eval/network.js';
-import { taskByName } from '../../lib/eval/tasks.js';
+import { sequenceEncoder } from '../../lib/eval/finetune/encode.js';
+import { classification } from '../../lib/eval/finetune/heads/sequence.js';
+import { NetworkPrograms } from '../../lib/eval/finetune/network.js';
+import { taskByName } from '../../lib/eval/finetune/tasks.js';
+import { Decoder } from '../../lib/eval/generate/decoder.js';
 import { makeSampler, makeSchedule } from '../../lib/growth/index.js';
 import { EventFileWriter } from '../../lib/interop/tensorboard.js';
 import { createMethod } from '../../lib/methods/index.js';

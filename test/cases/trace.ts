@@ -6,7 +6,7 @@ import { Graph, Tensor } from '../../lib/engine/graph.js';
 import { add, cast, mul, sum } from '../../lib/engine/ops/index.js';
 import { size } from '../../lib/engine/shape.js';
 import { StateStore } from '../../lib/engine/state.js';
-import { philox4x32 } from '../../lib/growth/philox.js';
+import { philox4x32 } from '../../lib/random/philox.js';
 import type { CaseInput, OpCase } from './ops.js';
 
 export type FloatDType = 'f32' | 'bf16';

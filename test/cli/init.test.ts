@@ -1,8 +1,8 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import t from 'tap';
-import { loadSettings } from '../../lib/cli/config.js';
 import { run } from '../../lib/cli/run.js';
+import { loadSettings } from '../../lib/cli/settings/config.js';
 import { readResults } from '../../lib/report/results.js';
 import { openModelFolder } from '../../lib/train/index.js';
 import { engineMissing, memoryIo, temporaryFolder } from './support.js';

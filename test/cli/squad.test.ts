@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { run } from '../../lib/cli/run.js';
 import { fixture } from '../data/support.js';
-import { smallTokenizer } from '../eval/squad/support.js';
+import { smallTokenizer } from '../eval/finetune/squad/support.js';
 import { engineMissing, memoryIo, temporaryFolder } from './support.js';
 
 const folder = temporaryFolder();

@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import xxhash from 'xxhash-wasm';
-import type { ReadOptions } from '../../lib/data/inputs.js';
+import type { ReadOptions } from '../../lib/data/read/inputs.js';
 
 /** A zstd frame (RFC 8878) of blocks that hold their bytes as they are, with the checksum of its content. */
 export async function storedZstd(content: Uint8Array): Promise<Buffer> {

@@ -2,9 +2,9 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { loadSettings } from '../../lib/cli/config.js';
 import { run } from '../../lib/cli/run.js';
-import { formatNames } from '../../lib/data/formats/index.js';
+import { loadSettings } from '../../lib/cli/settings/config.js';
+import { formatNames } from '../../lib/data/read/formats/index.js';
 import { memoryIo } from '../cli/support.js';
 
 const page = new URL('../../docs/data.md', import.meta.url);

@@ -1,7 +1,7 @@
 /** What the tests of lib/data share: where fixtures and the optional shared data lie, and two tokenizers. */
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { loadTokenizer, type Tokenizer } from '../../lib/data/tokenizer.js';
+import { loadTokenizer, type Tokenizer } from '../../lib/data/tokenizer/tokenizer.js';
 
 export const fixture = (path: string): string => fileURLToPath(new URL(`../fixtures/${path}`, import.meta.url));
 

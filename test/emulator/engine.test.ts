@@ -8,5 +8,5 @@ await onEmulator(
   'engine/device',
   'engine/evaluate',
   'engine/state',
-  'eval/decoder',
+  'eval/generate/decoder',
 );

@@ -1,3 +1,3 @@
 import { onEmulator } from './on-emulator.js';
 
-await onEmulator('train/checkpoint', 'train/growth', 'train/programs');
+await onEmulator('train/checkpoint/checkpoint', 'train/growth', 'train/programs');

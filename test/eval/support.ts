@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { countWords, createTokenizer, type Tokenizer, trainTokenizer } from '../../lib/data/index.js';
 import { type Device, ParameterStore } from '../../lib/engine/index.js';
-import { saveFineTuned } from '../../lib/eval/fine-tuned.js';
-import type { TunedTask } from '../../lib/eval/fine-tuned-folder.js';
-import { networkSpecs, unitsOf } from '../../lib/eval/network.js';
+import { saveFineTuned } from '../../lib/eval/finetune/fine-tuned.js';
+import type { TunedTask } from '../../lib/eval/finetune/fine-tuned-folder.js';
+import { networkSpecs, unitsOf } from '../../lib/eval/finetune/network.js';
 import { createModel, declareSpecs, initialiseParameters, initialValue, withDefaults } from '../../lib/models/index.js';
 import { saveCheckpoint } from '../../lib/train/index.js';
 

@@ -4,7 +4,7 @@ import { rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
 import { run } from '../../lib/cli/run.js';
-import { Cache } from '../../lib/data/cache.js';
+import { Cache } from '../../lib/data/corpus/cache.js';
 import { makeFolder } from '../../lib/fs/make-folder.js';
 import { writeWholeFile } from '../../lib/fs/whole-file.js';
 import { writeWholeFolder } from '../../lib/fs/whole-folder.js';

@@ -1,5 +1,4 @@
 import t from 'tap';
-import { uniform as uniformNumber } from '../../lib/growth/philox.js';
 import {
   edge,
   full,
@@ -12,6 +11,7 @@ import {
   samplers,
   uniform,
 } from '../../lib/growth/samplers.js';
+import { uniform as uniformNumber } from '../../lib/random/philox.js';
 
 const tables = {
   lvps: {

@@ -9,9 +9,9 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
-import { createTokenizer, loadTokenizer, type Tokenizer } from '../../lib/data/tokenizer.js';
-import { bertDefinition } from '../../lib/data/tokenizer-files.js';
-import { countWords, trainTokenizer } from '../../lib/data/train-tokenizer.js';
+import { createTokenizer, loadTokenizer, type Tokenizer } from '../../lib/data/tokenizer/tokenizer.js';
+import { bertDefinition } from '../../lib/data/tokenizer/tokenizer-files.js';
+import { countWords, trainTokenizer } from '../../lib/data/tokenizer/train-tokenizer.js';
 import { saveTokenizer, type TokenizerFile, tokenizerFiles } from '../../lib/interop/hugging-face-tokenizer.js';
 import { bert, failure, fixture, gpt2 } from '../data/support.js';
 

@@ -2,11 +2,11 @@
 import t from 'tap';
 import { accumulateGradients } from '../../lib/engine/autodiff.js';
 import { ParameterStore } from '../../lib/engine/index.js';
-import { featureBatch } from '../../lib/eval/batches.js';
-import type { Head } from '../../lib/eval/head.js';
-import { classification, regression } from '../../lib/eval/heads/sequence.js';
-import { spans } from '../../lib/eval/heads/spans.js';
-import { inputsOf, networkSpecs, traceNetwork } from '../../lib/eval/network.js';
+import { featureBatch } from '../../lib/eval/finetune/batches.js';
+import type { Head } from '../../lib/eval/finetune/head.js';
+import { classification, regression } from '../../lib/eval/finetune/heads/sequence.js';
+import { spans } from '../../lib/eval/finetune/heads/spans.js';
+import { inputsOf, networkSpecs, traceNetwork } from '../../lib/eval/finetune/network.js';
 import { readForeign } from '../../lib/interop/hugging-face-names.js';
 import { declareSpecs } from '../../lib/models/index.js';
 import { testDevice } from '../device.js';

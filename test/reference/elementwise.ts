@@ -1,5 +1,5 @@
 /** Float64 definitions of elementwise ops, GELU and dropout. */
-import { philox4x32 } from '../../lib/growth/philox.js';
+import { philox4x32 } from '../../lib/random/philox.js';
 import { broadcastOffset, forEachIndex, type ReferenceKernel, rowsOf } from './tensor.js';
 
 /** erf by its Maclaurin series up to |x| = 3, beyond that 1 - erfc by a continued fraction; about 1e-15. */

@@ -4,6 +4,7 @@ import t from 'tap';
 import { ParameterStore } from '../../lib/engine/index.js';
 import { apollo, createMethod, pld, scratch, stackbert, type TrainingMethod } from '../../lib/methods/index.js';
 import { createModel } from '../../lib/models/index.js';
+import { digestOf, openModelFolder } from '../../lib/train/checkpoint/model-folder.js';
 import {
   exportModel,
   readCheckpointState,
@@ -11,7 +12,6 @@ import {
   type TrainEvent,
   type TrainOptions,
 } from '../../lib/train/index.js';
-import { digestOf, openModelFolder } from '../../lib/train/model-folder.js';
 import { contentsOf, openTinyDevice, runTiny, tinyModel } from './tiny.js';
 
 const device = await openTinyDevice();

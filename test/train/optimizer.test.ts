@@ -2,8 +2,8 @@ import { join } from 'node:path';
 import t from 'tap';
 import { optimizerState, ParameterStore } from '../../lib/engine/index.js';
 import { createMethod, type TrainingMethod } from '../../lib/methods/index.js';
-import { readCheckpointState } from '../../lib/train/checkpoint.js';
-import { latestCheckpoint } from '../../lib/train/checkpoint-folder.js';
+import { readCheckpointState } from '../../lib/train/checkpoint/checkpoint.js';
+import { latestCheckpoint } from '../../lib/train/checkpoint/checkpoint-folder.js';
 import { identityOf, resolveConfig, type TrainOptions } from '../../lib/train/config.js';
 import { comparable, contentsOf, openTinyDevice, runTiny, tinyMethod, tinyModel, tinyOptions } from './tiny.js';
 

@@ -10,7 +10,7 @@ import {
   type LanguageModel,
   modelWeights,
 } from '../../../lib/models/index.js';
-import { loadWeights, modelConfigOf, readCheckpointState } from '../../../lib/train/checkpoint.js';
+import { loadWeights, modelConfigOf, readCheckpointState } from '../../../lib/train/checkpoint/checkpoint.js';
 import { type BatchInputs, evaluateMaps, latestCheckpoint, RunPrograms } from '../../../lib/train/index.js';
 import { finishedNetwork } from '../../../lib/train/stage.js';
 import { type GradientStatistics, gradientStatistics } from './statistics.js';

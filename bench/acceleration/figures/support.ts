@@ -2,12 +2,12 @@
 import { existsSync } from 'node:fs';
 import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { loadSettings, type Settings, type SettingsInput } from '../../../lib/cli/config.js';
 import { describeDevice } from '../../../lib/cli/device.js';
 import { processIo } from '../../../lib/cli/io.js';
-import { Progress } from '../../../lib/cli/progress.js';
-import { seedsOf, trainOptionsOf } from '../../../lib/cli/resolve.js';
 import { openSession, type Session } from '../../../lib/cli/session.js';
+import { loadSettings, type Settings, type SettingsInput } from '../../../lib/cli/settings/config.js';
+import { seedsOf, trainOptionsOf } from '../../../lib/cli/settings/resolve.js';
+import { Progress } from '../../../lib/cli/watch/progress.js';
 import { ApolloError } from '../../../lib/errors.js';
 import type { LayerMap } from '../../../lib/growth/index.js';
 import { scratch, type TrainingMethod } from '../../../lib/methods/index.js';

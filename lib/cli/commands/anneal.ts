@@ -10,13 +10,13 @@ import { markdownTable, textTable } from '../../report/table.js';
 import { anneal, annealFolder, decayShapeNames, decaySteps, endSteps } from '../../train/index.js';
 import { interruptible, stoppedByReader, stoppedExitCode } from '../interrupt.js';
 import type { CommandIo } from '../io.js';
-import { metricsFile } from '../metrics.js';
-import { amount, point } from '../options.js';
-import { Progress, type ProgressState, timeLeft } from '../progress.js';
-import { methodOf, trainOptionsOf } from '../resolve.js';
-import { inRunFolder, openRunFolder, type RunFolder } from '../run-folder.js';
 import { openSession } from '../session.js';
-import { Watch } from '../watch.js';
+import { amount, point } from '../settings/options.js';
+import { methodOf, trainOptionsOf } from '../settings/resolve.js';
+import { inRunFolder, openRunFolder, type RunFolder } from '../settings/run-folder.js';
+import { metricsFile } from '../watch/metrics.js';
+import { Progress, type ProgressState, timeLeft } from '../watch/progress.js';
+import { Watch } from '../watch/watch.js';
 import { describeEvent } from './train.js';
 
 interface AnnealFlags {

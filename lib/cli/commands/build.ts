@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { ApolloError } from '../../errors.js';
-import { packageRoot } from '../presets.js';
+import { packageRoot } from '../settings/presets.js';
 
 export function buildCommand(program: Command, finish: (exitCode: number) => void): void {
   program

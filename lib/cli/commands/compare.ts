@@ -12,13 +12,13 @@ import { markdownTable, tableRows, textTable, verdicts } from '../../report/tabl
 import { comparisonOf } from '../comparison.js';
 import { interruptible, stoppedByReader, stoppedExitCode } from '../interrupt.js';
 import type { CommandIo } from '../io.js';
-import { addSettings, flagsOf, runOptions, trainingOptions, watchOptions } from '../options.js';
-import { presetHelp } from '../presets.js';
-import { Progress, type ProgressState, timeLeft } from '../progress.js';
-import { seedsOf } from '../resolve.js';
-import { inRunFolder, openRunFolder, type RunFolder } from '../run-folder.js';
 import { openSession, saveTokenizer } from '../session.js';
-import { Watch } from '../watch.js';
+import { addSettings, flagsOf, runOptions, trainingOptions, watchOptions } from '../settings/options.js';
+import { presetHelp } from '../settings/presets.js';
+import { seedsOf } from '../settings/resolve.js';
+import { inRunFolder, openRunFolder, type RunFolder } from '../settings/run-folder.js';
+import { Progress, type ProgressState, timeLeft } from '../watch/progress.js';
+import { Watch } from '../watch/watch.js';
 import { describeEvent, type Surroundings } from './train.js';
 
 const resultsFile = 'results.json';

@@ -23,10 +23,10 @@ import { checkFormat } from '../corpus.js';
 import { openDeviceOf, precisionOf } from '../device.js';
 import { interruptible } from '../interrupt.js';
 import type { CommandIo } from '../io.js';
-import { addDeviceOptions, addOptions, readOptions, whole } from '../options.js';
-import { Progress } from '../progress.js';
-import { addTaskOptions, configuredTask } from '../task-options.js';
-import { describeScores, tokenizerOf } from '../tuning.js';
+import { addDeviceOptions, addOptions, readOptions, whole } from '../settings/options.js';
+import { addTaskOptions, configuredTask } from '../settings/task-options.js';
+import { describeScores, tokenizerOf } from '../settings/tuning.js';
+import { Progress } from '../watch/progress.js';
 
 interface Parsed extends ReadOptions {
   readonly model: string;

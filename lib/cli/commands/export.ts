@@ -4,10 +4,10 @@ import { ApolloError } from '../../errors.js';
 import { exportFineTuned, isFineTuned } from '../../eval/index.js';
 import { type ExportDtype, exportDtypes } from '../../interop/hugging-face-writer.js';
 import { formatBytes } from '../../report/format.js';
-import { type ExportedModel, exportModel } from '../../train/export-model.js';
+import { type ExportedModel, exportModel } from '../../train/checkpoint/export-model.js';
 import { interruptible } from '../interrupt.js';
 import type { CommandIo } from '../io.js';
-import { Progress } from '../progress.js';
+import { Progress } from '../watch/progress.js';
 
 interface ExportFlags {
   readonly out: string;

@@ -1,10 +1,10 @@
 /** `apollo-lm fill`: what a trained BERT takes for the masked words of a text. */
 import type { Command } from 'commander';
-import { type FilledMask, fillMask } from '../../eval/fill.js';
+import { type FilledMask, fillMask } from '../../eval/generate/fill.js';
 import { formatPercent } from '../../report/format.js';
 import { interruptible } from '../interrupt.js';
 import type { CommandIo } from '../io.js';
-import { whole } from '../options.js';
+import { whole } from '../settings/options.js';
 import { addModelOptions, type ModelFlags, textOf, withTrained } from '../trained.js';
 
 interface FillFlags extends ModelFlags {

@@ -16,12 +16,20 @@ import { openModelFolder } from '../../train/index.js';
 import { describeDevice, openDeviceOf, precisionOf } from '../device.js';
 import { interruptible, stoppedByReader, stoppedExitCode } from '../interrupt.js';
 import type { CommandIo } from '../io.js';
-import { addDeviceOptions, amount, names, whole } from '../options.js';
 import { warnOfLostOutput } from '../output.js';
-import { Progress, timeLeft } from '../progress.js';
-import { holdFolder } from '../run-folder.js';
-import { addTaskOptions, configuredTask } from '../task-options.js';
-import { checkExamples, describeEvent, resultsOf, thinned, tokenizerOf, type Variant, writeReport } from '../tuning.js';
+import { addDeviceOptions, amount, names, whole } from '../settings/options.js';
+import { holdFolder } from '../settings/run-folder.js';
+import { addTaskOptions, configuredTask } from '../settings/task-options.js';
+import {
+  checkExamples,
+  describeEvent,
+  resultsOf,
+  thinned,
+  tokenizerOf,
+  type Variant,
+  writeReport,
+} from '../settings/tuning.js';
+import { Progress, timeLeft } from '../watch/progress.js';
 
 interface Parsed {
   readonly task: string;

@@ -1,12 +1,12 @@
 /** `apollo-lm generate`: text that a trained GPT goes on with, as it comes. */
 import type { Command } from 'commander';
 import { ApolloError } from '../../errors.js';
-import { type GenerateOptions, generate } from '../../eval/generate.js';
-import type { LoadedModel } from '../../train/model-folder.js';
+import { type GenerateOptions, generate } from '../../eval/generate/generate.js';
+import type { LoadedModel } from '../../train/checkpoint/model-folder.js';
 import { interruptedExitCode, interruptible } from '../interrupt.js';
 import type { CommandIo } from '../io.js';
-import { amount, whole } from '../options.js';
 import { isClosed } from '../output.js';
+import { amount, whole } from '../settings/options.js';
 import { addModelOptions, type ModelFlags, textOf, withTrained } from '../trained.js';
 
 interface GenerateFlags extends ModelFlags, Omit<GenerateOptions, 'signal' | 'eos'> {

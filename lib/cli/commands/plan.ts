@@ -7,16 +7,23 @@ import { createModel, parameterCount } from '../../models/index.js';
 import { formatBytes, formatCount, formatDuration, formatFlops, formatPercent } from '../../report/format.js';
 import { textTable } from '../../report/table.js';
 import { checkSettings } from '../../train/index.js';
-import { loadSettings, type Settings } from '../config.js';
 import { openDeviceOf, precisionOf } from '../device.js';
 import type { CommandIo } from '../io.js';
-import { addSettings, flagsOf, runOptions } from '../options.js';
 import { type DepthCost, probeDepths, type StageCost, stageCosts, timeAtDepth } from '../plan.js';
 import { estimateDepths, type Piece } from '../plan-pieces.js';
-import { presetHelp } from '../presets.js';
-import { Progress } from '../progress.js';
-import { methodOf, modelConfigOf, sequenceOf, tokensPerStepOf, totalStepsOf, trainOptionsOf } from '../resolve.js';
 import { readInit } from '../session.js';
+import { loadSettings, type Settings } from '../settings/config.js';
+import { addSettings, flagsOf, runOptions } from '../settings/options.js';
+import { presetHelp } from '../settings/presets.js';
+import {
+  methodOf,
+  modelConfigOf,
+  sequenceOf,
+  tokensPerStepOf,
+  totalStepsOf,
+  trainOptionsOf,
+} from '../settings/resolve.js';
+import { Progress } from '../watch/progress.js';
 
 interface Plan {
   readonly method: string;

@@ -4,13 +4,13 @@ import type { Corpus, CorpusSource } from '../../data/index.js';
 import { ApolloError } from '../../errors.js';
 import { formatBytes, formatCount, formatPercent } from '../../report/format.js';
 import { textTable } from '../../report/table.js';
-import { loadSettings, type Settings } from '../config.js';
 import { corpusProgress, openCorpus } from '../corpus.js';
 import { interruptible, stoppedExitCode } from '../interrupt.js';
 import type { CommandIo } from '../io.js';
-import { addSettings, dataOptions, flagsOf } from '../options.js';
-import { presetHelp } from '../presets.js';
-import { Progress } from '../progress.js';
+import { loadSettings, type Settings } from '../settings/config.js';
+import { addSettings, dataOptions, flagsOf } from '../settings/options.js';
+import { presetHelp } from '../settings/presets.js';
+import { Progress } from '../watch/progress.js';
 
 /** Tokens shown of a document. */
 const sampleTokens = 40;

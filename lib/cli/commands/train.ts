@@ -6,13 +6,13 @@ import { formatDuration, formatFlops } from '../../report/format.js';
 import { type TrainEvent, train } from '../../train/index.js';
 import { interruptible, stoppedByReader, stoppedExitCode } from '../interrupt.js';
 import type { CommandIo } from '../io.js';
-import { addSettings, flagsOf, runOptions, trainingOptions, watchOptions } from '../options.js';
-import { presetHelp } from '../presets.js';
-import { Progress, type ProgressState, timeLeft } from '../progress.js';
-import { methodOf, sequenceOf, tokensPerStepOf, trainOptionsOf } from '../resolve.js';
-import { inRunFolder, openRunFolder, type RunFolder } from '../run-folder.js';
 import { openSession, saveTokenizer } from '../session.js';
-import { Watch } from '../watch.js';
+import { addSettings, flagsOf, runOptions, trainingOptions, watchOptions } from '../settings/options.js';
+import { presetHelp } from '../settings/presets.js';
+import { methodOf, sequenceOf, tokensPerStepOf, trainOptionsOf } from '../settings/resolve.js';
+import { inRunFolder, openRunFolder, type RunFolder } from '../settings/run-folder.js';
+import { Progress, type ProgressState, timeLeft } from '../watch/progress.js';
+import { Watch } from '../watch/watch.js';
 
 export function trainCommand(program: Command, io: CommandIo, finish: (exitCode: number) => void): void {
   const command = program.command('train').description('train one model with one method');

@@ -1,6 +1,7 @@
 /** Tokens that are found in a text before anything else happens to it: special tokens, and others that were added. */
-import type { OffsetSink, TextEncoding } from '../offsets.js';
+
 import { asKnown, isWhiteSpace } from './characters.js';
+import type { OffsetSink, TextEncoding } from './offsets.js';
 
 /** A token that was added beside a model's vocabulary, as a tokenizer.json holds it. */
 export interface AddedToken {

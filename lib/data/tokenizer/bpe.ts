@@ -2,7 +2,7 @@
  * Byte-pair encoding over characters with everything a tokenizer.json can ask for: prefixes and suffixes of pieces,
  * unknown characters, bytes in their place. GPT-2's own runs on byte-bpe.ts.
  */
-import { Heap } from '../heap.js';
+import { Heap } from './heap.js';
 import type { Model, ModelVocabulary } from './models.js';
 import type { Part, Refuse } from './refusal.js';
 

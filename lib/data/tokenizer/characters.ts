@@ -2,8 +2,8 @@
  * Classes of characters as the parts of Python's `tokenizers` see them, where they differ from those of BERT and GPT-2
  * (unicode.ts) or from this Node's Unicode.
  */
-import { flag, flagsOf, lowered } from '../unicode.js';
-import * as tables from '../unicode-tables.js';
+import { flag, flagsOf, lowered } from './unicode.js';
+import * as tables from './unicode-tables.js';
 
 const numericBit = 1;
 const assignedBit = 2;

@@ -1,6 +1,7 @@
 /** The decoders of a tokenizer.json: the way from tokens back to text. */
-import { byteCharacters } from '../pretokenize.js';
+
 import { replacer } from './normalizers.js';
+import { byteCharacters } from './pretokenize.js';
 import { checkPart, isFlag, type KnownParts, type Part, partsOf, type Refuse, textOf } from './refusal.js';
 
 /** Compared with Python's in test/data/tokenizer/pipelines.test.ts. */

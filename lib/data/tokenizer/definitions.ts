@@ -1,6 +1,7 @@
 /** The content of a tokenizer.json, and how it is built for the tokenizers of BERT, GPT-2, RoBERTa and CLIP. */
-import { uncased } from '../pretokenize.js';
+
 import type { AddedToken } from './added-tokens.js';
+import { uncased } from './pretokenize.js';
 
 /** The part of tokenizer.json that is looked at here; the rest is kept as it is. */
 export interface TokenizerDefinition {

@@ -2,10 +2,11 @@
  * Runs any pipeline of a tokenizer.json whose parts are known to give the ids of Python's `tokenizers`: added tokens,
  * normalizer, pre-tokenizer, model, decoder. What is not known is refused by name.
  */
-import type { IdBuffer } from '../id-buffer.js';
+
 import { type AddedToken, finderOf } from './added-tokens.js';
 import { decoderOf } from './decoders.js';
 import type { TokenizerDefinition } from './definitions.js';
+import type { IdBuffer } from './id-buffer.js';
 import { knownModels, type Model, modelOf, modelTypeOf } from './models.js';
 import { knownNormalizers, type Normalizer, normalizerOf } from './normalizers.js';
 import { knownPreTokenizers, type Piece, type PreTokenizer, preTokenizerOf } from './pre-tokenizers.js';

@@ -1,9 +1,10 @@
 /** The models of a tokenizer.json: the ids of one piece of text. */
-import { WordCache } from '../word-cache.js';
-import { pieces } from '../wordpiece.js';
+
 import { bpeModel } from './bpe.js';
 import { checkPart, type KnownParts, type Part, type Refuse } from './refusal.js';
 import { unigramModel } from './unigram.js';
+import { WordCache } from './word-cache.js';
+import { pieces } from './wordpiece.js';
 
 /** Compared with Python's in test/data/tokenizer/pipelines.test.ts. */
 export const knownModels: KnownParts = {

@@ -1,6 +1,7 @@
 /** The normalizers of a tokenizer.json: what is done to a text before it is split. */
-import { byteCharacters, normalised } from '../pretokenize.js';
+
 import { isCombining, isWhiteSpace, lowerCase, type NormalForm, normalForm } from './characters.js';
+import { byteCharacters, normalised } from './pretokenize.js';
 import { checkPart, isFlag, type KnownParts, type Part, partsOf, type Refuse, textOf } from './refusal.js';
 import { literalPattern, type Pattern, regexPattern } from './regular-expression.js';
 

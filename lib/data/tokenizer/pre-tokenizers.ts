@@ -1,7 +1,8 @@
 /** The pre-tokenizers of a tokenizer.json: how a normalised text falls into the pieces that a model sees. */
-import { gptWords } from '../pretokenize.js';
+
 import { isNumeric, isPunctuation, isWhiteSpace, scriptOf } from './characters.js';
 import { byteLevelText, patternOf } from './normalizers.js';
+import { gptWords } from './pretokenize.js';
 import { checkPart, isFlag, type KnownParts, type Part, partsOf, type Refuse, textOf } from './refusal.js';
 import { characterPattern, literalPattern, type Pattern, regexPattern, type Stretch } from './regular-expression.js';
 

@@ -1,7 +1,7 @@
 /** A tokenizer is trained on words of any length in time that follows their length, and can be stopped meanwhile. */
 import t from 'tap';
 import { trainTokenizer } from '../../../lib/data/index.js';
-import { longestTrainedWord } from '../../../lib/data/train-tokenizer.js';
+import { longestTrainedWord } from '../../../lib/data/tokenizer/train-tokenizer.js';
 import { failure } from '../support.js';
 
 // Quadratic merging would take hours here and end by the suite's own time limit.

@@ -4,7 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
-import { byteCharacters } from '../../../lib/data/pretokenize.js';
+import { byteCharacters } from '../../../lib/data/tokenizer/pretokenize.js';
 import { fixture } from '../support.js';
 
 /** Made by scripts/fixtures-tokenizer-texts.py. */
@@ -346,7 +346,7 @@ const bertTokens = numbered(
   allPieces,
   ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'].map((token) => added(token)),
 );
-// Without the clean-up of blanks: that of lib/data/detokenize.ts looks across tokens, as transformers' does.
+// Without the clean-up of blanks: that of lib/data/read/detokenize.ts looks across tokens, as transformers' does.
 const bertParts = {
   pre_tokenizer: { type: 'BertPreTokenizer' },
   post_processor: bertFrame(allPieces),

@@ -5,7 +5,7 @@
 import { join } from 'node:path';
 import t from 'tap';
 import { loadTokenizer } from '../../../lib/data/index.js';
-import { byteCharacters } from '../../../lib/data/pretokenize.js';
+import { byteCharacters } from '../../../lib/data/tokenizer/pretokenize.js';
 import { saveTokenizer } from '../../../lib/interop/hugging-face-tokenizer.js';
 import { failure } from '../support.js';
 

@@ -1,0 +1,343 @@
+/**
+ * The settings of a command: one flat set of keys, each also a long option (`evalEvery` is `--eval-every`). They come
+ * from a preset, a JSON file and the command line, later ones winning; an error names the key and where it came from.
+ */
+import { readFileSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import * as z from 'zod';
+import { isUtf16, savedAsUtf16 } from '../../data/read/utf8.js';
+import { ApolloError } from '../../errors.js';
+import { methodNames } from '../../methods/index.js';
+import { issueText } from '../../setting-issue.js';
+import { nearest } from '../../suggest.js';
+import { decayShapeNames, scheduleNames } from '../../train/index.js';
+import { muonSettings, optimizerName } from '../../train/optimizer.js';
+import { runPreset } from './presets.js';
+
+const defaultModel = 'gpt-mini';
+const count = z.int().min(1);
+const field = z.union([z.string(), count], { error: 'expected a name, or a column as a number from 1' });
+/** A path, perhaps with a weight (`books:0.3`), or an object that also says how the files are read. */
+const inputObject = z.strictObject({
+  path: z.union([z.string(), z.array(z.string()).min(1)], { error: 'expected a path or a list of paths' }),
+  weight: z.number().positive().optional(),
+  format: z.string().optional(),
+  field: field.optional(),
+  header: z.boolean().optional(),
+  quotes: z.boolean().optional(),
+  decodeEntities: z.boolean().optional(),
+});
+const input = z.union([z.string(), inputObject], {
+  error: 'expected a path, or an object of path and perhaps weight, format, field, header, quotes, decodeEntities',
+});
+/** A name alone stands for an object with it. */
+const namedOptimizer = (value: unknown) => (typeof value === 'string' ? { name: value } : value);
+const optimizerObject = z.strictObject({
+  name: optimizerName.default('adamw'),
+  beta1: z.number().min(0).lt(1).optional(),
+  beta2: z.number().min(0).lt(1).optional(),
+  epsilon: z.number().positive().optional(),
+  weightDecay: z.number().min(0).optional(),
+  maxNorm: z.number().min(0).optional(),
+});
+const methodName = z.enum(methodNames as [string, ...string[]]);
+/** A method, or one of `variants`; which there are is checked when all settings are known. */
+const label = z.string();
+
+const schema = z.strictObject({
+  /**
+   * A preset of lib/models, or `bert` / `gpt` for its mini size; `init`, the default where `init` is given: the structure
+   * of that model. An object changes fields: `{ preset, dropout: 0 }`.
+   */
+  model: z.union([z.string(), z.looseObject({ preset: z.string() })]).default(defaultModel),
+  /** A trained model to begin with: folder of a run, a checkpoint or a Hugging Face model. */
+  init: z.string().min(1).optional(),
+  /** Files, folders or patterns; with weights (`['wiki:0.7', 'books:0.3']`) a mixture. See docs/data.md. */
+  data: z.preprocess((value) => (typeof value === 'string' ? [value] : value), z.array(input).min(1).optional()),
+  /** Format of the files; `auto`, and when left out: by their names. */
+  format: z.string().optional(),
+  /** Field of JSON lines, column of Parquet, CSV and TSV that is the text. Default: `text`. */
+  field: field.optional(),
+  /** CSV and TSV: whether the first row names the columns (default), and whether fields may be quoted (CSV: yes). */
+  header: z.boolean().optional(),
+  quotes: z.boolean().optional(),
+  /** WikiExtractor's text: whether &lt; &gt; &amp; become < > &. */
+  decodeEntities: z.boolean().optional(),
+  /** A tokenizer file or folder, or `bpe` / `wordpiece`: trained on the data. Default: by the kind of model. */
+  tokenizer: z.string().optional(),
+  /** Takes special tokens that are written in the text, such as `[MASK]`, as text. */
+  specialAsText: z.boolean().optional(),
+  /** Vocabulary of the model and of a tokenizer that is trained. Default: the model's. */
+  vocab: count.optional(),
+  /** Share of the text kept back for evaluation; 0: none, and nothing is evaluated (not of `compare`). */
+  heldOut: z.number().min(0).lt(0.5).default(0.02),
+  /** Where prepared corpora are kept. */
+  cache: z.string().min(1, 'expected the name of a folder').default('.cache/apollo-lm'),
+  /** Of `train` and `plan`. */
+  method: label.default('auto'),
+  /** Of `compare`; the first is what the others are compared with. */
+  methods: z.array(label).min(2).default(['scratch', 'auto']),
+  /** Settings of methods by name: `{ apollo: { sampler: 'edge' } }`. */
+  methodOptions: z.partialRecord(methodName, z.record(z.string(), z.unknown())).default({}),
+  /** Methods under names of their own, with settings over those of `methodOptions`: `{ ES: { method: 'apollo', sampler: 'edge' } }`. */
+  variants: z
+    .record(
+      z.string().regex(/^[\w.+-]+$/, 'expected letters, digits and . + - _'),
+      z.looseObject({ method: methodName }),
+    )
+    .default({}),
+  /**
+   * The smaller model that methods such as bert2BERT begin with, trained from scratch first, once for each seed. Widths
+   * default to two thirds of the model's, layers, steps and rate to the run's.
+   */
+  small: z
+    .strictObject({
+      layers: count.optional(),
+      hidden: count.optional(),
+      heads: count.optional(),
+      ffn: count.optional(),
+      steps: count.optional(),
+      lr: z.number().positive().optional(),
+    })
+    .default({}),
+  /** Length of the run: optimizer steps, or tokens. */
+  steps: count.optional(),
+  tokens: z.number().min(1).optional(),
+  /** Sequences of a micro-batch, tokens of a sequence, micro-batches of a step. */
+  batch: count.default(16),
+  seq: count.optional(),
+  accumulate: count.default(1),
+  /** Peak learning rate. */
+  lr: z.number().positive().default(1e-3),
+  /** Below 1: share of the steps; else steps. */
+  warmup: z.number().min(0).default(0.025),
+  /** What the learning rate does after the warm-up. */
+  schedule: z.enum(scheduleNames).default('cosine'),
+  /** The decay phase at the end of `wsd`, and of the end-points of `anneal`: its share of the steps, and its shape. */
+  decay: z
+    .strictObject({ share: z.number().gt(0).max(1).optional(), shape: z.enum(decayShapeNames).optional() })
+    .default({}),
+  /** Checkpoints that are kept besides the newest: up to 1 shares of the run, above steps. `anneal` branches off there. */
+  keepAt: z.array(z.number().gt(0)).default([]),
+  /** Where to train: `cpu`, `cuda` (the first NVIDIA GPU) or `cuda:N`. */
+  device: z
+    .string()
+    .regex(/^(cpu|cuda(:\d+)?)$/, 'expected cpu, cuda or cuda:N')
+    .default('cpu'),
+  /** `auto`: bf16 where the device multiplies it in hardware, else f32. */
+  precision: z.enum(['auto', 'f32', 'bf16']).default('auto'),
+  /** On a GPU: f32 products may round their inputs to TF32. */
+  tf32: z.boolean().default(false),
+  /** On the CPU; 0: all cores. */
+  threads: z.int().min(0).default(0),
+  seed: z.int().default(42),
+  /** Of `compare`: how many seeds, counted up from `seed`, or the seeds themselves. */
+  seeds: z.union([count, z.array(z.int()).min(1)]).default(1),
+  /** Steps between evaluations (default: 60 evaluations a run), and batches of each. */
+  evalEvery: count.optional(),
+  evalBatches: count.default(8),
+  /** Steps between checkpoints, besides those by time, at the end and when stopped; 0: none. */
+  checkpointEvery: z.int().min(0).default(0),
+  /** Minutes of training between checkpoints; 0: none by time. */
+  checkpointMinutes: z.number().min(0).default(10),
+  /** Checkpoints that are kept. */
+  keepCheckpoints: count.default(2),
+  /** Resume from the checkpoints in `out`. */
+  resume: z.boolean().default(false),
+  /** Folder for what the run leaves behind. */
+  out: z.string().min(1, 'expected the name of a folder').optional(),
+  /** Writes event files for TensorBoard: `true` into the run's folder, or a folder. */
+  tensorboard: z.union([z.boolean(), z.string().min(1)]).default(false),
+  /** A live page on this machine: `true` on any free port, or a port. */
+  dashboard: z
+    .union([z.boolean(), z.int().min(0).max(65535)], { error: 'expected true, false or a port' })
+    .default(false),
+  /** Whether the page stays after the end, until Ctrl-C. */
+  dashboardKeep: z.boolean().default(false),
+  /** `adamw` or `muon`, or an object with its name, AdamW's beta1, beta2 and epsilon, weightDecay and maxNorm. */
+  optimizer: z.preprocess(namedOptimizer, optimizerObject).default({ name: 'adamw' }),
+  /** Muon's settings, see docs/optimizers.md: `{ momentum: 0.9 }`. */
+  muon: muonSettings.default({}),
+});
+
+export type Settings = z.output<typeof schema>;
+export type SettingsInput = z.input<typeof schema>;
+export const settingNames = Object.keys(schema.shape) as (keyof Settings)[];
+
+/** `evalEvery` -> `--eval-every`. */
+export function flagOf(key: string): string {
+  return `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+}
+
+export interface SettingSources {
+  /** Name of a run preset, see presets.ts. */
+  readonly preset?: string | undefined;
+  /** Path of a JSON file. */
+  readonly config?: string | undefined;
+  /** What the command line gave. */
+  readonly flags: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * The settings of a command, checked and with defaults.
+ * @throws ApolloError BAD_CONFIG with one line for each problem: `run.json: stpes: there is no such setting; did you
+ * mean "steps"?`, `--batch: expected at least 1; got 0`.
+ */
+export function loadSettings({ preset, config, flags }: SettingSources): Settings {
+  const layers: { readonly values: Readonly<Record<string, unknown>>; readonly name: (key: string) => string }[] = [];
+  if (preset !== undefined) layers.push({ values: runPreset(preset), name: (key) => `preset ${preset}: ${key}` });
+  if (config !== undefined) layers.push({ values: readConfigFile(config), name: (key) => `${config}: ${key}` });
+  layers.push({ values: flags, name: flagOf });
+
+  const begins = layers.some(({ values }) => values['init'] !== undefined);
+  const merged: Record<string, unknown> = { model: begins ? 'init' : defaultModel };
+  const origin = new Map<string, (key: string) => string>();
+  for (const { values, name } of layers) {
+    // Steps and tokens say the same thing; the later layer decides.
+    if (values['steps'] !== undefined) delete merged['tokens'];
+    if (values['tokens'] !== undefined) delete merged['steps'];
+    for (const [key, value] of Object.entries(values)) {
+      if (value === undefined) continue;
+      merged[key] = combine(key, merged[key], key === 'optimizer' ? namedOptimizer(value) : value);
+      origin.set(key, name);
+    }
+  }
+  const where = (key: string) => (origin.get(key) ?? flagOf)(key);
+  const result = schema.safeParse(merged);
+  if (!result.success) {
+    throw new ApolloError('BAD_CONFIG', result.error.issues.map((issue) => describe(issue, merged, where)).join('\n'));
+  }
+  const settings = result.data;
+  if (settings.steps !== undefined && settings.tokens !== undefined) {
+    throw new ApolloError(
+      'BAD_CONFIG',
+      `${where('steps')} and ${where('tokens')} both give the length of the run; give one.`,
+    );
+  }
+  checkLabels(settings, where);
+  if (settings.optimizer.name !== 'muon' && Object.keys(settings.muon).length > 0) {
+    throw new ApolloError(
+      'BAD_CONFIG',
+      `${where('muon')}: these are settings of the optimizer "muon", and the optimizer is "${settings.optimizer.name}". Add --optimizer muon, or leave them out.`,
+    );
+  }
+  if (config === undefined) return settings;
+  // Paths in a file are relative to the file, so that it can be used from anywhere.
+  const fromFile = (key: string) => origin.get(key)?.(key).startsWith(`${config}:`) ?? false;
+  const absolute = (key: string, path: string) => (fromFile(key) ? resolve(dirname(config), path) : path);
+  const { data, init } = settings;
+  return {
+    ...settings,
+    ...(data && { data: placeInputs(data, (path) => absolute('data', path)) }),
+    ...(init && { init: absolute('init', init) }),
+  };
+}
+
+/** @throws ApolloError BAD_CONFIG for a method that is neither one of the package nor a variant. */
+function checkLabels({ method, methods, variants }: Settings, where: (key: string) => string): void {
+  const known = [...methodNames, ...Object.keys(variants)];
+  for (const [key, names] of [
+    ['method', [method]],
+    ['methods', methods],
+  ] as const) {
+    for (const name of names) {
+      if (known.includes(name)) continue;
+      const hint = nearest(name, known);
+      throw new ApolloError(
+        'BAD_CONFIG',
+        `${where(key)}: there is no method "${name}"${hint ? `; did you mean "${hint}"?` : '.'} Known: ${known.join(', ')}.`,
+      );
+    }
+  }
+}
+
+/** A later layer's value over an earlier one's: objects field by field, all else as it is. */
+function combine(key: string, earlier: unknown, later: unknown): unknown {
+  if (!isObject(later)) return later;
+  const base = key === 'model' && !isObject(earlier) ? { preset: earlier } : earlier;
+  if (!isObject(base)) return later;
+  const fields = Object.entries(later).map(([field, value]) => [field, combine('', base[field], value)]);
+  return { ...base, ...Object.fromEntries(fields) };
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** Inputs with their paths made by `place`: a weight stays at the end of a text. */
+export function placeInputs(
+  inputs: NonNullable<Settings['data']>,
+  place: (path: string) => string,
+): NonNullable<Settings['data']> {
+  return inputs.map((input) => {
+    if (typeof input === 'string') return place(input);
+    const { path } = input;
+    return { ...input, path: typeof path === 'string' ? place(path) : path.map(place) };
+  });
+}
+
+function readConfigFile(path: string): Record<string, unknown> {
+  let bytes: Buffer;
+  try {
+    bytes = readFileSync(path);
+  } catch (error) {
+    throw new ApolloError('BAD_CONFIG', `--config: ${path} cannot be read: ${(error as Error).message}`);
+  }
+  if (isUtf16(bytes)) throw new ApolloError('BAD_CONFIG', `${path} ${savedAsUtf16}.`);
+  const text = bytes.toString('utf8');
+  let json: unknown;
+  try {
+    json = JSON.parse(text.replace(/^\ufeff/, '')); // editors on Windows write a byte order mark
+  } catch (error) {
+    throw new ApolloError('BAD_CONFIG', `${path} is not JSON: ${(error as Error).message}`);
+  }
+  if (!isObject(json)) {
+    throw new ApolloError(
+      'BAD_CONFIG',
+      `${path} must hold a JSON object of settings; got ${JSON.stringify(json)?.slice(0, 40)}`,
+    );
+  }
+  const { $schema, ...values } = json;
+  return values;
+}
+
+type Issue = z.core.$ZodIssue;
+
+/** Settings that are objects with known fields. */
+const nestedSettings = {
+  small: schema.shape.small.unwrap(),
+  optimizer: optimizerObject,
+  muon: muonSettings,
+  decay: schema.shape.decay.unwrap(),
+} as const;
+/** Names of settings whose fields `--set NAME.FIELD=VALUE` gives. */
+export const nestedNames = Object.keys(nestedSettings);
+
+/** Fields that have a flag of their own on the command line. */
+const ownFlags: Readonly<Record<string, string>> = { '--decay.share': '--decay', '--decay.shape': '--decay-shape' };
+
+function describe(issue: Issue, values: Record<string, unknown>, where: (key: string) => string): string {
+  const [first, ...rest] = issue.path;
+  if (issue.code === 'unrecognized_keys') {
+    const inner = nestedSettings[first as keyof typeof nestedSettings] ?? nestedSettings.optimizer;
+    const known = first === undefined ? settingNames : Object.keys((first === 'data' ? inputObject : inner).shape);
+    return issue.keys
+      .map((key) => {
+        const path = first === undefined ? where(key) : `${where(String(first))}.${key}`;
+        if (first === undefined && methodNames.some((name) => name === key)) {
+          return `${path}: there is no such setting; those of a method stand in methodOptions: { "${key}": { … } }`;
+        }
+        const hint = nearest(key, known);
+        return `${path}: there is no such setting${hint ? `; did you mean "${hint}"?` : `. Known: ${known.join(', ')}`}`;
+      })
+      .join('\n');
+  }
+  const base = where(String(first));
+  const inside = rest.map((key) => (typeof key === 'number' ? `[${key}]` : `.${String(key)}`)).join('');
+  const path = ownFlags[base + inside] ?? base + inside;
+  const value = issue.path.reduce<unknown>(
+    (at, key) => (at as Record<PropertyKey, unknown> | undefined)?.[key],
+    values,
+  );
+  return `${path}: ${issueText(issue)}; got ${JSON.stringify(value)}`;
+}

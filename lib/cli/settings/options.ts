@@ -1,0 +1,234 @@
+/** The options that commands share, by name, and how their text becomes settings. */
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { formatNames } from '../../data/index.js';
+import { optimizerNames } from '../../engine/optim/index.js';
+import { ApolloError } from '../../errors.js';
+import { methodNames } from '../../methods/index.js';
+import { presetNames } from '../../models/index.js';
+import { decayShapeNames, scheduleNames } from '../../train/index.js';
+import { nestedNames, type Settings } from './config.js';
+
+/** A whole number; "50M" and the like are allowed. */
+export function whole(text: string): number {
+  const value = amount(text);
+  if (!Number.isSafeInteger(value)) throw new InvalidArgumentError('It must be a whole number.');
+  return value;
+}
+
+/** A number; "50M" and the like are allowed. */
+export function amount(text: string): number {
+  const match = /^(-?\d+(?:\.\d+)?(?:e-?\d+)?)([kMGB]?)$/i.exec(text.trim());
+  const factor = { '': 1, k: 1e3, m: 1e6, g: 1e9, b: 1e9 }[match?.[2]?.toLowerCase() ?? ''];
+  if (!match || factor === undefined) throw new InvalidArgumentError('It must be a number, such as 500, 2e-4 or 50M.');
+  return Number(match[1]) * factor;
+}
+
+/** "off" takes back what a preset, a file or the run that is resumed has set. */
+const onOrOff = (text: string) => (text === 'off' ? false : text);
+const portOrOff = (text: string) => (text === 'off' ? false : whole(text));
+
+export function names(text: string): string[] {
+  return text
+    .split(',')
+    .map((name) => name.trim())
+    .filter((name) => name !== '');
+}
+
+/** Points of a run, each a share (`0.25`, `25%`) or a step (`3000`). */
+export function point(text: string, previous: readonly number[] = []): number[] {
+  const percent = /^(.+)%$/.exec(text.trim());
+  const value = percent ? amount(percent[1] as string) / 100 : amount(text);
+  if (!(value > 0) || (value > 1 && !Number.isInteger(value))) {
+    throw new InvalidArgumentError('It must be a share of the run, such as 25% or 0.25, or a step.');
+  }
+  return [...previous, value];
+}
+
+/** A column's number, or a name. */
+function columnOf(text: string): string | number {
+  return /^\d+$/.test(text) ? Number(text) : text;
+}
+
+const option = (flags: string, description: string, parse?: (text: string) => unknown) => {
+  const made = new Option(flags, description);
+  return parse ? made.argParser(parse) : made;
+};
+
+const options: Readonly<Partial<Record<keyof Settings, () => Option | readonly Option[]>>> = {
+  model: () => option('--model <name>', `bert, gpt or a preset: ${presetNames.join(', ')}`),
+  init: () => option('--init <folder>', 'begin with a trained model: a run, a checkpoint or a Hugging Face folder'),
+  data: () => new Option('--data <paths...>', 'files, folders or patterns; PATH:WEIGHT each for a mixture by shares'),
+  format: () => option('--format <name>', `format of the files, if not by their names: ${formatNames.join(', ')}`),
+  field: () =>
+    option(
+      '--field <name|n>',
+      'field (JSON lines) or column (Parquet, CSV, TSV; or its number) with the text',
+      columnOf,
+    ),
+  header: () => [
+    new Option('--header', 'CSV and TSV: the first row names the columns (default)'),
+    new Option('--no-header', 'CSV and TSV: the first row is text already'),
+  ],
+  quotes: () => [
+    new Option('--quotes', 'CSV and TSV: fields may stand in double quotes (CSV: default)'),
+    new Option('--no-quotes', 'CSV and TSV: quotes are letters like others (TSV: default)'),
+  ],
+  decodeEntities: () => new Option('--decode-entities', "WikiExtractor's text: write &lt; &gt; &amp; as < > &"),
+  tokenizer: () => option('--tokenizer <path|bpe|wordpiece>', 'a tokenizer file, or the kind to train on the data'),
+  specialAsText: () =>
+    new Option('--special-as-text', 'take special tokens written in the text, such as [MASK], as text'),
+  vocab: () => option('--vocab <size>', 'vocabulary of the model and of a trained tokenizer', whole),
+  heldOut: () => option('--held-out <share>', 'share of the text kept back for evaluation; 0: none', amount),
+  cache: () => option('--cache <folder>', 'where prepared corpora are kept'),
+  method: () => option('--method <name>', `training method: ${methodNames.join(', ')}`),
+  methods: () => option('--methods <names>', 'methods with commas; the first is the reference', names),
+  steps: () => option('--steps <n>', 'optimizer steps of a run', whole),
+  tokens: () => option('--tokens <n>', 'tokens of a run, e.g. 50M; instead of --steps', amount),
+  batch: () => option('--batch <n>', 'sequences of a micro-batch', whole),
+  seq: () => option('--seq <n>', "tokens of a sequence; default: the model's positions", whole),
+  accumulate: () => option('--accumulate <n>', 'micro-batches of a step', whole),
+  optimizer: () => option('--optimizer <name>', `what updates the weights: ${optimizerNames.join(', ')}`),
+  lr: () => option('--lr <rate>', 'peak learning rate', amount),
+  warmup: () => option('--warmup <n>', 'below 1: share of the steps; else steps', amount),
+  schedule: () => option('--schedule <name>', `learning rate after the warm-up: ${scheduleNames.join(', ')}`),
+  decay: () => [
+    option('--decay <share>', 'share of the steps in which wsd decays the rate to 0; default: 0.2', amount),
+    option('--decay-shape <name>', `how it decays: ${decayShapeNames.join(', ')}; default: linear`),
+  ],
+  keepAt: () =>
+    new Option(
+      '--keep-at <points...>',
+      'keep the checkpoints of these points (25%, 0.25 or a step), for anneal',
+    ).argParser(point),
+  device: () => option('--device <name>', 'cpu, cuda (the first NVIDIA GPU) or cuda:N'),
+  precision: () => option('--precision <kind>', 'auto, f32 or bf16 (matrix products only)'),
+  tf32: () => new Option('--tf32', 'let f32 products on a GPU round their inputs to TF32'),
+  threads: () => option('--threads <n>', 'worker threads of the CPU; 0: all cores', whole),
+  seed: () => option('--seed <n>', 'seed of weights, batches, depths and dropout', whole),
+  seeds: () => option('--seeds <n>', 'number of seeds, counted up from --seed', whole),
+  evalEvery: () => option('--eval-every <steps>', 'steps between evaluations; default: 60 evaluations a run', whole),
+  evalBatches: () => option('--eval-batches <n>', 'held-out batches of an evaluation', whole),
+  checkpointEvery: () =>
+    option('--checkpoint-every <steps>', 'steps between checkpoints, besides those by time; default: none', whole),
+  checkpointMinutes: () =>
+    option('--checkpoint-minutes <n>', 'minutes of training between checkpoints; 0: none (default: 10)', amount),
+  keepCheckpoints: () => option('--keep-checkpoints <n>', 'checkpoints that are kept (default: 2)', whole),
+  resume: () => new Option('--resume', 'resume from the newest whole checkpoint in --out'),
+  out: () => option('--out <folder>', 'folder for checkpoints and results'),
+  tensorboard: () =>
+    option('--tensorboard [folder]', "write TensorBoard's event files; default: in --out; off: none", onOrOff),
+  dashboard: () =>
+    option('--dashboard [port]', 'a live page on this machine; default: any free port; off: none', portOrOff),
+  dashboardKeep: () => new Option('--dashboard-keep', "keep the page after the run's end, until Ctrl-C"),
+};
+
+/** Settings of a model and a run, without those that say where it comes from and goes to. */
+export const runOptions = [
+  'model',
+  'init',
+  'vocab',
+  'steps',
+  'tokens',
+  'batch',
+  'seq',
+  'accumulate',
+  'optimizer',
+  'device',
+  'precision',
+  'tf32',
+  'threads',
+  'seed',
+] as const;
+/** How files of text are read, and all settings of the text. */
+export const readOptions = ['format', 'field', 'header', 'quotes', 'decodeEntities'] as const;
+export const dataOptions = ['data', ...readOptions, 'tokenizer', 'specialAsText', 'heldOut', 'cache'] as const;
+export const trainingOptions = [
+  ...dataOptions,
+  'lr',
+  'warmup',
+  'schedule',
+  'decay',
+  'evalEvery',
+  'evalBatches',
+  'checkpointEvery',
+  'checkpointMinutes',
+  'keepCheckpoints',
+  'keepAt',
+  'resume',
+  'out',
+] as const;
+/** How a run can be watched. */
+export const watchOptions = ['tensorboard', 'dashboard', 'dashboardKeep'] as const;
+
+/** Adds options to a command. */
+export function addOptions(command: Command, keys: readonly (keyof Settings)[]): Command {
+  for (const key of keys) {
+    const make = options[key];
+    for (const made of make ? [make()].flat() : []) command.addOption(made);
+  }
+  return command;
+}
+
+/** Adds options to a command, with those all commands with settings have: --preset, --config, --set, --json. */
+export function addSettings(command: Command, keys: readonly (keyof Settings)[]): Command {
+  return addOptions(command, keys)
+    .option('--preset <name>', 'a whole run by name, see below')
+    .option('--config <file>', 'a JSON file with these settings (camelCase keys); options here win over it')
+    .option(
+      '--set <key=value...>',
+      'any setting by its path, e.g. model.dropout=0 apollo.sampler=edge optimizer.weightDecay=0.1 muon.momentum=0.9 small.steps=500',
+    )
+    .option('--json', 'machine-readable lines on stdout');
+}
+
+/** What commander parsed, as the command line's layer of settings. */
+export function flagsOf(parsed: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const { preset, config, set, json, decay, decayShape, ...given } = parsed;
+  const flags: Record<string, unknown> = given;
+  if (decay !== undefined || decayShape !== undefined) {
+    flags['decay'] = {
+      ...(decay !== undefined && { share: decay }),
+      ...(decayShape !== undefined && { shape: decayShape }),
+    };
+  }
+  for (const pair of (set as string[] | undefined) ?? []) assign(flags, pair);
+  return flags;
+}
+
+/** `model.dropout=0`: into the setting's object. A method's name stands for methodOptions.NAME. */
+function assign(flags: Record<string, unknown>, pair: string): void {
+  const match = /^([A-Za-z][\w]*)\.([A-Za-z]\w*)=(.*)$/s.exec(pair);
+  if (!match) throw new ApolloError('BAD_CONFIG', `--set takes KEY.FIELD=VALUE, e.g. model.dropout=0; got "${pair}"`);
+  const [, key, field, text] = match as unknown as [string, string, string, string];
+  const value = parseValue(text);
+  if (nestedNames.includes(key)) {
+    const given = flags[key];
+    flags[key] = { ...(typeof given === 'string' ? { name: given } : (given as object | undefined)), [field]: value };
+  } else if (key === 'model') {
+    const model = flags['model'];
+    flags['model'] = {
+      ...(typeof model === 'string' ? { preset: model } : (model as object | undefined)),
+      [field]: value,
+    };
+  } else {
+    const methods = (flags['methodOptions'] ?? {}) as Record<string, object>;
+    flags['methodOptions'] = { ...methods, [key]: { ...methods[key], [field]: value } };
+  }
+}
+
+function parseValue(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
+
+/** The options of a device, for commands that take no settings. */
+export function addDeviceOptions(command: Command): Command {
+  return command
+    .addOption(new Option('--device <name>', 'cpu, cuda (the first NVIDIA GPU) or cuda:N').default('cpu'))
+    .addOption(new Option('--precision <kind>', 'of matrix products').choices(['auto', 'f32', 'bf16']).default('auto'))
+    .option('--tf32', 'let f32 products on a GPU round their inputs to TF32', false)
+    .addOption(new Option('--threads <n>', 'worker threads of the CPU; 0: all cores').argParser(whole).default(0));
+}

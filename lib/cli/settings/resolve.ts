@@ -1,0 +1,155 @@
+/** From settings to what the rooms below take: model configuration, training options, method, seeds. Nothing is opened. */
+import { smallShape } from '../../compare/index.js';
+import { ApolloError, check } from '../../errors.js';
+import { createMethod, type MethodName, methodsWithSource, type TrainingMethod } from '../../methods/index.js';
+import {
+  type ModelConfig,
+  optionalFields,
+  type PresetName,
+  preset,
+  presetNames,
+  validateModelConfig,
+} from '../../models/index.js';
+import { nearest } from '../../suggest.js';
+import { endSteps, type TrainOptions } from '../../train/index.js';
+import type { Settings } from './config.js';
+
+/** Evaluations of a run when nothing is said. */
+const defaultEvaluations = 60;
+
+/**
+ * The model of the settings. `bert` and `gpt` alone mean the mini size; `init` the structure of the model that the run
+ * begins with, which is given then.
+ * @throws ApolloError BAD_CONFIG naming the preset or field that is wrong.
+ */
+export function modelConfigOf({ model, vocab }: Pick<Settings, 'model' | 'vocab'>, init?: ModelConfig): ModelConfig {
+  const { preset: name, ...changes } = typeof model === 'string' ? { preset: model } : model;
+  const full = name === 'bert' || name === 'gpt' ? `${name}-mini` : name;
+  const own = name === 'init' ? init : undefined;
+  if (!own && !presetNames.includes(full as PresetName)) {
+    const hint = nearest(name, presetNames);
+    throw new ApolloError(
+      'BAD_CONFIG',
+      `model: there is no model "${name}"${hint ? `; did you mean "${hint}"?` : '.'} Known: bert, gpt, ${presetNames.join(', ')}${name === 'init' ? '; "init" needs the setting init' : ''}.`,
+    );
+  }
+  const sizes = Object.keys(own ?? preset(full as PresetName)).filter((key) => key !== 'kind');
+  const known = [...new Set([...sizes, ...optionalFields])];
+  for (const key of Object.keys(changes)) {
+    if (known.includes(key)) continue;
+    const hint = nearest(key, known);
+    throw new ApolloError(
+      'BAD_CONFIG',
+      `model.${key}: there is no such field${hint ? `; did you mean "${hint}"?` : `. Known: ${known.join(', ')}.`}`,
+    );
+  }
+  const all = { ...changes, ...(vocab !== undefined && { vocab }) };
+  return own ? validateModelConfig({ ...own, ...all }) : preset(full as PresetName, all);
+}
+
+/** "gpt-mini", with the changed fields: "gpt-mini, dropout 0". */
+export function modelName({ model, init }: Pick<Settings, 'model' | 'init'>): string {
+  const { preset: name, ...changes } = typeof model === 'string' ? { preset: model } : model;
+  return [
+    name === 'init' && init ? `that of ${init}` : name,
+    ...Object.entries(changes).map(([key, value]) => `${key} ${String(value)}`),
+  ].join(', ');
+}
+
+/** Optimizer steps of the run. @throws ApolloError BAD_CONFIG when neither steps nor tokens are given. */
+export function totalStepsOf(settings: Settings, model: ModelConfig): number {
+  if (settings.steps !== undefined) return settings.steps;
+  if (settings.tokens !== undefined) return Math.max(1, Math.ceil(settings.tokens / tokensPerStepOf(settings, model)));
+  throw new ApolloError('BAD_CONFIG', 'The length of the run is missing: give --steps or --tokens.');
+}
+
+export function tokensPerStepOf(settings: Settings, model: ModelConfig): number {
+  return settings.batch * sequenceOf(settings, model) * settings.accumulate;
+}
+
+/** Tokens of a sequence; default: the model's positions. */
+export function sequenceOf({ seq }: Pick<Settings, 'seq'>, model: ModelConfig): number {
+  return seq ?? model.maxPositions;
+}
+
+/** The options of lib/train for one seed. `precision` is settled already. */
+export function trainOptionsOf(
+  settings: Settings,
+  model: ModelConfig,
+  seed: number,
+  precision: 'f32' | 'bf16',
+): TrainOptions {
+  const steps = totalStepsOf(settings, model);
+  const { warmup } = settings;
+  return {
+    seed,
+    steps,
+    batch: settings.batch,
+    seq: sequenceOf(settings, model),
+    accumulation: settings.accumulate,
+    precision,
+    learningRate: settings.lr,
+    schedule: settings.schedule,
+    decay: settings.decay,
+    keepAt: endSteps(steps, settings.keepAt),
+    warmupSteps: warmup < 1 ? Math.ceil(steps * warmup - 1e-9) : Math.round(warmup),
+    evaluateEvery: evaluateEveryOf(settings, steps),
+    evaluationBatches: settings.evalBatches,
+    checkpointEvery: settings.checkpointEvery,
+    checkpointMinutes: settings.checkpointMinutes,
+    keepCheckpoints: settings.keepCheckpoints,
+    ...optimizerOptionsOf(settings),
+  };
+}
+
+/** What the settings say of the optimizer, as options of lib/train; what they leave out is left out. */
+export function optimizerOptionsOf({
+  optimizer: { name, ...adamw },
+  muon,
+}: Pick<Settings, 'optimizer' | 'muon'>): Pick<TrainOptions, 'optimizer' | 'muon'> {
+  const defined = (values: object) =>
+    Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
+  return { ...defined(adamw), ...(name !== 'adamw' && { optimizer: name, muon: defined(muon) }) };
+}
+
+/** Steps between evaluations; 0, none, where no text is held out. */
+function evaluateEveryOf({ evalEvery, heldOut }: Settings, steps: number): number {
+  if (heldOut === 0) return 0;
+  return evalEvery ?? Math.max(1, Math.ceil(steps / defaultEvaluations));
+}
+
+/** The method behind `label`, which is its name or that of a variant. */
+export function methodNameOf({ variants }: Pick<Settings, 'variants'>, label: string): MethodName {
+  return (variants[label]?.method ?? label) as MethodName;
+}
+
+/**
+ * The method called `label` with its options from the settings. `source` is the folder in which the smaller model is or
+ * will be trained, for methods that begin with one and whose settings do not name another.
+ */
+export function methodOf(
+  settings: Settings,
+  label: string,
+  model: ModelConfig,
+  seed: number,
+  source?: string,
+): TrainingMethod {
+  const name = methodNameOf(settings, label);
+  const { method: _, ...variant } = settings.variants[label] ?? {};
+  const options = { ...(settings.methodOptions as Record<string, Record<string, unknown>>)[name], ...variant };
+  const common = { layers: model.layers, totalSteps: totalStepsOf(settings, model), seed };
+  const small = methodsWithSource.includes(name) && { small: smallShapeOf(settings, model), ...(source && { source }) };
+  return createMethod(name, { ...small, ...options, ...common } as never, { model });
+}
+
+/** Shape of the smaller model of the settings. */
+export const smallShapeOf = ({ small }: Pick<Settings, 'small'>, model: ModelConfig) => smallShape(model, small);
+
+/** The seeds of a comparison. */
+export function seedsOf({ seeds, seed }: Pick<Settings, 'seeds' | 'seed'>): number[] {
+  if (Array.isArray(seeds)) {
+    check(new Set(seeds).size === seeds.length, `seeds: each seed once; got ${seeds.join(', ')}`);
+    return seeds;
+  }
+  return Array.from({ length: seeds }, (_, index) => seed + index);
+}

@@ -1,0 +1,252 @@
+/**
+ * The life of a run's folder: which one it is, the settings kept in it so that `--resume --out FOLDER` is enough, the lock that
+ * keeps a second process out, and what is removed when a start fails.
+ */
+import { existsSync } from 'node:fs';
+import { readdir, rm, rmdir, stat } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { ApolloError } from '../../errors.js';
+import { fileError, isSystemError } from '../../fs/error.js';
+import { describeHolder, type FolderLock, lockFolder, lockHolder } from '../../fs/lock.js';
+import { makeFolder } from '../../fs/make-folder.js';
+import { writeWholeFile } from '../../fs/whole-file.js';
+import { newestCheckpoint } from '../../train/checkpoint/checkpoint-folder.js';
+import { metricsFile } from '../watch/metrics.js';
+import { loadSettings, placeInputs, type SettingSources, type Settings } from './config.js';
+
+const settingsFile = 'settings.json';
+
+/** What a run writes into its folder before its training starts: removed again when the start fails. */
+const startFiles = [settingsFile, 'tokenizer.json', 'dashboard.json'];
+
+export interface RunFolder {
+  readonly settings: Settings;
+  /** Exists, is locked, and holds the settings. */
+  readonly path: string;
+  /** Whether the run in it is resumed. */
+  readonly resume: boolean;
+  /** What is to be said before it starts. */
+  readonly notes: readonly string[];
+  /** Whether training has started: from then on everything is kept, whatever happens. */
+  begun: boolean;
+  readonly held: HeldFolder;
+}
+
+/** A folder that this process works in. */
+export interface HeldFolder {
+  /** Removes those of `names` that were not there before, and the folders that were made if they are empty. */
+  undo(names: readonly string[]): Promise<void>;
+  /** Gives the lock free. */
+  release(): Promise<void>;
+}
+
+/**
+ * Settings and folder of a run of `command`, as it is called: "npx apollo-lm train". A resumed run takes the settings kept in its folder, with the command line's over
+ * them. A new run in a folder that was named must find it free; else the next free one of `fallback`, `fallback-2`, … is taken.
+ * @throws ApolloError BAD_CONFIG for a folder that holds another run, or one that is no run's; BAD_CHECKPOINT for a run that has
+ * nothing to resume from; BUSY when another process works in it; FILE_SYSTEM. Nothing is changed then.
+ */
+export async function openRunFolder(
+  sources: SettingSources,
+  fallback: string,
+  command: string,
+  /** The command that starts such a run, for a message. */
+  starts = command,
+): Promise<RunFolder> {
+  return sources.flags['resume'] === true ? openResumed(sources, command, starts) : openNew(sources, fallback, command);
+}
+
+async function openResumed(sources: SettingSources, command: string, starts: string): Promise<RunFolder> {
+  const { flags } = sources;
+  const path = typeof flags['out'] === 'string' ? flags['out'] : loadSettings(sources).out;
+  if (!path) throw new ApolloError('BAD_CONFIG', '--resume requires --out, the folder of the run to resume.');
+  const kept = join(path, settingsFile);
+  if (!existsSync(kept)) {
+    throw new ApolloError(
+      'BAD_CONFIG',
+      `--resume: ${path} is not the folder of an earlier run (there is no ${settingsFile} in it).`,
+    );
+  }
+  const settings = loadSettings({ ...sources, config: sources.config ?? kept });
+  const held = await holdFolder(path, command);
+  try {
+    const notes = await checkResumable(path, starts);
+    return { settings, path, resume: true, notes, begun: false, held };
+  } catch (error) {
+    await held.release();
+    throw error;
+  }
+}
+
+async function openNew(sources: SettingSources, fallback: string, command: string): Promise<RunFolder> {
+  const settings = loadSettings(sources);
+  const named = sources.flags['out'];
+  const { path, held } =
+    typeof named === 'string' ? await holdNamed(named, command) : await holdNextFree(settings.out ?? fallback, command);
+  const { resume, out, ...kept } = settings;
+  const absolute = {
+    ...kept,
+    ...(kept.data && { data: placeInputs(kept.data, (path) => resolve(path)) }),
+    ...(kept.init && { init: resolve(kept.init) }),
+    ...(typeof kept.tensorboard === 'string' && { tensorboard: resolve(kept.tensorboard) }),
+  };
+  try {
+    await writeWholeFile(join(path, settingsFile), `${JSON.stringify(absolute, undefined, 2)}\n`, 'The settings');
+  } catch (error) {
+    await held.undo(startFiles);
+    await held.release();
+    throw error;
+  }
+  return { settings: { ...settings, out: path }, path, resume: false, notes: [], begun: false, held };
+}
+
+async function holdNamed(path: string, command: string) {
+  await refuseUsed(path);
+  const held = await holdFolder(path, command);
+  try {
+    await refuseUsed(path, { mine: true });
+    return { path, held };
+  } catch (error) {
+    await held.undo([]);
+    await held.release();
+    throw error;
+  }
+}
+
+/** @throws ApolloError BAD_CONFIG when a folder holds a run; BUSY when it is being made. */
+async function refuseUsed(path: string, { mine = false } = {}): Promise<void> {
+  const holder = mine ? undefined : await lockHolder(path);
+  if (holder) {
+    throw new ApolloError(
+      'BUSY',
+      `--out: ${path} is in use by ${describeHolder(holder)}. Nothing was changed. Wait until it has ended, stop it, or name another folder.`,
+    );
+  }
+  if (!inUse(path)) return;
+  throw new ApolloError(
+    'BAD_CONFIG',
+    `--out: ${path} holds an earlier run. Add --resume to resume it, or name another folder.`,
+  );
+}
+
+async function holdNextFree(path: string, command: string) {
+  for (let number = 1; ; number++) {
+    const candidate = number === 1 ? path : `${path}-${number}`;
+    if (inUse(candidate) || (await lockHolder(candidate))) continue;
+    try {
+      return await holdNamed(candidate, command);
+    } catch (error) {
+      // Another process was quicker.
+      if (!(error instanceof ApolloError && ['BUSY', 'BAD_CONFIG'].includes(error.code))) throw error;
+    }
+  }
+}
+
+/**
+ * Makes a folder if need be and takes its lock.
+ * @throws ApolloError BUSY naming the process that holds it; FILE_SYSTEM, after which nothing is left behind.
+ */
+export async function holdFolder(path: string, command: string): Promise<HeldFolder> {
+  let first: string | undefined;
+  try {
+    first = await makeFolder(path);
+  } catch (error) {
+    throw fileError(error, 'The folder of the run', path);
+  }
+  const before = new Set(await readdir(path));
+  const undo = async (names: readonly string[]): Promise<void> => {
+    for (const name of names) if (!before.has(name)) await rm(join(path, name), { force: true });
+    if (first === undefined) return;
+    const top = dirname(resolve(first));
+    for (let folder = resolve(path); folder !== top; folder = dirname(folder)) {
+      const isGone = await rmdir(folder).then(
+        () => true,
+        () => false, // something else is in it: it stays
+      );
+      if (!isGone) return;
+    }
+  };
+  let lock: FolderLock;
+  try {
+    lock = await lockFolder(path, command);
+  } catch (error) {
+    await undo([]);
+    throw error;
+  }
+  return {
+    release: () => lock.release(),
+    undo: async (names) => {
+      await lock.release();
+      await undo(names);
+    },
+  };
+}
+
+/**
+ * Does a command's work in the folder of its run. A new run that fails before its training starts gives its folder free, so
+ * that the command can be given again: files that it has made are removed, and nothing else. One that is stopped keeps its
+ * settings, for `--resume`.
+ */
+export async function inRunFolder<T>(folder: RunFolder, command: string, work: () => Promise<T>): Promise<T> {
+  const { path, held } = folder;
+  try {
+    return await work();
+  } catch (error) {
+    const failed = isSystemError(error) || (error instanceof ApolloError && error.code !== 'ABORT_ERR');
+    if (failed && !folder.resume && !folder.begun) await held.undo(startFiles);
+    throw folder.begun ? await withResume(error, path, command) : error;
+  } finally {
+    await held.release();
+  }
+}
+
+/** An error of the file system, with the command that resumes the run where it left a checkpoint. */
+async function withResume(error: unknown, path: string, command: string): Promise<unknown> {
+  const known = fileError(error, 'A file of the run', (error as NodeJS.ErrnoException).path ?? path);
+  if (!(known instanceof ApolloError && known.code === 'FILE_SYSTEM')) return error;
+  const left = (await newestStep(path)) === undefined ? '' : ` Then resume: ${command} --resume --out ${path}`;
+  return left === '' ? known : new ApolloError(known.code, known.message + left, { cause: error });
+}
+
+/**
+ * What is to be said of a run that was stopped before its training started, and so has nothing to lose.
+ * @throws ApolloError BAD_CHECKPOINT when it has trained and left no checkpoint.
+ */
+async function checkResumable(path: string, command: string): Promise<string[]> {
+  if ((await newestStep(path)) !== undefined) return [];
+  const started: string[] = [];
+  for (const folder of await runFoldersIn(path)) {
+    const size = await stat(join(folder, metricsFile)).then(
+      (found) => found.size,
+      () => 0,
+    );
+    if (size > 0) started.push(join(folder, metricsFile));
+  }
+  if (started.length === 0) return [`There is no checkpoint in ${path} to resume from yet: the run starts at step 0.`];
+  throw new ApolloError(
+    'BAD_CHECKPOINT',
+    `--resume: there is nothing to resume from in ${path}: the run ended before its first checkpoint. Nothing was changed; ` +
+      `what it did is in ${started.join(', ')}. To start it again with the same settings, name another folder: ` +
+      `${command} --config ${join(path, settingsFile)} --out ${path}-2`,
+  );
+}
+
+/** Step of the newest checkpoint of any run in the folder. */
+async function newestStep(path: string): Promise<number | undefined> {
+  const steps: number[] = [];
+  for (const folder of await runFoldersIn(path)) {
+    const newest = await newestCheckpoint(folder);
+    if (newest) steps.push(newest.step);
+  }
+  return steps.length === 0 ? undefined : Math.max(...steps);
+}
+
+/** The folder and those in it: a run's checkpoints, the runs of a comparison. */
+async function runFoldersIn(path: string): Promise<string[]> {
+  const entries = await readdir(path, { withFileTypes: true });
+  return [path, ...entries.filter((entry) => entry.isDirectory()).map(({ name }) => join(path, name))];
+}
+
+function inUse(path: string): boolean {
+  return existsSync(join(path, settingsFile));
+}

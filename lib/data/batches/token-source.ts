@@ -1,0 +1,71 @@
+/** What batches are cut from: a long row of token ids that can be read at any place. */
+import { check } from '../../errors.js';
+import type { TokenFile } from '../corpus/token-file.js';
+import type { SourcePart } from './mixture.js';
+import type { Ranges } from './split.js';
+
+export interface TokenSource {
+  readonly tokenCount: number;
+  readonly vocabSize: number;
+  /** Of a mixture (mixture.ts): what it consists of. Reads do not cross from one part into the next. */
+  readonly parts?: readonly SourcePart[] | undefined;
+  /**
+   * The ids [offset, offset + length).
+   * @throws ApolloError BAD_ARGUMENT when the range is not inside.
+   */
+  read(offset: number, length: number): Int32Array;
+}
+
+/** Ids held in memory, for tests and small texts. */
+export function arraySource(ids: ArrayLike<number>, vocabSize: number): TokenSource {
+  const tokens = Int32Array.from(ids);
+  return {
+    tokenCount: tokens.length,
+    vocabSize,
+    read(offset, length) {
+      checkRange(offset, length, tokens.length);
+      return tokens.slice(offset, offset + length);
+    },
+  };
+}
+
+/** Some ranges of a token file, read as if they were one row. */
+export function rangeSource(file: TokenFile, { starts, ends, tokenCount }: Ranges): TokenSource {
+  const offsets = new Float64Array(starts.length + 1); // offsets[i]: where range i begins in the row
+  starts.forEach((start, i) => {
+    offsets[i + 1] = offsets[i]! + ends[i]! - start;
+  });
+  return {
+    tokenCount,
+    vocabSize: file.vocabSize,
+    read(offset, length) {
+      checkRange(offset, length, tokenCount);
+      const out = new Int32Array(length);
+      let low = 0;
+      let high = starts.length; // the range that holds `offset` is in [low, high)
+      while (high - low > 1) {
+        const middle = (low + high) >> 1;
+        if (offsets[middle]! <= offset) low = middle;
+        else high = middle;
+      }
+      for (let done = 0, range = low; done < length; range++) {
+        const inRange = offset + done - offsets[range]!;
+        const count = Math.min(length - done, offsets[range + 1]! - offset - done);
+        file.readInto(starts[range]! + inRange, count, out, done);
+        done += count;
+      }
+      return out;
+    },
+  };
+}
+
+function checkRange(offset: number, length: number, tokenCount: number): void {
+  check(
+    Number.isSafeInteger(offset) &&
+      Number.isSafeInteger(length) &&
+      offset >= 0 &&
+      length >= 0 &&
+      offset + length <= tokenCount,
+    `Tokens [${offset}, ${offset + length}) are not inside the source, which has ${tokenCount}.`,
+  );
+}

@@ -1,0 +1,136 @@
+/** What a corpus is asked to consist of: paths, how they are read, and weights for a mixture. */
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { ApolloError } from '../../errors.js';
+import { type CorpusFile, findFiles, type OnNote } from './files.js';
+import { formats, type RecordOptions } from './formats/index.js';
+
+export interface ReadOptions extends RecordOptions {
+  /** Format of the files; 'auto' goes by their names. See docs/data.md. */
+  readonly format?: string | undefined;
+}
+
+export interface CorpusInput extends ReadOptions {
+  /** Files, folders and patterns. */
+  readonly path: string | readonly string[];
+  /** Share of the training batches that comes from here, in proportion to the other inputs' weights. */
+  readonly weight?: number | undefined;
+}
+
+/** Files that belong together. */
+export interface SourceFiles {
+  readonly name: string;
+  /** Undefined where no input has one: all files are one source then. */
+  readonly weight: number | undefined;
+  readonly files: readonly CorpusFile[];
+  readonly options: readonly RecordOptions[];
+}
+
+/**
+ * `PATH:WEIGHT` as an input; text that does not end in a colon and a number is a path.
+ * @throws ApolloError BAD_CONFIG when there is a file of the whole name.
+ */
+export function parseInput(text: string): CorpusInput {
+  const [, path, weight] = /^(.+):(\d+(?:\.\d+)?|\.\d+)$/s.exec(text) ?? [];
+  if (path === undefined) return { path: text };
+  if (existsSync(text)) {
+    throw new ApolloError(
+      'BAD_CONFIG',
+      `"${text}" is a file or folder of that name, and could be "${path}" with the weight ${weight}. Give it a weight too: "${text}:1".`,
+    );
+  }
+  return { path, weight: Number(weight) };
+}
+
+/**
+ * The files of the inputs: one source of them all, or where weights are given one for each input.
+ * @throws ApolloError BAD_CORPUS as findFiles; BAD_CONFIG for weights that are not above 0, that only some inputs have,
+ * options that do not go with a file's format, or a file in two inputs with weights, be it by a link, which would put
+ * the text held out from one into training by the other.
+ */
+export function findSources(
+  inputs: readonly (string | CorpusInput)[],
+  defaults: ReadOptions,
+  onNote?: OnNote,
+): SourceFiles[] {
+  const parsed = inputs.map((input) => (typeof input === 'string' ? parseInput(input) : input));
+  const weighted = parsed.filter(({ weight }) => weight !== undefined);
+  if (weighted.length > 0 && weighted.length < parsed.length) {
+    const without = parsed.find(({ weight }) => weight === undefined)!;
+    throw new ApolloError(
+      'BAD_CONFIG',
+      `Give each input a weight or none: "${nameOf(without)}" has none, "${nameOf(weighted[0]!)}" has ${weighted[0]!.weight}.`,
+    );
+  }
+  const sources = parsed.map((input) => {
+    const { path, weight, format, ...options } = { ...defaults, ...defined(input) } as CorpusInput;
+    if (weight !== undefined && !(weight > 0 && weight < Number.POSITIVE_INFINITY))
+      throw new ApolloError('BAD_CONFIG', `The weight of "${nameOf(input)}" must be a number above 0; got ${weight}.`);
+    const files = filesToRead(typeof path === 'string' ? [path] : path, { ...options, format }, onNote);
+    return { name: nameOf(input), weight, files, options: files.map(() => options) };
+  });
+  if (weighted.length > 1) {
+    checkApart(sources);
+    return sources;
+  }
+  if (sources.length === 0) findFiles([]);
+  // A file that is met twice counts once.
+  const first = new Map<string, { file: CorpusFile; options: RecordOptions }>();
+  for (const { files, options } of sources) {
+    files.forEach((file, i) => {
+      if (!first.has(file.identity)) first.set(file.identity, { file, options: options[i]! });
+    });
+  }
+  const found = [...first.values()];
+  return [
+    {
+      name: sources.map(({ name }) => name).join(', '),
+      weight: undefined,
+      files: found.map(({ file }) => file),
+      options: found.map(({ options }) => options),
+    },
+  ];
+}
+
+/**
+ * The files of some paths, with options that go with their formats.
+ * @throws ApolloError BAD_CORPUS as findFiles; BAD_CONFIG for options that do not.
+ */
+export function filesToRead(
+  paths: readonly string[],
+  { format, ...options }: ReadOptions,
+  onNote?: OnNote,
+): CorpusFile[] {
+  const { field } = options;
+  if (typeof field === 'number' && !(Number.isInteger(field) && field >= 1))
+    throw new ApolloError('BAD_CONFIG', `A column's number counts from 1; got ${field}.`);
+  const files = findFiles(paths, format, onNote);
+  for (const file of files) formats.find(({ name }) => name === file.format)?.check?.(file.path, options);
+  return files;
+}
+
+function nameOf({ path }: CorpusInput): string {
+  return typeof path === 'string' ? path : path.join(', ');
+}
+
+/** Without the fields that are undefined. */
+function defined<T extends object>(value: T): Partial<T> {
+  return Object.fromEntries(Object.entries(value).filter(([, each]) => each !== undefined)) as Partial<T>;
+}
+
+function checkApart(sources: readonly SourceFiles[]): void {
+  const owner = new Map<string, { readonly source: string; readonly path: string }>();
+  for (const { name, files } of sources) {
+    for (const { path, identity } of files) {
+      const other = owner.get(identity);
+      if (other !== undefined) {
+        const link = resolve(other.path) === resolve(path) ? '' : ` (by a link: it is the same file as ${other.path})`;
+        throw new ApolloError(
+          'BAD_CONFIG',
+          `${path} is in two inputs with weights${link}: "${other.source}" and "${name}".`,
+        );
+      }
+      owner.set(identity, { source: name, path });
+    }
+  }
+}

@@ -1,0 +1,101 @@
+/** From text to the sequence a model reads: special tokens, token types, and what is left of texts that are too long. */
+import type { Tokenizer } from '../../data/index.js';
+import { ApolloError } from '../../errors.js';
+import * as is from '../../is.js';
+import type { ModelConfig } from '../../models/index.js';
+
+export interface SequenceEncoder {
+  readonly tokenizer: Tokenizer;
+  readonly kind: 'bert' | 'gpt';
+  /** Tokens of a sequence at most, special ones included. */
+  readonly maxLength: number;
+  /** What fills a row behind its last token. */
+  readonly padId: number;
+  /**
+   * BERT: [CLS] a [SEP] or [CLS] a [SEP] b [SEP], with type 1 from b on. GPT, with the tokenizer's end of text as start, delimiter
+   * and extract token (Radford et al. 2018, section 3.3): the same without types. What is too long is cut at the end,
+   * the longer text first (Hugging Face's longest_first).
+   */
+  encode(a: string, b?: string): { tokens: number[]; types: number[] };
+  /** The same of ids that exist already; they are not cut. @throws ApolloError BAD_ARGUMENT when they do not fit. */
+  join(a: readonly number[], b?: readonly number[]): { tokens: number[]; types: number[] };
+}
+
+const takesSequenceEncoder = is.takes('sequenceEncoder', {
+  tokenizer: is.tokenizer,
+  config: is.object('a model configuration', {
+    kind: is.oneOf('bert', 'gpt'),
+    maxPositions: is.count,
+    padTokenId: is.optional(is.index),
+  }),
+  maxLength: is.number,
+});
+
+/**
+ * The encoder of a model and its tokenizer.
+ * @throws ApolloError BAD_CONFIG for a length beyond the model's positions, BAD_TOKENIZER where a special token is
+ * missing.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
+export function sequenceEncoder(
+  tokenizer: Tokenizer,
+  config: Pick<ModelConfig, 'kind' | 'maxPositions' | 'padTokenId'>,
+  maxLength: number,
+): SequenceEncoder {
+  takesSequenceEncoder(tokenizer, config, maxLength);
+
+  const { kind, maxPositions } = config;
+  if (!Number.isInteger(maxLength) || maxLength < 8 || maxLength > maxPositions) {
+    throw new ApolloError(
+      'BAD_CONFIG',
+      `max-length must be a whole number from 8 to the model's ${maxPositions} positions; got ${maxLength}.`,
+    );
+  }
+  const { cls, sep, pad, eot } = tokenizer.specials;
+  const need = (id: number | undefined, token: string): number => {
+    if (id !== undefined) return id;
+    throw new ApolloError(
+      'BAD_TOKENIZER',
+      `A ${kind === 'bert' ? 'BERT' : 'GPT'} model needs a tokenizer with ${token}, and this one has none. Use the tokenizer that the model was trained with.`,
+    );
+  };
+  const mark = '<|endoftext|> or another end of text (eos_token in tokenizer_config.json)';
+  const first = kind === 'bert' ? need(cls, '[CLS]') : need(eot, mark);
+  const end = kind === 'bert' ? need(sep, '[SEP]') : need(eot, mark);
+
+  const join = (a: readonly number[], b?: readonly number[]) => {
+    const tokens = b ? [first, ...a, end, ...b, end] : [first, ...a, end];
+    if (tokens.length > maxLength) {
+      throw new ApolloError(
+        'BAD_ARGUMENT',
+        `A sequence of ${tokens.length} tokens was made where at most ${maxLength} fit.`,
+      );
+    }
+    const types = new Array<number>(tokens.length).fill(0);
+    if (b && kind === 'bert') types.fill(1, a.length + 2);
+    return { tokens, types };
+  };
+  return {
+    tokenizer,
+    kind,
+    maxLength,
+    padId: pad ?? config.padTokenId ?? end,
+    join,
+    encode(a, b) {
+      const ids = [...tokenizer.encode(a)];
+      if (b === undefined) return join(ids.slice(0, maxLength - 2));
+      const others = [...tokenizer.encode(b)];
+      const [keepA, keepB] = longestFirst(ids.length, others.length, maxLength - 3);
+      return join(ids.slice(0, keepA), others.slice(0, keepB));
+    },
+  };
+}
+
+/** How much of two texts is kept so that both fit in `room`: the longer one gives way until both are alike. */
+export function longestFirst(a: number, b: number, room: number): [number, number] {
+  if (a + b <= room) return [a, b];
+  const [shorter, longer] = a <= b ? [a, b] : [b, a];
+  const half = Math.floor(room / 2);
+  const [keptShort, keptLong] = shorter <= half ? [shorter, room - shorter] : [half, room - half];
+  return a <= b ? [keptShort, Math.min(keptLong, longer)] : [Math.min(keptLong, longer), keptShort];
+}

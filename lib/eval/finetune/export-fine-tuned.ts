@@ -1,0 +1,101 @@
+/** Exports a fine-tuned model as a Hugging Face folder: its task's class, with its head and the names of its classes. */
+import { ApolloError } from '../../errors.js';
+import { checkExportFolder } from '../../interop/export-folder.js';
+import { tokenizerFiles } from '../../interop/hugging-face-tokenizer.js';
+import { type WriteOptions, writeHuggingFaceFolder } from '../../interop/hugging-face-writer.js';
+import * as is from '../../is.js';
+import { createModel, type ModelConfig } from '../../models/index.js';
+import { type ExportedModel, textEnds } from '../../train/checkpoint/export-model.js';
+import { atDepth } from '../../train/checkpoint/model-folder.js';
+import { readFineTuned } from './fine-tuned.js';
+import { openFineTuned, type TunedTask } from './fine-tuned-folder.js';
+import type { Head, HuggingFaceHead } from './head.js';
+import { networkSpecs } from './network.js';
+import { taskByName } from './tasks.js';
+
+export interface ExportFineTunedOptions extends WriteOptions {
+  /** What the model was tuned on, where that is not a task of this package. */
+  readonly task?: TunedTask;
+}
+
+const takesExportFineTuned = is.takes('exportFineTuned', {
+  folder: is.path,
+  out: is.path,
+  options: is.options({
+    task: is.optional(is.tunedTask),
+    dtype: is.optional(is.oneOf('f32', 'bf16', 'f16')),
+    shardBytes: is.optional(is.count),
+    force: is.optional(is.boolean),
+    signal: is.optional(is.signal),
+    onProgress: is.optional(is.func),
+  }),
+});
+
+/**
+ * Writes the fine-tuned model in `folder` as the folder `out`, which Python's `transformers` loads as
+ * BertForSequenceClassification, BertForQuestionAnswering or the same of GPT2, with its tokenizer.
+ * @throws ApolloError as openFineTuned; BAD_ARGUMENT for a head without a class there, when `out` may not be written, or
+ * when a value does not fit the dtype; ABORT_ERR. Nothing is left behind then.
+ */
+export async function exportFineTuned(
+  folder: string,
+  out: string,
+  options: ExportFineTunedOptions = {},
+): Promise<ExportedModel> {
+  takesExportFineTuned(folder, out, options);
+
+  await checkExportFolder(out, options.force);
+  const { task = taskByName((await readFineTuned(folder)).task) } = options;
+  const { head, labels } = task;
+  const { task: theirs, outputs } = classOf(head);
+  const source = await openFineTuned(folder, task);
+  try {
+    const { model, tokenizer, maxLength, layerMap } = source;
+    const byName = new Map(source.specs.map((spec) => [spec.name, spec]));
+    const stored = Math.max(...layerMap) + 1;
+    const { config, read } = atDepth(
+      { config: model.config, layers: stored, layerMap, read: (name) => source.read(byName.get(name)!) },
+      'full',
+    );
+    const warnings = [...source.warnings, ...warningsOf(config)];
+    const files = await writeHuggingFaceFolder(out, {
+      ...options,
+      config,
+      specs: networkSpecs(createModel(config), head, config.layers),
+      read,
+      fields: {
+        architectures: [`${config.kind === 'bert' ? 'Bert' : 'GPT2'}For${theirs}`],
+        ...(outputs && labelFields(outputs, labels)),
+        ...textEnds(config, tokenizer),
+      },
+      files: tokenizerFiles(tokenizer, { maxLength }),
+    });
+    return { folder: out, config, autoClass: `AutoModelFor${theirs}`, stored, files, warnings };
+  } finally {
+    await source.close();
+  }
+}
+
+function classOf(head: Head): HuggingFaceHead {
+  if (head.huggingFace) return head.huggingFace;
+  throw new ApolloError('BAD_ARGUMENT', `Hugging Face's library has no class for a head of ${head.kind}.`);
+}
+
+/** As that library's configuration names outputs. */
+function labelFields({ count, problem }: NonNullable<HuggingFaceHead['outputs']>, labels?: readonly string[]) {
+  const names = labels ?? Array.from({ length: count }, (_, id) => `LABEL_${id}`);
+  return {
+    problem_type: problem,
+    id2label: Object.fromEntries(names.map((name, id) => [id, name])),
+    label2id: Object.fromEntries(names.map((name, id) => [name, id])),
+  };
+}
+
+/** What a user of the folder must know. */
+function warningsOf({ kind }: ModelConfig): string[] {
+  if (kind === 'bert') return [];
+  return [
+    "It has learned from texts with <|endoftext|> before, between and behind them, which GPT-2's tokenizer does not add; " +
+      'and a batch of several texts needs a padding token of its own, so give Python one text at a time.',
+  ];
+}

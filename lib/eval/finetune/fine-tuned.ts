@@ -1,0 +1,126 @@
+/**
+ * A fine-tuned model as it is kept in a folder: model.safetensors (f32, this package's names), finetuned.json (task, head, structure,
+ * length, scores) and tokenizer.json. It appears whole or not at all.
+ */
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { z } from 'zod';
+import { endOfTextFile, type Tokenizer } from '../../data/index.js';
+import type { ParameterStore } from '../../engine/parameters.js';
+import { ApolloError } from '../../errors.js';
+import { writeSynced } from '../../fs/durable.js';
+import { waitingPath, writeWholeFolder } from '../../fs/whole-folder.js';
+import { writeSafetensors } from '../../interop/safetensors.js';
+import * as is from '../../is.js';
+
+const descriptionFile = 'finetuned.json';
+export const weightsFile = 'model.safetensors';
+export const tokenizerFile = 'tokenizer.json';
+
+const schema = z.object({
+  formatVersion: z.literal(1),
+  task: z.string(),
+  head: z.string(),
+  model: z.record(z.string(), z.unknown()),
+  layerMap: z.array(z.int().min(0)).min(1),
+  maxLength: z.int().min(1),
+  seed: z.int(),
+  epoch: z.int().min(1),
+  /** Scores by split and metric; null where a metric was not defined. */
+  metrics: z.record(z.string(), z.record(z.string(), z.number().nullable())),
+});
+
+export type FineTunedDescription = Omit<z.output<typeof schema>, 'formatVersion'>;
+
+const takesIsFineTuned = is.takes('isFineTuned', { folder: is.path });
+
+/**
+ * Whether `folder` holds a fine-tuned model.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
+export function isFineTuned(folder: string): boolean {
+  takesIsFineTuned(folder);
+  return existsSync(join(standing(folder), descriptionFile));
+}
+
+/** Where the model of `folder` stands: there, or beside it in the moment in which it is replaced. */
+export function standing(folder: string): string {
+  const waiting = waitingPath(resolve(folder));
+  return existsSync(join(folder, descriptionFile)) || !existsSync(join(waiting, descriptionFile)) ? folder : waiting;
+}
+
+const takesSaveFineTuned = is.takes('saveFineTuned', {
+  folder: is.path,
+  store: is.store,
+  tokenizer: is.tokenizer,
+  description: is.object('a FineTunedDescription', {
+    head: is.string,
+    maxLength: is.count,
+    task: is.string,
+    model: is.record,
+    layerMap: is.layerMap,
+    seed: is.integer,
+    epoch: is.index,
+    metrics: is.record,
+  }),
+});
+
+/**
+ * Writes the model in `store` to `folder`, over one that is there.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
+export async function saveFineTuned(
+  folder: string,
+  store: ParameterStore,
+  tokenizer: Tokenizer,
+  description: FineTunedDescription,
+): Promise<void> {
+  takesSaveFineTuned(folder, store, tokenizer, description);
+
+  const tensors = store.names().map((name) => ({
+    name,
+    dtype: 'F32' as const,
+    shape: store.spec(name).shape,
+    data: () => store.read(name),
+  }));
+  const text = `${JSON.stringify({ formatVersion: 1, ...description }, undefined, 2)}\n`;
+  const end = endOfTextFile(tokenizer);
+  await writeWholeFolder(folder, 'The fine-tuned model', async (inside) => {
+    const write = (name: string, content: string) => writeSynced(join(inside, name), (file) => file.append(content));
+    await writeSynced(join(inside, weightsFile), (file) => writeSafetensors(file, tensors));
+    await write(tokenizerFile, JSON.stringify(tokenizer.definition));
+    if (end) await write(end.name, end.content);
+    await write(descriptionFile, text);
+  });
+}
+
+const takesReadFineTuned = is.takes('readFineTuned', { folder: is.path });
+
+/**
+ * What finetuned.json says. @throws ApolloError BAD_CHECKPOINT when there is none or it is damaged.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
+export async function readFineTuned(folder: string): Promise<FineTunedDescription> {
+  takesReadFineTuned(folder);
+
+  if (!isFineTuned(folder)) {
+    throw new ApolloError(
+      'BAD_CHECKPOINT',
+      `There is no fine-tuned model in ${folder} (no ${descriptionFile}). Make one with finetune; it stands in ` +
+        "OUT/pre-trained/seed-N/model. Of one that Hugging Face's library has saved, name the task (--task).",
+    );
+  }
+  const result = schema.safeParse(await readJson(join(standing(folder), descriptionFile)));
+  if (result.success) return result.data;
+  const problems = result.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; ');
+  throw new ApolloError('BAD_CHECKPOINT', `${join(folder, descriptionFile)} is not complete (${problems}).`);
+}
+
+export async function readJson(path: string): Promise<unknown> {
+  try {
+    return JSON.parse(await readFile(path, 'utf8'));
+  } catch (error) {
+    throw new ApolloError('BAD_CHECKPOINT', `${path} cannot be read (${(error as Error).message}).`, { cause: error });
+  }
+}

@@ -1,0 +1,54 @@
+/**
+ * What stands on a model's body for a task: its parameters, what it says of each sequence, and its loss. A task brings
+ * a head; the loop knows none by name.
+ */
+import type { Tensor } from '../../engine/graph.js';
+import type { ModelConfig, ParameterSpec } from '../../models/index.js';
+import type { Weights } from '../../nn/layers.js';
+
+/** What a head may use while it is traced. */
+export interface HeadContext {
+  readonly config: ModelConfig;
+  /** The body's output, [B, T, C], in the working precision. */
+  readonly hidden: Tensor;
+  /** i32 [B, T]: 1 where there is a token, 0 behind the last one. */
+  mask(): Tensor;
+  readonly weights: Weights;
+  /** Dropout on. */
+  readonly training: boolean;
+  /**
+   * The state that stands for a whole sequence, [B, C]: of BERT's first token, [CLS], or of GPT's last real token, the
+   * only one that has seen all others.
+   */
+  summary(): Tensor;
+}
+
+/** What a loss may use besides the output. */
+export interface LossContext {
+  /** The number called `name` of each feature, [B]. In rows that only fill a batch: -100 (i32) or 0 (f32). */
+  target(name: string): Tensor;
+  /** f32 [B]: 1 in rows that count, 0 in those that only fill a batch. */
+  counted(): Tensor;
+}
+
+/** A model with this head among Hugging Face's classes: BertFor<task>, GPT2For<task>. */
+export interface HuggingFaceHead {
+  readonly task: 'SequenceClassification' | 'QuestionAnswering';
+  /** Of a sequence's outputs: how many, and whether they are classes or numbers. */
+  readonly outputs?: { readonly count: number; readonly problem: 'single_label_classification' | 'regression' };
+}
+
+export interface Head {
+  /** Kept with a fine-tuned model, which is refused by a task with another head. */
+  readonly kind: string;
+  /** The numbers that a feature carries for the loss, by name, with their dtype. */
+  readonly targets: Readonly<Record<string, 'i32' | 'f32'>>;
+  /** Its own parameters; they start as `init` says, whatever the body starts from. */
+  parameters(config: ModelConfig): ParameterSpec[];
+  /** f32 [B, …]: one row a sequence, which is what the task's score gets. */
+  output(context: HeadContext): Tensor;
+  /** Mean over the rows that count, scalar f32. */
+  loss(output: Tensor, context: LossContext): Tensor;
+  /** The class that it has there; absent where it has none, and then a model with it is not exported. */
+  readonly huggingFace?: HuggingFaceHead;
+}

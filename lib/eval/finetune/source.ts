@@ -1,0 +1,68 @@
+/** Where a network's body comes from: trained weights, or random ones of the same structure. */
+import { createHash } from 'node:crypto';
+import * as is from '../../is.js';
+import { createModel, type ModelConfig } from '../../models/index.js';
+import { unitsOf } from './network.js';
+
+export interface BodySource {
+  readonly config: ModelConfig;
+  /** Which weights form which layers. */
+  readonly layerMap: readonly number[];
+  /** The f32 value of a parameter of the body; undefined: its initial value, by the seed. */
+  read(name: string): Promise<Float32Array | undefined>;
+  /** Names the weights: a run that goes on with others is refused. */
+  readonly key: string;
+}
+
+const takesTrainedSource = is.takes('trainedSource', {
+  folder: is.object('a trained model (from openModelFolder)', {
+    config: is.modelConfig,
+    layerMap: is.layerMap,
+    read: is.func,
+  }),
+});
+
+/**
+ * The weights of an open model folder, which stays open as long as the source is used. They are read once for their
+ * digest. Of a model that was still growing every place gets a copy of the layer that stands there, so that fine-tuning
+ * has the structure of the finished model.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
+export async function trainedSource(folder: {
+  readonly config: ModelConfig;
+  readonly layerMap: readonly number[];
+  read(name: string): Promise<Float32Array>;
+}): Promise<BodySource> {
+  takesTrainedSource(folder);
+
+  const { config, layerMap } = folder;
+  const hash = createHash('sha256').update(layerMap.join());
+  for (const { name } of createModel(config).body.parameters(unitsOf(layerMap))) {
+    hash.update(name).update(new Uint8Array((await folder.read(name)).slice().buffer));
+  }
+  const stored = (name: string) =>
+    name.replace(/^layer\.(\d+)/, (_, place: string) => `layer.${layerMap[Number(place)]}`);
+  return {
+    config,
+    layerMap: layerMap.map((_, place) => place),
+    read: (name) => folder.read(stored(name)),
+    key: hash.digest('hex'),
+  };
+}
+
+const takesUntrainedSource = is.takes('untrainedSource', { config: is.modelConfig });
+
+/**
+ * Random weights of a structure, as a baseline: every place has a layer of its own.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
+export function untrainedSource(config: ModelConfig): BodySource {
+  takesUntrainedSource(config);
+
+  return {
+    config,
+    layerMap: Array.from({ length: config.layers }, (_, layer) => layer),
+    read: async () => undefined,
+    key: 'initial values',
+  };
+}

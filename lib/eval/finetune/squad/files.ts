@@ -1,0 +1,135 @@
+/** Which files are SQuAD's training, development and test files, and what they hold as a task's data. */
+import { readdirSync, statSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { unpackedName } from '../../../data/read/files.js';
+import { ApolloError } from '../../../errors.js';
+import type { Split, SplitKind, TaskData } from '../task.js';
+import { describeSkipped, readSquad, type SquadDataset, type SquadQuestion } from './dataset.js';
+
+export type SquadVersion = 1 | 2;
+
+export interface SquadFileOptions {
+  /** Files in place of those that the folder's names say. */
+  readonly train?: string | undefined;
+  readonly dev?: string | undefined;
+}
+
+type Paths = Readonly<Record<SplitKind, readonly string[]>>;
+
+const names: Readonly<Record<SplitKind, string>> = { train: 'train', evaluations: 'dev', tests: 'test' };
+
+/** Hugging Face's datasets call the development split validation. */
+const patterns: Readonly<Record<SplitKind, RegExp>> = {
+  train: /^train.*\.(?:jsonl?|ndjson)$/i,
+  evaluations: /^(?:dev|validation).*\.(?:jsonl?|ndjson)$/i,
+  tests: /^test.*\.(?:jsonl?|ndjson)$/i,
+};
+
+/**
+ * The files `train*.json`, `dev*.json` or `validation*.json`, and `test*.json` (or .jsonl, packed or not) of a folder, by name. A name that says v1 or v2
+ * belongs to that version alone, so that both may lie in one folder. A file in place of the folder is the training file
+ * where training data are needed, else the one to measure on.
+ * @throws ApolloError BAD_CORPUS where there is neither.
+ */
+export function squadPaths(
+  path: string,
+  need: readonly SplitKind[],
+  version: SquadVersion,
+  { train, dev }: SquadFileOptions = {},
+): Paths {
+  const status = statSync(path, { throwIfNoEntry: false });
+  if (!status) throw bad(`There is no file or folder ${path}.`);
+  const given = (file: string | undefined, found: readonly string[]) => (file === undefined ? found : [file]);
+  if (!status.isDirectory()) {
+    const trains = need.includes('train');
+    return { train: given(train, trains ? [path] : []), evaluations: given(dev, trains ? [] : [path]), tests: [] };
+  }
+  const other = version === 1 ? /v2/i : /v1/i;
+  const found = readdirSync(path).filter((name) => !other.test(name));
+  const matching = (kind: SplitKind): string[] => {
+    return found
+      .filter((name) => patterns[kind].test(unpackedName(name).name))
+      .sort()
+      .map((name) => join(path, name));
+  };
+  return {
+    train: given(train, matching('train')),
+    evaluations: given(dev, matching('evaluations')),
+    tests: matching('tests'),
+  };
+}
+
+/**
+ * Reads what is needed; tests are there or not. Training leaves out questions whose answer does not stand where the file says; a note counts them.
+ * @throws ApolloError BAD_CORPUS as readSquad, where files to train or measure on are needed and missing, and for v1.1 where a question has
+ * no answer.
+ */
+export async function readSquadFiles(
+  path: string,
+  need: readonly SplitKind[],
+  version: SquadVersion,
+  options: SquadFileOptions = {},
+): Promise<TaskData<SquadQuestion>> {
+  const paths = squadPaths(path, need, version, options);
+  for (const kind of ['train', 'evaluations'] as const) {
+    if (!need.includes(kind) || paths[kind].length > 0) continue;
+    // A folder to predict may hold nothing but tests.
+    if (kind === 'evaluations' && need.includes('tests') && paths.tests.length > 0) continue;
+    const expected = `${names[kind]}*.json or ${names[kind]}*.json.gz`;
+    const flag = kind === 'train' ? '--train' : '--dev';
+    throw bad(`${path} holds no ${expected} for SQuAD v${version === 1 ? '1.1' : '2.0'}. Name a file with ${flag}.`);
+  }
+  const notes: string[] = [];
+  const train: SquadQuestion[] = [];
+  for (const file of need.includes('train') ? paths.train : []) {
+    const dataset = await readLabelled(file, version, notes);
+    const usable = dataset.questions.filter(({ answers }) => answers.length === 0 || answers[0]?.start !== undefined);
+    const left = dataset.questions.length - usable.length;
+    if (left > 0) {
+      notes.push(
+        `${file}: ${left} of ${dataset.questions.length} questions are not trained on, since their answer does not stand ` +
+          `at answer_start; the first is ${dataset.misplaced[0]}.`,
+      );
+    }
+    train.push(...usable);
+  }
+  const evaluations: Split<SquadQuestion>[] = [];
+  for (const file of paths.evaluations) {
+    evaluations.push({ name: splitName(file), examples: (await readLabelled(file, version, notes)).questions });
+  }
+  const tests: Split<SquadQuestion>[] = [];
+  for (const file of need.includes('tests') ? paths.tests : []) {
+    tests.push({ name: splitName(file), examples: (await readNoted(file, notes)).questions });
+  }
+  return { train, evaluations, tests, notes };
+}
+
+/** A file, with a note of what was left out. */
+async function readNoted(file: string, notes: string[]): Promise<SquadDataset> {
+  const dataset = await readSquad(file);
+  if (dataset.skipped.length > 0) notes.push(`${file}: left out are ${describeSkipped(dataset.skipped)}.`);
+  return dataset;
+}
+
+/** A file to train or measure on. In one of v1.1, a few questions without an answer are left out. */
+async function readLabelled(file: string, version: SquadVersion, notes: string[]): Promise<SquadDataset> {
+  const dataset = await readNoted(file, notes);
+  const without = dataset.questions.filter(({ answers }) => answers.length === 0);
+  const [first] = without;
+  if (version === 2 || first === undefined) return dataset;
+  const isSecond = /^v?2/i.test(dataset.version) || dataset.questions.some(({ impossible }) => impossible);
+  if (isSecond || without.length === dataset.questions.length) {
+    throw bad(`${file}: question ${first.id} has no answer, so this is not SQuAD v1.1. Use the task squad2.`);
+  }
+  notes.push(`${file}: left out are ${without.length} questions without an answer (the first is ${first.id}).`);
+  return { ...dataset, questions: dataset.questions.filter(({ answers }) => answers.length > 0) };
+}
+
+/** `data/dev-v2.0.json.gz` -> `dev-v2.0`: what a split is called in results. */
+function splitName(path: string): string {
+  return unpackedName(basename(path)).name.replace(/\.(?:jsonl?|ndjson)$/i, '');
+}
+
+function bad(message: string): ApolloError {
+  return new ApolloError('BAD_CORPUS', message);
+}

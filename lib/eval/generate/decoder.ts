@@ -1,0 +1,161 @@
+/**
+ * Token by token through a GPT: one program reads the beginning of the sequences at once, another one more token of
+ * each. Keys and values of earlier tokens stay on the device.
+ */
+import { Graph, type Program, type RunOptions, StateStore } from '../../engine/index.js';
+import { check } from '../../errors.js';
+import * as is from '../../is.js';
+import { type DecodingOptions, modelWeights } from '../../models/index.js';
+import type { TrainedModel } from '../trained.js';
+
+export interface DecoderOptions {
+  /** Sequences side by side. Default 1. */
+  readonly batch?: number;
+  /** Positions that are kept for each; default: the model's. */
+  readonly length?: number;
+}
+
+/** The beginning of a sequence is padded to a power of two, at least this long, so that few programs serve all. */
+const shortest = 16;
+
+const takesDecoderNext = is.takes('Decoder.next', { tokens: is.numericArray, options: is.runOptions });
+
+const takesDecoderBegin = is.takes('Decoder.begin', { sequences: is.list(is.numericArray), options: is.runOptions });
+
+const takesNewDecoder = is.takes('new Decoder', {
+  trained: is.measuredModel,
+  options: is.options({ batch: is.optional(is.number), length: is.optional(is.number) }),
+});
+
+/**
+ * ```ts
+ * const decoder = new Decoder(loaded);
+ * let logits = await decoder.begin([[464, 2068]]);           // f32 [V]: of the token that follows
+ * logits = await decoder.next([logits.indexOf(Math.max(...logits))]);
+ * ```
+ */
+export class Decoder {
+  readonly batch: number;
+  readonly length: number;
+  readonly #trained: TrainedModel;
+  readonly #states: StateStore;
+  readonly #programs = new Map<string, Promise<Program>>();
+  #position = 0;
+
+  /** @throws ApolloError BAD_ARGUMENT for a BERT, a batch or a length that cannot be. */
+  constructor(trained: TrainedModel, options: DecoderOptions = {}) {
+    takesNewDecoder(trained, options);
+    const { batch = 1, length = trained.model.config.maxPositions } = options;
+    const { kind, maxPositions } = trained.model.config;
+    check(kind === 'gpt', 'Only a GPT generates text; this model is a BERT, which fills in masked words.');
+    check(Number.isInteger(batch) && batch > 0, `batch must be a positive whole number; got ${batch}.`);
+    check(
+      Number.isInteger(length) && length > 0 && length <= maxPositions,
+      `length must be a whole number from 1 to ${maxPositions} (the model's positions); got ${length}.`,
+    );
+    this.batch = batch;
+    this.length = length;
+    this.#trained = trained;
+    this.#states = new StateStore(trained.store.device);
+  }
+
+  /** Tokens that each sequence has so far. */
+  get position(): number {
+    return this.#position;
+  }
+
+  /** Bytes of the keys and values. */
+  get bytes(): number {
+    return this.#states.bytes;
+  }
+
+  /**
+   * Forgets what was and reads the first tokens, equally many of each sequence; one sequence begins all of them.
+   * @returns logits of the next token, f32 [sequences given, V].
+   * @throws ApolloError BAD_ARGUMENT for other numbers of sequences, no tokens or more than `length`; ABORT_ERR.
+   */
+  async begin(sequences: readonly ArrayLike<number>[], options: RunOptions = {}): Promise<Float32Array> {
+    takesDecoderBegin(sequences, options);
+
+    const rows = sequences.length;
+    const count = sequences[0]?.length ?? 0;
+    check(rows === 1 || rows === this.batch, `begin takes 1 or ${this.batch} sequences; got ${rows}.`);
+    check(
+      count > 0 && sequences.every(({ length }) => length === count),
+      'begin takes sequences of equal length, at least one token.',
+    );
+    check(count <= this.length, `${count} tokens are more than the ${this.length} positions of this decoder.`);
+    let seq = shortest;
+    while (seq < count) seq *= 2;
+    seq = Math.min(seq, this.length);
+    const tokens = new Int32Array(rows * seq);
+    for (const [row, sequence] of sequences.entries()) tokens.set(Array.from(sequence), row * seq);
+    const program = await this.#program(rows, seq, true);
+    const { outputs } = await program.run(
+      {
+        tokens,
+        positions: Int32Array.from(tokens, (_, i) => i % seq),
+        rows: Int32Array.from(sequences, (_, row) => row * seq + count - 1),
+      },
+      options,
+    );
+    this.#position = count;
+    return outputs['logits'] as Float32Array;
+  }
+
+  /**
+   * One more token of each sequence.
+   * @returns logits of the token after it, f32 [batch, V].
+   * @throws ApolloError BAD_ARGUMENT for another number of tokens, before `begin` or with no position left; ABORT_ERR.
+   */
+  async next(tokens: ArrayLike<number>, options: RunOptions = {}): Promise<Float32Array> {
+    takesDecoderNext(tokens, options);
+
+    check(
+      tokens.length === this.batch,
+      `next takes one token of each of ${this.batch} sequences; got ${tokens.length}.`,
+    );
+    check(this.#position > 0, 'next goes on from what begin has read; call begin first.');
+    check(this.#position < this.length, `all ${this.length} positions are taken; call begin with later tokens.`);
+    const program = await this.#program(this.batch, 1, false);
+    const positions = new Int32Array(this.batch).fill(this.#position);
+    const { outputs } = await program.run({ tokens: Int32Array.from(tokens), positions }, options);
+    this.#position++;
+    return outputs['logits'] as Float32Array;
+  }
+
+  /** Frees programs, keys and values. */
+  dispose(): void {
+    for (const program of this.#programs.values()) {
+      program.then(
+        (made) => made.dispose(),
+        () => undefined,
+      );
+    }
+    this.#programs.clear();
+    this.#states.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  #program(rows: number, seq: number, first: boolean): Promise<Program> {
+    const key = `${rows} ${seq} ${first}`;
+    const known = this.#programs.get(key);
+    if (known) return known;
+    const program = this.#compile(rows, seq, { batch: this.batch, length: this.length, first });
+    this.#programs.set(key, program);
+    program.catch(() => this.#programs.delete(key));
+    return program;
+  }
+
+  #compile(rows: number, seq: number, decoding: DecodingOptions): Promise<Program> {
+    const { model, store, layerMap } = this.#trained;
+    const graph = new Graph();
+    const weights = modelWeights(graph, model, store.precision);
+    const shape = { batch: rows, seq, ...(decoding.first && { targets: rows }) };
+    graph.output('logits', model.predict(graph, weights, shape, { layerMap, decoding }));
+    return store.device.compile(graph, { store, states: this.#states });
+  }
+}

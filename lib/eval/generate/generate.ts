@@ -1,0 +1,201 @@
+/** Text that a GPT goes on with: token by token, one or several samples of it at once. */
+
+import { ApolloError, check } from '../../errors.js';
+import * as is from '../../is.js';
+import { uniform } from '../../random/philox.js';
+import { uniformStreams } from '../../random/streams.js';
+import type { TrainedModel } from '../trained.js';
+import { Decoder } from './decoder.js';
+import { candidates, checkSampling, draw, likeliest, type SamplingOptions } from './sampling.js';
+import { type TextStream, textStream } from './text-stream.js';
+
+export interface GenerateOptions extends SamplingOptions {
+  /** Tokens after the prompt, at most. Default 128. */
+  readonly maxTokens?: number;
+  /** Always the likeliest token, as with temperature 0; temperature, topK and topP then mean nothing. Default false. */
+  readonly greedy?: boolean;
+  /** A sample ends before the first of these strings, also where it lies across tokens. */
+  readonly stop?: readonly string[];
+  /** A sample ends with this token, or one of these. Default: the ends of text of the model; null: none. */
+  readonly eos?: number | readonly number[] | null;
+  /** The same seed gives the same text on the same device, build and number of threads. Default 0. */
+  readonly seed?: number;
+  /** Texts side by side, each with random numbers of its own. Default 1. */
+  readonly samples?: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** One token of one sample. */
+export interface GeneratedToken {
+  /** Which sample, from 0. */
+  readonly sample: number;
+  readonly token: number;
+  /**
+   * What can now be shown: it may be empty while a character or a possible stop string is incomplete, and without a
+   * tokenizer. The pieces of a sample joined are its text, the prompt not included.
+   */
+  readonly text: string;
+  /** Why the sample ends with this token; the last one of each sample has it. */
+  readonly finish?: 'eos' | 'stop' | 'length';
+}
+
+const takesGenerate = is.takes('generate', {
+  trained: is.trainedModel,
+  prompt: is.either(is.string, is.numericArray),
+  options: is.options({
+    maxTokens: is.optional(is.number),
+    greedy: is.optional(is.boolean),
+    stop: is.optional(is.list(is.string)),
+    eos: is.optional(
+      is.kind(
+        'a token id, an array of them, or null',
+        (value) =>
+          value === null ||
+          typeof value === 'number' ||
+          (Array.isArray(value) && value.every((id) => typeof id === 'number')),
+      ),
+    ),
+    seed: is.optional(is.integer),
+    samples: is.optional(is.number),
+    signal: is.optional(is.signal),
+    ...is.samplingFields,
+  }),
+});
+
+/**
+ * Goes on with `prompt`, a text or token ids. One run of the model reads the prompt; then each token is one more. A
+ * text that outgrows the model's positions goes on from its last half, read again as a new beginning.
+ * ```ts
+ * for await (const { text } of generate(await loadModel(device, 'runs/train'), 'The ', { topP: 0.9 })) {
+ *   process.stdout.write(text);
+ * }
+ * ```
+ * @throws ApolloError BAD_ARGUMENT (a setting, a BERT, a prompt that is empty or longer than the model's positions, a
+ * text without a tokenizer), NON_FINITE, OUT_OF_MEMORY, ABORT_ERR.
+ */
+export function generate(
+  trained: TrainedModel,
+  prompt: string | ArrayLike<number>,
+  options: GenerateOptions = {},
+): AsyncGenerator<GeneratedToken, void, undefined> {
+  takesGenerate(trained, prompt, options);
+  return generatedTokens(trained, prompt, options);
+}
+
+async function* generatedTokens(
+  trained: TrainedModel,
+  prompt: string | ArrayLike<number>,
+  options: GenerateOptions,
+): AsyncGenerator<GeneratedToken, void, undefined> {
+  const { maxTokens = 128, greedy = false, stop = [], seed = 0, samples = 1, signal } = options;
+  const sampling = checkSampling(options);
+  const { model, tokenizer } = trained;
+  const { vocab, maxPositions } = model.config;
+  const ends = options.eos === undefined ? (trained.ends ?? tokenizer?.specials.eot ?? []) : (options.eos ?? []);
+  const eos = new Set([ends].flat());
+  check(Number.isInteger(maxTokens) && maxTokens > 0, `maxTokens must be a positive whole number; got ${maxTokens}.`);
+  check(Number.isInteger(samples) && samples > 0, `samples must be a positive whole number; got ${samples}.`);
+  check(
+    stop.every((text) => text !== '') && (stop.length === 0 || tokenizer !== undefined),
+    'stop takes texts that are not empty, and needs the tokenizer of the model.',
+  );
+  const tokens = promptTokens(trained, prompt);
+
+  using decoder = new Decoder(trained, {
+    batch: samples,
+    length: Math.min(maxPositions, tokens.length + maxTokens),
+  });
+  const texts = Array.from({ length: samples }, () => new Sample(tokens, tokenizer && textStream(tokenizer, stop)));
+  const run = signal ? { signal } : {};
+  const choose = (logits: Float32Array, sample: number, step: number): number => {
+    const seen = texts[sample]!.seen;
+    if (greedy) return likeliest(logits, sampling.repetitionPenalty, seen);
+    return draw(candidates(logits, sampling, seen), uniform(seed, uniformStreams.sampling + sample, step));
+  };
+
+  let logits = await decoder.begin([tokens], run);
+  for (let step = 0; step < maxTokens; step++) {
+    for (const [sample, text] of texts.entries()) {
+      if (text.finished) continue;
+      const row = logits.length === vocab ? 0 : sample;
+      const token = choose(logits.subarray(row * vocab, (row + 1) * vocab), sample, step);
+      yield { sample, token, ...text.push(token, eos.has(token), step + 1 === maxTokens) };
+    }
+    if (step + 1 === maxTokens || texts.every(({ finished }) => finished)) return;
+    logits = decoder.position < decoder.length ? await next(decoder, texts, run) : await again(decoder, texts, run);
+  }
+}
+
+/** One more token of each sample. */
+const next = (decoder: Decoder, texts: readonly Sample[], run: { signal?: AbortSignal }) =>
+  decoder.next(
+    texts.map(({ tokens }) => tokens.at(-1)!),
+    run,
+  );
+
+/** All positions are taken: the last half of each sample becomes its beginning. */
+const again = (decoder: Decoder, texts: readonly Sample[], run: { signal?: AbortSignal }) => {
+  const kept = Math.max(1, decoder.length >> 1);
+  return decoder.begin(
+    texts.map(({ tokens }) => tokens.slice(-kept)),
+    run,
+  );
+};
+
+/** One text that grows. */
+class Sample {
+  readonly tokens: number[];
+  /** Each token that was there once. */
+  readonly seen: Set<number>;
+  finished = false;
+
+  constructor(
+    prompt: ArrayLike<number>,
+    private readonly stream: TextStream | undefined,
+  ) {
+    this.tokens = Array.from(prompt);
+    this.seen = new Set(this.tokens);
+  }
+
+  push(token: number, isEos: boolean, isLast: boolean): Pick<GeneratedToken, 'text' | 'finish'> {
+    this.tokens.push(token);
+    this.seen.add(token);
+    const piece = isEos || !this.stream ? { text: '', stopped: false } : this.stream.push(token);
+    const finish = isEos ? 'eos' : piece.stopped ? 'stop' : isLast ? 'length' : undefined;
+    if (!finish) return { text: piece.text };
+    this.finished = true;
+    const rest = piece.stopped ? '' : (this.stream?.end() ?? '');
+    return { text: piece.text + rest, finish };
+  }
+}
+
+/** @throws ApolloError BAD_ARGUMENT when there is nothing to go on from, or more than the model has positions for. */
+function promptTokens({ model, tokenizer }: TrainedModel, prompt: string | ArrayLike<number>): Int32Array {
+  const { vocab, maxPositions } = model.config;
+  let tokens: Int32Array;
+  if (typeof prompt === 'string') {
+    check(tokenizer, 'There is no tokenizer with this model: give the prompt as token ids.');
+    const start = tokenizer.specials.eot;
+    tokens = Int32Array.from(tokenizer.encode(prompt));
+    if (tokens.length === 0 && start !== undefined) tokens = Int32Array.of(start);
+  } else {
+    tokens = Int32Array.from(prompt);
+    for (const [i, id] of tokens.entries()) {
+      if (id !== prompt[i] || id < 0 || id >= vocab) {
+        throw new ApolloError(
+          'BAD_ARGUMENT',
+          `prompt[${i}] must be a token id from 0 to ${vocab - 1}; got ${prompt[i]}.`,
+        );
+      }
+    }
+  }
+  check(
+    tokens.length > 0,
+    'The prompt is empty, and the tokenizer has no token for the start of a text. Give a prompt.',
+  );
+  check(
+    tokens.length <= maxPositions,
+    `The prompt has ${tokens.length} tokens and the model ${maxPositions} positions. Shorten the prompt.`,
+  );
+  return tokens;
+}

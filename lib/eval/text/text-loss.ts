@@ -1,0 +1,268 @@
+/**
+ * What a language model makes of given text: GPT's loss of each token from windows that overlap, BERT's loss of masked
+ * tokens as in training (a pseudo-loss: it is not the probability of the text).
+ */
+
+import {
+  arraySource,
+  heldOutMlmBatches,
+  mlmCapacity,
+  mlmIds,
+  type ReadOptions,
+  type Tokenizer,
+} from '../../data/index.js';
+import { readDocuments } from '../../data/read/documents.js';
+import type { OnNote } from '../../data/read/files.js';
+import { filesToRead } from '../../data/read/inputs.js';
+import { noEndOfText } from '../../data/tokenizer/end-of-text.js';
+import type { Device } from '../../engine/device.js';
+import { Graph } from '../../engine/graph.js';
+import type { ParameterStore } from '../../engine/parameters.js';
+import type { Program } from '../../engine/program.js';
+import { ApolloError } from '../../errors.js';
+import * as is from '../../is.js';
+import { type BatchShape, type LanguageModel, type ModelConfig, modelWeights } from '../../models/index.js';
+
+/** A model to be measured; LoadedModel of lib/train is one. */
+export interface MeasuredModel {
+  readonly model: LanguageModel;
+  readonly store: ParameterStore;
+  readonly layerMap: readonly number[];
+}
+
+export interface TextTokens {
+  readonly ids: Int32Array;
+  /** Of the text in UTF-8. */
+  readonly bytes: number;
+  readonly documents: number;
+  /** What the user should know, a sentence each. */
+  readonly warnings?: readonly string[];
+}
+
+export interface TextReading extends ReadOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Takes what the user should know of the text, a sentence each. */
+  readonly onNote?: OnNote | undefined;
+}
+
+const takesReadTokens = is.takes('readTokens', {
+  inputs: is.list(is.path),
+  tokenizer: is.tokenizer,
+  options: is.options({ signal: is.optional(is.signal), onNote: is.optional(is.func), ...is.readFields }),
+});
+
+/**
+ * Tokens of files, folders or patterns, found and read as those of a corpus; records without text are counted in a note.
+ * Where there are several documents each ends with the tokenizer's end of text or [SEP], as in training; `warnings` says
+ * where it has neither.
+ * @throws ApolloError BAD_CORPUS for files that are missing or no text, BAD_CONFIG for options that do not go with them;
+ * ABORT_ERR.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
+export async function readTokens(
+  inputs: readonly string[],
+  tokenizer: Tokenizer,
+  options: TextReading = {},
+): Promise<TextTokens> {
+  takesReadTokens(inputs, tokenizer, options);
+  const { signal, onNote, ...reading } = options;
+  const skipped = new Map<string, number>();
+  const onSkip = (reason: string): void => void skipped.set(reason, (skipped.get(reason) ?? 0) + 1);
+  const parts: Uint32Array[][] = [];
+  let bytes = 0;
+  let current: Uint32Array[] = [];
+  for (const file of filesToRead(inputs, reading, onNote)) {
+    for await (const { text, isLast } of readDocuments(file, { signal, onSkip }, reading)) {
+      bytes += Buffer.byteLength(text);
+      current.push(tokenizer.encode(text));
+      if (!isLast) continue;
+      parts.push(current);
+      current = [];
+    }
+  }
+  if (skipped.size > 0)
+    onNote?.(`Skipped records: ${[...skipped].map(([reason, count]) => `${count} with ${reason}`).join('; ')}.`);
+  const separator = tokenizer.specials.eot ?? tokenizer.specials.sep;
+  const ends = parts.length > 1 && separator !== undefined ? [Uint32Array.of(separator)] : [];
+  const all = parts.flatMap((document) => [...document, ...ends]);
+  const ids = new Int32Array(all.reduce((sum, { length }) => sum + length, 0));
+  let place = 0;
+  for (const part of all) {
+    ids.set(part, place);
+    place += part.length;
+  }
+  const unmarked = parts.length > 1 && separator === undefined;
+  const warnings = unmarked ? [`${parts.length} documents are joined without a mark between them: ${noEndOfText}`] : [];
+  return { ids, bytes, documents: parts.length, warnings };
+}
+
+export interface TextLoss {
+  /** GPT: 'token'; BERT: 'masked token'. */
+  readonly of: 'token' | 'masked token';
+  /** Mean over the tokens that count, in nats. */
+  readonly loss: number;
+  /** exp(loss). */
+  readonly perplexity: number;
+  /** Tokens that count. */
+  readonly tokens: number;
+  /** GPT: bits for each byte of the text, which can be compared between tokenizers. */
+  readonly bitsPerByte?: number;
+}
+
+export interface TextLossOptions {
+  readonly batch: number;
+  /** Tokens of a window; at most the model's positions, its default. */
+  readonly seq?: number | undefined;
+  /** GPT: tokens that each window after the first moves on and counts. Default: half a window. */
+  readonly stride?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((done: number) => void) | undefined;
+}
+
+const takesTextLoss = is.takes('textLoss', {
+  device: is.device,
+  measured: is.measuredModel,
+  tokenizer: is.tokenizer,
+  text: is.object('a text (from readTokens)', {
+    ids: is.kind('an Int32Array', (value) => value instanceof Int32Array),
+    bytes: is.number,
+    documents: is.number,
+  }),
+  options: is.options({
+    batch: is.count,
+    seq: is.optional(is.number),
+    stride: is.optional(is.number),
+    signal: is.optional(is.signal),
+    onProgress: is.optional(is.func),
+  }),
+});
+
+/**
+ * Loss and perplexity of a model on tokens.
+ * @throws ApolloError BAD_CONFIG for a window or stride that does not fit, BAD_CORPUS for too little text, BAD_TOKENIZER.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
+export async function textLoss(
+  device: Device,
+  measured: MeasuredModel,
+  tokenizer: Tokenizer,
+  text: TextTokens,
+  options: TextLossOptions,
+): Promise<TextLoss> {
+  takesTextLoss(device, measured, tokenizer, text, options);
+
+  const { config } = measured.model;
+  const { batch } = options;
+  const { seq, stride } = checkWindow(config, options);
+  const isGpt = config.kind === 'gpt';
+  const least = isGpt ? 2 : seq - 2;
+  if (text.ids.length < least) {
+    throw new ApolloError(
+      'BAD_CORPUS',
+      `The text has ${text.ids.length} tokens; at least ${least} are needed. Give more text${isGpt ? '' : ', or a smaller seq'}.`,
+    );
+  }
+  const shape = { batch, seq, padding: false, ...(!isGpt && { targets: mlmCapacity(batch * seq, batch) }) };
+  const batches = isGpt ? windows(text.ids, stride, shape) : masked(text, tokenizer, shape);
+  const program = await lossProgram(device, measured, shape);
+  let sum = 0;
+  let tokens = 0;
+  try {
+    for (const [index, inputs] of batches.entries()) {
+      const { outputs } = await program.run(inputs(), options.signal ? { signal: options.signal } : {});
+      const count = outputs['count']?.[0] as number;
+      if (count > 0) sum += (outputs['loss']?.[0] as number) * count;
+      tokens += count;
+      options.onProgress?.((index + 1) / batches.length);
+    }
+  } finally {
+    program.dispose();
+  }
+  const loss = sum / tokens;
+  const result = { loss, perplexity: Math.exp(loss), tokens };
+  if (!isGpt) return { of: 'masked token', ...result };
+  return { of: 'token', ...result, bitsPerByte: sum / Math.LN2 / text.bytes };
+}
+
+const takesCheckWindow = is.takes('checkWindow', {
+  config: is.object('a model configuration', { kind: is.oneOf('bert', 'gpt'), maxPositions: is.count }),
+  options: is.object('{ seq, stride }', { seq: is.optional(is.number), stride: is.optional(is.number) }),
+});
+
+/**
+ * The windows that a model reads text in.
+ * @throws ApolloError BAD_CONFIG for a length or stride that it cannot have, whatever the text.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
+export function checkWindow(
+  config: ModelConfig,
+  options: Pick<TextLossOptions, 'seq' | 'stride'>,
+): { readonly seq: number; readonly stride: number } {
+  takesCheckWindow(config, options);
+  const { kind, maxPositions } = config;
+  const { seq = maxPositions, stride = Math.ceil(seq / 2) } = options;
+  if (!Number.isInteger(seq) || seq < 4 || seq > maxPositions) {
+    throw new ApolloError(
+      'BAD_CONFIG',
+      `seq must be a whole number from 4 to the model's ${maxPositions} positions; got ${seq}.`,
+    );
+  }
+  if (kind === 'gpt') checkStride(stride, seq);
+  return { seq, stride };
+}
+
+function checkStride(stride: number, seq: number): void {
+  if (Number.isInteger(stride) && stride >= 1 && stride < seq) return;
+  throw new ApolloError('BAD_CONFIG', `stride must be a whole number from 1 to seq - 1 (${seq - 1}); got ${stride}.`);
+}
+
+type Inputs = Readonly<Record<string, Int32Array>>;
+
+/**
+ * Windows of `seq` tokens that begin every `stride` tokens. Each token but the first counts once: in the first window
+ * that holds it. Behind the text's end windows are filled with zeros, which a causal model does not see.
+ */
+export function windows(
+  ids: Int32Array,
+  stride: number,
+  { batch, seq }: Pick<BatchShape, 'batch' | 'seq'>,
+): (() => Inputs)[] {
+  checkStride(stride, seq);
+  const starts: { readonly begin: number; readonly counted: number }[] = [];
+  let counted = 1; // tokens before this one are counted already
+  for (let begin = 0; counted < ids.length; begin += stride) {
+    starts.push({ begin, counted });
+    counted = begin + seq;
+  }
+  return Array.from({ length: Math.ceil(starts.length / batch) }, (_, index) => () => {
+    const tokens = new Int32Array(batch * seq);
+    const labels = new Int32Array(batch * seq).fill(-100);
+    starts.slice(index * batch, (index + 1) * batch).forEach(({ begin, counted: from }, row) => {
+      tokens.set(ids.subarray(begin, begin + seq), row * seq);
+      const end = Math.min(begin + seq, ids.length);
+      for (let place = from; place < end; place++) labels[row * seq + place - 1 - begin] = ids[place] as number;
+    });
+    return { tokens, labels };
+  });
+}
+
+/** Masks are the same in every call. */
+function masked({ ids }: TextTokens, tokenizer: Tokenizer, shape: BatchShape): (() => Inputs)[] {
+  const rules = mlmIds(tokenizer);
+  const { batch, seq, targets = 0 } = shape;
+  const source = arraySource(ids, tokenizer.vocabSize);
+  return heldOutMlmBatches(source, { ...rules, batch, seq, seed: 0, targets }).map((rows) => () => ({ ...rows }));
+}
+
+async function lossProgram(
+  device: Device,
+  { model, store, layerMap }: MeasuredModel,
+  shape: BatchShape,
+): Promise<Program> {
+  const graph = new Graph();
+  const weights = modelWeights(graph, model, store.precision);
+  const { loss, count } = model.trace(graph, weights, shape, { layerMap, training: false });
+  graph.output('loss', loss);
+  graph.output('count', count);
+  return device.compile(graph, { store });
+}

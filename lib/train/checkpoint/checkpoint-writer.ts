@@ -1,0 +1,83 @@
+/**
+ * Writes the checkpoints of a run. In its middle the weights are copied and written beside training, which waits for neither;
+ * a second checkpoint waits for the first.
+ */
+import type { ParameterStore } from '../../engine/parameters.js';
+import { type StoreView, stagedBytes, stageStore } from './staged-store.js';
+
+/** A checkpoint that was tried. */
+export type Written =
+  | { readonly step: number; readonly path: string; readonly ms: number }
+  | { readonly step: number; readonly error: unknown };
+
+export interface CheckpointJob {
+  readonly step: number;
+  /** Names the moment: one that is saved already is not saved again. */
+  readonly position: string;
+  /** Writes the folder and returns its path. Called at once; may take its time with `view` only. */
+  readonly write: (view: StoreView) => Promise<string>;
+}
+
+/** Share of the memory that is free for which a copy may be made; else training waits for the disk. */
+const copyShare = 0.5;
+
+export class CheckpointWriter {
+  /** The newest one. */
+  lastSaved: string | undefined;
+  #savedAt: string | undefined;
+  #writing: Promise<void> | undefined;
+  #written: Written[] = [];
+
+  /** `freeBytes`: memory of the machine that is free. */
+  constructor(
+    private readonly store: ParameterStore,
+    private readonly freeBytes = () => process.availableMemory(),
+  ) {}
+
+  /** A run that resumes has that checkpoint. */
+  resumed(path: string, position: string): void {
+    this.lastSaved = path;
+    this.#savedAt = position;
+  }
+
+  isSaved(position: string): boolean {
+    return this.#savedAt === position;
+  }
+
+  /** Those that ended since the last call. */
+  take(): Written[] {
+    return this.#written.splice(0);
+  }
+
+  /** Waits for the checkpoint under way. */
+  async settled(): Promise<void> {
+    await this.#writing;
+  }
+
+  /** Starts a checkpoint of what the store holds when all that is queued now is done. Waits for the one before. */
+  async begin(job: CheckpointJob): Promise<void> {
+    await this.#writing;
+    const fits = stagedBytes(this.store) <= copyShare * this.freeBytes();
+    const writing = this.#write(job, fits ? stageStore(this.store) : this.store);
+    this.#writing = writing;
+    if (!fits) await writing;
+  }
+
+  /** Writes a checkpoint of the store as it is, which does not change meanwhile; nothing where that is done. */
+  async complete(job: CheckpointJob): Promise<void> {
+    await this.#writing;
+    if (!this.isSaved(job.position)) await this.#write(job, this.store);
+  }
+
+  async #write({ step, position, write }: CheckpointJob, view: StoreView): Promise<void> {
+    const started = performance.now();
+    try {
+      const path = await write(view);
+      this.lastSaved = path;
+      this.#savedAt = position;
+      this.#written.push({ step, path, ms: performance.now() - started });
+    } catch (error) {
+      this.#written.push({ step, error });
+    }
+  }
+}

@@ -1,0 +1,268 @@
+/**
+ * What a checkpoint folder holds: model.safetensors (f32 weights), optimizer.safetensors (what the optimizer keeps of each)
+ * and state.json (settings, position, totals, step counts, checksums). Everything else of a run is a function of
+ * (settings, step).
+ */
+import { createReadStream } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
+import { z } from 'zod';
+import type { ParameterStore } from '../../engine/parameters.js';
+import { ApolloError } from '../../errors.js';
+import { type Checksum, writeSynced } from '../../fs/durable.js';
+import { SafetensorsReader, type TensorToWrite, writeSafetensors } from '../../interop/safetensors.js';
+import { declareSpecs, type LanguageModel, type ModelConfig, type ParameterSpec } from '../../models/index.js';
+import { type Kept, writeFolder } from './checkpoint-folder.js';
+import type { StoreView } from './staged-store.js';
+
+export const formatVersion = 1;
+export const weightsFile = 'model.safetensors';
+const momentsFile = 'optimizer.safetensors';
+export const stateFile = 'state.json';
+
+const count = z.int().min(0);
+const total = z.number().min(0);
+const totalsSchema = z.object({ tokens: total, flopsModel: total, flopsExecuted: total, trainMs: total });
+
+const stateSchema = z.object({
+  formatVersion: z.literal(formatVersion),
+  /** Updates done (left-out ones included). */
+  step: count,
+  /** Stage and trained layers of the weights; a switch due at `step` may already be done. */
+  stage: z.object({
+    index: count,
+    units: z.int().min(1),
+    /** Widths, where they are not those of the finished model. */
+    shape: z.object({ hidden: z.int().min(1), heads: z.int().min(1), ffn: z.int().min(1) }).optional(),
+    /** Whether the weights are expressions of what is stored. */
+    reparameterised: z.boolean().optional(),
+  }),
+  /** Layer map that runs these weights at full depth. */
+  layerMap: z.array(count),
+  /** The settings the run's bits depend on. */
+  identity: z.record(z.string(), z.unknown()),
+  totals: totalsSchema,
+  /** What training the model cost that the run began with. */
+  source: totalsSchema.extend({ flopsLayers: total }).optional(),
+  /** Consecutive steps so far whose loss or gradients were not finite. */
+  nonFiniteSteps: count,
+  /** Training losses that an adaptive method has seen. */
+  seen: z.object({ means: z.array(z.number().nullable()), steps: count, sum: z.number(), count: count }).optional(),
+  /** Whether the evaluation due at `step` is done. */
+  evaluated: z.boolean(),
+  device: z.object({ kind: z.string(), threads: count }),
+  /** Step count of each parameter. */
+  counts: z.record(z.string(), count),
+  files: z.record(z.string(), z.object({ bytes: count, crc32: count })),
+});
+
+/** The contents of state.json. */
+export type CheckpointState = z.output<typeof stateSchema>;
+/** What the writer of a checkpoint gives; counts and checksums are filled in. */
+export type StateToWrite = Omit<CheckpointState, 'formatVersion' | 'counts' | 'files'>;
+
+/** Errors that say a checkpoint is not what was written: an older one may still be. */
+const damages = new WeakSet<Error>();
+
+function damaged(folder: string, what: string, cause?: unknown): ApolloError {
+  const advice = 'Use an older checkpoint beside it, if there is one, or start a new run.';
+  const message = `The checkpoint ${folder} is damaged: ${what} ${advice}`;
+  const error = new ApolloError('BAD_CHECKPOINT', message, { cause });
+  damages.add(error);
+  return error;
+}
+
+/** Whether an error says that a checkpoint is damaged, and not that it is another run's or another version's. */
+export const isDamage = (error: unknown): error is ApolloError => error instanceof ApolloError && damages.has(error);
+
+/** What is damaged in a checkpoint; undefined when all its files are as they were written. */
+export async function damageOf(folder: string): Promise<ApolloError | undefined> {
+  try {
+    const state = await readCheckpointState(folder);
+    for (const file of Object.keys(state.files)) await verifyFile(folder, file, state);
+    return undefined;
+  } catch (error) {
+    return isDamage(error) ? error : undefined;
+  }
+}
+
+/** Of a file, read in pieces. */
+async function checksum(path: string): Promise<Checksum> {
+  let bytes = 0;
+  let sum = 0;
+  for await (const piece of createReadStream(path, { highWaterMark: 1 << 20 }) as AsyncIterable<Buffer>) {
+    bytes += piece.length;
+    sum = crc32(piece, sum);
+  }
+  return { bytes, crc32: sum };
+}
+
+/** The optimizer's state of all parameters as `NAME.SLOT`, read from the store once per parameter. */
+function momentTensors(store: StoreView): TensorToWrite[] {
+  let held: { name: string; moments: ReturnType<StoreView['moments']> } | undefined;
+  const read = (name: string) => {
+    if (held?.name !== name) held = { name, moments: store.moments(name) };
+    return held.moments;
+  };
+  return store.names().flatMap((name) => {
+    const { shape } = store.spec(name);
+    return store.slots(name).map((slot, i) => ({
+      name: `${name}.${slot.name}`,
+      dtype: 'F32' as const,
+      shape,
+      data: async () => (await read(name)).slots[i]!.values,
+    }));
+  });
+}
+
+/**
+ * Writes a checkpoint of the store and `state` into `directory` and returns its folder. Until it stands complete the
+ * previous one is kept; then all are removed but the `keep` newest and those of the steps `keepAt`.
+ */
+export async function saveCheckpoint(
+  directory: string,
+  store: StoreView,
+  state: StateToWrite,
+  kept: Kept = { keep: 1 },
+): Promise<string> {
+  return writeFolder(directory, state.step, kept, async (folder) => {
+    const weights = store.names().map((name) => ({
+      name,
+      dtype: 'F32' as const,
+      shape: store.spec(name).shape,
+      data: () => store.read(name),
+    }));
+    const files = {
+      [weightsFile]: await writeSynced(join(folder, weightsFile), (file) => writeSafetensors(file, weights)),
+      [momentsFile]: await writeSynced(join(folder, momentsFile), (file) =>
+        writeSafetensors(file, momentTensors(store)),
+      ),
+    };
+    const complete: CheckpointState = {
+      formatVersion,
+      ...state,
+      counts: Object.fromEntries(
+        store
+          .names()
+          .sort()
+          .map((name) => [name, store.count(name)]),
+      ),
+      files,
+    };
+    await writeSynced(join(folder, stateFile), (file) => file.append(`${JSON.stringify(complete, null, 2)}\n`));
+  });
+}
+
+/**
+ * The state.json of a checkpoint folder.
+ * @throws ApolloError BAD_CHECKPOINT when it is missing, not what this version writes, or of another format version.
+ */
+export async function readCheckpointState(folder: string): Promise<CheckpointState> {
+  let value: unknown;
+  try {
+    value = JSON.parse(await readFile(join(folder, stateFile), 'utf8'));
+  } catch (error) {
+    throw damaged(folder, `${stateFile} cannot be read (${(error as Error).message}).`, error);
+  }
+  const version = (value as { formatVersion?: unknown } | null)?.formatVersion;
+  if (typeof version === 'number' && version !== formatVersion) {
+    throw new ApolloError(
+      'BAD_CHECKPOINT',
+      `The checkpoint ${folder} has format version ${version}; this version of the package reads ${formatVersion}. Use the version that wrote it.`,
+    );
+  }
+  const result = stateSchema.safeParse(value);
+  if (!result.success) {
+    const problems = result.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; ');
+    throw damaged(folder, `${stateFile} is not complete (${problems}).`);
+  }
+  return result.data;
+}
+
+/** The model that a checkpoint holds: the finished one, in the widths of the checkpoint's stage. */
+export function modelConfigOf(state: CheckpointState): ModelConfig {
+  return { ...(state.identity['model'] as ModelConfig), ...state.stage.shape };
+}
+
+/** @throws ApolloError BAD_CHECKPOINT unless `file` is as it was written. */
+export async function verifyFile(folder: string, file: string, state: CheckpointState): Promise<void> {
+  const expected = state.files[file];
+  if (!expected) throw damaged(folder, `${stateFile} does not list ${file}.`);
+  const found = await checksum(join(folder, file)).catch((error: Error) => {
+    throw damaged(folder, `${file} cannot be read (${error.message}).`, error);
+  });
+  if (found.bytes !== expected.bytes) {
+    throw damaged(folder, `${file} has ${found.bytes} bytes, ${expected.bytes} were written.`);
+  }
+  if (found.crc32 !== expected.crc32) throw damaged(folder, `the contents of ${file} do not match their checksum.`);
+}
+
+async function withReader<Value>(path: string, use: (reader: SafetensorsReader) => Promise<Value>): Promise<Value> {
+  const reader = await SafetensorsReader.open(path);
+  try {
+    return await use(reader);
+  } finally {
+    await reader.close();
+  }
+}
+
+/**
+ * Declares the parameters of a checkpoint's stage in `store` and loads their weights: enough for evaluation, generation
+ * and export. `model` is that of `modelConfigOf(state)`; `state.layerMap` runs them at full depth.
+ * @throws ApolloError BAD_CHECKPOINT when a file is damaged, a tensor does not fit the model, or the weights were
+ * expressions of other parameters at that moment.
+ */
+export async function loadWeights(
+  folder: string,
+  store: ParameterStore,
+  model: LanguageModel,
+): Promise<CheckpointState> {
+  const state = await readCheckpointState(folder);
+  if (state.stage.reparameterised) {
+    throw new ApolloError(
+      'BAD_CHECKPOINT',
+      `The checkpoint ${folder} was written while the operators of its method were trained and holds no model yet. Resume the run to get past that stage.`,
+    );
+  }
+  return loadSpecs(folder, store, model.parameters(state.stage.units), state);
+}
+
+async function loadSpecs(
+  folder: string,
+  store: ParameterStore,
+  specs: readonly ParameterSpec[],
+  state: CheckpointState,
+): Promise<CheckpointState> {
+  await verifyFile(folder, weightsFile, state);
+  declareSpecs(store, specs);
+  await withReader(join(folder, weightsFile), async (reader) => {
+    for (const { name, shape } of specs) await store.write(name, await reader.readFloat32(name, shape));
+  });
+  return state;
+}
+
+/**
+ * Loads the weights of a checkpoint whose stage holds `specs`, and the state of the optimizer that works on `store`, which
+ * is the one that wrote it; errors as `loadWeights`.
+ */
+export async function loadCheckpoint(
+  folder: string,
+  store: ParameterStore,
+  specs: readonly ParameterSpec[],
+): Promise<CheckpointState> {
+  const state = await loadSpecs(folder, store, specs, await readCheckpointState(folder));
+  await verifyFile(folder, momentsFile, state);
+  await withReader(join(folder, momentsFile), async (reader) => {
+    for (const { name, shape } of specs) {
+      const step = state.counts[name];
+      if (step === undefined) throw damaged(folder, `${stateFile} has no step count for "${name}".`);
+      const slots = [];
+      for (const slot of store.slots(name)) {
+        slots.push({ ...slot, values: await reader.readFloat32(`${name}.${slot.name}`, shape) });
+      }
+      await store.writeMoments(name, { slots, count: step });
+    }
+  });
+  return state;
+}

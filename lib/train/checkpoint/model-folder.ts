@@ -1,0 +1,359 @@
+/**
+ * A trained model in a folder, whatever wrote it: a run of this package or Hugging Face's `save_pretrained`. The one
+ * place that finds it, checks it and reads its weights; evaluation, generation, export and runs that begin with a
+ * trained model all come here.
+ */
+import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { checkVocabulary, endsOfText, loadTokenizer, noEndOfText, type Tokenizer } from '../../data/index.js';
+import type { Device } from '../../engine/device.js';
+import { ParameterStore } from '../../engine/parameters.js';
+import { ApolloError } from '../../errors.js';
+import {
+  configFile,
+  indexFile,
+  openHuggingFaceFolder,
+  weightsFile as pretrained,
+} from '../../interop/hugging-face-folder.js';
+import { SafetensorsReader } from '../../interop/safetensors.js';
+import * as is from '../../is.js';
+import type { WeightSource } from '../../methods/method.js';
+import {
+  createModel,
+  declareSpecs,
+  drawnValue,
+  headFlops,
+  type LanguageModel,
+  type ModelConfig,
+  type ParameterSpec,
+} from '../../models/index.js';
+import {
+  type CheckpointState,
+  damageOf,
+  isDamage,
+  modelConfigOf,
+  readCheckpointState,
+  stateFile,
+  verifyFile,
+  weightsFile,
+} from './checkpoint.js';
+import { type CheckpointFolder, listCheckpoints, newestCheckpoint } from './checkpoint-folder.js';
+
+/** What training a model has cost, as its checkpoint counts it. */
+export interface SourceCosts {
+  readonly tokens: number;
+  readonly flopsModel: number;
+  readonly flopsLayers: number;
+  readonly flopsExecuted: number;
+  readonly trainMs: number;
+}
+
+export interface ModelFolder extends WeightSource {
+  /** The folder that holds the weights: of a run, that of its newest checkpoint. */
+  readonly folder: string;
+  readonly kind: 'checkpoint' | 'hugging-face';
+  /** Runs the stored layers at full depth: `config.layers` places, each naming one of `layers` stored layers. */
+  readonly layerMap: readonly number[];
+  /** A file or folder for loadTokenizer, when there is one with the model. */
+  readonly tokenizerPath: string | undefined;
+  /** What training it cost; undefined for models of other origin, which do not say. */
+  readonly costs: SourceCosts | undefined;
+  /** What the user should know, a sentence each: parameters that are initial values, tensors that were left out. */
+  readonly warnings: readonly string[];
+  close(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+export interface OpenOptions {
+  /** Of the initial values of parameters that the folder lacks: the masked-language-model head of a bare BertModel. */
+  readonly seed?: number;
+}
+
+const takesOpenModelFolder = is.takes('openModelFolder', {
+  path: is.path,
+  options: is.object('an object of options (seed)', { seed: is.optional(is.integer) }),
+});
+
+/**
+ * Opens a trained model: a run's folder, the folder of its checkpoints, one checkpoint, or a Hugging Face folder. Files
+ * are checked now and tensors read when asked for. Nothing in the folder is changed, so a run that is going on may be
+ * opened too. `read` gives f32 values under this package's parameter names.
+ * @throws ApolloError BAD_CHECKPOINT when there is no model, it is damaged or cannot be represented here, or its weights
+ * were expressions of other parameters when the checkpoint was written.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
+export async function openModelFolder(path: string, options: OpenOptions = {}): Promise<ModelFolder> {
+  takesOpenModelFolder(path, options);
+
+  if (existsSync(join(path, stateFile))) return openCheckpoint(path);
+  for (const directory of [join(path, 'checkpoints'), path]) {
+    const newest = await newestCheckpoint(directory);
+    if (newest) return openCheckpoint(newest.path).catch((error: unknown) => openOlder(directory, newest, error));
+  }
+  if (existsSync(join(path, configFile))) return openPretrained(path, options);
+  throw new ApolloError('BAD_CHECKPOINT', `There is no model in ${path}: ${await whatIsThere(path)}`);
+}
+
+/** Why a folder is none of a model, and what to do. */
+async function whatIsThere(path: string): Promise<string> {
+  const names = await readdir(path).catch((error: NodeJS.ErrnoException) => error.code ?? error.message);
+  if (typeof names === 'string') {
+    return names === 'ENOENT' ? 'there is no such folder.' : `it cannot be read as a folder (${names}).`;
+  }
+  const runs: string[] = [];
+  for (const name of names.sort()) if (await newestCheckpoint(join(path, name))) runs.push(name);
+  if (runs.length > 0) return `it is a comparison of several runs. Name one of them: ${runs.join(', ')}.`;
+  if (names.includes(pretrained) || names.includes(indexFile)) {
+    return `it has weights but no ${configFile}, which says what they are.`;
+  }
+  return (
+    'expected the folder of a run, of its checkpoints or of one checkpoint, or a Hugging Face folder with ' +
+    `${configFile} and ${pretrained}.`
+  );
+}
+
+/** The newest checkpoint before one that is damaged, saying so. Other errors are thrown. */
+async function openOlder(directory: string, newest: CheckpointFolder, error: unknown): Promise<ModelFolder> {
+  if (!isDamage(error)) throw error;
+  const older = (await listCheckpoints(directory)).filter(({ step }) => step < newest.step).reverse();
+  for (const { path, step } of older) {
+    if (await damageOf(path)) continue;
+    const opened = await openCheckpoint(path);
+    return {
+      ...opened,
+      warnings: [`${error.message} This is the model of step ${step}: ${path}.`, ...opened.warnings],
+    };
+  }
+  throw error;
+}
+
+async function openCheckpoint(folder: string): Promise<ModelFolder> {
+  const state = await readCheckpointState(folder);
+  if (state.stage.reparameterised) {
+    throw new ApolloError(
+      'BAD_CHECKPOINT',
+      `The checkpoint ${folder} was written while the operators of its method were trained and holds no model yet. ` +
+        'Resume the run to get past that stage.',
+    );
+  }
+  const config = modelConfigOf(state);
+  const layers = state.stage.units;
+  await verifyFile(folder, weightsFile, state);
+  const specs = specsByName(createModel(config), layers);
+  const reader = await SafetensorsReader.open(join(folder, weightsFile));
+  return {
+    folder,
+    kind: 'checkpoint',
+    config,
+    layers,
+    layerMap: state.layerMap,
+    tokenizerPath: tokenizerNear(folder),
+    costs: costsOf(state, config),
+    warnings: [],
+    read: async (name) => reader.readFloat32(name, specOf(specs, name, folder).shape),
+    close: () => reader.close(),
+    [Symbol.asyncDispose]: () => reader.close(),
+  };
+}
+
+/** The costs of a run and of the model that it began with, if that says so. */
+function costsOf({ totals, source }: CheckpointState, config: ModelConfig): SourceCosts {
+  const own = { ...totals, flopsLayers: totals.flopsModel - 3 * headFlops(config) * totals.tokens };
+  if (!source) return own;
+  const keys = ['tokens', 'flopsModel', 'flopsLayers', 'flopsExecuted', 'trainMs'] as const;
+  return Object.fromEntries(keys.map((key) => [key, own[key] + source[key]])) as unknown as SourceCosts;
+}
+
+async function openPretrained(folder: string, { seed = 0 }: OpenOptions): Promise<ModelFolder> {
+  const files = await openHuggingFaceFolder(folder);
+  try {
+    const { config } = files;
+    const specs = specsByName(modelOf(config, folder), config.layers);
+    const all = [...specs.values()];
+    const missing = all.filter((spec) => !files.has(spec)).map(({ name }) => name);
+    const needed = missing.filter((name) => !name.startsWith('head.'));
+    if (needed.length > 0) {
+      throw new ApolloError(
+        'BAD_CHECKPOINT',
+        `${folder} lacks weights of the model that its ${configFile} describes, ${needed.length} parameters: ${few(needed)}.`,
+      );
+    }
+    const warnings = [...files.warnings];
+    if (missing.length > 0) {
+      const what =
+        config.kind === 'bert'
+          ? 'is a bare encoder without a masked-language-model head'
+          : `has no output matrix, and its ${configFile} does not tie it to the word embeddings`;
+      warnings.push(
+        `${folder} ${what}; these are initial values: ${few(missing)}. ` +
+          'Train it on before its predictions mean anything.',
+      );
+    }
+    const unused = files.unused(all);
+    if (unused.length > 0) {
+      warnings.push(`${folder} holds tensors that this model has no place for; they are left out: ${few(unused)}.`);
+    }
+    return {
+      folder,
+      kind: 'hugging-face',
+      config,
+      layers: config.layers,
+      layerMap: Array.from({ length: config.layers }, (_, layer) => layer),
+      tokenizerPath: hasTokenizer(folder) ? folder : undefined,
+      costs: undefined,
+      warnings,
+      async read(name) {
+        const spec = specOf(specs, name, folder);
+        return (await files.read(spec)) ?? (await drawnValue(spec, seed));
+      },
+      close: () => files.close(),
+      [Symbol.asyncDispose]: () => files.close(),
+    };
+  } catch (error) {
+    await files.close();
+    throw error;
+  }
+}
+
+/** The model of a configuration that came from a file, which its errors name. */
+function modelOf(config: ModelConfig, folder: string): LanguageModel {
+  try {
+    return createModel(config);
+  } catch (error) {
+    if (!(error instanceof ApolloError)) throw error;
+    throw new ApolloError('BAD_CHECKPOINT', `${join(folder, configFile)}: ${error.message}`, { cause: error });
+  }
+}
+
+function specsByName(model: LanguageModel, layers: number): ReadonlyMap<string, ParameterSpec> {
+  return new Map(model.parameters(layers).map((spec) => [spec.name, spec]));
+}
+
+function specOf(specs: ReadonlyMap<string, ParameterSpec>, name: string, folder: string): ParameterSpec {
+  const spec = specs.get(name);
+  if (!spec) throw new ApolloError('BAD_ARGUMENT', `The model in ${folder} has no parameter "${name}".`);
+  return spec;
+}
+
+/** The first few of some names. */
+function few(names: readonly string[]): string {
+  return `${names.slice(0, 6).join(', ')}${names.length > 6 ? ', …' : ''}`;
+}
+
+/** A run keeps its tokenizer two folders above each checkpoint; one that was moved may have it nearer. */
+function tokenizerNear(checkpoint: string): string | undefined {
+  const folders = [checkpoint, dirname(checkpoint), dirname(dirname(checkpoint))];
+  return folders.map((folder) => join(folder, 'tokenizer.json')).find((path) => existsSync(path));
+}
+
+/** Whether a Hugging Face folder has one of the layouts that loadTokenizer reads. */
+function hasTokenizer(folder: string): boolean {
+  const layouts = [['tokenizer.json'], ['vocab.txt'], ['vocab.json', 'merges.txt']];
+  return layouts.some((files) => files.every((file) => existsSync(join(folder, file))));
+}
+
+const layerName = /^layer\.(\d+)\./;
+
+/**
+ * The model at the depth of the finished one, each place with the weights of the stored layer that stands there ('full'),
+ * or the stored layers alone. Both are the same unless it was still growing.
+ */
+export function atDepth(source: WeightSource & Pick<ModelFolder, 'layerMap'>, depth: 'full' | 'stored'): WeightSource {
+  if (depth === 'stored') return { ...source, config: { ...source.config, layers: source.layers } };
+  const { layerMap } = source;
+  return {
+    config: { ...source.config, layers: layerMap.length },
+    layers: layerMap.length,
+    read: (name) => source.read(name.replace(layerName, (_, place) => `layer.${layerMap[Number(place)]}.`)),
+  };
+}
+
+/**
+ * SHA-256 of a model's weights and layer map: what names it wherever it lies and in whatever files, so a checkpoint and
+ * its export in f32 have the same.
+ */
+export async function digestOf(source: ModelFolder): Promise<string> {
+  const hash = createHash('sha256');
+  const { config, layers, layerMap } = source;
+  const { kind, heads, activation } = config; // an activation that is not named is left out, and changes no digest
+  hash.update(JSON.stringify({ kind, heads, layers, layerMap, activation }));
+  for (const { name, shape } of createModel(config).parameters(layers)) {
+    const { buffer, byteOffset, byteLength } = await source.read(name);
+    hash.update(JSON.stringify({ name, shape }));
+    hash.update(new Uint8Array(buffer, byteOffset, byteLength));
+  }
+  return hash.digest('hex');
+}
+
+export interface LoadOptions extends OpenOptions {
+  /** Of matrix products; the weights are f32 masters in both. */
+  readonly precision?: 'f32' | 'bf16';
+  /** 'full': at the depth of the finished model, through the layer map; 'stored': the stored layers alone. */
+  readonly depth?: 'full' | 'stored';
+}
+
+export interface LoadedModel {
+  readonly model: LanguageModel;
+  readonly config: ModelConfig;
+  /** Holds the stored layers' parameters; disposed with the model. */
+  readonly store: ParameterStore;
+  /** For `model.trace`: which stored layer stands at each place. */
+  readonly layerMap: readonly number[];
+  readonly tokenizer: Tokenizer | undefined;
+  /** GPT: tokens at which a text ends, as the tokenizer and what lies beside it name them; undefined without a tokenizer. */
+  readonly ends: readonly number[] | undefined;
+  /** As of ModelFolder. */
+  readonly folder: string;
+  readonly warnings: readonly string[];
+  dispose(): void;
+}
+
+const takesLoadModel = is.takes('loadModel', {
+  device: is.device,
+  path: is.path,
+  options: is.options({
+    precision: is.optional(is.precision),
+    depth: is.optional(is.oneOf('full', 'stored')),
+    seed: is.optional(is.integer),
+  }),
+});
+
+/**
+ * Declares the model's parameters in a new store on `device` and fills them.
+ * ```ts
+ * const { model, store, layerMap } = await loadModel(device, 'runs/train');
+ * const graph = new Graph();
+ * model.trace(graph, modelWeights(graph, model, store.precision), shape, { layerMap, training: false });
+ * ```
+ * @throws ApolloError as openModelFolder; BAD_TOKENIZER or BAD_CONFIG when the tokenizer beside it is not one, or has more
+ * tokens than the model; OUT_OF_MEMORY.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
+export async function loadModel(device: Device, path: string, options: LoadOptions = {}): Promise<LoadedModel> {
+  takesLoadModel(device, path, options);
+
+  const { precision = 'f32', depth = 'full' } = options;
+  const source = await openModelFolder(path, options);
+  const store = new ParameterStore(device, { precision });
+  try {
+    const { config, layers, tokenizerPath, folder } = source;
+    const tokenizer = tokenizerPath === undefined ? undefined : loadTokenizer(tokenizerPath);
+    if (tokenizer) checkVocabulary(tokenizer, config.vocab);
+    const ends = tokenizer && config.kind === 'gpt' ? endsOfText(tokenizer, tokenizerPath as string) : undefined;
+    const warnings = [...source.warnings];
+    if (ends?.length === 0) warnings.push(`${folder}: ${noEndOfText} Texts end by their length alone.`);
+    const model = createModel(config);
+    const specs = model.parameters(layers);
+    declareSpecs(store, specs);
+    for (const { name } of specs) await store.write(name, await source.read(name));
+    const layerMap = depth === 'full' ? source.layerMap : Array.from({ length: layers }, (_, layer) => layer);
+    return { model, config, store, layerMap, tokenizer, ends, folder, warnings, dispose: () => store.dispose() };
+  } catch (error) {
+    store.dispose();
+    throw error;
+  } finally {
+    await source.close();
+  }
+}

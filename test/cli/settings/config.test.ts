@@ -1,0 +1,129 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { flagOf, loadSettings } from '../../../lib/cli/settings/config.js';
+import { temporaryFolder } from '../support.js';
+
+const folder = temporaryFolder();
+
+function file(name: string, content: unknown): string {
+  const path = join(folder, name);
+  writeFileSync(path, typeof content === 'string' ? content : JSON.stringify(content));
+  return path;
+}
+
+t.test('defaults, preset, file and command line: later ones win', async (t) => {
+  t.match(loadSettings({ flags: {} }), {
+    model: 'gpt-mini',
+    batch: 16,
+    methods: ['scratch', 'auto'],
+    precision: 'auto',
+  });
+  const config = file('run.json', { batch: 8, lr: 0.5, steps: 10 });
+  const settings = loadSettings({ preset: 'sample', config, flags: { lr: 0.25 } });
+  t.match(settings, { batch: 8, lr: 0.25, steps: 10, seq: 64, model: { preset: 'gpt-nano' } });
+});
+
+t.test('tokens and steps replace each other across layers, and exclude each other within one', async (t) => {
+  const settings = loadSettings({ preset: 'sample', flags: { tokens: 5000 } });
+  t.equal(settings.steps, undefined);
+  t.equal(settings.tokens, 5000);
+  t.throws(() => loadSettings({ flags: { tokens: 5000, steps: 3 } }), {
+    code: 'BAD_CONFIG',
+    message: /--steps and --tokens/,
+  });
+});
+
+t.test('objects are combined field by field', async (t) => {
+  const config = file('model.json', {
+    model: { preset: 'gpt-nano', layers: 4 },
+    methodOptions: { apollo: { sampler: 'edge' } },
+  });
+  const settings = loadSettings({
+    config,
+    flags: { model: { dropout: 0 }, methodOptions: { apollo: { moments: 'reset' } } },
+  });
+  t.same(settings.model, { preset: 'gpt-nano', layers: 4, dropout: 0 });
+  t.same(settings.methodOptions, { apollo: { sampler: 'edge', moments: 'reset' } });
+  t.same(loadSettings({ flags: { model: { dropout: 0 } } }).model, { preset: 'gpt-mini', dropout: 0 });
+});
+
+t.test('an optimizer by name keeps what is set of it, and Muon has settings of its own', async (t) => {
+  const config = file('muon.json', { optimizer: { weightDecay: 0.1 }, muon: { momentum: 0.9 } });
+  const settings = loadSettings({ config, flags: { optimizer: 'muon', muon: { adjust: 'original' } } });
+  t.same(settings.optimizer, { name: 'muon', weightDecay: 0.1 });
+  t.same(settings.muon, { momentum: 0.9, adjust: 'original' });
+  t.same(loadSettings({ flags: {} }).optimizer, { name: 'adamw' });
+  const fails = (flags: Record<string, unknown>, message: RegExp) =>
+    t.throws(() => loadSettings({ flags }), { code: 'BAD_CONFIG', message });
+  fails({ muon: { momentum: 0.9 } }, /--muon: .*the optimizer is "adamw"\. Add --optimizer muon/);
+  fails({ optimizer: 'moun' }, /--optimizer\.name: .*got "moun"/);
+  fails({ optimizer: 'muon', muon: { momentun: 0.9 } }, /--muon\.momentun: .*did you mean "momentum"/);
+});
+
+t.test('data in a file is relative to the file, on the command line to the working folder', async (t) => {
+  mkdirSync(join(folder, 'sub'), { recursive: true });
+  const config = file('sub/data.json', { data: 'books/*.txt' });
+  t.same(loadSettings({ config, flags: {} }).data, [join(folder, 'sub/books/*.txt')]);
+  t.same(loadSettings({ config, flags: { data: ['x.txt'] } }).data, ['x.txt']);
+});
+
+t.test('an error names the key and where it came from', async (t) => {
+  const config = file('wrong.json', {
+    stpes: 10,
+    batch: 0,
+    optimizer: { weightDeacy: 1 },
+    methods: ['scratch'],
+    variants: { ES: { method: 'nope' } },
+    small: { stpes: 1 },
+  });
+  try {
+    loadSettings({ config, flags: { lr: -1, evalEvery: 'x' } });
+    t.fail('must not pass');
+  } catch (error) {
+    const { message, code } = error as { message: string; code: string };
+    t.equal(code, 'BAD_CONFIG');
+    t.match(message, `${config}: stpes: there is no such setting; did you mean "steps"?`);
+    t.match(message, `${config}: optimizer.weightDeacy: there is no such setting; did you mean "weightDecay"?`);
+    t.match(message, /wrong\.json: batch: expected at least 1; got 0/);
+    t.match(message, /wrong\.json: methods: .*got \["scratch"\]/);
+    t.match(message, /wrong\.json: variants\.ES\.method: .*got "nope"/);
+    t.match(message, `${config}: small.stpes: there is no such setting; did you mean "steps"?`);
+    t.match(message, /^--lr: .*got -1$/m);
+    t.match(message, /^--eval-every: .*got "x"$/m);
+  }
+});
+
+t.test('a method may be one of the package or a variant of the settings', async (t) => {
+  const variants = { ES: { method: 'apollo', sampler: 'edge' } };
+  t.same(loadSettings({ flags: { methods: ['scratch', 'ES'], variants } }).methods, ['scratch', 'ES']);
+  t.throws(() => loadSettings({ flags: { methods: ['scratch', 'apolo'] } }), {
+    code: 'BAD_CONFIG',
+    message: /^--methods: there is no method "apolo"; did you mean "apollo"\? Known: auto, scratch, apollo, /,
+  });
+  t.throws(() => loadSettings({ flags: { method: 'ES' } }), { message: /^--method: there is no method "ES"/ });
+});
+
+t.test('a file that is no JSON object is refused by name', async (t) => {
+  for (const content of ['{', '[1]', '3']) {
+    t.throws(() => loadSettings({ config: file('bad.json', content), flags: {} }), {
+      code: 'BAD_CONFIG',
+      message: /bad\.json/,
+    });
+  }
+  t.throws(() => loadSettings({ config: join(folder, 'none.json'), flags: {} }), {
+    message: /none\.json cannot be read/,
+  });
+  t.equal(loadSettings({ config: file('schema.json', { $schema: 'x', batch: 3 }), flags: {} }).batch, 3);
+});
+
+t.test('an unknown preset is answered with the known ones', async (t) => {
+  t.throws(() => loadSettings({ preset: 'smaple', flags: {} }), {
+    code: 'BAD_CONFIG',
+    message: /did you mean "sample"/,
+  });
+});
+
+t.test('flag names', async (t) => {
+  t.equal(flagOf('evalEvery'), '--eval-every');
+});

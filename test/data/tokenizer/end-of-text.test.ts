@@ -1,0 +1,94 @@
+/** Where a text ends, as the files beside a tokenizer say it, and who goes by it. */
+import { cpSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { endOfTextFile, loadTokenizer, prepareCorpus } from '../../../lib/data/index.js';
+import { readTokens } from '../../../lib/eval/text/text-loss.js';
+
+const published = join(import.meta.dirname, '../../fixtures/published/end-of-text');
+
+/** The fixture's tokenizer.json alone, with these files beside it. */
+function folderWith(t: Test, files: Record<string, object>): string {
+  const folder = t.testdir();
+  cpSync(join(published, 'tokenizer.json'), join(folder, 'tokenizer.json'));
+  for (const [name, content] of Object.entries(files)) writeFileSync(join(folder, name), JSON.stringify(content));
+  return folder;
+}
+
+t.test('the end of text is what the files beside a tokenizer name', async (t) => {
+  t.equal(loadTokenizer(published).specials.eot, 257);
+  t.equal(loadTokenizer(join(published, 'tokenizer.json')).specials.eot, 257, 'the file names the folder');
+  const cases: readonly (readonly [Record<string, object>, number | undefined])[] = [
+    [{}, undefined],
+    [{ 'tokenizer_config.json': { eos_token: '<eos>' } }, 257],
+    [{ 'tokenizer_config.json': { eos_token: { content: '<pad>', special: true } } }, 258],
+    [{ 'special_tokens_map.json': { eos_token: { content: '<eos>' } } }, 257],
+    [{ 'tokenizer_config.json': { eos_token: '<pad>' }, 'special_tokens_map.json': { eos_token: '<eos>' } }, 258],
+    [{ 'config.json': { eos_token_id: 257 } }, 257],
+    [{ 'generation_config.json': { eos_token_id: [258, 257] }, 'config.json': { eos_token_id: 257 } }, 258],
+    [{ 'tokenizer_config.json': { eos_token: '<eos>' }, 'config.json': { eos_token_id: 258 } }, 257],
+    [{ 'tokenizer_config.json': { eos_token: '</none>' } }, 259],
+    [{ 'config.json': { eos_token_id: 50256 } }, undefined],
+    [{ 'config.json': { eos_token_id: null } }, undefined],
+  ];
+  for (const [files, expected] of cases) {
+    const { specials, specialIds } = loadTokenizer(folderWith(t, files));
+    t.equal(specials.eot, expected, JSON.stringify(files));
+    if (expected !== undefined) t.ok(specialIds.includes(expected));
+  }
+});
+
+t.test('a token that only the class names is left out where the model has no row for it', async (t) => {
+  const withRows = (vocab_size: number, files: Record<string, object> = {}) =>
+    loadTokenizer(folderWith(t, { 'config.json': { model_type: 'gpt2', vocab_size }, ...files }));
+  const { vocabSize, specials } = withRows(259);
+  t.equal(vocabSize, 259);
+  t.equal(specials.eot, undefined, 'which loadModel and prepare then say');
+  t.equal(withRows(260).specials.eot, 259, 'added, as transformers does');
+  const named = withRows(259, { 'tokenizer_config.json': { eos_token: '<|endoftext|>' } });
+  t.equal(named.vocabSize, 260, 'what a file names stays, and checkVocabulary refuses it');
+  t.equal(withRows(259, { 'tokenizer_config.json': { eos_token: '<eos>' } }).specials.eot, 257);
+});
+
+t.test("BERT's ends come from its tokenizer alone", async (t) => {
+  const vocab = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', 'a'].join('\n');
+  const folder = t.testdir({ 'vocab.txt': vocab, 'config.json': '{"eos_token_id": 5}' });
+  t.equal(loadTokenizer(folder).specials.eot, undefined);
+});
+
+t.test('documents are joined by it, and without one there is a warning', async (t) => {
+  const texts = t.testdir({ 'a.txt': 'he said he', 'b.txt': 'he said', 'c.txt': 'said he' });
+  const inputs = ['a', 'b', 'c'].map((name) => join(texts, `${name}.txt`));
+  const ends = (ids: ArrayLike<number>) => Array.from(ids).filter((id) => id === 257).length;
+  const prepared = async (path: string, separator?: 'none') => {
+    const corpus = await prepareCorpus({
+      inputs,
+      tokenizer: { path },
+      cacheDir: join(texts, 'cache'),
+      heldOut: 0,
+      ...(separator && { separator }),
+    });
+    const ids = corpus.train.read(0, corpus.stats.tokens);
+    corpus.close();
+    return { ends: ends(ids), warnings: corpus.warnings };
+  };
+  t.same(await prepared(published), { ends: 3, warnings: [] });
+  t.equal(ends((await readTokens(inputs, loadTokenizer(published))).ids), 3);
+  const bare = join(texts, 'bare');
+  cpSync(published, bare, { recursive: true });
+  for (const name of ['tokenizer_config.json', 'special_tokens_map.json']) rmSync(join(bare, name));
+  const without = await prepared(bare);
+  t.equal(without.ends, 0);
+  t.match(without.warnings, [/joined without a mark between them: the tokenizer names no end of text/]);
+  t.same((await prepared(bare, 'none')).warnings, [], 'where it is asked for it is no surprise');
+  t.match((await readTokens(inputs, loadTokenizer(bare))).warnings, [/3 documents are joined without a mark/]);
+});
+
+t.test('a run keeps it beside its tokenizer.json', async (t) => {
+  const tokenizer = loadTokenizer(published);
+  const file = endOfTextFile(tokenizer)!;
+  const folder = t.testdir({ 'tokenizer.json': JSON.stringify(tokenizer.definition), [file.name]: file.content });
+  t.equal(loadTokenizer(join(folder, 'tokenizer.json')).specials.eot, 257);
+  const gpt = loadTokenizer(join(import.meta.dirname, '../../fixtures/tokenizers/gpt2/tokenizer.json.gz'));
+  t.equal(endOfTextFile(gpt), undefined, '<|endoftext|> is known by its name');
+});

@@ -1,0 +1,55 @@
+import t from 'tap';
+import { longestFirst, sequenceEncoder } from '../../../lib/eval/finetune/encode.js';
+import { tinyConfig, tinyTokenizer } from '../support.js';
+
+t.test('BERT: [CLS] a [SEP] b [SEP] with types; GPT: the end-of-text token in all three places', async (t) => {
+  const bert = await tinyTokenizer('bert');
+  const { cls, sep } = bert.specials;
+  const encoder = sequenceEncoder(bert, tinyConfig('bert', bert.vocabSize), 48);
+  const [a, b] = [[...bert.encode('a warm film')], [...bert.encode('it sings')]];
+  t.same(encoder.encode('a warm film'), { tokens: [cls, ...a, sep], types: new Array(a.length + 2).fill(0) });
+  t.same(encoder.encode('a warm film', 'it sings'), {
+    tokens: [cls, ...a, sep, ...b, sep],
+    types: [...new Array(a.length + 2).fill(0), ...new Array(b.length + 1).fill(1)],
+  });
+  t.equal(encoder.padId, bert.specials.pad);
+
+  const gpt = await tinyTokenizer('gpt');
+  const { eot } = gpt.specials;
+  const pair = sequenceEncoder(gpt, tinyConfig('gpt', gpt.vocabSize), 48).encode('a film', 'it sings');
+  t.same(pair.tokens, [eot, ...gpt.encode('a film'), eot, ...gpt.encode('it sings'), eot]);
+  t.same(new Set(pair.types), new Set([0]));
+});
+
+t.test('long texts lose their end, the longer one first', async (t) => {
+  // Python's tokenizers with truncation longest_first keep as much of texts of these lengths in this room.
+  t.same(longestFirst(3, 4, 10), [3, 4]);
+  t.same(longestFirst(2, 20, 10), [2, 8]);
+  t.same(longestFirst(20, 2, 10), [8, 2]);
+  t.same(longestFirst(9, 30, 10), [5, 5]);
+  t.same(longestFirst(30, 9, 11), [6, 5]);
+  t.same(longestFirst(9, 9, 11), [5, 6]);
+  const bert = await tinyTokenizer('bert');
+  const encoder = sequenceEncoder(bert, tinyConfig('bert', bert.vocabSize), 12);
+  const long = 'the actors shine and the actors drown and it drags and it limps';
+  t.equal(encoder.encode(long).tokens.length, 12);
+  t.equal(encoder.encode(long).tokens.at(-1), bert.specials.sep);
+  t.equal(encoder.encode(long, long).tokens.length, 12);
+  t.throws(() => encoder.join(new Array(20).fill(7)), { code: 'BAD_ARGUMENT', message: /22 tokens.*at most 12/ });
+});
+
+t.test('a length beyond the positions, or a tokenizer without the special tokens, is refused', async (t) => {
+  const [bert, gpt] = [await tinyTokenizer('bert'), await tinyTokenizer('gpt')];
+  t.throws(() => sequenceEncoder(bert, tinyConfig('bert', 160), 49), {
+    code: 'BAD_CONFIG',
+    message: /max-length must be a whole number from 8 to the model's 48 positions; got 49/,
+  });
+  t.throws(() => sequenceEncoder(gpt, tinyConfig('bert', 400), 48), {
+    code: 'BAD_TOKENIZER',
+    message: /BERT model needs a tokenizer with \[CLS\]/,
+  });
+  t.throws(() => sequenceEncoder(bert, tinyConfig('gpt', 400), 48), {
+    code: 'BAD_TOKENIZER',
+    message: /GPT model needs a tokenizer with <\|endoftext\|>/,
+  });
+});

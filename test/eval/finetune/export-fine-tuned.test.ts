@@ -1,0 +1,110 @@
+/** Fine-tuned models as Hugging Face folders: what is written, and that it is read back with the same bits. */
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import type { Device } from '../../../lib/engine/index.js';
+import {
+  classification,
+  exportFineTuned,
+  type Head,
+  loadFineTuned,
+  regression,
+  spans,
+  type TunedTask,
+} from '../../../lib/eval/index.js';
+import { testDevice } from '../../device.js';
+import { temporaryFolder, tinyFineTuned } from '../support.js';
+
+let device: Device;
+t.before(async () => {
+  device = await testDevice({ threads: 1 });
+});
+t.teardown(() => device.close());
+
+const json = (...path: string[]) => JSON.parse(readFileSync(join(...path), 'utf8'));
+const task = (head: Head, labels?: readonly string[]): TunedTask => ({
+  name: 'toy',
+  title: 'Toy',
+  head,
+  ...(labels && { labels }),
+});
+
+async function weights(folder: string, of: TunedTask): Promise<Map<string, Float32Array>> {
+  const loaded = await loadFineTuned(device, folder, of);
+  const values = new Map<string, Float32Array>();
+  for (const name of loaded.store.names()) values.set(name, await loaded.store.read(name));
+  loaded.dispose();
+  return values;
+}
+
+for (const kind of ['bert', 'gpt'] as const) {
+  const prefix = kind === 'bert' ? 'Bert' : 'GPT2';
+  for (const [name, of, fields] of [
+    [
+      'SequenceClassification',
+      task(classification(3), ['no', 'perhaps', 'yes']),
+      {
+        problem_type: 'single_label_classification',
+        id2label: { 0: 'no', 1: 'perhaps', 2: 'yes' },
+        label2id: { no: 0, perhaps: 1, yes: 2 },
+      },
+    ],
+    ['SequenceClassification', task(regression()), { problem_type: 'regression', id2label: { 0: 'LABEL_0' } }],
+    ['QuestionAnswering', task(spans), {}],
+  ] as const) {
+    t.test(`${kind}, ${of.head.kind}: there and back with the same bits`, async (t) => {
+      const folder = await tinyFineTuned(device, kind, of);
+      const out = join(temporaryFolder(), 'exported');
+      const exported = await exportFineTuned(folder, out, { task: of });
+      t.match(exported, { autoClass: `AutoModelFor${name}`, stored: 2 });
+      t.equal(exported.warnings.length, kind === 'gpt' ? 1 : 0);
+      t.match(json(out, 'config.json'), { architectures: [`${prefix}For${name}`], ...fields });
+      t.equal(json(out, 'tokenizer_config.json').model_max_length, 40);
+      t.same(await weights(out, of), await weights(folder, of));
+    });
+  }
+}
+
+t.test('a model whose layers share weights gets all its layers', async (t) => {
+  const of = task(classification(2));
+  const folder = await tinyFineTuned(device, 'bert', of, [0, 0]);
+  const out = join(temporaryFolder(), 'exported');
+  t.match(await exportFineTuned(folder, out, { task: of }), { stored: 1, config: { layers: 2 } });
+  const [ours, theirs] = [await weights(folder, of), await weights(out, of)];
+  for (const [name, values] of theirs) t.same(values, ours.get(name.replace(/^layer\.1\./, 'layer.0.')), name);
+});
+
+t.test('what cannot be exported or read is refused, and nothing is left behind', async (t) => {
+  const of = task(classification(2), ['no', 'yes']);
+  const folder = await tinyFineTuned(device, 'bert', of);
+  const root = temporaryFolder();
+  const out = join(root, 'exported');
+  const { huggingFace: _, ...unknown } = of.head;
+  await t.rejects(exportFineTuned(folder, out, { task: { ...of, head: unknown } }), {
+    code: 'BAD_ARGUMENT',
+    message: /no class for a head of classification of 2/,
+  });
+  await t.rejects(exportFineTuned(folder, out), { code: 'BAD_CONFIG', message: /no task "toy"/ });
+  await t.rejects(exportFineTuned(folder, out, { task: task(regression()) }), {
+    code: 'BAD_CONFIG',
+    message: /was fine-tuned on toy \(classification of 2\); Toy needs regression/,
+  });
+  t.same(readdirSync(root), []);
+
+  await exportFineTuned(folder, out, { task: of });
+  await t.rejects(exportFineTuned(folder, out, { task: of }), { code: 'BAD_ARGUMENT', message: /--force|force/ });
+  await exportFineTuned(folder, out, { task: of, force: true, dtype: 'bf16', shardBytes: 20_000 });
+  t.ok(readdirSync(out).includes('model.safetensors.index.json'));
+
+  for (const [other, message] of [
+    [task(classification(3)), /BertForSequenceClassification with 2 outputs; Toy needs classification of 3/],
+    [task(spans), /BertForSequenceClassification with 2 outputs; Toy needs spans/],
+  ] as const) {
+    await t.rejects(loadFineTuned(device, out, other), { code: 'BAD_CONFIG', message });
+  }
+  (await loadFineTuned(device, out, task(classification(2), ['0', '1']))).dispose(); // names of other people
+  const index = json(out, 'model.safetensors.index.json');
+  const file = index.weight_map['classifier.weight'];
+  writeFileSync(join(out, file), readFileSync(join(out, file)).subarray(0, 100));
+  await t.rejects(loadFineTuned(device, out, of), { code: 'BAD_CHECKPOINT' });
+});

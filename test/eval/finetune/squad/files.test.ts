@@ -1,0 +1,126 @@
+/** Which files are read, and what a task gets of them. */
+import { copyFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { readSquadFiles, squadPaths } from '../../../../lib/eval/finetune/squad/files.js';
+import { failure, fixture } from '../../../data/support.js';
+import { json } from './support.js';
+
+const v1 = fixture('squad/made-up-v1.1.json');
+const v2 = fixture('squad/made-up-v2.0.json');
+
+t.test('files are found by name, each version its own', async (t) => {
+  const names = [
+    'train-v1.1.json',
+    'train-v2.0.json.gz',
+    'dev-v1.1.json',
+    'dev-v2.0.json',
+    'dev-extra.json',
+    'test.json',
+    'other.json',
+    'train.txt',
+  ];
+  const folder = t.testdir(Object.fromEntries(names.map((name) => [name, ''])));
+  const named = (version: 1 | 2) =>
+    Object.fromEntries(
+      Object.entries(squadPaths(folder, ['train'], version)).map(([kind, paths]) => [
+        kind,
+        paths.map((path: string) => path.slice(folder.length + 1)),
+      ]),
+    );
+  t.same(named(1), {
+    train: ['train-v1.1.json'],
+    evaluations: ['dev-extra.json', 'dev-v1.1.json'],
+    tests: ['test.json'],
+  });
+  t.same(named(2), {
+    train: ['train-v2.0.json.gz'],
+    evaluations: ['dev-extra.json', 'dev-v2.0.json'],
+    tests: ['test.json'],
+  });
+  t.same(squadPaths(folder, ['train'], 1, { train: 'a.json', dev: 'b.json' }), {
+    train: ['a.json'],
+    evaluations: ['b.json'],
+    tests: [join(folder, 'test.json')],
+  });
+});
+
+t.test('a file in place of a folder is what is needed', async (t) => {
+  t.same(squadPaths(v1, ['train'], 1), { train: [v1], evaluations: [], tests: [] });
+  t.same(squadPaths(v1, ['train', 'evaluations'], 1, { dev: v2 }), { train: [v1], evaluations: [v2], tests: [] });
+  t.same(squadPaths(v1, ['evaluations'], 1), { train: [], evaluations: [v1], tests: [] });
+  t.match(await failure(() => squadPaths('no/such', ['train'], 1)), /BAD_CORPUS: There is no file or folder no\/such/);
+});
+
+t.test('splits are called as their files, tests need no answers', async (t) => {
+  const folder = t.testdir({});
+  copyFileSync(v1, join(folder, 'train.json'));
+  copyFileSync(v1, join(folder, 'dev-small.json'));
+  const test = json('made-up-v1.1.json');
+  for (const { paragraphs } of test.data) for (const { qas } of paragraphs) for (const qa of qas) delete qa.answers;
+  writeFileSync(join(folder, 'test.json'), JSON.stringify(test));
+  const data = await readSquadFiles(folder, ['train', 'evaluations', 'tests'], 1);
+  t.equal(data.train.length, 7);
+  t.same(
+    [...data.evaluations, ...data.tests].map(({ name, examples }) => [name, examples.length]),
+    [
+      ['dev-small', 7],
+      ['test', 7],
+    ],
+  );
+  t.same(data.notes, []);
+  const less = await readSquadFiles(folder, ['evaluations'], 1);
+  t.same([less.train, less.tests], [[], []], 'what is not needed is not read');
+  rmSync(join(folder, 'dev-small.json'));
+  t.same((await readSquadFiles(folder, ['evaluations', 'tests'], 1)).evaluations, [], 'tests alone can be predicted');
+});
+
+t.test('what is needed and missing is named, with the option that gives it', async (t) => {
+  const folder = t.testdir({ 'other.json': '{}' });
+  t.match(
+    await failure(() => readSquadFiles(folder, ['train'], 1)),
+    /holds no train\*\.json or train\*\.json\.gz for SQuAD v1\.1\. Name a file with --train\./,
+  );
+  t.match(await failure(() => readSquadFiles(v1, ['train', 'evaluations'], 2)), /holds no dev\*\.json.*--dev/);
+});
+
+t.test('v1.1 refuses questions without an answer', async (t) => {
+  t.match(await failure(() => readSquadFiles(v2, ['train'], 1)), /question river-2 has no answer.*task squad2/);
+  t.equal((await readSquadFiles(v2, ['train'], 2)).train.length, 5);
+});
+
+t.test('what is left out is noted, and a few questions without an answer do not refuse a v1.1 file', async (t) => {
+  const file = json('made-up-v1.1.json');
+  const [first, second, third] = file.data[0].paragraphs[0].qas;
+  first.answers = [];
+  delete second.question;
+  third.id = 17;
+  const path = join(t.testdir({ 'x.json': JSON.stringify(file) }), 'x.json');
+  const { train, notes } = await readSquadFiles(path, ['train'], 1);
+  t.equal(train.length, 5);
+  t.match(notes, [
+    /x\.json: left out are 1 questions without a text \(the first is data\[0\]\.paragraphs\[0\]\.qas\[1\]\)/,
+    /x\.json: left out are 1 questions without an answer \(the first is made-1\)/,
+  ]);
+});
+
+t.test("Hugging Face's names: JSON lines, and validation", async (t) => {
+  const names = ['train.jsonl', 'train.ndjson.zst', 'validation.jsonl', 'validation.json.gz', 'test.JSONL'];
+  const folder = t.testdir(Object.fromEntries(names.map((name) => [name, ''])));
+  t.same(squadPaths(folder, ['train'], 1), {
+    train: [join(folder, 'train.jsonl'), join(folder, 'train.ndjson.zst')],
+    evaluations: [join(folder, 'validation.json.gz'), join(folder, 'validation.jsonl')],
+    tests: [join(folder, 'test.JSONL')],
+  });
+});
+
+t.test('misplaced answers are not trained on, and counted', async (t) => {
+  const file = json('made-up-v1.1.json');
+  file.data[0].paragraphs[0].qas[1].answers[0].answer_start += 1;
+  file.data[1].paragraphs[0].qas[0].answers[0].answer_start = 99999;
+  const path = join(t.testdir({ 'x.json': JSON.stringify(file) }), 'x.json');
+  const { train, notes } = await readSquadFiles(path, ['train'], 1);
+  t.equal(train.length, 5);
+  t.match(notes, [/x\.json: 2 of 7 questions are not trained on.*data\[0\]\.paragraphs\[0\]\.qas\[1\]\.answers\[0\]/]);
+  t.equal((await readSquadFiles(path, ['evaluations'], 1)).evaluations[0]!.examples.length, 7, 'they are scored');
+});
