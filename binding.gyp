@@ -3,7 +3,7 @@
   "targets": [
     {
       "target_name": "apollo",
-      "sources": [ "<!@(node -p \"['addon','core','cpu'].flatMap(d => fs.readdirSync('native/'+d).filter(f => f.endsWith('.cc')).map(f => 'native/'+d+'/'+f)).join(' ')\")" ],
+      "sources": [ "<!@(node -p \"['addon','core','cpu'].flatMap(d => fs.readdirSync('native/'+d, {recursive: true}).filter(f => f.endsWith('.cc')).map(f => 'native/'+d+'/'+f)).join(' ')\")" ],
       "include_dirs": [ "native", "<!(node -p \"require('node-addon-api').include_dir\")" ],
       "defines": [
         "NAPI_VERSION=9", "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS", "NODE_ADDON_API_DISABLE_DEPRECATED", "NAPI_CPP_EXCEPTIONS", "NODE_ADDON_API_CPP_EXCEPTIONS_ALL", "HWY_SHARED_DEFINE",

@@ -18,7 +18,7 @@ t.test('the packed package works where only its files are', async (t) => {
   const [{ files }] = JSON.parse(listing.stdout) as [{ files: { path: string }[] }];
   const paths = files.map(({ path }) => path);
   const needed = ['CMakeLists.txt', 'binding.gyp', 'scripts/build-native.mjs', 'scripts/cuda-headers.sh', 'LICENSE'];
-  needed.push('native/addon/addon.cc', 'native/cuda/attention.cuh');
+  needed.push('native/addon/addon.cc', 'native/cuda/ops/attention.cuh');
   for (const path of needed) t.ok(paths.includes(path), path);
   t.ok(
     paths.some((path) => path.startsWith('data/sample/')),

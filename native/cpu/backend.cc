@@ -15,7 +15,7 @@
 
 #include "cpu/cpu.h"
 #include "cpu/parallel.h"
-#include "cpu/targets.h"
+#include "cpu/simd/targets.h"
 
 #include <hwy/targets.h>
 

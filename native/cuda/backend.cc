@@ -10,8 +10,8 @@
 #include "core/program.h"
 #include "cuda/api.h"
 #include "cuda/cuda.h"
+#include "cuda/device/transfer.h"
 #include "cuda/fusion.h"
-#include "cuda/transfer.h"
 
 namespace apollo::cuda {
 namespace {

@@ -5,7 +5,7 @@
 #include <memory>
 
 #include "core/op.h"
-#include "cuda/context.h"
+#include "cuda/device/context.h"
 
 namespace apollo::cuda {
 

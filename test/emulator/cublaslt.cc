@@ -7,7 +7,7 @@
 #include <cmath>
 #include <vector>
 
-#include "cuda/cublas.h"
+#include "cuda/blas/cublas.h"
 
 struct cublasLtContext {};
 struct cublasLtMatmulDescOpaque_t {

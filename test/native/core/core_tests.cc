@@ -19,7 +19,7 @@
 #include "core/device.h"
 #include "core/indices.h"
 #include "core/program.h"
-#include "cuda/launch.cuh"
+#include "cuda/lib/launch.cuh"
 
 namespace apollo {
 namespace {

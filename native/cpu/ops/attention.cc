@@ -1,0 +1,639 @@
+// Multi-head attention that never stores the T x T scores: O = dropout(softmax(scale Q K^T + mask)) V in blocks of
+// queries and keys with a running softmax (FlashAttention: Dao et al. 2022, Algorithm 1), and its gradient from the
+// kept row statistics lse (ibid., Algorithm 4). The heads are read in place, also out of a packed qkv [B, T, 3C].
+//
+// The products of the blocks are oneDNN's, on dense copies that stay in L1/L2 (rows padded with zeros to multiples of
+// 16, so that one primitive serves every block); what lies between them is vectorised here. Forward shares (sequence,
+// head, query block) among threads, backward (sequence, head): within one, sums run in a fixed order, so results do
+// not depend on the number of threads. Limited by FLOPs for long rows; at T 128, D 64 products, exponentials with
+// conversions, and copies cost about the same.
+#include <omp.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <exception>
+#include <limits>
+#include <memory>
+#include <vector>
+
+#include "cpu/cpu.h"
+#include "cpu/onednn/onednn.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "cpu/ops/attention.cc"
+#include "cpu/simd/targets.h"
+#include "hwy/foreach_target.h"
+// The above must come first.
+#include "cpu/simd/exp-inl.h"
+#include "cpu/simd/math-inl.h"
+#include "cpu/simd/random-inl.h"
+#include "cpu/simd/simd-inl.h"
+#include "hwy/highway.h"
+
+#ifndef APOLLO_CPU_ATTENTION_TYPES_
+#define APOLLO_CPU_ATTENTION_TYPES_
+namespace apollo::cpu {
+
+constexpr float kLowest = -std::numeric_limits<float>::infinity();
+
+// One block of scores, as the vectorised parts see it. Rows have `stride` elements, a multiple of 16; probabilities
+// beyond a row's `limit` are written as 0.
+struct ScoreBlock {
+  std::int64_t rows, columns, stride;  // real rows; padded columns = stride
+  std::int64_t first_limit;            // row i attends to columns below min(columns, first_limit + i)
+  const float* bias;                   // 0 or -infinity a column, or null
+  float scale;
+  const Dropout* dropout;  // or null
+  RngState rng;
+  std::int64_t dropout_row, dropout_columns, dropout_first;  // of element (0, 0), a multiple of 8 columns
+
+  std::int64_t limit(std::int64_t row) const { return std::clamp<std::int64_t>(first_limit + row, 0, columns); }
+};
+
+// The vectorised parts for one element type.
+struct AttentionParts {
+  // Folds a block of scores into the running maximum and sum of each row; writes p = e^(scores - maximum) * dropout to
+  // `p` and the factor by which earlier results shrink to `shrink`. The three arrays are padded like the block.
+  void (*softmax)(const ScoreBlock&, const float* scores, float* maximum, float* sum, float* shrink, void* p);
+  // lse = maximum + ln(sum) and factor = 1 / sum; -infinity and 0 for rows without keys.
+  void (*finish)(std::int64_t rows, const float* maximum, const float* sum, float* lse, float* factor);
+  // x[r, :] *= factor[r] for rows of `stride`.
+  void (*scale_rows)(float* x, std::int64_t rows, std::int64_t stride, const float* factor);
+  // p = e^(scores - lse) and, with its dropout multiplier u, dS = p (u dP - delta): writes u p and dS.
+  void (*gradient)(const ScoreBlock&, const float* scores, const float* d_p, const float* lse, const float* delta,
+                   void* p, void* d_s);
+  // to[r, 0..columns) = factor (and factors[r], if given) * from[r, :]; rows are `from_stride`, `to_stride` apart.
+  void (*store_rows)(const float* from, std::int64_t from_stride, std::int64_t rows, std::int64_t columns, float factor,
+                     const float* factors, void* to, std::int64_t to_stride);
+  // sum of a[i] * b[i]
+  float (*dot)(const void* a, const void* b, std::int64_t count);
+};
+}  // namespace apollo::cpu
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace apollo::cpu::HWY_NAMESPACE {
+namespace {
+
+// scale * score + bias in the row's first `limit` columns, -infinity beyond.
+template <class Part>
+HWY_INLINE hn::Vec<F32> masked_score(const ScoreBlock& block, const float* scores, std::size_t i, Part part) {
+  const F32 d;
+  const auto scaled = hn::Mul(hn::LoadU(d, scores + i), hn::Set(d, block.scale));  // padding makes full loads safe
+  const auto score = block.bias == nullptr ? scaled : hn::Add(scaled, hn::LoadU(d, block.bias + i));
+  if constexpr (std::is_same_v<Part, Tail>) {
+    return hn::IfThenElse(hn::FirstN(d, part.count), score, hn::Set(d, kLowest));
+  } else {
+    return score;
+  }
+}
+
+// Dropout multipliers of the first `limit` columns of a block's row, in `out`.
+HWY_INLINE void multipliers_of_row(const Multipliers& multipliers, const ScoreBlock& block, std::int64_t row,
+                                   std::int64_t limit, float* out) {
+  const auto first = first_block(block.dropout_row + row, block.dropout_columns);
+  fill_multipliers(multipliers, first + static_cast<std::uint32_t>(block.dropout_first / 8), limit, out);
+}
+
+// Widest block, so that a row's dropout multipliers fit the stack.
+constexpr std::int64_t kMaxColumns = 256;
+
+template <class T>
+void zero_from(T* row, std::int64_t limit, std::int64_t stride) {
+  if (limit < stride) std::memset(row + limit, 0, static_cast<std::size_t>(stride - limit) * sizeof(T));
+}
+
+// Where the last vector of a row's first `limit` columns ends.
+HWY_INLINE std::int64_t padded_limit(std::int64_t limit) {
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(F32()));
+  return (limit + lanes - 1) / lanes * lanes;
+}
+
+// Row by row twice, so that the maxima's and the sums' chains of dependent steps overlap between rows.
+template <class T>
+void softmax_block(const ScoreBlock& block, const float* scores, float* maximum, float* sum, float* shrink, void* p) {
+  const F32 d;
+  HWY_ALIGN float kept[kMaxColumns];
+  const bool drops = block.dropout != nullptr;
+  const Multipliers multipliers(drops ? *block.dropout : Dropout{}, block.rng);
+  for (std::int64_t r = 0; r < block.rows; ++r) {
+    auto high = hn::Set(d, maximum[r]);
+    for_vectors(d, static_cast<std::size_t>(block.limit(r)), [&](std::size_t i, auto part) HWY_ATTR {
+      high = hn::Max(high, masked_score(block, scores + r * block.stride, i, part));
+    });
+    const float top = hn::GetLane(hn::MaxOfLanes(d, high));
+    shrink[r] = top == kLowest ? 0.0f : maximum[r] - top;
+    maximum[r] = top;
+  }
+  for_vectors(d, static_cast<std::size_t>(block.rows), [&](std::size_t r, auto) HWY_ATTR {
+    const auto factor = exp_nonpositive(d, hn::LoadU(d, shrink + r));
+    hn::StoreU(factor, d, shrink + r);
+    hn::StoreU(hn::Mul(factor, hn::LoadU(d, sum + r)), d, sum + r);
+  });
+  for (std::int64_t r = 0; r < block.rows; ++r) {
+    const float* row = scores + r * block.stride;
+    T* to = static_cast<T*>(p) + r * block.stride;
+    const std::int64_t limit = maximum[r] == kLowest ? 0 : block.limit(r);  // 0: nothing to attend to so far
+    if (drops) multipliers_of_row(multipliers, block, r, limit, kept);
+    const auto shift = hn::Set(d, maximum[r]);
+    auto total = hn::Zero(d);
+    for_vectors(d, static_cast<std::size_t>(limit), [&](std::size_t i, auto part) HWY_ATTR {
+      auto e = exp_nonpositive(d, hn::Sub(masked_score(block, row, i, part), shift));
+      total = hn::Add(total, e);
+      if (drops) e = hn::Mul(e, hn::LoadU(d, kept + i));
+      store(keep(d, e, part), d, to + i, Full());
+    });
+    sum[r] += sum_lanes(d, total);
+    zero_from(to, padded_limit(limit), block.stride);
+  }
+}
+
+void finish_rows(std::int64_t rows, const float* maximum, const float* sum, float* lse, float* factor) {
+  const F32 d;
+  for_vectors(d, static_cast<std::size_t>(rows), [&](std::size_t r, auto part) HWY_ATTR {
+    const auto total = hn::LoadU(d, sum + r);
+    const auto inverse = hn::IfThenZeroElse(hn::Eq(total, hn::Zero(d)), hn::Div(hn::Set(d, 1.0f), total));
+    hn::StoreU(inverse, d, factor + r);
+    store(hn::Add(hn::LoadU(d, maximum + r), fast::log(d, total)), d, lse + r, part);
+  });
+}
+
+void scale_rows(float* x, std::int64_t rows, std::int64_t stride, const float* factor) {
+  const F32 d;
+  for (std::int64_t r = 0; r < rows; ++r) {
+    if (factor[r] == 1.0f) continue;
+    const auto f = hn::Set(d, factor[r]);
+    for_vectors(d, static_cast<std::size_t>(stride), [&](std::size_t i, auto part) HWY_ATTR {
+      store(hn::Mul(load(d, x + r * stride + i, part), f), d, x + r * stride + i, part);
+    });
+  }
+}
+
+template <class T>
+void gradient_block(const ScoreBlock& block, const float* scores, const float* d_p, const float* lse,
+                    const float* delta, void* p, void* d_s) {
+  const F32 d;
+  HWY_ALIGN float kept[kMaxColumns];
+  const bool drops = block.dropout != nullptr;
+  const Multipliers multipliers(drops ? *block.dropout : Dropout{}, block.rng);
+  for (std::int64_t r = 0; r < block.rows; ++r) {
+    const std::int64_t at = r * block.stride, limit = block.limit(r);
+    T *p_row = static_cast<T*>(p) + at, *d_row = static_cast<T*>(d_s) + at;
+    if (drops) multipliers_of_row(multipliers, block, r, limit, kept);
+    // A row without keys has lse -infinity; its probabilities are 0.
+    const auto shift = hn::Set(d, lse[r] == kLowest ? -kLowest : lse[r]), mean = hn::Set(d, delta[r]);
+    for_vectors(d, static_cast<std::size_t>(limit), [&](std::size_t i, auto part) HWY_ATTR {
+      const auto e = exp_nonpositive(d, hn::Sub(masked_score(block, scores + at, i, part), shift));
+      auto gradient = hn::LoadU(d, d_p + at + i);
+      auto dropped = e;
+      if (drops) {
+        const auto u = hn::LoadU(d, kept + i);
+        gradient = hn::Mul(gradient, u);
+        dropped = hn::Mul(e, u);
+      }
+      store(keep(d, dropped, part), d, p_row + i, Full());
+      store(keep(d, hn::Mul(e, hn::Sub(gradient, mean)), part), d, d_row + i, Full());
+    });
+    zero_from(p_row, padded_limit(limit), block.stride);
+    zero_from(d_row, padded_limit(limit), block.stride);
+  }
+}
+
+template <class T>
+void store_rows(const float* from, std::int64_t from_stride, std::int64_t rows, std::int64_t columns, float factor,
+                const float* factors, void* to, std::int64_t to_stride) {
+  const F32 d;
+  for (std::int64_t r = 0; r < rows; ++r) {
+    const auto f = hn::Set(d, factors == nullptr ? factor : factor * factors[r]);
+    T* row = static_cast<T*>(to) + r * to_stride;
+    for_vectors(d, static_cast<std::size_t>(columns), [&](std::size_t i, auto part) HWY_ATTR {
+      store(hn::Mul(load(d, from + r * from_stride + i, part), f), d, row + i, part);
+    });
+  }
+}
+
+template <class T>
+float dot(const void* a, const void* b, std::int64_t count) {
+  const F32 d;
+  const T *x = static_cast<const T*>(a), *y = static_cast<const T*>(b);
+  auto sum = hn::Zero(d);
+  for_vectors(d, static_cast<std::size_t>(count), [&](std::size_t i, auto part) HWY_ATTR {
+    sum = hn::MulAdd(load(d, x + i, part), load(d, y + i, part), sum);
+  });
+  return sum_lanes(d, sum);
+}
+
+template <class T>
+AttentionParts parts_of() {
+  return {softmax_block<T>, finish_rows, scale_rows, gradient_block<T>, store_rows<T>, dot<T>};
+}
+AttentionParts find_attention(DType dtype) { return dtype == DType::F32 ? parts_of<float>() : parts_of<Bf16>(); }
+
+}  // namespace
+}  // namespace apollo::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace apollo::cpu {
+namespace {
+
+HWY_EXPORT(find_attention);
+
+// A dimension cut into blocks of equal, padded size.
+struct Blocking {
+  std::int64_t extent, count, size;
+  explicit Blocking(std::int64_t extent)
+      : extent(extent),
+        count(std::max<std::int64_t>(1, (extent + kTarget - 1) / kTarget)),
+        size(((extent + count - 1) / count + 15) / 16 * 16) {}
+  std::int64_t begin(std::int64_t block) const { return std::min(extent, block * size); }
+  std::int64_t rows(std::int64_t block) const { return std::min(size, extent - begin(block)); }
+
+ private:
+  static constexpr std::int64_t kTarget = 128;
+};
+
+// Sizes, places and settings of one attention op. `first` is the index of input q (or qkv).
+struct Geometry {
+  std::int64_t batch, heads, width, head, padded;  // head: D; padded: D to a multiple of 16
+  Blocking queries, keys;
+  DType dtype;
+  bool packed, causal, has_mask, drops;
+  float scale;
+  Dropout dropout;
+  std::size_t element, q, k, v, after;  // inputs; `after`: the first one behind q, k, v (and o, lse in backward)
+  std::int64_t row;                     // elements from one position of q, k, v to the next
+
+  Geometry(const OpDesc& desc, std::size_t first, std::size_t kept)
+      : queries(desc.inputs[first].shape[1]), keys(desc.inputs[first + (desc.attrs.flag("packed") ? 0 : 1)].shape[1]) {
+    const Attrs& attrs = desc.attrs;
+    const TensorDesc& tensor = desc.inputs[first];
+    packed = attrs.flag("packed");
+    batch = tensor.shape[0];
+    row = tensor.shape[2];
+    width = packed ? row / 3 : row;
+    heads = attrs.integer("heads");
+    head = width / heads;
+    padded = (head + 15) / 16 * 16;
+    dtype = tensor.dtype;
+    if (dtype == DType::I32) unsupported(desc, "cpu");
+    element = size_of(dtype);
+    causal = attrs.flag("causal");
+    has_mask = attrs.flag("hasMask");
+    scale = static_cast<float>(attrs.number("scale"));
+    const double p = attrs.number("p", 0.0);
+    drops = p > 0.0;
+    dropout = Dropout::make(p, static_cast<std::uint32_t>(attrs.integer("stream", 0)));
+    q = first;
+    k = packed ? first : first + 1;
+    v = packed ? first : first + 2;
+    after = v + 1 + kept;
+  }
+
+  // First element of (sequence b, position t, head h) in a tensor of q, k or v rows; `part` counts q, k, v when packed.
+  std::int64_t at(std::int64_t b, std::int64_t h, std::int64_t t, std::int64_t extent, int part) const {
+    return (b * extent + t) * row + (packed ? part * width : 0) + h * head;
+  }
+  // As the above in o and dO [B, Tq, C].
+  std::int64_t at_output(std::int64_t b, std::int64_t h, std::int64_t t) const {
+    return (b * queries.extent + t) * width + h * head;
+  }
+  // Queries are aligned with the last keys: query t attends to keys up to t + offset.
+  std::int64_t offset() const { return keys.extent - queries.extent; }
+  // Whether some query of block i attends to some key of block j.
+  bool touches(std::int64_t i, std::int64_t j) const {
+    return !causal || keys.begin(j) <= queries.begin(i) + queries.rows(i) - 1 + offset();
+  }
+
+  ScoreBlock block(const RunContext& c, const float* bias, std::int64_t b, std::int64_t h, std::int64_t i,
+                   std::int64_t j) const {
+    ScoreBlock block{};
+    block.rows = queries.rows(i);
+    block.columns = keys.rows(j);
+    block.stride = keys.size;
+    block.first_limit = causal ? queries.begin(i) + offset() + 1 - keys.begin(j) : keys.size;
+    block.bias = bias;
+    block.scale = scale;
+    if (drops) {
+      block.dropout = &dropout;
+      block.rng = RngState::from(c.in<std::int32_t>(after + (has_mask ? 1 : 0)));
+      block.dropout_row = (b * heads + h) * queries.extent + queries.begin(i);
+      block.dropout_columns = keys.extent;
+      block.dropout_first = keys.begin(j);
+    }
+    return block;
+  }
+
+  // 0 for keys to attend to, -infinity for the others, of key block j; null without a mask.
+  const float* bias_of(const RunContext& c, std::int64_t b, std::int64_t j, float* bias) const {
+    if (!has_mask) return nullptr;
+    const std::int32_t* mask = c.in<std::int32_t>(after) + b * keys.extent + keys.begin(j);
+    for (std::int64_t i = 0; i < keys.size; ++i) bias[i] = i < keys.rows(j) && mask[i] != 0 ? 0.0f : kLowest;
+    return bias;
+  }
+
+  // Copies `rows` rows of one head into a dense block of `size` rows of `padded` elements, zeros around them.
+  void load(const void* tensor, std::int64_t first, std::int64_t stride, std::int64_t rows, std::int64_t size,
+            void* block) const {
+    const auto* from = static_cast<const std::byte*>(tensor) + first * static_cast<std::int64_t>(element);
+    auto* to = static_cast<std::byte*>(block);
+    const std::size_t used = static_cast<std::size_t>(head) * element, all = static_cast<std::size_t>(padded) * element;
+    for (std::int64_t r = 0; r < rows; ++r, to += all) {
+      std::memcpy(to, from + r * stride * static_cast<std::int64_t>(element), used);
+      if (used != all) std::memset(to + used, 0, all - used);
+    }
+    std::memset(to, 0, static_cast<std::size_t>(size - rows) * all);
+  }
+};
+
+// Cuts one thread's scratch memory into arrays. Run once with a null base, it counts the bytes.
+class Carver {
+ public:
+  explicit Carver(void* base) : base_(static_cast<std::byte*>(base)) {}
+  template <class T = void>
+  T* take(std::int64_t elements, std::size_t element) {
+    auto* piece = base_ == nullptr ? nullptr : base_ + used_;
+    used_ += whole_lines(static_cast<std::size_t>(elements) * element);
+    return reinterpret_cast<T*>(piece);
+  }
+  std::size_t used() const { return used_; }
+
+ private:
+  std::byte* base_;
+  std::size_t used_ = 0;
+};
+
+// A block product: dense row-major operands, the first one given transposed or not.
+Product block_product(DType dtype, std::int64_t m, std::int64_t n, std::int64_t k, bool trans_a, bool trans_b,
+                      bool accumulate) {
+  ProductDesc desc;
+  desc.a = MatrixDesc::dense(dtype, {m, k}, trans_a);
+  desc.b = MatrixDesc::dense(dtype, {k, n}, trans_b);
+  desc.c = MatrixDesc::dense(DType::F32, {m, n});
+  desc.accumulate = accumulate;
+  return Product(desc);
+}
+
+// The same product once overwriting and once adding to its result.
+struct SumOfProducts {
+  Product first, next;
+  SumOfProducts(DType dtype, std::int64_t m, std::int64_t n, std::int64_t k, bool trans_a)
+      : first(block_product(dtype, m, n, k, trans_a, false, false)),
+        next(block_product(dtype, m, n, k, trans_a, false, true)) {}
+  std::size_t scratch_bytes() const { return std::max(first.scratch_bytes(), next.scratch_bytes()); }
+  void run(bool is_first, const void* a, const void* b, float* c, void* scratch) {
+    (is_first ? first : next).run(a, b, c, scratch);
+  }
+};
+
+// Calls body(task, worker) for each task of [0, tasks) with a worker no other thread uses; rethrows what it throws.
+template <class Worker, class Body>
+void share_tasks(std::int64_t tasks, std::vector<Worker>& workers, const Body& body) {
+  std::exception_ptr failure;
+#pragma omp parallel for schedule(dynamic) num_threads(static_cast <int>(workers.size()))
+  for (std::int64_t task = 0; task < tasks; ++task) {
+    try {
+      body(task, workers[static_cast<std::size_t>(omp_get_thread_num())]);
+    } catch (...) {
+#pragma omp critical(apollo_attention_failure)
+      failure = std::current_exception();
+    }
+  }
+  if (failure) std::rethrow_exception(failure);
+}
+
+// Per thread: primitives with their memory objects, and a slice of the kernel's scratch.
+struct ForwardWorker {
+  Product scores;
+  SumOfProducts values;
+  explicit ForwardWorker(const Geometry& g)
+      : scores(block_product(g.dtype, g.queries.size, g.keys.size, g.padded, false, true, false)),
+        values(g.dtype, g.queries.size, g.padded, g.keys.size, false) {}
+};
+
+struct ForwardScratch {
+  void *q, *kv, *p, *product;
+  float *scores, *output, *bias, *maximum, *sum, *shrink;
+  std::size_t bytes;
+  ForwardScratch(const Geometry& g, const ForwardWorker& worker, void* base) {
+    Carver carver(base);
+    q = carver.take(g.queries.size * g.padded, g.element);
+    kv = carver.take(g.keys.size * g.padded, g.element);
+    p = carver.take(g.queries.size * g.keys.size, g.element);
+    scores = carver.take<float>(g.queries.size * g.keys.size, 4);
+    output = carver.take<float>(g.queries.size * g.padded, 4);
+    bias = carver.take<float>(g.keys.size, 4);
+    maximum = carver.take<float>(g.queries.size, 4);
+    sum = carver.take<float>(g.queries.size, 4);
+    shrink = carver.take<float>(g.queries.size, 4);
+    product = carver.take(
+        static_cast<std::int64_t>(std::max(worker.scores.scratch_bytes(), worker.values.scratch_bytes())), 1);
+    bytes = carver.used();
+  }
+};
+
+template <class Worker>
+std::vector<Worker> make_workers(const Geometry& g) {
+  const int threads = omp_get_max_threads();
+  const SingleThreadPlanning single;
+  std::vector<Worker> workers;
+  for (int t = 0; t < threads; ++t) workers.emplace_back(g);
+  return workers;
+}
+
+class AttentionKernel final : public Kernel {
+ public:
+  explicit AttentionKernel(const OpDesc& desc)
+      : g_(desc, 0, 0),
+        parts_(HWY_DYNAMIC_DISPATCH(find_attention)(g_.dtype)),
+        workers_(make_workers<ForwardWorker>(g_)),
+        slice_(ForwardScratch(g_, workers_[0], nullptr).bytes) {}
+
+  std::size_t scratch_bytes() const override { return slice_ * workers_.size(); }
+
+  void run(const RunContext& c) override {
+    const std::int64_t blocks = g_.queries.count;
+    share_tasks(g_.batch * g_.heads * blocks, workers_, [&](std::int64_t task, ForwardWorker& worker) {
+      const auto slice = static_cast<std::size_t>(&worker - workers_.data()) * slice_;
+      const ForwardScratch s(g_, worker, static_cast<std::byte*>(c.scratch) + slice);
+      // Within a head the last query blocks, the longest ones of causal attention, come first.
+      const std::int64_t b = task / blocks / g_.heads, h = task / blocks % g_.heads;
+      query_block(c, worker, s, b, h, blocks - 1 - task % blocks);
+    });
+  }
+
+ private:
+  void query_block(const RunContext& c, ForwardWorker& worker, const ForwardScratch& s, std::int64_t b, std::int64_t h,
+                   std::int64_t i) const {
+    const std::int64_t rows = g_.queries.rows(i), begin = g_.queries.begin(i);
+    g_.load(c.inputs[g_.q], g_.at(b, h, begin, g_.queries.extent, 0), g_.row, rows, g_.queries.size, s.q);
+    std::fill_n(s.maximum, g_.queries.size, kLowest);
+    std::fill_n(s.sum, g_.queries.size, 0.0f);
+    std::fill_n(s.shrink, g_.queries.size, 0.0f);
+    // Probabilities of rows that are padding are 0 in every block.
+    std::memset(static_cast<std::byte*>(s.p) + static_cast<std::size_t>(rows * g_.keys.size) * g_.element, 0,
+                static_cast<std::size_t>((g_.queries.size - rows) * g_.keys.size) * g_.element);
+    for (std::int64_t j = 0; j < g_.keys.count && g_.touches(i, j); ++j) {
+      const std::int64_t keys = g_.keys.rows(j), first = g_.keys.begin(j), extent = g_.keys.extent;
+      g_.load(c.inputs[g_.k], g_.at(b, h, first, extent, 1), g_.row, keys, g_.keys.size, s.kv);
+      worker.scores.run(s.q, s.kv, s.scores, s.product);
+      parts_.softmax(g_.block(c, g_.bias_of(c, b, j, s.bias), b, h, i, j), s.scores, s.maximum, s.sum, s.shrink, s.p);
+      if (j > 0) parts_.scale_rows(s.output, rows, g_.padded, s.shrink);
+      g_.load(c.inputs[g_.v], g_.at(b, h, first, extent, 2), g_.row, keys, g_.keys.size, s.kv);
+      worker.values.run(j == 0, s.p, s.kv, s.output, s.product);
+    }
+    float* lse = c.out<float>(1) + (b * g_.heads + h) * g_.queries.extent + begin;
+    parts_.finish(rows, s.maximum, s.sum, lse, s.shrink);
+    parts_.store_rows(s.output, g_.padded, rows, g_.head, 1.0f, s.shrink,
+                      c.out<std::byte>(0) + g_.at_output(b, h, begin) * static_cast<std::int64_t>(g_.element),
+                      g_.width);
+  }
+
+  Geometry g_;
+  AttentionParts parts_;
+  std::vector<ForwardWorker> workers_;
+  std::size_t slice_;
+};
+
+struct BackwardWorker {
+  Product scores;  // Q K^T, and dO V^T
+  SumOfProducts to_keys, to_queries;
+  explicit BackwardWorker(const Geometry& g)
+      : scores(block_product(g.dtype, g.queries.size, g.keys.size, g.padded, false, true, false)),
+        to_keys(g.dtype, g.keys.size, g.padded, g.queries.size, true),
+        to_queries(g.dtype, g.queries.size, g.padded, g.keys.size, false) {}
+};
+
+struct BackwardScratch {
+  void *q, *d_o, *k, *v, *p, *d_s, *product;
+  float *scores, *d_p, *d_q, *d_k, *d_v, *bias, *delta;
+  std::size_t bytes;
+  BackwardScratch(const Geometry& g, const BackwardWorker& worker, void* base) {
+    Carver carver(base);
+    const std::int64_t queries = g.queries.size * g.queries.count, pairs = g.queries.size * g.keys.size;
+    q = carver.take(queries * g.padded, g.element);
+    d_o = carver.take(queries * g.padded, g.element);
+    k = carver.take(g.keys.size * g.padded, g.element);
+    v = carver.take(g.keys.size * g.padded, g.element);
+    p = carver.take(pairs, g.element);
+    d_s = carver.take(pairs, g.element);
+    scores = carver.take<float>(pairs, 4);
+    d_p = carver.take<float>(pairs, 4);
+    d_q = carver.take<float>(queries * g.padded, 4);
+    d_k = carver.take<float>(g.keys.size * g.padded, 4);
+    d_v = carver.take<float>(g.keys.size * g.padded, 4);
+    bias = carver.take<float>(g.keys.size, 4);
+    delta = carver.take<float>(queries, 4);
+    product =
+        carver.take(static_cast<std::int64_t>(std::max({worker.scores.scratch_bytes(), worker.to_keys.scratch_bytes(),
+                                                        worker.to_queries.scratch_bytes()})),
+                    1);
+    bytes = carver.used();
+  }
+};
+
+// With P = softmax, u the dropout multipliers and delta = rowsum(dO * O):
+//   dV = (u P)^T dO,  dS = P (u (dO V^T) - delta),  dQ = scale dS K,  dK = scale dS^T Q.
+// Key blocks outside, query blocks inside: dK, dV of a block and dQ of the whole head stay in scratch.
+class AttentionBackwardKernel final : public Kernel {
+ public:
+  explicit AttentionBackwardKernel(const OpDesc& desc)
+      : g_(desc, 1, 2),
+        parts_(HWY_DYNAMIC_DISPATCH(find_attention)(g_.dtype)),
+        workers_(make_workers<BackwardWorker>(g_)),
+        slice_(BackwardScratch(g_, workers_[0], nullptr).bytes) {}
+
+  std::size_t scratch_bytes() const override { return slice_ * workers_.size(); }
+
+  void run(const RunContext& c) override {
+    share_tasks(g_.batch * g_.heads, workers_, [&](std::int64_t task, BackwardWorker& worker) {
+      const auto slice = static_cast<std::size_t>(&worker - workers_.data()) * slice_;
+      const BackwardScratch s(g_, worker, static_cast<std::byte*>(c.scratch) + slice);
+      head(c, worker, s, task / g_.heads, task % g_.heads);
+    });
+  }
+
+ private:
+  // Where the gradient of q (part 0), k or v of position t goes.
+  void* gradient_at(const RunContext& c, std::int64_t b, std::int64_t h, std::int64_t t, std::int64_t extent,
+                    int part) const {
+    return c.out<std::byte>(g_.packed ? 0 : static_cast<std::size_t>(part)) +
+           g_.at(b, h, t, extent, part) * static_cast<std::int64_t>(g_.element);
+  }
+
+  // Row `row` of a dense array of one head's blocks.
+  void* row_of(void* base, std::int64_t row) const {
+    return static_cast<std::byte*>(base) + static_cast<std::size_t>(row * g_.padded) * g_.element;
+  }
+
+  void head(const RunContext& c, BackwardWorker& worker, const BackwardScratch& s, std::int64_t b,
+            std::int64_t h) const {
+    const std::int64_t queries = g_.queries.extent, size = g_.queries.size, keys = g_.keys.extent;
+    g_.load(c.inputs[g_.q], g_.at(b, h, 0, queries, 0), g_.row, queries, size * g_.queries.count, s.q);
+    g_.load(c.inputs[0], g_.at_output(b, h, 0), g_.width, queries, size * g_.queries.count, s.d_o);
+    const auto* o = c.in<std::byte>(g_.v + 1);
+    for (std::int64_t t = 0; t < queries; ++t) {
+      s.delta[t] =
+          parts_.dot(row_of(s.d_o, t), o + g_.at_output(b, h, t) * static_cast<std::int64_t>(g_.element), g_.head);
+    }
+    const float* lse = c.in<float>(g_.v + 2) + (b * g_.heads + h) * queries;
+
+    for (std::int64_t j = 0; j < g_.keys.count; ++j) {
+      const std::int64_t rows = g_.keys.rows(j), begin = g_.keys.begin(j);
+      g_.load(c.inputs[g_.k], g_.at(b, h, begin, keys, 1), g_.row, rows, g_.keys.size, s.k);
+      g_.load(c.inputs[g_.v], g_.at(b, h, begin, keys, 2), g_.row, rows, g_.keys.size, s.v);
+      const float* bias = g_.bias_of(c, b, j, s.bias);
+      bool is_first = true;
+      for (std::int64_t i = 0; i < g_.queries.count; ++i) {
+        if (!g_.touches(i, j)) continue;
+        const std::int64_t at = g_.queries.begin(i);
+        void *q = row_of(s.q, i * size), *d_o = row_of(s.d_o, i * size);
+        worker.scores.run(q, s.k, s.scores, s.product);
+        worker.scores.run(d_o, s.v, s.d_p, s.product);
+        zero_padding(s.p, g_.queries.rows(i));
+        zero_padding(s.d_s, g_.queries.rows(i));
+        parts_.gradient(g_.block(c, bias, b, h, i, j), s.scores, s.d_p, lse + at, s.delta + at, s.p, s.d_s);
+        worker.to_keys.run(is_first, s.p, d_o, s.d_v, s.product);
+        worker.to_keys.run(is_first, s.d_s, q, s.d_k, s.product);
+        worker.to_queries.run(j == 0, s.d_s, s.k, s.d_q + i * size * g_.padded, s.product);
+        is_first = false;
+      }
+      parts_.store_rows(s.d_k, g_.padded, rows, g_.head, g_.scale, nullptr, gradient_at(c, b, h, begin, keys, 1),
+                        g_.row);
+      parts_.store_rows(s.d_v, g_.padded, rows, g_.head, 1.0f, nullptr, gradient_at(c, b, h, begin, keys, 2), g_.row);
+    }
+    parts_.store_rows(s.d_q, g_.padded, queries, g_.head, g_.scale, nullptr, gradient_at(c, b, h, 0, queries, 0),
+                      g_.row);
+  }
+
+  // Rows of a block of probabilities that are padding.
+  void zero_padding(void* p, std::int64_t rows) const {
+    const std::size_t row = static_cast<std::size_t>(g_.keys.size) * g_.element;
+    std::memset(static_cast<std::byte*>(p) + static_cast<std::size_t>(rows) * row, 0,
+                static_cast<std::size_t>(g_.queries.size - rows) * row);
+  }
+
+  Geometry g_;
+  AttentionParts parts_;
+  std::vector<BackwardWorker> workers_;
+  std::size_t slice_;
+};
+
+// ([qkv | q, k, v], [mask], [rng]) -> (o, lse)
+std::unique_ptr<Kernel> make_attention(const OpDesc& desc) { return std::make_unique<AttentionKernel>(desc); }
+
+// (dO, [qkv | q, k, v], o, lse, [mask], [rng]) -> dqkv, or dq, dk, dv
+std::unique_ptr<Kernel> make_attention_backward(const OpDesc& desc) {
+  return std::make_unique<AttentionBackwardKernel>(desc);
+}
+
+}  // namespace
+
+void register_attention(OpTable& table) {
+  table.add("attention", make_attention);
+  table.add("attentionBackward", make_attention_backward);
+}
+
+}  // namespace apollo::cpu
+#endif  // HWY_ONCE

@@ -1,0 +1,52 @@
+// What the kernels of one device share: its properties, its streams, cuBLASLt, the record of wrong indices.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstddef>
+#include <memory>
+#include <string>
+
+#include "cuda/api.h"
+#include "cuda/blas/cublas.h"
+#include "cuda/blas/matmul_cache.h"
+#include "cuda/device/check.h"
+#include "cuda/device/faults.h"
+
+namespace apollo::cuda {
+
+// A stream that does not wait for the default one, destroyed with its owner.
+class Stream {
+ public:
+  Stream() { check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "creating a stream"); }
+  // The return code is ignored: at the end of a process the driver may be gone already.
+  ~Stream() { cudaStreamDestroy(stream_); }
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+
+  operator cudaStream_t() const { return stream_; }
+
+ private:
+  cudaStream_t stream_ = nullptr;
+};
+
+struct Context {
+  explicit Context(const Options& options);
+  ~Context();
+  Context(const Context&) = delete;
+  Context& operator=(const Context&) = delete;
+
+  Options options;
+  cudaDeviceProp properties;  // after its reader has chosen the GPU
+  Stream stream;              // all kernels run here
+  Stream copies;              // batches on their way to the device
+  Faults faults;
+  std::unique_ptr<BlasHandle> blas;
+  std::unique_ptr<MatmulCache> matmuls;
+
+  int multiprocessors() const { return properties.multiProcessorCount; }
+  // Compute capability as one number: 80, 90.
+  int capability() const { return 10 * properties.major + properties.minor; }
+};
+
+}  // namespace apollo::cuda
