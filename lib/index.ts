@@ -20,11 +20,11 @@
  * ```
  */
 export {
+  type ComparedChoice,
   type ComparedMethod,
   type CompareEvent,
   type CompareOptions,
   compare,
-  type MethodChoice,
 } from './compare/index.js';
 export {
   type Corpus,
@@ -50,7 +50,9 @@ export * as growth from './growth/index.js';
 export { saveTokenizer, type TokenizerFile, tokenizerFiles } from './interop/hugging-face-tokenizer.js';
 export * as tensorboard from './interop/tensorboard.js';
 export {
+  type ChosenMethod,
   createMethod,
+  type MethodChoice,
   type MethodName,
   type MethodOptions,
   methodNames,

@@ -58,6 +58,11 @@ export const operand = kind(
 );
 
 export const graph = having('a Graph', ['input', 'output', 'append']);
+export const chosenMethod = either(
+  string,
+  having('a TrainingMethod (from createMethod)', ['stageAt', 'plan', 'evaluationMaps', 'growth']),
+  object('a method { method, options }', { method: string, options: optional(record) }),
+);
 export const objective = object('an Objective { name, trace }', { name, trace: func });
 export const runGroup = having('a RunGroup', ['stop', 'dispose']);
 export const device = having('a Device (from openDevice)', ['compile', 'createBuffer', 'info']);

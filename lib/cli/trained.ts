@@ -1,7 +1,7 @@
 /** What commands that use a trained model have in common: their options, and the model on its device. */
 import type { Command } from 'commander';
 import { ApolloError } from '../errors.js';
-import { type LoadedModel, loadModel } from '../train/checkpoint/model-folder.js';
+import { type LoadedModel, loadModel } from '../train/checkpoint/load-model.js';
 import { openDeviceOf, precisionOf } from './device.js';
 import type { CommandIo } from './io.js';
 import { loadSettings } from './settings/config.js';

@@ -6,7 +6,7 @@ import { ApolloError } from '../errors.js';
 import { lockFolder } from '../fs/lock.js';
 import { makeFolder } from '../fs/make-folder.js';
 import * as is from '../is.js';
-import { createMethod, type MethodName, methodNames, methodsWithSource } from '../methods/index.js';
+import { chosenMethod, type MethodChoice, type MethodName, methodNames, methodsWithSource } from '../methods/index.js';
 import type { LanguageModel } from '../models/index.js';
 import { type Analysis, analyse } from '../report/aggregate.js';
 import { type Results, readResults, writeResults } from '../report/results.js';
@@ -26,13 +26,10 @@ export {
 export { plannedFlops } from './planned-flops.js';
 export { type SmallModel, type SmallShape, smallModel, smallShape } from './small.js';
 
-/** A method of the package with settings of its own, under a name of its own where one method is compared with itself. */
-export interface MethodChoice {
-  readonly method: MethodName;
+/** A method of the package, under a name of its own where one method is compared with itself. */
+export interface ComparedChoice extends MethodChoice {
   /** Default: the method's. */
   readonly name?: string;
-  /** Settings besides layers, steps and seed, which follow from the run. */
-  readonly options?: Readonly<Record<string, unknown>>;
 }
 
 /** Length of the runs, batch, learning rate and all else of a run but its seed, as `train` takes it, and: */
@@ -42,7 +39,7 @@ export interface CompareOptions extends SeedlessOptions {
   readonly model: LanguageModel;
   readonly corpus: TrainingCorpus;
   /** The first is the reference. A method of one's own is an object with `name` and `create`. */
-  readonly methods: readonly (MethodName | MethodChoice | ComparedMethod)[];
+  readonly methods: readonly (MethodName | ComparedChoice | ComparedMethod)[];
   /** Default: 42. */
   readonly seeds?: readonly number[];
   /** For checkpoints (`METHOD-SEED`) and results.json. */
@@ -188,7 +185,7 @@ function comparedMethod(given: CompareOptions['methods'][number], small: SmallMo
     method,
     name = method,
     options = {},
-  } = typeof given === 'string' ? ({ method: given } as MethodChoice) : given;
+  } = typeof given === 'string' ? ({ method: given } as ComparedChoice) : given;
   if (!methodNames.includes(method)) {
     throw new ApolloError(
       'BAD_CONFIG',
@@ -197,9 +194,9 @@ function comparedMethod(given: CompareOptions['methods'][number], small: SmallMo
   }
   return {
     name,
-    create: ({ layers, totalSteps, seed, model, source }) => {
+    create: ({ totalSteps, seed, model, source }) => {
       const begins = methodsWithSource.includes(method) && { source, small: smallShape(model, small) };
-      return createMethod(method, { ...begins, ...options, layers, totalSteps, seed } as never, { model });
+      return chosenMethod({ method, options: { ...begins, ...options } }, { totalSteps, seed }, model);
     },
   };
 }

@@ -1,6 +1,7 @@
 /** The registry of training methods. Adding one is adding its file and its lines here. */
 import { ApolloError } from '../errors.js';
 import * as is from '../is.js';
+import type { ModelConfig } from '../models/index.js';
 import { apollo } from './apollo.js';
 import { auto } from './auto.js';
 import { bert2bert } from './bert2bert.js';
@@ -102,4 +103,27 @@ export function createMethod<Name extends MethodName>(
   }
   const make = methods[name] as (options: MethodOptions[Name], context: MethodContext) => TrainingMethod;
   return make(options, context);
+}
+
+/** A method of the package with settings of its own besides layers, steps and seed, which follow from model and run. */
+export interface MethodChoice {
+  readonly method: MethodName;
+  readonly options?: Readonly<Record<string, unknown>>;
+}
+
+/** What a run trains with: a method by name, one with settings, or one that was made already, which may be of one's own. */
+export type ChosenMethod = MethodName | MethodChoice | TrainingMethod;
+
+/**
+ * The method that was chosen, for a run of `totalSteps` steps that ends with a model of `model`.
+ * @throws ApolloError BAD_CONFIG as createMethod.
+ */
+export function chosenMethod(
+  chosen: ChosenMethod,
+  { totalSteps, seed }: { readonly totalSteps: number; readonly seed: number },
+  model: ModelConfig,
+): TrainingMethod {
+  if (typeof chosen === 'object' && 'stageAt' in chosen) return chosen;
+  const { method, options = {} } = typeof chosen === 'string' ? { method: chosen } : chosen;
+  return createMethod(method, { ...options, layers: model.layers, totalSteps, seed } as never, { model });
 }

@@ -2,10 +2,10 @@
 import { ApolloError } from '../errors.js';
 import type { TrainConfig } from './config.js';
 import { checkSequence } from './preflight.js';
-import type { TrainDependencies } from './run.js';
+import type { RunDependencies } from './run.js';
 
 /** @throws ApolloError BAD_CONFIG when settings, model and method do not belong together. */
-export function checkFit(config: TrainConfig, { model, method, corpus, store }: TrainDependencies): void {
+export function checkFit(config: TrainConfig, { model, method, corpus, store }: RunDependencies): void {
   if (method.layers !== model.config.layers) {
     throw new ApolloError(
       'BAD_CONFIG',

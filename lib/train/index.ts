@@ -11,7 +11,6 @@ export {
 export {
   type CheckpointState,
   loadCheckpoint,
-  loadWeights,
   modelConfigOf,
   readCheckpointState,
   type StateToWrite,
@@ -21,15 +20,8 @@ export { CheckpointClock, checkpointWarning, lastCheckpointError } from './check
 export { type CheckpointFolder, latestCheckpoint, listCheckpoints } from './checkpoint/checkpoint-folder.js';
 export { type CheckpointJob, CheckpointWriter } from './checkpoint/checkpoint-writer.js';
 export { type ExportedModel, type ExportOptions, exportModel } from './checkpoint/export-model.js';
-export {
-  type LoadedModel,
-  type LoadOptions,
-  loadModel,
-  type ModelFolder,
-  type OpenOptions,
-  openModelFolder,
-  type SourceCosts,
-} from './checkpoint/model-folder.js';
+export { type LoadedModel, type LoadOptions, loadModel } from './checkpoint/load-model.js';
+export { type ModelFolder, type OpenOptions, openModelFolder, type SourceCosts } from './checkpoint/model-folder.js';
 export type { StoreView } from './checkpoint/staged-store.js';
 export { newestWholeCheckpoint, type WholeCheckpoint } from './checkpoint/whole-checkpoint.js';
 export { lastStep, resolveConfig, type TrainConfig, type TrainOptions } from './config.js';

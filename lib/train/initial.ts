@@ -4,7 +4,9 @@ import type { ParameterStore } from '../engine/parameters.js';
 import { ApolloError } from '../errors.js';
 import type { TrainingMethod, WeightSource } from '../methods/method.js';
 import { declareSpecs, initialiseSpecs, type LanguageModel, structureOf } from '../models/index.js';
-import { atDepth, digestOf, type ModelFolder, openModelFolder, type SourceCosts } from './checkpoint/model-folder.js';
+import { atDepth } from './checkpoint/at-depth.js';
+import { digestOf } from './checkpoint/digest.js';
+import { type ModelFolder, openModelFolder, type SourceCosts } from './checkpoint/model-folder.js';
 import { openSource, unknownCosts } from './source.js';
 import { type StageNetwork, stageNetwork } from './stage.js';
 

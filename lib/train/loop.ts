@@ -4,6 +4,7 @@
  */
 import type { Device } from '../engine/device.js';
 import * as is from '../is.js';
+import { chosenMethod } from '../methods/index.js';
 import type { CheckpointState } from './checkpoint/checkpoint.js';
 import { lastStep, resolveConfig, type TrainOptions } from './config.js';
 import type { TrainEvent } from './events.js';
@@ -15,7 +16,7 @@ const takesTrain = is.takes('train', {
   deps: is.options({
     device: is.device,
     model: is.languageModel,
-    method: is.having('a TrainingMethod (from createMethod)', ['stageAt', 'plan', 'evaluationMaps', 'growth']),
+    method: is.chosenMethod,
     corpus: is.having('a TrainingCorpus (from trainingCorpus)', ['shape', 'batch', 'heldOutCount', 'heldOut']),
     init: is.optional(is.path),
     branchFrom: is.optional(is.path),
@@ -46,8 +47,10 @@ export function train(options: TrainOptions, deps: TrainDependencies): AsyncGene
   return trainEvents(options, deps);
 }
 
-async function* trainEvents(options: TrainOptions, deps: TrainDependencies): AsyncGenerator<TrainEvent, void, void> {
+async function* trainEvents(options: TrainOptions, given: TrainDependencies): AsyncGenerator<TrainEvent, void, void> {
   const config = resolveConfig(options);
+  const { steps: totalSteps, seed } = config;
+  const deps = { ...given, method: chosenMethod(given.method, { totalSteps, seed }, given.model.config) };
   checkFit(config, deps);
   const run = new Run(config, deps);
   const end = lastStep(config);

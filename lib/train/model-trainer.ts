@@ -2,7 +2,7 @@
 import type { ParameterStore } from '../engine/parameters.js';
 import { ApolloError, check } from '../errors.js';
 import * as is from '../is.js';
-import { scratch } from '../methods/scratch.js';
+import { chosenMethod } from '../methods/index.js';
 import type { BatchShape } from '../models/index.js';
 import { lastStep, resolveConfig, type TrainConfig, type TrainOptions } from './config.js';
 import type { BatchInputs, TrainingCorpus } from './corpus.js';
@@ -31,7 +31,7 @@ const takesCreateTrainer = is.takes('createTrainer', {
   deps: is.options({
     device: is.device,
     model: is.languageModel,
-    method: is.optional(is.having('a TrainingMethod (from createMethod)', ['stageAt', 'plan', 'growth'])),
+    method: is.optional(is.chosenMethod),
     corpus: is.optional(is.having('a TrainingCorpus (from trainingCorpus)', ['shape', 'batch', 'heldOut'])),
     shape: is.optional(is.record),
     objective: is.optional(is.objective),
@@ -209,7 +209,7 @@ export async function createTrainer(options: TrainOptions, deps: TrainerDependen
   const config = resolveConfig(options);
   const given = corpus ? undefined : new GivenBatches(shape);
   const { steps: totalSteps, seed } = config;
-  const method = rest.method ?? scratch({ layers: rest.model.config.layers, totalSteps, seed });
+  const method = chosenMethod(rest.method ?? 'scratch', { totalSteps, seed }, rest.model.config);
   const all = { ...rest, method, corpus: corpus ?? (given as TrainingCorpus), lookAhead: false };
   checkFit(config, all);
   const run = new Run(config, all);

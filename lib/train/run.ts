@@ -5,6 +5,7 @@ import { ParameterStore } from '../engine/parameters.js';
 import { ApolloError } from '../errors.js';
 import { seedWords } from '../growth/index.js';
 import { FollowedMethod, type SeenLosses } from '../methods/followed.js';
+import type { ChosenMethod } from '../methods/index.js';
 import type { MethodStage, StepPlan, TrainingMethod } from '../methods/method.js';
 import { type LanguageModel, layerFlops, parameterCount } from '../models/index.js';
 import { type CheckpointState, loadCheckpoint, readCheckpointState, saveCheckpoint } from './checkpoint/checkpoint.js';
@@ -42,7 +43,8 @@ import { updateOf } from './updates.js';
 export interface TrainDependencies {
   readonly device: Device;
   readonly model: LanguageModel;
-  readonly method: TrainingMethod;
+  /** A method, by name (`'auto'`), with settings (`{ method: 'apollo', options: { sampler: 'edge' } }`) or made before. */
+  readonly method: ChosenMethod;
   readonly corpus: TrainingCorpus;
   /**
    * Folder of a trained model (see openModelFolder) whose weights the first stage begins with: of the same sizes, and as
@@ -73,6 +75,11 @@ export interface TrainDependencies {
   readonly lookAhead?: boolean | undefined;
   /** Ends the run, with a checkpoint, after the step or evaluation for which it returns true. */
   readonly stop?: ((event: StepEvent | EvaluationEvent) => boolean) | undefined;
+}
+
+/** The same with its method made. */
+export interface RunDependencies extends TrainDependencies {
+  readonly method: TrainingMethod;
 }
 
 /** A step that was queued. */
@@ -119,7 +126,7 @@ export class Run {
 
   constructor(
     readonly config: TrainConfig,
-    readonly deps: TrainDependencies,
+    readonly deps: RunDependencies,
   ) {
     const { device, model, method, corpus, objective } = deps;
     const { batch, seq, seed, precision } = config;

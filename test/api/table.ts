@@ -978,11 +978,12 @@ const root: Record<string, Arguments> = {
     deps: options({
       device: aDevice,
       model: aModel,
-      method: maybe(only(createMethod('scratch', { layers: 2, totalSteps: 1, seed: 1 }))),
+      method: maybe(
+        also(only(createMethod('scratch', { layers: 2, totalSteps: 1, seed: 1 })), 'string', 'long', 'empty'),
+      ),
       corpus: maybe(
         only({ key: 'k', shape: () => ({}), batch: () => ({}), heldOutCount: () => 0, heldOut: () => ({}) }),
       ),
-      shape: maybe(record({ padding: false })),
       objective: maybe(anObjective),
       init: maybe(aPath()),
       branchFrom: maybe(aPath()),
@@ -996,7 +997,7 @@ const root: Record<string, Arguments> = {
     deps: options({
       device: aDevice,
       model: aModel,
-      method: only(createMethod('scratch', { layers: 2, totalSteps: 1, seed: 1 })),
+      method: also(only(createMethod('scratch', { layers: 2, totalSteps: 1, seed: 1 })), 'string', 'long', 'empty'),
       corpus: only({ key: 'k', shape: () => ({}), batch: () => ({}), heldOutCount: () => 0, heldOut: () => ({}) }),
       init: maybe(aPath()),
       branchFrom: maybe(aPath()),

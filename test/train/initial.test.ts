@@ -4,7 +4,8 @@ import t from 'tap';
 import { ParameterStore } from '../../lib/engine/index.js';
 import { apollo, createMethod, pld, scratch, stackbert, type TrainingMethod } from '../../lib/methods/index.js';
 import { createModel } from '../../lib/models/index.js';
-import { digestOf, openModelFolder } from '../../lib/train/checkpoint/model-folder.js';
+import { digestOf } from '../../lib/train/checkpoint/digest.js';
+import { openModelFolder } from '../../lib/train/checkpoint/model-folder.js';
 import {
   exportModel,
   readCheckpointState,

@@ -51,6 +51,29 @@ t.test('steps on batches of one’s own, one call behind the other', async (t) =
   await trainer.close();
 });
 
+t.test('a method by its name, or with settings, is made for the run', async (t) => {
+  const { method: _, ...own } = deps;
+  const boundaries = { steps: [6, 14] };
+  const named = await createTrainer(tinyOptions, { ...own, method: { method: 'apollo', options: { boundaries } } });
+  const seen: string[] = [];
+  while (!named.done) {
+    const { growth, ...step } = await named.step();
+    seen.push(bits(step));
+  }
+  await named.close();
+  t.same(seen, stepsOf(whole).map(bits));
+  const byName = await runTiny(device, { stopAfter: { steps: 2 } }, { method: 'stackbert' });
+  t.match(byName[0], { type: 'start', layers: 4, units: 1 });
+  await t.rejects(runTiny(device, {}, { method: 'stack' as never }), {
+    code: 'BAD_CONFIG',
+    message: /no training method "stack"/,
+  });
+  await t.rejects(runTiny(device, {}, { method: { method: 'apollo', options: { samplr: 'edge' } } }), {
+    code: 'BAD_CONFIG',
+    message: /samplr/,
+  });
+});
+
 t.test('a checkpoint resumes to the same bits', async (t) => {
   const checkpointDir = t.testdir();
   const first = await createTrainer(tinyOptions, { ...deps, checkpointDir });

@@ -1,6 +1,5 @@
 /** Held-out loss, gradients and activations of a network made of a checkpoint's layers. */
 import { accumulateGradients, Graph, ParameterStore } from '../../../lib/engine/index.js';
-import { ApolloError } from '../../../lib/errors.js';
 import type { LayerMap } from '../../../lib/growth/index.js';
 import { identityMap } from '../../../lib/methods/index.js';
 import {
@@ -10,8 +9,7 @@ import {
   type LanguageModel,
   modelWeights,
 } from '../../../lib/models/index.js';
-import { loadWeights, modelConfigOf, readCheckpointState } from '../../../lib/train/checkpoint/checkpoint.js';
-import { type BatchInputs, evaluateMaps, latestCheckpoint, RunPrograms } from '../../../lib/train/index.js';
+import { type BatchInputs, evaluateMaps, loadModel, RunPrograms } from '../../../lib/train/index.js';
 import { finishedNetwork } from '../../../lib/train/stage.js';
 import { type GradientStatistics, gradientStatistics } from './statistics.js';
 import { type Bench, sourceName } from './support.js';
@@ -31,17 +29,8 @@ const withoutDropout = (model: LanguageModel, layers: number) =>
 
 /** The newest checkpoint in `directory`: the layers it has. Dispose the store. */
 export async function loadTrained(bench: Bench, directory: string): Promise<Loaded> {
-  const latest = await latestCheckpoint(directory);
-  if (!latest) throw new ApolloError('BAD_CHECKPOINT', `There is no checkpoint in ${directory}.`);
-  const state = await readCheckpointState(latest.path);
-  const store = new ParameterStore(bench.device, { precision: 'f32' });
-  try {
-    await loadWeights(latest.path, store, createModel(modelConfigOf(state)));
-    return { model: withoutDropout(bench.model, bench.model.config.layers), layers: state.stage.units, store };
-  } catch (error) {
-    store.dispose();
-    throw error;
-  }
+  const { store, layerMap } = await loadModel(bench.device, directory, { depth: 'stored' });
+  return { model: withoutDropout(bench.model, bench.model.config.layers), layers: layerMap.length, store };
 }
 
 /** A model of random weights. Dispose the store. */

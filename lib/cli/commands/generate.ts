@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { ApolloError } from '../../errors.js';
 import { type GenerateOptions, generate } from '../../eval/generate/generate.js';
-import type { LoadedModel } from '../../train/checkpoint/model-folder.js';
+import type { LoadedModel } from '../../train/checkpoint/load-model.js';
 import { interruptedExitCode, interruptible } from '../interrupt.js';
 import type { CommandIo } from '../io.js';
 import { isClosed } from '../output.js';

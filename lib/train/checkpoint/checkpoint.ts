@@ -12,7 +12,7 @@ import type { ParameterStore } from '../../engine/parameters.js';
 import { ApolloError } from '../../errors.js';
 import { type Checksum, writeSynced } from '../../fs/durable.js';
 import { SafetensorsReader, type TensorToWrite, writeSafetensors } from '../../interop/safetensors.js';
-import { declareSpecs, type LanguageModel, type ModelConfig, type ParameterSpec } from '../../models/index.js';
+import { declareSpecs, type ModelConfig, type ParameterSpec } from '../../models/index.js';
 import { type Kept, writeFolder } from './checkpoint-folder.js';
 import type { StoreView } from './staged-store.js';
 
@@ -208,50 +208,21 @@ async function withReader<Value>(path: string, use: (reader: SafetensorsReader) 
 }
 
 /**
- * Declares the parameters of a checkpoint's stage in `store` and loads their weights: enough for evaluation, generation
- * and export. `model` is that of `modelConfigOf(state)`; `state.layerMap` runs them at full depth.
- * @throws ApolloError BAD_CHECKPOINT when a file is damaged, a tensor does not fit the model, or the weights were
- * expressions of other parameters at that moment.
- */
-export async function loadWeights(
-  folder: string,
-  store: ParameterStore,
-  model: LanguageModel,
-): Promise<CheckpointState> {
-  const state = await readCheckpointState(folder);
-  if (state.stage.reparameterised) {
-    throw new ApolloError(
-      'BAD_CHECKPOINT',
-      `The checkpoint ${folder} was written while the operators of its method were trained and holds no model yet. Resume the run to get past that stage.`,
-    );
-  }
-  return loadSpecs(folder, store, model.parameters(state.stage.units), state);
-}
-
-async function loadSpecs(
-  folder: string,
-  store: ParameterStore,
-  specs: readonly ParameterSpec[],
-  state: CheckpointState,
-): Promise<CheckpointState> {
-  await verifyFile(folder, weightsFile, state);
-  declareSpecs(store, specs);
-  await withReader(join(folder, weightsFile), async (reader) => {
-    for (const { name, shape } of specs) await store.write(name, await reader.readFloat32(name, shape));
-  });
-  return state;
-}
-
-/**
- * Loads the weights of a checkpoint whose stage holds `specs`, and the state of the optimizer that works on `store`, which
- * is the one that wrote it; errors as `loadWeights`.
+ * Declares `specs`, what the checkpoint's stage holds, in `store` and loads weights and the state of the optimizer that works
+ * on it, which is the one that wrote it.
+ * @throws ApolloError BAD_CHECKPOINT when a file is damaged or a tensor does not fit.
  */
 export async function loadCheckpoint(
   folder: string,
   store: ParameterStore,
   specs: readonly ParameterSpec[],
 ): Promise<CheckpointState> {
-  const state = await loadSpecs(folder, store, specs, await readCheckpointState(folder));
+  const state = await readCheckpointState(folder);
+  await verifyFile(folder, weightsFile, state);
+  declareSpecs(store, specs);
+  await withReader(join(folder, weightsFile), async (reader) => {
+    for (const { name, shape } of specs) await store.write(name, await reader.readFloat32(name, shape));
+  });
   await verifyFile(folder, momentsFile, state);
   await withReader(join(folder, momentsFile), async (reader) => {
     for (const { name, shape } of specs) {

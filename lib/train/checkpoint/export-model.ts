@@ -10,7 +10,8 @@ import {
 } from '../../interop/hugging-face-writer.js';
 import * as is from '../../is.js';
 import { createModel, type ModelConfig } from '../../models/index.js';
-import { atDepth, type ModelFolder, type OpenOptions, openModelFolder } from './model-folder.js';
+import { atDepth } from './at-depth.js';
+import { type ModelFolder, type OpenOptions, openModelFolder } from './model-folder.js';
 
 export interface ExportOptions extends OpenOptions, WriteOptions {
   /**

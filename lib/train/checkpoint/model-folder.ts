@@ -1,15 +1,11 @@
 /**
  * A trained model in a folder, whatever wrote it: a run of this package or Hugging Face's `save_pretrained`. The one
- * place that finds it, checks it and reads its weights; evaluation, generation, export and runs that begin with a
- * trained model all come here.
+ * place that finds it, checks it and reads its weights; load-model.ts, export-model.ts and runs that start from a trained model
+ * use it.
  */
-import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { checkVocabulary, endsOfText, loadTokenizer, noEndOfText, type Tokenizer } from '../../data/index.js';
-import type { Device } from '../../engine/device.js';
-import { ParameterStore } from '../../engine/parameters.js';
 import { ApolloError } from '../../errors.js';
 import {
   configFile,
@@ -22,7 +18,6 @@ import * as is from '../../is.js';
 import type { WeightSource } from '../../methods/method.js';
 import {
   createModel,
-  declareSpecs,
   drawnValue,
   headFlops,
   type LanguageModel,
@@ -252,108 +247,4 @@ function tokenizerNear(checkpoint: string): string | undefined {
 function hasTokenizer(folder: string): boolean {
   const layouts = [['tokenizer.json'], ['vocab.txt'], ['vocab.json', 'merges.txt']];
   return layouts.some((files) => files.every((file) => existsSync(join(folder, file))));
-}
-
-const layerName = /^layer\.(\d+)\./;
-
-/**
- * The model at the depth of the finished one, each place with the weights of the stored layer that stands there ('full'),
- * or the stored layers alone. Both are the same unless it was still growing.
- */
-export function atDepth(source: WeightSource & Pick<ModelFolder, 'layerMap'>, depth: 'full' | 'stored'): WeightSource {
-  if (depth === 'stored') return { ...source, config: { ...source.config, layers: source.layers } };
-  const { layerMap } = source;
-  return {
-    config: { ...source.config, layers: layerMap.length },
-    layers: layerMap.length,
-    read: (name) => source.read(name.replace(layerName, (_, place) => `layer.${layerMap[Number(place)]}.`)),
-  };
-}
-
-/**
- * SHA-256 of a model's weights and layer map: what names it wherever it lies and in whatever files, so a checkpoint and
- * its export in f32 have the same.
- */
-export async function digestOf(source: ModelFolder): Promise<string> {
-  const hash = createHash('sha256');
-  const { config, layers, layerMap } = source;
-  const { kind, heads, activation } = config; // an activation that is not named is left out, and changes no digest
-  hash.update(JSON.stringify({ kind, heads, layers, layerMap, activation }));
-  for (const { name, shape } of createModel(config).parameters(layers)) {
-    const { buffer, byteOffset, byteLength } = await source.read(name);
-    hash.update(JSON.stringify({ name, shape }));
-    hash.update(new Uint8Array(buffer, byteOffset, byteLength));
-  }
-  return hash.digest('hex');
-}
-
-export interface LoadOptions extends OpenOptions {
-  /** Of matrix products; the weights are f32 masters in both. */
-  readonly precision?: 'f32' | 'bf16';
-  /** 'full': at the depth of the finished model, through the layer map; 'stored': the stored layers alone. */
-  readonly depth?: 'full' | 'stored';
-}
-
-export interface LoadedModel {
-  readonly model: LanguageModel;
-  readonly config: ModelConfig;
-  /** Holds the stored layers' parameters; disposed with the model. */
-  readonly store: ParameterStore;
-  /** For `model.trace`: which stored layer stands at each place. */
-  readonly layerMap: readonly number[];
-  readonly tokenizer: Tokenizer | undefined;
-  /** GPT: tokens at which a text ends, as the tokenizer and what lies beside it name them; undefined without a tokenizer. */
-  readonly ends: readonly number[] | undefined;
-  /** As of ModelFolder. */
-  readonly folder: string;
-  readonly warnings: readonly string[];
-  dispose(): void;
-}
-
-const takesLoadModel = is.takes('loadModel', {
-  device: is.device,
-  path: is.path,
-  options: is.options({
-    precision: is.optional(is.precision),
-    depth: is.optional(is.oneOf('full', 'stored')),
-    seed: is.optional(is.integer),
-  }),
-});
-
-/**
- * Declares the model's parameters in a new store on `device` and fills them.
- * ```ts
- * const { model, store, layerMap } = await loadModel(device, 'runs/train');
- * const graph = new Graph();
- * model.trace(graph, modelWeights(graph, model, store.precision), shape, { layerMap, training: false });
- * ```
- * @throws ApolloError as openModelFolder; BAD_TOKENIZER or BAD_CONFIG when the tokenizer beside it is not one, or has more
- * tokens than the model; OUT_OF_MEMORY.
- * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
- */
-export async function loadModel(device: Device, path: string, options: LoadOptions = {}): Promise<LoadedModel> {
-  takesLoadModel(device, path, options);
-
-  const { precision = 'f32', depth = 'full' } = options;
-  const source = await openModelFolder(path, options);
-  const store = new ParameterStore(device, { precision });
-  try {
-    const { config, layers, tokenizerPath, folder } = source;
-    const tokenizer = tokenizerPath === undefined ? undefined : loadTokenizer(tokenizerPath);
-    if (tokenizer) checkVocabulary(tokenizer, config.vocab);
-    const ends = tokenizer && config.kind === 'gpt' ? endsOfText(tokenizer, tokenizerPath as string) : undefined;
-    const warnings = [...source.warnings];
-    if (ends?.length === 0) warnings.push(`${folder}: ${noEndOfText} Texts end by their length alone.`);
-    const model = createModel(config);
-    const specs = model.parameters(layers);
-    declareSpecs(store, specs);
-    for (const { name } of specs) await store.write(name, await source.read(name));
-    const layerMap = depth === 'full' ? source.layerMap : Array.from({ length: layers }, (_, layer) => layer);
-    return { model, config, store, layerMap, tokenizer, ends, folder, warnings, dispose: () => store.dispose() };
-  } catch (error) {
-    store.dispose();
-    throw error;
-  } finally {
-    await source.close();
-  }
 }

@@ -1,0 +1,78 @@
+/** A trained model on a device, with its tokenizer. */
+import { checkVocabulary, endsOfText, loadTokenizer, noEndOfText, type Tokenizer } from '../../data/index.js';
+import type { Device } from '../../engine/device.js';
+import { ParameterStore } from '../../engine/parameters.js';
+import * as is from '../../is.js';
+import { createModel, declareSpecs, type LanguageModel, type ModelConfig } from '../../models/index.js';
+import { type OpenOptions, openModelFolder } from './model-folder.js';
+
+export interface LoadOptions extends OpenOptions {
+  /** Of matrix products; the weights are f32 masters in both. */
+  readonly precision?: 'f32' | 'bf16';
+  /** 'full': at the depth of the finished model, through the layer map; 'stored': the stored layers alone. */
+  readonly depth?: 'full' | 'stored';
+}
+
+export interface LoadedModel {
+  readonly model: LanguageModel;
+  readonly config: ModelConfig;
+  /** Holds the stored layers' parameters; disposed with the model. */
+  readonly store: ParameterStore;
+  /** For `model.trace`: which stored layer stands at each place. */
+  readonly layerMap: readonly number[];
+  readonly tokenizer: Tokenizer | undefined;
+  /** GPT: tokens at which a text ends, as the tokenizer and what lies beside it name them; undefined without a tokenizer. */
+  readonly ends: readonly number[] | undefined;
+  /** Same as ModelFolder.folder. */
+  readonly folder: string;
+  readonly warnings: readonly string[];
+  dispose(): void;
+}
+
+const takesLoadModel = is.takes('loadModel', {
+  device: is.device,
+  path: is.path,
+  options: is.options({
+    precision: is.optional(is.precision),
+    depth: is.optional(is.oneOf('full', 'stored')),
+    seed: is.optional(is.integer),
+  }),
+});
+
+/**
+ * Declares the model's parameters in a new store on `device` and fills them.
+ * ```ts
+ * const { model, store, layerMap } = await loadModel(device, 'runs/train');
+ * const graph = new Graph();
+ * model.trace(graph, modelWeights(graph, model, store.precision), shape, { layerMap, training: false });
+ * ```
+ * @throws ApolloError as openModelFolder; BAD_TOKENIZER or BAD_CONFIG when the tokenizer beside it is not one, or has more
+ * tokens than the model; OUT_OF_MEMORY.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
+export async function loadModel(device: Device, path: string, options: LoadOptions = {}): Promise<LoadedModel> {
+  takesLoadModel(device, path, options);
+
+  const { precision = 'f32', depth = 'full' } = options;
+  const source = await openModelFolder(path, options);
+  const store = new ParameterStore(device, { precision });
+  try {
+    const { config, layers, tokenizerPath, folder } = source;
+    const tokenizer = tokenizerPath === undefined ? undefined : loadTokenizer(tokenizerPath);
+    if (tokenizer) checkVocabulary(tokenizer, config.vocab);
+    const ends = tokenizer && config.kind === 'gpt' ? endsOfText(tokenizer, tokenizerPath as string) : undefined;
+    const warnings = [...source.warnings];
+    if (ends?.length === 0) warnings.push(`${folder}: ${noEndOfText} Texts end by their length alone.`);
+    const model = createModel(config);
+    const specs = model.parameters(layers);
+    declareSpecs(store, specs);
+    for (const { name } of specs) await store.write(name, await source.read(name));
+    const layerMap = depth === 'full' ? source.layerMap : Array.from({ length: layers }, (_, layer) => layer);
+    return { model, config, store, layerMap, tokenizer, ends, folder, warnings, dispose: () => store.dispose() };
+  } catch (error) {
+    store.dispose();
+    throw error;
+  } finally {
+    await source.close();
+  }
+}
