@@ -6,9 +6,9 @@ import { join } from 'node:path';
 import { ApolloError } from '../errors.js';
 import { type CheckpointFolder, latestCheckpoint, listCheckpoints } from './checkpoint/checkpoint-folder.js';
 import { resolveConfig, type TrainOptions } from './config.js';
+import type { TrainDependencies } from './dependencies.js';
 import type { TrainEvent } from './events.js';
 import { train } from './loop.js';
-import type { TrainDependencies } from './run.js';
 import { type DecayShape, decaySteps } from './schedule.js';
 
 export interface AnnealOptions {

@@ -1,8 +1,8 @@
 /** Whether settings, model, method and corpus of a run belong together. */
 import { ApolloError } from '../errors.js';
 import type { TrainConfig } from './config.js';
+import type { RunDependencies } from './dependencies.js';
 import { checkSequence } from './preflight.js';
-import type { RunDependencies } from './run.js';
 
 /** @throws ApolloError BAD_CONFIG when settings, model and method do not belong together. */
 export function checkFit(config: TrainConfig, { model, method, corpus, store }: RunDependencies): void {

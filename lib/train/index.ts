@@ -27,6 +27,7 @@ export { newestWholeCheckpoint, type WholeCheckpoint } from './checkpoint/whole-
 export { lastStep, resolveConfig, type TrainConfig, type TrainOptions } from './config.js';
 export type { BatchInputs, BatchRequest, TrainingCorpus } from './corpus.js';
 export { flopsOfStep, type StepFlops, stageConfig, stepFlops } from './cost.js';
+export type { TrainDependencies } from './dependencies.js';
 export { evaluateMaps } from './evaluate.js';
 export * from './events.js';
 export { type GrowthSite, grow } from './growth.js';
@@ -37,7 +38,6 @@ export { NonFiniteSteps } from './non-finite.js';
 export type { Objective, ObjectiveContext } from './objective.js';
 export { checkSequence, checkSettings } from './preflight.js';
 export { RunPrograms } from './programs.js';
-export type { TrainDependencies } from './run.js';
 export {
   type Anneal,
   annealedRate,

@@ -7,9 +7,10 @@ import * as is from '../is.js';
 import { chosenMethod } from '../methods/index.js';
 import type { CheckpointState } from './checkpoint/checkpoint.js';
 import { lastStep, resolveConfig, type TrainOptions } from './config.js';
+import type { TrainDependencies } from './dependencies.js';
 import type { TrainEvent } from './events.js';
 import { checkFit } from './fit.js';
-import { Run, type TrainDependencies } from './run.js';
+import { Run } from './run.js';
 
 const takesTrain = is.takes('train', {
   options: is.record,
@@ -93,7 +94,7 @@ async function* trainEvents(options: TrainOptions, given: TrainDependencies): As
       if (!step) break;
       yield step;
       yield* run.saved();
-      const warning = step.withoutTarget ? run.tellWithoutTarget(step) : run.checkFinite(step);
+      const warning = run.warningOf(step);
       if (warning) yield warning;
       stopped = stop(step);
     }

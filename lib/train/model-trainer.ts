@@ -6,9 +6,10 @@ import { chosenMethod } from '../methods/index.js';
 import type { BatchShape } from '../models/index.js';
 import { lastStep, resolveConfig, type TrainConfig, type TrainOptions } from './config.js';
 import type { BatchInputs, TrainingCorpus } from './corpus.js';
+import type { TrainDependencies } from './dependencies.js';
 import type { EvaluationEvent, GrowthEvent, StepEvent } from './events.js';
 import { checkFit } from './fit.js';
-import { Run, type TrainDependencies } from './run.js';
+import { Run } from './run.js';
 
 /** As `train` takes them; what follows is for a loop of one's own. */
 export interface TrainerDependencies extends Omit<TrainDependencies, 'method' | 'corpus' | 'stop' | 'store'> {
@@ -134,7 +135,7 @@ export class ModelTrainer {
       } else check(batches === undefined, 'step takes no batches: the corpus gives them');
       const growth = await run.grow();
       const { type: _, ...step } = await run.train();
-      run.checkFinite({ type: 'step', ...step });
+      run.warningOf({ type: 'step', ...step }); // throws when too many were left out
       if (growth?.type !== 'growth') return step;
       const { type: _type, step: _step, ...switched } = growth;
       return { ...step, growth: switched };

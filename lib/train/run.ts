@@ -1,13 +1,11 @@
 /** The state of one training run and what can be done with it: open, evaluate, save, grow, train a step, close. */
-import type { Device } from '../engine/device.js';
 import type { Optimizer } from '../engine/optim/index.js';
 import { ParameterStore } from '../engine/parameters.js';
 import { ApolloError } from '../errors.js';
 import { seedWords } from '../growth/index.js';
 import { FollowedMethod, type SeenLosses } from '../methods/followed.js';
-import type { ChosenMethod } from '../methods/index.js';
 import type { MethodStage, StepPlan, TrainingMethod } from '../methods/method.js';
-import { type LanguageModel, layerFlops, parameterCount } from '../models/index.js';
+import { layerFlops, parameterCount } from '../models/index.js';
 import { type CheckpointState, loadCheckpoint, readCheckpointState, saveCheckpoint } from './checkpoint/checkpoint.js';
 import { CheckpointClock, checkpointWarning, lastCheckpointError } from './checkpoint/checkpoint-clock.js';
 import { latestCheckpoint } from './checkpoint/checkpoint-folder.js';
@@ -25,62 +23,21 @@ import {
   type TrainConfig,
   withBeginning,
 } from './config.js';
-import { BatchAhead, type BatchInputs, hasTarget, labelShares, type TrainingCorpus } from './corpus.js';
+import { BatchAhead, type BatchInputs, hasTarget, labelShares } from './corpus.js';
 import { stepFlops } from './cost.js';
+import type { RunDependencies } from './dependencies.js';
 import { evaluateMaps } from './evaluate.js';
 import type { EvaluationEvent, StepEvent, TrainEvent } from './events.js';
 import { grow } from './growth.js';
 import { type BeginningOptions, digestOfBeginning, initialise } from './initial.js';
 import { checkMemory } from './memory.js';
 import { NonFiniteSteps } from './non-finite.js';
-import type { Objective } from './objective.js';
 import { optimizerOf } from './optimizer.js';
 import { gateInputs, RunPrograms, type TrainingProgram } from './programs.js';
 import { type StageNetwork, stageNetwork } from './stage.js';
+import { leftOut, nothingLearnt, tooManyNonFinite, withoutTarget } from './step-warnings.js';
 import { type MicroBatch, type QueuedStep, StepStream, Trainer } from './trainer.js';
 import { updateOf } from './updates.js';
-
-export interface TrainDependencies {
-  readonly device: Device;
-  readonly model: LanguageModel;
-  /** A method, by name (`'auto'`), with settings (`{ method: 'apollo', options: { sampler: 'edge' } }`) or made before. */
-  readonly method: ChosenMethod;
-  readonly corpus: TrainingCorpus;
-  /**
-   * Folder of a trained model (see openModelFolder) whose weights the first stage begins with: of the same sizes, and as
-   * many layers as that stage trains. Moments and the schedule begin anew.
-   */
-  readonly init?: string | undefined;
-  /**
-   * Folder of a checkpoint of a run with the same settings but for `anneal`: this run starts there, unless its own
-   * checkpoints are further.
-   */
-  readonly branchFrom?: string | undefined;
-  /** Ends the run after or within the current step; a checkpoint is written where a folder is given. */
-  readonly signal?: AbortSignal | undefined;
-  /** Folder for this run's checkpoints; without it none are written. */
-  readonly checkpointDir?: string | undefined;
-  /** true: go on from the newest checkpoint in `checkpointDir`. 'auto': the same if there is one, else begin. */
-  readonly resume?: boolean | 'auto' | undefined;
-  /**
-   * An empty store to train in, which stays open afterwards; by default the run makes and disposes its own.
-   */
-  readonly store?: ParameterStore | undefined;
-  /** What is minimised and what evaluations report, in place of the model's own loss. */
-  readonly objective?: Objective | undefined;
-  /**
-   * Whether the next step is queued before the event of the last one is taken, so that the device never waits. Default: yes,
-   * unless the run works on a `store` of the caller's or ends by `stop`: then the weights are those of the last event.
-   */
-  readonly lookAhead?: boolean | undefined;
-  /** Ends the run, with a checkpoint, after the step or evaluation for which it returns true. */
-  readonly stop?: ((event: StepEvent | EvaluationEvent) => boolean) | undefined;
-}
-
-/** The same with its method made. */
-export interface RunDependencies extends TrainDependencies {
-  readonly method: TrainingMethod;
-}
 
 /** A step that was queued. */
 interface BegunStep extends QueuedStep {
@@ -520,37 +477,19 @@ export class Run {
     };
   }
 
-  /** What is to be said of a step without a target: of the first one. */
-  tellWithoutTarget({ step }: StepEvent): TrainEvent | undefined {
-    if (this.stepsWithoutTarget > 1) return undefined;
-    const message = `Step ${step} has nothing to predict: all its tokens are special ones. It was left out; such steps are counted.`;
-    return { type: 'warning', step, code: 'NO_TARGET', message };
+  /** What is to be said of a step. @throws ApolloError NON_FINITE when too many in a row were left out. */
+  warningOf(event: StepEvent): TrainEvent | undefined {
+    if (event.withoutTarget) return this.stepsWithoutTarget > 1 ? undefined : withoutTarget(event);
+    if (event.applied) return undefined;
+    const error = tooManyNonFinite(event, this.config, this.nonFinite, this.lastSaved);
+    if (error) throw error;
+    return leftOut(event);
   }
 
   /** @throws ApolloError BAD_CORPUS when none of the steps that were done had a target. */
   checkTargets(): void {
-    if (this.stepsWithoutTarget === 0 || this.stepsWithoutTarget < this.#stepsHere) return;
-    throw new ApolloError(
-      'BAD_CORPUS',
-      `None of ${this.#stepsHere} steps had anything to predict, so nothing was learnt: all tokens of the text are special ones. ` +
-        'Check the text and the tokenizer, or take longer rows (--seq).',
-    );
-  }
-
-  /** @throws ApolloError NON_FINITE when too many steps in a row were left out. */
-  checkFinite(event: StepEvent): TrainEvent | undefined {
-    if (event.applied) return undefined;
-    const { precision, learningRate: peak, maxNorm } = this.config;
-    const what = `Step ${event.step} (depth ${event.depth}, lr ${event.lr}): loss ${event.loss}, gradient norm ${event.gradNorm}; its update was left out.`;
-    const advice = [
-      `a lower learningRate than ${peak} or more warmupSteps`,
-      ...(maxNorm === 0 ? ['maxNorm 1 (clipping is off)'] : []),
-      ...(precision === 'bf16' ? ["precision 'f32'"] : []),
-    ];
-    const saved = this.lastSaved ? `The last checkpoint is ${this.lastSaved}.` : 'No checkpoint was written.';
-    const error = this.nonFinite.error(what, `Try ${advice.join(', or ')}. ${saved}`);
-    if (error) throw error;
-    return { type: 'warning', step: event.step, code: 'NON_FINITE', message: what };
+    if (this.stepsWithoutTarget > 0 && this.stepsWithoutTarget === this.#stepsHere)
+      throw nothingLearnt(this.#stepsHere);
   }
 
   /** Forwards errors, except the one by which the signal cancels work. */

@@ -3,9 +3,9 @@ import { type Device, type OptimizerName, optimizerState, ParameterStore } from 
 import { uniformNumber } from '../../lib/growth/index.js';
 import { type ApolloOptions, apollo } from '../../lib/methods/index.js';
 import { createModel, withDefaults } from '../../lib/models/index.js';
+import type { TrainDependencies } from '../../lib/train/dependencies.js';
 import type { TrainEvent, TrainingCorpus, TrainOptions } from '../../lib/train/index.js';
 import { loadCheckpoint, readCheckpointState, train } from '../../lib/train/index.js';
-import type { TrainDependencies } from '../../lib/train/run.js';
 import { testDevice } from '../device.js';
 
 export const vocab = 13;

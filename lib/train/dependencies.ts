@@ -1,0 +1,51 @@
+/** What a run works with besides its settings. */
+import type { Device } from '../engine/device.js';
+import type { ParameterStore } from '../engine/parameters.js';
+import type { ChosenMethod } from '../methods/index.js';
+import type { TrainingMethod } from '../methods/method.js';
+import type { LanguageModel } from '../models/index.js';
+import type { TrainingCorpus } from './corpus.js';
+import type { EvaluationEvent, StepEvent } from './events.js';
+import type { Objective } from './objective.js';
+
+export interface TrainDependencies {
+  readonly device: Device;
+  readonly model: LanguageModel;
+  /** A method, by name (`'auto'`), with settings (`{ method: 'apollo', options: { sampler: 'edge' } }`) or made before. */
+  readonly method: ChosenMethod;
+  readonly corpus: TrainingCorpus;
+  /**
+   * Folder of a trained model (see openModelFolder) whose weights the first stage begins with: of the same sizes, and as
+   * many layers as that stage trains. Moments and the schedule begin anew.
+   */
+  readonly init?: string | undefined;
+  /**
+   * Folder of a checkpoint of a run with the same settings but for `anneal`: this run starts there, unless its own
+   * checkpoints are further.
+   */
+  readonly branchFrom?: string | undefined;
+  /** Ends the run after or within the current step; a checkpoint is written where a folder is given. */
+  readonly signal?: AbortSignal | undefined;
+  /** Folder for this run's checkpoints; without it none are written. */
+  readonly checkpointDir?: string | undefined;
+  /** true: go on from the newest checkpoint in `checkpointDir`. 'auto': the same if there is one, else begin. */
+  readonly resume?: boolean | 'auto' | undefined;
+  /**
+   * An empty store to train in, which stays open afterwards; by default the run makes and disposes its own.
+   */
+  readonly store?: ParameterStore | undefined;
+  /** What is minimised and what evaluations report, in place of the model's own loss. */
+  readonly objective?: Objective | undefined;
+  /**
+   * Whether the next step is queued before the event of the last one is taken, so that the device never waits. Default: yes,
+   * unless the run works on a `store` of the caller's or ends by `stop`: then the weights are those of the last event.
+   */
+  readonly lookAhead?: boolean | undefined;
+  /** Ends the run, with a checkpoint, after the step or evaluation for which it returns true. */
+  readonly stop?: ((event: StepEvent | EvaluationEvent) => boolean) | undefined;
+}
+
+/** The same with its method made. */
+export interface RunDependencies extends TrainDependencies {
+  readonly method: TrainingMethod;
+}
