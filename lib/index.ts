@@ -5,15 +5,14 @@
  * no native code; that happens when a device is opened.
  *
  * ```ts
- * import { createMethod, createModel, openDevice, prepareCorpus, preset, train, trainingCorpus } from 'apollo-lm';
+ * import { createModel, openDevice, prepareCorpus, preset, train, trainingCorpus } from 'apollo-lm';
  *
  * const model = createModel(preset('gpt-nano'));
  * const corpus = await prepareCorpus({
  *   inputs: ['books/*.txt'], tokenizer: { train: 'bpe', vocabSize: model.config.vocab }, cacheDir: '.cache',
  * });
  * const device = await openDevice();
- * const method = createMethod('apollo', { layers: model.config.layers, totalSteps: 1000, seed: 1 });
- * const deps = { device, model, method, corpus: trainingCorpus(corpus, { kind: 'gpt' }) };
+ * const deps = { device, model, method: 'auto', corpus: trainingCorpus(corpus, { kind: 'gpt' }) } as const;
  * for await (const event of train({ steps: 1000, batch: 16, seq: 128 }, deps)) {
  *   if (event.type === 'evaluation') console.log(event.step, event.lossFull);
  * }
