@@ -37,7 +37,6 @@ t.test('its program trains', { skip: engineMissing() }, async (t) => {
     ["'books/*.txt'", `'${folder}/text.txt'`],
     ["'.cache'", `'${folder}/cache'`],
     ["'runs/mine'", `'${folder}/run'`],
-    ['totalSteps: 1000', 'totalSteps: 2'],
     ['steps: 1000, batch: 16, seq: 128', 'steps: 2, batch: 1, seq: 16'],
     ['openDevice()', 'openDevice({ threads: 1 })'],
   ];
