@@ -3,14 +3,21 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { ApolloError } from './errors.js';
 
-/** Whether `file`, a module one folder below lib or dist, stands two folders below the package's own package.json. */
+/** Folders between a module and the folder of the package, at most. */
+const deepest = 6;
+
+/** Whether `file` is a module of the package: in its folder `lib` or `dist`, beside the package's own package.json. */
 function isInPackage(file: string): boolean {
-  try {
-    const manifest = readFileSync(new URL('../../package.json', file), 'utf8');
-    return (JSON.parse(manifest) as { name?: unknown }).name === 'apollo-lm';
-  } catch {
-    return false; // none there, or one that is not JSON
+  for (let up = 0, folder = new URL('.', file); up < deepest; up++, folder = new URL('..', folder)) {
+    if (!/\/(lib|dist)\/$/.test(folder.pathname)) continue;
+    try {
+      const manifest = readFileSync(new URL('../package.json', folder), 'utf8');
+      return (JSON.parse(manifest) as { name?: unknown }).name === 'apollo-lm';
+    } catch {
+      // None there, or one that is not JSON; the package may be in a folder of that name.
+    }
   }
+  return false;
 }
 
 /**

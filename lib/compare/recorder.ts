@@ -45,7 +45,7 @@ export class RunRecorder {
         }
         this.#sourceUnknown = event.sourceUnknown === true;
         this.#method = new FollowedMethod(this.#options.method, event.seen);
-        return this.#start(event.step);
+        return this.#start(event);
       case 'step':
         this.#countStep(event.step - 1);
         this.#method.add(event.loss);
@@ -90,11 +90,10 @@ export class RunRecorder {
   }
 
   /** A resumed run may be behind what was recorded; depths up to its step follow from the method. */
-  #start(step: number): void {
+  #start({ step, flopsExecuted }: { readonly step: number; readonly flopsExecuted: number }): void {
     this.#evaluations = this.#evaluations.filter((point) => point.step <= step);
-    const last = this.#evaluations.at(-1);
     for (let done = 0; done < step; done++) this.#countStep(done);
-    this.#flopsExecuted = last?.flopsExecuted ?? 0;
+    this.#flopsExecuted = flopsExecuted;
   }
 
   /** Counts the 0-based step `step` by the method's plan. */

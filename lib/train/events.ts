@@ -19,6 +19,11 @@ export interface StartEvent {
   readonly parameters: number;
   /** Checkpoint folder the run goes on from. */
   readonly resumedFrom?: string;
+  /** Totals so far, as in step events; 0 where the run starts. */
+  readonly flopsModel: number;
+  readonly flopsExecuted: number;
+  readonly tokens: number;
+  readonly trainMs: number;
   /** What training the model cost that the run began with; not part of the run's own totals. */
   readonly source?: SourceCosts;
   /** The run's method began with a trained model that does not say what its training cost. */

@@ -65,6 +65,7 @@ async function* trainEvents(options: TrainOptions, given: TrainDependencies): As
       layers: deps.model.config.layers,
       units: run.stage.units,
       parameters: run.parameters,
+      ...run.totals,
       ...(resumed && { resumedFrom: resumed.folder }),
       ...(run.sourceCosts && { source: run.sourceCosts }),
       ...(deps.method.initial && !run.sourceCosts && { sourceUnknown: true }),

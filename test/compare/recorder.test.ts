@@ -18,7 +18,10 @@ const method = createMethod('apollo', {
 const model = { ...preset('gpt-nano'), hidden: 1, heads: 1, ffn: 8 };
 const size = { seq: 2, tokens: 1 };
 
-const start = (step: number) => ({ type: 'start', step, steps: 4, layers: 3, units: 1, parameters: 1 }) as const;
+const start = (step: number, flopsExecuted = 0) => {
+  const totals = { flopsModel: 0, flopsExecuted, tokens: 0, trainMs: 0 };
+  return { type: 'start', step, steps: 4, layers: 3, units: 1, parameters: 1, ...totals } as const;
+};
 const step = (number: number, loss: number): StepEvent => ({
   type: 'step',
   step: number,
@@ -78,7 +81,7 @@ t.test('a resumed run drops what is ahead of its checkpoint and goes on', async 
   for (const event of [start(0), evaluation(0, 9), step(1, 8), evaluation(1, 7), step(2, 6), evaluation(2, 5)])
     first.add(event);
   const second = new RunRecorder({ method, seed: 7, model, size, previous: first.record() });
-  second.add(start(1));
+  second.add(start(1, 90));
   t.equal(second.record().evaluations.length, 2, 'the evaluation at step 2 is to be done again');
   for (const event of [step(2, 6), evaluation(2, 5), step(3, 4), step(4, 3), evaluation(4, 2)]) second.add(event);
   second.add({
@@ -109,4 +112,12 @@ t.test('a resumed run drops what is ahead of its checkpoint and goes on', async 
       [0, 0, 0, 2],
     ],
   );
+});
+
+t.test('a run that was stopped before its evaluation and resumes there has the FLOPs of its checkpoint', async (t) => {
+  const first = new RunRecorder({ method, seed: 7, model, size });
+  for (const event of [start(0), evaluation(0, 9), step(1, 8), step(2, 6)]) first.add(event);
+  const second = new RunRecorder({ method, seed: 7, model, size, previous: first.record() });
+  for (const event of [start(2, 180), evaluation(2, 5)]) second.add(event);
+  t.match(second.record().evaluations[1], { step: 2, flopsLayers: 2 * 144, flopsExecuted: 180 });
 });

@@ -64,7 +64,22 @@ t.test('events become records with method, seed, time and memory', async (t) => 
     flopsModel: 40,
   });
   t.match(
-    metricRecord({ type: 'start', step: 4, steps: 9, layers: 3, units: 1, parameters: 5, resumedFrom: 'x' }, context),
+    metricRecord(
+      {
+        type: 'start',
+        step: 4,
+        steps: 9,
+        layers: 3,
+        units: 1,
+        parameters: 5,
+        flopsModel: 0,
+        flopsExecuted: 0,
+        tokens: 0,
+        trainMs: 0,
+        resumedFrom: 'x',
+      },
+      context,
+    ),
     {
       type: 'start',
       resumed: true,

@@ -62,7 +62,7 @@ t.test('links to folders are followed, in folders and in patterns', async (t) =>
 t.test('loops of links end, however they are closed', async (t) => {
   const folder = t.testdir({ a: { 'a.txt': 'a', b: { 'b.txt': 'b' } } });
   symlinkSync('..', join(folder, 'a', 'up'));
-  symlinkSync('../../..', join(folder, 'a', 'b', 'top'));
+  symlinkSync('../..', join(folder, 'a', 'b', 'top'));
   symlinkSync(join(folder, 'a'), join(folder, 'a', 'b', 'self'));
   const names = (input: string) => findFiles([join(folder, input)]).map(({ path }) => relative(folder, path));
   t.strictSame(names('.').length, 2);

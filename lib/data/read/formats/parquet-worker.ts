@@ -1,6 +1,6 @@
 /** A thread that reads one Parquet file: see parquet.ts. */
 import { workerData } from 'node:worker_threads';
-import { answerQuestions } from '../../corpus/asked-thread.js';
+import { answerQuestions } from '../asked-thread.js';
 import type { ParquetQuestion, ParquetSource } from './parquet.js';
 import { ParquetReader } from './parquet-reader.js';
 

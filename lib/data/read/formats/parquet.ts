@@ -3,7 +3,7 @@
  * column is held at a time.
  */
 import { ApolloError } from '../../../errors.js';
-import { AskedThread } from '../../corpus/asked-thread.js';
+import { AskedThread } from '../asked-thread.js';
 import type { DocumentPiece } from '../pieces.js';
 import type { Format, FormatInput, RecordOptions } from './format.js';
 import type { ParquetContents } from './parquet-reader.js';

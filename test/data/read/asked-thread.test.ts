@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { AskedThread } from '../../../lib/data/corpus/asked-thread.js';
+import { AskedThread } from '../../../lib/data/read/asked-thread.js';
 import { type ParquetContents, ParquetReader } from '../../../lib/data/read/formats/parquet-reader.js';
 import { failure } from '../support.js';
 

@@ -6,7 +6,7 @@ import { extname } from 'node:path';
 import { parentPort, Worker } from 'node:worker_threads';
 import { ApolloError, type ErrorCode } from '../../errors.js';
 import { moduleInPackage } from '../../package-folder.js';
-import { throwIfAborted } from './abort.js';
+import { throwIfAborted } from '../corpus/abort.js';
 
 type Message =
   | { readonly value: unknown }
