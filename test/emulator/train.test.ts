@@ -1,3 +1,3 @@
 import { onEmulator } from './on-emulator.js';
 
-await onEmulator('train/loop', 'train/non-finite');
+await onEmulator('train/loop', 'train/non-finite', 'train/trainer');
