@@ -6,9 +6,9 @@
 import { createHash } from 'node:crypto';
 import type { ParameterDeclaration, ParameterStore } from '../engine/parameters.js';
 import { check } from '../errors.js';
+import { inPieces } from '../pauses.js';
 import { philox4x32, seedWords } from '../random/philox.js';
 import { families } from '../random/streams.js';
-import { inPieces } from '../yielding.js';
 import type { LanguageModel, ParameterSpec } from './model.js';
 
 /**

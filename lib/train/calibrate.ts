@@ -9,7 +9,7 @@ import type { InputData } from '../engine/program.js';
 import { ApolloError } from '../errors.js';
 import { identityMap } from '../methods/method.js';
 import type { BatchShape } from '../models/index.js';
-import { scaledValues } from '../yielding.js';
+import { scaledValues } from '../pauses.js';
 import type { StageNetwork } from './stage.js';
 
 /** The batch on which the stream is measured, as a model takes it. */

@@ -14,7 +14,7 @@ import type {
   StateSource,
 } from '../methods/method.js';
 import { declareSpecs, drawnValue, type ParameterSpec } from '../models/index.js';
-import { scaledValues } from '../yielding.js';
+import { scaledValues } from '../pauses.js';
 import { type CalibrationBatch, calibrate, streamMeter } from './calibrate.js';
 import type { StageNetwork } from './stage.js';
 

@@ -4,9 +4,9 @@
  */
 import { ApolloError, check } from '../../errors.js';
 import * as is from '../../is.js';
+import { resting } from '../../pauses.js';
 import type { Counted, Work } from '../corpus/tasks.js';
 import { mapInOrder } from '../corpus/worker-pool.js';
-import { resting } from './rest.js';
 import type { TokenizerDefinition } from './tokenizer-files.js';
 import { checkTraining, type TrainableKind, trainTokenizer } from './train-tokenizer.js';
 import { addWordCounts, WordCounts } from './word-counts.js';

@@ -1,5 +1,6 @@
 /** A copy of what a store holds at one moment, taken while the device has other work queued behind it. */
 import type { ParameterDeclaration, ParameterStore } from '../../engine/parameters.js';
+import { ApolloError } from '../../errors.js';
 
 /** What a checkpoint is written from: a store, or a copy of what it held. */
 export interface StoreView {
@@ -27,25 +28,29 @@ export function stageStore(store: ParameterStore): StoreView {
   const staged = new Map(
     store.names().map((name) => {
       const [value, moments] = [store.read(name), store.moments(name)];
-      value.catch(() => {}); // reported when it is read
-      moments.catch(() => {});
-      return [name, { spec: store.spec(name), slots: store.slots(name), count: store.count(name), value, moments }];
+      for (const queued of [value, moments]) queued.catch(() => {}); // reported when it is read
+      const entry = { spec: store.spec(name), slots: store.slots(name), count: store.count(name) };
+      return [name, { ...entry, value: once(value), moments: once(moments) }] as const;
     }),
   );
-  const values = new Map([...staged].map(([name, { value, moments }]) => [name, { value, moments }] as const));
-  const facts = new Map([...staged].map(([name, { spec, slots, count }]) => [name, { spec, slots, count }] as const));
-  const take = <Key extends 'value' | 'moments'>(name: string, key: Key) => {
-    const found = values.get(name)!;
-    const { [key]: taken, ...rest } = found;
-    values.set(name, rest as typeof found);
-    return taken;
-  };
+  const of = (name: string) => staged.get(name)!;
   return {
-    names: () => [...facts.keys()],
-    spec: (name) => facts.get(name)!.spec,
-    slots: (name) => facts.get(name)!.slots,
-    count: (name) => facts.get(name)!.count,
-    read: (name) => take(name, 'value'),
-    moments: (name) => take(name, 'moments'),
+    names: () => [...staged.keys()],
+    spec: (name) => of(name).spec,
+    slots: (name) => of(name).slots,
+    count: (name) => of(name).count,
+    read: (name) => of(name).value(),
+    moments: (name) => of(name).moments(),
+  };
+}
+
+/** Gives a value out once and keeps no reference to it. */
+function once<Value>(value: Promise<Value>): () => Promise<Value> {
+  let held: Promise<Value> | undefined = value;
+  return async () => {
+    const given = held;
+    held = undefined;
+    if (!given) throw new ApolloError('INTERNAL', 'A value of a staged store is read twice.');
+    return given;
   };
 }

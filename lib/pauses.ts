@@ -1,4 +1,4 @@
-/** Long computations on the JavaScript thread in pieces, between which the event loop goes on. */
+/** Pauses of long computations on the JavaScript thread, in which the event loop goes on and a signal is heard. */
 import { setImmediate } from 'node:timers/promises';
 
 /** Milliseconds of work after which there is a pause. */
@@ -28,4 +28,28 @@ export async function scaledValues(values: Float32Array, factor: number): Promis
     for (let i = from; i < to; i++) scaled[i] = values[i]! * factor;
   });
   return scaled;
+}
+
+/** Milliseconds between two pauses of `resting`. */
+const everyMs = 30;
+
+/**
+ * An `onMerge` that pauses at the first merge and then about every 30 ms: `report` is told how far the work is, and after the
+ * pause `check` may throw to end it.
+ */
+export function resting(
+  report: (done: number) => void,
+  check: () => void,
+): (done: number) => Promise<void> | undefined {
+  let restedMs = Number.NEGATIVE_INFINITY;
+  const rest = async () => {
+    await setImmediate();
+    restedMs = performance.now();
+    check();
+  };
+  return (done) => {
+    if (performance.now() - restedMs < everyMs) return undefined;
+    report(done);
+    return rest();
+  };
 }
