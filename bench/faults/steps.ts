@@ -2,6 +2,7 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { createMethod, createModel, openDevice, preset, type TrainingCorpus, train } from '../../lib/index.js';
+import { collectGarbage } from './garbage.js';
 import { count, type Part, tally } from './outcome.js';
 
 /** A model so small that a step takes well under a millisecond. */
@@ -34,7 +35,7 @@ export const steps: Part = {
     const deps = { device, model, method, corpus: numbers, checkpointDir: join(work, 'steps'), signal };
     for await (const event of train(options, deps)) {
       if (event.type !== 'checkpoint') continue;
-      (globalThis as { gc?: () => void }).gc?.();
+      collectGarbage();
       const { arenaBytes, bufferBytes } = device.info();
       seen.push({
         step: event.step,

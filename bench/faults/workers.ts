@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { uniformNumber } from '../../lib/growth/index.js';
+import { collectGarbage } from './garbage.js';
 import { count, type Part, tally } from './outcome.js';
 
 /** Workers that train at the same time. */
@@ -71,7 +72,7 @@ export const workers: Part = {
         }),
       );
       await delay(20); // the device's thread frees what the worker held
-      (globalThis as { gc?: () => void }).gc?.();
+      collectGarbage();
       resident.push(process.memoryUsage.rss());
       if (done % 40 === 0) say(`workers: ${done + atOnce} of ${size}, ${mib(resident.at(-1) as number)} MiB resident`);
     }
