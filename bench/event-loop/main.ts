@@ -3,7 +3,7 @@
  * trained, grown, saved and resumed; the share of a small model's steps in which JavaScript works and in which the device has
  * nothing to do; and what a checkpoint within training costs. Writes JSON where --out names a folder.
  */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { monitorEventLoopDelay, performance } from 'node:perf_hooks';
@@ -115,25 +115,33 @@ async function phases(): Promise<Lateness[]> {
   return found;
 }
 
+/** Milliseconds of processor time that the JavaScript thread has taken; without /proc those in which its loop was busy. */
+function javascriptMs(): number {
+  const file = `/proc/self/task/${process.pid}/schedstat`;
+  if (!existsSync(file)) return performance.eventLoopUtilization().active;
+  return Number(readFileSync(file, 'utf8').split(' ')[0]) / 1e6;
+}
+
 /** Steps of a small model: what JavaScript and waiting take of their time. */
 async function shares() {
+  delay.disable(); // its timer is JavaScript, too
   const { deps, options } = setting('gpt-nano', { steps: o.steps + 20, batch: 2, seq: 64 }, 'scratch');
-  let begun = performance.eventLoopUtilization();
+  let [began, taken] = [performance.now(), javascriptMs()];
   const [ms, waited]: [number[], number[]] = [[], []];
   for await (const event of train(options, deps)) {
     if (event.type !== 'step') continue;
-    if (event.step <= 20) begun = performance.eventLoopUtilization();
+    if (event.step <= 20) [began, taken] = [performance.now(), javascriptMs()];
     else {
       ms.push(event.ms);
       waited.push(event.waitedMs);
     }
   }
-  const { utilization } = performance.eventLoopUtilization(begun);
+  const javascriptShare = (javascriptMs() - taken) / (performance.now() - began);
   const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
   return {
     steps: ms.length,
     msPerStep: spread(ms),
-    javascriptShare: utilization,
+    javascriptShare,
     waitedShare: sum(waited) / sum(ms),
     stepsThatWaited: waited.filter((value) => value > 0).length,
   };

@@ -103,6 +103,8 @@ const takesParameterStoreWriteMoments = is.takes('ParameterStore.writeMoments', 
   }),
 });
 
+const takesParameterStoreZeroMoments = is.takes('ParameterStore.zeroMoments', { name: is.string });
+
 const takesParameterStoreMoments = is.takes('ParameterStore.moments', { name: is.string });
 
 const takesParameterStoreRead = is.takes('ParameterStore.read', { name: is.string });
@@ -264,6 +266,20 @@ export class ParameterStore {
   }
 
   /**
+   * Sets the optimizer's state of a parameter to zero, on the device, and its step count with it.
+   * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+   */
+  async zeroMoments(name: string): Promise<void> {
+    takesParameterStoreZeroMoments(name);
+
+    const entry = this.entry(name);
+    const program = new BufferProgram();
+    for (const buffer of entry.slots.values()) program.add('fill', [], [program.buffer(buffer)], { value: 0 });
+    entry.count = 0;
+    await program.runOnce(this.device.native);
+  }
+
+  /**
    * Updates so far, where the optimizer counts them; else 0.
    * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
    */
@@ -271,6 +287,20 @@ export class ParameterStore {
     takesParameterStoreCount(name);
 
     return this.entry(name).count;
+  }
+
+  /** The same of several parameters, which an optimizer asks for at each step. @throws ApolloError BAD_ARGUMENT for an unknown name. */
+  counts(names: readonly string[]): number[] {
+    this.checkOpen();
+    return names.map((name) => (this.entries.get(name) ?? this.entry(name)).count);
+  }
+
+  /** Adds an update to the counts of the parameters for which `updated` is true, where the optimizer counts them. */
+  addUpdate(names: readonly string[], updated: (index: number) => boolean): void {
+    for (const [i, name] of names.entries()) {
+      const entry = this.entries.get(name);
+      if (entry && updated(i) && this.stateOf(entry).counted) entry.count++;
+    }
   }
 
   setCount(name: string, count: number): void {

@@ -88,13 +88,13 @@ async function copyLayer(store: ParameterStore, specs: readonly ParameterSpec[],
 /** Applies a moment rule to a layer that keeps its weights. */
 async function changeMoments(store: ParameterStore, name: string, rule: MomentRule): Promise<void> {
   if (rule === 'copy' || rule === 'keep') return;
+  if (rule === 'zero') return store.zeroMoments(name);
   const { slots, count } = await store.moments(name);
-  const scale = rule === 'zero' ? 0 : rule.scale;
   const changed = slots.map(async (slot) => ({
     ...slot,
-    values: await scaledValues(slot.values, slotFactor(scale, slot)),
+    values: await scaledValues(slot.values, slotFactor(rule.scale, slot)),
   }));
-  await store.writeMoments(name, { slots: await Promise.all(changed), count: rule === 'zero' ? 0 : count });
+  await store.writeMoments(name, { slots: await Promise.all(changed), count });
 }
 
 /** Copies layers on the device; layers that no copy fills get their initial values. */

@@ -353,6 +353,7 @@ const engine: Record<string, Arguments> = {
   'ParameterStore#spec': { this: aStore, name: word },
   'ParameterStore#write': { this: only(optimizerStore), name: text('w'), values: only(new Float32Array(2)) },
   'ParameterStore#read': { this: aStore, name: word },
+  'ParameterStore#zeroMoments': { this: aStore, name: word },
   'ParameterStore#moments': { this: only(optimizerStore), name: word },
   'ParameterStore#writeMoments': {
     this: only(optimizerStore),
@@ -1127,7 +1128,7 @@ export const constants: readonly string[] = [
 export const internal: readonly string[] = [
   ...['info', 'close', 'checkOpen', 'cacheOf', 'build'].map((key) => `engine.Device#${key}`),
   ...['rng', 'nextStream', 'leaf'].map((key) => `engine.Graph#${key}`),
-  ...'names zeroGradients dispose checkOpen all stateOf keepsCopy entry slot buffer upload download refresh release'
+  ...'names zeroGradients dispose checkOpen all counts addUpdate stateOf keepsCopy entry slot buffer upload download refresh release'
     .split(' ')
     .map((key) => `engine.ParameterStore#${key}`),
   ...['dispose', 'checkUsable', 'collect'].map((key) => `engine.Program#${key}`),
