@@ -9,7 +9,6 @@ import { join } from 'node:path';
 import { monitorEventLoopDelay, performance } from 'node:perf_hooks';
 import { Command } from 'commander';
 import {
-  createMethod,
   createModel,
   openDevice,
   type PresetName,
@@ -59,11 +58,9 @@ interface Setting {
 
 function setting(name: PresetName, options: TrainOptions, method: 'scratch' | 'gstack'): Setting {
   const config = preset(name);
-  const own = { layers: config.layers, totalSteps: options.steps, seed: 1 };
-  const grown = method === 'gstack' ? { factor: 2, boundaries: { steps: [2] } } : {};
-  const created = createMethod(method, { ...own, ...grown } as never, { model: config });
+  const chosen = { method, options: method === 'gstack' ? { factor: 2, boundaries: { steps: [2] } } : {} };
   return {
-    deps: { device, model: createModel(config), method: created, corpus: corpusOf(config.vocab) },
+    deps: { device, model: createModel(config), method: chosen, corpus: corpusOf(config.vocab) },
     options: { evaluateEvery: 0, ...options },
   };
 }

@@ -289,20 +289,6 @@ export class ParameterStore {
     return this.entry(name).count;
   }
 
-  /** The same of several parameters, which an optimizer asks for at each step. @throws ApolloError BAD_ARGUMENT for an unknown name. */
-  counts(names: readonly string[]): number[] {
-    this.checkOpen();
-    return names.map((name) => (this.entries.get(name) ?? this.entry(name)).count);
-  }
-
-  /** Adds an update to the counts of the parameters for which `updated` is true, where the optimizer counts them. */
-  addUpdate(names: readonly string[], updated: (index: number) => boolean): void {
-    for (const [i, name] of names.entries()) {
-      const entry = this.entries.get(name);
-      if (entry && updated(i) && this.stateOf(entry).counted) entry.count++;
-    }
-  }
-
   setCount(name: string, count: number): void {
     takesParameterStoreSetCount(name, count);
 

@@ -1,6 +1,6 @@
 /**
  * Runs that stand or fall together, such as the micro-batches of a step and the update that is queued behind them: when one
- * fails or a signal stops them, those that have not begun are refused with ABORT_ERR and change nothing.
+ * fails or a signal stops them, those that have not started are refused with ABORT_ERR and change nothing.
  */
 import * as is from '../is.js';
 

@@ -9,12 +9,9 @@ import type { BatchShape } from '../models/index.js';
  */
 export type BatchInputs = Readonly<Record<string, Int32Array | Float32Array>>;
 
-/** Label of a position that has none, see lib/data/batches/batches.ts. */
-const noLabel = -100;
-
 /** Whether a batch has anything to predict. */
 export function hasTarget({ labels }: BatchInputs): boolean {
-  return labels === undefined || labels.some((label: number) => label !== noLabel);
+  return labels === undefined || labels.some((label: number) => label !== ignoredLabel);
 }
 
 export interface BatchRequest {

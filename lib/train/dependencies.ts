@@ -15,8 +15,8 @@ export interface TrainDependencies {
   readonly method: ChosenMethod;
   readonly corpus: TrainingCorpus;
   /**
-   * Folder of a trained model (see openModelFolder) whose weights the first stage begins with: of the same sizes, and as
-   * many layers as that stage trains. Moments and the schedule begin anew.
+   * Folder of a trained model (see openModelFolder) whose weights the first stage starts with: of the same sizes, and as
+   * many layers as that stage trains. Moments and the schedule start from zero.
    */
   readonly init?: string | undefined;
   /**
@@ -28,11 +28,9 @@ export interface TrainDependencies {
   readonly signal?: AbortSignal | undefined;
   /** Folder for this run's checkpoints; without it none are written. */
   readonly checkpointDir?: string | undefined;
-  /** true: go on from the newest checkpoint in `checkpointDir`. 'auto': the same if there is one, else begin. */
+  /** true: resume from the newest checkpoint in `checkpointDir`. 'auto': the same if there is one, else start. */
   readonly resume?: boolean | 'auto' | undefined;
-  /**
-   * An empty store to train in, which stays open afterwards; by default the run makes and disposes its own.
-   */
+  /** An empty store to train in, which stays open afterwards; by default the run makes and disposes its own. */
   readonly store?: ParameterStore | undefined;
   /** What is minimised and what evaluations report, in place of the model's own loss. */
   readonly objective?: Objective | undefined;

@@ -1,11 +1,22 @@
-/** Whether settings, model, method and corpus of a run belong together. */
+/** A run of settings, model, method and corpus that belong together. */
 import { ApolloError } from '../errors.js';
-import type { TrainConfig } from './config.js';
-import type { RunDependencies } from './dependencies.js';
+import { chosenMethod } from '../methods/index.js';
+import { resolveConfig, type TrainConfig, type TrainOptions } from './config.js';
+import type { RunDependencies, TrainDependencies } from './dependencies.js';
 import { checkSequence } from './preflight.js';
+import { Run } from './run.js';
+
+/** Makes the method and the run; `open` starts it. @throws ApolloError BAD_CONFIG when they do not belong together. */
+export function createRun(options: TrainOptions, given: TrainDependencies): Run {
+  const config = resolveConfig(options);
+  const { steps: totalSteps, seed } = config;
+  const deps = { ...given, method: chosenMethod(given.method, { totalSteps, seed }, given.model.config) };
+  checkFit(config, deps);
+  return new Run(config, deps);
+}
 
 /** @throws ApolloError BAD_CONFIG when settings, model and method do not belong together. */
-export function checkFit(config: TrainConfig, { model, method, corpus, store }: RunDependencies): void {
+function checkFit(config: TrainConfig, { model, method, corpus, store }: RunDependencies): void {
   if (method.layers !== model.config.layers) {
     throw new ApolloError(
       'BAD_CONFIG',

@@ -4,13 +4,11 @@
  */
 import type { Device } from '../engine/device.js';
 import * as is from '../is.js';
-import { chosenMethod } from '../methods/index.js';
 import type { CheckpointState } from './checkpoint/checkpoint.js';
-import { lastStep, resolveConfig, type TrainOptions } from './config.js';
+import { lastStep, type TrainOptions } from './config.js';
 import type { TrainDependencies } from './dependencies.js';
 import type { TrainEvent } from './events.js';
-import { checkFit } from './fit.js';
-import { Run } from './run.js';
+import { createRun } from './fit.js';
 
 const takesTrain = is.takes('train', {
   options: is.record,
@@ -49,11 +47,8 @@ export function train(options: TrainOptions, deps: TrainDependencies): AsyncGene
 }
 
 async function* trainEvents(options: TrainOptions, given: TrainDependencies): AsyncGenerator<TrainEvent, void, void> {
-  const config = resolveConfig(options);
-  const { steps: totalSteps, seed } = config;
-  const deps = { ...given, method: chosenMethod(given.method, { totalSteps, seed }, given.model.config) };
-  checkFit(config, deps);
-  const run = new Run(config, deps);
+  const run = createRun(options, given);
+  const { config, deps } = run;
   const end = lastStep(config);
   const { stop = () => false } = deps;
   try {

@@ -2,14 +2,13 @@
 import type { ParameterStore } from '../engine/parameters.js';
 import { ApolloError, check } from '../errors.js';
 import * as is from '../is.js';
-import { chosenMethod } from '../methods/index.js';
 import type { BatchShape } from '../models/index.js';
-import { lastStep, resolveConfig, type TrainConfig, type TrainOptions } from './config.js';
+import { lastStep, type TrainConfig, type TrainOptions } from './config.js';
 import type { BatchInputs, TrainingCorpus } from './corpus.js';
 import type { TrainDependencies } from './dependencies.js';
 import type { EvaluationEvent, GrowthEvent, StepEvent } from './events.js';
-import { checkFit } from './fit.js';
-import { Run } from './run.js';
+import { createRun } from './fit.js';
+import type { Run } from './run.js';
 
 /** As `train` takes them; what follows is for a loop of one's own. */
 export interface TrainerDependencies extends Omit<TrainDependencies, 'method' | 'corpus' | 'stop' | 'store'> {
@@ -207,13 +206,9 @@ export async function createTrainer(options: TrainOptions, deps: TrainerDependen
   takesCreateTrainer(options, deps);
   const { corpus, shape, ...rest } = deps;
   check(!(corpus && shape), 'createTrainer: shape is for batches that steps are given; the corpus has its own');
-  const config = resolveConfig(options);
   const given = corpus ? undefined : new GivenBatches(shape);
-  const { steps: totalSteps, seed } = config;
-  const method = chosenMethod(rest.method ?? 'scratch', { totalSteps, seed }, rest.model.config);
-  const all = { ...rest, method, corpus: corpus ?? (given as TrainingCorpus), lookAhead: false };
-  checkFit(config, all);
-  const run = new Run(config, all);
+  const { method = 'scratch' } = rest;
+  const run = createRun(options, { ...rest, method, corpus: corpus ?? (given as TrainingCorpus), lookAhead: false });
   try {
     await run.open();
     return new ModelTrainer(run, given);

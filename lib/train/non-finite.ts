@@ -1,4 +1,4 @@
-/** Counts steps that were left out because loss or gradients were not finite; too many in a row end a run. */
+/** Counts steps left out because loss or gradients were not finite; too many in a row end a run. */
 import { ApolloError } from '../errors.js';
 import type { StepOutcome } from './trainer.js';
 

@@ -69,7 +69,7 @@ export class Trainer {
 
   /**
    * Queues a step behind the steps before, which need not be settled. A step that fails or is cancelled by the signal leaves
-   * weights and optimizer as they were and the gradients zero, and so do those that were queued behind it.
+   * weights and optimizer as they were and the gradients zero, and so do the steps queued behind it.
    * @throws what programs and optimizer throw; ABORT_ERR.
    */
   queue(step: TrainerStep, signal?: AbortSignal): Promise<StepOutcome> {
@@ -92,7 +92,7 @@ export class Trainer {
     return outcome;
   }
 
-  /** Stops the steps under way between two instructions and waits for them; an update that has begun is completed. */
+  /** Stops the steps under way between two instructions and waits for them; an update that has started is completed. */
   async stop(): Promise<void> {
     for (const group of this.#groups) group.stop();
     await this.#last?.outcome.catch(() => {});
@@ -160,7 +160,7 @@ export class StepStream<Step extends QueuedStep> {
   readonly #mayFollow: (step: number) => boolean;
   #ahead: Promise<Step> | undefined;
 
-  /** `begin` queues a step; `mayFollow` says whether it can be begun while the one before it is under way. */
+  /** `begin` queues a step; `mayFollow` says whether it can be queued while the one before it is under way. */
   constructor(begin: (step: number) => Promise<Step>, mayFollow: (step: number) => boolean) {
     this.#begin = begin;
     this.#mayFollow = mayFollow;
@@ -173,12 +173,12 @@ export class StepStream<Step extends QueuedStep> {
 
   /** The outcome of `step`, which follows the one before it. */
   async next(step: number): Promise<Step & { readonly result: StepOutcome }> {
-    const begun = await this.#take(step);
+    const queued = await this.#take(step);
     if (this.#mayFollow(step + 1)) {
       this.#ahead = this.#begin(step + 1);
       this.#ahead.catch(() => {}); // reported when it is taken
     }
-    return { ...begun, result: await begun.outcome };
+    return { ...queued, result: await queued.outcome };
   }
 
   /** Waits for the step that is ahead, whose outcome nobody wants. */

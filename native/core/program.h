@@ -57,7 +57,7 @@ class Program {
     // Shared by runs that stand or fall together; null for one on its own. Not 0: no instruction begins any more. Set
     // by a run that fails, so that those behind it do not work on what it left.
     std::atomic<std::int32_t>* stopped = nullptr;
-    bool whole = false;  // once begun it is not stopped: an update is done for all parameters or for none
+    bool whole = false;  // once started it is not stopped: an update is done for all parameters or for none
     bool profile = false;
     std::vector<double> nanoseconds;  // by instruction as given, when profile; 0 for those fused into others
     double elapsed_ms = 0.0;

@@ -61,10 +61,6 @@ export abstract class ProgramOptimizer implements Optimizer {
   private readonly updates = new Map<string, Promise<Compiled>>();
   /** Steps run one after the other: each needs the counts the one before has left. */
   private last: Promise<unknown> = Promise.resolve();
-  /** The update of the last step: the next one is mostly over the same parameters. */
-  private prepared:
-    | { readonly names: readonly string[]; readonly update: Update; readonly removals: number }
-    | undefined;
 
   constructor(
     readonly store: ParameterStore,
@@ -86,24 +82,18 @@ export abstract class ProgramOptimizer implements Optimizer {
   }
 
   async prepare(names: readonly string[]): Promise<Update> {
-    this.store.checkOpen();
-    const { prepared } = this;
-    const same = prepared?.names.length === names?.length && prepared?.names.every((name, i) => name === names[i]);
-    if (prepared && same && prepared.removals === this.store.removals) return prepared.update;
     takesPrepare(names);
     check(
       names.length > 0 && new Set(names).size === names.length,
       `an optimizer's step needs distinct parameter names, at least one`,
     );
+    this.store.checkOpen();
     const own = [...names];
     const compiled = await this.compiled(own);
-    const update = { run: (options: StepOptions) => this.apply(compiled, own, options) };
-    this.prepared = { names: own, update, removals: this.store.removals };
-    return update;
+    return { run: (options) => this.apply(compiled, own, options) };
   }
 
   dispose(): void {
-    this.prepared = undefined;
     for (const update of this.updates.values())
       update.then(
         ({ program }) => program.dispose(),
@@ -122,9 +112,8 @@ export abstract class ProgramOptimizer implements Optimizer {
     check(Number.isFinite(gradScale) && gradScale > 0, `gradScale must be a positive number; got ${gradScale}`);
     this.store.checkOpen();
     const counts = new Int32Array(names.length + 1).fill(1); // the last one, of the loss's guard, always counts
-    const before = this.store.counts(names);
     const rates = names.map((name, i) => {
-      counts[i] = active(name) ? before[i]! + 1 : 0;
+      counts[i] = active(name) ? this.store.count(name) + 1 : 0;
       const factor = rateFactor(name);
       if (Number.isFinite(factor) && factor >= 0) return factor;
       throw new ApolloError('BAD_ARGUMENT', `rateFactor('${name}') must be a number >= 0; got ${factor}`);
@@ -139,7 +128,7 @@ export abstract class ProgramOptimizer implements Optimizer {
     );
     const gradNorm = outputs[0]![0]! * gradScale;
     const applied = Number.isFinite(gradNorm);
-    if (applied) this.store.addUpdate(names, (i) => counts[i]! > 0);
+    if (applied) names.forEach((name, i) => counts[i]! > 0 && this.store.setCount(name, counts[i]!));
     return { gradNorm, applied, elapsedMs, waitedMs };
   }
 
