@@ -1,6 +1,7 @@
 /** What a run works with besides its settings. */
 import type { Device } from '../engine/device.js';
 import type { ParameterStore } from '../engine/parameters.js';
+import * as is from '../is.js';
 import type { ChosenMethod } from '../methods/index.js';
 import type { TrainingMethod } from '../methods/method.js';
 import type { LanguageModel } from '../models/index.js';
@@ -47,3 +48,15 @@ export interface TrainDependencies {
 export interface RunDependencies extends TrainDependencies {
   readonly method: TrainingMethod;
 }
+
+/** Checks of what `train` and `createTrainer` both take. */
+export const dependencyChecks = {
+  device: is.device,
+  model: is.languageModel,
+  objective: is.optional(is.objective),
+  init: is.optional(is.path),
+  branchFrom: is.optional(is.path),
+  signal: is.optional(is.signal),
+  checkpointDir: is.optional(is.path),
+  resume: is.optional(is.oneOf(true, false, 'auto')),
+};

@@ -6,24 +6,17 @@ import type { Device } from '../engine/device.js';
 import * as is from '../is.js';
 import type { CheckpointState } from './checkpoint/checkpoint.js';
 import { lastStep, type TrainOptions } from './config.js';
-import type { TrainDependencies } from './dependencies.js';
+import { dependencyChecks, type TrainDependencies } from './dependencies.js';
 import type { TrainEvent } from './events.js';
 import { createRun } from './fit.js';
 
 const takesTrain = is.takes('train', {
   options: is.record,
   deps: is.options({
-    device: is.device,
-    model: is.languageModel,
+    ...dependencyChecks,
     method: is.chosenMethod,
     corpus: is.having('a TrainingCorpus (from trainingCorpus)', ['shape', 'batch', 'heldOutCount', 'heldOut']),
-    init: is.optional(is.path),
-    branchFrom: is.optional(is.path),
-    signal: is.optional(is.signal),
-    checkpointDir: is.optional(is.path),
-    resume: is.optional(is.oneOf(true, false, 'auto')),
     store: is.optional(is.store),
-    objective: is.optional(is.objective),
     stop: is.optional(is.func),
     lookAhead: is.optional(is.boolean),
   }),

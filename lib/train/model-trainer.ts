@@ -5,7 +5,7 @@ import * as is from '../is.js';
 import type { BatchShape } from '../models/index.js';
 import { lastStep, type TrainConfig, type TrainOptions } from './config.js';
 import type { BatchInputs, TrainingCorpus } from './corpus.js';
-import type { TrainDependencies } from './dependencies.js';
+import { dependencyChecks, type TrainDependencies } from './dependencies.js';
 import type { EvaluationEvent, GrowthEvent, StepEvent } from './events.js';
 import { createRun } from './fit.js';
 import type { Run } from './run.js';
@@ -29,17 +29,10 @@ export interface TrainerStepResult extends Omit<StepEvent, 'type'> {
 const takesCreateTrainer = is.takes('createTrainer', {
   options: is.record,
   deps: is.options({
-    device: is.device,
-    model: is.languageModel,
+    ...dependencyChecks,
     method: is.optional(is.chosenMethod),
     corpus: is.optional(is.having('a TrainingCorpus (from trainingCorpus)', ['shape', 'batch', 'heldOut'])),
     shape: is.optional(is.record),
-    objective: is.optional(is.objective),
-    init: is.optional(is.path),
-    branchFrom: is.optional(is.path),
-    signal: is.optional(is.signal),
-    checkpointDir: is.optional(is.path),
-    resume: is.optional(is.oneOf(true, false, 'auto')),
   }),
 });
 

@@ -1,56 +1,30 @@
 /** The state of one training run and what can be done with it: open, evaluate, save, grow, train a step, close. */
 import type { Optimizer } from '../engine/optim/index.js';
 import { ParameterStore } from '../engine/parameters.js';
-import { ApolloError } from '../errors.js';
-import { seedWords } from '../growth/index.js';
 import { FollowedMethod, type SeenLosses } from '../methods/followed.js';
-import type { MethodStage, StepPlan, TrainingMethod } from '../methods/method.js';
+import type { MethodStage, TrainingMethod } from '../methods/method.js';
 import { layerFlops, parameterCount } from '../models/index.js';
-import { type CheckpointState, loadCheckpoint, readCheckpointState, saveCheckpoint } from './checkpoint/checkpoint.js';
-import { CheckpointClock, checkpointWarning, lastCheckpointError } from './checkpoint/checkpoint-clock.js';
-import { latestCheckpoint } from './checkpoint/checkpoint-folder.js';
-import { type CheckpointJob, CheckpointWriter, type Written } from './checkpoint/checkpoint-writer.js';
+import { type CheckpointState, loadCheckpoint, saveCheckpoint } from './checkpoint/checkpoint.js';
+import { CheckpointClock } from './checkpoint/checkpoint-clock.js';
+import { type CheckpointJob, CheckpointWriter } from './checkpoint/checkpoint-writer.js';
 import type { SourceCosts } from './checkpoint/model-folder.js';
-import { newestWholeCheckpoint } from './checkpoint/whole-checkpoint.js';
-import {
-  beginningOf,
-  checkBranch,
-  differences,
-  identityOf,
-  lastStep,
-  type RunIdentity,
-  rateOfStep,
-  type TrainConfig,
-  withBeginning,
-} from './config.js';
-import { BatchAhead, type BatchInputs, hasTarget, labelShares } from './corpus.js';
+import { identityOf, lastStep, type RunIdentity, type TrainConfig, withBeginning } from './config.js';
+import { BatchAhead } from './corpus.js';
 import { stepFlops } from './cost.js';
 import type { RunDependencies } from './dependencies.js';
 import { evaluateMaps } from './evaluate.js';
 import type { EvaluationEvent, StepEvent, TrainEvent } from './events.js';
 import { grow } from './growth.js';
-import { type BeginningOptions, digestOfBeginning, initialise } from './initial.js';
+import { type BeginningOptions, initialise } from './initial.js';
 import { checkMemory } from './memory.js';
 import { NonFiniteSteps } from './non-finite.js';
+import { checkedStart, findStart, type Start } from './opening.js';
 import { optimizerOf } from './optimizer.js';
-import { gateInputs, RunPrograms, type TrainingProgram } from './programs.js';
+import { RunPrograms } from './programs.js';
+import { queueStep, type RunStep } from './queue-step.js';
 import { type StageNetwork, stageNetwork } from './stage.js';
 import { leftOut, nothingLearnt, tooManyNonFinite, withoutTarget } from './step-warnings.js';
-import { type MicroBatch, type QueuedStep, StepStream, Trainer } from './trainer.js';
-import { updateOf } from './updates.js';
-
-/** A step that was queued. */
-interface BegunStep extends QueuedStep {
-  readonly plan: StepPlan;
-  readonly lr: number;
-}
-
-/** The learning rate of a step: the scheduled one unless the method changes it. */
-function rateOf({ learningRate: own }: StepPlan, step: number, config: TrainConfig): number {
-  if (!own) return rateOfStep(step, config);
-  if ('value' in own) return own.value;
-  return 'since' in own ? rateOfStep(step, config, own) : rateOfStep(step, config) * own.factor;
-}
+import { StepStream, Trainer } from './trainer.js';
 
 /** One run: its resources and the few numbers that change from step to step. */
 export class Run {
@@ -75,8 +49,8 @@ export class Run {
   readonly batches: BatchAhead;
   readonly nonFinite: NonFiniteSteps;
   identity: RunIdentity;
-  readonly #trainer: Trainer;
-  readonly #steps: StepStream<BegunStep>;
+  readonly trainer: Trainer;
+  readonly #steps: StepStream<RunStep>;
   readonly #checkpoints: CheckpointWriter;
   #clock: CheckpointClock;
   #method: FollowedMethod;
@@ -94,9 +68,9 @@ export class Run {
     this.programs = this.#programs();
     this.optimizer = optimizerOf(config, this.store);
     this.nonFinite = new NonFiniteSteps(config.nonFiniteLimit);
-    this.#trainer = new Trainer(this.store, this.optimizer);
+    this.trainer = new Trainer(this.store, this.optimizer);
     this.#steps = new StepStream(
-      (step) => this.#begin(step),
+      (step) => queueStep(this, step),
       (step) => this.#mayFollow(step),
     );
     this.#checkpoints = new CheckpointWriter(this.store);
@@ -147,48 +121,24 @@ export class Run {
     this.programs = this.#programs();
   }
 
-  /** Initial weights, or those of the checkpoint to go on from; returns that checkpoint's folder and state. */
+  /** Initial weights, or those of the checkpoint to continue from; returns that checkpoint's folder and state. */
   async open(): Promise<{ folder: string; state: CheckpointState } | undefined> {
-    const { checkpointDir, resume = false } = this.deps;
-    if (resume && checkpointDir === undefined) {
-      throw new ApolloError(
-        'BAD_ARGUMENT',
-        'resume needs checkpointDir, the folder with the checkpoints to go on from.',
-      );
-    }
-    const other = checkpointDir === undefined || resume ? undefined : await latestCheckpoint(checkpointDir);
-    if (other) {
-      throw new ApolloError(
-        'BAD_ARGUMENT',
-        `${checkpointDir} holds the checkpoints of another run (step ${other.step}). ` +
-          'Resume it, or give another folder for a new run.',
-      );
-    }
-    const latest = checkpointDir === undefined ? undefined : await newestWholeCheckpoint(checkpointDir);
-    if (!latest && this.deps.branchFrom !== undefined) return this.#load(this.deps.branchFrom, { branch: true });
-    if (!latest) {
-      if (resume === true) {
-        throw new ApolloError(
-          'BAD_CHECKPOINT',
-          `There is no checkpoint in ${checkpointDir} to resume from. Give the folder of an earlier run, or start one without resume.`,
-        );
-      }
-      const { store, network } = this;
-      const { digest, costs, warnings } = await initialise({ store, network, ...this.#beginning() });
-      this.identity = withBeginning(this.identity, digest);
-      this.sourceCosts = costs;
-      this.beginWarnings = warnings;
-      await this.#checkMemory();
-      return undefined;
-    }
-    const loaded = await this.#load(latest.path, { branch: false });
-    this.damageWarnings = await latest.setAside();
-    return loaded;
+    const start = await findStart(this.deps);
+    if (start) return this.#load(start);
+    const { store, network } = this;
+    const { digest, costs, warnings } = await initialise({ store, network, ...this.#beginning() });
+    this.identity = withBeginning(this.identity, digest);
+    this.sourceCosts = costs;
+    this.beginWarnings = warnings;
+    await this.#checkMemory();
+    return undefined;
   }
 
-  /** Continues from a checkpoint of this run, or from one of the run that this one branches off. */
-  async #load(folder: string, { branch }: { branch: boolean }): Promise<{ folder: string; state: CheckpointState }> {
-    const state = await this.#checkIdentity(folder, branch);
+  async #load(start: Start): Promise<{ folder: string; state: CheckpointState }> {
+    const { folder } = start;
+    const { config, identity: own } = this;
+    const { state, identity } = await checkedStart(start, { config, beginning: this.#beginning(), identity: own });
+    this.identity = identity;
     this.#enter(state);
     await loadCheckpoint(folder, this.store, this.network.specs);
     this.step = state.step;
@@ -196,9 +146,10 @@ export class Run {
     Object.assign(this.totals, state.totals);
     this.nonFinite.count = state.nonFiniteSteps;
     this.evaluatedAt = state.evaluated ? state.step : -1;
-    this.#clock = new CheckpointClock(this.config.checkpointMinutes, this.totals.trainMs);
-    if (!branch) this.#checkpoints.resumed(folder, this.#position());
+    this.#clock = new CheckpointClock(config.checkpointMinutes, this.totals.trainMs);
+    if (!start.isBranch) this.#checkpoints.resumed(folder, this.#position());
     await this.#checkMemory();
+    this.damageWarnings = await start.setAside();
     return { folder, state };
   }
 
@@ -213,21 +164,6 @@ export class Run {
     await checkMemory(
       { device, store, network, precision: config.precision, objective: deps.objective },
       { finished: model, config, method: this.method, corpus, step: Math.max(0, step - 1), programs },
-    );
-  }
-
-  async #checkIdentity(folder: string, branch: boolean): Promise<CheckpointState> {
-    const state = await readCheckpointState(folder);
-    if (branch) checkBranch(this.config, state.step, folder);
-    const digest = await digestOfBeginning(this.#beginning(), beginningOf(state.identity));
-    this.identity = withBeginning(this.identity, digest);
-    const { anneal, ...trunk } = this.identity;
-    const changed = differences(state.identity, branch ? trunk : this.identity);
-    if (changed.length === 0) return state;
-    throw new ApolloError(
-      'BAD_CONFIG',
-      `The checkpoint ${folder} belongs to a run with other settings:\n  ${changed.join('\n  ')}\n` +
-        'Resume with the settings it was begun with, or start a new run in another folder.',
     );
   }
 
@@ -328,21 +264,14 @@ export class Run {
     if (checkpointDir !== undefined) await this.#checkpoints.complete(this.#checkpoint(checkpointDir));
   }
 
-  /** What is to be said of the checkpoints that ended since. @throws what is no error of the file system. */
+  /** Events of the checkpoints that ended since. @throws what is no error of the file system. */
   saved(): TrainEvent[] {
-    return this.#checkpoints.take().map((written: Written) => {
-      if (!('error' in written)) return { type: 'checkpoint', ...written };
-      const message = checkpointWarning(written.error, this.lastSaved);
-      return { type: 'warning', step: written.step, code: 'CHECKPOINT_FAILED', message };
-    });
+    return this.#checkpoints.events();
   }
 
   /** The same of the checkpoint of the run's end. @throws what it threw. */
   savedLast(): TrainEvent[] {
-    return this.#checkpoints.take().map((last) => {
-      if ('error' in last) throw lastCheckpointError(last.error, this.lastSaved);
-      return { type: 'checkpoint', ...last };
-    });
+    return this.#checkpoints.lastEvents();
   }
 
   /** The switch that the next step begins with, unless it is done already. */
@@ -379,49 +308,6 @@ export class Run {
       parameters: this.parameters,
       ...(calibration && { calibrated: calibration.factor }),
     };
-  }
-
-  /**
-   * The micro-batches of a step that have a target, each with its share of the step's labels. A batch of the step after it is
-   * built when one of this is queued: their labels can be counted when that step begins.
-   */
-  async *#microBatches(
-    step: number,
-    { program, random, weighted, binding }: TrainingProgram,
-    plan: StepPlan,
-  ): AsyncGenerator<MicroBatch, void, void> {
-    const { seed, accumulation } = this.config;
-    const gates = gateInputs(plan);
-    const batches = await this.batches.take(step, accumulation);
-    const shares = weighted ? labelShares(batches) : [Number(hasTarget(batches[0] as BatchInputs))];
-    for (let micro = 0; micro < accumulation; micro++) {
-      const rng = Int32Array.from([...seedWords(seed), step, micro]);
-      const share = shares[micro] as number;
-      const weight = weighted && { share: Float32Array.of(share) };
-      const inputs = { ...batches[micro], ...(random && { rng }), ...weight, ...gates };
-      if (share > 0) yield { program, binding, share, inputs };
-      batches[micro] = {}; // copied by now: of two steps' batches no more than those of one are held
-      if (this.deps.lookAhead !== false && step + 1 < lastStep(this.config)) this.batches.prepare(step + 1, micro);
-    }
-  }
-
-  /** Queues a step. Its network is that of the stage the run is in. */
-  async #begin(step: number): Promise<BegunStep> {
-    const { config, deps } = this;
-    const { batch, seq, accumulation } = config;
-    const plan = this.method.plan(step);
-    const training = await this.programs.training(plan, deps.corpus.shape(batch, seq), accumulation);
-    const lr = rateOf(plan, step, config);
-    const { names, options } = updateOf(training, plan);
-    const outcome = this.#trainer.queue(
-      {
-        microBatches: () => this.#microBatches(step, training, plan),
-        names,
-        update: { lr, ...options },
-      },
-      deps.signal,
-    );
-    return { plan, lr, outcome };
   }
 
   /** Whether `step` can be queued before the outcome of the one before it is known: nothing comes between the two. */
@@ -510,7 +396,7 @@ export class Run {
 
   /** Stops what is under way, waits for the checkpoint that is being written, and frees all. */
   async close(): Promise<void> {
-    await this.#trainer.stop();
+    await this.trainer.stop();
     await this.#steps.drop();
     await this.#checkpoints.settled();
     this.#letGo();

@@ -9,8 +9,6 @@ import {
   CheckpointClock,
   type CheckpointJob,
   CheckpointWriter,
-  checkpointWarning,
-  lastCheckpointError,
   learningRate,
   type MicroBatch,
   NonFiniteSteps,
@@ -203,21 +201,16 @@ export class SeedRun {
     yield* this.#saved();
     if (!place || this.#step === 0) return;
     await this.#checkpoints.complete(this.#checkpoint(place));
-    for (const written of this.#checkpoints.take()) {
-      if ('error' in written) throw lastCheckpointError(written.error, this.#checkpoints.lastSaved);
-      yield { type: 'checkpoint', seed: this.#options.seed, ...written };
-    }
+    for (const event of this.#checkpoints.lastEvents()) yield { ...event, seed: this.#options.seed };
   }
 
   /** What is to be said of the checkpoints that ended since; those of an epoch's end go without saying. */
   #saved(): FineTuneEvent[] {
     const { seed } = this.#options;
-    return this.#checkpoints.take().flatMap((written): FineTuneEvent[] => {
-      const { step } = written;
-      if (!('error' in written)) return this.#isEpochEnd(step) ? [] : [{ type: 'checkpoint', seed, ...written }];
-      const message = checkpointWarning(written.error, this.#checkpoints.lastSaved);
-      return [{ type: 'warning', seed, step, code: 'CHECKPOINT_FAILED', message }];
-    });
+    return this.#checkpoints
+      .events()
+      .filter(({ type, step }) => type === 'warning' || !this.#isEpochEnd(step))
+      .map((event) => ({ ...event, seed }));
   }
 
   #isEpochEnd(step: number): boolean {

@@ -3,6 +3,8 @@
  * a second checkpoint waits for the first.
  */
 import type { ParameterStore } from '../../engine/parameters.js';
+import type { CheckpointEvent, WarningEvent } from '../events.js';
+import { checkpointWarning, lastCheckpointError } from './checkpoint-clock.js';
 import { type StoreView, stagedBytes, stageStore } from './staged-store.js';
 
 /** A checkpoint that was tried. */
@@ -47,6 +49,23 @@ export class CheckpointWriter {
   /** Those that ended since the last call. */
   take(): Written[] {
     return this.#written.splice(0);
+  }
+
+  /** Their events: a checkpoint, or a warning that it could not be written. @throws what is no error of the file system. */
+  events(): (CheckpointEvent | (WarningEvent & { readonly code: 'CHECKPOINT_FAILED' }))[] {
+    return this.take().map((written) => {
+      if (!('error' in written)) return { type: 'checkpoint', ...written };
+      const message = checkpointWarning(written.error, this.lastSaved);
+      return { type: 'warning', step: written.step, code: 'CHECKPOINT_FAILED', message };
+    });
+  }
+
+  /** The same at the end of a run, which ends with an error when its last checkpoint is missing. @throws what it threw. */
+  lastEvents(): CheckpointEvent[] {
+    return this.take().map((written) => {
+      if ('error' in written) throw lastCheckpointError(written.error, this.lastSaved);
+      return { type: 'checkpoint', ...written };
+    });
   }
 
   /** Waits for the checkpoint under way. */

@@ -1,0 +1,73 @@
+/** Queues a step of a run on the device: its micro-batches, and the update behind them. */
+import { seedWords } from '../growth/index.js';
+import type { StepPlan, TrainingMethod } from '../methods/method.js';
+import { lastStep, rateOfStep, type TrainConfig } from './config.js';
+import { type BatchAhead, type BatchInputs, hasTarget, labelShares } from './corpus.js';
+import type { RunDependencies } from './dependencies.js';
+import { gateInputs, type RunPrograms, type TrainingProgram } from './programs.js';
+import type { MicroBatch, QueuedStep, Trainer } from './trainer.js';
+import { updateOf } from './updates.js';
+
+/** What a step is queued with. */
+export interface StepSite {
+  readonly config: TrainConfig;
+  readonly deps: RunDependencies;
+  /** As far as the losses so far have decided it. */
+  readonly method: TrainingMethod;
+  /** Of the stage that the run is in. */
+  readonly programs: RunPrograms;
+  readonly batches: BatchAhead;
+  readonly trainer: Trainer;
+}
+
+/** A step that was queued. */
+export interface RunStep extends QueuedStep {
+  readonly plan: StepPlan;
+  readonly lr: number;
+}
+
+/** Queues step `step`, which must be of the stage that the site's programs are of. */
+export async function queueStep(site: StepSite, step: number): Promise<RunStep> {
+  const { config, deps, method, programs, trainer } = site;
+  const plan = method.plan(step);
+  const training = await programs.training(plan, deps.corpus.shape(config.batch, config.seq), config.accumulation);
+  const lr = rateOf(plan, step, config);
+  const { names, options } = updateOf(training, plan);
+  const outcome = trainer.queue(
+    { microBatches: () => microBatches(site, step, training, plan), names, update: { lr, ...options } },
+    deps.signal,
+  );
+  return { plan, lr, outcome };
+}
+
+/**
+ * The micro-batches of a step that have a target, each with its share of the step's labels. A batch of the step after it is
+ * built when one of this is queued: their labels can be counted when that step begins.
+ */
+async function* microBatches(
+  { config, deps, batches }: StepSite,
+  step: number,
+  { program, random, weighted, binding }: TrainingProgram,
+  plan: StepPlan,
+): AsyncGenerator<MicroBatch, void, void> {
+  const { seed, accumulation } = config;
+  const gates = gateInputs(plan);
+  const list = await batches.take(step, accumulation);
+  const shares = weighted ? labelShares(list) : [Number(hasTarget(list[0] as BatchInputs))];
+  for (let micro = 0; micro < accumulation; micro++) {
+    const rng = Int32Array.from([...seedWords(seed), step, micro]);
+    const share = shares[micro] as number;
+    const weight = weighted && { share: Float32Array.of(share) };
+    const inputs = { ...list[micro], ...(random && { rng }), ...weight, ...gates };
+    if (share > 0) yield { program, binding, share, inputs };
+    list[micro] = {}; // copied by now: of two steps' batches no more than those of one are held
+    if (deps.lookAhead !== false && step + 1 < lastStep(config)) batches.prepare(step + 1, micro);
+  }
+}
+
+/** The learning rate of a step: the scheduled one unless the method changes it. */
+function rateOf({ learningRate: own }: StepPlan, step: number, config: TrainConfig): number {
+  if (!own) return rateOfStep(step, config);
+  if ('value' in own) return own.value;
+  return 'since' in own ? rateOfStep(step, config, own) : rateOfStep(step, config) * own.factor;
+}
