@@ -132,6 +132,8 @@ export const path = kind(
 export const boolean = kind('true or false', (value) => typeof value === 'boolean');
 export const func = kind('a function', (value) => typeof value === 'function');
 export const record = kind('an object', isObject);
+/** Whatever it is. */
+export const anything = kind('a value', () => true);
 /** Of anything. */
 export const array = kind('an array', Array.isArray);
 export const float32 = kind('a Float32Array', (value) => value instanceof Float32Array);

@@ -12,7 +12,7 @@
  *   inputs: ['books/*.txt'], tokenizer: { train: 'bpe', vocabSize: model.config.vocab }, cacheDir: '.cache',
  * });
  * const device = await openDevice();
- * const deps = { device, model, method: 'auto', corpus: trainingCorpus(corpus, { kind: 'gpt' }) } as const;
+ * const deps = { device, model, method: 'auto', corpus: trainingCorpus(corpus) } as const;
  * for await (const event of train({ steps: 1000, batch: 16, seq: 128 }, deps)) {
  *   if (event.type === 'evaluation') console.log(event.step, event.lossFull);
  * }
@@ -62,9 +62,10 @@ export {
   createModel,
   type LanguageModel,
   type ModelConfig,
-  type PresetName,
+  type ModelFamily,
   preset,
   presetNames,
+  registerFamily,
 } from './models/index.js';
 export * as nn from './nn/index.js';
 export * as report from './report/index.js';

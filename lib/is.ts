@@ -74,7 +74,7 @@ export const tokenizer = having('a Tokenizer (from loadTokenizer, createTokenize
 
 /** A model's configuration. Which values fit together is createModel's rule (BAD_CONFIG). */
 export const modelConfig = object('a model configuration (from preset, or a ModelConfig)', {
-  kind: oneOf('bert', 'gpt'),
+  kind: string,
   layers: count,
   hidden: count,
   heads: count,
@@ -85,15 +85,29 @@ export const modelConfig = object('a model configuration (from preset, or a Mode
   attentionDropout: number,
   epsilon: notNegative,
   initStd: number,
-  typeVocab: optional(whole(0)),
-  padTokenId: optional(whole(0)),
   activation: optional(string),
   tied: optional(boolean),
-  embeddingDropout: optional(number),
+});
+
+export const modelFamily = object('a ModelFamily', {
+  kind: string,
+  title: string,
+  objective: oneOf('causal', 'masked'),
+  norm: oneOf('pre', 'post'),
+  hasTypes: boolean,
+  activations: list(string, { least: 1 }),
+  defaults: func,
+  fields: record,
+  check: func,
+  presets: record,
+  create: func,
+  layerFlops: func,
+  headFlops: func,
+  huggingFace: optional(record),
 });
 
 export const languageModel = object('a LanguageModel (from createModel)', {
-  config: object('a model configuration', { kind: oneOf('bert', 'gpt'), layers: count }),
+  config: object('a model configuration', { kind: string, layers: count }),
   parameters: func,
   trace: func,
 });

@@ -8,26 +8,39 @@ const pieceElements = 16_384;
 
 /**
  * Calls `work(from, to)` on pieces that cover [0, count), in order, with pauses of the event loop between them. Borders fall
- * on multiples of 16,384.
+ * on multiples of 16,384, or, where each of the `count` units is of so many `elements`, of the units that are about as many.
  */
-export async function inPieces(count: number, work: (from: number, to: number) => void): Promise<void> {
+export async function inPieces(
+  count: number,
+  work: (from: number, to: number) => void,
+  { elements = 1 }: { readonly elements?: number } = {},
+): Promise<void> {
+  const piece = Math.max(1, Math.floor(pieceElements / elements));
   let restedAt = performance.now();
-  for (let from = 0; from < count; from += pieceElements) {
+  for (let from = 0; from < count; from += piece) {
     if (performance.now() - restedAt > pieceMs) {
       await setImmediate();
       restedAt = performance.now();
     }
-    work(from, Math.min(count, from + pieceElements));
+    work(from, Math.min(count, from + piece));
   }
 }
 
-/** Every value times `factor`, as a new array. */
-export async function scaledValues(values: Float32Array, factor: number): Promise<Float32Array> {
-  const scaled = new Float32Array(values.length);
+/** A new array of what `change` makes of each value and its index. */
+export async function changedValues(
+  values: Float32Array,
+  change: (value: number, index: number) => number,
+): Promise<Float32Array> {
+  const changed = new Float32Array(values.length);
   await inPieces(values.length, (from, to) => {
-    for (let i = from; i < to; i++) scaled[i] = values[i]! * factor;
+    for (let i = from; i < to; i++) changed[i] = change(values[i]!, i);
   });
-  return scaled;
+  return changed;
+}
+
+/** Every value times `factor`, as a new array. */
+export function scaledValues(values: Float32Array, factor: number): Promise<Float32Array> {
+  return changedValues(values, (value) => value * factor);
 }
 
 /** Milliseconds between two pauses of `resting`. */

@@ -69,7 +69,7 @@ async function run(options: DeviceOptions): Promise<Run> {
   const { name, kind: where } = device.info();
   const result: Run = { device: where === 'cpu' ? `CPU (${name})` : name, losses: [], heldOut: [], seconds: 0 };
   const method = createMethod(o.method, { layers: config.layers, totalSteps: o.steps, seed: 1 });
-  const deps = { device, model: createModel(config), method, corpus: trainingCorpus(corpus, { kind }) };
+  const deps = { device, model: createModel(config), method, corpus: trainingCorpus(corpus) };
   const settings = {
     steps: o.steps,
     batch: o.batch,

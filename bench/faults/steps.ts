@@ -10,13 +10,13 @@ const shape = { layers: 4, hidden: 16, heads: 2, ffn: 32, vocab: 64, maxPosition
 
 const numbers: TrainingCorpus = {
   key: 'numbers',
-  shape: (batch, seq) => ({ batch, seq, padding: false }),
+  shape: ({ batch, seq }) => ({ batch, seq, padding: false }),
   batch({ batch, seq, step, micro }) {
     const tokens = Int32Array.from({ length: batch * seq }, (_, i) => (i * 5 + step + micro) % shape.vocab);
     return { tokens, labels: tokens };
   },
   heldOutCount: () => 1,
-  heldOut: ({ batch, seq }) => numbers.batch({ batch, seq, seed: 0, step: 0, micro: 0 }),
+  heldOut: (size) => numbers.batch({ ...size, seed: 0, step: 0, micro: 0, accumulation: 1 }),
 };
 
 export const steps: Part = {

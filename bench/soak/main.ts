@@ -38,7 +38,7 @@ const corpus = await prepareCorpus({
 });
 const device = await openDevice(o.threads ? { threads: o.threads } : {});
 const method = createMethod(o.method, { layers: model.config.layers, totalSteps: o.steps, seed: 1 });
-const deps = { device, model, method, corpus: trainingCorpus(corpus, { kind }) };
+const deps = { device, model, method, corpus: trainingCorpus(corpus) };
 
 const delay = monitorEventLoopDelay({ resolution: 1 });
 const rss: { step: number; bytes: number }[] = [];

@@ -9,7 +9,7 @@ import {
   type ReadOptions,
 } from '../data/index.js';
 import { ApolloError } from '../errors.js';
-import type { ModelConfig } from '../models/index.js';
+import { type ModelConfig, objectiveOf } from '../models/index.js';
 import { formatCount, formatPercent } from '../report/format.js';
 import { nearest } from '../suggest.js';
 import type { ModelFolder } from '../train/index.js';
@@ -71,15 +71,15 @@ export function checkFormat(name: string): void {
 export type InitialModel = Pick<ModelFolder, 'config' | 'tokenizerPath'>;
 
 /**
- * The tokenizer to load, or the kind to train: that of the model that the run begins with; else WordPiece for BERT, BPE
- * for GPT.
+ * The tokenizer to load, or the kind to train: that of the model that the run begins with; else WordPiece for masked
+ * models, BPE for causal ones.
  * @throws ApolloError BAD_CONFIG where a run begins with a model that has no tokenizer with it and none is named.
  */
 export function tokenizerOf(
   settings: Settings,
   init?: InitialModel,
 ): { path: string } | { train: 'wordpiece' | 'bpe'; vocabSize: number } {
-  const { kind, vocab } = modelConfigOf(settings, init?.config);
+  const config = modelConfigOf(settings, init?.config);
   if (init && !init.tokenizerPath && !settings.tokenizer) {
     throw new ApolloError(
       'BAD_CONFIG',
@@ -87,8 +87,10 @@ export function tokenizerOf(
         'Name its own with --tokenizer.',
     );
   }
-  const choice = settings.tokenizer ?? init?.tokenizerPath ?? (kind === 'bert' ? 'wordpiece' : 'bpe');
-  return choice === 'wordpiece' || choice === 'bpe' ? { train: choice, vocabSize: vocab } : { path: resolve(choice) };
+  const choice = settings.tokenizer ?? init?.tokenizerPath ?? (objectiveOf(config) === 'masked' ? 'wordpiece' : 'bpe');
+  return choice === 'wordpiece' || choice === 'bpe'
+    ? { train: choice, vocabSize: config.vocab }
+    : { path: resolve(choice) };
 }
 
 /** The state of a preparation as a line of progress. */
@@ -107,7 +109,7 @@ export function describeCorpus({ stats, sources, train }: Corpus, settings: Sett
   const size = `${stats.documents} documents, ${formatCount(stats.trainTokens)} tokens for training, ${formatCount(stats.heldOutTokens)} held out`;
   if (sources.length === 1) return size;
   const rows = totalStepsOf(settings, model) * settings.batch * settings.accumulate;
-  const content = sequenceOf(settings, model) - (model.kind === 'bert' ? 2 : 0);
+  const content = sequenceOf(settings, model) - (objectiveOf(model) === 'masked' ? 2 : 0);
   const times = passes(train, { rows, content });
   const shares = sources.map(
     ({ name, share }, i) => `${name} ${formatPercent(share)}, gone through ${times[i]!.passes.toFixed(2)} times`,

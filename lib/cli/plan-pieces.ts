@@ -2,10 +2,10 @@
  * What each depth of a run costs, in seconds of measuring whatever the model: memory from the programs as they would run,
  * which takes no run, and time from one layer and the head on a piece of a micro-batch, extrapolated by FLOPs.
  */
-import { mlmCapacity } from '../data/index.js';
 import { accumulateGradients, type Device, Graph, graphFlops, ParameterStore } from '../engine/index.js';
 import { ApolloError } from '../errors.js';
-import { type BatchShape, declareParameters, type LanguageModel, modelWeights } from '../models/index.js';
+import { declareParameters, type LanguageModel, modelWeights } from '../models/index.js';
+import { batchShape } from '../train/index.js';
 import { type DepthCost, madeUpInputs, type ProbeOptions, trainingBytes } from './plan.js';
 
 /** What one run on the piece should take, about, and how many of each depth are timed after one to warm up. */
@@ -35,8 +35,7 @@ function trainingGraph(
   depth: number,
 ) {
   const { batch, seq } = shape;
-  const targets = model.config.kind === 'bert' ? { targets: mlmCapacity(batch * seq, batch) } : {};
-  const full: BatchShape = { batch, seq, padding: false, ...targets };
+  const full = batchShape({ batch, seq, objective: model.objective });
   const graph = new Graph();
   const layerMap = new Array<number>(depth).fill(0);
   const { loss } = model.trace(graph, modelWeights(graph, model, precision), full, { layerMap, training: true });

@@ -1,6 +1,5 @@
 /** What a run will cost, before it runs: parameters, FLOPs by stage, memory and time by depth. */
 
-import { mlmCapacity } from '../data/index.js';
 import {
   accumulateGradients,
   type Device,
@@ -15,7 +14,6 @@ import {
 import { interpolate, seedWords } from '../growth/index.js';
 import type { MethodStage, TrainingMethod } from '../methods/index.js';
 import {
-  type BatchShape,
   declarationOf,
   declareParameters,
   type LanguageModel,
@@ -23,7 +21,7 @@ import {
   type ParameterSpec,
   parameterCount,
 } from '../models/index.js';
-import { flopsOfStep, stageNetwork } from '../train/index.js';
+import { batchShape, flopsOfStep, stageNetwork } from '../train/index.js';
 
 export interface StageCost {
   readonly units: number;
@@ -148,12 +146,11 @@ export async function probeDepths({
   signal,
   onProgress,
 }: ProbeOptions): Promise<DepthCost[]> {
-  const { kind, layers, vocab } = model.config;
+  const { layers, vocab } = model.config;
   const store = new ParameterStore(device, { precision });
   try {
     declareParameters(store, model, layers);
-    const targets = kind === 'bert' ? { targets: mlmCapacity(batch * seq, batch) } : {};
-    const shape: BatchShape = { batch, seq, padding: false, ...targets };
+    const shape = batchShape({ batch, seq, objective: model.objective });
     const costs: DepthCost[] = [];
     for (const depth of depths) {
       const graph = new Graph();

@@ -2,7 +2,7 @@
 import { checkVocabulary, mlmIds, type Tokenizer } from '../data/index.js';
 import { ApolloError } from '../errors.js';
 import { methodsWithSource, type TrainingMethod } from '../methods/index.js';
-import type { LanguageModel, ModelConfig } from '../models/index.js';
+import { type LanguageModel, type ModelConfig, objectiveOf } from '../models/index.js';
 import { checkBeginning, checkSettings, openModelFolder } from '../train/index.js';
 import { checkMethods, smallRun } from './comparison.js';
 import type { Settings } from './settings/config.js';
@@ -62,14 +62,14 @@ function checkRun(settings: Settings, config: ModelConfig): void {
 
 function checkTokenizer(tokenizer: Tokenizer | { readonly train: string }, config: ModelConfig): void {
   if ('train' in tokenizer) {
-    if (config.kind !== 'bert' || tokenizer.train !== 'bpe') return;
+    if (objectiveOf(config) === 'causal' || tokenizer.train !== 'bpe') return;
     throw new ApolloError(
       'BAD_CONFIG',
       '--tokenizer: a BERT needs [MASK], [CLS] and [SEP], which a bpe tokenizer that is trained here has not. Use wordpiece.',
     );
   }
   checkVocabulary(tokenizer, config.vocab);
-  if (config.kind === 'bert') mlmIds(tokenizer);
+  if (objectiveOf(config) === 'masked') mlmIds(tokenizer);
 }
 
 function checkHeldOut({ heldOut, evalEvery }: Settings, needed: string | undefined): void {

@@ -51,8 +51,8 @@ export async function openSession(
     for (const warning of corpus.warnings) progress.warn(warning);
     try {
       checkVocabulary(corpus.tokenizer, model.config.vocab);
-      const { accumulate: accumulation, evalBatches: heldOutBatches } = settings;
-      const batches = trainingCorpus(corpus, { kind: model.config.kind, accumulation, heldOutBatches });
+      const { evalBatches: heldOutBatches } = settings;
+      const batches = trainingCorpus(corpus, { heldOutBatches });
       const precision = precisionOf(settings);
       return {
         device,

@@ -4,31 +4,52 @@
  */
 import { check } from '../errors.js';
 import * as is from '../is.js';
-import { checkMatrix, type Matrix } from './width.js';
+import { checkMatrix, type Matrix, type RowWise } from './width.js';
 
-const takesBlockDiagonal = is.takes('blockDiagonal', { matrix: is.matrix, parts: is.count });
+const takesBlockDiagonalRows = is.takes('blockDiagonalRows', {
+  matrix: is.matrix,
+  blocks: is.optional(is.list(is.count, { least: 1 })),
+});
 
 /**
- * diag(W, W): [in, out] -> [2 in, 2 out], zeros elsewhere. With `parts` blocks of columns side by side (queries, keys and
- * values) each block becomes a diagonal of its own.
+ * `blockDiagonal` in pieces, for a caller that must not block: all zeros until rows are filled.
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
-export function blockDiagonal(matrix: Matrix, parts = 1): Float32Array {
-  takesBlockDiagonal(matrix, parts);
+export function blockDiagonalRows(matrix: Matrix, blocks?: readonly number[]): RowWise {
+  takesBlockDiagonalRows(matrix, blocks);
 
   const { values, rows, columns } = matrix;
+  const widths = blocks ?? [columns];
   checkMatrix(matrix);
-  const block = columns / parts;
-  check(Number.isInteger(block), `blockDiagonal: ${columns} columns in ${parts} parts.`);
+  const width = widths.reduce((sum, block) => sum + block, 0);
+  check(width === columns, `blockDiagonalRows: ${columns} columns in blocks of ${widths.join(', ')}.`);
   const result = new Float32Array(4 * values.length);
-  for (let i = 0; i < 2 * rows; i++) {
-    const [half, row] = i < rows ? [0, i] : [1, i - rows];
-    for (let part = 0; part < parts; part++) {
-      const from = row * columns + part * block;
-      result.set(values.subarray(from, from + block), i * 2 * columns + part * 2 * block + half * block);
-    }
-  }
-  return result;
+  return {
+    values: result,
+    rows: 2 * rows,
+    fill(begin, end) {
+      for (let i = begin; i < end; i++) {
+        const [half, row] = i < rows ? [0, i] : [1, i - rows];
+        let start = 0;
+        for (const block of widths) {
+          const from = row * columns + start;
+          result.set(values.subarray(from, from + block), i * 2 * columns + 2 * start + half * block);
+          start += block;
+        }
+      }
+    },
+  };
+}
+
+/**
+ * diag(W, W): [in, out] -> [2 in, 2 out], zeros elsewhere. With `blocks`, the widths of matrices side by side (queries, keys
+ * and values), each becomes a diagonal of its own.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
+export function blockDiagonal(matrix: Matrix, blocks?: readonly number[]): Float32Array {
+  const { values, rows, fill } = blockDiagonalRows(matrix, blocks);
+  fill(0, rows);
+  return values;
 }
 
 const takesMomentFactors = is.takes('momentFactors', { scale: is.anyNumber });

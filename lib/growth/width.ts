@@ -83,17 +83,24 @@ export function expandGroups(map: DimensionMap, width: number): number[] {
   return map.flatMap((group) => Array.from({ length: width }, (_, i) => group * width + i));
 }
 
-const takesRepeatMap = is.takes('repeatMap', { map: is.list(is.index), from: is.count, parts: is.count });
+const takesSideBySide = is.takes('sideBySide', {
+  blocks: is.list(is.object('{ map, from }', { map: is.list(is.index), from: is.count })),
+});
 
 /**
- * The map of `parts` blocks side by side, each of which grows by `map` from `from` units: queries, keys and values.
- * `repeatMap([0, 1, 0], 2, 3)` is [0, 1, 0, 2, 3, 2, 4, 5, 4].
+ * The map of blocks side by side, each of which grows from `from` units by a map of its own: queries, keys and values.
+ * `sideBySide([{ map: [0, 1, 0], from: 2 }, { map: [0, 0], from: 1 }])` is [0, 1, 0, 2, 2].
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
-export function repeatMap(map: DimensionMap, from: number, parts: number): number[] {
-  takesRepeatMap(map, from, parts);
+export function sideBySide(blocks: readonly { readonly map: DimensionMap; readonly from: number }[]): number[] {
+  takesSideBySide(blocks);
 
-  return Array.from({ length: parts }, (_, part) => map.map((unit) => part * from + unit)).flat();
+  let start = 0;
+  return blocks.flatMap(({ map, from }) => {
+    const first = start;
+    start += from;
+    return map.map((unit) => first + unit);
+  });
 }
 
 const takesExpandVector = is.takes('expandVector', { values: is.float32, map: is.list(is.index) });
@@ -124,18 +131,25 @@ export function divideVector(values: Float32Array, map: DimensionMap): Float32Ar
   return Float32Array.from(map, (unit) => (values[unit] as number) / (counts[unit] as number));
 }
 
-const takesExpandMatrix = is.takes('expandMatrix', {
+const takesExpandMatrixRows = is.takes('expandMatrixRows', {
   matrix: is.matrix,
   maps: is.options({ rows: is.optional(is.list(is.index)), columns: is.optional(is.list(is.index)) }),
 });
 
+/** A matrix that is filled row by row. */
+export interface RowWise {
+  readonly values: Float32Array;
+  readonly rows: number;
+  /** Fills rows [from, to). */
+  fill(from: number, to: number): void;
+}
+
 /**
- * EXPN (bert2BERT, Eq. 5 and 6): U[i, j] = W[g_in(i), g_out(j)] / C_in[g_in(i)]. Without a map a dimension stays as it
- * is. The rows of a table that is looked up in, as the word embeddings, have none.
+ * `expandMatrix` in pieces, for a caller that must not block: all zeros until rows are filled.
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
-export function expandMatrix(matrix: Matrix, maps: { rows?: DimensionMap; columns?: DimensionMap }): Float32Array {
-  takesExpandMatrix(matrix, maps);
+export function expandMatrixRows(matrix: Matrix, maps: { rows?: DimensionMap; columns?: DimensionMap }): RowWise {
+  takesExpandMatrixRows(matrix, maps);
 
   const { values, rows, columns } = matrix;
   checkMatrix(matrix);
@@ -144,15 +158,31 @@ export function expandMatrix(matrix: Matrix, maps: { rows?: DimensionMap; column
   const height = maps.rows?.length ?? rows;
   const width = maps.columns?.length ?? columns;
   const result = new Float32Array(height * width);
-  for (let i = 0; i < height; i++) {
-    const from = maps.rows ? (maps.rows[i] as number) : i;
-    const count = counts ? (counts[from] as number) : 1;
-    for (let j = 0; j < width; j++) {
-      const column = maps.columns ? (maps.columns[j] as number) : j;
-      result[i * width + j] = (values[from * columns + column] as number) / count;
-    }
-  }
-  return result;
+  return {
+    values: result,
+    rows: height,
+    fill(begin, end) {
+      for (let i = begin; i < end; i++) {
+        const from = maps.rows ? (maps.rows[i] as number) : i;
+        const count = counts ? (counts[from] as number) : 1;
+        for (let j = 0; j < width; j++) {
+          const column = maps.columns ? (maps.columns[j] as number) : j;
+          result[i * width + j] = (values[from * columns + column] as number) / count;
+        }
+      }
+    },
+  };
+}
+
+/**
+ * EXPN (bert2BERT, Eq. 5 and 6): U[i, j] = W[g_in(i), g_out(j)] / C_in[g_in(i)]. Without a map a dimension stays as it
+ * is. The rows of a table that is looked up in, as the word embeddings, have none.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
+export function expandMatrix(matrix: Matrix, maps: { rows?: DimensionMap; columns?: DimensionMap }): Float32Array {
+  const { values, rows, fill } = expandMatrixRows(matrix, maps);
+  fill(0, rows);
+  return values;
 }
 
 const takesAdvancedColumns = is.takes('advancedColumns', { own: is.float32, next: is.float32, isNew: is.func });

@@ -1,6 +1,6 @@
 /**
  * A model in a folder as Hugging Face's `save_pretrained` writes it: config.json beside model.safetensors, or beside
- * model.safetensors.index.json with its shards. BERT and GPT-2, with or without the prefixes of their heads' classes;
+ * model.safetensors.index.json with its shards, with or without the prefixes of their heads' classes;
  * tensors of every float type are read as f32.
  */
 import { existsSync } from 'node:fs';
@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { ApolloError } from '../errors.js';
 import { isLfsPointer, lfsPointerMessage } from '../lfs-pointer.js';
 import type { ModelConfig } from '../models/config.js';
-import { configFromHuggingFace } from './hugging-face-config.js';
+import { configFromHuggingFace, huggingFaceOf } from './hugging-face-config.js';
 import { hasOwn, type NamedShape, presentTensors, readForeign, tiedPairs } from './hugging-face-names.js';
 import { SafetensorsReader } from './safetensors.js';
 import { openShards, type TensorReader } from './sharded-safetensors.js';
@@ -46,9 +46,8 @@ const otherFormats: readonly (readonly [file: string, what: string])[] = [
   ['flax_model.msgpack', "Flax's format"],
 ];
 
-/** What a model may do without: pooler and next-sentence head, buffers of older versions, the tied tensors' second names. */
-const ignored =
-  /^(bert\.)?pooler\.|^cls\.seq_relationship\.|(^|\.)position_ids$|\.attn\.(masked_)?bias$|^cls\.predictions\.(decoder\.|bias$)|^lm_head\.weight$/;
+/** Buffers of older versions. */
+const buffers = /(^|\.)position_ids$/;
 
 /**
  * Opens a Hugging Face folder and checks what can be checked without reading all of it. Of a model whose head has an output
@@ -59,7 +58,7 @@ export async function openHuggingFaceFolder(folder: string): Promise<HuggingFace
   const json = await readConfig(folder);
   const described = configFromHuggingFace(json, join(folder, configFile));
   const reader = unwrapped(await openWeights(folder));
-  const { kind } = described;
+  const family = huggingFaceOf(described);
   const warnings: string[] = [];
   if (reader.wrappers.length > 0) {
     warnings.push(
@@ -79,11 +78,13 @@ export async function openHuggingFaceFolder(folder: string): Promise<HuggingFace
     config,
     json,
     warnings,
-    has: (spec) => presentTensors(reader, kind, spec).length > 0,
-    read: (spec) => readForeign(reader, kind, spec),
+    has: (spec) => presentTensors(reader, family, spec).length > 0,
+    read: (spec) => readForeign(reader, family, spec),
     unused(specs) {
-      const used = new Set(specs.flatMap((spec) => presentTensors(reader, kind, spec)));
-      const rest = [...reader.tensors.keys()].filter((name) => !used.has(name) && !ignored.test(name));
+      const used = new Set(specs.flatMap((spec) => presentTensors(reader, family, spec)));
+      const ignored = (name: string) =>
+        buffers.test(name) || family.ignored.test(name) || family.tied.some(({ other }) => other === name);
+      const rest = [...reader.tensors.keys()].filter((name) => !used.has(name) && !ignored(name));
       return rest.map((name) => reader.nameInFile(name)).sort();
     },
     close: () => reader.close(),
@@ -126,21 +127,15 @@ async function openWeights(folder: string): Promise<TensorReader> {
   );
 }
 
-/** The names in our configuration's terms of the tensors that a model holds as one when `tied`. */
-const tables = {
-  bert: 'bert.embeddings.word_embeddings.weight',
-  gpt: 'transformer.wte.weight',
-} as const;
-
 /**
  * The configuration with `tied` as the weights have it. A file with both tensors of a pair, and different values in them,
  * holds a model that is not tied, whatever config.json says: transformers (from version 5) reads it so too.
  * @throws ApolloError BAD_CHECKPOINT when the model is not tied and has no word table.
  */
 async function withTying(reader: TensorReader, config: ModelConfig, warnings: string[]): Promise<ModelConfig> {
-  const { kind } = config;
+  const family = huggingFaceOf(config);
   let tied = config.tied !== false;
-  for (const [first, second] of tied ? tiedPairs(reader, kind) : []) {
+  for (const [first, second] of tied ? tiedPairs(reader, family) : []) {
     const a = await reader.readFloat32(first);
     const b = await reader.readFloat32(second, reader.info(first).shape);
     if (bytesOf(a).equals(bytesOf(b))) continue;
@@ -150,10 +145,11 @@ async function withTying(reader: TensorReader, config: ModelConfig, warnings: st
     );
     if (second.endsWith('weight')) tied = false;
   }
-  if (!tied && !hasOwn(reader, tables[kind])) {
+  const [table] = family.tied;
+  if (!tied && table && !hasOwn(reader, family, table.name)) {
     throw new ApolloError(
       'BAD_CHECKPOINT',
-      `${reader.source}: tensor "${tables[kind]}" is missing, and ${configFile} says that no other tensor stands for it ` +
+      `${reader.source}: tensor "${table.name}" is missing, and ${configFile} says that no other tensor stands for it ` +
         '(tie_word_embeddings: false).',
     );
   }

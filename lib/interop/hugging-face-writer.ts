@@ -9,7 +9,7 @@ import { writeWholeFolder } from '../fs/whole-folder.js';
 import type { ModelConfig } from '../models/config.js';
 import { type Element, float16Overflow, widthOf } from './elements.js';
 import { checkExportFolder, isExported } from './export-folder.js';
-import { configToHuggingFace } from './hugging-face-config.js';
+import { configToHuggingFace, huggingFaceOf } from './hugging-face-config.js';
 import { configFile, indexFile, weightsFile } from './hugging-face-folder.js';
 import { type NamedShape, writeForeign } from './hugging-face-names.js';
 import { type TensorToWrite, writeSafetensors } from './safetensors.js';
@@ -103,9 +103,10 @@ function checkFloat16(name: string, values: Float32Array): void {
 function tensorsOf(model: FolderToWrite, onTensor: (bytes: number) => void): TensorToWrite[] {
   const { config, specs, dtype = 'f32', signal } = model;
   const { element } = dtypes[dtype];
+  const family = huggingFaceOf(config);
   return specs.flatMap((spec) => {
     let value: () => Promise<Float32Array>;
-    const parts = writeForeign(config.kind, spec, () => value(), config.tied);
+    const parts = writeForeign(family, spec, () => value(), config.tied);
     value = readOnce(model.read, spec.name, parts.length);
     return parts.map((tensor): TensorToWrite => {
       const typed = { ...tensor, dtype: element };

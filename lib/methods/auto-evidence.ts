@@ -2,7 +2,7 @@
 import type { ModelConfig } from '../models/index.js';
 
 export interface AutoEvidence {
-  readonly kind: ModelConfig['kind'];
+  readonly kind: 'gpt' | 'bert';
   readonly layers: number;
   readonly hidden: number;
   /** Trained tokens over parameters. */

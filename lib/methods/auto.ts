@@ -1,9 +1,10 @@
 /**
  * The recipe that saved most in this project's own measurements (bench/results/acceleration/map), chosen by the kind of
- * model: growth by stacking from a twelfth of the layers. docs/methods/auto.md has the rule and its evidence.
+ * model (pre-norm as GPT, post-norm as BERT): growth by stacking from a twelfth of the layers. docs/methods/auto.md has the rule and its evidence.
  */
 import { z } from 'zod';
 import { ApolloError } from '../errors.js';
+import { familyOf, type ModelFamily } from '../models/index.js';
 import type { MethodContext, TrainingMethod } from './method.js';
 import { momentOption } from './moments.js';
 import { parseOptions } from './options.js';
@@ -25,12 +26,12 @@ interface Recipe {
   readonly calibrate: boolean;
 }
 
-const recipes: Readonly<Record<'gpt' | 'bert', Recipe>> = {
-  // Pre-norm: copies on top raise the size of the residual stream, which calibration brings back.
-  gpt: { begins: [0, 0.1, 0.25, 0.5], calibrate: true },
-  // Post-norm: the whole depth leaves its plateau late or never, so most steps go to few layers; and copies at full
+const recipes: Readonly<Record<ModelFamily['norm'], Recipe>> = {
+  // Copies on top raise the size of the residual stream, which calibration brings back.
+  pre: { begins: [0, 0.1, 0.25, 0.5], calibrate: true },
+  // The whole depth leaves its plateau late or never, so most steps go to few layers; and copies at full
   // strength would put the network back on it.
-  bert: { begins: [0, 0.25, 0.55, 0.85], gate: { share: 0.05 }, calibrate: false },
+  post: { begins: [0, 0.25, 0.55, 0.85], gate: { share: 0.05 }, calibrate: false },
 };
 
 /** The stages of a recipe for a depth; those that add no layer are left out. */
@@ -59,7 +60,7 @@ export function auto(options: AutoOptions, context: MethodContext = {}): Trainin
       "auto chooses by the kind of model and needs its configuration: createMethod('auto', options, { model }).",
     );
   }
-  const recipe = recipes[context.model.kind];
+  const recipe = recipes[familyOf(context.model).norm];
   const stages = stagesOf(parsed.layers, recipe);
   if (parsed.units && !parsed.boundaries) {
     throw new ApolloError('BAD_CONFIG', 'auto.units: also give auto.boundaries, where these stages end.');

@@ -7,11 +7,12 @@
 import { z } from 'zod';
 import { ApolloError } from '../errors.js';
 import { stack, uniformNumber } from '../growth/index.js';
+import { isEmbedding, layerOf, nameAt, type ParameterSpec } from '../models/index.js';
 import { uniformStreams } from '../random/streams.js';
 import { identityMap, type MethodContext, type StepPlan, type TrainingMethod } from './method.js';
 import { commonOptions, parseOptions, positiveInteger } from './options.js';
 import { fromSmallModel, smallModelOptions } from './small-model.js';
-import { advanceTensor, expandTensor, isAdvanced, layoutOf, nameIn, widthMaps } from './width-expansion.js';
+import { advanceTensor, expandTensor, isAdvanced, specsByPart, widthMaps } from './width-expansion.js';
 
 const schema = z.strictObject({
   ...commonOptions,
@@ -33,9 +34,9 @@ export type Bert2BertOptions = z.input<typeof schema>;
 function trainsInPrefix(depth: number, count: number): (name: string) => boolean {
   const frozen = depth - count;
   return (name) => {
-    const { layer, part } = layoutOf(name);
+    const layer = layerOf(name);
     if (layer !== undefined) return layer >= frozen && layer < depth;
-    return frozen === 0 || !part.startsWith('embeddings.');
+    return frozen === 0 || !isEmbedding(name);
   };
 }
 
@@ -48,7 +49,7 @@ function trainsInPrefix(depth: number, count: number): (name: string) => boolean
 export function bert2bert(options: Bert2BertOptions, context: MethodContext): TrainingMethod {
   const settings = parseOptions('bert2bert', schema, options);
   const { layers, totalSteps, seed, small, mode, subModel } = settings;
-  const { model, begin } = fromSmallModel('bert2bert', settings, context);
+  const { model, narrow, begin } = fromSmallModel('bert2bert', settings, context);
   if (subModel && layers % subModel.layers !== 0) {
     throw new ApolloError(
       'BAD_CONFIG',
@@ -57,7 +58,8 @@ export function bert2bert(options: Bert2BertOptions, context: MethodContext): Tr
   }
   const prefixSteps = subModel ? Math.round(subModel.fraction * totalSteps) : 0;
   const layerMap = identityMap(layers);
-  const maps = widthMaps(small, model, { rule: settings.map, seed });
+  const specs = specsByPart(narrow);
+  const maps = widthMaps(narrow, model, { rule: settings.map, seed });
   const sourceLayer = stack(small.layers, layers);
 
   const prefix = (step: number, count: number): StepPlan => {
@@ -78,14 +80,14 @@ export function bert2bert(options: Bert2BertOptions, context: MethodContext): Tr
     initial: {
       ...begin,
       async value(spec, source) {
-        const layout = layoutOf(spec.name);
-        const layer = layout.layer === undefined ? undefined : (sourceLayer[layout.layer] as number);
-        const expanded = async (from: number) =>
-          expandTensor(layout, await source.read(nameIn(layout, from)), small, maps, from);
-        if (layer === undefined) return expanded(0);
+        const { part } = spec;
+        const small = specs.get(part) as ParameterSpec;
+        const layer = spec.layer === undefined ? undefined : (sourceLayer[spec.layer] as number);
+        const expanded = async (from: number | undefined) =>
+          expandTensor(small, await source.read(nameAt(part, from)), maps, from);
         const own = await expanded(layer);
-        if (mode === 'fpi' || !isAdvanced(layout) || layer + 1 === small.layers) return own;
-        return advanceTensor(layout, own, await expanded(layer + 1), small, model);
+        if (layer === undefined || mode === 'fpi' || !isAdvanced(spec) || layer + 1 === narrow.layers) return own;
+        return advanceTensor(small, spec, own, await expanded(layer + 1));
       },
     },
     stageAt: () => ({ index: 0, units: layers }),

@@ -5,7 +5,7 @@
 import { z } from 'zod';
 import { ApolloError } from '../errors.js';
 import type { LayerMap } from '../growth/index.js';
-import { layerOf } from '../models/index.js';
+import { familyOf, layerOf } from '../models/index.js';
 import { type LastGrowth, newLayers } from './growth-rate.js';
 import type { Gates, MethodContext, StepPlan } from './method.js';
 
@@ -27,7 +27,8 @@ export function checkCalibration(
   { calibrate, gate }: { readonly calibrate: boolean; readonly gate?: unknown },
   { model }: MethodContext,
 ): void {
-  if (!calibrate || (model?.kind !== 'bert' && !gate)) return;
+  const isPostNorm = model !== undefined && familyOf(model).norm === 'post';
+  if (!calibrate || (!isPostNorm && !gate)) return;
   const reason = gate
     ? 'a gate leaves the network as it was, calibration changes it'
     : 'a post-norm model (BERT) normalises its stream in every layer';
@@ -76,5 +77,5 @@ export function gatesAfterGrowth(
   const into = step - since;
   if (into >= steps) return undefined;
   const values = newLayers(map).map((isNew) => (isNew ? into / steps : 1));
-  return model?.kind === 'gpt' ? { branchScales: values } : { blockGates: values };
+  return model && familyOf(model).norm === 'pre' ? { branchScales: values } : { blockGates: values };
 }

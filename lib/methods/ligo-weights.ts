@@ -13,10 +13,10 @@ import { cast, concat } from '../engine/ops/index.js';
 import { type Shape, sameShape, size } from '../engine/shape.js';
 import { ApolloError } from '../errors.js';
 import { type DepthInit, initialDepthWeights, initialWidthRows, type WidthInit } from '../growth/index.js';
-import { createModel, type ModelConfig, type ParameterSpec } from '../models/index.js';
+import { createModel, type ModelConfig, nameAt, type ParameterSpec, type Span } from '../models/index.js';
 import { blendLayers, operatorFlops, widenInputs, widenOutputs } from './ligo-operators.js';
-import type { Reparameterisation, WeightSource } from './method.js';
-import type { SmallModel } from './small-model.js';
+import { identityMap, type Reparameterisation, type WeightSource } from './method.js';
+import { specsByPart } from './width-expansion.js';
 
 export interface LigoInit {
   readonly width: WidthInit;
@@ -34,45 +34,6 @@ export interface LigoWeights extends Reparameterisation {
 /** Whether a parameter of the store is one of LiGO's operators; the others are the frozen small model. */
 export const isOperator = (name: string): boolean => name.startsWith('operator.');
 
-/** A dimension that grows: the residual stream, or a layer's own queries, keys, values, feed-forward units. */
-type Axis = 'embeddings' | 'attention.query' | 'attention.key' | 'attention.value' | 'ffn.up';
-
-/** Which operators widen a module: the tie table of the paper's section 3.3. */
-interface Ties {
-  readonly inputs?: Axis;
-  readonly outputs?: Axis;
-}
-
-const stream: Ties = { outputs: 'embeddings' };
-const streamToStream: Ties = { inputs: 'embeddings', outputs: 'embeddings' };
-
-const ties: Readonly<Record<string, Ties>> = {
-  'embeddings.word': stream,
-  'embeddings.position': stream,
-  'embeddings.type': stream,
-  'embeddings.norm': stream,
-  'attention.query': { inputs: 'embeddings', outputs: 'attention.query' },
-  'attention.key': { inputs: 'embeddings', outputs: 'attention.key' },
-  'attention.value': { inputs: 'embeddings', outputs: 'attention.value' },
-  'attention.output': { inputs: 'attention.value', outputs: 'embeddings' },
-  'attention.norm': stream,
-  'ffn.up': { inputs: 'embeddings', outputs: 'ffn.up' },
-  'ffn.down': { inputs: 'ffn.up', outputs: 'embeddings' },
-  'ffn.norm': stream,
-  'final.norm': stream,
-  // LiGO's head has an operator of its own (B_cls), which unties the decoder from the word table. Here they are one
-  // tensor, or two that are widened alike, so B_cls = B_emb.
-  'head.transform': streamToStream,
-  'head.norm': stream,
-  'head.output': stream,
-  head: {},
-};
-
-/** Modules that lie side by side in one stored tensor. */
-const fused: Readonly<Record<string, readonly string[]>> = {
-  'attention.qkv': ['attention.query', 'attention.key', 'attention.value'],
-};
-
 /** A tensor of the model, or one of the blocks of columns that a fused one consists of. */
 interface Block {
   /** What the store holds of the small model, [L1, …shape] for layers, else `shape`. */
@@ -85,24 +46,8 @@ interface Block {
   readonly outputs?: ParameterSpec | undefined;
 }
 
-interface NameParts {
-  readonly layer?: number;
-  readonly module: string;
-  /** 'weight' or 'bias'; of a table nothing. */
-  readonly kind?: string;
-}
-
-/** `layer.3.attention.qkv.weight` is layer 3, module attention.qkv, kind weight. */
-function partsOf(name: string): NameParts {
-  const [, layer, module, kind] = /^(?:layer\.(\d+)\.)?(.+?)(?:\.(weight|bias))?$/.exec(name) as RegExpExecArray;
-  return {
-    module: module as string,
-    ...(layer === undefined ? {} : { layer: Number(layer) }),
-    ...(kind === undefined ? {} : { kind }),
-  };
-}
-
-const joined = (...parts: (string | undefined)[]): string => parts.filter((part) => part !== undefined).join('.');
+/** `weight` of `attention.qkv.weight`. */
+const leafOf = (part: string): string => part.slice(part.lastIndexOf('.') + 1);
 
 /** Columns [start, start + width) of every row of `values` [rows, columns]. */
 function columnsOf(values: Float32Array, columns: number, start: number, width: number): Float32Array {
@@ -121,33 +66,36 @@ type InitialValue = (source: WeightSource) => Promise<Float32Array>;
 /** Collects parameters, the way to their initial values, and the blocks of each weight. */
 class Builder {
   readonly parameters = new Map<string, { spec: ParameterSpec; initial: InitialValue }>();
-  readonly #shapes: ReadonlyMap<string, Shape>;
+  readonly #small: ReadonlyMap<string, ParameterSpec>;
   #operators = 0;
 
   constructor(
     readonly model: ModelConfig,
-    readonly small: SmallModel,
+    readonly narrow: ModelConfig,
     readonly init: LigoInit,
   ) {
-    const specs = createModel({ ...model, ...small }).parameters(small.layers);
-    this.#shapes = new Map(specs.map(({ name, shape }) => [name, shape]));
+    this.#small = specsByPart(narrow);
   }
 
   /** The blocks, side by side, of the large model's weight `spec`. */
-  blocks({ name, role }: ParameterSpec): Block[] {
-    const { layer, module, kind } = partsOf(name);
-    const whole = this.#shapes.get(layer === undefined ? name : joined('layer', '0', module, kind));
-    if (!whole) throw new ApolloError('INTERNAL', `The small model has no parameter for "${name}".`);
-    const modules = fused[module] ?? [module];
-    const width = (whole.at(-1) as number) / modules.length;
-    const shape = [...whole.slice(0, -1), width];
-    return modules.map((part, index) => {
-      const tie = ties[part];
-      if (!tie) throw new ApolloError('INTERNAL', `LiGO has no operators for the module "${part}" of "${name}".`);
-      const sources = layer === undefined ? [name] : this.#smallLayers().map((l) => joined('layer', l, module, kind));
+  blocks({ name, part, layer, role, axes: grown }: ParameterSpec): Block[] {
+    const small = this.#small.get(part);
+    if (!small?.axes || !grown) throw new ApolloError('INTERNAL', `The small model has no parameter for "${name}".`);
+    const { rows, columns } = small.axes;
+    const sources = layer === undefined ? [part] : identityMap(this.narrow.layers).map((each) => nameAt(part, each));
+    const whole = small.shape.at(-1) as number;
+    let start = 0;
+    return columns.map((span, index) => {
+      const { size: width, module } = span;
+      const first = start;
+      start += width;
+      const shape = [...small.shape.slice(0, -1), width];
+      // Modules that lie side by side in one tensor are apart here.
+      const own = columns.length === 1 ? part : `${module}.${leafOf(part)}`;
       const stored: ParameterSpec = {
-        name: joined('small', part, kind),
-        shape: layer === undefined ? shape : [this.small.layers, ...shape],
+        name: `small.${own}`,
+        part: `small.${own}`,
+        shape: layer === undefined ? shape : [this.narrow.layers, ...shape],
         init: { kind: 'zeros' },
         decay: false,
         role,
@@ -155,23 +103,18 @@ class Builder {
       this.#add(stored, async (source) => {
         const values = new Float32Array(size(stored.shape));
         for (const [place, from] of sources.entries()) {
-          const read = await source.read(from);
-          values.set(columnsOf(read, whole.at(-1) as number, index * width, width), place * size(shape));
+          values.set(columnsOf(await source.read(from), whole, first, width), place * size(shape));
         }
         return values;
       });
       return {
         stored,
         shape,
-        ...(layer === undefined ? {} : { depth: this.#depth(layer, joined(part, kind)) }),
-        inputs: shape.length === 2 ? this.#width(tie.inputs, layer) : undefined,
-        outputs: this.#width(tie.outputs, layer),
+        ...(layer === undefined ? {} : { depth: this.#depth(layer, own) }),
+        inputs: rows && this.#width(rows, grown.rows, layer),
+        outputs: this.#width(span, grown.columns[index], layer),
       };
     });
-  }
-
-  #smallLayers(): string[] {
-    return Array.from({ length: this.small.layers }, (_, layer) => String(layer));
   }
 
   #add(spec: ParameterSpec, initial: InitialValue): ParameterSpec {
@@ -184,17 +127,15 @@ class Builder {
     const known = this.parameters.get(name);
     if (known) return known.spec;
     const operator = this.#operators++;
-    const spec: ParameterSpec = { name, shape, init: { kind: 'zeros' }, decay: true, role: 'vector' };
+    const spec: ParameterSpec = { name, part: name, shape, init: { kind: 'zeros' }, decay: true, role: 'vector' };
     return this.#add(spec, async () => value(operator));
   }
 
-  #width(axis: Axis | undefined, layer: number | undefined): ParameterSpec | undefined {
-    if (axis === undefined) return undefined;
-    const dimension = axis === 'ffn.up' ? 'ffn' : 'hidden';
-    const old = this.small[dimension];
-    const added = this.model[dimension] - old;
+  /** The operator of the units of a span: of the residual stream, or of a layer's module that makes them. */
+  #width({ axis, size: old, module }: Span, grown: Span | undefined, layer: number | undefined) {
+    const added = (grown?.size ?? old) - old;
     if (added === 0) return undefined;
-    const name = axis === 'embeddings' ? 'operator.embeddings.width' : `operator.layer.${layer}.${axis}.width`;
+    const name = axis === 'hidden' ? 'operator.embeddings.width' : `operator.layer.${layer}.${module}.width`;
     const { width, seed, selectionNoise } = this.init;
     return this.#operator(name, [added, old], (operator) =>
       initialWidthRows(width, { added, old }, { seed, operator }, selectionNoise),
@@ -202,7 +143,7 @@ class Builder {
   }
 
   #depth(layer: number, part: string): ParameterSpec {
-    const [small, large] = [this.small.layers, this.model.layers];
+    const [small, large] = [this.narrow.layers, this.model.layers];
     const { depth, seed } = this.init;
     return this.#operator(`operator.layer.${layer}.${part}.depth`, [small], (operator) =>
       initialDepthWeights(depth, { layer, small, large }, { seed, operator }),
@@ -226,9 +167,14 @@ const flopsOf = ({ shape, depth, inputs, outputs }: Block): number =>
     outputs: outputs?.shape[0] ?? 0,
   });
 
-/** The weights of `model` as expressions of those of a `small` one. */
-export function ligoWeights(model: ModelConfig, small: SmallModel, init: LigoInit): LigoWeights {
-  const builder = new Builder(model, small, init);
+/**
+ * The weights of `model` as expressions of those of a `narrow` one. Of the tie table in the paper's section 3.3 a tensor's
+ * axes say which operators widen it: all that reads or writes the residual stream has B_emb, and what reads a module's units
+ * has that module's. LiGO's head has an operator of its own (B_cls), which unties the decoder from the word table; here they
+ * are one tensor, or two that are widened alike, so B_cls = B_emb.
+ */
+export function ligoWeights(model: ModelConfig, narrow: ModelConfig, init: LigoInit): LigoWeights {
+  const builder = new Builder(model, narrow, init);
   const specs = createModel(model).parameters(model.layers);
   const weights = new Map(specs.map((spec) => [spec.name, { spec, blocks: builder.blocks(spec) }]));
   const { parameters } = builder;

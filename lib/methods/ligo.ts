@@ -6,6 +6,7 @@
 import { z } from 'zod';
 import { ApolloError } from '../errors.js';
 import { depthInits, widthInits } from '../growth/index.js';
+import { keyValueHeadsOf } from '../models/index.js';
 import { isOperator, ligoWeights } from './ligo-weights.js';
 import { identityMap, type MethodContext, type StepPlan, type TrainingMethod } from './method.js';
 import { commonOptions, parseOptions, positiveInteger } from './options.js';
@@ -34,8 +35,15 @@ export type LigoOptions = z.input<typeof schema>;
  */
 export function ligo(options: LigoOptions, context: MethodContext): TrainingMethod {
   const settings = parseOptions('ligo', schema, options);
-  const { layers, totalSteps, seed, small, operatorSteps, operatorRate, selectionNoise } = settings;
-  const { model, begin } = fromSmallModel('ligo', settings, context);
+  const { layers, totalSteps, seed, operatorSteps, operatorRate, selectionNoise } = settings;
+  const { model, narrow, begin } = fromSmallModel('ligo', settings, context);
+  if (keyValueHeadsOf(model) !== model.heads) {
+    throw new ApolloError(
+      'BAD_CONFIG',
+      'ligo: its operators widen each value unit with the output unit that reads it, and with fewer key/value heads than ' +
+        'query heads several read one. Use bert2bert or net2net, or a model with as many key/value heads.',
+    );
+  }
   if (operatorSteps >= totalSteps) {
     throw new ApolloError(
       'BAD_CONFIG',
@@ -43,7 +51,7 @@ export function ligo(options: LigoOptions, context: MethodContext): TrainingMeth
     );
   }
   const init = { width: settings.widthInit, depth: settings.depthInit, selectionNoise, seed };
-  const reparameterisation = ligoWeights(model, small, init);
+  const reparameterisation = ligoWeights(model, narrow, init);
   const layerMap = identityMap(layers);
   const plain: StepPlan = { units: layers, depth: layers, layerMap };
   // A product of the forward pass and two of the backward one, counted once a step: the weights are the same for all

@@ -6,11 +6,8 @@
 import type { Graph } from '../engine/graph.js';
 import type { Moments } from '../engine/optim/slots.js';
 import type { LayerMap, Stage } from '../growth/index.js';
-import type { ModelConfig, ParameterSpec } from '../models/index.js';
+import type { ModelConfig, ParameterSpec, StageShape } from '../models/index.js';
 import type { Weights } from '../nn/layers.js';
-
-/** Widths of a stage's network, where they are not those of the finished model. */
-export type StageShape = Pick<ModelConfig, 'hidden' | 'heads' | 'ffn'>;
 
 /** What a stage trains. */
 export interface MethodStage extends Stage {

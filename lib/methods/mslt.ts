@@ -6,6 +6,7 @@
 import { z } from 'zod';
 import { ApolloError } from '../errors.js';
 import { stackTop } from '../growth/index.js';
+import { isBehindLayers, layerOf } from '../models/index.js';
 import { depthGrowth } from './depth-growth.js';
 import type { TrainingMethod } from './method.js';
 import { commonOptions, parseOptions } from './options.js';
@@ -26,12 +27,6 @@ export type MsltOptions = z.input<typeof schema>;
 function quarters(layers: number): number[] {
   return [...new Set([1, 2, 3, 4].map((quarter) => Math.ceil((quarter * layers) / 4)))];
 }
-
-/**
- * What trains in a stage with frozen layers besides the new ones: the head's own parameters. Its output matrix is the
- * word table, which stays frozen with the embeddings.
- */
-const headParameter = /^(final\.norm|head)\./;
 
 /** @throws ApolloError BAD_CONFIG naming the setting that is wrong, BAD_ARGUMENT for stages that do not fit together. */
 export function mslt(options: MsltOptions): TrainingMethod {
@@ -61,9 +56,10 @@ export function mslt(options: MsltOptions): TrainingMethod {
       const { index } = schedule.stageAt(step);
       if (index === 0 || step >= jointStep) return plan;
       const frozen = units[index - 1] as number;
+      // The head's output matrix may be the word table, which stays frozen with the embeddings.
       const trainable = (name: string) => {
-        const layer = /^layer\.(\d+)\./.exec(name);
-        return layer ? Number(layer[1]) >= frozen : headParameter.test(name);
+        const layer = layerOf(name);
+        return layer === undefined ? isBehindLayers(name) : layer >= frozen;
       };
       return { ...plan, forwardOnly: frozen, trainable };
     },

@@ -5,11 +5,12 @@
  */
 import { z } from 'zod';
 import { interpolate } from '../growth/index.js';
-import { initialValue, type ParameterSpec } from '../models/index.js';
+import { drawnValue, initialValue, nameAt, type ParameterSpec } from '../models/index.js';
+import { changedValues } from '../pauses.js';
 import { identityMap, type MethodContext, type TrainingMethod } from './method.js';
 import { commonOptions, parseOptions } from './options.js';
 import { fromSmallModel, smallModelOptions } from './small-model.js';
-import { expandTensor, layoutOf, nameIn, newColumns, type TensorLayout, widthMaps } from './width-expansion.js';
+import { expandTensor, newColumns, specsByPart, widthMaps } from './width-expansion.js';
 
 const schema = z.strictObject({
   ...commonOptions,
@@ -24,15 +25,6 @@ const schema = z.strictObject({
 });
 export type Net2NetOptions = z.input<typeof schema>;
 
-/** Projections onto the residual stream; they are zero in a new layer. */
-const endsBranch = ({ part }: TensorLayout) => /^(attention\.output|ffn\.down)\./.test(part);
-
-/**
- * The first norm of a layer. In a new post-norm layer it sees what the layer below has normed and should leave it alone;
- * its weights of one and biases of zero leave a single norm, the layer's last, between the two.
- */
-const isFirstNorm = ({ part }: TensorLayout) => part.startsWith('attention.norm.');
-
 function rootMeanSquare(values: Float32Array): number {
   return Math.sqrt(values.reduce((sum, value) => sum + value * value, 0) / values.length);
 }
@@ -46,19 +38,20 @@ function rootMeanSquare(values: Float32Array): number {
 export function net2net(options: Net2NetOptions, context: MethodContext): TrainingMethod {
   const settings = parseOptions('net2net', schema, options);
   const { layers, seed, small, noise } = settings;
-  const { model, begin } = fromSmallModel('net2net', settings, context);
+  const { model, narrow, begin } = fromSmallModel('net2net', settings, context);
   const layerMap = identityMap(layers);
-  const maps = widthMaps(small, model, { rule: settings.map, seed });
+  const specs = specsByPart(narrow);
+  const maps = widthMaps(narrow, model, { rule: settings.map, seed });
   // Above each layer those that are new: 2 -> 5 layers, 0 + + 1 +.
   const sourceLayer = interpolate(small.layers, layers);
   const isNew = (layer: number) => layer > 0 && sourceLayer[layer - 1] === sourceLayer[layer];
 
-  const addNoise = (spec: ParameterSpec, layout: TensorLayout, values: Float32Array): Float32Array => {
-    if (noise === 0 || layout.layer === undefined || spec.role !== 'matrix') return values;
+  const addNoise = async (spec: ParameterSpec, values: Float32Array): Promise<Float32Array> => {
+    if (noise === 0 || spec.layer === undefined || spec.role !== 'matrix') return values;
     const std = noise * rootMeanSquare(values);
-    const drawn = initialValue({ ...spec, name: `${spec.name}.noise`, init: { kind: 'normal', std } }, seed);
-    const added = newColumns(layout, small, model);
-    return values.map((value, at) => (added(at) ? value + (drawn[at] as number) : value));
+    const drawn = await drawnValue({ ...spec, name: `${spec.name}.noise`, init: { kind: 'normal', std } }, seed);
+    const added = newColumns(specs.get(spec.part) as ParameterSpec, spec);
+    return changedValues(values, (value, at) => (added(at) ? value + (drawn[at] as number) : value));
   };
 
   return {
@@ -68,14 +61,16 @@ export function net2net(options: Net2NetOptions, context: MethodContext): Traini
     initial: {
       ...begin,
       async value(spec, source) {
-        const layout = layoutOf(spec.name);
-        const layer = layout.layer === undefined ? undefined : (sourceLayer[layout.layer] as number);
-        if (layout.layer !== undefined && isNew(layout.layer)) {
-          if (endsBranch(layout)) return new Float32Array(spec.shape.reduce((a, b) => a * b, 1));
-          if (model.kind === 'bert' && isFirstNorm(layout)) return initialValue(spec, seed);
+        const { part, use } = spec;
+        const layer = spec.layer === undefined ? undefined : (sourceLayer[spec.layer] as number);
+        if (spec.layer !== undefined && isNew(spec.layer)) {
+          if (use === 'branchOutput') return new Float32Array(spec.shape.reduce((a, b) => a * b, 1)); // it adds nothing yet
+          // In a new post-norm layer it sees what the layer below has normed and should leave it alone: its weights of one
+          // and biases of zero leave a single norm, the layer's last, between the two.
+          if (use === 'innerNorm') return initialValue(spec, seed);
         }
-        const values = await source.read(nameIn(layout, layer ?? 0));
-        return addNoise(spec, layout, expandTensor(layout, values, small, maps, layer));
+        const values = await source.read(nameAt(part, layer));
+        return addNoise(spec, await expandTensor(specs.get(part) as ParameterSpec, values, maps, layer));
       },
     },
     stageAt: () => ({ index: 0, units: layers }),

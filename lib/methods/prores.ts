@@ -3,6 +3,7 @@
  * multiplied by alpha(l, t) = min(t / (Tr l), 1), so that deep layers enter later. Nothing grows and no FLOPs are saved.
  */
 import { z } from 'zod';
+import { familyOf } from '../models/index.js';
 import { gatedPlan } from './gates.js';
 import { type Gates, identityMap, type MethodContext, type TrainingMethod } from './method.js';
 import { commonOptions, parseOptions } from './options.js';
@@ -22,7 +23,7 @@ export type ProResOptions = z.input<typeof schema>;
  */
 export function prores(options: ProResOptions, { model }: MethodContext = {}): TrainingMethod {
   const parsed = parseOptions('prores', schema, options);
-  const square = parsed.square ?? model?.kind === 'bert';
+  const square = parsed.square ?? (model !== undefined && familyOf(model).norm === 'post');
   const settings = { ...parsed, square, ramp: parsed.ramp ?? (square ? 0.4 : 0.12) };
   const { layers, totalSteps } = settings;
   const layerMap = identityMap(layers);

@@ -1,7 +1,8 @@
 /** What methods that begin with a trained smaller model have in common: its settings and whether it fits the run's model. */
+import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import { ApolloError } from '../errors.js';
-import { type ModelConfig, structureOf } from '../models/index.js';
+import { headSizeOf, type ModelConfig, structureOf, withShape } from '../models/index.js';
 import type { InitialWeights, MethodContext } from './method.js';
 import { positiveInteger } from './options.js';
 
@@ -21,17 +22,18 @@ export const smallModelOptions = {
 export type SmallModel = z.output<typeof smallModelOptions.small>;
 
 /**
- * What a method begins with and what it grows into: the finished model, and where the smaller one comes from.
+ * What a method begins with and what it grows into: the finished model, the smaller one, and where that comes from.
  * @throws ApolloError BAD_CONFIG without a finished model, or naming the setting by which `small` cannot grow into it.
  */
 export function fromSmallModel(
   name: string,
   { layers, small, source }: { readonly layers: number; readonly small: SmallModel; readonly source: string },
   context: MethodContext,
-): { model: ModelConfig; begin: Pick<InitialWeights, 'source' | 'check'> } {
+): { model: ModelConfig; narrow: ModelConfig; begin: Pick<InitialWeights, 'source' | 'check'> } {
   const model = finishedModel(name, context, layers);
   checkGrowsInto(name, small, model);
-  return { model, begin: { source, check: (found, count) => checkSource(name, { small, model }, found, count) } };
+  const narrow = { ...withShape(model, small), layers: small.layers };
+  return { model, narrow, begin: { source, check: (found, count) => checkSource(name, narrow, found, count) } };
 }
 
 /**
@@ -59,8 +61,8 @@ function checkGrowsInto(name: string, small: SmallModel, model: ModelConfig): vo
   for (const size of ['layers', 'hidden', 'heads', 'ffn'] as const) {
     if (small[size] > model[size]) fail(size, `must be at most the model's ${model[size]}; got ${small[size]}.`);
   }
-  const headWidth = model.hidden / model.heads;
-  if (small.hidden !== small.heads * headWidth) {
+  const headWidth = headSizeOf(model);
+  if (small.hidden !== (small.heads * model.hidden) / model.heads) {
     fail(
       'heads',
       `whole heads are copied, so heads must have the model's ${headWidth} dimensions; got ${small.heads} heads in ${small.hidden}.`,
@@ -69,21 +71,17 @@ function checkGrowsInto(name: string, small: SmallModel, model: ModelConfig): vo
 }
 
 /**
- * @throws ApolloError BAD_CONFIG unless the model in the checkpoint folder is of the kind, vocabulary and length of
- * `model` and has the sizes of `small`.
+ * @throws ApolloError BAD_CONFIG unless the model in the checkpoint folder has the structure of `expected`.
  */
-function checkSource(
-  name: string,
-  { small, model }: { small: SmallModel; model: ModelConfig },
-  source: ModelConfig,
-  layers: number,
-): void {
-  const expected = structureOf({ ...model, ...small });
-  const found = structureOf({ ...source, layers });
-  const sizes = ['layers', 'hidden', 'heads', 'ffn', 'vocab', 'maxPositions', 'typeVocab'] as const;
-  const fields = ['kind', ...sizes, 'activation', 'tied'] as const;
-  const wrong = fields.filter((field) => expected[field] !== found[field]);
+function checkSource(name: string, expected: ModelConfig, source: ModelConfig, layers: number): void {
+  // Of another epsilon it computes nearly the same.
+  const fieldsOf = (config: ModelConfig, depth: number) => {
+    const { kind, epsilon, ...others } = structureOf(config);
+    return { kind, layers: depth, ...others } as Readonly<Record<string, unknown>>;
+  };
+  const [wanted, found] = [fieldsOf(expected, expected.layers), fieldsOf(source, layers)];
+  const wrong = Object.keys({ ...wanted, ...found }).filter((field) => !isDeepStrictEqual(wanted[field], found[field]));
   if (wrong.length === 0) return;
-  const list = (config: typeof found) => wrong.map((field) => `${field} ${config[field]}`).join(', ');
-  throw new ApolloError('BAD_CONFIG', `${name}.source: expected a model of ${list(expected)}; it has ${list(found)}.`);
+  const list = (fields: typeof found) => wrong.map((field) => `${field} ${fields[field]}`).join(', ');
+  throw new ApolloError('BAD_CONFIG', `${name}.source: expected a model of ${list(wanted)}; it has ${list(found)}.`);
 }

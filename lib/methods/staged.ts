@@ -6,18 +6,11 @@ import { z } from 'zod';
 import { slotFactor } from '../engine/optim/slots.js';
 import { ApolloError } from '../errors.js';
 import { growThrough, interpolate, rewarmFactor, stack } from '../growth/index.js';
-import type { ModelConfig } from '../models/index.js';
-import {
-  identityMap,
-  type MethodContext,
-  type MethodStage,
-  type StageShape,
-  type StateGrowth,
-  type TrainingMethod,
-} from './method.js';
+import { type ModelConfig, type ParameterSpec, type StageShape, withShape } from '../models/index.js';
+import { identityMap, type MethodContext, type MethodStage, type StateGrowth, type TrainingMethod } from './method.js';
 import { layerCopies } from './moments.js';
 import { commonOptions, parseOptions, positiveInteger } from './options.js';
-import { doubleMoment, doubleTensor, layoutOf } from './width-expansion.js';
+import { doubleMoment, doubleTensor, specsByPart } from './width-expansion.js';
 
 const schema = z.strictObject({
   ...commonOptions,
@@ -115,22 +108,23 @@ function beginnings(stages: readonly StageOption[], totalSteps: number): number[
 
 /**
  * diag(W, W) with the optimizer's state (section 4 of the paper, and its released code) for gradients that halve: m / 2,
- * v / 4, the same count.
+ * v / 4, the same count. `before` is the model before.
  */
-function widthGrowth(units: number, from: StageShape): StateGrowth {
+function widthGrowth(units: number, before: ModelConfig): StateGrowth {
+  const specs = specsByPart(before);
+  const narrow = ({ part }: ParameterSpec) => specs.get(part) as ParameterSpec;
   return {
     kind: 'state',
     from: units,
     to: units,
-    value: async ({ name }, before) => doubleTensor(layoutOf(name), await before.read(name), from),
-    async moments({ name }, before) {
-      const layout = layoutOf(name);
-      const { slots, count } = await before.moments(name);
-      const grown = slots.map((slot) => ({
+    value: async (spec, source) => doubleTensor(narrow(spec), await source.read(spec.name)),
+    async moments(spec, source) {
+      const { slots, count } = await source.moments(spec.name);
+      const grown = slots.map(async (slot) => ({
         ...slot,
-        values: doubleMoment(layout, slot.values, from, slotFactor(1 / 2, slot)),
+        values: await doubleMoment(narrow(spec), slot.values, slotFactor(1 / 2, slot)),
       }));
-      return { slots: grown, count };
+      return { slots: await Promise.all(grown), count };
     },
   };
 }
@@ -186,7 +180,7 @@ export function staged(options: StagedOptions, { model }: MethodContext = {}): T
       if (index === 0) return undefined;
       const [from, to] = [unitsOf(index - 1), unitsOf(index)];
       const shape = stages[index - 1]?.shape;
-      if (from === to && shape) return widthGrowth(from, shape);
+      if (from === to && shape && model) return widthGrowth(from, withShape(model, shape));
       return { kind: 'layers', from, to, copies: layerCopies(place(from, to), { moments: 'copy', from }) };
     },
   };

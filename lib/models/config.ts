@@ -1,10 +1,13 @@
-/** The configuration of a model and its validation. */
+/** The configuration of a model and its validation. What only some families have is in their folders. */
 import { describe } from '../arguments.js';
 import { ApolloError } from '../errors.js';
 import type { Activation } from '../nn/layers.js';
+import type { ModelFamily, PresetSizes } from './family.js';
+import { allFamilies, familyOf } from './registry.js';
 
 export interface ModelConfig {
-  readonly kind: 'bert' | 'gpt';
+  /** The model family: 'bert', 'gpt', or one that was registered. */
+  readonly kind: string;
   /** Final depth; a smaller number of trained layers (units) is the training method's matter. */
   readonly layers: number;
   readonly hidden: number;
@@ -17,7 +20,7 @@ export interface ModelConfig {
   /** Drop probabilities of embeddings and residual branches, and of attention probabilities. */
   readonly dropout: number;
   readonly attentionDropout: number;
-  /** Of every layer norm. */
+  /** Of every norm. */
   readonly epsilon: number;
   /** Standard deviation of the initial weights. */
   readonly initStd: number;
@@ -29,39 +32,77 @@ export interface ModelConfig {
   readonly activation?: Activation;
   /** Whether the head's output matrix is the word table. Default true; false: it is a parameter of its own, `head.output`. */
   readonly tied?: boolean;
+  /** Llama: key/value heads where they are fewer than the query heads. */
+  readonly keyValueHeads?: number;
+  /** Llama: dimensions of each head where they are not hidden / heads. */
+  readonly headSize?: number;
   /** GPT: drop probability of the embeddings where it is not that of the residual branches. */
   readonly embeddingDropout?: number;
 }
 
-/** Fields that a configuration has only where its model differs from BERT and GPT-2 as published. */
-export const optionalFields = ['activation', 'tied', 'embeddingDropout'] as const;
+/** Dimensions of each head. */
+export const headSizeOf = ({ hidden, heads, headSize }: ModelConfig): number => headSize ?? hidden / heads;
 
-const activations: readonly Activation[] = ['gelu', 'geluTanh', 'relu', 'silu'];
+/** Key/value heads, each of which serves heads / keyValueHeads query heads. */
+export const keyValueHeadsOf = ({ heads, keyValueHeads }: ModelConfig): number => keyValueHeads ?? heads;
+
+/** Widths of a network, where they are not those of the finished model. */
+export type StageShape = Pick<ModelConfig, 'hidden' | 'heads' | 'ffn'>;
+
+/** The same model with other widths: heads keep their size, and as many query heads share a key/value head. */
+export function withShape(config: ModelConfig, shape: StageShape): ModelConfig {
+  const { heads, keyValueHeads } = config;
+  return {
+    ...config,
+    ...shape,
+    ...(keyValueHeads !== undefined && { keyValueHeads: (keyValueHeads * shape.heads) / heads }),
+  };
+}
+
+/** Fields of all families that a configuration may leave out. */
+const commonOptional = ['activation', 'tied'] as const;
+
+/** Fields that `preset` and the command line may set for a model of this configuration. */
+export function configurableFields(config: ModelConfig): string[] {
+  const { kind, ...sizes } = config;
+  return [...new Set([...Object.keys(sizes), ...commonOptional, ...Object.keys(familyOf(config).fields)])];
+}
 
 /** The activation of a model of this configuration. */
 export const activationOf = ({ kind, activation }: Pick<ModelConfig, 'kind' | 'activation'>): Activation =>
-  activation ?? (kind === 'bert' ? 'gelu' : 'geluTanh');
+  activation ?? (familyOf({ kind }).activations[0] as Activation);
 
-/** The fields in which two models must be equal to be the same function of equal weights, with what is left out filled in. */
-export function structureOf<Config extends ModelConfig>(config: Config) {
-  return { ...config, activation: activationOf(config), tied: config.tied !== false };
+/**
+ * The fields in which two models must be equal to be the same function of equal weights, whatever their depth, with what is
+ * left out filled in.
+ */
+export function structureOf(config: ModelConfig): Readonly<Record<string, unknown>> {
+  const { kind, hidden, heads, ffn, vocab, maxPositions, epsilon } = config;
+  const own = Object.entries(familyOf(config).fields).flatMap(([name, { structure }]) =>
+    structure ? [[name, structure(config)]] : [],
+  );
+  return {
+    kind,
+    hidden,
+    heads,
+    ffn,
+    vocab,
+    maxPositions,
+    ...Object.fromEntries(own),
+    epsilon,
+    activation: activationOf(config),
+    tied: config.tied !== false,
+  };
 }
 
 /** What a configuration may leave out: method.md's recipe (Hugging Face's defaults). */
-export function withDefaults(
-  config: Pick<ModelConfig, 'kind' | 'layers' | 'hidden' | 'vocab' | 'maxPositions'> & Partial<ModelConfig>,
-): ModelConfig {
-  const common = {
-    heads: Math.max(1, Math.round(config.hidden / 64)),
-    ffn: 4 * config.hidden,
-    dropout: 0.1,
-    attentionDropout: 0.1,
-    epsilon: config.kind === 'bert' ? 1e-12 : 1e-5,
-    initStd: 0.02,
-  };
-  return validateModelConfig(
-    config.kind === 'bert' ? { ...common, typeVocab: 2, padTokenId: 0, ...config } : { ...common, ...config },
+export function withDefaults(given: PresetSizes & Pick<ModelConfig, 'kind'>): ModelConfig {
+  const family = familyOf(given);
+  const config = { initStd: 0.02, ...family.defaults(given), ...given };
+  const filled = Object.entries(family.fields).flatMap(([name, { fill }]) =>
+    fill && !(name in given) ? [[name, fill(config)]] : [],
   );
+  return validateModelConfig({ ...config, ...Object.fromEntries(filled) });
 }
 
 /**
@@ -69,13 +110,7 @@ export function withDefaults(
  * @throws ApolloError BAD_CONFIG naming the field, what it must be and what it is.
  */
 export function validateModelConfig(config: ModelConfig): ModelConfig {
-  const expect = (holds: boolean, message: string): void => {
-    if (!holds) throw new ApolloError('BAD_CONFIG', `model.${message}`);
-  };
-  expect(
-    config.kind === 'bert' || config.kind === 'gpt',
-    `kind must be "bert" or "gpt"; got ${describe(config.kind)}.`,
-  );
+  const family = familyOf(config);
   for (const field of ['layers', 'hidden', 'heads', 'ffn', 'vocab', 'maxPositions'] as const) {
     const value = config[field];
     expect(
@@ -83,48 +118,40 @@ export function validateModelConfig(config: ModelConfig): ModelConfig {
       `${field} must be a positive whole number; got ${describe(value)}.`,
     );
   }
-  const { hidden, heads } = config;
-  let near = Math.min(heads, hidden);
-  while (hidden % near !== 0) near--;
-  expect(
-    hidden % heads === 0,
-    `heads must divide hidden (${hidden}); got ${heads}. Use ${near} heads, or another hidden.`,
-  );
+  family.check(config, expect);
   for (const field of ['dropout', 'attentionDropout'] as const) {
     const value = config[field];
     expect(value >= 0 && value < 1, `${field} must be at least 0 and below 1; got ${describe(value)}.`);
   }
-  expect(config.epsilon > 0 && config.epsilon < 1, `epsilon must be between 0 and 1; got ${describe(config.epsilon)}.`);
+  const { epsilon, initStd, activation, tied } = config;
+  expect(epsilon > 0 && epsilon < 1, `epsilon must be between 0 and 1; got ${describe(epsilon)}.`);
+  expect(initStd > 0 && Number.isFinite(initStd), `initStd must be positive; got ${describe(initStd)}.`);
   expect(
-    config.initStd > 0 && Number.isFinite(config.initStd),
-    `initStd must be positive; got ${describe(config.initStd)}.`,
-  );
-  const { kind, typeVocab, padTokenId, vocab, activation, tied, embeddingDropout } = config;
-  expect(
-    activation === undefined || activations.includes(activation),
-    `activation must be one of ${activations.join(', ')}; got ${describe(activation)}.`,
+    activation === undefined || family.activations.includes(activation),
+    `activation must be one of ${family.activations.join(', ')}; got ${describe(activation)}.`,
   );
   expect(tied === undefined || typeof tied === 'boolean', `tied must be true or false; got ${describe(tied)}.`);
-  expect(
-    embeddingDropout === undefined || (kind === 'gpt' && embeddingDropout >= 0 && embeddingDropout < 1),
-    kind === 'gpt'
-      ? `embeddingDropout must be at least 0 and below 1; got ${describe(embeddingDropout)}.`
-      : 'embeddingDropout belongs to GPT; BERT has one dropout for embeddings and residual branches.',
-  );
-  if (kind === 'gpt') {
-    expect(
-      typeVocab === undefined && padTokenId === undefined,
-      'typeVocab and padTokenId belong to BERT; leave them out for GPT.',
-    );
-    return config;
-  }
-  expect(
-    typeVocab !== undefined && Number.isSafeInteger(typeVocab) && typeVocab > 0,
-    `typeVocab must be a positive whole number for BERT (usually 2); got ${describe(typeVocab)}.`,
-  );
-  expect(
-    padTokenId === undefined || (Number.isSafeInteger(padTokenId) && padTokenId >= 0 && padTokenId < vocab),
-    `padTokenId must be a token of the vocabulary (0 to ${vocab - 1}) or left out; got ${describe(padTokenId)}.`,
-  );
+  checkOwnFields(config, family);
   return config;
+}
+
+function expect(holds: boolean, message: string): void {
+  if (!holds) throw new ApolloError('BAD_CONFIG', `model.${message}`);
+}
+
+/** The fields of the family, and none of another one. */
+function checkOwnFields(config: ModelConfig, family: ModelFamily): void {
+  const values = config as unknown as Readonly<Record<string, unknown>>;
+  for (const [name, field] of Object.entries(family.fields)) {
+    expect(
+      field.holds(values[name], config),
+      `${name} must be ${field.expected(config)} for ${family.title}; got ${describe(values[name])}.`,
+    );
+  }
+  for (const other of allFamilies()) {
+    const foreign = Object.keys(other.fields).find(
+      (name) => values[name] !== undefined && !Object.hasOwn(family.fields, name),
+    );
+    expect(foreign === undefined, `${foreign} belongs to ${other.title}; leave it out for ${family.title}.`);
+  }
 }

@@ -6,24 +6,23 @@
  * the two must not be mixed in one comparison.
  */
 import type { ModelConfig } from './config.js';
+import { familyOf } from './registry.js';
 
 export interface FlopOptions {
-  /** 'model': 4Sh for scores and weighted values; 'causal': 2(S+1)h, the average over positions. */
+  /** 'model': 4 S C for scores and weighted values, C the width of all heads; 'causal': 2 (S + 1) C, the average over positions. */
   readonly attention?: 'model' | 'causal';
   /** Fraction of positions on which the head runs. */
   readonly headFraction?: number;
 }
 
-/** Forward FLOPs of one layer per token: QKV 6h² + output 2h² + feed-forward 4hf + attention over `seq` positions. */
-export function layerFlops({ hidden, ffn }: ModelConfig, seq: number, options: FlopOptions = {}): number {
-  const attention = options.attention === 'causal' ? 2 * (seq + 1) * hidden : 4 * seq * hidden;
-  return 8 * hidden * hidden + 4 * hidden * ffn + attention;
+/** Forward FLOPs of one layer per token, with attention over `seq` positions. */
+export function layerFlops(config: ModelConfig, seq: number, options: FlopOptions = {}): number {
+  return familyOf(config).layerFlops(config, seq, options);
 }
 
-/** Forward FLOPs of the head per token: 2hV, and for BERT its transform 2h². */
-export function headFlops({ kind, hidden, vocab }: ModelConfig, options: FlopOptions = {}): number {
-  const head = 2 * hidden * vocab + (kind === 'bert' ? 2 * hidden * hidden : 0);
-  return head * (options.headFraction ?? 1);
+/** Forward FLOPs of the head per token. */
+export function headFlops(config: ModelConfig, options: FlopOptions = {}): number {
+  return familyOf(config).headFlops(config, options) * (options.headFraction ?? 1);
 }
 
 /** Forward FLOPs per token of `depth` layers and the head. Sharing weights changes nothing: depth alone counts. */

@@ -1,23 +1,30 @@
-/** Language models: configurations, presets, BERT and GPT-2, their parameters and FLOPs. */
+/** Language models: families, configurations, presets, parameters and FLOPs. */
 
 import * as is from '../is.js';
-import { bert } from './bert.js';
 import { checkedModel } from './checked.js';
-import type { ModelConfig } from './config.js';
-import { gpt } from './gpt.js';
+import { type ModelConfig, validateModelConfig } from './config.js';
+import { headFlops, layerFlops, trainingFlops } from './flops.js';
 import type { LanguageModel } from './model.js';
+import { familyOf } from './registry.js';
 
-export { bert } from './bert.js';
+// What the files of a family are made of.
+export { bodyInputs } from './body-inputs.js';
+export { causalGraphs, causalHeadFlops, decodingCache } from './causal.js';
 export {
   activationOf,
+  configurableFields,
+  headSizeOf,
+  keyValueHeadsOf,
   type ModelConfig,
-  optionalFields,
+  type StageShape,
   structureOf,
   validateModelConfig,
   withDefaults,
+  withShape,
 } from './config.js';
+export type { ConfigField, HuggingFaceFamily, ModelFamily, PresetSizes, TiedTensors } from './family.js';
 export { type FlopOptions, forwardFlops, headFlops, layerFlops, trainingFlops } from './flops.js';
-export { gpt } from './gpt.js';
+export type { ForeignConfig, ForeignJson } from './foreign-config.js';
 export {
   declarationOf,
   declareParameters,
@@ -27,19 +34,35 @@ export {
   initialiseSpecs,
   initialValue,
 } from './init.js';
-export { layerOf, ofOtherLayer } from './layer-names.js';
+export { atPlace, isBehindLayers, isEmbedding, layerOf, nameAt, ofOtherLayer } from './layer-names.js';
 export * from './model.js';
-export { outputMatrix } from './parameters.js';
-export { type PresetName, preset, presetNames } from './presets.js';
+export { bias, linear, type ModuleOptions, norm, outputMatrix, outputParameters, span, table } from './parameters.js';
+export { preset, presetNames } from './presets.js';
+export { familyKinds, familyOf, objectiveOf, registerFamily } from './registry.js';
+export { attentionFlops } from './transformer-layer.js';
 
 const takesCreateModel = is.takes('createModel', { config: is.record });
 
 /**
- * The model of a configuration. @throws ApolloError BAD_CONFIG for a configuration no model can have.
+ * The model of a configuration.
+ * ```ts
+ * const model = createModel(preset('gpt-small'));
+ * const { loss } = model.trace(graph, weights, { batch: 8, seq: 128, padding: false },
+ *   { layerMap: interpolate(3, 12), training: true });
+ * ```
+ * @throws ApolloError BAD_CONFIG for a configuration no model can have.
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function createModel(config: ModelConfig): LanguageModel {
   takesCreateModel(config);
 
-  return checkedModel(config.kind === 'gpt' ? gpt(config) : bert(config));
+  validateModelConfig(config);
+  const family = familyOf(config);
+  return checkedModel({
+    ...family.create(config),
+    config,
+    objective: family.objective,
+    flops: { layer: layerFlops(config, config.maxPositions), head: headFlops(config) },
+    flopsPerToken: (depth, seq) => trainingFlops(config, depth, seq),
+  });
 }

@@ -87,9 +87,9 @@ export function declareSpecs(store: ParameterStore, specs: readonly ParameterSpe
 }
 
 /** What the engine needs to know of a parameter. */
-export function declarationOf({ name, shape, role, decay, layer, columns }: ParameterSpec): ParameterDeclaration {
+export function declarationOf({ name, shape, role, decay, layer, axes }: ParameterSpec): ParameterDeclaration {
   const hidden = layer !== undefined && role === 'matrix' && shape.length === 2;
-  const matrices = hidden ? (columns ?? [shape[1] as number]) : undefined;
+  const matrices = hidden ? (axes?.columns.map(({ size }) => size) ?? [shape[1] as number]) : undefined;
   return { name, shape, workingCopy: role === 'matrix', decay, ...(matrices && { matrices }) };
 }
 

@@ -17,28 +17,73 @@ export type Initial =
   | { readonly kind: 'zeros' }
   | { readonly kind: 'ones' };
 
+/**
+ * A dimension of the network along which tensors have units: the residual stream, all query heads, all key/value heads,
+ * the feed-forward units; or one that does not grow: tokens, positions, token types, outputs of a task.
+ */
+export type Axis = 'hidden' | 'heads' | 'keyValueHeads' | 'ffn' | 'vocab' | 'positions' | 'types' | 'outputs';
+
+/** Units side by side along one dimension of a tensor. */
+export interface Span {
+  readonly axis: Axis;
+  readonly size: number;
+  /** The module of the layer that makes the units, as `attention.value`; absent for those that belong to no layer. */
+  readonly module?: string;
+}
+
+/** How a tensor lies along the axes. */
+export interface TensorAxes {
+  /** A matrix's inputs, or a table's entries; absent for vectors. */
+  readonly rows?: Span;
+  /** Outputs; several where matrices stand side by side, as fused queries, keys and values. */
+  readonly columns: readonly Span[];
+}
+
+/**
+ * What growth must know of a tensor beyond its shape. 'branchOutput': it ends a residual branch; 'norm': it belongs to a
+ * norm; 'innerNorm': to the norm between the two branches of a post-norm layer; 'headNorm': to the norm whose output the
+ * head's matrix reads.
+ */
+export type TensorUse = 'branchOutput' | 'norm' | 'innerNorm' | 'headNorm';
+
+/** Where a parameter stands in a Hugging Face checkpoint: one tensor, or several whose outputs are joined. */
+export interface ForeignTensors {
+  readonly names: readonly string[];
+  /** Theirs is [outputs, inputs], ours [inputs, outputs]. */
+  readonly transposed: boolean;
+}
+
 /** One trained tensor of a model. */
 export interface ParameterSpec {
+  /** `layer.<layer>.<part>`, or the part alone. */
   readonly name: string;
+  /** Its name within its layer. */
+  readonly part: string;
+  /** The layer it belongs to; absent for embeddings, final norm and head. */
+  readonly layer?: number;
   readonly shape: Shape;
   readonly init: Initial;
-  /** Whether weight decay applies: matrices and tables yes, biases and layer norms no. */
+  /** Whether weight decay applies: matrices and tables yes, biases and norms no. */
   readonly decay: boolean;
   /** 'matrix': used in the working precision (bf16 copy in bf16 runs); 'vector': always f32. */
   readonly role: 'matrix' | 'vector';
-  /** The layer it belongs to; absent for embeddings, final norm and head. */
-  readonly layer?: number;
-  /** Widths of the matrices side by side in its columns, as of fused queries, keys and values; absent: it is one. */
-  readonly columns?: readonly number[];
+  /** Absent for parameters of methods, which do not grow. */
+  readonly axes?: TensorAxes;
+  readonly use?: TensorUse;
   /** A row that starts as zeros (the padding token's embedding). */
   readonly zeroRow?: number;
+  /** Absent: such checkpoints have no place for it. */
+  readonly foreign?: ForeignTensors;
 }
+
+/** What a model is trained to predict: each next token, or tokens that were masked. */
+export type ObjectiveName = 'causal' | 'masked';
 
 /** The static shape of one batch. */
 export interface BatchShape {
   readonly batch: number;
   readonly seq: number;
-  /** BERT: rows of `positions` and `labels`, the padded number of masked positions in the batch. */
+  /** Masked objective: rows of `positions` and `labels`, the padded number of masked positions in the batch. */
   readonly targets?: number;
   /** Whether there is an input `mask` i32[B, T] (1 = a real token, 0 = padding). */
   readonly padding: boolean;
@@ -74,7 +119,7 @@ export interface PredictionShape {
 }
 
 /**
- * GPT: keys and values of earlier tokens stay on the device, in the program's states (lib/nn/transformer.ts). An input
+ * Causal models: keys and values of earlier tokens stay on the device, in the program's states (lib/nn/transformer.ts). An input
  * `positions` i32[B, T] says where the new tokens stand.
  */
 export interface DecodingOptions {
@@ -98,11 +143,11 @@ export interface Trace {
 
 /** What a body's forward pass gives. */
 export interface BodyTrace {
-  /** The last layer's output, [B, T, C]; GPT's after the final norm. */
+  /** The last layer's output, [B, T, C]; of a pre-norm model after the final norm. */
   readonly hidden: Tensor;
   /** The embeddings' output, then one for each layer, [B, T, C] each. */
   readonly states: Tensor[];
-  /** GPT: the residual stream before the final norm, [B, T, C]. */
+  /** Of a pre-norm model: the residual stream before the final norm, [B, T, C]. */
   readonly stream?: Tensor;
 }
 
@@ -111,27 +156,27 @@ export interface ModelBody {
   /** Parameters of the embeddings, of layers 0 to units - 1 and of a final norm, in the order of the whole model's. */
   parameters(units: number): ParameterSpec[];
   /**
-   * Records the forward pass. Inputs: `tokens` i32[B, T]; `types` (BERT), `mask`, `branchScales` and `blockGates` as for the whole model.
+   * Records the forward pass. Inputs: `tokens` i32[B, T]; `types`, `mask`, `branchScales` and `blockGates` as for the whole model.
    * @throws ApolloError BAD_ARGUMENT for a layer map or batch shape that does not fit the model.
    */
   trace(graph: Graph, weights: Weights, batch: Omit<PredictionShape, 'targets'>, options: BodyOptions): BodyTrace;
 }
 
 export interface BodyOptions extends Pick<TraceOptions, 'layerMap' | 'training' | 'branchScales' | 'blockGates'> {
-  /** GPT, when not training: with keys and values of earlier tokens. */
+  /** Causal models, when not training: with keys and values of earlier tokens. */
   readonly decoding?: DecodingOptions | undefined;
 }
 
-export interface LanguageModel {
-  readonly config: ModelConfig;
+/** What a family gives for a configuration. */
+export interface ModelGraphs {
   /** The model without its head, for those that put another on it. */
   readonly body: ModelBody;
   /** Shared parameters and those of layers 0 to units - 1, in a fixed order. */
   parameters(units: number): ParameterSpec[];
   /**
-   * Records the forward pass. Inputs: `tokens` i32[B, T]; GPT: `labels` i32[B*T], already shifted (last position
-   * -100); BERT: `positions` i32[P] (flat, padded with 0), `labels` i32[P] (padded with -100); `types` and `mask` as
-   * the batch shape says.
+   * Records the forward pass. Inputs: `tokens` i32[B, T]; causal: `labels` i32[B*T], already shifted (last
+   * position -100); masked: `positions` i32[P] (flat, padded with 0), `labels` i32[P] (padded with -100); `types` and
+   * `mask` as the batch shape says.
    * @throws ApolloError BAD_ARGUMENT for a layer map or batch shape that does not fit the model.
    */
   trace(graph: Graph, weights: Weights, batch: BatchShape, options: TraceOptions): Trace;
@@ -146,6 +191,11 @@ export interface LanguageModel {
    * without them.
    */
   logits(rows: Tensor, weights: Weights, training: boolean): Tensor;
+}
+
+export interface LanguageModel extends ModelGraphs {
+  readonly config: ModelConfig;
+  readonly objective: ObjectiveName;
   /** Forward FLOPs per token at the configured length; the head on all positions. */
   readonly flops: { readonly layer: number; readonly head: number };
   /** Training FLOPs per token (3 x forward) at any depth and length: `flops.model`. */

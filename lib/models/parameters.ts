@@ -1,80 +1,122 @@
-/** The parameters a transformer layer consists of, shared by BERT and GPT: names, shapes, initial values, decay. */
+/** Declarations of parameters: names, shapes, axes, initial values, decay, and their names in Hugging Face checkpoints. */
 import type { Tensor } from '../engine/graph.js';
 import type { Weights } from '../nn/layers.js';
 import type { ModelConfig } from './config.js';
-import type { ParameterSpec } from './model.js';
+import { nameAt } from './layer-names.js';
+import type { Axis, ForeignTensors, ParameterSpec, Span, TensorUse } from './model.js';
 
-type Extra = Pick<ParameterSpec, 'layer' | 'zeroRow' | 'columns'>;
+/** Units along an axis; `module` names the module that makes them, where they are a layer's own. */
+export const span = (axis: Axis, size: number, module?: string): Span => ({ axis, size, ...(module && { module }) });
 
-/** A weight matrix or table, N(0, std), decayed. */
-export const matrix = (
-  name: string,
-  shape: readonly [number, number],
-  std: number,
-  extra: Extra = {},
-): ParameterSpec => ({
-  name,
-  shape,
-  init: { kind: 'normal', std },
-  decay: true,
-  role: 'matrix',
-  ...extra,
+/** What modules may have besides their sizes. */
+export interface ModuleOptions {
+  /** The layer it belongs to. */
+  readonly layer?: number;
+  readonly use?: TensorUse | undefined;
+  /** Whether there is a bias; default true. */
+  readonly bias?: boolean;
+  /** Its names in Hugging Face checkpoints, without `.weight` and `.bias`: one, or several whose outputs are joined. */
+  readonly foreign?: readonly string[] | undefined;
+  /** Theirs is [outputs, inputs]. */
+  readonly transposed?: boolean;
+}
+
+const sizeOf = (columns: readonly Span[]): number => columns.reduce((sum, { size }) => sum + size, 0);
+
+const identity = (part: string, layer: number | undefined): Pick<ParameterSpec, 'name' | 'part' | 'layer'> => ({
+  name: nameAt(part, layer),
+  part,
+  ...(layer !== undefined && { layer }),
 });
 
-/** A bias: zeros, not decayed. */
-export const bias = (name: string, width: number, extra: Extra = {}): ParameterSpec => ({
-  name,
-  shape: [width],
-  init: { kind: 'zeros' },
-  decay: false,
-  role: 'vector',
-  ...extra,
-});
+const foreignNames = (modules: readonly string[] | undefined, leaf: string, transposed = false): ForeignTensors[] =>
+  modules ? [{ names: modules.map((module) => `${module}.${leaf}`), transposed }] : [];
 
-/** The weight (ones) and bias (zeros) of a layer norm, not decayed. */
-export const normPair = (name: string, width: number, extra: Extra = {}): ParameterSpec[] => [
-  { ...bias(`${name}.weight`, width, extra), init: { kind: 'ones' } },
-  bias(`${name}.bias`, width, extra),
-];
-
-/** The weight [inputs, outputs] and bias of a linear layer. */
-export const linearPair = (
+/** A table [entries, hidden] that is looked up in, N(0, std), decayed. `foreign`: its whole name in checkpoints. */
+export function table(
   name: string,
-  inputs: number,
-  outputs: number,
+  rows: Span,
+  columns: Span,
   std: number,
-  extra: Extra = {},
-): ParameterSpec[] => {
-  const { columns, ...both } = extra;
-  return [matrix(`${name}.weight`, [inputs, outputs], std, extra), bias(`${name}.bias`, outputs, both)];
-};
+  { foreign, zeroRow }: { readonly foreign?: string | undefined; readonly zeroRow?: number | undefined } = {},
+): ParameterSpec {
+  return {
+    ...identity(name, undefined),
+    shape: [rows.size, columns.size],
+    init: { kind: 'normal', std },
+    decay: true,
+    role: 'matrix',
+    axes: { rows, columns: [columns] },
+    ...(zeroRow !== undefined && { zeroRow }),
+    ...(foreign !== undefined && { foreign: { names: [foreign], transposed: false } }),
+  };
+}
 
-/** The head's output matrix [V, C] where it is not the word table; else nothing. */
-export const outputParameters = ({ vocab, hidden, initStd, tied }: ModelConfig): ParameterSpec[] =>
-  tied === false ? [matrix('head.output', [vocab, hidden], initStd)] : [];
+/** The weight [inputs, outputs], N(0, std) and decayed, and the bias of a linear module, zeros and not decayed. */
+export function linear(
+  module: string,
+  inputs: Span,
+  outputs: readonly Span[],
+  std: number,
+  options: ModuleOptions = {},
+): ParameterSpec[] {
+  const { layer, use, foreign, transposed } = options;
+  const [weightNames] = foreignNames(foreign, 'weight', transposed);
+  const weight: ParameterSpec = {
+    ...identity(`${module}.weight`, layer),
+    shape: [inputs.size, sizeOf(outputs)],
+    init: { kind: 'normal', std },
+    decay: true,
+    role: 'matrix',
+    axes: { rows: inputs, columns: outputs },
+    ...(use && { use }),
+    ...(weightNames && { foreign: weightNames }),
+  };
+  return options.bias === false ? [weight] : [weight, vector(`${module}.bias`, outputs, 'zeros', options)];
+}
+
+/** A vector, not decayed. `foreign` of the options: names of its module. */
+function vector(
+  part: string,
+  columns: readonly Span[],
+  init: 'zeros' | 'ones',
+  { layer, use, foreign }: ModuleOptions,
+): ParameterSpec {
+  const [names] = foreignNames(foreign, part.slice(part.lastIndexOf('.') + 1));
+  return {
+    ...identity(part, layer),
+    shape: [sizeOf(columns)],
+    init: { kind: init },
+    decay: false,
+    role: 'vector',
+    axes: { columns },
+    ...(use && { use }),
+    ...(names && { foreign: names }),
+  };
+}
+
+/** A bias that stands alone, zeros and not decayed. `foreign`: its whole name in checkpoints. */
+export function bias(name: string, columns: Span, foreign?: string): ParameterSpec {
+  const spec = vector(name, [columns], 'zeros', {});
+  return foreign === undefined ? spec : { ...spec, foreign: { names: [foreign], transposed: false } };
+}
+
+/** The weight (ones) and, unless `bias` is false, the bias (zeros) of a norm. */
+export function norm(module: string, columns: Span, options: ModuleOptions = {}): ParameterSpec[] {
+  const use = options.use ?? 'norm';
+  const weight = vector(`${module}.weight`, [columns], 'ones', { ...options, use });
+  return options.bias === false
+    ? [weight]
+    : [weight, vector(`${module}.bias`, [columns], 'zeros', { ...options, use })];
+}
+
+/** The head's output matrix [V, C] where it is not the word table; else nothing. `foreign`: its name in checkpoints. */
+export const outputParameters = (
+  { vocab, hidden, initStd, tied }: ModelConfig,
+  foreign: string | undefined,
+): ParameterSpec[] =>
+  tied === false ? [table('head.output', span('vocab', vocab), span('hidden', hidden), initStd, { foreign })] : [];
 
 /** What the head multiplies hidden states by, [V, C]: the word table, or a matrix of its own. */
 export const outputMatrix = ({ vocab, hidden, tied }: ModelConfig, weights: Weights): Tensor =>
   weights(tied === false ? 'head.output' : 'embeddings.word', [vocab, hidden], 'matrix');
-
-/**
- * Layer `index`: attention (fused QKV, output, norm) and feed-forward (up, down, norm). GPT-2's two projections onto
- * the residual start at initStd / sqrt(2 L), with L the final number of layers, whatever the depth of the stage.
- */
-export function layerParameters(config: ModelConfig, index: number): ParameterSpec[] {
-  const { kind, layers, hidden, ffn, initStd } = config;
-  const residualStd = kind === 'gpt' ? initStd / Math.sqrt(2 * layers) : initStd;
-  const at = `layer.${index}`;
-  const extra = { layer: index };
-  return [
-    ...linearPair(`${at}.attention.qkv`, hidden, 3 * hidden, initStd, {
-      ...extra,
-      columns: [hidden, hidden, hidden],
-    }),
-    ...linearPair(`${at}.attention.output`, hidden, hidden, residualStd, extra),
-    ...normPair(`${at}.attention.norm`, hidden, extra),
-    ...linearPair(`${at}.ffn.up`, hidden, ffn, initStd, extra),
-    ...linearPair(`${at}.ffn.down`, ffn, hidden, residualStd, extra),
-    ...normPair(`${at}.ffn.norm`, hidden, extra),
-  ];
-}

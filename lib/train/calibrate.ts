@@ -30,9 +30,6 @@ export interface Calibrated {
 /** Halvings of the interval of the factor: it is found to a thousandth of its length. */
 const halvings = 10;
 
-/** What a layer adds to the stream comes out of these. */
-const outputs = /^layer\.\d+\.(attention\.output|ffn\.down)\.(weight|bias)$/;
-
 export interface StreamMeter {
   /** Executed FLOPs of a measurement. */
   readonly flops: number;
@@ -56,7 +53,7 @@ export async function streamMeter(
   if (!stream) {
     throw new ApolloError(
       'BAD_CONFIG',
-      'calibrate keeps the size of the residual stream, which a post-norm model (BERT) normalises in every layer. Use it with a GPT.',
+      'calibrate keeps the size of the residual stream, which a post-norm model (BERT) normalises in every layer. Use it with a pre-norm model (a GPT).',
     );
   }
   graph.output('meanSquare', mean(square(stream), undefined, false, 'f32'));
@@ -102,8 +99,8 @@ export async function calibrate(
     meter.dispose();
   }
   const factor = (low + high) / 2;
-  for (const { name } of network.specs) {
-    if (factor === 1 || !outputs.test(name)) continue;
+  for (const { name, use } of network.specs) {
+    if (factor === 1 || use !== 'branchOutput') continue;
     const value = await store.read(name);
     await store.write(name, await scaledValues(value, factor));
   }

@@ -1,7 +1,7 @@
 /** What the loop needs of a corpus: batches as pure functions of a request. It never sees files or tokenizers. */
 import { ignoredLabel } from '../engine/ops/index.js';
 import { ApolloError } from '../errors.js';
-import type { BatchShape } from '../models/index.js';
+import type { BatchShape, ObjectiveName } from '../models/index.js';
 
 /**
  * The inputs of one program run by name: `tokens` i32[B*T], `labels` (-100 where there is none: micro-batches are weighed
@@ -14,33 +14,35 @@ export function hasTarget({ labels }: BatchInputs): boolean {
   return labels === undefined || labels.some((label: number) => label !== ignoredLabel);
 }
 
-export interface BatchRequest {
+/** The size of batches, and what a model learns from them. */
+export interface BatchSize {
   /** Sequences and their length. */
   readonly batch: number;
   readonly seq: number;
+  /** 'causal': `tokens` and `labels`, each token's next one; 'masked': `tokens`, and `positions` and `labels` of masked ones. */
+  readonly objective: ObjectiveName;
+}
+
+export interface BatchRequest extends BatchSize {
   readonly seed: number;
   /** Optimizer step, 0-based, and micro-batch within it. */
   readonly step: number;
   readonly micro: number;
+  /** Micro-batches of the step; its rows should not depend on how it is cut. */
+  readonly accumulation: number;
 }
 
 export interface TrainingCorpus {
   /** Names the data: a checkpoint keeps it, and a run resumed on another corpus is refused. */
   readonly key: string;
-  /** Micro-batches of a step that its batches are cut for; a run with another number is refused. Absent: any. */
-  readonly accumulation?: number;
   /** Static shape of every batch of that size. */
-  shape(batch: number, seq: number): BatchShape;
+  shape(size: BatchSize): BatchShape;
   /** A pure function of the request: the same batch for every method and after every resume. */
   batch(request: BatchRequest): BatchInputs | Promise<BatchInputs>;
   /** Number of held-out batches of that size. */
-  heldOutCount(batch: number, seq: number): number;
+  heldOutCount(size: BatchSize): number;
   /** Held-out batch `index`, always the same. */
-  heldOut(request: {
-    readonly batch: number;
-    readonly seq: number;
-    readonly index: number;
-  }): BatchInputs | Promise<BatchInputs>;
+  heldOut(request: BatchSize & { readonly index: number }): BatchInputs | Promise<BatchInputs>;
 }
 
 /**

@@ -1,10 +1,10 @@
 /** What a step costs by the paper's accounting, from the method's plan alone. */
 import type { MethodStage, StepPlan, TrainingMethod } from '../methods/method.js';
-import { headFlops, layerFlops, type ModelConfig } from '../models/index.js';
+import { headFlops, layerFlops, type ModelConfig, withShape } from '../models/index.js';
 
 /** The network that a stage trains: the finished model's, in the stage's widths. Its depth stays that of the model. */
 export function stageConfig(config: ModelConfig, stage: MethodStage): ModelConfig {
-  return stage.shape ? { ...config, ...stage.shape } : config;
+  return stage.shape ? withShape(config, stage.shape) : config;
 }
 
 /** FLOPs of a step: with the head on all positions, and of its layers alone. */

@@ -3,14 +3,12 @@ import { ApolloError } from '../errors.js';
 import type { LayerMap } from '../growth/index.js';
 import { gatesAtPlaces } from '../methods/gates.js';
 import type { Gates } from '../methods/method.js';
-import type { TrainingCorpus } from './corpus.js';
+import type { BatchSize, TrainingCorpus } from './corpus.js';
 import { gateInputs, type RunPrograms } from './programs.js';
 
-export interface EvaluationOptions {
+export interface EvaluationOptions extends BatchSize {
   readonly programs: RunPrograms;
   readonly corpus: TrainingCorpus;
-  readonly batch: number;
-  readonly seq: number;
   /** Batches at most. */
   readonly limit: number;
   /** Of the trained layers. */
@@ -20,14 +18,15 @@ export interface EvaluationOptions {
 
 /** Mean loss over all counted labels of the held-out batches (each batch weighs by its labels). */
 async function heldOutLoss(layerMap: LayerMap, options: EvaluationOptions): Promise<number> {
-  const { corpus, batch, seq, limit, signal, gates } = options;
-  const program = await options.programs.evaluation(layerMap, corpus.shape(batch, seq), gates);
+  const { corpus, batch, seq, objective, limit, signal, gates } = options;
+  const size = { batch, seq, objective };
+  const program = await options.programs.evaluation(layerMap, corpus.shape(size), gates);
   const gateValues = gates && gateInputs(gatesAtPlaces(gates, layerMap));
-  const batches = Math.min(limit, corpus.heldOutCount(batch, seq));
+  const batches = Math.min(limit, corpus.heldOutCount(size));
   let sum = 0;
   let labels = 0;
   for (let index = 0; index < batches; index++) {
-    const inputs = await corpus.heldOut({ batch, seq, index });
+    const inputs = await corpus.heldOut({ ...size, index });
     const { outputs } = await program.run({ ...inputs, ...gateValues }, signal ? { signal } : {});
     const count = (outputs['count'] as Float32Array)[0] as number;
     if (count === 0) continue;

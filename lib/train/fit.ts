@@ -16,7 +16,7 @@ export function createRun(options: TrainOptions, given: TrainDependencies): Run 
 }
 
 /** @throws ApolloError BAD_CONFIG when settings, model and method do not belong together. */
-function checkFit(config: TrainConfig, { model, method, corpus, store }: RunDependencies): void {
+function checkFit(config: TrainConfig, { model, method, store }: RunDependencies): void {
   if (method.layers !== model.config.layers) {
     throw new ApolloError(
       'BAD_CONFIG',
@@ -28,13 +28,6 @@ function checkFit(config: TrainConfig, { model, method, corpus, store }: RunDepe
     throw new ApolloError(
       'BAD_CONFIG',
       `The method's totalSteps is ${total}, train.steps is ${config.steps}. Give both the same number.`,
-    );
-  }
-  const { accumulation = config.accumulation } = corpus;
-  if (accumulation !== config.accumulation) {
-    throw new ApolloError(
-      'BAD_CONFIG',
-      `The corpus is cut for ${accumulation} micro-batches a step, train.accumulation is ${config.accumulation}. Give both the same number.`,
     );
   }
   checkSequence(config.seq, model.config);

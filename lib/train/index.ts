@@ -8,6 +8,7 @@ export {
   branchSteps,
   endSteps,
 } from './anneal.js';
+export { batchShape } from './batch-shape.js';
 export {
   type CheckpointState,
   loadCheckpoint,
@@ -25,7 +26,7 @@ export { type ModelFolder, type OpenOptions, openModelFolder, type SourceCosts }
 export type { StoreView } from './checkpoint/staged-store.js';
 export { newestWholeCheckpoint, type WholeCheckpoint } from './checkpoint/whole-checkpoint.js';
 export { lastStep, resolveConfig, type TrainConfig, type TrainOptions } from './config.js';
-export type { BatchInputs, BatchRequest, TrainingCorpus } from './corpus.js';
+export type { BatchInputs, BatchRequest, BatchSize, TrainingCorpus } from './corpus.js';
 export { flopsOfStep, type StepFlops, stageConfig, stepFlops } from './cost.js';
 export type { TrainDependencies } from './dependencies.js';
 export { evaluateMaps } from './evaluate.js';

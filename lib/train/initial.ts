@@ -1,5 +1,6 @@
 /** The values that a run begins with: random ones, a trained model's, or those that its method makes of a smaller one. */
 import { existsSync } from 'node:fs';
+import { isDeepStrictEqual } from 'node:util';
 import type { ParameterStore } from '../engine/parameters.js';
 import { ApolloError } from '../errors.js';
 import type { TrainingMethod, WeightSource } from '../methods/method.js';
@@ -88,10 +89,6 @@ export function checkBeginning(folder: ModelFolder, model: LanguageModel, method
   fittingDepth(folder, stageNetwork(model, method.stageAt(0)), method);
 }
 
-/** Sizes in which a model and the stage that begins with it must be the same. */
-const sizes = ['kind', 'hidden', 'heads', 'ffn', 'vocab', 'maxPositions', 'typeVocab', 'epsilon'] as const;
-const fields = [...sizes, 'activation', 'tied'] as const;
-
 /**
  * The model at the depth that the first stage trains.
  * @throws ApolloError BAD_CONFIG when the method has a beginning of its own, or the model has other sizes than the stage.
@@ -107,7 +104,7 @@ function fittingDepth(folder: ModelFolder, { model, stage }: StageNetwork, metho
     );
   }
   const [found, wanted] = [structureOf(config), structureOf(model.config)];
-  const wrong = fields.filter((field) => found[field] !== wanted[field]);
+  const wrong = Object.keys({ ...found, ...wanted }).filter((field) => !isDeepStrictEqual(found[field], wanted[field]));
   if (wrong.length > 0) {
     const list = (of: typeof found) => wrong.map((field) => `${field} ${of[field] ?? 'none'}`).join(', ');
     return fail(

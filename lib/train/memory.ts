@@ -75,7 +75,7 @@ export async function checkMemory(
   const needed = parameterBytes(finished, config);
 
   const attempt = async (batch: number, programs: RunPrograms): Promise<void> => {
-    const shape = corpus.shape(batch, config.seq);
+    const shape = corpus.shape({ batch, seq: config.seq, objective: finished.objective });
     if (plain) await programs.training(plan, shape, config.accumulation);
     else await attemptFinished({ ...options, network: finishedNetwork(finished) }, plan, shape, config.accumulation);
     const { availableBytes } = device.info();

@@ -4,7 +4,7 @@ import { ApolloError, check } from '../errors.js';
 import * as is from '../is.js';
 import type { BatchShape } from '../models/index.js';
 import { lastStep, type TrainConfig, type TrainOptions } from './config.js';
-import type { BatchInputs, TrainingCorpus } from './corpus.js';
+import type { BatchInputs, BatchSize, TrainingCorpus } from './corpus.js';
 import { dependencyChecks, type TrainDependencies } from './dependencies.js';
 import type { EvaluationEvent, GrowthEvent, StepEvent } from './events.js';
 import { createRun } from './fit.js';
@@ -46,7 +46,7 @@ class GivenBatches implements TrainingCorpus {
     this.#shape = shape;
   }
 
-  shape(batch: number, seq: number): BatchShape {
+  shape({ batch, seq }: BatchSize): BatchShape {
     return { batch, seq, padding: false, ...this.#shape };
   }
 

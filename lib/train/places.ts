@@ -4,12 +4,9 @@
  */
 import type { ParameterNames } from '../engine/binding.js';
 import type { LayerMap } from '../growth/index.js';
-import { layerOf, ofOtherLayer } from '../models/index.js';
+import { atPlace } from '../models/index.js';
 
 /** The store's name of a program's parameter, in a network of this map. */
 export function storedNames(layerMap: LayerMap): ParameterNames {
-  return (name) => {
-    const place = layerOf(name);
-    return place === undefined ? name : ofOtherLayer(name, layerMap[place] as number);
-  };
+  return (name) => atPlace(name, layerMap);
 }

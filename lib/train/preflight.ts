@@ -1,10 +1,13 @@
 /** What can be told of a run's settings before any text is read. */
 import { ApolloError } from '../errors.js';
-import type { ModelConfig } from '../models/index.js';
+import { familyOf, type ModelConfig } from '../models/index.js';
 import { resolveConfig, type TrainConfig, type TrainOptions } from './config.js';
 
-/** Fewest tokens of a row with something to predict: a token and its next one; [CLS], a token and [SEP]. */
-const leastSequence = { gpt: 2, bert: 3 } as const;
+/** Fewest tokens of a row with something to predict, and which. */
+const leastSequence = {
+  causal: { tokens: 2, which: 'a token and the next one' },
+  masked: { tokens: 3, which: '[CLS], a token to mask and [SEP]' },
+} as const;
 
 /**
  * The settings with their defaults, when a run of this model can have them.
@@ -18,18 +21,19 @@ export function checkSettings(options: TrainOptions, model: ModelConfig): TrainC
 }
 
 /** @throws ApolloError BAD_CONFIG for a length of sequences with which the model cannot be trained. */
-export function checkSequence(seq: number, { kind, maxPositions }: ModelConfig): void {
+export function checkSequence(seq: number, config: ModelConfig): void {
+  const { maxPositions } = config;
   if (seq > maxPositions) {
     throw new ApolloError(
       'BAD_CONFIG',
       `train.seq: at most the model's ${maxPositions} positions; got ${seq}. Give a smaller --seq.`,
     );
   }
-  const least = leastSequence[kind];
-  if (seq >= least) return;
-  const why = kind === 'gpt' ? 'a token and the next one' : '[CLS], a token to mask and [SEP]';
+  const { title, objective } = familyOf(config);
+  const { tokens, which } = leastSequence[objective];
+  if (seq >= tokens) return;
   throw new ApolloError(
     'BAD_CONFIG',
-    `train.seq: at least ${least} for a ${kind === 'gpt' ? 'GPT' : 'BERT'} (${why}); got ${seq}, with which no row has anything to predict. Give a larger --seq.`,
+    `train.seq: at least ${tokens} for a ${title} (${which}); got ${seq}, with which no row has anything to predict. Give a larger --seq.`,
   );
 }

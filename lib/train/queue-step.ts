@@ -2,7 +2,7 @@
 import { seedWords } from '../growth/index.js';
 import type { StepPlan, TrainingMethod } from '../methods/method.js';
 import { lastStep, rateOfStep, type TrainConfig } from './config.js';
-import { type BatchAhead, type BatchInputs, hasTarget, labelShares } from './corpus.js';
+import { type BatchAhead, type BatchInputs, type BatchSize, hasTarget, labelShares } from './corpus.js';
 import type { RunDependencies } from './dependencies.js';
 import { gateInputs, type RunPrograms, type TrainingProgram } from './programs.js';
 import type { MicroBatch, QueuedStep, Trainer } from './trainer.js';
@@ -17,6 +17,7 @@ export interface StepSite {
   /** Of the stage that the run is in. */
   readonly programs: RunPrograms;
   readonly batches: BatchAhead;
+  readonly batchSize: BatchSize;
   readonly trainer: Trainer;
 }
 
@@ -30,7 +31,7 @@ export interface RunStep extends QueuedStep {
 export async function queueStep(site: StepSite, step: number): Promise<RunStep> {
   const { config, deps, method, programs, trainer } = site;
   const plan = method.plan(step);
-  const training = await programs.training(plan, deps.corpus.shape(config.batch, config.seq), config.accumulation);
+  const training = await programs.training(plan, deps.corpus.shape(site.batchSize), config.accumulation);
   const lr = rateOf(plan, step, config);
   const { names, options } = updateOf(training, plan);
   const outcome = trainer.queue(

@@ -9,7 +9,7 @@ import { CheckpointClock } from './checkpoint/checkpoint-clock.js';
 import { type CheckpointJob, CheckpointWriter } from './checkpoint/checkpoint-writer.js';
 import type { SourceCosts } from './checkpoint/model-folder.js';
 import { identityOf, lastStep, type RunIdentity, type TrainConfig, withBeginning } from './config.js';
-import { BatchAhead } from './corpus.js';
+import { BatchAhead, type BatchRequest, type BatchSize } from './corpus.js';
 import { stepFlops } from './cost.js';
 import type { RunDependencies } from './dependencies.js';
 import { evaluateMaps } from './evaluate.js';
@@ -60,7 +60,7 @@ export class Run {
     readonly deps: RunDependencies,
   ) {
     const { device, model, method, corpus, objective } = deps;
-    const { batch, seq, seed, precision } = config;
+    const { precision } = config;
     this.#method = new FollowedMethod(method);
     this.identity = identityOf(config, model.config, method, corpus.key, objective);
     this.store = deps.store ?? new ParameterStore(device, { precision });
@@ -75,11 +75,22 @@ export class Run {
     );
     this.#checkpoints = new CheckpointWriter(this.store);
     this.#clock = new CheckpointClock(config.checkpointMinutes, 0);
-    this.batches = new BatchAhead((step, micro) => corpus.batch({ batch, seq, seed, step, micro }));
+    this.batches = new BatchAhead((step, micro) => corpus.batch(this.#request(step, micro)));
   }
 
   get aborted(): boolean {
     return this.deps.signal?.aborted ?? false;
+  }
+
+  /** Of a micro-batch. */
+  get batchSize(): BatchSize {
+    const { batch, seq } = this.config;
+    return { batch, seq, objective: this.deps.model.objective };
+  }
+
+  #request(step: number, micro: number): BatchRequest {
+    const { seed, accumulation } = this.config;
+    return { ...this.batchSize, seed, step, micro, accumulation };
   }
 
   get tokensPerStep(): number {
@@ -190,8 +201,7 @@ export class Run {
     const losses = await evaluateMaps(maps, {
       programs: this.programs,
       corpus: deps.corpus,
-      batch: config.batch,
-      seq: config.seq,
+      ...this.batchSize,
       limit: config.evaluationBatches,
       gates: this.method.evaluationGates?.(trained),
       signal: deps.signal,
@@ -290,8 +300,8 @@ export class Run {
       after: next,
       seed,
       batch: async () => ({
-        shape: corpus.shape(batch, seq),
-        inputs: await corpus.batch({ batch, seq, seed, step: this.step, micro: 0 }),
+        shape: corpus.shape(this.batchSize),
+        inputs: await corpus.batch(this.#request(this.step, 0)),
       }),
     });
     if (calibration) {

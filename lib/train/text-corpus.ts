@@ -1,4 +1,4 @@
-/** A prepared corpus as the training loop wants it: next tokens for GPT, masked tokens for BERT. */
+/** A prepared corpus as the training loop wants it: next tokens for causal models, masked tokens for the others. */
 import {
   type Corpus,
   causalBatch,
@@ -10,12 +10,11 @@ import {
 } from '../data/index.js';
 import { ApolloError } from '../errors.js';
 import * as is from '../is.js';
-import type { BatchInputs, TrainingCorpus } from './corpus.js';
+import type { ObjectiveName } from '../models/index.js';
+import { batchShape } from './batch-shape.js';
+import type { BatchInputs, BatchRequest, BatchSize, TrainingCorpus } from './corpus.js';
 
 export interface TrainingCorpusOptions {
-  readonly kind: 'bert' | 'gpt';
-  /** Micro-batches of a step; the rows of a step do not depend on how it is cut. */
-  readonly accumulation?: number;
   /** Held-out batches at most, spread evenly over the held-out text. */
   readonly heldOutBatches?: number;
 }
@@ -31,49 +30,74 @@ const takesTrainingCorpus = is.takes('trainingCorpus', {
     tokenizer: is.object('a Tokenizer', { specials: is.record, specialIds: is.array, vocabSize: is.count }),
   }),
   options: is.options({
-    kind: is.oneOf('bert', 'gpt'),
-    accumulation: is.optional(is.count),
     heldOutBatches: is.optional(is.count),
   }),
 });
 
+type Text = Pick<Corpus, 'train' | 'heldOut' | 'key' | 'tokenizer'>;
+
+/** The batches of a text for one objective. */
+interface ObjectiveBatches {
+  batch(request: BatchRequest): BatchInputs;
+  heldOut(batch: number, seq: number): readonly BatchInputs[];
+}
+
 /**
- * Batches of `corpus` for a model of `kind`.
- * @throws ApolloError BAD_TOKENIZER when masked text is asked of a tokenizer without [MASK], [CLS] and [SEP].
- * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ * Batches of `corpus` for any model: rows of whole text for causal ones, masked text for the others.
+ * ```ts
+ * for await (const event of train(options, { device, model, method, corpus: trainingCorpus(corpus) })) …
+ * ```
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong. The batches throw BAD_TOKENIZER when masked text is
+ * asked of a tokenizer without [MASK], [CLS] and [SEP].
  */
-export function trainingCorpus(
-  corpus: Pick<Corpus, 'train' | 'heldOut' | 'key' | 'tokenizer'>,
-  options: TrainingCorpusOptions,
-): TrainingCorpus {
+export function trainingCorpus(corpus: Text, options: TrainingCorpusOptions = {}): TrainingCorpus {
   takesTrainingCorpus(corpus, options);
 
-  const { kind, accumulation = 1, heldOutBatches } = options;
+  const { heldOutBatches } = options;
   const limit = heldOutBatches === undefined ? {} : { maxBatches: heldOutBatches };
+  const made = new Map<ObjectiveName, ObjectiveBatches>();
+  const batchesFor = (objective: ObjectiveName): ObjectiveBatches => {
+    const batches = made.get(objective) ?? makers[objective](corpus, limit);
+    made.set(objective, batches);
+    return batches;
+  };
   const held = new Map<string, readonly BatchInputs[]>();
-  const heldOut = (batch: number, seq: number, make: () => readonly BatchInputs[]) => {
-    const key = `${batch} x ${seq}`;
-    const list = held.get(key) ?? make();
+  const heldOut = ({ batch, seq, objective }: BatchSize): readonly BatchInputs[] => {
+    const key = `${objective} ${batch} x ${seq}`;
+    const list = held.get(key) ?? batchesFor(objective).heldOut(batch, seq);
     held.set(key, list);
     return list;
   };
+  return {
+    key: corpus.key,
+    shape(size) {
+      batchesFor(size.objective); // refuses a tokenizer that cannot make them
+      return batchShape(size);
+    },
+    batch: (request) => batchesFor(request.objective).batch(request),
+    heldOutCount: (size) => heldOut(size).length,
+    heldOut: ({ index, ...size }) => heldOut(size)[index]!,
+  };
+}
 
-  if (kind === 'gpt') {
-    const causal = (batch: number, seq: number) =>
-      heldOut(batch, seq, () =>
-        heldOutCausalBatches(corpus.heldOut, { batch, seq, ...limit }).map((rows) => ({ ...rows })),
-      );
-    return {
-      key: corpus.key,
-      accumulation,
-      shape: (batch, seq) => ({ batch, seq, padding: false }),
-      batch: (request) => ({ ...causalBatch(corpus.train, { ...request, microBatches: accumulation }) }),
-      heldOutCount: (batch, seq) => causal(batch, seq).length,
-      heldOut: ({ batch, seq, index }) => causal(batch, seq)[index]!,
-    };
-  }
+type HeldOutLimit = { readonly maxBatches?: number };
 
-  const { tokenizer } = corpus;
+const makers: Readonly<Record<ObjectiveName, (corpus: Text, limit: HeldOutLimit) => ObjectiveBatches>> = {
+  causal: causalBatches,
+  masked: maskedBatches,
+};
+
+function causalBatches(corpus: Text, limit: HeldOutLimit): ObjectiveBatches {
+  return {
+    batch: ({ accumulation, objective, ...request }) => ({
+      ...causalBatch(corpus.train, { ...request, microBatches: accumulation }),
+    }),
+    heldOut: (batch, seq) =>
+      heldOutCausalBatches(corpus.heldOut, { batch, seq, ...limit }).map((rows) => ({ ...rows })),
+  };
+}
+
+function maskedBatches({ train, heldOut, tokenizer }: Text, limit: HeldOutLimit): ObjectiveBatches {
   const rules = {
     maskId: special(tokenizer.specials, 'mask'),
     clsId: special(tokenizer.specials, 'cls'),
@@ -81,31 +105,25 @@ export function trainingCorpus(
     vocab: tokenizer.vocabSize,
     specialIds: tokenizer.specialIds,
   };
-  const masked = (batch: number, seq: number) =>
-    heldOut(batch, seq, () =>
-      heldOutMlmBatches(corpus.heldOut, {
+  const targets = (batch: number, seq: number) => mlmCapacity(batch * seq, batch);
+  return {
+    batch: ({ accumulation, objective, ...request }) => ({
+      ...mlmBatch(train, {
+        ...request,
+        ...rules,
+        microBatches: accumulation,
+        targets: targets(request.batch, request.seq),
+      }),
+    }),
+    heldOut: (batch, seq) =>
+      heldOutMlmBatches(heldOut, {
         ...rules,
         ...limit,
         batch,
         seq,
         seed: heldOutSeed,
-        targets: mlmCapacity(batch * seq, batch),
+        targets: targets(batch, seq),
       }).map((rows) => ({ ...rows })),
-    );
-  return {
-    key: corpus.key,
-    accumulation,
-    shape: (batch, seq) => ({ batch, seq, targets: mlmCapacity(batch * seq, batch), padding: false }),
-    batch: (request) => ({
-      ...mlmBatch(corpus.train, {
-        ...request,
-        ...rules,
-        microBatches: accumulation,
-        targets: mlmCapacity(request.batch * request.seq, request.batch),
-      }),
-    }),
-    heldOutCount: (batch, seq) => masked(batch, seq).length,
-    heldOut: ({ batch, seq, index }) => masked(batch, seq)[index]!,
   };
 }
 
@@ -114,6 +132,6 @@ function special(specials: SpecialTokens, name: 'mask' | 'cls' | 'sep'): number 
   if (id !== undefined) return id;
   throw new ApolloError(
     'BAD_TOKENIZER',
-    `BERT needs a tokenizer with a ${name} token, and this one has none. Use a WordPiece tokenizer, or model gpt.`,
+    `A masked language model (BERT) needs a tokenizer with a ${name} token, and this one has none. Use a WordPiece tokenizer, or a causal model (gpt).`,
   );
 }

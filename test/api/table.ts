@@ -26,7 +26,7 @@ import { Decoder } from '../../lib/eval/generate/decoder.js';
 import { makeSampler, makeSchedule } from '../../lib/growth/index.js';
 import { EventFileWriter } from '../../lib/interop/tensorboard.js';
 import { createMethod } from '../../lib/methods/index.js';
-import { createModel, declareSpecs } from '../../lib/models/index.js';
+import { createModel, declareSpecs, familyOf } from '../../lib/models/index.js';
 import { analyse } from '../../lib/report/index.js';
 import { temporaryFolder, tinyConfig, tinyTokenizer } from '../eval/support.js';
 import {
@@ -766,7 +766,8 @@ const growthTable: Record<string, Arguments> = {
     time: options({ step: whole(0), steps: whole(2) }),
     highest: only(0.5),
   },
-  blockDiagonal: { matrix, parts: maybe(whole(1)) },
+  blockDiagonal: { matrix, blocks: maybe(list([2])) },
+  blockDiagonalRows: { matrix, blocks: maybe(list([2])) },
   boundarySteps: { boundaries, totalSteps: whole(10) },
   checkMatrix: { matrix },
   compose: { inner: map, outer: map },
@@ -781,7 +782,9 @@ const growthTable: Record<string, Arguments> = {
   duplicationMap: { from: number(2), to: number(4), rule: only('even') },
   expandGroups: { map, width: whole(2) },
   expandMatrix: { matrix, maps: options({ rows: maybe(map), columns: maybe(map) }) },
+  expandMatrixRows: { matrix, maps: options({ rows: maybe(map), columns: maybe(map) }) },
   expandVector: { values: floats, map },
+  sideBySide: { blocks: list([{ map: [0, 1], from: 2 }]) },
   growThrough: { units: only([1, 2]), expand: func(() => [0]) },
   initialDepthWeights: {
     init: only('stackbert'),
@@ -824,7 +827,6 @@ const growthTable: Record<string, Arguments> = {
     totalSteps: whole(10),
     flops: positiveFlops,
   },
-  repeatMap: { map, from: whole(2), parts: whole(2) },
   repeatMiddleBlock: { block: number(1) },
   repeatMiddleLayers: { block: number(1) },
   repeatNewMiddle: { block: number(1) },
@@ -915,6 +917,8 @@ const root: Record<string, Arguments> = {
   },
   createModel: { config: record({ ...config }) },
   preset: { name: text('gpt-nano'), changes: modelChanges },
+  presetNames: {},
+  registerFamily: { family: only({ ...familyOf({ kind: 'gpt' }), kind: 'own', presets: {} }) },
   createTokenizer: { definition: record({}), name: maybe(text('t')) },
   loadTokenizer: { path: aPath() },
   prepareCorpus: {
@@ -1018,7 +1022,7 @@ const root: Record<string, Arguments> = {
       key: text('k'),
       tokenizer: aTokenizer,
     }),
-    options: options({ kind: only('gpt'), accumulation: maybe(whole(1)), heldOutBatches: maybe(whole(1)) }),
+    options: maybeOptions({ heldOutBatches: maybe(whole(1)) }),
   },
   // An error that is made of anything is better than a second error.
   ApolloError: {},
@@ -1118,7 +1122,6 @@ export const constants: readonly string[] = [
   'growth.widthInits',
   'growth.widthStream',
   'methodNames',
-  'presetNames',
   'report.finalEvaluations',
   'report.medianWindow',
   'report.resultsSchema',

@@ -19,16 +19,16 @@ t.test('two matrices on the diagonal, zeros elsewhere', (t) => {
 t.test('blocks of columns become diagonals of their own', (t) => {
   const values = Float32Array.of(1, 2, 3, 4, 5, 6); // three blocks of two columns, one row
   t.same(
-    blockDiagonal({ values, rows: 1, columns: 6 }, 3),
+    blockDiagonal({ values, rows: 1, columns: 6 }, [2, 2, 2]),
     // biome-ignore format: a matrix
     Float32Array.of(
       1, 2, 0, 0, 3, 4, 0, 0, 5, 6, 0, 0,
       0, 0, 1, 2, 0, 0, 3, 4, 0, 0, 5, 6,
     ),
   );
-  t.throws(() => blockDiagonal({ values, rows: 1, columns: 6 }, 4), {
+  t.throws(() => blockDiagonal({ values, rows: 1, columns: 6 }, [4, 4]), {
     code: 'BAD_ARGUMENT',
-    message: /6 columns in 4/,
+    message: /6 columns in blocks of 4, 4/,
   });
   t.throws(() => blockDiagonal({ values, rows: 2, columns: 2 }), { code: 'BAD_ARGUMENT' });
   t.end();

@@ -7,7 +7,7 @@ import {
   expandGroups,
   expandMatrix,
   expandVector,
-  repeatMap,
+  sideBySide,
 } from '../../lib/growth/width.js';
 
 const floats = (...values: number[]) => Float32Array.from(values);
@@ -115,7 +115,8 @@ t.test('maps begin with the identity; drawn ones are functions of seed and numbe
 
 t.test('heads are copied whole, queries, keys and values each for themselves', (t) => {
   t.same(expandGroups([0, 1, 0], 2), [0, 1, 2, 3, 0, 1]);
-  t.same(repeatMap([0, 1, 0], 2, 3), [0, 1, 0, 2, 3, 2, 4, 5, 4]);
+  const block = { map: [0, 1, 0], from: 2 };
+  t.same(sideBySide([block, block, { map: [0, 0], from: 1 }]), [0, 1, 0, 2, 3, 2, 4, 4]);
   t.same(copyCounts([0, 1, 0, 0], 3), [3, 1, 0]);
   t.end();
 });

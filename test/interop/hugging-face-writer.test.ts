@@ -4,7 +4,13 @@ import t from 'tap';
 import { openHuggingFaceFolder } from '../../lib/interop/hugging-face-folder.js';
 import { type FolderToWrite, shardsOf, writeHuggingFaceFolder } from '../../lib/interop/hugging-face-writer.js';
 import { SafetensorsReader, type TensorToWrite } from '../../lib/interop/safetensors.js';
-import { createModel, initialValue, withDefaults } from '../../lib/models/index.js';
+import {
+  createModel,
+  initialValue,
+  type ModelConfig,
+  type ParameterSpec,
+  withDefaults,
+} from '../../lib/models/index.js';
 
 const config = withDefaults({ kind: 'bert', layers: 2, hidden: 8, heads: 2, vocab: 20, maxPositions: 6 });
 const specs = createModel(config).parameters(2);
@@ -14,6 +20,12 @@ const valuesOf = (name: string) => {
   return initialValue({ ...spec, init: { kind: 'normal', std: 1 } }, 3);
 };
 const model: FolderToWrite = { config, specs, read: async (name) => valuesOf(name) };
+
+/** A parameter of a model of this configuration. */
+const specOf = (config: ModelConfig, name: string): ParameterSpec =>
+  createModel(config)
+    .parameters(1)
+    .find((spec) => spec.name === name)!;
 
 t.test('tensors fill files in order, and one that is too large has its own', async (t) => {
   const tensor = (name: string, elements: number): TensorToWrite => ({
@@ -138,6 +150,6 @@ t.test('a value beyond f16 is refused, infinities are kept', async (t) => {
   t.same(await readdir(root), []);
   await writeHuggingFaceFolder(join(root, 'b'), reading(Number.POSITIVE_INFINITY));
   const back = await openHuggingFaceFolder(join(root, 'b'));
-  t.equal((await back.read({ name: 'head.bias', shape: [20] }))?.[0], Number.POSITIVE_INFINITY);
+  t.equal((await back.read(specOf(back.config, 'head.bias')))?.[0], Number.POSITIVE_INFINITY);
   await back.close();
 });

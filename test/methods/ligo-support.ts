@@ -17,6 +17,7 @@ import {
   storedWeights,
   type Trace,
   withDefaults,
+  withShape,
 } from '../../lib/models/index.js';
 import type { Weights } from '../../lib/nn/index.js';
 import { interpret } from '../reference/interpreter.js';
@@ -87,7 +88,7 @@ export function tiny(config: ModelConfig, small: SmallModel = smallSizes, init: 
   return {
     model: createModel(config),
     small,
-    ligo: ligoWeights(createModel(config).config, small, init),
+    ligo: ligoWeights(config, { ...withShape(config, small), layers: small.layers }, init),
     trained,
     source,
   };

@@ -99,7 +99,9 @@ export async function compute(
   graph.output('loss', trace.loss);
   graph.output('logits', trace.logits as Tensor);
   const names = accumulateGradients(trace.loss);
-  const { outputs }: RunResult = await (await device.compile(graph, { store })).run(inputs[model.config.kind]);
+  const { outputs }: RunResult = await (await device.compile(graph, { store })).run(
+    inputs[model.config.kind as 'gpt' | 'bert'],
+  );
   const gradients = new Map<string, Float32Array>();
   for (const name of names) gradients.set(name, await store.gradient(name));
   return { loss: outputs['loss']?.[0] as number, logits: outputs['logits'] as Float32Array, gradients };

@@ -42,7 +42,7 @@ for (const kind of ['gpt', 'bert'] as const) {
     heldOut: 0.1,
   });
   t.teardown(() => prepared.close());
-  const corpus = trainingCorpus(prepared, { kind, heldOutBatches: 4 });
+  const corpus = trainingCorpus(prepared, { heldOutBatches: 4 });
   const model = createModel(configOf(kind));
 
   const run = async (name: MethodName, folder: string, more: Partial<TrainOptions> = {}, source?: string) => {

@@ -7,12 +7,11 @@ import {
   doubleTensor,
   expandTensor,
   isAdvanced,
-  layoutOf,
-  nameIn,
+  specsByPart,
   type WidthMaps,
   widthMaps,
 } from '../../lib/methods/width-expansion.js';
-import { createModel } from '../../lib/models/index.js';
+import { createModel, type ModelConfig, type ParameterSpec } from '../../lib/models/index.js';
 import { testDevice } from '../device.js';
 import { compute, distance, grown, randomNetwork, sourceOf, specsOf, tinyConfig } from './networks.js';
 
@@ -25,38 +24,35 @@ const uneven = { layers: 2, hidden: 12, heads: 3, ffn: 16 };
 /** Twelve products of sums of f32 one behind another; a wrong factor anywhere shows in the first digit. */
 const roundings = 2e-5;
 
+/** The narrow network's spec of a parameter. */
+const narrowSpec = (config: ModelConfig, part: string): ParameterSpec => specsByPart(config).get(part)!;
+
 const expandWith =
   (maps: WidthMaps): Parameters<typeof grown>[1] =>
-  async ({ name }, source) => {
-    const layout = layoutOf(name);
-    return expandTensor(layout, await source.read(name), source.config, maps, layout.layer);
-  };
+  async ({ name, part, layer }, source) =>
+    expandTensor(narrowSpec(source.config, part), await source.read(name), maps, layer);
 
-t.test('every parameter of both models is known and grows into its shape', async (t) => {
+t.test('every parameter of both models grows into its shape', async (t) => {
   for (const kind of ['gpt', 'bert'] as const) {
     const [from, to] = [tinyConfig(kind, narrow), tinyConfig(kind, uneven)];
     const wide = new Map(specsOf(createModel(to)).map((spec) => [spec.name, spec.shape]));
     const maps = widthMaps(from, to, { rule: 'random', seed: 3 });
-    for (const { name, shape } of specsOf(createModel(from))) {
-      const values = new Float32Array(shape.reduce((a, b) => a * b, 1));
-      const layout = layoutOf(name);
-      t.equal(nameIn(layout, layout.layer ?? 0), name);
-      const elements = wide.get(name)?.reduce((a, b) => a * b, 1);
-      t.equal(expandTensor(layout, values, from, maps, layout.layer).length, elements, `${kind} ${name}`);
+    for (const spec of specsOf(createModel(from))) {
+      const values = new Float32Array(spec.shape.reduce((a, b) => a * b, 1));
+      const elements = wide.get(spec.name)?.reduce((a, b) => a * b, 1);
+      t.equal((await expandTensor(spec, values, maps, spec.layer)).length, elements, `${kind} ${spec.name}`);
     }
   }
-  t.throws(() => layoutOf('layer.0.ffn.gate.weight'), { code: 'INTERNAL', message: /ffn\.gate/ });
-  t.throws(() => layoutOf('toString'), { code: 'INTERNAL' });
 });
 
 t.test('the stream has one map, heads and feed-forward units one for each layer, all of whole heads', async (t) => {
   const [from, to] = [
-    { hidden: 32, heads: 8, ffn: 64 },
-    { hidden: 48, heads: 12, ffn: 96 },
+    tinyConfig('gpt', { layers: 1, hidden: 32, heads: 8, ffn: 64 }),
+    tinyConfig('gpt', { layers: 1, hidden: 48, heads: 12, ffn: 96 }),
   ];
   const maps = widthMaps(from, to, { rule: 'random', seed: 1 });
-  t.equal(maps('fixed', 0), undefined);
-  t.equal(maps('stream', 0)?.join(), maps('stream', 5)?.join());
+  t.equal(maps('vocab', 0), undefined);
+  t.equal(maps('hidden', 0)?.join(), maps('hidden', 5)?.join());
   t.not(maps('heads', 0)?.join(), maps('heads', 1)?.join());
   t.not(maps('ffn', 0)?.join(), maps('ffn', 1)?.join());
   const heads = maps('heads', 3) ?? [];
@@ -81,7 +77,7 @@ for (const kind of ['gpt', 'bert'] as const) {
       const expected = await compute(device, small);
       const even = widthMaps(from, to, { rule: 'even', seed: 0 });
       const random = widthMaps(from, to, { rule: 'random', seed: 4 });
-      const mixed: WidthMaps = (axis, layer) => (axis === 'stream' ? even : random)(axis, layer);
+      const mixed: WidthMaps = (axis, layer) => (axis === 'hidden' ? even : random)(axis, layer);
       const counts = copyCounts(mixed('ffn', 0) ?? [], from.ffn);
       t.ok(new Set(counts).size > 1, 'counts of feed-forward units differ');
       for (const maps of [even, mixed]) {
@@ -113,19 +109,20 @@ for (const kind of ['gpt', 'bert'] as const) {
     const expected = await compute(device, small);
     const wide = await grown(
       to,
-      async ({ name }, source) => doubleTensor(layoutOf(name), await source.read(name), from),
+      async ({ name, part }, source) => doubleTensor(narrowSpec(from, part), await source.read(name)),
       sourceOf(small),
     );
     const { loss, logits, gradients } = await compute(device, wide);
     t.ok(distance(logits, expected.logits) < roundings, `logits: ${distance(logits, expected.logits)}`);
     t.ok(Math.abs(loss - expected.loss) < roundings * expected.loss);
     t.equal(gradients.size, expected.gradients.size);
+    const byName = new Map(specsOf(createModel(from)).map((spec) => [spec.name, spec]));
     for (const [name, gradient] of expected.gradients) {
-      const layout = layoutOf(name);
+      const spec = byName.get(name)!;
       // Outside of the diagonal, where the moments are zero, the gradient is that of the diagonal.
-      const inside = doubleTensor(layout, new Float32Array(gradient.length).fill(1), from);
+      const inside = await doubleTensor(spec, new Float32Array(gradient.length).fill(1));
       const got = (gradients.get(name) as Float32Array).map((value, i) => (inside[i] === 0 ? 0 : value));
-      const half = doubleMoment(layout, gradient, from, 1 / 2);
+      const half = await doubleMoment(spec, gradient, 1 / 2);
       // Of biases that add the same to all scores of a query (keys') the gradient is 0 but for roundings.
       const scale = Math.max(...Array.from(half, Math.abs), 1e-3);
       const error = Math.max(...Array.from(got, (value, i) => Math.abs(value - (half[i] as number)))) / scale;
@@ -135,23 +132,25 @@ for (const kind of ['gpt', 'bert'] as const) {
 }
 
 t.test('moments of the doubled network: halved and quartered, but for the last norm and the output bias', async (t) => {
-  const from = { hidden: 2, heads: 1, ffn: 2 };
-  const grow = (name: string, values: number[], factor: number) =>
-    Array.from(doubleMoment(layoutOf(name), Float32Array.from(values), from, factor));
-  t.same(grow('layer.0.ffn.norm.weight', [2, 4], 1 / 2), [1, 2, 1, 2]);
-  t.same(grow('layer.0.ffn.norm.weight', [4, 8], 1 / 4), [1, 2, 1, 2]);
-  t.same(grow('final.norm.weight', [2, 4], 1 / 2), [2, 4, 2, 4]);
-  t.same(grow('head.norm.bias', [2, 4], 1 / 4), [2, 4, 2, 4]);
-  t.same(grow('head.bias', [1, 2, 3], 1 / 2), [1, 2, 3]);
-  t.same(grow('embeddings.word', [2, 4, 6, 8, 10, 12], 1 / 2), [1, 2, 1, 2, 3, 4, 3, 4, 5, 6, 5, 6]);
-  t.same(grow('layer.0.ffn.up.weight', [4, 8, 12, 16], 1 / 4), [1, 2, 0, 0, 3, 4, 0, 0, 0, 0, 1, 2, 0, 0, 3, 4]);
+  const sizes = { layers: 1, hidden: 2, heads: 1, ffn: 2 };
+  const [gpt, bert] = [tinyConfig('gpt', sizes), tinyConfig('bert', sizes)];
+  const specOf = (part: string) => specsByPart(gpt).get(part) ?? narrowSpec(bert, part);
+  const grow = async (part: string, values: number[], factor: number) =>
+    Array.from(await doubleMoment(specOf(part), Float32Array.from(values), factor));
+  t.same(await grow('ffn.norm.weight', [2, 4], 1 / 2), [1, 2, 1, 2]);
+  t.same(await grow('ffn.norm.weight', [4, 8], 1 / 4), [1, 2, 1, 2]);
+  t.same(await grow('final.norm.weight', [2, 4], 1 / 2), [2, 4, 2, 4]);
+  t.same(await grow('head.norm.bias', [2, 4], 1 / 4), [2, 4, 2, 4]);
+  t.same(await grow('head.bias', [1, 2, 3], 1 / 2), [1, 2, 3]);
+  t.same(await grow('embeddings.word', [2, 4, 6, 8, 10, 12], 1 / 2), [1, 2, 1, 2, 3, 4, 3, 4, 5, 6, 5, 6]);
+  t.same(await grow('ffn.up.weight', [4, 8, 12, 16], 1 / 4), [1, 2, 0, 0, 3, 4, 0, 0, 0, 0, 1, 2, 0, 0, 3, 4]);
   t.same(
-    Array.from(doubleTensor(layoutOf('final.norm.weight'), Float32Array.of(2, 4), from)),
+    Array.from(await doubleTensor(specOf('final.norm.weight'), Float32Array.of(2, 4))),
     [1, 2, 1, 2],
     'the value of the last norm is halved',
   );
   t.same(
-    Array.from(doubleTensor(layoutOf('layer.0.attention.qkv.bias'), Float32Array.of(1, 2, 3, 4, 5, 6), from)),
+    Array.from(await doubleTensor(specOf('attention.qkv.bias'), Float32Array.of(1, 2, 3, 4, 5, 6))),
     [1, 2, 1, 2, 3, 4, 3, 4, 5, 6, 5, 6],
     'queries, keys and values each for themselves',
   );
@@ -159,19 +158,28 @@ t.test('moments of the doubled network: halved and quartered, but for the last n
 
 t.test('advanced initialisation changes new columns of linear layers and nothing else', async (t) => {
   const [from, to] = [
-    { hidden: 4, heads: 2, ffn: 2 },
-    { hidden: 6, heads: 3, ffn: 3 },
+    specsByPart(tinyConfig('bert', { layers: 1, hidden: 4, heads: 2, ffn: 2 })),
+    specsByPart(tinyConfig('bert', { layers: 1, hidden: 6, heads: 3, ffn: 3 })),
   ];
-  const advanced = (name: string, elements: number) =>
-    Array.from(advanceTensor(layoutOf(name), new Float32Array(elements), new Float32Array(elements).fill(1), from, to));
+  const advanced = async (part: string, elements: number) => {
+    const zeros = new Float32Array(elements);
+    return Array.from(
+      await advanceTensor(
+        from.get(part)!,
+        to.get(part)!,
+        zeros,
+        zeros.map(() => 1),
+      ),
+    );
+  };
   const row = [0, 0, 0, 0, 1, 1]; // the third head, and the stream's last two dimensions
-  t.same(advanced('layer.0.attention.qkv.bias', 18), [...row, ...row, ...row]);
-  t.same(advanced('layer.0.attention.output.weight', 36), Array.from({ length: 6 }, () => row).flat());
-  t.same(advanced('layer.0.ffn.up.weight', 18), Array.from({ length: 6 }, () => [0, 0, 1]).flat());
-  t.same(advanced('layer.0.ffn.down.bias', 6), row);
-  const names = specsOf(createModel(tinyConfig('bert', { ...narrow, layers: 1 }))).map(({ name }) => name);
+  t.same(await advanced('attention.qkv.bias', 18), [...row, ...row, ...row]);
+  t.same(await advanced('attention.output.weight', 36), Array.from({ length: 6 }, () => row).flat());
+  t.same(await advanced('ffn.up.weight', 18), Array.from({ length: 6 }, () => [0, 0, 1]).flat());
+  t.same(await advanced('ffn.down.bias', 6), row);
+  const specs = specsOf(createModel(tinyConfig('bert', { ...narrow, layers: 1 })));
   t.same(
-    names.filter((name) => isAdvanced(layoutOf(name))),
+    specs.filter(isAdvanced).map(({ name }) => name),
     ['attention.qkv', 'attention.output', 'ffn.up', 'ffn.down'].flatMap((part) => [
       `layer.0.${part}.weight`,
       `layer.0.${part}.bias`,
@@ -189,11 +197,11 @@ t.test('an untied head, and activations other than GELU, compute the same in twi
       t.ok(gradients.get('head.output')!.some((value) => value !== 0));
       const even = expandWith(widthMaps(small, large, { rule: 'even', seed: 1 }));
       t.ok(distance((await compute(device, await grown(large, even, sourceOf(source)))).logits, logits) < roundings);
-      const twice: Parameters<typeof grown>[1] = async ({ name }, from) =>
-        doubleTensor(layoutOf(name), await from.read(name), from.config);
+      const twice: Parameters<typeof grown>[1] = async ({ name, part }, from) =>
+        doubleTensor(narrowSpec(small, part), await from.read(name));
       const result = await compute(device, await grown(large, twice, sourceOf(source)));
       t.ok(distance(result.logits, logits) < roundings, `${kind} ${activation}: doubled`);
-      const moment = doubleMoment(layoutOf('head.output'), gradients.get('head.output')!, small, 0.5);
+      const moment = await doubleMoment(narrowSpec(small, 'head.output'), gradients.get('head.output')!, 0.5);
       t.ok(distance(result.gradients.get('head.output')!, moment) < roundings, 'its gradient halves as moments assume');
     }
   }

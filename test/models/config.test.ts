@@ -38,9 +38,12 @@ t.test('a configuration no model can have is refused with field, rule and value'
   refuses({ attentionDropout: Number.NaN }, /attentionDropout must be at least 0 and below 1; got NaN/);
   refuses({ epsilon: 0 }, /epsilon must be between 0 and 1; got 0/);
   refuses({ initStd: -1 }, /initStd must be positive; got -1/);
-  refuses({ typeVocab: undefined }, /typeVocab must be a positive whole number for BERT/);
-  refuses({ padTokenId: 8192 }, /padTokenId must be a token of the vocabulary \(0 to 8191\) or left out; got 8192/);
-  refuses({ kind: 'gpt' }, /typeVocab and padTokenId belong to BERT/);
+  refuses({ typeVocab: undefined }, /typeVocab must be a positive whole number \(usually 2\) for BERT/);
+  refuses(
+    { padTokenId: 8192 },
+    /padTokenId must be a token of the vocabulary \(0 to 8191\) or left out for BERT; got 8192/,
+  );
+  refuses({ kind: 'gpt' }, /typeVocab belongs to BERT; leave it out for GPT/);
 });
 
 t.test('an unknown preset names the known ones', async (t) => {

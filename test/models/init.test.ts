@@ -3,6 +3,7 @@ import { createModel, initialValue, type ParameterSpec, preset } from '../../lib
 
 const normal = (name: string, shape: number[], std = 1): ParameterSpec => ({
   name,
+  part: name,
   shape,
   init: { kind: 'normal', std },
   decay: true,

@@ -43,7 +43,7 @@ t.test('a stage of u units trains the shared parameters and u layers', async (t)
 });
 
 t.test('every preset has heads of 64 and unique parameter names', async (t) => {
-  for (const name of presetNames) {
+  for (const name of presetNames()) {
     const model = createModel(preset(name));
     t.equal(model.config.hidden / model.config.heads, 64, name);
     const names = model.parameters(model.config.layers).map((spec) => spec.name);

@@ -11,8 +11,9 @@ import {
   type Tensor,
   tanh,
 } from '../../lib/engine/index.js';
+import { huggingFaceOf } from '../../lib/interop/hugging-face-config.js';
 import { readForeign } from '../../lib/interop/hugging-face-names.js';
-import { bert, type Trace } from '../../lib/models/index.js';
+import { createModel, type Trace } from '../../lib/models/index.js';
 import { testDevice } from '../device.js';
 import { golden, goldenModel, goldenStore, relativeError, traceModel } from './golden.js';
 
@@ -120,7 +121,7 @@ for (const { precision, outputs: outputLimit, gradients: gradientLimit } of [
     for (const name of names) {
       const spec = specs.find((each) => each.name === name);
       const reference = spec
-        ? await readForeign(expected, 'bert', spec, 'grad.')
+        ? await readForeign(expected, huggingFaceOf({ kind: 'bert' }), spec, 'grad.')
         : await expected.readFloat32(`grad.${name}`);
       const error = relativeError(await store.gradient(name), reference as Float32Array);
       t.ok(error <= gradientLimit, `gradient of ${name}: relative error ${error.toExponential(1)}`);
@@ -146,7 +147,7 @@ t.test('the limits notice another epsilon', async (t) => {
   const { nspLabels: _, ...fed } = await inputs();
   await using expected = await golden('bert-pretrain-ref/expected.safetensors');
   const errorWith = async (epsilon: number): Promise<number> => {
-    const model = bert({ ...config, epsilon });
+    const model = createModel({ ...config, epsilon });
     using store = await goldenStore(device, model, 'bert-pretrain-ref');
     const shape = { batch, seq, targets: fed.positions.length, padding: true, types: true };
     const { graph, trace } = traceModel(model, store, shape, { training: false, hiddenStates: true });

@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Device, Graph, ParameterStore } from '../../lib/engine/index.js';
-import { configFromHuggingFace } from '../../lib/interop/hugging-face-config.js';
+import { configFromHuggingFace, huggingFaceOf } from '../../lib/interop/hugging-face-config.js';
 import { readForeign } from '../../lib/interop/hugging-face-names.js';
 import { SafetensorsReader } from '../../lib/interop/safetensors.js';
 import {
@@ -45,7 +45,7 @@ export async function goldenStore(
   await initialiseParameters(store, model, model.config.layers, 1);
   await using reader = await golden(`${name}/model.safetensors`);
   for (const spec of specs) {
-    const values = await readForeign(reader, model.config.kind, spec);
+    const values = await readForeign(reader, huggingFaceOf(model.config), spec);
     if (values) await store.write(spec.name, values);
   }
   return store;

@@ -1,6 +1,7 @@
 /** GPT-2 against Hugging Face's GPT2LMHeadModel, and AdamW against PyTorch's. */
 import t from 'tap';
 import { AdamW, accumulateGradients, slice, type Tensor } from '../../lib/engine/index.js';
+import { huggingFaceOf } from '../../lib/interop/hugging-face-config.js';
 import { readForeign } from '../../lib/interop/hugging-face-names.js';
 import { testDevice } from '../device.js';
 import { golden, goldenJson, goldenModel, goldenStore, relativeError, shiftedLabels, traceModel } from './golden.js';
@@ -48,7 +49,7 @@ for (const { precision, training, outputs: outputLimit, gradients: gradientLimit
     if (gradientLimit === undefined) return;
     t.equal(names.length, model.parameters(model.config.layers).length);
     for (const spec of model.parameters(model.config.layers)) {
-      const reference = (await readForeign(expected, 'gpt', spec, 'grad.')) as Float32Array;
+      const reference = (await readForeign(expected, huggingFaceOf({ kind: 'gpt' }), spec, 'grad.')) as Float32Array;
       const error = relativeError(await store.gradient(spec.name), reference);
       t.ok(error <= gradientLimit, `gradient of ${spec.name}: relative error ${error.toExponential(1)}`);
     }

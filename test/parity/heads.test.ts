@@ -7,6 +7,7 @@ import type { Head } from '../../lib/eval/finetune/head.js';
 import { classification, regression } from '../../lib/eval/finetune/heads/sequence.js';
 import { spans } from '../../lib/eval/finetune/heads/spans.js';
 import { inputsOf, networkSpecs, traceNetwork } from '../../lib/eval/finetune/network.js';
+import { huggingFaceOf } from '../../lib/interop/hugging-face-config.js';
 import { readForeign } from '../../lib/interop/hugging-face-names.js';
 import { declareSpecs } from '../../lib/models/index.js';
 import { testDevice } from '../device.js';
@@ -55,7 +56,7 @@ for (const [name, head] of [
       declareSpecs(store, specs);
       await using weights = await golden(`heads/${name}/model.safetensors`);
       for (const spec of specs) {
-        const values = await readForeign(weights, kind, spec);
+        const values = await readForeign(weights, huggingFaceOf({ kind }), spec);
         t.ok(values, `${spec.name} is in the fixture`);
         await store.write(spec.name, values as Float32Array);
       }
@@ -79,7 +80,7 @@ for (const [name, head] of [
       for (const spec of specs) {
         const gradient = await store.gradient(spec.name);
         squares += gradient.reduce((sum, value) => sum + value * value, 0);
-        const reference = await readForeign(expected, kind, spec, 'grad.').catch(() => undefined);
+        const reference = await readForeign(expected, huggingFaceOf({ kind }), spec, 'grad.').catch(() => undefined);
         if (!reference) continue;
         compared++;
         if (spec.name === 'spans.bias') {

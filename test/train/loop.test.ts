@@ -118,7 +118,7 @@ t.test('BERT trains through the same loop, with dropout and masked positions', {
   type Tokens = { tokens: Int32Array };
   const corpus: TrainingCorpus = {
     ...countingCorpus,
-    shape: (batch, seq) => ({ batch, seq, targets: Math.ceil((batch * seq) / 3), padding: false }),
+    shape: ({ batch, seq }) => ({ batch, seq, targets: Math.ceil((batch * seq) / 3), padding: false }),
     batch: (request) => masked(countingCorpus.batch(request) as Tokens),
     heldOut: (request) => masked(countingCorpus.heldOut(request) as Tokens),
   };

@@ -15,6 +15,8 @@ const bits = ({ step, loss, gradNorm, lr, depth, units }: Omit<StepEvent, 'type'
 
 const whole = await runTiny(device, { evaluateEvery: 0 });
 
+const size = { batch: 4, seq: 16, objective: 'causal', seed: 5 } as const;
+
 t.test('steps of a corpus are those of train, growth included', async (t) => {
   const trainer = await createTrainer(tinyOptions, deps);
   t.equal(trainer.layers, 1);
@@ -42,7 +44,7 @@ t.test('steps on batches of one’s own, one call behind the other', async (t) =
   const { corpus: _, ...own } = deps;
   const trainer = await createTrainer(tinyOptions, own);
   const micro = (step: number, index: number) =>
-    countingCorpus.batch({ batch: 4, seq: 16, seed: 5, step, micro: index }) as Record<string, Int32Array>;
+    countingCorpus.batch({ ...size, step, micro: index, accumulation: 2 }) as Record<string, Int32Array>;
   const queued = Array.from({ length: 24 }, (_, step) => trainer.step([micro(step, 0), micro(step, 1)]));
   t.same(
     (await Promise.all(queued)).map(({ growth, ...step }) => bits(step)),
@@ -130,7 +132,7 @@ t.test('what does not fit is refused, and the trainer goes on', async (t) => {
     message: /checkpointDir/,
   });
   const trainer = await createTrainer({ ...tinyOptions, accumulation: 1 }, own);
-  const good = countingCorpus.batch({ batch: 4, seq: 16, seed: 5, step: 0, micro: 0 }) as Record<string, Int32Array>;
+  const good = countingCorpus.batch({ ...size, step: 0, micro: 0, accumulation: 1 }) as Record<string, Int32Array>;
   await t.rejects(trainer.step(), { code: 'BAD_ARGUMENT', message: /1 micro-batches .*got 0/ });
   await t.rejects(trainer.evaluate(), { code: 'BAD_ARGUMENT', message: /requires a corpus/ });
   await t.rejects(trainer.save(), { code: 'BAD_ARGUMENT', message: /requires checkpointDir/ });

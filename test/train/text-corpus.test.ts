@@ -16,40 +16,50 @@ function corpusOf(tokens: number, heldOut: number, roles: Partial<typeof special
 
 t.test('GPT: a step has the same rows however it is cut into micro-batches', async (t) => {
   const corpus = corpusOf(4000, 400);
-  const whole = trainingCorpus(corpus, { kind: 'gpt' });
-  const cut = trainingCorpus(corpus, { kind: 'gpt', accumulation: 2 });
-  const all = (await whole.batch({ batch: 8, seq: 16, seed: 3, step: 5, micro: 0 }))['tokens']!;
+  const batches = trainingCorpus(corpus);
+  const step = { seq: 16, objective: 'causal', seed: 3, step: 5 } as const;
+  const all = (await batches.batch({ ...step, batch: 8, micro: 0, accumulation: 1 }))['tokens']!;
   const halves = await Promise.all(
-    [0, 1].map(async (micro) => [...(await cut.batch({ batch: 4, seq: 16, seed: 3, step: 5, micro }))['tokens']!]),
+    [0, 1].map(async (micro) => [...(await batches.batch({ ...step, batch: 4, micro, accumulation: 2 }))['tokens']!]),
   );
   t.same(halves.flat(), [...all]);
-  t.same(whole.shape(8, 16), { batch: 8, seq: 16, padding: false });
-  t.equal(whole.key, 'abc');
+  t.same(batches.shape({ batch: 8, seq: 16, objective: 'causal' }), { batch: 8, seq: 16, padding: false });
+  t.equal(batches.key, 'abc');
 });
 
 t.test('held-out batches are limited, spread and always the same', async (t) => {
   const corpus = corpusOf(4000, 1600);
-  const few = trainingCorpus(corpus, { kind: 'gpt', heldOutBatches: 3 });
-  t.equal(few.heldOutCount(4, 16), 3);
-  t.equal(trainingCorpus(corpus, { kind: 'gpt' }).heldOutCount(4, 16), 25);
-  const first = await few.heldOut({ batch: 4, seq: 16, index: 2 });
-  t.same(await few.heldOut({ batch: 4, seq: 16, index: 2 }), first);
+  const few = trainingCorpus(corpus, { heldOutBatches: 3 });
+  const size = { batch: 4, seq: 16, objective: 'causal' } as const;
+  t.equal(few.heldOutCount(size), 3);
+  t.equal(trainingCorpus(corpus).heldOutCount(size), 25);
+  const first = await few.heldOut({ ...size, index: 2 });
+  t.same(await few.heldOut({ ...size, index: 2 }), first);
   // The last of three reaches into the last third of the held-out text.
   t.ok(first['tokens']!.length === 64);
 });
 
 t.test('BERT: rows from [CLS] to [SEP] with room for the masks', async (t) => {
-  const corpus = trainingCorpus(corpusOf(4000, 400), { kind: 'bert' });
-  t.same(corpus.shape(4, 16), { batch: 4, seq: 16, targets: mlmCapacity(64), padding: false });
-  const { tokens, positions, labels } = await corpus.batch({ batch: 4, seq: 16, seed: 1, step: 0, micro: 0 });
+  const corpus = trainingCorpus(corpusOf(4000, 400));
+  const size = { batch: 4, seq: 16, objective: 'masked' } as const;
+  t.same(corpus.shape(size), { batch: 4, seq: 16, targets: mlmCapacity(64), padding: false });
+  const { tokens, positions, labels } = await corpus.batch({
+    ...size,
+    seed: 1,
+    step: 0,
+    micro: 0,
+    accumulation: 1,
+  });
   t.equal(positions!.length, mlmCapacity(64));
   t.equal(labels!.length, mlmCapacity(64));
   for (let row = 0; row < 4; row++) t.same([tokens![row * 16], tokens![row * 16 + 15]], [2, 3]);
-  t.ok(corpus.heldOutCount(4, 16) > 0);
-  t.equal((await corpus.heldOut({ batch: 4, seq: 16, index: 0 }))['tokens']!.length, 64);
+  t.ok(corpus.heldOutCount(size) > 0);
+  t.equal((await corpus.heldOut({ ...size, index: 0 }))['tokens']!.length, 64);
 });
 
 t.test('BERT needs a tokenizer with a mask token', async (t) => {
   const corpus = corpusOf(400, 100, { mask: undefined as unknown as number });
-  t.throws(() => trainingCorpus(corpus, { kind: 'bert' }), { code: 'BAD_TOKENIZER', message: /mask/ });
+  const batches = trainingCorpus(corpus);
+  t.same(batches.shape({ batch: 4, seq: 16, objective: 'causal' }), { batch: 4, seq: 16, padding: false });
+  t.throws(() => batches.shape({ batch: 4, seq: 16, objective: 'masked' }), { code: 'BAD_TOKENIZER', message: /mask/ });
 });

@@ -26,7 +26,7 @@ export async function tinyRun(device: Device, kind: 'bert' | 'gpt', folder: stri
     // More rows than tokens, and deviations from Hugging Face's defaults that must survive.
     const sizes = { layers: 4, hidden: 32, heads: 4, ffn: 72, vocab: 416, maxPositions: 24 };
     const model = createModel(withDefaults({ kind, ...sizes, initStd: 0.1 }));
-    const batches = trainingCorpus(corpus, { kind, accumulation: 1, heldOutBatches: 2 });
+    const batches = trainingCorpus(corpus, { heldOutBatches: 2 });
     const method = apollo({ layers: 4, totalSteps: 24, seed: 5, boundaries: { steps: [6, 14] } });
     const events: TrainEvent[] = [];
     const options = { seed: 5, steps: 24, batch: 4, seq: 16, learningRate: 3e-3, evaluateEvery: 8 };
@@ -36,8 +36,9 @@ export async function tinyRun(device: Device, kind: 'bert' | 'gpt', folder: stri
       events.push(event);
     }
     const last = events.findLast((event) => event.type === 'evaluation');
-    const shape = batches.shape(4, 16);
-    const heldOut = await batches.heldOut({ batch: 4, seq: 16, index: 0 });
+    const size = { batch: 4, seq: 16, objective: model.objective };
+    const shape = batches.shape(size);
+    const heldOut = await batches.heldOut({ ...size, index: 0 });
     return { events, lossFull: last?.lossFull as number, shape, heldOut, batches, text: await readFile(text, 'utf8') };
   } finally {
     corpus.close();

@@ -41,7 +41,7 @@ function countingBatch(seed: number, stream: number, index: number, batch: numbe
 
 export const countingCorpus: TrainingCorpus = {
   key: 'counting',
-  shape: (batch, seq) => ({ batch, seq, padding: false }),
+  shape: ({ batch, seq }) => ({ batch, seq, padding: false }),
   batch: ({ batch, seq, seed, step, micro }) => countingBatch(seed, 7 + micro, step, batch, seq),
   heldOutCount: () => 2,
   heldOut: ({ batch, seq, index }) => countingBatch(99, 6, index, batch, seq),

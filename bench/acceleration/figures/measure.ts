@@ -64,9 +64,10 @@ const labelsOf = ({ labels = new Int32Array() }: BatchInputs) => [...labels].fil
 async function heldOut(bench: Bench, batch: number, limit: number): Promise<BatchInputs[]> {
   const { batches, model, settings } = bench;
   const seq = settings.seq ?? model.config.maxPositions;
-  const count = Math.min(limit, batches.heldOutCount(batch, seq));
+  const size = { batch, seq, objective: model.objective };
+  const count = Math.min(limit, batches.heldOutCount(size));
   const inputs: BatchInputs[] = [];
-  for (let index = 0; index < count; index++) inputs.push(await batches.heldOut({ batch, seq, index }));
+  for (let index = 0; index < count; index++) inputs.push(await batches.heldOut({ ...size, index }));
   return inputs;
 }
 
@@ -86,10 +87,15 @@ export async function measure(
   const inputs = await heldOut(bench, batch, Math.ceil(heldOutSequences / batch));
   const total = inputs.reduce((sum, rows) => sum + labelsOf(rows), 0);
   const graph = new Graph();
-  const { loss } = model.trace(graph, modelWeights(graph, model, 'f32'), bench.batches.shape(batch, seq), {
-    layerMap: map,
-    training: true,
-  });
+  const { loss } = model.trace(
+    graph,
+    modelWeights(graph, model, 'f32'),
+    bench.batches.shape({ batch, seq, objective: model.objective }),
+    {
+      layerMap: map,
+      training: true,
+    },
+  );
   const names = accumulateGradients(loss, { scale: graph.input('scale', [1]) });
   graph.output('loss', loss);
   const program = await bench.device.compile(graph, { store });
@@ -119,9 +125,11 @@ export async function heldOutLoss(
   const { batches: corpus, device, settings } = bench;
   const { batch, seq = model.config.maxPositions } = settings;
   const limit = Math.ceil(heldOutSequences / batch);
+  const { objective } = model;
   const programs = new RunPrograms({ device, store, network: finishedNetwork(model), precision: 'f32' });
   try {
-    return (await evaluateMaps({ full: map, stage: map }, { programs, corpus, batch, seq, limit, signal })).lossFull;
+    return (await evaluateMaps({ full: map, stage: map }, { programs, corpus, batch, seq, objective, limit, signal }))
+      .lossFull;
   } finally {
     programs.clear();
   }
@@ -143,7 +151,7 @@ export async function activations(
   const seq = bench.settings.seq ?? model.config.maxPositions;
   const inputs = await heldOut(bench, activationBatch, batches);
   const graph = new Graph();
-  const shape = bench.batches.shape(activationBatch, seq);
+  const shape = bench.batches.shape({ batch: activationBatch, seq, objective: model.objective });
   const options = { layerMap: map, training: false, hiddenStates: true };
   const { loss, hiddenStates = [] } = model.trace(graph, modelWeights(graph, model, 'f32'), shape, options);
   graph.output('loss', loss);

@@ -90,7 +90,7 @@ export async function makeRun(run: MapRun, context: MapContext): Promise<MapReco
   const options = mapOptions(run, precision);
   const common = { layers, totalSteps: run.steps, seed: run.seed };
   const method = createMethod(arm.method, { ...arm.options, ...common } as never, { model: model.config });
-  const corpus = trainingCorpus(corpora[run.kind], { kind: run.kind, heldOutBatches: evaluation.batches });
+  const corpus = trainingCorpus(corpora[run.kind], { heldOutBatches: evaluation.batches });
   const size = { seq: options.seq, tokens: options.batch * options.seq };
   const curveFile = join(folder, 'curve.json');
   mkdirSync(folder, { recursive: true });

@@ -17,6 +17,7 @@ import {
   textLoss,
 } from '../../eval/index.js';
 import { writeWholeFile } from '../../fs/whole-file.js';
+import { objectiveOf } from '../../models/index.js';
 import { formatCount } from '../../report/format.js';
 import { type LoadedModel, loadModel } from '../../train/index.js';
 import { checkFormat } from '../corpus.js';
@@ -173,7 +174,7 @@ async function onText({ parsed, device, signal, progress, lines, warn }: Work): 
     const tokenizer = tokenizerFor(loaded, parsed.tokenizer);
     const found: Findings = {};
     if (text) checkWindow(loaded.config, { seq, stride });
-    if (text && loaded.config.kind === 'bert') mlmIds(tokenizer);
+    if (text && objectiveOf(loaded.config) === 'masked') mlmIds(tokenizer);
     if (passages !== undefined) checkLambada(loaded.config);
     if (text) {
       const onNote = (note: string) => progress.message(note);

@@ -3,7 +3,7 @@ import { type Command, Option } from 'commander';
 import type { Device } from '../../engine/index.js';
 import { ApolloError } from '../../errors.js';
 import { type AutoEvidence, nearestEvidence } from '../../methods/auto-evidence.js';
-import { createModel, parameterCount } from '../../models/index.js';
+import { createModel, familyOf, parameterCount } from '../../models/index.js';
 import { formatBytes, formatCount, formatDuration, formatFlops, formatPercent } from '../../report/format.js';
 import { textTable } from '../../report/table.js';
 import { checkSettings } from '../../train/index.js';
@@ -193,10 +193,10 @@ function formatPlan(plan: Plan): string {
 /** What was measured nearest to the run, and how far from it the run is. */
 function evidenceLine({ tokens, parameters }: Plan, evidence: AutoEvidence): string {
   const { kind, layers, hidden, tokensPerParameter, seeds, flopsShare, difference } = evidence;
-  const name = { gpt: 'GPT', bert: 'BERT' }[kind];
+  const { title } = familyOf({ kind });
   const side = difference <= 0 ? 'below' : 'above';
   return (
-    `auto: measured nearest, a ${name} of ${layers} layers x ${hidden} at ${tokensPerParameter} tokens per parameter (here ` +
+    `auto: measured nearest, a ${title} of ${layers} layers x ${hidden} at ${tokensPerParameter} tokens per parameter (here ` +
     `${(tokens / parameters).toFixed(1)}) ended ${Math.abs(difference).toFixed(3)} ${side} training from scratch over as many tokens, with ` +
     `${formatPercent(flopsShare)} of its FLOPs (${seeds === 1 ? 'one seed' : `${seeds} seeds`})`
   );

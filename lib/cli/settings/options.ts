@@ -4,7 +4,7 @@ import { formatNames } from '../../data/index.js';
 import { optimizerNames } from '../../engine/optim/index.js';
 import { ApolloError } from '../../errors.js';
 import { methodNames } from '../../methods/index.js';
-import { presetNames } from '../../models/index.js';
+import { familyKinds, presetNames } from '../../models/index.js';
 import { decayShapeNames, scheduleNames } from '../../train/index.js';
 import { nestedNames, type Settings } from './config.js';
 
@@ -55,7 +55,7 @@ const option = (flags: string, description: string, parse?: (text: string) => un
 };
 
 const options: Readonly<Partial<Record<keyof Settings, () => Option | readonly Option[]>>> = {
-  model: () => option('--model <name>', `bert, gpt or a preset: ${presetNames.join(', ')}`),
+  model: () => option('--model <name>', `${familyKinds().join(', ')} or a preset: ${presetNames().join(', ')}`),
   init: () => option('--init <folder>', 'begin with a trained model: a run, a checkpoint or a Hugging Face folder'),
   data: () => new Option('--data <paths...>', 'files, folders or patterns; PATH:WEIGHT each for a mixture by shares'),
   format: () => option('--format <name>', `format of the files, if not by their names: ${formatNames.join(', ')}`),

@@ -3,9 +3,9 @@ import { smallShape } from '../../compare/index.js';
 import { ApolloError, check } from '../../errors.js';
 import { createMethod, type MethodName, methodsWithSource, type TrainingMethod } from '../../methods/index.js';
 import {
+  configurableFields,
+  familyKinds,
   type ModelConfig,
-  optionalFields,
-  type PresetName,
   preset,
   presetNames,
   validateModelConfig,
@@ -18,23 +18,23 @@ import type { Settings } from './config.js';
 const defaultEvaluations = 60;
 
 /**
- * The model of the settings. `bert` and `gpt` alone mean the mini size; `init` the structure of the model that the run
+ * The model of the settings. A family alone (`bert`, `gpt`) means its mini size; `init` the structure of the model that the run
  * begins with, which is given then.
  * @throws ApolloError BAD_CONFIG naming the preset or field that is wrong.
  */
 export function modelConfigOf({ model, vocab }: Pick<Settings, 'model' | 'vocab'>, init?: ModelConfig): ModelConfig {
   const { preset: name, ...changes } = typeof model === 'string' ? { preset: model } : model;
-  const full = name === 'bert' || name === 'gpt' ? `${name}-mini` : name;
+  const full = familyKinds().includes(name) ? `${name}-mini` : name;
   const own = name === 'init' ? init : undefined;
-  if (!own && !presetNames.includes(full as PresetName)) {
-    const hint = nearest(name, presetNames);
+  const names = presetNames();
+  if (!own && !names.includes(full)) {
+    const hint = nearest(name, names);
     throw new ApolloError(
       'BAD_CONFIG',
-      `model: there is no model "${name}"${hint ? `; did you mean "${hint}"?` : '.'} Known: bert, gpt, ${presetNames.join(', ')}${name === 'init' ? '; "init" needs the setting init' : ''}.`,
+      `model: there is no model "${name}"${hint ? `; did you mean "${hint}"?` : '.'} Known: ${[...familyKinds(), ...names].join(', ')}${name === 'init' ? '; "init" needs the setting init' : ''}.`,
     );
   }
-  const sizes = Object.keys(own ?? preset(full as PresetName)).filter((key) => key !== 'kind');
-  const known = [...new Set([...sizes, ...optionalFields])];
+  const known = configurableFields(own ?? preset(full));
   for (const key of Object.keys(changes)) {
     if (known.includes(key)) continue;
     const hint = nearest(key, known);
@@ -44,7 +44,7 @@ export function modelConfigOf({ model, vocab }: Pick<Settings, 'model' | 'vocab'
     );
   }
   const all = { ...changes, ...(vocab !== undefined && { vocab }) };
-  return own ? validateModelConfig({ ...own, ...all }) : preset(full as PresetName, all);
+  return own ? validateModelConfig({ ...own, ...all }) : preset(full, all);
 }
 
 /** "gpt-mini", with the changed fields: "gpt-mini, dropout 0". */

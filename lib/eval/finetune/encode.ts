@@ -2,17 +2,17 @@
 import type { Tokenizer } from '../../data/index.js';
 import { ApolloError } from '../../errors.js';
 import * as is from '../../is.js';
-import type { ModelConfig } from '../../models/index.js';
+import { familyOf, type ModelConfig, type ObjectiveName } from '../../models/index.js';
 
 export interface SequenceEncoder {
   readonly tokenizer: Tokenizer;
-  readonly kind: 'bert' | 'gpt';
+  readonly objective: ObjectiveName;
   /** Tokens of a sequence at most, special ones included. */
   readonly maxLength: number;
   /** What fills a row behind its last token. */
   readonly padId: number;
   /**
-   * BERT: [CLS] a [SEP] or [CLS] a [SEP] b [SEP], with type 1 from b on. GPT, with the tokenizer's end of text as start, delimiter
+   * Masked models: [CLS] a [SEP] or [CLS] a [SEP] b [SEP], with type 1 from b on. Causal ones, with the tokenizer's end of text as start, delimiter
    * and extract token (Radford et al. 2018, section 3.3): the same without types. What is too long is cut at the end,
    * the longer text first (Hugging Face's longest_first).
    */
@@ -24,7 +24,7 @@ export interface SequenceEncoder {
 const takesSequenceEncoder = is.takes('sequenceEncoder', {
   tokenizer: is.tokenizer,
   config: is.object('a model configuration', {
-    kind: is.oneOf('bert', 'gpt'),
+    kind: is.string,
     maxPositions: is.count,
     padTokenId: is.optional(is.index),
   }),
@@ -44,7 +44,8 @@ export function sequenceEncoder(
 ): SequenceEncoder {
   takesSequenceEncoder(tokenizer, config, maxLength);
 
-  const { kind, maxPositions } = config;
+  const { maxPositions } = config;
+  const { title, objective, hasTypes } = familyOf(config);
   if (!Number.isInteger(maxLength) || maxLength < 8 || maxLength > maxPositions) {
     throw new ApolloError(
       'BAD_CONFIG',
@@ -56,12 +57,13 @@ export function sequenceEncoder(
     if (id !== undefined) return id;
     throw new ApolloError(
       'BAD_TOKENIZER',
-      `A ${kind === 'bert' ? 'BERT' : 'GPT'} model needs a tokenizer with ${token}, and this one has none. Use the tokenizer that the model was trained with.`,
+      `A ${title} model needs a tokenizer with ${token}, and this one has none. Use the tokenizer that the model was trained with.`,
     );
   };
   const mark = '<|endoftext|> or another end of text (eos_token in tokenizer_config.json)';
-  const first = kind === 'bert' ? need(cls, '[CLS]') : need(eot, mark);
-  const end = kind === 'bert' ? need(sep, '[SEP]') : need(eot, mark);
+  const isCausal = objective === 'causal';
+  const first = isCausal ? need(eot, mark) : need(cls, '[CLS]');
+  const end = isCausal ? need(eot, mark) : need(sep, '[SEP]');
 
   const join = (a: readonly number[], b?: readonly number[]) => {
     const tokens = b ? [first, ...a, end, ...b, end] : [first, ...a, end];
@@ -72,12 +74,12 @@ export function sequenceEncoder(
       );
     }
     const types = new Array<number>(tokens.length).fill(0);
-    if (b && kind === 'bert') types.fill(1, a.length + 2);
+    if (b && hasTypes) types.fill(1, a.length + 2);
     return { tokens, types };
   };
   return {
     tokenizer,
-    kind,
+    objective,
     maxLength,
     padId: pad ?? config.padTokenId ?? end,
     join,

@@ -1,10 +1,11 @@
 /** Exports a fine-tuned model as a Hugging Face folder: its task's class, with its head and the names of its classes. */
 import { ApolloError } from '../../errors.js';
 import { checkExportFolder } from '../../interop/export-folder.js';
+import { huggingFaceOf } from '../../interop/hugging-face-config.js';
 import { tokenizerFiles } from '../../interop/hugging-face-tokenizer.js';
 import { type WriteOptions, writeHuggingFaceFolder } from '../../interop/hugging-face-writer.js';
 import * as is from '../../is.js';
-import { createModel, type ModelConfig } from '../../models/index.js';
+import { createModel, type ModelConfig, objectiveOf } from '../../models/index.js';
 import { atDepth } from '../../train/checkpoint/at-depth.js';
 import { type ExportedModel, textEnds } from '../../train/checkpoint/export-model.js';
 import { readFineTuned } from './fine-tuned.js';
@@ -33,7 +34,7 @@ const takesExportFineTuned = is.takes('exportFineTuned', {
 
 /**
  * Writes the fine-tuned model in `folder` as the folder `out`, which Python's `transformers` loads as
- * BertForSequenceClassification, BertForQuestionAnswering or the same of GPT2, with its tokenizer.
+ * BertForSequenceClassification, BertForQuestionAnswering or the same of another family, with its tokenizer.
  * @throws ApolloError as openFineTuned; BAD_ARGUMENT for a head without a class there, when `out` may not be written, or
  * when a value does not fit the dtype; ABORT_ERR. Nothing is left behind then.
  */
@@ -64,7 +65,7 @@ export async function exportFineTuned(
       specs: networkSpecs(createModel(config), head, config.layers),
       read,
       fields: {
-        architectures: [`${config.kind === 'bert' ? 'Bert' : 'GPT2'}For${theirs}`],
+        architectures: [`${huggingFaceOf(config).taskClassPrefix}For${theirs}`],
         ...(outputs && labelFields(outputs, labels)),
         ...textEnds(config, tokenizer),
       },
@@ -92,10 +93,10 @@ function labelFields({ count, problem }: NonNullable<HuggingFaceHead['outputs']>
 }
 
 /** What a user of the folder must know. */
-function warningsOf({ kind }: ModelConfig): string[] {
-  if (kind === 'bert') return [];
+function warningsOf(config: ModelConfig): string[] {
+  if (objectiveOf(config) === 'masked') return [];
   return [
-    "It has learned from texts with <|endoftext|> before, between and behind them, which GPT-2's tokenizer does not add; " +
+    'It has learned from texts with the end of text before, between and behind them, which the tokenizer does not add; ' +
       'and a batch of several texts needs a padding token of its own, so give Python one text at a time.',
   ];
 }

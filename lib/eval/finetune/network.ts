@@ -7,7 +7,7 @@ import type { ParameterStore } from '../../engine/parameters.js';
 import type { Program } from '../../engine/program.js';
 import type { LayerMap } from '../../growth/index.js';
 import * as is from '../../is.js';
-import { type LanguageModel, type ParameterSpec, storedWeights } from '../../models/index.js';
+import { familyOf, type LanguageModel, type ParameterSpec, storedWeights } from '../../models/index.js';
 import { flatten } from '../../nn/heads.js';
 import type { FeatureBatch } from './batches.js';
 import type { Head } from './head.js';
@@ -64,10 +64,10 @@ export function traceNetwork(
   const { config } = model;
   const graph = new Graph();
   const weights = storedWeights(graph, networkSpecs(model, head, unitsOf(layerMap)), store.precision);
-  const shape = { batch, seq, padding: true, types: config.kind === 'bert' };
+  const shape = { batch, seq, padding: true, types: familyOf(config).hasTypes };
   const { hidden } = model.body.trace(graph, weights, shape, { layerMap, training });
   const summary = (): Tensor => {
-    if (config.kind === 'gpt') return gatherRows(flatten(hidden), graph.input('last', [batch], 'i32'));
+    if (model.objective === 'causal') return gatherRows(flatten(hidden), graph.input('last', [batch], 'i32'));
     return reshape(slice(hidden, [0, 0, 0], [batch, 1, config.hidden]), [batch, config.hidden]);
   };
   const mask = () => graph.input('mask', [batch, seq], 'i32');

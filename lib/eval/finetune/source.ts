@@ -1,7 +1,7 @@
 /** Where a network's body comes from: trained weights, or random ones of the same structure. */
 import { createHash } from 'node:crypto';
 import * as is from '../../is.js';
-import { createModel, type ModelConfig } from '../../models/index.js';
+import { atPlace, createModel, type ModelConfig } from '../../models/index.js';
 import { unitsOf } from './network.js';
 
 export interface BodySource {
@@ -40,12 +40,10 @@ export async function trainedSource(folder: {
   for (const { name } of createModel(config).body.parameters(unitsOf(layerMap))) {
     hash.update(name).update(new Uint8Array((await folder.read(name)).slice().buffer));
   }
-  const stored = (name: string) =>
-    name.replace(/^layer\.(\d+)/, (_, place: string) => `layer.${layerMap[Number(place)]}`);
   return {
     config,
     layerMap: layerMap.map((_, place) => place),
-    read: (name) => folder.read(stored(name)),
+    read: (name) => folder.read(atPlace(name, layerMap)),
     key: hash.digest('hex'),
   };
 }

@@ -5,7 +5,7 @@
 import { Graph, type Program, type RunOptions, StateStore } from '../../engine/index.js';
 import { check } from '../../errors.js';
 import * as is from '../../is.js';
-import { type DecodingOptions, modelWeights } from '../../models/index.js';
+import { type DecodingOptions, familyOf, modelWeights } from '../../models/index.js';
 import type { TrainedModel } from '../trained.js';
 
 export interface DecoderOptions {
@@ -46,8 +46,12 @@ export class Decoder {
   constructor(trained: TrainedModel, options: DecoderOptions = {}) {
     takesNewDecoder(trained, options);
     const { batch = 1, length = trained.model.config.maxPositions } = options;
-    const { kind, maxPositions } = trained.model.config;
-    check(kind === 'gpt', 'Only a GPT generates text; this model is a BERT, which fills in masked words.');
+    const { maxPositions } = trained.model.config;
+    const { objective, title } = familyOf(trained.model.config);
+    check(
+      objective === 'causal',
+      `Only a causal model (GPT) generates text; this model is a ${title}, which fills in masked words.`,
+    );
     check(Number.isInteger(batch) && batch > 0, `batch must be a positive whole number; got ${batch}.`);
     check(
       Number.isInteger(length) && length > 0 && length <= maxPositions,

@@ -3,7 +3,7 @@ import type { Tokenizer } from '../../data/index.js';
 import { Graph, type Program } from '../../engine/index.js';
 import { ApolloError, check } from '../../errors.js';
 import * as is from '../../is.js';
-import { modelWeights } from '../../models/index.js';
+import { familyOf, modelWeights } from '../../models/index.js';
 import type { TrainedModel } from '../trained.js';
 import { candidates, checkSampling } from './sampling.js';
 
@@ -50,8 +50,12 @@ const takesFillMask = is.takes('fillMask', {
 export async function fillMask(trained: TrainedModel, text: string, options: FillOptions = {}): Promise<FilledMask[]> {
   takesFillMask(trained, text, options);
   const { topK = 5, signal } = options;
-  const { kind, vocab, maxPositions } = trained.model.config;
-  check(kind === 'bert', 'Only a BERT fills in masked words; this model is a GPT, which generates text.');
+  const { vocab, maxPositions } = trained.model.config;
+  const { objective, title } = familyOf(trained.model.config);
+  check(
+    objective === 'masked',
+    `Only a masked model (BERT) fills in masked words; this model is a ${title}, which generates text.`,
+  );
   check(Number.isInteger(topK) && topK > 0, `topK must be a positive whole number; got ${topK}.`);
   const { tokenizer } = trained;
   check(tokenizer, 'There is no tokenizer with this model, and without one no text can be read.');

@@ -13,7 +13,7 @@ import { argmax, gatherRows, ignoredLabel } from '../../engine/ops/index.js';
 import type { Program } from '../../engine/program.js';
 import { ApolloError } from '../../errors.js';
 import * as is from '../../is.js';
-import { type ModelConfig, modelWeights, outputMatrix } from '../../models/index.js';
+import { familyOf, type ModelConfig, modelWeights, outputMatrix } from '../../models/index.js';
 import { flatten, tiedLogits, tiedLoss } from '../../nn/heads.js';
 import { bucketOf, buckets } from '../finetune/batches.js';
 import type { MeasuredModel } from './text-loss.js';
@@ -97,18 +97,21 @@ function passageOf(text: string, tokenizer: Tokenizer, maxPositions: number): Pa
 }
 
 const takesCheckLambada = is.takes('checkLambada', {
-  config: is.object('a model configuration', { kind: is.oneOf('bert', 'gpt') }),
+  config: is.object('a model configuration', { kind: is.string }),
 });
 
 /**
- * @throws ApolloError BAD_CONFIG for a model that is no GPT.
+ * @throws ApolloError BAD_CONFIG for a model that is not causal.
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function checkLambada(config: Pick<ModelConfig, 'kind'>): void {
   takesCheckLambada(config);
-  const { kind } = config;
-  if (kind === 'gpt') return;
-  throw new ApolloError('BAD_CONFIG', 'LAMBADA asks for the next word, which only a GPT says; this model is a BERT.');
+  const { objective, title } = familyOf(config);
+  if (objective === 'causal') return;
+  throw new ApolloError(
+    'BAD_CONFIG',
+    `LAMBADA asks for the next word, which only a causal model (GPT) says; this model is a ${title}.`,
+  );
 }
 
 const takesLambada = is.takes('lambada', {
@@ -121,7 +124,7 @@ const takesLambada = is.takes('lambada', {
 
 /**
  * Accuracy and perplexity on passages.
- * @throws ApolloError BAD_CONFIG for a model that is no GPT; ABORT_ERR.
+ * @throws ApolloError BAD_CONFIG for a model that is not causal; ABORT_ERR.
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export async function lambada(

@@ -3,14 +3,7 @@
  * tokens as in training (a pseudo-loss: it is not the probability of the text).
  */
 
-import {
-  arraySource,
-  heldOutMlmBatches,
-  mlmCapacity,
-  mlmIds,
-  type ReadOptions,
-  type Tokenizer,
-} from '../../data/index.js';
+import { arraySource, heldOutMlmBatches, mlmIds, type ReadOptions, type Tokenizer } from '../../data/index.js';
 import { readDocuments } from '../../data/read/documents.js';
 import type { OnNote } from '../../data/read/files.js';
 import { filesToRead } from '../../data/read/inputs.js';
@@ -21,7 +14,14 @@ import type { ParameterStore } from '../../engine/parameters.js';
 import type { Program } from '../../engine/program.js';
 import { ApolloError } from '../../errors.js';
 import * as is from '../../is.js';
-import { type BatchShape, type LanguageModel, type ModelConfig, modelWeights } from '../../models/index.js';
+import {
+  type BatchShape,
+  type LanguageModel,
+  type ModelConfig,
+  modelWeights,
+  objectiveOf,
+} from '../../models/index.js';
+import { batchShape } from '../../train/index.js';
 
 /** A model to be measured; LoadedModel of lib/train is one. */
 export interface MeasuredModel {
@@ -154,16 +154,17 @@ export async function textLoss(
   const { config } = measured.model;
   const { batch } = options;
   const { seq, stride } = checkWindow(config, options);
-  const isGpt = config.kind === 'gpt';
-  const least = isGpt ? 2 : seq - 2;
+  const objective = objectiveOf(config);
+  const isCausal = objective === 'causal';
+  const least = isCausal ? 2 : seq - 2;
   if (text.ids.length < least) {
     throw new ApolloError(
       'BAD_CORPUS',
-      `The text has ${text.ids.length} tokens; at least ${least} are needed. Give more text${isGpt ? '' : ', or a smaller seq'}.`,
+      `The text has ${text.ids.length} tokens; at least ${least} are needed. Give more text${isCausal ? '' : ', or a smaller seq'}.`,
     );
   }
-  const shape = { batch, seq, padding: false, ...(!isGpt && { targets: mlmCapacity(batch * seq, batch) }) };
-  const batches = isGpt ? windows(text.ids, stride, shape) : masked(text, tokenizer, shape);
+  const shape = batchShape({ batch, seq, objective });
+  const batches = isCausal ? windows(text.ids, stride, shape) : masked(text, tokenizer, shape);
   const program = await lossProgram(device, measured, shape);
   let sum = 0;
   let tokens = 0;
@@ -180,12 +181,12 @@ export async function textLoss(
   }
   const loss = sum / tokens;
   const result = { loss, perplexity: Math.exp(loss), tokens };
-  if (!isGpt) return { of: 'masked token', ...result };
+  if (!isCausal) return { of: 'masked token', ...result };
   return { of: 'token', ...result, bitsPerByte: sum / Math.LN2 / text.bytes };
 }
 
 const takesCheckWindow = is.takes('checkWindow', {
-  config: is.object('a model configuration', { kind: is.oneOf('bert', 'gpt'), maxPositions: is.count }),
+  config: is.object('a model configuration', { kind: is.string, maxPositions: is.count }),
   options: is.object('{ seq, stride }', { seq: is.optional(is.number), stride: is.optional(is.number) }),
 });
 
@@ -199,7 +200,7 @@ export function checkWindow(
   options: Pick<TextLossOptions, 'seq' | 'stride'>,
 ): { readonly seq: number; readonly stride: number } {
   takesCheckWindow(config, options);
-  const { kind, maxPositions } = config;
+  const { maxPositions } = config;
   const { seq = maxPositions, stride = Math.ceil(seq / 2) } = options;
   if (!Number.isInteger(seq) || seq < 4 || seq > maxPositions) {
     throw new ApolloError(
@@ -207,7 +208,7 @@ export function checkWindow(
       `seq must be a whole number from 4 to the model's ${maxPositions} positions; got ${seq}.`,
     );
   }
-  if (kind === 'gpt') checkStride(stride, seq);
+  if (objectiveOf(config) === 'causal') checkStride(stride, seq);
   return { seq, stride };
 }
 

@@ -1,8 +1,7 @@
 /** A trained model seen at the depth of the finished one, or with its stored layers alone. */
 import type { WeightSource } from '../../methods/method.js';
+import { atPlace } from '../../models/index.js';
 import type { ModelFolder } from './model-folder.js';
-
-const layerName = /^layer\.(\d+)\./;
 
 /**
  * The model at the depth of the finished one, each place with the weights of the stored layer that stands there ('full'),
@@ -14,6 +13,6 @@ export function atDepth(source: WeightSource & Pick<ModelFolder, 'layerMap'>, de
   return {
     config: { ...source.config, layers: layerMap.length },
     layers: layerMap.length,
-    read: (name) => source.read(name.replace(layerName, (_, place) => `layer.${layerMap[Number(place)]}.`)),
+    read: (name) => source.read(atPlace(name, layerMap)),
   };
 }

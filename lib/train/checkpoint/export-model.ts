@@ -9,7 +9,7 @@ import {
   writeHuggingFaceFolder,
 } from '../../interop/hugging-face-writer.js';
 import * as is from '../../is.js';
-import { createModel, type ModelConfig } from '../../models/index.js';
+import { createModel, type ModelConfig, objectiveOf } from '../../models/index.js';
 import { atDepth } from './at-depth.js';
 import { type ModelFolder, type OpenOptions, openModelFolder } from './model-folder.js';
 
@@ -50,8 +50,8 @@ const takesExportModel = is.takes('exportModel', {
 });
 
 /**
- * Writes the model in `path` as the folder `out`, which Python's `transformers` loads as BertForMaskedLM or
- * GPT2LMHeadModel.
+ * Writes the model in `path` as the folder `out`, which Python's `transformers` loads as BertForMaskedLM, GPT2LMHeadModel or
+ * the class of its family.
  * ```ts
  * await exportModel('runs/train', 'exported', { dtype: 'bf16' });
  * ```
@@ -81,7 +81,7 @@ export async function exportModel(path: string, out: string, options: ExportOpti
       read,
       ...withTokenizer(config, tokenizer),
     });
-    const autoClass = config.kind === 'bert' ? 'AutoModelForMaskedLM' : 'AutoModelForCausalLM';
+    const autoClass = objectiveOf(config) === 'masked' ? 'AutoModelForMaskedLM' : 'AutoModelForCausalLM';
     return { folder: out, config, autoClass, stored: source.layers, files, warnings };
   } finally {
     await source.close();
@@ -96,17 +96,20 @@ function tokenizerOf({ tokenizerPath, config }: ModelFolder, named: string | und
   return tokenizer;
 }
 
-/** Fields of config.json, for GPT: the ids at which text begins and ends. Without them Python takes those of GPT-2's own vocabulary. */
-export function textEnds({ kind }: ModelConfig, tokenizer: Tokenizer | undefined) {
-  if (kind === 'bert') return {};
+/**
+ * Fields of config.json of causal models: the ids at which text begins and ends. Without them Python takes those of the
+ * published models' vocabularies.
+ */
+export function textEnds(config: ModelConfig, tokenizer: Tokenizer | undefined) {
+  if (objectiveOf(config) === 'masked') return {};
   const end = tokenizer?.specials.eot ?? null;
   return { bos_token_id: end, eos_token_id: end };
 }
 
-/** What the tokenizer adds: its files, and for GPT the ids at which text begins and ends. */
+/** What the tokenizer adds: its files, and for causal models the ids at which text begins and ends. */
 function withTokenizer(config: ModelConfig, tokenizer: Tokenizer | undefined) {
   const files: TextFile[] = tokenizer ? tokenizerFiles(tokenizer, { maxLength: config.maxPositions }) : [];
-  if (config.kind === 'bert') return { files };
+  if (objectiveOf(config) === 'masked') return { files };
   const fields = textEnds(config, tokenizer);
   const generation = fields.eos_token_id === null ? {} : fields;
   return {

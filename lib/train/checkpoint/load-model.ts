@@ -3,7 +3,7 @@ import { checkVocabulary, endsOfText, loadTokenizer, noEndOfText, type Tokenizer
 import type { Device } from '../../engine/device.js';
 import { ParameterStore } from '../../engine/parameters.js';
 import * as is from '../../is.js';
-import { createModel, declareSpecs, type LanguageModel, type ModelConfig } from '../../models/index.js';
+import { createModel, declareSpecs, type LanguageModel, type ModelConfig, objectiveOf } from '../../models/index.js';
 import { type OpenOptions, openModelFolder } from './model-folder.js';
 
 export interface LoadOptions extends OpenOptions {
@@ -60,7 +60,8 @@ export async function loadModel(device: Device, path: string, options: LoadOptio
     const { config, layers, tokenizerPath, folder } = source;
     const tokenizer = tokenizerPath === undefined ? undefined : loadTokenizer(tokenizerPath);
     if (tokenizer) checkVocabulary(tokenizer, config.vocab);
-    const ends = tokenizer && config.kind === 'gpt' ? endsOfText(tokenizer, tokenizerPath as string) : undefined;
+    const ends =
+      tokenizer && objectiveOf(config) === 'causal' ? endsOfText(tokenizer, tokenizerPath as string) : undefined;
     const warnings = [...source.warnings];
     if (ends?.length === 0) warnings.push(`${folder}: ${noEndOfText} Texts end by their length alone.`);
     const model = createModel(config);

@@ -165,10 +165,12 @@ async function openPretrained(folder: string, { seed = 0 }: OpenOptions): Promis
   const files = await openHuggingFaceFolder(folder);
   try {
     const { config } = files;
-    const specs = specsByName(modelOf(config, folder), config.layers);
+    const model = modelOf(config, folder);
+    const specs = specsByName(model, config.layers);
+    const ofBody = new Set(model.body.parameters(config.layers).map(({ name }) => name));
     const all = [...specs.values()];
     const missing = all.filter((spec) => !files.has(spec)).map(({ name }) => name);
-    const needed = missing.filter((name) => !name.startsWith('head.'));
+    const needed = missing.filter((name) => ofBody.has(name));
     if (needed.length > 0) {
       throw new ApolloError(
         'BAD_CHECKPOINT',
@@ -178,7 +180,7 @@ async function openPretrained(folder: string, { seed = 0 }: OpenOptions): Promis
     const warnings = [...files.warnings];
     if (missing.length > 0) {
       const what =
-        config.kind === 'bert'
+        model.objective === 'masked'
           ? 'is a bare encoder without a masked-language-model head'
           : `has no output matrix, and its ${configFile} does not tie it to the word embeddings`;
       warnings.push(

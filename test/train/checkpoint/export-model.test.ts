@@ -61,7 +61,14 @@ for (const kind of ['bert', 'gpt'] as const) {
           precision: 'f32',
         });
         const maps = { full: layerMap, stage: layerMap };
-        return evaluateMaps(maps, { programs, corpus: batches, batch: 4, seq: 16, limit: 2 });
+        return evaluateMaps(maps, {
+          programs,
+          corpus: batches,
+          batch: 4,
+          seq: 16,
+          objective: model.objective,
+          limit: 2,
+        });
       });
       t.equal(again.lossFull, lossFull, 'the held-out loss that the run evaluated at full depth');
 

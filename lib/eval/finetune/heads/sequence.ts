@@ -5,25 +5,37 @@
 import type { Tensor } from '../../../engine/graph.js';
 import { crossEntropy, div, dropout, matmul, mul, reshape, square, sub, sum, tanh } from '../../../engine/ops/index.js';
 import * as is from '../../../is.js';
-import type { ModelConfig, ParameterSpec } from '../../../models/index.js';
-import { linearPair, matrix } from '../../../models/parameters.js';
-import { linear } from '../../../nn/layers.js';
+import { familyOf, type ModelConfig, objectiveOf, type ParameterSpec } from '../../../models/index.js';
+import { linear, span } from '../../../models/parameters.js';
+import { linear as linearLayer } from '../../../nn/layers.js';
 import type { Head, HeadContext } from '../head.js';
 
-function sequenceParameters({ kind, hidden, initStd }: ModelConfig, outputs: number): ParameterSpec[] {
-  if (kind === 'gpt') return [matrix('classifier.weight', [hidden, outputs], initStd)];
-  return [...linearPair('pooler', hidden, hidden, initStd), ...linearPair('classifier', hidden, outputs, initStd)];
+/** A masked model's first token passes through a pooler; a causal model's last one is read as it is, without a bias. */
+const hasPooler = (config: ModelConfig): boolean => objectiveOf(config) === 'masked';
+
+function sequenceParameters(config: ModelConfig, outputs: number): ParameterSpec[] {
+  const { hidden, initStd } = config;
+  const names = familyOf(config).huggingFace?.heads;
+  const stream = span('hidden', hidden);
+  const columns = [span('outputs', outputs)];
+  const foreign = { foreign: names && [names.classifier], transposed: true };
+  if (!hasPooler(config)) return linear('classifier', stream, columns, initStd, { ...foreign, bias: false });
+  const pooler = names?.pooler === undefined ? undefined : [names.pooler];
+  return [
+    ...linear('pooler', stream, [stream], initStd, { foreign: pooler, transposed: true }),
+    ...linear('classifier', stream, columns, initStd, foreign),
+  ];
 }
 
 /** f32 [B, outputs]. */
 function sequenceOutput({ config, weights, training, summary }: HeadContext, outputs: number): Tensor {
   const state = summary();
-  const bert = config.kind === 'bert';
-  const pooled = bert
-    ? dropout(tanh(linear(state, weights, 'pooler', config.hidden)), training ? config.dropout : 0)
+  const pools = hasPooler(config);
+  const pooled = pools
+    ? dropout(tanh(linearLayer(state, weights, 'pooler', config.hidden)), training ? config.dropout : 0)
     : state;
   const weight = weights('classifier.weight', [config.hidden, outputs], 'matrix');
-  const bias = bert ? weights('classifier.bias', [outputs], 'vector') : undefined;
+  const bias = pools ? weights('classifier.bias', [outputs], 'vector') : undefined;
   return matmul(pooled, weight, { bias, dtype: 'f32' });
 }
 

@@ -3,7 +3,8 @@
  * token a logit for being the first and one for being the last of the piece.
  */
 import { add, crossEntropy, matmul, reshape, scale, slice, transpose, where } from '../../../engine/ops/index.js';
-import { linearPair } from '../../../models/parameters.js';
+import { familyOf } from '../../../models/index.js';
+import { linear, span } from '../../../models/parameters.js';
 import type { Head } from '../head.js';
 
 /** Logit of a place behind the last token: no softmax sees it, so that results do not depend on how rows are padded. */
@@ -17,7 +18,12 @@ const noToken = -1e9;
 export const spans: Head = {
   kind: 'spans',
   targets: { start: 'i32', end: 'i32' },
-  parameters: ({ hidden, initStd }) => linearPair('spans', hidden, 2, initStd),
+  parameters(config) {
+    const { hidden, initStd } = config;
+    const names = familyOf(config).huggingFace?.heads;
+    const options = { foreign: names && [names.spans], transposed: true };
+    return linear('spans', span('hidden', hidden), [span('outputs', 2)], initStd, options);
+  },
   output({ config, hidden, mask, weights }) {
     const weight = weights('spans.weight', [config.hidden, 2], 'matrix');
     const logits = matmul(hidden, weight, { bias: weights('spans.bias', [2], 'vector'), dtype: 'f32' }); // [B, T, 2]

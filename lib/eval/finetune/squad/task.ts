@@ -131,11 +131,11 @@ export function squadTask(version: SquadVersion, options: SquadOptions = {}): Fi
   };
 }
 
-function checkModel({ kind }: SequenceEncoder): void {
-  if (kind === 'bert') return;
+function checkModel({ objective }: SequenceEncoder): void {
+  if (objective === 'masked') return;
   throw new ApolloError(
     'BAD_CONFIG',
-    'SQuAD needs a BERT: in a GPT no token sees what follows it, so none can tell where an answer ends.',
+    'SQuAD needs a BERT: in a causal model (GPT) no token sees what follows it, so none can tell where an answer ends.',
   );
 }
 

@@ -1,0 +1,43 @@
+/** BERT as a model family. */
+import { dividesHidden, headsOf64, paperDropout } from '../config-rules.js';
+import type { ModelFamily } from '../family.js';
+import { transformerLayerFlops } from '../transformer-layer.js';
+import { bertHuggingFace } from './hugging-face.js';
+import { bertActivation, bertGraphs } from './model.js';
+
+export const bertFamily: ModelFamily = {
+  kind: 'bert',
+  title: 'BERT',
+  objective: 'masked',
+  norm: 'post',
+  hasTypes: true,
+  activations: [bertActivation, 'geluTanh', 'relu', 'silu'],
+  defaults: ({ hidden }) => ({ ...headsOf64(hidden), ...paperDropout, ffn: 4 * hidden, epsilon: 1e-12 }),
+  fields: {
+    typeVocab: {
+      expected: () => 'a positive whole number (usually 2)',
+      holds: (value) => Number.isSafeInteger(value) && (value as number) > 0,
+      fill: () => 2,
+      structure: ({ typeVocab }) => typeVocab,
+    },
+    padTokenId: {
+      expected: ({ vocab }) => `a token of the vocabulary (0 to ${vocab - 1}) or left out`,
+      holds: (value, { vocab }) =>
+        value === undefined || (Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) < vocab),
+      fill: () => 0,
+    },
+  },
+  check: dividesHidden,
+  presets: {
+    'bert-small': { layers: 12, hidden: 512, vocab: 30522, maxPositions: 512 },
+    'bert-base': { layers: 12, hidden: 768, vocab: 30522, maxPositions: 512 },
+    'bert-large': { layers: 24, hidden: 1024, vocab: 30522, maxPositions: 512 },
+    'bert-mini': { layers: 12, hidden: 256, vocab: 8192, maxPositions: 128 },
+    'bert-nano': { layers: 12, hidden: 128, vocab: 8192, maxPositions: 128 },
+  },
+  create: bertGraphs,
+  layerFlops: transformerLayerFlops,
+  // The output matrix, and the transform before it.
+  headFlops: ({ hidden, vocab }) => 2 * hidden * vocab + 2 * hidden * hidden,
+  huggingFace: bertHuggingFace,
+};

@@ -1,0 +1,88 @@
+/**
+ * What the package must know of a kind of model. A family is a folder beside this file with one object of this interface,
+ * and a line in registry.ts; `registerFamily` takes one from outside the package. No other room asks for a family by name.
+ */
+import type { Activation } from '../nn/layers.js';
+import type { ModelConfig } from './config.js';
+import type { FlopOptions } from './flops.js';
+import type { ForeignConfig, ForeignJson } from './foreign-config.js';
+import type { ModelGraphs, ObjectiveName } from './model.js';
+
+/** A field that the configurations of one family have. */
+export interface ConfigField {
+  /** What a value must be, as messages say it after "must be". */
+  expected(config: ModelConfig): string;
+  /** Whether `value`, perhaps undefined, is one that a model can have. */
+  holds(value: unknown, config: ModelConfig): boolean;
+  /** The value that `withDefaults` fills in; absent: the field stays away. */
+  fill?(config: ModelConfig): unknown;
+  /**
+   * For a field in which two models must be equal to be the same function of equal weights: its value, that of a
+   * configuration without the field included. Absent: models may differ in it.
+   */
+  structure?(config: ModelConfig): unknown;
+}
+
+/** What a preset says; the rest is filled in. */
+export type PresetSizes = Omit<Partial<ModelConfig>, 'kind'> &
+  Pick<ModelConfig, 'layers' | 'hidden' | 'vocab' | 'maxPositions'>;
+
+/** Two tensors that Hugging Face ties: a file may hold either or both. */
+export interface TiedTensors {
+  readonly name: string;
+  readonly other: string;
+  /** `other` counts where both are there, and is written besides where the model's head is not tied. */
+  readonly prefersOther?: boolean;
+}
+
+/** How models of the family stand in Hugging Face folders. The names of parameters are in their specs. */
+export interface HuggingFaceFamily {
+  /** `model_type` in config.json. */
+  readonly modelType: string;
+  /** Settings that would change the arithmetic, each with the values that this package computes; absent ones pass. */
+  readonly supported: Readonly<Record<string, readonly unknown[]>>;
+  /** @throws ApolloError BAD_CHECKPOINT through `json` for a value that is wrong or not computed here. */
+  readConfig(json: ForeignConfig): ModelConfig;
+  /** Without `architectures` and `model_type`. */
+  writeConfig(config: ModelConfig): ForeignJson;
+  /** Of names, which models without a head leave out. */
+  readonly prefix: string;
+  /** The first pair is the word table and the head's output matrix. */
+  readonly tied: readonly TiedTensors[];
+  /** Tensors that a file may hold and this package does not need. */
+  readonly ignored: RegExp;
+  /** Python's class of the language model, and what the classes of its task heads begin with. */
+  readonly languageModelClass: string;
+  readonly taskClassPrefix: string;
+  /** Modules of task heads; `pooler` where the first token's state passes through one. */
+  readonly heads: { readonly pooler?: string; readonly classifier: string; readonly spans: string };
+}
+
+export interface ModelFamily {
+  /** The `kind` of its configurations. */
+  readonly kind: string;
+  /** Its name in messages. */
+  readonly title: string;
+  /** What its models are trained to predict, and with that which fields a batch has. */
+  readonly objective: ObjectiveName;
+  /** Whether each layer normalises the residual stream itself ('post', BERT) or only what its branches read ('pre'). */
+  readonly norm: 'pre' | 'post';
+  /** Whether texts have token types (segments). */
+  readonly hasTypes: boolean;
+  /** Those that the feed-forward part may have; the first is the default. */
+  readonly activations: readonly Activation[];
+  /** Defaults of common fields in which families differ. */
+  defaults(config: PresetSizes): Pick<ModelConfig, 'epsilon' | 'dropout' | 'attentionDropout' | 'heads' | 'ffn'>;
+  /** Fields that only this family has, or that others share under the same name. */
+  readonly fields: Readonly<Record<string, ConfigField>>;
+  /** Rules between fields. `expect(holds, message)` throws BAD_CONFIG; the message goes on after "model.". */
+  check(config: ModelConfig, expect: (holds: boolean, message: string) => void): void;
+  readonly presets: Readonly<Record<string, PresetSizes>>;
+  /** The model of a configuration that is valid. */
+  create(config: ModelConfig): ModelGraphs;
+  /** Forward FLOPs per token of a layer with sequences of `seq`, and of the head. */
+  layerFlops(config: ModelConfig, seq: number, options?: FlopOptions): number;
+  headFlops(config: ModelConfig, options?: FlopOptions): number;
+  /** Absent: models of the family cannot be read from such folders or exported. */
+  readonly huggingFace?: HuggingFaceFamily;
+}

@@ -1,0 +1,87 @@
+/**
+ * GPT-2 (Radford et al. 2019), arithmetic as in Hugging Face's GPT2LMHeadModel: pre-norm layers, causal attention,
+ * final norm, a head without bias; tanh GELU and a head tied to the word embeddings unless the configuration says otherwise.
+ */
+import { dropout } from '../../engine/ops/index.js';
+import { tokenEmbeddings } from '../../nn/layers.js';
+import { preNormStack } from '../../nn/transformer.js';
+import { bodyInputs } from '../body-inputs.js';
+import { causalGraphs, decodingCache } from '../causal.js';
+import type { ModelConfig } from '../config.js';
+import { checkTrace, type ModelBody, type ModelGraphs, type ParameterSpec } from '../model.js';
+import { norm, outputParameters, span, table } from '../parameters.js';
+import { type LayerNames, layerParameters } from '../transformer-layer.js';
+
+/** The activation of a GPT-2 as published. */
+export const gptActivation = 'geluTanh';
+
+/** GPT-2's Conv1D matrices are [inputs, outputs], as ours. */
+const layerNames = (layer: number): LayerNames => {
+  const at = `transformer.h.${layer}`;
+  return {
+    qkv: [`${at}.attn.c_attn`],
+    attentionOutput: `${at}.attn.c_proj`,
+    attentionNorm: `${at}.ln_1`,
+    up: `${at}.mlp.c_fc`,
+    down: `${at}.mlp.c_proj`,
+    ffnNorm: `${at}.ln_2`,
+    transposed: false,
+  };
+};
+
+/**
+ * The two projections onto the residual stream start at initStd / sqrt(2 L), with L the final number of layers, whatever the
+ * depth of the stage.
+ */
+function bodyParameters(config: ModelConfig, units: number): ParameterSpec[] {
+  const { layers, hidden, vocab, maxPositions, initStd } = config;
+  const stream = span('hidden', hidden);
+  const residualStd = initStd / Math.sqrt(2 * layers);
+  const layer = (index: number) => layerParameters(config, index, { residualStd, names: layerNames(index) });
+  return [
+    table('embeddings.word', span('vocab', vocab), stream, initStd, { foreign: 'transformer.wte.weight' }),
+    table('embeddings.position', span('positions', maxPositions), stream, initStd, {
+      foreign: 'transformer.wpe.weight',
+    }),
+    ...Array.from({ length: units }, (_, index) => layer(index)).flat(),
+    ...norm('final.norm', stream, { use: 'headNorm', foreign: ['transformer.ln_f'] }),
+  ];
+}
+
+/** Embeddings, layers and the final norm: [B, T] tokens -> [B, T, C]. */
+function gptBody(config: ModelConfig): ModelBody {
+  const { hidden, vocab, heads, ffn, epsilon, maxPositions } = config;
+  return {
+    parameters: (units) => bodyParameters(config, units),
+    trace(graph, weights, batch, options) {
+      const { layerMap, training } = options;
+      checkTrace(config, batch, layerMap);
+      const { tokens, mask, branchScales, blockGates } = bodyInputs(graph, batch, options);
+      const cache = decodingCache(graph, config, batch, options);
+
+      const p = training ? config.dropout : 0;
+      const positions = cache?.first ? undefined : cache?.positions;
+      const summed = tokenEmbeddings(tokens, weights, { vocab, hidden, maxPositions }, undefined, positions);
+      return preNormStack(dropout(summed, training ? (config.embeddingDropout ?? p) : 0), weights, 'final.norm', {
+        layerMap,
+        heads,
+        ffn,
+        epsilon,
+        dropout: p,
+        attentionDropout: training ? config.attentionDropout : 0,
+        causal: true,
+        activation: config.activation ?? gptActivation,
+        training,
+        mask,
+        branchScales,
+        blockGates,
+        cache,
+      });
+    },
+  };
+}
+
+/** The graphs of a GPT-2 of this configuration, which is valid. */
+export function gptGraphs(config: ModelConfig): ModelGraphs {
+  return causalGraphs(config, gptBody(config), outputParameters(config, 'lm_head.weight'));
+}
