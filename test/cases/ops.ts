@@ -278,6 +278,35 @@ const normCases: OpCase[] = [
     (t) => ops.residualNorm(t.x!, t.residual!, t.w!, t.b!, { p: 0.25 }).sum,
     { differentiable: ['x', 'residual'] },
   ),
+  differentiable('rmsNorm', { x: x([3, 4, 19]), w: vector([19], 0.5, 1.5) }, (t) => ops.rmsNorm(t.x!, t.w!), {
+    bench: { x: large, w: [768] },
+  }),
+  differentiable('rmsNorm, one row', { x: x([1, 300]), w: vector([300], 0.5, 1.5) }, (t) =>
+    ops.rmsNorm(t.x!, t.w!, { epsilon: 1e-5 }),
+  ),
+  differentiable(
+    'residualRmsNorm',
+    { x: x([6, 24]), residual: x([6, 24]), w: vector([24], 0.5, 1.5) },
+    (t) => ops.residualRmsNorm(t.x!, t.residual!, t.w!).y,
+  ),
+  differentiable(
+    'residualRmsNorm, both outputs',
+    { x: x([5, 19]), residual: x([5, 19]), w: vector([19], 0.5, 1.5) },
+    (t) => ({ ...ops.residualRmsNorm(t.x!, t.residual!, t.w!) }),
+    { bench: { x: large, residual: large, w: [768] } },
+  ),
+  differentiable(
+    'residualRmsNorm, both outputs, dropout',
+    { x: x([70, 19]), residual: x([70, 19]), w: vector([19], 0.5, 1.5), rng },
+    (t) => ({ ...ops.residualRmsNorm(t.x!, t.residual!, t.w!, { p: 0.25 }) }),
+    { bench: { x: large, residual: large, w: [768] } },
+  ),
+  differentiable(
+    'residualRmsNorm, sum only',
+    { x: x([5, 19]), residual: x([5, 19]), w: vector([19], 0.5, 1.5), rng },
+    (t) => ops.residualRmsNorm(t.x!, t.residual!, t.w!, { p: 0.25 }).sum,
+    { differentiable: ['x', 'residual'] },
+  ),
 ];
 
 /** A mask is an index in [0, 2): 1 = attend. */

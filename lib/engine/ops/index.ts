@@ -50,6 +50,7 @@ export { embedding } from './embedding.js';
 export { crossEntropy, ignoredLabel, lmHeadLoss } from './head.js';
 export { type Activation, type MatmulOptions, matmul } from './matmul.js';
 export { layerNorm, residualNorm } from './norm.js';
+export { residualRmsNorm, rmsNorm } from './rms-norm.js';
 
 import './methods.js';
 import './optimizer.js';
