@@ -144,6 +144,9 @@ const elementwiseCases: OpCase[] = [
   differentiable('gelu by tanh', { x: x([5, 19], -4, 4) }, (t) => ops.gelu(t.x!, { tanh: true }), {
     bench: { x: [2048, 3072] },
   }),
+  differentiable('swiglu', { x: x([5, 38], -4, 4) }, (t) => ops.swiglu(t.x!), { bench: { x: [2048, 4096] } }),
+  differentiable('swiglu, one row of saturated gates', { x: x([1, 48], -100, 100) }, (t) => ops.swiglu(t.x!)),
+  differentiable('swiglu, rows of a stack', { x: x([2, 3, 128], -4, 4) }, (t) => ops.swiglu(t.x!)),
   differentiable('dropout', { x: x([6, 21]), rng }, (t) => ops.dropout(t.x!, 0.3), { bench: { x: large } }),
 ];
 
@@ -309,6 +312,41 @@ const normCases: OpCase[] = [
   ),
 ];
 
+/** The rows of `rotary` are n heads of `headSize`. */
+const rotaryCase = (
+  name: string,
+  [batch, tokens, heads]: readonly [number, number, number],
+  headSize: number,
+  rotated: number,
+  more: Pick<OpCase, 'bench'> & { readonly positions?: CaseInput } = {},
+): OpCase => {
+  const { positions, ...rest } = more;
+  return differentiable(
+    name,
+    { x: x([batch, tokens, heads * headSize]), ...(positions && { positions }) },
+    (t) =>
+      ops.rotary(t.x!, {
+        headSize,
+        heads: rotated,
+        frequencies: ops.rotaryFrequencies(headSize, 10_000),
+        positions: t.positions,
+      }),
+    rest,
+  );
+};
+
+const rotaryCases: OpCase[] = [
+  rotaryCase('rotary', [2, 5, 3], 6, 3),
+  rotaryCase('rotary of queries and keys in a packed row', [2, 7, 6], 16, 4),
+  rotaryCase('rotary, the heads of Llama', [2, 9, 20], 64, 18, {
+    bench: { x: [4, 512, 20 * 64] },
+  }),
+  rotaryCase('rotary, heads of 80', [1, 3, 4], 80, 3),
+  rotaryCase('rotary, heads of 128, far positions', [3, 1, 3], 128, 2, { positions: index([3, 1], 131_072) }),
+  rotaryCase('rotary at given positions', [2, 5, 3], 10, 2, { positions: index([2, 5], 9) }),
+  rotaryCase('rotary, one token', [1, 1, 2], 64, 1, { positions: index([1, 1], 4096) }),
+];
+
 /** A mask is an index in [0, 2): 1 = attend. */
 const attentionCases: OpCase[] = [
   differentiable('attention', { qkv: x([2, 5, 24]) }, (t) => ops.attention({ qkv: t.qkv! }, { heads: 2 }), {
@@ -416,6 +454,7 @@ export const opCases: readonly OpCase[] = [
   ...matmulCases,
   ...fewRowsCases,
   ...normCases,
+  ...rotaryCases,
   ...attentionCases,
   ...cacheCases,
   ...headCases,
