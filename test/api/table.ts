@@ -446,12 +446,13 @@ const engine: Record<string, Arguments> = {
     qkv: x3,
     cache: options({ keys: x3, values: x3 }),
     positions: ids2,
-    options: options({ heads: number(1), scale: maybe(number(1)) }),
+    options: options({ heads: number(1), keyValueHeads: maybe(number(1)), scale: maybe(number(1)) }),
   },
   attention: {
     source: made(() => ({ qkv: tensorOf([1, 2, 6]) })),
     options: options({
       heads: number(1),
+      keyValueHeads: maybe(number(1)),
       causal: maybe(boolean(true)),
       mask: maybe(ids2),
       p: maybe(number(0)),

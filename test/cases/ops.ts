@@ -380,6 +380,31 @@ const attentionCases: OpCase[] = [
   differentiable('attention, causal with a past', { q: x([2, 3, 16]), k: x([2, 9, 16]), v: x([2, 9, 16]), rng }, (t) =>
     ops.attention({ q: t.q!, k: t.k!, v: t.v! }, { heads: 2, causal: true, p: 0.1 }),
   ),
+  differentiable('attention, heads that share keys in pairs', { qkv: x([2, 5, 128]) }, (t) =>
+    ops.attention({ qkv: t.qkv! }, { heads: 4, keyValueHeads: 2 }),
+  ),
+  differentiable(
+    'attention, causal, three heads a key/value head',
+    { qkv: x([2, 7, 128 * 5]) },
+    (t) => ops.attention({ qkv: t.qkv! }, { heads: 3, keyValueHeads: 1, causal: true }),
+    { bench: { qkv: [8, 1024, 64 * 5] } },
+  ),
+  differentiable(
+    'attention, heads of 80 that share keys under a mask and dropout',
+    { qkv: x([2, 6, 80 * 8]), mask: index([2, 6], 2), rng },
+    (t) => ops.attention({ qkv: t.qkv! }, { heads: 4, keyValueHeads: 2, mask: t.mask!, p: 0.2 }),
+  ),
+  differentiable(
+    'attention, separate q, k, v, fewer key/value heads',
+    { q: x([2, 3, 36]), k: x([2, 9, 12]), v: x([2, 9, 12]), rng },
+    (t) => ops.attention({ q: t.q!, k: t.k!, v: t.v! }, { heads: 6, keyValueHeads: 2, causal: true, p: 0.1 }),
+  ),
+  differentiable('attention over several blocks, heads that share keys', { qkv: x([1, 150, 64]) }, (t) =>
+    ops.attention({ qkv: t.qkv! }, { heads: 2, keyValueHeads: 1, causal: true }),
+  ),
+  differentiable('attention of one token, heads that share keys', { qkv: x([1, 1, 48]) }, (t) =>
+    ops.attention({ qkv: t.qkv! }, { heads: 4, keyValueHeads: 1, causal: true }),
+  ),
   differentiable('attention over several blocks', { qkv: x([1, 150, 48]) }, (t) =>
     ops.attention({ qkv: t.qkv! }, { heads: 2, causal: true }),
   ),
@@ -410,6 +435,23 @@ const cacheCases: OpCase[] = [
     'cachedAttention, wide heads',
     { qkv: x([1, 2, 576]), keys: state([1, 70, 192]), values: state([1, 70, 192]), positions: index([1, 2], 70) },
     (t) => ops.cachedAttention(t.qkv!, { keys: t.keys!, values: t.values! }, t.positions!, { heads: 1 }),
+  ),
+  forward(
+    'cachedAttention, heads that share keys',
+    { qkv: x([3, 1, 40]), keys: state([3, 9, 8]), values: state([3, 9, 8]), positions: index([3, 1], 9) },
+    (t) => {
+      const cache = ops.appendToCache(t.qkv!, { keys: t.keys!, values: t.values! }, t.positions!);
+      return { o: ops.cachedAttention(t.qkv!, cache, t.positions!, { heads: 6, keyValueHeads: 2 }), ...cache };
+    },
+    { bench: { qkv: [4, 1, 1280], keys: [4, 1024, 256], values: [4, 1024, 256], positions: [4, 1] } },
+  ),
+  forward(
+    'cachedAttention, several tokens, three heads of 80 a key/value head',
+    { qkv: x([2, 3, 400]), keys: state([2, 40, 80]), values: state([2, 40, 80]), positions: index([2, 3], 40) },
+    (t) => {
+      const cache = { keys: t.keys!, values: t.values! };
+      return ops.cachedAttention(t.qkv!, cache, t.positions!, { heads: 3, keyValueHeads: 1 });
+    },
   ),
   forward(
     'appendToCache, one sequence into all',

@@ -60,6 +60,7 @@ function trace(problem: Problem, dtype: 'f32' | 'bf16') {
     packed,
     causal,
     heads,
+    keyValueHeads: heads,
     scale: 1 / Math.sqrt(head),
     hasMask: mask,
     p,
