@@ -35,10 +35,11 @@ class Attrs {
   }
   bool flag(const std::string& name) const { return has(name) && get<bool>(name); }
   const std::string& text(const std::string& name) const { return get<std::string>(name); }
+  const std::vector<double>& numbers(const std::string& name) const { return get<std::vector<double>>(name); }
   std::vector<std::int64_t> integers(const std::string& name) const {
     std::vector<std::int64_t> out;
     if (has(name)) {
-      for (double v : get<std::vector<double>>(name)) out.push_back(static_cast<std::int64_t>(v));
+      for (double v : numbers(name)) out.push_back(static_cast<std::int64_t>(v));
     }
     return out;
   }

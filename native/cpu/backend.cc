@@ -74,6 +74,7 @@ class CpuBackend final : public Backend {
     register_reduce(ops_);
     register_shape(ops_);
     register_embedding(ops_);
+    register_rotary(ops_);
     register_dropout(ops_);
     register_optimizer(ops_);
   }

@@ -19,10 +19,12 @@ void register_elementwise(OpTable& table);
 void register_reduce(OpTable& table);
 void register_shape(OpTable& table);
 void register_embedding(OpTable& table);
+void register_rotary(OpTable& table);
 void register_dropout(OpTable& table);
 void register_optimizer(OpTable& table);
 
 // Parts of a family in a file of their own, called by the family's function above.
+void register_swiglu(OpTable& table);   // activation
 void register_binary(OpTable& table);   // elementwise
 void register_softmax(OpTable& table);  // reduce
 void register_muon(OpTable& table);     // optimizer

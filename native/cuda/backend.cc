@@ -101,6 +101,7 @@ class CudaBackend final : public Backend {
     register_reduce(ops_, context_);
     register_shape(ops_, context_);
     register_embedding(ops_, context_);
+    register_rotary(ops_, context_);
     register_dropout(ops_, context_);
     register_optimizer(ops_, context_);
   }

@@ -19,12 +19,14 @@ void register_elementwise(OpTable& table, Context& context);
 void register_reduce(OpTable& table, Context& context);
 void register_shape(OpTable& table, Context& context);
 void register_embedding(OpTable& table, Context& context);
+void register_rotary(OpTable& table, Context& context);
 void register_dropout(OpTable& table, Context& context);
 void register_optimizer(OpTable& table, Context& context);
 
 // Parts of a family in a file of their own, called by the family's function above.
 void register_matmul_column_sum(OpTable& table, Context& context);  // matmul
 void register_matmul_gelu(OpTable& table, Context& context);        // matmul
+void register_swiglu(OpTable& table, Context& context);             // activation
 void register_binary(OpTable& table, Context& context);             // elementwise
 void register_norm_backward(OpTable& table, Context& context);      // norm
 void register_softmax(OpTable& table, Context& context);            // reduce

@@ -446,12 +446,13 @@ const engine: Record<string, Arguments> = {
     qkv: x3,
     cache: options({ keys: x3, values: x3 }),
     positions: ids2,
-    options: options({ heads: number(1), scale: maybe(number(1)) }),
+    options: options({ heads: number(1), keyValueHeads: maybe(number(1)), scale: maybe(number(1)) }),
   },
   attention: {
     source: made(() => ({ qkv: tensorOf([1, 2, 6]) })),
     options: options({
       heads: number(1),
+      keyValueHeads: maybe(number(1)),
       causal: maybe(boolean(true)),
       mask: maybe(ids2),
       p: maybe(number(0)),
@@ -501,6 +502,7 @@ const engine: Record<string, Arguments> = {
   gatherRows: { x, rows: ids },
   scatterRows: { y: x, rows: ids, rowCount: whole(2) },
   gelu: { x, options: maybeOptions({ tanh: maybe(boolean(true)) }) },
+  swiglu: { x },
   graphFlops: { graph: ownGraph },
   layerNorm: { x, weight: vector, bias: vector, options: maybeOptions({ epsilon }) },
   residualNorm: {
@@ -509,6 +511,17 @@ const engine: Record<string, Arguments> = {
     weight: vector,
     bias: vector,
     options: maybeOptions({ epsilon, p: maybe(number(0)) }),
+  },
+  rmsNorm: { x, weight: vector, options: maybeOptions({ epsilon }) },
+  residualRmsNorm: { x, residual: x, weight: vector, options: maybeOptions({ epsilon, p: maybe(number(0)) }) },
+  rotary: {
+    x: x3,
+    options: options({ headSize: whole(2), heads: whole(1), frequencies: list([1]), positions: maybe(ids2) }),
+  },
+  rotaryFrequencies: {
+    headSize: whole(2),
+    theta: notNegative(10_000),
+    scaling: maybe(object({ type: only('linear'), factor: notNegative(2) })),
   },
   matmul: {
     a: x,
@@ -546,7 +559,7 @@ function programParts(): unknown {
 
 // The methods of tensors are the ops, with the tensor as the first argument.
 const tensorMethods = Object.fromEntries(
-  'abs add argmax broadcastTo cast cos div dropout equal erf exp gatherRows gelu greater greaterEqual layerNorm less lessEqual log logSoftmax matmul max maximum mean min minimum mul neg notEqual pow reciprocal relu reshape rsqrt scale sigmoid sign silu sin slice softmax sqrt square sub sum tanh transpose'
+  'abs add argmax broadcastTo cast cos div dropout equal erf exp gatherRows gelu greater greaterEqual layerNorm less lessEqual log logSoftmax matmul max maximum mean min minimum mul neg notEqual pow reciprocal relu reshape rmsNorm rsqrt scale sigmoid sign silu sin slice softmax sqrt square sub sum swiglu tanh transpose'
     .split(' ')
     .map((op) => {
       const [first, ...rest] = Object.entries(engine[op]!);

@@ -144,6 +144,9 @@ const elementwiseCases: OpCase[] = [
   differentiable('gelu by tanh', { x: x([5, 19], -4, 4) }, (t) => ops.gelu(t.x!, { tanh: true }), {
     bench: { x: [2048, 3072] },
   }),
+  differentiable('swiglu', { x: x([5, 38], -4, 4) }, (t) => ops.swiglu(t.x!), { bench: { x: [2048, 4096] } }),
+  differentiable('swiglu, one row of saturated gates', { x: x([1, 48], -100, 100) }, (t) => ops.swiglu(t.x!)),
+  differentiable('swiglu, rows of a stack', { x: x([2, 3, 128], -4, 4) }, (t) => ops.swiglu(t.x!)),
   differentiable('dropout', { x: x([6, 21]), rng }, (t) => ops.dropout(t.x!, 0.3), { bench: { x: large } }),
 ];
 
@@ -278,6 +281,70 @@ const normCases: OpCase[] = [
     (t) => ops.residualNorm(t.x!, t.residual!, t.w!, t.b!, { p: 0.25 }).sum,
     { differentiable: ['x', 'residual'] },
   ),
+  differentiable('rmsNorm', { x: x([3, 4, 19]), w: vector([19], 0.5, 1.5) }, (t) => ops.rmsNorm(t.x!, t.w!), {
+    bench: { x: large, w: [768] },
+  }),
+  differentiable('rmsNorm, one row', { x: x([1, 300]), w: vector([300], 0.5, 1.5) }, (t) =>
+    ops.rmsNorm(t.x!, t.w!, { epsilon: 1e-5 }),
+  ),
+  differentiable(
+    'residualRmsNorm',
+    { x: x([6, 24]), residual: x([6, 24]), w: vector([24], 0.5, 1.5) },
+    (t) => ops.residualRmsNorm(t.x!, t.residual!, t.w!).y,
+  ),
+  differentiable(
+    'residualRmsNorm, both outputs',
+    { x: x([5, 19]), residual: x([5, 19]), w: vector([19], 0.5, 1.5) },
+    (t) => ({ ...ops.residualRmsNorm(t.x!, t.residual!, t.w!) }),
+    { bench: { x: large, residual: large, w: [768] } },
+  ),
+  differentiable(
+    'residualRmsNorm, both outputs, dropout',
+    { x: x([70, 19]), residual: x([70, 19]), w: vector([19], 0.5, 1.5), rng },
+    (t) => ({ ...ops.residualRmsNorm(t.x!, t.residual!, t.w!, { p: 0.25 }) }),
+    { bench: { x: large, residual: large, w: [768] } },
+  ),
+  differentiable(
+    'residualRmsNorm, sum only',
+    { x: x([5, 19]), residual: x([5, 19]), w: vector([19], 0.5, 1.5), rng },
+    (t) => ops.residualRmsNorm(t.x!, t.residual!, t.w!, { p: 0.25 }).sum,
+    { differentiable: ['x', 'residual'] },
+  ),
+];
+
+/** The rows of `rotary` are n heads of `headSize`. */
+const rotaryCase = (
+  name: string,
+  [batch, tokens, heads]: readonly [number, number, number],
+  headSize: number,
+  rotated: number,
+  more: Pick<OpCase, 'bench'> & { readonly positions?: CaseInput } = {},
+): OpCase => {
+  const { positions, ...rest } = more;
+  return differentiable(
+    name,
+    { x: x([batch, tokens, heads * headSize]), ...(positions && { positions }) },
+    (t) =>
+      ops.rotary(t.x!, {
+        headSize,
+        heads: rotated,
+        frequencies: ops.rotaryFrequencies(headSize, 10_000),
+        positions: t.positions,
+      }),
+    rest,
+  );
+};
+
+const rotaryCases: OpCase[] = [
+  rotaryCase('rotary', [2, 5, 3], 6, 3),
+  rotaryCase('rotary of queries and keys in a packed row', [2, 7, 6], 16, 4),
+  rotaryCase('rotary, the heads of Llama', [2, 9, 20], 64, 18, {
+    bench: { x: [4, 512, 20 * 64] },
+  }),
+  rotaryCase('rotary, heads of 80', [1, 3, 4], 80, 3),
+  rotaryCase('rotary, heads of 128, far positions', [3, 1, 3], 128, 2, { positions: index([3, 1], 131_072) }),
+  rotaryCase('rotary at given positions', [2, 5, 3], 10, 2, { positions: index([2, 5], 9) }),
+  rotaryCase('rotary, one token', [1, 1, 2], 64, 1, { positions: index([1, 1], 4096) }),
 ];
 
 /** A mask is an index in [0, 2): 1 = attend. */
@@ -313,6 +380,31 @@ const attentionCases: OpCase[] = [
   differentiable('attention, causal with a past', { q: x([2, 3, 16]), k: x([2, 9, 16]), v: x([2, 9, 16]), rng }, (t) =>
     ops.attention({ q: t.q!, k: t.k!, v: t.v! }, { heads: 2, causal: true, p: 0.1 }),
   ),
+  differentiable('attention, heads that share keys in pairs', { qkv: x([2, 5, 128]) }, (t) =>
+    ops.attention({ qkv: t.qkv! }, { heads: 4, keyValueHeads: 2 }),
+  ),
+  differentiable(
+    'attention, causal, three heads a key/value head',
+    { qkv: x([2, 7, 128 * 5]) },
+    (t) => ops.attention({ qkv: t.qkv! }, { heads: 3, keyValueHeads: 1, causal: true }),
+    { bench: { qkv: [8, 1024, 64 * 5] } },
+  ),
+  differentiable(
+    'attention, heads of 80 that share keys under a mask and dropout',
+    { qkv: x([2, 6, 80 * 8]), mask: index([2, 6], 2), rng },
+    (t) => ops.attention({ qkv: t.qkv! }, { heads: 4, keyValueHeads: 2, mask: t.mask!, p: 0.2 }),
+  ),
+  differentiable(
+    'attention, separate q, k, v, fewer key/value heads',
+    { q: x([2, 3, 36]), k: x([2, 9, 12]), v: x([2, 9, 12]), rng },
+    (t) => ops.attention({ q: t.q!, k: t.k!, v: t.v! }, { heads: 6, keyValueHeads: 2, causal: true, p: 0.1 }),
+  ),
+  differentiable('attention over several blocks, heads that share keys', { qkv: x([1, 150, 64]) }, (t) =>
+    ops.attention({ qkv: t.qkv! }, { heads: 2, keyValueHeads: 1, causal: true }),
+  ),
+  differentiable('attention of one token, heads that share keys', { qkv: x([1, 1, 48]) }, (t) =>
+    ops.attention({ qkv: t.qkv! }, { heads: 4, keyValueHeads: 1, causal: true }),
+  ),
   differentiable('attention over several blocks', { qkv: x([1, 150, 48]) }, (t) =>
     ops.attention({ qkv: t.qkv! }, { heads: 2, causal: true }),
   ),
@@ -343,6 +435,23 @@ const cacheCases: OpCase[] = [
     'cachedAttention, wide heads',
     { qkv: x([1, 2, 576]), keys: state([1, 70, 192]), values: state([1, 70, 192]), positions: index([1, 2], 70) },
     (t) => ops.cachedAttention(t.qkv!, { keys: t.keys!, values: t.values! }, t.positions!, { heads: 1 }),
+  ),
+  forward(
+    'cachedAttention, heads that share keys',
+    { qkv: x([3, 1, 40]), keys: state([3, 9, 8]), values: state([3, 9, 8]), positions: index([3, 1], 9) },
+    (t) => {
+      const cache = ops.appendToCache(t.qkv!, { keys: t.keys!, values: t.values! }, t.positions!);
+      return { o: ops.cachedAttention(t.qkv!, cache, t.positions!, { heads: 6, keyValueHeads: 2 }), ...cache };
+    },
+    { bench: { qkv: [4, 1, 1280], keys: [4, 1024, 256], values: [4, 1024, 256], positions: [4, 1] } },
+  ),
+  forward(
+    'cachedAttention, several tokens, three heads of 80 a key/value head',
+    { qkv: x([2, 3, 400]), keys: state([2, 40, 80]), values: state([2, 40, 80]), positions: index([2, 3], 40) },
+    (t) => {
+      const cache = { keys: t.keys!, values: t.values! };
+      return ops.cachedAttention(t.qkv!, cache, t.positions!, { heads: 3, keyValueHeads: 1 });
+    },
   ),
   forward(
     'appendToCache, one sequence into all',
@@ -387,6 +496,7 @@ export const opCases: readonly OpCase[] = [
   ...matmulCases,
   ...fewRowsCases,
   ...normCases,
+  ...rotaryCases,
   ...attentionCases,
   ...cacheCases,
   ...headCases,

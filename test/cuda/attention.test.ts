@@ -15,6 +15,8 @@ import { interpret } from '../reference/interpreter.js';
 interface Problem {
   readonly batch: number;
   readonly heads: number;
+  /** Fewer than `heads`: query heads share them. */
+  readonly keyValueHeads?: number;
   readonly head: number;
   readonly queries: number;
   /** Other than `queries`: q, k and v are tensors of their own. */
@@ -24,15 +26,21 @@ interface Problem {
   readonly p?: number;
 }
 
-function describe({ batch, heads, head, queries, keys, causal, mask, p }: Problem): string {
-  const parts = [causal ? 'causal' : '', mask ? 'mask' : '', p ? `dropout ${p}` : ''].filter(Boolean);
+function describe({ batch, heads, keyValueHeads, head, queries, keys, causal, mask, p }: Problem): string {
+  const parts = [
+    keyValueHeads ? `${keyValueHeads} key/value heads` : '',
+    causal ? 'causal' : '',
+    mask ? 'mask' : '',
+    p ? `dropout ${p}` : '',
+  ].filter(Boolean);
   return `${batch} x ${heads} heads of ${head}, ${queries} queries, ${keys ?? queries} keys ${parts.join(', ')}`.trim();
 }
 
 /** o, lse and the gradients of sum(o * dO) as f32 outputs; the inputs' data. */
 function trace(problem: Problem, dtype: 'f32' | 'bf16') {
-  const { batch, heads, head, queries, keys = queries, causal = false, mask = false, p = 0 } = problem;
-  const width = heads * head;
+  const { batch, heads, keyValueHeads = heads, head } = problem;
+  const { queries, keys = queries, causal = false, mask = false, p = 0 } = problem;
+  const [width, shared] = [heads * head, keyValueHeads * head];
   const packed = problem.keys === undefined;
   const graph = new Graph();
   const data: Record<string, Float32Array | Int32Array> = {};
@@ -41,11 +49,11 @@ function trace(problem: Problem, dtype: 'f32' | 'bf16') {
     return graph.input(name, shape, dtype);
   };
   const main = packed
-    ? [input('qkv', [batch, queries, 3 * width], 1)]
+    ? [input('qkv', [batch, queries, width + 2 * shared], 1)]
     : [
         input('q', [batch, queries, width], 1),
-        input('k', [batch, keys, width], 2),
-        input('v', [batch, keys, width], 3),
+        input('k', [batch, keys, shared], 2),
+        input('v', [batch, keys, shared], 3),
       ];
   const rest: Tensor[] = [];
   if (mask) {
@@ -60,6 +68,7 @@ function trace(problem: Problem, dtype: 'f32' | 'bf16') {
     packed,
     causal,
     heads,
+    keyValueHeads,
     scale: 1 / Math.sqrt(head),
     hasMask: mask,
     p,
@@ -140,6 +149,12 @@ const problems: Problem[] = [
   { batch: 1, heads: 1, head: 32, queries: 5, keys: 300, mask: true },
   { batch: 1, heads: 2, head: 20, queries: 45, causal: true, mask: true, p: 0.1 },
   { batch: 1, heads: 1, head: 200, queries: 40, p: 0.1 },
+  { batch: 2, heads: 4, keyValueHeads: 2, head: 64, queries: 140, causal: true, p: 0.1 },
+  { batch: 1, heads: 3, keyValueHeads: 1, head: 64, queries: 200, mask: true },
+  { batch: 1, heads: 2, keyValueHeads: 1, head: 128, queries: 150, causal: true },
+  { batch: 1, heads: 4, keyValueHeads: 2, head: 32, queries: 33, keys: 141, causal: true, mask: true },
+  { batch: 2, heads: 6, keyValueHeads: 2, head: 80, queries: 70, causal: true, p: 0.2 },
+  { batch: 1, heads: 3, keyValueHeads: 1, head: 16, queries: 1, keys: 40 },
 ];
 
 for (const [i, { name, skip, open }] of cudaDevices.entries()) {

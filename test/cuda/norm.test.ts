@@ -7,67 +7,75 @@ const rng: Operand = { dtype: 'i32', shape: [4], values: Int32Array.of(12345, 67
 
 type Dtype = 'f32' | 'bf16';
 interface Options {
+  /** RMS norm: neither mean nor bias. */
+  readonly rms?: boolean;
   readonly p?: number;
   readonly residual?: boolean;
   readonly dsum?: boolean;
   readonly accumulate?: boolean;
 }
 
+const opOf = ({ rms, residual }: Options) =>
+  residual ? `residual${rms ? 'Rms' : ''}Norm` : rms ? 'rmsNorm' : 'layerNorm';
+
 const name = (rows: number, columns: number, dtype: Dtype, options: Options) =>
   `[${rows}, ${columns}] ${dtype} ${JSON.stringify(options)}`;
 
-function forward(rows: number, columns: number, dtype: Dtype, { p = 0, residual = false }: Options) {
+function forward(rows: number, columns: number, dtype: Dtype, options: Options) {
+  const { p = 0, residual = false, rms = false } = options;
   const x = noisy(dtype, [rows, columns], 1, -2, 3);
   const out: Operand = { dtype, shape: [rows, columns] };
   const statistics: Operand = { dtype: 'f32', shape: [rows] };
   return {
-    op: residual ? 'residualNorm' : 'layerNorm',
+    op: opOf(options),
     attrs: { epsilon: 1e-5, p, stream: 7 },
     inputs: [
       x,
       ...(residual ? [noisy(dtype, [rows, columns], 2)] : []),
       noisy('f32', [columns], 3, 0.5, 1.5),
-      noisy('f32', [columns], 4),
+      ...(rms ? [] : [noisy('f32', [columns], 4)]),
       ...(p > 0 ? [rng] : []),
     ],
-    outputs: [out, ...(residual ? [out] : []), statistics, statistics],
+    outputs: [out, ...(residual ? [out] : []), ...(rms ? [] : [statistics]), statistics],
   };
 }
 
 function backward(rows: number, columns: number, dtype: Dtype, options: Options) {
-  const { p = 0, residual = false, dsum = false, accumulate = false } = options;
+  const { p = 0, dsum = false, accumulate = false, rms = false } = options;
   const full: Operand = { dtype, shape: [rows, columns] };
   const vector: Operand = accumulate ? noisy('f32', [columns], 9) : { dtype: 'f32', shape: [columns] };
   return {
-    op: residual ? 'residualNormBackward' : 'layerNormBackward',
-    attrs: { hasDsum: dsum, p, stream: 7, ...(accumulate ? { accumulate: [1, 2] } : {}) },
+    op: `${opOf(options)}Backward`,
+    attrs: { hasDsum: dsum, p, stream: 7, ...(accumulate ? { accumulate: rms ? [1] : [1, 2] } : {}) },
     inputs: [
       noisy(dtype, [rows, columns], 1),
       noisy(dtype, [rows, columns], 2, -2, 3),
-      noisy('f32', [rows], 3, 0.2, 0.8),
+      ...(rms ? [] : [noisy('f32', [rows], 3, 0.2, 0.8)]),
       noisy('f32', [rows], 4, 0.5, 1.5),
       noisy('f32', [columns], 5, 0.5, 1.5),
       ...(dsum ? [noisy(dtype, [rows, columns], 6)] : []),
       ...(p > 0 ? [rng] : []),
     ],
-    outputs: [full, vector, vector, ...(p > 0 ? [full] : [])],
+    outputs: [full, vector, ...(rms ? [] : [vector]), ...(p > 0 ? [full] : [])],
   };
 }
+
+const bothNorms = (options: Options): Options[] => [options, { ...options, rms: true }];
 
 // Each width takes another kernel: 256 to 2048 (4096 backward) in registers, wider ones and odd ones by blocks.
 const widths = [8, 256, 384, 520, 768, 1024, 1288, 2056, 4104, 7, 300, 2049];
 
-t.test('layer norm of any width, forward and backward', { skip: noCuda }, async (t) => {
+t.test('layer norm and RMS norm of any width, forward and backward', { skip: noCuda }, async (t) => {
   const pair = await Pair.open();
   t.teardown(() => pair.close());
   for (const columns of widths) {
     for (const dtype of ['f32', 'bf16'] as const) {
       const rows = columns > 1000 ? 3 : 9;
-      for (const options of [{}, { residual: true }, { residual: true, p: 0.1 }]) {
+      for (const options of [{}, { residual: true }, { residual: true, p: 0.1 }].flatMap(bothNorms)) {
         const call = forward(rows, columns, dtype, options);
         await pair.agree(t, name(rows, columns, dtype, options), call);
       }
-      for (const options of [{ accumulate: true }, { residual: true, dsum: true, p: 0.1 }]) {
+      for (const options of [{ accumulate: true }, { residual: true, dsum: true, p: 0.1 }].flatMap(bothNorms)) {
         const call = backward(rows, columns, dtype, options);
         await pair.agree(t, name(rows, columns, dtype, options), call, { runs: 2 });
       }
@@ -85,9 +93,10 @@ t.test('more rows than the GPU holds at once, and none', { skip: noCuda }, async
     [150, 20],
   ] as const) {
     for (const dtype of ['f32', 'bf16'] as const) {
-      const options = { residual: true, dsum: rows % 4 === 0, p: 0.3, accumulate: rows === 300 };
-      await pair.agree(t, name(rows, columns, dtype, options), forward(rows, columns, dtype, options));
-      await pair.agree(t, name(rows, columns, dtype, options), backward(rows, columns, dtype, options), { runs: 2 });
+      for (const options of bothNorms({ residual: true, dsum: rows % 4 === 0, p: 0.3, accumulate: rows === 300 })) {
+        await pair.agree(t, name(rows, columns, dtype, options), forward(rows, columns, dtype, options));
+        await pair.agree(t, name(rows, columns, dtype, options), backward(rows, columns, dtype, options), { runs: 2 });
+      }
     }
   }
 });

@@ -1,6 +1,6 @@
 import t from 'tap';
 import { Graph } from '../../lib/engine/graph.js';
-import { add, matmul } from '../../lib/engine/ops/index.js';
+import { add, matmul, residualRmsNorm } from '../../lib/engine/ops/index.js';
 
 t.test('a leaf asked for twice is one tensor', async (t) => {
   const g = new Graph();
@@ -80,5 +80,14 @@ t.test('shape errors name the op, both shapes and what to do', async (t) => {
   t.throws(() => x([4, 3]).slice([0, 1], [4, 3]), message(/do not lie in \[4, 3\]/));
   t.throws(() => x([4, 3]).transpose([0, 0]), message(/each axis/));
   t.throws(() => x([4, 3]).layerNorm(x([4]), x([3])), message(/weight must be f32 \[3\]/));
+  t.throws(
+    () => x([4, 3]).rmsNorm(x([4])),
+    message(/^rmsNorm: weight must be f32 \[3\] for x \[4, 3\]; got f32 \[4\]/),
+  );
+  t.throws(
+    () => residualRmsNorm(x([4, 3]), x([3, 4]), x([3])),
+    message(/x f32 \[4, 3\] and residual .* must be alike/),
+  );
+  t.throws(() => x([4, 3]).swiglu(), message(/^swiglu: needs f32 or bf16 x \[.., 2F\], .*got f32 \[4, 3\]/));
   t.throws(() => x([4, 3]).broadcastTo([4, 1]), message(/does not stretch/));
 });

@@ -23,29 +23,33 @@ function forEachHead(
   attrs: ReferenceAttributes,
   body: (head: Head) => void,
 ): void {
-  const { packed, causal, hasMask, scale, heads, p, stream } = attrs as {
+  const { packed, causal, hasMask, scale, heads, keyValueHeads, p, stream } = attrs as {
     packed: boolean;
     causal: boolean;
     hasMask: boolean;
     scale: number;
     heads: number;
+    keyValueHeads: number;
     p: number;
     stream: number;
   };
   const [q, k] = packed ? [main[0]!, main[0]!] : [main[0]!, main[1]!];
   const [batch, queries, last] = q.shape as [number, number, number];
   const keys = k.shape[1]!;
-  const channels = packed ? last / 3 : last;
-  const width = channels / heads;
+  const width = last / (packed ? heads + 2 * keyValueHeads : heads);
+  const [channels, shared] = [heads * width, keyValueHeads * width];
   const mask = hasMask ? rest[0] : undefined;
   const rng = p > 0 ? rest.at(-1) : undefined;
   for (let b = 0; b < batch; b++) {
     for (let h = 0; h < heads; h++) {
       const address = (positions: number, stride: number, offset: number) => (i: number, d: number) =>
-        (b * positions + i) * stride + offset + h * width + d;
-      const [qAt, kAt, vAt] = packed
-        ? [address(queries, last, 0), address(queries, last, channels), address(queries, last, 2 * channels)]
-        : [address(queries, last, 0), address(keys, last, 0), address(keys, last, 0)];
+        (b * positions + i) * stride + offset + d;
+      const own = h * width;
+      const theirs = Math.floor(h / (heads / keyValueHeads)) * width;
+      const qAt = address(queries, last, own);
+      const [kAt, vAt] = packed
+        ? [address(queries, last, channels + theirs), address(queries, last, channels + shared + theirs)]
+        : [address(keys, shared, theirs), address(keys, shared, theirs)];
       const row = (i: number) => {
         const scores = Float64Array.from({ length: keys }, (_, j) => {
           if ((causal && j > i + keys - queries) || mask?.data[b * keys + j] === 0) return -Infinity;
@@ -70,7 +74,7 @@ function forEachHead(
         q: qAt,
         k: kAt,
         v: vAt,
-        o: address(queries, channels, 0),
+        o: address(queries, channels, own),
         lse: (b * heads + h) * queries,
         row,
       });

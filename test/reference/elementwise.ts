@@ -1,4 +1,4 @@
-/** Float64 definitions of elementwise ops, GELU and dropout. */
+/** Float64 definitions of elementwise ops, GELU, SwiGLU and dropout. */
 import { philox4x32 } from '../../lib/random/philox.js';
 import { broadcastOffset, forEachIndex, type ReferenceKernel, rowsOf } from './tensor.js';
 
@@ -112,6 +112,26 @@ export const elementwiseKernels: Record<string, ReferenceKernel> = {
     condition!.data.forEach((value, i) => (y!.data[i] = (value !== 0 ? a! : b!).data[i]!)),
   geluBackward: ([dy, x], [dx], { tanh }) =>
     x!.data.forEach((value, i) => (dx!.data[i] = dy!.data[i]! * geluPair(value, tanh as boolean)[1])),
+  swiglu([x], [y]) {
+    const { rows, columns: width } = rowsOf(y!);
+    for (let row = 0; row < rows; row++) {
+      for (let c = 0; c < width; c++) {
+        const gate = x!.data[2 * row * width + c]!;
+        y!.data[row * width + c] = gate * sigmoid(gate) * x!.data[(2 * row + 1) * width + c]!;
+      }
+    }
+  },
+  swigluBackward([dy, x], [dx]) {
+    const { rows, columns: width } = rowsOf(dy!);
+    for (let row = 0; row < rows; row++) {
+      for (let c = 0; c < width; c++) {
+        const [gate, up] = [2 * row * width + c, (2 * row + 1) * width + c];
+        const [z, dz] = [x!.data[gate]!, dy!.data[row * width + c]!];
+        dx!.data[gate] = dz * x!.data[up]! * sigmoid(z) * (1 + z * (1 - sigmoid(z)));
+        dx!.data[up] = dz * z * sigmoid(z);
+      }
+    }
+  },
   dropout([x, rng], [y], { p, stream }) {
     const { rows, columns } = rowsOf(x!);
     for (let row = 0; row < rows; row++) {

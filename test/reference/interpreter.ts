@@ -10,6 +10,7 @@ import { movementKernels } from './movement.js';
 import { normKernels } from './norm.js';
 import { optimizerKernels } from './optimizer.js';
 import { reduceKernels } from './reduce.js';
+import { rotaryKernels } from './rotary.js';
 import type { ReferenceKernel, ReferenceTensor } from './tensor.js';
 
 export const referenceKernels: Record<string, ReferenceKernel> = {
@@ -22,6 +23,7 @@ export const referenceKernels: Record<string, ReferenceKernel> = {
   ...normKernels,
   ...optimizerKernels,
   ...reduceKernels,
+  ...rotaryKernels,
 };
 
 const inPlace = new Set(['accumulate', 'adamw', 'appendToCache', 'muon']);

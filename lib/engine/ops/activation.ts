@@ -1,8 +1,8 @@
-/** GELU, exact (erf) or by tanh as GPT-2 has it (Hendrycks and Gimpel 2016). */
+/** GELU, exact (erf) or by tanh as GPT-2 has it (Hendrycks and Gimpel 2016), and SwiGLU (Shazeer 2020). */
 
 import * as is from '../../is.js';
 import type { Tensor } from '../graph.js';
-import { formatType, shapeError } from '../shape.js';
+import { formatType, shapeError, type TensorType } from '../shape.js';
 import { defineOp, emitOne } from './define.js';
 
 export const geluOp = defineOp<{ tanh: boolean }>({
@@ -35,4 +35,39 @@ export function gelu(x: Tensor, options: { readonly tanh?: boolean } = {}): Tens
   takesGelu(x, options);
   const { tanh = false } = options;
   return emitOne(geluOp, [x], { tanh });
+}
+
+function checkSwiglu(x: TensorType): void {
+  if (x.dtype === 'i32' || x.shape.length < 1 || x.shape.at(-1)! % 2 !== 0) {
+    throw shapeError('swiglu', `needs f32 or bf16 x [.., 2F], gate and up side by side; got ${formatType(x)}`);
+  }
+}
+
+/** (x [.., 2F]) -> y [.., F]. */
+export const swigluOp = defineOp<Record<never, never>>({
+  name: 'swiglu',
+  shape([x]) {
+    checkSwiglu(x!);
+    return [{ shape: [...x!.shape.slice(0, -1), x!.shape.at(-1)! / 2], dtype: x!.dtype }];
+  },
+  gradient: ({ inputs, gradient }) => [emitOne(swigluBackwardOp, [gradient(0)!, inputs[0]!], {})],
+});
+
+/** (dy [.., F], x [.., 2F]) -> dx. */
+export const swigluBackwardOp = defineOp<Record<never, never>>({
+  name: 'swigluBackward',
+  shape: ([, x]) => [x!],
+});
+
+const takesSwiglu = is.takes('swiglu', { x: is.tensor });
+
+/**
+ * silu(gate) * up -> [.., F] for x [.., 2F], f32 or bf16, whose rows hold gate and up side by side; silu(z) =
+ * z / (1 + e^-z). Computed in f32 and rounded once (Shazeer 2020, arXiv 2002.05202).
+ * @throws {ApolloError} BAD_SHAPE where the last extent is odd, BAD_ARGUMENT naming an argument that is wrong.
+ */
+export function swiglu(x: Tensor): Tensor {
+  takesSwiglu(x);
+
+  return emitOne(swigluOp, [x], {});
 }

@@ -1,4 +1,7 @@
-/** Multi-head scaled dot-product attention that never stores the T x T scores (FlashAttention, Dao et al. 2022). */
+/**
+ * Multi-head scaled dot-product attention that never stores the T x T scores (FlashAttention, Dao et al. 2022). Several
+ * query heads may share a key/value head (grouped-query attention, Ainslie et al. 2023, arXiv 2305.13245).
+ */
 import { check } from '../../errors.js';
 import * as is from '../../is.js';
 import type { Tensor } from '../graph.js';
@@ -10,37 +13,48 @@ export type AttentionAttributes = {
   packed: boolean;
   causal: boolean;
   heads: number;
+  /** Divides `heads`: query head h attends with key/value head floor(h / (heads / keyValueHeads)). */
+  keyValueHeads: number;
   scale: number;
   hasMask: boolean;
   p: number;
   stream: number;
 };
 
-/** Sizes: B sequences, Tq queries, Tk keys, C width. */
-function extents(inputs: readonly TensorType[], packed: boolean) {
+/** Heads in a row of q, or of a packed row: query heads, key heads, value heads. */
+function headsInRow({ packed, heads, keyValueHeads }: AttentionAttributes): number {
+  return packed ? heads + 2 * keyValueHeads : heads;
+}
+
+/** Sizes: B sequences, Tq queries, Tk keys, D elements a head. */
+function extents(inputs: readonly TensorType[], attrs: AttentionAttributes) {
   const [q, k] = inputs;
-  const [batch, queries, width] = q!.shape as [number, number, number];
-  return { batch, queries, keys: packed ? queries : k!.shape[1]!, width: packed ? width / 3 : width };
+  const [batch, queries, row] = q!.shape as [number, number, number];
+  return { batch, queries, keys: attrs.packed ? queries : k!.shape[1]!, head: row / headsInRow(attrs) };
 }
 
 function checkAttention(inputs: readonly TensorType[], attrs: AttentionAttributes): void {
-  const main = inputs.slice(0, attrs.packed ? 1 : 3);
+  const { packed, heads, keyValueHeads } = attrs;
+  const main = inputs.slice(0, packed ? 1 : 3);
   const listed = main.map(formatType).join(', ');
   if (main.some((x) => x.shape.length !== 3 || x.dtype === 'i32' || x.dtype !== main[0]!.dtype)) {
     throw shapeError(
       'attention',
-      `needs ${attrs.packed ? 'qkv [B, T, 3C]' : 'q [B, Tq, C], k and v [B, Tk, C]'} of one floating dtype; got ${listed}`,
+      `needs ${packed ? 'qkv [B, T, row]' : 'q [B, Tq, row], k and v [B, Tk, row]'} of one floating dtype; got ${listed}`,
     );
   }
   const [q, k, v] = main;
-  if (attrs.packed && q!.shape[2]! % 3 !== 0)
-    throw shapeError('attention', `the last extent of qkv must be 3 C; got ${listed}`);
-  if (k && v && (!sameShape(k.shape, v.shape) || k.shape[0] !== q!.shape[0] || k.shape[2] !== q!.shape[2])) {
-    throw shapeError('attention', `q, k and v must agree in B and C, k and v in Tk; got ${listed}`);
+  if (q!.shape[2]! % headsInRow(attrs) !== 0) {
+    const parts = packed ? `${heads} query, ${keyValueHeads} key and ${keyValueHeads} value heads` : `${heads} heads`;
+    throw shapeError('attention', `a row of ${q!.shape[2]} does not divide into ${parts}; got ${listed}`);
   }
-  const { batch, queries, keys, width } = extents(inputs, attrs.packed);
-  if (width % attrs.heads !== 0)
-    throw shapeError('attention', `width ${width} does not divide into ${attrs.heads} heads`);
+  const { batch, queries, keys, head } = extents(inputs, attrs);
+  if (k && v && (!sameShape(k.shape, v.shape) || k.shape[0] !== batch || k.shape[2] !== keyValueHeads * head)) {
+    throw shapeError(
+      'attention',
+      `k and v must be [${batch}, Tk, ${keyValueHeads * head}], ${keyValueHeads} heads of ${head}; got ${listed}`,
+    );
+  }
   if (attrs.causal && queries > keys) {
     throw shapeError(
       'attention',
@@ -55,19 +69,19 @@ function checkAttention(inputs: readonly TensorType[], attrs: AttentionAttribute
 
 /** Products of one forward matmul (scores, or weighted values), multiply-adds x 2; causal counts what is attended. */
 function squareFlops(inputs: readonly TensorType[], attrs: AttentionAttributes): number {
-  const { batch, queries, keys, width } = extents(inputs, attrs.packed);
+  const { batch, queries, keys, head } = extents(inputs, attrs);
   const pairs = attrs.causal ? queries * (keys - queries) + (queries * (queries + 1)) / 2 : queries * keys;
-  return 2 * batch * pairs * width;
+  return 2 * batch * pairs * attrs.heads * head;
 }
 
-/** ([qkv | q, k, v], [mask], [rng]) -> (o [B, Tq, C], lse f32 [B, H, Tq]). */
+/** ([qkv | q, k, v], [mask], [rng]) -> (o [B, Tq, heads D], lse f32 [B, heads, Tq]). */
 export const attentionOp = defineOp<AttentionAttributes>({
   name: 'attention',
   shape(inputs, attrs) {
     checkAttention(inputs, attrs);
-    const { batch, queries, width } = extents(inputs, attrs.packed);
+    const { batch, queries, head } = extents(inputs, attrs);
     return [
-      { shape: [batch, queries, width], dtype: inputs[0]!.dtype },
+      { shape: [batch, queries, attrs.heads * head], dtype: inputs[0]!.dtype },
       { shape: [batch, attrs.heads, queries], dtype: 'f32' },
     ];
   },
@@ -92,15 +106,27 @@ export const attentionBackwardOp = defineOp<AttentionAttributes>({
 
 export type AttentionSource = { readonly qkv: Tensor } | { readonly q: Tensor; readonly k: Tensor; readonly v: Tensor };
 
+/** Throws BAD_ARGUMENT unless `keyValueHeads` key/value heads serve `heads` query heads evenly. */
+export function checkHeads(op: string, heads: number, keyValueHeads: number): void {
+  check(Number.isInteger(heads) && heads > 0, `${op}: heads must be a positive integer; got ${heads}`);
+  check(
+    Number.isInteger(keyValueHeads) && keyValueHeads > 0 && heads % keyValueHeads === 0,
+    `${op}: keyValueHeads must be a positive integer that divides the ${heads} heads; got ${keyValueHeads}`,
+  );
+}
+
 export interface AttentionOptions {
+  /** Query heads. */
   readonly heads: number;
+  /** Key and value heads, each shared by heads / keyValueHeads neighbouring query heads. Default: `heads`. */
+  readonly keyValueHeads?: number | undefined;
   /** Query i sees keys up to i (up to Tk - Tq + i when there are more keys than queries). */
   readonly causal?: boolean;
   /** i32 [B, Tk], 1 = attend, 0 = padding. */
   readonly mask?: Tensor | undefined;
   /** Drop probability on the attention weights. */
   readonly p?: number;
-  /** Default 1 / sqrt(C / heads). */
+  /** Default 1 / sqrt(D). */
   readonly scale?: number;
 }
 
@@ -108,6 +134,7 @@ const takesAttention = is.takes('attention', {
   source: is.either(is.options({ qkv: is.tensor }), is.options({ q: is.tensor, k: is.tensor, v: is.tensor })),
   options: is.options({
     heads: is.number,
+    keyValueHeads: is.optional(is.number),
     causal: is.optional(is.boolean),
     mask: is.optional(is.tensor),
     p: is.optional(is.number),
@@ -116,30 +143,33 @@ const takesAttention = is.takes('attention', {
 });
 
 /**
- * softmax(scale Q K^T) V per head -> [B, Tq, C]. `qkv` [B, T, 3C] holds q, k, v side by side; heads are C / heads
- * neighbours each. A query that may attend to nothing gives 0.
- * @throws ApolloError BAD_SHAPE, BAD_ARGUMENT.
+ * softmax(scale Q K^T) V per head -> [B, Tq, heads D]. `qkv` [B, T, (heads + 2 keyValueHeads) D] holds query, key and
+ * value heads side by side, D neighbouring elements each; or q is [B, Tq, heads D], k and v [B, Tk, keyValueHeads D].
+ * All are f32 or bf16. A query that may attend to nothing gives 0.
+ * @throws {ApolloError} BAD_SHAPE where the tensors do not fit each other or the heads; BAD_ARGUMENT naming an argument
+ * that is wrong, as keyValueHeads is where it does not divide heads.
  */
 export function attention(source: AttentionSource, options: AttentionOptions): Tensor {
   takesAttention(source, options);
 
-  const { heads, causal = false, mask, p = 0 } = options;
+  const { heads, keyValueHeads = heads, causal = false, mask, p = 0 } = options;
   checkProbability('attention', p);
+  checkHeads('attention', heads, keyValueHeads);
   const packed = 'qkv' in source;
   const main = packed ? [source.qkv] : [source.q, source.k, source.v];
   const graph = main[0]!.graph;
-  check(Number.isInteger(heads) && heads > 0, `attention: heads must be a positive integer; got ${heads}`);
-  check(main[0]!.shape.length === 3, `attention: needs tensors [B, T, C]; got ${formatShape(main[0]!.shape)}`);
-  const width = main[0]!.shape[2]! / (packed ? 3 : 1);
-  const { scale = 1 / Math.sqrt(width / heads) } = options;
+  check(main[0]!.shape.length === 3, `attention: needs tensors [B, T, row]; got ${formatShape(main[0]!.shape)}`);
   const rng = p > 0 ? [graph.rng()] : [];
-  return emitOne(attentionOp, [...main, ...(mask ? [mask] : []), ...rng], {
+  const attrs = {
     packed,
     causal,
     heads,
-    scale,
+    keyValueHeads,
+    scale: 1,
     hasMask: mask !== undefined,
     p,
     stream: p > 0 ? graph.nextStream() : 0,
-  });
+  };
+  const { scale = 1 / Math.sqrt(main[0]!.shape[2]! / headsInRow(attrs)) } = options;
+  return emitOne(attentionOp, [...main, ...(mask ? [mask] : []), ...rng], { ...attrs, scale });
 }

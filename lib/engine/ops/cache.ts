@@ -2,23 +2,28 @@
  * Attention over a cache of keys and values, for decoding: the new tokens' keys and values are written into two states,
  * and their queries attend to what these hold. Neither op has a gradient: models are trained on whole sequences.
  */
-import { check } from '../../errors.js';
 import * as is from '../../is.js';
 import type { Tensor } from '../graph.js';
 import { formatType, shapeError, type TensorType } from '../shape.js';
+import { checkHeads } from './attention.js';
 import { defineOp, emit, emitOne } from './define.js';
 
-/** Sizes: B sequences, L positions of the cache, T new tokens, C width. */
+/**
+ * Sizes: B sequences, L positions of the cache, T new tokens, C elements of a cached row: keyValueHeads heads of D. A row
+ * of qkv holds the query heads, whose number is a multiple of that of the key/value heads, and a row of keys and values.
+ */
 function checkCache(op: string, [qkv, keys, values, positions]: readonly TensorType[], oneForAll: boolean): void {
   const listed = [qkv!, keys!, values!, positions!].map(formatType).join(', ');
   const fits =
     [qkv!, keys!, values!].every(({ shape, dtype }) => shape.length === 3 && dtype !== 'i32' && dtype === qkv!.dtype) &&
-    qkv!.shape[2] === 3 * keys!.shape[2]! &&
+    qkv!.shape[2]! % keys!.shape[2]! === 0 &&
+    qkv!.shape[2]! >= 3 * keys!.shape[2]! &&
     keys!.shape.join() === values!.shape.join();
   if (!fits) {
     throw shapeError(
       op,
-      `needs qkv [B, T, 3C], keys and values [B, L, C] of one floating dtype, positions; got ${listed}`,
+      'needs qkv [B, T, 3C] (where query heads share keys a higher multiple of C), ' +
+        `keys and values [B, L, C] of one floating dtype, positions; got ${listed}`,
     );
   }
   const [rows, tokens] = qkv!.shape;
@@ -33,7 +38,7 @@ function checkCache(op: string, [qkv, keys, values, positions]: readonly TensorT
   }
 }
 
-/** (qkv [B | 1, T, 3C], keys [B, L, C], values [B, L, C], positions i32 [B | 1, T]) -> keys, values, in place. */
+/** (qkv [B | 1, T, nC], keys [B, L, C], values [B, L, C], positions i32 [B | 1, T]) -> keys, values, in place. */
 export const appendToCacheOp = defineOp<Record<never, never>>({
   name: 'appendToCache',
   inPlace: { 0: 1, 1: 2 },
@@ -43,21 +48,32 @@ export const appendToCacheOp = defineOp<Record<never, never>>({
   },
 });
 
-/** (qkv [B, T, 3C], keys [B, L, C], values [B, L, C], positions i32 [B, T]) -> o [B, T, C]. */
-export const cachedAttentionOp = defineOp<{ heads: number; scale: number }>({
+/** (qkv [B, T, nC], keys [B, L, C], values [B, L, C], positions i32 [B, T]) -> o [B, T, heads D]. */
+export const cachedAttentionOp = defineOp<{ heads: number; keyValueHeads: number; scale: number }>({
   name: 'cachedAttention',
-  shape(inputs, { heads }) {
+  shape(inputs, { heads, keyValueHeads }) {
     checkCache('cachedAttention', inputs, false);
-    const [batch, tokens, packed] = inputs[0]!.shape as [number, number, number];
-    const width = packed / 3;
-    if (width % heads !== 0) throw shapeError('cachedAttention', `width ${width} does not divide into ${heads} heads`);
-    return [{ shape: [batch, tokens, width], dtype: inputs[0]!.dtype }];
+    const [qkv, keys] = inputs as [TensorType, TensorType];
+    const [batch, tokens, row] = qkv.shape as [number, number, number];
+    const width = keys.shape[2]!;
+    if (width % keyValueHeads !== 0) {
+      throw shapeError('cachedAttention', `width ${width} does not divide into ${keyValueHeads} heads`);
+    }
+    const head = width / keyValueHeads;
+    if (row !== (heads + 2 * keyValueHeads) * head) {
+      throw shapeError(
+        'cachedAttention',
+        `qkv must have rows of ${heads} query, ${keyValueHeads} key and ${keyValueHeads} value heads of ${head}; ` +
+          `got ${formatType(qkv)}`,
+      );
+    }
+    return [{ shape: [batch, tokens, heads * head], dtype: qkv.dtype }];
   },
   // How far the cache is filled is data: its whole length is counted, the most that a run does.
   flops: ([, keys], [o]) => 4 * o!.shape[0]! * o!.shape[1]! * keys!.shape[1]! * o!.shape[2]!,
 });
 
-/** Keys and values of earlier positions, each [B, L, C]. */
+/** Keys and values of earlier positions, each [B, L, C] with C = keyValueHeads D. */
 export interface AttentionCache {
   readonly keys: Tensor;
   readonly values: Tensor;
@@ -70,11 +86,10 @@ const takesAppendToCache = is.takes('appendToCache', {
 });
 
 /**
- * Writes the keys and values of `qkv` [B, T, 3C] into the states `cache`, token t of sequence b at positions[b, t]; a
- * qkv of one sequence goes into all of them. Returns the cache as it is then. A run with a position outside [0, L) is
- * rejected.
- * @throws ApolloError BAD_SHAPE.
- * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ * Writes the keys and values of `qkv` into the states `cache`, token t of sequence b at positions[b, t]; a qkv of one
+ * sequence goes into all of them. A row of qkv [B, T, nC] ends with a key row and a value row of the cache's C elements.
+ * Returns the cache as it is then. A run with a position outside [0, L) is rejected.
+ * @throws {ApolloError} BAD_SHAPE where the tensors do not fit each other, BAD_ARGUMENT naming an argument that is wrong.
  */
 export function appendToCache(qkv: Tensor, cache: AttentionCache, positions: Tensor): AttentionCache {
   takesAppendToCache(qkv, cache, positions);
@@ -87,26 +102,29 @@ const takesCachedAttention = is.takes('cachedAttention', {
   qkv: is.tensor,
   cache: is.options({ keys: is.tensor, values: is.tensor }),
   positions: is.tensor,
-  options: is.options({ heads: is.number, scale: is.optional(is.finite) }),
+  options: is.options({ heads: is.number, keyValueHeads: is.optional(is.number), scale: is.optional(is.finite) }),
 });
 
 /**
- * softmax(scale q K^T) V per head -> [B, T, C], with q out of `qkv` [B, T, 3C] and K, V the first positions[b, t] + 1
- * positions of the cache: those up to the token's own, which must have been appended.
- * @throws ApolloError BAD_SHAPE, BAD_ARGUMENT.
+ * softmax(scale q K^T) V per head -> [B, T, heads D], with q out of `qkv` [B, T, (heads + 2 keyValueHeads) D] and K, V the
+ * first positions[b, t] + 1 positions of the cache: those up to the token's own, which must have been appended. As in
+ * `attention`, query heads may share key/value heads; keyValueHeads is `heads` unless given.
+ * @throws {ApolloError} BAD_SHAPE where the tensors do not fit each other or the heads, BAD_ARGUMENT naming an argument
+ * that is wrong.
  */
 export function cachedAttention(
   qkv: Tensor,
   cache: AttentionCache,
   positions: Tensor,
-  options: { readonly heads: number; readonly scale?: number },
+  options: { readonly heads: number; readonly keyValueHeads?: number | undefined; readonly scale?: number },
 ): Tensor {
   takesCachedAttention(qkv, cache, positions, options);
   const { keys, values } = cache;
-  const { heads, scale } = options;
-  check(Number.isInteger(heads) && heads > 0, `cachedAttention: heads must be a positive integer; got ${heads}`);
+  const { heads, keyValueHeads = heads, scale } = options;
+  checkHeads('cachedAttention', heads, keyValueHeads);
   return emitOne(cachedAttentionOp, [qkv, keys, values, positions], {
     heads,
-    scale: scale ?? 1 / Math.sqrt(keys.shape[2]! / heads),
+    keyValueHeads,
+    scale: scale ?? 1 / Math.sqrt(keys.shape[2]! / keyValueHeads),
   });
 }

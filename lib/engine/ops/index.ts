@@ -1,5 +1,5 @@
 /** All public ops. Importing this file also gives Tensor its methods. */
-export { gelu } from './activation.js';
+export { gelu, swiglu } from './activation.js';
 export { type AttentionOptions, type AttentionSource, attention } from './attention.js';
 export { type AttentionCache, appendToCache, cachedAttention } from './cache.js';
 export {
@@ -55,4 +55,7 @@ import './methods.js';
 import './optimizer.js';
 
 export { argmax, broadcastTo, columnSum, logSoftmax, max, mean, min, softmax, sum } from './reduce.js';
+export { residualRmsNorm, rmsNorm } from './rms-norm.js';
+export { type RotaryOptions, rotary } from './rotary.js';
+export { type LinearScaling, type Llama3Scaling, type RotaryScaling, rotaryFrequencies } from './rotary-frequencies.js';
 export { concat, gatherRows, reshape, scatterRows, slice, transpose } from './shape.js';

@@ -1,11 +1,12 @@
 /** Ops as methods of Tensor: `x.matmul(w).add(b)` is `add(matmul(x, w), b)`. */
 import { Tensor } from '../graph.js';
-import { gelu } from './activation.js';
+import { gelu, swiglu } from './activation.js';
 import { dropout } from './dropout.js';
 import * as elementwise from './elementwise.js';
 import { matmul } from './matmul.js';
 import { layerNorm } from './norm.js';
 import * as reduce from './reduce.js';
+import { rmsNorm } from './rms-norm.js';
 import { gatherRows, reshape, slice, transpose } from './shape.js';
 
 const {
@@ -77,6 +78,7 @@ const methods = {
   reciprocal,
   relu,
   reshape,
+  rmsNorm,
   rsqrt,
   scale,
   sigmoid,
@@ -89,6 +91,7 @@ const methods = {
   square,
   sub,
   sum,
+  swiglu,
   tanh,
   transpose,
 };

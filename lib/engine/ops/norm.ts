@@ -6,13 +6,11 @@ import { formatShape, formatType, sameShape, shapeError, type TensorType } from 
 import { defineOp, emit, emitOne } from './define.js';
 import { checkProbability } from './dropout.js';
 
-function checkNorm(op: string, x: TensorType, weight: TensorType, bias: TensorType): void {
+/** Throws BAD_SHAPE unless x is floating [.., C] and the vectors (weight, and bias where there is one) are f32 [C]. */
+export function checkNorm(op: string, x: TensorType, vectors: Readonly<Record<string, TensorType>>): void {
   if (x.dtype === 'i32' || x.shape.length < 1)
     throw shapeError(op, `needs f32 or bf16 x [.., C]; got ${formatType(x)}`);
-  for (const [name, vector] of [
-    ['weight', weight],
-    ['bias', bias],
-  ] as const) {
+  for (const [name, vector] of Object.entries(vectors)) {
     if (vector.dtype !== 'f32' || !sameShape(vector.shape, [x.shape.at(-1)!])) {
       throw shapeError(
         op,
@@ -22,7 +20,15 @@ function checkNorm(op: string, x: TensorType, weight: TensorType, bias: TensorTy
   }
 }
 
-function statistics(x: TensorType): TensorType {
+/** Throws BAD_SHAPE unless the two branches of a residual sum are of one type. */
+export function checkBranches(op: string, x: TensorType, residual: TensorType): void {
+  if (x.dtype !== residual.dtype || !sameShape(x.shape, residual.shape)) {
+    throw shapeError(op, `x ${formatType(x)} and residual ${formatType(residual)} must be alike`);
+  }
+}
+
+/** One f32 a row of x. */
+export function statistics(x: TensorType): TensorType {
   return { shape: [x.shape.slice(0, -1).reduce((rows, extent) => rows * extent, 1)], dtype: 'f32' };
 }
 
@@ -30,7 +36,7 @@ function statistics(x: TensorType): TensorType {
 export const layerNormOp = defineOp<{ epsilon: number }>({
   name: 'layerNorm',
   shape([x, weight, bias]) {
-    checkNorm('layerNorm', x!, weight!, bias!);
+    checkNorm('layerNorm', x!, { weight: weight!, bias: bias! });
     return [x!, statistics(x!), statistics(x!)];
   },
   gradient({ inputs, outputs, gradient }) {
@@ -51,10 +57,8 @@ export const residualNormOp = defineOp<{ epsilon: number; p: number; stream: num
   name: 'residualNorm',
   differentiableOutputs: 2,
   shape([x, residual, weight, bias]) {
-    if (x!.dtype !== residual!.dtype || !sameShape(x!.shape, residual!.shape)) {
-      throw shapeError('residualNorm', `x ${formatType(x!)} and residual ${formatType(residual!)} must be alike`);
-    }
-    checkNorm('residualNorm', x!, weight!, bias!);
+    checkBranches('residualNorm', x!, residual!);
+    checkNorm('residualNorm', x!, { weight: weight!, bias: bias! });
     return [x!, x!, statistics(x!), statistics(x!)];
   },
   gradient({ inputs, outputs, attrs, gradient }) {

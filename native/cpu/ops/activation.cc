@@ -116,6 +116,7 @@ std::unique_ptr<Kernel> make_gelu(const OpDesc& desc) {
 void register_activation(OpTable& table) {
   table.add("gelu", make_gelu<false>);
   table.add("geluBackward", make_gelu<true>);
+  register_swiglu(table);
 }
 
 }  // namespace apollo::cpu

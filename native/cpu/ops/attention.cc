@@ -1,12 +1,13 @@
 // Multi-head attention that never stores the T x T scores: O = dropout(softmax(scale Q K^T + mask)) V in blocks of
 // queries and keys with a running softmax (FlashAttention: Dao et al. 2022, Algorithm 1), and its gradient from the
-// kept row statistics lse (ibid., Algorithm 4). The heads are read in place, also out of a packed qkv [B, T, 3C].
+// kept row statistics lse (ibid., Algorithm 4). The heads are read in place, also out of a packed qkv; query heads may
+// share key/value heads (Ainslie et al. 2023).
 //
 // The products of the blocks are oneDNN's, on dense copies that stay in L1/L2 (rows padded with zeros to multiples of
 // 16, so that one primitive serves every block); what lies between them is vectorised here. Forward shares (sequence,
-// head, query block) among threads, backward (sequence, head): within one, sums run in a fixed order, so results do
-// not depend on the number of threads. Limited by FLOPs for long rows; at T 128, D 64 products, exponentials with
-// conversions, and copies cost about the same.
+// head, query block) among threads, backward (sequence, key/value head): within one, sums run in a fixed order, so
+// results do not depend on the number of threads. Limited by FLOPs for long rows; at T 128, D 64 products, exponentials
+// with conversions, and copies cost about the same.
 #include <omp.h>
 
 #include <algorithm>
@@ -17,6 +18,7 @@
 #include <memory>
 #include <vector>
 
+#include "core/attention_heads.h"
 #include "cpu/cpu.h"
 #include "cpu/onednn/onednn.h"
 
@@ -255,26 +257,22 @@ struct Blocking {
 };
 
 // Sizes, places and settings of one attention op. `first` is the index of input q (or qkv).
-struct Geometry {
-  std::int64_t batch, heads, width, head, padded;  // head: D; padded: D to a multiple of 16
+struct Geometry : AttentionHeads {
+  std::int64_t batch, padded;  // padded: D to a multiple of 16
   Blocking queries, keys;
   DType dtype;
-  bool packed, causal, has_mask, drops;
+  bool causal, has_mask, drops;
   float scale;
   Dropout dropout;
   std::size_t element, q, k, v, after;  // inputs; `after`: the first one behind q, k, v (and o, lse in backward)
-  std::int64_t row;                     // elements from one position of q, k, v to the next
 
   Geometry(const OpDesc& desc, std::size_t first, std::size_t kept)
-      : queries(desc.inputs[first].shape[1]), keys(desc.inputs[first + (desc.attrs.flag("packed") ? 0 : 1)].shape[1]) {
+      : AttentionHeads(desc, desc.inputs[first].shape[2]),
+        queries(desc.inputs[first].shape[1]),
+        keys(desc.inputs[first + (packed ? 0 : 1)].shape[1]) {
     const Attrs& attrs = desc.attrs;
     const TensorDesc& tensor = desc.inputs[first];
-    packed = attrs.flag("packed");
     batch = tensor.shape[0];
-    row = tensor.shape[2];
-    width = packed ? row / 3 : row;
-    heads = attrs.integer("heads");
-    head = width / heads;
     padded = (head + 15) / 16 * 16;
     dtype = tensor.dtype;
     if (dtype == DType::I32) unsupported(desc, "cpu");
@@ -291,16 +289,18 @@ struct Geometry {
     after = v + 1 + kept;
   }
 
-  // First element of (sequence b, position t, head h) in a tensor of q, k or v rows; `part` counts q, k, v when packed.
-  std::int64_t at(std::int64_t b, std::int64_t h, std::int64_t t, std::int64_t extent, int part) const {
-    return (b * extent + t) * row + (packed ? part * width : 0) + h * head;
+  // First element of (sequence b, head h of that tensor, position t) in the tensor of q (part 0), k (1) or v (2).
+  std::int64_t at(int part, std::int64_t b, std::int64_t h, std::int64_t t) const {
+    return (b * (part == 0 ? queries.extent : keys.extent) + t) * stride(part) + first(part) + h * head;
   }
-  // As the above in o and dO [B, Tq, C].
+  // As the above in o and dO [B, Tq, H D].
   std::int64_t at_output(std::int64_t b, std::int64_t h, std::int64_t t) const {
-    return (b * queries.extent + t) * width + h * head;
+    return (b * queries.extent + t) * width() + h * head;
   }
   // Queries are aligned with the last keys: query t attends to keys up to t + offset.
   std::int64_t offset() const { return keys.extent - queries.extent; }
+  // Key blocks whose gradients the backward pass keeps: all of them where several heads add to each.
+  std::int64_t kept_key_blocks() const { return group() == 1 ? 1 : keys.count; }
   // Whether some query of block i attends to some key of block j.
   bool touches(std::int64_t i, std::int64_t j) const {
     return !causal || keys.begin(j) <= queries.begin(i) + queries.rows(i) - 1 + offset();
@@ -467,7 +467,8 @@ class AttentionKernel final : public Kernel {
   void query_block(const RunContext& c, ForwardWorker& worker, const ForwardScratch& s, std::int64_t b, std::int64_t h,
                    std::int64_t i) const {
     const std::int64_t rows = g_.queries.rows(i), begin = g_.queries.begin(i);
-    g_.load(c.inputs[g_.q], g_.at(b, h, begin, g_.queries.extent, 0), g_.row, rows, g_.queries.size, s.q);
+    const std::int64_t shared = h / g_.group();
+    g_.load(c.inputs[g_.q], g_.at(0, b, h, begin), g_.stride(0), rows, g_.queries.size, s.q);
     std::fill_n(s.maximum, g_.queries.size, kLowest);
     std::fill_n(s.sum, g_.queries.size, 0.0f);
     std::fill_n(s.shrink, g_.queries.size, 0.0f);
@@ -475,19 +476,19 @@ class AttentionKernel final : public Kernel {
     std::memset(static_cast<std::byte*>(s.p) + static_cast<std::size_t>(rows * g_.keys.size) * g_.element, 0,
                 static_cast<std::size_t>((g_.queries.size - rows) * g_.keys.size) * g_.element);
     for (std::int64_t j = 0; j < g_.keys.count && g_.touches(i, j); ++j) {
-      const std::int64_t keys = g_.keys.rows(j), first = g_.keys.begin(j), extent = g_.keys.extent;
-      g_.load(c.inputs[g_.k], g_.at(b, h, first, extent, 1), g_.row, keys, g_.keys.size, s.kv);
+      const std::int64_t keys = g_.keys.rows(j), first = g_.keys.begin(j);
+      g_.load(c.inputs[g_.k], g_.at(1, b, shared, first), g_.stride(1), keys, g_.keys.size, s.kv);
       worker.scores.run(s.q, s.kv, s.scores, s.product);
       parts_.softmax(g_.block(c, g_.bias_of(c, b, j, s.bias), b, h, i, j), s.scores, s.maximum, s.sum, s.shrink, s.p);
       if (j > 0) parts_.scale_rows(s.output, rows, g_.padded, s.shrink);
-      g_.load(c.inputs[g_.v], g_.at(b, h, first, extent, 2), g_.row, keys, g_.keys.size, s.kv);
+      g_.load(c.inputs[g_.v], g_.at(2, b, shared, first), g_.stride(2), keys, g_.keys.size, s.kv);
       worker.values.run(j == 0, s.p, s.kv, s.output, s.product);
     }
     float* lse = c.out<float>(1) + (b * g_.heads + h) * g_.queries.extent + begin;
     parts_.finish(rows, s.maximum, s.sum, lse, s.shrink);
     parts_.store_rows(s.output, g_.padded, rows, g_.head, 1.0f, s.shrink,
                       c.out<std::byte>(0) + g_.at_output(b, h, begin) * static_cast<std::int64_t>(g_.element),
-                      g_.width);
+                      g_.width());
   }
 
   Geometry g_;
@@ -521,8 +522,8 @@ struct BackwardScratch {
     scores = carver.take<float>(pairs, 4);
     d_p = carver.take<float>(pairs, 4);
     d_q = carver.take<float>(queries * g.padded, 4);
-    d_k = carver.take<float>(g.keys.size * g.padded, 4);
-    d_v = carver.take<float>(g.keys.size * g.padded, 4);
+    d_k = carver.take<float>(g.kept_key_blocks() * g.keys.size * g.padded, 4);
+    d_v = carver.take<float>(g.kept_key_blocks() * g.keys.size * g.padded, 4);
     bias = carver.take<float>(g.keys.size, 4);
     delta = carver.take<float>(queries, 4);
     product =
@@ -535,7 +536,8 @@ struct BackwardScratch {
 
 // With P = softmax, u the dropout multipliers and delta = rowsum(dO * O):
 //   dV = (u P)^T dO,  dS = P (u (dO V^T) - delta),  dQ = scale dS K,  dK = scale dS^T Q.
-// Key blocks outside, query blocks inside: dK, dV of a block and dQ of the whole head stay in scratch.
+// Key blocks outside, query blocks inside: dK, dV of a block and dQ of the whole head stay in scratch. Query heads that
+// share a key/value head come one after the other and add to its dK and dV, which then stay there for all blocks.
 class AttentionBackwardKernel final : public Kernel {
  public:
   explicit AttentionBackwardKernel(const OpDesc& desc)
@@ -547,19 +549,19 @@ class AttentionBackwardKernel final : public Kernel {
   std::size_t scratch_bytes() const override { return slice_ * workers_.size(); }
 
   void run(const RunContext& c) override {
-    share_tasks(g_.batch * g_.heads, workers_, [&](std::int64_t task, BackwardWorker& worker) {
+    share_tasks(g_.batch * g_.key_value_heads, workers_, [&](std::int64_t task, BackwardWorker& worker) {
       const auto slice = static_cast<std::size_t>(&worker - workers_.data()) * slice_;
       const BackwardScratch s(g_, worker, static_cast<std::byte*>(c.scratch) + slice);
-      head(c, worker, s, task / g_.heads, task % g_.heads);
+      const std::int64_t b = task / g_.key_value_heads, shared = task % g_.key_value_heads;
+      for (std::int64_t member = 0; member < g_.group(); ++member) head(c, worker, s, b, shared, member);
     });
   }
 
  private:
   // Where the gradient of q (part 0), k or v of position t goes.
-  void* gradient_at(const RunContext& c, std::int64_t b, std::int64_t h, std::int64_t t, std::int64_t extent,
-                    int part) const {
+  void* gradient_at(const RunContext& c, int part, std::int64_t b, std::int64_t h, std::int64_t t) const {
     return c.out<std::byte>(g_.packed ? 0 : static_cast<std::size_t>(part)) +
-           g_.at(b, h, t, extent, part) * static_cast<std::int64_t>(g_.element);
+           g_.at(part, b, h, t) * static_cast<std::int64_t>(g_.element);
   }
 
   // Row `row` of a dense array of one head's blocks.
@@ -567,11 +569,13 @@ class AttentionBackwardKernel final : public Kernel {
     return static_cast<std::byte*>(base) + static_cast<std::size_t>(row * g_.padded) * g_.element;
   }
 
-  void head(const RunContext& c, BackwardWorker& worker, const BackwardScratch& s, std::int64_t b,
-            std::int64_t h) const {
-    const std::int64_t queries = g_.queries.extent, size = g_.queries.size, keys = g_.keys.extent;
-    g_.load(c.inputs[g_.q], g_.at(b, h, 0, queries, 0), g_.row, queries, size * g_.queries.count, s.q);
-    g_.load(c.inputs[0], g_.at_output(b, h, 0), g_.width, queries, size * g_.queries.count, s.d_o);
+  // dQ of query head `member` of those that share a key/value head, and its part of dK and dV, which the last one
+  // stores.
+  void head(const RunContext& c, BackwardWorker& worker, const BackwardScratch& s, std::int64_t b, std::int64_t shared,
+            std::int64_t member) const {
+    const std::int64_t queries = g_.queries.extent, size = g_.queries.size, h = shared * g_.group() + member;
+    g_.load(c.inputs[g_.q], g_.at(0, b, h, 0), g_.stride(0), queries, size * g_.queries.count, s.q);
+    g_.load(c.inputs[0], g_.at_output(b, h, 0), g_.width(), queries, size * g_.queries.count, s.d_o);
     const auto* o = c.in<std::byte>(g_.v + 1);
     for (std::int64_t t = 0; t < queries; ++t) {
       s.delta[t] =
@@ -581,10 +585,11 @@ class AttentionBackwardKernel final : public Kernel {
 
     for (std::int64_t j = 0; j < g_.keys.count; ++j) {
       const std::int64_t rows = g_.keys.rows(j), begin = g_.keys.begin(j);
-      g_.load(c.inputs[g_.k], g_.at(b, h, begin, keys, 1), g_.row, rows, g_.keys.size, s.k);
-      g_.load(c.inputs[g_.v], g_.at(b, h, begin, keys, 2), g_.row, rows, g_.keys.size, s.v);
+      g_.load(c.inputs[g_.k], g_.at(1, b, shared, begin), g_.stride(1), rows, g_.keys.size, s.k);
+      g_.load(c.inputs[g_.v], g_.at(2, b, shared, begin), g_.stride(2), rows, g_.keys.size, s.v);
       const float* bias = g_.bias_of(c, b, j, s.bias);
-      bool is_first = true;
+      const std::int64_t kept = j % g_.kept_key_blocks() * g_.keys.size * g_.padded;
+      bool is_first = member == 0;
       for (std::int64_t i = 0; i < g_.queries.count; ++i) {
         if (!g_.touches(i, j)) continue;
         const std::int64_t at = g_.queries.begin(i);
@@ -594,17 +599,18 @@ class AttentionBackwardKernel final : public Kernel {
         zero_padding(s.p, g_.queries.rows(i));
         zero_padding(s.d_s, g_.queries.rows(i));
         parts_.gradient(g_.block(c, bias, b, h, i, j), s.scores, s.d_p, lse + at, s.delta + at, s.p, s.d_s);
-        worker.to_keys.run(is_first, s.p, d_o, s.d_v, s.product);
-        worker.to_keys.run(is_first, s.d_s, q, s.d_k, s.product);
+        worker.to_keys.run(is_first, s.p, d_o, s.d_v + kept, s.product);
+        worker.to_keys.run(is_first, s.d_s, q, s.d_k + kept, s.product);
         worker.to_queries.run(j == 0, s.d_s, s.k, s.d_q + i * size * g_.padded, s.product);
         is_first = false;
       }
-      parts_.store_rows(s.d_k, g_.padded, rows, g_.head, g_.scale, nullptr, gradient_at(c, b, h, begin, keys, 1),
-                        g_.row);
-      parts_.store_rows(s.d_v, g_.padded, rows, g_.head, 1.0f, nullptr, gradient_at(c, b, h, begin, keys, 2), g_.row);
+      if (member + 1 < g_.group()) continue;
+      parts_.store_rows(s.d_k + kept, g_.padded, rows, g_.head, g_.scale, nullptr, gradient_at(c, 1, b, shared, begin),
+                        g_.stride(1));
+      parts_.store_rows(s.d_v + kept, g_.padded, rows, g_.head, 1.0f, nullptr, gradient_at(c, 2, b, shared, begin),
+                        g_.stride(2));
     }
-    parts_.store_rows(s.d_q, g_.padded, queries, g_.head, g_.scale, nullptr, gradient_at(c, b, h, 0, queries, 0),
-                      g_.row);
+    parts_.store_rows(s.d_q, g_.padded, queries, g_.head, g_.scale, nullptr, gradient_at(c, 0, b, h, 0), g_.stride(0));
   }
 
   // Rows of a block of probabilities that are padding.

@@ -1,7 +1,8 @@
 // Attention over a cache of keys and values (decoding): appendToCache writes the new tokens' keys and values into it,
 // cachedAttention computes softmax(scale q K^T) V for the new tokens' queries over the positions up to their own.
-// Limited by memory: a query reads its head's keys and values once, 2 D elements a position. Threads share (sequence,
-// head); within one, sums run in a fixed order, so results do not depend on the number of threads.
+// Limited by memory: a query reads its head's keys and values once, 2 D elements a position; query heads that share
+// them follow each other, so that all but the first find them in the caches. Threads share (sequence, head); within
+// one, sums run in a fixed order, so results do not depend on the number of threads.
 #include <omp.h>
 
 #include <algorithm>
@@ -139,17 +140,18 @@ HWY_EXPORT(find_cached_query);
 std::unique_ptr<Kernel> make_append(const OpDesc& desc) {
   const CacheShape shape(desc);
   if (desc.inputs[0].dtype == DType::I32) unsupported(desc, "cpu");
-  const std::size_t row = static_cast<std::size_t>(shape.width) * size_of(desc.inputs[0].dtype);
+  const std::size_t element = size_of(desc.inputs[0].dtype), row = static_cast<std::size_t>(shape.width) * element;
   return std::make_unique<FunctionKernel>([=, op = desc.op](const RunContext& c) {
     const auto* positions = c.in<std::int32_t>(3);
     check_indices(op, "positions", positions, shape.rows * shape.tokens, shape.length);
     parallel_rows(shape.batch * shape.tokens, 4 * static_cast<std::int64_t>(row), [&](std::int64_t begin, auto end) {
       for (std::int64_t i = begin; i < end; ++i) {
         const std::int64_t b = i / shape.tokens, from = (shape.rows == 1 ? 0 : b * shape.tokens) + i % shape.tokens;
-        const auto* source = c.in<std::byte>(0) + static_cast<std::size_t>(3 * from) * row;
+        const auto* keys =
+            c.in<std::byte>(0) + static_cast<std::size_t>(from * shape.row + shape.query_width) * element;
         const std::size_t to = static_cast<std::size_t>(b * shape.length + positions[from]) * row;
-        std::memcpy(c.out<std::byte>(0) + to, source + row, row);
-        std::memcpy(c.out<std::byte>(1) + to, source + 2 * row, row);
+        std::memcpy(c.out<std::byte>(0) + to, keys, row);
+        std::memcpy(c.out<std::byte>(1) + to, keys + row, row);
       }
     });
   });
@@ -163,7 +165,8 @@ class CachedAttention final : public Kernel {
     if (desc.inputs[0].dtype == DType::I32) unsupported(desc, "cpu");
     require(shape_.rows == shape_.batch, "cachedAttention: qkv and the cache differ in sequences");
     heads_ = desc.attrs.integer("heads");
-    head_ = shape_.width / heads_;
+    head_ = shape_.query_width / heads_;
+    group_ = shape_.query_width / shape_.width;
     scale_ = static_cast<float>(desc.attrs.number("scale"));
     run_ = HWY_DYNAMIC_DISPATCH(find_cached_query)(desc.inputs[0].dtype);
   }
@@ -179,7 +182,7 @@ class CachedAttention final : public Kernel {
     std::int64_t attended = 0;
     for (std::int64_t i = 0; i < shape_.batch * shape_.tokens; ++i) attended += positions[i] + 1;
     const std::int64_t tasks = shape_.batch * heads_;
-    const std::int64_t bytes = 2 * attended * shape_.width * element_, least = 8 * kParallelBytes;
+    const std::int64_t bytes = 2 * attended * shape_.query_width * element_, least = 8 * kParallelBytes;
     parallel_ranges(tasks, tasks * least / std::max<std::int64_t>(bytes, 1), 1, [&](auto begin, auto end) {
       float* mine = scores + omp_get_thread_num() * slice();
       for (std::int64_t task = begin; task < end; ++task) head(c, positions, task / heads_, task % heads_, mine);
@@ -190,14 +193,15 @@ class CachedAttention final : public Kernel {
   std::int64_t slice() const { return (shape_.length + 63) / 64 * 64; }
 
   void head(const RunContext& c, const std::int32_t* positions, std::int64_t b, std::int64_t h, float* scores) const {
-    const std::int64_t first = h * head_, cache = (b * shape_.length * shape_.width + first) * element_;
+    const std::int64_t first = h * head_, shared = h / group_ * head_;
+    const std::int64_t cache = (b * shape_.length * shape_.width + shared) * element_;
     for (std::int64_t t = 0; t < shape_.tokens; ++t) {
       const std::int64_t row = b * shape_.tokens + t;
       CachedQuery query{};
-      query.q = c.in<std::byte>(0) + (3 * row * shape_.width + first) * element_;
+      query.q = c.in<std::byte>(0) + (row * shape_.row + first) * element_;
       query.keys = c.in<std::byte>(1) + cache;
       query.values = c.in<std::byte>(2) + cache;
-      query.o = c.out<std::byte>(0) + (row * shape_.width + first) * element_;
+      query.o = c.out<std::byte>(0) + (row * shape_.query_width + first) * element_;
       query.head = head_;
       query.stride = shape_.width;
       query.positions = positions[row] + 1;
@@ -208,7 +212,7 @@ class CachedAttention final : public Kernel {
 
   std::string op_;
   CacheShape shape_;
-  std::int64_t element_, heads_ = 1, head_ = 1;
+  std::int64_t element_, heads_ = 1, head_ = 1, group_ = 1;  // group: query heads that share a key/value head
   float scale_ = 1.0f;
   CachedQueryRun run_ = nullptr;
 };

@@ -46,9 +46,10 @@ std::unique_ptr<Kernel> make_gelu(const OpDesc& desc) {
 
 }  // namespace
 
-void register_activation(OpTable& table, Context&) {
+void register_activation(OpTable& table, Context& context) {
   table.add("gelu", make_gelu<false>);
   table.add("geluBackward", make_gelu<true>);
+  register_swiglu(table, context);
 }
 
 }  // namespace apollo::cuda

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <string>
 
+#include "core/attention_heads.h"
 #include "cuda/lib/block.cuh"
 #include "cuda/ops/attention.cuh"
 
@@ -38,18 +39,19 @@ __global__ void __launch_bounds__(kTermsThreads) terms_kernel(const AttentionBac
 }
 
 // Sizes and settings from an op's descriptor; `first` is the index of input q (or qkv).
-AttentionShape shape_of(const OpDesc& desc, std::size_t first) {
+AttentionShape shape_of(const OpDesc& desc, const AttentionHeads& heads, std::size_t first) {
   const TensorDesc& q = desc.inputs[first];
   if (q.dtype == DType::I32) unsupported(desc, "cuda");
-  const bool packed = desc.attrs.flag("packed");
   AttentionShape shape;
   shape.batch = static_cast<std::int32_t>(q.shape[0]);
   shape.queries = static_cast<std::int32_t>(q.shape[1]);
-  shape.keys = static_cast<std::int32_t>(packed ? q.shape[1] : desc.inputs[first + 1].shape[1]);
-  shape.row = q.shape[2];
-  shape.width = packed ? shape.row / 3 : shape.row;
-  shape.heads = static_cast<std::int32_t>(desc.attrs.integer("heads"));
-  shape.head = static_cast<std::int32_t>(shape.width / shape.heads);
+  shape.keys = static_cast<std::int32_t>(heads.packed ? q.shape[1] : desc.inputs[first + 1].shape[1]);
+  shape.query_row = heads.stride(0);
+  shape.key_row = heads.stride(1);
+  shape.width = heads.width();
+  shape.heads = static_cast<std::int32_t>(heads.heads);
+  shape.group = static_cast<std::int32_t>(heads.group());
+  shape.head = static_cast<std::int32_t>(heads.head);
   shape.scale = static_cast<float>(desc.attrs.number("scale"));
   shape.causal = desc.attrs.flag("causal");
   if (shape.head > 256) {
@@ -71,13 +73,13 @@ template <class T>
 class AttentionBase : public Kernel {
  public:
   AttentionBase(const OpDesc& desc, const Context& context, std::size_t first, std::size_t kept)
-      : shape_(shape_of(desc, first)),
-        packed_(desc.attrs.flag("packed")),
+      : heads_(desc, desc.inputs[first].shape[2]),
+        shape_(shape_of(desc, heads_, first)),
         has_mask_(desc.attrs.flag("hasMask")),
         drops_(desc.attrs.number("p", 0.0) > 0.0),
         rule_(Dropout::make(desc.attrs.number("p", 0.0), static_cast<std::uint32_t>(desc.attrs.integer("stream", 0)))),
         first_(first),
-        after_(first + (packed_ ? 1 : 3) + kept) {
+        after_(first + (heads_.packed ? 1 : 3) + kept) {
     if constexpr (sizeof(T) == 2) {
       if (!plain_wanted()) kernels_ = tensor_core_attention(shape_, context);
     }
@@ -85,14 +87,15 @@ class AttentionBase : public Kernel {
   }
 
  protected:
-  // The tensor of q (0), k (1) or v (2): inputs of their own, or thirds of the packed one.
+  // The tensor of q (0), k (1) or v (2): inputs of their own, or parts of the packed one.
   template <class P>
   P* part(P* const* tensors, int index) const {
-    return packed_ ? tensors[0] + index * shape_.width : tensors[index];
+    return tensors[heads_.packed ? 0 : index] + heads_.first(index);
   }
   void set_inputs(const RunContext& c, auto& args) const {
-    const T* tensors[3] = {c.in<T>(first_), packed_ ? nullptr : c.in<T>(first_ + 1),
-                           packed_ ? nullptr : c.in<T>(first_ + 2)};
+    const bool packed = heads_.packed;
+    const T* tensors[3] = {c.in<T>(first_), packed ? nullptr : c.in<T>(first_ + 1),
+                           packed ? nullptr : c.in<T>(first_ + 2)};
     args.shape = shape_;
     args.q = part(tensors, 0);
     args.k = part(tensors, 1);
@@ -102,8 +105,9 @@ class AttentionBase : public Kernel {
     args.dropout.rng = drops_ ? c.in<std::int32_t>(after_ + (has_mask_ ? 1 : 0)) : nullptr;
   }
 
+  AttentionHeads heads_;
   AttentionShape shape_;
-  bool packed_, has_mask_, drops_;
+  bool has_mask_, drops_;
   Dropout rule_;
   std::size_t first_, after_;
   std::unique_ptr<AttentionKernels<T>> kernels_;
@@ -140,7 +144,8 @@ class BackwardKernel final : public AttentionBase<T> {
     args.d_o = c.in<T>(0);
     args.o = c.in<T>(this->after_ - 2);
     args.lse = c.in<float>(this->after_ - 1);
-    T* gradients[3] = {c.out<T>(0), this->packed_ ? nullptr : c.out<T>(1), this->packed_ ? nullptr : c.out<T>(2)};
+    const bool packed = this->heads_.packed;
+    T* gradients[3] = {c.out<T>(0), packed ? nullptr : c.out<T>(1), packed ? nullptr : c.out<T>(2)};
     args.dq = this->part(gradients, 0);
     args.dk = this->part(gradients, 1);
     args.dv = this->part(gradients, 2);

@@ -1,5 +1,5 @@
 // What the attention kernels share: the problem as one struct, the choice between them, and small device helpers. Heads
-// are read in place, also out of a packed qkv [B, T, 3C]; rows of scores are never stored.
+// are read in place, also out of a packed qkv (core/attention_heads.h); rows of scores are never stored.
 #pragma once
 
 #include <cmath>
@@ -16,21 +16,27 @@ namespace apollo::cuda {
 
 constexpr float kLog2E = 1.44269504f, kLn2 = 0.69314718f;
 
-// One attention op: B sequences, H heads of width D, Tq queries, Tk keys.
+// One attention op: B sequences, H query heads of width D, Tq queries, Tk keys. `group` query heads share a key/value
+// head: query head h attends with key/value head h / group.
 struct AttentionShape {
-  std::int32_t batch = 0, heads = 0, queries = 0, keys = 0, head = 0;
-  std::int64_t row = 0;    // elements between positions of q, k and v: 3 C when packed, else C
-  std::int64_t width = 0;  // C: elements between positions of o and its gradient
+  std::int32_t batch = 0, heads = 0, group = 1, queries = 0, keys = 0, head = 0;
+  std::int64_t query_row = 0, key_row = 0;  // elements between positions of q, and of k and v
+  std::int64_t width = 0;                   // H D: elements between positions of o and its gradient
   float scale = 0.0f;
   bool causal = false;
 
   // Queries are aligned with the last keys: query t attends to keys up to t + offset.
   __host__ __device__ std::int32_t offset() const { return keys - queries; }
-  // Element 0 of a head at position 0, in a tensor of q, k or v rows with `extent` positions a sequence.
-  __host__ __device__ std::int64_t start(std::int32_t b, std::int32_t h, std::int32_t extent) const {
-    return static_cast<std::int64_t>(b) * extent * row + static_cast<std::int64_t>(h) * head;
+  __host__ __device__ std::int32_t key_value_heads() const { return heads / group; }
+  // Element 0 of query head h at position 0 in q.
+  __host__ __device__ std::int64_t start_queries(std::int32_t b, std::int32_t h) const {
+    return static_cast<std::int64_t>(b) * queries * query_row + static_cast<std::int64_t>(h) * head;
   }
-  // The same in o and dO.
+  // The same of key/value head `shared` in k and v.
+  __host__ __device__ std::int64_t start_keys(std::int32_t b, std::int32_t shared) const {
+    return static_cast<std::int64_t>(b) * keys * key_row + static_cast<std::int64_t>(shared) * head;
+  }
+  // The same of query head h in o and dO.
   __host__ __device__ std::int64_t start_output(std::int32_t b, std::int32_t h) const {
     return static_cast<std::int64_t>(b) * queries * width + static_cast<std::int64_t>(h) * head;
   }

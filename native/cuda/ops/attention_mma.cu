@@ -43,7 +43,8 @@ __global__ void __launch_bounds__(kThreads) forward_kernel(const AttentionForwar
   const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
   const int group = lane / 4, part = lane % 4;
 
-  // Blocks of one head follow each other, so that its keys and values stay in the second-level cache; the last queries,
+  // Blocks of one head, and of the heads that share its keys and values, follow each other, so that these stay in the
+  // second-level cache; the last queries,
   // which have most keys to see under a causal mask, come first.
   const std::int32_t tiles = (shape.queries + kQueries - 1) / kQueries;
   const auto block = static_cast<std::int32_t>(blockIdx.x);
@@ -53,16 +54,16 @@ __global__ void __launch_bounds__(kThreads) forward_kernel(const AttentionForwar
   unsigned char* q_tile = shared_memory();
   unsigned char* k_tiles = q_tile + kQueries * kHead * 2;  // two of each: one is filled while the other is used
   unsigned char* v_tiles = k_tiles + 2 * kTileBytes;
-  const Bf16* q = args.q + shape.start(b, h, shape.queries);
-  const Bf16* k = args.k + shape.start(b, h, shape.keys);
-  const Bf16* v = args.v + shape.start(b, h, shape.keys);
+  const Bf16* q = args.q + shape.start_queries(b, h);
+  const Bf16* k = args.k + shape.start_keys(b, h / shape.group);
+  const Bf16* v = args.v + shape.start_keys(b, h / shape.group);
 
   const std::int32_t last = min(first + kQueries, shape.queries) - 1;
   const std::int32_t end = shape.causal ? min(shape.keys, last + shape.offset() + 1) : shape.keys;
   const std::int32_t steps = (end + kKeys - 1) / kKeys;
-  copy_tile<kQueries, kHead, kThreads>(q_tile, q, shape.row, first, shape.queries);
-  copy_tile<kKeys, kHead, kThreads>(k_tiles, k, shape.row, 0, shape.keys);
-  copy_tile<kKeys, kHead, kThreads>(v_tiles, v, shape.row, 0, shape.keys);
+  copy_tile<kQueries, kHead, kThreads>(q_tile, q, shape.query_row, first, shape.queries);
+  copy_tile<kKeys, kHead, kThreads>(k_tiles, k, shape.key_row, 0, shape.keys);
+  copy_tile<kKeys, kHead, kThreads>(v_tiles, v, shape.key_row, 0, shape.keys);
   copy_async_commit();
 
   const float scale = shape.scale * kLog2E;  // exponentials are powers of two
@@ -81,8 +82,8 @@ __global__ void __launch_bounds__(kThreads) forward_kernel(const AttentionForwar
     const unsigned char* v_tile = v_tiles + step % 2 * kTileBytes;
     if (step + 1 < steps) {
       const int other = (step + 1) % 2 * kTileBytes;
-      copy_tile<kKeys, kHead, kThreads>(k_tiles + other, k, shape.row, (step + 1) * kKeys, shape.keys);
-      copy_tile<kKeys, kHead, kThreads>(v_tiles + other, v, shape.row, (step + 1) * kKeys, shape.keys);
+      copy_tile<kKeys, kHead, kThreads>(k_tiles + other, k, shape.key_row, (step + 1) * kKeys, shape.keys);
+      copy_tile<kKeys, kHead, kThreads>(v_tiles + other, v, shape.key_row, (step + 1) * kKeys, shape.keys);
       copy_async_commit();
     }
     if constexpr (kKeepsQueries) {

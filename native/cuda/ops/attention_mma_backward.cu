@@ -3,9 +3,10 @@
 // The scores are computed transposed, keys as rows, so that probabilities and their gradients are left operands of the
 // products for dV and dK as they lie in the registers; only dS passes through shared memory, for dQ.
 //
-// dQ sums over keys. One block takes all keys of a head (or a fixed share of them when there are fewer heads than
-// multiprocessors) and adds to dQ in f32 scratch memory, 128 keys after the other: no atomics, the same bits each time.
-// Limited by FLOPs and by reads from shared memory, which take about as long as the products.
+// dQ sums over keys. One block takes all keys of a key/value head (or a fixed share of them when there are fewer heads
+// than multiprocessors) and adds to dQ in f32 scratch memory, 128 keys after the other: no atomics, the same bits each
+// time. Query heads that share a key/value head are one block's, one after the other, so that dK and dV sum over them
+// in registers. Limited by FLOPs and by reads from shared memory, which take about as long as the products.
 #include <algorithm>
 
 #include "cuda/ops/attention_mma.cuh"
@@ -52,7 +53,7 @@ struct QueryPart {
     for (int half = 0; half < 2; ++half) {
       const std::int32_t query = i * kQueries + row + 8 * half + lane / 4;
       if (query >= shape.queries) continue;
-      Bf16* to = args.dq + shape.start(b, h, shape.queries) + query * shape.row + column + 2 * (lane % 4);
+      Bf16* to = args.dq + shape.start_queries(b, h) + query * shape.query_row + column + 2 * (lane % 4);
 #pragma unroll
       for (int n = 0; n < kColumns; ++n) {
         *reinterpret_cast<std::uint32_t*>(to + 8 * n) =
@@ -92,28 +93,26 @@ __global__ void __launch_bounds__(kThreads, 1)
   const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
   const int group = lane / 4, part = lane % 4;
   const auto block = static_cast<std::int32_t>(blockIdx.x);
-  const std::int32_t split = block % splits, head = block / splits, h = head % shape.heads, b = head / shape.heads;
-  const std::int32_t tiles = query_tiles(shape);
+  const std::int32_t split = block % splits, shared = block / splits % shape.key_value_heads();
+  const std::int32_t b = block / splits / shape.key_value_heads(), tiles = query_tiles(shape);
 
   unsigned char* k_tile = shared_memory();
   unsigned char* v_tile = k_tile + kKeyBytes;
   unsigned char* q_tiles = v_tile + kKeyBytes;  // two of each: one is filled while the other is used
   unsigned char* g_tiles = q_tiles + 2 * kQueryBytes;
   unsigned char* s_tile = g_tiles + 2 * kQueryBytes;  // dS transposed: [keys, queries]
-  const Bf16* q = args.q + shape.start(b, h, shape.queries);
-  const Bf16* k = args.k + shape.start(b, h, shape.keys);
-  const Bf16* v = args.v + shape.start(b, h, shape.keys);
-  const Bf16* g = args.d_o + shape.start_output(b, h);
-  const RowTerms* terms = args.terms + static_cast<std::int64_t>(head) * shape.padded_queries();
-  const std::int64_t first_partial = (static_cast<std::int64_t>(split) * shape.batch * shape.heads + head) * tiles;
+  const Bf16* k = args.k + shape.start_keys(b, shared);
+  const Bf16* v = args.v + shape.start_keys(b, shared);
   const QueryPart<kHead> own;
 
   const float scale = shape.scale * kLog2E;
   const Multipliers multipliers(args.dropout);
   const auto dropout_blocks = static_cast<std::uint32_t>((shape.keys + 7) / 8);
-  const auto copy_queries = [&](std::int32_t i) {
-    const int to = i % 2 * kQueryBytes;
-    copy_tile<kQueries, kHead, kThreads>(q_tiles + to, q, shape.row, i * kQueries, shape.queries);
+  // Tile i of the queries of head h, and of their gradients.
+  const auto copy_queries = [&](std::int32_t h, std::int32_t i, std::int32_t step) {
+    const int to = step % 2 * kQueryBytes;
+    const Bf16 *q = args.q + shape.start_queries(b, h), *g = args.d_o + shape.start_output(b, h);
+    copy_tile<kQueries, kHead, kThreads>(q_tiles + to, q, shape.query_row, i * kQueries, shape.queries);
     copy_tile<kQueries, kHead, kThreads>(g_tiles + to, g, shape.width, i * kQueries, shape.queries);
     copy_async_commit();
   };
@@ -122,9 +121,9 @@ __global__ void __launch_bounds__(kThreads, 1)
     const std::int32_t first_key = j * kKeys;
     const std::int32_t first_tile = shape.causal ? max(0, first_key - shape.offset()) / kQueries : 0;
     __syncthreads();  // nobody uses the last tiles any more
-    copy_tile<kKeys, kHead, kThreads>(k_tile, k, shape.row, first_key, shape.keys);
-    copy_tile<kKeys, kHead, kThreads>(v_tile, v, shape.row, first_key, shape.keys);
-    copy_queries(first_tile);
+    copy_tile<kKeys, kHead, kThreads>(k_tile, k, shape.key_row, first_key, shape.keys);
+    copy_tile<kKeys, kHead, kThreads>(v_tile, v, shape.key_row, first_key, shape.keys);
+    copy_queries(shared * shape.group, first_tile, 0);
     bool attended[2];
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
@@ -133,14 +132,23 @@ __global__ void __launch_bounds__(kThreads, 1)
     std::uint32_t k_parts[kKeepsKeys ? kSteps : 1][4], v_parts[kKeepsKeys ? kSteps : 1][4];
     float d_k[kColumns][4] = {}, d_v[kColumns][4] = {};
 
-    for (std::int32_t i = first_tile; i < tiles; ++i) {
+    const std::int32_t last_head = (shared + 1) * shape.group - 1;
+    std::int32_t h = shared * shape.group, i = first_tile;
+    for (std::int32_t step = 0; h <= last_head; ++step) {
       copy_async_wait<0>();
       __syncthreads();  // this step's tiles are there for all, and nobody uses the other ones or dS any more
-      const unsigned char* q_tile = q_tiles + i % 2 * kQueryBytes;
-      const unsigned char* g_tile = g_tiles + i % 2 * kQueryBytes;
-      if (i + 1 < tiles) copy_queries(i + 1);
+      const unsigned char* q_tile = q_tiles + step % 2 * kQueryBytes;
+      const unsigned char* g_tile = g_tiles + step % 2 * kQueryBytes;
+      if (i + 1 < tiles) {
+        copy_queries(h, i + 1, step + 1);
+      } else if (h < last_head) {
+        copy_queries(h + 1, first_tile, step + 1);
+      }
+      const std::int64_t head = static_cast<std::int64_t>(b) * shape.heads + h;
+      const RowTerms* terms = args.terms + head * shape.padded_queries();
+      const std::int64_t partial = (static_cast<std::int64_t>(split) * shape.batch * shape.heads + head) * tiles + i;
       if constexpr (kKeepsKeys) {
-        if (i == first_tile) {
+        if (step == 0) {
 #pragma unroll
           for (int s = 0; s < kSteps; ++s) {
             load_left<kHead>(k_parts[s], k_tile, 16 * warp, s);
@@ -244,7 +252,7 @@ __global__ void __launch_bounds__(kThreads, 1)
       if (j != split) {
 #pragma unroll
         for (int n = 0; n < QueryPart<kHead>::kColumns; ++n) {
-          const float4 sum = *own.place(args.partial, first_partial + i, n);
+          const float4 sum = *own.place(args.partial, partial, n);
           acc[n][0] = sum.x, acc[n][1] = sum.y, acc[n][2] = sum.z, acc[n][3] = sum.w;
         }
       }
@@ -266,8 +274,12 @@ __global__ void __launch_bounds__(kThreads, 1)
       } else {
 #pragma unroll
         for (int n = 0; n < QueryPart<kHead>::kColumns; ++n) {
-          *own.place(args.partial, first_partial + i, n) = make_float4(acc[n][0], acc[n][1], acc[n][2], acc[n][3]);
+          *own.place(args.partial, partial, n) = make_float4(acc[n][0], acc[n][1], acc[n][2], acc[n][3]);
         }
+      }
+      if (++i == tiles) {
+        i = first_tile;
+        ++h;
       }
     }
 
@@ -275,7 +287,7 @@ __global__ void __launch_bounds__(kThreads, 1)
     for (int half = 0; half < 2; ++half) {
       const std::int32_t key = first_key + 16 * warp + 8 * half + group;
       if (key >= shape.keys) continue;
-      const std::int64_t at = shape.start(b, h, shape.keys) + key * shape.row + 2 * part;
+      const std::int64_t at = shape.start_keys(b, shared) + key * shape.key_row + 2 * part;
 #pragma unroll
       for (int n = 0; n < kColumns; ++n) {
         *reinterpret_cast<std::uint32_t*>(args.dk + at + 8 * n) =
@@ -314,8 +326,8 @@ constexpr std::size_t kSharedBytes = (2 * kKeys + 4 * kQueries) * kHead * 2 + kK
 // Enough blocks for all multiprocessors; more would only cost memory.
 template <int kHead>
 AttentionTensorCores<kHead>::AttentionTensorCores(const AttentionShape& shape, int multiprocessors)
-    : splits_(std::clamp((multiprocessors + shape.batch * shape.heads - 1) / (shape.batch * shape.heads), 1,
-                         key_tiles(shape))) {
+    : splits_(static_cast<std::int32_t>(std::clamp<std::int64_t>(
+          ceil_div(multiprocessors, shape.batch * shape.key_value_heads()), 1, key_tiles(shape)))) {
   prepare_forward();
   prepare_backward();
 }
@@ -339,7 +351,7 @@ template <int kHead>
 void AttentionTensorCores<kHead>::backward(const AttentionBackward<Bf16>& args, void* stream) const {
   const std::int64_t heads = static_cast<std::int64_t>(args.shape.batch) * args.shape.heads;
   launch(args.dropout.drops() ? backward_kernel<kHead, true> : backward_kernel<kHead, false>,
-         {blocks_for(heads * splits_, 1), kThreads, kSharedBytes<kHead>}, stream, args, splits_);
+         {blocks_for(heads / args.shape.group * splits_, 1), kThreads, kSharedBytes<kHead>}, stream, args, splits_);
   if (splits_ == 1) return;
   launch(join_kernel<kHead>, {blocks_for(heads * query_tiles(args.shape), 1), kThreads}, stream, args, splits_);
 }

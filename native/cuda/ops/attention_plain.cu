@@ -40,15 +40,15 @@ __device__ float multiplier_of(const Multipliers& multipliers, std::int64_t row,
   return multipliers.multiplier(key % 2 == 0 ? word & 0xffffu : word >> 16);
 }
 
-// Where a block works: the tile of rows `tile` of head h in sequence b.
+// Where a block works: the tile of rows `tile` of head h, one of `heads`, in sequence b.
 struct Place {
   std::int32_t b, h, tile;
 
-  __device__ Place(const AttentionShape& shape, std::int32_t tiles) {
+  __device__ Place(std::int32_t heads, std::int32_t tiles) {
     const auto block = static_cast<std::int32_t>(blockIdx.x);
     tile = block % tiles;
-    h = block / tiles % shape.heads;
-    b = block / tiles / shape.heads;
+    h = block / tiles % heads;
+    b = block / tiles / heads;
   }
 };
 
@@ -62,23 +62,24 @@ __global__ void __launch_bounds__(kThreads) plain_forward_kernel(const Attention
   const AttentionShape& shape = args.shape;
   const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
   const std::int32_t tiles = (shape.queries + kTile - 1) / kTile;
-  const Place place(shape, tiles);
+  const Place place(shape.heads, tiles);
   const std::int32_t first = place.tile * kTile;
+  const std::int64_t keys_at = shape.start_keys(place.b, place.h / shape.group);
   const int head = shape.head, stride = head + 1;
   auto* memory = reinterpret_cast<float*>(shared_memory());
   const Tile q{memory, stride}, k{q.rows + kTile * stride, stride}, v{k.rows + kTile * stride, stride};
   const Tile p{v.rows + kTile * stride, kTile + 1};
   const Multipliers multipliers(args.dropout);
 
-  load_tile(q, args.q + shape.start(place.b, place.h, shape.queries), shape.row, first, shape.queries, head);
+  load_tile(q, args.q + shape.start_queries(place.b, place.h), shape.query_row, first, shape.queries, head);
   float acc[kRows][kChunks] = {}, maximum[kRows], sum[kRows] = {};
   for (float& m : maximum) m = kMinusInfinity;
   const std::int32_t last_query = min(first + kTile, shape.queries) - 1;
   const std::int32_t end = shape.causal ? min(shape.keys, last_query + shape.offset() + 1) : shape.keys;
   for (std::int32_t begin = 0; begin < end; begin += kTile) {
     __syncthreads();
-    load_tile(k, args.k + shape.start(place.b, place.h, shape.keys), shape.row, begin, shape.keys, head);
-    load_tile(v, args.v + shape.start(place.b, place.h, shape.keys), shape.row, begin, shape.keys, head);
+    load_tile(k, args.k + keys_at, shape.key_row, begin, shape.keys, head);
+    load_tile(v, args.v + keys_at, shape.key_row, begin, shape.keys, head);
     __syncthreads();
     float score[kRows] = {};
     for (int d = 0; d < head; ++d) {
@@ -124,11 +125,11 @@ __global__ void __launch_bounds__(kThreads) plain_forward_kernel(const Attention
   }
 }
 
-// The terms of query t of a head.
+// The terms of a query of head h.
 template <class T>
-__device__ RowTerms terms_of(const AttentionBackward<T>& args, const Place& place, std::int32_t query) {
+__device__ RowTerms terms_of(const AttentionBackward<T>& args, std::int32_t b, std::int32_t h, std::int32_t query) {
   if (query >= args.shape.queries) return {-kMinusInfinity, 0.0f};
-  const std::int64_t head = static_cast<std::int64_t>(place.b) * args.shape.heads + place.h;
+  const std::int64_t head = static_cast<std::int64_t>(b) * args.shape.heads + h;
   return args.terms[head * args.shape.padded_queries() + query];
 }
 
@@ -152,23 +153,24 @@ template <class T, int kChunks>
 __global__ void __launch_bounds__(kThreads) plain_queries_kernel(const AttentionBackward<T> args) {
   const AttentionShape& shape = args.shape;
   const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
-  const Place place(shape, (shape.queries + kTile - 1) / kTile);
+  const Place place(shape.heads, (shape.queries + kTile - 1) / kTile);
   const std::int32_t first = place.tile * kTile;
+  const std::int64_t keys_at = shape.start_keys(place.b, place.h / shape.group);
   const int head = shape.head, stride = head + 1;
   auto* memory = reinterpret_cast<float*>(shared_memory());
   const Tile q{memory, stride}, g{q.rows + kTile * stride, stride}, k{g.rows + kTile * stride, stride};
   const Tile v{k.rows + kTile * stride, stride}, s{v.rows + kTile * stride, kTile + 1};
   const Multipliers multipliers(args.dropout);
 
-  load_tile(q, args.q + shape.start(place.b, place.h, shape.queries), shape.row, first, shape.queries, head);
+  load_tile(q, args.q + shape.start_queries(place.b, place.h), shape.query_row, first, shape.queries, head);
   load_tile(g, args.d_o + shape.start_output(place.b, place.h), shape.width, first, shape.queries, head);
   float acc[kRows][kChunks] = {};
   const std::int32_t last_query = min(first + kTile, shape.queries) - 1;
   const std::int32_t end = shape.causal ? min(shape.keys, last_query + shape.offset() + 1) : shape.keys;
   for (std::int32_t begin = 0; begin < end; begin += kTile) {
     __syncthreads();
-    load_tile(k, args.k + shape.start(place.b, place.h, shape.keys), shape.row, begin, shape.keys, head);
-    load_tile(v, args.v + shape.start(place.b, place.h, shape.keys), shape.row, begin, shape.keys, head);
+    load_tile(k, args.k + keys_at, shape.key_row, begin, shape.keys, head);
+    load_tile(v, args.v + keys_at, shape.key_row, begin, shape.keys, head);
     __syncthreads();
     float score[kRows] = {}, d_p[kRows] = {};
     for (int d = 0; d < head; ++d) {
@@ -183,7 +185,7 @@ __global__ void __launch_bounds__(kThreads) plain_queries_kernel(const Attention
     for (int i = 0; i < kRows; ++i) {
       const std::int32_t query = first + kRows * warp + i;
       const std::int64_t row = shape.score_row(place.b, place.h, query);
-      const RowTerms terms = terms_of(args, place, query);
+      const RowTerms terms = terms_of(args, place.b, place.h, query);
       const ScoreGradient at(args, multipliers, terms, attended && attends(shape, query, key), row, key, score[i],
                              d_p[i]);
       s.at(kRows * warp + i, lane) = at.gradient;
@@ -200,7 +202,7 @@ __global__ void __launch_bounds__(kThreads) plain_queries_kernel(const Attention
   for (int i = 0; i < kRows; ++i) {
     const std::int32_t query = first + kRows * warp + i;
     if (query >= shape.queries) continue;
-    T* to = args.dq + shape.start(place.b, place.h, shape.queries) + query * shape.row;
+    T* to = args.dq + shape.start_queries(place.b, place.h) + query * shape.query_row;
     for (int c = 0; c < kChunks; ++c) {
       if (c * kWarp + lane < head) to[c * kWarp + lane] = from_float<T>(acc[i][c] * shape.scale);
     }
@@ -208,12 +210,14 @@ __global__ void __launch_bounds__(kThreads) plain_queries_kernel(const Attention
 }
 
 // dk = scale sum over queries of dS q and dv = sum over queries of (u e) dO: 32 keys a block; a lane is a query here.
+// The query heads that share these keys come one after the other.
 template <class T, int kChunks>
 __global__ void __launch_bounds__(kThreads) plain_keys_kernel(const AttentionBackward<T> args) {
   const AttentionShape& shape = args.shape;
   const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
-  const Place place(shape, (shape.keys + kTile - 1) / kTile);
+  const Place place(shape.key_value_heads(), (shape.keys + kTile - 1) / kTile);
   const std::int32_t first = place.tile * kTile;
+  const std::int64_t keys_at = shape.start_keys(place.b, place.h);
   const int head = shape.head, stride = head + 1;
   auto* memory = reinterpret_cast<float*>(shared_memory());
   const Tile k{memory, stride}, v{k.rows + kTile * stride, stride}, q{v.rows + kTile * stride, stride};
@@ -221,15 +225,17 @@ __global__ void __launch_bounds__(kThreads) plain_keys_kernel(const AttentionBac
   const Tile p{g.rows + kTile * stride, kTile + 1}, s{p.rows + kTile * (kTile + 1), kTile + 1};
   const Multipliers multipliers(args.dropout);
 
-  load_tile(k, args.k + shape.start(place.b, place.h, shape.keys), shape.row, first, shape.keys, head);
-  load_tile(v, args.v + shape.start(place.b, place.h, shape.keys), shape.row, first, shape.keys, head);
+  load_tile(k, args.k + keys_at, shape.key_row, first, shape.keys, head);
+  load_tile(v, args.v + keys_at, shape.key_row, first, shape.keys, head);
   float d_k[kRows][kChunks] = {}, d_v[kRows][kChunks] = {};
   // The first query that attends to any of these keys, rounded down to a tile.
   const std::int32_t begin_query = shape.causal ? max(0, first - shape.offset()) / kTile * kTile : 0;
-  for (std::int32_t begin = begin_query; begin < shape.queries; begin += kTile) {
+  const std::int32_t tiles = (shape.queries - begin_query + kTile - 1) / kTile;
+  for (std::int32_t step = 0; step < shape.group * tiles; ++step) {
+    const std::int32_t h = place.h * shape.group + step / tiles, begin = begin_query + step % tiles * kTile;
     __syncthreads();
-    load_tile(q, args.q + shape.start(place.b, place.h, shape.queries), shape.row, begin, shape.queries, head);
-    load_tile(g, args.d_o + shape.start_output(place.b, place.h), shape.width, begin, shape.queries, head);
+    load_tile(q, args.q + shape.start_queries(place.b, h), shape.query_row, begin, shape.queries, head);
+    load_tile(g, args.d_o + shape.start_output(place.b, h), shape.width, begin, shape.queries, head);
     __syncthreads();
     float score[kRows] = {}, d_p[kRows] = {};
     for (int d = 0; d < head; ++d) {
@@ -240,8 +246,8 @@ __global__ void __launch_bounds__(kThreads) plain_keys_kernel(const AttentionBac
       }
     }
     const std::int32_t query = begin + lane;
-    const std::int64_t row = shape.score_row(place.b, place.h, query);
-    const RowTerms terms = terms_of(args, place, query);
+    const std::int64_t row = shape.score_row(place.b, h, query);
+    const RowTerms terms = terms_of(args, place.b, h, query);
     for (int i = 0; i < kRows; ++i) {
       const std::int32_t key = first + kRows * warp + i;
       const bool valid =
@@ -265,7 +271,7 @@ __global__ void __launch_bounds__(kThreads) plain_keys_kernel(const AttentionBac
   for (int i = 0; i < kRows; ++i) {
     const std::int32_t key = first + kRows * warp + i;
     if (key >= shape.keys) continue;
-    const std::int64_t at = shape.start(place.b, place.h, shape.keys) + key * shape.row;
+    const std::int64_t at = keys_at + key * shape.key_row;
     for (int c = 0; c < kChunks; ++c) {
       const int d = c * kWarp + lane;
       if (d >= head) continue;
@@ -285,12 +291,13 @@ class PlainAttention final : public AttentionKernels<T> {
   }
 
   void forward(const AttentionForward<T>& args, void* stream) const override {
-    launch(plain_forward_kernel<T, kChunks>, how(args.shape, args.shape.queries, 3, 1), stream, args);
+    launch(plain_forward_kernel<T, kChunks>, how(args.shape, args.shape.heads, args.shape.queries, 3, 1), stream, args);
   }
   std::size_t partial_bytes(const AttentionShape&) const override { return 0; }
   void backward(const AttentionBackward<T>& args, void* stream) const override {
-    launch(plain_queries_kernel<T, kChunks>, how(args.shape, args.shape.queries, 4, 1), stream, args);
-    launch(plain_keys_kernel<T, kChunks>, how(args.shape, args.shape.keys, 4, 2), stream, args);
+    const AttentionShape& shape = args.shape;
+    launch(plain_queries_kernel<T, kChunks>, how(shape, shape.heads, shape.queries, 4, 1), stream, args);
+    launch(plain_keys_kernel<T, kChunks>, how(shape, shape.key_value_heads(), shape.keys, 4, 2), stream, args);
   }
 
  private:
@@ -298,8 +305,8 @@ class PlainAttention final : public AttentionKernels<T> {
   static std::size_t shared_bytes(const AttentionShape& shape, int positions, int scores) {
     return sizeof(float) * static_cast<std::size_t>(kTile * (positions * (shape.head + 1) + scores * (kTile + 1)));
   }
-  static Launch how(const AttentionShape& shape, std::int32_t rows, int positions, int scores) {
-    const std::int64_t blocks = ceil_div(rows, kTile) * shape.heads * shape.batch;
+  static Launch how(const AttentionShape& shape, std::int32_t heads, std::int32_t rows, int positions, int scores) {
+    const std::int64_t blocks = ceil_div(rows, kTile) * heads * shape.batch;
     return {blocks_for(blocks, 1), kThreads, shared_bytes(shape, positions, scores)};
   }
 };

@@ -18,7 +18,7 @@ namespace {
 
 constexpr int kAppendWarps = 8;
 
-// A warp a token: row positions[b, t] of sequence b of keys and values = the second and third part of the token's qkv.
+// A warp a token: row positions[b, t] of sequence b of keys and values = the last two parts of the token's qkv.
 template <class Word>
 __global__ void __launch_bounds__(kAppendWarps* kWarp)
     append_kernel(const CacheShape shape, std::int64_t words, const Word* qkv, const std::int32_t* positions,
@@ -29,11 +29,12 @@ __global__ void __launch_bounds__(kAppendWarps* kWarp)
   const std::int64_t from = (shape.rows == 1 ? 0 : b * shape.tokens) + t;
   const std::int32_t position = positions[from];
   if (!allowed(position, static_cast<std::int32_t>(shape.length), false)) return;
-  const Word* source = qkv + 3 * from * words;
+  // A row of qkv is as many rows of the cache's words.
+  const Word* source = qkv + (from + 1) * (shape.row / shape.width) * words - 2 * words;
   const std::int64_t to = (b * shape.length + position) * words;
   for (std::int64_t i = threadIdx.x % kWarp; i < words; i += kWarp) {
-    keys[to + i] = source[words + i];
-    values[to + i] = source[2 * words + i];
+    keys[to + i] = source[i];
+    values[to + i] = source[words + i];
   }
 }
 
@@ -77,7 +78,7 @@ constexpr int kAhead = 4;  // positions whose keys and values a warp loads at on
 template <class T>
 struct CachedQueries {
   CacheShape shape;
-  std::int32_t heads, head;
+  std::int32_t heads, group, head;  // group: query heads that share a key/value head
   float scale;
   const T *qkv, *keys, *values;
   const std::int32_t* positions;
@@ -94,13 +95,13 @@ __global__ void __launch_bounds__(kAttentionWarps* kWarp) cached_attention_kerne
   const std::int64_t row = static_cast<std::int64_t>(blockIdx.x) / args.heads, b = row / shape.tokens;
   const std::int32_t position = args.positions[row], length = static_cast<std::int32_t>(shape.length);
   const std::int32_t count = allowed(position, length, false) ? position + 1 : 0;
-  const std::int64_t cache = b * shape.length * shape.width + h * args.head;
+  const std::int64_t cache = b * shape.length * shape.width + h / args.group * args.head;
 
   float q[kChunks], acc[kChunks] = {}, maximum = kMinusInfinity, sum = 0.0f;
 #pragma unroll
   for (int c = 0; c < kChunks; ++c) {
     const int d = c * kWarp + lane;
-    q[c] = d < args.head ? to_float(args.qkv[3 * row * shape.width + h * args.head + d]) * args.scale : 0.0f;
+    q[c] = d < args.head ? to_float(args.qkv[row * shape.row + h * args.head + d]) * args.scale : 0.0f;
   }
   for (std::int32_t first = warp * kAhead; first < count; first += kAttentionWarps * kAhead) {
     float score[kAhead], value[kAhead][kChunks], highest = maximum;
@@ -157,7 +158,7 @@ __global__ void __launch_bounds__(kAttentionWarps* kWarp) cached_attention_kerne
     for (int w = 0; w < kAttentionWarps; ++w) {
       joined = fmaf(values[w * args.head + d], expf(maxima[w] - top), joined);
     }
-    args.o[row * shape.width + h * args.head + d] = from_float<T>(joined * inverse);
+    args.o[row * shape.query_width + h * args.head + d] = from_float<T>(joined * inverse);
   }
 }
 
@@ -167,10 +168,11 @@ class CachedAttention final : public Kernel {
  public:
   CachedAttention(const OpDesc& desc, Context& context)
       : check_(context, {desc.op, "positions", desc.inputs[1].shape[1]}, desc.inputs[3].elements()),
-        args_{CacheShape(desc), 0, 0, 0.0f, nullptr, nullptr, nullptr, nullptr, nullptr} {
+        args_{CacheShape(desc), 0, 0, 0, 0.0f, nullptr, nullptr, nullptr, nullptr, nullptr} {
     require(args_.shape.rows == args_.shape.batch, "cachedAttention: qkv and the cache differ in sequences");
     args_.heads = static_cast<std::int32_t>(desc.attrs.integer("heads"));
-    args_.head = static_cast<std::int32_t>(args_.shape.width / args_.heads);
+    args_.group = static_cast<std::int32_t>(args_.shape.query_width / args_.shape.width);
+    args_.head = static_cast<std::int32_t>(args_.shape.query_width / args_.heads);
     args_.scale = static_cast<float>(desc.attrs.number("scale"));
     if (args_.head > 256) {
       throw Error("op '" + desc.op + "' on cuda takes heads of at most 256; got " + std::to_string(args_.head) +

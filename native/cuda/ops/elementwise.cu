@@ -47,9 +47,6 @@ __device__ __forceinline__ void apply(float (&v)[kCount], const F& f) {
   for (int k = 0; k < kCount; ++k) v[k] = f(v[k]);
 }
 
-// The sum is at least 1, where the fast reciprocal is as good as a division.
-__device__ __forceinline__ float sigmoid(float x) { return reciprocal_fast(1.0f + expf(-x)); }
-
 // y = f(x). One kernel for all f: the branch on `kind` is the same for every thread and costs nothing beside the
 // memory. sin and cos have a kernel of their own, because their reduction of large arguments needs local memory.
 template <class T, bool kTurns>

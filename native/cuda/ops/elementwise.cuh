@@ -6,12 +6,16 @@
 
 #include <cstdint>
 
+#include "cuda/lib/intrinsics.cuh"
 #include "cuda/lib/launch.cuh"
 #include "cuda/lib/vector.cuh"
 
 namespace apollo::cuda {
 
 constexpr int kEachThreads = 256;
+
+// The sum is at least 1, where the fast reciprocal is as good as a division.
+__device__ __forceinline__ float sigmoid(float x) { return reciprocal_fast(1.0f + expf(-x)); }
 
 // Calls body.at<Body::kWidth>(i) on whole packs that begin at element i, and body.at<1>(i) on the rest.
 template <class Body>

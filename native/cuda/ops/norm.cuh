@@ -1,4 +1,5 @@
-// What the kernels of layer norm share: the shape of the op, the widths whose rows fit in registers, and parts of rows.
+// What the kernels of layer norm and RMS norm share: the shape of the op, the widths whose rows fit in registers, and
+// parts of rows.
 #pragma once
 
 #include <cuda_runtime.h>
