@@ -28,10 +28,14 @@ export function huggingFaceOf(config: Pick<ModelConfig, 'kind'>): HuggingFaceFam
 export function configFromHuggingFace(json: ForeignJson, source = 'config.json'): ModelConfig {
   const foreign = new ForeignConfig(json, source);
   const families = foreignFamilies().map(({ huggingFace }) => huggingFace);
-  const family = families.find(({ modelType }) => modelType === json['model_type']);
+  const typesOf = ({ modelType, alike = [] }: HuggingFaceFamily): unknown[] => [modelType, ...alike];
+  const family = families.find((each) => typesOf(each).includes(json['model_type']));
   if (!family) {
-    const known = families.map(({ modelType }) => `"${modelType}"`).join(' and ');
-    return foreign.reject(`model_type is ${JSON.stringify(json['model_type'])}; only ${known} can be read.`);
+    const known = families
+      .flatMap(typesOf)
+      .map((type) => `"${type}"`)
+      .join(', ');
+    return foreign.reject(`model_type is ${JSON.stringify(json['model_type'])}; known: ${known}.`);
   }
   for (const [key, allowed] of Object.entries(family.supported)) foreign.check(key, allowed);
   return family.readConfig(foreign);

@@ -8,10 +8,19 @@ export const headsOf64 = (hidden: number) => ({ heads: Math.max(1, Math.round(hi
 /** Of BERT and GPT-2 as published. */
 export const paperDropout = { dropout: 0.1, attentionDropout: 0.1 };
 
+/** A positive whole number. */
+export const whole = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) > 0;
+
+/** Of a field that may be left out. */
+export const optional =
+  (holds: (value: unknown, config: ModelConfig) => boolean): ConfigField['holds'] =>
+  (value, config) =>
+    value === undefined || holds(value, config);
+
 /** An optional drop probability. */
 export const probability: ConfigField = {
   expected: () => 'at least 0 and below 1',
-  holds: (value) => value === undefined || (typeof value === 'number' && value >= 0 && value < 1),
+  holds: optional((value) => typeof value === 'number' && value >= 0 && value < 1),
 };
 
 /** Each head has hidden / heads dimensions. */

@@ -1,5 +1,6 @@
 /** The configuration of a model and its validation. What only some families have is in their folders. */
 import { describe } from '../arguments.js';
+import type { RotaryScaling } from '../engine/ops/index.js';
 import { ApolloError } from '../errors.js';
 import type { Activation } from '../nn/layers.js';
 import type { ModelFamily, PresetSizes } from './family.js';
@@ -28,23 +29,25 @@ export interface ModelConfig {
   readonly typeVocab?: number;
   /** BERT: the padding token, whose embedding starts as zeros. */
   readonly padTokenId?: number;
-  /** Of the feed-forward part and of BERT's head. Default: 'gelu' for BERT, 'geluTanh' for GPT. */
+  /** Of the feed-forward part and of BERT's head. Default: 'gelu' for BERT, 'geluTanh' for GPT, 'silu' for Llama. */
   readonly activation?: Activation;
   /** Whether the head's output matrix is the word table. Default true; false: it is a parameter of its own, `head.output`. */
   readonly tied?: boolean;
-  /** Llama: key/value heads where they are fewer than the query heads. */
+  /** Llama: key/value heads where they are fewer than the query heads, of which each serves heads / keyValueHeads. */
   readonly keyValueHeads?: number;
   /** Llama: dimensions of each head where they are not hidden / heads. */
   readonly headSize?: number;
+  /** Llama: base of the rotary position embeddings; default 10,000. */
+  readonly ropeTheta?: number;
+  /** Llama: how their frequencies are scaled for longer contexts; absent: not. */
+  readonly ropeScaling?: RotaryScaling;
+  /** Llama: linear layers of attention with biases; default 'none'. */
+  readonly attentionBias?: 'none' | 'qkv' | 'all';
+  /** Llama: whether the feed-forward part has biases; default false. */
+  readonly ffnBias?: boolean;
   /** GPT: drop probability of the embeddings where it is not that of the residual branches. */
   readonly embeddingDropout?: number;
 }
-
-/** Dimensions of each head. */
-export const headSizeOf = ({ hidden, heads, headSize }: ModelConfig): number => headSize ?? hidden / heads;
-
-/** Key/value heads, each of which serves heads / keyValueHeads query heads. */
-export const keyValueHeadsOf = ({ heads, keyValueHeads }: ModelConfig): number => keyValueHeads ?? heads;
 
 /** Widths of a network, where they are not those of the finished model. */
 export type StageShape = Pick<ModelConfig, 'hidden' | 'heads' | 'ffn'>;

@@ -39,11 +39,13 @@ export interface TiedTensors {
 export interface HuggingFaceFamily {
   /** `model_type` in config.json. */
   readonly modelType: string;
+  /** Other model types that `readConfig` knows: models of the same arithmetic under other names. */
+  readonly alike?: readonly string[];
   /** Settings that would change the arithmetic, each with the values that this package computes; absent ones pass. */
   readonly supported: Readonly<Record<string, readonly unknown[]>>;
   /** @throws ApolloError BAD_CHECKPOINT through `json` for a value that is wrong or not computed here. */
   readConfig(json: ForeignConfig): ModelConfig;
-  /** Without `architectures` and `model_type`. */
+  /** `architectures` and `model_type` stand there only where they are not the family's own. */
   writeConfig(config: ModelConfig): ForeignJson;
   /** Of names, which models without a head leave out. */
   readonly prefix: string;

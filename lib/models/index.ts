@@ -13,8 +13,6 @@ export { causalGraphs, causalHeadFlops, decodingCache } from './causal.js';
 export {
   activationOf,
   configurableFields,
-  headSizeOf,
-  keyValueHeadsOf,
   type ModelConfig,
   type StageShape,
   structureOf,
@@ -25,6 +23,7 @@ export {
 export type { ConfigField, HuggingFaceFamily, ModelFamily, PresetSizes, TiedTensors } from './family.js';
 export { type FlopOptions, forwardFlops, headFlops, layerFlops, trainingFlops } from './flops.js';
 export type { ForeignConfig, ForeignJson } from './foreign-config.js';
+export { headSizeOf, keyValueHeadsOf } from './heads.js';
 export {
   declarationOf,
   declareParameters,

@@ -5,9 +5,12 @@ import * as is from '../is.js';
 import { bertFamily } from './bert/family.js';
 import type { ModelFamily } from './family.js';
 import { gptFamily } from './gpt/family.js';
+import { llamaFamily } from './llama/family.js';
 import type { ObjectiveName } from './model.js';
 
-const families = new Map([bertFamily, gptFamily].map((family): [string, ModelFamily] => [family.kind, family]));
+const families = new Map(
+  [bertFamily, gptFamily, llamaFamily].map((family): [string, ModelFamily] => [family.kind, family]),
+);
 
 /** The values that `kind` of a configuration can have. */
 export function familyKinds(): string[] {
@@ -19,7 +22,7 @@ export function familyOf({ kind }: { readonly kind: string }): ModelFamily {
   const family = families.get(kind);
   if (family) return family;
   const known = familyKinds().map((each) => JSON.stringify(each));
-  throw new ApolloError('BAD_CONFIG', `model.kind must be ${known.join(' or ')}; got ${describe(kind)}.`);
+  throw new ApolloError('BAD_CONFIG', `model.kind must be one of ${known.join(', ')}; got ${describe(kind)}.`);
 }
 
 /** What models of this configuration are trained to predict. @throws ApolloError BAD_CONFIG for a kind that no family has. */

@@ -5,7 +5,16 @@
  */
 
 import type { Tensor } from '../engine/graph.js';
-import { add, embedding, layerNorm, matmul, residualNorm, slice } from '../engine/ops/index.js';
+import {
+  add,
+  embedding,
+  layerNorm,
+  matmul,
+  residualNorm,
+  residualRmsNorm,
+  rmsNorm,
+  slice,
+} from '../engine/ops/index.js';
 import type { Shape } from '../engine/shape.js';
 import * as is from '../is.js';
 
@@ -23,11 +32,20 @@ const takesLinear = is.takes('linear', {
   weights: is.weights,
   name: is.name,
   outputs: is.count,
-  activation: is.oneOf('none', 'gelu', 'geluTanh'),
+  options: is.optional(
+    is.options({ activation: is.optional(is.oneOf('none', 'gelu', 'geluTanh')), bias: is.optional(is.boolean) }),
+  ),
 });
 
+export interface LinearOptions {
+  /** Fused; the engine has that for GELU. */
+  readonly activation?: Extract<Activation, 'gelu' | 'geluTanh'> | 'none' | undefined;
+  /** Whether there is a bias; default true. */
+  readonly bias?: boolean;
+}
+
 /**
- * y = x W + b; x [..., inputs], W `name.weight` [inputs, outputs], b `name.bias` [outputs]. `activation` is fused: the engine has that for GELU.
+ * y = x W + b; x [..., inputs], W `name.weight` [inputs, outputs], b `name.bias` [outputs].
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function linear(
@@ -35,13 +53,14 @@ export function linear(
   weights: Weights,
   name: string,
   outputs: number,
-  activation: Extract<Activation, 'gelu' | 'geluTanh'> | 'none' = 'none',
+  options: LinearOptions = {},
 ): Tensor {
-  takesLinear(x, weights, name, outputs, activation);
+  takesLinear(x, weights, name, outputs, options);
 
+  const { activation = 'none', bias: hasBias = true } = options;
   const inputs = x.shape.at(-1) as number;
   const weight = weights(`${name}.weight`, [inputs, outputs], 'matrix');
-  const bias = weights(`${name}.bias`, [outputs], 'vector');
+  const bias = hasBias ? weights(`${name}.bias`, [outputs], 'vector') : undefined;
   return matmul(x, weight, { bias, activation });
 }
 
@@ -84,6 +103,50 @@ export function addNorm(
   takesAddNorm(x, residual, weights, name, options);
 
   return residualNorm(x, residual, ...normWeights(x, weights, name), options);
+}
+
+const takesScaleNorm = is.takes('scaleNorm', {
+  x: is.tensor,
+  weights: is.weights,
+  name: is.name,
+  epsilon: is.notNegative,
+});
+
+const scaleWeight = (x: Tensor, weights: Weights, name: string): Tensor =>
+  weights(`${name}.weight`, [x.shape.at(-1) as number], 'vector');
+
+/**
+ * RMS norm over the last axis with the weight `name.weight` [C] (Zhang and Sennrich 2019).
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
+export function scaleNorm(x: Tensor, weights: Weights, name: string, epsilon: number): Tensor {
+  takesScaleNorm(x, weights, name, epsilon);
+
+  return rmsNorm(x, scaleWeight(x, weights, name), { epsilon });
+}
+
+const takesAddScaleNorm = is.takes('addScaleNorm', {
+  x: is.tensor,
+  residual: is.tensor,
+  weights: is.weights,
+  name: is.name,
+  options: is.options({ epsilon: is.notNegative, p: is.number }),
+});
+
+/**
+ * sum = residual + dropout(x); y = RMS norm of sum: one pass over memory for the add, the dropout and the norm.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
+export function addScaleNorm(
+  x: Tensor,
+  residual: Tensor,
+  weights: Weights,
+  name: string,
+  options: { epsilon: number; p: number },
+): { y: Tensor; sum: Tensor } {
+  takesAddScaleNorm(x, residual, weights, name, options);
+
+  return residualRmsNorm(x, residual, scaleWeight(x, weights, name), options);
 }
 
 const takesTokenEmbeddings = is.takes('tokenEmbeddings', {

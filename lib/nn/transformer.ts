@@ -1,6 +1,6 @@
 /**
  * Self-attention, the feed-forward part, and the two kinds of transformer stack: post-norm (BERT) and pre-norm
- * (GPT-2). Layer i of a stack uses the weights called `layer.<layerMap[i]>.…`: a layer used twice is the same
+ * (GPT-2, Llama). Layer i of a stack uses the weights called `layer.<layerMap[i]>.…`: a layer used twice is the same
  * parameter, whose gradient is the sum over its uses.
  */
 import type { Tensor } from '../engine/graph.js';
@@ -14,16 +14,18 @@ import {
   gelu,
   mul,
   relu,
+  rotary,
   scale,
   silu,
   slice,
+  swiglu,
 } from '../engine/ops/index.js';
 import * as is from '../is.js';
-import { type Activation, addNorm, linear, norm, type Weights } from './layers.js';
+import { type Activation, addNorm, addScaleNorm, linear, norm, scaleNorm, type Weights } from './layers.js';
 
 /**
  * The keys and values of earlier tokens, which a decoding stack keeps on the device: states `cache.<place>.keys` and
- * `cache.<place>.values` [batch, length, C] for each place of the stack (a layer used twice has two). The tokens of a
+ * `cache.<place>.values` [batch, length, keyValueHeads headSize] for each place of the stack (a layer used twice has two). The tokens of a
  * run are new: theirs are added.
  */
 export interface StackCache {
@@ -37,6 +39,16 @@ export interface StackCache {
   readonly first: boolean;
 }
 
+/** Which linear layers have a bias. */
+export interface Biases {
+  /** Queries, keys and values. */
+  readonly qkv: boolean;
+  readonly attentionOutput: boolean;
+  readonly ffn: boolean;
+}
+
+const allBiases: Biases = { qkv: true, attentionOutput: true, ffn: true };
+
 /** What the layers of one stack have in common. */
 export interface StackOptions {
   readonly layerMap: readonly number[];
@@ -48,6 +60,18 @@ export interface StackOptions {
   readonly attentionDropout: number;
   readonly causal: boolean;
   readonly activation: Activation;
+  /** Key/value heads, each shared by heads / keyValueHeads query heads (Ainslie et al. 2023); default: `heads`. */
+  readonly keyValueHeads?: number | undefined;
+  /** Dimensions of a head; default: C / heads. */
+  readonly headSize?: number | undefined;
+  /** Inverse frequencies of rotary position embeddings of queries and keys (Su et al. 2021); absent: none. */
+  readonly rotaryFrequencies?: readonly number[] | undefined;
+  /** Of all norms of the stack: layer norm (default) or RMS norm. */
+  readonly norm?: 'layer' | 'rms' | undefined;
+  /** Whether the feed-forward part is down(SwiGLU(gate and up)) (Shazeer 2020) instead of down(activation(up)). */
+  readonly gated?: boolean | undefined;
+  /** Which linear layers have biases; default: all. */
+  readonly biases?: Biases | undefined;
   /** False fuses the activation into the matmul, which keeps nothing for a backward pass. */
   readonly training: boolean;
   /** i32[B, T], 1 where a position may be attended to. */
@@ -77,14 +101,40 @@ function gatedLayer(after: Tensor, before: Tensor, place: number, { blockGates }
   return add(mul(after, cast(gate, after.dtype)), mul(before, cast(opposite, before.dtype)));
 }
 
-/** What the heads give for qkv [B, T, 3C], side by side: [B, T, C]. With a cache, `place` says which one. */
-function mixHeads(qkv: Tensor, place: number, options: StackOptions): Tensor {
-  const { heads, causal, mask, attentionDropout: p, cache } = options;
-  if (!cache) return attention({ qkv }, { heads, causal, p, mask });
-  const shape = [cache.batch, cache.length, (qkv.shape[2] as number) / 3];
+/** Heads of rows qkv [B, T, (heads + 2 keyValueHeads) headSize], and the size of each. */
+interface Heads {
+  readonly heads: number;
+  readonly keyValueHeads: number;
+  readonly headSize: number;
+}
+
+function headsOf({ heads, keyValueHeads = heads, headSize }: StackOptions, hidden: number): Heads {
+  return { heads, keyValueHeads, headSize: headSize ?? hidden / heads };
+}
+
+/** Queries and keys turned by their positions; values as they are. */
+function rotated(qkv: Tensor, { heads, keyValueHeads, headSize }: Heads, options: StackOptions): Tensor {
+  const { rotaryFrequencies: frequencies, cache } = options;
+  if (!frequencies) return qkv;
+  const positions = cache?.first ? undefined : cache?.positions;
+  return rotary(qkv, { headSize, heads: heads + keyValueHeads, frequencies, positions });
+}
+
+/** What the heads give for qkv, side by side: [B, T, heads headSize]. With a cache, `place` says which one. */
+function mixHeads(
+  qkv: Tensor,
+  place: number,
+  { heads, keyValueHeads, headSize }: Heads,
+  options: StackOptions,
+): Tensor {
+  const { causal, mask, attentionDropout: p, cache } = options;
+  if (!cache) return attention({ qkv }, { heads, keyValueHeads, causal, p, mask });
+  const shape = [cache.batch, cache.length, keyValueHeads * headSize];
   const state = (part: string): Tensor => qkv.graph.state(`cache.${place}.${part}`, shape, qkv.dtype);
   const filled = appendToCache(qkv, { keys: state('keys'), values: state('values') }, cache.positions);
-  return cache.first ? attention({ qkv }, { heads, causal }) : cachedAttention(qkv, filled, cache.positions, { heads });
+  return cache.first
+    ? attention({ qkv }, { heads, keyValueHeads, causal })
+    : cachedAttention(qkv, filled, cache.positions, { heads, keyValueHeads });
 }
 
 const takesSelfAttention = is.takes('selfAttention', {
@@ -96,7 +146,7 @@ const takesSelfAttention = is.takes('selfAttention', {
 });
 
 /**
- * Multi-head self-attention with its output projection: [B, T, C] -> [B, T, C]. Scores are scaled by 1/sqrt(C/heads).
+ * Multi-head self-attention with its output projection: [B, T, C] -> [B, T, C]. Scores are scaled by 1/sqrt(headSize).
  * `place` is the layer's position in the stack.
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
@@ -104,8 +154,11 @@ export function selfAttention(x: Tensor, weights: Weights, prefix: string, optio
   takesSelfAttention(x, weights, prefix, options, place);
 
   const width = x.shape[2] as number;
-  const qkv = linear(x, weights, `${prefix}.qkv`, 3 * width); // [B, T, 3C]: queries, keys, values
-  return linear(mixHeads(qkv, place, options), weights, `${prefix}.output`, width);
+  const heads = headsOf(options, width);
+  const { qkv: bias, attentionOutput } = options.biases ?? allBiases;
+  const columns = (heads.heads + 2 * heads.keyValueHeads) * heads.headSize; // queries, keys, values
+  const qkv = rotated(linear(x, weights, `${prefix}.qkv`, columns, { bias }), heads, options);
+  return linear(mixHeads(qkv, place, heads, options), weights, `${prefix}.output`, width, { bias: attentionOutput });
 }
 
 const takesFeedForward = is.takes('feedForward', {
@@ -116,19 +169,19 @@ const takesFeedForward = is.takes('feedForward', {
 });
 
 /**
- * down(activation(up(x))): [B, T, C] -> [B, T, C] through [B, T, ffn].
+ * down(activation(up(x))), or gated down(SwiGLU(up(x))) with gate and up side by side in `up`: [B, T, C] -> [B, T, C]
+ * through [B, T, ffn].
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function feedForward(x: Tensor, weights: Weights, prefix: string, options: StackOptions): Tensor {
   takesFeedForward(x, weights, prefix, options);
 
-  const { training, ffn, activation } = options;
-  return linear(
-    activatedLinear(x, weights, `${prefix}.up`, ffn, activation, training),
-    weights,
-    `${prefix}.down`,
-    x.shape[2] as number,
-  );
+  const { training, ffn, activation, gated = false } = options;
+  const { ffn: bias } = options.biases ?? allBiases;
+  const inner = gated
+    ? swiglu(linear(x, weights, `${prefix}.up`, 2 * ffn, { bias }))
+    : activatedLinear(x, weights, `${prefix}.up`, ffn, activation, training);
+  return linear(inner, weights, `${prefix}.down`, x.shape[2] as number, { bias });
 }
 
 const takesActivatedLinear = is.takes('activatedLinear', {
@@ -156,7 +209,7 @@ export function activatedLinear(
   takesActivatedLinear(x, weights, name, outputs, activation, training);
 
   const isGelu = activation === 'gelu' || activation === 'geluTanh';
-  if (isGelu && !training) return linear(x, weights, name, outputs, activation);
+  if (isGelu && !training) return linear(x, weights, name, outputs, { activation });
   const before = linear(x, weights, name, outputs);
   if (isGelu) return gelu(before, { tanh: activation === 'geluTanh' });
   return activation === 'relu' ? relu(before) : silu(before);
@@ -177,14 +230,15 @@ export function postNormStack(
   takesPostNormStack(x, weights, options);
 
   const { epsilon, dropout: p } = options;
+  const addNormalise = options.norm === 'rms' ? addScaleNorm : addNorm;
   const states = [x];
   let hidden = x;
   for (const [place, index] of options.layerMap.entries()) {
     const layer = `layer.${index}`;
     const mixed = scaledBranch(selfAttention(hidden, weights, `${layer}.attention`, options, place), place, options);
-    const middle = addNorm(mixed, hidden, weights, `${layer}.attention.norm`, { epsilon, p }).y;
+    const middle = addNormalise(mixed, hidden, weights, `${layer}.attention.norm`, { epsilon, p }).y;
     const changed = scaledBranch(feedForward(middle, weights, `${layer}.ffn`, options), place, options);
-    const after = addNorm(changed, middle, weights, `${layer}.ffn.norm`, { epsilon, p }).y;
+    const after = addNormalise(changed, middle, weights, `${layer}.ffn.norm`, { epsilon, p }).y;
     hidden = gatedLayer(after, hidden, place, options);
     states.push(hidden);
   }
@@ -199,7 +253,7 @@ const takesPreNormStack = is.takes('preNormStack', {
 });
 
 /**
- * Pre-norm stack (GPT-2): x += dropout(attention(LN(x))); x += dropout(ffn(LN(x))); at the end LN with `finalNorm`.
+ * Pre-norm stack (GPT-2, Llama): x += dropout(attention(norm(x))); x += dropout(ffn(norm(x))); at the end `finalNorm`.
  * Every residual add is fused with the norm that follows it, be it in the next layer or the final one. `states` as
  * Hugging Face counts them: the input, the sum after every layer but the last, and the output of the final norm. `stream` is
  * the sum after the last layer.
@@ -214,9 +268,10 @@ export function preNormStack(
   takesPreNormStack(x, weights, finalNorm, options);
 
   const { epsilon, dropout: p, layerMap } = options;
+  const [normalise, addNormalise] = options.norm === 'rms' ? [scaleNorm, addScaleNorm] : [norm, addNorm];
   const states = [x];
   let sum = x;
-  let normed = norm(x, weights, `layer.${layerMap[0]}.attention.norm`, epsilon);
+  let normed = normalise(x, weights, `layer.${layerMap[0]}.attention.norm`, epsilon);
   layerMap.forEach((index, position) => {
     const layer = `layer.${index}`;
     const next = position + 1 < layerMap.length ? `layer.${layerMap[position + 1]}.attention.norm` : finalNorm;
@@ -225,12 +280,12 @@ export function preNormStack(
       position,
       options,
     );
-    const middle = addNorm(mixed, sum, weights, `${layer}.ffn.norm`, { epsilon, p });
+    const middle = addNormalise(mixed, sum, weights, `${layer}.ffn.norm`, { epsilon, p });
     const changed = scaledBranch(feedForward(middle.y, weights, `${layer}.ffn`, options), position, options);
     if (options.blockGates) {
       sum = gatedLayer(add(middle.sum, dropout(changed, p)), sum, position, options);
-      normed = norm(sum, weights, next, epsilon);
-    } else ({ y: normed, sum } = addNorm(changed, middle.sum, weights, next, { epsilon, p }));
+      normed = normalise(sum, weights, next, epsilon);
+    } else ({ y: normed, sum } = addNormalise(changed, middle.sum, weights, next, { epsilon, p }));
     states.push(next === finalNorm ? normed : sum);
   });
   return { hidden: normed, states, stream: sum };

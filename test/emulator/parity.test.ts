@@ -1,3 +1,3 @@
 import { onEmulator } from './on-emulator.js';
 
-await onEmulator('parity/gpt', 'parity/bert', 'parity/sharing', 'parity/heads', 'parity/muon');
+await onEmulator('parity/gpt', 'parity/llama', 'parity/bert', 'parity/sharing', 'parity/heads', 'parity/muon');

@@ -30,7 +30,7 @@ t.test('a configuration no model can have is refused with field, rule and value'
   };
   refuses({ heads: 5 }, /^model\.heads must divide hidden \(256\); got 5\. Use 4 heads/);
   refuses({ heads: 512 }, /heads must divide hidden \(256\); got 512\. Use 256 heads/);
-  refuses({ kind: 't5' }, /kind must be "bert" or "gpt"; got "t5"/);
+  refuses({ kind: 't5' }, /kind must be one of "bert", "gpt", "llama"; got "t5"/);
   refuses({ layers: 0 }, /layers must be a positive whole number; got 0/);
   refuses({ hidden: 1.5 }, /hidden must be a positive whole number; got 1\.5/);
   refuses({ vocab: '100' }, /vocab must be a positive whole number; got "100"/);

@@ -8,7 +8,7 @@ t.test('linear is x W + b over the last axis', async (t) => {
     evaluate(
       (graph) => {
         const weights: Weights = (name, shape) => graph.input(name, shape);
-        return linear(graph.input('x', [1, 2, 2]), weights, 'a', 3, activation);
+        return linear(graph.input('x', [1, 2, 2]), weights, 'a', 3, { activation });
       },
       { ...fed, 'a.bias': activation ? [-1, -2, -8] : fed['a.bias'] },
     ) as Promise<Float32Array>;

@@ -1,5 +1,5 @@
 /** BERT as a model family. */
-import { dividesHidden, headsOf64, paperDropout } from '../config-rules.js';
+import { dividesHidden, headsOf64, optional, paperDropout, whole } from '../config-rules.js';
 import type { ModelFamily } from '../family.js';
 import { transformerLayerFlops } from '../transformer-layer.js';
 import { bertHuggingFace } from './hugging-face.js';
@@ -16,14 +16,13 @@ export const bertFamily: ModelFamily = {
   fields: {
     typeVocab: {
       expected: () => 'a positive whole number (usually 2)',
-      holds: (value) => Number.isSafeInteger(value) && (value as number) > 0,
+      holds: whole,
       fill: () => 2,
       structure: ({ typeVocab }) => typeVocab,
     },
     padTokenId: {
       expected: ({ vocab }) => `a token of the vocabulary (0 to ${vocab - 1}) or left out`,
-      holds: (value, { vocab }) =>
-        value === undefined || (Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) < vocab),
+      holds: optional((value, { vocab }) => (value === 0 || whole(value)) && value < vocab),
       fill: () => 0,
     },
   },

@@ -1,0 +1,99 @@
+/** Llama as a model family. */
+import { causalHeadFlops } from '../causal.js';
+import type { ModelConfig } from '../config.js';
+import { headsOf64, optional, whole } from '../config-rules.js';
+import type { ModelFamily } from '../family.js';
+import { headSizeOf, keyValueHeadsOf } from '../heads.js';
+import { attentionFlops } from '../transformer-layer.js';
+import { llamaHuggingFace } from './hugging-face.js';
+import { defaultRopeTheta, llamaGraphs } from './model.js';
+
+/** About 8/3 of the hidden size, which makes the three matrices as large as two of four times it, in multiples of 64. */
+const usualFfn = (hidden: number): number => 64 * Math.ceil(hidden / 24);
+
+const isScaling = (value: unknown): boolean => {
+  const { type, ...numbers } = value as { readonly type?: unknown };
+  const fields = {
+    linear: ['factor'],
+    llama3: ['factor', 'lowFrequencyFactor', 'highFrequencyFactor', 'originalPositions'],
+  }[String(type)];
+  const given = numbers as Readonly<Record<string, unknown>>;
+  return fields?.every((field) => typeof given[field] === 'number' && (given[field] as number) > 0) ?? false;
+};
+
+function layerFlops(config: ModelConfig, seq: number, options = {}): number {
+  const { hidden, heads, ffn } = config;
+  const headSize = headSizeOf(config);
+  const projections = 4 * hidden * headSize * (heads + keyValueHeadsOf(config));
+  return projections + 6 * hidden * ffn + attentionFlops(heads * headSize, seq, options);
+}
+
+export const llamaFamily: ModelFamily = {
+  kind: 'llama',
+  title: 'Llama',
+  objective: 'causal',
+  norm: 'pre',
+  hasTypes: false,
+  activations: ['silu'],
+  defaults: ({ hidden }) => ({
+    ...headsOf64(hidden),
+    ffn: usualFfn(hidden),
+    dropout: 0,
+    attentionDropout: 0,
+    epsilon: 1e-5,
+  }),
+  fields: {
+    keyValueHeads: {
+      expected: ({ heads }) => `a whole number that divides the ${heads} heads, or left out`,
+      holds: optional((value, { heads }) => whole(value) && heads % value === 0),
+      structure: keyValueHeadsOf,
+    },
+    headSize: {
+      expected: () => 'an even whole number, since rotary positions turn pairs; left out: hidden / heads',
+      holds: (_, config) => whole(headSizeOf(config)) && headSizeOf(config) % 2 === 0,
+      structure: headSizeOf,
+    },
+    ropeTheta: {
+      expected: () => 'a positive number or left out',
+      holds: optional((value) => typeof value === 'number' && value > 0),
+      structure: ({ ropeTheta }) => ropeTheta ?? defaultRopeTheta,
+    },
+    ropeScaling: {
+      expected: () =>
+        '{ type: "linear", factor }, { type: "llama3", factor, lowFrequencyFactor, highFrequencyFactor, originalPositions } or left out',
+      holds: optional((value) => typeof value === 'object' && value !== null && isScaling(value)),
+      structure: ({ ropeScaling }) => ropeScaling,
+    },
+    attentionBias: {
+      expected: () => '"none", "qkv", "all" or left out',
+      holds: optional((value) => ['none', 'qkv', 'all'].includes(value as string)),
+      structure: ({ attentionBias = 'none' }) => attentionBias,
+    },
+    ffnBias: {
+      expected: () => 'true, false or left out',
+      holds: optional((value) => typeof value === 'boolean'),
+      structure: ({ ffnBias = false }) => ffnBias,
+    },
+  },
+  check() {},
+  presets: {
+    'llama-nano': { layers: 12, hidden: 128, keyValueHeads: 1, vocab: 8192, maxPositions: 128 },
+    'llama-mini': { layers: 12, hidden: 256, keyValueHeads: 2, vocab: 8192, maxPositions: 128 },
+    // SmolLM 135M (Allal et al. 2024).
+    'smollm-135m': { layers: 30, hidden: 576, keyValueHeads: 3, ffn: 1536, vocab: 49152, maxPositions: 2048 },
+    // The shape of Llama 3.2 1B, with the context at which such models are pre-trained.
+    'llama-1b': {
+      layers: 16,
+      hidden: 2048,
+      keyValueHeads: 8,
+      ffn: 8192,
+      vocab: 128256,
+      maxPositions: 2048,
+      ropeTheta: 500_000,
+    },
+  },
+  create: llamaGraphs,
+  layerFlops,
+  headFlops: causalHeadFlops,
+  huggingFace: llamaHuggingFace,
+};
