@@ -1,6 +1,6 @@
 """Writes test/fixtures/tokenizers/llama: small tokenizers with the pipelines of Llama-shaped models, and Python's answers.
 
-Usage: python scripts/fixtures-llama-tokenizers.py SHARED/data   (needs Python's tokenizers)
+Usage: python scripts/fixtures-llama-tokenizers.py SHARED/data   (needs Python's tokenizers and transformers)
 
 Each tokenizer is trained on text of SHARED/data and on the lines of text-set.json.gz, which bring tokens of several bytes.
 The pipelines are those of the published tokenizer.json files; nothing of these files is in ours but the shape.
@@ -10,11 +10,15 @@ import gzip
 import hashlib
 import itertools
 import json
+import os
 import pathlib
 import struct
 import sys
+import tempfile
 
+os.environ["HF_HUB_OFFLINE"] = "1"
 import tokenizers
+import transformers
 from tokenizers import Regex, Tokenizer, decoders, normalizers, pre_tokenizers, processors
 from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
@@ -140,6 +144,63 @@ def answers(tokenizer):
     }
 
 
+llama_model, qwen_model = {"model_type": "llama"}, {"model_type": "qwen2"}
+end = "<|endoftext|>"
+bos_and_eos = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+
+
+def special(content):
+    return {"content": content, "lstrip": False, "normalized": False, "rstrip": False, "single_word": False, "special": True}
+
+
+# What stands beside a tokenizer.json, much as published folders have it: its name, the settings, config.json.
+folders = [
+    ("llama-3", {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<|begin_of_text|>", "eos_token": "<|end_of_text|>"}, llama_model),
+    ("llama-3", {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<|begin_of_text|>", "eos_token": "<|eot_id|>", "add_bos_token": False}, llama_model),
+    ("llama-3", {"tokenizer_class": "LlamaTokenizerFast", "bos_token": "<|begin_of_text|>", "eos_token": "<|end_of_text|>"}, llama_model),
+    ("llama-3", {"eos_token": "<|end_of_text|>", "add_eos_token": True}, llama_model),
+    ("smollm", {"tokenizer_class": "GPT2Tokenizer", "add_prefix_space": False, "bos_token": end, "eos_token": end, "unk_token": end, "additional_special_tokens": ["<|im_start|>"], "added_tokens_decoder": {str(i): special(t) for i, t in enumerate([end, "<|im_start|>", "<|im_end|>"])}}, llama_model),
+    ("smollm", {"tokenizer_class": "GPT2Tokenizer", "eos_token": end}, {"model_type": "granite"}),
+    ("smollm", {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<|im_start|>", "eos_token": "<|im_end|>"}, llama_model),
+    ("smollm", {"tokenizer_class": "GPT2Tokenizer", "bos_token": "<|im_start|>", "eos_token": "<|im_end|>"}, qwen_model),
+    ("qwen-2", {"tokenizer_class": "Qwen2Tokenizer", "add_bos_token": False, "add_prefix_space": None, "bos_token": None, "eos_token": "<|im_end|>", "pad_token": end, "unk_token": None}, qwen_model),
+    ("qwen-2", {"tokenizer_class": "Qwen2Tokenizer", "add_prefix_space": True}, qwen_model),
+    ("qwen-2", {"tokenizer_class": "LlamaTokenizerFast", "eos_token": end}, qwen_model),
+    ("qwen-2", {"tokenizer_class": "Qwen2TokenizerFast", "eos_token": end}, {"model_type": "qwen3"}),
+    ("llama-2", {"tokenizer_class": "LlamaTokenizer", "legacy": False, "add_bos_token": True, "add_eos_token": False, **bos_and_eos}, llama_model),
+    ("llama-2", {"tokenizer_class": "LlamaTokenizerFast", "legacy": None, "add_prefix_space": None, **bos_and_eos}, llama_model),
+    ("llama-2", {"tokenizer_class": "LlamaTokenizer", "legacy": True, "pad_token": "<pad>", **bos_and_eos}, None),
+    ("llama-2", {"tokenizer_class": "LlamaTokenizer", "add_prefix_space": False, **bos_and_eos}, llama_model),
+    ("llama-2", {"tokenizer_class": "LlamaTokenizer", **bos_and_eos}, {"model_type": "mistral"}),
+]  # fmt: skip
+asked = [
+    "a  1 22  333 4444, he'LL x\n\n y \t", "e\u0301 \u00e9 \u4e2d\U0001f600\u0000", " the Constantinople  of\u2581it",
+    "<s>he</s> he <unk><pad><|endoftext|>he<|im_start|>u<|im_end|> <|begin_of_text|><|end_of_text|>",
+]  # fmt: skip
+
+
+def auto(name, config, model):
+    """What AutoTokenizer makes of a folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder)
+        (path / "tokenizer.json").write_bytes(gzip.decompress((target / f"{name}.json.gz").read_bytes()))
+        files = {"tokenizer_config.json": config, "config.json": model}
+        files = {file: content for file, content in files.items() if content is not None}
+        for file, content in files.items():
+            (path / file).write_text(json.dumps(content))
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    return {
+        "name": name,
+        "files": files,
+        "class": type(tokenizer).__name__,
+        "size": len(tokenizer),
+        "eos": tokenizer.eos_token,
+        "bos": tokenizer.bos_token,
+        "ids": [tokenizer.encode(text, add_special_tokens=False) for text in asked],
+        "framed": tokenizer(asked[0], asked[1]).input_ids,
+    }
+
+
 def write(name, value):
     (target / name).write_bytes(gzip.compress(json.dumps(value, ensure_ascii=False).encode(), 9, mtime=0))
     print(f"{name}: {(target / name).stat().st_size} bytes")
@@ -152,3 +213,5 @@ for name, make in {"llama-3": llama3, "smollm": smollm, "qwen-2": qwen2, "llama-
     write(f"{name}.json.gz", json.loads(tokenizer.to_str()))
     found[name] = answers(tokenizer)
 write("answers.json.gz", {"tokenizers": tokenizers.__version__, "texts": hard, "answers": found})
+answer = {"transformers": transformers.__version__, "texts": asked, "folders": [auto(*folder) for folder in folders]}
+write("folders.json.gz", answer)
