@@ -3,6 +3,7 @@
 Usage: python scripts/fixtures-llama-tokenizers.py SHARED/data   (needs Python's tokenizers and transformers)
 
 Each tokenizer is trained on text of SHARED/data and on the lines of text-set.json.gz, which bring tokens of several bytes.
+Pairs that are equally frequent may be merged in another order in another run, so the files are written together.
 The pipelines are those of the published tokenizer.json files; nothing of these files is in ours but the shape.
 """
 
