@@ -42,12 +42,16 @@ const classOfModel: Readonly<Record<string, readonly string[]>> = {
     'align bark bert blip bros chinese_clip convbert distilbert electra ernie flava git grounding-dino layoutlm ' +
     'megatron-bert mm-grounding-dino mobilebert nezha nomic_bert qdqbert realm retribert squeezebert tvp vilt visual_bert'
   ).split(' '),
-  GPT2Tokenizer: 'blip-2 codegen dbrx emu3 gpt2 gpt_neo gptj instructblip opt phi starcoder2'.split(' '),
+  GPT2Tokenizer: (
+    'blip-2 codegen dbrx emu3 gpt2 gpt_neo gptj hyperclovax_vision_v2 instructblip instructblipvideo jais2 opt phi ' +
+    'starcoder2'
+  ).split(' '),
   Qwen2Tokenizer: (
     'audioflamingo3 colqwen2 cosmos3_omni fun_asr_nano hunyuan_vl internvl lighton_ocr ovis2 qianfan_ocr qwen2 ' +
     'qwen2_5_omni qwen2_5_vl qwen2_audio qwen2_moe qwen2_vl qwen3 qwen3_asr qwen3_moe qwen3_next qwen3_omni_moe ' +
     'qwen3_vl qwen3_vl_moe vibevoice'
   ).split(' '),
+  Qwen3_5Tokenizer: 'qwen3_5 qwen3_5_moe qwen3_5_moe_text qwen3_5_text qwen4_exp'.split(' '),
   LlamaTokenizer: ['idefics', 'idefics2'],
   RobertaTokenizer:
     'bart bridgetower clap data2vec-text ibert lilt longformer mega mra roberta roberta-prelayernorm'.split(' '),
@@ -86,7 +90,7 @@ const pipelineOfFile = new Set(
 );
 
 /** Types of models whose published files name a wrong class (MODELS_WITH_INCORRECT_HUB_TOKENIZER_CLASS). */
-const misnamed = new Set(['qwen2']);
+const misnamed = new Set('hyperclovax_vision_v2 qwen2 qwen3_5 qwen3_5_moe qwen3_5_moe_text qwen4_exp'.split(' '));
 
 /** The family of a class; undefined for one that is neither known nor described by a tokenizer.json. */
 export function familyOf(className: string, hasPipeline: boolean): Family | undefined {

@@ -182,7 +182,7 @@ function ownByteBpe(definition: TokenizerDefinition, vocabulary: Vocabulary, nam
   const { modelIds } = vocabulary;
   const missing = byteCharacters.findIndex((character) => !modelIds.has(character));
   // Python drops bytes that have no token, and so does the general pipeline. In a GPT-2 vocabulary it is a fault.
-  if (missing >= 0 && split?.type !== 'ByteLevel') return undefined;
+  if (missing >= 0 && (normalizer || split?.type !== 'ByteLevel')) return undefined;
   if (missing >= 0) {
     throw broken(
       name,

@@ -1,7 +1,7 @@
 /**
- * Where words end for byte-level BPE: one scanner for each pre-tokenizer of a published family. A scanner does in one
- * pass over the characters' classes what its regular expression says; general-pipeline.ts runs the expressions themselves
- * and is what the scanners are tested against.
+ * Where words end for byte-level BPE: a scanner for each pre-tokenizer of a published family. It does in one pass over the
+ * classes of characters what the regular expression says. general-pipeline.ts runs the expression itself, and scanners are
+ * tested against that.
  */
 import type { Part } from './refusal.js';
 import { flag, flagsOf } from './unicode.js';
