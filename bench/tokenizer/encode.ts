@@ -25,7 +25,8 @@ export interface EncodeResult {
   readonly bytes: number;
   readonly tokens: number;
   readonly encode: Speed;
-  readonly encodeWithOffsets: Speed;
+  /** Undefined for a tokenizer that keeps no places. */
+  readonly encodeWithOffsets: Speed | undefined;
   readonly python: (Speed & { readonly version: string; readonly sameIds: boolean }) | undefined;
 }
 
@@ -42,6 +43,7 @@ export async function encodeSpeed(
 ): Promise<EncodeResult> {
   const bytes = pieces.reduce((sum, piece) => sum + Buffer.byteLength(piece), 0);
   const tokenizer = createTokenizer(definition);
+  const keepsPlaces = tokenizer.kind !== 'other';
   const peer = python === undefined ? undefined : await Peer.start(python, tokenizer, pieces);
   try {
     const [plain, placed, theirs]: [Times[], Times[], Times[]] = [[], [], []];
@@ -52,14 +54,14 @@ export async function encodeSpeed(
         tokens++;
         sum = (sum * 31 + id) % 1000003;
       }
-      tokenizer.encodeWithOffsets(piece);
+      if (keepsPlaces) tokenizer.encodeWithOffsets(piece);
     }
     let sameIds = true;
     await peer?.run();
     for (let round = 0; round < rounds; round++) {
       const [first, second] = [createTokenizer(definition), createTokenizer(definition)];
       plain.push(timed(() => pieces.forEach((piece) => first.encode(piece))));
-      placed.push(timed(() => pieces.forEach((piece) => second.encodeWithOffsets(piece))));
+      if (keepsPlaces) placed.push(timed(() => pieces.forEach((piece) => second.encodeWithOffsets(piece))));
       const answer = await peer?.run();
       if (answer === undefined) continue;
       theirs.push(answer);
@@ -70,7 +72,7 @@ export async function encodeSpeed(
       bytes,
       tokens,
       encode: speed(bytes, plain),
-      encodeWithOffsets: speed(bytes, placed),
+      encodeWithOffsets: keepsPlaces ? speed(bytes, placed) : undefined,
       python: peer && { ...speed(bytes, theirs), version: peer.version, sameIds },
     };
   } finally {

@@ -19,7 +19,9 @@ import { textFiles, texts } from './text.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const command = new Command('bench:tokenizer')
-  .description('Times tokenizers on text. Without --tokenizer, on the BERT and GPT-2 tokenizers of the test fixtures.')
+  .description(
+    'Times tokenizers on text. Without --tokenizer, those of the test fixtures: BERT, GPT-2, Llama 3, SmolLM, Qwen 2.',
+  )
   .argument('[files...]', 'text files or folders, .txt or .txt.gz', [`${root}data/sample`])
   .option('--tokenizer <paths...>', 'tokenizer files or folders')
   .option('--rounds <n>', 'passes over the text', Number, 5)
@@ -53,7 +55,10 @@ if (o.train === undefined) await benchEncoding();
 else await benchTraining(o.train);
 
 async function benchEncoding(): Promise<void> {
-  const defaults = ['bert-base-uncased', 'gpt2/tokenizer.json.gz'].map((x) => `${root}test/fixtures/tokenizers/${x}`);
+  const llamaShaped = ['llama-3', 'smollm', 'qwen-2'].map((name) => `llama/${name}.json.gz`);
+  const defaults = ['bert-base-uncased', 'gpt2/tokenizer.json.gz', ...llamaShaped].map(
+    (path) => `${root}test/fixtures/tokenizers/${path}`,
+  );
   const results: (EncodeResult & { tokenizer: string; kind: Tokenizer['kind'] })[] = [];
   console.log(`${machine.cpuName}, node ${process.version}, one thread, ${o.rounds} rounds; MB/s of processor time`);
   console.log('(wall clock in brackets), median of the rounds');
@@ -63,17 +68,18 @@ async function benchEncoding(): Promise<void> {
       const pieces: string[] = [];
       for await (const text of texts([file], (o.mb ?? 8) * 1e6)) pieces.push(text);
       const result = await encodeSpeed(tokenizer.definition, basename(file), pieces, o.rounds, python);
+      const name = path.startsWith(root) ? path.slice(root.length) : basename(path);
       results.push({
-        tokenizer: path.startsWith(root) ? path.slice(root.length) : basename(path),
+        tokenizer: name,
         kind: tokenizer.kind,
         ...result,
       });
       const figure = (name: string, { perCpuSecond, perWallSecond }: EncodeResult['encode']): string =>
         `  ${name}${shown(perCpuSecond.median)} (${perWallSecond.median.toFixed(2)})`;
       console.log(
-        `${tokenizer.kind.padEnd(10)}${basename(file).padEnd(28)}` +
+        `${shortName(name).padEnd(20)}${basename(file).padEnd(36)}` +
           figure('encode', result.encode) +
-          figure('with offsets', result.encodeWithOffsets) +
+          (result.encodeWithOffsets ? figure('with offsets', result.encodeWithOffsets) : '') +
           (result.python ? figure(`Python ${result.python.version}`, result.python) : '') +
           (result.python ? (result.python.sameIds ? '  same ids' : '  OTHER IDS') : ''),
       );
@@ -81,6 +87,11 @@ async function benchEncoding(): Promise<void> {
   }
   save({ ...about, rounds: o.rounds, results });
   if (results.some(({ python }) => python && !python.sameIds)) process.exitCode = 1;
+}
+
+/** The last part of a path that names a tokenizer. */
+function shortName(path: string): string {
+  return basename(path.replace(/\/tokenizer\.json(\.gz)?$/, '')).replace(/\.json(\.gz)?$/, '');
 }
 
 async function benchTraining(kind: TrainableKind): Promise<void> {

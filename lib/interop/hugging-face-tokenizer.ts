@@ -4,6 +4,7 @@
  * Reading is lib/data/tokenizer/tokenizer.ts' task.
  */
 import { join } from 'node:path';
+import { beginOf } from '../data/tokenizer/framing.js';
 import { withSettings } from '../data/tokenizer/settings.js';
 import type { Tokenizer } from '../data/tokenizer/tokenizer.js';
 import type { TokenizerDefinition } from '../data/tokenizer/tokenizer-files.js';
@@ -28,8 +29,9 @@ const takesTokenizerFiles = is.takes('tokenizerFiles', {
 
 /**
  * The files of a tokenizer, as `{ name, content }`. Python's `AutoTokenizer`, `BertTokenizerFast`,
- * `GPT2TokenizerFast` and `tokenizers.Tokenizer.from_file` load them and give the same ids. vocab.txt is left out
- * where it could not say the same, because a token holds a line end.
+ * `GPT2TokenizerFast` and `tokenizers.Tokenizer.from_file` load them and give the same ids. The older files are left out
+ * where they could not say the same: vocab.txt when a token holds a line end, vocab.json and merges.txt when the words are
+ * those of no class that reads them (Llama 3, SmolLM).
  *
  * ```ts
  * for (const { name, content } of tokenizerFiles(loadTokenizer('run/tokenizer.json'))) console.log(name, content.length);
@@ -45,9 +47,10 @@ export function tokenizerFiles(
   const { kind, definition } = tokenizer;
   const roles = rolesOf(tokenizer);
   const whole = completed(tokenizer);
+  const config = configOf(tokenizer, whole, roles, options);
   const files: TokenizerFile[] = [
     { name: 'tokenizer.json', content: json(whole) },
-    { name: 'tokenizer_config.json', content: json(configOf(tokenizer, whole, roles, options)) },
+    { name: 'tokenizer_config.json', content: json(config) },
     {
       name: 'special_tokens_map.json',
       content: json(Object.fromEntries(Object.entries(roles).filter(([, token]) => token !== null))),
@@ -60,7 +63,7 @@ export function tokenizerFiles(
     if (entries.every(([token, id], line) => id === line && !/[\r\n]|\p{White_Space}$/u.test(token)))
       files.push({ name: 'vocab.txt', content: `${tokens.join('\n')}\n` });
   }
-  if (kind === 'bpe') {
+  if (kind === 'bpe' && config['tokenizer_class'] !== anyClass) {
     const merges = (definition.model.merges ?? []).map((merge) =>
       typeof merge === 'string' ? merge : merge.join(' '),
     );
@@ -103,11 +106,12 @@ function rolesOf({ kind, definition, specials }: Pick<Tokenizer, 'kind' | 'defin
   const token = (id: number | undefined): string | null =>
     id !== undefined && special.has(id) ? (contents.get(id) ?? null) : null;
   const end = token(specials.eot);
+  const begin = definition.special_roles?.bos ?? token(beginOf(definition));
   if (kind === 'bpe') {
     const { cls, unk, sep, pad, mask } = specials;
     const others = { sep_token: token(sep), pad_token: token(pad), cls_token: token(cls), mask_token: token(mask) };
     return {
-      bos_token: token(cls) ?? end,
+      bos_token: begin ?? token(cls) ?? end,
       eos_token: end,
       unk_token: token(unk) ?? end,
       ...Object.fromEntries(Object.entries(others).filter(([, content]) => content !== null)),
@@ -120,14 +124,22 @@ function rolesOf({ kind, definition, specials }: Pick<Tokenizer, 'kind' | 'defin
     cls_token: token(specials.cls),
     mask_token: token(specials.mask),
   };
-  return end === null ? roles : { ...roles, eos_token: end };
+  const isOfText = kind === 'other' && definition.model.type === 'BPE'; // other models call the first token [CLS]
+  return {
+    ...roles,
+    ...(isOfText && begin !== null && { bos_token: begin }),
+    ...(end !== null && { eos_token: end }),
+  };
 }
 
-/** Classes that may stand for a kind, the usual one first. The last takes the pipeline from tokenizer.json as it is. */
+/** The class that takes the pipeline from tokenizer.json as it is. */
+const anyClass = 'PreTrainedTokenizerFast';
+
+/** Classes that may stand for a kind, the usual one first. */
 const classes = {
-  wordpiece: ['BertTokenizer', 'PreTrainedTokenizerFast'],
-  bpe: ['GPT2Tokenizer', 'RobertaTokenizer', 'PreTrainedTokenizerFast'],
-  other: ['PreTrainedTokenizerFast'],
+  wordpiece: ['BertTokenizer', anyClass],
+  bpe: ['GPT2Tokenizer', 'Qwen2Tokenizer', 'RobertaTokenizer', anyClass],
+  other: [anyClass],
 } as const;
 
 /** The settings under the first class that makes the same tokenizer of them. */
@@ -166,7 +178,12 @@ function configAs(
     add_prefix_space: definition.pre_tokenizer?.add_prefix_space === true,
     clean_up_tokenization_spaces: false,
   };
-  const byClass: Record<string, object> = { BertTokenizer: ofBert, GPT2Tokenizer: ofBytes, RobertaTokenizer: ofBytes };
+  const byClass: Record<string, object> = {
+    BertTokenizer: ofBert,
+    GPT2Tokenizer: ofBytes,
+    Qwen2Tokenizer: ofBytes,
+    RobertaTokenizer: ofBytes,
+  };
   return {
     tokenizer_class: className,
     ...(byClass[className] ?? { clean_up_tokenization_spaces: kind === 'wordpiece' }),

@@ -65,8 +65,11 @@ function byteTokens(vocabulary: ModelVocabulary): (number | undefined)[] {
   );
 }
 
-/** Ids of the left part, of the right part and of what they make, in order of rank. */
-function mergesOf(
+/**
+ * Ids of the left part, of the right part and of what they make, in order of rank.
+ * @throws ApolloError BAD_TOKENIZER when there are no merges, or one needs a token that is not in the vocabulary.
+ */
+export function mergesOf(
   part: Part,
   vocabulary: ModelVocabulary,
   prefix: string,

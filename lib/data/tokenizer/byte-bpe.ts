@@ -1,9 +1,10 @@
-/** Encodes text as GPT-2 does: its word pattern (pretokenize.ts), UTF-8 bytes, then merges in order of rank (BPE). */
+/** Encodes text as GPT-2 and Llama 3 do: words (word-scanners.ts), UTF-8 bytes, then merges in order of rank (BPE). */
 import { Heap } from './heap.js';
 import type { IdBuffer } from './id-buffer.js';
+import { byteLevelText } from './normalizers.js';
 import type { OffsetSink, TextEncoding } from './offsets.js';
-import { gptWordEnd, gptWords } from './pretokenize.js';
 import { WordCache } from './word-cache.js';
+import type { WordEnd } from './word-scanners.js';
 
 export interface ByteBpeModel {
   /** byteIds[b] is the id of the token that is the single byte b. */
@@ -11,10 +12,14 @@ export interface ByteBpeModel {
   /** Merges in order of rank: ids of the left part, of the right part and of the result, rank after rank. */
   readonly merges: Uint32Array;
   readonly vocabSize: number;
+  /** Ids of the tokens, which are spelled as `byteLevelText` spells them. */
+  readonly vocabulary: ReadonlyMap<string, number>;
+  /** A word that is a token is that token, whatever the merges make of it (`ignore_merges`). */
+  readonly takesWholeWords: boolean;
 }
 
 /** Encodes texts without special tokens in them. */
-export function byteBpeEncoder(model: ByteBpeModel): TextEncoding {
+export function byteBpeEncoder(model: ByteBpeModel, wordEnd: WordEnd): TextEncoding {
   const words = new WordCache();
   const ranks = new Map<number, number>();
   for (let rank = 0; 3 * rank < model.merges.length; rank++) {
@@ -24,7 +29,8 @@ export function byteBpeEncoder(model: ByteBpeModel): TextEncoding {
   const wordIds = (word: string): readonly number[] => {
     let ids = words.get(word);
     if (ids === undefined) {
-      ids = mergeBytes(Buffer.from(word, 'utf8'), model, ranks);
+      const whole = model.takesWholeWords ? model.vocabulary.get(byteLevelText(word)) : undefined;
+      ids = whole === undefined ? mergeBytes(Buffer.from(word, 'utf8'), model, ranks) : [whole];
       words.set(word, ids);
     }
     return ids;
@@ -33,7 +39,7 @@ export function byteBpeEncoder(model: ByteBpeModel): TextEncoding {
   return {
     encode(text: string, out: IdBuffer): void {
       for (let start = 0; start < text.length; ) {
-        const end = gptWordEnd(text, start);
+        const end = wordEnd(text, start);
         const ids = wordIds(text.slice(start, end));
         start = end;
         for (let i = 0; i < ids.length; i++) out.push(ids[i]!);
@@ -41,8 +47,9 @@ export function byteBpeEncoder(model: ByteBpeModel): TextEncoding {
     },
     place(text: string, add: OffsetSink): void {
       lengths ??= byteLengths(model);
-      let start = 0; // of the word: words follow one another without a gap
-      for (const word of gptWords(text)) {
+      for (let start = 0; start < text.length; ) {
+        const end = wordEnd(text, start);
+        const word = text.slice(start, end);
         const { starts, ends } = characterOfByte(word);
         let byte = 0;
         for (const id of wordIds(word)) {
@@ -50,19 +57,15 @@ export function byteBpeEncoder(model: ByteBpeModel): TextEncoding {
           add(id, start + starts[byte]!, start + ends[next - 1]!);
           byte = next;
         }
-        start += word.length;
+        start = end;
       }
     },
   };
 }
 
-/** How many bytes each token spells. */
-function byteLengths({ byteIds, merges }: ByteBpeModel): Map<number, number> {
-  const lengths = new Map(byteIds.map((id) => [id, 1]));
-  for (let i = 0; i < merges.length; i += 3) {
-    lengths.set(merges[i + 2]!, lengths.get(merges[i]!)! + lengths.get(merges[i + 1]!)!);
-  }
-  return lengths;
+/** How many bytes each token spells: one for each of its characters. */
+function byteLengths({ vocabulary }: ByteBpeModel): Map<number, number> {
+  return new Map(Array.from(vocabulary, ([token, id]) => [id, token.length]));
 }
 
 /** For each byte of the word in UTF-8: the start and the end of its character in UTF-16 units. */

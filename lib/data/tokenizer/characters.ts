@@ -5,10 +5,9 @@
 import { flag, flagsOf, lowered } from './unicode.js';
 import * as tables from './unicode-tables.js';
 
-const numericBit = 1;
-const assignedBit = 2;
-const combiningBit = 4;
-const inertBit = 8;
+const assignedBit = 1;
+const combiningBit = 2;
+const inertBit = 4;
 
 interface Tables {
   readonly bits: Uint8Array;
@@ -22,7 +21,6 @@ function all(): Tables {
   if (unpacked !== undefined) return unpacked;
   const bits = new Uint8Array(0x110000);
   for (const [bit, table] of [
-    [numericBit, tables.numeric],
     [assignedBit, tables.assigned],
     [combiningBit, tables.combining],
     [inertBit, tables.inert],
@@ -48,7 +46,7 @@ function all(): Tables {
 
 /** Rust's `char::is_numeric`: all of \p{N}. */
 export function isNumeric(code: number): boolean {
-  return (all().bits[code]! & numericBit) !== 0;
+  return (flagsOf(code) & flag.numeric) !== 0;
 }
 
 /** Rust's `char::is_whitespace`: Unicode White_Space. */

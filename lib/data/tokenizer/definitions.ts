@@ -1,7 +1,8 @@
-/** The content of a tokenizer.json, and how it is built for the tokenizers of BERT, GPT-2, RoBERTa and CLIP. */
+/** The content of a tokenizer.json, and how it is built for the tokenizers of BERT, GPT-2, Qwen 2, Llama, RoBERTa and CLIP. */
 
 import type { AddedToken } from './added-tokens.js';
 import { uncased } from './pretokenize.js';
+import { qwen2Pattern } from './word-scanners.js';
 
 /** The part of tokenizer.json that is looked at here; the rest is kept as it is. */
 export interface TokenizerDefinition {
@@ -47,7 +48,18 @@ export interface TokenizerDefinition {
 }
 
 /** What a special token is for. */
-export type Role = 'mask' | 'pad' | 'cls' | 'sep' | 'unk' | 'eot';
+export type Role = 'mask' | 'pad' | 'cls' | 'sep' | 'unk' | 'bos' | 'eot';
+
+/** Names of the tokens of a role that are known without a file that says so. */
+export const usualTokens: Readonly<Record<Role, readonly string[]>> = {
+  mask: ['[MASK]', '<mask>'],
+  pad: ['[PAD]', '<pad>'],
+  cls: ['[CLS]', '<s>'],
+  sep: ['[SEP]', '</s>'],
+  unk: ['[UNK]', '<unk>'],
+  bos: [], // what stands before a text is said by the post-processor
+  eot: ['<|endoftext|>', '<|end_of_text|>'],
+};
 
 /** The definition of a BERT tokenizer over a vocabulary that holds [PAD], [UNK], [CLS], [SEP] and [MASK]. */
 export function bertDefinition(vocab: Record<string, number>, lowercase = true): TokenizerDefinition {
@@ -123,6 +135,53 @@ export function gptDefinition(
 
 function addedToken(id: number, content: string) {
   return { id, content, single_word: false, lstrip: false, rstrip: false, normalized: false, special: true };
+}
+
+/** The definition of a Qwen 2 tokenizer: GPT-2's, of composed text and with words of its own. */
+export function qwen2Definition(
+  vocab: Record<string, number>,
+  merges: (string | [string, string])[],
+  addsBlanks: boolean,
+): TokenizerDefinition {
+  return {
+    ...gptDefinition(vocab, merges),
+    normalizer: { type: 'NFC' },
+    pre_tokenizer: {
+      type: 'Sequence',
+      pretokenizers: [
+        { type: 'Split', pattern: { Regex: qwen2Pattern }, behavior: 'Isolated', invert: false },
+        { type: 'ByteLevel', add_prefix_space: addsBlanks, trim_offsets: true, use_regex: false },
+      ],
+    },
+    post_processor: null,
+  };
+}
+
+/** The definition of a Llama tokenizer (the first two generations): SentencePiece's BPE, with bytes for unknown characters. */
+export function llamaDefinition(
+  vocab: Record<string, number>,
+  merges: (string | [string, string])[],
+  prependScheme: 'always' | 'first' | 'never',
+): TokenizerDefinition {
+  const mark = '\u2581';
+  const { model, ...rest } = gptDefinition(vocab, merges);
+  const pre_tokenizer = { type: 'Metaspace', replacement: mark, prepend_scheme: prependScheme, split: false };
+  const withoutBlank = { type: 'Strip', content: ' ', start: 1, stop: 0 };
+  return {
+    ...rest,
+    pre_tokenizer,
+    post_processor: null,
+    decoder: {
+      type: 'Sequence',
+      decoders: [
+        { type: 'Replace', pattern: { String: mark }, content: ' ' },
+        { type: 'ByteFallback' },
+        { type: 'Fuse' },
+        ...(prependScheme === 'never' ? [] : [withoutBlank]),
+      ],
+    },
+    model: { ...model, fuse_unk: true, byte_fallback: true },
+  };
 }
 
 /** What RoBERTa and CLIP put around texts: one at each end, and two between two texts. */

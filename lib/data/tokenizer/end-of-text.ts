@@ -65,7 +65,7 @@ export function withEndOfText(tokenizer: Tokenizer, path: string): Tokenizer {
 
 /**
  * The file that keeps the end of text beside a tokenizer.json whose own content does not say it; undefined where it does:
- * `<|endoftext|>` is known by its name.
+ * `<|endoftext|>` is known by its name, before any other.
  */
 export function endOfTextFile({ specials, tokenOf }: Pick<Tokenizer, 'specials' | 'tokenOf'>) {
   const token = specials.eot === undefined ? undefined : tokenOf(specials.eot);

@@ -63,6 +63,12 @@ export function frameOf(definition: TokenizerDefinition): Frame {
   return bare;
 }
 
+/** The token before a single text; undefined where it begins with its own first token. */
+export function beginOf(definition: TokenizerDefinition): number | undefined {
+  const [first] = frameOf(definition).single;
+  return first !== undefined && 'ids' in first ? first.ids[0] : undefined;
+}
+
 function templatePart(item: unknown, processor: PostProcessor): Part {
   const { SpecialToken: special, Sequence: sequence } = item as {
     SpecialToken?: { id: string; type_id: number };

@@ -23,6 +23,8 @@ export const knownPostProcessors: KnownParts = {
 
 const addedTokenFields = ['id', 'content', 'single_word', 'lstrip', 'rstrip', 'normalized', 'special'];
 
+const loneSurrogate = /\p{Cs}/gu;
+
 export interface GeneralPipeline {
   encode(text: string, out: IdBuffer): void;
   /** Text of tokens. */
@@ -75,7 +77,8 @@ export function generalPipeline(
     }
   };
   return {
-    encode(text, out) {
+    encode(given, out) {
+      const text = given.replace(loneSurrogate, '\ufffd'); // as in UTF-8, the only text that Python has
       for (const { id, start, end } of raw?.(text) ?? [{ id: undefined, start: 0, end: text.length }]) {
         if (id !== undefined) out.push(id);
         else encodePlain(text.slice(start, end), start === 0, out);

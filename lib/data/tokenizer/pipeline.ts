@@ -1,18 +1,21 @@
 /**
- * Finds what a tokenizer.json describes: its vocabulary, and, where the pipeline is exactly BERT's or GPT-2's, the
- * encoder and the way back to text that run here.
+ * Finds what a tokenizer.json describes: its vocabulary, and, where the pipeline is exactly BERT's or byte-level BPE over
+ * words that have a scanner (GPT-2, Llama 3, Qwen 2, SmolLM), the encoder and the way back to text that run here.
  */
 
 import { byteDetokenizer, type Detokenizer, wordPieceDetokenizer } from '../read/detokenize.js';
 import { withAddedTokens } from './added-tokens.js';
+import { mergesOf } from './bpe.js';
 import { byteBpeEncoder } from './byte-bpe.js';
+import { composing } from './composing.js';
 import { checkParts, searchedTokens } from './general-pipeline.js';
 import type { IdBuffer } from './id-buffer.js';
 import { knownModels, modelTypeOf } from './models.js';
 import type { TextEncoding } from './offsets.js';
 import { byteCharacters } from './pretokenize.js';
-import { broken } from './refusal.js';
+import { broken, type Part } from './refusal.js';
 import type { TokenizerDefinition } from './tokenizer-files.js';
+import { wordScannerOf } from './word-scanners.js';
 import { wordPieceEncoder } from './wordpiece.js';
 
 export interface Vocabulary {
@@ -104,15 +107,16 @@ export function vocabularyOf(definition: TokenizerDefinition, name: string): Voc
 }
 
 /**
- * The pipeline of BERT or GPT-2, which runs on code of its own that is fast and knows places; undefined for any other.
- * @throws ApolloError BAD_TOKENIZER when it is BERT's or GPT-2's and its parts do not fit together.
+ * A pipeline that runs on code of its own, which is fast and knows places: BERT's, and byte-level BPE over words that have
+ * a scanner; undefined for any other.
+ * @throws ApolloError BAD_TOKENIZER when it is one of these and its parts do not fit together.
  */
 export function ownPipeline(
   definition: TokenizerDefinition,
   vocabulary: Vocabulary,
   name: string,
 ): Pipeline | undefined {
-  const type = modelTypeOf(definition.model as unknown as Record<string, unknown>);
+  const type = modelTypeOf(definition.model as unknown as Part);
   const added = searchedTokens(definition, name);
   if (definition.normalizer && added.some((token) => token.normalized)) return undefined;
   const plain =
@@ -171,46 +175,36 @@ function ownWordPiece(definition: TokenizerDefinition, vocabulary: Vocabulary, n
 
 function ownByteBpe(definition: TokenizerDefinition, vocabulary: Vocabulary, name: string): Pipeline | undefined {
   const { model, normalizer, pre_tokenizer: split, decoder } = definition;
-  const plainBpe =
-    !model.dropout &&
-    !model.continuing_subword_prefix &&
-    !model.end_of_word_suffix &&
-    !model.byte_fallback &&
-    !model.ignore_merges;
-  const gptSplit = split?.type === 'ByteLevel' && split.use_regex !== false;
-  if (!plainBpe || normalizer || !gptSplit) return undefined;
-  const byteIds = byteCharacters.map((character, byte) => {
-    const id = vocabulary.modelIds.get(character);
-    if (id !== undefined) return id;
+  const isPlain =
+    !model.dropout && !model.continuing_subword_prefix && !model.end_of_word_suffix && !model.byte_fallback;
+  const scanner = split ? wordScannerOf(split as unknown as Part) : undefined;
+  if (!isPlain || scanner === undefined || (normalizer && normalizer.type !== 'NFC')) return undefined;
+  const { modelIds } = vocabulary;
+  const missing = byteCharacters.findIndex((character) => !modelIds.has(character));
+  // Python drops bytes that have no token, and so does the general pipeline. In a GPT-2 vocabulary it is a fault.
+  if (missing >= 0 && (normalizer || split?.type !== 'ByteLevel')) return undefined;
+  if (missing >= 0) {
     throw broken(
       name,
-      `the byte token ${quoted(character)} (byte ${byte}) is not in the vocabulary. A byte-level vocabulary has all 256`,
+      `the byte token ${quoted(byteCharacters[missing])} (byte ${missing}) is not in the vocabulary. A byte-level ` +
+        'vocabulary has all 256',
     );
-  });
-  if (!Array.isArray(model.merges)) throw broken(name, 'its BPE model has no "merges". Export the tokenizer again');
-  const merges = new Uint32Array(3 * model.merges.length);
-  for (const [rank, merge] of model.merges.entries()) {
-    const parts = typeof merge === 'string' ? merge.split(' ') : merge;
-    if (!Array.isArray(parts) || parts.length !== 2 || parts.some((part) => typeof part !== 'string' || part === '')) {
-      throw broken(name, `merge ${rank + 1} is ${quoted(merge)}, expected two tokens`);
-    }
-    const [left, right] = parts as [string, string];
-    for (const [i, token] of [left, right, left + right].entries()) {
-      const id = vocabulary.modelIds.get(token);
-      if (id === undefined) {
-        throw broken(
-          name,
-          `merge ${rank + 1} (${quoted(`${left} ${right}`)}) needs the token ${quoted(token)}, which is not in the ` +
-            'vocabulary. Vocabulary and merges belong to different tokenizers, or one of them was cut off',
-        );
-      }
-      merges[3 * rank + i] = id;
-    }
   }
-  const encoding = byteBpeEncoder({ byteIds, merges, vocabSize: vocabulary.size });
+  const refuse = (reason: string) => broken(name, reason);
+  const bpe = byteBpeEncoder(
+    {
+      byteIds: byteCharacters.map((character) => modelIds.get(character)!),
+      merges: Uint32Array.from(mergesOf(model as unknown as Part, modelIds, '', refuse).flat()),
+      vocabSize: vocabulary.size,
+      vocabulary: modelIds,
+      takesWholeWords: model.ignore_merges === true,
+    },
+    scanner.wordEnd,
+  );
+  const encoding = normalizer ? composing(bpe) : bpe;
   return {
     kind: 'bpe',
-    encoding: split.add_prefix_space === false ? encoding : withLeadingBlank(encoding),
+    encoding: scanner.addsBlank ? withLeadingBlank(encoding) : encoding,
     detokenizer:
       (decoder as { type?: string } | null | undefined)?.type === 'ByteLevel'
         ? byteDetokenizer(vocabulary.tokenOf)

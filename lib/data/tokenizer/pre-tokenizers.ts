@@ -2,9 +2,9 @@
 
 import { isNumeric, isPunctuation, isWhiteSpace, scriptOf } from './characters.js';
 import { byteLevelText, patternOf } from './normalizers.js';
-import { gptWords } from './pretokenize.js';
 import { checkPart, isFlag, type KnownParts, type Part, partsOf, type Refuse, textOf } from './refusal.js';
 import { characterPattern, literalPattern, type Pattern, regexPattern, type Stretch } from './regular-expression.js';
+import { gptWordEnd, wordsOf } from './word-scanners.js';
 
 /** Compared with Python's in test/data/tokenizer/pipelines.test.ts. */
 export const knownPreTokenizers: KnownParts = {
@@ -146,7 +146,7 @@ function byteLevel(part: Part): PreTokenizer {
   return (pieces) =>
     pieces.flatMap((piece) => {
       const text = addsBlank && !piece.text.startsWith(' ') ? ` ${piece.text}` : piece.text;
-      const words = splits ? gptWords(text) : [text];
+      const words = splits ? wordsOf(text, gptWordEnd) : [text];
       return words.map((word, i) => ({ text: byteLevelText(word), initial: i === 0 ? piece.initial : 0 }));
     });
 }

@@ -1,6 +1,6 @@
 /**
- * How text falls into words before a model of sub-words sees it: BERT's clean-up and punctuation rule (Hugging Face's
- * BertNormalizer and BertPreTokenizer) and GPT-2's pattern. Encoders and trainers share these, so they cannot differ.
+ * How text falls into words before BERT's model of sub-words sees it: clean-up and the punctuation rule (Hugging Face's
+ * BertNormalizer and BertPreTokenizer). Encoder and trainer share these, so they cannot differ.
  *
  * What a character is (letter, punctuation, accent) is taken from unicode-tables.ts, so that it is the same under every
  * version of Node and the same as in Python.
@@ -8,59 +8,6 @@
 
 import { normalForm } from './characters.js';
 import { flag, flagsOf, lowered } from './unicode.js';
-
-/** The pieces GPT-2's byte-level BPE works on; joined, they are the text again. */
-export function gptWords(text: string): string[] {
-  const words: string[] = [];
-  for (let start = 0; start < text.length; ) {
-    const end = gptWordEnd(text, start);
-    words.push(text.slice(start, end));
-    start = end;
-  }
-  return words;
-}
-
-const [blankCode, apostrophe] = [0x20, 0x27];
-
-/**
- * Where the word that starts at `start` ends, by GPT-2's pattern
- * `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`.
- */
-export function gptWordEnd(text: string, start: number): number {
-  const first = text.charCodeAt(start);
-  if (first === apostrophe) {
-    const length = contractionLength(text, start);
-    if (length > 0) return start + length;
-  }
-  const begin = first === blankCode && start + 1 < text.length ? start + 1 : start;
-  const kind = gptKind(text, begin);
-  if (kind !== flag.space) return runEnd(text, begin, kind);
-  const end = runEnd(text, start, flag.space);
-  // White space before a word leaves its last character to the word, or to a piece of its own.
-  return end === text.length || end - start === 1 ? end : end - 1;
-}
-
-function contractionLength(text: string, start: number): number {
-  const next = text[start + 1];
-  if (next === 's' || next === 't' || next === 'm' || next === 'd') return 2;
-  const two = text.slice(start + 1, start + 3);
-  return two === 're' || two === 've' || two === 'll' ? 3 : 0;
-}
-
-/** Letter, number, white space, or 0 for anything else. */
-function gptKind(text: string, at: number): number {
-  return flagsOf(text.codePointAt(at)!) & (flag.letter | flag.number | flag.space);
-}
-
-function runEnd(text: string, start: number, kind: number): number {
-  let end = start;
-  while (end < text.length) {
-    const code = text.codePointAt(end)!;
-    if ((flagsOf(code) & (flag.letter | flag.number | flag.space)) !== kind) break;
-    end += code > 0xffff ? 2 : 1;
-  }
-  return end;
-}
 
 /** Runs of text between blanks. Every chunk can be normalised by itself: no step of BERT's looks across a blank. */
 export function blankSeparated(text: string): string[] {

@@ -8,11 +8,14 @@ import {
   bertDefinition,
   clipDefinition,
   gptDefinition,
+  llamaDefinition,
+  qwen2Definition,
   type Role,
   robertaFrame,
   type TokenizerDefinition,
+  usualTokens,
 } from './definitions.js';
-import { classNameOfModel, type Family, familyOf } from './families.js';
+import { classNameOf, type Family, familyOf } from './families.js';
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -37,6 +40,8 @@ type Named = (typeof named)[number];
 const usualNames: Readonly<Record<Family, Partial<Record<Named, string>>>> = {
   bert: { unk: '[UNK]', sep: '[SEP]', pad: '[PAD]', cls: '[CLS]', mask: '[MASK]' },
   gpt2: { bos: '<|endoftext|>', eos: '<|endoftext|>', unk: '<|endoftext|>' },
+  qwen2: { eos: '<|endoftext|>', unk: '<|endoftext|>', pad: '<|endoftext|>' },
+  llama: { bos: '<s>', eos: '</s>', unk: '<unk>' },
   roberta: { bos: '<s>', eos: '</s>', unk: '<unk>', sep: '</s>', pad: '<pad>', cls: '<s>', mask: '<mask>' },
   clip: { bos: '<|startoftext|>', eos: '<|endoftext|>', unk: '<|endoftext|>', pad: '<|endoftext|>' },
   file: {},
@@ -48,22 +53,23 @@ const usualNames: Readonly<Record<Family, Partial<Record<Named, string>>>> = {
  */
 export function withSettings(source: Source, beside: Beside, path: string): TokenizerDefinition {
   const { config = {}, model = {} } = beside;
-  const className = classOf(config, model);
-  const family = className === undefined ? undefined : familyOf(className, source.kind === 'file');
+  const isFile = source.kind === 'file';
+  const className = classOf(config, model, isFile);
+  const family = className === undefined ? undefined : familyOf(className, isFile);
   if (className !== undefined && (family === undefined || !fits(source, family))) throw refusedClass(className, path);
-  if (family === undefined && source.kind === 'file' && !Object.values(beside).some(Boolean)) return source.definition;
+  if (family === undefined && isFile && !Object.values(beside).some(Boolean)) return source.definition;
   const reader = new SettingsReader(beside, path);
   return reader.definition(source, family);
 }
 
-function classOf(config: Json, model: Json): string | undefined {
+function classOf(config: Json, model: Json, hasPipeline: boolean): string | undefined {
   const name = [config['tokenizer_class'], model['tokenizer_class']].find((value) => typeof value === 'string');
-  return (name as string | undefined)?.replace(/Fast$/, '') ?? classNameOfModel(model['model_type']);
+  return classNameOf((name as string | undefined)?.replace(/Fast$/, ''), model['model_type'], hasPipeline);
 }
 
 function fits(source: Source, family: Family): boolean {
   if (source.kind === 'words') return family === 'bert';
-  if (source.kind === 'pair') return family !== 'bert';
+  if (source.kind === 'pair') return family !== 'bert' && family !== 'llama';
   const type = source.definition.model?.type;
   return family === 'file' || type === undefined || type === (family === 'bert' ? 'WordPiece' : 'BPE');
 }
@@ -72,7 +78,7 @@ function refusedClass(className: string, path: string): ApolloError {
   return new ApolloError(
     'BAD_TOKENIZER',
     `${path} is a vocabulary of the class ${className}, whose way of splitting text is not in these files and is not ` +
-      'known here. Known are the classes of BERT, GPT-2, RoBERTa and CLIP, and others by a tokenizer.json: ' +
+      'known here. Known are the classes of BERT, GPT-2, Qwen 2, Llama, RoBERTa and CLIP, and others by a tokenizer.json: ' +
       'AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER) in Python writes one where the class has it.',
   );
 }
@@ -180,12 +186,21 @@ class SettingsReader {
       return source.kind === 'file' ? adopted(source.definition, made) : made;
     }
     if (family === 'clip') return clipDefinition(vocab, merges, names.unk?.content ?? '<|endoftext|>');
-    const fresh = gptDefinition(vocab, merges);
-    const made = {
-      ...fresh,
-      pre_tokenizer: { ...fresh.pre_tokenizer!, add_prefix_space: this.#flag('add_prefix_space', false) },
-    };
+    const made = this.#ofBpe(family, vocab, merges);
     return source.kind === 'file' ? adopted(source.definition, made) : made;
+  }
+
+  #ofBpe(family: Family, vocab: Record<string, number>, merges: [string, string][]): TokenizerDefinition {
+    if (family === 'qwen2') return qwen2Definition(vocab, merges, this.#flag('add_prefix_space', false));
+    if (family === 'llama') {
+      const scheme = this.#flag('legacy', false) ? 'always' : 'first';
+      return llamaDefinition(vocab, merges, this.#flag('add_prefix_space', true) ? scheme : 'never');
+    }
+    const made = gptDefinition(vocab, merges);
+    return {
+      ...made,
+      pre_tokenizer: { ...made.pre_tokenizer!, add_prefix_space: this.#flag('add_prefix_space', false) },
+    };
   }
 
   /** A pipeline whose class nobody names: what the settings say is put into it, and nothing else. */
@@ -319,7 +334,7 @@ class SettingsReader {
 
   #flag(key: string, fallback: boolean): boolean {
     const value = this.#values[key];
-    if (value === undefined) return fallback;
+    if (value === undefined || value === null) return fallback;
     if (typeof value === 'boolean') return value;
     throw this.#wrong(key, value, 'true or false');
   }
@@ -389,20 +404,12 @@ function numbered(added: readonly AddedToken[], vocabulary: ReadonlySet<string>)
 
 /** Roles whose tokens have other names than are looked for anyway. */
 function rolesOf(names: Names, idOf: ReadonlyMap<string, number>): Partial<Record<Role, string>> | undefined {
-  const usual: Record<Role, readonly string[]> = {
-    mask: ['[MASK]', '<mask>'],
-    pad: ['[PAD]', '<pad>'],
-    cls: ['[CLS]', '<s>'],
-    sep: ['[SEP]', '</s>'],
-    unk: ['[UNK]', '<unk>'],
-    eot: ['<|endoftext|>'],
-  };
   const roles: Partial<Record<Role, string>> = {};
-  for (const role of Object.keys(usual) as Role[]) {
+  for (const role of Object.keys(usualTokens) as Role[]) {
     const content = names[role === 'eot' ? 'eos' : role]?.content;
-    const found = usual[role].find((name) => idOf.has(name));
-    // GPT-2's unknown token is its end of text, which no text ever becomes.
-    const isIdle = role === 'unk' && content === names.eos?.content;
+    const found = usualTokens[role].find((name) => idOf.has(name));
+    // GPT-2's unknown token is its end of text, which no text ever becomes; its begin of text is the end too.
+    const isIdle = (role === 'unk' || role === 'bos') && content === names.eos?.content;
     if (content !== undefined && content !== found && idOf.has(content) && !isIdle) roles[role] = content;
   }
   return Object.keys(roles).length > 0 ? roles : undefined;

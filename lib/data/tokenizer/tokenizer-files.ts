@@ -19,6 +19,7 @@ export {
   gptDefinition,
   type Role,
   type TokenizerDefinition,
+  usualTokens,
 } from './definitions.js';
 
 /** The two files of a GPT-2 tokenizer: Hugging Face's names, and OpenAI's. */

@@ -1,7 +1,7 @@
 /**
  * The one interface to tokenizers: ids of text with and without special tokens, their places in the text, text of ids,
- * and which ids are special. BERT's WordPiece and GPT-2's byte-level BPE run on code of their own, which is faster and
- * knows places; every other pipeline whose parts are known runs on tokenizer/general-pipeline.ts.
+ * and which ids are special. BERT's WordPiece and the byte-level BPE of GPT-2, Llama 3, Qwen 2 and SmolLM run on code of
+ * their own, which is faster and knows places; every other pipeline whose parts are known runs on general-pipeline.ts.
  */
 import { createHash } from 'node:crypto';
 import { ApolloError } from '../../errors.js';
@@ -13,7 +13,7 @@ import { type GeneralPipeline, generalPipeline } from './general-pipeline.js';
 import { IdBuffer } from './id-buffer.js';
 import { type PlacedTokens, placedTokens } from './offsets.js';
 import { ownPipeline, vocabularyOf } from './pipeline.js';
-import { type Role, readTokenizerFiles, type TokenizerDefinition } from './tokenizer-files.js';
+import { type Role, readTokenizerFiles, type TokenizerDefinition, usualTokens } from './tokenizer-files.js';
 
 /** Ids of the tokens with a role; undefined where the vocabulary has none. */
 export interface SpecialTokens {
@@ -22,7 +22,7 @@ export interface SpecialTokens {
   readonly cls: number | undefined;
   readonly sep: number | undefined;
   readonly unk: number | undefined;
-  /** End of text: what the files beside the tokenizer name as eos_token, else `<|endoftext|>`. */
+  /** End of text: what the files beside the tokenizer name as eos_token, else `<|endoftext|>` or `<|end_of_text|>`. */
   readonly eot: number | undefined;
 }
 
@@ -41,6 +41,7 @@ export interface PairEncoding extends FramedTokens {
 }
 
 export interface Tokenizer {
+  /** `bpe`: byte-level, over words that have a scanner (tokenizer/word-scanners.ts). Only `other` keeps no places. */
   readonly kind: 'wordpiece' | 'bpe' | 'other';
   /** One more than the largest id: the number of rows an embedding table needs at least. */
   readonly vocabSize: number;
@@ -57,7 +58,7 @@ export interface Tokenizer {
   encodeInto(text: string, out: IdBuffer): void;
   /**
    * As encode, with the place of each token: `text.slice(offsets[2 * i], offsets[2 * i + 1])` is what token i was made
-   * from. A character that lies across tokens belongs to each of them; GPT-2's tokens hold the blank before a word.
+   * from. A character that lies across tokens belongs to each of them; a byte-level token holds the blank before a word.
    * @throws ApolloError BAD_TOKENIZER for a tokenizer of kind 'other', whose pipeline does not keep the places.
    */
   encodeWithOffsets(text: string): PlacedTokens;
@@ -137,17 +138,17 @@ export function createTokenizer(definition: TokenizerDefinition, name = 'tokeniz
 
   const vocabulary = vocabularyOf(definition, name);
   const roles = definition.special_roles ?? {};
-  const find = (role: Role, ...contents: string[]): number | undefined =>
-    [roles[role], ...contents]
+  const find = (role: Role): number | undefined =>
+    [roles[role], ...usualTokens[role]]
       .map((content) => (content === undefined ? undefined : vocabulary.ids.get(content)))
       .find((id) => id !== undefined);
   const specials: SpecialTokens = {
-    mask: find('mask', '[MASK]', '<mask>'),
-    pad: find('pad', '[PAD]', '<pad>'),
-    cls: find('cls', '[CLS]', '<s>'),
-    sep: find('sep', '[SEP]', '</s>'),
-    unk: find('unk', '[UNK]', '<unk>'),
-    eot: find('eot', '<|endoftext|>'),
+    mask: find('mask'),
+    pad: find('pad'),
+    cls: find('cls'),
+    sep: find('sep'),
+    unk: find('unk'),
+    eot: find('eot'),
   };
   const specialIds = new Set<number>();
   for (const token of definition.added_tokens ?? []) if (token.special) specialIds.add(token.id);
@@ -200,7 +201,7 @@ export function createTokenizer(definition: TokenizerDefinition, name = 'tokeniz
       if (own !== undefined) return placedTokens(own.encoding, text);
       throw new ApolloError(
         'BAD_TOKENIZER',
-        `${name} cannot say where its tokens lie in the text: only BERT's WordPiece and GPT-2's byte-level BPE can.`,
+        `${name} cannot say where its tokens lie in the text: only BERT's WordPiece and the byte-level BPE of GPT-2, Llama 3, Qwen 2 and SmolLM can.`,
       );
     },
     encodePair(first, second, options = {}) {

@@ -4,8 +4,9 @@
  */
 import { ApolloError, check } from '../../errors.js';
 import { type MergeTraining, trainMerges } from './merge-trainer.js';
-import { bertSplitter, blankSeparated, byteCharacters, gptWords, uncased } from './pretokenize.js';
+import { bertSplitter, blankSeparated, byteCharacters, uncased } from './pretokenize.js';
 import { bertDefinition, endOfText, gptDefinition, type TokenizerDefinition } from './tokenizer-files.js';
+import { gptWordEnd, wordsOf } from './word-scanners.js';
 
 export { addWordCounts } from './word-counts.js';
 
@@ -36,7 +37,7 @@ export const longestTrainedWord = 4096;
 /** The words of a piece of text, as the trainer of `kind` sees them, and how often each occurs. */
 export function countWords(kind: TrainableKind, text: string): Map<string, number> {
   const counts = new Map<string, number>();
-  for (const word of kind === 'bpe' ? gptWords(text) : blankSeparated(text)) {
+  for (const word of kind === 'bpe' ? wordsOf(text, gptWordEnd) : blankSeparated(text)) {
     counts.set(word, (counts.get(word) ?? 0) + 1);
   }
   if (kind === 'bpe') return counts;

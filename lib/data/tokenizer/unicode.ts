@@ -18,6 +18,8 @@ export const flag = {
   han: 256,
   /** BERT: stays when accents are dropped, in canonical order. */
   reordered: 512,
+  /** Rust's `char::is_numeric`, by which the pre-tokenizer Digits goes: a newer \p{N}. */
+  numeric: 1024,
 } as const;
 
 const flags = new Uint16Array(0x110000);
@@ -49,6 +51,7 @@ setAll(flag.deleted, tables.deleted);
 setAll(flag.mark, tables.marks);
 setAll(flag.decomposed, tables.decomposed);
 setAll(flag.reordered, tables.reordered);
+setAll(flag.numeric, tables.numeric);
 
 const deletedSpaces: readonly number[] = [0x0b, 0x0c, 0x85];
 const spaces: readonly (readonly [number, number])[] = [

@@ -7,7 +7,8 @@ import { createHash } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
-import { bertSplitter, blankSeparated, gptWords, uncased } from '../../../lib/data/tokenizer/pretokenize.js';
+import { bertSplitter, blankSeparated, uncased } from '../../../lib/data/tokenizer/pretokenize.js';
+import { gptWordEnd, wordsOf } from '../../../lib/data/tokenizer/word-scanners.js';
 import { fixture } from '../support.js';
 
 const path = fixture('tokenizers/unicode.json');
@@ -23,7 +24,7 @@ const splitters: Record<keyof Digests, (characters: string[]) => string[]> = {
     ...words(lower, characters.map((c) => `a${c}b 1${c}! ${c}`).join('\n')),
     ...words(cased, characters.map((c) => `A${c}e`).join('\n')),
   ],
-  gpt2: (characters) => gptWords(characters.map((c) => `a${c}b1${c}2!${c} ${c}\t${c}'${c}s's`).join('\n')),
+  gpt2: (characters) => wordsOf(characters.map((c) => `a${c}b1${c}2!${c} ${c}\t${c}'${c}s's`).join('\n'), gptWordEnd),
 };
 
 for (const [name, split] of Object.entries(splitters) as [keyof Digests, (characters: string[]) => string[]][]) {
@@ -62,7 +63,7 @@ t.test('places follow the original through all that normalising does', async (t)
 
 t.test("GPT-2's words, joined, are the text again", async (t) => {
   const text = 'It\'s  10 km,\n\n\tno? \u00a0\u0085 "x" \ud800 end ';
-  t.equal(gptWords(text).join(''), text);
+  t.equal(wordsOf(text, gptWordEnd).join(''), text);
 });
 
 const python = process.env['APOLLO_PYTHON'];
