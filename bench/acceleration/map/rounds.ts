@@ -373,9 +373,8 @@ const roundL: Round = {
   name: 'l',
   title: 'Llama: Scratch, what auto chooses and Apollo as in the paper, three seeds, 8 M tokens',
   runs: [
-    ...ofB('llama', budgets['8M'], ['scratch', 'stack-mid-calibrated', 'apollo'], seeds.slice(0, 1)),
+    ...ofB('llama', budgets['8M'], ['scratch', 'stack-mid-calibrated', 'apollo'], seeds),
     ...rates.llama.map((rate) => run('llama', 'scratch', budgets['8M'], { rate })),
-    ...ofB('llama', budgets['8M'], ['scratch', 'stack-mid-calibrated', 'apollo'], seeds.slice(1)),
     run('llama', 'stack-early', budgets['8M']),
     run('llama', 'scratch', budgets['8M'] / 2),
   ],
