@@ -23,7 +23,7 @@ export {
 export type { ConfigField, HuggingFaceFamily, ModelFamily, PresetSizes, TiedTensors } from './family.js';
 export { type FlopOptions, forwardFlops, headFlops, layerFlops, trainingFlops } from './flops.js';
 export type { ForeignConfig, ForeignJson } from './foreign-config.js';
-export { headSizeOf, keyValueHeadsOf } from './heads.js';
+export { groupSizeOf, headSizeOf, keyValueHeadsOf } from './heads.js';
 export {
   declarationOf,
   declareParameters,
