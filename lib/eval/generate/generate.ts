@@ -1,4 +1,4 @@
-/** Text that a GPT goes on with: token by token, one or several samples of it at once. */
+/** Text that a causal model goes on with: token by token, one or several samples of it at once. */
 
 import { ApolloError, check } from '../../errors.js';
 import * as is from '../../is.js';
