@@ -97,3 +97,26 @@ t.test('no circle at run time', (t) => {
   t.same(circles, []);
   t.end();
 });
+
+/** The same without comments, in which kinds and names of layers are spoken of. */
+const sourceOf = (file: string): string => {
+  const text = readFileSync(join(root, file), 'utf8');
+  return text.replace(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, '');
+};
+
+t.test('what a model is, and what names of its parameters say, is asked in models alone', (t) => {
+  const outside = files.filter((file) => roomOf(file) !== 'models');
+  const patterns = {
+    'a comparison with a kind of model': /\bkind\s*[!=]==?\s*['"](bert|gpt|llama)['"]|case ['"](bert|gpt|llama)['"]:/,
+    "a layer's number read out of a name": /layer\\\.\(/,
+  };
+  for (const [what, pattern] of Object.entries(patterns)) {
+    t.same(
+      outside.filter((file) => pattern.test(sourceOf(file))),
+      [],
+      what,
+    );
+  }
+  t.ok(patterns["a layer's number read out of a name"].test(sourceOf('models/layer-names.ts')), 'where it is read');
+  t.end();
+});

@@ -33,7 +33,7 @@ export async function run(args: readonly string[], io: CommandIo = processIo()):
     exitCode = code;
   };
   const program = new Command('apollo-lm')
-    .description('Pre-train BERT and GPT language models for fewer FLOPs, by growing them while they train.')
+    .description('Pre-train BERT, GPT and Llama language models for fewer FLOPs, by growing them while they train.')
     .version(packageVersion())
     .showHelpAfterError('(add --help for what there is)')
     .configureHelp({ helpWidth: Math.min(120, io.stdout.columns ?? 100) })

@@ -28,11 +28,10 @@ export function huggingFaceOf(config: Pick<ModelConfig, 'kind'>): HuggingFaceFam
 export function configFromHuggingFace(json: ForeignJson, source = 'config.json'): ModelConfig {
   const foreign = new ForeignConfig(json, source);
   const families = foreignFamilies().map(({ huggingFace }) => huggingFace);
-  const typesOf = ({ modelType, alike = [] }: HuggingFaceFamily): unknown[] => [modelType, ...alike];
-  const family = families.find((each) => typesOf(each).includes(json['model_type']));
+  const family = families.find(({ modelTypes }) => modelTypes.includes(json['model_type'] as string));
   if (!family) {
     const known = families
-      .flatMap(typesOf)
+      .flatMap(({ modelTypes }) => modelTypes)
       .map((type) => `"${type}"`)
       .join(', ');
     return foreign.reject(`model_type is ${JSON.stringify(json['model_type'])}; known: ${known}.`);
@@ -43,6 +42,7 @@ export function configFromHuggingFace(json: ForeignJson, source = 'config.json')
 
 /** The config.json with which Hugging Face's class of the language model computes what our model computes. */
 export function configToHuggingFace(config: ModelConfig): ForeignJson {
-  const { modelType, languageModelClass, writeConfig } = huggingFaceOf(config);
-  return { architectures: [languageModelClass], model_type: modelType, ...writeConfig(config) };
+  const family = huggingFaceOf(config);
+  const { modelType, languageModel } = family.classesOf(config);
+  return { architectures: [languageModel], model_type: modelType, ...family.writeConfig(config) };
 }

@@ -13,7 +13,7 @@ import { configFromHuggingFace, huggingFaceOf } from './hugging-face-config.js';
 import { hasOwn, type NamedShape, presentTensors, readForeign, tiedPairs } from './hugging-face-names.js';
 import { SafetensorsReader } from './safetensors.js';
 import { openShards, type TensorReader } from './sharded-safetensors.js';
-import { unwrapped } from './wrapped-names.js';
+import { type UnwrappedReader, unwrapped } from './wrapped-names.js';
 
 export const configFile = 'config.json';
 export const weightsFile = 'model.safetensors';
@@ -57,8 +57,8 @@ const buffers = /(^|\.)position_ids$/;
 export async function openHuggingFaceFolder(folder: string): Promise<HuggingFaceFolder> {
   const json = await readConfig(folder);
   const described = configFromHuggingFace(json, join(folder, configFile));
-  const reader = unwrapped(await openWeights(folder));
   const family = huggingFaceOf(described);
+  const reader = unwrapped(await openWeights(folder), family.prefix);
   const warnings: string[] = [];
   if (reader.wrappers.length > 0) {
     warnings.push(
@@ -132,7 +132,7 @@ async function openWeights(folder: string): Promise<TensorReader> {
  * holds a model that is not tied, whatever config.json says: transformers (from version 5) reads it so too.
  * @throws ApolloError BAD_CHECKPOINT when the model is not tied and has no word table.
  */
-async function withTying(reader: TensorReader, config: ModelConfig, warnings: string[]): Promise<ModelConfig> {
+async function withTying(reader: UnwrappedReader, config: ModelConfig, warnings: string[]): Promise<ModelConfig> {
   const family = huggingFaceOf(config);
   let tied = config.tied !== false;
   for (const [first, second] of tied ? tiedPairs(reader, family) : []) {
@@ -140,7 +140,7 @@ async function withTying(reader: TensorReader, config: ModelConfig, warnings: st
     const b = await reader.readFloat32(second, reader.info(first).shape);
     if (bytesOf(a).equals(bytesOf(b))) continue;
     warnings.push(
-      `${reader.source}: "${first}" and "${second}" differ, though ${configFile} does not untie them ` +
+      `${reader.source}: "${reader.nameInFile(first)}" and "${reader.nameInFile(second)}" differ, though ${configFile} does not untie them ` +
         `(tie_word_embeddings: false). The output is computed with "${second}".`,
     );
     if (second.endsWith('weight')) tied = false;

@@ -19,6 +19,13 @@ export function foreignTensors({ name, foreign }: NamedShape): ForeignTensors {
   throw new ApolloError('BAD_ARGUMENT', `"${name}" has no name in Hugging Face checkpoints.`);
 }
 
+/** The parameter under names in which `prefix` is replaced by `other`. */
+export function withPrefix<Spec extends NamedShape>(spec: Spec, prefix: string, other: string): Spec {
+  const { names, transposed } = foreignTensors(spec);
+  const renamed = names.map((name) => (name.startsWith(prefix) ? other + name.slice(prefix.length) : name));
+  return { ...spec, foreign: { names: renamed, transposed } };
+}
+
 /** Outputs of each of the tensors that are joined. */
 function partSizes({ shape, axes, foreign }: NamedShape): number[] {
   const outputs = shape.at(-1) as number;
@@ -86,33 +93,36 @@ function partShapes(spec: NamedShape): number[][] {
   });
 }
 
-/** Names under which one tensor may stand: bare models leave the prefix out, early layer norms have gamma and beta. */
-function spellings(name: string, prefix: string): string[] {
-  const bare = name.startsWith(prefix) ? name.slice(prefix.length) : name;
+/**
+ * Names under which one tensor may stand: bare models leave the prefix out, the class for spans may have another one, early
+ * layer norms have gamma and beta.
+ */
+function spellings(name: string, { prefix, heads: { spansPrefix = prefix } }: HuggingFaceFamily): string[] {
+  const others = name.startsWith(prefix) ? ['', spansPrefix].map((other) => other + name.slice(prefix.length)) : [];
   const legacy = (each: string): string[] =>
     /LayerNorm\.(weight|bias)$/.test(each) ? [each, each.replace(/weight$/, 'gamma').replace(/bias$/, 'beta')] : [each];
-  return [...new Set([name, bare])].flatMap(legacy);
+  return [...new Set([name, ...others])].flatMap(legacy);
 }
 
 type Tensors = Pick<TensorReader, 'tensors'>;
 
 /** The name under which a tensor stands in the checkpoint, or the one it is tied to; undefined when it has neither. */
-function presentName(reader: Tensors, { prefix, tied }: HuggingFaceFamily, name: string): string | undefined {
-  const pair = tied.find((each) => each.name === name);
-  const names = [...spellings(name, prefix), ...(pair ? [pair.other] : [])];
+function presentName(reader: Tensors, family: HuggingFaceFamily, name: string): string | undefined {
+  const pair = family.tied.find((each) => each.name === name);
+  const names = [...spellings(name, family), ...(pair ? [pair.other] : [])];
   if (pair?.prefersOther) names.reverse();
   return names.find((each) => reader.tensors.has(each));
 }
 
 /** Whether the checkpoint has the tensor under one of its spellings, whatever it is tied to. */
-export function hasOwn(reader: Tensors, { prefix }: HuggingFaceFamily, name: string): boolean {
-  return spellings(name, prefix).some((each) => reader.tensors.has(each));
+export function hasOwn(reader: Tensors, family: HuggingFaceFamily, name: string): boolean {
+  return spellings(name, family).some((each) => reader.tensors.has(each));
 }
 
 /** Pairs of tied tensors that the checkpoint holds both of, by the names they have there. */
-export function tiedPairs(reader: Tensors, { prefix, tied }: HuggingFaceFamily): [string, string][] {
-  return tied.flatMap(({ name, other }): [string, string][] => {
-    const present = spellings(name, prefix).find((each) => reader.tensors.has(each));
+export function tiedPairs(reader: Tensors, family: HuggingFaceFamily): [string, string][] {
+  return family.tied.flatMap(({ name, other }): [string, string][] => {
+    const present = spellings(name, family).find((each) => reader.tensors.has(each));
     return present !== undefined && reader.tensors.has(other) ? [[present, other]] : [];
   });
 }

@@ -14,7 +14,7 @@ const schema = z.strictObject({
   ...stackingOptions,
   /** Optimizer state at a growth. */
   moments: momentOption.default('old-kept-new-zero'),
-  /** Default: true for GPT unless new layers have a gate. */
+  /** Default: true for pre-norm models unless new layers have a gate. */
   calibrate: z.boolean().optional(),
 });
 export type AutoOptions = z.input<typeof schema>;

@@ -17,7 +17,7 @@ export const gateOptions = {
 
 /** Setting of a method that grows by copies and trains the layers alone. */
 export const calibrateOption = {
-  /** Whether the residual stream keeps its size at a growth: GPT, and without a gate. */
+  /** Whether the residual stream keeps its size at a growth: pre-norm models, and without a gate. */
   calibrate: z.boolean().default(false),
 };
 

@@ -6,7 +6,7 @@
 import { z } from 'zod';
 import { ApolloError } from '../errors.js';
 import { depthInits, widthInits } from '../growth/index.js';
-import { keyValueHeadsOf } from '../models/index.js';
+import { groupSizeOf } from '../models/index.js';
 import { isOperator, ligoWeights } from './ligo-weights.js';
 import { identityMap, type MethodContext, type StepPlan, type TrainingMethod } from './method.js';
 import { commonOptions, parseOptions, positiveInteger } from './options.js';
@@ -37,11 +37,12 @@ export function ligo(options: LigoOptions, context: MethodContext): TrainingMeth
   const settings = parseOptions('ligo', schema, options);
   const { layers, totalSteps, seed, operatorSteps, operatorRate, selectionNoise } = settings;
   const { model, narrow, begin } = fromSmallModel('ligo', settings, context);
-  if (keyValueHeadsOf(model) !== model.heads) {
+  if (groupSizeOf(model) !== 1) {
     throw new ApolloError(
       'BAD_CONFIG',
-      'ligo: its operators widen each value unit with the output unit that reads it, and with fewer key/value heads than ' +
-        'query heads several read one. Use bert2bert or net2net, or a model with as many key/value heads.',
+      `ligo: model.keyValueHeads must be the ${model.heads} of model.heads; got ${model.keyValueHeads}. Its operators widen ` +
+        'each unit of a value with the one unit that reads it, and where query heads share a value several do. Use ' +
+        'bert2bert or net2net.',
     );
   }
   if (operatorSteps >= totalSteps) {

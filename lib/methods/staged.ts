@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { type MomentSlot, slotFactor } from '../engine/optim/slots.js';
 import { ApolloError } from '../errors.js';
 import { growThrough, interpolate, rewarmFactor, stack } from '../growth/index.js';
-import { type ModelConfig, type ParameterSpec, type StageShape, withShape } from '../models/index.js';
+import { groupSizeOf, type ModelConfig, type ParameterSpec, type StageShape, withShape } from '../models/index.js';
 import { identityMap, type MethodContext, type MethodStage, type StateGrowth, type TrainingMethod } from './method.js';
 import { layerCopies } from './moments.js';
 import { commonOptions, parseOptions, positiveInteger } from './options.js';
@@ -53,7 +53,8 @@ function defaultStages(layers: number, model: ModelConfig | undefined): StageOpt
   if (!model) return fail(`stages: the default halves the model's widths; give stages, or { model } as the context.`);
   const units = layers % 2 === 0 ? [layers / 2, layers] : [layers];
   const half = { hidden: model.hidden / 2, heads: model.heads / 2, ffn: model.ffn / 2 };
-  const widths = sizes.every((size) => Number.isInteger(half[size])) ? [half, undefined] : [undefined];
+  const halves = sizes.every((size) => Number.isInteger(half[size])) && half.heads % groupSizeOf(model) === 0;
+  const widths = halves ? [half, undefined] : [undefined];
   const stages: StageOption[] = units.map((count) => ({ units: count, ...(widths[0] ? { shape: widths[0] } : {}) }));
   if (widths.length > 1) stages.push({ units: layers });
   if (stages.length === 1)
@@ -73,6 +74,14 @@ function checkStages(stages: readonly StageOption[], layers: number, model: Mode
   const end = stages[last]?.shape;
   if (end && model && sizes.some((size) => end[size] !== model[size])) {
     fail(`stages[${last}].shape: the last stage has the model's widths (${text(model)}); got ${text(end)}.`);
+  }
+  for (const [i, { shape }] of stages.entries()) {
+    const group = model ? groupSizeOf(model) : 1;
+    if (shape && shape.heads % group !== 0) {
+      fail(
+        `stages[${i}].shape.heads: must be a multiple of the ${group} that share a key/value head; got ${shape.heads}.`,
+      );
+    }
   }
   for (let i = 1; i <= last; i++) {
     const [before, after] = [stages[i - 1] as StageOption, stages[i] as StageOption];

@@ -4,6 +4,7 @@ import type { RotaryScaling } from '../engine/ops/index.js';
 import { ApolloError } from '../errors.js';
 import type { Activation } from '../nn/layers.js';
 import type { ModelFamily, PresetSizes } from './family.js';
+import { groupSizeOf } from './heads.js';
 import { allFamilies, familyOf } from './registry.js';
 
 export interface ModelConfig {
@@ -52,13 +53,15 @@ export interface ModelConfig {
 /** Widths of a network, where they are not those of the finished model. */
 export type StageShape = Pick<ModelConfig, 'hidden' | 'heads' | 'ffn'>;
 
-/** The same model with other widths: heads keep their size, and as many query heads share a key/value head. */
+/**
+ * The same model with other widths: heads keep their size, and as many query heads share a key/value head, of which
+ * shape.heads is a multiple.
+ */
 export function withShape(config: ModelConfig, shape: StageShape): ModelConfig {
-  const { heads, keyValueHeads } = config;
   return {
     ...config,
     ...shape,
-    ...(keyValueHeads !== undefined && { keyValueHeads: (keyValueHeads * shape.heads) / heads }),
+    ...(config.keyValueHeads !== undefined && { keyValueHeads: shape.heads / groupSizeOf(config) }),
   };
 }
 

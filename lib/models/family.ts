@@ -35,17 +35,26 @@ export interface TiedTensors {
   readonly prefersOther?: boolean;
 }
 
-/** How models of the family stand in Hugging Face folders. The names of parameters are in their specs. */
-export interface HuggingFaceFamily {
+/** What a model is called in Python's library. */
+export interface ForeignClasses {
   /** `model_type` in config.json. */
   readonly modelType: string;
-  /** Other model types that `readConfig` knows: models of the same arithmetic under other names. */
-  readonly alike?: readonly string[];
+  /** The class of the language model, and what the classes of its task heads begin with. */
+  readonly languageModel: string;
+  readonly taskPrefix: string;
+}
+
+/** How models of the family stand in Hugging Face folders. The names of parameters are in their specs. */
+export interface HuggingFaceFamily {
+  /** Those that `readConfig` knows: models of one arithmetic under several names. */
+  readonly modelTypes: readonly string[];
+  /** @throws ApolloError BAD_ARGUMENT where the library has no class that computes what the model computes. */
+  classesOf(config: ModelConfig): ForeignClasses;
   /** Settings that would change the arithmetic, each with the values that this package computes; absent ones pass. */
   readonly supported: Readonly<Record<string, readonly unknown[]>>;
   /** @throws ApolloError BAD_CHECKPOINT through `json` for a value that is wrong or not computed here. */
   readConfig(json: ForeignConfig): ModelConfig;
-  /** `architectures` and `model_type` stand there only where they are not the family's own. */
+  /** Without `architectures` and `model_type`. */
   writeConfig(config: ModelConfig): ForeignJson;
   /** Of names, which models without a head leave out. */
   readonly prefix: string;
@@ -53,11 +62,16 @@ export interface HuggingFaceFamily {
   readonly tied: readonly TiedTensors[];
   /** Tensors that a file may hold and this package does not need. */
   readonly ignored: RegExp;
-  /** Python's class of the language model, and what the classes of its task heads begin with. */
-  readonly languageModelClass: string;
-  readonly taskClassPrefix: string;
-  /** Modules of task heads; `pooler` where the first token's state passes through one. */
-  readonly heads: { readonly pooler?: string; readonly classifier: string; readonly spans: string };
+  /**
+   * Modules of task heads; `pooler` where the first token's state passes through one; `spansPrefix` where the class for spans
+   * has another prefix.
+   */
+  readonly heads: {
+    readonly pooler?: string;
+    readonly classifier: string;
+    readonly spans: string;
+    readonly spansPrefix?: string;
+  };
 }
 
 export interface ModelFamily {

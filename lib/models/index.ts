@@ -17,10 +17,17 @@ export {
   withDefaults,
   withShape,
 } from './config.js';
-export type { ConfigField, HuggingFaceFamily, ModelFamily, PresetSizes, TiedTensors } from './family.js';
+export type {
+  ConfigField,
+  ForeignClasses,
+  HuggingFaceFamily,
+  ModelFamily,
+  PresetSizes,
+  TiedTensors,
+} from './family.js';
 export { type FlopOptions, forwardFlops, headFlops, layerFlops, trainingFlops } from './flops.js';
 export type { ForeignConfig, ForeignJson } from './foreign-config.js';
-export { headSizeOf, keyValueHeadsOf } from './heads.js';
+export { groupSizeOf, headSizeOf, keyValueHeadsOf } from './heads.js';
 export {
   declarationOf,
   declareParameters,

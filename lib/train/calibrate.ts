@@ -53,7 +53,7 @@ export async function streamMeter(
   if (!stream) {
     throw new ApolloError(
       'BAD_CONFIG',
-      'calibrate keeps the size of the residual stream, which a post-norm model (BERT) normalises in every layer. Use it with a pre-norm model (a GPT).',
+      'calibrate keeps the size of the residual stream, which a post-norm model (BERT) normalises in every layer. Use it with a pre-norm model (GPT, Llama).',
     );
   }
   graph.output('meanSquare', mean(square(stream), undefined, false, 'f32'));

@@ -18,8 +18,10 @@ of the year; a dull and empty film, a tired story: the actors drown, it limps an
 year. He said that the shop opens at nine. Rain fell in the north and the price went up by two euros! Who built it? Birds
 sing and dogs bark at night; the river runs, the train was late, the bus was early and the cat sat on the mat.`;
 
-/** A tokenizer trained on a few sentences: WordPiece for BERT, byte-level BPE for GPT. */
-export async function tinyTokenizer(kind: 'bert' | 'gpt'): Promise<Tokenizer> {
+export type Kind = 'bert' | 'gpt' | 'llama';
+
+/** A tokenizer trained on a few sentences: WordPiece for BERT, byte-level BPE for causal models. */
+export async function tinyTokenizer(kind: Kind): Promise<Tokenizer> {
   const trained = kind === 'bert' ? 'wordpiece' : 'bpe';
   const vocabSize = kind === 'bert' ? 160 : 320;
   return createTokenizer(await trainTokenizer(trained, countWords(trained, text), { vocabSize }));
@@ -27,14 +29,15 @@ export async function tinyTokenizer(kind: 'bert' | 'gpt'): Promise<Tokenizer> {
 
 export const temporaryFolder = (): string => mkdtempSync(join(tmpdir(), 'apollo-eval-'));
 
-export function tinyConfig(kind: 'bert' | 'gpt', vocab: number, maxPositions = 48) {
-  return withDefaults({ kind, layers: 2, hidden: 32, heads: 2, vocab, maxPositions, initStd: 0.1 });
+export function tinyConfig(kind: Kind, vocab: number, maxPositions = 48) {
+  const sizes = { layers: 2, hidden: 32, heads: 2, vocab, maxPositions, initStd: 0.1 };
+  return withDefaults({ kind, ...sizes, ...(kind === 'llama' && { keyValueHeads: 1 }) });
 }
 
 /** A folder with the checkpoint of a tiny model of random weights and, unless `bare`, its tokenizer. */
 export async function tinyModelFolder(
   device: Device,
-  kind: 'bert' | 'gpt',
+  kind: Kind,
   options: { bare?: boolean; units?: number } = {},
 ): Promise<string> {
   const tokenizer = await tinyTokenizer(kind);
@@ -61,7 +64,7 @@ export async function tinyModelFolder(
 /** A folder with a tiny model of random weights that is said to be fine-tuned for `task`. */
 export async function tinyFineTuned(
   device: Device,
-  kind: 'bert' | 'gpt',
+  kind: Kind,
   task: TunedTask,
   layerMap: readonly number[] = [0, 1],
 ): Promise<string> {

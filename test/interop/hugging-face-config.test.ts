@@ -38,9 +38,124 @@ t.test('reads configurations as Hugging Face writes them', async (t) => {
   });
 });
 
+const llama3 = { factor: 8, lowFrequencyFactor: 1, highFrequencyFactor: 4 } as const;
+const llama3Json = { rope_type: 'llama3', factor: 8, low_freq_factor: 1, high_freq_factor: 4 };
+
+t.test("Llama's settings, as transformers 4 and 5 write them", async (t) => {
+  const { rope_parameters: _, ...json } = (await golden('llama-ref-a')) as Record<string, unknown>;
+  const plain = {
+    kind: 'llama',
+    layers: 4,
+    hidden: 48,
+    heads: 6,
+    keyValueHeads: 2,
+    ffn: 112,
+    vocab: 211,
+    maxPositions: 64,
+    dropout: 0,
+    attentionDropout: 0,
+    epsilon: 1e-5,
+    initStd: 0.02,
+    tied: false,
+  };
+  const linear = { ropeScaling: { type: 'linear', factor: 2 } };
+  const scaled = (originalPositions: number) => ({ ropeScaling: { ...llama3, type: 'llama3', originalPositions } });
+  const { tied: _tied, keyValueHeads: _heads, ...without } = plain;
+  const cases: readonly (readonly [object, object])[] = [
+    [{}, plain],
+    [{ rope_parameters: { rope_type: 'default', rope_theta: 5e5 } }, { ...plain, ropeTheta: 5e5 }],
+    [
+      { rope_theta: 5e5, rope_scaling: null },
+      { ...plain, ropeTheta: 5e5 },
+    ],
+    [{ rope_theta: 10000 }, plain],
+    [{ rope_scaling: { type: 'linear', factor: 2 } }, { ...plain, ...linear }],
+    [{ rope_parameters: { rope_type: 'linear', factor: 2, rope_theta: 10000 } }, { ...plain, ...linear }],
+    [{ rope_scaling: { ...llama3Json, original_max_position_embeddings: 32 } }, { ...plain, ...scaled(32) }],
+    [
+      { rope_parameters: llama3Json, rope_theta: 7 },
+      { ...plain, ...scaled(64), ropeTheta: 7 },
+    ],
+    [
+      { rope_scaling: { rope_type: 'linear', factor: 2 }, rope_parameters: llama3Json },
+      { ...plain, ...linear },
+    ],
+    [{ head_dim: 8 }, plain],
+    [{ head_dim: 16 }, { ...plain, headSize: 16 }],
+    [
+      { head_dim: null, num_key_value_heads: null },
+      { ...without, tied: false },
+    ],
+    [{ num_key_value_heads: 6, tie_word_embeddings: true }, without],
+    [{ tie_word_embeddings: undefined }, plain],
+    [
+      { attention_bias: true, mlp_bias: true },
+      { ...plain, attentionBias: 'all', ffnBias: true },
+    ],
+    [
+      { attention_dropout: 0.1, pretraining_tp: 1 },
+      { ...plain, attentionDropout: 0.1 },
+    ],
+    [{ sliding_window: 16 }, plain],
+    [{ model_type: 'mistral', sliding_window: null, attention_bias: true }, plain],
+    [{ model_type: 'mistral' }, plain],
+    [{ model_type: 'mistral', sliding_window: 64 }, plain],
+    [
+      { model_type: 'qwen2', sliding_window: 16 },
+      { ...plain, attentionBias: 'qkv' },
+    ],
+    [
+      { model_type: 'qwen2', use_sliding_window: false, sliding_window: 16 },
+      { ...plain, attentionBias: 'qkv' },
+    ],
+  ];
+  for (const [changes, expected] of cases) {
+    t.same(configFromHuggingFace({ ...json, ...changes }), expected, JSON.stringify(changes));
+  }
+});
+
+t.test('Llama is written for both versions, and under the name of the class that computes it', async (t) => {
+  const written = (changes: object) => configToHuggingFace(preset('llama-nano', changes));
+  t.match(written({}), {
+    architectures: ['LlamaForCausalLM'],
+    model_type: 'llama',
+    hidden_act: 'silu',
+    head_dim: 64,
+    num_key_value_heads: 1,
+    attention_bias: false,
+    mlp_bias: false,
+    tie_word_embeddings: true,
+    rope_theta: 10000,
+    rope_scaling: null,
+    rope_parameters: { rope_type: 'default', rope_theta: 10000 },
+  });
+  const scaling = { ...llama3Json, original_max_position_embeddings: 64 };
+  t.match(written({ ropeTheta: 5e5, ropeScaling: { ...llama3, type: 'llama3', originalPositions: 64 } }), {
+    rope_theta: 5e5,
+    rope_scaling: scaling,
+    rope_parameters: { ...scaling, rope_theta: 5e5 },
+  });
+  const qwen = written({ attentionBias: 'qkv' });
+  t.match(qwen, { architectures: ['Qwen2ForCausalLM'], model_type: 'qwen2', use_sliding_window: false });
+  t.notOk('attention_bias' in qwen || 'mlp_bias' in qwen);
+  t.throws(() => written({ attentionBias: 'qkv', ffnBias: true }), {
+    code: 'BAD_ARGUMENT',
+    message: /No class of Hugging Face's library has biases .*model\.ffnBias with model\.attentionBias "qkv"/,
+  });
+});
+
 t.test('presets survive the way there and back', async (t) => {
   for (const name of presetNames())
     t.same(configFromHuggingFace(configToHuggingFace(preset(name))), preset(name), name);
+  for (const changes of [
+    { heads: 4, keyValueHeads: 2, headSize: 24, tied: false },
+    { ropeTheta: 5e5, attentionBias: 'all', ffnBias: true },
+    { attentionBias: 'qkv', ropeScaling: { type: 'linear', factor: 4 } },
+    { ropeScaling: { ...llama3, type: 'llama3', originalPositions: 64 } },
+  ] as const) {
+    const config = preset('llama-nano', changes);
+    t.same(configFromHuggingFace(configToHuggingFace(config)), config, Object.keys(changes).join());
+  }
   const { padTokenId: _, ...noPadding } = preset('bert-nano');
   t.same(configFromHuggingFace(configToHuggingFace(noPadding)), noPadding, 'without a padding token');
 });
@@ -78,8 +193,10 @@ t.test('settings that would change the arithmetic are refused', async (t) => {
   const refuses = (json: Record<string, unknown>, message: RegExp): void => {
     t.throws(() => configFromHuggingFace(json, 'x/config.json'), { code: 'BAD_CHECKPOINT', message });
   };
-  refuses({ ...bert, model_type: 'roberta' }, /^x\/config\.json: model_type is "roberta"; only "bert" and "gpt2"/);
-  refuses({ ...bert, model_type: 'constructor' }, /only "bert" and "gpt2"/);
+  const known = /; known: "bert", "gpt2", "llama", "mistral", "qwen2"\.$/;
+  for (const type of ['roberta', 'constructor', 'qwen3', 'gemma', 'gemma2', 'phi3', 'mixtral']) {
+    refuses({ ...bert, model_type: type }, new RegExp(`^x/config\\.json: model_type is "${type}"${known.source}`));
+  }
   refuses({ ...bert, hidden_act: 'quick_gelu' }, /hidden_act is "quick_gelu"; supported: gelu, gelu_python/);
   refuses({ ...bert, hidden_act: 'toString' }, /hidden_act is "toString"/);
   refuses({ ...bert, quantization_config: { quant_method: 'fp8' } }, /quantization_config is .*fp8.*supported: none/);
@@ -87,4 +204,29 @@ t.test('settings that would change the arithmetic are refused', async (t) => {
   refuses({ ...gpt, activation_function: 'mish' }, /activation_function is "mish"; supported: gelu/);
   refuses({ ...gpt, scale_attn_by_inverse_layer_idx: true }, /scale_attn_by_inverse_layer_idx is true/);
   refuses({ ...gpt, n_layer: '3' }, /n_layer must be a number; got "3"/);
+
+  const llama = await golden('llama-ref-a');
+  const window = (value: unknown) =>
+    new RegExp(`sliding_window is ${value}; supported: null, or at least the 64 positions`);
+  refuses({ ...llama, model_type: 'mistral', sliding_window: 63 }, window(63));
+  refuses(
+    { ...llama, model_type: 'mistral', max_position_embeddings: 8192 },
+    /sliding_window is 4096; .* 8192 positions/,
+  );
+  refuses({ ...llama, model_type: 'qwen2', use_sliding_window: true, sliding_window: 32 }, window(32));
+  refuses({ ...llama, hidden_act: 'gelu' }, /hidden_act is "gelu"; supported: "silu", "swish"/);
+  refuses({ ...llama, pretraining_tp: 2 }, /pretraining_tp is 2/);
+  refuses({ ...llama, partial_rotary_factor: 0.5 }, /partial_rotary_factor is 0\.5; supported: 1/);
+  for (const key of ['rope_scaling', 'rope_parameters']) {
+    const rope = (fields: object) => ({ ...llama, rope_parameters: null, [key]: fields });
+    refuses(
+      rope({ rope_type: 'yarn', factor: 2 }),
+      /rotary positions: rope_type is "yarn"; supported: "default", "linear"/,
+    );
+    refuses(rope({ type: 'dynamic', factor: 2 }), /rope_type is "dynamic"/);
+    refuses(rope({ rope_type: 'linear' }), /x\/config\.json: rotary positions: factor must be a number; got undefined/);
+    refuses(rope({ ...llama3Json, low_freq_factor: '1' }), /low_freq_factor must be a number; got "1"/);
+    refuses(rope({ rope_theta: '1e4' }), /rope_theta must be a number/);
+    refuses(rope({ partial_rotary_factor: 0.5 }), /rotary positions: partial_rotary_factor is 0\.5/);
+  }
 });

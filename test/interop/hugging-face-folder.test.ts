@@ -96,6 +96,60 @@ t.test('prefixes, gamma and beta, and which of two tied tensors is stored do not
   t.same(await contents(await folderOf(t, 'gpt2-ref', rename(gpt, bareGpt))), ofGpt, 'a bare GPT2Model');
 });
 
+t.test(
+  "Llama's own prefix is no wrapper's; with wrappers, bare, or as the class for spans has it, it is the same",
+  async (t) => {
+    for (const name of ['llama-ref-a', 'llama-ref-b']) {
+      const tensors = await tensorsOf(name);
+      const expected = await contents(golden(name));
+      for (const [from, to, warning] of [
+        [/^/, '', undefined],
+        [/^model\./, '', undefined],
+        [/^model\./, 'transformer.', undefined],
+        [/^/, 'model.', /have "model\." in them/],
+        [/^/, 'module.', /have "module\." in them/],
+        [/^/, '_orig_mod.model.', /have "_orig_mod\." and "model\." in them/],
+      ] as const) {
+        const folder = await folderOf(
+          t,
+          name,
+          rename(tensors, (tensor) => tensor.replace(from, to)),
+        );
+        const files = await openHuggingFaceFolder(folder);
+        t.match(files.warnings, warning ? [warning] : [], `${name} ${to}`);
+        t.equal(files.warnings.length, warning ? 1 : 0);
+        t.same(files.unused(createModel(files.config).parameters(files.config.layers)), []);
+        await files.close();
+        t.same(await contents(folder), expected, `${name} ${to}`);
+      }
+    }
+  },
+);
+
+t.test("Llama's head is untied where config.json is silent, and buffers of older versions are no loss", async (t) => {
+  const tensors = await tensorsOf('llama-ref-b'); // tied
+  const buffer = {
+    name: 'model.layers.0.self_attn.rotary_emb.inv_freq',
+    dtype: 'F32',
+    shape: [1],
+    data: new Float32Array(1),
+  };
+  const table = tensors.find(({ name }) => name === 'model.embed_tokens.weight') as TensorToWrite;
+  const head = { ...table, name: 'lm_head.weight', data: (table.data as Float32Array).map((x) => 2 * x) };
+  const silent = await openHuggingFaceFolder(
+    await folderOf(t, 'llama-ref-b', [...tensors, head, buffer as TensorToWrite], { tie_word_embeddings: undefined }),
+  );
+  t.same(silent.warnings, []);
+  t.equal(silent.config.tied, false);
+  t.same(silent.unused(createModel(silent.config).parameters(3)), []);
+  t.same(await silent.read(specOf(silent.config, 'head.output')), head.data);
+  await silent.close();
+  const differing = await openHuggingFaceFolder(await folderOf(t, 'llama-ref-b', [...tensors, head]));
+  t.match(differing.warnings, [/: "model\.embed_tokens\.weight" and "lm_head\.weight" differ/]);
+  t.equal(differing.config.tied, false);
+  await differing.close();
+});
+
 t.test('bf16 and f16 tensors become the floats they stand for', async (t) => {
   const gpt = await tensorsOf('gpt2-ref');
   const folder = await folderOf(
@@ -114,10 +168,14 @@ t.test('bf16 and f16 tensors become the floats they stand for', async (t) => {
 });
 
 /** Writes the tensors as shards of a few each, with an index changed by `edit`. */
-async function sharded(t: Test, edit: (map: Record<string, string>) => Record<string, unknown> = (map) => map) {
-  const tensors = await tensorsOf('gpt2-ref');
+async function sharded(
+  t: Test,
+  edit: (map: Record<string, string>) => Record<string, unknown> = (map) => map,
+  name = 'gpt2-ref',
+) {
+  const tensors = await tensorsOf(name);
   const folder = t.testdir();
-  await cp(join(golden('gpt2-ref'), 'config.json'), join(folder, 'config.json'));
+  await cp(join(golden(name), 'config.json'), join(folder, 'config.json'));
   const map: Record<string, string> = {};
   for (let shard = 0; shard < 3; shard++) {
     const file = `model-0000${shard + 1}-of-00003.safetensors`;
@@ -131,7 +189,9 @@ async function sharded(t: Test, edit: (map: Record<string, string>) => Record<st
 }
 
 t.test('shards are read as one model', async (t) => {
-  t.same(await contents(await sharded(t)), await contents(golden('gpt2-ref')));
+  for (const name of ['gpt2-ref', 'llama-ref-a']) {
+    t.same(await contents(await sharded(t, undefined, name)), await contents(golden(name)), name);
+  }
 });
 
 t.test('an index that does not fit its shards is refused', async (t) => {

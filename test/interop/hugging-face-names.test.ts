@@ -14,11 +14,11 @@ import { createModel, initialValue, preset } from '../../lib/models/index.js';
 
 const bert = huggingFaceOf({ kind: 'bert' });
 
-/** A parameter of three parts of two outputs. */
-const fused = (name: string, shape: number[], transposed: boolean) => ({
+/** A parameter of three parts of these outputs. */
+const fused = (name: string, shape: number[], transposed: boolean, sizes: readonly number[] = [2, 2, 2]) => ({
   name,
   shape,
-  axes: { columns: [2, 2, 2].map((size) => ({ axis: 'heads' as const, size })) },
+  axes: { columns: sizes.map((size) => ({ axis: 'heads' as const, size })) },
   foreign: { names: ['q', 'k', 'v'], transposed },
 });
 
@@ -41,6 +41,8 @@ t.test('every tensor of a reference checkpoint has its place in our model, and n
     ],
     'gpt2-ref': [],
     'tiny-gpt2': [],
+    'llama-ref-a': [],
+    'llama-ref-b': [],
   };
   for (const [name, expected] of Object.entries(leftOver)) {
     const model = await goldenModel(name);
@@ -89,8 +91,17 @@ t.test('query, key and value are joined by columns, transposed', async (t) => {
   );
 });
 
+t.test('parts of unequal sizes, as of a Llama whose query heads share keys and values', async (t) => {
+  // theirs q [3, 2], k [1, 2], v [1, 2]; ours [2, 5]
+  const spec = fused('layer.0.attention.qkv.weight', [2, 5], true, [3, 1, 1]);
+  const parts = [Float32Array.of(1, 2, 3, 4, 5, 6), Float32Array.of(11, 12), Float32Array.of(21, 22)];
+  const joined = joinForeign(spec, parts);
+  t.same([...joined], [1, 3, 5, 11, 21, 2, 4, 6, 12, 22]);
+  for (const [index, part] of parts.entries()) t.same(splitForeign(spec, joined, index), part);
+});
+
 t.test('what is written is what is read', async (t) => {
-  for (const name of ['bert-pretrain-ref', 'gpt2-ref']) {
+  for (const name of ['bert-pretrain-ref', 'gpt2-ref', 'llama-ref-a', 'llama-ref-b']) {
     const model = await goldenModel(name);
     const family = huggingFaceOf(model.config);
     const specs = model.parameters(model.config.layers);
@@ -106,6 +117,26 @@ t.test('what is written is what is read', async (t) => {
     for (const { name: theirs, shape } of reader.tensors.values()) t.same(shape, reference.info(theirs).shape, theirs);
     await reference.close();
   }
+});
+
+t.test('biases of Llama and Qwen2 stand under the names of their modules', async (t) => {
+  const sizes = { layers: 1, hidden: 8, heads: 4, keyValueHeads: 2, ffn: 6, vocab: 4 } as const;
+  const biases = (changes: object) =>
+    createModel(preset('llama-nano', { ...sizes, ...changes }))
+      .parameters(1)
+      .flatMap(({ foreign }) => foreign?.names ?? [])
+      .filter((name) => name.endsWith('.bias'))
+      .map((name) => name.replace('model.layers.0.', ''));
+  const qkv = ['q', 'k', 'v'].map((part) => `self_attn.${part}_proj.bias`);
+  t.same(biases({}), []);
+  t.same(biases({ attentionBias: 'qkv' }), qkv);
+  t.same(biases({ attentionBias: 'all', ffnBias: true }), [
+    ...qkv,
+    'self_attn.o_proj.bias',
+    'mlp.gate_proj.bias',
+    'mlp.up_proj.bias',
+    'mlp.down_proj.bias',
+  ]);
 });
 
 t.test('a checkpoint with part of a layer, or another width, is refused', async (t) => {

@@ -3,9 +3,11 @@ import { nearestEvidence } from '../../lib/methods/auto-evidence.js';
 import { auto, createMethod, stackbert } from '../../lib/methods/index.js';
 import { withDefaults } from '../../lib/models/index.js';
 
-const modelOf = (kind: 'gpt' | 'bert', layers: number) =>
+type Kind = 'gpt' | 'bert' | 'llama';
+
+const modelOf = (kind: Kind, layers: number) =>
   withDefaults({ kind, layers, hidden: 64, heads: 4, vocab: 64, maxPositions: 16 });
-const make = (kind: 'gpt' | 'bert', layers: number, options: object = {}) =>
+const make = (kind: Kind, layers: number, options: object = {}) =>
   auto({ layers, totalSteps: 400, seed: 1, ...options }, { model: modelOf(kind, layers) });
 const growths = (method: ReturnType<typeof auto>) =>
   Array.from({ length: 400 }, (_, step) => step).filter((step) => method.growth(step));
@@ -14,6 +16,7 @@ t.test('GPT: early stages, calibrated; BERT: late ones, behind gates', (t) => {
   const gpt = make('gpt', 12);
   t.match(gpt, { name: 'auto', layers: 12, settings: { units: [1, 3, 6, 12], calibrate: true, gate: undefined } });
   t.same(growths(gpt), [40, 100, 200]);
+  t.same(make('llama', 12).settings, gpt.settings, 'Llama is pre-norm as well');
   const bert = make('bert', 12);
   t.match(bert.settings, { units: [1, 3, 6, 12], calibrate: false, gate: { share: 0.05 } });
   t.same(growths(bert), [100, 220, 340]);
@@ -68,5 +71,6 @@ t.test('a setting that is given counts', (t) => {
 t.test('the nearest measurement is of the same kind', (t) => {
   t.match(nearestEvidence('gpt', 20), { kind: 'gpt' });
   t.match(nearestEvidence('bert', 1e-3), { kind: 'bert' });
+  t.equal(nearestEvidence('llama', 10), undefined, 'of Llama there is none');
   t.end();
 });

@@ -85,9 +85,10 @@ function initialOf(config: ReturnType<typeof tinyConfig>, options: Partial<Bert2
 
 t.test('on the engine: fpi computes what the small model does, aki does not', async (t) => {
   await using device = await testDevice();
-  for (const kind of ['gpt', 'bert'] as const) {
-    const network = randomNetwork(tinyConfig(kind, narrow), 5);
-    const config = tinyConfig(kind, wide);
+  for (const kind of ['gpt', 'bert', 'llama']) {
+    const groups = (keyValueHeads: number) => kind === 'llama' && { keyValueHeads };
+    const network = randomNetwork(tinyConfig(kind, { ...narrow, ...groups(1) }), 5);
+    const config = tinyConfig(kind, { ...wide, ...groups(2) });
     const expected = await compute(device, network);
     const logitsOf = async (mode: 'fpi' | 'aki') =>
       (await compute(device, await grown(config, initialOf(config, { mode }).value, sourceOf(network)))).logits;
@@ -172,6 +173,12 @@ t.test('settings that are wrong are named', async (t) => {
   fails({ small: { ...small, hidden: 1024, heads: 16 } }, /small\.hidden: must be at most the model's 768; got 1024/);
   fails({ small: { ...small, layers: 13 } }, /small\.layers: must be at most the model's 12; got 13/);
   fails({ small: { ...small, heads: 4 } }, /small\.heads: .*64 dimensions; got 4 heads in 512/);
+  const grouped = { model: preset('llama-mini', { heads: 8, keyValueHeads: 4 }) };
+  fails(
+    { small: { layers: 2, hidden: 96, heads: 3, ffn: 64 } },
+    /bert2bert\.small\.heads: must be a multiple of the 2 that share a key\/value head; got 3/,
+    grouped,
+  );
   fails({ subModel: { layers: 5, fraction: 0.1 } }, /subModel\.layers: must divide the model's 12 layers; got 5/);
   fails({ subModel: { layers: 3, fraction: 1.5 } }, /subModel\.fraction: .*got 1\.5/);
 });

@@ -24,10 +24,12 @@ import { interpret } from '../reference/interpreter.js';
 
 export type Values = Map<string, Float64Array>;
 
+export type Kind = 'gpt' | 'bert' | 'llama';
+
 export const smallSizes = { layers: 2, hidden: 4, heads: 2, ffn: 6 };
 
 /** Wider and deeper by odd factors. */
-export const largeConfig = (kind: 'gpt' | 'bert', sizes: Partial<ModelConfig> = {}): ModelConfig =>
+export const largeConfig = (kind: Kind, sizes: Partial<ModelConfig> = {}): ModelConfig =>
   withDefaults({
     kind,
     layers: 3,
@@ -38,16 +40,17 @@ export const largeConfig = (kind: 'gpt' | 'bert', sizes: Partial<ModelConfig> = 
     maxPositions: 4,
     dropout: 0,
     attentionDropout: 0,
+    ...(kind === 'llama' && { attentionBias: 'all', ffnBias: true }),
     ...sizes,
   });
 
 export const batchShape: BatchShape = { batch: 2, seq: 4, targets: 3, padding: false };
 
-export function batchOf(kind: 'gpt' | 'bert'): Record<string, Int32Array> {
+export function batchOf(kind: Kind): Record<string, Int32Array> {
   const tokens = Int32Array.of(3, 1, 6, 2, 5, 5, 0, 4);
-  return kind === 'gpt'
-    ? { tokens, labels: Int32Array.of(1, 6, 2, -100, 5, 0, 4, -100) }
-    : { tokens, positions: Int32Array.of(1, 6, 3), labels: Int32Array.of(2, 4, 5) };
+  return kind === 'bert'
+    ? { tokens, positions: Int32Array.of(1, 6, 3), labels: Int32Array.of(2, 4, 5) }
+    : { tokens, labels: Int32Array.of(1, 6, 2, -100, 5, 0, 4, -100) };
 }
 
 /** Numbers that look random, of about the given size, the same everywhere; exact in f32. */
@@ -160,18 +163,25 @@ const tieTable: Record<string, [a: string, b: string]> = {
   'attention.value': ['emb', 'attention.value'],
   'attention.output': ['attention.value', 'emb'],
   'attention.norm': ['-', 'emb'],
+  'ffn.gate': ['emb', 'ffn.gate'],
   'ffn.up': ['emb', 'ffn.up'],
   'ffn.down': ['ffn.up', 'emb'],
   'ffn.norm': ['-', 'emb'],
 };
-const thirds = ['attention.query', 'attention.key', 'attention.value'];
-
 /** LiGO by the paper's formulas. */
 export class Reference {
+  /** Modules whose outputs stand side by side in a tensor, all of equal width. */
+  readonly fused: Readonly<Record<string, readonly string[]>>;
+
   constructor(
     readonly network: Tiny,
     readonly state: Values,
-  ) {}
+  ) {
+    this.fused = {
+      'attention.qkv': ['attention.query', 'attention.key', 'attention.value'],
+      ...(network.model.config.kind === 'llama' && { 'ffn.up': ['ffn.gate', 'ffn.up'] }),
+    };
+  }
 
   /** The whole operator [I; S] of `module` of large layer `layer`, of `old` units. */
   operator(module: string, layer: number, old: number): Matrix {
@@ -182,12 +192,15 @@ export class Reference {
 
   /** W_j [outputs, inputs] of small layer `j`; a bias or norm is [outputs, 1]. */
   smallWeight(j: number, module: string, kind: string): Matrix {
-    const third = thirds.indexOf(module);
-    const stored = this.network.trained.get(`layer.${j}.${third < 0 ? module : 'attention.qkv'}.${kind}`)!;
+    const [tensor, modules] = Object.entries(this.fused).find(([, parts]) => parts.includes(module)) ?? [
+      module,
+      [module],
+    ];
+    const stored = this.network.trained.get(`layer.${j}.${tensor}.${kind}`)!;
     const { hidden, ffn } = this.network.small;
-    const outputs = module === 'ffn.up' ? ffn : hidden;
-    const all = transpose(toMatrix(stored, third < 0 ? outputs : 3 * outputs));
-    return third < 0 ? all : all.slice(third * outputs, (third + 1) * outputs);
+    const outputs = tensor === 'ffn.up' ? ffn : hidden;
+    const first = modules.indexOf(module) * outputs;
+    return transpose(toMatrix(stored, modules.length * outputs)).slice(first, first + outputs);
   }
 
   /** W'_j = B W_j A^T for large layer `layer`. */
@@ -215,7 +228,7 @@ export class Reference {
   weight({ name }: ParameterSpec): number[] {
     const [, layer, module, kind] = /^layer\.(\d+)\.(.+)\.(weight|bias)$/.exec(name) ?? [];
     if (layer !== undefined) {
-      const modules = module === 'attention.qkv' ? thirds : [module!];
+      const modules = this.fused[module!] ?? [module!];
       const parts = modules.map((part) => this.layerWeight(Number(layer), part, kind!));
       return parts[0]!.flatMap((_, row) => parts.flatMap((part) => part[row]!));
     }

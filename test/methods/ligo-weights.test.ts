@@ -9,6 +9,7 @@ import {
   batchOf,
   defaultInit,
   initialState,
+  type Kind,
   largeConfig,
   product,
   Reference,
@@ -26,11 +27,11 @@ import {
 const device = await testDevice({ threads: 1 });
 t.teardown(() => device.close());
 
-const kinds = ['gpt', 'bert'] as const;
+const kinds = ['gpt', 'bert', 'llama'] as const;
 const { hidden, heads, ffn } = smallSizes;
 
 /** The cases of growth: both, as deep as before, in depth alone, in the feed-forward part alone. */
-const cases: readonly { name: string; make: (kind: 'gpt' | 'bert') => Tiny }[] = [
+const cases: readonly { name: string; make: (kind: Kind) => Tiny }[] = [
   { name: 'wider and deeper', make: (kind) => tiny(largeConfig(kind)) },
   { name: 'wider', make: (kind) => tiny(largeConfig(kind, { layers: 2 })) },
   { name: 'deeper', make: (kind) => tiny(largeConfig(kind, { hidden, heads, ffn })) },

@@ -90,6 +90,11 @@ t.test('settings that are wrong are named', (t) => {
   fails({ widthInit: 'random' }, /ligo\.widthInit: .*got "random"/);
   fails({ depthInit: 'stack' }, /ligo\.depthInit: .*got "stack"/);
   fails({ layers: 11 }, /ligo\.layers: expected the model's 12; got 11/);
+  const grouped = preset('llama-mini', { keyValueHeads: 2 });
+  t.throws(() => ligo({ ...base, small: { layers: 2, hidden: 128, heads: 2, ffn: 64 } }, { model: grouped }), {
+    code: 'BAD_CONFIG',
+    message: /^ligo: model\.keyValueHeads must be the 4 of model\.heads; got 2\. .* Use bert2bert or net2net\.$/,
+  });
   t.throws(() => ligo(base, {}), { code: 'BAD_CONFIG', message: /finished model/ });
   t.end();
 });

@@ -36,28 +36,30 @@ t.test('every step trains the whole model', async (t) => {
   t.match(settings, { map: 'random', noise: 0.01 }, 'unless told otherwise');
 });
 
-t.test('on the engine: a GPT doubled in width and deepened computes what the small one does', async (t) => {
-  await using device = await testDevice();
-  const network = randomNetwork(tinyConfig('gpt', narrow), 6);
-  const expected = await compute(device, network);
-  const config = tinyConfig('gpt', wide);
-  const { logits, loss, gradients } = await compute(device, await grow(config, network));
-  t.ok(distance(logits, expected.logits) < 2e-5, `logits differ by ${distance(logits, expected.logits)}`);
-  t.ok(Math.abs(loss - expected.loss) < 2e-5 * expected.loss);
-  // A branch that ends in zeros: its last projection learns at once, what comes before it from the second step on.
-  const largest = (name: string) => Math.max(...Array.from(gradients.get(name) as Float32Array, Math.abs));
-  t.ok(largest('layer.1.ffn.down.weight') > 0);
-  t.equal(largest('layer.1.ffn.up.weight'), 0);
-  // Why there is noise: a copied feed-forward unit gets its original's gradient, in and out.
-  const [up, down] = ['up', 'down'].map((part) => gradients.get(`layer.0.ffn.${part}.weight`) as Float32Array);
-  const near = (a: Float32Array | undefined, b: Float32Array | undefined) =>
-    t.ok(distance(a as Float32Array, b as Float32Array) < 2e-5);
-  near(
-    up?.filter((_, at) => at % 24 < 12),
-    up?.filter((_, at) => at % 24 >= 12),
-  );
-  near(down?.subarray(0, 12 * 16), down?.subarray(12 * 16));
-});
+for (const kind of ['gpt', 'llama']) {
+  t.test(`on the engine: a ${kind} doubled in width and deepened computes what the small one does`, async (t) => {
+    await using device = await testDevice();
+    const network = randomNetwork(tinyConfig(kind, narrow), 6);
+    const expected = await compute(device, network);
+    const config = tinyConfig(kind, wide);
+    const { logits, loss, gradients } = await compute(device, await grow(config, network));
+    t.ok(distance(logits, expected.logits) < 2e-5, `logits differ by ${distance(logits, expected.logits)}`);
+    t.ok(Math.abs(loss - expected.loss) < 2e-5 * expected.loss);
+    // A branch that ends in zeros: its last projection learns at once, what comes before it from the second step on.
+    const largest = (name: string) => Math.max(...Array.from(gradients.get(name) as Float32Array, Math.abs));
+    t.ok(largest('layer.1.ffn.down.weight') > 0);
+    t.equal(largest('layer.1.ffn.up.weight'), 0);
+    // Why there is noise: a copied feed-forward unit gets its original's gradient, in and out.
+    const [up, down] = ['up', 'down'].map((part) => gradients.get(`layer.0.ffn.${part}.weight`) as Float32Array);
+    const near = (a: Float32Array | undefined, b: Float32Array | undefined) =>
+      t.ok(distance(a as Float32Array, b as Float32Array) < 2e-5);
+    near(
+      up?.filter((_, at) => at % 24 < 12),
+      up?.filter((_, at) => at % 24 >= 12),
+    );
+    near(down?.subarray(0, 12 * 16), down?.subarray(12 * 16));
+  });
+}
 
 t.test('on the engine: new layers of a BERT leave it alone as far as two norms after another are one', async (t) => {
   await using device = await testDevice();

@@ -26,8 +26,8 @@ export interface Network {
 
 /** A configuration without dropout; norms' epsilon so large that leaving it out of the arithmetic would show. */
 export const tinyConfig = (
-  kind: 'bert' | 'gpt',
-  sizes: Pick<ModelConfig, 'layers' | 'hidden' | 'heads' | 'ffn'>,
+  kind: string,
+  sizes: Pick<ModelConfig, 'layers' | 'hidden' | 'heads' | 'ffn'> & Partial<ModelConfig>,
 ): ModelConfig =>
   withDefaults({ kind, vocab: 13, maxPositions: 6, dropout: 0, attentionDropout: 0, epsilon: 1e-3, ...sizes });
 
@@ -77,8 +77,8 @@ export async function grown(
 const [batch, seq] = [2, 6];
 const tokens = Int32Array.from({ length: batch * seq }, (_, i) => (5 * i + 3) % 13);
 const inputs = {
-  gpt: { tokens, labels: tokens.map((_, i) => ((i + 1) % seq === 0 ? -100 : (tokens[i + 1] as number))) },
-  bert: { tokens, positions: Int32Array.of(1, 4, 8, 9), labels: Int32Array.of(7, 2, 11, 0) },
+  causal: { tokens, labels: tokens.map((_, i) => ((i + 1) % seq === 0 ? -100 : (tokens[i + 1] as number))) },
+  masked: { tokens, positions: Int32Array.of(1, 4, 8, 9), labels: Int32Array.of(7, 2, 11, 0) },
 };
 
 /** Loss, logits of all positions and the gradient of every parameter, on one fixed batch. */
@@ -99,9 +99,7 @@ export async function compute(
   graph.output('loss', trace.loss);
   graph.output('logits', trace.logits as Tensor);
   const names = accumulateGradients(trace.loss);
-  const { outputs }: RunResult = await (await device.compile(graph, { store })).run(
-    inputs[model.config.kind as 'gpt' | 'bert'],
-  );
+  const { outputs }: RunResult = await (await device.compile(graph, { store })).run(inputs[model.objective]);
   const gradients = new Map<string, Float32Array>();
   for (const name of names) gradients.set(name, await store.gradient(name));
   return { loss: outputs['loss']?.[0] as number, logits: outputs['logits'] as Float32Array, gradients };

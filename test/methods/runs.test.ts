@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { prepareCorpus } from '../../lib/data/index.js';
 import { createMethod, type MethodName, methodNames } from '../../lib/methods/index.js';
-import { createModel, type ModelConfig, withDefaults } from '../../lib/models/index.js';
+import { createModel, type ModelConfig, withDefaults, withShape } from '../../lib/models/index.js';
 import { type TrainEvent, type TrainOptions, train } from '../../lib/train/index.js';
 import { trainingCorpus } from '../../lib/train/text-corpus.js';
 import { testDevice } from '../device.js';
@@ -13,14 +13,34 @@ import { optionsOf, smallShape } from './support.js';
 
 const text = fileURLToPath(new URL('../../data/sample/conrad-typhoon.txt.gz', import.meta.url));
 const steps = 50;
-const kinds = { gpt: 'bpe', bert: 'wordpiece' } as const;
 
-const configOf = (kind: 'gpt' | 'bert', changes: Partial<ModelConfig> = {}) =>
+interface Runs {
+  readonly kind: string;
+  readonly tokenizer: 'bpe' | 'wordpiece';
+  readonly methods: readonly MethodName[];
+  /** Heads of the model; of the small ones, from which some methods grow, half of them. */
+  readonly heads?: number;
+  readonly keyValueHeads?: number;
+}
+
+const families: Readonly<Record<string, Runs>> = {
+  gpt: { kind: 'gpt', tokenizer: 'bpe', methods: methodNames },
+  bert: { kind: 'bert', tokenizer: 'wordpiece', methods: methodNames },
+  llama: {
+    kind: 'llama',
+    tokenizer: 'bpe',
+    methods: methodNames.filter((name) => name !== 'ligo'),
+    heads: 4,
+    keyValueHeads: 2,
+  },
+  // LiGO's operators have no form for heads that share keys and values.
+  'llama, unshared heads': { kind: 'llama', tokenizer: 'bpe', methods: ['ligo'] },
+};
+
+const configOf = (changes: Pick<ModelConfig, 'kind'> & Partial<ModelConfig>) =>
   withDefaults({
-    kind,
     layers: 4,
     hidden: 32,
-    heads: 2,
     vocab: 300,
     maxPositions: 32,
     dropout: 0.1,
@@ -34,20 +54,22 @@ const device = await testDevice({ threads: 1 });
 t.teardown(() => device.close());
 const root = t.testdir();
 
-for (const kind of ['gpt', 'bert'] as const) {
+for (const [title, { kind, tokenizer, methods, heads = 2, keyValueHeads }] of Object.entries(families)) {
   const prepared = await prepareCorpus({
     inputs: [text],
-    tokenizer: { train: kinds[kind], vocabSize: 300 },
+    tokenizer: { train: tokenizer, vocabSize: 300 },
     cacheDir: join(root, 'cache'),
     heldOut: 0.1,
   });
   t.teardown(() => prepared.close());
   const corpus = trainingCorpus(prepared, { heldOutBatches: 4 });
-  const model = createModel(configOf(kind));
+  const config = configOf({ kind, heads, ...(keyValueHeads && { keyValueHeads }) });
+  const model = createModel(config);
+  const { layers, ...widths } = { ...smallShape, heads: heads / 2 };
 
   const run = async (name: MethodName, folder: string, more: Partial<TrainOptions> = {}, source?: string) => {
     const common = { ...optionsOf(name), layers: 4, totalSteps: steps, seed: 5 };
-    const own = 'source' in common ? { ...common, source } : common;
+    const own = 'source' in common ? { ...common, source, small: { layers, ...widths } } : common;
     const method = createMethod(name, own as never, { model: model.config });
     const events: TrainEvent[] = [];
     const deps = { device, model, method, corpus, checkpointDir: folder, resume: 'auto' as const };
@@ -56,17 +78,16 @@ for (const kind of ['gpt', 'bert'] as const) {
   };
 
   // The small model that some methods begin with.
-  const source = join(root, kind, 'source');
-  const { layers, ...widths } = smallShape;
-  const small = createModel(configOf(kind, { ...widths, layers }));
+  const source = join(root, title, 'source');
+  const small = createModel({ ...withShape(config, widths), layers });
   const scratch = createMethod('scratch', { layers, totalSteps: steps, seed: 5 });
   for await (const _ of train(options, { device, model: small, method: scratch, corpus, checkpointDir: source }));
 
-  for (const name of ['apollo', 'unshare', 'staged', 'ligo', 'loop'] as const) {
-    t.test(`${kind}, ${name}: growing leaves the full network as it was`, async (t) => {
+  for (const name of methods.filter((each) => ['apollo', 'unshare', 'staged', 'ligo', 'loop'].includes(each))) {
+    t.test(`${title}, ${name}: growing leaves the full network as it was`, async (t) => {
       // With a learning rate of next to nothing weights stand still, so only the growth could move the loss.
       const more = { learningRate: 1e-12, evaluateEvery: 1 };
-      const { events } = await run(name, join(root, kind, name, 'still'), more, source);
+      const { events } = await run(name, join(root, title, name, 'still'), more, source);
       const losses = events.filter((event) => event.type === 'evaluation').map((event) => event.lossFull);
       const growths = events.flatMap((event) => (event.type === 'growth' ? [event.step] : []));
       t.ok(growths.length > 0);
@@ -77,9 +98,9 @@ for (const kind of ['gpt', 'bert'] as const) {
     });
   }
 
-  for (const name of methodNames) {
-    t.test(`${kind}, ${name}`, async (t) => {
-      const whole = join(root, kind, name, 'whole');
+  for (const name of methods) {
+    t.test(`${title}, ${name}`, async (t) => {
+      const whole = join(root, title, name, 'whole');
       const { method, events } = await run(name, whole, {}, source);
       const evaluations = events.filter((event) => event.type === 'evaluation');
       const [first, last] = [evaluations[0]!.lossFull, evaluations.at(-1)!.lossFull];
@@ -104,7 +125,7 @@ for (const kind of ['gpt', 'bert'] as const) {
         events.flatMap((event) => (event.type === 'growth' ? [event.step] : [])),
         growths,
       );
-      const cut = join(root, kind, name, 'cut');
+      const cut = join(root, title, name, 'cut');
       for (const step of [2, ...growths, ...growths.map((step) => step + 2)].sort((a, b) => a - b)) {
         await run(name, cut, { stopAfter: { steps: step } }, source);
       }

@@ -57,6 +57,12 @@ t.test('what cannot be halved stays whole', async (t) => {
     { units: 3, shape: half, boundary: 0.5 },
     { units: 3 },
   ]);
+  const grouped = preset('llama-mini', { heads: 4, keyValueHeads: 1 });
+  t.same(
+    make({}, { model: grouped }).settings['stages'],
+    [{ units: 6, boundary: 0.5 }, { units: 12 }],
+    'half a key/value head',
+  );
   t.throws(() => make({ layers: 3 }, { model: { ...odd, layers: 3 } }), {
     code: 'BAD_CONFIG',
     message: /staged\.stages: a model of 3 layers and hidden 768, heads 1, ffn 3072 cannot be halved; give stages/,
@@ -110,9 +116,10 @@ t.test('layers are copied with their moments, beside their originals or above th
 
 t.test('on the engine: two doublings compute the same, with the moments of their own gradients', async (t) => {
   await using device = await testDevice();
-  for (const kind of ['gpt', 'bert'] as const) {
-    const shape = (hidden: number) => ({ hidden, heads: hidden / 4, ffn: 1.5 * hidden });
-    const config = (hidden: number) => tinyConfig(kind, { layers: 2, ...shape(hidden) });
+  for (const kind of ['gpt', 'bert', 'llama']) {
+    const shape = (hidden: number) => ({ hidden, heads: hidden / 2, ffn: 1.5 * hidden });
+    const config = (hidden: number) =>
+      tinyConfig(kind, { layers: 2, ...shape(hidden), ...(kind === 'llama' && { keyValueHeads: hidden / 4 }) });
     const stages = [
       { units: 2, shape: shape(4), boundary: 0.1 },
       { units: 2, shape: shape(8), boundary: 0.2 },
@@ -183,5 +190,10 @@ t.test('settings that are wrong are named', async (t) => {
   fails({ stages: [{ units: 12, shape: quarter, boundary: 0.5 }, end] }, /stages\[1\]: .*hidden 192.* -> hidden 768/);
   fails({ stages: [{ units: 12, boundary: 0.5 }, end] }, /stages\[1\]: .*12 -> 12 units/);
   fails({ stages: [{ units: 12, shape: half, boundary: 0.5 }, end] }, /grow into those of the finished model/, {});
+  fails(
+    { stages: [{ units: 12, shape: { hidden: 96, heads: 3, ffn: 384 }, boundary: 0.5 }, end] },
+    /staged\.stages\[0\]\.shape\.heads: must be a multiple of the 2 that share a key\/value head; got 3/,
+    { model: preset('llama-mini', { hidden: 192, heads: 6, keyValueHeads: 3 }) },
+  );
   fails({ stages: [{ units: 12, shape: half }] }, /stages\[0\]\.shape: the last stage has the model's widths/);
 });

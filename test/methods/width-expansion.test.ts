@@ -1,4 +1,10 @@
-/** Growth in width on real networks: what must compute the same does, up to the roundings of f32. */
+/**
+ * Growth in width on real networks: what must compute the same does, up to the roundings of f32. Exact are all networks
+ * whose stream has equally many copies of each unit, since its mean square and variance stay what they were; so are copies of
+ * feed-forward units by any map, where gate and up are copied by the same one, since the activation and SwiGLU's product act
+ * on each unit alone; and so are copies of whole heads by any map, of unchanged size, in which rotary positions turn the
+ * same pairs, where a copied query head reads the copy of its key/value head.
+ */
 import t from 'tap';
 import { copyCounts } from '../../lib/growth/index.js';
 import {
@@ -11,7 +17,7 @@ import {
   type WidthMaps,
   widthMaps,
 } from '../../lib/methods/width-expansion.js';
-import { createModel, type ModelConfig, type ParameterSpec } from '../../lib/models/index.js';
+import { createModel, type ModelConfig, type ParameterSpec, withShape } from '../../lib/models/index.js';
 import { testDevice } from '../device.js';
 import { compute, distance, grown, randomNetwork, sourceOf, specsOf, tinyConfig } from './networks.js';
 
@@ -21,6 +27,42 @@ t.teardown(() => device.close());
 const narrow = { layers: 2, hidden: 8, heads: 2, ffn: 10 };
 const doubled = { layers: 2, hidden: 16, heads: 4, ffn: 20 };
 const uneven = { layers: 2, hidden: 12, heads: 3, ffn: 16 };
+
+interface Growing {
+  readonly name: string;
+  readonly from: ModelConfig;
+  readonly doubled: ModelConfig;
+  /** Absent where heads that share a key/value head cannot grow by half. */
+  readonly uneven?: ModelConfig;
+}
+
+const ofKind = (kind: string): Growing => ({
+  name: kind,
+  from: tinyConfig(kind, narrow),
+  doubled: tinyConfig(kind, doubled),
+  uneven: tinyConfig(kind, uneven),
+});
+
+/** Llama with four heads of two dimensions that share `keyValueHeads`. */
+function llamas(keyValueHeads: number, own: Partial<ModelConfig> = {}): Growing {
+  const from = tinyConfig('llama', { ...narrow, heads: 4, keyValueHeads, ...own });
+  const wider = (sizes: typeof narrow) => withShape(from, { ...sizes, heads: 2 * sizes.heads });
+  return {
+    name: `llama with ${keyValueHeads} key/value heads of 4`,
+    from,
+    doubled: wider(doubled),
+    ...(keyValueHeads > 1 && { uneven: wider(uneven) }),
+  };
+}
+
+const networks: readonly Growing[] = [
+  ofKind('gpt'),
+  ofKind('bert'),
+  llamas(4, { attentionBias: 'all', ffnBias: true }),
+  llamas(2, { tied: false, attentionBias: 'qkv' }),
+  llamas(1),
+];
+
 /** Twelve products of sums of f32 one behind another; a wrong factor anywhere shows in the first digit. */
 const roundings = 2e-5;
 
@@ -33,14 +75,13 @@ const expandWith =
     expandTensor(narrowSpec(source.config, part), await source.read(name), maps, layer);
 
 t.test('every parameter of both models grows into its shape', async (t) => {
-  for (const kind of ['gpt', 'bert'] as const) {
-    const [from, to] = [tinyConfig(kind, narrow), tinyConfig(kind, uneven)];
+  for (const { name, from, doubled, uneven: to = doubled } of networks) {
     const wide = new Map(specsOf(createModel(to)).map((spec) => [spec.name, spec.shape]));
     const maps = widthMaps(from, to, { rule: 'random', seed: 3 });
     for (const spec of specsOf(createModel(from))) {
       const values = new Float32Array(spec.shape.reduce((a, b) => a * b, 1));
       const elements = wide.get(spec.name)?.reduce((a, b) => a * b, 1);
-      t.equal((await expandTensor(spec, values, maps, spec.layer)).length, elements, `${kind} ${spec.name}`);
+      t.equal((await expandTensor(spec, values, maps, spec.layer)).length, elements, `${name} ${spec.name}`);
     }
   }
 });
@@ -68,47 +109,65 @@ t.test('the stream has one map, heads and feed-forward units one for each layer,
   t.same(again('ffn', 4), maps('ffn', 4), 'in whatever order they are asked for');
 });
 
-for (const kind of ['gpt', 'bert'] as const) {
+t.test('heads that share a key/value head: copies of query heads read the copy of the one theirs reads', async (t) => {
+  const [from, to] = [
+    tinyConfig('llama', { layers: 1, hidden: 16, heads: 8, ffn: 8, keyValueHeads: 4 }),
+    tinyConfig('llama', { layers: 1, hidden: 28, heads: 14, ffn: 8, keyValueHeads: 7 }),
+  ];
+  for (const rule of ['random', 'even'] as const) {
+    const maps = widthMaps(from, to, { rule, seed: 2 });
+    const [heads, groups] = [maps('heads', 0), maps('keyValueHeads', 0)] as [number[], number[]];
+    t.same([heads.length, groups.length], [28, 14]);
+    heads.forEach((dimension, i) => {
+      const [head, copy] = [Math.floor(dimension / 2), Math.floor(i / 2)];
+      const read = Math.floor((groups[2 * Math.floor(copy / 2)] as number) / 2);
+      if (Math.floor(head / 2) !== read) t.fail(`${rule}: head ${copy} copies ${head} and reads a copy of ${read}`);
+    });
+  }
+  const more = widthMaps(from, { ...to, keyValueHeads: 7, heads: 28, hidden: 56 }, { rule: 'even', seed: 2 });
+  t.same(more('heads', 0)?.slice(0, 8), [0, 1, 2, 3, 0, 1, 2, 3], 'groups may grow too: heads 0 1 0 1 of the first');
+});
+
+for (const { name, from, doubled, uneven } of networks) {
   t.test(
-    `${kind}: doubling by copies computes the same, however heads and feed-forward units are copied`,
+    `${name}: doubling by copies computes the same, however heads and feed-forward units are copied`,
     async (t) => {
-      const [from, to] = [tinyConfig(kind, narrow), tinyConfig(kind, doubled)];
       const small = randomNetwork(from, 11);
       const expected = await compute(device, small);
-      const even = widthMaps(from, to, { rule: 'even', seed: 0 });
-      const random = widthMaps(from, to, { rule: 'random', seed: 4 });
+      const even = widthMaps(from, doubled, { rule: 'even', seed: 0 });
+      const random = widthMaps(from, doubled, { rule: 'random', seed: 4 });
       const mixed: WidthMaps = (axis, layer) => (axis === 'hidden' ? even : random)(axis, layer);
       const counts = copyCounts(mixed('ffn', 0) ?? [], from.ffn);
       t.ok(new Set(counts).size > 1, 'counts of feed-forward units differ');
       for (const maps of [even, mixed]) {
-        const { loss, logits } = await compute(device, await grown(to, expandWith(maps), sourceOf(small)));
+        const { loss, logits } = await compute(device, await grown(doubled, expandWith(maps), sourceOf(small)));
         t.ok(distance(logits, expected.logits) < roundings, `logits: ${distance(logits, expected.logits)}`);
         t.ok(Math.abs(loss - expected.loss) < roundings * expected.loss, `loss ${loss}, was ${expected.loss}`);
       }
     },
   );
 
-  t.test(
-    `${kind}: with unequal counts in the stream the norms weigh units by their copies: near, not exact`,
-    async (t) => {
-      const [from, to] = [tinyConfig(kind, narrow), tinyConfig(kind, uneven)];
-      const small = randomNetwork(from, 11);
-      const expected = await compute(device, small);
-      const value = expandWith(widthMaps(from, to, { rule: 'even', seed: 0 }));
-      const { logits } = await compute(device, await grown(to, value, sourceOf(small)));
-      // Eight units of which four count twice in every mean and variance: as far from exact as it gets.
-      const difference = distance(logits, expected.logits);
-      t.comment(`${kind} 8 -> 12: logits differ by ${difference.toFixed(3)} of the largest`);
-      t.ok(difference > 100 * roundings && difference < 1);
-    },
-  );
+  if (uneven) {
+    t.test(
+      `${name}: with unequal counts in the stream the norms weigh units by their copies: near, not exact`,
+      async (t) => {
+        const small = randomNetwork(from, 11);
+        const expected = await compute(device, small);
+        const value = expandWith(widthMaps(from, uneven, { rule: 'even', seed: 0 }));
+        const { logits } = await compute(device, await grown(uneven, value, sourceOf(small)));
+        // Eight units of which four count twice in every mean and variance: as far from exact as it gets.
+        const difference = distance(logits, expected.logits);
+        t.comment(`${name} 8 -> 12: logits differ by ${difference.toFixed(3)} of the largest`);
+        t.ok(difference > 100 * roundings && difference < 1);
+      },
+    );
+  }
 
-  t.test(`${kind}: diag(W, W) computes the same, and gradients halve as the moments' rule says`, async (t) => {
-    const [from, to] = [tinyConfig(kind, narrow), tinyConfig(kind, doubled)];
+  t.test(`${name}: diag(W, W) computes the same, and gradients halve as the moments' rule says`, async (t) => {
     const small = randomNetwork(from, 12);
     const expected = await compute(device, small);
     const wide = await grown(
-      to,
+      doubled,
       async ({ name, part }, source) => doubleTensor(narrowSpec(from, part), await source.read(name)),
       sourceOf(small),
     );
@@ -177,14 +236,14 @@ t.test('advanced initialisation changes new columns of linear layers and nothing
   t.same(await advanced('attention.output.weight', 36), Array.from({ length: 6 }, () => row).flat());
   t.same(await advanced('ffn.up.weight', 18), Array.from({ length: 6 }, () => [0, 0, 1]).flat());
   t.same(await advanced('ffn.down.bias', 6), row);
-  const specs = specsOf(createModel(tinyConfig('bert', { ...narrow, layers: 1 })));
-  t.same(
-    specs.filter(isAdvanced).map(({ name }) => name),
-    ['attention.qkv', 'attention.output', 'ffn.up', 'ffn.down'].flatMap((part) => [
-      `layer.0.${part}.weight`,
-      `layer.0.${part}.bias`,
-    ]),
-  );
+  for (const { name, from } of networks) {
+    const specs = specsOf(createModel({ ...from, layers: 1 })).filter(({ part }) => part.endsWith('.weight'));
+    t.same(
+      specs.filter(isAdvanced).map(({ part }) => part),
+      ['attention.qkv.weight', 'attention.output.weight', 'ffn.up.weight', 'ffn.down.weight'],
+      name,
+    );
+  }
 });
 
 t.test('an untied head, and activations other than GELU, compute the same in twice the width', async (t) => {

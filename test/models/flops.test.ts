@@ -4,7 +4,9 @@ import {
   forwardFlops,
   headFlops,
   layerFlops,
+  parameterCount,
   preset,
+  presetNames,
   trainingFlops,
   withDefaults,
 } from '../../lib/models/index.js';
@@ -15,6 +17,29 @@ t.test('the tiny example, counted by hand', async (t) => {
   t.equal(headFlops(tiny), 80);
   t.equal(3 * forwardFlops(tiny, 2, 3), 2832, 'one sequence of 3, forward');
   t.equal(3 * trainingFlops(tiny, 2, 3), 8496, 'one sequence of 3, training');
+});
+
+t.test('a tiny Llama, counted by its matrices', async (t) => {
+  const sizes = { layers: 2, hidden: 4, heads: 2, keyValueHeads: 1, ffn: 6, vocab: 10, maxPositions: 3 };
+  const tiny = withDefaults({ kind: 'llama', ...sizes });
+  // Two FLOPs for each element of query [4, 4], key and value [4, 2], output [4, 4], gate, up and down of 4 x 6 each.
+  const matrices = 2 * (16 + 2 * 8 + 16 + 3 * 24);
+  // Scores with 3 keys and their weighted values, in two heads of 2 dimensions.
+  const attention = 2 * (2 * 2 * 2 * 3);
+  t.equal(layerFlops(tiny, 3), matrices + attention);
+  t.equal(layerFlops(tiny, 3, { attention: 'causal' }), matrices + (attention * (3 + 1)) / (2 * 3));
+  t.equal(headFlops(tiny), 2 * 4 * 10);
+  // Heads wider than hidden / heads: query [4, 8], key and value [4, 4], output [8, 4].
+  const wide = withDefaults({ kind: 'llama', ...sizes, headSize: 4 });
+  t.equal(layerFlops(wide, 3), 2 * (32 + 2 * 16 + 32 + 3 * 24) + 2 * attention);
+});
+
+t.test('of every family: two FLOPs for each element of a matrix that every token passes', async (t) => {
+  for (const name of presetNames()) {
+    const model = createModel(preset(name));
+    const matrices = model.parameters(1).filter(({ layer, role }) => layer === 0 && role === 'matrix');
+    t.equal(layerFlops(model.config, 0), 2 * parameterCount(matrices), name);
+  }
 });
 
 t.test('the structures of the paper, per token', async (t) => {

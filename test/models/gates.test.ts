@@ -1,27 +1,32 @@
 /** Gates of branches and of whole layers: what a network is at 0 and at 1, and that a closed layer has no gradient. */
 import t, { type Test } from 'tap';
-import { accumulateGradients, Graph, ParameterStore } from '../../lib/engine/index.js';
+import { accumulateGradients, embedding, Graph, ParameterStore, type Tensor } from '../../lib/engine/index.js';
 import { createModel, declareSpecs, initialValue, modelWeights, withDefaults } from '../../lib/models/index.js';
 import { flatten, tiedLogits } from '../../lib/nn/heads.js';
-import { norm, tokenEmbeddings } from '../../lib/nn/layers.js';
+import { norm, scaleNorm, tokenEmbeddings, type Weights } from '../../lib/nn/layers.js';
 import { testDevice } from '../device.js';
 
 const device = await testDevice({ threads: 1 });
 t.teardown(() => device.close());
 
-const sizes = { layers: 4, hidden: 32, heads: 2, vocab: 13, maxPositions: 8 };
+const sizes = { layers: 4, hidden: 32, heads: 2, vocab: 13, maxPositions: 8, dropout: 0, attentionDropout: 0 };
 const tokens = Int32Array.from({ length: 16 }, (_, i) => (7 * i) % 13);
 const labels = Int32Array.from({ length: 16 }, (_, i) => (7 * i + 7) % 13);
+const causal = { shape: { batch: 2, seq: 8, padding: false }, inputs: { tokens, labels } };
 const kinds = {
-  gpt: { shape: { batch: 2, seq: 8, padding: false }, inputs: { tokens, labels } },
+  gpt: { ...causal, own: {} },
+  llama: { ...causal, own: { keyValueHeads: 1 } },
   bert: {
+    own: {},
     shape: { batch: 2, seq: 8, padding: false, targets: 4 },
     inputs: { tokens, positions: Int32Array.of(1, 4, 9, 12), labels: labels.subarray(0, 4) },
   },
 };
 
-async function network(t: Test, kind: 'gpt' | 'bert', precision: 'f32' | 'bf16' = 'f32') {
-  const model = createModel(withDefaults({ kind, ...sizes, dropout: 0, attentionDropout: 0 }));
+type Kind = keyof typeof kinds;
+
+async function network(t: Test, kind: Kind, precision: 'f32' | 'bf16' = 'f32') {
+  const model = createModel(withDefaults({ kind, ...sizes, ...kinds[kind].own }));
   const store = new ParameterStore(device, { precision });
   t.teardown(() => store.dispose());
   declareSpecs(store, model.parameters(4));
@@ -60,7 +65,7 @@ async function network(t: Test, kind: 'gpt' | 'bert', precision: 'f32' | 'bf16' 
 const isZero = (gradient: Float32Array) => gradient.every((x) => x === 0);
 const all = [0, 1, 2, 3];
 
-for (const kind of ['gpt', 'bert'] as const) {
+for (const kind of Object.keys(kinds) as Kind[]) {
   for (const precision of ['f32', 'bf16'] as const) {
     t.test(`${kind}, ${precision}: closed layers are not there, open ones are plain`, async (t) => {
       const { run } = await network(t, kind, precision);
@@ -91,10 +96,9 @@ for (const kind of ['gpt', 'bert'] as const) {
   }
 
   t.test(`${kind}: a gate in between is the mean of both, weighted`, async (t) => {
-    const { run, store } = await network(t, kind);
+    const { model, run, store } = await network(t, kind);
     const states = async (layerMap: number[], gates: { blockGates?: number[] } = {}) => {
       const graph = new Graph();
-      const model = createModel(withDefaults({ kind, ...sizes }));
       const { states } = model.body.trace(graph, modelWeights(graph, model, 'f32'), kinds[kind].shape, {
         layerMap,
         training: false,
@@ -105,7 +109,7 @@ for (const kind of ['gpt', 'bert'] as const) {
       const { outputs } = await program.run({ tokens, ...gates });
       return outputs;
     };
-    // `states` of GPT are the stream before the final norm, for all layers but the last.
+    // `states` of pre-norm models are the stream before the final norm, for all layers but the last.
     const [plain, gated] = [await states([0, 1, 2]), await states([0, 1, 2], { blockGates: [1, 0.25, 1] })];
     for (const [i, value] of gated['2']!.entries()) {
       const expected = 0.25 * plain['2']![i]! + 0.75 * plain['1']![i]!;
@@ -115,27 +119,32 @@ for (const kind of ['gpt', 'bert'] as const) {
   });
 }
 
-t.test('pre-norm branches at 0: the head of the final norm of the embeddings', async (t) => {
-  const { model, store, run } = await network(t, 'gpt');
-  const graph = new Graph();
-  const weights = modelWeights(graph, model, 'f32');
-  const embedded = tokenEmbeddings(graph.input('tokens', [2, 8], 'i32'), weights, {
-    vocab: 13,
-    hidden: 32,
-    maxPositions: 8,
+/** The final norm of the embeddings, which is all that is left of a pre-norm model whose branches are closed. */
+const withoutBranches = {
+  gpt: (tokens: Tensor, weights: Weights, epsilon: number) =>
+    norm(tokenEmbeddings(tokens, weights, { vocab: 13, hidden: 32, maxPositions: 8 }), weights, 'final.norm', epsilon),
+  llama: (tokens: Tensor, weights: Weights, epsilon: number) =>
+    scaleNorm(embedding(weights('embeddings.word', [13, 32], 'matrix'), tokens), weights, 'final.norm', epsilon),
+};
+
+for (const kind of ['gpt', 'llama'] as const) {
+  t.test(`${kind}, branches at 0: the head of the final norm of the embeddings`, async (t) => {
+    const { model, store, run } = await network(t, kind);
+    const graph = new Graph();
+    const weights = modelWeights(graph, model, 'f32');
+    const rows = flatten(withoutBranches[kind](graph.input('tokens', [2, 8], 'i32'), weights, model.config.epsilon));
+    graph.output('logits', tiedLogits(rows, weights('embeddings.word', [13, 32], 'matrix')));
+    const { outputs } = await (await device.compile(graph, { store })).run({ tokens });
+    const closed = await run(all, { branchScales: [0, 0, 0, 0] });
+    t.strictSame(closed.logits, [...outputs.logits!]);
+    t.ok(all.every((layer) => closed.of(layer).every(([, gradient]) => isZero(gradient))));
+    const third = await run(all, { branchScales: [1, 1, 0, 0.5] });
+    t.same(
+      all.map((layer) => third.of(layer).every(([, gradient]) => isZero(gradient))),
+      [false, false, true, false],
+    );
   });
-  const rows = flatten(norm(embedded, weights, 'final.norm', model.config.epsilon));
-  graph.output('logits', tiedLogits(rows, weights('embeddings.word', [13, 32], 'matrix')));
-  const { outputs } = await (await device.compile(graph, { store })).run({ tokens });
-  const closed = await run(all, { branchScales: [0, 0, 0, 0] });
-  t.strictSame(closed.logits, [...outputs.logits!]);
-  t.ok(all.every((layer) => closed.of(layer).every(([, gradient]) => isZero(gradient))));
-  const third = await run(all, { branchScales: [1, 1, 0, 0.5] });
-  t.same(
-    all.map((layer) => third.of(layer).every(([, gradient]) => isZero(gradient))),
-    [false, false, true, false],
-  );
-});
+}
 
 t.test('post-norm branches at 0 have no gradient; the norms stay in the stream', async (t) => {
   const { run } = await network(t, 'bert');

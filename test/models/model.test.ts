@@ -1,17 +1,36 @@
 import t from 'tap';
 import { accumulateGradients } from '../../lib/engine/autodiff.js';
 import { Graph } from '../../lib/engine/graph.js';
-import { type BatchShape, createModel, modelWeights, type TraceOptions, withDefaults } from '../../lib/models/index.js';
+import {
+  type BatchShape,
+  createModel,
+  layerOf,
+  modelWeights,
+  type TraceOptions,
+  withDefaults,
+} from '../../lib/models/index.js';
 
 const sizes = { layers: 4, hidden: 16, heads: 2, vocab: 32, maxPositions: 8 };
 const models = {
   bert: createModel(withDefaults({ kind: 'bert', ...sizes })),
   gpt: createModel(withDefaults({ kind: 'gpt', ...sizes })),
+  llama: createModel(
+    withDefaults({
+      kind: 'llama',
+      ...sizes,
+      keyValueHeads: 1,
+      dropout: 0.1,
+      attentionDropout: 0.1,
+      attentionBias: 'all',
+    }),
+  ),
 };
+type Kind = keyof typeof models;
+const kinds = Object.keys(models) as Kind[];
 const shape: BatchShape = { batch: 2, seq: 8, targets: 3, padding: false };
 
 function traced(
-  kind: 'bert' | 'gpt',
+  kind: Kind,
   options: Partial<TraceOptions> = {},
   batch: Partial<BatchShape> = {},
   precision: 'f32' | 'bf16' = 'f32',
@@ -31,14 +50,16 @@ function traced(
 t.test('the inputs are those of the contract', async (t) => {
   const types = (graph: Graph): string[] =>
     [...graph.inputs].map(([name, { dtype, shape }]) => `${name} ${dtype} [${shape.join(', ')}]`).sort();
-  t.same(types(traced('gpt').graph), ['labels i32 [16]', 'rng i32 [4]', 'tokens i32 [2, 8]']);
+  for (const kind of ['gpt', 'llama'] as const) {
+    t.same(types(traced(kind).graph), ['labels i32 [16]', 'rng i32 [4]', 'tokens i32 [2, 8]'], kind);
+  }
   t.same(types(traced('bert').graph), ['labels i32 [3]', 'positions i32 [3]', 'rng i32 [4]', 'tokens i32 [2, 8]']);
   const padded = types(traced('bert', { training: false }, { padding: true, types: true }).graph);
   t.same(padded, ['labels i32 [3]', 'mask i32 [2, 8]', 'positions i32 [3]', 'tokens i32 [2, 8]', 'types i32 [2, 8]']);
 });
 
 t.test('a full model uses each declared parameter, and each receives a gradient', async (t) => {
-  for (const kind of ['bert', 'gpt'] as const) {
+  for (const kind of kinds) {
     const { graph, trace } = traced(kind);
     const declared = models[kind].parameters(4).map(({ name }) => name);
     t.same([...graph.parameters.keys()].sort(), [...declared].sort(), kind);
@@ -47,7 +68,7 @@ t.test('a full model uses each declared parameter, and each receives a gradient'
 });
 
 t.test('the body is the model without its head', async (t) => {
-  for (const kind of ['bert', 'gpt'] as const) {
+  for (const kind of kinds) {
     const { body } = models[kind];
     const graph = new Graph();
     const weights = modelWeights(graph, models[kind], 'f32');
@@ -67,28 +88,29 @@ t.test('the body is the model without its head', async (t) => {
 });
 
 t.test('shared layers are the same leaves; layers outside the map do not appear', async (t) => {
-  for (const kind of ['bert', 'gpt'] as const) {
+  for (const kind of kinds) {
     const { graph, count, trace } = traced(kind, { layerMap: [0, 0, 2, 2, 2] });
     t.equal(count('attention'), 5, 'the depth is the length of the map');
-    const layers = new Set([...graph.parameters.keys()].map((name) => /^layer\.(\d)/.exec(name)?.[1]).filter(Boolean));
-    t.same([...layers].sort(), ['0', '2']);
+    const layers = new Set([...graph.parameters.keys()].map(layerOf).filter((layer) => layer !== undefined));
+    t.same([...layers].sort(), [0, 2]);
     const names = accumulateGradients(trace.loss);
     t.notOk(names.some((name) => name.startsWith('layer.1') || name.startsWith('layer.3')));
   }
 });
 
 t.test('every residual add is fused with the norm after it', async (t) => {
-  for (const kind of ['bert', 'gpt'] as const) {
+  for (const kind of kinds) {
     const { count } = traced(kind);
-    t.equal(count('residualNorm'), 8, 'two a layer');
-    // Left are: BERT, embeddings and head transform; GPT, the first layer's first norm.
-    t.equal(count('layerNorm'), kind === 'bert' ? 2 : 1);
-    t.equal(count('binary'), kind === 'bert' ? 2 : 1, 'the only adds are those of the embeddings');
+    const [norm, fused] = kind === 'llama' ? ['rmsNorm', 'residualRmsNorm'] : ['layerNorm', 'residualNorm'];
+    t.equal(count(fused), 8, 'two a layer');
+    // Left are: BERT, embeddings and head transform; pre-norm models, the first layer's first norm.
+    t.equal(count(norm), kind === 'bert' ? 2 : 1);
+    t.equal(count('binary'), { bert: 2, gpt: 1, llama: 0 }[kind], 'the only adds are those of the embeddings');
   }
 });
 
 t.test('each use of dropout has a stream of its own; none without training', async (t) => {
-  for (const kind of ['bert', 'gpt'] as const) {
+  for (const kind of kinds) {
     const { graph } = traced(kind, { layerMap: [0, 0, 0] });
     const streams = graph.nodes
       .map((node) => node.attrs.stream)
@@ -103,7 +125,7 @@ t.test('each use of dropout has a stream of its own; none without training', asy
 });
 
 t.test('bf16 takes working copies of matrices and f32 vectors', async (t) => {
-  for (const kind of ['bert', 'gpt'] as const) {
+  for (const kind of kinds) {
     const { graph, trace } = traced(kind, { logits: true }, {}, 'bf16');
     for (const [name, { dtype, shape }] of graph.parameters) t.equal(dtype, shape.length === 2 ? 'bf16' : 'f32', name);
     t.equal(trace.loss.dtype, 'f32');
@@ -112,7 +134,7 @@ t.test('bf16 takes working copies of matrices and f32 vectors', async (t) => {
 });
 
 t.test('logits and hidden states come when asked for', async (t) => {
-  for (const kind of ['bert', 'gpt'] as const) {
+  for (const kind of kinds) {
     const plain = traced(kind).trace;
     t.notOk(plain.logits ?? plain.hiddenStates);
     const full = traced(kind, { logits: true, hiddenStates: true, layerMap: [0, 1, 0] }).trace;

@@ -15,12 +15,15 @@ const sizes = { layers: 12, hidden: 32, heads: 2, ffn: 64, vocab, maxPositions: 
 const models = {
   bert: createModel(withDefaults({ kind: 'bert', ...sizes })),
   gpt: createModel(withDefaults({ kind: 'gpt', ...sizes })),
+  llama: createModel(withDefaults({ kind: 'llama', ...sizes, keyValueHeads: 1, dropout: 0.1 })),
 };
 const shape = { batch, seq, targets: 4, padding: false };
 const tokens = Int32Array.from({ length: batch * seq }, (_, i) => (7 * i * i + 3 * i + 1) % vocab);
+const next = { tokens, labels: shiftedLabels(tokens, seq) };
 const inputs = {
   bert: { tokens, positions: [1, 5, 9, 14], labels: [3, 17, 40, 8] },
-  gpt: { tokens, labels: shiftedLabels(tokens, seq) },
+  gpt: next,
+  llama: next,
 };
 
 async function freshStore(model: LanguageModel): Promise<ParameterStore> {
@@ -35,7 +38,7 @@ async function copyLayer(store: ParameterStore, model: LanguageModel, from: numb
   }
 }
 
-for (const kind of ['bert', 'gpt'] as const) {
+for (const kind of ['bert', 'gpt', 'llama'] as const) {
   const model = models[kind];
 
   t.test(`${kind}: the gradient of a shared layer is the sum over its uses`, async (t) => {

@@ -14,13 +14,17 @@ const batch = { batch: 2, seq: 8 };
 const tokens = Int32Array.from({ length: 16 }, (_, i) => (7 * i) % 13);
 const labels = Int32Array.from({ length: 16 }, (_, i) => (7 * i + 7) % 13);
 const rng = Int32Array.of(3, 0, 5, 0);
+const causal = { shape: { ...batch, padding: false }, inputs: { tokens, labels, rng } };
 const kinds = {
-  gpt: { shape: { ...batch, padding: false }, inputs: { tokens, labels, rng } },
+  gpt: { ...causal, own: {} },
+  llama: { ...causal, own: { keyValueHeads: 1, dropout: 0.1, attentionDropout: 0.1 } },
   bert: {
+    own: {},
     shape: { ...batch, padding: false, targets: 4 },
     inputs: { tokens, positions: Int32Array.of(1, 4, 9, 12), labels: labels.subarray(0, 4), rng },
   },
 };
+type Kind = keyof typeof kinds;
 const planOf = (layerMap: number[], more: Partial<StepPlan> = {}): StepPlan => ({
   units: 4,
   depth: layerMap.length,
@@ -29,8 +33,8 @@ const planOf = (layerMap: number[], more: Partial<StepPlan> = {}): StepPlan => (
 });
 
 /** A model with weights in a store. */
-async function network(t: Test, kind: 'gpt' | 'bert', precision: 'f32' | 'bf16' = 'f32') {
-  const model = createModel(withDefaults({ kind, ...sizes }));
+async function network(t: Test, kind: Kind, precision: 'f32' | 'bf16' = 'f32') {
+  const model = createModel(withDefaults({ kind, ...sizes, ...kinds[kind].own }));
   const store = new ParameterStore(device, { precision });
   t.teardown(() => store.dispose());
   const specs = model.parameters(4);
@@ -50,7 +54,7 @@ async function network(t: Test, kind: 'gpt' | 'bert', precision: 'f32' | 'bf16' 
   return { model, store, programs, specs, precision, result };
 }
 
-for (const kind of ['gpt', 'bert'] as const) {
+for (const kind of Object.keys(kinds) as Kind[]) {
   for (const precision of ['f32', 'bf16'] as const) {
     t.test(`${kind}, ${precision}: a network of some layers gives the bits of a program of its own`, async (t) => {
       const { model, store, programs, result } = await network(t, kind, precision);

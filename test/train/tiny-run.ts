@@ -11,8 +11,13 @@ import { trainingCorpus } from '../../lib/train/text-corpus.js';
 
 const text = join(import.meta.dirname, '../fixtures/text/sample_text.txt');
 
+export type Kind = 'bert' | 'gpt' | 'llama';
+
+/** Deviations of each family from Hugging Face's defaults that must survive. */
+const deviations = { bert: {}, gpt: {}, llama: { keyValueHeads: 2, headSize: 16, ropeTheta: 50_000, epsilon: 1e-4 } };
+
 /** Trains in `folder`, laid out as `apollo-lm train` does; 2 of 4 layers are trained when it stops at step 8 of 24. */
-export async function tinyRun(device: Device, kind: 'bert' | 'gpt', folder: string) {
+export async function tinyRun(device: Device, kind: Kind, folder: string) {
   const books = join(folder, 'books.txt');
   await writeFile(books, (await readFile(text, 'utf8')).repeat(8));
   const corpus = await prepareCorpus({
@@ -23,9 +28,9 @@ export async function tinyRun(device: Device, kind: 'bert' | 'gpt', folder: stri
   });
   try {
     await writeFile(join(folder, 'tokenizer.json'), JSON.stringify(corpus.tokenizer.definition));
-    // More rows than tokens, and deviations from Hugging Face's defaults that must survive.
+    // More rows than tokens.
     const sizes = { layers: 4, hidden: 32, heads: 4, ffn: 72, vocab: 416, maxPositions: 24 };
-    const model = createModel(withDefaults({ kind, ...sizes, initStd: 0.1 }));
+    const model = createModel(withDefaults({ kind, ...sizes, initStd: 0.1, ...deviations[kind] }));
     const batches = trainingCorpus(corpus, { heldOutBatches: 2 });
     const method = apollo({ layers: 4, totalSteps: 24, seed: 5, boundaries: { steps: [6, 14] } });
     const events: TrainEvent[] = [];

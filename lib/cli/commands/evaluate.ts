@@ -60,7 +60,7 @@ export function evaluateCommand(program: Command, io: CommandIo): void {
     .option('--task <name>', `a fine-tuned model's task: ${taskNames.join(', ')}; default: the one it was tuned on`)
     .option('--data <path>', "the task's data in its official layout, or the folder above it")
     .addOption(number('--seq <n>', "tokens of a window of text; default: the model's positions"))
-    .addOption(number('--stride <n>', 'GPT: tokens from window to window; default: half a window'))
+    .addOption(number('--stride <n>', 'causal models: tokens from window to window; default: half a window'))
     .addOption(number('--batch <n>', 'sequences at a time').default(16));
   addTaskOptions(addDeviceOptions(command))
     .option('--out <folder>', "folder for results.json and a task's predictions: of unlabelled files, of SQuAD's all")

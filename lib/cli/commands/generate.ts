@@ -1,4 +1,4 @@
-/** `apollo-lm generate`: text that a trained GPT goes on with, as it comes. */
+/** `apollo-lm generate`: text that a trained causal model goes on with, as it comes. */
 import type { Command } from 'commander';
 import { ApolloError } from '../../errors.js';
 import { type GenerateOptions, generate } from '../../eval/generate/generate.js';
@@ -16,7 +16,7 @@ interface GenerateFlags extends ModelFlags, Omit<GenerateOptions, 'signal' | 'eo
 }
 
 export function generateCommand(program: Command, io: CommandIo, finish: (exitCode: number) => void): void {
-  const command = program.command('generate').description('generate text with a trained GPT');
+  const command = program.command('generate').description('generate text with a trained GPT or Llama');
   addModelOptions(command)
     .option('--prompt <text>', 'what the text begins with; default: what is piped in')
     .option('--max-tokens <n>', 'tokens after the prompt (default: 128)', whole)

@@ -2,10 +2,17 @@
 import { ApolloError } from '../../errors.js';
 import { checkExportFolder } from '../../interop/export-folder.js';
 import { huggingFaceOf } from '../../interop/hugging-face-config.js';
+import { withPrefix } from '../../interop/hugging-face-names.js';
 import { tokenizerFiles } from '../../interop/hugging-face-tokenizer.js';
 import { type WriteOptions, writeHuggingFaceFolder } from '../../interop/hugging-face-writer.js';
 import * as is from '../../is.js';
-import { createModel, type ModelConfig, objectiveOf } from '../../models/index.js';
+import {
+  createModel,
+  type HuggingFaceFamily,
+  type ModelConfig,
+  objectiveOf,
+  type ParameterSpec,
+} from '../../models/index.js';
 import { atDepth } from '../../train/checkpoint/at-depth.js';
 import { type ExportedModel, textEnds } from '../../train/checkpoint/export-model.js';
 import { readFineTuned } from './fine-tuned.js';
@@ -62,10 +69,10 @@ export async function exportFineTuned(
     const files = await writeHuggingFaceFolder(out, {
       ...options,
       config,
-      specs: networkSpecs(createModel(config), head, config.layers),
+      specs: inClass(theirs, huggingFaceOf(config), networkSpecs(createModel(config), head, config.layers)),
       read,
       fields: {
-        architectures: [`${huggingFaceOf(config).taskClassPrefix}For${theirs}`],
+        architectures: [`${huggingFaceOf(config).classesOf(config).taskPrefix}For${theirs}`],
         ...(outputs && labelFields(outputs, labels)),
         ...textEnds(config, tokenizer),
       },
@@ -80,6 +87,15 @@ export async function exportFineTuned(
 function classOf(head: Head): HuggingFaceHead {
   if (head.huggingFace) return head.huggingFace;
   throw new ApolloError('BAD_ARGUMENT', `Hugging Face's library has no class for a head of ${head.kind}.`);
+}
+
+/** The parameters with the names that they have in the class. */
+function inClass(
+  task: HuggingFaceHead['task'],
+  { prefix, heads: { spansPrefix = prefix } }: HuggingFaceFamily,
+  specs: readonly ParameterSpec[],
+): readonly ParameterSpec[] {
+  return task === 'QuestionAnswering' ? specs.map((spec) => withPrefix(spec, prefix, spansPrefix)) : specs;
 }
 
 /** As that library's configuration names outputs. */

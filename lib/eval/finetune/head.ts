@@ -17,7 +17,7 @@ export interface HeadContext {
   /** Dropout on. */
   readonly training: boolean;
   /**
-   * The state that stands for a whole sequence, [B, C]: of BERT's first token, [CLS], or of GPT's last real token, the
+   * The state that stands for a whole sequence, [B, C]: of BERT's first token, [CLS], or of a causal model's last real token, the
    * only one that has seen all others.
    */
   summary(): Tensor;
@@ -31,7 +31,7 @@ export interface LossContext {
   counted(): Tensor;
 }
 
-/** A model with this head among Hugging Face's classes: BertFor<task>, GPT2For<task>. */
+/** A model with this head among Hugging Face's classes: BertFor<task>, GPT2For<task>, LlamaFor<task>. */
 export interface HuggingFaceHead {
   readonly task: 'SequenceClassification' | 'QuestionAnswering';
   /** Of a sequence's outputs: how many, and whether they are classes or numbers. */

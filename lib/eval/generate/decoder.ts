@@ -50,7 +50,7 @@ export class Decoder {
     const { objective, title } = familyOf(trained.model.config);
     check(
       objective === 'causal',
-      `Only a causal model (GPT) generates text; this model is a ${title}, which fills in masked words.`,
+      `Only a causal model (GPT, Llama) generates text; this model is a ${title}, which fills in masked words.`,
     );
     check(Number.isInteger(batch) && batch > 0, `batch must be a positive whole number; got ${batch}.`);
     check(

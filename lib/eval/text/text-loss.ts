@@ -97,7 +97,7 @@ export async function readTokens(
 }
 
 export interface TextLoss {
-  /** GPT: 'token'; BERT: 'masked token'. */
+  /** Causal models: 'token'; BERT: 'masked token'. */
   readonly of: 'token' | 'masked token';
   /** Mean over the tokens that count, in nats. */
   readonly loss: number;
@@ -105,7 +105,7 @@ export interface TextLoss {
   readonly perplexity: number;
   /** Tokens that count. */
   readonly tokens: number;
-  /** GPT: bits for each byte of the text, which can be compared between tokenizers. */
+  /** Causal models: bits for each byte of the text, which can be compared between tokenizers. */
   readonly bitsPerByte?: number;
 }
 
@@ -113,7 +113,7 @@ export interface TextLossOptions {
   readonly batch: number;
   /** Tokens of a window; at most the model's positions, its default. */
   readonly seq?: number | undefined;
-  /** GPT: tokens that each window after the first moves on and counts. Default: half a window. */
+  /** Causal models: tokens that each window after the first moves on and counts. Default: half a window. */
   readonly stride?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((done: number) => void) | undefined;

@@ -4,7 +4,8 @@ import { activationNames } from '../foreign-config.js';
 import { bertActivation } from './model.js';
 
 export const bertHuggingFace: HuggingFaceFamily = {
-  modelType: 'bert',
+  modelTypes: ['bert'],
+  classesOf: () => ({ modelType: 'bert', languageModel: 'BertForMaskedLM', taskPrefix: 'Bert' }),
   supported: {
     position_embedding_type: ['absolute'],
     is_decoder: [false],
@@ -51,7 +52,5 @@ export const bertHuggingFace: HuggingFaceFamily = {
   ],
   // Pooler, next-sentence head, buffers of older versions, second names of tied tensors.
   ignored: /^(bert\.)?pooler\.|^cls\.seq_relationship\.|(^|\.)position_ids$|^cls\.predictions\.bias$/,
-  languageModelClass: 'BertForMaskedLM',
-  taskClassPrefix: 'Bert',
   heads: { pooler: 'bert.pooler.dense', classifier: 'classifier', spans: 'qa_outputs' },
 };

@@ -73,7 +73,7 @@ function bertBody(config: ModelConfig): ModelBody {
     trace(graph, weights, batch, options) {
       const { layerMap, training } = options;
       checkTrace(config, batch, layerMap);
-      check(!options.decoding, 'BERT reads a whole text at once and has no decoding; use a causal model (a GPT).');
+      check(!options.decoding, 'BERT reads a whole text at once and has no decoding; use a causal model (GPT, Llama).');
       const { tokens, types, mask, branchScales, blockGates } = bodyInputs(graph, batch, options);
 
       const p = training ? config.dropout : 0;

@@ -4,7 +4,8 @@ import { activationNames } from '../foreign-config.js';
 import { gptActivation } from './model.js';
 
 export const gptHuggingFace: HuggingFaceFamily = {
-  modelType: 'gpt2',
+  modelTypes: ['gpt2'],
+  classesOf: () => ({ modelType: 'gpt2', languageModel: 'GPT2LMHeadModel', taskPrefix: 'GPT2' }),
   supported: {
     scale_attn_weights: [true],
     scale_attn_by_inverse_layer_idx: [false],
@@ -49,7 +50,5 @@ export const gptHuggingFace: HuggingFaceFamily = {
   tied: [{ name: 'transformer.wte.weight', other: 'lm_head.weight' }],
   // Masks that older versions kept as buffers.
   ignored: /\.attn\.(masked_)?bias$/,
-  languageModelClass: 'GPT2LMHeadModel',
-  taskClassPrefix: 'GPT2',
   heads: { classifier: 'score', spans: 'qa_outputs' },
 };

@@ -1,7 +1,7 @@
 /** Llama as a model family. */
 import { causalHeadFlops } from '../causal.js';
 import type { ModelConfig } from '../config.js';
-import { headsOf64, optional, whole } from '../config-rules.js';
+import { dividesHidden, headsOf64, optional, whole } from '../config-rules.js';
 import type { ModelFamily } from '../family.js';
 import { headSizeOf, keyValueHeadsOf } from '../heads.js';
 import { attentionFlops } from '../transformer-layer.js';
@@ -11,15 +11,23 @@ import { defaultRopeTheta, llamaGraphs } from './model.js';
 /** About 8/3 of the hidden size, which makes the three matrices as large as two of four times it, in multiples of 64. */
 const usualFfn = (hidden: number): number => 64 * Math.ceil(hidden / 24);
 
-const isScaling = (value: unknown): boolean => {
-  const { type, ...numbers } = value as { readonly type?: unknown };
-  const fields = {
-    linear: ['factor'],
-    llama3: ['factor', 'lowFrequencyFactor', 'highFrequencyFactor', 'originalPositions'],
-  }[String(type)];
-  const given = numbers as Readonly<Record<string, unknown>>;
-  return fields?.every((field) => typeof given[field] === 'number' && (given[field] as number) > 0) ?? false;
-};
+const isPositive = (value: unknown): value is number => Number.isFinite(value) && (value as number) > 0;
+
+/** The numbers of each kind of scaling. */
+const scalingNumbers: ReadonlyMap<unknown, readonly string[]> = new Map([
+  ['linear', ['factor']],
+  ['llama3', ['factor', 'lowFrequencyFactor', 'highFrequencyFactor', 'originalPositions']],
+]);
+
+function isScaling(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  const { type, ...numbers } = value as Readonly<Record<string, unknown>>;
+  const names = scalingNumbers.get(type);
+  if (!names || Object.keys(numbers).length !== names.length || !names.every((name) => isPositive(numbers[name]))) {
+    return false;
+  }
+  return type !== 'llama3' || (numbers['lowFrequencyFactor'] as number) < (numbers['highFrequencyFactor'] as number);
+}
 
 function layerFlops(config: ModelConfig, seq: number, options = {}): number {
   const { hidden, heads, ffn } = config;
@@ -49,19 +57,19 @@ export const llamaFamily: ModelFamily = {
       structure: keyValueHeadsOf,
     },
     headSize: {
-      expected: () => 'an even whole number, since rotary positions turn pairs; left out: hidden / heads',
-      holds: (_, config) => whole(headSizeOf(config)) && headSizeOf(config) % 2 === 0,
+      expected: () => 'an even whole number, since rotary positions turn pairs, or left out',
+      holds: optional((value) => whole(value) && value % 2 === 0),
       structure: headSizeOf,
     },
     ropeTheta: {
       expected: () => 'a positive number or left out',
-      holds: optional((value) => typeof value === 'number' && value > 0),
+      holds: optional(isPositive),
       structure: ({ ropeTheta }) => ropeTheta ?? defaultRopeTheta,
     },
     ropeScaling: {
       expected: () =>
-        '{ type: "linear", factor }, { type: "llama3", factor, lowFrequencyFactor, highFrequencyFactor, originalPositions } or left out',
-      holds: optional((value) => typeof value === 'object' && value !== null && isScaling(value)),
+        '{ type: "linear", factor }, { type: "llama3", factor, lowFrequencyFactor < highFrequencyFactor, originalPositions } or left out',
+      holds: optional(isScaling),
       structure: ({ ropeScaling }) => ropeScaling,
     },
     attentionBias: {
@@ -75,7 +83,14 @@ export const llamaFamily: ModelFamily = {
       structure: ({ ffnBias = false }) => ffnBias,
     },
   },
-  check() {},
+  check(config, expect) {
+    dividesHidden(config, expect);
+    const { hidden, heads, headSize } = config;
+    expect(
+      headSize !== undefined || (hidden / heads) % 2 === 0,
+      `heads must divide hidden (${hidden}) into heads of an even size, since rotary positions turn pairs; got ${heads}. Or give headSize.`,
+    );
+  },
   presets: {
     'llama-nano': { layers: 12, hidden: 128, keyValueHeads: 1, vocab: 8192, maxPositions: 128 },
     'llama-mini': { layers: 12, hidden: 256, keyValueHeads: 2, vocab: 8192, maxPositions: 128 },

@@ -3,45 +3,43 @@
  * window, Qwen2). The names of the parameters are in model.ts.
  */
 import type { RotaryScaling } from '../../engine/ops/index.js';
+import { ApolloError } from '../../errors.js';
 import type { ModelConfig } from '../config.js';
-import type { HuggingFaceFamily } from '../family.js';
-import type { ForeignConfig, ForeignJson } from '../foreign-config.js';
+import type { ForeignClasses, HuggingFaceFamily } from '../family.js';
+import { ForeignConfig, type ForeignJson } from '../foreign-config.js';
 import { headSizeOf, keyValueHeadsOf } from '../heads.js';
 import { defaultRopeTheta } from './model.js';
 
-type RopeJson = { readonly [key: string]: unknown };
-
-/** From version 5 on `rope_parameters`; before `rope_theta` and `rope_scaling`, whose kind is `type` in the oldest. */
+/**
+ * From version 5 on `rope_parameters`; before `rope_theta` and `rope_scaling`, which also version 5 prefers where it is there
+ * and whose kind is `type` in the oldest.
+ */
 function readRope(json: ForeignConfig): Pick<ModelConfig, 'ropeTheta' | 'ropeScaling'> {
-  const { rope_parameters: now, rope_scaling: before } = json.json as { readonly [key: string]: RopeJson | null };
-  const rope = now ?? before ?? {};
-  const theta = rope['rope_theta'] ?? json.number('rope_theta', defaultRopeTheta);
-  const number = (key: string): number => {
-    const value = rope[key];
-    return typeof value === 'number'
-      ? value
-      : json.reject(`rope_scaling.${key} must be a number; got ${String(value)}.`);
-  };
-  if (typeof theta !== 'number') return json.reject(`rope_theta must be a number; got ${JSON.stringify(theta)}.`);
-  const type = rope['rope_type'] ?? rope['type'] ?? 'default';
+  const given = json.json['rope_scaling'] ?? json.json['rope_parameters'] ?? {};
+  const rope = new ForeignConfig(given as ForeignJson, `${json.source}: rotary positions`);
+  rope.check('partial_rotary_factor', [1]);
+  const theta = rope.number('rope_theta', json.number('rope_theta', defaultRopeTheta));
+  const ropeScaling = readScaling(rope, json);
+  return { ...(theta !== defaultRopeTheta && { ropeTheta: theta }), ...(ropeScaling && { ropeScaling }) };
+}
+
+function readScaling(rope: ForeignConfig, json: ForeignConfig): RotaryScaling | undefined {
+  const type = rope.json['rope_type'] ?? rope.json['type'] ?? 'default';
   switch (type) {
     case 'default':
-      return { ropeTheta: theta };
+      return undefined;
     case 'linear':
-      return { ropeTheta: theta, ropeScaling: { type: 'linear', factor: number('factor') } };
+      return { type: 'linear', factor: rope.number('factor') };
     case 'llama3':
       return {
-        ropeTheta: theta,
-        ropeScaling: {
-          type: 'llama3',
-          factor: number('factor'),
-          lowFrequencyFactor: number('low_freq_factor'),
-          highFrequencyFactor: number('high_freq_factor'),
-          originalPositions: number('original_max_position_embeddings'),
-        },
+        type: 'llama3',
+        factor: rope.number('factor'),
+        lowFrequencyFactor: rope.number('low_freq_factor'),
+        highFrequencyFactor: rope.number('high_freq_factor'),
+        originalPositions: rope.number('original_max_position_embeddings', json.number('max_position_embeddings')),
       };
     default:
-      return json.reject(`rope_type is ${JSON.stringify(type)}; supported: "default", "linear", "llama3".`);
+      return rope.reject(`rope_type is ${JSON.stringify(type)}; supported: "default", "linear", "llama3".`);
   }
 }
 
@@ -79,48 +77,76 @@ function readHeads(json: ForeignConfig): Pick<ModelConfig, 'hidden' | 'heads' | 
   };
 }
 
-function readBiases({ json }: ForeignConfig, qkv: boolean): Pick<ModelConfig, 'attentionBias' | 'ffnBias'> {
-  const attentionBias = json['attention_bias'] === true ? 'all' : qkv ? 'qkv' : 'none';
-  return {
-    ...(attentionBias !== 'none' && { attentionBias }),
-    ...(json['mlp_bias'] === true && { ffnBias: true }),
-  };
-}
-
-/** A window over which attention does not reach, where it is in use. */
-function checkWindow(json: ForeignConfig): void {
-  const { sliding_window: window, use_sliding_window: inUse = true } = json.json;
-  if (typeof window === 'number' && inUse !== false) {
-    json.reject(`sliding_window is ${window}; only attention to all earlier tokens is computed (null).`);
+/** Mistral has no biases and Qwen2 those of queries, keys and values, whatever config.json says. */
+function readBiases({ json }: ForeignConfig): Pick<ModelConfig, 'attentionBias' | 'ffnBias'> {
+  switch (json['model_type']) {
+    case 'mistral':
+      return {};
+    case 'qwen2':
+      return { attentionBias: 'qkv' };
+    default:
+      return {
+        ...(json['attention_bias'] === true && { attentionBias: 'all' }),
+        ...(json['mlp_bias'] === true && { ffnBias: true }),
+      };
   }
 }
 
-/** Biases of queries, keys and values alone are Qwen2's, whose other arithmetic is the same. */
+/** How far back attention reaches, as the class of the model type takes it from config.json; null: to the first token. */
+function windowOf({ json }: ForeignConfig): unknown {
+  const { model_type: type, sliding_window: window = 4096, use_sliding_window: inUse } = json;
+  return type === 'mistral' || (type === 'qwen2' && inUse === true) ? window : null;
+}
+
+function checkWindow(json: ForeignConfig, maxPositions: number): void {
+  const window = windowOf(json);
+  if (window === null || (typeof window === 'number' && window >= maxPositions)) return;
+  json.reject(
+    `sliding_window is ${JSON.stringify(window)}; supported: null, or at least the ${maxPositions} positions of the model.`,
+  );
+}
+
+/** Those of LlamaForCausalLM, and of Qwen2 where queries, keys and values alone have biases. */
+function classesOf({ attentionBias, ffnBias = false }: ModelConfig): ForeignClasses {
+  if (attentionBias !== 'qkv') return { modelType: 'llama', languageModel: 'LlamaForCausalLM', taskPrefix: 'Llama' };
+  if (!ffnBias) return { modelType: 'qwen2', languageModel: 'Qwen2ForCausalLM', taskPrefix: 'Qwen2' };
+  throw new ApolloError(
+    'BAD_ARGUMENT',
+    "No class of Hugging Face's library has biases in the feed-forward part and, in attention, of queries, keys and values " +
+      'alone (model.ffnBias with model.attentionBias "qkv").',
+  );
+}
+
 function writeBiases({ attentionBias = 'none', ffnBias = false }: ModelConfig): ForeignJson {
-  if (attentionBias === 'qkv')
-    return { architectures: ['Qwen2ForCausalLM'], model_type: 'qwen2', use_sliding_window: false };
+  if (attentionBias === 'qkv') return { use_sliding_window: false };
   return { attention_bias: attentionBias === 'all', mlp_bias: ffnBias };
 }
 
 export const llamaHuggingFace: HuggingFaceFamily = {
-  modelType: 'llama',
-  alike: ['mistral', 'qwen2'],
-  supported: { hidden_act: ['silu', 'swish'], quantization_config: [], pretraining_tp: [1] },
+  modelTypes: ['llama', 'mistral', 'qwen2'],
+  classesOf,
+  supported: {
+    hidden_act: ['silu', 'swish'],
+    quantization_config: [],
+    pretraining_tp: [1],
+    partial_rotary_factor: [1],
+  },
   readConfig(json) {
-    checkWindow(json);
+    const maxPositions = json.number('max_position_embeddings', 2048);
+    checkWindow(json, maxPositions);
     return {
       kind: 'llama',
       layers: json.number('num_hidden_layers'),
       ...readHeads(json),
       ffn: json.number('intermediate_size'),
       vocab: json.number('vocab_size'),
-      maxPositions: json.number('max_position_embeddings', 2048),
+      maxPositions,
       dropout: 0,
       attentionDropout: json.number('attention_dropout', 0),
       epsilon: json.number('rms_norm_eps', 1e-6),
       initStd: json.number('initializer_range', 0.02),
       ...readRope(json),
-      ...readBiases(json, json.json['model_type'] === 'qwen2'),
+      ...readBiases(json),
       ...(json.json['tie_word_embeddings'] !== true && { tied: false }),
     };
   },
@@ -145,7 +171,5 @@ export const llamaHuggingFace: HuggingFaceFamily = {
   tied: [{ name: 'model.embed_tokens.weight', other: 'lm_head.weight' }],
   // Buffers that older versions kept.
   ignored: /\.rotary_emb\.inv_freq$/,
-  languageModelClass: 'LlamaForCausalLM',
-  taskClassPrefix: 'Llama',
-  heads: { classifier: 'score', spans: 'qa_outputs' },
+  heads: { classifier: 'score', spans: 'qa_outputs', spansPrefix: 'transformer.' },
 };

@@ -21,7 +21,7 @@ export interface LoadedModel {
   /** For `model.trace`: which stored layer stands at each place. */
   readonly layerMap: readonly number[];
   readonly tokenizer: Tokenizer | undefined;
-  /** GPT: tokens at which a text ends, as the tokenizer and what lies beside it name them; undefined without a tokenizer. */
+  /** Causal models: tokens at which a text ends, as the tokenizer and what lies beside it name them; undefined without a tokenizer. */
   readonly ends: readonly number[] | undefined;
   /** Same as ModelFolder.folder. */
   readonly folder: string;

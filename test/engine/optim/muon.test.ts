@@ -266,6 +266,27 @@ t.test('momentum for the matrices of layers, m and v for all else, by the model'
   t.end();
 });
 
+t.test('matrices that stand side by side in a tensor of a layer are apart', (t) => {
+  const matricesOf = (name: string, changes: object = {}) => {
+    const declarations = createModel(preset(name, changes)).parameters(1).map(declarationOf);
+    const fused = declarations.filter(({ matrices }) => matrices);
+    return Object.fromEntries(fused.map(({ name, matrices }) => [name.replace('layer.0.', ''), matrices]));
+  };
+  const square = {
+    'attention.qkv.weight': [128, 128, 128],
+    'attention.output.weight': [128],
+    'ffn.down.weight': [128],
+  };
+  for (const name of ['gpt-nano', 'bert-nano']) t.same(matricesOf(name), { ...square, 'ffn.up.weight': [512] }, name);
+  t.same(matricesOf('llama-nano', { attentionBias: 'all', tied: false }), {
+    'attention.qkv.weight': [128, 64, 64],
+    'attention.output.weight': [128],
+    'ffn.up.weight': [384, 384],
+    'ffn.down.weight': [128],
+  });
+  t.end();
+});
+
 t.test('FLOPs of the iterations', (t) => {
   // [m, n] with m <= n: 2 m^2 n for the Gram matrix, 2 m^3 for its square, 2 m^2 n for the product with X.
   t.equal(updateFlops('muon', hidden('w', [4, 10]), {}), 5 * (2 * 160 + 2 * 64 + 2 * 160));

@@ -12,6 +12,7 @@ import {
   spans,
   type TunedTask,
 } from '../../../lib/eval/index.js';
+import { SafetensorsReader } from '../../../lib/interop/safetensors.js';
 import { testDevice } from '../../device.js';
 import { temporaryFolder, tinyFineTuned } from '../support.js';
 
@@ -37,8 +38,11 @@ async function weights(folder: string, of: TunedTask): Promise<Map<string, Float
   return values;
 }
 
-for (const kind of ['bert', 'gpt'] as const) {
-  const prefix = kind === 'bert' ? 'Bert' : 'GPT2';
+for (const [kind, prefix] of [
+  ['bert', 'Bert'],
+  ['gpt', 'GPT2'],
+  ['llama', 'Llama'],
+] as const) {
   for (const [name, of, fields] of [
     [
       'SequenceClassification',
@@ -57,13 +61,26 @@ for (const kind of ['bert', 'gpt'] as const) {
       const out = join(temporaryFolder(), 'exported');
       const exported = await exportFineTuned(folder, out, { task: of });
       t.match(exported, { autoClass: `AutoModelFor${name}`, stored: 2 });
-      t.equal(exported.warnings.length, kind === 'gpt' ? 1 : 0);
+      t.equal(exported.warnings.length, kind === 'bert' ? 0 : 1);
       t.match(json(out, 'config.json'), { architectures: [`${prefix}For${name}`], ...fields });
       t.equal(json(out, 'tokenizer_config.json').model_max_length, 40);
       t.same(await weights(out, of), await weights(folder, of));
     });
   }
 }
+
+t.test('a Llama has the names of its classes, which for spans have another prefix', async (t) => {
+  for (const [of, names] of [
+    [task(classification(3)), ['model.embed_tokens.weight', 'score.weight']],
+    [task(spans), ['qa_outputs.bias', 'qa_outputs.weight', 'transformer.embed_tokens.weight']],
+  ] as const) {
+    const out = join(temporaryFolder(), 'exported');
+    await exportFineTuned(await tinyFineTuned(device, 'llama', of), out, { task: of });
+    await using reader = await SafetensorsReader.open(join(out, 'model.safetensors'));
+    const outside = [...reader.tensors.keys()].filter((name) => !/layers|norm/.test(name));
+    t.same(outside.sort(), names, of.head.kind);
+  }
+});
 
 t.test('a model whose layers share weights gets all its layers', async (t) => {
   const of = task(classification(2));

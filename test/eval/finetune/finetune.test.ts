@@ -21,7 +21,7 @@ import {
 import { uniformNumber } from '../../../lib/growth/index.js';
 import { openModelFolder } from '../../../lib/train/index.js';
 import { testDevice } from '../../device.js';
-import { temporaryFolder, tinyConfig, tinyModelFolder, tinyTokenizer } from '../support.js';
+import { type Kind, temporaryFolder, tinyConfig, tinyModelFolder, tinyTokenizer } from '../support.js';
 
 let device: Device;
 t.before(async () => {
@@ -88,7 +88,7 @@ const toyNumber: FineTuneTask<Film> = {
 
 const options: FineTuneOptions = { maxLength: 40, epochs: 4, batch: 8, learningRate: 3e-3, dropout: 0.1, seeds: [5] };
 
-async function setting(kind: 'bert' | 'gpt') {
+async function setting(kind: Kind) {
   const tokenizer = await tinyTokenizer(kind);
   const source = untrainedSource(tinyConfig(kind, tokenizer.vocabSize));
   return { device, tokenizer, source, task: toy, data };
@@ -100,9 +100,9 @@ async function collect(events: AsyncIterable<FineTuneEvent>): Promise<FineTuneEv
   return list;
 }
 
-type Kind<Type extends FineTuneEvent['type']> = Extract<FineTuneEvent, { type: Type }>;
-const of = <Type extends FineTuneEvent['type']>(events: readonly FineTuneEvent[], type: Type): Kind<Type>[] =>
-  events.filter((event): event is Kind<Type> => event.type === type);
+type EventOf<Type extends FineTuneEvent['type']> = Extract<FineTuneEvent, { type: Type }>;
+const of = <Type extends FineTuneEvent['type']>(events: readonly FineTuneEvent[], type: Type): EventOf<Type>[] =>
+  events.filter((event): event is EventOf<Type> => event.type === type);
 
 /** What must repeat bit by bit. */
 const comparable = (events: readonly FineTuneEvent[]): string[] =>
@@ -110,7 +110,7 @@ const comparable = (events: readonly FineTuneEvent[]): string[] =>
     .filter(({ type }) => type === 'step' || type === 'epoch')
     .map((event) => JSON.stringify({ ...event, ms: 0, trainMs: 0 }));
 
-for (const kind of ['bert', 'gpt'] as const) {
+for (const kind of ['bert', 'gpt', 'llama'] as const) {
   t.test(`${kind}: an untrained model learns to tell words apart, in several buckets`, async (t) => {
     const events = await collect(fineTune({ ...options, epochs: 8 }, await setting(kind)));
     t.same(

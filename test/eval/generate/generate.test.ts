@@ -138,20 +138,25 @@ t.test('a stop string that lies across tokens ends the text before it', async (t
   t.equal(textOf(cut), 'ab\nab\n', 'what was held back comes at the end');
 });
 
-t.test('a text that outgrows the positions goes on from its last half', async (t) => {
-  const { maxPositions } = model.config;
-  const options = { greedy: true, maxTokens: 50 } as const;
-  const tokens = tokensOf(await all(small, [7, 3, 99], options));
-  t.equal(tokens.length, 50);
-  const text = [7, 3, 99, ...tokens];
-  // The token at position 32 is the first after the last half of 32 was read again.
-  const [after] = tokensOf(
-    await all(small, text.slice(maxPositions / 2, maxPositions), { greedy: true, maxTokens: 1 }),
-  );
-  t.equal(text[maxPositions], after);
-  const side = await all(small, [7, 3, 99], { ...options, samples: 2 });
-  t.same(tokensOf(side, 1), tokens, 'also side by side');
-});
+for (const name of ['gpt2-ref', 'llama-ref-a']) {
+  t.test(`${name}: a text that outgrows the positions goes on from its last half`, async (t) => {
+    const model = await goldenModel(name);
+    using store = await goldenStore(device, model, name);
+    const small: TrainedModel = { model, store, layerMap: plainMap(model) };
+    const { maxPositions } = model.config;
+    const options = { greedy: true, maxTokens: maxPositions + 18 } as const;
+    const tokens = tokensOf(await all(small, [7, 3, 99], options));
+    t.equal(tokens.length, maxPositions + 18);
+    const text = [7, 3, 99, ...tokens];
+    // The token behind the last position is the first after the last half was read again.
+    const [after] = tokensOf(
+      await all(small, text.slice(maxPositions / 2, maxPositions), { greedy: true, maxTokens: 1 }),
+    );
+    t.equal(text[maxPositions], after);
+    const side = await all(small, [7, 3, 99], { ...options, samples: 2 });
+    t.same(tokensOf(side, 1), tokens, 'also side by side');
+  });
+}
 
 t.test('an empty prompt begins with the end-of-text token', async (t) => {
   const trained = { ...small, tokenizer: piecewise(['a', 'b', 'c'], 1) };

@@ -10,27 +10,27 @@ import { modelWeights } from '../../../lib/models/index.js';
 import { type LoadedModel, loadModel } from '../../../lib/train/index.js';
 import { shared } from '../../data/support.js';
 import { testDevice } from '../../device.js';
-import { temporaryFolder, tinyModelFolder } from '../support.js';
+import { type Kind, temporaryFolder, tinyModelFolder } from '../support.js';
 
 let device: Device;
-let gpt: LoadedModel & { tokenizer: Tokenizer };
-let bert: LoadedModel & { tokenizer: Tokenizer };
-const load = async (kind: 'bert' | 'gpt') =>
-  (await loadModel(device, await tinyModelFolder(device, kind))) as LoadedModel & { tokenizer: Tokenizer };
+type Loaded = LoadedModel & { tokenizer: Tokenizer };
+let gpt: Loaded;
+let bert: Loaded;
+let llama: Loaded;
+const load = async (kind: Kind) => (await loadModel(device, await tinyModelFolder(device, kind))) as Loaded;
 
 t.before(async () => {
   device = await testDevice({ threads: 1 });
-  [gpt, bert] = [await load('gpt'), await load('bert')];
+  [gpt, bert, llama] = [await load('gpt'), await load('bert'), await load('llama')];
 });
 t.teardown(async () => {
-  gpt.dispose();
-  bert.dispose();
+  for (const model of [gpt, bert, llama]) model.dispose();
   await device.close();
 });
+const causal = { gpt: () => gpt, llama: () => llama };
 
 /** Log-probabilities after each token of a sequence, [tokens][vocabulary], from the whole logits in f64. */
-async function logProbabilities(ids: readonly number[]): Promise<number[][]> {
-  const { model, store, layerMap } = gpt;
+async function logProbabilities({ model, store, layerMap }: Loaded, ids: readonly number[]): Promise<number[][]> {
   const graph = new Graph();
   const shape = { batch: 1, seq: ids.length, padding: false };
   const weights = modelWeights(graph, model, 'f32');
@@ -76,29 +76,32 @@ t.test('windows count every token but the first once, behind as much context as 
   t.throws(() => windows(new Int32Array(9), 8, { batch: 1, seq: 8 }), { message: /stride.*from 1 to seq - 1 \(7\)/ });
 });
 
-t.test("a text's loss is the mean of its tokens' surprise", async (t) => {
-  const text = 'the actors shine and the river runs. it moves and it sings; birds sing at night.';
-  const ids = [...gpt.tokenizer.encode(text)].slice(0, 40);
-  const rows = await logProbabilities(ids);
-  const total = ids.slice(1).reduce((sum, id, place) => sum - rows[place]![id]!, 0);
-  const tokens = { ids: Int32Array.from(ids), bytes: 77, documents: 1 };
-  const found = await textLoss(device, gpt, gpt.tokenizer, tokens, { batch: 2 });
-  t.ok(Math.abs(found.loss - total / (ids.length - 1)) < 1e-5, `${found.loss}`);
-  t.match(found, { of: 'token', tokens: ids.length - 1, perplexity: Math.exp(found.loss) });
-  t.ok(Math.abs((found.bitsPerByte ?? 0) - total / Math.LN2 / 77) < 1e-4);
+for (const [kind, loaded] of Object.entries(causal)) {
+  t.test(`${kind}: a text's loss is the mean of its tokens' surprise`, async (t) => {
+    const model = loaded();
+    const text = 'the actors shine and the river runs. it moves and it sings; birds sing at night.';
+    const ids = [...model.tokenizer.encode(text)].slice(0, 40);
+    const rows = await logProbabilities(model, ids);
+    const total = ids.slice(1).reduce((sum, id, place) => sum - rows[place]![id]!, 0);
+    const tokens = { ids: Int32Array.from(ids), bytes: 77, documents: 1 };
+    const found = await textLoss(device, model, model.tokenizer, tokens, { batch: 2 });
+    t.ok(Math.abs(found.loss - total / (ids.length - 1)) < 1e-5, `${found.loss}`);
+    t.match(found, { of: 'token', tokens: ids.length - 1, perplexity: Math.exp(found.loss) });
+    t.ok(Math.abs((found.bitsPerByte ?? 0) - total / Math.LN2 / 77) < 1e-4);
 
-  // With a stride each token is predicted from its own window.
-  const options = { batch: 3, seq: 16, stride: 6 };
-  const strided = await textLoss(device, gpt, gpt.tokenizer, tokens, options);
-  let sum = 0;
-  for (let begin = 0, counted = 1; counted < ids.length; counted = begin + 16, begin += 6) {
-    const part = ids.slice(begin, begin + 16);
-    const inWindow = await logProbabilities(part);
-    for (let at = counted; at < begin + part.length; at++) sum -= inWindow[at - begin - 1]![ids[at]!]!;
-  }
-  t.equal(strided.tokens, ids.length - 1);
-  t.ok(Math.abs(strided.loss - sum / (ids.length - 1)) < 1e-5, `${strided.loss} against ${sum / (ids.length - 1)}`);
-});
+    // With a stride each token is predicted from its own window.
+    const options = { batch: 3, seq: 16, stride: 6 };
+    const strided = await textLoss(device, model, model.tokenizer, tokens, options);
+    let sum = 0;
+    for (let begin = 0, counted = 1; counted < ids.length; counted = begin + 16, begin += 6) {
+      const part = ids.slice(begin, begin + 16);
+      const inWindow = await logProbabilities(model, part);
+      for (let at = counted; at < begin + part.length; at++) sum -= inWindow[at - begin - 1]![ids[at]!]!;
+    }
+    t.equal(strided.tokens, ids.length - 1);
+    t.ok(Math.abs(strided.loss - sum / (ids.length - 1)) < 1e-5, `${strided.loss} against ${sum / (ids.length - 1)}`);
+  });
+}
 
 t.test('BERT has a pseudo-loss over masked tokens, the same each time', async (t) => {
   const folder = temporaryFolder();
@@ -132,40 +135,51 @@ t.test('text that cannot be measured is refused', async (t) => {
   await t.rejects(readTokens(['/nowhere.txt'], gpt.tokenizer), { code: 'BAD_CORPUS' });
 });
 
-t.test('LAMBADA: a word counts when greedy decoding writes all its tokens', async (t) => {
-  const { tokenizer } = gpt;
-  const texts = ['the actors shine and lilac', 'it moves and it euros', 'birds sing at night', 'rain fell and the mat'];
-  // Passages that it gets right: contexts after which the likeliest token is a whole word.
-  const isWord = (id: number) =>
-    /^ [a-z]+$/.test(tokenizer.decode([id])) && tokenizer.encode(tokenizer.decode([id])).length === 1;
-  const known = Array.from({ length: tokenizer.vocabSize }, (_, id) => id).filter(isWord);
-  for (const [a, b] of known.flatMap((first) => known.map((second) => [first, second] as const))) {
-    const context = `it${tokenizer.decode([a])}${tokenizer.decode([b])}`;
-    const row = (await logProbabilities([...tokenizer.encode(context)])).at(-1)!;
-    const best = row.indexOf(Math.max(...row));
-    if (isWord(best)) texts.push(context + tokenizer.decode([best]));
-    if (texts.length === 8) break;
-  }
-  let hits = 0;
-  let sum = 0;
-  for (const text of texts) {
-    const at = text.lastIndexOf(' ');
-    const context = [...tokenizer.encode(text.slice(0, at))];
-    let right = true;
-    for (const id of tokenizer.encode(text.slice(at))) {
-      const row = (await logProbabilities(context)).at(-1)!;
-      sum -= row[id]!;
-      right &&= row.indexOf(Math.max(...row)) === id;
-      context.push(id);
+for (const [kind, loaded] of Object.entries(causal)) {
+  t.test(`${kind}: LAMBADA, a word counts when greedy decoding writes all its tokens`, async (t) => {
+    const model = loaded();
+    const { tokenizer } = model;
+    const texts = [
+      'the actors shine and lilac',
+      'it moves and it euros',
+      'birds sing at night',
+      'rain fell and the mat',
+    ];
+    // Passages that it gets right: contexts after which the likeliest token is a whole word.
+    const isWord = (id: number) =>
+      /^ [a-z]+$/.test(tokenizer.decode([id])) && tokenizer.encode(tokenizer.decode([id])).length === 1;
+    const known = Array.from({ length: tokenizer.vocabSize }, (_, id) => id).filter(isWord);
+    for (const [a, b] of known.flatMap((first) => known.map((second) => [first, second] as const))) {
+      const context = `it${tokenizer.decode([a])}${tokenizer.decode([b])}`;
+      const row = (await logProbabilities(model, [...tokenizer.encode(context)])).at(-1)!;
+      const best = row.indexOf(Math.max(...row));
+      if (isWord(best)) texts.push(context + tokenizer.decode([best]));
+      if (texts.length === 8) break;
     }
-    hits += Number(right);
-  }
-  t.ok(hits > 0 && hits < texts.length, `${hits} of ${texts.length}`);
-  const found = await lambada(device, gpt, tokenizer, texts, { batch: 4 });
-  t.equal(found.passages, texts.length);
-  t.equal(found.accuracy, hits / texts.length);
-  t.ok(Math.abs(found.perplexity / Math.exp(sum / texts.length) - 1) < 1e-4, `${found.perplexity}`);
-  await t.rejects(lambada(device, bert, bert.tokenizer, texts, { batch: 4 }), {
+    let hits = 0;
+    let sum = 0;
+    for (const text of texts) {
+      const at = text.lastIndexOf(' ');
+      const context = [...tokenizer.encode(text.slice(0, at))];
+      let right = true;
+      for (const id of tokenizer.encode(text.slice(at))) {
+        const row = (await logProbabilities(model, context)).at(-1)!;
+        sum -= row[id]!;
+        right &&= row.indexOf(Math.max(...row)) === id;
+        context.push(id);
+      }
+      hits += Number(right);
+    }
+    t.ok(hits > 0 && hits < texts.length, `${hits} of ${texts.length}`);
+    const found = await lambada(device, model, tokenizer, texts, { batch: 4 });
+    t.equal(found.passages, texts.length);
+    t.equal(found.accuracy, hits / texts.length);
+    t.ok(Math.abs(found.perplexity / Math.exp(sum / texts.length) - 1) < 1e-4, `${found.perplexity}`);
+  });
+}
+
+t.test('a masked model writes no words', async (t) => {
+  await t.rejects(lambada(device, bert, bert.tokenizer, ['a b'], { batch: 4 }), {
     code: 'BAD_CONFIG',
     message: /this model is a BERT/,
   });

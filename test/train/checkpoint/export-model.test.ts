@@ -11,16 +11,17 @@ import {
   stageNetwork,
 } from '../../../lib/train/index.js';
 import { openTinyDevice } from '../tiny.js';
-import { logitsOf, tinyRun } from '../tiny-run.js';
+import { type Kind, logitsOf, tinyRun } from '../tiny-run.js';
 
 const golden = (path: string): string => join(import.meta.dirname, '../../fixtures/golden', path);
 const device = await openTinyDevice();
 t.teardown(() => device.close());
 
 const tokens = Int32Array.from({ length: 24 }, (_, i) => (7 * i * i + 3 * i + 1) % 400);
-const shapes = {
-  bert: { batch: 2, seq: 12, padding: false, targets: 1 },
-  gpt: { batch: 2, seq: 12, padding: false },
+const families = {
+  bert: { modelType: 'bert', targets: { targets: 1 } },
+  gpt: { modelType: 'gpt2', targets: {} },
+  llama: { modelType: 'llama', targets: {} },
 };
 const bits = (values: Float32Array) => Buffer.from(values.buffer, values.byteOffset, values.byteLength).toString('hex');
 
@@ -33,7 +34,7 @@ async function withModel<Result>(path: string, use: (loaded: LoadedModel) => Pro
   }
 }
 
-for (const kind of ['bert', 'gpt'] as const) {
+for (const [kind, { modelType, targets }] of Object.entries(families) as [Kind, (typeof families)[Kind]][]) {
   t.test(
     `${kind}: a model in the middle of a stage is exported at full depth and at its own, to the bit`,
     async (t) => {
@@ -41,7 +42,8 @@ for (const kind of ['bert', 'gpt'] as const) {
       const run = join(root, 'run');
       await mkdir(run);
       const { lossFull, batches } = await tinyRun(device, kind, run);
-      const logits = (loaded: LoadedModel) => logitsOf(device, loaded, tokens, shapes[kind]);
+      const logits = (loaded: LoadedModel) =>
+        logitsOf(device, loaded, tokens, { batch: 2, seq: 12, padding: false, ...targets });
 
       const full = join(root, 'full');
       const exported = await exportModel(run, full, { shardBytes: 40_000 });
@@ -84,12 +86,13 @@ for (const kind of ['bert', 'gpt'] as const) {
       t.ok(files.includes('model.safetensors'), 'small enough for one file now');
       t.equal(await withModel(copy, logits).then(bits), await withModel(run, logits).then(bits));
       const config = JSON.parse(await readFile(join(copy, 'config.json'), 'utf8')) as Record<string, unknown>;
-      t.match(config, { model_type: kind === 'bert' ? 'bert' : 'gpt2', torch_dtype: 'float32', vocab_size: 416 });
-      const end = kind === 'gpt' ? await withModel(run, async ({ tokenizer }) => tokenizer?.specials.eot) : undefined;
+      t.match(config, { model_type: modelType, torch_dtype: 'float32', vocab_size: 416 });
+      const isCausal = kind !== 'bert';
+      const end = isCausal ? await withModel(run, async ({ tokenizer }) => tokenizer?.specials.eot) : undefined;
       t.equal(config['eos_token_id'], end);
       t.same(
         files.filter((name) => !name.endsWith('.safetensors')),
-        kind === 'gpt'
+        isCausal
           ? [
               'config.json',
               'generation_config.json',

@@ -135,7 +135,7 @@ function checkModel({ objective }: SequenceEncoder): void {
   if (objective === 'masked') return;
   throw new ApolloError(
     'BAD_CONFIG',
-    'SQuAD needs a BERT: in a causal model (GPT) no token sees what follows it, so none can tell where an answer ends.',
+    'SQuAD needs a BERT: in a causal model (GPT, Llama) no token sees what follows it, so none can tell where an answer ends.',
   );
 }
 
