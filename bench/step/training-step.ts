@@ -53,7 +53,7 @@ export class StepBench {
     const { loss } = model.trace(
       graph,
       modelWeights(graph, model, precision),
-      { batch, seq, padding: false, ...(config.kind === 'bert' ? { targets } : {}) },
+      { batch, seq, padding: false, ...(model.objective === 'masked' && { targets }) },
       { layerMap: Array.from({ length: depth }, (_, layer) => layer), training: true },
     );
     graph.output('loss', loss);
@@ -64,7 +64,7 @@ export class StepBench {
       Int32Array.from({ length: count }, (_, i) => Math.floor(uniform(7, stream, i) * below));
     const tokens = random(1, batch * seq, config.vocab);
     const inputs: Record<string, Int32Array> =
-      config.kind === 'gpt'
+      model.objective === 'causal'
         ? { tokens, labels: tokens.map((_, i) => ((i + 1) % seq === 0 ? -100 : tokens[i + 1]!)) }
         : {
             tokens,
