@@ -72,19 +72,20 @@ export class StepBench {
             labels: random(2, targets, config.vocab).map((label, i) => (i * 6 < batch * seq ? label : -100)),
           };
     let counter = 0;
-    const rng = () => Int32Array.of(1, 0, ++counter, 0);
+    const drops = graph.inputs.has('rng');
+    const nextInputs = () => ({ ...inputs, ...(drops && { rng: Int32Array.of(1, 0, ++counter, 0) }) });
     return {
       flops: program.flops,
       tokens: batch * seq,
       dispose: () => program.dispose(),
       async run() {
         const start = performance.now();
-        const { outputs, elapsedMs } = await program.run({ ...inputs, rng: rng() });
+        const { outputs, elapsedMs } = await program.run(nextInputs());
         const update = await optimizer.step(names, { lr: 1e-4 });
         return { wallMs: performance.now() - start, nativeMs: elapsedMs + update.elapsedMs, loss: outputs.loss![0]! };
       },
       async profile(byShape) {
-        const { profile } = await program.run({ ...inputs, rng: rng() }, { profile: true });
+        const { profile } = await program.run(nextInputs(), { profile: true });
         const update = await optimizer.step(names, { lr: 1e-4 });
         const byOp = new Map<string, { op: string; ns: number; uses: number }>();
         const times = [...(profile ?? []), { op: 'update', name: '', ns: update.elapsedMs * 1e6 }];
