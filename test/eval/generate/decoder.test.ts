@@ -138,7 +138,9 @@ t.test('what is kept is as long as asked for, and what does not fit is refused',
   t.throws(() => new Decoder(trained, { length: 33 }), { message: /from 1 to 32/ });
   t.throws(() => new Decoder(trained, { batch: 0 }), { message: /batch must be/ });
   const bert = await goldenModel('bert-pretrain-ref');
-  t.throws(() => new Decoder({ ...trained, model: bert }), { message: /Only a causal model \(GPT, Llama\) generates text/ });
+  t.throws(() => new Decoder({ ...trained, model: bert }), {
+    message: /Only a causal model \(GPT, Llama\) generates text/,
+  });
 });
 
 t.test('disposing frees the keys and values', async (t) => {
