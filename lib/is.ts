@@ -155,6 +155,7 @@ export const stackOptions = object('a StackOptions object', {
   activation,
   keyValueHeads: optional(count),
   headSize: optional(count),
+  queryKeyNorms: optional(boolean),
   rotaryFrequencies: optional(list(number)),
   norm: optional(oneOf('layer', 'rms')),
   gated: optional(boolean),

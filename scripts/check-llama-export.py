@@ -1,7 +1,7 @@
 """Checks an exported Llama without torch: `check-llama-export.py FOLDER ANSWERS`.
 
 transformers must make the class's configuration of config.json, with the values that stand there; the tensors must be those
-of LlamaForCausalLM (or Qwen2ForCausalLM) by name and shape; and a forward pass written here in NumPy, in float64, must
+of LlamaForCausalLM (or that of Qwen2 or Qwen3) by name and shape; and a forward pass written here in NumPy, in float64, must
 give the logits of ANSWERS, a safetensors file with `tokens` i32 [B, T] and `logits` f32 [B T, V] as this package computes
 them. Ends with status 1 and what is wrong. Needs numpy, safetensors and transformers.
 """
@@ -39,11 +39,10 @@ def check_config(config, stored):
 
 
 def expected_shapes(c):
-    """The state dict of the class: its modules in modeling_llama.py and modeling_qwen2.py."""
+    """The state dict of the class: its modules in modeling_llama.py, modeling_qwen2.py and modeling_qwen3.py."""
     queries, keys = c.num_attention_heads * c.head_dim, c.num_key_value_heads * c.head_dim
-    qwen = c.model_type == "qwen2"
-    qkv_bias, output_bias = (True, False) if qwen else (c.attention_bias, c.attention_bias)
-    mlp_bias = not qwen and c.mlp_bias
+    qkv_bias, output_bias = (True, False) if c.model_type == "qwen2" else (c.attention_bias, c.attention_bias)
+    mlp_bias = c.model_type == "llama" and c.mlp_bias
     shapes = {"model.embed_tokens.weight": (c.vocab_size, c.hidden_size), "model.norm.weight": (c.hidden_size,)}
     if not c.tie_word_embeddings:
         shapes["lm_head.weight"] = (c.vocab_size, c.hidden_size)
@@ -63,6 +62,9 @@ def expected_shapes(c):
                 shapes[f"{layer}{module}.bias"] = (outputs,)
         for norm in ["input_layernorm", "post_attention_layernorm"]:
             shapes[f"{layer}{norm}.weight"] = (c.hidden_size,)
+        if c.model_type == "qwen3":
+            for norm in ["q_norm", "k_norm"]:
+                shapes[f"{layer}self_attn.{norm}.weight"] = (c.head_dim,)
     return shapes
 
 
@@ -94,19 +96,24 @@ def forward(c, weights, tokens):
 
     angles = np.arange(seq)[:, None] * np.tile(inverse_frequencies(c), 2)
 
-    def split(x, count, turned):
-        x = x.reshape(batch, seq, count, size).transpose(0, 2, 1, 3)
+    def split(x, count):
+        return x.reshape(batch, seq, count, size).transpose(0, 2, 1, 3)
+
+    def turned(x, name):
+        x = norm(x, name) if f"{name}.weight" in weights else x
         half = np.concatenate([-x[..., size // 2 :], x[..., : size // 2]], -1)
-        x = x * np.cos(angles) + half * np.sin(angles) if turned else x
-        return np.repeat(x, heads // count, axis=1)
+        return x * np.cos(angles) + half * np.sin(angles)
+
+    def shared(x):
+        return np.repeat(x, heads // groups, axis=1)
 
     x = weights["model.embed_tokens.weight"][tokens]
     for i in range(c.num_hidden_layers):
         layer = f"model.layers.{i}."
         normed = norm(x, f"{layer}input_layernorm")
-        q = split(linear(normed, f"{layer}self_attn.q_proj"), heads, True)
-        k = split(linear(normed, f"{layer}self_attn.k_proj"), groups, True)
-        v = split(linear(normed, f"{layer}self_attn.v_proj"), groups, False)
+        q = turned(split(linear(normed, f"{layer}self_attn.q_proj"), heads), f"{layer}self_attn.q_norm")
+        k = shared(turned(split(linear(normed, f"{layer}self_attn.k_proj"), groups), f"{layer}self_attn.k_norm"))
+        v = shared(split(linear(normed, f"{layer}self_attn.v_proj"), groups))
         scores = q @ k.transpose(0, 1, 3, 2) / np.sqrt(size)
         scores = np.where(np.tri(seq, dtype=bool), scores, -np.inf)
         scores = np.exp(scores - scores.max(-1, keepdims=True))

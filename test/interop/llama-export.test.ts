@@ -33,6 +33,8 @@ const variants: Readonly<Record<string, Partial<ModelConfig>>> = {
   grouped: { keyValueHeads: 2, headSize: 8, tied: false, ropeTheta: 500 },
   biases: { keyValueHeads: 1, attentionBias: 'all', ffnBias: true, ropeScaling: { type: 'linear', factor: 3 } },
   qwen2: { keyValueHeads: 3, attentionBias: 'qkv', ropeScaling: llama3 },
+  qwen3: { keyValueHeads: 2, queryKeyNorms: true, headSize: 8 },
+  'qwen3 with biases': { queryKeyNorms: true, attentionBias: 'all', tied: false },
 };
 
 t.test('configuration, tensors and logits of exported models', { skip }, async (t) => {
