@@ -90,7 +90,17 @@ export const modelConfig = object('a model configuration (from preset, or a Mode
 });
 
 /** An axis of a model's tensors. */
-export const axis = oneOf('hidden', 'heads', 'keyValueHeads', 'ffn', 'vocab', 'positions', 'types', 'outputs');
+export const axis = oneOf(
+  'hidden',
+  'heads',
+  'keyValueHeads',
+  'headSize',
+  'ffn',
+  'vocab',
+  'positions',
+  'types',
+  'outputs',
+);
 
 /** Units along an axis (models.span). */
 export const axisSpan = object('a Span (from models.span)', {
@@ -177,6 +187,7 @@ export const stackOptions = object('a StackOptions object', {
   activation,
   keyValueHeads: optional(count),
   headSize: optional(count),
+  queryKeyNorms: optional(boolean),
   rotaryFrequencies: optional(list(number)),
   norm: optional(oneOf('layer', 'rms')),
   gated: optional(boolean),

@@ -1,9 +1,19 @@
 /** The smaller model that methods such as bert2BERT begin with, where a comparison trains it. */
-import { createModel, keyValueHeadsOf, type LanguageModel, type ModelConfig, withShape } from '../models/index.js';
+import {
+  checkWholeGroups,
+  createModel,
+  groupSizeOf,
+  keyValueHeadsOf,
+  type LanguageModel,
+  type ModelConfig,
+  withShape,
+} from '../models/index.js';
 import type { SeedlessOptions } from './comparison.js';
 
-/** Its shape; what is left out is two thirds of the finished model's width, in whole heads
- * (with shared key/value heads in whole groups), and as many layers. */
+/**
+ * Its shape; what is left out is two thirds of the finished model's width, in whole heads and whole groups of those that
+ * share a key/value head, and as many layers.
+ */
 export interface SmallShape {
   readonly layers?: number | undefined;
   readonly hidden?: number | undefined;
@@ -21,8 +31,7 @@ export function smallShape(
   model: ModelConfig,
   small: SmallShape = {},
 ): Required<{ [Name in keyof SmallShape]: number }> {
-  const groups = keyValueHeadsOf(model);
-  const heads = small.heads ?? Math.max(1, Math.round((2 * groups) / 3)) * (model.heads / groups);
+  const heads = small.heads ?? groupSizeOf(model) * Math.max(1, Math.round((2 * keyValueHeadsOf(model)) / 3));
   const hidden = small.hidden ?? heads * (model.hidden / model.heads);
   const ffn = small.ffn ?? Math.round((hidden * model.ffn) / model.hidden);
   return { layers: small.layers ?? model.layers, hidden, heads, ffn };
@@ -31,6 +40,7 @@ export function smallShape(
 /** @throws ApolloError BAD_CONFIG for a shape that is no model. */
 export function smallModel(model: ModelConfig, small: SmallShape | undefined): LanguageModel {
   const { layers, ...shape } = smallShape(model, small);
+  checkWholeGroups('small.heads', shape.heads, model);
   return createModel({ ...withShape(model, shape), layers });
 }
 

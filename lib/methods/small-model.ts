@@ -2,7 +2,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import { ApolloError } from '../errors.js';
-import { groupSizeOf, headSizeOf, type ModelConfig, structureOf, withShape } from '../models/index.js';
+import { checkWholeGroups, headSizeOf, type ModelConfig, structureOf, withShape } from '../models/index.js';
 import type { InitialWeights, MethodContext } from './method.js';
 import { positiveInteger } from './options.js';
 
@@ -68,9 +68,7 @@ function checkGrowsInto(name: string, small: SmallModel, model: ModelConfig): vo
       `whole heads are copied, so heads must have the model's ${headWidth} dimensions; got ${small.heads} heads in ${small.hidden}.`,
     );
   }
-  const group = groupSizeOf(model);
-  if (small.heads % group !== 0)
-    fail('heads', `must be a multiple of the ${group} that share a key/value head; got ${small.heads}.`);
+  checkWholeGroups(`${name}.small.heads`, small.heads, model);
 }
 
 /**

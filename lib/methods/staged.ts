@@ -6,7 +6,14 @@ import { z } from 'zod';
 import { type MomentSlot, slotFactor } from '../engine/optim/slots.js';
 import { ApolloError } from '../errors.js';
 import { growThrough, interpolate, rewarmFactor, stack } from '../growth/index.js';
-import { groupSizeOf, type ModelConfig, type ParameterSpec, type StageShape, withShape } from '../models/index.js';
+import {
+  checkWholeGroups,
+  groupSizeOf,
+  type ModelConfig,
+  type ParameterSpec,
+  type StageShape,
+  withShape,
+} from '../models/index.js';
 import { identityMap, type MethodContext, type MethodStage, type StateGrowth, type TrainingMethod } from './method.js';
 import { layerCopies } from './moments.js';
 import { commonOptions, parseOptions, positiveInteger } from './options.js';
@@ -76,12 +83,7 @@ function checkStages(stages: readonly StageOption[], layers: number, model: Mode
     fail(`stages[${last}].shape: the last stage has the model's widths (${text(model)}); got ${text(end)}.`);
   }
   for (const [i, { shape }] of stages.entries()) {
-    const group = model ? groupSizeOf(model) : 1;
-    if (shape && shape.heads % group !== 0) {
-      fail(
-        `stages[${i}].shape.heads: must be a multiple of the ${group} that share a key/value head; got ${shape.heads}.`,
-      );
-    }
+    if (shape && model) checkWholeGroups(`staged.stages[${i}].shape.heads`, shape.heads, model);
   }
   for (let i = 1; i <= last; i++) {
     const [before, after] = [stages[i - 1] as StageOption, stages[i] as StageOption];

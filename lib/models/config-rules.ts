@@ -17,6 +17,12 @@ export const optional =
   (value, config) =>
     value === undefined || holds(value, config);
 
+/** True or false, or left out. */
+export const flag: ConfigField = {
+  expected: () => 'true, false or left out',
+  holds: optional((value) => typeof value === 'boolean'),
+};
+
 /** An optional drop probability. */
 export const probability: ConfigField = {
   expected: () => 'at least 0 and below 1',

@@ -44,6 +44,8 @@ export interface ModelConfig {
   readonly ropeScaling?: RotaryScaling;
   /** Llama: linear layers of attention with biases; default 'none'. */
   readonly attentionBias?: 'none' | 'qkv' | 'all';
+  /** Llama: whether queries and keys pass an RMS norm in each head; default false. */
+  readonly queryKeyNorms?: boolean;
   /** Llama: whether the feed-forward part has biases; default false. */
   readonly ffnBias?: boolean;
   /** GPT: drop probability of the embeddings where it is not that of the residual branches. */

@@ -1,4 +1,5 @@
 /** Sizes of attention heads, as configurations have them. */
+import { ApolloError } from '../errors.js';
 import type { ModelConfig } from './config.js';
 
 /** Dimensions of each head. */
@@ -9,3 +10,13 @@ export const keyValueHeadsOf = ({ heads, keyValueHeads }: ModelConfig): number =
 
 /** Query heads that share a key/value head. */
 export const groupSizeOf = (config: ModelConfig): number => config.heads / keyValueHeadsOf(config);
+
+/** @throws ApolloError BAD_CONFIG naming `setting` when so many heads of `config` are not whole groups. */
+export function checkWholeGroups(setting: string, heads: number, config: ModelConfig): void {
+  const group = groupSizeOf(config);
+  if (heads % group === 0) return;
+  throw new ApolloError(
+    'BAD_CONFIG',
+    `${setting}: must be a multiple of the ${group} that share a key/value head; got ${heads}.`,
+  );
+}

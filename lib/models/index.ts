@@ -27,7 +27,7 @@ export type {
 } from './family.js';
 export { type FlopOptions, forwardFlops, headFlops, layerFlops, trainingFlops } from './flops.js';
 export type { ForeignConfig, ForeignJson } from './foreign-config.js';
-export { groupSizeOf, headSizeOf, keyValueHeadsOf } from './heads.js';
+export { checkWholeGroups, groupSizeOf, headSizeOf, keyValueHeadsOf } from './heads.js';
 export {
   declarationOf,
   declareParameters,

@@ -20,9 +20,18 @@ export type Initial =
 
 /**
  * A dimension of the network along which tensors have units: the residual stream, all query heads, all key/value heads,
- * the feed-forward units; or one that does not grow: tokens, positions, token types, outputs of a task.
+ * the feed-forward units; or one that does not grow: dimensions of a head, tokens, positions, token types, outputs of a task.
  */
-export type Axis = 'hidden' | 'heads' | 'keyValueHeads' | 'ffn' | 'vocab' | 'positions' | 'types' | 'outputs';
+export type Axis =
+  | 'hidden'
+  | 'heads'
+  | 'keyValueHeads'
+  | 'ffn'
+  | 'headSize'
+  | 'vocab'
+  | 'positions'
+  | 'types'
+  | 'outputs';
 
 /** Units side by side along one dimension of a tensor. */
 export interface Span {

@@ -10,10 +10,12 @@ import {
   attention,
   cachedAttention,
   cast,
+  concat,
   dropout,
   gelu,
   mul,
   relu,
+  reshape,
   rotary,
   scale,
   silu,
@@ -64,6 +66,8 @@ export interface StackOptions {
   readonly keyValueHeads?: number | undefined;
   /** Dimensions of a head; default: C / heads. */
   readonly headSize?: number | undefined;
+  /** Whether each head's query and key pass an RMS norm before they are turned (Qwen3). */
+  readonly queryKeyNorms?: boolean | undefined;
   /** Inverse frequencies of rotary position embeddings of queries and keys (Su et al. 2021); absent: none. */
   readonly rotaryFrequencies?: readonly number[] | undefined;
   /** Of all norms of the stack: layer norm (default) or RMS norm. */
@@ -112,6 +116,26 @@ function headsOf({ heads, keyValueHeads = heads, headSize }: StackOptions, hidde
   return { heads, keyValueHeads, headSize: headSize ?? hidden / heads };
 }
 
+/** Queries and keys, each head's normed by weights that all heads share; values as they are. */
+function normedHeads(
+  qkv: Tensor,
+  weights: Weights,
+  prefix: string,
+  { heads, keyValueHeads, headSize }: Heads,
+  { queryKeyNorms, epsilon }: StackOptions,
+): Tensor {
+  if (!queryKeyNorms) return qkv;
+  const [batch, seq] = qkv.shape as [number, number, number];
+  const part = (first: number, count: number) => slice(qkv, [0, 0, first * headSize], [batch, seq, count * headSize]);
+  const normed = (x: Tensor, name: string) => {
+    const apart = reshape(x, [batch, seq, -1, headSize]);
+    return reshape(scaleNorm(apart, weights, `${prefix}.${name}`, epsilon), x.shape);
+  };
+  const queries = normed(part(0, heads), 'queryNorm');
+  const keys = normed(part(heads, keyValueHeads), 'keyNorm');
+  return concat([queries, keys, part(heads + keyValueHeads, keyValueHeads)], -1);
+}
+
 /** Queries and keys turned by their positions; values as they are. */
 function rotated(qkv: Tensor, { heads, keyValueHeads, headSize }: Heads, options: StackOptions): Tensor {
   const { rotaryFrequencies: frequencies, cache } = options;
@@ -157,7 +181,8 @@ export function selfAttention(x: Tensor, weights: Weights, prefix: string, optio
   const heads = headsOf(options, width);
   const { qkv: bias, attentionOutput } = options.biases ?? allBiases;
   const columns = (heads.heads + 2 * heads.keyValueHeads) * heads.headSize; // queries, keys, values
-  const qkv = rotated(linear(x, weights, `${prefix}.qkv`, columns, { bias }), heads, options);
+  const made = linear(x, weights, `${prefix}.qkv`, columns, { bias });
+  const qkv = rotated(normedHeads(made, weights, prefix, heads, options), heads, options);
   return linear(mixHeads(qkv, place, heads, options), weights, `${prefix}.output`, width, { bias: attentionOutput });
 }
 

@@ -145,6 +145,37 @@ t.test('bert2BERT begins with a smaller model, trained first and charged apart',
   t.ok(existsSync(join(out, 'small-42')), 'the smaller model is kept');
 });
 
+t.test(
+  'a Llama whose heads share keys and values: from scratch, grown in depth, and from a smaller one',
+  { skip },
+  async (t) => {
+    const own = temporaryFolder();
+    const sizes = { layers: 2, hidden: 64, heads: 4, keyValueHeads: 2, ffn: 64, maxPositions: 16 };
+    const small = { layers: 1, hidden: 32, heads: 2, ffn: 32, steps: 4 };
+    const llama = tinyConfig(own, {
+      model: { preset: 'llama-nano', ...sizes },
+      methods: ['scratch', 'auto', 'net2net'],
+      small,
+    });
+    const out = join(own, 'compared');
+    const io = memoryIo();
+    t.equal(await run(['compare', '--config', llama, '--out', out], io), 0, io.err());
+    const { runs } = await readResults(join(out, 'results.json'));
+    t.same(
+      runs.map(({ method, finished, evaluations }) => [
+        method,
+        finished,
+        evaluations.every(({ lossFull }) => lossFull < 10),
+      ]),
+      ['scratch', 'auto', 'net2net'].map((method) => [method, true, true]),
+    );
+    const uneven = memoryIo();
+    const odd = ['--out', join(own, 'odd'), '--set', 'small.heads=3', 'small.hidden=48'];
+    t.equal(await run(['compare', '--config', llama, ...odd], uneven), 1);
+    t.match(uneven.err(), /small\.heads: must be a multiple of the 2 that share a key\/value head; got 3/);
+  },
+);
+
 t.test('train with bert2BERT says that it needs a trained smaller model', { skip }, async (t) => {
   const io = memoryIo();
   const out = join(folder, 'sourceless');

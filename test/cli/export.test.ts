@@ -26,6 +26,15 @@ t.test('an export says what it wrote and how Python loads it', async (t) => {
   t.same(readdirSync(out).sort(), ['config.json', 'generation_config.json', 'model.safetensors']);
 });
 
+t.test('a Llama: its shape, and the class that Python loads it as', async (t) => {
+  const out = join(temporaryFolder(), 'llama');
+  const io = memoryIo();
+  t.equal(await run(['export', golden('llama-ref-a'), '--out', out], io), 0, io.err());
+  t.match(io.out(), `${out}: llama, 4 layers x 48, vocabulary`);
+  t.match(io.out(), `transformers.AutoModelForCausalLM.from_pretrained("${out}")`);
+  t.notMatch(io.err(), /wrapper/, 'the prefix of its names is its own');
+});
+
 t.test("a user's mistake is one message", async (t) => {
   const folder = temporaryFolder();
   for (const [args, expected] of [

@@ -23,7 +23,13 @@ const base = {
   precision: 'f32',
   threads: 1,
 };
-const model = { preset: 'gpt-nano', layers: 2, hidden: 64, heads: 1, ffn: 64, maxPositions: 16, dropout: 0.1 };
+const sizes = { layers: 2, hidden: 64, ffn: 64, maxPositions: 16, dropout: 0.1 };
+const models = {
+  // Tables of 300 and 16 x 64; a layer 4 * 64^2 + 2 * 64 * 64, biases 5 * 64 + 64 and norms 4 * 64; final norm 2 * 64.
+  gpt: { model: { preset: 'gpt-nano', ...sizes, heads: 1 }, parameters: 316 * 64 + 2 * (6 * 4096 + 10 * 64) + 128 },
+  // A table of 300 x 64; a layer 3 * 64^2 with keys and values half as wide, 3 * 64 * 64 and norms 2 * 64; final norm 64.
+  llama: { model: { preset: 'llama-nano', ...sizes, heads: 2 }, parameters: 300 * 64 + 2 * (6 * 4096 + 2 * 64) + 64 },
+};
 const file = (name: string, settings: object): string => {
   const path = join(folder, name);
   writeFileSync(path, JSON.stringify({ ...base, ...settings }));
@@ -47,49 +53,61 @@ t.test('with init the model is that of the folder, fields can be changed, anothe
   t.equal(loadSettings({ config, flags: { init: 'b' } }).init, 'b');
 });
 
-t.test('a run goes on from an exported model, in another method and at another depth', { skip }, async (t) => {
-  const first = join(folder, 'first');
-  const config = file('first.json', { model, vocab: 300, steps: 12 });
-  t.equal(await run(['train', '--config', config, '--method', 'scratch', '--out', first], memoryIo()), 0);
-  const exported = join(folder, 'exported');
-  t.equal(await run(['export', first, '--out', exported], memoryIo()), 0);
+for (const [kind, { model, parameters }] of Object.entries(models)) {
+  t.test(
+    `${kind}: a run goes on from an exported model, in another method and at another depth`,
+    { skip },
+    async (t) => {
+      const first = join(folder, kind, 'first');
+      const config = file('first.json', { model, vocab: 300, steps: 12 });
+      t.equal(await run(['train', '--config', config, '--method', 'scratch', '--out', first], memoryIo()), 0);
+      const exported = join(folder, kind, 'exported');
+      t.equal(await run(['export', first, '--out', exported], memoryIo()), 0);
 
-  const next = file('next.json', { init: relative(folder, exported), steps: 8 });
-  const again = join(folder, 'again');
-  const io = memoryIo({
-    onWrite(written, self) {
-      if (written.startsWith('step 4: held-out')) self.interrupt();
+      const next = file('next.json', { init: relative(folder, exported), steps: 8 });
+      const again = join(folder, kind, 'again');
+      const io = memoryIo({
+        onWrite(written, self) {
+          if (written.startsWith('step 4: held-out')) self.interrupt();
+        },
+      });
+      t.equal(await run(['train', '--config', next, '--method', 'scratch', '--out', again], io), 130, io.err());
+      t.equal(
+        lossesOf(again)[0],
+        lossesOf(first).at(-1),
+        'the held-out loss with which the other one ended, to the bit',
+      );
+      const resumed = memoryIo();
+      t.equal(await run(['train', '--resume', '--out', again], resumed), 0, resumed.err());
+
+      // Stages of 2 and 4 layers: the first is the exported model.
+      const grown = join(folder, kind, 'grown');
+      const deeper = ['--set', 'model.layers=4', 'apollo.units=[2,4]', 'apollo.boundaries={"fractions":[0.5]}'];
+      const methods = ['--methods', 'apollo,stackbert', '--set', 'stackbert.units=[2,4]', ...deeper.slice(1)];
+      const compared = memoryIo();
+      t.equal(await run(['compare', '--config', next, '--out', grown, ...methods], compared), 0, compared.err());
+      const { runs, settings } = await readResults(join(grown, 'results.json'));
+      t.same(
+        runs.map(({ method, stages, source }) => [method, stages.map(({ units }) => units), source]),
+        [
+          ['apollo', [2, 4], undefined],
+          ['stackbert', [2, 4], undefined],
+        ],
+      );
+      t.equal(settings['begins with'], exported);
+      await using checkpoint = await openModelFolder(join(grown, 'apollo-42'));
+      t.match(checkpoint.config, { kind, layers: 4, hidden: 64, vocab: 300 });
+
+      const plan = memoryIo();
+      t.equal(
+        await run(['plan', '--config', next, '--no-measure', '--method', 'scratch', '--json'], plan),
+        0,
+        plan.err(),
+      );
+      t.equal((JSON.parse(plan.out()) as { parameters: number }).parameters, parameters);
     },
-  });
-  t.equal(await run(['train', '--config', next, '--method', 'scratch', '--out', again], io), 130, io.err());
-  t.equal(lossesOf(again)[0], lossesOf(first).at(-1), 'the held-out loss with which the other one ended, to the bit');
-  const resumed = memoryIo();
-  t.equal(await run(['train', '--resume', '--out', again], resumed), 0, resumed.err());
-
-  // Stages of 2 and 4 layers: the first is the exported model.
-  const grown = join(folder, 'grown');
-  const deeper = ['--set', 'model.layers=4', 'apollo.units=[2,4]', 'apollo.boundaries={"fractions":[0.5]}'];
-  const methods = ['--methods', 'apollo,stackbert', '--set', 'stackbert.units=[2,4]', ...deeper.slice(1)];
-  const compared = memoryIo();
-  t.equal(await run(['compare', '--config', next, '--out', grown, ...methods], compared), 0, compared.err());
-  const { runs, settings } = await readResults(join(grown, 'results.json'));
-  t.same(
-    runs.map(({ method, stages, source }) => [method, stages.map(({ units }) => units), source]),
-    [
-      ['apollo', [2, 4], undefined],
-      ['stackbert', [2, 4], undefined],
-    ],
   );
-  t.equal(settings['begins with'], exported);
-  await using checkpoint = await openModelFolder(join(grown, 'apollo-42'));
-  t.match(checkpoint.config, { layers: 4, hidden: 64, vocab: 300 });
-
-  const plan = memoryIo();
-  t.equal(await run(['plan', '--config', next, '--no-measure', '--method', 'scratch', '--json'], plan), 0, plan.err());
-  const { parameters } = JSON.parse(plan.out()) as { parameters: number };
-  // Tables 300 and 16 x 64; a layer 4 * 64^2 + 2 * 64 * 64 + biases 5 * 64 + 64 and norms 4 * 64; final norm 2 * 64.
-  t.equal(parameters, 316 * 64 + 2 * (6 * 4096 + 10 * 64) + 128);
-});
+}
 
 t.test('what cannot begin a run is told in one message', async (t) => {
   const fails = async (args: string[], message: RegExp) => {

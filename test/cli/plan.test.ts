@@ -80,10 +80,19 @@ t.test('the pure part needs no engine and no data', async (t) => {
   const plan = JSON.parse(json.out()) as { flops: number; scratchFlops: number };
   t.equal(plan.flops, 10 * 2 * 128 * 73_924_608, 'training FLOPs of gpt-mini per token are 73,924,608');
   t.equal(plan.scratchFlops, plan.flops);
+  const llama = memoryIo();
+  t.equal(await run(['plan', '--model', 'llama-nano', '--steps', '10', '--batch', '2', '--no-measure'], llama), 0);
+  // A layer's query and output of 128^2, key and value of half that, three matrices of 128 x 384; a word table.
+  t.match(
+    llama.out(),
+    /^auto: 3\.41 M parameters, 2\.56 k tokens/,
+    '12 (3 * 128^2 + 3 * 128 * 384 + 256) + 8192 * 128',
+  );
+  t.notMatch(llama.out(), /measured nearest/, 'there are no measurements of Llama');
 });
 
 t.test('an estimate plans the same memory as a measurement', { skip: engineMissing() }, async (t) => {
-  for (const name of ['gpt-nano', 'bert-nano']) {
+  for (const name of ['gpt-nano', 'bert-nano', 'llama-nano']) {
     const sizes = { layers: 3, hidden: 64, heads: 1, ffn: 128, vocab: 128, maxPositions: 16 };
     const model = createModel(preset(name, { ...sizes, tied: false }));
     await using device = await openDevice({ threads: 1 });

@@ -38,6 +38,9 @@ t.test('shows what came of the text, and finds it in the cache the second time',
   t.equal(await run([...common, '--samples', '0'], again), 0);
   t.match(again.out(), /from the cache\n/);
   t.notMatch(again.out(), /document 45/);
+  const llama = memoryIo();
+  t.equal(await run([...common, '--model', 'llama-nano'], llama), 0);
+  t.match(llama.out(), /from the cache\n/, 'a Llama reads what a GPT reads');
 });
 
 t.test('--json holds the counts', async (t) => {

@@ -17,6 +17,6 @@ t.test(
 t.test('heads that leave no whole key/value head are refused', async (t) => {
   t.throws(() => smallModel(preset('smollm-135m'), { heads: 4, hidden: 256 }), {
     code: 'BAD_CONFIG',
-    message: /keyValueHeads/,
+    message: /small.heads/,
   });
 });

@@ -105,6 +105,14 @@ t.test("Llama's settings, as transformers 4 and 5 write them", async (t) => {
       { ...plain, attentionBias: 'qkv' },
     ],
     [
+      { model_type: 'qwen3', head_dim: 8, sliding_window: 16, mlp_bias: true },
+      { ...plain, queryKeyNorms: true },
+    ],
+    [
+      { model_type: 'qwen3', head_dim: undefined, attention_bias: true },
+      { ...plain, headSize: 128, attentionBias: 'all', queryKeyNorms: true },
+    ],
+    [
       { model_type: 'qwen2', use_sliding_window: false, sliding_window: 16 },
       { ...plain, attentionBias: 'qkv' },
     ],
@@ -138,10 +146,18 @@ t.test('Llama is written for both versions, and under the name of the class that
   const qwen = written({ attentionBias: 'qkv' });
   t.match(qwen, { architectures: ['Qwen2ForCausalLM'], model_type: 'qwen2', use_sliding_window: false });
   t.notOk('attention_bias' in qwen || 'mlp_bias' in qwen);
-  t.throws(() => written({ attentionBias: 'qkv', ffnBias: true }), {
-    code: 'BAD_ARGUMENT',
-    message: /No class of Hugging Face's library has biases .*model\.ffnBias with model\.attentionBias "qkv"/,
-  });
+  const third = written({ queryKeyNorms: true });
+  t.match(third, { architectures: ['Qwen3ForCausalLM'], model_type: 'qwen3', attention_bias: false });
+  for (const changes of [
+    { attentionBias: 'qkv', ffnBias: true },
+    { queryKeyNorms: true, ffnBias: true },
+    { queryKeyNorms: true, attentionBias: 'qkv' },
+  ]) {
+    t.throws(() => written(changes), {
+      code: 'BAD_ARGUMENT',
+      message: /No class of Hugging Face's library has the biases and norms of this model \(model\.attentionBias,/,
+    });
+  }
 });
 
 t.test('presets survive the way there and back', async (t) => {
@@ -151,6 +167,7 @@ t.test('presets survive the way there and back', async (t) => {
     { heads: 4, keyValueHeads: 2, headSize: 24, tied: false },
     { ropeTheta: 5e5, attentionBias: 'all', ffnBias: true },
     { attentionBias: 'qkv', ropeScaling: { type: 'linear', factor: 4 } },
+    { queryKeyNorms: true, attentionBias: 'all' },
     { ropeScaling: { ...llama3, type: 'llama3', originalPositions: 64 } },
   ] as const) {
     const config = preset('llama-nano', changes);
@@ -193,8 +210,8 @@ t.test('settings that would change the arithmetic are refused', async (t) => {
   const refuses = (json: Record<string, unknown>, message: RegExp): void => {
     t.throws(() => configFromHuggingFace(json, 'x/config.json'), { code: 'BAD_CHECKPOINT', message });
   };
-  const known = /; known: "bert", "gpt2", "llama", "mistral", "qwen2"\.$/;
-  for (const type of ['roberta', 'constructor', 'qwen3', 'gemma', 'gemma2', 'phi3', 'mixtral']) {
+  const known = /; known: "bert", "gpt2", "llama", "mistral", "qwen2", "qwen3"\.$/;
+  for (const type of ['roberta', 'constructor', 'qwen3_moe', 'gemma', 'gemma2', 'phi3', 'mixtral']) {
     refuses({ ...bert, model_type: type }, new RegExp(`^x/config\\.json: model_type is "${type}"${known.source}`));
   }
   refuses({ ...bert, hidden_act: 'quick_gelu' }, /hidden_act is "quick_gelu"; supported: gelu, gelu_python/);

@@ -60,7 +60,7 @@ const networks: readonly Growing[] = [
   ofKind('bert'),
   llamas(4, { attentionBias: 'all', ffnBias: true }),
   llamas(2, { tied: false, attentionBias: 'qkv' }),
-  llamas(1),
+  llamas(1, { queryKeyNorms: true }),
 ];
 
 /** Twelve products of sums of f32 one behind another; a wrong factor anywhere shows in the first digit. */

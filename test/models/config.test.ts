@@ -80,6 +80,7 @@ t.test("fields of Llama: what they may be is a message's words, and a model of i
     { ropeScaling: { type: 'linear', factor: 2 } },
     { ropeScaling: llama3, ropeTheta: 5e5, attentionBias: 'all', ffnBias: true },
     { attentionBias: 'qkv', tied: false },
+    { queryKeyNorms: true },
   ] as const) {
     t.doesNotThrow(() => createModel({ ...llama, ...changes }), JSON.stringify(changes));
   }
@@ -101,6 +102,7 @@ t.test("fields of Llama: what they may be is a message's words, and a model of i
     [{ ropeScaling: 'linear' }, /ropeScaling must be .*; got "linear"/],
     [{ attentionBias: true }, /attentionBias must be "none", "qkv", "all" or left out for Llama; got true/],
     [{ ffnBias: 1 }, /ffnBias must be true, false or left out for Llama; got 1/],
+    [{ queryKeyNorms: 'yes' }, /queryKeyNorms must be true, false or left out for Llama; got "yes"/],
     [{ activation: 'gelu' }, /activation must be one of silu; got "gelu"/],
     [{ typeVocab: 2 }, /^model\.typeVocab belongs to BERT; leave it out for Llama/],
     [{ embeddingDropout: 0.1 }, /^model\.embeddingDropout belongs to GPT; leave it out for Llama/],
@@ -117,7 +119,14 @@ t.test("fields of Llama: what they may be is a message's words, and a model of i
 t.test('the structure of a model has what is left out filled in', async (t) => {
   const { kind, hidden, heads, ffn, vocab, maxPositions, epsilon } = llama;
   const common = { kind, hidden, heads, ffn, vocab, maxPositions, epsilon, activation: 'silu', tied: true };
-  const filled = { keyValueHeads: 4, headSize: 4, ropeTheta: 10_000, attentionBias: 'none', ffnBias: false };
+  const filled = {
+    keyValueHeads: 4,
+    headSize: 4,
+    ropeTheta: 10_000,
+    attentionBias: 'none',
+    ffnBias: false,
+    queryKeyNorms: false,
+  };
   t.same(structureOf(llama), { ...common, ...filled, ropeScaling: undefined });
   t.same(structureOf({ ...llama, ...filled, attentionBias: 'none', tied: true }), structureOf(llama));
   t.same(structureOf({ ...llama, ropeScaling: llama3, dropout: 0.1 }), { ...structureOf(llama), ropeScaling: llama3 });

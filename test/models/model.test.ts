@@ -22,6 +22,7 @@ const models = {
       dropout: 0.1,
       attentionDropout: 0.1,
       attentionBias: 'all',
+      queryKeyNorms: true,
     }),
   ),
 };
@@ -103,8 +104,9 @@ t.test('every residual add is fused with the norm after it', async (t) => {
     const { count } = traced(kind);
     const [norm, fused] = kind === 'llama' ? ['rmsNorm', 'residualRmsNorm'] : ['layerNorm', 'residualNorm'];
     t.equal(count(fused), 8, 'two a layer');
-    // Left are: BERT, embeddings and head transform; pre-norm models, the first layer's first norm.
-    t.equal(count(norm), kind === 'bert' ? 2 : 1);
+    // Left are: BERT, embeddings and head transform; pre-norm models, the first layer's first norm; and, in the heads of
+    // Llama, those of queries and keys.
+    t.equal(count(norm), { bert: 2, gpt: 1, llama: 1 + 2 * 4 }[kind]);
     t.equal(count('binary'), { bert: 2, gpt: 1, llama: 0 }[kind], 'the only adds are those of the embeddings');
   }
 });

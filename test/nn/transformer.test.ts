@@ -15,7 +15,7 @@ import {
   transpose,
 } from '../../lib/engine/index.js';
 import type { Weights } from '../../lib/nn/layers.js';
-import { postNormStack, preNormStack, type StackOptions } from '../../lib/nn/transformer.js';
+import { postNormStack, preNormStack, type StackOptions, selfAttention } from '../../lib/nn/transformer.js';
 
 const [batch, seq, width, heads, ffn] = [2, 5, 8, 2, 12];
 
@@ -138,3 +138,64 @@ t.test('the post-norm stack is LN(x + attention(x)), LN(x + ffn(x))', async (t) 
 t.test('the comparison can fail', async (t) => {
   t.ok((await difference('post', { causal: false, activation: 'geluTanh', epsilon: 0.1 })) > 1e-3);
 });
+
+const [groups, size] = [1, 6];
+const rotaryFrequencies = [1, 0.1, 0.01];
+
+/** Attention of two heads of six that share a key and a value, in float64: rows of `x` [seq, width] -> [seq, width]. */
+function sharedAttention(x: readonly number[][], normed: boolean): number[][] {
+  const weight = (name: string, shape: Shape) => values(`a.${name}.weight`, shape);
+  const product = (row: readonly number[], name: string, outputs: number) =>
+    Array.from({ length: outputs }, (_, j) =>
+      row.reduce((sum, value, i) => sum + value * weight(name, [row.length, outputs])[i * outputs + j]!, 0),
+    );
+  const normalised = (head: readonly number[], name: string) => {
+    if (!normed) return head;
+    const scale = 1 / Math.sqrt(head.reduce((sum, value) => sum + value * value, 0) / size + options.epsilon);
+    return head.map((value, i) => value * scale * weight(name, [size])[i]!);
+  };
+  const turned = (head: readonly number[], position: number) =>
+    head.map((value, i) => {
+      const angle = position * rotaryFrequencies[i % 3]!;
+      const other = i < 3 ? -head[i + 3]! : head[i - 3]!;
+      return value * Math.cos(angle) + other * Math.sin(angle);
+    });
+  const rows = x.map((row) => product(row, 'qkv', (heads + 2 * groups) * size));
+  const head = (row: readonly number[], index: number) => row.slice(index * size, (index + 1) * size);
+  const keys = rows.map((row, t) => turned(normalised(head(row, heads), 'keyNorm'), t));
+  const mixed = rows.map((row, t) =>
+    Array.from({ length: heads }, (_, h) => {
+      const query = turned(normalised(head(row, h), 'queryNorm'), t);
+      const scores = keys.slice(0, t + 1).map((key) => key.reduce((sum, k, i) => sum + k * query[i]!, 0));
+      const shares = scores.map((score) => Math.exp(score / Math.sqrt(size)));
+      const total = shares.reduce((sum, share) => sum + share, 0);
+      return query.map(
+        (_, i) => shares.reduce((sum, share, s) => sum + share * rows[s]![(heads + 1) * size + i]!, 0) / total,
+      );
+    }).flat(),
+  );
+  return mixed.map((row) => product(row, 'output', width));
+}
+
+t.test(
+  'heads that share keys and values, turned by their positions, with and without norms of queries and keys',
+  async (t) => {
+    const fed: Record<string, Float32Array> = { x: values('x', [batch, seq, width]) };
+    const rows = Array.from({ length: batch * seq }, (_, row) => [...fed.x!.subarray(row * width, (row + 1) * width)]);
+    const biases = { qkv: false, attentionOutput: false, ffn: false };
+    const results: string[] = [];
+    for (const queryKeyNorms of [false, true]) {
+      const settings = { ...options, keyValueHeads: groups, headSize: size, rotaryFrequencies, biases, queryKeyNorms };
+      const found = (await evaluate((graph) => {
+        const weights = inputWeights(graph, fed);
+        return selfAttention(graph.input('x', [batch, seq, width]), weights, 'a', settings);
+      }, fed)) as Float32Array;
+      const sequences = Array.from({ length: batch }, (_, b) => rows.slice(b * seq, (b + 1) * seq));
+      const expected = sequences.flatMap((sequence) => sharedAttention(sequence, queryKeyNorms)).flat();
+      const error = Math.max(...expected.map((value, i) => Math.abs(value - found[i]!)));
+      t.ok(error < 1e-5, `error ${error.toExponential(1)}`);
+      results.push(found.join());
+    }
+    t.not(results[0], results[1]);
+  },
+);

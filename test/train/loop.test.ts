@@ -23,6 +23,7 @@ import {
   countingCorpus,
   openTinyDevice,
   runTiny,
+  tinyLlama,
   tinyMethod,
   tinyModel,
   tinyOptions,
@@ -92,17 +93,26 @@ t.test('two threads give the same bits each time, too', { skip: cpuOnly }, async
   t.equal(comparable(await run()), comparable(await run()));
 });
 
-t.test('resuming repeats the bits in bf16, too: working copies are made again from the master weights', async (t) => {
-  const dir = t.testdir();
-  const options = { precision: 'bf16', accumulation: 1, evaluateEvery: 0 } as const;
-  const whole = await runTiny(device, options, { checkpointDir: join(dir, 'whole') });
-  const checkpointDir = join(dir, 'cut');
-  const before = await runTiny(device, { ...options, stopAfter: { steps: 9 } }, { checkpointDir });
-  const after = await runTiny(device, options, { checkpointDir, resume: true });
-  t.equal(comparable([...before, ...after]), comparable(whole));
-  const last = 'step-00000024';
-  t.equal(await contentsOf(device, join(checkpointDir, last)), await contentsOf(device, join(dir, 'whole', last)));
-});
+for (const model of [tinyModel, tinyLlama]) {
+  const { kind } = model.config;
+  t.test(
+    `${kind}: resuming repeats the bits in bf16, too: working copies are made again from the masters`,
+    async (t) => {
+      const dir = t.testdir();
+      const options = { precision: 'bf16', accumulation: 1, evaluateEvery: 0 } as const;
+      const whole = await runTiny(device, options, { model, checkpointDir: join(dir, 'whole') });
+      const checkpointDir = join(dir, 'cut');
+      const before = await runTiny(device, { ...options, stopAfter: { steps: 9 } }, { model, checkpointDir });
+      const after = await runTiny(device, options, { model, checkpointDir, resume: true });
+      t.equal(comparable([...before, ...after]), comparable(whole));
+      const last = 'step-00000024';
+      const [cut, uncut] = [join(checkpointDir, last), join(dir, 'whole', last)];
+      t.equal(await contentsOf(device, cut, model), await contentsOf(device, uncut, model));
+      const losses = of(whole, 'step').map((event) => event.loss);
+      t.ok((losses.at(-1) as number) < (losses[0] as number), 'and the model learns');
+    },
+  );
+}
 
 t.test('BERT trains through the same loop, with dropout and masked positions', { skip: slowOnEmulator }, async (t) => {
   const model = createModel(

@@ -10,18 +10,9 @@ import { testDevice } from '../device.js';
 
 export const vocab = 13;
 
-export const tinyModel = createModel(
-  withDefaults({
-    kind: 'gpt',
-    layers: 4,
-    hidden: 32,
-    heads: 2,
-    vocab,
-    maxPositions: 16,
-    dropout: 0.1,
-    attentionDropout: 0.1,
-  }),
-);
+const sizes = { layers: 4, hidden: 32, heads: 2, vocab, maxPositions: 16, dropout: 0.1, attentionDropout: 0.1 };
+export const tinyModel = createModel(withDefaults({ kind: 'gpt', ...sizes }));
+export const tinyLlama = createModel(withDefaults({ kind: 'llama', ...sizes, keyValueHeads: 1 }));
 
 /** Sequences that count upwards by 1 or 2 (mod vocab) from a random start; a model learns the rule in a few dozen steps. */
 function countingBatch(seed: number, stream: number, index: number, batch: number, seq: number) {
@@ -81,11 +72,11 @@ export async function runTiny(
 export const openTinyDevice = () => testDevice({ threads: 1 });
 
 /** Everything a checkpoint restores, as text that is equal only for equal bits. */
-export async function contentsOf(device: Device, folder: string): Promise<string> {
+export async function contentsOf(device: Device, folder: string, model = tinyModel): Promise<string> {
   const store = new ParameterStore(device, { precision: 'f32' });
   const { stage, identity } = await readCheckpointState(folder);
   store.keepState(optimizerState((identity['optimizer'] ?? 'adamw') as OptimizerName));
-  const state = await loadCheckpoint(folder, store, tinyModel.parameters(stage.units));
+  const state = await loadCheckpoint(folder, store, model.parameters(stage.units));
   const hex = (values: Float32Array) =>
     Buffer.from(values.buffer, values.byteOffset, values.byteLength).toString('base64');
   const parts: unknown[] = [

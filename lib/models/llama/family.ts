@@ -1,7 +1,7 @@
 /** Llama as a model family. */
 import { causalHeadFlops } from '../causal.js';
 import type { ModelConfig } from '../config.js';
-import { dividesHidden, headsOf64, optional, whole } from '../config-rules.js';
+import { dividesHidden, flag, headsOf64, optional, whole } from '../config-rules.js';
 import type { ModelFamily } from '../family.js';
 import { headSizeOf, keyValueHeadsOf } from '../heads.js';
 import { attentionFlops } from '../transformer-layer.js';
@@ -77,11 +77,8 @@ export const llamaFamily: ModelFamily = {
       holds: optional((value) => ['none', 'qkv', 'all'].includes(value as string)),
       structure: ({ attentionBias = 'none' }) => attentionBias,
     },
-    ffnBias: {
-      expected: () => 'true, false or left out',
-      holds: optional((value) => typeof value === 'boolean'),
-      structure: ({ ffnBias = false }) => ffnBias,
-    },
+    ffnBias: { ...flag, structure: ({ ffnBias = false }) => ffnBias },
+    queryKeyNorms: { ...flag, structure: ({ queryKeyNorms = false }) => queryKeyNorms },
   },
   check(config, expect) {
     dividesHidden(config, expect);

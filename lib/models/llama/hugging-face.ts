@@ -1,6 +1,6 @@
 /**
  * Llama in Hugging Face folders: LlamaForCausalLM, and models of other names with its arithmetic (Mistral without a sliding
- * window, Qwen2). The names of the parameters are in model.ts.
+ * window, Qwen2, Qwen3). The names of the parameters are in model.ts.
  */
 import type { RotaryScaling } from '../../engine/ops/index.js';
 import { ApolloError } from '../../errors.js';
@@ -68,7 +68,7 @@ function foreignScaling(scaling: RotaryScaling): ForeignJson {
 function readHeads(json: ForeignConfig): Pick<ModelConfig, 'hidden' | 'heads' | 'keyValueHeads' | 'headSize'> {
   const [hidden, heads] = [json.number('hidden_size'), json.number('num_attention_heads')];
   const keyValueHeads = json.number('num_key_value_heads', heads);
-  const headSize = json.number('head_dim', hidden / heads);
+  const headSize = json.number('head_dim', json.json['model_type'] === 'qwen3' ? 128 : hidden / heads);
   return {
     hidden,
     heads,
@@ -77,25 +77,27 @@ function readHeads(json: ForeignConfig): Pick<ModelConfig, 'hidden' | 'heads' | 
   };
 }
 
-/** Mistral has no biases and Qwen2 those of queries, keys and values, whatever config.json says. */
-function readBiases({ json }: ForeignConfig): Pick<ModelConfig, 'attentionBias' | 'ffnBias'> {
-  switch (json['model_type']) {
+/** What the class of the model type has besides, whatever config.json says of the others' settings. */
+function readOwn({ json }: ForeignConfig): Pick<ModelConfig, 'attentionBias' | 'ffnBias' | 'queryKeyNorms'> {
+  const { model_type: type, attention_bias: attentionBias, mlp_bias: ffnBias } = json;
+  const biases = attentionBias === true && ({ attentionBias: 'all' } as const);
+  switch (type) {
     case 'mistral':
       return {};
     case 'qwen2':
       return { attentionBias: 'qkv' };
+    case 'qwen3':
+      return { ...biases, queryKeyNorms: true };
     default:
-      return {
-        ...(json['attention_bias'] === true && { attentionBias: 'all' }),
-        ...(json['mlp_bias'] === true && { ffnBias: true }),
-      };
+      return { ...biases, ...(ffnBias === true && { ffnBias: true }) };
   }
 }
 
 /** How far back attention reaches, as the class of the model type takes it from config.json; null: to the first token. */
 function windowOf({ json }: ForeignConfig): unknown {
   const { model_type: type, sliding_window: window = 4096, use_sliding_window: inUse } = json;
-  return type === 'mistral' || (type === 'qwen2' && inUse === true) ? window : null;
+  const slides = type === 'mistral' || ((type === 'qwen2' || type === 'qwen3') && inUse === true);
+  return slides ? window : null;
 }
 
 function checkWindow(json: ForeignConfig, maxPositions: number): void {
@@ -106,24 +108,45 @@ function checkWindow(json: ForeignConfig, maxPositions: number): void {
   );
 }
 
-/** Those of LlamaForCausalLM, and of Qwen2 where queries, keys and values alone have biases. */
-function classesOf({ attentionBias, ffnBias = false }: ModelConfig): ForeignClasses {
-  if (attentionBias !== 'qkv') return { modelType: 'llama', languageModel: 'LlamaForCausalLM', taskPrefix: 'Llama' };
-  if (!ffnBias) return { modelType: 'qwen2', languageModel: 'Qwen2ForCausalLM', taskPrefix: 'Qwen2' };
-  throw new ApolloError(
-    'BAD_ARGUMENT',
-    "No class of Hugging Face's library has biases in the feed-forward part and, in attention, of queries, keys and values " +
-      'alone (model.ffnBias with model.attentionBias "qkv").',
-  );
+type ModelType = 'llama' | 'qwen2' | 'qwen3';
+
+/** That of the class with these biases and norms; undefined where there is none. */
+function modelTypeOf({ attentionBias, ffnBias = false, queryKeyNorms = false }: ModelConfig): ModelType | undefined {
+  const ofQwen2 = attentionBias === 'qkv';
+  if (!queryKeyNorms && !ofQwen2) return 'llama';
+  if (ffnBias || (queryKeyNorms && ofQwen2)) return undefined;
+  return queryKeyNorms ? 'qwen3' : 'qwen2';
 }
 
-function writeBiases({ attentionBias = 'none', ffnBias = false }: ModelConfig): ForeignJson {
-  if (attentionBias === 'qkv') return { use_sliding_window: false };
-  return { attention_bias: attentionBias === 'all', mlp_bias: ffnBias };
+function classesOf(config: ModelConfig): ForeignClasses {
+  const modelType = modelTypeOf(config);
+  if (!modelType) {
+    throw new ApolloError(
+      'BAD_ARGUMENT',
+      "No class of Hugging Face's library has the biases and norms of this model (model.attentionBias, model.ffnBias, " +
+        'model.queryKeyNorms).',
+    );
+  }
+  const taskPrefix = { llama: 'Llama', qwen2: 'Qwen2', qwen3: 'Qwen3' }[modelType];
+  return { modelType, languageModel: `${taskPrefix}ForCausalLM`, taskPrefix };
+}
+
+/** The settings that the class has besides. */
+function writeOwn(config: ModelConfig): ForeignJson {
+  const { attentionBias = 'none', ffnBias = false } = config;
+  const biases = { attention_bias: attentionBias === 'all' };
+  switch (modelTypeOf(config)) {
+    case 'qwen2':
+      return { use_sliding_window: false };
+    case 'qwen3':
+      return { ...biases, use_sliding_window: false };
+    default:
+      return { ...biases, mlp_bias: ffnBias };
+  }
 }
 
 export const llamaHuggingFace: HuggingFaceFamily = {
-  modelTypes: ['llama', 'mistral', 'qwen2'],
+  modelTypes: ['llama', 'mistral', 'qwen2', 'qwen3'],
   classesOf,
   supported: {
     hidden_act: ['silu', 'swish'],
@@ -146,7 +169,7 @@ export const llamaHuggingFace: HuggingFaceFamily = {
       epsilon: json.number('rms_norm_eps', 1e-6),
       initStd: json.number('initializer_range', 0.02),
       ...readRope(json),
-      ...readBiases(json),
+      ...readOwn(json),
       ...(json.json['tie_word_embeddings'] !== true && { tied: false }),
     };
   },
@@ -164,7 +187,7 @@ export const llamaHuggingFace: HuggingFaceFamily = {
     rms_norm_eps: config.epsilon,
     initializer_range: config.initStd,
     ...writeRope(config),
-    ...writeBiases(config),
+    ...writeOwn(config),
     tie_word_embeddings: config.tied !== false,
   }),
   prefix: 'model.',

@@ -22,10 +22,10 @@ const biasesOf = ({ attentionBias = 'none', ffnBias = false }: ModelConfig) => (
 });
 
 function layerParameters(config: ModelConfig, layer: number): ParameterSpec[] {
-  const { hidden, heads, ffn, initStd } = config;
+  const { hidden, heads, ffn, initStd, queryKeyNorms } = config;
   const [headSize, keyValueHeads] = [headSizeOf(config), keyValueHeadsOf(config)];
   const biases = biasesOf(config);
-  const stream = span('hidden', hidden);
+  const [stream, inHead] = [span('hidden', hidden), span('headSize', headSize)];
   const query = span('heads', heads * headSize, 'attention.query');
   const [key, value] = ['key', 'value'].map((name) =>
     span('keyValueHeads', keyValueHeads * headSize, `attention.${name}`),
@@ -40,6 +40,12 @@ function layerParameters(config: ModelConfig, layer: number): ParameterSpec[] {
       bias: biases.qkv,
       foreign: names('self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj'),
     }),
+    ...(queryKeyNorms
+      ? [
+          ...norm('attention.queryNorm', inHead, { layer, bias: false, foreign: names('self_attn.q_norm') }),
+          ...norm('attention.keyNorm', inHead, { layer, bias: false, foreign: names('self_attn.k_norm') }),
+        ]
+      : []),
     ...linear('attention.output', mixed, [stream], initStd, {
       ...inLayer,
       use: 'branchOutput',
@@ -74,7 +80,7 @@ function bodyParameters(config: ModelConfig, units: number): ParameterSpec[] {
 
 /** Embeddings, layers and the final norm: [B, T] tokens -> [B, T, C]. */
 function llamaBody(config: ModelConfig): ModelBody {
-  const { hidden, vocab, heads, ffn, epsilon, ropeTheta = defaultRopeTheta, ropeScaling } = config;
+  const { hidden, vocab, heads, ffn, epsilon, queryKeyNorms, ropeTheta = defaultRopeTheta, ropeScaling } = config;
   const headSize = headSizeOf(config);
   const frequencies = rotaryFrequencies(headSize, ropeTheta, ropeScaling);
   return {
@@ -92,6 +98,7 @@ function llamaBody(config: ModelConfig): ModelBody {
         heads,
         keyValueHeads: keyValueHeadsOf(config),
         headSize,
+        queryKeyNorms,
         rotaryFrequencies: frequencies,
         norm: 'rms',
         gated: true,

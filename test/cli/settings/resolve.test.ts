@@ -78,6 +78,8 @@ t.test('the smaller model has two thirds of the width in whole heads, unless sai
   };
   t.same(shape('bert-base'), { layers: 12, hidden: 512, heads: 8, ffn: 2048 }); // BERT-Small of the paper
   t.same(shape('gpt-nano'), { layers: 12, hidden: 64, heads: 1, ffn: 256 });
+  t.same(shape('smollm-135m'), { layers: 30, hidden: 384, heads: 6, ffn: 1024 }, 'two groups of three of three');
+  t.same(shape('llama-nano'), { layers: 12, hidden: 128, heads: 2, ffn: 384 }, 'a group that is all of it');
   t.same(shape('gpt-base', { layers: 6, hidden: 384, heads: 6 }), { layers: 6, hidden: 384, heads: 6, ffn: 1536 });
 });
 
