@@ -58,6 +58,7 @@ export {
   type StepPlan,
   type TrainingMethod,
 } from './methods/index.js';
+export * as models from './models/building-blocks.js';
 export {
   createModel,
   type LanguageModel,

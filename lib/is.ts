@@ -89,6 +89,35 @@ export const modelConfig = object('a model configuration (from preset, or a Mode
   tied: optional(boolean),
 });
 
+/** An axis of a model's tensors. */
+export const axis = oneOf(
+  'hidden',
+  'heads',
+  'keyValueHeads',
+  'ffn',
+  'headSize',
+  'vocab',
+  'positions',
+  'types',
+  'outputs',
+);
+
+/** Units along an axis (models.span). */
+export const axisSpan = object('a Span (from models.span)', {
+  axis,
+  size: count,
+  module: optional(name),
+});
+
+/** What a module of a model may have besides its sizes. */
+export const moduleOptions = options({
+  layer: optional(whole(0)),
+  use: optional(oneOf('branchOutput', 'norm', 'innerNorm', 'headNorm')),
+  bias: optional(boolean),
+  foreign: optional(list(name, { least: 1 })),
+  transposed: optional(boolean),
+});
+
 export const modelFamily = object('a ModelFamily', {
   kind: string,
   title: string,
@@ -111,6 +140,9 @@ export const languageModel = object('a LanguageModel (from createModel)', {
   parameters: func,
   trace: func,
 });
+
+export const modelBody = object('a ModelBody { parameters, trace }', { parameters: func, trace: func });
+export const batchSize = object('a batch shape { batch, seq }', { batch: number, seq: number });
 
 export const layerMap = list(whole(0), { least: 1 });
 

@@ -23,7 +23,9 @@ export function compileTests(folder, links) {
   const { status } = spawnSync(process.execPath, args, { cwd: root, stdio: 'inherit' });
   if (status !== 0) throw new Error('the tests could not be compiled');
   cpSync(join(root, 'test/fixtures'), join(folder, 'test/fixtures'), { recursive: true });
-  copyFileSync(join(root, 'bench/step/torch_step.py'), join(folder, 'bench/step/torch_step.py'));
+  for (const script of ['bench/step/torch_step.py', 'bench/step/torch_llama.py']) {
+    copyFileSync(join(root, script), join(folder, script));
+  }
   // Under the package's name, by which code finds that it lies where its package has it (lib/package-folder.ts).
   writeFileSync(join(folder, 'package.json'), '{ "name": "apollo-lm", "type": "module" }\n');
   const shim = join(folder, 'node_modules/tap');

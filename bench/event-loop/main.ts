@@ -10,6 +10,7 @@ import { monitorEventLoopDelay, performance } from 'node:perf_hooks';
 import { Command } from 'commander';
 import {
   createModel,
+  type ModelConfig,
   openDevice,
   preset,
   type TrainDependencies,
@@ -55,9 +56,19 @@ interface Setting {
   readonly options: TrainOptions;
 }
 
-function setting(name: string, options: TrainOptions, method: 'scratch' | 'gstack'): Setting {
+/** Half of the layers first, or half of the widths. */
+const growths = {
+  scratch: () => ({}),
+  gstack: () => ({ factor: 2, boundaries: { steps: [2] } }),
+  staged: ({ layers, hidden, heads, ffn }: ModelConfig) => {
+    const shape = { hidden: hidden / 2, heads: heads / 2, ffn: ffn / 2 };
+    return { stages: [{ units: layers, shape, boundary: 0.34 }, { units: layers }] };
+  },
+};
+
+function setting(name: string, options: TrainOptions, method: keyof typeof growths): Setting {
   const config = preset(name);
-  const chosen = { method, options: method === 'gstack' ? { factor: 2, boundaries: { steps: [2] } } : {} };
+  const chosen = { method, options: growths[method](config) };
   return {
     deps: { device, model: createModel(config), method: chosen, corpus: corpusOf(config.vocab) },
     options: { evaluateEvery: 0, ...options },
@@ -108,7 +119,17 @@ async function phases(): Promise<Lateness[]> {
     found.push(lateness('resume'));
     break;
   }
-  return found;
+  return [...found, ...(await widthGrowth())];
+}
+
+/** The large model grows from half its width, with the optimizer's state. */
+async function widthGrowth(): Promise<Lateness[]> {
+  const { deps, options } = setting(o.model, { steps: 6, batch: 1, seq: 32 }, 'staged');
+  for await (const event of train(options, deps)) {
+    if (event.type === 'step') lateness(`step ${event.step}`);
+    if (event.type === 'growth') return [lateness('growth to twice the width')];
+  }
+  return [];
 }
 
 /** Milliseconds of processor time that the JavaScript thread has taken; without /proc those in which its loop was busy. */
@@ -119,9 +140,8 @@ function javascriptMs(): number {
 }
 
 /** Steps of a small model: what JavaScript and waiting take of their time. */
-async function shares() {
-  delay.disable(); // its timer is JavaScript, too
-  const { deps, options } = setting('gpt-nano', { steps: o.steps + 20, batch: 2, seq: 64 }, 'scratch');
+async function shares(batch: number, seq: number, steps: number) {
+  const { deps, options } = setting('gpt-nano', { steps: steps + 20, batch, seq }, 'scratch');
   let [began, taken] = [performance.now(), javascriptMs()];
   const [ms, waited]: [number[], number[]] = [[], []];
   for await (const event of train(options, deps)) {
@@ -135,6 +155,8 @@ async function shares() {
   const javascriptShare = (javascriptMs() - taken) / (performance.now() - began);
   const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
   return {
+    batch,
+    seq,
     steps: ms.length,
     msPerStep: spread(ms),
     javascriptShare,
@@ -170,7 +192,8 @@ async function checkpoints() {
 
 try {
   const large = await phases();
-  const small = await shares();
+  delay.disable(); // its timer is JavaScript, too
+  const small = [await shares(2, 64, o.steps), await shares(16, 128, Math.ceil(o.steps / 8))];
   const saving = await checkpoints();
   const number = (value: number) => value.toFixed(2);
   console.log(`${o.model}: milliseconds by which timers were late, by phase\n`);
@@ -181,10 +204,13 @@ try {
     ]),
   );
   const percent = (value: number) => `${(100 * value).toFixed(2)} %`;
-  console.log(
-    `\ngpt-nano, ${small.steps} steps of ${number(small.msPerStep.median)} ms: JavaScript works in ${percent(small.javascriptShare)} of the time; ` +
-      `the device had nothing to do in ${percent(small.waitedShare)} (${small.stepsThatWaited} steps)`,
-  );
+  console.log();
+  for (const { batch, seq, steps, msPerStep, javascriptShare, waitedShare, stepsThatWaited } of small) {
+    console.log(
+      `gpt-nano, ${steps} steps of ${batch} x ${seq} tokens, ${number(msPerStep.median)} ms: JavaScript works in ${percent(javascriptShare)} of the time; ` +
+        `the device had nothing to do in ${percent(waitedShare)} (${stepsThatWaited} steps)`,
+    );
+  }
   console.log(
     `gpt-mini, steps of ${number(saving.msPerStepWithout.median)} ms: a checkpoint every 20 steps costs ${percent(saving.share.median)} ` +
       `(${percent(saving.share.min)} to ${percent(saving.share.max)}, ${o.repeats} pairs)`,

@@ -25,6 +25,10 @@ export const gpuShapes: Readonly<Record<string, Readonly<Record<string, Shape>>>
   embedding: { table: [50257, 768], ids: [64, 1024] },
   layerNorm: { x: [64, 1024, 768], w: [768], b: [768] },
   'residualNorm, both outputs, dropout': { x: hidden, residual: hidden, w: [768], b: [768] },
+  rmsNorm: { x: [64, 1024, 768], w: [768] },
+  'residualRmsNorm, both outputs': { x: hidden, residual: hidden, w: [768] },
+  swiglu: { x: [rows, 4096] },
+  'rotary, the heads of Llama': { x: [64, 1024, 20 * 64] },
   matmul: { a: hidden, b: [768, 3072] },
   'matmul, bias': { a: [rows, 3072], b: [3072, 768], bias: [768] },
   // 768 heads of 64: full at 512 positions (BERT-Base), causal at 1,024 (GPT-2), and with dropout.
@@ -32,5 +36,6 @@ export const gpuShapes: Readonly<Record<string, Readonly<Record<string, Shape>>>
   'attention, causal': { qkv: [256, 1024, 576] },
   'attention, mask and dropout': { qkv: [384, 512, 384], mask: [384, 512] },
   'attention, causal, dropout': { qkv: [256, 1024, 576] },
+  'attention, causal, three heads a key/value head': { qkv: [256, 1024, 64 * 5] },
   lmHeadLoss: { x: hidden, table: [50257, 768], labels: [rows] },
 };

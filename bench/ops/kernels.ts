@@ -103,7 +103,7 @@ async function timeCase(
             attrs,
           ) ?? 0;
       const text = inputs.map((v) => `[${values[v]!.shape.join(', ')}]`).join(' ');
-      const detail = ['kind', 'tanh', 'causal', 'transA', 'transB', 'activation', 'p']
+      const detail = ['kind', 'tanh', 'inverse', 'causal', 'transA', 'transB', 'activation', 'p']
         .filter((name) => attrs[name] && attrs[name] !== 'none')
         .map((name) => (attrs[name] === true ? name : `${attrs[name]}`))
         .join(' ');

@@ -26,8 +26,8 @@ const here = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
 const checkouts = [here, ...o.against.map((folder) => resolve(folder))];
 const work = mkdtempSync(join(tmpdir(), 'apollo-digests-'));
 
-const sizes = { layers: 4, hidden: 64, heads: 2, ffn: 160, vocab: 2048, maxPositions: 32 };
-const small = { layers: 2, hidden: 32, heads: 1, ffn: 80 };
+const sizes = { layers: 4, hidden: 64, ffn: 160, vocab: 2048, maxPositions: 32 };
+const small = { layers: 2, hidden: 32, ffn: 80 };
 const base = { batch: 4, seq: 32, steps: 24, seed: 7, threads: 1, accumulate: 2, warmup: 4, tensorboard: false };
 
 interface FixedRun {
@@ -36,9 +36,25 @@ interface FixedRun {
   readonly command?: 'train' | 'compare';
 }
 
+/** Heads of a family's models, in the large and in the small one; and methods that begin with the small one. */
+interface Family {
+  readonly kind: string;
+  readonly heads: Readonly<Record<string, number>>;
+  readonly smallHeads: number;
+  readonly fromSmall: readonly string[];
+}
+
+const unshared = { heads: { heads: 2 }, smallHeads: 1, fromSmall: ['bert2bert', 'net2net', 'ligo'] };
+const families: readonly Family[] = [
+  { kind: 'gpt', ...unshared },
+  { kind: 'bert', ...unshared },
+  // LiGO needs as many key/value heads as query heads.
+  { kind: 'llama', heads: { heads: 4, keyValueHeads: 2 }, smallHeads: 2, fromSmall: ['bert2bert', 'net2net'] },
+];
+
 const plainMethods = 'scratch apollo stackbert pld gstack mslt layerdrop unshare midas staged'.split(' ');
-const ofKind = (kind: 'gpt' | 'bert'): FixedRun[] => {
-  const model = { preset: `${kind}-nano`, ...sizes };
+const ofFamily = ({ kind, heads, smallHeads, fromSmall }: Family): FixedRun[] => {
+  const model = { preset: `${kind}-nano`, ...sizes, ...heads };
   const run = (name: string, settings: object): FixedRun => ({
     name: `${kind} ${name}`,
     settings: { model, ...settings },
@@ -46,11 +62,11 @@ const ofKind = (kind: 'gpt' | 'bert'): FixedRun[] => {
   return [
     ...plainMethods.map((method) => run(method, { method })),
     {
-      ...run('bert2bert, net2net, ligo', {
-        methods: ['bert2bert', 'net2net', 'ligo'],
-        small: { ...small, steps: 8 },
+      ...run(fromSmall.join(', '), {
+        methods: fromSmall,
+        small: { ...small, heads: smallHeads, steps: 8 },
         evalBatches: 2,
-        methodOptions: { ligo: { operatorSteps: 8 } },
+        ...(fromSmall.includes('ligo') && { methodOptions: { ligo: { operatorSteps: 8 } } }),
       }),
       command: 'compare',
     },
@@ -59,7 +75,7 @@ const ofKind = (kind: 'gpt' | 'bert'): FixedRun[] => {
     run('muon', { method: 'stackbert', optimizer: { name: 'muon' } }),
   ];
 };
-const runs = [...ofKind('gpt'), ...ofKind('bert')].filter(({ name }) => !o.only || new RegExp(o.only).test(name));
+const runs = families.flatMap(ofFamily).filter(({ name }) => !o.only || new RegExp(o.only).test(name));
 
 function call(checkout: string, args: readonly string[]): void {
   const { status, stderr } = spawnSync(process.execPath, [join(checkout, 'dist/cli/main.js'), ...args], {
@@ -90,7 +106,7 @@ function digest(checkout: string, { settings, command = 'train' }: FixedRun, out
 function fineTuned(checkout: string, out: string, task: string): string {
   digest(
     checkout,
-    { name: '', settings: { model: { preset: 'bert-nano', ...sizes }, method: 'scratch' } },
+    { name: '', settings: { model: { preset: 'bert-nano', ...sizes, ...unshared.heads }, method: 'scratch' } },
     `${out}-base`,
   );
   const args = ['--task', 'cola', '--data', resolve(task), '--model', `${out}-base`, '--epochs', '1'];

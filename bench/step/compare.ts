@@ -3,7 +3,7 @@
  * the profile, the share of the matmul peak, memory, the time per depth.
  */
 import { type Device, type MatmulPeak, matmulPeak } from '../../lib/engine/index.js';
-import type { ModelConfig } from '../../lib/models/index.js';
+import { createModel, keyValueHeadsOf, type ModelConfig } from '../../lib/models/index.js';
 import { linearFit, spread } from '../statistics.js';
 import { Peer, type PeerVariant } from './peer.js';
 import { StepBench, type TrainingStep } from './training-step.js';
@@ -50,6 +50,8 @@ export interface StepComparison {
   readonly layers: number;
   readonly hidden: number;
   readonly heads: number;
+  readonly keyValueHeads: number;
+  readonly ffn: number;
   readonly vocab: number;
   readonly seq: number;
   readonly batch: number;
@@ -58,6 +60,8 @@ export interface StepComparison {
   readonly tokensPerSecond: number;
   readonly stepMs: Spread;
   readonly flopsExecuted: number;
+  /** By the accounting of the model's family. */
+  readonly flopsModel: number;
   readonly utilisation: {
     readonly share: number;
     readonly flopsPerSecond: number;
@@ -109,7 +113,7 @@ class OwnTimes {
 export async function compareStep(options: StepComparisonOptions): Promise<StepComparison> {
   const { device, config, seq, batch, precision, steps, rounds = 5, python, peers = [], depths = [] } = options;
   const { say = () => undefined, byShape = false } = options;
-  const { kind, layers, hidden, heads, vocab } = config;
+  const { kind, layers, hidden, heads, ffn, vocab } = config;
   const peak = options.peak ?? (await matmulPeak(device, precision));
   say(`matmul peak ${precision}: ${(peak.flopsPerSecond / 1e9).toFixed(0)} GFLOP/s at ${peak.shape.join('x')}`);
   const bench = await StepBench.create(device, config, precision);
@@ -153,6 +157,8 @@ export async function compareStep(options: StepComparisonOptions): Promise<StepC
     layers,
     hidden,
     heads,
+    keyValueHeads: keyValueHeadsOf(config),
+    ffn,
     vocab,
     seq,
     batch,
@@ -161,6 +167,7 @@ export async function compareStep(options: StepComparisonOptions): Promise<StepC
     tokensPerSecond: (step.tokens / stepMs.median) * 1e3,
     stepMs,
     flopsExecuted: step.flops,
+    flopsModel: createModel(config).flopsPerToken(layers, seq) * step.tokens,
     utilisation: {
       share: flopsPerSecond / peak.flopsPerSecond,
       flopsPerSecond,
@@ -205,7 +212,10 @@ async function startPeer(
       layers: config.layers,
       hidden: config.hidden,
       heads: config.heads,
+      'key-value-heads': keyValueHeadsOf(config),
+      ffn: config.ffn,
       vocab: config.vocab,
+      dropout: config.dropout,
       seq,
       batch: size,
       precision,

@@ -1,21 +1,22 @@
 /**
- * npm run bench:step: one training step of BERT or GPT-2, here and in PyTorch, taking turns in one run. Prints tokens/s,
+ * npm run bench:step: one training step of a model, here and in PyTorch, taking turns in one run. Prints tokens/s,
  * the share of the measured matmul peak, peak memory and the time per depth.
  */
 import { writeFileSync } from 'node:fs';
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { loadAddon, openDevice } from '../../lib/engine/index.js';
-import { preset } from '../../lib/models/index.js';
+import { familyKinds, preset } from '../../lib/models/index.js';
 import { whole } from '../options.js';
 import { compareStep, describeStep } from './compare.js';
 import { findPeerPython } from './peer.js';
 
 const command = new Command('bench:step')
   .description('Times one training step against PyTorch and against the matmul peak of this machine.')
-  .option('--model <kind>', 'bert or gpt', 'gpt')
+  .addOption(new Option('--model <kind>', 'model family').choices(familyKinds()).default('gpt'))
   .option('--layers <n>', 'layers', whole, 12)
   .option('--hidden <n>', 'hidden size', whole, 256)
   .option('--heads <n>', 'attention heads', whole, 4)
+  .option('--kv-heads <n>', "key/value heads, where the family has them (default: the preset's)", whole)
   .option('--seq <n>', 'tokens per sequence', whole, 128)
   .option('--batch <n>', 'sequences per step', whole, 16)
   .option('--vocab <n>', 'vocabulary', whole, 8192)
@@ -44,13 +45,13 @@ if (o.peer && !python)
   say('No Python with torch found: no peer (set APOLLO_PEER_PYTHON to an interpreter that has it).');
 const comparison = await compareStep({
   device,
-  config: preset(o.model === 'bert' ? 'bert-nano' : 'gpt-nano', {
+  config: preset(`${o.model}-mini`, {
     layers,
     hidden: o.hidden,
     heads: o.heads,
-    ffn: 4 * o.hidden,
     vocab: o.vocab,
     maxPositions: o.seq,
+    ...(o.kvHeads && { keyValueHeads: o.kvHeads }),
   }),
   seq: o.seq,
   batch: o.batch,

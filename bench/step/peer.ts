@@ -5,10 +5,10 @@ import { fileURLToPath } from 'node:url';
 
 const script = new URL('./torch_step.py', import.meta.url);
 
-/** Python with torch: $APOLLO_PEER_PYTHON or $APOLLO_PYTHON, else python3; undefined when there is none. */
-export function findPeerPython(): string | undefined {
+/** Python with these modules: $APOLLO_PEER_PYTHON or $APOLLO_PYTHON, else python3; undefined when it lacks one. */
+export function findPeerPython(modules: readonly string[] = ['torch']): string | undefined {
   const python = process.env.APOLLO_PEER_PYTHON ?? process.env.APOLLO_PYTHON ?? 'python3';
-  return spawnSync(python, ['-c', 'import torch']).status === 0 ? python : undefined;
+  return spawnSync(python, ['-c', `import ${modules.join(', ')}`]).status === 0 ? python : undefined;
 }
 
 /** Plain modules, the same compiled, or the classes of the transformers package compiled. */

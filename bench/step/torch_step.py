@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""One training step of a BERT or GPT-2 language model in PyTorch, timed on request.
+"""One training step of a BERT, GPT-2 or Llama language model in PyTorch, timed on request.
 
 The peer of bench/step: same structure, precision, dropout, optimiser and clipping as the step it is compared with.
 Reads commands from standard input, so that the two programs can take turns: "run N" does N steps and prints one JSON
@@ -18,14 +18,16 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from torch_llama import Llama
+
 
 def arguments():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--model", choices=["bert", "gpt"], required=True)
-    for name in ("layers", "hidden", "heads", "vocab", "seq", "batch", "threads"):
+    parser.add_argument("--model", choices=["bert", "gpt", "llama"], required=True)
+    for name in ("layers", "hidden", "heads", "key-value-heads", "ffn", "vocab", "seq", "batch", "threads"):
         parser.add_argument("--" + name, type=int, required=True)
     parser.add_argument("--precision", choices=["f32", "bf16"], required=True)
-    parser.add_argument("--dropout", type=float, default=0.1)
+    parser.add_argument("--dropout", type=float, required=True, help="of BERT and GPT-2")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--full-head", action="store_true")
@@ -56,7 +58,7 @@ class Layer(nn.Module):
         hidden, self.dropout = options.hidden, options.dropout
         self.pre = options.model == "gpt"
         self.attention = SelfAttention(hidden, options.heads, self.pre, options.dropout)
-        self.up, self.down = nn.Linear(hidden, 4 * hidden), nn.Linear(4 * hidden, hidden)
+        self.up, self.down = nn.Linear(hidden, options.ffn), nn.Linear(options.ffn, hidden)
         self.norm1, self.norm2 = nn.LayerNorm(hidden), nn.LayerNorm(hidden)
 
     def feed_forward(self, x):
@@ -70,7 +72,7 @@ class Layer(nn.Module):
         return self.norm2(x + F.dropout(self.feed_forward(x), self.dropout))
 
 
-class LanguageModel(nn.Module):
+class BertOrGpt(nn.Module):
     def __init__(self, options):
         super().__init__()
         self.options = options
@@ -114,12 +116,19 @@ class HuggingFaceModel(nn.Module):
         if o.model == "gpt":
             config = transformers.GPT2Config(
                 vocab_size=o.vocab, n_positions=o.seq, n_embd=o.hidden, n_layer=o.layers, n_head=o.heads, use_cache=False,
-                resid_pdrop=o.dropout, embd_pdrop=o.dropout, attn_pdrop=o.dropout, attn_implementation="sdpa")
+                n_inner=o.ffn, resid_pdrop=o.dropout, embd_pdrop=o.dropout, attn_pdrop=o.dropout,
+                attn_implementation="sdpa")
             self.model = transformers.GPT2LMHeadModel(config)
+        elif o.model == "llama":
+            config = transformers.LlamaConfig(
+                vocab_size=o.vocab, max_position_embeddings=o.seq, hidden_size=o.hidden, num_hidden_layers=o.layers,
+                num_attention_heads=o.heads, num_key_value_heads=o.key_value_heads, intermediate_size=o.ffn,
+                rms_norm_eps=1e-5, use_cache=False, tie_word_embeddings=True, attn_implementation="sdpa")
+            self.model = transformers.LlamaForCausalLM(config)
         else:
             config = transformers.BertConfig(
                 vocab_size=o.vocab, max_position_embeddings=o.seq, hidden_size=o.hidden, num_hidden_layers=o.layers,
-                num_attention_heads=o.heads, intermediate_size=4 * o.hidden, hidden_dropout_prob=o.dropout,
+                num_attention_heads=o.heads, intermediate_size=o.ffn, hidden_dropout_prob=o.dropout,
                 attention_probs_dropout_prob=o.dropout, attn_implementation="sdpa")
             self.model = transformers.BertForMaskedLM(config)
 
@@ -128,23 +137,29 @@ class HuggingFaceModel(nn.Module):
         return F.cross_entropy(logits.view(-1, logits.shape[-1]).float(), labels)
 
 
+def create_model(options):
+    if options.hugging_face:
+        return HuggingFaceModel(options)
+    return Llama(options) if options.model == "llama" else BertOrGpt(options)
+
+
 def main():
     o = arguments()
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.set_num_threads(o.threads)
     torch.manual_seed(0)
     device = torch.device(o.device)
-    model = (HuggingFaceModel if o.hugging_face else LanguageModel)(o).to(device).train()
+    model = create_model(o).to(device).train()
     parameters = list(model.parameters())
     optimizer = torch.optim.AdamW(parameters, lr=1e-4, weight_decay=0.01, fused=True)
     forward = torch.compile(model) if o.compile else model
     tokens = torch.randint(0, o.vocab, (o.batch, o.seq), device=device)
-    labels = tokens.clone().roll(-1, 1)
-    if o.model == "gpt":
-        labels[:, -1] = -100
-    labels = labels.reshape(-1)
+    labels = tokens.roll(-1, 1)
     if o.model == "bert":
         labels[torch.rand(labels.shape, device=device) > 0.15] = -100
+    else:
+        labels[:, -1] = -100
+    labels = labels.reshape(-1)
     masked = (labels != -100).nonzero().reshape(-1)
     autocast = torch.autocast(device.type, dtype=torch.bfloat16) if o.precision == "bf16" else contextlib.nullcontext()
 

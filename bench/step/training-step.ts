@@ -53,7 +53,7 @@ export class StepBench {
     const { loss } = model.trace(
       graph,
       modelWeights(graph, model, precision),
-      { batch, seq, padding: false, ...(config.kind === 'bert' ? { targets } : {}) },
+      { batch, seq, padding: false, ...(model.objective === 'masked' && { targets }) },
       { layerMap: Array.from({ length: depth }, (_, layer) => layer), training: true },
     );
     graph.output('loss', loss);
@@ -64,7 +64,7 @@ export class StepBench {
       Int32Array.from({ length: count }, (_, i) => Math.floor(uniform(7, stream, i) * below));
     const tokens = random(1, batch * seq, config.vocab);
     const inputs: Record<string, Int32Array> =
-      config.kind === 'gpt'
+      model.objective === 'causal'
         ? { tokens, labels: tokens.map((_, i) => ((i + 1) % seq === 0 ? -100 : tokens[i + 1]!)) }
         : {
             tokens,
@@ -72,19 +72,20 @@ export class StepBench {
             labels: random(2, targets, config.vocab).map((label, i) => (i * 6 < batch * seq ? label : -100)),
           };
     let counter = 0;
-    const rng = () => Int32Array.of(1, 0, ++counter, 0);
+    const drops = graph.inputs.has('rng');
+    const nextInputs = () => ({ ...inputs, ...(drops && { rng: Int32Array.of(1, 0, ++counter, 0) }) });
     return {
       flops: program.flops,
       tokens: batch * seq,
       dispose: () => program.dispose(),
       async run() {
         const start = performance.now();
-        const { outputs, elapsedMs } = await program.run({ ...inputs, rng: rng() });
+        const { outputs, elapsedMs } = await program.run(nextInputs());
         const update = await optimizer.step(names, { lr: 1e-4 });
         return { wallMs: performance.now() - start, nativeMs: elapsedMs + update.elapsedMs, loss: outputs.loss![0]! };
       },
       async profile(byShape) {
-        const { profile } = await program.run({ ...inputs, rng: rng() }, { profile: true });
+        const { profile } = await program.run(nextInputs(), { profile: true });
         const update = await optimizer.step(names, { lr: 1e-4 });
         const byOp = new Map<string, { op: string; ns: number; uses: number }>();
         const times = [...(profile ?? []), { op: 'update', name: '', ns: update.elapsedMs * 1e6 }];

@@ -30,7 +30,7 @@ export type { StreamDecoder } from './read/detokenize.js';
 export { formatNames } from './read/formats/index.js';
 export { type CorpusInput, parseInput, type ReadOptions } from './read/inputs.js';
 export { endOfTextFile, endsOfText, noEndOfText } from './tokenizer/end-of-text.js';
-export type { FramedTokens } from './tokenizer/framing.js';
+export { beginOf, type FramedTokens } from './tokenizer/framing.js';
 export type { PlacedTokens } from './tokenizer/offsets.js';
 export {
   checkVocabulary,

@@ -1,5 +1,6 @@
 /** The inputs of a body's graph, which all families have in common. */
 import type { Graph, Tensor } from '../engine/graph.js';
+import * as is from '../is.js';
 import type { BodyOptions, PredictionShape } from './model.js';
 
 export interface BodyInputs {
@@ -14,7 +15,19 @@ export interface BodyInputs {
   readonly blockGates: Tensor | undefined;
 }
 
+const takesBodyInputs = is.takes('bodyInputs', {
+  graph: is.graph,
+  batch: is.batchSize,
+  options: is.object('{ layerMap }', { layerMap: is.layerMap }),
+});
+
+/**
+ * Records them.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function bodyInputs(graph: Graph, batch: Omit<PredictionShape, 'targets'>, options: BodyOptions): BodyInputs {
+  takesBodyInputs(graph, batch, options);
+
   const shape = [batch.batch, batch.seq];
   const depth = [options.layerMap.length];
   return {

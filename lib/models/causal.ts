@@ -1,6 +1,7 @@
 /** What all causal language models do around their layers: next-token loss, logits, and decoding with a cache. */
 import type { Graph } from '../engine/graph.js';
 import { check } from '../errors.js';
+import * as is from '../is.js';
 import { flatten, tiedLogits, tiedLoss } from '../nn/heads.js';
 import type { Weights } from '../nn/layers.js';
 import type { StackCache } from '../nn/transformer.js';
@@ -16,8 +17,23 @@ import {
 } from './model.js';
 import { outputMatrix } from './parameters.js';
 
-/** The graphs of a causal model whose head is one matrix without bias. */
-export function causalGraphs(config: ModelConfig, body: ModelBody, headParameters: ParameterSpec[]): ModelGraphs {
+const takesCausalGraphs = is.takes('causalGraphs', {
+  config: is.modelConfig,
+  body: is.modelBody,
+  headParameters: is.list(is.record),
+});
+
+/**
+ * The graphs of a causal model whose head is one matrix without bias: the word table, or `headParameters`.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
+export function causalGraphs(
+  config: ModelConfig,
+  body: ModelBody,
+  headParameters: readonly ParameterSpec[],
+): ModelGraphs {
+  takesCausalGraphs(config, body, headParameters);
+
   const output = (weights: Weights) => outputMatrix(config, weights);
   return {
     body,
@@ -41,6 +57,13 @@ export function causalGraphs(config: ModelConfig, body: ModelBody, headParameter
   };
 }
 
+const takesDecodingCache = is.takes('decodingCache', {
+  graph: is.graph,
+  config: is.modelConfig,
+  batch: is.batchSize,
+  options: is.object('{ training }', { training: is.boolean, decoding: is.optional(is.record) }),
+});
+
 /**
  * The cache of a decoding program, with its input that says where the tokens stand; undefined for one that does not decode.
  * @throws ApolloError BAD_ARGUMENT for decoding options that do not fit batch and model.
@@ -49,8 +72,11 @@ export function decodingCache(
   graph: Graph,
   config: ModelConfig,
   batch: Omit<PredictionShape, 'targets'>,
-  { decoding, training }: BodyOptions,
+  options: BodyOptions,
 ): StackCache | undefined {
+  takesDecodingCache(graph, config, batch, options);
+
+  const { decoding, training } = options;
   check(!(decoding && training), 'a model is trained on whole sequences: decoding is for evaluation.');
   return decoding && stackCache(graph, config, batch, decoding);
 }
@@ -73,7 +99,14 @@ function stackCache(
   return { batch: sequences, length, first, positions: graph.input('positions', [batch, seq], 'i32') };
 }
 
-/** Forward FLOPs of the head per token: 2 h V. */
-export function causalHeadFlops({ hidden, vocab }: ModelConfig): number {
-  return 2 * hidden * vocab;
+const takesCausalHeadFlops = is.takes('causalHeadFlops', { config: is.modelConfig });
+
+/**
+ * Forward FLOPs of the head per token: 2 h V.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
+export function causalHeadFlops(config: ModelConfig): number {
+  takesCausalHeadFlops(config);
+
+  return 2 * config.hidden * config.vocab;
 }

@@ -7,9 +7,6 @@ import { headFlops, layerFlops, trainingFlops } from './flops.js';
 import type { LanguageModel } from './model.js';
 import { familyOf } from './registry.js';
 
-// What the files of a family are made of.
-export { bodyInputs } from './body-inputs.js';
-export { causalGraphs, causalHeadFlops, decodingCache } from './causal.js';
 export {
   activationOf,
   configurableFields,
@@ -42,10 +39,9 @@ export {
 } from './init.js';
 export { atPlace, isBehindLayers, isEmbedding, layerOf, nameAt, ofOtherLayer } from './layer-names.js';
 export * from './model.js';
-export { bias, linear, type ModuleOptions, norm, outputMatrix, outputParameters, span, table } from './parameters.js';
+export { outputMatrix } from './parameters.js';
 export { preset, presetNames } from './presets.js';
 export { familyKinds, familyOf, objectiveOf, registerFamily } from './registry.js';
-export { attentionFlops } from './transformer-layer.js';
 
 const takesCreateModel = is.takes('createModel', { config: is.record });
 

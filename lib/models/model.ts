@@ -5,6 +5,7 @@
 import type { Graph, Tensor } from '../engine/graph.js';
 import type { Shape } from '../engine/shape.js';
 import { ApolloError, check } from '../errors.js';
+import * as is from '../is.js';
 import { atPositions, flatten } from '../nn/heads.js';
 import type { Weights } from '../nn/layers.js';
 import type { ModelConfig } from './config.js';
@@ -221,12 +222,23 @@ export function parameterCount(specs: readonly ParameterSpec[]): number {
   return specs.reduce((total, { shape }) => total + shape.reduce((a, b) => a * b, 1), 0);
 }
 
-/** Checks what every model checks before tracing. */
+const takesCheckTrace = is.takes('checkTrace', {
+  config: is.modelConfig,
+  batch: is.batchSize,
+  layerMap: is.list(is.number),
+});
+
+/**
+ * Checks what every model checks before tracing: batch and layer map fit the configuration.
+ * @throws {ApolloError} BAD_ARGUMENT naming what does not, or an argument that is wrong.
+ */
 export function checkTrace(
   config: ModelConfig,
   batch: Pick<BatchShape, 'batch' | 'seq'>,
   layerMap: readonly number[],
 ): void {
+  takesCheckTrace(config, batch, layerMap);
+
   const { layers, maxPositions } = config;
   check(layerMap.length > 0, 'layerMap is empty: a model needs at least one layer. For the plain model: 0, 1, 2, ….');
   layerMap.forEach((layer, position) => {

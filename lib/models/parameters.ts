@@ -1,12 +1,22 @@
 /** Declarations of parameters: names, shapes, axes, initial values, decay, and their names in Hugging Face checkpoints. */
 import type { Tensor } from '../engine/graph.js';
+import * as is from '../is.js';
 import type { Weights } from '../nn/layers.js';
 import type { ModelConfig } from './config.js';
 import { nameAt } from './layer-names.js';
 import type { Axis, ForeignTensors, ParameterSpec, Span, TensorUse } from './model.js';
 
-/** Units along an axis; `module` names the module that makes them, where they are a layer's own. */
-export const span = (axis: Axis, size: number, module?: string): Span => ({ axis, size, ...(module && { module }) });
+const takesSpan = is.takes('span', { axis: is.axis, size: is.count, module: is.optional(is.name) });
+
+/**
+ * Units along an axis; `module` names the module that makes them, where they are a layer's own.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
+export function span(axis: Axis, size: number, module?: string): Span {
+  takesSpan(axis, size, module);
+
+  return { axis, size, ...(module !== undefined && { module }) };
+}
 
 /** What modules may have besides their sizes. */
 export interface ModuleOptions {
@@ -32,14 +42,29 @@ const identity = (part: string, layer: number | undefined): Pick<ParameterSpec, 
 const foreignNames = (modules: readonly string[] | undefined, leaf: string, transposed = false): ForeignTensors[] =>
   modules ? [{ names: modules.map((module) => `${module}.${leaf}`), transposed }] : [];
 
-/** A table [entries, hidden] that is looked up in, N(0, std), decayed. `foreign`: its whole name in checkpoints. */
-export function table(
-  name: string,
-  rows: Span,
-  columns: Span,
-  std: number,
-  { foreign, zeroRow }: { readonly foreign?: string | undefined; readonly zeroRow?: number | undefined } = {},
-): ParameterSpec {
+export interface TableOptions {
+  /** Its whole name in Hugging Face checkpoints. */
+  readonly foreign?: string | undefined;
+  /** A row that starts as zeros. */
+  readonly zeroRow?: number | undefined;
+}
+
+const takesTable = is.takes('table', {
+  name: is.name,
+  rows: is.axisSpan,
+  columns: is.axisSpan,
+  std: is.positive,
+  options: is.optional(is.options({ foreign: is.optional(is.name), zeroRow: is.optional(is.index) })),
+});
+
+/**
+ * A table [rows, columns] that is looked up in, N(0, std), decayed.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
+export function table(name: string, rows: Span, columns: Span, std: number, options: TableOptions = {}): ParameterSpec {
+  takesTable(name, rows, columns, std, options);
+
+  const { foreign, zeroRow } = options;
   return {
     ...identity(name, undefined),
     shape: [rows.size, columns.size],
@@ -52,7 +77,18 @@ export function table(
   };
 }
 
-/** The weight [inputs, outputs], N(0, std) and decayed, and the bias of a linear module, zeros and not decayed. */
+const takesLinear = is.takes('linear', {
+  module: is.name,
+  inputs: is.axisSpan,
+  outputs: is.list(is.axisSpan, { least: 1 }),
+  std: is.positive,
+  options: is.optional(is.moduleOptions),
+});
+
+/**
+ * The weight [inputs, outputs], N(0, std) and decayed, and the bias of a linear module, zeros and not decayed.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function linear(
   module: string,
   inputs: Span,
@@ -60,6 +96,8 @@ export function linear(
   std: number,
   options: ModuleOptions = {},
 ): ParameterSpec[] {
+  takesLinear(module, inputs, outputs, std, options);
+
   const { layer, use, foreign, transposed } = options;
   const [weightNames] = foreignNames(foreign, 'weight', transposed);
   const weight: ParameterSpec = {
@@ -95,14 +133,32 @@ function vector(
   };
 }
 
-/** A bias that stands alone, zeros and not decayed. `foreign`: its whole name in checkpoints. */
+const takesBias = is.takes('bias', { name: is.name, columns: is.axisSpan, foreign: is.optional(is.name) });
+
+/**
+ * A bias that stands alone, zeros and not decayed. `foreign`: its whole name in Hugging Face checkpoints.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function bias(name: string, columns: Span, foreign?: string): ParameterSpec {
+  takesBias(name, columns, foreign);
+
   const spec = vector(name, [columns], 'zeros', {});
   return foreign === undefined ? spec : { ...spec, foreign: { names: [foreign], transposed: false } };
 }
 
-/** The weight (ones) and, unless `bias` is false, the bias (zeros) of a norm. */
+const takesNorm = is.takes('norm', {
+  module: is.name,
+  columns: is.axisSpan,
+  options: is.optional(is.moduleOptions),
+});
+
+/**
+ * The weight (ones) and, unless `bias` is false, the bias (zeros) of a norm.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function norm(module: string, columns: Span, options: ModuleOptions = {}): ParameterSpec[] {
+  takesNorm(module, columns, options);
+
   const use = options.use ?? 'norm';
   const weight = vector(`${module}.weight`, [columns], 'ones', { ...options, use });
   return options.bias === false
@@ -110,13 +166,29 @@ export function norm(module: string, columns: Span, options: ModuleOptions = {})
     : [weight, vector(`${module}.bias`, [columns], 'zeros', { ...options, use })];
 }
 
-/** The head's output matrix [V, C] where it is not the word table; else nothing. `foreign`: its name in checkpoints. */
-export const outputParameters = (
-  { vocab, hidden, initStd, tied }: ModelConfig,
-  foreign: string | undefined,
-): ParameterSpec[] =>
-  tied === false ? [table('head.output', span('vocab', vocab), span('hidden', hidden), initStd, { foreign })] : [];
+const takesOutputParameters = is.takes('outputParameters', { config: is.modelConfig, foreign: is.optional(is.name) });
 
-/** What the head multiplies hidden states by, [V, C]: the word table, or a matrix of its own. */
-export const outputMatrix = ({ vocab, hidden, tied }: ModelConfig, weights: Weights): Tensor =>
-  weights(tied === false ? 'head.output' : 'embeddings.word', [vocab, hidden], 'matrix');
+/**
+ * The head's output matrix [V, C] where it is not the word table; else nothing. `foreign`: its name in Hugging Face checkpoints.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
+export function outputParameters(config: ModelConfig, foreign?: string): ParameterSpec[] {
+  takesOutputParameters(config, foreign);
+
+  const { vocab, hidden, initStd, tied } = config;
+  if (tied !== false) return [];
+  return [table('head.output', span('vocab', vocab), span('hidden', hidden), initStd, { foreign })];
+}
+
+const takesOutputMatrix = is.takes('outputMatrix', { config: is.modelConfig, weights: is.weights });
+
+/**
+ * What the head multiplies hidden states by, [V, C]: the word table, or a matrix of its own.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
+export function outputMatrix(config: ModelConfig, weights: Weights): Tensor {
+  takesOutputMatrix(config, weights);
+
+  const { vocab, hidden, tied } = config;
+  return weights(tied === false ? 'head.output' : 'embeddings.word', [vocab, hidden], 'matrix');
+}

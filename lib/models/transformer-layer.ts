@@ -1,4 +1,5 @@
 /** The layer that BERT and GPT-2 share: fused attention, a feed-forward part of two matrices, two layer norms, biases. */
+import * as is from '../is.js';
 import type { ModelConfig } from './config.js';
 import type { FlopOptions } from './flops.js';
 import type { ParameterSpec, TensorUse } from './model.js';
@@ -54,7 +55,20 @@ export function transformerLayerFlops({ hidden, ffn }: ModelConfig, seq: number,
   return 8 * hidden * hidden + 4 * hidden * ffn + attentionFlops(hidden, seq, options);
 }
 
-/** Forward FLOPs of scores and weighted values per token, for heads of `width` together. */
-export function attentionFlops(width: number, seq: number, { attention }: FlopOptions = {}): number {
-  return attention === 'causal' ? 2 * (seq + 1) * width : 4 * seq * width;
+const takesAttentionFlops = is.takes('attentionFlops', {
+  width: is.count,
+  seq: is.notNegative,
+  options: is.optional(
+    is.options({ attention: is.optional(is.oneOf('model', 'causal')), headFraction: is.optional(is.number) }),
+  ),
+});
+
+/**
+ * Forward FLOPs of scores and weighted values per token, for heads of `width` together.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
+export function attentionFlops(width: number, seq: number, options: FlopOptions = {}): number {
+  takesAttentionFlops(width, seq, options);
+
+  return options.attention === 'causal' ? 2 * (seq + 1) * width : 4 * seq * width;
 }

@@ -205,7 +205,7 @@ export function feedForward(x: Tensor, weights: Weights, prefix: string, options
   const { ffn: bias } = options.biases ?? allBiases;
   const inner = gated
     ? swiglu(linear(x, weights, `${prefix}.up`, 2 * ffn, { bias }))
-    : activatedLinear(x, weights, `${prefix}.up`, ffn, activation, training);
+    : activatedLinear(x, weights, `${prefix}.up`, ffn, activation, training, bias);
   return linear(inner, weights, `${prefix}.down`, x.shape[2] as number, { bias });
 }
 
@@ -216,6 +216,7 @@ const takesActivatedLinear = is.takes('activatedLinear', {
   outputs: is.count,
   activation: is.activation,
   training: is.boolean,
+  bias: is.optional(is.boolean),
 });
 
 /**
@@ -230,12 +231,13 @@ export function activatedLinear(
   outputs: number,
   activation: Activation,
   training: boolean,
+  bias = true,
 ): Tensor {
-  takesActivatedLinear(x, weights, name, outputs, activation, training);
+  takesActivatedLinear(x, weights, name, outputs, activation, training, bias);
 
   const isGelu = activation === 'gelu' || activation === 'geluTanh';
-  if (isGelu && !training) return linear(x, weights, name, outputs, { activation });
-  const before = linear(x, weights, name, outputs);
+  if (isGelu && !training) return linear(x, weights, name, outputs, { activation, bias });
+  const before = linear(x, weights, name, outputs, { bias });
   if (isGelu) return gelu(before, { tanh: activation === 'geluTanh' });
   return activation === 'relu' ? relu(before) : silu(before);
 }

@@ -1,7 +1,7 @@
 /** Carries a method's growth plan out on the parameter store. */
 import { Graph } from '../engine/graph.js';
 import { cast } from '../engine/ops/index.js';
-import { slotFactor } from '../engine/optim/slots.js';
+import { type MomentSlot, slotFactor } from '../engine/optim/slots.js';
 import type { ParameterStore } from '../engine/parameters.js';
 import { ApolloError } from '../errors.js';
 import type {
@@ -90,11 +90,11 @@ async function changeMoments(store: ParameterStore, name: string, rule: MomentRu
   if (rule === 'copy' || rule === 'keep') return;
   if (rule === 'zero') return store.zeroMoments(name);
   const { slots, count } = await store.moments(name);
-  const changed = slots.map(async (slot) => ({
-    ...slot,
-    values: await scaledValues(slot.values, slotFactor(rule.scale, slot)),
-  }));
-  await store.writeMoments(name, { slots: await Promise.all(changed), count });
+  const changed: MomentSlot[] = [];
+  for (const slot of slots) {
+    changed.push({ ...slot, values: await scaledValues(slot.values, slotFactor(rule.scale, slot)) });
+  }
+  await store.writeMoments(name, { slots: changed, count });
 }
 
 /** Copies layers on the device; layers that no copy fills get their initial values. */

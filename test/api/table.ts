@@ -26,6 +26,7 @@ import { Decoder } from '../../lib/eval/generate/decoder.js';
 import { makeSampler, makeSchedule } from '../../lib/growth/index.js';
 import { EventFileWriter } from '../../lib/interop/tensorboard.js';
 import { createMethod } from '../../lib/methods/index.js';
+import { span } from '../../lib/models/building-blocks.js';
 import { createModel, declareSpecs, familyOf } from '../../lib/models/index.js';
 import { analyse } from '../../lib/report/index.js';
 import { temporaryFolder, tinyConfig, tinyTokenizer } from '../eval/support.js';
@@ -186,6 +187,7 @@ const stackOptions = object({
   attentionDropout: number(0),
   causal: boolean(true),
   activation: only('gelu'),
+  queryKeyNorms: maybe(boolean(false)),
   training: boolean(false),
   mask: maybe(ids2),
   branchScales: maybe(vector),
@@ -849,13 +851,85 @@ const growthTable: Record<string, Arguments> = {
   uniformNumber: { seed: number(1), stream: number(1), step: number(1) },
 };
 
+const aSpan = object({ axis: only('hidden'), size: whole(2), module: maybe(name('attention.value')) });
+const moduleOptions = maybeOptions({
+  layer: maybe(whole(0)),
+  use: maybe(only('norm')),
+  bias: maybe(boolean(true)),
+  foreign: maybe(list(['a'])),
+  transposed: maybe(boolean(true)),
+});
+const aBatch = object({ batch: number(1), seq: number(4) });
+
+/** Any finite number above 0. */
+const positiveNumber = notNegative(1);
+
+const models: Record<string, Arguments> = {
+  attentionFlops: {
+    width: whole(2),
+    seq: notNegative(4),
+    options: maybeOptions({ attention: maybe(only('causal')), headFraction: maybe(number(1)) }),
+  },
+  bias: { name: name('a'), columns: aSpan, foreign: maybe(name('b')) },
+  bodyInputs: { graph: ownGraph, batch: aBatch, options: object({ layerMap: only([0]) }) },
+  causalGraphs: { config: configuration, body: only(model.body), headParameters: list([]) },
+  causalHeadFlops: { config: configuration },
+  checkTrace: { config: configuration, batch: aBatch, layerMap: only([0]) },
+  decodingCache: {
+    graph: ownGraph,
+    config: configuration,
+    batch: aBatch,
+    options: object({ training: boolean(false), decoding: maybe(record({})) }),
+  },
+  linear: {
+    module: name('a'),
+    inputs: aSpan,
+    outputs: list([span('hidden', 2)]),
+    std: positiveNumber,
+    options: moduleOptions,
+  },
+  norm: { module: name('a'), columns: aSpan, options: moduleOptions },
+  outputMatrix: { config: configuration, weights },
+  outputParameters: { config: configuration, foreign: maybe(name('a')) },
+  span: { axis: only('hidden'), size: whole(2), module: maybe(name('a')) },
+  table: {
+    name: name('a'),
+    rows: aSpan,
+    columns: aSpan,
+    std: positiveNumber,
+    options: maybeOptions({ foreign: maybe(name('b')), zeroRow: maybe(whole(0)) }),
+  },
+};
+
 const nn: Record<string, Arguments> = {
-  activatedLinear: { x, weights, name: name('a'), outputs: whole(2), activation, training: boolean(false) },
+  activatedLinear: {
+    x,
+    weights,
+    name: name('a'),
+    outputs: whole(2),
+    activation,
+    training: boolean(false),
+    bias: maybe(boolean(true)),
+  },
+  addScaleNorm: {
+    x,
+    residual: x,
+    weights,
+    name: name('a'),
+    options: options({ epsilon: notNegative(1e-5), p: number(0) }),
+  },
+  scaleNorm: { x, weights, name: name('a'), epsilon: notNegative(1e-5) },
   addNorm: { x, residual: x, weights, name: name('a'), options: options({ epsilon: notNegative(1e-5), p: number(0) }) },
   atPositions: { hidden: x, positions: ids },
   feedForward: { x: x3, weights, prefix: name('a'), options: stackOptions },
   flatten: { x },
-  linear: { x, weights, name: name('a'), outputs: whole(2), activation: maybe(only('gelu')) },
+  linear: {
+    x,
+    weights,
+    name: name('a'),
+    outputs: whole(2),
+    options: maybeOptions({ activation: maybe(only('gelu')), bias: maybe(boolean(true)) }),
+  },
   mlmTransform: {
     rows: x,
     weights,
@@ -1099,6 +1173,7 @@ export const table: Readonly<Record<string, Arguments>> = Object.fromEntries([
   ...under('engine.', tensorMethods),
   ...under('evaluation.', evaluationTable),
   ...under('growth.', growthTable),
+  ...under('models.', models),
   ...under('nn.', nn),
   ...under('report.', report),
   ...under('tensorboard.', board),

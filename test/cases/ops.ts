@@ -344,6 +344,8 @@ const rotaryCases: OpCase[] = [
   rotaryCase('rotary, heads of 80', [1, 3, 4], 80, 3),
   rotaryCase('rotary, heads of 128, far positions', [3, 1, 3], 128, 2, { positions: index([3, 1], 131_072) }),
   rotaryCase('rotary at given positions', [2, 5, 3], 10, 2, { positions: index([2, 5], 9) }),
+  rotaryCase('rotary of many tokens', [3, 37, 2], 8, 1),
+  rotaryCase('rotary of many tokens at given positions', [2, 37, 2], 8, 1, { positions: index([2, 37], 99) }),
   rotaryCase('rotary, one token', [1, 1, 2], 64, 1, { positions: index([1, 1], 4096) }),
 ];
 

@@ -40,7 +40,7 @@ function describe({ batch, heads, keyValueHeads, head, queries, keys, causal, ma
 function trace(problem: Problem, dtype: 'f32' | 'bf16') {
   const { batch, heads, keyValueHeads = heads, head } = problem;
   const { queries, keys = queries, causal = false, mask = false, p = 0 } = problem;
-  const [width, shared] = [heads * head, keyValueHeads * head];
+  const [width, keyValueWidth] = [heads * head, keyValueHeads * head];
   const packed = problem.keys === undefined;
   const graph = new Graph();
   const data: Record<string, Float32Array | Int32Array> = {};
@@ -49,11 +49,11 @@ function trace(problem: Problem, dtype: 'f32' | 'bf16') {
     return graph.input(name, shape, dtype);
   };
   const main = packed
-    ? [input('qkv', [batch, queries, width + 2 * shared], 1)]
+    ? [input('qkv', [batch, queries, width + 2 * keyValueWidth], 1)]
     : [
         input('q', [batch, queries, width], 1),
-        input('k', [batch, keys, shared], 2),
-        input('v', [batch, keys, shared], 3),
+        input('k', [batch, keys, keyValueWidth], 2),
+        input('v', [batch, keys, keyValueWidth], 3),
       ];
   const rest: Tensor[] = [];
   if (mask) {

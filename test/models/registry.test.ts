@@ -7,18 +7,20 @@ import {
   causalGraphs,
   causalHeadFlops,
   checkTrace,
-  createModel,
-  familyKinds,
   linear,
-  type ModelConfig,
-  type ModelFamily,
   norm,
   outputParameters,
+  span,
+  table,
+} from '../../lib/models/building-blocks.js';
+import {
+  createModel,
+  familyKinds,
+  type ModelConfig,
+  type ModelFamily,
   preset,
   presetNames,
   registerFamily,
-  span,
-  table,
   validateModelConfig,
 } from '../../lib/models/index.js';
 import { feedForward, scaleNorm } from '../../lib/nn/index.js';

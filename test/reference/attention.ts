@@ -37,7 +37,7 @@ function forEachHead(
   const [batch, queries, last] = q.shape as [number, number, number];
   const keys = k.shape[1]!;
   const width = last / (packed ? heads + 2 * keyValueHeads : heads);
-  const [channels, shared] = [heads * width, keyValueHeads * width];
+  const [channels, keyValueWidth] = [heads * width, keyValueHeads * width];
   const mask = hasMask ? rest[0] : undefined;
   const rng = p > 0 ? rest.at(-1) : undefined;
   for (let b = 0; b < batch; b++) {
@@ -48,8 +48,8 @@ function forEachHead(
       const theirs = Math.floor(h / (heads / keyValueHeads)) * width;
       const qAt = address(queries, last, own);
       const [kAt, vAt] = packed
-        ? [address(queries, last, channels + theirs), address(queries, last, channels + shared + theirs)]
-        : [address(keys, shared, theirs), address(keys, shared, theirs)];
+        ? [address(queries, last, channels + theirs), address(queries, last, channels + keyValueWidth + theirs)]
+        : [address(keys, keyValueWidth, theirs), address(keys, keyValueWidth, theirs)];
       const row = (i: number) => {
         const scores = Float64Array.from({ length: keys }, (_, j) => {
           if ((causal && j > i + keys - queries) || mask?.data[b * keys + j] === 0) return -Infinity;

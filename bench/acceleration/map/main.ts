@@ -53,15 +53,15 @@ mkdirSync(o.work, { recursive: true });
 const device = await openDevice({ kind: 'cpu', threads: o.threads });
 try {
   const options = { data: o.data, cacheDir: o.cache, signal };
-  const gpt = await openMapCorpus('gpt', options);
-  const bert = await openMapCorpus('bert', options);
+  const causal = await openMapCorpus('causal', options);
+  const masked = await openMapCorpus('masked', options);
   try {
     const say = (line: string) => console.error(`${new Date().toISOString().slice(11, 19)} ${line}`);
-    const context = { device, precision, corpora: { gpt, bert }, work: o.work, signal, say } as const;
-    const tokens = ({ stats }: typeof gpt) => stats.trainTokens;
+    const context = { device, precision, corpora: { causal, masked }, work: o.work, signal, say } as const;
+    const tokens = ({ stats }: typeof causal) => stats.trainTokens;
     const about = {
-      model: '12 layers x 64, 2 heads, vocabulary 2,048; GPT 16 x 64 tokens a step, BERT 64 x 16',
-      'training tokens': `GPT ${tokens(gpt)}, BERT ${tokens(bert)}`,
+      model: '12 layers x 64, 2 heads, vocabulary 2,048; GPT and Llama 16 x 64 tokens a step, BERT 64 x 16',
+      'training tokens': `GPT and Llama ${tokens(causal)}, BERT ${tokens(masked)}`,
       precision,
       processor: `${addon.cpuName}, ${o.threads} of ${availableParallelism()} threads`,
     };
@@ -90,8 +90,8 @@ try {
       process.exitCode = 3;
     }
   } finally {
-    gpt.close();
-    bert.close();
+    causal.close();
+    masked.close();
   }
 } catch (error) {
   if (!(error instanceof ApolloError)) throw error;

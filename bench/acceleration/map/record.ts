@@ -2,7 +2,7 @@
 import type { ScheduleName } from '../../../lib/train/index.js';
 import type { ArmName } from './arms.js';
 
-export type ModelKind = 'gpt' | 'bert';
+export type ModelKind = 'gpt' | 'bert' | 'llama';
 
 /** One run: it goes to the end of its own schedule. */
 export interface MapRun {

@@ -11,8 +11,8 @@ import { type Arm, arms } from './arms.js';
 import { idOf, type MapRecord, type MapResults, type ModelKind } from './record.js';
 import { type Round, rounds } from './rounds.js';
 
-const kinds: readonly ModelKind[] = ['gpt', 'bert'];
-const titles = { gpt: 'GPT', bert: 'BERT' } as const;
+const kinds: readonly ModelKind[] = ['gpt', 'bert', 'llama'];
+const titles = { gpt: 'GPT', bert: 'BERT', llama: 'Llama' } as const;
 
 export async function writeMap(folder: string, results: MapResults): Promise<void> {
   mkdirSync(folder, { recursive: true });

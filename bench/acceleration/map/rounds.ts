@@ -9,9 +9,9 @@ import type { MapRun, ModelKind } from './record.js';
 export const budgets = { '2M': 2000, '8M': 8000, '32M': 32_000, '128M': 128_000 } as const;
 
 /** Rates that Scratch is tuned over, by kind of model. */
-export const rates = { gpt: [2e-3, 4e-3, 8e-3], bert: [5e-4, 1e-3, 2e-3] } as const;
+export const rates = { gpt: [2e-3, 4e-3, 8e-3], bert: [5e-4, 1e-3, 2e-3], llama: [2e-3, 4e-3, 6e-3] } as const;
 /** The rate of all other arms, unless tuning says otherwise for the round. */
-export const baseRate = { gpt: 4e-3, bert: 1e-3 } as const;
+export const baseRate = { gpt: 4e-3, bert: 1e-3, llama: 4e-3 } as const;
 
 export interface Prediction {
   readonly id: string;
@@ -292,7 +292,7 @@ const roundA: Round = {
 const seeds = [42, 43, 44];
 
 /** What Scratch was tuned to in round (a); at 32 M tokens it is tuned again. */
-const tunedWarmup = { gpt: {}, bert: { warmup: 1600 } } as const;
+const tunedWarmup = { gpt: {}, bert: { warmup: 1600 }, llama: {} } as const;
 
 /** The best of round (a), what `auto` chooses first, the paper's Apollo, and what its claims rest on. */
 const armsB = {
@@ -308,7 +308,7 @@ const armsB = {
     'stack-mid',
   ],
   bert: ['scratch', 'stack-latest-gated', 'stack-mid-gated', 'apollo', 'stack-early-gated'],
-} as const satisfies Record<ModelKind, readonly ArmName[]>;
+} as const;
 
 const ofB = (kind: ModelKind, steps: number, arms: readonly ArmName[], seeds: readonly number[]): MapRun[] =>
   seeds.flatMap((seed) =>
@@ -369,6 +369,34 @@ const roundB: Round = {
   ],
 };
 
+const roundL: Round = {
+  name: 'l',
+  title: 'Llama: Scratch, what auto chooses and Apollo as in the paper, three seeds, 8 M tokens',
+  runs: [
+    ...ofB('llama', budgets['8M'], ['scratch', 'stack-mid-calibrated', 'apollo'], seeds),
+    ...rates.llama.map((rate) => run('llama', 'scratch', budgets['8M'], { rate })),
+    run('llama', 'stack-early', budgets['8M']),
+    run('llama', 'scratch', budgets['8M'] / 2),
+  ],
+  predictions: [
+    {
+      id: 'l1',
+      text: 'Llama, 8 M tokens: what auto chooses ends no worse than tuned Scratch, with 28 % fewer FLOPs, as for GPT.',
+      ...{ kind: 'llama', steps: budgets['8M'], arm: 'stack-mid-calibrated', against: 'scratch', atMost: 0 },
+    },
+    {
+      id: 'l2',
+      text: 'Llama, 8 M tokens: Apollo as in the paper ends at least 0.05 behind tuned Scratch, as for GPT.',
+      ...{ kind: 'llama', steps: budgets['8M'], arm: 'apollo', against: 'scratch', atLeast: 0.05 },
+    },
+    {
+      id: 'l3',
+      text: 'Llama, 8 M tokens: early stacking ends at least 0.01 ahead of tuned Scratch with 87 % of its FLOPs, as for GPT.',
+      ...{ kind: 'llama', steps: budgets['8M'], arm: 'stack-early', against: 'scratch', atMost: -0.01 },
+    },
+  ],
+};
+
 /** Round (c) compares optimizers with three seeds; this finds out first, with one, whether growth and Muon add up. */
 const roundM: Round = {
   name: 'm',
@@ -379,4 +407,4 @@ const roundM: Round = {
   predictions: [],
 };
 
-export const rounds: readonly Round[] = [roundA, roundB, roundM];
+export const rounds: readonly Round[] = [roundA, roundL, roundB, roundM];

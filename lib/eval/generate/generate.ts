@@ -1,5 +1,6 @@
-/** Text that a causal model goes on with: token by token, one or several samples of it at once. */
+/** Text that a causal model continues: token by token, one or several samples of it at once. */
 
+import { beginOf, type Tokenizer } from '../../data/index.js';
 import { ApolloError, check } from '../../errors.js';
 import * as is from '../../is.js';
 import { uniform } from '../../random/philox.js';
@@ -170,14 +171,21 @@ class Sample {
 }
 
 /** @throws ApolloError BAD_ARGUMENT when there is nothing to go on from, or more than the model has positions for. */
+/** The tokens of a prompt behind the one that its tokenizer puts before a text, as Python's; of an empty one the end of a text. */
+function framedPrompt(tokenizer: Tokenizer, prompt: string): Int32Array {
+  const ids = tokenizer.encode(prompt);
+  const begin = beginOf(tokenizer.definition);
+  if (begin !== undefined) return Int32Array.of(begin, ...ids);
+  const { eot } = tokenizer.specials;
+  return ids.length === 0 && eot !== undefined ? Int32Array.of(eot) : Int32Array.from(ids);
+}
+
 function promptTokens({ model, tokenizer }: TrainedModel, prompt: string | ArrayLike<number>): Int32Array {
   const { vocab, maxPositions } = model.config;
   let tokens: Int32Array;
   if (typeof prompt === 'string') {
     check(tokenizer, 'There is no tokenizer with this model: give the prompt as token ids.');
-    const start = tokenizer.specials.eot;
-    tokens = Int32Array.from(tokenizer.encode(prompt));
-    if (tokens.length === 0 && start !== undefined) tokens = Int32Array.of(start);
+    tokens = framedPrompt(tokenizer, prompt);
   } else {
     tokens = Int32Array.from(prompt);
     for (const [i, id] of tokens.entries()) {

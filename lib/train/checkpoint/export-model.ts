@@ -1,5 +1,5 @@
 /** Exports a trained model, in whatever folder it is, as a Hugging Face folder. */
-import { checkVocabulary, loadTokenizer, type Tokenizer } from '../../data/index.js';
+import { beginOf, checkVocabulary, loadTokenizer, type Tokenizer } from '../../data/index.js';
 import { checkExportFolder } from '../../interop/export-folder.js';
 import { tokenizerFiles } from '../../interop/hugging-face-tokenizer.js';
 import {
@@ -103,7 +103,8 @@ function tokenizerOf({ tokenizerPath, config }: ModelFolder, named: string | und
 export function textEnds(config: ModelConfig, tokenizer: Tokenizer | undefined) {
   if (objectiveOf(config) === 'masked') return {};
   const end = tokenizer?.specials.eot ?? null;
-  return { bos_token_id: end, eos_token_id: end };
+  const begin = tokenizer && beginOf(tokenizer.definition);
+  return { bos_token_id: begin ?? end, eos_token_id: end };
 }
 
 /** What the tokenizer adds: its files, and for causal models the ids at which text begins and ends. */

@@ -467,7 +467,7 @@ class AttentionKernel final : public Kernel {
   void query_block(const RunContext& c, ForwardWorker& worker, const ForwardScratch& s, std::int64_t b, std::int64_t h,
                    std::int64_t i) const {
     const std::int64_t rows = g_.queries.rows(i), begin = g_.queries.begin(i);
-    const std::int64_t shared = h / g_.group();
+    const std::int64_t kv_head = h / g_.group();
     g_.load(c.inputs[g_.q], g_.at(0, b, h, begin), g_.stride(0), rows, g_.queries.size, s.q);
     std::fill_n(s.maximum, g_.queries.size, kLowest);
     std::fill_n(s.sum, g_.queries.size, 0.0f);
@@ -477,11 +477,11 @@ class AttentionKernel final : public Kernel {
                 static_cast<std::size_t>((g_.queries.size - rows) * g_.keys.size) * g_.element);
     for (std::int64_t j = 0; j < g_.keys.count && g_.touches(i, j); ++j) {
       const std::int64_t keys = g_.keys.rows(j), first = g_.keys.begin(j);
-      g_.load(c.inputs[g_.k], g_.at(1, b, shared, first), g_.stride(1), keys, g_.keys.size, s.kv);
+      g_.load(c.inputs[g_.k], g_.at(1, b, kv_head, first), g_.stride(1), keys, g_.keys.size, s.kv);
       worker.scores.run(s.q, s.kv, s.scores, s.product);
       parts_.softmax(g_.block(c, g_.bias_of(c, b, j, s.bias), b, h, i, j), s.scores, s.maximum, s.sum, s.shrink, s.p);
       if (j > 0) parts_.scale_rows(s.output, rows, g_.padded, s.shrink);
-      g_.load(c.inputs[g_.v], g_.at(2, b, shared, first), g_.stride(2), keys, g_.keys.size, s.kv);
+      g_.load(c.inputs[g_.v], g_.at(2, b, kv_head, first), g_.stride(2), keys, g_.keys.size, s.kv);
       worker.values.run(j == 0, s.p, s.kv, s.output, s.product);
     }
     float* lse = c.out<float>(1) + (b * g_.heads + h) * g_.queries.extent + begin;
@@ -552,8 +552,8 @@ class AttentionBackwardKernel final : public Kernel {
     share_tasks(g_.batch * g_.key_value_heads, workers_, [&](std::int64_t task, BackwardWorker& worker) {
       const auto slice = static_cast<std::size_t>(&worker - workers_.data()) * slice_;
       const BackwardScratch s(g_, worker, static_cast<std::byte*>(c.scratch) + slice);
-      const std::int64_t b = task / g_.key_value_heads, shared = task % g_.key_value_heads;
-      for (std::int64_t member = 0; member < g_.group(); ++member) head(c, worker, s, b, shared, member);
+      const std::int64_t b = task / g_.key_value_heads, kv_head = task % g_.key_value_heads;
+      for (std::int64_t member = 0; member < g_.group(); ++member) head(c, worker, s, b, kv_head, member);
     });
   }
 
@@ -571,9 +571,9 @@ class AttentionBackwardKernel final : public Kernel {
 
   // dQ of query head `member` of those that share a key/value head, and its part of dK and dV, which the last one
   // stores.
-  void head(const RunContext& c, BackwardWorker& worker, const BackwardScratch& s, std::int64_t b, std::int64_t shared,
+  void head(const RunContext& c, BackwardWorker& worker, const BackwardScratch& s, std::int64_t b, std::int64_t kv_head,
             std::int64_t member) const {
-    const std::int64_t queries = g_.queries.extent, size = g_.queries.size, h = shared * g_.group() + member;
+    const std::int64_t queries = g_.queries.extent, size = g_.queries.size, h = kv_head * g_.group() + member;
     g_.load(c.inputs[g_.q], g_.at(0, b, h, 0), g_.stride(0), queries, size * g_.queries.count, s.q);
     g_.load(c.inputs[0], g_.at_output(b, h, 0), g_.width(), queries, size * g_.queries.count, s.d_o);
     const auto* o = c.in<std::byte>(g_.v + 1);
@@ -585,8 +585,8 @@ class AttentionBackwardKernel final : public Kernel {
 
     for (std::int64_t j = 0; j < g_.keys.count; ++j) {
       const std::int64_t rows = g_.keys.rows(j), begin = g_.keys.begin(j);
-      g_.load(c.inputs[g_.k], g_.at(1, b, shared, begin), g_.stride(1), rows, g_.keys.size, s.k);
-      g_.load(c.inputs[g_.v], g_.at(2, b, shared, begin), g_.stride(2), rows, g_.keys.size, s.v);
+      g_.load(c.inputs[g_.k], g_.at(1, b, kv_head, begin), g_.stride(1), rows, g_.keys.size, s.k);
+      g_.load(c.inputs[g_.v], g_.at(2, b, kv_head, begin), g_.stride(2), rows, g_.keys.size, s.v);
       const float* bias = g_.bias_of(c, b, j, s.bias);
       const std::int64_t kept = j % g_.kept_key_blocks() * g_.keys.size * g_.padded;
       bool is_first = member == 0;
@@ -605,9 +605,9 @@ class AttentionBackwardKernel final : public Kernel {
         is_first = false;
       }
       if (member + 1 < g_.group()) continue;
-      parts_.store_rows(s.d_k + kept, g_.padded, rows, g_.head, g_.scale, nullptr, gradient_at(c, 1, b, shared, begin),
+      parts_.store_rows(s.d_k + kept, g_.padded, rows, g_.head, g_.scale, nullptr, gradient_at(c, 1, b, kv_head, begin),
                         g_.stride(1));
-      parts_.store_rows(s.d_v + kept, g_.padded, rows, g_.head, 1.0f, nullptr, gradient_at(c, 2, b, shared, begin),
+      parts_.store_rows(s.d_v + kept, g_.padded, rows, g_.head, 1.0f, nullptr, gradient_at(c, 2, b, kv_head, begin),
                         g_.stride(2));
     }
     parts_.store_rows(s.d_q, g_.padded, queries, g_.head, g_.scale, nullptr, gradient_at(c, 0, b, h, 0), g_.stride(0));

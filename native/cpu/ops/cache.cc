@@ -193,8 +193,8 @@ class CachedAttention final : public Kernel {
   std::int64_t slice() const { return (shape_.length + 63) / 64 * 64; }
 
   void head(const RunContext& c, const std::int32_t* positions, std::int64_t b, std::int64_t h, float* scores) const {
-    const std::int64_t first = h * head_, shared = h / group_ * head_;
-    const std::int64_t cache = (b * shape_.length * shape_.width + shared) * element_;
+    const std::int64_t first = h * head_, kv_head = h / group_;
+    const std::int64_t cache = (b * shape_.length * shape_.width + kv_head * head_) * element_;
     for (std::int64_t t = 0; t < shape_.tokens; ++t) {
       const std::int64_t row = b * shape_.tokens + t;
       CachedQuery query{};

@@ -32,9 +32,9 @@ struct AttentionShape {
   __host__ __device__ std::int64_t start_queries(std::int32_t b, std::int32_t h) const {
     return static_cast<std::int64_t>(b) * queries * query_row + static_cast<std::int64_t>(h) * head;
   }
-  // The same of key/value head `shared` in k and v.
-  __host__ __device__ std::int64_t start_keys(std::int32_t b, std::int32_t shared) const {
-    return static_cast<std::int64_t>(b) * keys * key_row + static_cast<std::int64_t>(shared) * head;
+  // The same of key/value head `kv_head` in k and v.
+  __host__ __device__ std::int64_t start_keys(std::int32_t b, std::int32_t kv_head) const {
+    return static_cast<std::int64_t>(b) * keys * key_row + static_cast<std::int64_t>(kv_head) * head;
   }
   // The same of query head h in o and dO.
   __host__ __device__ std::int64_t start_output(std::int32_t b, std::int32_t h) const {

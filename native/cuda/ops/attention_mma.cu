@@ -44,8 +44,7 @@ __global__ void __launch_bounds__(kThreads) forward_kernel(const AttentionForwar
   const int group = lane / 4, part = lane % 4;
 
   // Blocks of one head, and of the heads that share its keys and values, follow each other, so that these stay in the
-  // second-level cache; the last queries,
-  // which have most keys to see under a causal mask, come first.
+  // second-level cache; the last queries, which have most keys to see under a causal mask, come first.
   const std::int32_t tiles = (shape.queries + kQueries - 1) / kQueries;
   const auto block = static_cast<std::int32_t>(blockIdx.x);
   const std::int32_t first = (tiles - 1 - block % tiles) * kQueries, h = block / tiles % shape.heads,

@@ -93,7 +93,7 @@ __global__ void __launch_bounds__(kThreads, 1)
   const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
   const int group = lane / 4, part = lane % 4;
   const auto block = static_cast<std::int32_t>(blockIdx.x);
-  const std::int32_t split = block % splits, shared = block / splits % shape.key_value_heads();
+  const std::int32_t split = block % splits, kv_head = block / splits % shape.key_value_heads();
   const std::int32_t b = block / splits / shape.key_value_heads(), tiles = query_tiles(shape);
 
   unsigned char* k_tile = shared_memory();
@@ -101,8 +101,8 @@ __global__ void __launch_bounds__(kThreads, 1)
   unsigned char* q_tiles = v_tile + kKeyBytes;  // two of each: one is filled while the other is used
   unsigned char* g_tiles = q_tiles + 2 * kQueryBytes;
   unsigned char* s_tile = g_tiles + 2 * kQueryBytes;  // dS transposed: [keys, queries]
-  const Bf16* k = args.k + shape.start_keys(b, shared);
-  const Bf16* v = args.v + shape.start_keys(b, shared);
+  const Bf16* k = args.k + shape.start_keys(b, kv_head);
+  const Bf16* v = args.v + shape.start_keys(b, kv_head);
   const QueryPart<kHead> own;
 
   const float scale = shape.scale * kLog2E;
@@ -123,7 +123,7 @@ __global__ void __launch_bounds__(kThreads, 1)
     __syncthreads();  // nobody uses the last tiles any more
     copy_tile<kKeys, kHead, kThreads>(k_tile, k, shape.key_row, first_key, shape.keys);
     copy_tile<kKeys, kHead, kThreads>(v_tile, v, shape.key_row, first_key, shape.keys);
-    copy_queries(shared * shape.group, first_tile, 0);
+    copy_queries(kv_head * shape.group, first_tile, 0);
     bool attended[2];
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
@@ -132,8 +132,9 @@ __global__ void __launch_bounds__(kThreads, 1)
     std::uint32_t k_parts[kKeepsKeys ? kSteps : 1][4], v_parts[kKeepsKeys ? kSteps : 1][4];
     float d_k[kColumns][4] = {}, d_v[kColumns][4] = {};
 
-    const std::int32_t last_head = (shared + 1) * shape.group - 1;
-    std::int32_t h = shared * shape.group, i = first_tile;
+    // All tiles i of the queries of all heads h that share these keys.
+    const std::int32_t last_head = (kv_head + 1) * shape.group - 1;
+    std::int32_t h = kv_head * shape.group, i = first_tile;
     for (std::int32_t step = 0; h <= last_head; ++step) {
       copy_async_wait<0>();
       __syncthreads();  // this step's tiles are there for all, and nobody uses the other ones or dS any more
@@ -287,7 +288,7 @@ __global__ void __launch_bounds__(kThreads, 1)
     for (int half = 0; half < 2; ++half) {
       const std::int32_t key = first_key + 16 * warp + 8 * half + group;
       if (key >= shape.keys) continue;
-      const std::int64_t at = shape.start_keys(b, shared) + key * shape.key_row + 2 * part;
+      const std::int64_t at = shape.start_keys(b, kv_head) + key * shape.key_row + 2 * part;
 #pragma unroll
       for (int n = 0; n < kColumns; ++n) {
         *reinterpret_cast<std::uint32_t*>(args.dk + at + 8 * n) =

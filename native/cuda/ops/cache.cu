@@ -29,8 +29,8 @@ __global__ void __launch_bounds__(kAppendWarps* kWarp)
   const std::int64_t from = (shape.rows == 1 ? 0 : b * shape.tokens) + t;
   const std::int32_t position = positions[from];
   if (!allowed(position, static_cast<std::int32_t>(shape.length), false)) return;
-  // A row of qkv is as many rows of the cache's words.
-  const Word* source = qkv + (from + 1) * (shape.row / shape.width) * words - 2 * words;
+  const std::int64_t parts = shape.row / shape.width;  // rows of `words` that a row of qkv is; the last two are wanted
+  const Word* source = qkv + ((from + 1) * parts - 2) * words;
   const std::int64_t to = (b * shape.length + position) * words;
   for (std::int64_t i = threadIdx.x % kWarp; i < words; i += kWarp) {
     keys[to + i] = source[i];

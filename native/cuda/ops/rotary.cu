@@ -28,13 +28,50 @@ struct RotaryArgs {
   Divisor packs;    // of half a head
 };
 
-// A block a row: cos and sin of its angles once in shared memory, for all heads. kWidth: elements at a time.
+// kWidth neighbouring pairs of a row: elements [at, at + kWidth) and those half a head behind.
+template <int kWidth>
+struct Pairs {
+  std::uint32_t j = 0, at = 0;  // the first one's place in its head and in the row
+  float a[kWidth], b[kWidth];
+
+  // The i-th ones of the row.
+  template <class T>
+  __device__ __forceinline__ void load_from(const RotaryArgs<T>& args, const T* x, std::uint32_t i) {
+    const std::uint32_t h = args.packs.quotient(i);
+    j = (i - h * args.packs.value) * kWidth;
+    at = h * static_cast<std::uint32_t>(args.head) + j;
+    load(x + at, a);
+    load(x + at + args.head / 2, b);
+  }
+  template <class T>
+  __device__ __forceinline__ void rotate_to(const RotaryArgs<T>& args, const float* cosines, const float* sines, T* y) {
+    float cosine[kWidth], sine[kWidth];
+    load(cosines + j, cosine);
+    load(sines + j, sine);
+#pragma unroll
+    for (int k = 0; k < kWidth; ++k) {
+      const float first = a[k];
+      a[k] = fmaf(-b[k], sine[k], first * cosine[k]);
+      b[k] = fmaf(first, sine[k], b[k] * cosine[k]);
+    }
+    store(a, y + at);
+    store(b, y + at + args.head / 2);
+  }
+};
+
+// A block a row. cos and sin of its angles are computed once, in shared memory, for all heads, while the first pairs
+// are under way.
 template <class T, int kWidth>
 __global__ void __launch_bounds__(kThreads) rotary_kernel(const RotaryArgs<T> args) {
   const std::int64_t row = blockIdx.x;
   const std::int32_t half = args.head / 2, rotated = args.heads * args.head;
+  const std::uint32_t pairs = static_cast<std::uint32_t>(args.heads) * args.packs.value;
   const T* x = args.x + row * args.width;
   T* y = args.y + row * args.width;
+  Pairs<kWidth> own;
+  std::uint32_t i = threadIdx.x;
+  if (i < pairs) own.load_from(args, x, i);
+
   auto* cosines = reinterpret_cast<float*>(shared_memory());
   float* sines = cosines + half;
   const auto position = static_cast<float>(args.positions != nullptr ? args.positions[row]
@@ -46,23 +83,10 @@ __global__ void __launch_bounds__(kThreads) rotary_kernel(const RotaryArgs<T> ar
   }
   __syncthreads();
 
-  const std::uint32_t pairs = static_cast<std::uint32_t>(args.heads) * args.packs.value;
-  for (std::uint32_t i = threadIdx.x; i < pairs; i += kThreads) {
-    const std::uint32_t h = args.packs.quotient(i), j = (i - h * args.packs.value) * kWidth;
-    const std::uint32_t at = h * static_cast<std::uint32_t>(args.head) + j;
-    float a[kWidth], b[kWidth], cosine[kWidth], sine[kWidth];
-    load(x + at, a);
-    load(x + at + half, b);
-    load(cosines + j, cosine);
-    load(sines + j, sine);
-#pragma unroll
-    for (int k = 0; k < kWidth; ++k) {
-      const float first = a[k];
-      a[k] = fmaf(-b[k], sine[k], first * cosine[k]);
-      b[k] = fmaf(first, sine[k], b[k] * cosine[k]);
-    }
-    store(a, y + at);
-    store(b, y + at + half);
+  while (i < pairs) {
+    own.rotate_to(args, cosines, sines, y);
+    i += kThreads;
+    if (i < pairs) own.load_from(args, x, i);
   }
   for (std::int32_t c = rotated + static_cast<std::int32_t>(threadIdx.x) * kWidth; c < args.width;
        c += kThreads * kWidth) {

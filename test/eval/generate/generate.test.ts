@@ -20,8 +20,16 @@ const store = await goldenStore(device, model, 'gpt2-ref');
 t.teardown(() => store.dispose());
 const small: TrainedModel = { model, store, layerMap: plainMap(model) };
 
+/** A post-processor that puts a token before a text. */
+const framed = (pieces: readonly string[], begin: number) => ({
+  type: 'TemplateProcessing',
+  single: [{ SpecialToken: { id: pieces[begin], type_id: 0 } }, { Sequence: { id: 'A', type_id: 0 } }],
+  pair: [],
+  special_tokens: { [pieces[begin]!]: { id: pieces[begin], ids: [begin], tokens: [pieces[begin]] } },
+});
+
 /** A tokenizer whose token i is the i-th piece. */
-function piecewise(pieces: readonly string[], eot?: number): Tokenizer {
+function piecewise(pieces: readonly string[], eot?: number, begin?: number): Tokenizer {
   const text = (ids: ArrayLike<number>) => Array.from(ids, (id) => pieces[id] ?? '').join('');
   const encode = (given: string) =>
     Uint32Array.from(given === '' ? [] : given.split('|').map((piece) => pieces.indexOf(piece)));
@@ -29,6 +37,7 @@ function piecewise(pieces: readonly string[], eot?: number): Tokenizer {
     kind: 'other',
     vocabSize: pieces.length,
     specials: { eot },
+    definition: { post_processor: begin === undefined ? null : framed(pieces, begin) },
     encode,
     decode: text,
     streamDecoder: () => ({ push: (id: number) => pieces[id] ?? '', end: () => '' }),
@@ -153,6 +162,13 @@ t.test('an empty prompt begins with the end-of-text token', async (t) => {
   const trained = { ...small, tokenizer: piecewise(['a', 'b', 'c'], 1) };
   const events = await all(trained, '', { greedy: true, maxTokens: 4, eos: null });
   t.same(tokensOf(events), tokensOf(await all(small, [1], { greedy: true, maxTokens: 4 })));
+});
+
+t.test('a prompt stands behind the token that the tokenizer puts before a text', async (t) => {
+  const trained = { ...small, tokenizer: piecewise(['a', 'b', 'c'], 1, 2) };
+  const options = { greedy: true, maxTokens: 4, eos: null } as const;
+  t.same(tokensOf(await all(trained, 'a|b', options)), tokensOf(await all(small, [2, 0, 1], options)));
+  t.same(tokensOf(await all(trained, '', options)), tokensOf(await all(small, [2], options)));
 });
 
 t.test('an abort ends the iteration with ABORT_ERR, also between tokens', async (t) => {
