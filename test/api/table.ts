@@ -187,6 +187,7 @@ const stackOptions = object({
   attentionDropout: number(0),
   causal: boolean(true),
   activation: only('gelu'),
+  queryKeyNorms: maybe(boolean(false)),
   training: boolean(false),
   mask: maybe(ids2),
   branchScales: maybe(vector),
