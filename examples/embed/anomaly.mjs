@@ -32,7 +32,7 @@ function rows(lines) {
 // ---- What the loop asks of a corpus: batches as a function of the step ------------------------------------------
 const corpus = {
   key: 'door log, simulated',
-  shape: (batch, seq) => ({ batch, seq, padding: false }),
+  shape: ({ batch, seq }) => ({ batch, seq, padding: false }),
   batch: ({ batch, step }) => rows(Array.from({ length: batch }, (_, row) => logLine(step * batch + row))),
   heldOutCount: () => 1,
   heldOut: ({ batch }) => rows(Array.from({ length: batch }, (_, row) => logLine(1e6 + row))),

@@ -38,9 +38,11 @@ const [batch, seq] = [2, 12];
 const tokens = Int32Array.from({ length: batch * seq }, (_, i) => (7 * i * i + 3 * i + 1) % 60);
 const rows = Array.from({ length: batch }, (_, row) => [...tokens.slice(row * seq, (row + 1) * seq)]);
 
-const classes = { bert: 'BertForMaskedLM', gpt: 'GPT2LMHeadModel' } as const;
-const kinds = ['bert', 'gpt'] as const;
-const shapes = { bert: { batch, seq, padding: false, targets: 1 }, gpt: { batch, seq, padding: false } };
+const classes = { bert: 'BertForMaskedLM', gpt: 'GPT2LMHeadModel', llama: 'LlamaForCausalLM' } as const;
+const taskClasses = { bert: 'Bert', gpt: 'GPT2', llama: 'Llama' } as const;
+const kinds = ['bert', 'gpt', 'llama'] as const;
+const causal = { batch, seq, padding: false };
+const shapes = { bert: { ...causal, targets: 1 }, gpt: causal, llama: causal };
 
 function ask(jobs: readonly object[]): Record<string, unknown>[] {
   const script = join(import.meta.dirname, 'transformers_models.py');
@@ -109,7 +111,7 @@ t.test('transformers loads what is exported, with the same logits and ids', { sk
         texts.map((text) => [...loadTokenizer(folder).encode(text)]),
         `${kind} ${name}: ids`,
       );
-      if (kind === 'gpt') {
+      if (kind !== 'bert') {
         t.equal(answer['eos'], tokenizer?.specials.eot);
         const generated = answer['generated'] as number[];
         t.same(generated.slice(0, 4), rows[0]?.slice(0, 4));
@@ -192,7 +194,7 @@ t.test('transformers loads fine-tuned models, with the same outputs, labels and 
     const { huggingFace } = task.head;
     const name = `${kind} ${huggingFace?.task}`;
     t.match(answer, {
-      class: `${kind === 'bert' ? 'Bert' : 'GPT2'}For${huggingFace?.task}`,
+      class: `${taskClasses[kind]}For${huggingFace?.task}`,
       missing: [],
       unexpected: [],
     });

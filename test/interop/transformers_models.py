@@ -33,6 +33,11 @@ def make(job):
             hidden_size=24, num_hidden_layers=3, num_attention_heads=3, intermediate_size=40,
             max_position_embeddings=20, **sizes)
         model = transformers.BertForMaskedLM(config)
+    elif job["kind"] == "llama":
+        config = transformers.LlamaConfig(
+            hidden_size=24, num_hidden_layers=3, num_attention_heads=6, num_key_value_heads=2, intermediate_size=40,
+            max_position_embeddings=20, bos_token_id=0, eos_token_id=0, **sizes)
+        model = transformers.LlamaForCausalLM(config)
     else:
         config = transformers.GPT2Config(
             n_embd=24, n_layer=3, n_head=3, n_inner=40, n_positions=20, bos_token_id=0, eos_token_id=0, **sizes)
@@ -65,7 +70,7 @@ def load(job):
         tokenizer = transformers.AutoTokenizer.from_pretrained(job["folder"])
         result["ids"] = [tokenizer(text, add_special_tokens=False).input_ids for text in job["texts"]]
         result["max_length"] = tokenizer.model_max_length
-    if job["class"].startswith("GPT2"):
+    if not job["class"].startswith("Bert"):
         model.eval()
         prompt = torch.tensor(job["tokens"][:1])[:, :4]
         generated = model.generate(prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=4, do_sample=False,
