@@ -15,7 +15,7 @@ function rows(first, batch) {
   }
   return { tokens, labels };
 }
-const shape = (batch, length) => ({ batch, seq: length, padding: false });
+const shape = ({ batch, seq }) => ({ batch, seq, padding: false });
 const batch = (request) => rows(request.seed + request.step * request.batch * 31, request.batch);
 const heldOut = (request) => rows(1e6 + request.index, request.batch);
 const corpus = { key: 'sums', shape, batch, heldOutCount: () => 2, heldOut };

@@ -76,7 +76,7 @@ for await (const event of train(options, { device, model, method, corpus, store,
 const graph = new engine.Graph();
 const weights = (name, shape) => graph.parameter(name, shape);
 const layerMap = Array.from({ length: layers }, (_, layer) => layer);
-const { loss } = model.trace(graph, weights, corpus.shape(1, length), { layerMap, training: false });
+const { loss } = model.trace(graph, weights, corpus.shape({ batch: 1, seq: length }), { layerMap, training: false });
 graph.output('loss', loss);
 const program = await device.compile(graph, { store });
 
