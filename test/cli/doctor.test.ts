@@ -1,7 +1,7 @@
 import t from 'tap';
 import { examine, formatFindings } from '../../lib/cli/commands/doctor.js';
 import { run } from '../../lib/cli/run.js';
-import type { CudaInfo, NativeAddon } from '../../lib/engine/native.js';
+import type { CudaInfo, MpiInfo, NativeAddon } from '../../lib/engine/native.js';
 import { ApolloError } from '../../lib/errors.js';
 import { engineMissing, memoryIo } from './support.js';
 
@@ -36,8 +36,12 @@ const info = {
 };
 
 /** The findings' text for an engine with this CUDA backend. */
-async function textWith(cuda: CudaInfo, programs: Readonly<Record<string, string>> = {}): Promise<string> {
-  const addon = { info: () => info, cudaInfo: () => cuda } as unknown as NativeAddon;
+async function textWith(
+  cuda: CudaInfo,
+  programs: Readonly<Record<string, string>> = {},
+  mpi: MpiInfo = { file: '/x/libapollo_mpi.so', missing: 'MPI is not built in' },
+): Promise<string> {
+  const addon = { info: () => info, cudaInfo: () => cuda, mpiInfo: () => mpi } as unknown as NativeAddon;
   const findings = await examine({
     loadAddon: () => addon,
     version: (program) => programs[program],
