@@ -1,0 +1,83 @@
+/** One rank, for the tests of groups: `rank-child.ts TASK`. Writes what came of the task as rank-N.json into its folder. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { agreed, checkSame, firstThenOthers, fromFirst, type Group, openGroup } from '../../lib/dist/index.js';
+import { ApolloError } from '../../lib/errors.js';
+import type { TrainOptions } from '../../lib/train/index.js';
+import { contentsOf, openTinyDevice, runTiny, tinyMethod } from '../train/tiny.js';
+import { bertCorpus, bertModel } from './tiny-bert.js';
+
+interface Task {
+  readonly what: 'collectives' | 'train';
+  readonly folder: string;
+  readonly kind?: 'bert' | 'gpt';
+  readonly method?: 'scratch' | 'apollo';
+  readonly options?: Partial<TrainOptions>;
+  /** Of Apollo, where its three stages begin. */
+  readonly boundaries?: readonly number[];
+  readonly checkpoints?: string;
+  /** The rank whose seed differs. */
+  readonly odd?: number;
+}
+
+const task = JSON.parse(process.argv[2]!) as Task;
+const device = await openTinyDevice();
+
+async function collectives(group: Group) {
+  const { rank, size } = group;
+  const failing = (failed: number) =>
+    agreed(group, async () => {
+      if (rank === failed) throw new ApolloError('BAD_CONFIG', 'this one');
+      return rank;
+    }).catch(({ code }: ApolloError) => code);
+  return {
+    rank,
+    size,
+    localRank: group.localRank,
+    sum: await group.sum([rank, 0.1, 2 ** 40]),
+    text: await Promise.all([group.broadcast(`ä ${rank}`, 0), group.broadcast(`${rank}`.repeat(rank), size - 1)]),
+    outcomes: [await failing(-1), await failing(size - 1)],
+    first: await fromFirst(group, async () => ({ rank })),
+    others: await firstThenOthers(group, async () => rank),
+    same: await checkSame(group, 'x', () => new ApolloError('INTERNAL', '')),
+  };
+}
+
+async function train(group: Group) {
+  const { kind = 'gpt', method = 'apollo', options = {}, boundaries = [6, 14], checkpoints } = task;
+  const { steps: totalSteps = 24 } = options;
+  const lines: string[] = [];
+  const events = await runTiny(
+    device,
+    { ...options, ...(task.odd === group.rank && { seed: 6 }) },
+    {
+      group,
+      ...(kind === 'bert' && { model: bertModel, corpus: bertCorpus }),
+      method: method === 'scratch' ? method : tinyMethod({ totalSteps, boundaries: { steps: [...boundaries] } }),
+      ...(checkpoints && { checkpointDir: checkpoints, resume: 'auto' }),
+    },
+  );
+  for (const event of events) {
+    if (event.type === 'step')
+      lines.push(`${event.step} ${event.loss} ${event.gradNorm} ${event.depth} ${event.applied}`);
+    if (event.type === 'growth') lines.push(`${event.step} grows to ${event.to}`);
+    if (event.type === 'evaluation') lines.push(`${event.step} ${event.lossFull} ${event.lossStage}`);
+  }
+  const done = events.at(-1)!;
+  if (done.type !== 'done') throw new Error('the run did not end');
+  const contents = done.checkpoint && kind === 'gpt' ? await contentsOf(device, done.checkpoint) : undefined;
+  const losses = events.flatMap((event) => (event.type === 'step' ? [event.loss] : []));
+  const { tokens, flopsModel, flopsExecuted, checkpoint } = done;
+  return { lines, losses, contents, tokens, flopsModel, flopsExecuted, checkpoint };
+}
+
+const group = await openGroup(device);
+try {
+  const result = await { collectives, train }[task.what](group);
+  writeFileSync(join(task.folder, `rank-${group.rank}.json`), JSON.stringify(result));
+  await group.close();
+  await device.close();
+} catch (error) {
+  if ((error as ApolloError).code !== 'RANK_FAILED') console.error(`rank ${group.rank}: ${(error as Error).message}`);
+  process.exit(1);
+}
