@@ -159,7 +159,7 @@ export class Run {
   /** Initial weights, or those of the checkpoint to continue from; returns that checkpoint's folder and state. */
   async open(): Promise<{ folder: string; state: CheckpointState } | undefined> {
     const { group } = this.deps;
-    await checkSameSettings(group, this.identity);
+    await checkSameSettings(group, { ...this.config, ...this.identity });
     const start = await findCommonStart(group, this.deps);
     const opened = start ? await this.#load(start) : await this.#initialise();
     await checkSameWeights(group, this.store, this.step);

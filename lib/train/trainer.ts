@@ -62,6 +62,15 @@ interface Flight {
   endedAt: number;
 }
 
+async function succeeded(flight: Flight | undefined): Promise<boolean> {
+  return (
+    flight?.outcome.then(
+      () => true,
+      () => false,
+    ) ?? true
+  );
+}
+
 /** Micro-batches in the device's queue at a time: one runs, the inputs of the next are there. */
 const queuedMicroBatches = 2;
 
@@ -160,14 +169,8 @@ export class Trainer {
     } catch (error) {
       if ((error as { code?: unknown }).code === 'ABORT_ERR') group.stop();
       else group.fail();
-      // The other ranks come to the exchange of this step, unless the step before has ended them all.
-      const isAwaited =
-        !exchange &&
-        (await before?.outcome.then(
-          () => true,
-          () => false,
-        )) !== false;
-      if (isAwaited) await this.exchange?.giveUp(group);
+      // The other ranks come to the exchange of this step, unless the step before has ended all of them.
+      if (!exchange && (await succeeded(before))) await this.exchange?.giveUp(group);
       await Promise.allSettled(runs.map(({ result }) => result));
       await this.store.zeroGradients().catch(() => {}); // of a device that is gone there is nothing to clear
       throw error;

@@ -13,6 +13,7 @@ interface Trained {
   readonly losses: readonly number[];
   readonly contents?: string;
   readonly checkpoint?: string;
+  readonly saved: readonly number[];
   readonly tokens: number;
   readonly flopsExecuted: number;
 }
@@ -85,4 +86,22 @@ t.test('a rank with other settings is one clear error', { skip: noMpi }, async (
   t.not(code, 0);
   t.equal(err.match(/other settings/g)?.length, 1, err);
   t.match(err, /rank 1: This rank was started with other settings than rank 0:\n {2}seed: 6, on rank 0 5\n/);
+});
+
+t.test('checkpoints by time are those of the first rank, and its clock', { skip: noMpi }, async (t) => {
+  const at = join(folder, 'clock');
+  const options = { checkpointMinutes: 1e-6, keepCheckpoints: 3 };
+  const task = { what: 'train', options, checkpoints: join(at, 'checkpoints') };
+  const { results, err } = await runRanks<Trained>(2, at, task);
+  t.equal(results.length, 2, err);
+  t.ok(results[0]!.saved.length > 3, `${results[0]!.saved}`);
+  t.same(results[1]!.saved, []);
+  t.same(results[0]!.lines, results[1]!.lines);
+});
+
+t.test('a rank that fails in a step ends all, and it alone says why', { skip: noMpi }, async (t) => {
+  const { code, err } = await runRanks(2, join(folder, 'failing'), { what: 'train', failing: 1 });
+  t.not(code, 0);
+  t.match(err, /rank 1: the disk is gone/);
+  t.notMatch(err, /rank 0:/);
 });

@@ -1,10 +1,11 @@
 /** One rank, for the tests of groups: `rank-child.ts TASK`. Writes what came of the task as rank-N.json into its folder. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { agreed, checkSame, firstThenOthers, fromFirst, type Group, openGroup } from '../../lib/dist/index.js';
 import { ApolloError } from '../../lib/errors.js';
-import type { TrainOptions } from '../../lib/train/index.js';
-import { contentsOf, openTinyDevice, runTiny, tinyMethod } from '../train/tiny.js';
+import type { TrainingCorpus, TrainOptions } from '../../lib/train/index.js';
+import { contentsOf, countingCorpus, openTinyDevice, runTiny, tinyMethod } from '../train/tiny.js';
 import { bertCorpus, bertModel } from './tiny-bert.js';
 
 interface Task {
@@ -18,6 +19,8 @@ interface Task {
   readonly checkpoints?: string;
   /** The rank whose seed differs. */
   readonly odd?: number;
+  /** The rank whose batches fail, at step 9. */
+  readonly failing?: number;
 }
 
 const task = JSON.parse(process.argv[2]!) as Task;
@@ -43,6 +46,14 @@ async function collectives(group: Group) {
   };
 }
 
+const failingCorpus: TrainingCorpus = {
+  ...countingCorpus,
+  batch: (request) => {
+    if (request.step === 9) throw new ApolloError('FILE_SYSTEM', 'the disk is gone');
+    return countingCorpus.batch(request);
+  },
+};
+
 async function train(group: Group) {
   const { kind = 'gpt', method = 'apollo', options = {}, boundaries = [6, 14], checkpoints } = task;
   const { steps: totalSteps = 24 } = options;
@@ -54,6 +65,7 @@ async function train(group: Group) {
       group,
       ...(kind === 'bert' && { model: bertModel, corpus: bertCorpus }),
       method: method === 'scratch' ? method : tinyMethod({ totalSteps, boundaries: { steps: [...boundaries] } }),
+      ...(task.failing === group.rank && { corpus: failingCorpus }),
       ...(checkpoints && { checkpointDir: checkpoints, resume: 'auto' }),
     },
   );
@@ -66,9 +78,10 @@ async function train(group: Group) {
   const done = events.at(-1)!;
   if (done.type !== 'done') throw new Error('the run did not end');
   const contents = done.checkpoint && kind === 'gpt' ? await contentsOf(device, done.checkpoint) : undefined;
+  const saved = events.flatMap((event) => (event.type === 'checkpoint' ? [event.step] : []));
   const losses = events.flatMap((event) => (event.type === 'step' ? [event.loss] : []));
   const { tokens, flopsModel, flopsExecuted, checkpoint } = done;
-  return { lines, losses, contents, tokens, flopsModel, flopsExecuted, checkpoint };
+  return { lines, losses, contents, saved, tokens, flopsModel, flopsExecuted, checkpoint };
 }
 
 const group = await openGroup(device);
@@ -78,6 +91,8 @@ try {
   await group.close();
   await device.close();
 } catch (error) {
-  if ((error as ApolloError).code !== 'RANK_FAILED') console.error(`rank ${group.rank}: ${(error as Error).message}`);
+  // The end of this rank makes mpirun end the others, so the one that says why goes first.
+  if ((error as ApolloError).code === 'RANK_FAILED') await setTimeout(5000);
+  else console.error(`rank ${group.rank}: ${(error as Error).message}`);
   process.exit(1);
 }
