@@ -61,6 +61,13 @@ t.test('with the engine it names oneDNN, the instruction sets and bf16', async (
   t.match(text, /Everything is in place\.$/);
 });
 
+t.test('the MPI library is named; a machine without one lacks nothing', async (t) => {
+  const cuda = { file: '/x/libapollo_cuda.so', built: false, devices: [], missing: noDriver };
+  t.match(await textWith(cuda), /MPI +not in use: MPI is not built in\n[\s\S]*Everything is in place\.$/);
+  const mpi = { file: '/x/libapollo_mpi.so', library: 'Open MPI v4.1.4' };
+  t.match(await textWith(cuda, {}, mpi), /^ {2}MPI +Open MPI v4\.1\.4$/m);
+});
+
 t.test('a GPU without the backend is a problem with its remedy', async (t) => {
   const cuda = { file: '/x/libapollo_cuda.so', built: false, devices: [], missing: 'CUDA backend not built' };
   const text = await textWith(cuda, { 'nvidia-smi': 'NVIDIA-SMI 580' });

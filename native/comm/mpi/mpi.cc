@@ -98,7 +98,7 @@ std::string library() {
   char text[MPI_MAX_LIBRARY_VERSION_STRING] = "";
   int length = 0;
   MPI_Get_library_version(text, &length);
-  const std::string all(text, static_cast<std::size_t>(length));
+  const std::string all(text);  // Open MPI counts the final zero in `length`
   return all.substr(0, all.find_first_of("\n\t"));
 }
 
