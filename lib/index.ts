@@ -39,6 +39,7 @@ export {
   type TrainedTokenizer,
   trainTokenizerOnText,
 } from './data/index.js';
+export { type Group, openGroup } from './dist/index.js';
 export * as engine from './engine/index.js';
 export { type Device, type DeviceOptions, openDevice, type Program } from './engine/index.js';
 export { ApolloError, type ErrorCode } from './errors.js';

@@ -65,6 +65,7 @@ export const chosenMethod = either(
 );
 export const objective = object('an Objective { name, trace }', { name, trace: func });
 export const runGroup = having('a RunGroup', ['stop', 'dispose']);
+export const group = having('a Group (from openGroup)', ['sum', 'broadcast', 'close']);
 export const device = having('a Device (from openDevice)', ['compile', 'createBuffer', 'info']);
 export const store = having('a ParameterStore', ['declare', 'names', 'read']);
 export const tokenizer = having('a Tokenizer (from loadTokenizer, createTokenizer or a model folder)', [

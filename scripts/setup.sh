@@ -6,8 +6,8 @@ set -euo pipefail
 usage() {
   cat <<'TEXT'
 bash scripts/setup.sh [--check] [--yes] [--no-system]
-  --check      also install the linters (clang-format, cppcheck), Chromium for the tests of pages where apt has it, and,
-               where nvcc is, the headers of cuBLASLt
+  --check      also install the linters (clang-format, cppcheck), Chromium for the tests of pages and Open MPI for those of
+               ranks where apt has them, and, where nvcc is, the headers of cuBLASLt
   --yes        install system packages without asking
   --no-system  never install system packages; say what is missing and stop
 Asks before it uses sudo, unless it runs as root or with CI=true.
@@ -121,7 +121,17 @@ else
   npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 fi
 
-# --- a browser for the tests of pages, which skip without one ---
+# --- what some tests take and skip without: a browser for pages, MPI for ranks ---
+# optional WHAT PACKAGE...: installs packages with apt where that needs no question.
+optional() {
+  local what="$1" root=''
+  shift
+  if [ "$want_linters" = 0 ] || ! has apt-get || [ "$assume_yes" = 0 ] || [ "$no_system" = 1 ]; then return 0; fi
+  if [ "$(id -u)" != 0 ]; then root='sudo '; fi
+  say "${root}apt-get install -y $*"
+  export DEBIAN_FRONTEND=noninteractive
+  { ${root}apt-get update -qq && ${root}apt-get install -y -qq "$@"; } > /dev/null 2>&1 || say "no $what will be skipped"
+}
 has_browser() {
   local name
   for name in "${APOLLO_CHROMIUM:-}" chromium chromium-browser google-chrome google-chrome-stable chrome; do
@@ -129,13 +139,8 @@ has_browser() {
   done
   return 1
 }
-if [ "$want_linters" = 1 ] && ! has_browser && has apt-get && [ "$assume_yes" = 1 ] && [ "$no_system" = 0 ]; then
-  root=''
-  if [ "$(id -u)" != 0 ]; then root='sudo '; fi
-  say "${root}apt-get install -y chromium"
-  export DEBIAN_FRONTEND=noninteractive
-  { ${root}apt-get update -qq && ${root}apt-get install -y -qq chromium; } > /dev/null 2>&1 || say 'no Chromium: the tests of pages will be skipped'
-fi
+has_browser || optional 'Chromium: the tests of pages' chromium
+has mpicxx || optional 'MPI: the tests of ranks' libopenmpi-dev openmpi-bin
 
 # --- the headers without which the CUDA backend is not built ---
 if [ "$want_linters" = 1 ] && { [ -n "${CUDACXX:-}" ] || has nvcc; }; then

@@ -9,16 +9,17 @@ const root = join(import.meta.dirname, '../lib');
 /** What each room may import besides itself and the files of lib itself; `nn type`: types of nn alone. */
 const allowed: Readonly<Record<string, readonly string[]>> = {
   engine: [],
+  dist: ['engine'],
   nn: ['engine'],
   random: [],
   growth: ['random'],
   models: ['engine', 'nn', 'growth', 'random'],
   methods: ['engine', 'nn type', 'growth', 'random', 'models'],
-  train: ['engine', 'nn type', 'growth', 'random', 'models', 'methods', 'data', 'fs', 'interop'],
+  train: ['dist', 'engine', 'nn type', 'growth', 'random', 'models', 'methods', 'data', 'fs', 'interop'],
   eval: ['engine', 'nn', 'growth', 'random', 'models', 'methods', 'train', 'data', 'fs', 'interop'],
   report: ['fs'],
   compare: ['engine type', 'models', 'methods', 'train', 'report', 'fs'],
-  cli: ['compare', 'engine', 'growth', 'models', 'methods', 'train', 'eval', 'report', 'data', 'fs', 'interop'],
+  cli: ['compare', 'dist', 'engine', 'growth', 'models', 'methods', 'train', 'eval', 'report', 'data', 'fs', 'interop'],
   fs: [],
   data: ['fs', 'random', 'growth'],
   // Folders of a model in other formats: its configuration, its tokenizer, its tensors.

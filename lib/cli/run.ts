@@ -21,6 +21,7 @@ import { trainCommand } from './commands/train.js';
 import { closedExitCode, interruptedExitCode } from './interrupt.js';
 import { type CommandIo, processIo } from './io.js';
 import { isClosed } from './output.js';
+import { checkRanks, tellOnce } from './ranks.js';
 import { packageRoot } from './settings/presets.js';
 
 /**
@@ -38,7 +39,8 @@ export async function run(args: readonly string[], io: CommandIo = processIo()):
     .showHelpAfterError('(add --help for what there is)')
     .configureHelp({ helpWidth: Math.min(120, io.stdout.columns ?? 100) })
     .configureOutput({ writeOut: (text) => io.stdout.write(text), writeErr: (text) => io.stderr.write(text) })
-    .exitOverride();
+    .exitOverride()
+    .hook('preAction', (_, command) => checkRanks(command.name(), io.env));
   trainCommand(program, io, finish);
   annealCommand(program, io, finish);
   compareCommand(program, io, finish);
@@ -57,7 +59,7 @@ export async function run(args: readonly string[], io: CommandIo = processIo()):
     return await withOutput(exitCode, io);
   } catch (error) {
     if (error instanceof CommanderError) return await withOutput(error.exitCode, io);
-    return report(error, io);
+    return tellOnce(error, io, (who) => report(error, io, who));
   }
 }
 
@@ -72,16 +74,17 @@ async function withOutput(exitCode: number, io: CommandIo): Promise<number> {
   return exitCode === 0 ? 1 : exitCode;
 }
 
-function report(thrown: unknown, io: CommandIo): number {
+/** `who`: the rank that failed, as the beginning of a message. */
+function report(thrown: unknown, io: CommandIo, who: string): number {
   const error = isSystemError(thrown) ? fileError(thrown, 'A file', thrown.path ?? 'unnamed', 'be used') : thrown;
   const known = error instanceof ApolloError;
   if (known && error.code === 'ABORT_ERR') {
     if (isClosed(io.stdout)) return closedExitCode;
-    io.stderr.write('Stopped.\n');
+    io.stderr.write(`${who}Stopped.\n`);
     return interruptedExitCode;
   }
   const { message, stack } = error instanceof Error ? error : new Error(String(error));
-  io.stderr.write(`apollo-lm: ${message}\n`);
+  io.stderr.write(`apollo-lm: ${who}${message}\n`);
   if (io.env['APOLLO_DEBUG'] === '1') io.stderr.write(`${stack}\n`);
   else if (!known) io.stderr.write('This is a defect of apollo-lm. APOLLO_DEBUG=1 shows where it happened.\n');
   return 1;

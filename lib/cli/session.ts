@@ -2,6 +2,7 @@
 
 import { join } from 'node:path';
 import { type Corpus, type CorpusProgress, checkVocabulary, endOfTextFile, loadTokenizer } from '../data/index.js';
+import { alone, firstThenOthers, type Group } from '../dist/index.js';
 import type { Device } from '../engine/index.js';
 import { writeWholeFile } from '../fs/whole-file.js';
 import { createModel, type LanguageModel } from '../models/index.js';
@@ -11,12 +12,14 @@ import { trainingCorpus } from '../train/text-corpus.js';
 import { checkData, corpusProgress, describeCorpus, type InitialModel, openCorpus, tokenizerOf } from './corpus.js';
 import { describeDevice, openDeviceOf, precisionOf } from './device.js';
 import { preflight, type RunPlan } from './preflight.js';
+import type { Seat } from './ranks.js';
 import type { Settings } from './settings/config.js';
 import { modelConfigOf, modelName, sequenceOf, totalStepsOf } from './settings/resolve.js';
 import type { Progress } from './watch/progress.js';
 
 export interface Session {
   readonly device: Device;
+  readonly group: Group;
   readonly corpus: Corpus;
   readonly batches: TrainingCorpus;
   readonly model: LanguageModel;
@@ -27,6 +30,7 @@ export interface Session {
 }
 
 /**
+ * `seat`: of one of several ranks, of which the first prepares the text before the others look for it. It stays open.
  * @throws ApolloError of the rooms below; BAD_CONFIG where data is missing, and for all that is wrong with the settings
  * whatever the text (preflight.ts), before any of it is read. Nothing stays open then.
  */
@@ -35,6 +39,7 @@ export async function openSession(
   progress: Progress,
   signal: AbortSignal,
   plan: RunPlan = {},
+  seat?: Seat,
 ): Promise<Session> {
   checkData(settings);
   const init = await readInit(settings);
@@ -43,11 +48,15 @@ export async function openSession(
   const vocab = settings.vocab ?? init?.config.vocab ?? ('train' in loaded ? undefined : loaded.vocabSize);
   const model = createModel(modelConfigOf({ ...settings, vocab }, init?.config));
   await preflight(settings, model, loaded, plan);
-  const device = await openDeviceOf(settings);
+  const device = seat?.device ?? (await openDeviceOf(settings));
+  const group = seat?.group ?? alone;
+  const closeDevice = async () => {
+    if (!seat) await device.close();
+  };
   try {
     const onProgress = (state: CorpusProgress) => progress.update(corpusProgress(state));
     const onNote = (note: string) => progress.message(note);
-    const corpus = await openCorpus(settings, { signal, onProgress, onNote }, init);
+    const corpus = await firstThenOthers(group, () => openCorpus(settings, { signal, onProgress, onNote }, init));
     for (const warning of corpus.warnings) progress.warn(warning);
     try {
       checkVocabulary(corpus.tokenizer, model.config.vocab);
@@ -56,6 +65,7 @@ export async function openSession(
       const precision = precisionOf(settings);
       return {
         device,
+        group,
         corpus,
         batches,
         model,
@@ -63,7 +73,7 @@ export async function openSession(
         description: describe(settings, model, corpus, device, precision),
         close: async () => {
           corpus.close();
-          await device.close();
+          await closeDevice();
         },
       };
     } catch (error) {
@@ -71,7 +81,7 @@ export async function openSession(
       throw error;
     }
   } catch (error) {
-    await device.close();
+    await closeDevice();
     throw error;
   }
 }
@@ -114,7 +124,7 @@ function describe(
     data: describeCorpus(corpus, settings, config),
     corpus: corpus.key,
     steps: totalStepsOf(settings, config),
-    batch: `${settings.batch} x ${seq} tokens${settings.accumulate > 1 ? `, ${settings.accumulate} micro-batches` : ''}`,
+    batch: `${settings.batch} x ${seq} tokens${settings.accumulate > 1 ? `, ${settings.accumulate} micro-batches` : ''}${settings.ranks ? ` on each of ${settings.ranks} ranks` : ''}`,
     'learning rate': `${settings.lr}, warm-up ${settings.warmup}, ${describeSchedule(settings)}`,
     dropout: config.dropout,
     precision,

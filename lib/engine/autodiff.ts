@@ -5,9 +5,9 @@
 import { ApolloError, check } from '../errors.js';
 import * as is from '../is.js';
 import type { Graph, Node, Tensor } from './graph.js';
-import { lossGuard, lossGuardShape } from './loss-guard.js';
+import { lossBufferShape, lossGuard, lossSum } from './loss-guard.js';
 import { emitOne, type GradientContext, type OpDefinition } from './ops/define.js';
-import { accumulateOp, add, cast, scale as scaled } from './ops/elementwise.js';
+import { accumulateOp, add, cast, mul, scale as scaled } from './ops/elementwise.js';
 import { reshape, reshapeOp, sliceOp, transposeOp } from './ops/shape.js';
 import { formatShape, formatType, sameShape } from './shape.js';
 
@@ -161,6 +161,8 @@ export interface AccumulateOptions {
    * one was not. Default: no, the caller looks at the loss.
    */
   readonly guard?: boolean;
+  /** Whether scale * loss is added up beside the gradients, for `ParameterStore.takeLoss`. Default: no. */
+  readonly sumLoss?: boolean;
 }
 
 const takesAccumulateGradients = is.takes('accumulateGradients', {
@@ -169,6 +171,7 @@ const takesAccumulateGradients = is.takes('accumulateGradients', {
     scale: is.optional(is.operand),
     trainable: is.optional(is.func),
     guard: is.optional(is.boolean),
+    sumLoss: is.optional(is.boolean),
   }),
 });
 
@@ -199,10 +202,12 @@ export function accumulateGradients(loss: Tensor, options: AccumulateOptions = {
     const target = fusable(tensor, name, uses) ?? emitOne(accumulateOp, [tensor], {});
     target.node.sinks.set(target.index, name);
   }
-  if (options.guard) {
-    const guard = emitOne(accumulateOp, [scaled(reshape(loss, lossGuardShape), 0)], {});
-    guard.node.sinks.set(guard.index, lossGuard);
-  }
+  const addTo = (buffer: string, value: Tensor) => {
+    const sum = emitOne(accumulateOp, [value], {});
+    sum.node.sinks.set(sum.index, buffer);
+  };
+  if (options.guard) addTo(lossGuard, scaled(reshape(loss, lossBufferShape), 0));
+  if (options.sumLoss) addTo(lossSum, reshape(mul(loss, seed), lossBufferShape));
   const reached = new Set(contributions.map(({ name }) => name));
   return [...graph.parameters.keys()].filter((name) => reached.has(name));
 }

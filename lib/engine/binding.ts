@@ -1,6 +1,6 @@
 /** The buffers that a program works on: those of its parameters and states, in the order of its buffer slots. */
 import { ApolloError } from '../errors.js';
-import { lossGuard } from './loss-guard.js';
+import { lossBuffers } from './loss-guard.js';
 import type { BufferUse } from './lowering.js';
 import type { NativeBuffer } from './native.js';
 import type { BoundBuffer, ParameterStore } from './parameters.js';
@@ -33,7 +33,7 @@ export function bindBuffers(
 ): Binding {
   const bound: (BoundBuffer & { readonly name: string })[] = uses.map(({ kind, name, shape, dtype }) => {
     if (kind === 'state') return { name, buffer: states!.bind(name, { shape, dtype }), removed: () => false };
-    const stored = name === lossGuard ? name : parameters(name);
+    const stored = lossBuffers.includes(name) ? name : parameters(name);
     return { name: stored, ...store!.bind(kind, stored, shape) };
   });
   let removals = store?.removals;

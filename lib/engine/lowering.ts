@@ -6,7 +6,7 @@ import { ApolloError } from '../errors.js';
 import * as is from '../is.js';
 import type { DType } from './dtype.js';
 import type { Graph, Node, Tensor } from './graph.js';
-import { lossGuard, lossGuardShape } from './loss-guard.js';
+import { lossBufferShape, lossBuffers } from './loss-guard.js';
 import type { Attribute, NativeInstruction, NativeProgramDesc, NativeValue } from './native.js';
 import { accumulateOp } from './ops/elementwise.js';
 import { reshapeOp } from './ops/shape.js';
@@ -215,7 +215,7 @@ class Lowering {
   }
 
   private gradient(name: string): number {
-    const shape = name === lossGuard ? lossGuardShape : this.graph.parameters.get(name)!.shape;
+    const shape = lossBuffers.includes(name) ? lossBufferShape : this.graph.parameters.get(name)!.shape;
     return this.buffer('gradient', name, { shape, dtype: 'f32' });
   }
 

@@ -100,6 +100,35 @@ export interface NativeDevice {
   close(): Promise<void>;
 }
 
+/** What an exchange did. */
+export interface NativeExchange {
+  /** Of all ranks. */
+  readonly weight: number;
+  readonly sums: number[];
+  /** Ranks that were stopped or had failed; where there is one no gradient was touched. */
+  readonly stopped: number;
+  readonly failed: number;
+}
+
+/** The ranks of a group. Its calls are collective, run on the device's thread, and stand in its queue as runs do. */
+export interface NativeGroup {
+  readonly rank: number;
+  readonly size: number;
+  sum(values: readonly number[]): Promise<number[]>;
+  /** The text of rank `root`. */
+  broadcast(text: string, root: number): Promise<string>;
+  /**
+   * Makes every gradient the mean over the ranks by weight, in place, and sums `sums`, unless the flag `stopped` (RunGroup.flag)
+   * of any rank is not 0: then the flag `refused` is set, as it is by a failure.
+   */
+  exchange(
+    gradients: readonly NativeBuffer[],
+    options: { weight: number; sums: readonly number[]; stopped: Int32Array; refused: Int32Array },
+  ): Promise<NativeExchange>;
+  /** Ends the group when all ranks have come here. */
+  close(): Promise<void>;
+}
+
 export interface NativeInfo {
   readonly version: string;
   readonly compiler: string;
@@ -126,6 +155,16 @@ export interface CudaInfo {
   readonly missing?: string;
 }
 
+/** The communicator over MPI as this machine has it. */
+export interface MpiInfo {
+  /** The library that is, or would be, loaded. */
+  readonly file: string;
+  /** Name and version of the MPI library. */
+  readonly library?: string;
+  /** Why there is none, and what to do. */
+  readonly missing?: string;
+}
+
 export interface NativeDeviceOptions {
   readonly kind: 'cpu' | 'cuda';
   /** Of the CPU. */
@@ -142,7 +181,10 @@ export interface NativeDeviceOptions {
 export interface NativeAddon {
   info(): NativeInfo;
   cudaInfo(): CudaInfo;
+  mpiInfo(): MpiInfo;
   openDevice(options: NativeDeviceOptions): NativeDevice;
+  /** Joins the ranks that MPI's launcher has started; once in a process. */
+  joinGroup(device: NativeDevice): Promise<NativeGroup>;
   /** Philox4x32-10, for tests of the counter scheme. */
   philox(counter: readonly number[], key: readonly number[]): number[];
   /** The memory planner alone: lifetimes [first, last] inclusive; returns offsets and the arena's size. */

@@ -6,7 +6,7 @@ import { ApolloError, check } from '../errors.js';
 import * as is from '../is.js';
 import { BufferProgram } from './buffer-program.js';
 import type { Device } from './device.js';
-import { lossGuard, lossGuardShape } from './loss-guard.js';
+import { lossBufferShape, lossBuffers, lossSum } from './loss-guard.js';
 import type { BufferKind } from './lowering.js';
 import type { NativeBuffer, NativeProgram } from './native.js';
 import { translated } from './native-error.js';
@@ -137,7 +137,9 @@ const takesNewParameterStore = is.takes('new ParameterStore', {
 export class ParameterStore {
   readonly precision: 'f32' | 'bf16';
   private readonly entries = new Map<string, Entry>();
-  private readonly guard = newEntry({ name: lossGuard, shape: lossGuardShape, workingCopy: false, decay: false });
+  private readonly losses = new Map(
+    lossBuffers.map((name) => [name, newEntry({ name, shape: lossBufferShape, workingCopy: false, decay: false })]),
+  );
   private layout: StateLayout | undefined;
   private disposed = false;
   /** Parameters removed so far: while it stays, what was bound is still there. */
@@ -165,7 +167,7 @@ export class ParameterStore {
       !this.entries.has(spec.name),
       `parameter '${spec.name}' is declared already; remove it first or choose another name`,
     );
-    check(spec.name !== lossGuard, `'${lossGuard}' is taken by the engine; choose another name for the parameter`);
+    check(!this.losses.has(spec.name), `'${spec.name}' is taken by the engine; choose another name for the parameter`);
     checkShape(`parameter '${spec.name}'`, spec.shape);
     this.entries.set(spec.name, newEntry({ ...spec }));
   }
@@ -343,6 +345,13 @@ export class ParameterStore {
     return this.download(this.entry(name), 'gradient');
   }
 
+  /** What passes backward with `sumLoss` have added since the last call, which queues its work at once. */
+  async takeLoss(): Promise<number> {
+    const buffer = this.buffer(this.entry(lossSum), 'gradient');
+    const [values] = await translated(() => Promise.all([buffer.read(0, 1), buffer.write(new Float32Array(1), 0)]));
+    return values[0]!;
+  }
+
   /** Sets all gradients to zero (an optimizer's step does so by itself). */
   async zeroGradients(): Promise<void> {
     this.checkOpen();
@@ -438,12 +447,12 @@ export class ParameterStore {
   }
 
   private all(): Entry[] {
-    return [...this.entries.values(), this.guard];
+    return [...this.entries.values(), ...this.losses.values()];
   }
 
   private entry(name: string): Entry {
     this.checkOpen();
-    const entry = name === lossGuard ? this.guard : this.entries.get(name);
+    const entry = this.losses.get(name) ?? this.entries.get(name);
     if (entry) return entry;
     const names = this.names();
     throw new ApolloError(

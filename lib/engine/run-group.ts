@@ -7,7 +7,7 @@ import * as is from '../is.js';
 const takesNewRunGroup = is.takes('new RunGroup', { signal: is.optional(is.signal) });
 
 export class RunGroup {
-  /** Shared with the device's thread; not 0: stopped. */
+  /** Shared with the device's thread. 0: running, 1: stopped from outside, 2: one of the runs has failed. */
   readonly flag = new Int32Array(new SharedArrayBuffer(4));
   readonly #signal: AbortSignal | undefined;
   readonly #stop = () => this.stop();
@@ -32,7 +32,12 @@ export class RunGroup {
   }
 
   stop(): void {
-    Atomics.store(this.flag, 0, 1);
+    Atomics.compareExchange(this.flag, 0, 0, 1);
+  }
+
+  /** Stops the group because a part of its work has failed. */
+  fail(): void {
+    Atomics.compareExchange(this.flag, 0, 0, 2);
   }
 
   /** Lets go of the signal, once all runs are settled. */

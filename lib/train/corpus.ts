@@ -45,23 +45,24 @@ export interface TrainingCorpus {
   heldOut(request: BatchSize & { readonly index: number }): BatchInputs | Promise<BatchInputs>;
 }
 
+/** Labels of a batch. @throws ApolloError BAD_CORPUS for one without `labels`. */
+export function labelCount({ labels }: BatchInputs): number {
+  if (!labels) {
+    throw new ApolloError(
+      'BAD_CORPUS',
+      'The batches of this corpus have no `labels`, by which micro-batches are weighed. Add them, or set accumulation to 1 and train on one rank.',
+    );
+  }
+  let count = 0;
+  for (const label of labels) count += Number(label !== ignoredLabel);
+  return count;
+}
+
 /**
  * Share of the labels of a step that each of its micro-batches has: the weight of its mean loss in that of the step. All
  * zeros where the step has no label. Of one micro-batch it is exactly 1.
- * @throws ApolloError BAD_CORPUS for a batch without `labels`.
  */
-export function labelShares(batches: readonly BatchInputs[]): number[] {
-  const counts = batches.map(({ labels }) => {
-    if (!labels) {
-      throw new ApolloError(
-        'BAD_CORPUS',
-        'The batches of this corpus have no `labels`, by which micro-batches are weighed. Add them, or set accumulation to 1.',
-      );
-    }
-    let count = 0;
-    for (const label of labels) count += Number(label !== ignoredLabel);
-    return count;
-  });
+export function labelShares(counts: readonly number[]): number[] {
   const total = counts.reduce((sum, count) => sum + count, 0);
   return counts.map((count) => (total === 0 ? 0 : count / total));
 }
@@ -86,12 +87,12 @@ export class BatchAhead {
     this.#ahead.batches.set(micro, inputs);
   }
 
-  /** The batches of a step, prepared or built now, one after the other. */
-  async take(step: number, microBatches: number): Promise<BatchInputs[]> {
+  /** These batches of a step, prepared or built now, one after the other. */
+  async take(step: number, micros: readonly number[]): Promise<BatchInputs[]> {
     const prepared = this.#ahead?.step === step ? this.#ahead.batches : undefined;
     this.#ahead = undefined;
     const batches: BatchInputs[] = [];
-    for (let micro = 0; micro < microBatches; micro++) {
+    for (const micro of micros) {
       batches.push(await (prepared?.get(micro) ?? this.#build(step, micro)));
     }
     return batches;

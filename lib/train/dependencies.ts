@@ -1,4 +1,5 @@
 /** What a run works with besides its settings. */
+import type { Group } from '../dist/index.js';
 import type { Device } from '../engine/device.js';
 import type { ParameterStore } from '../engine/parameters.js';
 import * as is from '../is.js';
@@ -31,6 +32,12 @@ export interface TrainDependencies {
   readonly checkpointDir?: string | undefined;
   /** true: resume from the newest checkpoint in `checkpointDir`. 'auto': the same if there is one, else start. */
   readonly resume?: boolean | 'auto' | undefined;
+  /**
+   * The ranks that train together (openGroup); default: this process alone. Each has the same settings and runs
+   * `accumulation` micro-batches of a step, which is that of one rank with as many as all of them. All ranks yield the same
+   * events but for times and checkpoints, which the first one writes. A `stop` must go by what is equal on all ranks.
+   */
+  readonly group?: Group | undefined;
   /** An empty store to train in, which stays open afterwards; by default the run makes and disposes its own. */
   readonly store?: ParameterStore | undefined;
   /** What is minimised and what evaluations report, in place of the model's own loss. */
@@ -46,6 +53,7 @@ export interface TrainDependencies {
 
 /** The same with its method made. */
 export interface RunDependencies extends TrainDependencies {
+  readonly group: Group;
   readonly method: TrainingMethod;
 }
 

@@ -1,4 +1,5 @@
 /** A run of settings, model, method and corpus that belong together. */
+import { alone } from '../dist/index.js';
 import { ApolloError } from '../errors.js';
 import { chosenMethod } from '../methods/index.js';
 import { resolveConfig, type TrainConfig, type TrainOptions } from './config.js';
@@ -6,11 +7,13 @@ import type { RunDependencies, TrainDependencies } from './dependencies.js';
 import { checkSequence } from './preflight.js';
 import { Run } from './run.js';
 
-/** Makes the method and the run; `open` starts it. @throws ApolloError BAD_CONFIG when they do not belong together. */
+/** Makes the method and the run, whose `accumulation` is that of all ranks; `open` starts it. @throws ApolloError BAD_CONFIG when they do not belong together. */
 export function createRun(options: TrainOptions, given: TrainDependencies): Run {
-  const config = resolveConfig(options);
+  const { group = alone } = given;
+  const own = resolveConfig(options);
+  const config = { ...own, accumulation: own.accumulation * group.size };
   const { steps: totalSteps, seed } = config;
-  const deps = { ...given, method: chosenMethod(given.method, { totalSteps, seed }, given.model.config) };
+  const deps = { ...given, group, method: chosenMethod(given.method, { totalSteps, seed }, given.model.config) };
   checkFit(config, deps);
   return new Run(config, deps);
 }

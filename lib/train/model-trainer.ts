@@ -11,7 +11,7 @@ import { createRun } from './fit.js';
 import type { Run } from './run.js';
 
 /** As `train` takes them; what follows is for a loop of one's own. */
-export interface TrainerDependencies extends Omit<TrainDependencies, 'method' | 'corpus' | 'stop' | 'store'> {
+export interface TrainerDependencies extends Omit<TrainDependencies, 'method' | 'corpus' | 'stop' | 'store' | 'group'> {
   /** Default: scratch, all layers from the start. */
   readonly method?: TrainDependencies['method'];
   /** Where `step()` takes batches and `evaluate()` the held-out text. Without one, each step is given its batch. */

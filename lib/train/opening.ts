@@ -1,4 +1,5 @@
 /** Where a run starts: at its first step, at a checkpoint of its own, or at one of the run that it branches off. */
+import { fromFirst, type Group } from '../dist/index.js';
 import { ApolloError } from '../errors.js';
 import { type CheckpointState, readCheckpointState } from './checkpoint/checkpoint.js';
 import { latestCheckpoint } from './checkpoint/checkpoint-folder.js';
@@ -39,6 +40,16 @@ export async function findStart({
     'BAD_CHECKPOINT',
     `There is no checkpoint in ${checkpointDir} to resume from. Give the folder of an earlier run, or start one without resume.`,
   );
+}
+
+/** The start that the first rank finds, on all ranks; it alone moves damaged checkpoints aside. @throws as `findStart`. */
+export async function findCommonStart(group: Group, deps: TrainDependencies): Promise<Start | undefined> {
+  let own: Start | undefined;
+  const found = await fromFirst(group, async () => {
+    own = await findStart(deps);
+    return own && { folder: own.folder, isBranch: own.isBranch };
+  });
+  return own ?? (found ? { ...found, setAside: async () => [] } : undefined);
 }
 
 /** The newest checkpoint of the run in its folder that is whole. */

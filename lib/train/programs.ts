@@ -19,6 +19,8 @@ export interface ProgramOptions {
   readonly precision: 'f32' | 'bf16';
   /** In place of the model's own. */
   readonly objective?: Objective | undefined;
+  /** Whether training programs add their losses up in the store, for a group of ranks. */
+  readonly sumLoss?: boolean | undefined;
 }
 
 /** The inputs of a program with gates: one number for each place. */
@@ -130,7 +132,7 @@ export class RunPrograms {
     readonly trains: (name: string) => boolean;
     readonly stored: ParameterNames | undefined;
   }): Promise<Kept> {
-    const { device, store, network, precision, objective } = this.#options;
+    const { device, store, network, precision, objective, sumLoss } = this.#options;
     const { plan, shape, accumulation, places, trains, stored } = request;
     const graph = new Graph();
     const weights = network.weights(graph, precision);
@@ -138,7 +140,12 @@ export class RunPrograms {
     const { loss } = traceLoss(objective, { graph, model: network.model, weights, shape, options });
     const weighted = accumulation > 1;
     const scale = weighted ? graph.input('share', [1]) : 1;
-    const names = accumulateGradients(loss, { scale, guard: true, ...(plan.trainable && { trainable: trains }) });
+    const names = accumulateGradients(loss, {
+      scale,
+      guard: true,
+      ...(sumLoss && { sumLoss }),
+      ...(plan.trainable && { trainable: trains }),
+    });
     graph.output('loss', loss);
     const program = await device.compile(graph, { store, parameters: stored });
     const layerMap = plan.layerMap.join();

@@ -2,7 +2,7 @@
 import { seedWords } from '../growth/index.js';
 import type { StepPlan, TrainingMethod } from '../methods/method.js';
 import { lastStep, rateOfStep, type TrainConfig } from './config.js';
-import { type BatchAhead, type BatchInputs, type BatchSize, hasTarget, labelShares } from './corpus.js';
+import { type BatchAhead, type BatchInputs, type BatchSize, hasTarget, labelCount, labelShares } from './corpus.js';
 import type { RunDependencies } from './dependencies.js';
 import { gateInputs, type RunPrograms, type TrainingProgram } from './programs.js';
 import type { MicroBatch, QueuedStep, Trainer } from './trainer.js';
@@ -18,6 +18,10 @@ export interface StepSite {
   readonly programs: RunPrograms;
   readonly batches: BatchAhead;
   readonly batchSize: BatchSize;
+  /** Of the micro-batches of a step those that this rank runs. */
+  readonly micros: readonly number[];
+  /** A number of which all ranks are told the sum, see TrainerStep. */
+  readonly note: number;
   readonly trainer: Trainer;
 }
 
@@ -29,13 +33,13 @@ export interface RunStep extends QueuedStep {
 
 /** Queues step `step`, which must be of the stage that the site's programs are of. */
 export async function queueStep(site: StepSite, step: number): Promise<RunStep> {
-  const { config, deps, method, programs, trainer } = site;
+  const { config, deps, method, programs, trainer, note } = site;
   const plan = method.plan(step);
-  const training = await programs.training(plan, deps.corpus.shape(site.batchSize), config.accumulation);
+  const training = await programs.training(plan, deps.corpus.shape(site.batchSize), site.micros.length);
   const lr = rateOf(plan, step, config);
   const { names, options } = updateOf(training, plan);
   const outcome = trainer.queue(
-    { microBatches: () => microBatches(site, step, training, plan), names, update: { lr, ...options } },
+    { microBatches: () => microBatches(site, step, training, plan), names, update: { lr, ...options }, note },
     deps.signal,
   );
   return { plan, lr, outcome };
@@ -46,22 +50,23 @@ export async function queueStep(site: StepSite, step: number): Promise<RunStep> 
  * built when one of this is queued: their labels can be counted when that step begins.
  */
 async function* microBatches(
-  { config, deps, batches }: StepSite,
+  { config, deps, batches, micros, trainer }: StepSite,
   step: number,
   { program, random, weighted, binding }: TrainingProgram,
   plan: StepPlan,
 ): AsyncGenerator<MicroBatch, void, void> {
-  const { seed, accumulation } = config;
+  const { seed } = config;
   const gates = gateInputs(plan);
-  const list = await batches.take(step, accumulation);
-  const shares = weighted ? labelShares(list) : [Number(hasTarget(list[0] as BatchInputs))];
-  for (let micro = 0; micro < accumulation; micro++) {
+  const list = await batches.take(step, micros);
+  const counts = weighted || trainer.exchange ? list.map(labelCount) : undefined;
+  const shares = counts ? labelShares(counts) : [Number(hasTarget(list[0] as BatchInputs))];
+  for (const [i, micro] of micros.entries()) {
     const rng = Int32Array.from([...seedWords(seed), step, micro]);
-    const share = shares[micro] as number;
+    const share = shares[i] as number;
     const weight = weighted && { share: Float32Array.of(share) };
-    const inputs = { ...list[micro], ...(random && { rng }), ...weight, ...gates };
-    if (share > 0) yield { program, binding, share, inputs };
-    list[micro] = {}; // copied by now: of two steps' batches no more than those of one are held
+    const inputs = { ...list[i], ...(random && { rng }), ...weight, ...gates };
+    if (share > 0) yield { program, binding, share, inputs, labels: counts?.[i] };
+    list[i] = {}; // copied by now: of two steps' batches no more than those of one are held
     if (deps.lookAhead !== false && step + 1 < lastStep(config)) batches.prepare(step + 1, micro);
   }
 }

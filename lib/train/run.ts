@@ -1,4 +1,5 @@
 /** The state of one training run and what can be done with it: open, evaluate, save, grow, train a step, close. */
+import { GradientExchange } from '../dist/index.js';
 import type { Optimizer } from '../engine/optim/index.js';
 import { ParameterStore } from '../engine/parameters.js';
 import { FollowedMethod, type SeenLosses } from '../methods/followed.js';
@@ -18,10 +19,11 @@ import { grow } from './growth.js';
 import { type BeginningOptions, initialise } from './initial.js';
 import { checkMemory } from './memory.js';
 import { NonFiniteSteps } from './non-finite.js';
-import { checkedStart, findStart, type Start } from './opening.js';
+import { checkedStart, findCommonStart, type Start } from './opening.js';
 import { optimizerOf } from './optimizer.js';
 import { RunPrograms } from './programs.js';
 import { queueStep, type RunStep } from './queue-step.js';
+import { checkSameSettings, checkSameWeights } from './same-run.js';
 import { type StageNetwork, stageNetwork } from './stage.js';
 import { leftOut, nothingLearnt, tooManyNonFinite, withoutTarget } from './step-warnings.js';
 import { StepStream, Trainer } from './trainer.js';
@@ -54,12 +56,18 @@ export class Run {
   readonly #checkpoints: CheckpointWriter;
   #clock: CheckpointClock;
   #method: FollowedMethod;
+  /** Of the micro-batches of a step those that this rank runs. */
+  readonly micros: readonly number[];
+  /** Whether a step of a group was left out because a rank was stopped. */
+  #groupStopped = false;
+  /** Whether a rank has asked for a checkpoint in the last step that is known. */
+  #checkpointAsked = false;
 
   constructor(
     readonly config: TrainConfig,
     readonly deps: RunDependencies,
   ) {
-    const { device, model, method, corpus, objective } = deps;
+    const { device, model, method, corpus, objective, group } = deps;
     const { precision } = config;
     this.#method = new FollowedMethod(method);
     this.identity = identityOf(config, model.config, method, corpus.key, objective);
@@ -68,7 +76,10 @@ export class Run {
     this.programs = this.#programs();
     this.optimizer = optimizerOf(config, this.store);
     this.nonFinite = new NonFiniteSteps(config.nonFiniteLimit);
-    this.trainer = new Trainer(this.store, this.optimizer);
+    const exchange = group.size > 1 ? new GradientExchange(group, this.store) : undefined;
+    this.trainer = new Trainer(this.store, this.optimizer, exchange);
+    const own = config.accumulation / group.size;
+    this.micros = Array.from({ length: own }, (_, micro) => group.rank * own + micro);
     this.#steps = new StepStream(
       (step) => queueStep(this, step),
       (step) => this.#mayFollow(step),
@@ -78,8 +89,20 @@ export class Run {
     this.batches = new BatchAhead((step, micro) => corpus.batch(this.#request(step, micro)));
   }
 
+  /** Whether the run is stopped. Ranks stop together, after a step that all of them left out, whichever got the signal. */
   get aborted(): boolean {
+    if (this.deps.group.size > 1) return this.#groupStopped;
     return this.deps.signal?.aborted ?? false;
+  }
+
+  /** Where this rank writes checkpoints; only the first one does. */
+  get #checkpointDir(): string | undefined {
+    return this.deps.group.rank === 0 ? this.deps.checkpointDir : undefined;
+  }
+
+  /** Asks all ranks for a checkpoint: the first one's clock is that of all. */
+  get note(): number {
+    return Number(this.deps.group.rank === 0 && this.#clock.due(this.totals.trainMs));
   }
 
   /** Of a micro-batch. */
@@ -118,8 +141,9 @@ export class Run {
 
   #programs(): RunPrograms {
     const { store, network, config, deps } = this;
-    const { device, objective } = deps;
-    return new RunPrograms({ device, store, network, precision: config.precision, objective });
+    const { device, objective, group } = deps;
+    const sumLoss = group.size > 1;
+    return new RunPrograms({ device, store, network, precision: config.precision, objective, sumLoss });
   }
 
   /** The network of the stage that a checkpoint was written in; a switch due at its step may be done or not. */
@@ -134,15 +158,21 @@ export class Run {
 
   /** Initial weights, or those of the checkpoint to continue from; returns that checkpoint's folder and state. */
   async open(): Promise<{ folder: string; state: CheckpointState } | undefined> {
-    const start = await findStart(this.deps);
-    if (start) return this.#load(start);
+    const { group } = this.deps;
+    await checkSameSettings(group, { ...this.config, ...this.identity });
+    const start = await findCommonStart(group, this.deps);
+    const opened = start ? await this.#load(start) : await this.#initialise();
+    await checkSameWeights(group, this.store, this.step);
+    return opened;
+  }
+
+  async #initialise(): Promise<undefined> {
     const { store, network } = this;
     const { digest, costs, warnings } = await initialise({ store, network, ...this.#beginning() });
     this.identity = withBeginning(this.identity, digest);
     this.sourceCosts = costs;
     this.beginWarnings = warnings;
     await this.#checkMemory();
-    return undefined;
   }
 
   async #load(start: Start): Promise<{ folder: string; state: CheckpointState }> {
@@ -174,7 +204,14 @@ export class Run {
     const { device, model, corpus } = deps;
     await checkMemory(
       { device, store, network, precision: config.precision, objective: deps.objective },
-      { finished: model, config, method: this.method, corpus, step: Math.max(0, step - 1), programs },
+      {
+        finished: model,
+        config: { ...config, accumulation: this.micros.length },
+        method: this.method,
+        corpus,
+        step: Math.max(0, step - 1),
+        programs,
+      },
     );
   }
 
@@ -189,7 +226,7 @@ export class Run {
   checkpointDue(step: number): boolean {
     const { checkpointEvery: every, keepAt } = this.config;
     const bySteps = step > 0 && ((every > 0 && step % every === 0) || keepAt.includes(step));
-    return bySteps || this.#clock.due(this.totals.trainMs);
+    return bySteps || (this.deps.group.size > 1 ? this.#checkpointAsked : this.#clock.due(this.totals.trainMs));
   }
 
   async evaluate(): Promise<EvaluationEvent> {
@@ -204,7 +241,7 @@ export class Run {
       ...this.batchSize,
       limit: config.evaluationBatches,
       gates: this.method.evaluationGates?.(trained),
-      signal: deps.signal,
+      signal: deps.group.size > 1 ? undefined : deps.signal,
     });
     this.evaluatedAt = step;
     const { units } = this.stage;
@@ -257,8 +294,10 @@ export class Run {
 
   /** Starts a checkpoint, which is written beside training. */
   async save(): Promise<void> {
-    const { checkpointDir } = this.deps;
+    const checkpointDir = this.#checkpointDir;
     this.#clock.wrote(this.totals.trainMs);
+    this.#checkpointAsked = false;
+    await checkSameWeights(this.deps.group, this.store, this.step);
     if (checkpointDir === undefined || this.#checkpoints.isSaved(this.#position())) return;
     await this.#checkpoints.begin(this.#checkpoint(checkpointDir));
   }
@@ -270,7 +309,8 @@ export class Run {
 
   /** Writes the checkpoint of the run's end, unless this position is saved. */
   async saveLast(): Promise<void> {
-    const { checkpointDir } = this.deps;
+    const checkpointDir = this.#checkpointDir;
+    await checkSameWeights(this.deps.group, this.store, this.step);
     if (checkpointDir !== undefined) await this.#checkpoints.complete(this.#checkpoint(checkpointDir));
   }
 
@@ -310,6 +350,7 @@ export class Run {
     }
     this.network = next;
     this.programs = this.#programs();
+    await checkSameWeights(this.deps.group, this.store, this.step);
     return {
       type: 'growth',
       step: this.step,
@@ -340,7 +381,8 @@ export class Run {
     const { config, totals } = this;
     const { seq } = config;
     const { plan, lr, result } = await this.#steps.next(this.step);
-    const { loss, gradNorm, applied, ms, flops, waitedMs, microBatches } = result;
+    const { loss, gradNorm, applied, ms, flops, waitedMs, microBatches, note } = result;
+    this.#checkpointAsked ||= note > 0;
     this.step++;
     this.#method.add(loss);
     this.#stepsHere++;
@@ -393,7 +435,9 @@ export class Run {
     try {
       return await work();
     } catch (error) {
-      if (this.aborted && (error as { code?: unknown }).code === 'ABORT_ERR') return undefined;
+      if ((error as { code?: unknown }).code !== 'ABORT_ERR') throw error;
+      this.#groupStopped = this.deps.group.size > 1; // whose work is cancelled by nothing else
+      if (this.aborted) return undefined;
       throw error;
     }
   }

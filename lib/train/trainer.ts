@@ -3,6 +3,7 @@
  * queued right behind the last micro-batch, and the micro-batches of the next step behind that, so the device never waits
  * for JavaScript; loss and norm come one step late.
  */
+import type { ExchangedStep, GradientExchange, QueuedExchange } from '../dist/index.js';
 import type { Binding } from '../engine/binding.js';
 import type { Optimizer, StepOptions } from '../engine/optim/index.js';
 import type { ParameterStore } from '../engine/parameters.js';
@@ -15,8 +16,10 @@ export interface MicroBatch {
   readonly inputs: Readonly<Record<string, InputData>>;
   /** Parameters to run on in place of the program's own. */
   readonly binding?: Binding | undefined;
-  /** Weight of its loss in that of the step; those of a step sum to 1. */
+  /** Weight of its loss in that of the step; those of a step sum to 1, on each rank. */
   readonly share: number;
+  /** Labels that its loss is the mean over, by which a group weighs its ranks; one rank takes no notice of it. */
+  readonly labels?: number | undefined;
 }
 
 export interface TrainerStep {
@@ -25,6 +28,8 @@ export interface TrainerStep {
   /** Parameters to update, and how. */
   readonly names: readonly string[];
   readonly update: Omit<StepOptions, 'group'>;
+  /** A number of which every rank of a group is told the sum, for what all of them are to do after the step. Default: 0. */
+  readonly note?: number | undefined;
 }
 
 export interface StepOutcome {
@@ -45,6 +50,8 @@ export interface StepOutcome {
    * settled.
    */
   readonly waitedMs: number;
+  /** Sum of the ranks' notes. */
+  readonly note: number;
 }
 
 interface Flight {
@@ -53,6 +60,15 @@ interface Flight {
   readonly outcome: Promise<StepOutcome>;
   /** When the outcome was known; 0 before. */
   endedAt: number;
+}
+
+async function succeeded(flight: Flight | undefined): Promise<boolean> {
+  return (
+    flight?.outcome.then(
+      () => true,
+      () => false,
+    ) ?? true
+  );
 }
 
 /** Micro-batches in the device's queue at a time: one runs, the inputs of the next are there. */
@@ -65,6 +81,8 @@ export class Trainer {
   constructor(
     readonly store: ParameterStore,
     readonly optimizer: Optimizer,
+    /** Of a group of ranks, of which each runs micro-batches of its own; loss, FLOPs and their number are then those of all. */
+    readonly exchange?: GradientExchange,
   ) {}
 
   /**
@@ -100,26 +118,32 @@ export class Trainer {
   }
 
   async #run(
-    { microBatches, names, update }: TrainerStep,
+    { microBatches, names, update, note = 0 }: TrainerStep,
     before: Flight | undefined,
     group: RunGroup,
     isQueued: () => void,
   ): Promise<StepOutcome> {
     const runs: { readonly share: number; readonly result: Promise<RunResult> }[] = [];
+    let exchange: QueuedExchange | undefined;
     try {
       const prepared = await this.optimizer.prepare(names);
       const began = performance.now();
       await before?.queued;
-      let flops = 0;
-      for await (const { program, inputs, binding, share } of microBatches()) {
+      let [flops, labels] = [0, 0];
+      for await (const { program, inputs, binding, share, labels: own = 0 } of microBatches()) {
         await runs.at(-queuedMicroBatches)?.result;
         const result = program.run(inputs, { group, binding });
         result.catch(() => {}); // reported when it is awaited
         runs.push({ share, result });
         flops += program.flops;
+        labels += own;
       }
       await before?.outcome; // whether it was applied decides the counts of this one
-      const updated = runs.length > 0 ? prepared.run({ ...update, group }) : undefined;
+      const { active = () => true } = update;
+      const share = { labels, microBatches: runs.length, flops, note };
+      exchange = this.exchange?.queue(names.filter(active), share, group);
+      const hasGradients = runs.length > 0 || (exchange && (await exchange.result).microBatches > 0);
+      const updated = hasGradients ? prepared.run({ ...update, group: exchange?.verdict ?? group }) : undefined;
       updated?.catch(() => {});
       isQueued();
       let loss = runs.length > 0 ? 0 : Number.NaN;
@@ -129,19 +153,24 @@ export class Trainer {
         loss += share * (outputs['loss'] as Float32Array)[0]!;
         if (i > 0 || before) waitedMs += waited;
       }
+      const all: Omit<ExchangedStep, 'labels'> = (await exchange?.result) ?? { loss, ...share };
       const after = await updated;
       const since = Math.max(before?.endedAt ?? 0, began);
       return {
-        loss,
-        microBatches: runs.length,
+        loss: all.microBatches > 0 ? all.loss : Number.NaN,
+        microBatches: all.microBatches,
         gradNorm: after?.gradNorm ?? Number.NaN,
         applied: after?.applied ?? false,
-        flops,
+        flops: all.flops,
         ms: performance.now() - since,
         waitedMs: waitedMs + (after?.waitedMs ?? 0),
+        note: all.note,
       };
     } catch (error) {
-      group.stop();
+      if ((error as { code?: unknown }).code === 'ABORT_ERR') group.stop();
+      else group.fail();
+      // The other ranks come to the exchange of this step, unless the step before has ended all of them.
+      if (!exchange && (await succeeded(before))) await this.exchange?.giveUp(group);
       await Promise.allSettled(runs.map(({ result }) => result));
       await this.store.zeroGradients().catch(() => {}); // of a device that is gone there is nothing to clear
       throw error;

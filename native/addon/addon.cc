@@ -3,8 +3,11 @@
 
 #include "addon/convert.h"
 #include "addon/cuda_library.h"
+#include "addon/group.h"
+#include "addon/mpi_library.h"
 #include "addon/objects.h"
 #include "addon/state.h"
+#include "addon/wrap.h"
 #include "core/philox.h"
 #include "core/planner.h"
 #include "cpu/backend.h"
@@ -78,6 +81,22 @@ Napi::Value cuda_info(const Napi::CallbackInfo& call) {
   return out;
 }
 
+// The communicator over MPI: its file, and the MPI library or the message of what is missing.
+Napi::Value mpi_info(const Napi::CallbackInfo& call) {
+  Napi::Object out = Napi::Object::New(call.Env());
+  out.Set("file", mpi_library_file());
+  try {
+    out.Set("library", mpi_library().library());
+  } catch (const Error& error) {
+    out.Set("missing", error.what());
+  }
+  return out;
+}
+
+Napi::Value join_group(const Napi::CallbackInfo& call) {
+  return GroupObject::join(call.Env(), unwrap<DeviceObject>(call[0], "joinGroup: the device").session());
+}
+
 template <std::size_t N>
 std::array<std::uint32_t, N> words(const Napi::Value& value) {
   std::array<std::uint32_t, N> out{};
@@ -119,9 +138,12 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   state->device = Napi::Persistent(DeviceObject::define(env));
   state->buffer = Napi::Persistent(BufferObject::define(env));
   state->program = Napi::Persistent(ProgramObject::define(env));
+  state->group = Napi::Persistent(GroupObject::define(env));
   exports.Set("info", function<info>(env, "info"));
   exports.Set("openDevice", function<open_device>(env, "openDevice"));
   exports.Set("cudaInfo", function<cuda_info>(env, "cudaInfo"));
+  exports.Set("mpiInfo", function<mpi_info>(env, "mpiInfo"));
+  exports.Set("joinGroup", function<join_group>(env, "joinGroup"));
   exports.Set("philox", function<philox>(env, "philox"));
   exports.Set("planMemory", function<plan>(env, "planMemory"));
   return exports;

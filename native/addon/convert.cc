@@ -16,6 +16,19 @@ DType dtype_from(const Napi::Value& value) {
   throw Error("dtype must be 'f32', 'bf16' or 'i32'; got '" + name + "'", "APOLLO_INTERNAL");
 }
 
+std::vector<double> numbers_from(const Napi::Value& value) {
+  const Napi::Array list = value.As<Napi::Array>();
+  std::vector<double> numbers(list.Length());
+  for (std::uint32_t i = 0; i < list.Length(); ++i) numbers[i] = list.Get(i).ToNumber().DoubleValue();
+  return numbers;
+}
+
+Napi::Array to_array(Napi::Env env, const std::vector<double>& numbers) {
+  Napi::Array list = Napi::Array::New(env, numbers.size());
+  for (std::uint32_t i = 0; i < numbers.size(); ++i) list.Set(i, numbers[i]);
+  return list;
+}
+
 namespace {
 
 double whole_number(const Napi::Value& value, double least, double most, const std::string& what) {
@@ -103,10 +116,7 @@ Attrs attrs_from(const Napi::Object& object) {
     } else if (value.IsString()) {
       attrs.set(name, value.ToString().Utf8Value());
     } else if (value.IsArray()) {
-      const Napi::Array list = value.As<Napi::Array>();
-      std::vector<double> numbers(list.Length());
-      for (std::uint32_t k = 0; k < list.Length(); ++k) numbers[k] = list.Get(k).ToNumber().DoubleValue();
-      attrs.set(name, std::move(numbers));
+      attrs.set(name, numbers_from(value));
     } else {
       throw Error("attribute '" + name + "' is neither number, flag, text nor list of numbers", "APOLLO_INTERNAL");
     }

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "core/dtype.h"
 #include "core/program.h"
@@ -30,5 +31,9 @@ ProgramDesc program_desc(const Napi::Object& object);
 // Throw APOLLO_INTERNAL naming `what`: the TypeScript layer has promised them.
 std::size_t size_from(const Napi::Value& value, const std::string& what);
 int int_from(const Napi::Value& value, const std::string& what);
+
+// A JavaScript array of numbers, there and back.
+std::vector<double> numbers_from(const Napi::Value& value);
+Napi::Array to_array(Napi::Env env, const std::vector<double>& numbers);
 
 }  // namespace apollo::addon

@@ -82,6 +82,8 @@ class DeviceObject : public Napi::ObjectWrap<DeviceObject> {
   explicit DeviceObject(const Napi::CallbackInfo& info);
   static Napi::Object create(Napi::Env env, std::shared_ptr<Session> session);
 
+  const std::shared_ptr<Session>& session() const { return session_; }
+
  private:
   Napi::Value info(const Napi::CallbackInfo& info);
   Napi::Value create_buffer(const Napi::CallbackInfo& info);

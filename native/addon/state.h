@@ -12,7 +12,7 @@
 namespace apollo::addon {
 
 struct State {
-  Napi::FunctionReference device, buffer, program;
+  Napi::FunctionReference device, buffer, program, group;
 };
 
 // `error` as a JavaScript Error with its `code`.

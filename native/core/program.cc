@@ -207,7 +207,10 @@ void Program::run(Run& run) {
       device_->backend().synchronize();
     } catch (const Error&) {
     }
-    if (run.stopped != nullptr) run.stopped->store(1, std::memory_order_relaxed);
+    if (run.stopped != nullptr) {
+      std::int32_t running = kRunning;
+      run.stopped->compare_exchange_strong(running, kFailed);
+    }
     throw;
   }
 }

@@ -32,6 +32,13 @@ struct ProgramDesc {
   std::vector<InstructionDesc> instructions;
 };
 
+// The flag of runs that stand or fall together.
+enum StopFlag : std::int32_t {
+  kRunning = 0,
+  kStopped = 1,  // from outside
+  kFailed = 2,   // one of them has failed
+};
+
 class Program {
  public:
   // Makes the kernels and the plan and reserves memory. Call on the device's thread.
@@ -54,8 +61,8 @@ class Program {
     std::shared_ptr<Device> device;  // first, so that it outlives the transfers
     std::unique_ptr<Transfer> inputs, outputs;
     std::vector<std::shared_ptr<Buffer>> buffers;  // by slot, in place of the program's own; empty: those
-    // Shared by runs that stand or fall together; null for one on its own. Not 0: no instruction begins any more. Set
-    // by a run that fails, so that those behind it do not work on what it left.
+    // Shared by runs that stand or fall together; null for one on its own. A StopFlag; not 0: no instruction begins any
+    // more. Set by a run that fails, so that those behind it do not work on what it left.
     std::atomic<std::int32_t>* stopped = nullptr;
     bool whole = false;  // once started it is not stopped: an update is done for all parameters or for none
     bool profile = false;

@@ -6,6 +6,7 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { IdBuffer } from '../../lib/data/tokenizer/id-buffer.js';
+import { alone } from '../../lib/dist/index.js';
 import {
   AdamW,
   type Device,
@@ -440,6 +441,7 @@ const engine: Record<string, Arguments> = {
       scale: maybe(also(vector, 'fraction', 'negative', 'large', 'NaN')),
       trainable: maybe(func(() => true)),
       guard: maybe(boolean(true)),
+      sumLoss: maybe(boolean(true)),
     }),
   },
   gradients: { loss: made(() => tensorOf([2, 2]).sum()), wrt: list([]) },
@@ -1084,6 +1086,7 @@ const root: Record<string, Arguments> = {
       resume: maybe(also(only('auto'), 'boolean')),
     }),
   },
+  openGroup: { device: aDevice, env: maybe(record({})) },
   train: {
     options: record({ steps: 1 }),
     deps: options({
@@ -1097,6 +1100,7 @@ const root: Record<string, Arguments> = {
       checkpointDir: maybe(aPath()),
       resume: maybe(also(only('auto'), 'boolean')),
       store: maybe(aStore),
+      group: maybe(only(alone)),
       objective: maybe(anObjective),
       stop: maybe(func(() => false)),
       lookAhead: maybe(boolean(true)),
@@ -1233,6 +1237,8 @@ export const internal: readonly string[] = [
   'engine.Tensor#toString',
   'evaluation.Decoder#dispose',
   'engine.RunGroup#stop',
+  'engine.RunGroup#fail',
+  'engine.ParameterStore#takeLoss',
   'engine.RunGroup#dispose',
   'evaluation.NetworkPrograms#dispose',
   'growth.Mt19937#next',

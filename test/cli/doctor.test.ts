@@ -1,7 +1,7 @@
 import t from 'tap';
 import { examine, formatFindings } from '../../lib/cli/commands/doctor.js';
 import { run } from '../../lib/cli/run.js';
-import type { CudaInfo, NativeAddon } from '../../lib/engine/native.js';
+import type { CudaInfo, MpiInfo, NativeAddon } from '../../lib/engine/native.js';
 import { ApolloError } from '../../lib/errors.js';
 import { engineMissing, memoryIo } from './support.js';
 
@@ -36,8 +36,12 @@ const info = {
 };
 
 /** The findings' text for an engine with this CUDA backend. */
-async function textWith(cuda: CudaInfo, programs: Readonly<Record<string, string>> = {}): Promise<string> {
-  const addon = { info: () => info, cudaInfo: () => cuda } as unknown as NativeAddon;
+async function textWith(
+  cuda: CudaInfo,
+  programs: Readonly<Record<string, string>> = {},
+  mpi: MpiInfo = { file: '/x/libapollo_mpi.so', missing: 'MPI is not built in' },
+): Promise<string> {
+  const addon = { info: () => info, cudaInfo: () => cuda, mpiInfo: () => mpi } as unknown as NativeAddon;
   const findings = await examine({
     loadAddon: () => addon,
     version: (program) => programs[program],
@@ -55,6 +59,13 @@ t.test('with the engine it names oneDNN, the instruction sets and bf16', async (
   t.match(text, /bf16 in hardware +no: precision auto is f32/);
   t.match(text, /CUDA backend +not in use: no CUDA driver/);
   t.match(text, /Everything is in place\.$/);
+});
+
+t.test('the MPI library is named; a machine without one lacks nothing', async (t) => {
+  const cuda = { file: '/x/libapollo_cuda.so', built: false, devices: [], missing: noDriver };
+  t.match(await textWith(cuda), /MPI +not in use: MPI is not built in\n[\s\S]*Everything is in place\.$/);
+  const mpi = { file: '/x/libapollo_mpi.so', library: 'Open MPI v4.1.4' };
+  t.match(await textWith(cuda, {}, mpi), /^ {2}MPI +Open MPI v4\.1\.4$/m);
 });
 
 t.test('a GPU without the backend is a problem with its remedy', async (t) => {

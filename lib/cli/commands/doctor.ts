@@ -4,7 +4,7 @@ import { cpus, freemem, release, totalmem } from 'node:os';
 import type { Command } from 'commander';
 import { type DeviceOptions, openDevice } from '../../engine/index.js';
 import { copyBandwidth, matmulPeak } from '../../engine/measure.js';
-import { type CudaInfo, loadAddon, type NativeAddon } from '../../engine/native.js';
+import { type CudaInfo, loadAddon, type MpiInfo, type NativeAddon } from '../../engine/native.js';
 import { formatBytes, formatCount } from '../../report/format.js';
 import type { CommandIo } from '../io.js';
 
@@ -65,13 +65,18 @@ export async function examine(tools: DoctorTools): Promise<Finding[]> {
     { name: 'bf16 in hardware', value: info.fastBf16 ? 'yes: precision auto is bf16' : 'no: precision auto is f32' },
   ];
   const cuda = addon.cudaInfo();
-  const findings = [...machine, ...engine, ...gpuFindings(cuda, tools)];
+  const findings = [...machine, ...engine, ...gpuFindings(cuda, tools), mpiFinding(addon.mpiInfo())];
   if (!tools.measure) return findings;
   findings.push(...(await measurements({}, '')));
   for (const index of cuda.missing ? [] : cuda.devices.keys()) {
     findings.push(...(await measurements({ kind: 'cuda', index }, `cuda:${index} `)));
   }
   return findings;
+}
+
+/** What several ranks need. A machine that trains by itself lacks nothing. */
+function mpiFinding({ library, missing }: MpiInfo): Finding {
+  return { name: 'MPI', value: library ?? `not in use: ${missing}` };
 }
 
 /** GPUs and what it takes to use them. A machine without one lacks nothing. */

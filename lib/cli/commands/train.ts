@@ -3,14 +3,16 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import { plannedFlops } from '../../compare/index.js';
 import { formatDuration, formatFlops } from '../../report/format.js';
-import { type TrainEvent, train } from '../../train/index.js';
+import { type TrainDependencies, type TrainEvent, train } from '../../train/index.js';
 import { interruptible, stoppedByReader, stoppedExitCode } from '../interrupt.js';
 import type { CommandIo } from '../io.js';
-import { openSession, saveTokenizer } from '../session.js';
+import { asRanks, type Seat } from '../ranks.js';
+import { openSession, type Session, saveTokenizer } from '../session.js';
+import type { Settings } from '../settings/config.js';
 import { addSettings, flagsOf, runOptions, trainingOptions, watchOptions } from '../settings/options.js';
 import { presetHelp } from '../settings/presets.js';
 import { methodOf, sequenceOf, tokensPerStepOf, trainOptionsOf } from '../settings/resolve.js';
-import { inRunFolder, openRunFolder, type RunFolder } from '../settings/run-folder.js';
+import { inRunFolder, openRunFolder, type RunFolder, runSettings } from '../settings/run-folder.js';
 import { Progress, type ProgressState, timeLeft } from '../watch/progress.js';
 import { Watch } from '../watch/watch.js';
 
@@ -19,17 +21,52 @@ export function trainCommand(program: Command, io: CommandIo, finish: (exitCode:
   addSettings(command, ['method', ...runOptions, ...trainingOptions, ...watchOptions]).addHelpText('after', presetHelp);
   command.action(async (parsed: Record<string, unknown>) => {
     const called = `${io.program} train`;
-    const folder = await openRunFolder(
-      { preset: parsed['preset'] as string, config: parsed['config'] as string, flags: flagsOf(parsed) },
-      'runs/train',
-      called,
+    const sources = {
+      preset: parsed['preset'] as string,
+      config: parsed['config'] as string,
+      flags: flagsOf(parsed),
+    };
+    const exitCode = await asRanks(
+      io,
+      () => runSettings(sources),
+      async (io, seat) => {
+        if (seat && seat.group.rank > 0) return follow(ofRanks(runSettings(sources), seat), io, seat);
+        const opened = await openRunFolder(sources, 'runs/train', called);
+        const folder = { ...opened, settings: ofRanks(opened.settings, seat) };
+        return inRunFolder(folder, called, () => runTraining(folder, parsed['json'] === true, io, seat));
+      },
     );
-    finish(await inRunFolder(folder, called, () => runTraining(folder, parsed['json'] === true, io)));
+    finish(exitCode);
   });
 }
 
+const ofRanks = (settings: Settings, seat?: Seat): Settings => ({
+  ...settings,
+  ...(seat && { ranks: seat.group.size }),
+});
+
+/** Trains on a rank other than the first, which is the one that reports and writes; the exit code. */
+async function follow(settings: Settings, io: CommandIo, seat: Seat): Promise<number> {
+  return interruptible(
+    io,
+    () => {},
+    async (signal) => {
+      const session = await openSession(settings, new Progress(io), signal, { resume: settings.resume }, seat);
+      try {
+        let aborted = false;
+        for await (const event of trainingOf(session, settings).events({ signal })) {
+          if (event.type === 'done') aborted = event.aborted;
+        }
+        return aborted ? stoppedExitCode(signal) : 0;
+      } finally {
+        await session.close();
+      }
+    },
+  );
+}
+
 /** Runs and reports; the exit code. */
-async function runTraining(folder: RunFolder, json: boolean, io: CommandIo): Promise<number> {
+async function runTraining(folder: RunFolder, json: boolean, io: CommandIo, seat?: Seat): Promise<number> {
   const watch = await Watch.open(folder, io);
   const follow = (state: ProgressState) => watch.progress(state);
   const progress = new Progress(io, { quiet: json && !io.stderr.isTTY, follow });
@@ -42,7 +79,7 @@ async function runTraining(folder: RunFolder, json: boolean, io: CommandIo): Pro
     io,
     (byReader) => !watch.ended && progress.stopping(stopping, byReader),
     async (signal) => {
-      const outcome = await watch.during(signal, () => trainOnce(folder, { json, io, progress, watch, signal }));
+      const outcome = await watch.during(signal, () => trainOnce(folder, { json, io, progress, watch, signal }, seat));
       return outcome === 'stopped' ? stoppedExitCode(signal) : 0;
     },
   );
@@ -57,36 +94,37 @@ export interface Surroundings {
   readonly signal: AbortSignal;
 }
 
+/** The run of a session: its method and options, and its events. */
+function trainingOf({ model, batches: corpus, device, group, precision }: Session, settings: Settings) {
+  const { seed, init } = settings;
+  const method = methodOf(settings, settings.method, model.config, seed);
+  const options = trainOptionsOf(settings, model.config, seed, precision);
+  const events = (files: Pick<TrainDependencies, 'signal' | 'checkpointDir' | 'resume'>) =>
+    train(options, { device, group, model, method, corpus, init, ...files });
+  return { method, options, events };
+}
+
 async function trainOnce(
   { settings, path, resume }: RunFolder,
   { json, io, progress, watch, signal }: Surroundings,
+  seat?: Seat,
 ): Promise<'finished' | 'stopped'> {
   const say = (text: string) => progress.message(text);
-  const session = await openSession(settings, progress, signal, { resume });
+  const session = await openSession(settings, progress, signal, { resume }, seat);
   try {
     await saveTokenizer(session, path);
     watch.begin(session);
-    const { model, batches: corpus, device, precision } = session;
+    const { model, precision } = session;
     const { seed } = settings;
-    const method = methodOf(settings, settings.method, model.config, seed);
-    const options = trainOptionsOf(settings, model.config, seed, precision);
+    const { method, options, events } = trainingOf(session, settings);
     const step = { seq: sequenceOf(settings, model.config), tokens: tokensPerStepOf(settings, model.config) };
     const all = plannedFlops(method, model, options.steps, step);
     say(`${settings.method}: ${session.description['structure']}; ${session.description['data']}; ${precision}`);
     const started = io.now();
     let startShare = 0;
     let aborted = false;
-    const events = train(options, {
-      device,
-      model,
-      method,
-      corpus,
-      init: settings.init,
-      signal,
-      checkpointDir: join(path, 'checkpoints'),
-      resume: resume ? 'auto' : false,
-    });
-    for await (const event of events) {
+    const files = { checkpointDir: join(path, 'checkpoints'), resume: resume ? ('auto' as const) : false };
+    for await (const event of events({ signal, ...files })) {
       if (json) io.stdout.write(`${JSON.stringify(event)}\n`);
       if (event.type === 'start') startShare = plannedFlops(method, model, event.step, step) / all;
       if (event.type === 'step') {

@@ -160,9 +160,12 @@ const schema = z.strictObject({
   muon: muonSettings.default({}),
 });
 
-export type Settings = z.output<typeof schema>;
+export type Settings = z.output<typeof schema> & {
+  /** Ranks that share each step, where there are several; no setting of a file, but what the launcher says. */
+  readonly ranks?: number;
+};
 export type SettingsInput = z.input<typeof schema>;
-export const settingNames = Object.keys(schema.shape) as (keyof Settings)[];
+export const settingNames = Object.keys(schema.shape) as (keyof z.output<typeof schema>)[];
 
 /** `evalEvery` -> `--eval-every`. */
 export function flagOf(key: string): string {

@@ -64,7 +64,7 @@ export function totalStepsOf(settings: Settings, model: ModelConfig): number {
 }
 
 export function tokensPerStepOf(settings: Settings, model: ModelConfig): number {
-  return settings.batch * sequenceOf(settings, model) * settings.accumulate;
+  return settings.batch * sequenceOf(settings, model) * settings.accumulate * (settings.ranks ?? 1);
 }
 
 /** Tokens of a sequence; default: the model's positions. */

@@ -56,7 +56,12 @@ export async function openRunFolder(
   return sources.flags['resume'] === true ? openResumed(sources, command, starts) : openNew(sources, fallback, command);
 }
 
-async function openResumed(sources: SettingSources, command: string, starts: string): Promise<RunFolder> {
+/** The settings of such a run, without looking at its folder but for those that a resumed run has kept there. */
+export function runSettings(sources: SettingSources): Settings {
+  return sources.flags['resume'] === true ? resumedSettings(sources).settings : loadSettings(sources);
+}
+
+function resumedSettings(sources: SettingSources): { path: string; settings: Settings } {
   const { flags } = sources;
   const path = typeof flags['out'] === 'string' ? flags['out'] : loadSettings(sources).out;
   if (!path) throw new ApolloError('BAD_CONFIG', '--resume requires --out, the folder of the run to resume.');
@@ -67,7 +72,11 @@ async function openResumed(sources: SettingSources, command: string, starts: str
       `--resume: ${path} is not the folder of an earlier run (there is no ${settingsFile} in it).`,
     );
   }
-  const settings = loadSettings({ ...sources, config: sources.config ?? kept });
+  return { path, settings: loadSettings({ ...sources, config: sources.config ?? kept }) };
+}
+
+async function openResumed(sources: SettingSources, command: string, starts: string): Promise<RunFolder> {
+  const { path, settings } = resumedSettings(sources);
   const held = await holdFolder(path, command);
   try {
     const notes = await checkResumable(path, starts);

@@ -6,7 +6,7 @@
 import { ApolloError, check } from '../../errors.js';
 import * as is from '../../is.js';
 import { BufferProgram } from '../buffer-program.js';
-import { lossGuard, lossGuardShape } from '../loss-guard.js';
+import { lossBufferShape, lossGuard } from '../loss-guard.js';
 import type { Attribute, NativeProgram } from '../native.js';
 import { translated } from '../native-error.js';
 import type { BoundBuffer, ParameterDeclaration, ParameterStore } from '../parameters.js';
@@ -176,7 +176,7 @@ export abstract class ProgramOptimizer implements Optimizer {
     const counts = program.transfer('input', 'i32', [names.length + 1]);
     const norm = program.transfer('output', 'f32', [1]);
     const gradients = new Map(names.map((name) => [name, value('gradient', name)]));
-    const guard = program.buffer(this.store.bind('gradient', lossGuard, lossGuardShape).buffer, lossGuardShape);
+    const guard = program.buffer(this.store.bind('gradient', lossGuard, lossBufferShape).buffer, lossBufferShape);
     program.add('gradNorm', [counts, ...gradients.values(), guard], [norm]);
     program.add('fill', [], [guard], { value: 0 });
     for (const { rule, names: tensors } of groups) {

@@ -1,0 +1,89 @@
+/** A group of processes (ranks) that train one model together, and how this process joins it. */
+import { hostname } from 'node:os';
+import type { Device } from '../engine/device.js';
+import { loadAddon, type NativeGroup } from '../engine/native.js';
+import { translated } from '../engine/native-error.js';
+import { ApolloError } from '../errors.js';
+import * as is from '../is.js';
+import { type Environment, rankOf } from './rank.js';
+
+/**
+ * The ranks, seen from one of them. Calls are collective: all ranks make the same ones in the same order. They run on the
+ * device's thread, in the order in which they and programs are queued.
+ */
+export interface Group {
+  readonly rank: number;
+  readonly size: number;
+  /** Among the ranks of this host, where the launcher says it. */
+  readonly localRank?: number | undefined;
+  readonly host: string;
+  /** The engine's side; a group of one has none. */
+  readonly native?: NativeGroup;
+  /** The sums of these values over all ranks. @throws ApolloError GROUP_FAILED, CLOSED. */
+  sum(values: readonly number[]): Promise<readonly number[]>;
+  /** The text of rank `root`. @throws ApolloError GROUP_FAILED, CLOSED. */
+  broadcast(text: string, root: number): Promise<string>;
+  /**
+   * Ends the group when all ranks have come here; nothing of it works afterwards. A process that ends without it ends the
+   * others, by way of their launcher. @throws ApolloError GROUP_FAILED, CLOSED.
+   */
+  close(): Promise<void>;
+}
+
+/** The group of a process that trains by itself: it costs nothing. */
+export const alone: Group = {
+  rank: 0,
+  size: 1,
+  localRank: 0,
+  host: hostname(),
+  sum: async (values) => values,
+  broadcast: async (text) => text,
+  close: async () => {},
+};
+
+const takesOpenGroup = is.takes('openGroup', {
+  device: is.device,
+  env: is.optional(is.record),
+});
+
+/**
+ * Joins the group that the launcher of this process has started, over MPI; a process without a launcher is a group of one.
+ * A process joins once, and leaves with `close`, before it closes the device.
+ * ```ts
+ * const group = await openGroup(device);
+ * for await (const event of train(options, { device, model, method, corpus, group })) …
+ * await group.close();
+ * ```
+ * @throws ApolloError BAD_CONFIG where the environment contradicts itself or the device is no CPU, NO_GROUP where there is no
+ * MPI library or not the launcher's, GROUP_FAILED when a call of it fails; BAD_ARGUMENT.
+ */
+export async function openGroup(device: Device, env: Environment = process.env): Promise<Group> {
+  takesOpenGroup(device, env);
+  const { rank, size, localRank } = rankOf(env);
+  if (size === 1) return alone;
+  const { kind } = device.info();
+  if (kind !== 'cpu') {
+    throw new ApolloError(
+      'BAD_CONFIG',
+      `${size} ranks exchange host memory: they train on the cpu so far; got ${kind}.`,
+    );
+  }
+  const native = await translated(() => loadAddon().joinGroup(device.native));
+  if (native.rank !== rank || native.size !== size) {
+    throw new ApolloError(
+      'NO_GROUP',
+      `The launcher says that this is rank ${rank} of ${size}, MPI says rank ${native.rank} of ${native.size}. ` +
+        `Start the ranks with the launcher of the MPI library that the engine was built with: ${loadAddon().mpiInfo().library}.`,
+    );
+  }
+  return {
+    rank,
+    size,
+    localRank,
+    host: hostname(),
+    native,
+    sum: (values) => translated(() => native.sum(values)),
+    broadcast: (text, root) => translated(() => native.broadcast(text, root)),
+    close: () => translated(() => native.close()),
+  };
+}

@@ -1,0 +1,43 @@
+// A group of processes (ranks) that exchange values. A call is collective: every rank makes the same calls in the same
+// order, and each returns when this rank's part is done. A group of one needs no communicator.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string>
+
+namespace apollo::comm {
+
+// Used by one thread, the one that made it. Every call throws Error: APOLLO_GROUP naming rank, host and call when the
+// library reports an error, APOLLO_ABORTED when the device was closed while it waited for the other ranks.
+class Communicator {
+ public:
+  Communicator() = default;
+  Communicator(const Communicator&) = delete;
+  Communicator& operator=(const Communicator&) = delete;
+  virtual ~Communicator() = default;
+
+  virtual int rank() const = 0;
+  virtual int size() const = 0;
+  // Sums in place; every rank gets the same bits, and gets them again from the same values in a group of that size.
+  virtual void all_reduce(std::span<float> values) = 0;
+  virtual void all_reduce(std::span<double> values) = 0;
+  // The bytes of rank `root`, on all ranks; of one length everywhere.
+  virtual void broadcast(std::span<std::byte> bytes, int root) = 0;
+  // Returns when all ranks have come here.
+  virtual void barrier() = 0;
+  // Ends the group once all ranks are here. A process that ends without it ends the others, if the launcher is one that
+  // looks after them.
+  virtual void finalize() = 0;
+};
+
+// The text of rank `root`, on all ranks.
+inline std::string broadcast(Communicator& group, std::string text, int root) {
+  double length = group.rank() == root ? static_cast<double>(text.size()) : 0.0;
+  group.all_reduce(std::span(&length, 1));
+  text.resize(static_cast<std::size_t>(length));
+  group.broadcast(std::as_writable_bytes(std::span(text)), root);
+  return text;
+}
+
+}  // namespace apollo::comm
