@@ -129,28 +129,6 @@ HWY_INLINE V gelu_tanh_derivative(D d, V x) {
   return hn::MulAdd(rest, sigmoid, sigmoid);
 }
 
-// To the accuracy of bf16: 2^power for |power| <= 126 within 8e-5. The error of `power` rounded to f32 is left in it.
-template <class D, class V = hn::Vec<D>>
-HWY_INLINE V coarse_exp2(D d, V power) {
-  const hn::RebindToSigned<D> di;
-  const auto shifted = hn::Add(power, hn::Set(d, 12582912.0f));  // rounds, as in exp_of_product()
-  const auto r = hn::Sub(power, hn::Sub(shifted, hn::Set(d, 12582912.0f)));
-  auto p = hn::MulAdd(r, hn::Set(d, 0.055171654f), hn::Set(d, 0.24261113f));
-  p = hn::MulAdd(p, r, hn::Set(d, 0.69326097f));
-  p = hn::MulAdd(p, r, hn::Set(d, 0.99992806f));
-  return hn::BitCast(d, hn::Add(hn::BitCast(di, p), hn::ShiftLeft<23>(hn::BitCast(di, shifted))));
-}
-
-// 1 / v to the accuracy of bf16.
-template <class D, class V = hn::Vec<D>>
-HWY_INLINE V coarse_reciprocal([[maybe_unused]] D d, V v) {
-#if HWY_ARCH_X86
-  return hn::ApproximateReciprocal(v);  // 11 bits or more
-#else
-  return reciprocal(d, v);
-#endif
-}
-
 // Both forms to the accuracy of bf16 in about half the instructions. Over all bf16 x with |x| < 4.5 the stored gelu is
 // within 0.55 units in the last place (0.5 is the rounding itself); the derivative has an absolute error of 1e-4 where
 // it passes 0, near x = -0.75. x Phi(x) is taken as x * sigmoid(L(x)) too: L(x) = log(Phi(x) / Phi(-x)) is odd and
@@ -158,6 +136,7 @@ HWY_INLINE V coarse_reciprocal([[maybe_unused]] D d, V v) {
 // 3e-7). Limits x to the fitted range; square = x^2, exponential = e^-L(x); returns sigmoid(L(x)).
 template <bool kTanh, class D, class V = hn::Vec<D>>
 HWY_INLINE V coarse_sigmoid(D d, V& x, V& square, V& exponential) {
+  const hn::RebindToSigned<D> di;
   x = limited(d, x, kTanh ? 9.5f : 5.0f);
   square = hn::Mul(x, x);
   V slope;  // -L(x) / x, in units of ln 2
@@ -170,8 +149,19 @@ HWY_INLINE V coarse_sigmoid(D d, V& x, V& square, V& exponential) {
     slope = hn::MulAdd(slope, square, hn::Set(d, -0.10639101f));
     slope = hn::MulAdd(slope, square, hn::Set(d, -2.301106f));
   }
-  exponential = coarse_exp2(d, hn::Mul(x, slope));
-  return coarse_reciprocal(d, hn::Add(exponential, hn::Set(d, 1.0f)));
+  const auto power = hn::Mul(x, slope);
+  const auto shifted = hn::Add(power, hn::Set(d, 12582912.0f));  // rounds, as in exp_of_product()
+  const auto r = hn::Sub(power, hn::Sub(shifted, hn::Set(d, 12582912.0f)));
+  auto p = hn::MulAdd(r, hn::Set(d, 0.055171654f), hn::Set(d, 0.24261113f));  // 2^r within 8e-5
+  p = hn::MulAdd(p, r, hn::Set(d, 0.69326097f));
+  p = hn::MulAdd(p, r, hn::Set(d, 0.99992806f));
+  exponential = hn::BitCast(d, hn::Add(hn::BitCast(di, p), hn::ShiftLeft<23>(hn::BitCast(di, shifted))));
+  const auto sum = hn::Add(exponential, hn::Set(d, 1.0f));
+#if HWY_ARCH_X86
+  return hn::ApproximateReciprocal(sum);  // 12 bits or more
+#else
+  return reciprocal(d, sum);
+#endif
 }
 
 template <bool kTanh, class D, class V = hn::Vec<D>>
