@@ -2,7 +2,7 @@
 import type { ModelConfig } from '../models/index.js';
 
 export interface AutoEvidence {
-  readonly kind: 'gpt' | 'bert';
+  readonly kind: 'gpt' | 'bert' | 'llama';
   readonly layers: number;
   readonly hidden: number;
   /** Trained tokens over parameters. */
@@ -18,6 +18,7 @@ const model = { layers: 12, hidden: 64 };
 export const autoEvidence: readonly AutoEvidence[] = [
   { ...model, kind: 'gpt', tokensPerParameter: 11.1, seeds: 1, flopsShare: 0.724, difference: -0.0047 },
   { ...model, kind: 'bert', tokensPerParameter: 11, seeds: 1, flopsShare: 0.505, difference: -0.3805 },
+  { ...model, kind: 'llama', tokensPerParameter: 11.3, seeds: 3, flopsShare: 0.724, difference: 0.0071 },
 ];
 
 /** The measurement of this kind of model that is nearest in tokens per parameter. */
