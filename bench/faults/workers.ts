@@ -29,7 +29,7 @@ const source = `
     };
     const corpus = {
       key: 'numbers',
-      shape: (batch, seq) => ({ batch, seq, padding: false }),
+      shape: ({ batch, seq }) => ({ batch, seq, padding: false }),
       batch,
       heldOutCount: () => 1,
       heldOut: (request) => batch({ ...request, step: 0, micro: 0 }),
