@@ -34,14 +34,11 @@ const body = (config) => ({
     ];
   },
   trace(graph, weights, batch, options) {
-    models.checkTrace(config, batch, options.layerMap);
-    const { tokens, ...inputs } = models.bodyInputs(graph, batch, options);
+    const { tokens, stack } = models.bodyInputs(graph, config, batch, options);
     const cache = models.decodingCache(graph, config, batch, options);
     const positions = cache?.first ? undefined : cache?.positions;
     return nn.preNormStack(nn.tokenEmbeddings(tokens, weights, config, undefined, positions), weights, 'final.norm', {
-      ...config,
-      ...options,
-      ...inputs,
+      ...stack,
       cache,
       causal: true,
       activation: 'relu',

@@ -58,7 +58,7 @@ function placeOf(env: Environment): RankPlace {
 }
 
 /**
- * Tells why a command failed; the exit code. An error that all ranks have alike is told by the first, whose end ends the others
+ * Prints why a command failed and returns the exit code. An error that all ranks have is printed by the first, whose end ends the others
  * while they wait here; one of a single rank by that rank. Ranks that fail end at once, whatever they still wait for.
  */
 export async function tellOnce(error: unknown, io: CommandIo, tell: (who: string) => number): Promise<number> {

@@ -1,7 +1,7 @@
 /**
  * What growth in width does to a parameter, from the axes along which it lies: the operations of growth/width.ts and
  * growth/block-diagonal.ts. `narrow` is the parameter's spec in the smaller network, `wide` in the grown one. Nothing here
- * knows a parameter by name. Large tensors are made in pieces between which the event loop goes on.
+ * knows a parameter by name. Large tensors are made in pieces, between which the event loop runs.
  */
 import {
   blockDiagonalRows,

@@ -1,40 +1,72 @@
-/** The inputs of a body's graph, which all families have in common. */
+/** What the graphs of all bodies start with: the inputs, and the options of the stack that follow from them. */
 import type { Graph, Tensor } from '../engine/graph.js';
 import * as is from '../is.js';
-import type { BodyOptions, PredictionShape } from './model.js';
+import type { StackOptions } from '../nn/transformer.js';
+import type { ModelConfig } from './config.js';
+import { type BodyOptions, checkTrace, type PredictionShape } from './model.js';
+
+/** Options of a stack that are the same for all families. */
+type CommonOptions = Pick<
+  StackOptions,
+  | 'layerMap'
+  | 'heads'
+  | 'ffn'
+  | 'epsilon'
+  | 'dropout'
+  | 'attentionDropout'
+  | 'training'
+  | 'mask'
+  | 'branchScales'
+  | 'blockGates'
+>;
 
 export interface BodyInputs {
   /** i32 [B, T]. */
   readonly tokens: Tensor;
   /** i32 [B, T], where the batch has token types. */
   readonly types: Tensor | undefined;
-  /** i32 [B, T], where it has padding. */
-  readonly mask: Tensor | undefined;
-  /** f32 [depth], where the options ask for them. */
-  readonly branchScales: Tensor | undefined;
-  readonly blockGates: Tensor | undefined;
+  /** With the inputs `mask` i32 [B, T], `branchScales` and `blockGates` f32 [depth], where batch and options ask for them. */
+  readonly stack: CommonOptions;
 }
 
 const takesBodyInputs = is.takes('bodyInputs', {
   graph: is.graph,
+  config: is.modelConfig,
   batch: is.batchSize,
-  options: is.object('{ layerMap }', { layerMap: is.layerMap }),
+  options: is.object('{ layerMap, training }', { layerMap: is.list(is.number), training: is.boolean }),
 });
 
 /**
- * Records them.
- * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ * Checks batch and layer map and records the inputs. Dropout is that of the configuration when training, else 0.
+ * @throws {ApolloError} BAD_ARGUMENT as checkTrace, or naming an argument that is wrong.
  */
-export function bodyInputs(graph: Graph, batch: Omit<PredictionShape, 'targets'>, options: BodyOptions): BodyInputs {
-  takesBodyInputs(graph, batch, options);
+export function bodyInputs(
+  graph: Graph,
+  config: ModelConfig,
+  batch: Omit<PredictionShape, 'targets'>,
+  options: BodyOptions,
+): BodyInputs {
+  takesBodyInputs(graph, config, batch, options);
 
+  const { layerMap, training } = options;
+  checkTrace(config, batch, layerMap);
+  const { heads, ffn, epsilon } = config;
   const shape = [batch.batch, batch.seq];
-  const depth = [options.layerMap.length];
+  const depth = [layerMap.length];
   return {
     tokens: graph.input('tokens', shape, 'i32'),
     types: batch.types ? graph.input('types', shape, 'i32') : undefined,
-    mask: batch.padding ? graph.input('mask', shape, 'i32') : undefined,
-    branchScales: options.branchScales ? graph.input('branchScales', depth) : undefined,
-    blockGates: options.blockGates ? graph.input('blockGates', depth) : undefined,
+    stack: {
+      layerMap,
+      heads,
+      ffn,
+      epsilon,
+      dropout: training ? config.dropout : 0,
+      attentionDropout: training ? config.attentionDropout : 0,
+      training,
+      mask: batch.padding ? graph.input('mask', shape, 'i32') : undefined,
+      branchScales: options.branchScales ? graph.input('branchScales', depth) : undefined,
+      blockGates: options.blockGates ? graph.input('blockGates', depth) : undefined,
+    },
   };
 }

@@ -77,7 +77,7 @@ export function configurableFields(config: ModelConfig): string[] {
 }
 
 /** The activation of a model of this configuration. */
-export const activationOf = ({ kind, activation }: Pick<ModelConfig, 'kind' | 'activation'>): Activation =>
+const activationOf = ({ kind, activation }: Pick<ModelConfig, 'kind' | 'activation'>): Activation =>
   activation ?? (familyOf({ kind }).activations[0] as Activation);
 
 /**

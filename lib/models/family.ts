@@ -91,7 +91,7 @@ export interface ModelFamily {
   defaults(config: PresetSizes): Pick<ModelConfig, 'epsilon' | 'dropout' | 'attentionDropout' | 'heads' | 'ffn'>;
   /** Fields that only this family has, or that others share under the same name. */
   readonly fields: Readonly<Record<string, ConfigField>>;
-  /** Rules between fields. `expect(holds, message)` throws BAD_CONFIG; the message goes on after "model.". */
+  /** Rules between fields. `expect(holds, message)` throws BAD_CONFIG; the message follows "model.". */
   check(config: ModelConfig, expect: (holds: boolean, message: string) => void): void;
   readonly presets: Readonly<Record<string, PresetSizes>>;
   /** The model of a configuration that is valid. */

@@ -8,7 +8,6 @@ import type { LanguageModel } from './model.js';
 import { familyOf } from './registry.js';
 
 export {
-  activationOf,
   configurableFields,
   type ModelConfig,
   type StageShape,

@@ -2,12 +2,9 @@
 
 const ofLayer = /^layer\.(\d+)\./;
 
-/** The name of a part of a layer. */
-export const nameInLayer = (layer: number, part: string): string => `layer.${layer}.${part}`;
-
 /** The name of a part of a layer, or of one that no layer owns. */
 export const nameAt = (part: string, layer: number | undefined): string =>
-  layer === undefined ? part : nameInLayer(layer, part);
+  layer === undefined ? part : `layer.${layer}.${part}`;
 
 /** The layer that a parameter belongs to; undefined for embeddings, final norm and head. */
 export function layerOf(name: string): number | undefined {

@@ -69,7 +69,17 @@ const normWeights = (x: Tensor, weights: Weights, name: string): [Tensor, Tensor
   return [weights(`${name}.weight`, [width], 'vector'), weights(`${name}.bias`, [width], 'vector')];
 };
 
-const takesNorm = is.takes('norm', { x: is.tensor, weights: is.weights, name: is.name, epsilon: is.notNegative });
+/** What layer norm and RMS norm take, alone and after a sum. */
+const normArguments = { x: is.tensor, weights: is.weights, name: is.name, epsilon: is.notNegative };
+const addNormArguments = {
+  x: is.tensor,
+  residual: is.tensor,
+  weights: is.weights,
+  name: is.name,
+  options: is.options({ epsilon: is.notNegative, p: is.number }),
+};
+
+const takesNorm = is.takes('norm', normArguments);
 
 /**
  * Layer norm over the last axis with weights `name.weight`, `name.bias` [C].
@@ -81,13 +91,7 @@ export function norm(x: Tensor, weights: Weights, name: string, epsilon: number)
   return layerNorm(x, ...normWeights(x, weights, name), { epsilon });
 }
 
-const takesAddNorm = is.takes('addNorm', {
-  x: is.tensor,
-  residual: is.tensor,
-  weights: is.weights,
-  name: is.name,
-  options: is.options({ epsilon: is.notNegative, p: is.number }),
-});
+const takesAddNorm = is.takes('addNorm', addNormArguments);
 
 /**
  * sum = residual + dropout(x); y = LN(sum): one pass over memory for the add, the dropout and the norm.
@@ -105,12 +109,7 @@ export function addNorm(
   return residualNorm(x, residual, ...normWeights(x, weights, name), options);
 }
 
-const takesScaleNorm = is.takes('scaleNorm', {
-  x: is.tensor,
-  weights: is.weights,
-  name: is.name,
-  epsilon: is.notNegative,
-});
+const takesScaleNorm = is.takes('scaleNorm', normArguments);
 
 const scaleWeight = (x: Tensor, weights: Weights, name: string): Tensor =>
   weights(`${name}.weight`, [x.shape.at(-1) as number], 'vector');
@@ -125,13 +124,7 @@ export function scaleNorm(x: Tensor, weights: Weights, name: string, epsilon: nu
   return rmsNorm(x, scaleWeight(x, weights, name), { epsilon });
 }
 
-const takesAddScaleNorm = is.takes('addScaleNorm', {
-  x: is.tensor,
-  residual: is.tensor,
-  weights: is.weights,
-  name: is.name,
-  options: is.options({ epsilon: is.notNegative, p: is.number }),
-});
+const takesAddScaleNorm = is.takes('addScaleNorm', addNormArguments);
 
 /**
  * sum = residual + dropout(x); y = RMS norm of sum: one pass over memory for the add, the dropout and the norm.

@@ -20,7 +20,7 @@ export interface StepSite {
   readonly batchSize: BatchSize;
   /** Of the micro-batches of a step those that this rank runs. */
   readonly micros: readonly number[];
-  /** A number of which all ranks are told the sum, see TrainerStep. */
+  /** A number that is summed over all ranks, see TrainerStep. */
   readonly note: number;
   readonly trainer: Trainer;
 }

@@ -28,7 +28,7 @@ export interface TrainerStep {
   /** Parameters to update, and how. */
   readonly names: readonly string[];
   readonly update: Omit<StepOptions, 'group'>;
-  /** A number of which every rank of a group is told the sum, for what all of them are to do after the step. Default: 0. */
+  /** A number that is summed over the ranks of a group, by which all of them decide what follows the step. Default: 0. */
   readonly note?: number | undefined;
 }
 

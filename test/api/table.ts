@@ -873,7 +873,12 @@ const models: Record<string, Arguments> = {
     options: maybeOptions({ attention: maybe(only('causal')), headFraction: maybe(number(1)) }),
   },
   bias: { name: name('a'), columns: aSpan, foreign: maybe(name('b')) },
-  bodyInputs: { graph: ownGraph, batch: aBatch, options: object({ layerMap: only([0]) }) },
+  bodyInputs: {
+    graph: ownGraph,
+    config: configuration,
+    batch: aBatch,
+    options: object({ layerMap: only([0]), training: boolean(false) }),
+  },
   causalGraphs: { config: configuration, body: only(model.body), headParameters: list([]) },
   causalHeadFlops: { config: configuration },
   checkTrace: { config: configuration, batch: aBatch, layerMap: only([0]) },

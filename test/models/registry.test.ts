@@ -6,7 +6,6 @@ import {
   bodyInputs,
   causalGraphs,
   causalHeadFlops,
-  checkTrace,
   linear,
   norm,
   outputParameters,
@@ -47,8 +46,7 @@ function pairGraphs(config: ModelConfig) {
       ],
       trace(graph, weights, batch, options) {
         const { layerMap, training } = options;
-        checkTrace(config, batch, layerMap);
-        const { tokens } = bodyInputs(graph, batch, options);
+        const { tokens } = bodyInputs(graph, config, batch, options);
         let x = embedding(weights('embeddings.word', [vocab, hidden], 'matrix'), tokens);
         for (const index of layerMap) {
           const normed = scaleNorm(x, weights, `layer.${index}.ffn.norm`, epsilon);

@@ -1,4 +1,4 @@
-/** `apollo-lm generate`: text that a trained causal model goes on with, as it comes. */
+/** `apollo-lm generate`: the continuation of a text by a trained causal model, as it comes. */
 import type { Command } from 'commander';
 import { ApolloError } from '../../errors.js';
 import { type GenerateOptions, generate } from '../../eval/generate/generate.js';

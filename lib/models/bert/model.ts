@@ -67,31 +67,19 @@ function headParameters(config: ModelConfig): ParameterSpec[] {
 
 /** Embeddings and layers: [B, T] tokens -> [B, T, C]. */
 function bertBody(config: ModelConfig): ModelBody {
-  const { hidden, vocab, heads, ffn, epsilon, maxPositions, typeVocab } = config;
+  const { hidden, vocab, epsilon, maxPositions, typeVocab } = config;
   return {
     parameters: (units) => bodyParameters(config, units),
     trace(graph, weights, batch, options) {
-      const { layerMap, training } = options;
-      checkTrace(config, batch, layerMap);
       check(!options.decoding, 'BERT reads a whole text at once and has no decoding; use a causal model (GPT, Llama).');
-      const { tokens, types, mask, branchScales, blockGates } = bodyInputs(graph, batch, options);
+      const { tokens, types, stack } = bodyInputs(graph, config, batch, options);
 
-      const p = training ? config.dropout : 0;
       const summed = tokenEmbeddings(tokens, weights, { vocab, hidden, maxPositions, typeVocab }, types);
       const normed = norm(summed, weights, 'embeddings.norm', epsilon);
-      return postNormStack(dropout(normed, p), weights, {
-        layerMap,
-        heads,
-        ffn,
-        epsilon,
-        dropout: p,
-        attentionDropout: training ? config.attentionDropout : 0,
+      return postNormStack(dropout(normed, stack.dropout), weights, {
+        ...stack,
         causal: false,
         activation: config.activation ?? bertActivation,
-        training,
-        mask,
-        branchScales,
-        blockGates,
       });
     },
   };

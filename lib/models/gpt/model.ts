@@ -8,7 +8,7 @@ import { preNormStack } from '../../nn/transformer.js';
 import { bodyInputs } from '../body-inputs.js';
 import { causalGraphs, decodingCache } from '../causal.js';
 import type { ModelConfig } from '../config.js';
-import { checkTrace, type ModelBody, type ModelGraphs, type ParameterSpec } from '../model.js';
+import type { ModelBody, ModelGraphs, ParameterSpec } from '../model.js';
 import { norm, outputParameters, span, table } from '../parameters.js';
 import { type LayerNames, layerParameters } from '../transformer-layer.js';
 
@@ -50,31 +50,20 @@ function bodyParameters(config: ModelConfig, units: number): ParameterSpec[] {
 
 /** Embeddings, layers and the final norm: [B, T] tokens -> [B, T, C]. */
 function gptBody(config: ModelConfig): ModelBody {
-  const { hidden, vocab, heads, ffn, epsilon, maxPositions } = config;
+  const { hidden, vocab, maxPositions } = config;
   return {
     parameters: (units) => bodyParameters(config, units),
     trace(graph, weights, batch, options) {
-      const { layerMap, training } = options;
-      checkTrace(config, batch, layerMap);
-      const { tokens, mask, branchScales, blockGates } = bodyInputs(graph, batch, options);
+      const { tokens, stack } = bodyInputs(graph, config, batch, options);
       const cache = decodingCache(graph, config, batch, options);
 
-      const p = training ? config.dropout : 0;
       const positions = cache?.first ? undefined : cache?.positions;
       const summed = tokenEmbeddings(tokens, weights, { vocab, hidden, maxPositions }, undefined, positions);
-      return preNormStack(dropout(summed, training ? (config.embeddingDropout ?? p) : 0), weights, 'final.norm', {
-        layerMap,
-        heads,
-        ffn,
-        epsilon,
-        dropout: p,
-        attentionDropout: training ? config.attentionDropout : 0,
+      const p = options.training ? (config.embeddingDropout ?? config.dropout) : 0;
+      return preNormStack(dropout(summed, p), weights, 'final.norm', {
+        ...stack,
         causal: true,
         activation: config.activation ?? gptActivation,
-        training,
-        mask,
-        branchScales,
-        blockGates,
         cache,
       });
     },

@@ -9,7 +9,7 @@ import { bodyInputs } from '../body-inputs.js';
 import { causalGraphs, decodingCache } from '../causal.js';
 import type { ModelConfig } from '../config.js';
 import { headSizeOf, keyValueHeadsOf } from '../heads.js';
-import { checkTrace, type ModelBody, type ModelGraphs, type ParameterSpec } from '../model.js';
+import type { ModelBody, ModelGraphs, ParameterSpec } from '../model.js';
 import { linear, norm, outputParameters, span, table } from '../parameters.js';
 
 export const defaultRopeTheta = 10_000;
@@ -80,22 +80,18 @@ function bodyParameters(config: ModelConfig, units: number): ParameterSpec[] {
 
 /** Embeddings, layers and the final norm: [B, T] tokens -> [B, T, C]. */
 function llamaBody(config: ModelConfig): ModelBody {
-  const { hidden, vocab, heads, ffn, epsilon, queryKeyNorms, ropeTheta = defaultRopeTheta, ropeScaling } = config;
+  const { hidden, vocab, queryKeyNorms, ropeTheta = defaultRopeTheta, ropeScaling } = config;
   const headSize = headSizeOf(config);
   const frequencies = rotaryFrequencies(headSize, ropeTheta, ropeScaling);
   return {
     parameters: (units) => bodyParameters(config, units),
     trace(graph, weights, batch, options) {
-      const { layerMap, training } = options;
-      checkTrace(config, batch, layerMap);
-      const { tokens, mask, branchScales, blockGates } = bodyInputs(graph, batch, options);
+      const { tokens, stack } = bodyInputs(graph, config, batch, options);
       const cache = decodingCache(graph, config, batch, options);
 
-      const p = training ? config.dropout : 0;
       const embedded = embedding(weights('embeddings.word', [vocab, hidden], 'matrix'), tokens);
-      return preNormStack(dropout(embedded, p), weights, 'final.norm', {
-        layerMap,
-        heads,
+      return preNormStack(dropout(embedded, stack.dropout), weights, 'final.norm', {
+        ...stack,
         keyValueHeads: keyValueHeadsOf(config),
         headSize,
         queryKeyNorms,
@@ -103,16 +99,8 @@ function llamaBody(config: ModelConfig): ModelBody {
         norm: 'rms',
         gated: true,
         biases: biasesOf(config),
-        ffn,
-        epsilon,
-        dropout: p,
-        attentionDropout: training ? config.attentionDropout : 0,
         causal: true,
         activation: 'silu',
-        training,
-        mask,
-        branchScales,
-        blockGates,
         cache,
       });
     },
