@@ -11,6 +11,7 @@ import type { BufferKind } from './lowering.js';
 import type { NativeBuffer, NativeProgram } from './native.js';
 import { translated } from './native-error.js';
 import { type Moments, type ParameterState, type StateLayout, type StateSlot, slotFactor } from './optim/slots.js';
+import { type Expression, runInto } from './run-into.js';
 import { checkShape, formatShape, type Shape, size } from './shape.js';
 
 export interface ParameterDeclaration {
@@ -32,6 +33,19 @@ export interface ParameterDeclaration {
  * `scale` times what they were.
  */
 export type MomentCopy = 'copy' | 'zero' | 'keep' | { readonly scale: number };
+
+/** A parameter made of those that a store holds. In its expressions `graph.parameter(name)` is the stored parameter, f32. */
+export interface RebuiltParameter {
+  readonly spec: ParameterDeclaration;
+  readonly value: Expression;
+  /**
+   * The optimizer's state, slot by slot: here `graph.parameter(name)` is what the store keeps of that parameter in the slot.
+   * Absent: zeros.
+   */
+  readonly moment?: ((slot: StateSlot) => Expression) | undefined;
+  /** Updates so far. */
+  readonly count: number;
+}
 
 /** Elements that are handed to the device at once, and how many such pieces wait for it at a time. */
 const uploadElements = 2 ** 19;
@@ -118,6 +132,17 @@ const takesParameterStoreHas = is.takes('ParameterStore.has', { name: is.string 
 const takesParameterStoreSlots = is.takes('ParameterStore.slots', { name: is.string });
 
 const takesParameterStoreKeepState = is.takes('ParameterStore.keepState', { layout: is.stateLayout });
+
+const takesParameterStoreRebuild = is.takes('ParameterStore.rebuild', {
+  parameters: is.list(
+    is.object('a rebuilt parameter { spec, value, moment?, count }', {
+      spec: is.object('a parameter declaration', { name: is.name, shape: is.shape }),
+      value: is.func,
+      moment: is.optional(is.func),
+      count: is.index,
+    }),
+  ),
+});
 
 const takesParameterStoreDeclare = is.takes('ParameterStore.declare', {
   spec: is.object('a parameter declaration', {
@@ -336,6 +361,37 @@ export class ParameterStore {
   }
 
   /**
+   * Replaces all parameters by others that are computed from them, on the device. Where an expression fails, all stay as they
+   * were. Until the old ones are freed the store holds both.
+   * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong; BAD_SHAPE where an expression has another shape than
+   * its parameter.
+   */
+  async rebuild(parameters: readonly RebuiltParameter[]): Promise<void> {
+    takesParameterStoreRebuild(parameters);
+
+    this.checkOpen();
+    const rebuilt: Entry[] = [];
+    try {
+      for (const { spec, value, moment, count } of parameters) {
+        const entry = newEntry({ ...spec });
+        rebuilt.push(entry);
+        await this.compute(entry, this.buffer(entry, 'value'), value, (old) => this.buffer(old, 'value'));
+        const { slots, counted } = this.stateOf(entry);
+        for (const slot of moment ? slots : []) {
+          await this.compute(entry, this.slot(entry, slot.name), moment!(slot), (old) => this.slot(old, slot.name));
+        }
+        if (counted) entry.count = count;
+        await this.refresh(entry);
+      }
+    } catch (error) {
+      for (const entry of rebuilt) this.release(entry);
+      throw error;
+    }
+    for (const name of this.names()) this.remove(name);
+    for (const entry of rebuilt) this.entries.set(entry.spec.name, entry);
+  }
+
+  /**
    * What accumulateGradients has added since the last update.
    * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
    */
@@ -500,6 +556,15 @@ export class ParameterStore {
   private async download(entry: Entry, kind: BufferKind): Promise<Float32Array> {
     const existing = kind === 'value' ? this.buffer(entry, kind) : entry.buffers[kind];
     return existing ? readAll(existing) : new Float32Array(entry.elements);
+  }
+
+  private compute(
+    { spec }: Entry,
+    buffer: NativeBuffer,
+    expression: Expression,
+    bufferOf: (old: Entry) => NativeBuffer,
+  ): Promise<void> {
+    return runInto(this.device, expression, (name) => bufferOf(this.entry(name)), { buffer, shape: spec.shape });
   }
 
   private async refresh(entry: Entry): Promise<void> {

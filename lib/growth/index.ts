@@ -4,7 +4,7 @@
  */
 
 export { philox4x32, seedWords, uniform as uniformNumber, type Words2, type Words4 } from '../random/philox.js';
-export { blockDiagonal, blockDiagonalRows, momentFactors } from './block-diagonal.js';
+export { blockDiagonal, momentFactors } from './block-diagonal.js';
 export { type LayerFlops, relativeCost, relativeRunCost } from './cost.js';
 export { type CurveRule, curveBoundaries } from './curve.js';
 export { annealedDropProbability, type DropOptions, keepLevel, keepProbability } from './layer-drop.js';

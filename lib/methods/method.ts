@@ -3,8 +3,8 @@
  * beginning of a stage, how weights and optimizer moments grow. All of it is a pure function of the step (and, for a
  * method that adapts, of the losses before it), so a run can be resumed anywhere. The loop knows no method by name.
  */
-import type { Graph } from '../engine/graph.js';
-import type { Moments } from '../engine/optim/slots.js';
+import type { Graph, Tensor } from '../engine/graph.js';
+import type { StateSlot } from '../engine/optim/slots.js';
 import type { LayerMap, Stage } from '../growth/index.js';
 import type { ModelConfig, ParameterSpec, StageShape } from '../models/index.js';
 import type { Weights } from '../nn/layers.js';
@@ -79,23 +79,15 @@ export interface LayerGrowth {
   readonly calibrate?: boolean;
 }
 
-/** The optimizer's state of one parameter, slot by slot. */
-export type { Moments };
-
-/** The network before a switch, with its optimizer's state. Values are row-major; do not change them. */
-export interface StateSource extends WeightSource {
-  moments(name: string): Promise<Moments>;
-}
-
-/** Every tensor is made anew from those before: growth in width. */
+/** Every tensor becomes an expression over the one of its name, computed on the device: growth in width. */
 export interface StateGrowth {
   readonly kind: 'state';
   readonly from: number;
   readonly to: number;
-  /** Value of a parameter of the grown network. */
-  value(spec: ParameterSpec, before: StateSource): Promise<Float32Array>;
-  /** Its moments; absent: zeros, and the step count begins anew. */
-  moments?(spec: ParameterSpec, before: StateSource): Promise<Moments>;
+  /** A parameter of the grown network; `before`: its value, f32 in the shape it had. */
+  value(spec: ParameterSpec, before: Tensor): Tensor;
+  /** What the optimizer keeps of it in a slot, likewise. Absent: zeros, and the step counts start at 0. */
+  moment?(spec: ParameterSpec, slot: StateSlot, before: Tensor): Tensor;
 }
 
 /** The expressions of a reparameterised stage become weights; all moments are zero and all step counts begin anew. */

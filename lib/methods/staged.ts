@@ -3,7 +3,7 @@
  * small network and doubles its width or adds layers, the optimizer's state growing with the weights.
  */
 import { z } from 'zod';
-import { type MomentSlot, slotFactor } from '../engine/optim/slots.js';
+import { slotFactor } from '../engine/optim/slots.js';
 import { ApolloError } from '../errors.js';
 import { growThrough, interpolate, rewarmFactor, stack } from '../growth/index.js';
 import {
@@ -128,17 +128,8 @@ function widthGrowth(units: number, before: ModelConfig): StateGrowth {
     kind: 'state',
     from: units,
     to: units,
-    value: async (spec, source) => doubleTensor(narrow(spec), await source.read(spec.name)),
-    async moments(spec, source) {
-      const { slots, count } = await source.moments(spec.name);
-      const grown: MomentSlot[] = [];
-      // One after the other: together their pieces would hold the event loop up for longer.
-      for (const slot of slots) {
-        const values = await doubleMoment(narrow(spec), slot.values, slotFactor(1 / 2, slot));
-        grown.push({ ...slot, values });
-      }
-      return { slots: grown, count };
-    },
+    value: (spec, before) => doubleTensor(narrow(spec), before),
+    moment: (spec, slot, before) => doubleMoment(narrow(spec), before, slotFactor(1 / 2, slot)),
   };
 }
 

@@ -1,10 +1,11 @@
 /**
- * What growth in width does to a parameter, from the axes along which it lies: the operations of growth/width.ts and
- * growth/block-diagonal.ts. `narrow` is the parameter's spec in the smaller network, `wide` in the grown one. Nothing here
- * knows a parameter by name. Large tensors are made in pieces, between which the event loop runs.
+ * What growth in width does to a parameter, from the axes along which it lies: copies by the operations of growth/width.ts,
+ * doubling as an expression of a graph. `narrow` is the parameter's spec in the smaller network, `wide` in the grown one. Nothing here
+ * knows a parameter by name. Copies are made in pieces, between which the event loop runs.
  */
+import type { Tensor } from '../engine/graph.js';
+import { concat, scale, slice } from '../engine/ops/index.js';
 import {
-  blockDiagonalRows,
   type CopyRule,
   type DimensionMap,
   divideVector,
@@ -23,7 +24,7 @@ import {
   type ModelConfig,
   type ParameterSpec,
 } from '../models/index.js';
-import { changedValues, inPieces, scaledValues } from '../pauses.js';
+import { changedValues, inPieces } from '../pauses.js';
 
 /** Which element each element of an axis copies; undefined where nothing grows. `layer` is the narrow network's. */
 export type WidthMaps = (axis: Axis, layer: number | undefined) => DimensionMap | undefined;
@@ -159,35 +160,44 @@ export function advanceTensor(
  * A parameter after Staged Training's doubling of the width: matrices become diag(W, W), tables and vectors stand twice,
  * and the norm before the tied decoder is halved, since every logit sums over both copies.
  */
-export function doubleTensor(narrow: ParameterSpec, values: Float32Array): Promise<Float32Array> {
-  return doubled(narrow, values, narrow.use === 'headNorm' ? 0.5 : 1);
+export function doubleTensor(narrow: ParameterSpec, before: Tensor): Tensor {
+  return doubled(narrow, before, narrow.use === 'headNorm' ? 0.5 : 1);
 }
 
 /**
  * A moment of that parameter: it grows like the value, times `factor`. All gradients halve but those of the norm before
  * the decoder, whose value is halved, and of the output bias, which does not grow.
  */
-export function doubleMoment(narrow: ParameterSpec, values: Float32Array, factor: number): Promise<Float32Array> {
+export function doubleMoment(narrow: ParameterSpec, before: Tensor, factor: number): Tensor {
   const halves = narrow.use !== 'headNorm' && axesOf(narrow).columns.some(({ axis }) => grows(axis));
-  return doubled(narrow, values, halves ? factor : 1);
+  return doubled(narrow, before, halves ? factor : 1);
 }
 
 const growing: readonly Axis[] = ['hidden', 'heads', 'keyValueHeads', 'ffn'];
 const grows = (axis: Axis): boolean => growing.includes(axis);
 
-async function doubled(narrow: ParameterSpec, values: Float32Array, factor: number): Promise<Float32Array> {
+/** The matrices that stand side by side in the columns, or the vectors that follow one another. */
+function blocksOf(narrow: ParameterSpec, tensor: Tensor): Tensor[] {
+  const outer = tensor.shape.slice(0, -1);
+  let start = 0;
+  return axesOf(narrow).columns.map(({ size }) => {
+    const block = slice(tensor, [...outer.map(() => 0), start], [...outer, size]);
+    start += size;
+    return block;
+  });
+}
+
+function doubled(narrow: ParameterSpec, before: Tensor, factor: number): Tensor {
   const { rows, columns } = axesOf(narrow);
-  const scaled = factor === 1 ? values : await scaledValues(values, factor);
-  const doubledUnits = new Map(columns.map(({ axis, size }) => [axis, duplicationMap(size, 2 * size, 'even')]));
-  const map = columnMap(narrow, (axis) => (grows(axis) ? doubledUnits.get(axis) : undefined));
-  if (!map) return scaled;
-  const matrix = matrixOf(narrow, scaled);
-  if (rows && grows(rows.axis))
-    return filled(
-      blockDiagonalRows(
-        matrix,
-        columns.map(({ size }) => size),
-      ),
-    );
-  return filled(expandMatrixRows(matrix, { columns: map }));
+  const scaled = factor === 1 ? before : scale(before, factor);
+  if (!columns.some(({ axis }) => grows(axis))) return scaled;
+  const blocks = blocksOf(narrow, scaled);
+  if (!rows || !grows(rows.axis)) {
+    const twice = blocks.flatMap((block, i) => (grows(columns[i]!.axis) ? [block, block] : [block]));
+    return concat(twice, -1);
+  }
+  const zerosLike = ({ shape }: Tensor) => before.graph.constant(0, shape);
+  const top = blocks.flatMap((block) => [block, zerosLike(block)]);
+  const bottom = blocks.flatMap((block) => [zerosLike(block), block]);
+  return concat([concat(top, 1), concat(bottom, 1)], 0);
 }

@@ -1,19 +1,11 @@
 /** Carries a method's growth plan out on the parameter store. */
-import { Graph } from '../engine/graph.js';
+import type { Graph, Tensor } from '../engine/graph.js';
 import { cast } from '../engine/ops/index.js';
 import { type MomentSlot, slotFactor } from '../engine/optim/slots.js';
 import type { ParameterStore } from '../engine/parameters.js';
 import { ApolloError } from '../errors.js';
-import type {
-  GrowthPlan,
-  LayerCopy,
-  LayerGrowth,
-  MomentRule,
-  Moments,
-  StateGrowth,
-  StateSource,
-} from '../methods/method.js';
-import { declareSpecs, drawnValue, type ParameterSpec } from '../models/index.js';
+import type { GrowthPlan, LayerCopy, LayerGrowth, MomentRule, StateGrowth } from '../methods/method.js';
+import { declarationOf, declareSpecs, drawnValue, type ParameterSpec } from '../models/index.js';
 import { scaledValues } from '../pauses.js';
 import { type CalibrationBatch, calibrate, streamMeter } from './calibrate.js';
 import type { StageNetwork } from './stage.js';
@@ -45,10 +37,10 @@ export async function grow(plan: GrowthPlan, site: GrowthSite): Promise<Calibrat
       await copyLayers(plan, site);
       return undefined;
     case 'state':
-      await replaceAll(site, await grownState(plan, site));
+      await replaceByGrown(plan, site);
       return undefined;
     case 'materialise':
-      await replaceAll(site, await materialised(site));
+      await materialise(site);
       return undefined;
   }
 }
@@ -112,54 +104,28 @@ async function copyLayers(plan: LayerGrowth, { store, after, seed }: GrowthSite)
   }
 }
 
-/** Value and, unless they are zero, moments of a parameter. */
-interface NewState {
-  readonly spec: ParameterSpec;
-  readonly value: Float32Array;
-  readonly moments?: Moments | undefined;
-}
-
-async function grownState(plan: StateGrowth, { store, before, after }: GrowthSite): Promise<NewState[]> {
-  const source: StateSource = {
-    config: before.model.config,
-    layers: before.stage.units,
-    read: (name) => store.read(name),
-    moments: (name) => store.moments(name),
-  };
-  const states: NewState[] = [];
-  for (const spec of after.specs) {
-    states.push({ spec, value: await plan.value(spec, source), moments: await plan.moments?.(spec, source) });
-  }
-  return states;
-}
-
-/** The values of a reparameterised stage's expressions, from the f32 master weights, tensor by tensor. */
-async function materialised({ store, before, after }: GrowthSite): Promise<NewState[]> {
-  const states: NewState[] = [];
-  for (const spec of after.specs) {
-    const graph = new Graph();
-    const weight = before.weights(graph, 'f32')(spec.name, spec.shape, spec.role);
-    graph.output('value', cast(weight, 'f32'));
-    const program = await store.device.compile(graph, { store });
-    try {
-      const { outputs } = await program.run({});
-      states.push({ spec, value: outputs['value'] as Float32Array });
-    } finally {
-      program.dispose();
-    }
-  }
-  return states;
-}
-
-/** The store forgets all it holds and takes the new state. */
-async function replaceAll({ store }: GrowthSite, states: readonly NewState[]): Promise<void> {
-  for (const name of store.names()) store.remove(name);
-  declareSpecs(
-    store,
-    states.map(({ spec }) => spec),
+/** Every parameter becomes an expression of the one of its name. */
+async function replaceByGrown(plan: StateGrowth, { store, before, after }: GrowthSite): Promise<void> {
+  const shapes = new Map(before.specs.map(({ name, shape }) => [name, shape]));
+  const expression = (name: string, grown: (before: Tensor) => Tensor) => (graph: Graph) =>
+    grown(graph.parameter(name, shapes.get(name)!));
+  await store.rebuild(
+    after.specs.map((spec) => ({
+      spec: declarationOf(spec),
+      value: expression(spec.name, (value) => plan.value(spec, value)),
+      moment: plan.moment && ((slot) => expression(spec.name, (moment) => plan.moment!(spec, slot, moment))),
+      count: plan.moment ? store.count(spec.name) : 0,
+    })),
   );
-  for (const { spec, value, moments } of states) {
-    await store.write(spec.name, value);
-    if (moments) await store.writeMoments(spec.name, moments);
-  }
+}
+
+/** The expressions of a reparameterised stage become weights, computed from the f32 master weights; moments are zero. */
+async function materialise({ store, before, after }: GrowthSite): Promise<void> {
+  await store.rebuild(
+    after.specs.map((spec) => ({
+      spec: declarationOf(spec),
+      value: (graph) => cast(before.weights(graph, 'f32')(spec.name, spec.shape, spec.role), 'f32'),
+      count: 0,
+    })),
+  );
 }

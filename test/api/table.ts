@@ -371,6 +371,10 @@ const engine: Record<string, Arguments> = {
     to: text('w'),
     options: options({ moments: only('copy') }),
   },
+  'ParameterStore#rebuild': {
+    this: made(() => new ParameterStore(device)),
+    parameters: list([]),
+  },
   'ParameterStore#gradient': { this: aStore, name: word },
   'ParameterStore#remove': { this: aStore, name: word },
   'ParameterStore#hasWorkingCopy': { this: aStore, name: word },
@@ -784,7 +788,6 @@ const growthTable: Record<string, Arguments> = {
     highest: only(0.5),
   },
   blockDiagonal: { matrix, blocks: maybe(list([2])) },
-  blockDiagonalRows: { matrix, blocks: maybe(list([2])) },
   boundarySteps: { boundaries, totalSteps: whole(10) },
   checkMatrix: { matrix },
   compose: { inner: map, outer: map },
@@ -1228,7 +1231,7 @@ export const constants: readonly string[] = [
 export const internal: readonly string[] = [
   ...['info', 'close', 'checkOpen', 'cacheOf', 'build'].map((key) => `engine.Device#${key}`),
   ...['rng', 'nextStream', 'leaf'].map((key) => `engine.Graph#${key}`),
-  ...'names zeroGradients dispose checkOpen all stateOf keepsCopy entry slot buffer upload download refresh release'
+  ...'names zeroGradients dispose checkOpen all stateOf keepsCopy entry slot buffer upload download compute refresh release'
     .split(' ')
     .map((key) => `engine.ParameterStore#${key}`),
   ...['dispose', 'checkUsable', 'collect'].map((key) => `engine.Program#${key}`),

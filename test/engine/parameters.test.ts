@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap';
 import { accumulateGradients } from '../../lib/engine/autodiff.js';
 import { Graph } from '../../lib/engine/graph.js';
-import { sum } from '../../lib/engine/ops/index.js';
+import { concat, sum } from '../../lib/engine/ops/index.js';
 import { optimizerState } from '../../lib/engine/optim/index.js';
 import { ParameterStore } from '../../lib/engine/parameters.js';
 import { testDevice } from '../device.js';
@@ -140,4 +140,52 @@ t.test('gradients add up until they are zeroed', async (t) => {
   t.strictSame(await store.gradient('a'), values(2, 3, 4, 5));
   await store.zeroGradients();
   t.strictSame(await store.gradient('a'), values(0, 0, 0, 0));
+});
+
+t.test('rebuild makes all parameters, and their state, of those before', async (t) => {
+  const { device } = await makeStore(t);
+  using store = new ParameterStore(device, { precision: 'bf16' });
+  store.keepState(optimizerState('adamw'));
+  const vector = { workingCopy: false, decay: false };
+  store.declare({ name: 'a', shape: [2], ...vector });
+  store.declare({ name: 'b', shape: [2], ...vector });
+  await store.write('a', values(1, 2));
+  await store.write('b', values(3, 4));
+  await store.writeMoments('a', momentsOf({ m: values(5, 6), v: values(7, 8), count: 9 }));
+  const both = (graph: Graph) => concat([graph.parameter('a', [2]), graph.parameter('b', [2])], 0);
+  const ahead = new Graph();
+  ahead.output('a', ahead.parameter('a', [2]).mul(2));
+  using program = await device.compile(ahead, { store });
+  await t.rejects(
+    store.rebuild([
+      { spec: { name: 'a', shape: [4], ...vector }, value: both, count: 0 },
+      { spec: { name: 'b', shape: [3], ...vector }, value: both, count: 0 },
+    ]),
+    { code: 'BAD_SHAPE', message: /expected f32 \[3\]/ },
+  );
+  t.same(store.names(), ['a', 'b']);
+  t.strictSame(await store.read('a'), values(1, 2), 'nothing has changed');
+  await store.rebuild([
+    {
+      spec: { name: 'a', shape: [2, 2], workingCopy: true, decay: true },
+      value: (graph) => both(graph).reshape([2, 2]),
+      moment: () => (graph) => both(graph).reshape([2, 2]).mul(0.5),
+      count: 9,
+    },
+    { spec: { name: 'c', shape: [2], ...vector }, value: (graph) => graph.parameter('b', [2]), count: 0 },
+  ]);
+  t.same(store.names(), ['a', 'c']);
+  t.strictSame(await store.read('a'), values(1, 2, 3, 4));
+  t.strictSame(adamwMoments(await store.moments('a')), {
+    m: values(2.5, 3, 0, 0),
+    v: values(3.5, 4, 0, 0),
+    count: 9,
+  });
+  t.strictSame(await store.read('c'), values(3, 4));
+  t.strictSame(adamwMoments(await store.moments('c')), { m: values(0, 0), v: values(0, 0), count: 0 });
+  const copies = new Graph();
+  copies.output('a', copies.parameter('a', [2, 2], 'bf16'));
+  using copy = await device.compile(copies, { store });
+  t.strictSame((await copy.run({})).outputs['a'], values(1, 2, 3, 4), 'the working copy follows');
+  await t.rejects(program.run({}), { code: 'CLOSED' }, 'programs over the old parameters are closed');
 });

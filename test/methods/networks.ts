@@ -2,12 +2,13 @@
 import {
   accumulateGradients,
   type Device,
+  evaluate,
   Graph,
   ParameterStore,
   type RunResult,
   type Tensor,
 } from '../../lib/engine/index.js';
-import type { InitialWeights, StateSource, WeightSource } from '../../lib/methods/index.js';
+import type { InitialWeights, WeightSource } from '../../lib/methods/index.js';
 import {
   createModel,
   declareParameters,
@@ -43,8 +44,8 @@ export function randomNetwork(config: ModelConfig, seed: number): Network {
   return { model, values: new Map(values) };
 }
 
-/** The network as a source to grow from; `moments` may give it an optimizer's state. */
-export function sourceOf({ model, values }: Network, moments?: StateSource['moments']): StateSource {
+/** The network as a source to grow from. */
+export function sourceOf({ model, values }: Network): WeightSource {
   return {
     config: model.config,
     layers: model.config.layers,
@@ -53,8 +54,17 @@ export function sourceOf({ model, values }: Network, moments?: StateSource['mome
       if (!found) throw new Error(`no parameter ${name}`);
       return found;
     },
-    moments: moments ?? (async (name) => Promise.reject(new Error(`no moments of ${name}`))),
   };
+}
+
+/** What `change` makes of a tensor of the network, computed on the device. */
+export async function changed(
+  device: Device,
+  { shape }: Pick<ParameterSpec, 'shape'>,
+  values: Float32Array,
+  change: (before: Tensor) => Tensor,
+): Promise<Float32Array> {
+  return (await evaluate((graph) => change(graph.input('x', shape)), { x: values }, { device })) as Float32Array;
 }
 
 /** The network of `config` whose parameters are what `value` makes of the source's. */

@@ -19,7 +19,7 @@ import {
 } from '../../lib/methods/width-expansion.js';
 import { createModel, type ModelConfig, type ParameterSpec, withShape } from '../../lib/models/index.js';
 import { testDevice } from '../device.js';
-import { compute, distance, grown, randomNetwork, sourceOf, specsOf, tinyConfig } from './networks.js';
+import { changed, compute, distance, grown, randomNetwork, sourceOf, specsOf, tinyConfig } from './networks.js';
 
 const device = await testDevice();
 t.teardown(() => device.close());
@@ -68,6 +68,11 @@ const roundings = 2e-5;
 
 /** The narrow network's spec of a parameter. */
 const narrowSpec = (config: ModelConfig, part: string): ParameterSpec => specsByPart(config).get(part)!;
+
+const double = (spec: ParameterSpec, values: Float32Array) =>
+  changed(device, spec, values, (before) => doubleTensor(spec, before));
+const moment = (spec: ParameterSpec, values: Float32Array, factor: number) =>
+  changed(device, spec, values, (before) => doubleMoment(spec, before, factor));
 
 const expandWith =
   (maps: WidthMaps): Parameters<typeof grown>[1] =>
@@ -168,7 +173,7 @@ for (const { name, from, doubled, uneven } of networks) {
     const expected = await compute(device, small);
     const wide = await grown(
       doubled,
-      async ({ name, part }, source) => doubleTensor(narrowSpec(from, part), await source.read(name)),
+      async ({ name, part }, source) => double(narrowSpec(from, part), await source.read(name)),
       sourceOf(small),
     );
     const { loss, logits, gradients } = await compute(device, wide);
@@ -179,9 +184,9 @@ for (const { name, from, doubled, uneven } of networks) {
     for (const [name, gradient] of expected.gradients) {
       const spec = byName.get(name)!;
       // Outside of the diagonal, where the moments are zero, the gradient is that of the diagonal.
-      const inside = await doubleTensor(spec, new Float32Array(gradient.length).fill(1));
+      const inside = await double(spec, new Float32Array(gradient.length).fill(1));
       const got = (gradients.get(name) as Float32Array).map((value, i) => (inside[i] === 0 ? 0 : value));
-      const half = await doubleMoment(spec, gradient, 1 / 2);
+      const half = await moment(spec, gradient, 1 / 2);
       // Of biases that add the same to all scores of a query (keys') the gradient is 0 but for roundings.
       const scale = Math.max(...Array.from(half, Math.abs), 1e-3);
       const error = Math.max(...Array.from(got, (value, i) => Math.abs(value - (half[i] as number)))) / scale;
@@ -194,8 +199,11 @@ t.test('moments of the doubled network: halved and quartered, but for the last n
   const sizes = { layers: 1, hidden: 2, heads: 1, ffn: 2 };
   const [gpt, bert] = [tinyConfig('gpt', sizes), tinyConfig('bert', sizes)];
   const specOf = (part: string) => specsByPart(gpt).get(part) ?? narrowSpec(bert, part);
-  const grow = async (part: string, values: number[], factor: number) =>
-    Array.from(await doubleMoment(specOf(part), Float32Array.from(values), factor));
+  const grow = async (part: string, values: number[], factor: number) => {
+    const spec = specOf(part);
+    const shape = spec.shape.length === 1 ? [values.length] : [values.length / spec.shape[1]!, spec.shape[1]!];
+    return Array.from(await moment({ ...spec, shape }, Float32Array.from(values), factor));
+  };
   t.same(await grow('ffn.norm.weight', [2, 4], 1 / 2), [1, 2, 1, 2]);
   t.same(await grow('ffn.norm.weight', [4, 8], 1 / 4), [1, 2, 1, 2]);
   t.same(await grow('final.norm.weight', [2, 4], 1 / 2), [2, 4, 2, 4]);
@@ -204,12 +212,12 @@ t.test('moments of the doubled network: halved and quartered, but for the last n
   t.same(await grow('embeddings.word', [2, 4, 6, 8, 10, 12], 1 / 2), [1, 2, 1, 2, 3, 4, 3, 4, 5, 6, 5, 6]);
   t.same(await grow('ffn.up.weight', [4, 8, 12, 16], 1 / 4), [1, 2, 0, 0, 3, 4, 0, 0, 0, 0, 1, 2, 0, 0, 3, 4]);
   t.same(
-    Array.from(await doubleTensor(specOf('final.norm.weight'), Float32Array.of(2, 4))),
+    Array.from(await double(specOf('final.norm.weight'), Float32Array.of(2, 4))),
     [1, 2, 1, 2],
     'the value of the last norm is halved',
   );
   t.same(
-    Array.from(await doubleTensor(specOf('attention.qkv.bias'), Float32Array.of(1, 2, 3, 4, 5, 6))),
+    Array.from(await double(specOf('attention.qkv.bias'), Float32Array.of(1, 2, 3, 4, 5, 6))),
     [1, 2, 1, 2, 3, 4, 3, 4, 5, 6, 5, 6],
     'queries, keys and values each for themselves',
   );
@@ -257,11 +265,11 @@ t.test('an untied head, and activations other than GELU, compute the same in twi
       const even = expandWith(widthMaps(small, large, { rule: 'even', seed: 1 }));
       t.ok(distance((await compute(device, await grown(large, even, sourceOf(source)))).logits, logits) < roundings);
       const twice: Parameters<typeof grown>[1] = async ({ name, part }, from) =>
-        doubleTensor(narrowSpec(small, part), await from.read(name));
+        double(narrowSpec(small, part), await from.read(name));
       const result = await compute(device, await grown(large, twice, sourceOf(source)));
       t.ok(distance(result.logits, logits) < roundings, `${kind} ${activation}: doubled`);
-      const moment = await doubleMoment(narrowSpec(small, 'head.output'), gradients.get('head.output')!, 0.5);
-      t.ok(distance(result.gradients.get('head.output')!, moment) < roundings, 'its gradient halves as moments assume');
+      const halved = await moment(narrowSpec(small, 'head.output'), gradients.get('head.output')!, 0.5);
+      t.ok(distance(result.gradients.get('head.output')!, halved) < roundings, 'its gradient halves as moments assume');
     }
   }
 });
