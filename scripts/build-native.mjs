@@ -1,10 +1,11 @@
-// Builds the native addon: with CMake where it is installed, else with node-gyp (CPU only). npm runs it as the install
-// script, scripts/setup.sh and `apollo-lm build` run it directly. Downloads nothing.
+// Builds the native addon: with CMake where it is installed, else with node-gyp (CPU only). scripts/setup.sh and
+// `apollo-lm build` run it. The published package does not depend on what only this needs: it is fetched from npm then.
 //
 //   APOLLO_SKIP_NATIVE=1    do nothing
 //   APOLLO_BUILD            cmake | gyp; default: cmake if there is one
-//   APOLLO_CMAKE_ARGS       e.g. "-DAPOLLO_WITH_CUDA=OFF"; a change configures anew
-import { spawn } from 'node:child_process';
+//   APOLLO_CMAKE_ARGS       e.g. "-DAPOLLO_WITH_CUDA=OFF"; a change configures again
+//   APOLLO_BUILD_FOLDER     where CMake builds; default: build/cmake, where the package looks for the engine
+import { spawn, spawnSync } from 'node:child_process';
 import { createWriteStream, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { delimiter, dirname, join, resolve } from 'node:path';
@@ -12,7 +13,7 @@ import { fileURLToPath } from 'node:url';
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 const require = createRequire(join(root, 'package.json'));
-const cmakeFolder = join(root, 'build', 'cmake');
+const cmakeFolder = resolve(root, process.env.APOLLO_BUILD_FOLDER ?? 'build/cmake');
 const logFile = join(root, 'build', 'native.log');
 
 const help = `
@@ -28,8 +29,41 @@ function onPath(program) {
   return (process.env.PATH ?? '').split(delimiter).some((folder) => folder && existsSync(join(folder, program)));
 }
 
+/** What only building needs, where the package's dependencies do not have it. */
+const tools = join(root, 'build', 'tools');
+
 function packageFile(name, file) {
-  return join(dirname(require.resolve(`${name}/package.json`)), file);
+  const paths = [root, join(tools, 'node_modules')];
+  return join(dirname(require.resolve(`${name}/package.json`, { paths })), file);
+}
+
+const hasTools = () => {
+  try {
+    for (const name of Object.keys(wantedTools())) packageFile(name, 'package.json');
+    return true;
+  } catch {
+    return false;
+  }
+};
+
+/** Their version ranges: of a clone among the devDependencies, in the published package a field of their own. */
+function wantedTools() {
+  const { buildTools, devDependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+  const names = ['cmake-js', 'node-addon-api', 'node-api-headers', 'node-gyp'];
+  return buildTools ?? Object.fromEntries(names.map((name) => [name, devDependencies[name]]));
+}
+
+/** Installs them in a folder of the package, without a trace in the project that depends on it. */
+function fetchTools() {
+  mkdirSync(tools, { recursive: true });
+  writeFileSync(join(tools, 'package.json'), JSON.stringify({ private: true, dependencies: wantedTools() }));
+  const args = ['install', '--no-save', '--no-audit', '--no-fund', '--loglevel=error', '--prefix', tools];
+  console.log(`apollo-lm: npm ${args.join(' ')}`);
+  // As npm's own script, its settings would reach the new npm and have it install elsewhere.
+  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^npm_/i.test(name)));
+  const { status, error } = spawnSync('npm', args, { cwd: tools, env, stdio: 'inherit' });
+  if (status !== 0)
+    throw new Error(`npm could not install what building needs: ${error?.message ?? `exit code ${status}`}`);
 }
 
 /** Runs a Node script in the package's folder, its output to the terminal and the log; resolves to its exit code. */
@@ -84,6 +118,8 @@ async function main() {
   }
   const mode = process.env.APOLLO_BUILD ?? (onPath('cmake') ? 'cmake' : 'gyp');
   if (mode !== 'cmake' && mode !== 'gyp') throw new Error(`APOLLO_BUILD must be cmake or gyp; got "${mode}"`);
+  if (!hasTools()) fetchTools();
+  process.env.NODE_PATH = [join(tools, 'node_modules'), process.env.NODE_PATH].filter(Boolean).join(delimiter);
   const started = Date.now();
   mkdirSync(dirname(logFile), { recursive: true });
   const log = createWriteStream(logFile);
@@ -105,9 +141,5 @@ try {
 }
 if (code !== 0) {
   console.error(help);
-  // As a dependency's install script, a failure must not take the whole installation with it.
-  const asDependency =
-    process.env.npm_lifecycle_event === 'install' && process.env.INIT_CWD && resolve(process.env.INIT_CWD) !== root;
-  if (asDependency) code = 0;
 }
 process.exitCode = code;

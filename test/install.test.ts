@@ -1,4 +1,4 @@
-// The package as npm would install it, without its install script: complete, importable, and clear about what is missing.
+// The package as npm would install it, without the engine's package: complete, importable, and clear about what is missing.
 import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -40,7 +40,15 @@ t.test('the packed package works where only its files are', async (t) => {
   const build = plain(process.execPath, [...compiler, '--outDir', join(installed, 'dist')], root);
   t.equal(build.status, 0, build.stdout + build.stderr);
   t.ok(existsSync(join(installed, 'dist/report/dashboard/client/main.js')), "the dashboard's scripts");
-  const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { dependencies: object };
+  const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+    dependencies: object;
+    scripts: object;
+  };
+  t.same(
+    ['preinstall', 'install', 'postinstall'].filter((name) => name in manifest.scripts),
+    [],
+    'nothing runs at installation',
+  );
   for (const name of Object.keys(manifest.dependencies)) {
     mkdirSync(dirname(join(project, 'node_modules', name)), { recursive: true });
     symlinkSync(join(root, 'node_modules', name), join(project, 'node_modules', name));
@@ -57,7 +65,7 @@ t.test('the packed package works where only its files are', async (t) => {
   t.equal(pure.stdout, '128 0 0 1 1\n', pure.stderr);
   t.equal(evaluate("console.log(typeof require('apollo-lm').train)", 'commonjs').stdout, 'function\n', 'CommonJS');
   const engine = evaluate("import { openDevice } from 'apollo-lm'; await openDevice();", 'module');
-  t.match(engine.stderr, /not built for this machine[\s\S]*npx apollo-lm build/);
+  t.match(engine.stderr, /was not found[\s\S]*npx apollo-lm build[\s\S]*apollo\.node: not built\n[\s\S]*@apollo-lm\/\S+: not installed/);
   // As a user's project, without a type or a library that it does not name: what the declarations need they bring along.
   const source = `import { interpolate } from 'apollo-lm/growth';
     import { type Device, evaluation, growth, loadModel, openDevice, report, tensorboard } from 'apollo-lm';

@@ -217,34 +217,41 @@ function withSpinCount<T>(load: () => T): T {
   }
 }
 
-const candidates = ['../../build/cmake/Release/apollo.node', '../../build/Release/apollo.node'];
+/** Where the addon may be. An engine built in the package's folder counts before one that npm has installed. */
+const places: readonly { readonly name: string; readonly missing: string }[] = [
+  { name: '../../build/cmake/Release/apollo.node', missing: 'not built' },
+  { name: '../../build/Release/apollo.node', missing: 'not built' },
+  ...['-cuda', ''].map((variant) => ({
+    name: `@apollo-lm/${process.platform}-${process.arch}${variant}/apollo.node`,
+    missing: 'not installed',
+  })),
+];
 
 let loaded: NativeAddon | undefined;
 
 /**
- * The addon, loaded on first use.
- * @throws ApolloError NO_ADDON when it was not built, cannot be loaded, or was left behind by a bundler; says what to do.
+ * The addon, loaded on first use: an own build, or the platform's package.
+ * @throws ApolloError NO_ADDON when there is none, it cannot be loaded, or was left behind by a bundler; says what to do.
  */
 export function loadAddon(): NativeAddon {
   if (loaded) return loaded;
   const here = moduleInPackage(import.meta.url, 'the native engine');
   const require = createRequire(here);
   const attempts: string[] = [];
-  for (const candidate of candidates) {
-    const path = fileURLToPath(new URL(candidate, here));
+  for (const { name, missing } of places) {
+    const path = name.startsWith('.') ? fileURLToPath(new URL(name, here)) : name;
     try {
       loaded = withSpinCount(() => require(path) as NativeAddon);
       return loaded;
     } catch (error) {
       const reason = (error as Error).message.split('\n')[0];
-      attempts.push(
-        `  ${path}: ${(error as NodeJS.ErrnoException).code === 'MODULE_NOT_FOUND' ? 'not built' : reason}`,
-      );
+      attempts.push(`  ${path}: ${(error as NodeJS.ErrnoException).code === 'MODULE_NOT_FOUND' ? missing : reason}`);
     }
   }
   throw new ApolloError(
     'NO_ADDON',
-    `The native engine is not built for this machine (${process.platform}-${process.arch}).\n` +
-      `Build it with "npx apollo-lm build" (in a clone: "bash scripts/setup.sh"). Tried:\n${attempts.join('\n')}`,
+    `The native engine for this machine (${process.platform}-${process.arch}) was not found.\n` +
+      'Install it with npm (without --omit=optional), where there is a package for this platform; else build it with ' +
+      `"npx apollo-lm build" (in a clone: "bash scripts/setup.sh"). Tried:\n${attempts.join('\n')}`,
   );
 }

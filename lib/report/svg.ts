@@ -1,6 +1,7 @@
-/** Draws chart options as SVG text without a browser; echarts is loaded only when something is drawn. */
+/** Draws chart options as SVG text without a browser; the chart library is loaded only when something is drawn. */
 
 import * as is from '../is.js';
+import { loadCharts } from './chart-library.js';
 import type { ChartOption } from './charts.js';
 
 const takesRenderSvg = is.takes('renderSvg', {
@@ -17,28 +18,8 @@ const takesRenderSvg = is.takes('renderSvg', {
 export async function renderSvg(option: ChartOption, size: { width?: number; height?: number } = {}): Promise<string> {
   takesRenderSvg(option, size);
 
-  const [core, charts, components, renderers] = await Promise.all([
-    import('echarts/core'),
-    import('echarts/charts'),
-    import('echarts/components'),
-    import('echarts/renderers'),
-  ]);
-  core.use([
-    charts.LineChart,
-    charts.BarChart,
-    charts.ScatterChart,
-    components.GridComponent,
-    components.LegendComponent,
-    components.MarkLineComponent,
-    components.TitleComponent,
-    renderers.SVGRenderer,
-  ]);
-  const chart = core.init(null, null, {
-    renderer: 'svg',
-    ssr: true,
-    width: size.width ?? 820,
-    height: size.height ?? 460,
-  });
+  const { width = 820, height = 460 } = size;
+  const chart = loadCharts().init(null, null, { renderer: 'svg', ssr: true, width, height });
   try {
     const { tooltip, dataZoom, ...still } = option;
     chart.setOption(still);
