@@ -77,7 +77,7 @@ cd "$work/project"
 say 'npm install'
 echo '{ "name": "newcomer", "version": "1.0.0", "private": true }' > package.json
 started="$(date +%s%N)"
-npm install --no-audit --no-fund --loglevel=error "$main" "$engine"
+npm install --no-audit --no-fund --no-update-notifier --loglevel=error "$main" "$engine"
 ended="$(date +%s%N)"
 echo "installed in $(((ended - started) / 1000000)) ms"
 count="$(npm ls --omit=dev --all --parseable | tail -n +2 | sort -u | wc -l)"
@@ -88,8 +88,8 @@ npx apollo-lm doctor --no-measure
 
 say 'from a program: ES modules and CommonJS'
 cat > first.mjs <<'JS'
-import { evaluate } from 'apollo-lm';
-console.log(...(await evaluate((g) => g.input('x', [2]).mul(3), { x: [1, 2] })));
+import { engine } from 'apollo-lm';
+console.log(...(await engine.evaluate((g) => g.input('x', [2]).mul(3), { x: [1, 2] })));
 JS
 cat > second.cjs <<'JS'
 const { interpolate } = require('apollo-lm/growth');

@@ -65,7 +65,10 @@ t.test('the packed package works where only its files are', async (t) => {
   t.equal(pure.stdout, '128 0 0 1 1\n', pure.stderr);
   t.equal(evaluate("console.log(typeof require('apollo-lm').train)", 'commonjs').stdout, 'function\n', 'CommonJS');
   const engine = evaluate("import { openDevice } from 'apollo-lm'; await openDevice();", 'module');
-  t.match(engine.stderr, /was not found[\s\S]*npx apollo-lm build[\s\S]*apollo\.node: not built\n[\s\S]*@apollo-lm\/\S+: not installed/);
+  t.match(
+    engine.stderr,
+    /was not found[\s\S]*npx apollo-lm build[\s\S]*apollo\.node: not built\n[\s\S]*@apollo-lm\/\S+: not installed/,
+  );
   // As a user's project, without a type or a library that it does not name: what the declarations need they bring along.
   const source = `import { interpolate } from 'apollo-lm/growth';
     import { type Device, evaluation, growth, loadModel, openDevice, report, tensorboard } from 'apollo-lm';
