@@ -198,7 +198,8 @@ Napi::Value GroupObject::sum_doubles(const Napi::CallbackInfo& info) {
 
 Napi::Value GroupObject::collect(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
-    const auto own = unwrap<BufferObject>(info[0], "collect: the buffer").buffer();
+    const auto own =
+        info[0].IsUndefined() ? nullptr : unwrap<BufferObject>(info[0], "collect: the buffer").buffer();
     std::vector<std::size_t> lengths;
     std::size_t total = 0;
     for (const double count : numbers_from(info[1])) {
@@ -206,8 +207,8 @@ Napi::Value GroupObject::collect(const Napi::CallbackInfo& info) {
       total += lengths.back();
     }
     const int me = channel_->rank(), ranks = channel_->size();
-    require(own->dtype() == DType::F32 && lengths.size() == static_cast<std::size_t>(ranks) &&
-                own->bytes() == lengths[me],
+    require(lengths.size() == static_cast<std::size_t>(ranks) &&
+                (own ? own->dtype() == DType::F32 && own->bytes() == lengths[me] : lengths[me] == 0),
             "collect: the length of this rank's f32 buffer");
     const bool everywhere = info[2].IsUndefined();
     const int root = everywhere ? me : int_from(info[2], "collect: root");
@@ -223,9 +224,9 @@ Napi::Value GroupObject::collect(const Napi::CallbackInfo& info) {
             std::size_t at = 0;
             for (int r = 0; r < ranks; ++r) {
               const bool sends = r != me && (everywhere || r == root);
-              send.emplace_back(static_cast<const std::byte*>(own->data()), sends ? own->bytes() : 0);
+              send.emplace_back(own ? static_cast<const std::byte*>(own->data()) : nullptr, sends ? lengths[me] : 0);
               receive.emplace_back(to + at, receives && r != me ? lengths[r] : 0);
-              if (receives && r == me && own->bytes() != 0) std::memcpy(to + at, own->data(), own->bytes());
+              if (receives && r == me && own) std::memcpy(to + at, own->data(), own->bytes());
               if (receives) at += lengths[r];
             }
             group.all_to_all(send, receive);
