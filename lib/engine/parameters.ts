@@ -211,7 +211,10 @@ export class ParameterStore {
     takesParameterStoreShardState(group);
 
     check(this.layout !== undefined, 'shardState: make the optimizer first, whose state is divided among the ranks');
-    check(this.entries.size === 0, 'shardState: the store must be empty, for state is divided as parameters are declared');
+    check(
+      this.entries.size === 0,
+      'shardState: the store must be empty, for state is divided as parameters are declared',
+    );
     this.shards = new StateShards(group, this.layout);
   }
 

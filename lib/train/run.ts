@@ -82,9 +82,7 @@ export class Run {
     if (config.shardOptimizer && group.native) this.store.shardState(group.native);
     const { exchangePrecision, overlapExchange: overlap } = config;
     const exchange =
-      group.size > 1
-        ? new GradientExchange(group, this.store, { precision: exchangePrecision, overlap })
-        : undefined;
+      group.size > 1 ? new GradientExchange(group, this.store, { precision: exchangePrecision, overlap }) : undefined;
     this.trainer = new Trainer(this.store, this.optimizer, exchange);
     const own = config.accumulation / group.size;
     this.micros = Array.from({ length: own }, (_, micro) => group.rank * own + micro);

@@ -198,8 +198,7 @@ Napi::Value GroupObject::sum_doubles(const Napi::CallbackInfo& info) {
 
 Napi::Value GroupObject::collect(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
-    const auto own =
-        info[0].IsUndefined() ? nullptr : unwrap<BufferObject>(info[0], "collect: the buffer").buffer();
+    const auto own = info[0].IsUndefined() ? nullptr : unwrap<BufferObject>(info[0], "collect: the buffer").buffer();
     std::vector<std::size_t> lengths;
     std::size_t total = 0;
     for (const double count : numbers_from(info[1])) {

@@ -76,7 +76,7 @@ class Program {
     bool whole = false;  // once started it is not stopped: an update is done for all parameters or for none
     bool profile = false;
     std::shared_ptr<RunFollower> follower;  // may be null; a replayed or profiled run has none
-    std::vector<double> nanoseconds;  // by instruction as given, when profile; 0 for those fused into others
+    std::vector<double> nanoseconds;        // by instruction as given, when profile; 0 for those fused into others
     double elapsed_ms = 0.0;
     double waited_ms = 0.0;  // for which the device had nothing to do before
   };
@@ -114,7 +114,7 @@ class Program {
   std::vector<ValueDesc> values_;
   std::vector<std::shared_ptr<Buffer>> buffers_;
   std::vector<int> last_writes_;  // by buffer, see RunFollower
-  std::size_t instructions_;  // as given
+  std::size_t instructions_;      // as given
   std::vector<Step> steps_;
   std::vector<TensorDesc> inputs_, outputs_;
   std::vector<std::size_t> offsets_;  // of Arena values

@@ -2,8 +2,8 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import t from 'tap';
-import { fromBfloat16, toBfloat16 } from '../../lib/engine/index.js';
 import { alone, openGroup } from '../../lib/dist/index.js';
+import { fromBfloat16, toBfloat16 } from '../../lib/engine/index.js';
 import { temporaryFolder } from '../cli/support.js';
 import { openTinyDevice } from '../train/tiny.js';
 import { noMpi, runRanks } from './mpirun.js';
@@ -56,10 +56,11 @@ for (const ranks of [2, 3]) {
     t.equal(results.length, ranks, err);
     const { fround } = Math;
     const round = (value: number) => fromBfloat16(toBfloat16(Float32Array.of(value)))[0]!;
-    const valueOf = (rank: number, i: number) => fround((1 + rank * 0.37) * Math.sin(i + rank));
+    const elementOf = (rank: number, i: number) => fround((1 + rank * 0.37) * Math.sin(i + rank));
     const every = Array.from({ length: ranks }, (_, rank) => rank);
-    const sum = (i: number) => every.map((rank) => valueOf(rank, i)).reduce((a, b) => fround(a + b));
-    const sumOfRounded = (i: number) => round(every.map((rank) => round(valueOf(rank, i))).reduce((a, b) => fround(a + b)));
+    const sum = (i: number) => every.map((rank) => elementOf(rank, i)).reduce((a, b) => fround(a + b));
+    const sumOfRounded = (i: number) =>
+      round(every.map((rank) => round(elementOf(rank, i))).reduce((a, b) => fround(a + b)));
     const ownerOf = (length: number, i: number) =>
       every.findLastIndex((rank) => i >= Math.floor((length * rank * rank) / ranks ** 2));
     const holds = (name: string, rank: number, value: (i: number, length: number) => number) => {
@@ -70,10 +71,10 @@ for (const ranks of [2, 3]) {
     for (const rank of every) {
       holds('all', rank, sum);
       holds('rounded', rank, sumOfRounded);
-      holds('scattered', rank, (i, length) => (ownerOf(length, i) === rank ? sum(i) : valueOf(rank, i)));
-      holds('gathered', rank, (i, length) => valueOf(ownerOf(length, i), i));
-      holds('sent', rank, (i) => valueOf(ranks - 1, i));
-      const collected = every.flatMap((from) => Array.from({ length: 3 * from }, (_, i) => valueOf(from, i)));
+      holds('scattered', rank, (i, length) => (ownerOf(length, i) === rank ? sum(i) : elementOf(rank, i)));
+      holds('gathered', rank, (i, length) => elementOf(ownerOf(length, i), i));
+      holds('sent', rank, (i) => elementOf(ranks - 1, i));
+      const collected = every.flatMap((from) => Array.from({ length: 3 * from }, (_, i) => elementOf(from, i)));
       t.same(results[rank]!['collected'], [collected, rank === ranks - 1 ? collected : []]);
       t.same(results[rank]!['doubles'], [(ranks * (ranks - 1)) / 2 + ranks * 2 ** -40, ranks]);
       t.equal(results[rank]!['refused'], 'ABORT_ERR');

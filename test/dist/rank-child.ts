@@ -33,12 +33,16 @@ const device = await openTinyDevice();
 const digestOf = (bytes: Uint8Array | Float32Array) => createHash('sha256').update(bytes).digest('hex');
 
 /** Element i of a rank's buffer: sums of it depend on their order and are no bf16 numbers. */
-const valueOf = (rank: number, i: number) => Math.fround((1 + rank * 0.37) * Math.sin(i + rank));
+const elementOf = (rank: number, i: number) => Math.fround((1 + rank * 0.37) * Math.sin(i + rank));
 
 /** Buffers of these lengths with the rank's values. */
 async function buffersOf(rank: number, lengths: readonly number[]) {
   const buffers = lengths.map((elements) => device.createBuffer('f32', elements));
-  for (const buffer of buffers) await buffer.write(Float32Array.from({ length: buffer.elements }, (_, i) => valueOf(rank, i)), 0);
+  for (const buffer of buffers)
+    await buffer.write(
+      Float32Array.from({ length: buffer.elements }, (_, i) => elementOf(rank, i)),
+      0,
+    );
   return buffers;
 }
 
@@ -48,7 +52,9 @@ const contents = async (buffers: Awaited<ReturnType<typeof buffersOf>>) =>
 /** What collectives make of buffers: more elements than one message carries, and few. */
 async function ofBuffers({ rank, size, native }: Group) {
   const lengths = task.lengths!;
-  const bounds = lengths.map((length) => Array.from({ length: size + 1 }, (_, r) => Math.floor((length * r * r) / size ** 2)));
+  const bounds = lengths.map((length) =>
+    Array.from({ length: size + 1 }, (_, r) => Math.floor((length * r * r) / size ** 2)),
+  );
   const own = () => buffersOf(rank, lengths);
   const group = native!;
   const [all, rounded, scattered, gathered, sent] = [await own(), await own(), await own(), await own(), await own()];

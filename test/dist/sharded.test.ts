@@ -3,8 +3,8 @@ import { cpSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { createModel } from '../../lib/models/index.js';
-import { tinyModel } from '../train/tiny.js';
 import { temporaryFolder } from '../cli/support.js';
+import { tinyModel } from '../train/tiny.js';
 import { noMpi, runRanks } from './mpirun.js';
 
 const folder = temporaryFolder();
@@ -83,7 +83,10 @@ t.test('a run of ranks that share state is resumed by another number, with or wi
 t.test('gradients that travel as bf16, and what is sent', { skip: noMpi }, async (t) => {
   const ranks = 3;
   const options = { evaluateEvery: 0 };
-  const [f32, bf16] = [await train(ranks, { options }), await train(ranks, { options: { ...options, exchangePrecision: 'bf16' } })];
+  const [f32, bf16] = [
+    await train(ranks, { options }),
+    await train(ranks, { options: { ...options, exchangePrecision: 'bf16' } }),
+  ];
   const behind = { ...options, exchangePrecision: 'bf16', overlapExchange: false };
   t.same((await train(ranks, { options: behind }))[0]!.lines, bf16[0]!.lines, 'the same bits behind the backward pass');
   const far = bf16[0]!.losses.map((loss, i) => Math.abs(loss - f32[0]!.losses[i]!));
@@ -99,11 +102,20 @@ t.test('gradients that travel as bf16, and what is sent', { skip: noMpi }, async
     [sharded, 6], // gradients one way in bf16, and weights in f32
   ] as const) {
     for (const { exchanged, bytes } of results) {
-      t.same(exchanged.map(({ steps }) => steps), [6, 8, 10]);
+      t.same(
+        exchanged.map(({ steps }) => steps),
+        [6, 8, 10],
+      );
       const sent = exchanged.map((stage) => stage.bytes / stage.steps);
       const loss = 2 * (ranks - 1) * 8; // the loss and its guard, as f32
-      t.same(sent, elements.map((count) => (ranks - 1) * each * count + loss));
-      t.equal(bytes.at(-1), exchanged.reduce((sum, stage) => sum + stage.bytes, 0));
+      t.same(
+        sent,
+        elements.map((count) => (ranks - 1) * each * count + loss),
+      );
+      t.equal(
+        bytes.at(-1),
+        exchanged.reduce((sum, stage) => sum + stage.bytes, 0),
+      );
       t.equal(exchanged[0]!.bytesPerToken, sent[0]! / (6 * 4 * 16));
     }
   }

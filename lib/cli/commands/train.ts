@@ -18,7 +18,10 @@ import { Watch } from '../watch/watch.js';
 
 export function trainCommand(program: Command, io: CommandIo, finish: (exitCode: number) => void): void {
   const command = program.command('train').description('train one model with one method');
-  addSettings(command, ['method', ...runOptions, ...trainingOptions, ...rankOptions, ...watchOptions]).addHelpText('after', presetHelp);
+  addSettings(command, ['method', ...runOptions, ...trainingOptions, ...rankOptions, ...watchOptions]).addHelpText(
+    'after',
+    presetHelp,
+  );
   command.action(async (parsed: Record<string, unknown>) => {
     const called = `${io.program} train`;
     const sources = {

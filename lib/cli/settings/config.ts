@@ -10,8 +10,8 @@ import { ApolloError } from '../../errors.js';
 import { methodNames } from '../../methods/index.js';
 import { issueText } from '../../setting-issue.js';
 import { nearest } from '../../suggest.js';
-import { decayShapeNames, scheduleNames } from '../../train/index.js';
 import { exchangeSettings } from '../../train/exchange-settings.js';
+import { decayShapeNames, scheduleNames } from '../../train/index.js';
 import { muonSettings, optimizerName } from '../../train/optimizer.js';
 import { runPreset } from './presets.js';
 

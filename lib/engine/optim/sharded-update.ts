@@ -84,7 +84,8 @@ export async function compileSharded(
     place: places[index]! + pieces(offset),
   }));
   // The guard is the same on all ranks and counts once.
-  if (group.rank === 0) measured.push({ part: measure.buffer(guard, lossBufferShape), tensor: names.length, place: total });
+  if (group.rank === 0)
+    measured.push({ part: measure.buffer(guard, lossBufferShape), tensor: names.length, place: total });
   const counts = measure.transfer('input', 'i32', [names.length + 1]);
   measure.add('squares', [counts, ...measured.map(({ part }) => part)], [measure.buffer(squares)], {
     tensors: measured.map(({ tensor }) => tensor),
@@ -112,8 +113,7 @@ export async function compileSharded(
       const { value, gradient, shape, ...span } = byName.get(name)!;
       const { offset, count } = span;
       const all = count === size(shape);
-      const use = (buffer: NativeBuffer) =>
-        update.buffer(parts.of(buffer, { offset, count }), all ? shape : [count]);
+      const use = (buffer: NativeBuffer) => update.buffer(parts.of(buffer, { offset, count }), all ? shape : [count]);
       const slots = store.slots(name).map((slot) => {
         const buffer = store.bindSlot(slot.name, name); // of this rank's elements
         bound.push(buffer);

@@ -1,4 +1,5 @@
-// gradNorm, its parts for ranks, and adamw (AdamW: Loshchilov & Hutter, arXiv 1711.05101), each one parallel pass over all tensors of a step.
+// gradNorm, its parts for ranks, and adamw (AdamW: Loshchilov & Hutter, arXiv 1711.05101), each one parallel pass over
+// all tensors of a step.
 #include "cpu/simd/targets.h"
 
 #undef HWY_TARGET_INCLUDE
