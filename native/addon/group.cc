@@ -84,15 +84,14 @@ Napi::Value GroupObject::size(const Napi::CallbackInfo& info) {
 Napi::Value GroupObject::queued(Napi::Env env, std::function<void(Communicator&)> work, const Napi::Value& stopped) {
   return counted(
       env,
-      [work = std::move(work)](Communicator& group) {
+      [work = std::move(work)](Communicator& group, Collectives&) {
         work(group);
         return std::size_t{0};
       },
       stopped);
 }
 
-Napi::Value GroupObject::counted(Napi::Env env, std::function<std::size_t(Communicator&)> work,
-                                 const Napi::Value& stopped) {
+Napi::Value GroupObject::counted(Napi::Env env, Counted work, const Napi::Value& stopped) {
   const bool flagged = !stopped.IsEmpty() && !stopped.IsUndefined();
   const std::atomic<std::int32_t>* flag = flagged ? stop_flag(stopped, "stopped") : nullptr;
   auto count = std::make_shared<std::size_t>(0);
@@ -100,7 +99,7 @@ Napi::Value GroupObject::counted(Napi::Env env, std::function<std::size_t(Commun
       env,
       [work = std::move(work), flag, count, channel = channel_] {
         if (flag != nullptr && flag->load() != kRunning) throw Error("the run was cancelled", "APOLLO_ABORTED");
-        channel->run([&](Communicator& group) { *count = work(group); });
+        channel->run([&](Communicator& group, Collectives& collectives) { *count = work(group, collectives); });
       },
       [count](Napi::Env js) { return Napi::Number::New(js, static_cast<double>(*count)); }, stopped);
 }
@@ -111,7 +110,7 @@ Napi::Value GroupObject::sum(const Napi::CallbackInfo& info) {
     return session_->call(
         info.Env(),
         [values, channel = channel_] {
-          channel->run([&](Communicator& group) { group.all_reduce(std::span(*values)); });
+          channel->run([&](Communicator& group, Collectives&) { group.all_reduce(std::span(*values)); });
         },
         [values](Napi::Env env) { return to_array(env, *values); });
   });
@@ -124,7 +123,8 @@ Napi::Value GroupObject::broadcast(const Napi::CallbackInfo& info) {
     return session_->call(
         info.Env(),
         [text, root, channel = channel_] {
-          channel->run([&](Communicator& group) { *text = comm::broadcast(group, std::move(*text), root); });
+          channel->run(
+              [&](Communicator& group, Collectives&) { *text = comm::broadcast(group, std::move(*text), root); });
         },
         [text](Napi::Env env) { return Napi::String::New(env, *text); });
   });
@@ -137,8 +137,7 @@ Napi::Value GroupObject::barrier(const Napi::CallbackInfo& info) {
 Napi::Value GroupObject::all_reduce(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     return counted(info.Env(), [divided = divided_from(info[0], info.Env().Undefined(), channel_->size()),
-                                wire = wire_from(info[1])](Communicator& group) {
-      Collectives collectives(group);
+                                wire = wire_from(info[1])](Communicator& group, Collectives& collectives) {
       std::size_t sent = 0;
       for (const auto& bucket : comm::buckets_of(divided, group.size())) sent += collectives.all_reduce(bucket, wire);
       return sent;
@@ -148,9 +147,8 @@ Napi::Value GroupObject::all_reduce(const Napi::CallbackInfo& info) {
 
 Napi::Value GroupObject::reduce_scatter(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
-    return counted(info.Env(), [divided = divided_from(info[0], info[1], channel_->size()),
-                                wire = wire_from(info[2])](Communicator& group) {
-      Collectives collectives(group);
+    return counted(info.Env(), [divided = divided_from(info[0], info[1], channel_->size()), wire = wire_from(info[2])](
+                                   Communicator& group, Collectives& collectives) {
       std::size_t sent = 0;
       for (const auto& bucket : comm::buckets_of(divided, group.size()))
         sent += collectives.reduce_scatter(bucket, wire);
@@ -163,8 +161,7 @@ Napi::Value GroupObject::all_gather(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     return counted(
         info.Env(),
-        [divided = divided_from(info[0], info[1], channel_->size())](Communicator& group) {
-          Collectives collectives(group);
+        [divided = divided_from(info[0], info[1], channel_->size())](Communicator& group, Collectives& collectives) {
           std::size_t sent = 0;
           for (const auto& bucket : comm::buckets_of(divided, group.size())) sent += collectives.all_gather(bucket);
           return sent;
@@ -217,7 +214,7 @@ Napi::Value GroupObject::collect(const Napi::CallbackInfo& info) {
     return session_->call_filling(
         info.Env(),
         [own, lengths, to, me, ranks, everywhere, root, receives, channel = channel_] {
-          channel->run([&](Communicator& group) {
+          channel->run([&](Communicator& group, Collectives&) {
             std::vector<std::span<const std::byte>> send;
             std::vector<std::span<std::byte>> receive;
             std::size_t at = 0;

@@ -46,8 +46,8 @@ class GroupObject : public Napi::ObjectWrap<GroupObject> {
   // or of the number that `work` returns.
   Napi::Value queued(Napi::Env env, std::function<void(comm::Communicator&)> work,
                      const Napi::Value& stopped = Napi::Value());
-  Napi::Value counted(Napi::Env env, std::function<std::size_t(comm::Communicator&)> work,
-                      const Napi::Value& stopped = Napi::Value());
+  using Counted = std::function<std::size_t(comm::Communicator&, comm::Collectives&)>;
+  Napi::Value counted(Napi::Env env, Counted work, const Napi::Value& stopped = Napi::Value());
 
   std::shared_ptr<Session> session_;
   std::shared_ptr<comm::Channel> channel_;

@@ -26,7 +26,8 @@ Exchange::Exchange(Channel& channel, ExchangeSettings settings) : channel_(chann
 }
 
 void Exchange::start() {
-  channel_.post([self = shared_from_this()](Communicator& group) { self->run(group); });
+  channel_.post(
+      [self = shared_from_this()](Communicator& group, Collectives& collectives) { self->run(group, collectives); });
 }
 
 ExchangeResult Exchange::finish() {
@@ -72,9 +73,9 @@ void Exchange::release(std::size_t buckets) {
   changed_.notify_all();
 }
 
-void Exchange::run(Communicator& group) {
+void Exchange::run(Communicator& group, Collectives& collectives) {
   try {
-    exchange(group);
+    exchange(group, collectives);
   } catch (...) {
     settings_.refused->store(kFailed);
     failure_ = std::current_exception();
@@ -86,7 +87,7 @@ void Exchange::run(Communicator& group) {
 
 // What all ranks must know before they touch a gradient, and, once the runs are done, whether all have come to their
 // end. A rank that fails in between takes part to the end: the others are on their way.
-void Exchange::exchange(Communicator& group) {
+void Exchange::exchange(Communicator& group, Collectives& collectives) {
   if (settings_.before->load() != kRunning) {
     result_.stopped_ranks = 1;
     settings_.refused->store(kStopped);
@@ -106,7 +107,6 @@ void Exchange::exchange(Communicator& group) {
   if (!agreed) return;
   if (result_.weight > 0.0) {
     const auto factor = static_cast<float>(settings_.weight / result_.weight);
-    Collectives collectives(group);
     const auto average = [&](const Bucket& bucket, bool gather, Wire wire) {
       const std::size_t sent = collectives.reduce_scatter(bucket, wire, factor);
       return sent + (gather ? collectives.all_gather(bucket, wire) : 0);

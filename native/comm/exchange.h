@@ -59,8 +59,8 @@ class Exchange final : public RunFollower, public std::enable_shared_from_this<E
   void did(int kernel) override;
 
  private:
-  void run(Communicator& group);
-  void exchange(Communicator& group);
+  void run(Communicator& group, Collectives& collectives);
+  void exchange(Communicator& group, Collectives& collectives);
   bool agree(Communicator& group, std::vector<double>& sums);
   void wait_for(std::size_t buckets);
   void release(std::size_t buckets);

@@ -1,5 +1,5 @@
 /**
- * npm run bench:distributed: what several ranks on this machine cost against one with all their threads, for the same step.
+ * npm run bench:exchange: what several ranks on this machine cost against one with all their threads, for the same step.
  * Settings take turns, each in processes of its own. Prints tokens/s, what is sent for a token, the time of the exchange of
  * gradients and the share of it that is hidden behind the backward pass.
  */
@@ -12,7 +12,7 @@ import { whole } from '../options.js';
 import { spread } from '../statistics.js';
 import type { Measured, RankTask } from './rank.js';
 
-const o = new Command('bench:distributed')
+const o = new Command('bench:exchange')
   .description('Times a training step on several ranks of this machine against one rank with as many threads.')
   .option('--ranks <n>', 'ranks, of one thread each', whole, 2)
   .option('--layers <n>', 'layers', whole, 12)
