@@ -91,7 +91,8 @@ const results = settings.map(({ name }, i) => {
     exchangeWaitedMs: waitedMs,
     hidden: exchangeMs > 0 ? Math.max(0, 1 - waitedMs / exchangeMs) : 0,
     // Of rounds in pairs, so that what else the machine does counts for both alike.
-    ratio: spread(rounds[i]!.map((measured, round) => measured.tokensPerSecond / rounds[0]![round]!.tokensPerSecond)).median,
+    ratio: spread(rounds[i]!.map((measured, round) => measured.tokensPerSecond / rounds[0]![round]!.tokensPerSecond))
+      .median,
   };
 });
 console.log(
@@ -99,7 +100,7 @@ console.log(
 );
 console.log(
   textTable([
-    ['', 'tokens/s', 'of one rank', 'step, ms', 'bytes/token', 'exchange, ms', 'device waited, ms', 'hidden'],
+    ['', 'tokens/s', 'of one rank', 'step, ms', 'bytes/token', 'exchange, ms', 'device waited, ms', 'of it hidden'],
     ...results.map((result) => [
       result.name,
       result.tokensPerSecond.toFixed(0),
@@ -111,5 +112,10 @@ console.log(
       `${(100 * result.hidden).toFixed(0)} %`,
     ]),
   ]),
+);
+const [, beside, behind] = results;
+console.log(
+  `\nBehind the backward pass the device waits ${behind!.exchangeWaitedMs.toFixed(1)} ms a step for the exchange, beside it ` +
+    `${beside!.exchangeWaitedMs.toFixed(1)} ms: ${(100 * (1 - beside!.exchangeWaitedMs / behind!.exchangeWaitedMs)).toFixed(0)} % of it are hidden.`,
 );
 if (o.out) writeFileSync(o.out, `${JSON.stringify({ options: o, results }, null, 2)}\n`);
