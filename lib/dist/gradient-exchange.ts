@@ -1,8 +1,10 @@
 /**
- * The exchange of a step's gradients, queued on the device between the last micro-batch and the update: the ranks agree
- * whether the step is done, and each gradient becomes the mean over all ranks, weighed by their labels.
+ * The exchange of a step's gradients, queued on the device around the last micro-batch: the ranks agree whether the step is
+ * done, and each gradient becomes the mean over all ranks, weighed by their labels, as soon as the micro-batch adds no more
+ * to it. Where ranks share the optimizer's state, each gets the mean of its part.
  */
 import { lossBufferShape, lossGuard, lossSum } from '../engine/loss-guard.js';
+import type { NativeExchange, WirePrecision } from '../engine/native.js';
 import { translated } from '../engine/native-error.js';
 import type { ParameterStore } from '../engine/parameters.js';
 import { RunGroup } from '../engine/run-group.js';
@@ -23,6 +25,11 @@ export interface StepShare {
 export interface ExchangedStep extends StepShare {
   /** The mean over all labels. */
   readonly loss: number;
+  /** Of gradients, that all ranks together have sent. */
+  readonly bytes: number;
+  /** For how long this rank exchanged or waited for others, and for how long of that its device waited. */
+  readonly busyMs: number;
+  readonly uncoveredMs: number;
 }
 
 export interface QueuedExchange {
@@ -32,20 +39,74 @@ export interface QueuedExchange {
   readonly result: Promise<ExchangedStep>;
 }
 
+/** An exchange that waits for its gradients. */
+export interface BegunExchange {
+  /** For the run that is the last one to add to them. */
+  readonly native: NativeExchange;
+  /** To be called when that run is queued, or will not be. */
+  finish(): QueuedExchange;
+}
+
+export interface ExchangeOptions {
+  /** How gradients travel. */
+  readonly precision: WirePrecision;
+  /** Whether gradients are exchanged while the backward pass goes on. */
+  readonly overlap: boolean;
+}
+
 const nothing: StepShare = { labels: 0, microBatches: 0, flops: 0, note: 0 };
 
 export class GradientExchange {
+  /** Whether the exchange begins before the last micro-batch. */
+  readonly overlaps: boolean;
+  readonly #precision: WirePrecision;
+  /** Of the exchange that was queued last. */
+  #last = new RunGroup();
+
   constructor(
     private readonly group: Group,
     private readonly store: ParameterStore,
-  ) {}
+    { precision, overlap }: ExchangeOptions = { precision: 'f32', overlap: true },
+  ) {
+    this.#precision = precision;
+    this.overlaps = overlap;
+  }
 
-  /** Queues the exchange of these parameters' gradients. `runs`: what made them; when it was stopped no rank does the step. */
-  queue(names: readonly string[], share: StepShare, runs: RunGroup): QueuedExchange {
+  /**
+   * Queues the beginning of the exchange of these parameters' gradients, in front of the run that adds to them last.
+   * `runs`: what makes them; when it is stopped no rank does the step.
+   */
+  begin(names: readonly string[], share: StepShare, runs: RunGroup): BegunExchange {
+    const { store } = this;
+    const { shards } = store;
     const verdict = new RunGroup();
-    const result = this.#run(names, share, runs, verdict);
-    result.catch(() => {}); // reported when it is awaited
-    return { verdict, result };
+    const { labels, microBatches, flops, note } = share;
+    const order = [...names].reverse(); // about that of a backward pass
+    const native = this.group.native!.exchange(
+      order.map((name) => store.bind('gradient', name, store.spec(name).shape).buffer),
+      {
+        shared: [lossGuard, lossSum].map((name) => store.bind('gradient', name, lossBufferShape).buffer),
+        ...(shards && { bounds: order.map((name) => shards.bounds(name)) }),
+        precision: this.#precision,
+        weight: labels,
+        sums: [microBatches, flops, note],
+        stopped: runs.flag,
+        refused: verdict.flag,
+        before: this.#last.flag,
+      },
+    );
+    this.#last = verdict;
+    const finish = () => {
+      const result = this.#finish(native);
+      result.catch(() => {}); // reported when it is awaited
+      return { verdict, result };
+    };
+    return { native, finish };
+  }
+
+  /** Queues an exchange behind the runs that make the gradients. */
+  queue(names: readonly string[], share: StepShare, runs: RunGroup): QueuedExchange {
+    return this.begin(names, share, runs).finish();
   }
 
   /** Takes part in the exchange of a step that this rank gives up: its `runs` are stopped or have failed. */
@@ -53,25 +114,15 @@ export class GradientExchange {
     await this.queue([], nothing, runs).result.catch(() => {});
   }
 
-  async #run(names: readonly string[], share: StepShare, runs: RunGroup, verdict: RunGroup): Promise<ExchangedStep> {
-    const { labels, microBatches, flops, note } = share;
-    const options = { weight: labels, sums: [microBatches, flops, note], stopped: runs.flag, refused: verdict.flag };
-    const exchange = translated(() => this.group.native!.exchange(this.#gradients(names), options));
+  async #finish(native: NativeExchange): Promise<ExchangedStep> {
+    const exchange = translated(() => native.finish());
     const taken = this.store.takeLoss();
     taken.catch(() => {}); // reported below
-    const { weight, sums, stopped, failed } = await exchange;
+    const { weight, sums, stopped, failed, bytes, busyMs, uncoveredMs } = await exchange;
     if (failed > 0) throw rankFailed();
     if (stopped > 0) throw new ApolloError('ABORT_ERR', 'a rank was stopped, and all of them leave this step out');
     const loss = await taken;
-    return { labels: weight, microBatches: sums[0]!, flops: sums[1]!, note: sums[2]!, loss };
-  }
-
-  /** The buffers of the gradients, the loss's guard and the loss. */
-  #gradients(names: readonly string[]) {
-    const { store } = this;
-    return [
-      ...names.map((name) => store.bind('gradient', name, store.spec(name).shape).buffer),
-      ...[lossGuard, lossSum].map((name) => store.bind('gradient', name, lossBufferShape).buffer),
-    ];
+    const [microBatches, flops, note] = sums as [number, number, number];
+    return { labels: weight, microBatches, flops, note, loss, bytes, busyMs, uncoveredMs };
   }
 }

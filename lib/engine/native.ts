@@ -47,6 +47,8 @@ export interface NativeBuffer {
   read(offset: number, count: number): Promise<TypedArray>;
   /** Copies all elements of `source` (same dtype and length) into this buffer, on the device. */
   copyFrom(source: NativeBuffer): Promise<void>;
+  /** Elements [offset, offset + count), in the same memory, which lives as long as any part of it. */
+  part(offset: number, count: number): NativeBuffer;
   dispose(): void;
 }
 
@@ -76,6 +78,8 @@ export interface NativeProgram {
       stopped?: Int32Array;
       whole?: boolean;
       buffers?: readonly NativeBuffer[];
+      /** Is told when its gradients are final: the run is the last one that adds to them. */
+      exchange?: NativeExchange;
     },
   ): Promise<NativeRunResult>;
   dispose(): void;
@@ -101,30 +105,81 @@ export interface NativeDevice {
 }
 
 /** What an exchange did. */
-export interface NativeExchange {
+export interface NativeExchanged {
   /** Of all ranks. */
   readonly weight: number;
   readonly sums: number[];
-  /** Ranks that were stopped or had failed; where there is one no gradient was touched. */
+  /** Ranks that were stopped or had failed; where there is one the gradients are worth nothing. */
   readonly stopped: number;
   readonly failed: number;
+  /** Of gradients, that all ranks together have sent. */
+  readonly bytes: number;
+  /** For how long this rank exchanged, or waited for other ranks, and for how long of that its device waited. */
+  readonly busyMs: number;
+  readonly uncoveredMs: number;
 }
 
-/** The ranks of a group. Its calls are collective, run on the device's thread, and stand in its queue as runs do. */
+/** An exchange that is queued. It ends behind `finish`, which must be called. */
+export interface NativeExchange {
+  /** Queues its end: nothing adds to the gradients any more. */
+  finish(): Promise<NativeExchanged>;
+}
+
+/** How values travel between ranks. */
+export type WirePrecision = 'f32' | 'bf16';
+
+/** Of a buffer: the element at which each rank's part begins, and where the last one's ends. */
+export type Bounds = readonly number[];
+
+/**
+ * The ranks of a group. Its calls are collective, stand in the device's queue as runs do, and run on the group's own thread.
+ * Sums are f32 and go by the order of the ranks. A number that is returned is of bytes, which all ranks together have sent.
+ */
 export interface NativeGroup {
   readonly rank: number;
   readonly size: number;
   sum(values: readonly number[]): Promise<number[]>;
   /** The text of rank `root`. */
   broadcast(text: string, root: number): Promise<string>;
+  barrier(): Promise<unknown>;
+  /** Sums f32 buffers, on all ranks. */
+  allReduce(buffers: readonly NativeBuffer[], precision: WirePrecision): Promise<number>;
+  /** Sums f32 buffers; each rank gets its part, and keeps what it had elsewhere. `bounds`: of each; default: equal parts. */
+  reduceScatter(
+    buffers: readonly NativeBuffer[],
+    bounds: readonly Bounds[] | undefined,
+    precision: WirePrecision,
+  ): Promise<number>;
+  /** Each rank's part of the buffers, on all ranks. `stopped`: a flag (RunGroup.flag), equal on all ranks; ABORT_ERR where set. */
+  allGather(buffers: readonly NativeBuffer[], bounds?: readonly Bounds[], stopped?: Int32Array): Promise<number>;
+  /** The buffers of rank `root`. */
+  broadcastBuffer(buffers: readonly NativeBuffer[], root: number): Promise<unknown>;
+  /** Sums f64 values whose bits stand in an i32 buffer, on all ranks. `stopped`: as of allGather. */
+  sumDoubles(buffer: NativeBuffer, stopped?: Int32Array): Promise<unknown>;
+  /**
+   * The f32 buffers of all ranks, `counts` elements each, one behind the other: on rank `root`, or on all; elsewhere nothing. A
+   * rank with no elements needs no buffer.
+   */
+  collect(own: NativeBuffer | undefined, counts: readonly number[], root?: number): Promise<Float32Array>;
   /**
    * Makes every gradient the mean over the ranks by weight, in place, and sums `sums`, unless the flag `stopped` (RunGroup.flag)
-   * of any rank is not 0: then the flag `refused` is set, as it is by a failure.
+   * of any rank is not 0 at the beginning or the end: then the flag `refused` is set, as it is by a failure. With `bounds` each
+   * rank gets its part of the gradients only; `shared` buffers are averaged on all ranks, in f32.
    */
   exchange(
     gradients: readonly NativeBuffer[],
-    options: { weight: number; sums: readonly number[]; stopped: Int32Array; refused: Int32Array },
-  ): Promise<NativeExchange>;
+    options: {
+      shared: readonly NativeBuffer[];
+      bounds?: readonly Bounds[] | undefined;
+      precision: WirePrecision;
+      weight: number;
+      sums: readonly number[];
+      stopped: Int32Array;
+      refused: Int32Array;
+      /** `refused` of the exchange before: where it is set by then, this one is not done, on any rank. */
+      before: Int32Array;
+    },
+  ): NativeExchange;
   /** Ends the group when all ranks have come here. */
   close(): Promise<void>;
 }

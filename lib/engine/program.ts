@@ -4,7 +4,7 @@ import * as is from '../is.js';
 import type { Binding, ParameterNames } from './binding.js';
 import { type DType, fromBfloat16, toBfloat16 } from './dtype.js';
 import type { LoweredProgram, NamedType } from './lowering.js';
-import type { NativeProgram, TypedArray } from './native.js';
+import type { NativeExchange, NativeProgram, TypedArray } from './native.js';
 import { translated } from './native-error.js';
 import { RunGroup } from './run-group.js';
 import { formatShape, size } from './shape.js';
@@ -24,6 +24,8 @@ export interface RunOptions {
   readonly profile?: boolean;
   /** Parameters to work on in place of the program's own, from this program's `bind`. */
   readonly binding?: Binding | undefined;
+  /** Of a group of ranks: the exchange of the gradients, to which this run is the last one to add. */
+  readonly exchange?: NativeExchange | undefined;
 }
 
 export interface InstructionTime {
@@ -111,6 +113,7 @@ const takesProgramRun = is.takes('Program.run', {
     binding: is.optional(
       is.object('a Binding (from Program.bind)', { buffers: is.kind('an array', Array.isArray), checkOpen: is.func }),
     ),
+    exchange: is.optional(is.having('a NativeExchange', ['finish'])),
   }),
 });
 
@@ -172,7 +175,7 @@ export class Program {
   async run(inputs: Readonly<Record<string, InputData>> = {}, options: RunOptions = {}): Promise<RunResult> {
     takesProgramRun(inputs, options);
 
-    const { signal, group = signal && new RunGroup(signal), profile = false, binding } = options;
+    const { signal, group = signal && new RunGroup(signal), profile = false, binding, exchange } = options;
     this.checkUsable(binding ?? this.parts.binding);
     const data = this.collect(inputs);
     if (group?.stopped)
@@ -183,6 +186,7 @@ export class Program {
           profile,
           ...(group && { stopped: group.flag }),
           ...(binding && { buffers: binding.buffers }),
+          ...(exchange && { exchange }),
         }),
       );
       const outputs: Record<string, Float32Array | Int32Array> = {};

@@ -16,7 +16,7 @@ export type Expression = (graph: Graph) => Tensor;
 export async function runInto(
   device: Device,
   expression: Expression,
-  bufferOf: (parameter: string) => NativeBuffer,
+  bufferOf: (parameter: string) => NativeBuffer | Promise<NativeBuffer>,
   target: { readonly buffer: NativeBuffer; readonly shape: Shape },
 ): Promise<void> {
   const graph = new Graph();
@@ -29,7 +29,9 @@ export async function runInto(
   const values = desc.values.map((value) =>
     value.storage === 'output' ? { ...value, storage: 'buffer' as const, slot: buffers.length } : value,
   );
-  const bound = [...buffers.map(({ name }) => bufferOf(name)), target.buffer];
+  const bound: NativeBuffer[] = [];
+  for (const { name } of buffers) bound.push(await bufferOf(name)); // in order, for where that is a call of all ranks
+  bound.push(target.buffer);
   const program = await translated(() => device.native.compile({ ...desc, values }, bound));
   try {
     await translated(() => program.run([], { profile: false }));

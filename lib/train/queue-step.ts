@@ -60,12 +60,13 @@ async function* microBatches(
   const list = await batches.take(step, micros);
   const counts = weighted || trainer.exchange ? list.map(labelCount) : undefined;
   const shares = counts ? labelShares(counts) : [Number(hasTarget(list[0] as BatchInputs))];
+  const last = shares.findLastIndex((share) => share > 0);
   for (const [i, micro] of micros.entries()) {
     const rng = Int32Array.from([...seedWords(seed), step, micro]);
     const share = shares[i] as number;
     const weight = weighted && { share: Float32Array.of(share) };
     const inputs = { ...list[i], ...(random && { rng }), ...weight, ...gates };
-    if (share > 0) yield { program, binding, share, inputs, labels: counts?.[i] };
+    if (share > 0) yield { program, binding, share, inputs, labels: counts?.[i], last: i === last };
     list[i] = {}; // copied by now: of two steps' batches no more than those of one are held
     if (deps.lookAhead !== false && step + 1 < lastStep(config)) batches.prepare(step + 1, micro);
   }

@@ -3,7 +3,7 @@
  * queued right behind the last micro-batch, and the micro-batches of the next step behind that, so the device never waits
  * for JavaScript; loss and norm come one step late.
  */
-import type { ExchangedStep, GradientExchange, QueuedExchange } from '../dist/index.js';
+import type { BegunExchange, ExchangedStep, GradientExchange, QueuedExchange } from '../dist/index.js';
 import type { Binding } from '../engine/binding.js';
 import type { Optimizer, StepOptions } from '../engine/optim/index.js';
 import type { ParameterStore } from '../engine/parameters.js';
@@ -20,6 +20,8 @@ export interface MicroBatch {
   readonly share: number;
   /** Labels that its loss is the mean over, by which a group weighs its ranks; one rank takes no notice of it. */
   readonly labels?: number | undefined;
+  /** No other of the step follows on this rank. Where that is known, a group exchanges gradients beside it. */
+  readonly last?: boolean | undefined;
 }
 
 export interface TrainerStep {
@@ -52,6 +54,16 @@ export interface StepOutcome {
   readonly waitedMs: number;
   /** Sum of the ranks' notes. */
   readonly note: number;
+  /** Of a group. */
+  readonly exchange?: StepExchange | undefined;
+}
+
+export interface StepExchange {
+  /** Of gradients and weights, that all ranks together have sent. */
+  readonly bytes: number;
+  /** For how long this rank exchanged gradients or waited for others, and for how long of that its device waited. */
+  readonly busyMs: number;
+  readonly uncoveredMs: number;
 }
 
 interface Flight {
@@ -61,6 +73,12 @@ interface Flight {
   /** When the outcome was known; 0 before. */
   endedAt: number;
 }
+
+const exchangeOf = ({ bytes, busyMs, uncoveredMs }: ExchangedStep, ofUpdate = 0): StepExchange => ({
+  bytes: bytes + ofUpdate,
+  busyMs,
+  uncoveredMs,
+});
 
 async function succeeded(flight: Flight | undefined): Promise<boolean> {
   return (
@@ -124,24 +142,28 @@ export class Trainer {
     isQueued: () => void,
   ): Promise<StepOutcome> {
     const runs: { readonly share: number; readonly result: Promise<RunResult> }[] = [];
+    let begun: BegunExchange | undefined;
     let exchange: QueuedExchange | undefined;
     try {
       const prepared = await this.optimizer.prepare(names);
       const began = performance.now();
       await before?.queued;
       let [flops, labels] = [0, 0];
-      for await (const { program, inputs, binding, share, labels: own = 0 } of microBatches()) {
+      const { active = () => true } = update;
+      const begin = (microBatches: number) =>
+        this.exchange?.begin(names.filter(active), { labels, microBatches, flops, note }, group);
+      for await (const { program, inputs, binding, share, labels: own = 0, last } of microBatches()) {
         await runs.at(-queuedMicroBatches)?.result;
-        const result = program.run(inputs, { group, binding });
-        result.catch(() => {}); // reported when it is awaited
-        runs.push({ share, result });
         flops += program.flops;
         labels += own;
+        if (last && this.exchange?.overlaps) begun = begin(runs.length + 1);
+        const result = program.run(inputs, { group, binding, ...(begun && { exchange: begun.native }) });
+        result.catch(() => {}); // reported when it is awaited
+        runs.push({ share, result });
       }
+      begun ??= begin(runs.length);
+      exchange = begun?.finish();
       await before?.outcome; // whether it was applied decides the counts of this one
-      const { active = () => true } = update;
-      const share = { labels, microBatches: runs.length, flops, note };
-      exchange = this.exchange?.queue(names.filter(active), share, group);
       const hasGradients = runs.length > 0 || (exchange && (await exchange.result).microBatches > 0);
       const updated = hasGradients ? prepared.run({ ...update, group: exchange?.verdict ?? group }) : undefined;
       updated?.catch(() => {});
@@ -153,7 +175,9 @@ export class Trainer {
         loss += share * (outputs['loss'] as Float32Array)[0]!;
         if (i > 0 || before) waitedMs += waited;
       }
-      const all: Omit<ExchangedStep, 'labels'> = (await exchange?.result) ?? { loss, ...share };
+      const own = { loss, microBatches: runs.length, flops, note };
+      const exchanged = await exchange?.result;
+      const all: Pick<ExchangedStep, keyof typeof own> = exchanged ?? own;
       const after = await updated;
       const since = Math.max(before?.endedAt ?? 0, began);
       return {
@@ -165,12 +189,14 @@ export class Trainer {
         ms: performance.now() - since,
         waitedMs: waitedMs + (after?.waitedMs ?? 0),
         note: all.note,
+        ...(exchanged && { exchange: exchangeOf(exchanged, after?.bytesSent) }),
       };
     } catch (error) {
       if ((error as { code?: unknown }).code === 'ABORT_ERR') group.stop();
       else group.fail();
       // The other ranks come to the exchange of this step, unless the step before has ended all of them.
-      if (!exchange && (await succeeded(before))) await this.exchange?.giveUp(group);
+      if (begun) await (exchange ?? begun.finish()).result.catch(() => {});
+      else if (await succeeded(before)) await this.exchange?.giveUp(group);
       await Promise.allSettled(runs.map(({ result }) => result));
       await this.store.zeroGradients().catch(() => {}); // of a device that is gone there is nothing to clear
       throw error;

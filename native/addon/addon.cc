@@ -139,6 +139,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   state->buffer = Napi::Persistent(BufferObject::define(env));
   state->program = Napi::Persistent(ProgramObject::define(env));
   state->group = Napi::Persistent(GroupObject::define(env));
+  state->exchange = Napi::Persistent(ExchangeObject::define(env));
   exports.Set("info", function<info>(env, "info"));
   exports.Set("openDevice", function<open_device>(env, "openDevice"));
   exports.Set("cudaInfo", function<cuda_info>(env, "cudaInfo"));

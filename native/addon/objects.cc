@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "addon/convert.h"
+#include "addon/group.h"
 #include "addon/state.h"
 #include "addon/wrap.h"
 
@@ -16,7 +17,7 @@ Napi::Function BufferObject::define(Napi::Env env) {
        property<BufferObject, &BufferObject::elements>("elements"),
        property<BufferObject, &BufferObject::bytes>("bytes"), InstanceMethod<&BufferObject::write>("write"),
        InstanceMethod<&BufferObject::read>("read"), InstanceMethod<&BufferObject::copy_from>("copyFrom"),
-       InstanceMethod<&BufferObject::dispose>("dispose")});
+       InstanceMethod<&BufferObject::part>("part"), InstanceMethod<&BufferObject::dispose>("dispose")});
 }
 
 BufferObject::BufferObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
@@ -103,6 +104,13 @@ Napi::Value BufferObject::copy_from(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value BufferObject::part(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] {
+    const std::size_t offset = size_from(info[0], "part: offset"), count = size_from(info[1], "part: count");
+    return create(info.Env(), session_, std::make_shared<Buffer>(buffer(), offset, count));
+  });
+}
+
 Napi::Value BufferObject::dispose(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     buffer_.reset();
@@ -156,6 +164,8 @@ Napi::Value ProgramObject::run(const Napi::CallbackInfo& info) {
     run->whole = options.Get("whole").ToBoolean();
     const Napi::Value stopped = options.Get("stopped");
     if (!stopped.IsUndefined()) run->stopped = stop_flag(stopped, "run: stopped");
+    const Napi::Value exchange = options.Get("exchange");
+    if (!exchange.IsUndefined()) run->follower = unwrap<ExchangeObject>(exchange, "run: the exchange").exchange();
     const auto& wanted = target->inputs();
     require(inputs.Length() == wanted.size(), "run: the program takes " + std::to_string(wanted.size()) + " inputs");
     for (std::uint32_t slot = 0; slot < wanted.size(); ++slot) {

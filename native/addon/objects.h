@@ -40,6 +40,7 @@ class BufferObject : public Napi::ObjectWrap<BufferObject> {
   Napi::Value write(const Napi::CallbackInfo& info);
   Napi::Value read(const Napi::CallbackInfo& info);
   Napi::Value copy_from(const Napi::CallbackInfo& info);
+  Napi::Value part(const Napi::CallbackInfo& info);
   Napi::Value dispose(const Napi::CallbackInfo& info);
 
   std::shared_ptr<Session> session_;

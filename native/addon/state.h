@@ -12,7 +12,7 @@
 namespace apollo::addon {
 
 struct State {
-  Napi::FunctionReference device, buffer, program, group;
+  Napi::FunctionReference device, buffer, program, group, exchange;
 };
 
 // `error` as a JavaScript Error with its `code`.

@@ -1,15 +1,17 @@
-// A group of processes (ranks) that exchange values. A call is collective: every rank makes the same calls in the same
-// order, and each returns when this rank's part is done. A group of one needs no communicator.
+// A group of processes (ranks) that exchange values in host memory. A call is collective: every rank makes the same
+// calls in the same order, and each returns when this rank's part is done. A group of one needs no communicator.
 #pragma once
 
 #include <cstddef>
 #include <span>
 #include <string>
+#include <vector>
 
 namespace apollo::comm {
 
-// Used by one thread, the one that made it. Every call throws Error: APOLLO_GROUP naming rank, host and call when the
-// library reports an error, APOLLO_ABORTED when the device was closed while it waited for the other ranks.
+// Used by one thread, the one that made it (Channel). Every call throws Error: APOLLO_GROUP naming rank, host and call
+// when the library reports an error, APOLLO_ABORTED when the device was closed while it waited for the other ranks.
+// comm/collectives.h has reduce-scatter, all-gather and all-reduce of buffers over all_to_all.
 class Communicator {
  public:
   Communicator() = default;
@@ -19,9 +21,13 @@ class Communicator {
 
   virtual int rank() const = 0;
   virtual int size() const = 0;
-  // Sums in place; every rank gets the same bits, and gets them again from the same values in a group of that size.
-  virtual void all_reduce(std::span<float> values) = 0;
+  // Sums a few values in place; every rank gets the same bits, and gets them again from the same values in a group of
+  // that size.
   virtual void all_reduce(std::span<double> values) = 0;
+  // Rank r gets `send[r]` of every rank; `receive[r]` takes what rank r sends here, of the length it has there. This
+  // rank's own parts are not touched.
+  virtual void all_to_all(const std::vector<std::span<const std::byte>>& send,
+                          const std::vector<std::span<std::byte>>& receive) = 0;
   // The bytes of rank `root`, on all ranks; of one length everywhere.
   virtual void broadcast(std::span<std::byte> bytes, int root) = 0;
   // Returns when all ranks have come here.

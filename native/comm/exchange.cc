@@ -1,85 +1,153 @@
 #include "comm/exchange.h"
 
 #include <algorithm>
-#include <span>
+#include <chrono>
+#include <unordered_map>
+#include <utility>
+
+#include "core/error.h"
 
 namespace apollo::comm {
 namespace {
 
-// Elements that are summed in one call: small tensors share one, large ones are cut.
-constexpr std::size_t kBucket = std::size_t{1} << 20;
+using Clock = std::chrono::steady_clock;
+using Milliseconds = std::chrono::duration<double, std::milli>;
 
-// Sums gradients over the ranks by way of one piece of host memory.
-class Buckets {
- public:
-  Buckets(Communicator& group, Backend& backend, float factor) : group_(group), backend_(backend), factor_(factor) {}
-
-  void add(const Buffer& gradient) {
-    for (std::size_t from = 0; from < gradient.elements();) {
-      const std::size_t count = std::min(gradient.elements() - from, kBucket - filled_);
-      std::byte* device = static_cast<std::byte*>(gradient.data()) + from * sizeof(float);
-      values_.resize(std::max(values_.size(), filled_ + count));
-      backend_.download(values_.data() + filled_, device, count * sizeof(float));
-      pieces_.push_back({device, filled_, count});
-      filled_ += count;
-      from += count;
-      if (filled_ == kBucket) flush();
-    }
-  }
-
-  void flush() {
-    const std::span<float> values(values_.data(), filled_);
-    for (float& value : values) value *= factor_;
-    if (!values.empty()) group_.all_reduce(values);
-    for (const Piece& piece : pieces_) {
-      backend_.upload(piece.device, values_.data() + piece.offset, piece.count * sizeof(float));
-    }
-    pieces_.clear();
-    filled_ = 0;
-  }
-
- private:
-  struct Piece {
-    std::byte* device;
-    std::size_t offset, count;
-  };
-  Communicator& group_;
-  Backend& backend_;
-  float factor_;
-  std::vector<float> values_;
-  std::size_t filled_ = 0;
-  std::vector<Piece> pieces_;
-};
-
-// What all ranks must know before they touch a gradient, in one call.
-void agree(Exchange& exchange, Communicator& group) {
-  const std::int32_t flag = exchange.stopped->load();
-  std::vector<double> values{exchange.weight, flag == kStopped ? 1.0 : 0.0, flag == kFailed ? 1.0 : 0.0};
-  values.insert(values.end(), exchange.sums.begin(), exchange.sums.end());
-  group.all_reduce(std::span(values));
-  exchange.weight = values[0];
-  exchange.stopped_ranks = static_cast<int>(values[1]);
-  exchange.failed_ranks = static_cast<int>(values[2]);
-  exchange.sums.assign(values.begin() + 3, values.end());
-}
+// Between two looks at whether the device was closed.
+constexpr auto kPatience = std::chrono::milliseconds(20);
 
 }  // namespace
 
-void run(Exchange& exchange, Communicator& group, Backend& backend) {
-  try {
-    const double own = exchange.weight;
-    agree(exchange, group);
-    if (exchange.stopped_ranks + exchange.failed_ranks > 0) {
-      exchange.refused->store(kStopped);
-      return;
+Exchange::Exchange(Channel& channel, ExchangeSettings settings) : channel_(channel), settings_(std::move(settings)) {
+  for (const Divided& gradient : settings_.gradients) {
+    require(gradient.buffer->dtype() == DType::F32, "exchange: each gradient must be f32");
+  }
+  buckets_ = buckets_of(settings_.gradients, channel_.size());
+}
+
+void Exchange::start() {
+  channel_.post(
+      [self = shared_from_this()](Communicator& group, Collectives& collectives) { self->run(group, collectives); });
+}
+
+ExchangeResult Exchange::finish() {
+  const auto since = Clock::now();
+  std::unique_lock lock(mutex_);
+  finishing_ = true;
+  released_ = buckets_.size();
+  changed_.notify_all();
+  changed_.wait(lock, [&] { return done_; });
+  if (failure_) std::rethrow_exception(failure_);
+  result_.uncovered_ms = Milliseconds(Clock::now() - since).count();
+  return result_;
+}
+
+void Exchange::begins(const std::vector<std::shared_ptr<Buffer>>& buffers, const std::vector<int>& last_writes) {
+  std::unordered_map<const Buffer*, int> last;  // several of a program's buffers may be one
+  for (std::size_t slot = 0; slot < buffers.size(); ++slot) {
+    const auto found = last.emplace(buffers[slot].get(), last_writes[slot]).first;
+    found->second = std::max(found->second, last_writes[slot]);
+  }
+  int ready = -1;
+  ready_.clear();
+  for (const Bucket& bucket : buckets_) {
+    for (const auto& buffer : bucket.buffers()) {
+      const auto found = last.find(buffer.get());
+      if (found != last.end()) ready = std::max(ready, found->second);
     }
-    if (exchange.weight == 0.0) return;
-    Buckets buckets(group, backend, static_cast<float>(own / exchange.weight));
-    for (const auto& gradient : exchange.gradients) buckets.add(*gradient);
-    buckets.flush();
+    ready_.push_back(ready);
+  }
+  did(-1);
+}
+
+void Exchange::did(int kernel) {
+  // Only this thread releases, so it may look without the lock.
+  std::size_t count = released_;
+  while (count < ready_.size() && ready_[count] <= kernel) ++count;
+  if (count > released_) release(count);
+}
+
+void Exchange::release(std::size_t buckets) {
+  const std::lock_guard lock(mutex_);
+  released_ = buckets;
+  changed_.notify_all();
+}
+
+void Exchange::run(Communicator& group, Collectives& collectives) {
+  try {
+    exchange(group, collectives);
   } catch (...) {
-    exchange.refused->store(kFailed);
-    throw;
+    settings_.refused->store(kFailed);
+    failure_ = std::current_exception();
+  }
+  const std::lock_guard lock(mutex_);
+  done_ = true;
+  changed_.notify_all();
+}
+
+// What all ranks must know before they touch a gradient, and, once the runs are done, whether all have come to their
+// end. A rank that fails in between takes part to the end: the others are on their way.
+void Exchange::exchange(Communicator& group, Collectives& collectives) {
+  if (settings_.before->load() != kRunning) {
+    result_.stopped_ranks = 1;
+    settings_.refused->store(kStopped);
+    return;
+  }
+  const auto timed = [&](auto work) {
+    const auto since = Clock::now();
+    const auto value = work();
+    result_.busy_ms += Milliseconds(Clock::now() - since).count();
+    return value;
+  };
+  std::vector<double> sums{settings_.weight};
+  sums.insert(sums.end(), settings_.sums.begin(), settings_.sums.end());
+  const bool agreed = agree(group, sums);
+  result_.weight = sums[0];
+  result_.sums.assign(sums.begin() + 1, sums.end());
+  if (!agreed) return;
+  if (result_.weight > 0.0) {
+    const auto factor = static_cast<float>(settings_.weight / result_.weight);
+    const auto average = [&](const Bucket& bucket, bool gather, Wire wire) {
+      const std::size_t sent = collectives.reduce_scatter(bucket, wire, factor);
+      return sent + (gather ? collectives.all_gather(bucket, wire) : 0);
+    };
+    for (std::size_t i = 0; i < buckets_.size(); ++i) {
+      wait_for(i + 1);
+      result_.bytes += timed([&] { return average(buckets_[i], settings_.gather, settings_.wire); });
+    }
+    wait_for(buckets_.size() + 1);
+    std::vector<Divided> shared;
+    for (const auto& buffer : settings_.shared) shared.push_back(divided_equally(buffer, group.size()));
+    for (const Bucket& bucket : buckets_of(shared, group.size())) {
+      result_.bytes += timed([&] { return average(bucket, true, Wire::F32); });
+    }
+  } else {
+    wait_for(buckets_.size() + 1);
+  }
+  std::vector<double> nothing;
+  timed([&] { return agree(group, nothing); });
+}
+
+// Sums over all ranks, and whether none of them was stopped or has failed.
+bool Exchange::agree(Communicator& group, std::vector<double>& sums) {
+  const std::int32_t flag = settings_.stopped->load();
+  std::vector<double> values{flag == kStopped ? 1.0 : 0.0, flag == kFailed ? 1.0 : 0.0};
+  values.insert(values.end(), sums.begin(), sums.end());
+  group.all_reduce(std::span(values));
+  result_.stopped_ranks = static_cast<int>(values[0]);
+  result_.failed_ranks = static_cast<int>(values[1]);
+  std::copy(values.begin() + 2, values.end(), sums.begin());
+  if (result_.stopped_ranks + result_.failed_ranks == 0) return true;
+  settings_.refused->store(kStopped);
+  return false;
+}
+
+// Waits until so many buckets are final; with one more than there are, until nothing else is to come.
+void Exchange::wait_for(std::size_t buckets) {
+  std::unique_lock lock(mutex_);
+  while (!(finishing_ || buckets <= released_)) {
+    if (channel_.cancelled()) throw Error("the wait for the gradients was cancelled", "APOLLO_ABORTED");
+    changed_.wait_for(lock, kPatience);
   }
 }
 

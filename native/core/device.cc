@@ -29,6 +29,13 @@ DeviceBlock::~DeviceBlock() {
 Buffer::Buffer(std::shared_ptr<Device> device, DType dtype, std::size_t elements) : dtype_(dtype), elements_(elements) {
   require(elements <= SIZE_MAX / size_of(dtype), "a buffer of " + std::to_string(elements) + " elements");
   memory_ = DeviceBlock(std::move(device), elements * size_of(dtype), "a buffer");
+  data_ = memory_.get();
+}
+
+Buffer::Buffer(std::shared_ptr<Buffer> whole, std::size_t offset, std::size_t elements)
+    : dtype_(whole->dtype()), elements_(elements), whole_(std::move(whole)) {
+  require(offset <= whole_->elements() && elements <= whole_->elements() - offset, "a part outside of its buffer");
+  if (elements != 0) data_ = static_cast<std::byte*>(whole_->data()) + offset * size_of(dtype_);
 }
 
 Device::Device(std::unique_ptr<Backend> backend, std::size_t memory_limit_bytes)

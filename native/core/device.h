@@ -50,18 +50,22 @@ class DeviceBlock {
 class Buffer {
  public:
   Buffer(std::shared_ptr<Device> device, DType dtype, std::size_t elements);
+  // Elements [offset, offset + elements) of `whole`, which lives as long.
+  Buffer(std::shared_ptr<Buffer> whole, std::size_t offset, std::size_t elements);
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
 
   DType dtype() const { return dtype_; }
   std::size_t elements() const { return elements_; }
-  std::size_t bytes() const { return memory_.bytes(); }
-  void* data() const { return memory_.get(); }
+  std::size_t bytes() const { return elements_ * size_of(dtype_); }
+  void* data() const { return data_; }
 
  private:
   DType dtype_;
   std::size_t elements_;
-  DeviceBlock memory_;
+  DeviceBlock memory_;             // of a buffer of its own
+  std::shared_ptr<Buffer> whole_;  // of a part
+  std::byte* data_ = nullptr;      // null for no elements
 };
 
 class Device : public std::enable_shared_from_this<Device> {

@@ -59,6 +59,13 @@ Program::Program(std::shared_ptr<Device> device, ProgramDesc desc, std::vector<s
     step.origin = instruction.origin;
     steps_.push_back(std::move(step));
   }
+  last_writes_.assign(buffers_.size(), -1);
+  for (int s = 0; s < static_cast<int>(steps_.size()); ++s) {
+    for (const int v : steps_[s].outputs) {
+      const ValueDesc& value = values_[root(v)];
+      if (value.storage == Storage::Buffer) last_writes_[value.slot] = s;
+    }
+  }
 
   plan();
   device_->reserve_arena(arena_bytes_);
@@ -191,9 +198,11 @@ void Program::launch(const Run& run) {
     replay_->launch();
     return;
   }
-  for (const Step& step : steps_) {
+  if (run.follower) run.follower->begins(run.buffers.empty() ? buffers_ : run.buffers, last_writes_);
+  for (std::size_t s = 0; s < steps_.size(); ++s) {
     if (!run.whole) stop_if_cancelled();
-    step.kernel->run(context(step));
+    steps_[s].kernel->run(context(steps_[s]));
+    if (run.follower) run.follower->did(static_cast<int>(s));
   }
   warm_ = true;
 }

@@ -39,6 +39,15 @@ enum StopFlag : std::int32_t {
   kFailed = 2,   // one of them has failed
 };
 
+// Follows a run kernel by kernel, on the device's thread, where a kernel is done when it returns.
+class RunFollower {
+ public:
+  virtual ~RunFollower() = default;
+  // The run begins. `last_writes`: by buffer, the kernel after which the run writes it no more; -1: it never does.
+  virtual void begins(const std::vector<std::shared_ptr<Buffer>>& buffers, const std::vector<int>& last_writes) = 0;
+  virtual void did(int kernel) = 0;
+};
+
 class Program {
  public:
   // Makes the kernels and the plan and reserves memory. Call on the device's thread.
@@ -66,7 +75,8 @@ class Program {
     std::atomic<std::int32_t>* stopped = nullptr;
     bool whole = false;  // once started it is not stopped: an update is done for all parameters or for none
     bool profile = false;
-    std::vector<double> nanoseconds;  // by instruction as given, when profile; 0 for those fused into others
+    std::shared_ptr<RunFollower> follower;  // may be null; a replayed or profiled run has none
+    std::vector<double> nanoseconds;        // by instruction as given, when profile; 0 for those fused into others
     double elapsed_ms = 0.0;
     double waited_ms = 0.0;  // for which the device had nothing to do before
   };
@@ -103,7 +113,8 @@ class Program {
   std::shared_ptr<Device> device_;
   std::vector<ValueDesc> values_;
   std::vector<std::shared_ptr<Buffer>> buffers_;
-  std::size_t instructions_;  // as given
+  std::vector<int> last_writes_;  // by buffer, see RunFollower
+  std::size_t instructions_;      // as given
   std::vector<Step> steps_;
   std::vector<TensorDesc> inputs_, outputs_;
   std::vector<std::size_t> offsets_;  // of Arena values

@@ -1231,7 +1231,7 @@ export const constants: readonly string[] = [
 export const internal: readonly string[] = [
   ...['info', 'close', 'checkOpen', 'cacheOf', 'build'].map((key) => `engine.Device#${key}`),
   ...['rng', 'nextStream', 'leaf'].map((key) => `engine.Graph#${key}`),
-  ...'names zeroGradients dispose checkOpen all stateOf keepsCopy entry slot buffer upload download compute refresh release'
+  ...'names zeroGradients dispose checkOpen all stateOf keepsCopy entry slot buffer upload download compute computeShared refresh release'
     .split(' ')
     .map((key) => `engine.ParameterStore#${key}`),
   ...['dispose', 'checkUsable', 'collect'].map((key) => `engine.Program#${key}`),

@@ -29,8 +29,9 @@ class ReferenceBuffer implements NativeBuffer {
   constructor(
     readonly dtype: DType,
     readonly elements: number,
+    data: Float64Array = new Float64Array(elements),
   ) {
-    this.data = new Float64Array(elements);
+    this.data = data;
   }
 
   get bytes(): number {
@@ -52,6 +53,10 @@ class ReferenceBuffer implements NativeBuffer {
 
   async copyFrom(source: NativeBuffer): Promise<void> {
     this.memory().set((source as ReferenceBuffer).memory());
+  }
+
+  part(offset: number, count: number): ReferenceBuffer {
+    return new ReferenceBuffer(this.dtype, count, this.memory().subarray(offset, offset + count));
   }
 
   dispose(): void {

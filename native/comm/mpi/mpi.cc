@@ -1,10 +1,12 @@
 // The communicator over MPI, for values in host memory.
 #include <mpi.h>
 
+#include <algorithm>
 #include <chrono>
 #include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "comm/api.h"
 #include "core/error.h"
@@ -18,6 +20,8 @@ using Clock = std::chrono::steady_clock;
 // leave it to those that have work.
 constexpr auto kBusyWait = std::chrono::milliseconds(1);
 constexpr auto kPause = std::chrono::microseconds(50);
+// Bytes of one message, which MPI counts in an int.
+constexpr std::size_t kMessage = std::size_t{1} << 30;
 
 class MpiCommunicator final : public Communicator {
  public:
@@ -38,8 +42,44 @@ class MpiCommunicator final : public Communicator {
 
   int rank() const override { return rank_; }
   int size() const override { return size_; }
-  void all_reduce(std::span<float> values) override { sum(values.data(), values.size(), MPI_FLOAT); }
-  void all_reduce(std::span<double> values) override { sum(values.data(), values.size(), MPI_DOUBLE); }
+
+  // MPI's own waiting keeps a core busy and cannot be cancelled, so the ranks meet in a barrier first.
+  void all_reduce(std::span<double> values) override {
+    barrier();
+    check(MPI_Allreduce(MPI_IN_PLACE, values.data(), count(values.size()), MPI_DOUBLE, MPI_SUM, MPI_COMM_WORLD),
+          "MPI_Allreduce");
+  }
+
+  void all_to_all(const std::vector<std::span<const std::byte>>& send,
+                  const std::vector<std::span<std::byte>>& receive) override {
+    barrier();
+    std::vector<MPI_Request> requests;
+    const auto pieces = [&](auto bytes, auto start) {
+      for (std::size_t from = 0; from < bytes.size(); from += kMessage) {
+        requests.push_back(MPI_REQUEST_NULL);
+        start(bytes.subspan(from, std::min(kMessage, bytes.size() - from)), &requests.back());
+      }
+    };
+    for (int step = 1; step < size_; ++step) {  // each pair at a time of its own, so that no rank is sent to by all
+      const int from = (rank_ - step + size_) % size_;
+      pieces(receive[from], [&](auto bytes, MPI_Request* request) {
+        check(MPI_Irecv(bytes.data(), count(bytes.size()), MPI_BYTE, from, 0, MPI_COMM_WORLD, request), "MPI_Irecv");
+      });
+    }
+    for (int step = 1; step < size_; ++step) {
+      const int to = (rank_ + step) % size_;
+      pieces(send[to], [&](auto bytes, MPI_Request* request) {
+        check(MPI_Isend(bytes.data(), count(bytes.size()), MPI_BYTE, to, 0, MPI_COMM_WORLD, request), "MPI_Isend");
+      });
+    }
+    int done = 0;
+    while (done == 0) {
+      check(MPI_Testall(count(requests.size()), requests.data(), &done, MPI_STATUSES_IGNORE), "MPI_Testall");
+      if (done != 0) return;
+      stop_if_cancelled();
+      std::this_thread::yield();
+    }
+  }
 
   void broadcast(std::span<std::byte> bytes, int root) override {
     barrier();
@@ -53,7 +93,7 @@ class MpiCommunicator final : public Communicator {
     for (int done = 0;;) {
       check(MPI_Test(&request, &done, MPI_STATUS_IGNORE), "MPI_Ibarrier");
       if (done != 0) return;
-      if (cancelled_()) throw Error("the wait for the other ranks was cancelled", "APOLLO_ABORTED");
+      stop_if_cancelled();
       if (Clock::now() < busy_until) {
         std::this_thread::yield();
       } else {
@@ -68,10 +108,8 @@ class MpiCommunicator final : public Communicator {
   }
 
  private:
-  // MPI's own waiting keeps a core busy and cannot be cancelled, so the ranks meet in a barrier first.
-  void sum(void* values, std::size_t elements, MPI_Datatype type) {
-    barrier();
-    check(MPI_Allreduce(MPI_IN_PLACE, values, count(elements), type, MPI_SUM, MPI_COMM_WORLD), "MPI_Allreduce");
+  void stop_if_cancelled() const {
+    if (cancelled_()) throw Error("the wait for the other ranks was cancelled", "APOLLO_ABORTED");
   }
 
   static int count(std::size_t elements) {
