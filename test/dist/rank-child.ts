@@ -16,7 +16,7 @@ interface Task {
   readonly lengths?: readonly number[];
   readonly folder: string;
   readonly kind?: 'bert' | 'gpt' | 'wide';
-  readonly method?: 'scratch' | 'apollo';
+  readonly method?: 'scratch' | 'apollo' | 'staged';
   readonly options?: Partial<TrainOptions>;
   /** Of Apollo, where its three stages begin. */
   readonly boundaries?: readonly number[];
@@ -121,16 +121,16 @@ const failingCorpus: TrainingCorpus = {
 const { hidden, heads, ffn } = wideModel.config;
 const half = { hidden: hidden / 2, heads: heads / 2, ffn: ffn / 2 };
 const methods = {
-  scratch: () => 'scratch',
+  scratch: () => 'scratch' as const,
   apollo: tinyMethod,
   /** Grows in depth, then in width. */
   staged: () => ({
-    method: 'staged',
+    method: 'staged' as const,
     options: {
       stages: [{ units: 2, shape: half, boundary: 0.25 }, { units: 4, shape: half, boundary: 0.5 }, { units: 4 }],
     },
   }),
-} as const;
+};
 
 async function train(group: Group) {
   const { kind = 'gpt', method = 'apollo', options = {}, boundaries = [6, 14], checkpoints } = task;

@@ -33,7 +33,13 @@ let runs = 0;
 async function train(ranks: number, { kind = 'wide', method, options = {}, at = `run-${runs++}` }: Run = {}) {
   const checkpoints = join(folder, at, 'checkpoints');
   const own = { steps: 24, accumulation: 6 / ranks, ...options };
-  const ended = await runRanks<Trained>(ranks, join(folder, at), { what: 'train', kind, ...(method && { method }), options: own, checkpoints });
+  const ended = await runRanks<Trained>(ranks, join(folder, at), {
+    what: 'train',
+    kind,
+    ...(method && { method }),
+    options: own,
+    checkpoints,
+  });
   t.equal(ended.results.length, ranks, ended.err);
   for (const { lines } of ended.results) t.same(lines, ended.results[0]!.lines, 'all ranks report the same bits');
   return ended.results;
