@@ -8,6 +8,7 @@ import type { ParameterStore } from '../engine/parameters.js';
 import { RunGroup } from '../engine/run-group.js';
 import { ApolloError } from '../errors.js';
 import { rankFailed } from './agree.js';
+import { allReduceBytes } from './bytes.js';
 import type { Group } from './group.js';
 
 /** What a rank has of a step, and after the exchange what all ranks have. */
@@ -23,6 +24,8 @@ export interface StepShare {
 export interface ExchangedStep extends StepShare {
   /** The mean over all labels. */
   readonly loss: number;
+  /** What this rank has sent, see allReduceBytes. */
+  readonly bytesSent: number;
 }
 
 export interface QueuedExchange {
@@ -56,14 +59,17 @@ export class GradientExchange {
   async #run(names: readonly string[], share: StepShare, runs: RunGroup, verdict: RunGroup): Promise<ExchangedStep> {
     const { labels, microBatches, flops, note } = share;
     const options = { weight: labels, sums: [microBatches, flops, note], stopped: runs.flag, refused: verdict.flag };
-    const exchange = translated(() => this.group.native!.exchange(this.#gradients(names), options));
+    const gradients = this.#gradients(names);
+    const exchange = translated(() => this.group.native!.exchange(gradients, options));
     const taken = this.store.takeLoss();
     taken.catch(() => {}); // reported below
     const { weight, sums, stopped, failed } = await exchange;
     if (failed > 0) throw rankFailed();
     if (stopped > 0) throw new ApolloError('ABORT_ERR', 'a rank was stopped, and all of them leave this step out');
     const loss = await taken;
-    return { labels: weight, microBatches: sums[0]!, flops: sums[1]!, note: sums[2]!, loss };
+    const bytes = gradients.reduce((sum, buffer) => sum + buffer.bytes, 8 * (3 + sums.length));
+    const bytesSent = allReduceBytes(bytes, this.group.size);
+    return { labels: weight, microBatches: sums[0]!, flops: sums[1]!, note: sums[2]!, loss, bytesSent };
   }
 
   /** The buffers of the gradients, the loss's guard and the loss. */

@@ -37,7 +37,7 @@ export interface StepEvent {
   readonly step: number;
   /** Mean training loss of the step's micro-batches, at the step's depth and with dropout. */
   readonly loss: number;
-  /** Norm of all gradients before clipping. */
+  /** Norm of all gradients before clipping; with `syncEvery` of this rank's, as is `applied`. */
   readonly gradNorm: number;
   readonly lr: number;
   readonly depth: number;
@@ -55,6 +55,8 @@ export interface StepEvent {
   readonly tokensPerSecond: number;
   /** For how long the device had nothing to do meanwhile. */
   readonly waitedMs: number;
+  /** Bytes that this rank has sent to others for the step; absent where there are none. */
+  readonly bytesSent?: number;
   /** No batch of the step had anything to predict: it was left out, and its loss is NaN. */
   readonly withoutTarget?: true;
 }
@@ -98,6 +100,7 @@ export interface WarningEvent {
   readonly code:
     | 'NON_FINITE'
     | 'OTHER_DEVICE'
+    | 'OTHER_RANKS'
     | 'BEGINS_WITH'
     | 'NO_TARGET'
     | 'DAMAGED_CHECKPOINT'

@@ -1,5 +1,6 @@
 /** Refuses a run that will not fit before it begins, with what it needs, what there is, and the batch that would fit. */
 
+import { outerSlots } from '../dist/index.js';
 import { optimizerState, stateBytes } from '../engine/optim/index.js';
 import { ParameterStore } from '../engine/parameters.js';
 import { ApolloError } from '../errors.js';
@@ -32,18 +33,19 @@ async function attemptFinished(
 }
 
 /**
- * Bytes of a model's parameters in training: value, gradient and the optimizer's state in f32, and bf16 copies of
- * matrices.
+ * Bytes of a model's parameters in training: value, gradient, the optimizer's state and that of outer steps in f32, and
+ * bf16 copies of matrices.
  */
 export function parameterBytes(
   model: LanguageModel,
-  { precision, optimizer }: Pick<TrainConfig, 'precision' | 'optimizer'>,
+  { precision, optimizer, syncEvery }: Pick<TrainConfig, 'precision' | 'optimizer' | 'syncEvery'>,
 ): number {
   const state = optimizerState(optimizer);
   return model.parameters(model.config.layers).reduce((sum, spec) => {
     const elements = spec.shape.reduce((a, b) => a * b, 1);
     const copy = precision === 'bf16' && spec.role === 'matrix' ? 2 : 0;
-    return sum + elements * (8 + copy) + stateBytes(state, declarationOf(spec));
+    const outer = syncEvery === undefined ? 0 : 4 * outerSlots.length;
+    return sum + elements * (8 + copy + outer) + stateBytes(state, declarationOf(spec));
   }, 0);
 }
 

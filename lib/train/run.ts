@@ -1,5 +1,5 @@
 /** The state of one training run and what can be done with it: open, evaluate, save, grow, train a step, close. */
-import { GradientExchange } from '../dist/index.js';
+import { fromFirst, GradientExchange, OuterStep, StepAgreement } from '../dist/index.js';
 import type { Optimizer } from '../engine/optim/index.js';
 import { ParameterStore } from '../engine/parameters.js';
 import { FollowedMethod, type SeenLosses } from '../methods/followed.js';
@@ -9,6 +9,7 @@ import { type CheckpointState, loadCheckpoint, saveCheckpoint } from './checkpoi
 import { CheckpointClock } from './checkpoint/checkpoint-clock.js';
 import { type CheckpointJob, CheckpointWriter } from './checkpoint/checkpoint-writer.js';
 import type { SourceCosts } from './checkpoint/model-folder.js';
+import { checkpointOfRank, checkpointsOfRank } from './checkpoint/rank-folder.js';
 import { identityOf, lastStep, type RunIdentity, type TrainConfig, withBeginning } from './config.js';
 import { BatchAhead, type BatchRequest, type BatchSize } from './corpus.js';
 import { stepFlops } from './cost.js';
@@ -21,6 +22,7 @@ import { checkMemory } from './memory.js';
 import { NonFiniteSteps } from './non-finite.js';
 import { checkedStart, findCommonStart, type Start } from './opening.js';
 import { optimizerOf } from './optimizer.js';
+import { dueWithin, endsRound, outerOptionsOf, type RoundsOptions, roundBefore, roundOf } from './outer.js';
 import { RunPrograms } from './programs.js';
 import { queueStep, type RunStep } from './queue-step.js';
 import { checkSameSettings, checkSameWeights } from './same-run.js';
@@ -52,9 +54,13 @@ export class Run {
   readonly nonFinite: NonFiniteSteps;
   identity: RunIdentity;
   readonly trainer: Trainer;
+  /** Where each rank updates weights of its own. */
+  readonly outer: OuterStep | undefined;
   readonly #steps: StepStream<RunStep>;
   readonly #checkpoints: CheckpointWriter;
   #clock: CheckpointClock;
+  /** Where this rank writes checkpoints: the first one, and those with weights of their own. */
+  #checkpointDir: string | undefined;
   #method: FollowedMethod;
   /** Of the micro-batches of a step those that this rank runs. */
   readonly micros: readonly number[];
@@ -77,7 +83,9 @@ export class Run {
     this.optimizer = optimizerOf(config, this.store);
     this.nonFinite = new NonFiniteSteps(config.nonFiniteLimit);
     const exchange = group.size > 1 ? new GradientExchange(group, this.store) : undefined;
-    this.trainer = new Trainer(this.store, this.optimizer, exchange);
+    const outer = outerOptionsOf(config);
+    this.outer = outer && new OuterStep(group, this.store, outer);
+    this.trainer = new Trainer(this.store, this.optimizer, outer && exchange ? new StepAgreement(exchange) : exchange);
     const own = config.accumulation / group.size;
     this.micros = Array.from({ length: own }, (_, micro) => group.rank * own + micro);
     this.#steps = new StepStream(
@@ -93,11 +101,6 @@ export class Run {
   get aborted(): boolean {
     if (this.deps.group.size > 1) return this.#groupStopped;
     return this.deps.signal?.aborted ?? false;
-  }
-
-  /** Where this rank writes checkpoints; only the first one does. */
-  get #checkpointDir(): string | undefined {
-    return this.deps.group.rank === 0 ? this.deps.checkpointDir : undefined;
   }
 
   /** Asks all ranks for a checkpoint: the first one's clock is that of all. */
@@ -160,10 +163,18 @@ export class Run {
   async open(): Promise<{ folder: string; state: CheckpointState } | undefined> {
     const { group } = this.deps;
     await checkSameSettings(group, { ...this.config, ...this.identity });
+    this.#checkpointDir = await this.#ownDirectory();
     const start = await findCommonStart(group, this.deps);
     const opened = start ? await this.#load(start) : await this.#initialise();
     await checkSameWeights(group, this.store, this.step);
     return opened;
+  }
+
+  async #ownDirectory(): Promise<string | undefined> {
+    const { group, checkpointDir } = this.deps;
+    if (!this.outer) return group.rank === 0 ? checkpointDir : undefined;
+    const common = await fromFirst(group, async () => checkpointDir);
+    return typeof common === 'string' ? checkpointsOfRank(common, group.rank) : undefined;
   }
 
   async #initialise(): Promise<undefined> {
@@ -172,6 +183,7 @@ export class Run {
     this.identity = withBeginning(this.identity, digest);
     this.sourceCosts = costs;
     this.beginWarnings = warnings;
+    await this.outer?.anchor();
     await this.#checkMemory();
   }
 
@@ -181,7 +193,10 @@ export class Run {
     const { state, identity } = await checkedStart(start, { config, beginning: this.#beginning(), identity: own });
     this.identity = identity;
     this.#enter(state);
-    await loadCheckpoint(folder, this.store, this.network.specs);
+    const { rank } = this.deps.group;
+    const folderOfRank = checkpointOfRank(folder, state.local ? rank % state.local.ranks : 0);
+    await loadCheckpoint(folderOfRank, this.store, this.network.specs);
+    this.outer?.updates(state.local?.changed ?? []);
     this.step = state.step;
     this.sourceCosts = state.source;
     Object.assign(this.totals, state.totals);
@@ -218,15 +233,37 @@ export class Run {
   /** Whether an evaluation is due when `step` steps are done. */
   evaluationDue(step: number): boolean {
     const every = this.config.evaluateEvery;
-    if (every === 0 || this.evaluatedAt === step) return false;
-    return step === 0 || step >= lastStep(this.config) || (every !== undefined && step % every === 0);
+    if (every === 0 || this.evaluatedAt === step || this.#roundIsOpen(step)) return false;
+    if (step === 0 || step >= lastStep(this.config)) return true;
+    return every !== undefined && dueWithin(roundBefore(step, this.#rounds), step, every);
   }
 
   /** Whether a checkpoint is due when `step` steps are done. */
   checkpointDue(step: number): boolean {
+    if (this.#roundIsOpen(step)) return false;
     const { checkpointEvery: every, keepAt } = this.config;
-    const bySteps = step > 0 && ((every > 0 && step % every === 0) || keepAt.includes(step));
+    const before = roundBefore(step, this.#rounds);
+    const isKept = keepAt.some((at) => at > before && at <= step);
+    const bySteps = step > 0 && ((every > 0 && dueWithin(before, step, every)) || isKept);
     return bySteps || (this.deps.group.size > 1 ? this.#checkpointAsked : this.#clock.due(this.totals.trainMs));
+  }
+
+  get #rounds(): RoundsOptions {
+    const { syncEvery: every = 1, steps, anneal } = this.config;
+    return { every, end: anneal?.end ?? steps, stageOf: (step) => this.method.stageAt(step).index };
+  }
+
+  /** Whether the ranks have weights of their own when `step` steps are done. */
+  #roundIsOpen(step: number): boolean {
+    return this.outer !== undefined && step > 0 && !endsRound(step, this.#rounds);
+  }
+
+  /** The outer step, where the last step ends a round; what it sends and takes. */
+  async #closeRound(): Promise<{ readonly bytesSent: number; readonly ms: number }> {
+    if (!this.outer || this.#roundIsOpen(this.step)) return { bytesSent: 0, ms: 0 };
+    const start = performance.now();
+    const bytesSent = await this.outer.run();
+    return { bytesSent, ms: performance.now() - start };
   }
 
   async evaluate(): Promise<EvaluationEvent> {
@@ -283,8 +320,10 @@ export class Run {
       ...(seen && { seen: { ...seen, means: [...seen.means] } }),
       evaluated: this.evaluatedAt === this.step,
       device: { kind, threads },
+      ...(this.outer && { local: { ranks: this.deps.group.size, changed: [...this.outer.changed] } }),
     };
-    const { keepCheckpoints: keep, keepAt } = this.config;
+    const { keepCheckpoints: keep } = this.config;
+    const keepAt = this.config.keepAt.map((at) => roundOf(at, this.#rounds));
     return {
       step: this.step,
       position: this.#position(),
@@ -310,7 +349,7 @@ export class Run {
   /** Writes the checkpoint of the run's end, unless this position is saved. */
   async saveLast(): Promise<void> {
     const checkpointDir = this.#checkpointDir;
-    await checkSameWeights(this.deps.group, this.store, this.step);
+    if (!this.#roundIsOpen(this.step)) await checkSameWeights(this.deps.group, this.store, this.step);
     if (checkpointDir !== undefined) await this.#checkpoints.complete(this.#checkpoint(checkpointDir));
   }
 
@@ -350,6 +389,7 @@ export class Run {
     }
     this.network = next;
     this.programs = this.#programs();
+    await this.outer?.anchor();
     await checkSameWeights(this.deps.group, this.store, this.step);
     return {
       type: 'growth',
@@ -367,6 +407,7 @@ export class Run {
     const { store, stop, lookAhead = !store && !stop } = this.deps;
     if (!lookAhead || this.aborted || step >= lastStep(this.config)) return false;
     if (this.#method.decidesNext || method.stageAt(step).index !== stage.index) return false;
+    if (this.outer && !this.#roundIsOpen(step)) return false;
     // A program that is still to be compiled would take the device's time between two runs of the step under way.
     return !this.evaluationDue(step) && !this.checkpointDue(step) && programs.has(method.plan(step));
   }
@@ -380,11 +421,15 @@ export class Run {
   async train(): Promise<StepEvent> {
     const { config, totals } = this;
     const { seq } = config;
-    const { plan, lr, result } = await this.#steps.next(this.step);
-    const { loss, gradNorm, applied, ms, flops, waitedMs, microBatches, note } = result;
+    const { plan, lr, updated, result } = await this.#steps.next(this.step);
+    const { loss, gradNorm, applied, flops, waitedMs, microBatches, note } = result;
     this.#checkpointAsked ||= note > 0;
     this.step++;
     this.#method.add(loss);
+    this.outer?.updates(updated);
+    const round = await this.#closeRound();
+    const ms = result.ms + round.ms;
+    const bytesSent = result.bytesSent + round.bytesSent;
     this.#stepsHere++;
     if (microBatches === 0) this.stepsWithoutTarget++;
     this.nonFinite.add(result);
@@ -411,6 +456,7 @@ export class Run {
       ms,
       tokensPerSecond,
       waitedMs,
+      ...(bytesSent > 0 && { bytesSent }),
       ...(microBatches === 0 && { withoutTarget: true }),
     };
   }
@@ -446,6 +492,7 @@ export class Run {
   #letGo(): void {
     this.programs.clear();
     this.optimizer.dispose();
+    this.outer?.dispose();
   }
 
   /** Stops what is under way, waits for the checkpoint that is being written, and frees all. */

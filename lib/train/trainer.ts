@@ -3,7 +3,7 @@
  * queued right behind the last micro-batch, and the micro-batches of the next step behind that, so the device never waits
  * for JavaScript; loss and norm come one step late.
  */
-import type { ExchangedStep, GradientExchange, QueuedExchange } from '../dist/index.js';
+import type { ExchangedStep, QueuedExchange, StepExchange } from '../dist/index.js';
 import type { Binding } from '../engine/binding.js';
 import type { Optimizer, StepOptions } from '../engine/optim/index.js';
 import type { ParameterStore } from '../engine/parameters.js';
@@ -52,6 +52,8 @@ export interface StepOutcome {
   readonly waitedMs: number;
   /** Sum of the ranks' notes. */
   readonly note: number;
+  /** What this rank has sent to others. */
+  readonly bytesSent: number;
 }
 
 interface Flight {
@@ -82,7 +84,7 @@ export class Trainer {
     readonly store: ParameterStore,
     readonly optimizer: Optimizer,
     /** Of a group of ranks, of which each runs micro-batches of its own; loss, FLOPs and their number are then those of all. */
-    readonly exchange?: GradientExchange,
+    readonly exchange?: StepExchange,
   ) {}
 
   /**
@@ -142,7 +144,8 @@ export class Trainer {
       const { active = () => true } = update;
       const share = { labels, microBatches: runs.length, flops, note };
       exchange = this.exchange?.queue(names.filter(active), share, group);
-      const hasGradients = runs.length > 0 || (exchange && (await exchange.result).microBatches > 0);
+      const shared = this.exchange?.isLocal ? undefined : exchange;
+      const hasGradients = runs.length > 0 || (shared && (await shared.result).microBatches > 0);
       const updated = hasGradients ? prepared.run({ ...update, group: exchange?.verdict ?? group }) : undefined;
       updated?.catch(() => {});
       isQueued();
@@ -153,18 +156,19 @@ export class Trainer {
         loss += share * (outputs['loss'] as Float32Array)[0]!;
         if (i > 0 || before) waitedMs += waited;
       }
-      const all: Omit<ExchangedStep, 'labels'> = (await exchange?.result) ?? { loss, ...share };
+      const all: Omit<ExchangedStep, 'labels'> = (await exchange?.result) ?? { loss, ...share, bytesSent: 0 };
       const after = await updated;
       const since = Math.max(before?.endedAt ?? 0, began);
       return {
         loss: all.microBatches > 0 ? all.loss : Number.NaN,
         microBatches: all.microBatches,
         gradNorm: after?.gradNorm ?? Number.NaN,
-        applied: after?.applied ?? false,
+        applied: after?.applied ?? all.microBatches > 0, // this rank had no labels, and others had
         flops: all.flops,
         ms: performance.now() - since,
         waitedMs: waitedMs + (after?.waitedMs ?? 0),
         note: all.note,
+        bytesSent: all.bytesSent,
       };
     } catch (error) {
       if ((error as { code?: unknown }).code === 'ABORT_ERR') group.stop();

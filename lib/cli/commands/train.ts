@@ -9,7 +9,7 @@ import type { CommandIo } from '../io.js';
 import { asRanks, type Seat } from '../ranks.js';
 import { openSession, type Session, saveTokenizer } from '../session.js';
 import type { Settings } from '../settings/config.js';
-import { addSettings, flagsOf, runOptions, trainingOptions, watchOptions } from '../settings/options.js';
+import { addSettings, flagsOf, rankOptions, runOptions, trainingOptions, watchOptions } from '../settings/options.js';
 import { presetHelp } from '../settings/presets.js';
 import { methodOf, sequenceOf, tokensPerStepOf, trainOptionsOf } from '../settings/resolve.js';
 import { inRunFolder, openRunFolder, type RunFolder, runSettings } from '../settings/run-folder.js';
@@ -18,7 +18,8 @@ import { Watch } from '../watch/watch.js';
 
 export function trainCommand(program: Command, io: CommandIo, finish: (exitCode: number) => void): void {
   const command = program.command('train').description('train one model with one method');
-  addSettings(command, ['method', ...runOptions, ...trainingOptions, ...watchOptions]).addHelpText('after', presetHelp);
+  const keys = ['method', ...runOptions, ...rankOptions, ...trainingOptions, ...watchOptions] as const;
+  addSettings(command, keys).addHelpText('after', presetHelp);
   command.action(async (parsed: Record<string, unknown>) => {
     const called = `${io.program} train`;
     const sources = {

@@ -98,6 +98,9 @@ export function trainOptionsOf(
     checkpointEvery: settings.checkpointEvery,
     checkpointMinutes: settings.checkpointMinutes,
     keepCheckpoints: settings.keepCheckpoints,
+    syncEvery: settings.syncEvery,
+    outerLearningRate: settings.outerLearningRate,
+    outerMomentum: settings.outerMomentum,
     ...optimizerOptionsOf(settings),
   };
 }
