@@ -8,7 +8,7 @@ import type { ParameterStore } from '../engine/parameters.js';
 import { RunGroup } from '../engine/run-group.js';
 import { ApolloError } from '../errors.js';
 import { rankFailed } from './agree.js';
-import { allReduceBytes } from './bytes.js';
+import { allReduceBytes } from './collective-cost.js';
 import type { Group } from './group.js';
 
 /** What a rank has of a step, and after the exchange what all ranks have. */

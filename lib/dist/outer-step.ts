@@ -10,7 +10,7 @@ import type { StateSlot } from '../engine/optim/index.js';
 import type { ParameterStore } from '../engine/parameters.js';
 import { RunGroup } from '../engine/run-group.js';
 import { rankFailed } from './agree.js';
-import { allReduceBytes } from './bytes.js';
+import { allReduceBytes } from './collective-cost.js';
 import type { Group } from './group.js';
 
 export interface OuterOptions {

@@ -166,7 +166,7 @@ export class Run {
     this.#checkpointDir = await this.#ownDirectory();
     const start = await findCommonStart(group, this.deps);
     const opened = start ? await this.#load(start) : await this.#initialise();
-    await checkSameWeights(group, this.store, this.step);
+    await this.#checkSame();
     return opened;
   }
 
@@ -246,6 +246,11 @@ export class Run {
     const isKept = keepAt.some((at) => at > before && at <= step);
     const bySteps = step > 0 && ((every > 0 && dueWithin(before, step, every)) || isKept);
     return bySteps || (this.deps.group.size > 1 ? this.#checkpointAsked : this.#clock.due(this.totals.trainMs));
+  }
+
+  /** @throws ApolloError GROUP_FAILED where ranks have other weights, unless they are within a round. */
+  async #checkSame(): Promise<void> {
+    if (!this.#roundIsOpen(this.step)) await checkSameWeights(this.deps.group, this.store, this.step);
   }
 
   get #rounds(): RoundsOptions {
@@ -336,7 +341,7 @@ export class Run {
     const checkpointDir = this.#checkpointDir;
     this.#clock.wrote(this.totals.trainMs);
     this.#checkpointAsked = false;
-    await checkSameWeights(this.deps.group, this.store, this.step);
+    await this.#checkSame();
     if (checkpointDir === undefined || this.#checkpoints.isSaved(this.#position())) return;
     await this.#checkpoints.begin(this.#checkpoint(checkpointDir));
   }
@@ -349,7 +354,7 @@ export class Run {
   /** Writes the checkpoint of the run's end, unless this position is saved. */
   async saveLast(): Promise<void> {
     const checkpointDir = this.#checkpointDir;
-    if (!this.#roundIsOpen(this.step)) await checkSameWeights(this.deps.group, this.store, this.step);
+    await this.#checkSame();
     if (checkpointDir !== undefined) await this.#checkpoints.complete(this.#checkpoint(checkpointDir));
   }
 
@@ -390,7 +395,7 @@ export class Run {
     this.network = next;
     this.programs = this.#programs();
     await this.outer?.anchor();
-    await checkSameWeights(this.deps.group, this.store, this.step);
+    await this.#checkSame();
     return {
       type: 'growth',
       step: this.step,

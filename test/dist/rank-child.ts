@@ -6,10 +6,11 @@ import { agreed, checkSame, firstThenOthers, fromFirst, type Group, openGroup } 
 import { ApolloError } from '../../lib/errors.js';
 import type { TrainingCorpus, TrainOptions } from '../../lib/train/index.js';
 import { contentsOf, countingCorpus, openTinyDevice, runTiny, tinyMethod } from '../train/tiny.js';
+import { type OuterTask, onEngine } from './outer-network.js';
 import { bertCorpus, bertModel } from './tiny-bert.js';
 
 interface Task {
-  readonly what: 'collectives' | 'train';
+  readonly what: 'collectives' | 'outer' | 'train';
   readonly folder: string;
   readonly kind?: 'bert' | 'gpt';
   readonly method?: 'scratch' | 'apollo';
@@ -17,6 +18,7 @@ interface Task {
   /** Of Apollo, where its three stages begin. */
   readonly boundaries?: readonly number[];
   readonly checkpoints?: string;
+  readonly outer?: OuterTask;
   /** The rank whose seed differs. */
   readonly odd?: number;
   /** The rank whose batches fail, at step 9. */
@@ -80,13 +82,16 @@ async function train(group: Group) {
   const contents = done.checkpoint && kind === 'gpt' ? await contentsOf(device, done.checkpoint) : undefined;
   const saved = events.flatMap((event) => (event.type === 'checkpoint' ? [event.step] : []));
   const losses = events.flatMap((event) => (event.type === 'step' ? [event.loss] : []));
+  const bytes = events.flatMap((event) => (event.type === 'step' ? [event.bytesSent ?? 0] : []));
+  const warnings = events.flatMap((event) => (event.type === 'warning' ? [event.message] : []));
   const { tokens, flopsModel, flopsExecuted, checkpoint } = done;
-  return { lines, losses, contents, saved, tokens, flopsModel, flopsExecuted, checkpoint };
+  return { lines, losses, bytes, warnings, contents, saved, tokens, flopsModel, flopsExecuted, checkpoint };
 }
 
 const group = await openGroup(device);
 try {
-  const result = await { collectives, train }[task.what](group);
+  const outer = () => onEngine(device, group, task.outer!);
+  const result = await { collectives, outer, train }[task.what](group);
   writeFileSync(join(task.folder, `rank-${group.rank}.json`), JSON.stringify(result));
   await group.close();
   await device.close();
