@@ -1,6 +1,6 @@
 /** Settings of training with little communication, and the rounds of steps between two outer steps. */
 import { z } from 'zod';
-import type { OuterOptions } from '../dist/index.js';
+import type { OuterOptions, OuterStep } from '../dist/index.js';
 import { ApolloError } from '../errors.js';
 import { positiveInteger } from '../methods/options.js';
 
@@ -48,35 +48,64 @@ export function outerOptionsOf({ syncEvery, outerLearningRate, outerMomentum }: 
   };
 }
 
-/** A step count is given as the steps that are done. */
+/** Where the rounds of a run end. A step count is that of the steps that are done. */
 export interface RoundsOptions {
   /** Steps of a round; 1 where every step is common to all ranks. */
   readonly every: number;
   /** Steps of the whole run, whose last one ends a round. */
   readonly end: number;
-  /** The stage of a step, from 0. A round ends with its stage. */
+  /** The stage of a step, from 0, as far as it is decided. A round ends with its stage. */
   readonly stageOf: (step: number) => number;
 }
 
-/** Whether a round ends when `done` steps are done, as far as the stages are decided. */
-export function endsRound(done: number, { every, end, stageOf }: RoundsOptions): boolean {
-  return done % every === 0 || done >= end || stageOf(done) !== stageOf(done - 1);
-}
+/** The rounds of a run, each from one outer step to the next. */
+export class Rounds {
+  constructor(
+    private readonly options: RoundsOptions,
+    /** Absent where the ranks share each step. */
+    readonly outer?: OuterStep,
+  ) {}
 
-/** The round's end before `done`, itself a round's end; -1 before the first step. */
-export function roundBefore(done: number, options: RoundsOptions): number {
-  let before = done - 1;
-  while (before > 0 && !endsRound(before, options)) before--;
-  return before;
-}
+  /** Whether the ranks have weights of their own when `done` steps are done. */
+  isOpen(done: number): boolean {
+    return this.outer !== undefined && done > 0 && !this.#ends(done);
+  }
 
-/** The first round's end at or after `step`. */
-export function roundOf(step: number, options: RoundsOptions): number {
-  let at = step;
-  while (!endsRound(at, options)) at++;
-  return at;
-}
+  /** Whether what is due at each multiple of `every` is due at `done`, the end of a round, for a step of that round. */
+  isDue(every: number, done: number): boolean {
+    return Math.floor(done / every) > Math.floor(this.#before(done) / every);
+  }
 
-/** Whether one of the steps in (after, to] is due: a multiple of `every`. */
-export const dueWithin = (after: number, to: number, every: number): boolean =>
-  Math.floor(to / every) > Math.floor(after / every);
+  /** The same of what is due at these steps. */
+  includesOne(steps: readonly number[], done: number): boolean {
+    const before = this.#before(done);
+    return steps.some((step) => step > before && step <= done);
+  }
+
+  /** The first end of a round at or after `step`. */
+  endOf(step: number): number {
+    let at = step;
+    while (!this.#ends(at)) at++;
+    return at;
+  }
+
+  /** The outer step, where `done` ends a round; the bytes that it sends and the time that it takes. */
+  async close(done: number): Promise<{ readonly bytesSent: number; readonly ms: number }> {
+    if (!this.outer || this.isOpen(done)) return { bytesSent: 0, ms: 0 };
+    const start = performance.now();
+    const bytesSent = await this.outer.run();
+    return { bytesSent, ms: performance.now() - start };
+  }
+
+  #ends(done: number): boolean {
+    const { every, end, stageOf } = this.options;
+    return done % every === 0 || done >= end || stageOf(done) !== stageOf(done - 1);
+  }
+
+  /** The end of the round before the one that ends with `done`; -1 before the first step. */
+  #before(done: number): number {
+    let before = done - 1;
+    while (before > 0 && !this.#ends(before)) before--;
+    return before;
+  }
+}

@@ -22,7 +22,7 @@ import { checkMemory } from './memory.js';
 import { NonFiniteSteps } from './non-finite.js';
 import { checkedStart, findCommonStart, type Start } from './opening.js';
 import { optimizerOf } from './optimizer.js';
-import { dueWithin, endsRound, outerOptionsOf, type RoundsOptions, roundBefore, roundOf } from './outer.js';
+import { outerOptionsOf, Rounds } from './outer.js';
 import { RunPrograms } from './programs.js';
 import { queueStep, type RunStep } from './queue-step.js';
 import { checkSameSettings, checkSameWeights } from './same-run.js';
@@ -56,6 +56,7 @@ export class Run {
   readonly trainer: Trainer;
   /** Where each rank updates weights of its own. */
   readonly outer: OuterStep | undefined;
+  readonly #rounds: Rounds;
   readonly #steps: StepStream<RunStep>;
   readonly #checkpoints: CheckpointWriter;
   #clock: CheckpointClock;
@@ -85,6 +86,9 @@ export class Run {
     const exchange = group.size > 1 ? new GradientExchange(group, this.store) : undefined;
     const outer = outerOptionsOf(config);
     this.outer = outer && new OuterStep(group, this.store, outer);
+    const { syncEvery: every = 1, steps, anneal } = config;
+    const stageOf = (step: number) => this.method.stageAt(step).index;
+    this.#rounds = new Rounds({ every, end: anneal?.end ?? steps, stageOf }, this.outer);
     this.trainer = new Trainer(this.store, this.optimizer, outer && exchange ? new StepAgreement(exchange) : exchange);
     const own = config.accumulation / group.size;
     this.micros = Array.from({ length: own }, (_, micro) => group.rank * own + micro);
@@ -233,42 +237,23 @@ export class Run {
   /** Whether an evaluation is due when `step` steps are done. */
   evaluationDue(step: number): boolean {
     const every = this.config.evaluateEvery;
-    if (every === 0 || this.evaluatedAt === step || this.#roundIsOpen(step)) return false;
+    if (every === 0 || this.evaluatedAt === step || this.#rounds.isOpen(step)) return false;
     if (step === 0 || step >= lastStep(this.config)) return true;
-    return every !== undefined && dueWithin(roundBefore(step, this.#rounds), step, every);
+    return every !== undefined && this.#rounds.isDue(every, step);
   }
 
   /** Whether a checkpoint is due when `step` steps are done. */
   checkpointDue(step: number): boolean {
-    if (this.#roundIsOpen(step)) return false;
+    if (this.#rounds.isOpen(step)) return false;
     const { checkpointEvery: every, keepAt } = this.config;
-    const before = roundBefore(step, this.#rounds);
-    const isKept = keepAt.some((at) => at > before && at <= step);
-    const bySteps = step > 0 && ((every > 0 && dueWithin(before, step, every)) || isKept);
+    const rounds = this.#rounds;
+    const bySteps = step > 0 && ((every > 0 && rounds.isDue(every, step)) || rounds.includesOne(keepAt, step));
     return bySteps || (this.deps.group.size > 1 ? this.#checkpointAsked : this.#clock.due(this.totals.trainMs));
   }
 
   /** @throws ApolloError GROUP_FAILED where ranks have other weights, unless they are within a round. */
   async #checkSame(): Promise<void> {
-    if (!this.#roundIsOpen(this.step)) await checkSameWeights(this.deps.group, this.store, this.step);
-  }
-
-  get #rounds(): RoundsOptions {
-    const { syncEvery: every = 1, steps, anneal } = this.config;
-    return { every, end: anneal?.end ?? steps, stageOf: (step) => this.method.stageAt(step).index };
-  }
-
-  /** Whether the ranks have weights of their own when `step` steps are done. */
-  #roundIsOpen(step: number): boolean {
-    return this.outer !== undefined && step > 0 && !endsRound(step, this.#rounds);
-  }
-
-  /** The outer step, where the last step ends a round; what it sends and takes. */
-  async #closeRound(): Promise<{ readonly bytesSent: number; readonly ms: number }> {
-    if (!this.outer || this.#roundIsOpen(this.step)) return { bytesSent: 0, ms: 0 };
-    const start = performance.now();
-    const bytesSent = await this.outer.run();
-    return { bytesSent, ms: performance.now() - start };
+    if (!this.#rounds.isOpen(this.step)) await checkSameWeights(this.deps.group, this.store, this.step);
   }
 
   async evaluate(): Promise<EvaluationEvent> {
@@ -328,7 +313,7 @@ export class Run {
       ...(this.outer && { local: { ranks: this.deps.group.size, changed: [...this.outer.changed] } }),
     };
     const { keepCheckpoints: keep } = this.config;
-    const keepAt = this.config.keepAt.map((at) => roundOf(at, this.#rounds));
+    const keepAt = this.config.keepAt.map((at) => this.#rounds.endOf(at));
     return {
       step: this.step,
       position: this.#position(),
@@ -412,7 +397,7 @@ export class Run {
     const { store, stop, lookAhead = !store && !stop } = this.deps;
     if (!lookAhead || this.aborted || step >= lastStep(this.config)) return false;
     if (this.#method.decidesNext || method.stageAt(step).index !== stage.index) return false;
-    if (this.outer && !this.#roundIsOpen(step)) return false;
+    if (this.outer && !this.#rounds.isOpen(step)) return false;
     // A program that is still to be compiled would take the device's time between two runs of the step under way.
     return !this.evaluationDue(step) && !this.checkpointDue(step) && programs.has(method.plan(step));
   }
@@ -432,7 +417,7 @@ export class Run {
     this.step++;
     this.#method.add(loss);
     this.outer?.updates(updated);
-    const round = await this.#closeRound();
+    const round = await this.#rounds.close(this.step);
     const ms = result.ms + round.ms;
     const bytesSent = result.bytesSent + round.bytesSent;
     this.#stepsHere++;

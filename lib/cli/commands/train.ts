@@ -57,6 +57,11 @@ async function follow(settings: Settings, io: CommandIo, seat: Seat): Promise<nu
         let aborted = false;
         for await (const event of trainingOf(session, settings).events({ signal })) {
           if (event.type === 'done') aborted = event.aborted;
+          // What this rank keeps beside the first one's checkpoint; the others do not know of it.
+          if (event.type === 'warning' && event.code === 'CHECKPOINT_FAILED') {
+            const { rank, size } = seat.group;
+            seat.stderr.write(`rank ${rank} of ${size}: warning: ${event.message}\n`);
+          }
         }
         return aborted ? stoppedExitCode(signal) : 0;
       } finally {
