@@ -130,7 +130,7 @@ async function measured(
     stepSeconds: seconds,
     plannedSeconds: planned.seconds,
     tokensPerSecond: (ranks * batch * seq) / seconds,
-    bytesPerToken: (ranks * total(ofType(events, 'step'), 'bytesSent')) / tokens,
+    bytesPerToken: Number(ofType(events, 'step').at(-1)?.['bytesSent'] ?? 0) / tokens,
     loss: Number(evaluation?.['lossFull']),
   };
 }

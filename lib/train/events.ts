@@ -24,6 +24,8 @@ export interface StartEvent {
   readonly flopsExecuted: number;
   readonly tokens: number;
   readonly trainMs: number;
+  /** Of several ranks, as in step events. */
+  readonly bytesSent?: number | undefined;
   /** What training the model cost that the run began with; not part of the run's own totals. */
   readonly source?: SourceCosts;
   /** The run's method began with a trained model that does not say what its training cost. */
@@ -55,8 +57,10 @@ export interface StepEvent {
   readonly tokensPerSecond: number;
   /** For how long the device had nothing to do meanwhile. */
   readonly waitedMs: number;
-  /** Bytes that this rank has sent to others for the step; absent where there are none. */
+  /** Of several ranks: bytes that all of them together have sent so far, by the figures of allReduceBytes. */
   readonly bytesSent?: number;
+  /** The same of this step, for each of its tokens. */
+  readonly bytesPerToken?: number;
   /** No batch of the step had anything to predict: it was left out, and its loss is NaN. */
   readonly withoutTarget?: true;
 }

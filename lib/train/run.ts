@@ -34,7 +34,7 @@ import { StepStream, Trainer } from './trainer.js';
 export class Run {
   step = 0;
   network: StageNetwork;
-  readonly totals = { tokens: 0, flopsModel: 0, flopsExecuted: 0, trainMs: 0 };
+  readonly totals: CheckpointState['totals'] = { tokens: 0, flopsModel: 0, flopsExecuted: 0, trainMs: 0 };
   /** Steps of this process of which no batch had a target. */
   stepsWithoutTarget = 0;
   #stepsHere = 0;
@@ -419,7 +419,7 @@ export class Run {
     this.outer?.updates(updated);
     const round = await this.#rounds.close(this.step);
     const ms = result.ms + round.ms;
-    const bytesSent = result.bytesSent + round.bytesSent;
+    const bytesOfStep = this.deps.group.size * (result.bytesSent + round.bytesSent);
     this.#stepsHere++;
     if (microBatches === 0) this.stepsWithoutTarget++;
     this.nonFinite.add(result);
@@ -427,6 +427,7 @@ export class Run {
     totals.flopsModel += stepFlops(this.network.model.config, plan, { seq, tokens: this.tokensPerStep }).model;
     totals.flopsExecuted += flops;
     totals.trainMs += ms;
+    if (bytesOfStep > 0) totals.bytesSent = (totals.bytesSent ?? 0) + bytesOfStep;
     const { depth, units } = plan;
     const { flopsModel, flopsExecuted, tokens, trainMs } = totals;
     const tokensPerSecond = (1000 * this.tokensPerStep) / ms;
@@ -446,7 +447,7 @@ export class Run {
       ms,
       tokensPerSecond,
       waitedMs,
-      ...(bytesSent > 0 && { bytesSent }),
+      ...(bytesOfStep > 0 && { bytesSent: totals.bytesSent!, bytesPerToken: bytesOfStep / this.tokensPerStep }),
       ...(microBatches === 0 && { withoutTarget: true }),
     };
   }

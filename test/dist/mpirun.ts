@@ -50,8 +50,9 @@ export function startRanks(ranks: number, script: string, args: readonly string[
 export interface Trained {
   readonly lines: readonly string[];
   readonly losses: readonly number[];
-  /** Sent in each step. */
+  /** That all ranks have sent in each step, and so far. */
   readonly bytes: readonly number[];
+  readonly bytesSent: readonly number[];
   readonly warnings: readonly string[];
   readonly contents?: string;
   readonly checkpoint?: string;

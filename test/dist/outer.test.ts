@@ -111,7 +111,11 @@ t.test('ranks of a run have the same losses and end with the same weights', { sk
     ends,
   );
   t.ok(outer[0]! < outer[2]! && outer[2]! < outer[4]!, `shallow stages send less: ${outer.join(' ')}`);
-  t.same(new Set(one.bytes.filter((bytes) => bytes <= 1000)), new Set([56]), 'a few numbers in between');
+  t.same(new Set(one.bytes.filter((bytes) => bytes <= 1000)), new Set([2 * 56]), 'a few numbers in between');
+  t.equal(
+    one.bytesSent.at(-1),
+    one.bytes.reduce((sum, bytes) => sum + bytes, 0),
+  );
 });
 
 t.test('a run that ends within a round resumes to the same bits', { skip: noMpi }, async (t) => {
@@ -128,6 +132,7 @@ t.test('a run that ends within a round resumes to the same bits', { skip: noMpi 
   for (const rank of [0, 1]) {
     const lines = [first, second].flatMap(({ results }) => results[rank]!.lines);
     t.same(lines, whole.results[rank]!.lines);
+    t.same(second.results[rank]!.bytesSent.at(-1), whole.results[rank]!.bytesSent.at(-1));
   }
   t.equal(second.results[0]!.contents, whole.results[0]!.contents);
   const device = await openTinyDevice();

@@ -82,10 +82,12 @@ async function train(group: Group) {
   const contents = done.checkpoint && kind === 'gpt' ? await contentsOf(device, done.checkpoint) : undefined;
   const saved = events.flatMap((event) => (event.type === 'checkpoint' ? [event.step] : []));
   const losses = events.flatMap((event) => (event.type === 'step' ? [event.loss] : []));
-  const bytes = events.flatMap((event) => (event.type === 'step' ? [event.bytesSent ?? 0] : []));
+  const tokensOfStep = 4 * 4 * 16; // four micro-batches of the tiny run
+  const bytes = events.flatMap((event) => (event.type === 'step' ? [(event.bytesPerToken ?? 0) * tokensOfStep] : []));
+  const bytesSent = events.flatMap((event) => (event.type === 'step' ? [event.bytesSent ?? 0] : []));
   const warnings = events.flatMap((event) => (event.type === 'warning' ? [event.message] : []));
   const { tokens, flopsModel, flopsExecuted, checkpoint } = done;
-  return { lines, losses, bytes, warnings, contents, saved, tokens, flopsModel, flopsExecuted, checkpoint };
+  return { lines, losses, bytes, bytesSent, warnings, contents, saved, tokens, flopsModel, flopsExecuted, checkpoint };
 }
 
 const group = await openGroup(device);

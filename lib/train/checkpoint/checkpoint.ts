@@ -24,7 +24,14 @@ export const stateFile = 'state.json';
 
 const count = z.int().min(0);
 const total = z.number().min(0);
-const totalsSchema = z.object({ tokens: total, flopsModel: total, flopsExecuted: total, trainMs: total });
+const totalsSchema = z.object({
+  tokens: total,
+  flopsModel: total,
+  flopsExecuted: total,
+  trainMs: total,
+  /** Of several ranks. */
+  bytesSent: total.optional(),
+});
 
 const stateSchema = z.object({
   formatVersion: z.literal(formatVersion),
