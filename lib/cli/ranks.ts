@@ -11,6 +11,8 @@ import type { Settings } from './settings/config.js';
 export interface Seat {
   readonly device: Device;
   readonly group: Group;
+  /** For what a rank that is silent otherwise must say. */
+  readonly stderr: Output;
 }
 
 /** Milliseconds that a rank leaves to the one that says what has failed, whose end makes the launcher end all others. */
@@ -31,7 +33,11 @@ export async function asRanks(
   if (rankOf(io.env).size === 1) return work(io);
   const device = await openDeviceOf(settings());
   const group = await openGroup(device, io.env);
-  const code = await work(group.rank === 0 ? io : { ...io, stdout: silence, stderr: silence }, { device, group });
+  const code = await work(group.rank === 0 ? io : { ...io, stdout: silence, stderr: silence }, {
+    device,
+    group,
+    stderr: io.stderr,
+  });
   await group.close();
   await device.close();
   return code;

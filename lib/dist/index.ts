@@ -1,5 +1,6 @@
 /** Several processes that train one model: which rank this one is, the group they form, and the exchange of gradients. */
 export { agreed, checkSame, firstThenOthers, fromFirst, rankFailed } from './agree.js';
+export { allReduceBytes, type Network } from './collective-cost.js';
 export {
   type BegunExchange,
   type ExchangedStep,
@@ -9,4 +10,17 @@ export {
   type StepShare,
 } from './gradient-exchange.js';
 export { alone, type Group, openGroup } from './group.js';
+export { type OuterOptions, OuterStep, outerSlots } from './outer-step.js';
 export { type Environment, type RankPlace, rankOf } from './rank.js';
+export { StepAgreement, type StepExchange } from './step-agreement.js';
+export {
+  type ExchangeModel,
+  engineOverlap,
+  type RankModeName,
+  rankModes,
+  runCost,
+  type StageLoad,
+  type StepCost,
+  type StepLoad,
+  stepCost,
+} from './step-cost.js';

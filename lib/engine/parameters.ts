@@ -157,6 +157,10 @@ const takesParameterStoreRebuild = is.takes('ParameterStore.rebuild', {
   ),
 });
 
+const takesParameterStoreKeepAlso = is.takes('ParameterStore.keepAlso', {
+  slots: is.list(is.object('a StateSlot', { name: is.string, power: is.whole(0, 8) })),
+});
+
 const takesParameterStoreDeclare = is.takes('ParameterStore.declare', {
   spec: is.object('a parameter declaration', {
     name: is.name,
@@ -181,6 +185,7 @@ export class ParameterStore {
   private layout: StateLayout | undefined;
   /** How the optimizer's state is divided, where ranks share it. */
   shards: StateShards | undefined;
+  private further: readonly StateSlot[] = [];
   private disposed = false;
   /** Parameters removed so far: while it stays, what was bound is still there. */
   removals = 0;
@@ -243,7 +248,19 @@ export class ParameterStore {
     this.shards = new StateShards(group, this.layout);
   }
 
-  /** What the optimizer keeps of a parameter. @throws ApolloError BAD_ARGUMENT for an unknown name. */
+  /**
+   * Keeps further f32 arrays of every parameter beside the optimizer's state, which are stored, grown and counted as it is.
+   * @throws ApolloError BAD_ARGUMENT when others are kept.
+   */
+  keepAlso(slots: readonly StateSlot[]): void {
+    takesParameterStoreKeepAlso(slots);
+
+    const [before, now] = [this.further, slots].map((list) => list.map(({ name }) => name).join(', '));
+    check(before === '' || before === now, `the store keeps ${before} already; use another store for ${now}`);
+    this.further = slots;
+  }
+
+  /** What is kept of a parameter: the optimizer's state and what `keepAlso` has added. @throws ApolloError BAD_ARGUMENT for an unknown name. */
   slots(name: string): readonly StateSlot[] {
     takesParameterStoreSlots(name);
 
@@ -560,7 +577,8 @@ export class ParameterStore {
   }
 
   private stateOf({ spec }: Entry): ParameterState {
-    return this.layout?.of(spec) ?? stateless;
+    const own = this.layout?.of(spec) ?? stateless;
+    return this.further.length === 0 ? own : { ...own, slots: [...own.slots, ...this.further] };
   }
 
   private keepsCopy(entry: Entry): boolean {

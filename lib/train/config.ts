@@ -7,6 +7,7 @@ import type { ModelConfig } from '../models/index.js';
 import { exchangeIdentity, exchangeSettings } from './exchange-settings.js';
 import type { Objective } from './objective.js';
 import { optimizerIdentity, optimizerSettings, resolveOptimizer } from './optimizer.js';
+import { outerSettings, resolveOuter } from './outer.js';
 import {
   type Anneal,
   annealedRate,
@@ -52,6 +53,7 @@ const schema = z.strictObject({
   warmupSteps: z.int().min(0).optional(),
   ...optimizerSettings,
   ...exchangeSettings,
+  ...outerSettings,
   /** Evaluate at step 0, every so many steps and at the end. 0: never. Default: at the start and the end. */
   evaluateEvery: z.int().min(0).optional(),
   /** Held-out batches of one evaluation, at most. */
@@ -78,7 +80,7 @@ export type TrainConfig = z.output<typeof schema> & { readonly warmupSteps: numb
  * @throws ApolloError BAD_CONFIG naming each setting that is wrong.
  */
 export function resolveConfig(options: TrainOptions): TrainConfig {
-  const config = resolveOptimizer(parseOptions('train', schema, options));
+  const config = resolveOuter(resolveOptimizer(parseOptions('train', schema, options)));
   const warmupSteps = config.warmupSteps ?? warmupOf(config.steps, 0.025);
   if (warmupSteps > config.steps) {
     throw new ApolloError(

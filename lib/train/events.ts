@@ -39,7 +39,7 @@ export interface StepEvent {
   readonly step: number;
   /** Mean training loss of the step's micro-batches, at the step's depth and with dropout. */
   readonly loss: number;
-  /** Norm of all gradients before clipping. */
+  /** Norm of all gradients before clipping; with `syncEvery` of this rank's, as is `applied`. */
   readonly gradNorm: number;
   readonly lr: number;
   readonly depth: number;
@@ -118,6 +118,7 @@ export interface WarningEvent {
   readonly code:
     | 'NON_FINITE'
     | 'OTHER_DEVICE'
+    | 'OTHER_RANKS'
     | 'BEGINS_WITH'
     | 'NO_TARGET'
     | 'DAMAGED_CHECKPOINT'

@@ -65,6 +65,8 @@ async function* trainEvents(options: TrainOptions, given: TrainDependencies): As
       yield { type: 'warning', step: run.step, code: 'DAMAGED_CHECKPOINT', message };
     const moved = resumed && deviceChange(resumed.state, deps.device, run.deps.group.size);
     if (moved) yield { type: 'warning', step: run.step, code: 'OTHER_DEVICE', message: moved };
+    const regrouped = resumed && ranksChange(resumed.state, run.deps.group.size);
+    if (regrouped) yield { type: 'warning', step: run.step, code: 'OTHER_RANKS', message: regrouped };
     let stopped = false;
     while (!stopped && (run.isAhead || !run.aborted)) {
       if (!run.isAhead) {
@@ -110,6 +112,18 @@ async function* trainEvents(options: TrainOptions, given: TrainDependencies): As
   } finally {
     await run.close();
   }
+}
+
+function ranksChange({ local }: CheckpointState, now: number): string | undefined {
+  if (!local || local.ranks === now) return undefined;
+  const lost =
+    now < local.ranks && local.changed.length > 0
+      ? ` What ranks ${now} to ${local.ranks - 1} have learnt since the last outer step is left out.`
+      : '';
+  return (
+    `The checkpoint was written by ${local.ranks} ranks; this is ${now}. Rank r takes the weights and moments of rank r mod ${local.ranks}. ` +
+    `The run continues, but its bits differ from those of an uninterrupted one.${lost}`
+  );
 }
 
 function deviceChange(state: CheckpointState, device: Device, ranks: number): string | undefined {

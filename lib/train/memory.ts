@@ -1,5 +1,6 @@
 /** Refuses a run that will not fit before it begins, with what it needs, what there is, and the batch that would fit. */
 
+import { outerSlots } from '../dist/index.js';
 import { optimizerState, stateBytes } from '../engine/optim/index.js';
 import { ParameterStore } from '../engine/parameters.js';
 import { ApolloError } from '../errors.js';
@@ -32,6 +33,8 @@ async function attemptFinished(
 }
 
 export interface HeldParameters extends Pick<TrainConfig, 'precision' | 'optimizer'> {
+  /** Steps between outer steps, whose state is kept as well. */
+  readonly syncEvery?: number | undefined;
   /** Layers; default: all. */
   readonly layers?: number;
   /** Ranks that share the optimizer's state; default: 1. */
@@ -39,18 +42,21 @@ export interface HeldParameters extends Pick<TrainConfig, 'precision' | 'optimiz
 }
 
 /**
- * Bytes of a model's parameters in training, on one rank: value, gradient and its share of the optimizer's state in f32, and
- * bf16 copies of matrices. Where a rank keeps no more than a part of a parameter's state, parts are equal up to 64 KiB.
+ * Bytes of a model's parameters in training, on one rank: value, gradient, its share of the optimizer's state and the state of
+ * outer steps in f32, and bf16 copies of matrices. Where a rank keeps no more than a part of a parameter's state, parts are equal
+ * up to 64 KiB.
  */
 export function parameterBytes(
   model: LanguageModel,
-  { precision, optimizer, layers = model.config.layers, shards = 1 }: HeldParameters,
+  { precision, optimizer, syncEvery, layers = model.config.layers, shards = 1 }: HeldParameters,
 ): number {
   const state = optimizerState(optimizer);
   let [held, shared] = [0, 0];
   for (const spec of model.parameters(layers)) {
     const elements = spec.shape.reduce((a, b) => a * b, 1);
-    held += elements * (8 + (precision === 'bf16' && spec.role === 'matrix' ? 2 : 0));
+    const copy = precision === 'bf16' && spec.role === 'matrix' ? 2 : 0;
+    const outer = syncEvery === undefined ? 0 : 4 * outerSlots.length;
+    held += elements * (8 + copy + outer);
     shared += stateBytes(state, declarationOf(spec));
   }
   return held + Math.ceil(shared / shards);

@@ -29,6 +29,8 @@ export interface StepSite {
 export interface RunStep extends QueuedStep {
   readonly plan: StepPlan;
   readonly lr: number;
+  /** Parameters that it updates. */
+  readonly updated: readonly string[];
 }
 
 /** Queues step `step`, which must be of the stage that the site's programs are of. */
@@ -42,7 +44,8 @@ export async function queueStep(site: StepSite, step: number): Promise<RunStep> 
     { microBatches: () => microBatches(site, step, training, plan), names, update: { lr, ...options }, note },
     deps.signal,
   );
-  return { plan, lr, outcome };
+  const { active = () => true } = options;
+  return { plan, lr, outcome, updated: names.filter(active) };
 }
 
 /**

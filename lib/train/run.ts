@@ -1,5 +1,5 @@
 /** The state of one training run and what can be done with it: open, evaluate, save, grow, train a step, close. */
-import { GradientExchange } from '../dist/index.js';
+import { fromFirst, GradientExchange, OuterStep, StepAgreement } from '../dist/index.js';
 import type { Optimizer } from '../engine/optim/index.js';
 import { ParameterStore } from '../engine/parameters.js';
 import { FollowedMethod, type SeenLosses } from '../methods/followed.js';
@@ -9,6 +9,7 @@ import { type CheckpointState, loadCheckpoint, saveCheckpoint } from './checkpoi
 import { CheckpointClock } from './checkpoint/checkpoint-clock.js';
 import { type CheckpointJob, CheckpointWriter } from './checkpoint/checkpoint-writer.js';
 import type { SourceCosts } from './checkpoint/model-folder.js';
+import { checkpointOfRank, checkpointsOfRank } from './checkpoint/rank-folder.js';
 import { giveState } from './checkpoint/sharded-store.js';
 import { identityOf, lastStep, type RunIdentity, type TrainConfig, withBeginning } from './config.js';
 import { BatchAhead, type BatchRequest, type BatchSize } from './corpus.js';
@@ -22,6 +23,7 @@ import { checkMemory } from './memory.js';
 import { NonFiniteSteps } from './non-finite.js';
 import { checkedStart, findCommonStart, type Start } from './opening.js';
 import { optimizerOf } from './optimizer.js';
+import { outerOptionsOf, Rounds } from './outer.js';
 import { RunPrograms } from './programs.js';
 import { queueStep, type RunStep } from './queue-step.js';
 import { checkSameSettings, checkSameWeights } from './same-run.js';
@@ -55,9 +57,14 @@ export class Run {
   readonly nonFinite: NonFiniteSteps;
   identity: RunIdentity;
   readonly trainer: Trainer;
+  /** Where each rank updates weights of its own. */
+  readonly outer: OuterStep | undefined;
+  readonly #rounds: Rounds;
   readonly #steps: StepStream<RunStep>;
   readonly #checkpoints: CheckpointWriter;
   #clock: CheckpointClock;
+  /** Where this rank writes checkpoints: the first one, and those with weights of their own. */
+  #checkpointDir: string | undefined;
   #method: FollowedMethod;
   /** Of the micro-batches of a step those that this rank runs. */
   readonly micros: readonly number[];
@@ -83,7 +90,12 @@ export class Run {
     const { exchangePrecision, overlapExchange: overlap } = config;
     const exchange =
       group.size > 1 ? new GradientExchange(group, this.store, { precision: exchangePrecision, overlap }) : undefined;
-    this.trainer = new Trainer(this.store, this.optimizer, exchange);
+    const outer = outerOptionsOf(config);
+    this.outer = outer && new OuterStep(group, this.store, outer);
+    const { syncEvery: every = 1, steps, anneal } = config;
+    const stageOf = (step: number) => this.method.stageAt(step).index;
+    this.#rounds = new Rounds({ every, end: anneal?.end ?? steps, stageOf }, this.outer);
+    this.trainer = new Trainer(this.store, this.optimizer, outer && exchange ? new StepAgreement(exchange) : exchange);
     const own = config.accumulation / group.size;
     this.micros = Array.from({ length: own }, (_, micro) => group.rank * own + micro);
     this.#steps = new StepStream(
@@ -104,11 +116,6 @@ export class Run {
   get aborted(): boolean {
     if (this.deps.group.size > 1) return this.#groupStopped;
     return this.deps.signal?.aborted ?? false;
-  }
-
-  /** Where this rank writes checkpoints; only the first one does. */
-  get #checkpointDir(): string | undefined {
-    return this.deps.group.rank === 0 ? this.deps.checkpointDir : undefined;
   }
 
   /** Asks all ranks for a checkpoint: the first one's clock is that of all. */
@@ -171,10 +178,18 @@ export class Run {
   async open(): Promise<{ folder: string; state: CheckpointState } | undefined> {
     const { group } = this.deps;
     await checkSameSettings(group, { ...this.config, ...this.identity });
+    this.#checkpointDir = await this.#ownDirectory();
     const start = await findCommonStart(group, this.deps);
     const opened = start ? await this.#load(start) : await this.#initialise();
-    await checkSameWeights(group, this.store, this.step);
+    await this.#checkSame();
     return opened;
+  }
+
+  async #ownDirectory(): Promise<string | undefined> {
+    const { group, checkpointDir } = this.deps;
+    if (!this.outer) return group.rank === 0 ? checkpointDir : undefined;
+    const common = await fromFirst(group, async () => checkpointDir);
+    return typeof common === 'string' ? checkpointsOfRank(common, group.rank) : undefined;
   }
 
   async #initialise(): Promise<undefined> {
@@ -183,6 +198,7 @@ export class Run {
     this.identity = withBeginning(this.identity, digest);
     this.sourceCosts = costs;
     this.beginWarnings = warnings;
+    await this.outer?.anchor();
     await this.#checkMemory();
   }
 
@@ -192,7 +208,10 @@ export class Run {
     const { state, identity } = await checkedStart(start, { config, beginning: this.#beginning(), identity: own });
     this.identity = identity;
     this.#enter(state);
-    await loadCheckpoint(folder, this.store, this.network.specs);
+    const { rank } = this.deps.group;
+    const folderOfRank = checkpointOfRank(folder, state.local ? rank % state.local.ranks : 0);
+    await loadCheckpoint(folderOfRank, this.store, this.network.specs);
+    this.outer?.updates(state.local?.changed ?? []);
     this.step = state.step;
     this.sourceCosts = state.source;
     Object.assign(this.totals, state.totals);
@@ -230,15 +249,23 @@ export class Run {
   /** Whether an evaluation is due when `step` steps are done. */
   evaluationDue(step: number): boolean {
     const every = this.config.evaluateEvery;
-    if (every === 0 || this.evaluatedAt === step) return false;
-    return step === 0 || step >= lastStep(this.config) || (every !== undefined && step % every === 0);
+    if (every === 0 || this.evaluatedAt === step || this.#rounds.isOpen(step)) return false;
+    if (step === 0 || step >= lastStep(this.config)) return true;
+    return every !== undefined && this.#rounds.isDue(every, step);
   }
 
   /** Whether a checkpoint is due when `step` steps are done. */
   checkpointDue(step: number): boolean {
+    if (this.#rounds.isOpen(step)) return false;
     const { checkpointEvery: every, keepAt } = this.config;
-    const bySteps = step > 0 && ((every > 0 && step % every === 0) || keepAt.includes(step));
+    const rounds = this.#rounds;
+    const bySteps = step > 0 && ((every > 0 && rounds.isDue(every, step)) || rounds.includesOne(keepAt, step));
     return bySteps || (this.deps.group.size > 1 ? this.#checkpointAsked : this.#clock.due(this.totals.trainMs));
+  }
+
+  /** @throws ApolloError GROUP_FAILED where ranks have other weights, unless they are within a round. */
+  async #checkSame(): Promise<void> {
+    if (!this.#rounds.isOpen(this.step)) await checkSameWeights(this.deps.group, this.store, this.step);
   }
 
   async evaluate(): Promise<EvaluationEvent> {
@@ -295,8 +322,10 @@ export class Run {
       ...(seen && { seen: { ...seen, means: [...seen.means] } }),
       evaluated: this.evaluatedAt === this.step,
       device: { kind, threads, ...(this.deps.group.size > 1 && { ranks: this.deps.group.size }) },
+      ...(this.outer && { local: { ranks: this.deps.group.size, changed: [...this.outer.changed] } }),
     };
-    const { keepCheckpoints: keep, keepAt } = this.config;
+    const { keepCheckpoints: keep } = this.config;
+    const keepAt = this.config.keepAt.map((at) => this.#rounds.endOf(at));
     return {
       step: this.step,
       position: this.#position(),
@@ -309,7 +338,7 @@ export class Run {
     const checkpointDir = this.#checkpointDir;
     this.#clock.wrote(this.totals.trainMs);
     this.#checkpointAsked = false;
-    await checkSameWeights(this.deps.group, this.store, this.step);
+    await this.#checkSame();
     if (await this.#givesState()) return;
     if (checkpointDir === undefined || this.#checkpoints.isSaved(this.#position())) return;
     await this.#checkpoints.begin(this.#checkpoint(checkpointDir));
@@ -334,7 +363,7 @@ export class Run {
   /** Writes the checkpoint of the run's end, unless this position is saved. */
   async saveLast(): Promise<void> {
     const checkpointDir = this.#checkpointDir;
-    await checkSameWeights(this.deps.group, this.store, this.step);
+    await this.#checkSame();
     if (await this.#givesState()) return;
     if (checkpointDir !== undefined) await this.#checkpoints.complete(this.#checkpoint(checkpointDir));
   }
@@ -375,7 +404,8 @@ export class Run {
     }
     this.network = next;
     this.programs = this.#programs();
-    await checkSameWeights(this.deps.group, this.store, this.step);
+    await this.outer?.anchor();
+    await this.#checkSame();
     const exchanged = this.#traffic.stage;
     this.#traffic.begin();
     return {
@@ -395,6 +425,7 @@ export class Run {
     const { store, stop, lookAhead = !store && !stop } = this.deps;
     if (!lookAhead || this.aborted || step >= lastStep(this.config)) return false;
     if (this.#method.decidesNext || method.stageAt(step).index !== stage.index) return false;
+    if (this.outer && !this.#rounds.isOpen(step)) return false;
     // A program that is still to be compiled would take the device's time between two runs of the step under way.
     return !this.evaluationDue(step) && !this.checkpointDue(step) && programs.has(method.plan(step));
   }
@@ -408,11 +439,15 @@ export class Run {
   async train(): Promise<StepEvent> {
     const { config, totals } = this;
     const { seq } = config;
-    const { plan, lr, result } = await this.#steps.next(this.step);
-    const { loss, gradNorm, applied, ms, flops, waitedMs, microBatches, note, exchange } = result;
+    const { plan, lr, updated, result } = await this.#steps.next(this.step);
+    const { loss, gradNorm, applied, flops, waitedMs, microBatches, note, exchange } = result;
     this.#checkpointAsked ||= note > 0;
     this.step++;
     this.#method.add(loss);
+    this.outer?.updates(updated);
+    const round = await this.#rounds.close(this.step);
+    const ms = result.ms + round.ms;
+    const bytesOfStep = (exchange?.bytes ?? 0) + round.bytesSent;
     this.#stepsHere++;
     if (microBatches === 0) this.stepsWithoutTarget++;
     this.nonFinite.add(result);
@@ -421,8 +456,8 @@ export class Run {
     totals.flopsExecuted += flops;
     totals.trainMs += ms;
     if (exchange) {
-      totals.bytesSent = (totals.bytesSent ?? 0) + exchange.bytes;
-      this.#traffic.add(exchange.bytes, this.tokensPerStep);
+      totals.bytesSent = (totals.bytesSent ?? 0) + bytesOfStep;
+      this.#traffic.add(bytesOfStep, this.tokensPerStep);
     }
     const { depth, units } = plan;
     const { flopsModel, flopsExecuted, tokens, trainMs } = totals;
@@ -445,9 +480,9 @@ export class Run {
       waitedMs,
       ...(exchange && {
         bytesSent: totals.bytesSent!,
-        bytesPerToken: exchange.bytes / this.tokensPerStep,
-        exchangeMs: exchange.busyMs,
-        exchangeWaitedMs: exchange.uncoveredMs,
+        bytesPerToken: bytesOfStep / this.tokensPerStep,
+        exchangeMs: exchange.busyMs + round.ms,
+        exchangeWaitedMs: exchange.uncoveredMs + round.ms,
       }),
       ...(microBatches === 0 && { withoutTarget: true }),
     };
@@ -484,6 +519,7 @@ export class Run {
   #letGo(): void {
     this.programs.clear();
     this.optimizer.dispose();
+    this.outer?.dispose();
   }
 
   /** Stops what is under way, waits for the checkpoint that is being written, and frees all. */

@@ -3,7 +3,7 @@
  * queued right behind the last micro-batch, and the micro-batches of the next step behind that, so the device never waits
  * for JavaScript; loss and norm come one step late.
  */
-import type { BegunExchange, ExchangedStep, GradientExchange, QueuedExchange } from '../dist/index.js';
+import type { BegunExchange, ExchangedStep, QueuedExchange, StepExchange } from '../dist/index.js';
 import type { Binding } from '../engine/binding.js';
 import type { Optimizer, StepOptions } from '../engine/optim/index.js';
 import type { ParameterStore } from '../engine/parameters.js';
@@ -55,10 +55,10 @@ export interface StepOutcome {
   /** Sum of the ranks' notes. */
   readonly note: number;
   /** Of a group. */
-  readonly exchange?: StepExchange | undefined;
+  readonly exchange?: StepTraffic | undefined;
 }
 
-export interface StepExchange {
+export interface StepTraffic {
   /** Of gradients and weights, that all ranks together have sent. */
   readonly bytes: number;
   /** For how long this rank exchanged gradients or waited for others, and for how long of that its device waited. */
@@ -74,7 +74,7 @@ interface Flight {
   endedAt: number;
 }
 
-const exchangeOf = ({ bytes, busyMs, uncoveredMs }: ExchangedStep, ofUpdate = 0): StepExchange => ({
+const trafficOf = ({ bytes, busyMs, uncoveredMs }: ExchangedStep, ofUpdate = 0): StepTraffic => ({
   bytes: bytes + ofUpdate,
   busyMs,
   uncoveredMs,
@@ -100,7 +100,7 @@ export class Trainer {
     readonly store: ParameterStore,
     readonly optimizer: Optimizer,
     /** Of a group of ranks, of which each runs micro-batches of its own; loss, FLOPs and their number are then those of all. */
-    readonly exchange?: GradientExchange,
+    readonly exchange?: StepExchange,
   ) {}
 
   /**
@@ -164,7 +164,8 @@ export class Trainer {
       begun ??= begin(runs.length);
       exchange = begun?.finish();
       await before?.outcome; // whether it was applied decides the counts of this one
-      const hasGradients = runs.length > 0 || (exchange && (await exchange.result).microBatches > 0);
+      const shared = this.exchange?.isLocal ? undefined : exchange;
+      const hasGradients = runs.length > 0 || (shared && (await shared.result).microBatches > 0);
       const updated = hasGradients ? prepared.run({ ...update, group: exchange?.verdict ?? group }) : undefined;
       updated?.catch(() => {});
       isQueued();
@@ -184,12 +185,12 @@ export class Trainer {
         loss: all.microBatches > 0 ? all.loss : Number.NaN,
         microBatches: all.microBatches,
         gradNorm: after?.gradNorm ?? Number.NaN,
-        applied: after?.applied ?? false,
+        applied: after?.applied ?? all.microBatches > 0, // this rank had no labels, and others had
         flops: all.flops,
         ms: performance.now() - since,
         waitedMs: waitedMs + (after?.waitedMs ?? 0),
         note: all.note,
-        ...(exchanged && { exchange: exchangeOf(exchanged, after?.bytesSent) }),
+        ...(exchanged && { exchange: trafficOf(exchanged, after?.bytesSent) }),
       };
     } catch (error) {
       if ((error as { code?: unknown }).code === 'ABORT_ERR') group.stop();

@@ -351,6 +351,10 @@ const engine: Record<string, Arguments> = {
     }),
   },
   'ParameterStore#keepState': { this: made(() => new ParameterStore(device)), layout },
+  'ParameterStore#keepAlso': {
+    this: made(() => new ParameterStore(device)),
+    slots: list(object({ name: word, power: whole(1) })),
+  },
   'ParameterStore#slots': { this: only(optimizerStore), name: word },
   'ParameterStore#has': { this: aStore, name: word },
   'ParameterStore#spec': { this: aStore, name: word },

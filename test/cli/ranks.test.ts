@@ -63,3 +63,34 @@ t.test('what fails is told once, by the rank that failed', { skip: noMpi }, asyn
   const compare = await startRanks(2, main, ['compare', '--config', config, '--out', join(folder, 'compared')]).ended;
   t.match(compare.err, /compare runs on one rank; .* Only train runs on several so far/);
 });
+
+t.test('with outer steps a stop within a round resumes to the same bits', { skip: noMpi }, async (t) => {
+  const rounds = ['--config', config, '--sync-every', '50'];
+  const whole = join(folder, 'rounds');
+  const uncut = await train([...rounds, '--out', whole]).ended;
+  t.equal(uncut.code, 0, uncut.err);
+
+  const out = join(folder, 'rounds-stopped');
+  const { mpirun, ended, text } = train([...rounds, '--out', out, '--json']);
+  while (!text.out.includes('"type":"step","step":3,'))
+    await new Promise((resolve) => mpirun.stdout.once('data', resolve));
+  process.kill(ranksOf(mpirun.pid!).at(-1)!, 'SIGTERM');
+  const stopped = await ended;
+  t.equal(stopped.code, 130, stopped.err);
+  const { step } = JSON.parse(stopped.out.match(/.*"type":"done".*/)![0]) as { step: number };
+  t.ok(
+    existsSync(join(out, `checkpoints/rank-1/step-${String(step).padStart(8, '0')}/model.safetensors`)),
+    `step ${step}`,
+  );
+
+  const resumed = await train(['--resume', '--out', out]).ended;
+  t.equal(resumed.code, 0, resumed.err);
+  t.ok(weights(out).equals(weights(whole)), 'the same bits as an uncut run');
+});
+
+t.test('settings of outer steps without outer steps are refused', { skip: noMpi }, async (t) => {
+  const { code, err } = await train(['--config', config, '--out', join(folder, 'odd'), '--outer-momentum', '0.5'])
+    .ended;
+  t.not(code, 0);
+  t.match(err, /--outer-momentum: this is a setting of outer steps. Add --sync-every/);
+});

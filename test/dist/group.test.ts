@@ -6,19 +6,9 @@ import { alone, openGroup } from '../../lib/dist/index.js';
 import { fromBfloat16, toBfloat16 } from '../../lib/engine/index.js';
 import { temporaryFolder } from '../cli/support.js';
 import { openTinyDevice } from '../train/tiny.js';
-import { noMpi, runRanks } from './mpirun.js';
+import { noMpi, runRanks, type Trained } from './mpirun.js';
 
 const folder = temporaryFolder();
-
-interface Trained {
-  readonly lines: readonly string[];
-  readonly losses: readonly number[];
-  readonly contents?: string;
-  readonly checkpoint?: string;
-  readonly saved: readonly number[];
-  readonly tokens: number;
-  readonly flopsExecuted: number;
-}
 
 t.test('without a launcher a process is a group of one', async (t) => {
   const device = await openTinyDevice();

@@ -46,6 +46,21 @@ export function startRanks(ranks: number, script: string, args: readonly string[
   return { mpirun, ended, text };
 }
 
+/** What a rank reports of the task 'train'. */
+export interface Trained {
+  readonly lines: readonly string[];
+  readonly losses: readonly number[];
+  /** That all ranks have sent so far, and in each step. */
+  readonly bytes: readonly number[];
+  readonly bytesOfSteps: readonly number[];
+  readonly warnings: readonly string[];
+  readonly contents?: string;
+  readonly checkpoint?: string;
+  readonly saved: readonly number[];
+  readonly tokens: number;
+  readonly flopsExecuted: number;
+}
+
 /** Runs a task of rank-child.ts on every rank; what each of them has written, by rank, and how they ended. */
 export async function runRanks<Result>(
   ranks: number,

@@ -8,10 +8,11 @@ import { ApolloError } from '../../lib/errors.js';
 import { createModel } from '../../lib/models/index.js';
 import type { TrainingCorpus, TrainOptions } from '../../lib/train/index.js';
 import { contentsOf, countingCorpus, openTinyDevice, runTiny, tinyMethod, tinyModel } from '../train/tiny.js';
+import { type OuterTask, onEngine } from './outer-network.js';
 import { bertCorpus, bertModel } from './tiny-bert.js';
 
 interface Task {
-  readonly what: 'collectives' | 'ofBuffers' | 'train';
+  readonly what: 'collectives' | 'ofBuffers' | 'outer' | 'train';
   /** Of the buffers. */
   readonly lengths?: readonly number[];
   readonly folder: string;
@@ -21,6 +22,7 @@ interface Task {
   /** Of Apollo, where its three stages begin. */
   readonly boundaries?: readonly number[];
   readonly checkpoints?: string;
+  readonly outer?: OuterTask;
   /** The rank whose seed differs. */
   readonly odd?: number;
   /** The rank whose batches fail, at step 9. */
@@ -169,14 +171,19 @@ async function train(group: Group) {
   const bytes = events.flatMap((event) => (event.type === 'step' ? [event.bytesSent] : []));
   const saved = events.flatMap((event) => (event.type === 'checkpoint' ? [event.step] : []));
   const losses = events.flatMap((event) => (event.type === 'step' ? [event.loss] : []));
+  const tokensOfStep = 4 * 4 * 16; // four micro-batches of the tiny run
+  const bytesOfSteps = events.flatMap((event) =>
+    event.type === 'step' ? [(event.bytesPerToken ?? 0) * tokensOfStep] : [],
+  );
   const { tokens, flopsModel, flopsExecuted, checkpoint } = done;
-  const own = { files, warnings, exchanged, bytes, stateBytes };
+  const own = { files, warnings, exchanged, bytes, bytesOfSteps, stateBytes };
   return { lines, losses, contents, saved, tokens, flopsModel, flopsExecuted, checkpoint, ...own };
 }
 
 const group = await openGroup(device);
 try {
-  const result = await { collectives, ofBuffers, train }[task.what](group);
+  const outer = () => onEngine(device, group, task.outer!);
+  const result = await { collectives, ofBuffers, outer, train }[task.what](group);
   writeFileSync(join(task.folder, `rank-${group.rank}.json`), JSON.stringify(result));
   await group.close();
   await device.close();

@@ -11,6 +11,7 @@ import { openDeviceOf, precisionOf } from '../device.js';
 import type { CommandIo } from '../io.js';
 import { type DepthCost, probeDepths, type StageCost, stageCosts, timeAtDepth } from '../plan.js';
 import { estimateDepths, type Piece } from '../plan-pieces.js';
+import { formatRanks, type RankFlags, type RanksPlan, rankFlags, ranksPlan } from '../plan-ranks.js';
 import { readInit } from '../session.js';
 import { loadSettings, type Settings } from '../settings/config.js';
 import { addSettings, flagsOf, runOptions } from '../settings/options.js';
@@ -50,29 +51,52 @@ interface Plan {
     readonly scratchMs: number;
   };
   readonly missing?: string;
+  /** On many ranks, where their numbers are given. */
+  readonly onRanks?: RanksPlan;
 }
 
 export function planCommand(program: Command, io: CommandIo): void {
   const command = program.command('plan').description('show what a run will cost: parameters, FLOPs, memory, time');
-  addSettings(command, ['method', ...runOptions, 'shardOptimizer']).addHelpText('after', presetHelp);
+  addSettings(command, ['method', ...runOptions, 'shardOptimizer', 'syncEvery']).addHelpText('after', presetHelp);
   const how = new Option('--measure <how>', 'memory and time: estimated in seconds, measured in full, or left out');
   command
     .addOption(how.choices(['estimate', 'full', 'none']).default('estimate'))
     .option('--no-measure', 'as --measure none, which needs no native engine');
+  for (const option of rankFlags) command.addOption(option);
   command.action(async (parsed: Record<string, unknown>) => {
-    const { measure, ...rest } = parsed;
+    const { measure, ranks, bandwidth, latency, overlap, flops, memoryBandwidth, ...rest } = parsed;
+    const ofRanks = { ranks, bandwidth, latency, overlap, flops, memoryBandwidth } as RankFlags;
     const { preset, config, json } = rest as { preset?: string; config?: string; json?: boolean };
     const settings = loadSettings({ preset, config, flags: flagsOf(rest) });
     const progress = new Progress(io, { quiet: json === true && !io.stderr.isTTY });
-    const wanted = measure === false ? 'none' : (measure as Measure);
-    const plan = await makePlan(settings, wanted, progress).finally(() => progress.clear());
+    const wanted = measure === false || flops !== undefined ? 'none' : (measure as Measure);
+    checkFlags(ofRanks, wanted);
+    const plan = await makePlan(settings, wanted, ofRanks, progress).finally(() => progress.clear());
     io.stdout.write(json ? `${JSON.stringify(plan, undefined, 2)}\n` : `${formatPlan(plan)}\n`);
   });
 }
 
 type Measure = 'estimate' | 'full' | 'none';
 
-async function makePlan(settings: Settings, measure: Measure, progress: Progress): Promise<Plan> {
+/** @throws ApolloError BAD_CONFIG where the ranks' step would be made of nothing, or there are no ranks. */
+function checkFlags({ ranks, flops }: RankFlags, measure: Measure): void {
+  if (ranks && measure === 'none' && flops === undefined) {
+    throw new ApolloError(
+      'BAD_CONFIG',
+      '--ranks needs what one rank computes in a step: leave --no-measure out, or give --flops, what a rank reaches.',
+    );
+  }
+  if (!ranks && flops !== undefined) {
+    throw new ApolloError('BAD_CONFIG', '--flops is for a plan on many ranks: add --ranks, e.g. --ranks 8 64.');
+  }
+}
+
+async function makePlan(
+  settings: Settings,
+  measure: Measure,
+  { ranks, ...flags }: RankFlags,
+  progress: Progress,
+): Promise<Plan> {
   const model = createModel(modelConfigOf(settings, (await readInit(settings))?.config));
   const { config } = model;
   checkSettings(trainOptionsOf(settings, config, settings.seed, 'f32'), config);
@@ -98,7 +122,9 @@ async function makePlan(settings: Settings, measure: Measure, progress: Progress
     scratchFlops: tokens * model.flopsPerToken(config.layers, seq),
     stages,
   };
-  if (measure === 'none') return plan;
+  const onRanks = (secondsOf: (stage: StageCost) => number) =>
+    ranks && { onRanks: ranksPlan({ ...flags, ranks }, stages, secondsOf, settings.syncEvery) };
+  if (measure === 'none') return { ...plan, ...onRanks((stage) => (stage.flops + stage.updateFlops) / flags.flops!) };
   let device: Device;
   try {
     device = await openDeviceOf(settings);
@@ -137,6 +163,7 @@ async function makePlan(settings: Settings, measure: Measure, progress: Progress
         estimatedMs,
         scratchMs: size.steps * micro * time(config.layers),
       },
+      ...onRanks((stage) => sumOver(stage.depthSteps) / 1e3),
     };
   } finally {
     await device.close();
@@ -167,6 +194,7 @@ function formatPlan(plan: Plan): string {
     '',
     stages,
   ];
+  if (plan.onRanks && !plan.measured) return [...lines, '', formatRanks(plan.onRanks)].join('\n');
   if (plan.missing) return [...lines, '', `Memory and time need the native engine. ${plan.missing}`].join('\n');
   if (!plan.measured) return lines.join('\n');
   const { device, precision, depths, piece, estimatedMs, scratchMs } = plan.measured;
@@ -188,7 +216,8 @@ function formatPlan(plan: Plan): string {
     : 'Time is the median of three runs of a whole micro-batch at each depth.';
   const misfit = depths.find((depth) => depth.misfit !== undefined);
   const missing = misfit ? ['', `At depth ${misfit.depth}: ${misfit.misfit}`] : [];
-  return [...lines, '', memory, ...missing, '', time, source].join('\n');
+  const onRanks = plan.onRanks ? ['', formatRanks(plan.onRanks)] : [];
+  return [...lines, '', memory, ...missing, '', time, source, ...onRanks].join('\n');
 }
 
 /** What was measured nearest to the run, and how far from it the run is. */

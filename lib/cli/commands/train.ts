@@ -18,10 +18,8 @@ import { Watch } from '../watch/watch.js';
 
 export function trainCommand(program: Command, io: CommandIo, finish: (exitCode: number) => void): void {
   const command = program.command('train').description('train one model with one method');
-  addSettings(command, ['method', ...runOptions, ...trainingOptions, ...rankOptions, ...watchOptions]).addHelpText(
-    'after',
-    presetHelp,
-  );
+  const keys = ['method', ...runOptions, ...rankOptions, ...trainingOptions, ...watchOptions] as const;
+  addSettings(command, keys).addHelpText('after', presetHelp);
   command.action(async (parsed: Record<string, unknown>) => {
     const called = `${io.program} train`;
     const sources = {
@@ -59,6 +57,11 @@ async function follow(settings: Settings, io: CommandIo, seat: Seat): Promise<nu
         let aborted = false;
         for await (const event of trainingOf(session, settings).events({ signal })) {
           if (event.type === 'done') aborted = event.aborted;
+          // What this rank keeps beside the first one's checkpoint; the others do not know of it.
+          if (event.type === 'warning' && event.code === 'CHECKPOINT_FAILED') {
+            const { rank, size } = seat.group;
+            seat.stderr.write(`rank ${rank} of ${size}: warning: ${event.message}\n`);
+          }
         }
         return aborted ? stoppedExitCode(signal) : 0;
       } finally {

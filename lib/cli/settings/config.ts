@@ -108,6 +108,11 @@ const schema = z.strictObject({
   batch: count.default(16),
   seq: count.optional(),
   accumulate: count.default(1),
+  /** Steps that each rank does by itself between two outer steps, see docs/distributed.md. Default: ranks share each step. */
+  syncEvery: count.optional(),
+  /** Learning rate and momentum of outer steps. */
+  outerLearningRate: z.number().positive().optional(),
+  outerMomentum: z.number().min(0).lt(1).optional(),
   /** Peak learning rate. */
   lr: z.number().positive().default(1e-3),
   /** Below 1: share of the steps; else steps. */
@@ -226,6 +231,13 @@ export function loadSettings({ preset, config, flags }: SettingSources): Setting
     throw new ApolloError(
       'BAD_CONFIG',
       `${where('muon')}: these are settings of the optimizer "muon", and the optimizer is "${settings.optimizer.name}". Add --optimizer muon, or leave them out.`,
+    );
+  }
+  for (const key of ['outerLearningRate', 'outerMomentum'] as const) {
+    if (settings.syncEvery !== undefined || settings[key] === undefined) continue;
+    throw new ApolloError(
+      'BAD_CONFIG',
+      `${where(key)}: this is a setting of outer steps. Add --sync-every, the steps between them, or leave this out.`,
     );
   }
   if (config === undefined) return settings;

@@ -6,6 +6,7 @@ import { ApolloError } from '../../errors.js';
 import { methodNames } from '../../methods/index.js';
 import { familyKinds, presetNames } from '../../models/index.js';
 import { decayShapeNames, scheduleNames } from '../../train/index.js';
+import { outerDefaults } from '../../train/outer.js';
 import { nestedNames, type Settings } from './config.js';
 
 /** A whole number; "50M" and the like are allowed. */
@@ -87,6 +88,11 @@ const options: Readonly<Partial<Record<keyof Settings, () => Option | readonly O
   batch: () => option('--batch <n>', 'sequences of a micro-batch', whole),
   seq: () => option('--seq <n>', "tokens of a sequence; default: the model's positions", whole),
   accumulate: () => option('--accumulate <n>', 'micro-batches of a step', whole),
+  syncEvery: () =>
+    option('--sync-every <n>', 'steps that each rank does by itself between two outer steps (DiLoCo)', whole),
+  outerLearningRate: () =>
+    option('--outer-learning-rate <rate>', `of outer steps; default: ${outerDefaults.learningRate}`, amount),
+  outerMomentum: () => option('--outer-momentum <n>', `of outer steps; default: ${outerDefaults.momentum}`, amount),
   optimizer: () => option('--optimizer <name>', `what updates the weights: ${optimizerNames.join(', ')}`),
   lr: () => option('--lr <rate>', 'peak learning rate', amount),
   warmup: () => option('--warmup <n>', 'below 1: share of the steps; else steps', amount),
@@ -167,8 +173,15 @@ export const trainingOptions = [
   'resume',
   'out',
 ] as const;
-/** What ranks exchange. */
-export const rankOptions = ['exchangePrecision', 'shardOptimizer', 'overlapExchange'] as const;
+/** How several ranks train together, and what they exchange. */
+export const rankOptions = [
+  'exchangePrecision',
+  'shardOptimizer',
+  'overlapExchange',
+  'syncEvery',
+  'outerLearningRate',
+  'outerMomentum',
+] as const;
 /** How a run can be watched. */
 export const watchOptions = ['tensorboard', 'dashboard', 'dashboardKeep'] as const;
 

@@ -101,6 +101,9 @@ export function trainOptionsOf(
     exchangePrecision: settings.exchangePrecision,
     shardOptimizer: settings.shardOptimizer,
     overlapExchange: settings.overlapExchange,
+    syncEvery: settings.syncEvery,
+    outerLearningRate: settings.outerLearningRate,
+    outerMomentum: settings.outerMomentum,
     ...optimizerOptionsOf(settings),
   };
 }

@@ -219,7 +219,7 @@ export abstract class ProgramOptimizer implements Optimizer {
       const outputs = tensors.map((name) => [
         value('value', name),
         gradients.get(name)!,
-        ...this.store.slots(name).map((slot) => use(name, this.store.bindSlot(slot.name, name))),
+        ...this.state.of(this.store.spec(name)).slots.map((slot) => use(name, this.store.bindSlot(slot.name, name))),
         ...(this.store.hasWorkingCopy(name) ? [value('workingCopy', name)] : []),
       ]);
       const specs = tensors.map((name) => this.store.spec(name));

@@ -14,6 +14,7 @@ import { type Checksum, writeSynced } from '../../fs/durable.js';
 import { SafetensorsReader, type TensorToWrite, writeSafetensors } from '../../interop/safetensors.js';
 import { declareSpecs, type ModelConfig, type ParameterSpec } from '../../models/index.js';
 import { type Kept, writeFolder } from './checkpoint-folder.js';
+import { checkpointOfRank } from './rank-folder.js';
 import type { StoreView } from './staged-store.js';
 
 export const formatVersion = 1;
@@ -60,6 +61,8 @@ const stateSchema = z.object({
   evaluated: z.boolean(),
   /** `ranks`: where there were several. */
   device: z.object({ kind: z.string(), threads: count, ranks: count.optional() }),
+  /** Of a run with `syncEvery`: its ranks, each with a checkpoint of its own, and the parameters changed since the last outer step. */
+  local: z.object({ ranks: z.int().min(1), changed: z.array(z.string()) }).optional(),
   /** Step count of each parameter. */
   counts: z.record(z.string(), count),
   files: z.record(z.string(), z.object({ bytes: count, crc32: count })),
@@ -89,10 +92,25 @@ export async function damageOf(folder: string): Promise<ApolloError | undefined>
   try {
     const state = await readCheckpointState(folder);
     for (const file of Object.keys(state.files)) await verifyFile(folder, file, state);
+    for (let rank = 1; rank < (state.local?.ranks ?? 1); rank++) await verifyRank(folder, rank, state);
     return undefined;
   } catch (error) {
     return isDamage(error) ? error : undefined;
   }
+}
+
+/** @throws ApolloError BAD_CHECKPOINT unless what `rank` has written beside the first rank's checkpoint is whole. */
+async function verifyRank(folder: string, rank: number, { local, step }: CheckpointState): Promise<void> {
+  const own = checkpointOfRank(folder, rank);
+  try {
+    const state = await readCheckpointState(own);
+    for (const file of Object.keys(state.files)) await verifyFile(own, file, state);
+    if (state.step === step && JSON.stringify(state.local) === JSON.stringify(local)) return;
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+    throw damaged(folder, `what rank ${rank} keeps beside it, ${own}, is missing or damaged.`, error);
+  }
+  throw damaged(folder, `what rank ${rank} keeps beside it, ${own}, is of another run.`);
 }
 
 /** Of a file, read in pieces. */

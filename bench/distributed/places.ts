@@ -1,0 +1,87 @@
+/** Where ranks run: on this machine, or in network namespaces whose links have a rate (scripts/namespaces.sh, as root). */
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+
+export interface Place {
+  readonly name: string;
+  /** Of each link, as tc writes it; absent: the ranks share memory. */
+  readonly rate?: string;
+  /** The same in bits per second. */
+  readonly bits?: number;
+}
+
+export const places: readonly Place[] = [
+  { name: 'one machine' },
+  { name: '1 Gbit/s', rate: '1gbit', bits: 1e9 },
+  { name: '100 Mbit/s', rate: '100mbit', bits: 1e8 },
+];
+
+export const ranks = 2;
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const script = 'scripts/namespaces.sh';
+const loader = ['--import=./scripts/ts-loader.mjs', '--enable-source-maps'];
+/** Names of namespaces of this process alone. */
+const namespaces = `bench${process.pid}`;
+
+function shell(args: readonly string[]): void {
+  const { status, stderr } = spawnSync('bash', [script, ...args], { cwd: root, encoding: 'utf8' });
+  if (status !== 0) throw new Error(`${script} ${args.join(' ')}: ${stderr.trim()}`);
+}
+
+/** Does `work` with a way to start ranks at the place, which is made for it and removed again. */
+export async function atPlace<Value>({ rate }: Place, work: (start: Start) => Promise<Value>): Promise<Value> {
+  if (!rate)
+    return work((file, args) => lines('mpirun', ['--allow-run-as-root', '--oversubscribe', ...common(file, args)]));
+  shell(['create', namespaces, String(ranks)]);
+  const cleared = () => {
+    for (const child of running) child.kill('SIGKILL');
+    shell(['remove', namespaces]);
+  };
+  const stopped = () => {
+    cleared();
+    process.exit(1);
+  };
+  for (const signal of signals) process.on(signal, stopped);
+  try {
+    shell(['shape', namespaces, rate]);
+    return await work((file, args) => lines('bash', [script, 'mpirun', namespaces, ...common(file, args)]));
+  } finally {
+    for (const signal of signals) process.off(signal, stopped);
+    cleared();
+  }
+}
+
+const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+/** What was started and has not ended. */
+const running = new Set<ChildProcess>();
+
+/** Starts the ranks of a TypeScript file; the lines of JSON that they print. */
+export type Start = (file: string, args: readonly string[]) => Promise<Readonly<Record<string, unknown>>[]>;
+
+const common = (file: string, args: readonly string[]) => [
+  ...['--bind-to', 'none', '-np', String(ranks)],
+  ...[process.execPath, ...loader, file, ...args],
+];
+
+/** One process, without a launcher. */
+export const alone: Start = (file, args) => lines(process.execPath, [...loader, file, ...args]);
+
+async function lines(command: string, args: readonly string[]) {
+  const child = spawn(command, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
+  running.add(child);
+  let [out, err] = ['', ''];
+  child.stdout.on('data', (chunk: Buffer) => {
+    out += chunk;
+  });
+  child.stderr.on('data', (chunk: Buffer) => {
+    err += chunk;
+  });
+  const code = await new Promise((resolve) => child.on('close', resolve));
+  running.delete(child);
+  if (code !== 0) throw new Error(`${command} ${args.join(' ')} ended with ${code}: ${err.slice(-2000)}`);
+  return out
+    .split('\n')
+    .filter((line) => line.startsWith('{'))
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+}

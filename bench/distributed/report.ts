@@ -1,0 +1,132 @@
+/** What the bench writes: all cells as JSON, a page with their table, and a picture. */
+import { renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { formatCount, formatPercent } from '../../lib/report/format.js';
+import { renderSvg } from '../../lib/report/svg.js';
+import { markdownTable } from '../../lib/report/table.js';
+import { colors, panelChart, panelSize, type Series } from '../acceleration/figures/draw.js';
+import { modes } from './modes.js';
+import { places } from './places.js';
+
+export interface Shape {
+  readonly model: string;
+  readonly batch: number;
+  readonly seq: number;
+  readonly ranks: number;
+  readonly machine: string;
+}
+
+/** A mode at a place. */
+export interface Cell {
+  readonly place: string;
+  readonly mode: string;
+  /** Per second of a link. */
+  readonly bits?: number;
+  readonly steps: number;
+  /** Of all ranks. */
+  readonly tokens: number;
+  /** Seconds of a message, measured at the place. */
+  readonly latency: number;
+  /** The mean of all steps but the first, and what the model says. */
+  readonly stepSeconds: number;
+  readonly plannedSeconds: number;
+  readonly tokensPerSecond: number;
+  /** That all ranks send. */
+  readonly bytesPerToken: number;
+  /** Held-out, at the end. */
+  readonly loss: number;
+}
+
+export interface Results {
+  readonly shape: Shape;
+  /** Seconds of a step of one rank, beside another; the model's parameters; bytes per second in memory; seconds of a message. */
+  readonly machine:
+    | { readonly compute: number; readonly parameters: number; readonly memory: number; readonly latency: number }
+    | undefined;
+  readonly cells: readonly Cell[];
+}
+
+export function deviation({ plannedSeconds, stepSeconds }: Cell): string {
+  const far = plannedSeconds / stepSeconds - 1;
+  return `${far < 0 ? '' : '+'}${formatPercent(far)}`;
+}
+
+/** In the order of places and modes. */
+function ordered({ cells }: Results): Cell[] {
+  return places.flatMap((place) =>
+    modes.flatMap((mode) => cells.filter((cell) => cell.place === place.name && cell.mode === mode.name)),
+  );
+}
+
+export function tableOf(results: Results): string[][] {
+  return [
+    ['place', 'mode', 'step', 'planned', 'deviation', 'tokens/s', 'bytes per token', 'tokens', 'held-out loss'],
+    ...ordered(results).map((cell) => [
+      cell.place,
+      cell.mode,
+      `${(1e3 * cell.stepSeconds).toFixed(1)} ms`,
+      `${(1e3 * cell.plannedSeconds).toFixed(1)} ms`,
+      deviation(cell),
+      cell.tokensPerSecond.toFixed(0),
+      cell.bytesPerToken.toFixed(0),
+      formatCount(cell.tokens),
+      cell.loss.toFixed(4),
+    ]),
+  ];
+}
+
+export async function writeResults(folder: string, results: Results): Promise<void> {
+  write(join(folder, 'results.json'), `${JSON.stringify(results, undefined, 2)}\n`);
+  if (results.cells.length === 0) return;
+  write(join(folder, 'tokens-per-second.svg'), await renderSvg(panelChart([panel(results)], 1), panelSize(1, 1)));
+  write(join(folder, 'README.md'), page(results));
+}
+
+function write(path: string, text: string): void {
+  writeFileSync(`${path}.part`, text);
+  renameSync(`${path}.part`, path);
+}
+
+const palette = [colors.red, colors.blue, colors.green, colors.pink, colors.yellow, colors.sky];
+
+/** Tokens per second against the rate of the links, measured and planned. */
+function panel(results: Results) {
+  const linked = ordered(results).filter(({ bits }) => bits !== undefined);
+  const series = modes.flatMap(({ name }, i): Series[] => {
+    const own = linked.filter(({ mode }) => mode === name).sort((a, b) => a.bits! - b.bits!);
+    const color = palette[i % palette.length]!;
+    const planned = (cell: Cell) => (cell.tokensPerSecond * cell.stepSeconds) / cell.plannedSeconds;
+    return [
+      { name, color, points: true, data: own.map((cell) => [cell.bits! / 1e6, cell.tokensPerSecond]) },
+      { name: `${name}, planned`, color, dashed: true, data: own.map((cell) => [cell.bits! / 1e6, planned(cell)]) },
+    ];
+  });
+  const { model, ranks } = results.shape;
+  return {
+    title: `${model} on ${ranks} ranks`,
+    x: 'Mbit/s of a link',
+    y: 'tokens per second',
+    xLogarithmic: true,
+    series,
+  };
+}
+
+function page(results: Results): string {
+  const { shape, machine } = results;
+  return [
+    '# Two ranks over links of a rate',
+    '',
+    `\`npm run bench:distributed\`: ${shape.model} from scratch, ${shape.ranks} ranks with one thread each and ${shape.batch} x ${shape.seq} tokens in a`,
+    `micro-batch, on ${shape.machine}. Over links the ranks run in network namespaces (scripts/namespaces.sh).`,
+    '',
+    markdownTable(tableOf(results)),
+    '',
+    '![tokens per second](tokens-per-second.svg)',
+    '',
+    `The plan is that of \`apollo-lm plan --ranks\`: a rank computes ${(1e3 * machine!.compute).toFixed(1)} ms a step (measured on one rank beside another one without a`,
+    `group), memory moves ${(machine!.memory / 1e9).toFixed(2)} GB/s (an exchange of 4 MiB between two ranks of one machine), a message takes what it takes at`,
+    'the place, and a link carries 95 % of its rate. On one machine nothing else of the exchange is known, so its rows check the',
+    'sum of parts only. Losses are comparable within a number of tokens.',
+    '',
+  ].join('\n');
+}

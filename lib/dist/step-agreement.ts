@@ -1,0 +1,24 @@
+/** What ranks that train by themselves exchange in each step: a few numbers, and no gradient. */
+import type { RunGroup } from '../engine/run-group.js';
+import type { BegunExchange, GradientExchange, StepShare } from './gradient-exchange.js';
+
+/** How the ranks of a group end a step: they agree whether it is done, and report the same loss. */
+export interface StepExchange extends Pick<GradientExchange, 'begin' | 'giveUp' | 'overlaps'> {
+  /** Whether the update is of this rank's gradients alone. */
+  readonly isLocal?: boolean;
+}
+
+export class StepAgreement implements StepExchange {
+  readonly isLocal = true;
+  readonly overlaps = false;
+
+  constructor(private readonly exchange: GradientExchange) {}
+
+  begin(_names: readonly string[], share: StepShare, runs: RunGroup): BegunExchange {
+    return this.exchange.begin([], share, runs);
+  }
+
+  giveUp(runs: RunGroup): Promise<void> {
+    return this.exchange.giveUp(runs);
+  }
+}

@@ -1,0 +1,67 @@
+/** `apollo-lm plan --ranks`. */
+import t from 'tap';
+import { byteRate, flopRate, type RanksPlan, seconds } from '../../lib/cli/plan-ranks.js';
+import { run } from '../../lib/cli/run.js';
+import { memoryIo } from './support.js';
+
+const nano = ['plan', '--model', 'gpt-nano', '--batch', '4', '--steps', '100', '--method', 'apollo'];
+
+t.test('rates and times are read with their units', async (t) => {
+  t.same(['1Gbit', '100Mbit', '50GB/s', '2.5kB'].map(byteRate), [1.25e8, 1.25e7, 5e10, 2500]);
+  t.same(['50us', '1.5ms', '2s'].map(seconds), [50e-6, 1.5e-3, 2]);
+  t.same(['400T', '1e14', '50G'].map(flopRate), [4e14, 1e14, 5e10]);
+  for (const wrong of ['1Gbits', '-1Gbit', '0Gbit', '10']) t.throws(() => byteRate(wrong), /such as 1Gbit/);
+  for (const wrong of ['50', '5 minutes']) t.throws(() => seconds(wrong), /such as 50us/);
+  for (const wrong of ['fast', '0', '1 EFLOP']) t.throws(() => flopRate(wrong), /such as 400T/);
+});
+
+t.test('from given FLOP/s, without the engine', async (t) => {
+  const io = memoryIo();
+  const ranks = ['--ranks', '8', '64', '512', '4096', '--flops', '1T', '--bandwidth', '1Gbit', '--latency', '50us'];
+  t.equal(await run([...nano, ...ranks, '--json'], io), 0, io.err());
+  const { onRanks: plan, stages } = JSON.parse(io.out()) as {
+    readonly onRanks: RanksPlan;
+    readonly stages: readonly { readonly flops: number; readonly steps: number; readonly parameters: number }[];
+  };
+  t.equal(plan.compute, 'given');
+  t.same(plan.model.network, { latency: 50e-6, bandwidth: 0.95 * 1.25e8, memory: 1e12 });
+  t.equal(plan.stages.length, 4);
+  for (const [i, stage] of plan.stages.entries()) {
+    t.ok(Math.abs(stage.compute / (stages[i]!.flops / stages[i]!.steps / 1e12) - 1) < 1e-12);
+    t.equal(Math.round(stage.bytes.outer), Math.round(((2 * 4095) / 4096) * 4 * stage.parameters + 12 * 48));
+    t.equal(Math.round(stage.bytes.f32), Math.round(stage.bytes.outer), 'an outer step sends what gradients do');
+  }
+  t.equal(plan.rows.length, 4 * 5, 'three ways to share each step, and rounds of two lengths');
+  const efficiency = (ranks: number, mode: string, every?: number) =>
+    plan.rows.find((row) => row.ranks === ranks && row.mode === mode && row.syncEvery === every)!.step.efficiency;
+  t.ok(efficiency(8, 'f32') < efficiency(8, 'bf16') && efficiency(8, 'bf16') < efficiency(8, 'outer', 50));
+  t.ok(efficiency(4096, 'f32') < efficiency(8, 'f32'));
+  t.ok(efficiency(8, 'outer', 500) > efficiency(8, 'outer', 50));
+});
+
+t.test('the tables name what they assume', async (t) => {
+  const io = memoryIo();
+  const args = ['--ranks', '8', '4096', '--flops', '400T', '--sync-every', '20', '--overlap', '0.5'];
+  t.equal(await run([...nano, ...args], io), 0, io.err());
+  t.match(
+    io.out(),
+    /ranks +data parallel, f32 +data parallel, bf16 +sharded optimizer \(ZeRO-1\) +outer step every 20/,
+  );
+  t.match(io.out(), /4,096 +\d/);
+  t.match(io.out(), /links of 1.25 GB\/s for each rank, both ways at once, 95 % of it payload, 50 us a message/);
+  t.match(io.out(), /50 % of the backward pass beside the exchange/);
+  t.match(io.out(), /Thakur, Rabenseifner, Gropp 2005/);
+});
+
+t.test('what does not belong together is refused', async (t) => {
+  for (const [args, message] of [
+    [['--ranks', '8', '--no-measure'], /--ranks needs what one rank computes/],
+    [['--flops', '1T'], /add --ranks/],
+    [['--ranks', '0'], /at least 1/],
+    [['--ranks', '8', '--overlap', '2'], /a share from 0 to 1/],
+  ] as const) {
+    const io = memoryIo();
+    t.equal(await run([...nano, ...args], io), 1);
+    t.match(io.err(), message);
+  }
+});
