@@ -14,6 +14,7 @@ import { filesystem } from './filesystem.js';
 import { kills } from './kills.js';
 import { faultsOf, type Part, type Tally } from './outcome.js';
 import { processes } from './processes.js';
+import { rankKills } from './ranks.js';
 import { steps } from './steps.js';
 import { workers } from './workers.js';
 
@@ -24,12 +25,12 @@ interface Results {
   readonly rows: readonly Tally[];
 }
 
-const parts: readonly Part[] = [kills, files, filesystem, processes, workers, steps];
+const parts: readonly Part[] = [kills, rankKills, files, filesystem, processes, workers, steps];
 const cli = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 
 const command = new Command('faults')
   .description(
-    'Tries faults on purpose: kills, damaged files, errors of the file system, two processes, workers, long runs.',
+    'Tries faults on purpose: kills of processes and ranks, damaged files, errors of the file system, two processes, workers, long runs.',
   )
   .option('--minutes <n>', 'stop after so long; parts share the time in proportion to their sizes', Number)
   .option('--only <parts...>', `some of: ${parts.map(({ name }) => name).join(', ')}`)
@@ -39,7 +40,9 @@ const command = new Command('faults')
 for (const { name, size, unit, about } of parts) command.option(`--${name} <n>`, `${unit} (${size}): ${about}`, Number);
 command.parse();
 const o = command.opts<{ minutes?: number; only?: string[]; seed?: number; out?: string; keep?: boolean }>();
-const sizes = command.opts<Record<string, number | undefined>>();
+/** The option that `--name` sets. */
+const sizeOf = (name: string): number | undefined =>
+  command.getOptionValue(name.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase()));
 
 if (!existsSync(cli)) {
   console.error('faults: the package is not built. Run "npm run build" first.');
@@ -66,7 +69,7 @@ for (const part of chosen) {
   const folder = join(work, part.name);
   mkdirSync(folder, { recursive: true });
   try {
-    rows.push(...(await part.run({ work: folder, cli, seed, signal, say }, sizes[part.name] ?? part.size)));
+    rows.push(...(await part.run({ work: folder, cli, seed, signal, say }, sizeOf(part.name) ?? part.size)));
   } finally {
     clearTimeout(timer as NodeJS.Timeout | undefined);
     if (!o.keep) rmSync(folder, { recursive: true, force: true });

@@ -1,10 +1,8 @@
 /** The command line as a function: parses, runs, turns errors into one message and an exit code. */
-
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
 import { ApolloError } from '../errors.js';
 import { fileError, inWords, isSystemError } from '../fs/error.js';
+import { packageVersion } from '../package-folder.js';
 import { annealCommand } from './commands/anneal.js';
 import { buildCommand } from './commands/build.js';
 import { compareCommand } from './commands/compare.js';
@@ -22,7 +20,6 @@ import { closedExitCode, interruptedExitCode } from './interrupt.js';
 import { type CommandIo, processIo } from './io.js';
 import { isClosed } from './output.js';
 import { checkRanks, tellOnce } from './ranks.js';
-import { packageRoot } from './settings/presets.js';
 
 /**
  * Runs `apollo-lm` with the arguments after its name; resolves to the exit code. An ApolloError is the user's: one
@@ -88,8 +85,4 @@ function report(thrown: unknown, io: CommandIo, who: string): number {
   if (io.env['APOLLO_DEBUG'] === '1') io.stderr.write(`${stack}\n`);
   else if (!known) io.stderr.write('This is a defect of apollo-lm. APOLLO_DEBUG=1 shows where it happened.\n');
   return 1;
-}
-
-function packageVersion(): string {
-  return (JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as { version: string }).version;
 }

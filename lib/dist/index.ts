@@ -3,3 +3,4 @@ export { agreed, checkSame, firstThenOthers, fromFirst, rankFailed } from './agr
 export { type ExchangedStep, GradientExchange, type QueuedExchange, type StepShare } from './gradient-exchange.js';
 export { alone, type Group, openGroup } from './group.js';
 export { type Environment, type RankPlace, rankOf } from './rank.js';
+export { type EndedRank, type RankWatch, watchRanks } from './rank-watch.js';

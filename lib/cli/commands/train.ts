@@ -6,7 +6,7 @@ import { formatDuration, formatFlops } from '../../report/format.js';
 import { type TrainDependencies, type TrainEvent, train } from '../../train/index.js';
 import { interruptible, stoppedByReader, stoppedExitCode } from '../interrupt.js';
 import type { CommandIo } from '../io.js';
-import { asRanks, type Seat } from '../ranks.js';
+import { asRanks, ofRanks, openFolderOfRanks, type Seat } from '../ranks.js';
 import { openSession, type Session, saveTokenizer } from '../session.js';
 import type { Settings } from '../settings/config.js';
 import { addSettings, flagsOf, runOptions, trainingOptions, watchOptions } from '../settings/options.js';
@@ -30,20 +30,14 @@ export function trainCommand(program: Command, io: CommandIo, finish: (exitCode:
       io,
       () => runSettings(sources),
       async (io, seat) => {
-        if (seat && seat.group.rank > 0) return follow(ofRanks(runSettings(sources), seat), io, seat);
-        const opened = await openRunFolder(sources, 'runs/train', called);
-        const folder = { ...opened, settings: ofRanks(opened.settings, seat) };
+        const folder = await openFolderOfRanks(called, () => openRunFolder(sources, 'runs/train', called), seat);
+        if (!folder) return follow(ofRanks(runSettings(sources), seat!), io, seat!);
         return inRunFolder(folder, called, () => runTraining(folder, parsed['json'] === true, io, seat));
       },
     );
     finish(exitCode);
   });
 }
-
-const ofRanks = (settings: Settings, seat?: Seat): Settings => ({
-  ...settings,
-  ...(seat && { ranks: seat.group.size }),
-});
 
 /** Trains on a rank other than the first, which is the one that reports and writes; the exit code. */
 async function follow(settings: Settings, io: CommandIo, seat: Seat): Promise<number> {
