@@ -17,6 +17,8 @@ const ranks = 2;
 const limitMs = 30_000;
 /** Share of the kills that come before the training begins. */
 const shareBefore = 0.2;
+/** Milliseconds after a step, at most, so that a kill falls anywhere between two of them. */
+const spreadMs = 10;
 /** Of the uncut run, which is long enough for growth, evaluations and checkpoints on the way. */
 const settings = { steps: 300, checkpointEvery: 12, evalEvery: 50 };
 
@@ -45,9 +47,8 @@ interface Site extends Programme {
   readonly settings: string;
   /** Of the undisturbed run. */
   readonly expected: string;
-  /** How long it took until its training began, and from then on. */
+  /** How long it took until its training began. */
   readonly startMs: number;
-  readonly trainMs: number;
 }
 
 const trainArgs = (site: Pick<Site, 'settings'>, out: string) => ['train', '--config', site.settings, '--out', out];
@@ -55,9 +56,11 @@ const trainArgs = (site: Pick<Site, 'settings'>, out: string) => ['train', '--co
 const start = ({ cli }: Pick<Programme, 'cli'>, args: readonly string[]): Launched =>
   launch([{ ranks, command: [process.execPath, cli, ...args, '--json'] }]);
 
-/** Until the run has taken its first step, or has ended. */
-async function hasBegun({ mpirun, text }: Launched): Promise<void> {
-  while (!text.out.includes('"type":"step"') && mpirun.exitCode === null) await delay(5);
+/** Until the run has taken `step` steps and so many milliseconds more, or has ended. */
+async function hasTaken(step: number, moreMs: number, { mpirun, text, ended }: Launched): Promise<void> {
+  const last = () => Number(/.*"type":"step","step":(\d+)/s.exec(text.out.slice(-4000))?.[1] ?? 0);
+  while (last() < step && mpirun.exitCode === null) await delay(2);
+  await Promise.race([delay(moreMs), ended]);
 }
 
 const finalStep = /step-00000300\/(model|optimizer)\.safetensors$/;
@@ -75,10 +78,10 @@ async function prepare(programme: Programme): Promise<Site | Tally> {
   await start(site, trainArgs(site, join(base, 'warm'))).ended; // prepares the text
   const began = performance.now();
   const launched = start(site, trainArgs(site, whole));
-  await hasBegun(launched);
+  await hasTaken(1, 0, launched);
   const startMs = performance.now() - began;
   const ended = await launched.ended;
-  if (ended.code === 0) return { ...site, expected: resultOf(whole), startMs, trainMs: ended.ms - startMs };
+  if (ended.code === 0) return { ...site, expected: resultOf(whole), startMs };
   const row = tally('rank-kills', 'an undisturbed run of two ranks');
   count(row, 'crash', ended.err);
   return row;
@@ -93,6 +96,8 @@ const ownLines = (text: string): string =>
     .filter((line) => /apollo-lm|defect| {4}at /.test(line))
     .join('\n');
 
+const isDone = (out: string): boolean => out.includes('"type":"done"');
+
 /** Why the end after a SIGKILL is not as it should be. */
 function wrongEnd({ code, err, out }: Ended, endedMs: number): string | undefined {
   if (endedMs > limitMs) return `the others ended ${(endedMs / 1000).toFixed(1)} s later`;
@@ -100,8 +105,9 @@ function wrongEnd({ code, err, out }: Ended, endedMs: number): string | undefine
   const messages = err.match(/^apollo-lm: /gm) ?? [];
   const explained = err.match(lost) ?? [];
   if (messages.length > 1) return `${messages.length} messages: ${err.slice(-800)}`;
-  // Before the ranks have met only their launcher can say it.
-  if (explained.length === 0 && (out !== '' || messages.length > 0 || !launcherSays.test(err))) {
+  // Before the ranks have met only their launcher can say it; when the run is done there is nothing more to do.
+  const hasRun = out !== '' && !isDone(out);
+  if (explained.length === 0 && (hasRun || messages.length > 0 || !launcherSays.test(err))) {
     return `no message that says which rank and what to do: ${err.slice(-800)}`;
   }
   return undefined;
@@ -121,11 +127,11 @@ function brokenCheckpoint(out: string): string | undefined {
 }
 
 async function killed(site: Site, size: number): Promise<Tally> {
-  const { base, seed, signal, say, expected, startMs, trainMs } = site;
+  const { base, seed, signal, say, expected, startMs } = site;
   const row = tally('rank-kills', 'SIGKILL of one of two ranks, then resume');
   let done = 0;
   let slowest = 0;
-  let byLauncher = 0;
+  let [early, late] = [0, 0];
   for (let run = 0; done < size && !signal.aborted; run++) {
     let out = join(base, `kill-${run}`, 'out');
     mkdirSync(join(base, `kill-${run}`), { recursive: true });
@@ -140,10 +146,7 @@ async function killed(site: Site, size: number): Promise<Tally> {
       const victim = Math.floor(ranks * draw(51));
       const launched = again();
       if (draw(55) < shareBefore) await Promise.race([delay(startMs * draw(52)), launched.ended]);
-      else {
-        await hasBegun(launched);
-        await Promise.race([delay(trainMs * draw(52)), launched.ended]);
-      }
+      else await hasTaken(1 + Math.floor((settings.steps - 1) * draw(52)), spreadMs * draw(56), launched);
       const pid = ranksOf(launched.mpirun.pid!).get(victim);
       if (pid === undefined && launched.mpirun.exitCode === null) {
         await launched.ended; // the moment fell before or after the ranks' lives
@@ -158,8 +161,8 @@ async function killed(site: Site, size: number): Promise<Tally> {
       if (finished) continue;
       done++;
       slowest = Math.max(slowest, after);
-      if (!lost.test(ended.err)) byLauncher++;
-      lost.lastIndex = 0;
+      if (isDone(ended.out)) late++;
+      else if (!ended.err.match(lost)) early++;
       notes.push(`rank ${victim}`);
       if (!hasNothingToResume(asChild(ended))) bad = wrongEnd(ended, after) ?? '';
       const broken = brokenCheckpoint(out);
@@ -188,19 +191,19 @@ async function killed(site: Site, size: number): Promise<Tally> {
   }
   row.note =
     `${done} kills in ${Object.values(row.counts).reduce((a, b) => a + b)} runs; all ranks ended within ` +
-    `${(slowest / 1000).toFixed(1)} s; ${byLauncher} kills before the ranks had met`;
+    `${(slowest / 1000).toFixed(1)} s; ${early} kills before the ranks had met, ${late} after the last step's checkpoint`;
   return row;
 }
 
 async function stopped(site: Site, size: number): Promise<Tally> {
-  const { base, seed, signal, expected, trainMs } = site;
+  const { base, seed, signal, expected } = site;
   const row = tally('rank-kills', 'SIGTERM to one of two ranks, then resume');
   let stops = 0;
   for (let run = 0; run < size && !signal.aborted; run++) {
     const out = join(base, `stop-${run}`);
     const launched = start(site, trainArgs(site, out));
-    await hasBegun(launched);
-    await delay(trainMs * uniformNumber(seed, 54, run));
+    const draw = (stream: number) => uniformNumber(seed, stream, run);
+    await hasTaken(1 + Math.floor((settings.steps - 1) * draw(54)), spreadMs * draw(57), launched);
     const victim = Math.floor(ranks * uniformNumber(seed, 53, run));
     const pid = ranksOf(launched.mpirun.pid!).get(victim);
     if (pid !== undefined) process.kill(pid, 'SIGTERM');

@@ -17,7 +17,7 @@ import { ApolloError } from '../errors.js';
 import { openDeviceOf } from './device.js';
 import type { CommandIo, Output } from './io.js';
 import type { Settings } from './settings/config.js';
-import type { RunFolder } from './settings/run-folder.js';
+import { inRunFolder, type RunFolder } from './settings/run-folder.js';
 
 /** What a rank works with. */
 export interface Seat {
@@ -69,24 +69,33 @@ export async function asRanks(
   }
 }
 
-/** The folder of a run, which the first rank opens; on the others undefined. */
-export async function openFolderOfRanks(
+/**
+ * Opens the folder of a run, on the first rank, and does the work in it: `lead` on that rank, which reports and writes, and
+ * `follow` on the others, which get its path and their own settings. Both have the number of ranks in their settings.
+ */
+export async function inFolderOfRanks(
   called: string,
-  open: () => Promise<RunFolder>,
-  seat?: Seat,
-): Promise<RunFolder | undefined> {
-  if (!seat) return open();
+  seat: Seat | undefined,
+  site: {
+    readonly open: () => Promise<RunFolder>;
+    readonly settings: () => Settings;
+    readonly lead: (folder: RunFolder) => Promise<number>;
+    readonly follow: (settings: Settings, path: string, seat: Seat) => Promise<number>;
+  },
+): Promise<number> {
   let folder: RunFolder | undefined;
-  const path = await fromFirst(seat.group, async () => {
-    folder = await open();
+  const path = await fromFirst(seat?.group ?? alone, async () => {
+    folder = await site.open();
     return folder.path;
   });
-  seat.resumeWith = `${called} --resume --out ${path}`;
-  return folder && { ...folder, settings: ofRanks(folder.settings, seat) };
+  if (seat) seat.resumeWith = `${called} --resume --out ${path}`;
+  if (!folder) return site.follow(ofRanks(site.settings(), seat!), path, seat!);
+  const own = seat ? { ...folder, settings: ofRanks(folder.settings, seat) } : folder;
+  return inRunFolder(own, called, () => site.lead(own));
 }
 
 /** The settings of a run, with the number of its ranks. */
-export const ofRanks = (settings: Settings, { group }: Seat): Settings => ({ ...settings, ranks: group.size });
+const ofRanks = (settings: Settings, { group }: Seat): Settings => ({ ...settings, ranks: group.size });
 
 function ofRank(io: CommandIo, rank: number, watch: RankWatch): CommandIo {
   return {
@@ -121,14 +130,14 @@ const speaker = ({ rank, size }: Pick<RankPlace, 'rank' | 'size'>): string =>
   `rank ${rank} of ${size} on ${alone.host}: `;
 
 /** Commands that train and do not know of ranks: every rank would train a model of its own. */
-const forOneRank = ['anneal', 'compare', 'finetune'];
+const forOneRank = ['anneal', 'finetune'];
 
 /** @throws ApolloError BAD_CONFIG for a command that several ranks cannot run together. */
 export function checkRanks(command: string, env: Environment): void {
   if (!forOneRank.includes(command) || rankOf(env).size === 1) return;
   throw new ApolloError(
     'BAD_CONFIG',
-    `${command} runs on one rank; the environment says that there are ${rankOf(env).size}. Only train runs on several so far.`,
+    `${command} runs on one rank; the environment says that there are ${rankOf(env).size}. Only train and compare run on several so far.`,
   );
 }
 
@@ -138,6 +147,24 @@ function placeOf(env: Environment): RankPlace {
   } catch {
     return alone; // what is wrong is being told
   }
+}
+
+/** What the parser of the command line says: on all ranks the same, so that the first prints it and the others when they outlive it. */
+export function parserOutput(io: CommandIo) {
+  const isFirst = placeOf(io.env).rank === 0;
+  let held = '';
+  return {
+    writeOut: (text: string) => isFirst && io.stdout.write(text),
+    writeErr: (text: string) => {
+      if (isFirst) io.stderr.write(text);
+      else held += text;
+    },
+    async end(): Promise<void> {
+      if (held === '') return;
+      await delay(patienceMs.ofOthers);
+      io.stderr.write(held);
+    },
+  };
 }
 
 /**

@@ -6,13 +6,13 @@ import { formatDuration, formatFlops } from '../../report/format.js';
 import { type TrainDependencies, type TrainEvent, train } from '../../train/index.js';
 import { interruptible, stoppedByReader, stoppedExitCode } from '../interrupt.js';
 import type { CommandIo } from '../io.js';
-import { asRanks, ofRanks, openFolderOfRanks, type Seat } from '../ranks.js';
+import { asRanks, inFolderOfRanks, type Seat } from '../ranks.js';
 import { openSession, type Session, saveTokenizer } from '../session.js';
 import type { Settings } from '../settings/config.js';
 import { addSettings, flagsOf, runOptions, trainingOptions, watchOptions } from '../settings/options.js';
 import { presetHelp } from '../settings/presets.js';
 import { methodOf, sequenceOf, tokensPerStepOf, trainOptionsOf } from '../settings/resolve.js';
-import { inRunFolder, openRunFolder, type RunFolder, runSettings } from '../settings/run-folder.js';
+import { openRunFolder, type RunFolder, runSettings } from '../settings/run-folder.js';
 import { Progress, type ProgressState, timeLeft } from '../watch/progress.js';
 import { Watch } from '../watch/watch.js';
 
@@ -30,9 +30,13 @@ export function trainCommand(program: Command, io: CommandIo, finish: (exitCode:
       io,
       () => runSettings(sources),
       async (io, seat) => {
-        const folder = await openFolderOfRanks(called, () => openRunFolder(sources, 'runs/train', called), seat);
-        if (!folder) return follow(ofRanks(runSettings(sources), seat!), io, seat!);
-        return inRunFolder(folder, called, () => runTraining(folder, parsed['json'] === true, io, seat));
+        const site = {
+          open: () => openRunFolder(sources, 'runs/train', called),
+          settings: () => runSettings(sources),
+          lead: (folder: RunFolder) => runTraining(folder, parsed['json'] === true, io, seat),
+          follow: (settings: Settings, _: string, seat: Seat) => follow(settings, io, seat),
+        };
+        return inFolderOfRanks(called, seat, site);
       },
     );
     finish(exitCode);
