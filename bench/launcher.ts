@@ -42,12 +42,16 @@ export interface Launched {
   readonly text: { readonly out: string; readonly err: string };
 }
 
+/** Arguments of the launcher, for ranks that share this machine. */
+export function launcherArguments(blocks: readonly RankBlock[]): string[] {
+  const args = blocks.flatMap(({ ranks, command }, i) => [...(i > 0 ? [':'] : []), '-np', String(ranks), ...command]);
+  return [...sharing[launcherKind() ?? 'openmpi'], ...args];
+}
+
 /** Starts ranks 0, 1, ... of the blocks in their order. */
 export function launch(blocks: readonly RankBlock[], env: NodeJS.ProcessEnv = process.env): Launched {
   const started = performance.now();
-  const kind = launcherKind() ?? 'openmpi';
-  const args = blocks.flatMap(({ ranks, command }, i) => [...(i > 0 ? [':'] : []), '-np', String(ranks), ...command]);
-  const mpirun = spawn(mpiexec, [...sharing[kind], ...args], { stdio: ['ignore', 'pipe', 'pipe'], env });
+  const mpirun = spawn(mpiexec, launcherArguments(blocks), { stdio: ['ignore', 'pipe', 'pipe'], env });
   const text = { out: '', err: '' };
   mpirun.stdout.on('data', (chunk: Buffer) => {
     text.out += chunk;
