@@ -68,7 +68,9 @@ class Wire {
     socket.on('close', () => {
       if (!this.#done) onClose();
     });
-    createInterface(socket).on('line', (line) => {
+    const lines = createInterface(socket);
+    lines.on('error', () => {}); // the socket's, once more
+    lines.on('line', (line) => {
       let message: Message;
       try {
         message = JSON.parse(line) as Message;

@@ -36,14 +36,15 @@ export function startUnlike(script: string, args: readonly (readonly string[])[]
   );
 }
 
-/** Runs a task of rank-child.ts on every rank; what each of them has written, by rank, and how they ended. */
+/** Runs a task of rank-child.ts, or of another script, on every rank; what each of them has written, by rank, and how they ended. */
 export async function runRanks<Result>(
   ranks: number,
   folder: string,
   task: Readonly<Record<string, unknown>>,
+  script: string = child,
 ): Promise<Ended & { readonly results: Result[] }> {
   mkdirSync(folder, { recursive: true });
-  const ended = await startRanks(ranks, child, [JSON.stringify({ ...task, folder })]).ended;
+  const ended = await startRanks(ranks, script, [JSON.stringify({ ...task, folder })]).ended;
   const results = Array.from({ length: ended.code === 0 ? ranks : 0 }, (_, rank) =>
     JSON.parse(readFileSync(join(folder, `rank-${rank}.json`), 'utf8')),
   ) as Result[];
