@@ -39,11 +39,17 @@ interface Trained {
   readonly digest: string;
 }
 
-export async function compareRanks(steps: number, say: (line: string) => void): Promise<Accuracy> {
+export const accuracyModels = ['gpt', 'bert'] as const;
+
+export async function compareRanks(
+  steps: number,
+  models: readonly string[],
+  say: (line: string) => void,
+): Promise<Accuracy> {
   const work = mkdtempSync(join(tmpdir(), 'apollo-ranks-'));
   const rows: AccuracyRow[] = [];
   try {
-    for (const model of ['gpt', 'bert']) {
+    for (const model of models) {
       for (const method of ['scratch', 'apollo']) {
         const run = (ranks: number, name: string) => train({ work, model, method, steps, ranks, name });
         const one = await run(1, 'one');

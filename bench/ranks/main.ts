@@ -9,7 +9,7 @@ import { Command, Option } from 'commander';
 import { loadAddon } from '../../lib/engine/native.js';
 import { launcherKind, mpiexec } from '../launcher.js';
 import { whole } from '../options.js';
-import { compareRanks, describeAccuracy } from './accuracy.js';
+import { accuracyModels, compareRanks, describeAccuracy } from './accuracy.js';
 import { compareWithDdp, describeDdp } from './ddp.js';
 
 const missing = launcherKind() ? loadAddon().mpiInfo().missing : `there is no ${mpiexec}`;
@@ -28,16 +28,24 @@ function give(result: object, text: string, out?: string): void {
   writeFileSync(out, `${JSON.stringify({ ...result, machine }, null, 2)}\n`);
 }
 
+interface AccuracyFlags {
+  readonly steps: number;
+  readonly models: readonly string[];
+  readonly tolerance: number;
+  readonly out?: string;
+}
+
 const program = new Command('bench:ranks').description('Several ranks against one, and against PyTorch.');
 
 program
   .command('accuracy')
   .description('losses of 1, 2 and 4 ranks; exits 1 where they are further apart than the tolerance, or bits differ')
   .option('--steps <n>', 'optimizer steps', whole, 200)
+  .addOption(new Option('--models <kinds...>').choices(accuracyModels).default(accuracyModels))
   .option('--tolerance <x>', 'greatest relative difference of a loss', Number, 1e-6)
   .option('--out <file>', 'also write JSON there')
-  .action(async ({ steps, tolerance, out }: { steps: number; tolerance: number; out?: string }) => {
-    const result = await compareRanks(steps, (line) => console.error(line));
+  .action(async ({ steps, models, tolerance, out }: AccuracyFlags) => {
+    const result = await compareRanks(steps, models, (line) => console.error(line));
     give(result, describeAccuracy(result), out);
     const isGood = result.rows.every(({ furthest, sameBits }) => furthest <= tolerance && sameBits);
     process.exitCode = isGood ? 0 : 1;
