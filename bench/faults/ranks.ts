@@ -40,6 +40,15 @@ export const rankKills: Part = {
     if ('counts' in site) return [site];
     return [await killed(site, size), await stopped(site, Math.ceil(size / 5))];
   },
+  noteOf({ counts, figures = {} }) {
+    const { kills, mostMs = 0, early, late, stops } = figures;
+    if (kills === undefined) return `${stops} ended with exit code 130, the others were at their end`;
+    const runs = Object.values(counts).reduce((a, b) => a + b);
+    return (
+      `${kills} kills in ${runs} runs; all ranks ended within ${(mostMs / 1000).toFixed(1)} s; ${early} kills before the ranks ` +
+      `had met, ${late} after the last step's checkpoint`
+    );
+  },
 };
 
 interface Site extends Programme {
@@ -189,9 +198,7 @@ async function killed(site: Site, size: number): Promise<Tally> {
     }
     if (run % 5 === 4) say(`ranks: ${done} of ${size} kills`);
   }
-  row.note =
-    `${done} kills in ${Object.values(row.counts).reduce((a, b) => a + b)} runs; all ranks ended within ` +
-    `${(slowest / 1000).toFixed(1)} s; ${early} kills before the ranks had met, ${late} after the last step's checkpoint`;
+  row.figures = { kills: done, mostMs: slowest, early, late };
   return row;
 }
 
@@ -222,6 +229,6 @@ async function stopped(site: Site, size: number): Promise<Tally> {
       else row.counts.right++;
     }
   }
-  row.note = `${stops} ended with exit code 130, the others were at their end`;
+  row.figures = { stops };
   return row;
 }
