@@ -1,6 +1,7 @@
 /** Ranks as processes of their own, started by mpirun or by what APOLLO_MPIEXEC names. */
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { type Ended, type Launched, launch, launcherKind, mpiexec } from '../../bench/launcher.js';
 import { loadAddon } from '../../lib/engine/native.js';
@@ -34,6 +35,14 @@ export function startUnlike(script: string, args: readonly (readonly string[])[]
     args.map((own) => ({ ranks: 1, command: commandOf(script, own) })),
     plainEnv,
   );
+}
+
+/** Waits until ranks have printed `part`. @throws Error with what they said when they end before. */
+export async function untilPrinted(part: string, { mpirun, text, ended }: Launched): Promise<void> {
+  while (!text.out.includes(part)) {
+    if (mpirun.exitCode === null) await setTimeout(5);
+    else if (!(await ended).out.includes(part)) throw new Error(`the ranks ended without ${part}: ${text.err}`);
+  }
 }
 
 /** Runs a task of rank-child.ts, or of another script, on every rank; what each of them has written, by rank, and how they ended. */

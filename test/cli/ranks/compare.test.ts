@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { ranksOf } from '../../../bench/launcher.js';
 import type { Results } from '../../../lib/report/results.js';
-import { noMpi, startRanks } from '../../dist/mpirun.js';
+import { noMpi, startRanks, untilPrinted } from '../../dist/mpirun.js';
 import { temporaryFolder } from '../support.js';
 import { tinyConfig } from '../tiny.js';
 
@@ -56,9 +56,9 @@ t.test(
   { skip: noMpi },
   async (t) => {
     const [whole, out] = [join(folder, 'two'), join(folder, 'stopped')];
-    const { mpirun, ended, text } = compare(2, ['--config', config, '--out', out, '--json']);
-    const at = '"method":"apollo","seed":42,"type":"step","step":25';
-    while (!text.out.includes(at) && mpirun.exitCode === null) await new Promise((resolve) => setTimeout(resolve, 5));
+    const launched = compare(2, ['--config', config, '--out', out, '--json']);
+    const { mpirun, ended } = launched;
+    await untilPrinted('"method":"apollo","seed":42,"type":"step","step":25', launched);
     process.kill(ranksOf(mpirun.pid!).get(1)!, 'SIGTERM');
     const stopped = await ended;
     t.equal(stopped.code, 130, stopped.err);

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { launcherKind, ranksOf } from '../../../bench/launcher.js';
-import { noMpi, startRanks } from '../../dist/mpirun.js';
+import { noMpi, startRanks, untilPrinted } from '../../dist/mpirun.js';
 import { temporaryFolder } from '../support.js';
 import { tinyConfig } from '../tiny.js';
 
@@ -21,8 +21,9 @@ t.test('a stop of one rank stops all with a checkpoint, and resumes to the same 
   t.equal(uncut.out.match(/"type":"start"/g)?.length, 1, 'one rank reports');
 
   const out = join(folder, 'stopped');
-  const { mpirun, ended, text } = train(['--config', config, '--out', out, '--json']);
-  while (!text.out.includes('"type":"step"')) await new Promise((resolve) => mpirun.stdout.once('data', resolve));
+  const launched = train(['--config', config, '--out', out, '--json']);
+  const { mpirun, ended } = launched;
+  await untilPrinted('"type":"step"', launched);
   process.kill(ranksOf(mpirun.pid!).get(1)!, 'SIGTERM');
   const stopped = await ended;
   t.equal(stopped.code, 130, stopped.err);
@@ -37,8 +38,9 @@ t.test('a stop of one rank stops all with a checkpoint, and resumes to the same 
 for (const victim of [0, 1]) {
   t.test(`rank ${victim} dies: the other says so, and how to resume`, { skip: noMpi }, async (t) => {
     const out = join(folder, `dead-${victim}`);
-    const { mpirun, ended, text } = train(['--config', config, '--out', out, '--json', '--steps', '100000']);
-    while (!text.out.includes('"type":"step"')) await new Promise((resolve) => mpirun.stdout.once('data', resolve));
+    const launched = train(['--config', config, '--out', out, '--json', '--steps', '100000']);
+    const { mpirun, ended } = launched;
+    await untilPrinted('"type":"step"', launched);
     const pid = ranksOf(mpirun.pid!).get(victim)!;
     const killed = performance.now();
     process.kill(pid, 'SIGKILL');
