@@ -6,18 +6,23 @@ import { ApolloError } from './errors.js';
 /** Folders between a module and the folder of the package, at most. */
 const deepest = 6;
 
-/** Whether `file` is a module of the package: in its folder `lib` or `dist`, beside the package's own package.json. */
-function isInPackage(file: string): boolean {
+interface Manifest {
+  readonly name?: unknown;
+  readonly version?: unknown;
+}
+
+/** What package.json says of the package of which `file` is a module: in its folder `lib` or `dist`. */
+function manifestOf(file: string): Manifest | undefined {
   for (let up = 0, folder = new URL('.', file); up < deepest; up++, folder = new URL('..', folder)) {
     if (!/\/(lib|dist)\/$/.test(folder.pathname)) continue;
     try {
-      const manifest = readFileSync(new URL('../package.json', folder), 'utf8');
-      return (JSON.parse(manifest) as { name?: unknown }).name === 'apollo-lm';
+      const manifest = JSON.parse(readFileSync(new URL('../package.json', folder), 'utf8')) as Manifest;
+      return manifest.name === 'apollo-lm' ? manifest : undefined;
     } catch {
       // None there, or one that is not JSON; the package may be in a folder of that name.
     }
   }
-  return false;
+  return undefined;
 }
 
 /**
@@ -26,7 +31,7 @@ function isInPackage(file: string): boolean {
  * @throws ApolloError NO_ADDON when the module was put into a bundle; names the options that keep the package out of one.
  */
 export function moduleInPackage(file: string | undefined, what: string): string {
-  if (file !== undefined && isInPackage(file)) return file;
+  if (file !== undefined && manifestOf(file)) return file;
   throw new ApolloError(
     'NO_ADDON',
     `The code of apollo-lm runs from ${file === undefined ? 'a bundle' : fileURLToPath(file)}, outside its package: a bundler ` +
@@ -34,4 +39,9 @@ export function moduleInPackage(file: string | undefined, what: string): string 
       '--packages=external or --external:apollo-lm (esbuild), external: ["apollo-lm"] (Rollup, tsup), ' +
       'ssr.external (Vite), externals (webpack), serverExternalPackages (Next.js).',
   );
+}
+
+/** The version of the package, as its package.json says. @throws as `moduleInPackage`. */
+export function packageVersion(): string {
+  return String(manifestOf(moduleInPackage(import.meta.url, 'package.json'))?.version);
 }

@@ -18,7 +18,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   train: ['dist', 'engine', 'nn type', 'growth', 'random', 'models', 'methods', 'data', 'fs', 'interop'],
   eval: ['engine', 'nn', 'growth', 'random', 'models', 'methods', 'train', 'data', 'fs', 'interop'],
   report: ['fs'],
-  compare: ['engine type', 'models', 'methods', 'train', 'report', 'fs'],
+  compare: ['dist', 'engine type', 'models', 'methods', 'train', 'report', 'fs'],
   cli: ['compare', 'dist', 'engine', 'growth', 'models', 'methods', 'train', 'eval', 'report', 'data', 'fs', 'interop'],
   fs: [],
   data: ['fs', 'random', 'growth'],

@@ -12,8 +12,9 @@ import { markdownTable, textTable } from '../../lib/report/table.js';
 import { files } from './files.js';
 import { filesystem } from './filesystem.js';
 import { kills } from './kills.js';
-import { faultsOf, type Part, type Tally } from './outcome.js';
+import { added, faultsOf, type Part, type Tally } from './outcome.js';
 import { processes } from './processes.js';
+import { rankKills } from './ranks.js';
 import { steps } from './steps.js';
 import { workers } from './workers.js';
 
@@ -24,22 +25,32 @@ interface Results {
   readonly rows: readonly Tally[];
 }
 
-const parts: readonly Part[] = [kills, files, filesystem, processes, workers, steps];
+const parts: readonly Part[] = [kills, rankKills, files, filesystem, processes, workers, steps];
 const cli = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 
 const command = new Command('faults')
   .description(
-    'Tries faults on purpose: kills, damaged files, errors of the file system, two processes, workers, long runs.',
+    'Tries faults on purpose: kills of processes and ranks, damaged files, errors of the file system, two processes, workers, long runs.',
   )
   .option('--minutes <n>', 'stop after so long; parts share the time in proportion to their sizes', Number)
   .option('--only <parts...>', `some of: ${parts.map(({ name }) => name).join(', ')}`)
   .option('--seed <n>', 'of all that is drawn at random; default: the time', Number)
   .option('--out <folder>', 'write table.md and results.json there; other parts that are there from earlier calls stay')
+  .option('--add', 'add to what earlier calls have counted of rank-kills, which --out holds')
   .option('--keep', 'keep the working folder');
 for (const { name, size, unit, about } of parts) command.option(`--${name} <n>`, `${unit} (${size}): ${about}`, Number);
 command.parse();
-const o = command.opts<{ minutes?: number; only?: string[]; seed?: number; out?: string; keep?: boolean }>();
-const sizes = command.opts<Record<string, number | undefined>>();
+const o = command.opts<{
+  minutes?: number;
+  only?: string[];
+  seed?: number;
+  out?: string;
+  add?: boolean;
+  keep?: boolean;
+}>();
+/** The option that `--name` sets. */
+const sizeOf = (name: string): number | undefined =>
+  command.getOptionValue(name.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase()));
 
 if (!existsSync(cli)) {
   console.error('faults: the package is not built. Run "npm run build" first.');
@@ -66,7 +77,7 @@ for (const part of chosen) {
   const folder = join(work, part.name);
   mkdirSync(folder, { recursive: true });
   try {
-    rows.push(...(await part.run({ work: folder, cli, seed, signal, say }, sizes[part.name] ?? part.size)));
+    rows.push(...(await part.run({ work: folder, cli, seed, signal, say }, sizeOf(part.name) ?? part.size)));
   } finally {
     clearTimeout(timer as NodeJS.Timeout | undefined);
     if (!o.keep) rmSync(folder, { recursive: true, force: true });
@@ -74,6 +85,7 @@ for (const part of chosen) {
 }
 if (!o.keep) rmSync(work, { recursive: true, force: true });
 
+for (const row of rows) row.note = noteOf(row);
 const machine = `${loadAddon().info().cpuName}, ${availableParallelism()} threads; seed ${seed}`;
 const results: Results = {
   format: 'apollo-lm/faults/1',
@@ -94,6 +106,12 @@ for (const { findings } of rows) for (const finding of findings) console.log(fin
 console.log(verdictOf(results));
 if (o.out) console.log(join(o.out, 'table.md'));
 process.exitCode = found(rows) > 0 ? 1 : 0;
+
+/** By its part, or as the part has written it. */
+function noteOf(row: Tally): string | undefined {
+  const part = parts.find(({ name }) => name === row.part);
+  return part?.noteOf && row.figures ? part.noteOf(row) : row.note;
+}
 
 function found(rows: readonly Tally[]): number {
   return rows.reduce((sum, row) => sum + faultsOf(row), 0);
@@ -122,8 +140,22 @@ function earlier(folder: string): Results | undefined {
   return existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as Results) : undefined;
 }
 
+/** An earlier call, with the counts of this one added to those rows that can be added up. */
+function addedTo(before: Results | undefined, now: Results): Results {
+  const rows = now.rows.map((row) => {
+    const same = before?.rows.find(({ part, fault }) => part === row.part && fault === row.fault);
+    const sum = same?.figures && row.figures ? added(same, row) : row;
+    return { ...sum, note: noteOf(sum) };
+  });
+  const isNew = ({ part, fault }: Tally) => rows.some((row) => row.part === part && row.fault === fault);
+  const all = [...(before?.rows ?? []).filter((row) => !isNew(row)), ...rows];
+  const ordered = parts.flatMap(({ name }) => all.filter(({ part }) => part === name));
+  return { ...now, made: [...(before?.made ?? []), ...now.made], rows: ordered as Tally[] };
+}
+
 /** The parts of an earlier call that this one did not make, and this one's, in their order. */
 function joined(before: Results | undefined, now: Results): Results {
+  if (o.add) return addedTo(before, now);
   const again = new Set(now.made.flatMap(({ parts }) => parts));
   const made = before?.made.flatMap(({ parts, machine }) => {
     const left = parts.filter((part) => !again.has(part));

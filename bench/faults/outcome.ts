@@ -14,7 +14,9 @@ export interface Tally {
   /** Of the first faults that were found: what was done, and what came. */
   readonly findings: string[];
   /** Figures that belong to the row, such as memory before and after. */
-  note?: string;
+  note?: string | undefined;
+  /** What the note is made from, where calls can be added up: sums, and what is called `most...`, of which the greatest counts. */
+  figures?: Record<string, number>;
 }
 
 export function tally(part: string, fault: string): Tally {
@@ -33,6 +35,20 @@ export function isFault(outcome: Outcome): boolean {
 
 export function faultsOf({ counts }: Tally): number {
   return counts.wrong + counts.crash + counts.left;
+}
+
+/** The row of an earlier call with that of this one added. */
+export function added(before: Tally, now: Tally): Tally {
+  const sum = (name: string, a = 0, b = 0) => (name.startsWith('most') ? Math.max(a, b) : a + b);
+  const keys = Object.keys(now.counts) as Outcome[];
+  const figures = { ...now.figures };
+  for (const [name, value] of Object.entries(before.figures ?? {})) figures[name] = sum(name, figures[name], value);
+  return {
+    ...now,
+    counts: Object.fromEntries(keys.map((key) => [key, before.counts[key] + now.counts[key]])) as Tally['counts'],
+    findings: [...before.findings, ...now.findings],
+    figures,
+  };
 }
 
 /** What the parts share. */
@@ -55,4 +71,6 @@ export interface Part {
   readonly size: number;
   readonly unit: string;
   run(programme: Programme, size: number): Promise<readonly Tally[]>;
+  /** The note of a row, from its figures. A part that has it can be made in several calls (--add). */
+  noteOf?(row: Tally): string;
 }

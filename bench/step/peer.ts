@@ -55,11 +55,16 @@ export class Peer {
     flags: readonly string[] = [],
   ): Peer {
     const args = Object.entries(options).flatMap(([option, value]) => [`--${option}`, String(value)]);
+    return Peer.of(name, options.batch, python, [fileURLToPath(file), ...args, ...flags]);
+  }
+
+  /** Any program that speaks so. */
+  static of(name: string, batch: number, program: string, args: readonly string[]): Peer {
     // Settings made for other BLAS users would slow the peer down.
     const { OPENBLAS_CORETYPE: _, OPENBLAS_L2_SIZE: __, ...env } = process.env;
-    const child = spawn(python, [fileURLToPath(file), ...args, ...flags], { env, stdio: ['pipe', 'pipe', 'pipe'] });
+    const child = spawn(program, args, { env, stdio: ['pipe', 'pipe', 'pipe'] });
     child.stdin.on('error', () => {}); // it has died; the next answer says so
-    return new Peer(name, options.batch, child, createInterface(child.stdout));
+    return new Peer(name, batch, child, createInterface(child.stdout));
   }
 
   /** Times of `steps` steps, ms. @throws Error when the peer has died. */

@@ -29,7 +29,7 @@ export const checkMethods = ({ methods }: Pick<Settings, 'methods'>): void => ch
 
 /** @throws ApolloError BAD_CONFIG when a method is named twice or has wrong settings. */
 export function comparisonOf({ settings, session, ...rest }: ComparisonRun): Comparison {
-  const { device, batches: corpus, model, precision, description } = session;
+  const { device, group, batches: corpus, model, precision, description } = session;
   const options = ({ settings: own, model }: { settings: Settings; model: LanguageModel }) => {
     const { seed: _, ...train }: TrainOptions = trainOptionsOf(own, model.config, own.seed, precision);
     return train;
@@ -42,7 +42,7 @@ export function comparisonOf({ settings, session, ...rest }: ComparisonRun): Com
     }),
   );
   return new Comparison({
-    ...{ device, corpus, model, description, methods, ...rest },
+    ...{ device, group, corpus, model, description, methods, ...rest },
     seeds: seedsOf(settings),
     train: options({ settings, model }),
     small: { model: small.model, train: options(small) },

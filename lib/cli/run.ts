@@ -1,10 +1,8 @@
 /** The command line as a function: parses, runs, turns errors into one message and an exit code. */
-
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
 import { ApolloError } from '../errors.js';
 import { fileError, inWords, isSystemError } from '../fs/error.js';
+import { packageVersion } from '../package-folder.js';
 import { annealCommand } from './commands/anneal.js';
 import { buildCommand } from './commands/build.js';
 import { compareCommand } from './commands/compare.js';
@@ -21,8 +19,7 @@ import { trainCommand } from './commands/train.js';
 import { closedExitCode, interruptedExitCode } from './interrupt.js';
 import { type CommandIo, processIo } from './io.js';
 import { isClosed } from './output.js';
-import { checkRanks, tellOnce } from './ranks.js';
-import { packageRoot } from './settings/presets.js';
+import { checkRanks, parserOutput, tellOnce } from './ranks.js';
 
 /**
  * Runs `apollo-lm` with the arguments after its name; resolves to the exit code. An ApolloError is the user's: one
@@ -33,12 +30,13 @@ export async function run(args: readonly string[], io: CommandIo = processIo()):
   const finish = (code: number) => {
     exitCode = code;
   };
+  const output = parserOutput(io);
   const program = new Command('apollo-lm')
     .description('Pre-train BERT, GPT and Llama language models for fewer FLOPs, by growing them while they train.')
     .version(packageVersion())
     .showHelpAfterError('(add --help for what there is)')
     .configureHelp({ helpWidth: Math.min(120, io.stdout.columns ?? 100) })
-    .configureOutput({ writeOut: (text) => io.stdout.write(text), writeErr: (text) => io.stderr.write(text) })
+    .configureOutput(output)
     .exitOverride()
     .hook('preAction', (_, command) => checkRanks(command.name(), io.env));
   trainCommand(program, io, finish);
@@ -58,7 +56,10 @@ export async function run(args: readonly string[], io: CommandIo = processIo()):
     await program.parseAsync(args, { from: 'user' });
     return await withOutput(exitCode, io);
   } catch (error) {
-    if (error instanceof CommanderError) return await withOutput(error.exitCode, io);
+    if (error instanceof CommanderError) {
+      await output.end();
+      return await withOutput(error.exitCode, io);
+    }
     return tellOnce(error, io, (who) => report(error, io, who));
   }
 }
@@ -88,8 +89,4 @@ function report(thrown: unknown, io: CommandIo, who: string): number {
   if (io.env['APOLLO_DEBUG'] === '1') io.stderr.write(`${stack}\n`);
   else if (!known) io.stderr.write('This is a defect of apollo-lm. APOLLO_DEBUG=1 shows where it happened.\n');
   return 1;
-}
-
-function packageVersion(): string {
-  return (JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as { version: string }).version;
 }

@@ -3,6 +3,7 @@
  * its own weights and checkpoints. Yields what happens; index.ts is the public function.
  */
 import { join } from 'node:path';
+import { alone, type Group } from '../dist/index.js';
 import type { Device } from '../engine/device.js';
 import { ApolloError } from '../errors.js';
 import { createMethod, type TrainingMethod } from '../methods/index.js';
@@ -67,6 +68,8 @@ export interface ComparisonOptions {
   /** In place of the model's own loss, for all runs. */
   readonly objective?: Objective | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** The ranks that train every run together, as `train` takes it. */
+  readonly group?: Group | undefined;
   /** For the head of a report. */
   readonly description: Readonly<Record<string, string | number>>;
 }
@@ -91,9 +94,9 @@ interface StepSize {
   readonly tokens: number;
 }
 
-const sizeOf = ({ batch, seq, accumulation = 1 }: SeedlessOptions): StepSize => ({
+const sizeOf = ({ batch, seq, accumulation = 1 }: SeedlessOptions, { size: ranks }: Group): StepSize => ({
   seq,
-  tokens: batch * seq * accumulation,
+  tokens: batch * seq * accumulation * ranks,
 });
 
 /** What the runs of smaller models are called, in events and folders. */
@@ -110,14 +113,17 @@ export class Comparison {
   readonly #runs: readonly ComparedRun[];
   /** Smaller models that methods begin with, one for each seed. */
   readonly #small: readonly PlannedRun[];
+  readonly #group: Group;
+  #stopped = false;
 
   /** @throws ApolloError BAD_CONFIG when a method is named twice or has wrong settings. */
   constructor(options: ComparisonOptions) {
     this.#options = options;
-    const { model, methods, seeds, previous, train } = options;
+    const { model, methods, seeds, previous, train, group = alone } = options;
+    this.#group = group;
     const { config } = model;
     checkNames(methods.map(({ name }) => name));
-    const size = sizeOf(train);
+    const size = sizeOf(train, group);
     const { layers } = config;
     const totalSteps = train.steps;
     this.#runs = seeds.flatMap((seed) =>
@@ -147,10 +153,15 @@ export class Comparison {
     const { model, train } = small;
     const { layers } = model.config;
     const method = createMethod('scratch', { layers, totalSteps: train.steps, seed });
-    const size = sizeOf(train);
+    const size = sizeOf(train, this.#group);
     const flops = plannedFlops(method, model, train.steps, size);
     const options = { ...train, seed, evaluateEvery: 0 };
     return { label: smallLabel, method, model, options, seed, size, folder: this.#folder(smallLabel, seed), flops };
+  }
+
+  /** Whether the signal has stopped the comparison: that of any rank, of which all get to know in the run under way. */
+  get stopped(): boolean {
+    return this.#stopped || (this.#group.size === 1 && this.#options.signal?.aborted === true);
   }
 
   /**
@@ -158,13 +169,14 @@ export class Comparison {
    * started writes its checkpoint, and the iteration ends.
    */
   async *run(): AsyncGenerator<RunEvent, void, void> {
-    const { seeds, signal } = this.#options;
+    const { seeds } = this.#options;
     const all = [...this.#small, ...this.#runs].reduce((sum, run) => sum + run.flops, 0);
     const flopsDone = new Map<PlannedRun, number>();
     const told = (run: PlannedRun, event: TrainEvent): RunEvent => {
       const { method, model, size } = run;
       if (event.type === 'start') flopsDone.set(run, plannedFlops(method, model, event.step, size));
       if (event.type === 'step') flopsDone.set(run, event.flopsModel);
+      if (event.type === 'done' && event.aborted) this.#stopped = true;
       const done = [...flopsDone.values()].reduce((sum, flops) => sum + flops, 0) / all;
       return { type: 'run', method: run.label, seed: run.seed, folder: run.folder, event, done };
     };
@@ -172,7 +184,7 @@ export class Comparison {
       for (const run of this.#small.filter((each) => each.seed === seed)) {
         for await (const event of this.#train(run)) yield told(run, event);
       }
-      if (signal?.aborted) return;
+      if (this.stopped) return;
       const runs = this.#runs.filter((run) => run.seed === seed);
       const streams = runs.map((run) => this.#train(run));
       for await (const { run: index, event } of interleave(streams, (event) => event.type === 'evaluation')) {
@@ -198,9 +210,9 @@ export class Comparison {
   }
 
   #train({ label, method, model, options, folder }: PlannedRun): AsyncGenerator<TrainEvent, void, void> {
-    const { device, corpus, resume, objective, signal } = this.#options;
+    const { device, corpus, resume, objective, signal, group } = this.#options;
     const init = label === smallLabel ? undefined : this.#options.init;
-    const deps = { device, model, method, corpus, init, objective, signal, checkpointDir: folder };
+    const deps = { device, model, method, corpus, init, objective, signal, group, checkpointDir: folder };
     return train(options, { ...deps, resume: resume ? 'auto' : false });
   }
 }

@@ -1,9 +1,10 @@
 /** Comparing training methods at equal loss: each on the same batches, with what they save in FLOPs and time. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { alone, fromFirst, type Group } from '../dist/index.js';
 import type { Device } from '../engine/device.js';
 import { ApolloError } from '../errors.js';
-import { lockFolder } from '../fs/lock.js';
+import { type FolderLock, lockFolder } from '../fs/lock.js';
 import { makeFolder } from '../fs/make-folder.js';
 import * as is from '../is.js';
 import { chosenMethod, type MethodChoice, type MethodName, methodNames, methodsWithSource } from '../methods/index.js';
@@ -53,6 +54,11 @@ export interface CompareOptions extends SeedlessOptions {
   /** What all runs minimise and are compared by, in place of the model's own loss. */
   readonly objective?: Objective;
   readonly signal?: AbortSignal;
+  /**
+   * The ranks that train every run together (openGroup). Each calls compare() with the same options and the same folder, into
+   * which the first one writes; all yield the same events but for times.
+   */
+  readonly group?: Group;
 }
 
 /** The last event of a comparison, also of one that was stopped. */
@@ -83,6 +89,7 @@ const takesCompare = is.takes('compare', {
     init: is.optional(is.path),
     objective: is.optional(is.objective),
     signal: is.optional(is.signal),
+    group: is.optional(is.group),
   }),
 });
 
@@ -117,9 +124,10 @@ function planned(options: CompareOptions): (previous: Results | undefined) => Co
     init,
     objective,
     signal,
+    group,
     ...train
   } = options;
-  const own = { corpus, device, folder, init, model, objective, resume, seeds, signal, train };
+  const own = { corpus, device, folder, group, init, model, objective, resume, seeds, signal, train };
   checkSettings({ ...train, seed: seeds[0] as number }, model.config);
   const chosen = methods.map((method) => comparedMethod(method, small));
   const description = {
@@ -143,27 +151,28 @@ function planned(options: CompareOptions): (previous: Results | undefined) => Co
 }
 
 async function* compareEvents(
-  { folder, resume = false }: CompareOptions,
+  options: CompareOptions,
   make: (previous: Results | undefined) => Comparison,
 ): AsyncGenerator<CompareEvent, void, void> {
-  await makeFolder(folder);
-  const lock = await lockFolder(folder, 'compare()');
+  const { folder, group = alone } = options;
+  const path = join(folder, resultsFile);
+  const write = async (results: Results) => {
+    if (group.rank === 0) await writeResults(path, results);
+  };
+  let lock: FolderLock | undefined;
   try {
-    const path = join(folder, resultsFile);
-    const isThere = existsSync(path);
-    if (isThere && !resume) {
-      throw new ApolloError(
-        'BAD_ARGUMENT',
-        `${folder} holds another comparison. Give resume: true to continue it, or another folder.`,
-      );
-    }
-    const comparison = make(isThere ? await readResults(path) : undefined);
+    const previous = await fromFirst<Results | null>(group, async () => {
+      await makeFolder(folder);
+      lock = await lockFolder(folder, 'compare()');
+      return previousResults(options, path);
+    });
+    const comparison = make(previous ?? undefined);
     for await (const event of comparison.run()) {
-      if (event.event.type === 'evaluation') await writeResults(path, comparison.results());
+      if (event.event.type === 'evaluation') await write(comparison.results());
       yield event;
     }
     const results = comparison.results();
-    await writeResults(path, results);
+    await write(results);
     const isMeasured = results.runs.some(
       ({ method, evaluations }) => method === results.reference && evaluations.length > 0,
     );
@@ -174,8 +183,18 @@ async function* compareEvents(
       ...(isMeasured && { analysis: analyse(results) }),
     };
   } finally {
-    await lock.release();
+    await lock?.release();
   }
+}
+
+/** What the folder holds of a comparison that is resumed. @throws ApolloError BAD_ARGUMENT where another one has left results. */
+async function previousResults({ folder, resume = false }: CompareOptions, path: string): Promise<Results | null> {
+  if (!existsSync(path)) return null;
+  if (resume) return readResults(path);
+  throw new ApolloError(
+    'BAD_ARGUMENT',
+    `${folder} holds another comparison. Give resume: true to continue it, or another folder.`,
+  );
 }
 
 /** @throws ApolloError BAD_CONFIG for what is neither a method of the package nor one of one's own. */

@@ -5,6 +5,8 @@ import { loadAddon, type NativeGroup } from '../engine/native.js';
 import { translated } from '../engine/native-error.js';
 import { ApolloError } from '../errors.js';
 import * as is from '../is.js';
+import { packageVersion } from '../package-folder.js';
+import { checkSame } from './agree.js';
 import { type Environment, rankOf } from './rank.js';
 
 /**
@@ -54,7 +56,7 @@ const takesOpenGroup = is.takes('openGroup', {
  * for await (const event of train(options, { device, model, method, corpus, group })) …
  * await group.close();
  * ```
- * @throws ApolloError BAD_CONFIG where the environment contradicts itself or the device is no CPU, NO_GROUP where there is no
+ * @throws ApolloError BAD_CONFIG where the environment contradicts itself, the device is no CPU or ranks run other versions, NO_GROUP where there is no
  * MPI library or not the launcher's, GROUP_FAILED when a call of it fails; BAD_ARGUMENT.
  */
 export async function openGroup(device: Device, env: Environment = process.env): Promise<Group> {
@@ -76,7 +78,7 @@ export async function openGroup(device: Device, env: Environment = process.env):
         `Start the ranks with the launcher of the MPI library that the engine was built with: ${loadAddon().mpiInfo().library}.`,
     );
   }
-  return {
+  const group: Group = {
     rank,
     size,
     localRank,
@@ -86,4 +88,20 @@ export async function openGroup(device: Device, env: Environment = process.env):
     broadcast: (text, root) => translated(() => native.broadcast(text, root)),
     close: () => translated(() => native.close()),
   };
+  await checkSameVersion(group);
+  return group;
+}
+
+/** @throws ApolloError BAD_CONFIG on the first rank with another version than rank 0; RANK_FAILED on the others. */
+async function checkSameVersion(group: Group): Promise<void> {
+  const own = `apollo-lm ${packageVersion()} with the engine of ${loadAddon().info().version}`;
+  await checkSame(
+    group,
+    own,
+    (first) =>
+      new ApolloError(
+        'BAD_CONFIG',
+        `This rank runs ${own}, rank 0 runs ${first}. Install and build the same version on every host.`,
+      ),
+  );
 }

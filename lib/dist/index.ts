@@ -12,6 +12,7 @@ export {
 export { alone, type Group, openGroup } from './group.js';
 export { type OuterOptions, OuterStep, outerSlots } from './outer-step.js';
 export { type Environment, type RankPlace, rankOf } from './rank.js';
+export { type EndedRank, type RankWatch, watchRanks } from './rank-watch.js';
 export { StepAgreement, type StepExchange } from './step-agreement.js';
 export {
   type ExchangeModel,

@@ -67,4 +67,5 @@ export const dependencyChecks = {
   signal: is.optional(is.signal),
   checkpointDir: is.optional(is.path),
   resume: is.optional(is.oneOf(true, false, 'auto')),
+  group: is.optional(is.group),
 };

@@ -1,4 +1,8 @@
-/** Held-out loss through given layer maps. Neither its FLOPs nor its time count as training. */
+/**
+ * Held-out loss through given layer maps. Neither its FLOPs nor its time count as training. The ranks of a group share the
+ * batches.
+ */
+import { agreed, alone, type Group } from '../dist/index.js';
 import { ApolloError } from '../errors.js';
 import type { LayerMap } from '../growth/index.js';
 import { gatesAtPlaces } from '../methods/gates.js';
@@ -14,24 +18,33 @@ export interface EvaluationOptions extends BatchSize {
   /** Of the trained layers. */
   readonly gates?: Gates | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** The ranks that share the batches; default: this process alone. */
+  readonly group?: Group | undefined;
 }
 
-/** Mean loss over all counted labels of the held-out batches (each batch weighs by its labels). */
+/** What a batch adds to the mean. */
+interface BatchLoss {
+  /** Times the labels. */
+  readonly sum: number;
+  readonly labels: number;
+}
+
+/**
+ * Mean loss over all counted labels of the held-out batches (each batch weighs by its labels). Of several ranks each runs
+ * every so manieth batch; the losses of all batches are then known to all ranks, which add them in the order of the batches:
+ * the same bits on every rank, whenever they come, and those of one rank with these weights.
+ */
 async function heldOutLoss(layerMap: LayerMap, options: EvaluationOptions): Promise<number> {
-  const { corpus, batch, seq, objective, limit, signal, gates } = options;
-  const size = { batch, seq, objective };
-  const program = await options.programs.evaluation(layerMap, corpus.shape(size), gates);
-  const gateValues = gates && gateInputs(gatesAtPlaces(gates, layerMap));
-  const batches = Math.min(limit, corpus.heldOutCount(size));
+  const { corpus, batch, seq, objective, limit, group = alone } = options;
+  const batches = Math.min(limit, corpus.heldOutCount({ batch, seq, objective }));
+  const own = Array.from({ length: batches }, (_, index) => index).filter((index) => index % group.size === group.rank);
+  const losses = await allOf(group, batches, await agreed(group, () => batchLosses(layerMap, own, options)));
   let sum = 0;
   let labels = 0;
-  for (let index = 0; index < batches; index++) {
-    const inputs = await corpus.heldOut({ ...size, index });
-    const { outputs } = await program.run({ ...inputs, ...gateValues }, signal ? { signal } : {});
-    const count = (outputs['count'] as Float32Array)[0] as number;
-    if (count === 0) continue;
-    sum += ((outputs['loss'] as Float32Array)[0] as number) * count;
-    labels += count;
+  for (const each of losses) {
+    if (each.labels === 0) continue;
+    sum += each.sum;
+    labels += each.labels;
   }
   if (batches > 0 && labels === 0) {
     throw new ApolloError(
@@ -40,6 +53,38 @@ async function heldOutLoss(layerMap: LayerMap, options: EvaluationOptions): Prom
     );
   }
   return labels === 0 ? Number.NaN : sum / labels;
+}
+
+/** The losses of these batches, by their index. */
+async function batchLosses(
+  layerMap: LayerMap,
+  indices: readonly number[],
+  options: EvaluationOptions,
+): Promise<ReadonlyMap<number, BatchLoss>> {
+  const { corpus, batch, seq, objective, signal, gates } = options;
+  const size = { batch, seq, objective };
+  const program = await options.programs.evaluation(layerMap, corpus.shape(size), gates);
+  const gateValues = gates && gateInputs(gatesAtPlaces(gates, layerMap));
+  const losses = new Map<number, BatchLoss>();
+  for (const index of indices) {
+    const inputs = await corpus.heldOut({ ...size, index });
+    const { outputs } = await program.run({ ...inputs, ...gateValues }, signal ? { signal } : {});
+    const labels = (outputs['count'] as Float32Array)[0] as number;
+    losses.set(index, { sum: ((outputs['loss'] as Float32Array)[0] as number) * labels, labels });
+  }
+  return losses;
+}
+
+/** Of all batches, each of which one rank has: adding nothing to a number leaves its bits. */
+async function allOf(
+  group: Group,
+  batches: number,
+  own: ReadonlyMap<number, BatchLoss>,
+): Promise<readonly BatchLoss[]> {
+  const values = Array.from({ length: batches }, (_, index) => own.get(index) ?? { sum: 0, labels: 0 });
+  if (group.size === 1 || batches === 0) return values;
+  const numbers = await group.sum(values.flatMap(({ sum, labels }) => [labels === 0 ? 0 : sum, labels]));
+  return values.map((_, index) => ({ sum: numbers[2 * index]!, labels: numbers[2 * index + 1]! }));
 }
 
 /** Loss at full depth and with the stage's layers alone; where both are the same network it runs once. */

@@ -17,7 +17,6 @@ const takesTrain = is.takes('train', {
     method: is.chosenMethod,
     corpus: is.having('a TrainingCorpus (from trainingCorpus)', ['shape', 'batch', 'heldOutCount', 'heldOut']),
     store: is.optional(is.store),
-    group: is.optional(is.group),
     stop: is.optional(is.func),
     lookAhead: is.optional(is.boolean),
   }),

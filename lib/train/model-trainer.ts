@@ -1,4 +1,5 @@
 /** Training step by step, for programs with a loop of their own. */
+import { agreed, fromFirst } from '../dist/index.js';
 import type { ParameterStore } from '../engine/parameters.js';
 import { ApolloError, check } from '../errors.js';
 import * as is from '../is.js';
@@ -11,7 +12,7 @@ import { createRun } from './fit.js';
 import type { Run } from './run.js';
 
 /** As `train` takes them; what follows is for a loop of one's own. */
-export interface TrainerDependencies extends Omit<TrainDependencies, 'method' | 'corpus' | 'stop' | 'store' | 'group'> {
+export interface TrainerDependencies extends Omit<TrainDependencies, 'method' | 'corpus' | 'stop' | 'store'> {
   /** Default: scratch, all layers from the start. */
   readonly method?: TrainDependencies['method'];
   /** Where `step()` takes batches and `evaluate()` the held-out text. Without one, each step is given its batch. */
@@ -50,8 +51,9 @@ class GivenBatches implements TrainingCorpus {
     return { batch, seq, padding: false, ...this.#shape };
   }
 
+  /** Micro-batches are counted through all ranks, each of which is given its own. */
   batch({ micro }: { readonly micro: number }): BatchInputs {
-    return this.given![micro]!;
+    return this.given![micro % this.given!.length]!;
   }
 
   heldOutCount(): number {
@@ -98,21 +100,21 @@ export class ModelTrainer {
     return this.#run.store;
   }
 
-  /** The newest checkpoint. */
+  /** The newest checkpoint, on the rank that writes it. */
   get checkpoint(): string | undefined {
     return this.#run.lastSaved;
   }
 
   /**
    * Trains one step: on these micro-batches (one, or as many as `accumulation` says), or on the corpus's. When the method's
-   * next stage begins there, the network grows first.
+   * next stage begins there, the network grows first. All ranks of a group call it, each with micro-batches of its own.
    * @throws ApolloError BAD_ARGUMENT when batches are missing or not as many, or the run is at its end; NON_FINITE when too
    * many steps in a row were not applied; ABORT_ERR; what the engine throws for a batch that does not fit.
    */
   step(batches?: BatchInputs | readonly BatchInputs[]): Promise<TrainerStepResult> {
     return this.#next(async () => {
       const run = this.#run;
-      const { accumulation } = this.config;
+      const accumulation = run.micros.length;
       check(
         !this.done,
         `step: the run ended with step ${run.step}, as its settings say; start another one to train on`,
@@ -134,7 +136,7 @@ export class ModelTrainer {
     });
   }
 
-  /** Held-out loss of the corpus, at full depth and with the trained layers alone. @throws ApolloError BAD_ARGUMENT without a corpus. */
+  /** Held-out loss of the corpus, at full depth and with the trained layers alone; the ranks of a group share it. @throws ApolloError BAD_ARGUMENT without a corpus. */
   evaluate(): Promise<Omit<EvaluationEvent, 'type'>> {
     return this.#next(async () => {
       check(!this.#given, 'evaluate requires a corpus, whose held-out text it measures on');
@@ -145,15 +147,20 @@ export class ModelTrainer {
 
   /**
    * Writes a checkpoint, from which `resume: true` continues to the same bits, and which openModelFolder, generate and export
-   * take. Returns its folder.
+   * take. Returns its folder. All ranks of a group call it, and the first one writes.
    * @throws ApolloError BAD_ARGUMENT without checkpointDir, FILE_SYSTEM.
    */
   save(): Promise<string> {
     return this.#next(async () => {
-      await this.#run.saveLast();
-      this.#run.savedLast();
-      const { lastSaved } = this.#run;
-      check(lastSaved !== undefined, 'save requires checkpointDir, the folder for checkpoints');
+      const run = this.#run;
+      const { group } = run.deps;
+      const own = await agreed(group, async () => {
+        await run.saveLast();
+        run.savedLast();
+        return run.lastSaved;
+      });
+      const lastSaved = await fromFirst(group, async () => own);
+      check(typeof lastSaved === 'string', 'save requires checkpointDir, the folder for checkpoints');
       return lastSaved;
     });
   }

@@ -281,6 +281,7 @@ export class Run {
       limit: config.evaluationBatches,
       gates: this.method.evaluationGates?.(trained),
       signal: deps.group.size > 1 ? undefined : deps.signal,
+      group: deps.group,
     });
     this.evaluatedAt = step;
     const { units } = this.stage;

@@ -1,15 +1,17 @@
-/** Ranks as processes of their own, started by mpirun. */
-import { spawn, spawnSync } from 'node:child_process';
+/** Ranks as processes of their own, started by mpirun or by what APOLLO_MPIEXEC names. */
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { type Ended, type Launched, launch, launcherKind, mpiexec } from '../../bench/launcher.js';
 import { loadAddon } from '../../lib/engine/native.js';
 import { plainEnv, typescript } from '../typescript.js';
 
 const child = fileURLToPath(new URL('./rank-child.ts', import.meta.url));
 
 function missing(): string | false {
-  if (spawnSync('mpirun', ['--version']).status !== 0) return 'there is no mpirun (Debian: openmpi-bin)';
+  if (!launcherKind())
+    return `there is no ${mpiexec} (Debian: openmpi-bin, or mpich with APOLLO_MPIEXEC=mpiexec.mpich)`;
   try {
     return loadAddon().mpiInfo().missing ?? false;
   } catch (error) {
@@ -20,30 +22,11 @@ function missing(): string | false {
 /** Why no ranks can be started; false when they can. What tap takes as `skip`. */
 export const noMpi = missing();
 
-/** Ranks share the machine with other tests, whatever its cores. */
-const options = ['--oversubscribe', '--allow-run-as-root', '--bind-to', 'none'];
-
-export interface Ended {
-  readonly code: number | null;
-  readonly out: string;
-  readonly err: string;
-}
+const commandOf = (script: string, args: readonly string[]) => [process.execPath, ...typescript, script, ...args];
 
 /** Starts `ranks` processes of `script ARGS`. */
-export function startRanks(ranks: number, script: string, args: readonly string[]) {
-  const command = [...options, '-np', String(ranks), process.execPath, ...typescript, script, ...args];
-  const mpirun = spawn('mpirun', command, { stdio: ['ignore', 'pipe', 'pipe'], env: plainEnv });
-  const text = { out: '', err: '' };
-  mpirun.stdout.on('data', (chunk: Buffer) => {
-    text.out += chunk;
-  });
-  mpirun.stderr.on('data', (chunk: Buffer) => {
-    text.err += chunk;
-  });
-  const ended = new Promise<Ended>((resolve) => {
-    mpirun.on('close', (code) => resolve({ code, ...text }));
-  });
-  return { mpirun, ended, text };
+export function startRanks(ranks: number, script: string, args: readonly string[]): Launched {
+  return launch([{ ranks, command: commandOf(script, args) }], plainEnv);
 }
 
 /** What a rank reports of the task 'train'. */
@@ -61,14 +44,31 @@ export interface Trained {
   readonly flopsExecuted: number;
 }
 
-/** Runs a task of rank-child.ts on every rank; what each of them has written, by rank, and how they ended. */
+/** Starts a rank for each list of arguments of `script`. */
+export function startUnlike(script: string, args: readonly (readonly string[])[]): Launched {
+  return launch(
+    args.map((own) => ({ ranks: 1, command: commandOf(script, own) })),
+    plainEnv,
+  );
+}
+
+/** Waits until ranks have printed `part`. @throws Error with what they said when they end before. */
+export async function untilPrinted(part: string, { mpirun, text, ended }: Launched): Promise<void> {
+  while (!text.out.includes(part)) {
+    if (mpirun.exitCode === null) await setTimeout(5);
+    else if (!(await ended).out.includes(part)) throw new Error(`the ranks ended without ${part}: ${text.err}`);
+  }
+}
+
+/** Runs a task of rank-child.ts, or of another script, on every rank; what each of them has written, by rank, and how they ended. */
 export async function runRanks<Result>(
   ranks: number,
   folder: string,
   task: Readonly<Record<string, unknown>>,
+  script: string = child,
 ): Promise<Ended & { readonly results: Result[] }> {
   mkdirSync(folder, { recursive: true });
-  const ended = await startRanks(ranks, child, [JSON.stringify({ ...task, folder })]).ended;
+  const ended = await startRanks(ranks, script, [JSON.stringify({ ...task, folder })]).ended;
   const results = Array.from({ length: ended.code === 0 ? ranks : 0 }, (_, rank) =>
     JSON.parse(readFileSync(join(folder, `rank-${rank}.json`), 'utf8')),
   ) as Result[];

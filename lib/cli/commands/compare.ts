@@ -12,11 +12,13 @@ import { markdownTable, tableRows, textTable, verdicts } from '../../report/tabl
 import { comparisonOf } from '../comparison.js';
 import { interruptible, stoppedByReader, stoppedExitCode } from '../interrupt.js';
 import type { CommandIo } from '../io.js';
+import { asRanks, inFolderOfRanks, type Seat } from '../ranks.js';
 import { openSession, saveTokenizer } from '../session.js';
+import type { Settings } from '../settings/config.js';
 import { addSettings, flagsOf, runOptions, trainingOptions, watchOptions } from '../settings/options.js';
 import { presetHelp } from '../settings/presets.js';
 import { seedsOf } from '../settings/resolve.js';
-import { inRunFolder, openRunFolder, type RunFolder } from '../settings/run-folder.js';
+import { openRunFolder, type RunFolder, runSettings } from '../settings/run-folder.js';
 import { Progress, type ProgressState, timeLeft } from '../watch/progress.js';
 import { Watch } from '../watch/watch.js';
 import { describeEvent, type Surroundings } from './train.js';
@@ -32,13 +34,48 @@ export function compareCommand(program: Command, io: CommandIo, finish: (exitCod
   command.action(async (parsed: Record<string, unknown>) => {
     const { preset, config, json } = parsed as { preset?: string; config?: string; json?: boolean };
     const called = `${io.program} compare`;
-    const folder = await openRunFolder({ preset, config, flags: flagsOf(parsed) }, 'runs/compare', called);
-    finish(await inRunFolder(folder, called, () => runComparison(folder, json === true, io)));
+    const sources = { preset, config, flags: flagsOf(parsed) };
+    const exitCode = await asRanks(
+      io,
+      () => runSettings(sources),
+      async (io, seat) => {
+        const site = {
+          open: () => openRunFolder(sources, 'runs/compare', called),
+          settings: () => runSettings(sources),
+          lead: (folder: RunFolder) => runComparison(folder, json === true, io, seat),
+          follow: (settings: Settings, path: string, seat: Seat) => follow(settings, path, io, seat),
+        };
+        return inFolderOfRanks(called, seat, site);
+      },
+    );
+    finish(exitCode);
   });
 }
 
+const needsHeldOut = 'methods are compared by their loss on held-out text';
+
+/** Trains every run on a rank other than the first, which is the one that reports and writes; the exit code. */
+async function follow(settings: Settings, path: string, io: CommandIo, seat: Seat): Promise<number> {
+  return interruptible(
+    io,
+    () => {},
+    async (signal) => {
+      const { resume } = settings;
+      const plan = { resume, comparing: true, needsHeldOut };
+      const session = await openSession(settings, new Progress(io), signal, plan, seat);
+      try {
+        const comparison = comparisonOf({ settings, session, folder: path, resume, previous: [], signal });
+        for await (const _ of comparison.run()); // the first rank reports
+        return comparison.stopped ? stoppedExitCode(signal) : 0;
+      } finally {
+        await session.close();
+      }
+    },
+  );
+}
+
 /** Runs the comparison and writes its report; the exit code. */
-async function runComparison(folder: RunFolder, json: boolean, io: CommandIo): Promise<number> {
+async function runComparison(folder: RunFolder, json: boolean, io: CommandIo, seat?: Seat): Promise<number> {
   const watch = await Watch.open(folder, io, folder.settings.methods[0]);
   const follow = (state: ProgressState) => watch.progress(state);
   const progress = new Progress(io, { quiet: json && !io.stderr.isTTY, follow });
@@ -50,7 +87,9 @@ async function runComparison(folder: RunFolder, json: boolean, io: CommandIo): P
     io,
     (byReader) => !watch.ended && progress.stopping('every run writes a checkpoint.', byReader),
     async (signal) => {
-      const outcome = await watch.during(signal, () => compareOnce(folder, { json, io, progress, watch, signal }));
+      const outcome = await watch.during(signal, () =>
+        compareOnce(folder, { json, io, progress, watch, signal }, seat),
+      );
       return outcome === 'stopped' ? stoppedExitCode(signal) : 0;
     },
   );
@@ -59,15 +98,12 @@ async function runComparison(folder: RunFolder, json: boolean, io: CommandIo): P
 async function compareOnce(
   { settings, path, resume }: RunFolder,
   { json, io, progress, watch, signal }: Surroundings,
+  seat?: Seat,
 ): Promise<'finished' | 'stopped'> {
   const say = (text: string) => progress.message(text);
   const emit = (value: unknown) => io.stdout.write(`${JSON.stringify(value)}\n`);
   const resultsPath = join(path, resultsFile);
-  const session = await openSession(settings, progress, signal, {
-    resume,
-    comparing: true,
-    needsHeldOut: 'methods are compared by their loss on held-out text',
-  });
+  const session = await openSession(settings, progress, signal, { resume, comparing: true, needsHeldOut }, seat);
   try {
     await saveTokenizer(session, path);
     watch.begin(session);
@@ -102,7 +138,7 @@ async function compareOnce(
     progress.clear();
     const results = comparison.results();
     await writeResults(resultsPath, results);
-    const aborted = signal.aborted && results.runs.some((run) => !run.finished);
+    const aborted = comparison.stopped && results.runs.some((run) => !run.finished);
     const measured = results.runs.some((run) => run.method === results.reference && run.evaluations.length > 0);
     if (measured) {
       const analysis = analyse(results);

@@ -6,13 +6,13 @@ import { formatBytes, formatCount, formatDuration, formatFlops } from '../../rep
 import { type StageTraffic, type TrainDependencies, type TrainEvent, train } from '../../train/index.js';
 import { interruptible, stoppedByReader, stoppedExitCode } from '../interrupt.js';
 import type { CommandIo } from '../io.js';
-import { asRanks, type Seat } from '../ranks.js';
+import { asRanks, inFolderOfRanks, type Seat } from '../ranks.js';
 import { openSession, type Session, saveTokenizer } from '../session.js';
 import type { Settings } from '../settings/config.js';
 import { addSettings, flagsOf, rankOptions, runOptions, trainingOptions, watchOptions } from '../settings/options.js';
 import { presetHelp } from '../settings/presets.js';
 import { methodOf, sequenceOf, tokensPerStepOf, trainOptionsOf } from '../settings/resolve.js';
-import { inRunFolder, openRunFolder, type RunFolder, runSettings } from '../settings/run-folder.js';
+import { openRunFolder, type RunFolder, runSettings } from '../settings/run-folder.js';
 import { Progress, type ProgressState, timeLeft } from '../watch/progress.js';
 import { Watch } from '../watch/watch.js';
 
@@ -31,20 +31,18 @@ export function trainCommand(program: Command, io: CommandIo, finish: (exitCode:
       io,
       () => runSettings(sources),
       async (io, seat) => {
-        if (seat && seat.group.rank > 0) return follow(ofRanks(runSettings(sources), seat), io, seat);
-        const opened = await openRunFolder(sources, 'runs/train', called);
-        const folder = { ...opened, settings: ofRanks(opened.settings, seat) };
-        return inRunFolder(folder, called, () => runTraining(folder, parsed['json'] === true, io, seat));
+        const site = {
+          open: () => openRunFolder(sources, 'runs/train', called),
+          settings: () => runSettings(sources),
+          lead: (folder: RunFolder) => runTraining(folder, parsed['json'] === true, io, seat),
+          follow: (settings: Settings, _: string, seat: Seat) => follow(settings, io, seat),
+        };
+        return inFolderOfRanks(called, seat, site);
       },
     );
     finish(exitCode);
   });
 }
-
-const ofRanks = (settings: Settings, seat?: Seat): Settings => ({
-  ...settings,
-  ...(seat && { ranks: seat.group.size }),
-});
 
 /** Trains on a rank other than the first, which is the one that reports and writes; the exit code. */
 async function follow(settings: Settings, io: CommandIo, seat: Seat): Promise<number> {

@@ -1,0 +1,215 @@
+/**
+ * How ranks learn that one of them has died: each keeps a connection to the first, which the system closes when a process
+ * ends, however it ends. Nothing else says so: a collective waits for a rank that is gone as for one that is slow.
+ */
+import { randomBytes } from 'node:crypto';
+import { connect, createServer, type Socket } from 'node:net';
+import { networkInterfaces } from 'node:os';
+import { createInterface } from 'node:readline';
+import { fromFirst } from './agree.js';
+import type { Group } from './group.js';
+
+/** A rank that has ended before the group has. */
+export interface EndedRank {
+  readonly rank: number;
+  readonly host: string;
+  readonly pid: number;
+  /** `failed`: by an error, of which it says why itself. `lost`: without a word. */
+  readonly how: 'failed' | 'lost';
+}
+
+export interface RankWatch {
+  /** Of the ranks that the first one has no connection with: what becomes of them is known to their launcher alone. */
+  readonly unwatched: readonly number[];
+  /** Tells the other ranks that this one ends by an error which it reports. */
+  failed(): Promise<void>;
+  /** Tells them that this one comes to the end of the group. */
+  done(): Promise<void>;
+}
+
+/** Where the first rank is to be reached. */
+interface Meeting {
+  readonly host: string;
+  readonly addresses: readonly string[];
+  readonly port: number;
+  /** Keeps others out who find the port. */
+  readonly secret: string;
+}
+
+interface Member {
+  readonly rank: number;
+  readonly host: string;
+  readonly pid: number;
+}
+
+/** Lines between the first rank and another. */
+type Message =
+  | ({ readonly type: 'hello'; readonly secret: string } & Member)
+  | ({ readonly type: 'welcome' } & Member)
+  | { readonly type: 'done' }
+  | { readonly type: 'failed' }
+  | { readonly type: 'ended'; readonly ended: EndedRank };
+
+/** Milliseconds without a sign of life after which the system asks whether the other host is there; it gives up 10 s later. */
+const keepAliveMs = 10_000;
+const connectMs = 3000;
+
+/** One connection, in lines of JSON. */
+class Wire {
+  #done = false;
+
+  constructor(
+    readonly socket: Socket,
+    onMessage: (message: Message) => void,
+    onClose: () => void,
+  ) {
+    socket.setKeepAlive(true, keepAliveMs).setNoDelay(true).unref();
+    socket.on('error', () => {}); // 'close' follows
+    socket.on('close', () => {
+      if (!this.#done) onClose();
+    });
+    const lines = createInterface(socket);
+    lines.on('error', () => {}); // the socket's, once more
+    lines.on('line', (line) => {
+      let message: Message;
+      try {
+        message = JSON.parse(line) as Message;
+      } catch {
+        socket.destroy();
+        return;
+      }
+      if (message.type === 'done' || message.type === 'failed') this.#done = true;
+      onMessage(message);
+    });
+  }
+
+  send(message: Message): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.socket.destroyed) resolve();
+      else this.socket.write(`${JSON.stringify(message)}\n`, () => resolve());
+    });
+  }
+}
+
+/**
+ * Begins to watch over the ranks of a group. `onEnded` is called once at most, with the first rank that ends before `done`
+ * of which this one gets to know. Collective.
+ */
+export async function watchRanks(group: Group, onEnded: (ended: EndedRank) => void): Promise<RankWatch> {
+  let known = false;
+  const ended = (rank: EndedRank) => {
+    if (!known) onEnded(rank);
+    known = true;
+  };
+  const self = { rank: group.rank, host: group.host, pid: process.pid };
+  let hub: Hub | undefined;
+  const meeting = await fromFirst<Meeting>(group, async () => {
+    hub = await Hub.open(self, ended);
+    return hub.meeting;
+  });
+  const wire = hub ? undefined : await reach(meeting, self, ended);
+  const joined = (rank: number) => Number(rank === group.rank && (rank === 0 || wire !== undefined));
+  const reached = await group.sum(Array.from({ length: group.size }, (_, rank) => joined(rank)));
+  hub?.admitNoMore();
+  const wires = (): readonly Wire[] => (hub ? hub.wires : wire ? [wire] : []);
+  const tell = async (type: 'done' | 'failed') => {
+    await Promise.all(wires().map((each) => each.send({ type })));
+  };
+  return {
+    unwatched: reached.flatMap((count, rank) => (count === 0 ? [rank] : [])),
+    failed: () => {
+      known = true; // what others do now follows from this
+      return tell('failed');
+    },
+    done: () => tell('done'),
+  };
+}
+
+/** The first rank's side. */
+class Hub {
+  readonly wires: Wire[] = [];
+
+  private constructor(
+    readonly meeting: Meeting,
+    readonly admitNoMore: () => void,
+  ) {}
+
+  static async open(self: Member, onEnded: (ended: EndedRank) => void): Promise<Hub> {
+    const secret = randomBytes(16).toString('hex');
+    const server = createServer((socket) => hub.#admit(socket, self, onEnded)).unref();
+    const port = await new Promise<number>((resolve, reject) => {
+      server.on('error', reject).listen(0, () => resolve((server.address() as { port: number }).port));
+    });
+    const hub = new Hub({ host: self.host, addresses: ownAddresses(), port, secret }, () => server.close());
+    return hub;
+  }
+
+  #admit(socket: Socket, self: Member, onEnded: (ended: EndedRank) => void): void {
+    let member: Member | undefined;
+    const report = (how: EndedRank['how']) => {
+      if (!member) return;
+      const ended = { ...member, how };
+      onEnded(ended);
+      for (const other of this.wires) if (other !== wire) other.send({ type: 'ended', ended });
+    };
+    const wire = new Wire(
+      socket,
+      (message) => {
+        if (message.type === 'hello' && message.secret === this.meeting.secret) {
+          const { rank, host, pid } = message;
+          member = { rank, host, pid };
+          this.wires.push(wire);
+          wire.send({ type: 'welcome', ...self });
+        } else if (!member) socket.destroy();
+        else if (message.type === 'failed') report('failed');
+      },
+      () => report('lost'),
+    );
+  }
+}
+
+/** The connection of another rank to the first; undefined where none of its addresses answers. */
+async function reach(
+  { host, addresses, port, secret }: Meeting,
+  self: Member,
+  onEnded: (ended: EndedRank) => void,
+): Promise<Wire | undefined> {
+  for (const address of [...(host === self.host ? ['127.0.0.1', '::1'] : []), ...addresses]) {
+    const wire = await greeted(connect({ host: address, port }), { type: 'hello', secret, ...self }, onEnded);
+    if (wire) return wire;
+  }
+  return undefined;
+}
+
+function greeted(socket: Socket, hello: Message, onEnded: (ended: EndedRank) => void): Promise<Wire | undefined> {
+  return new Promise((resolve) => {
+    let first: Member | undefined;
+    const timer = setTimeout(() => socket.destroy(), connectMs);
+    const wire = new Wire(
+      socket,
+      (message) => {
+        if (message.type === 'welcome') {
+          clearTimeout(timer);
+          first = message;
+          resolve(wire);
+        } else if (message.type === 'failed' && first) onEnded(endedOf(first, 'failed'));
+        else if (message.type === 'ended') onEnded(message.ended);
+      },
+      () => {
+        clearTimeout(timer);
+        if (first) onEnded(endedOf(first, 'lost'));
+        else resolve(undefined);
+      },
+    );
+    socket.on('connect', () => wire.send(hello));
+  });
+}
+
+const endedOf = ({ rank, host, pid }: Member, how: EndedRank['how']): EndedRank => ({ rank, host, pid, how });
+
+/** The addresses of this machine by which others may reach it. */
+function ownAddresses(): string[] {
+  return Object.values(networkInterfaces()).flatMap((list) =>
+    (list ?? []).filter(({ internal, scopeid }) => !internal && !scopeid).map(({ address }) => address),
+  );
+}
