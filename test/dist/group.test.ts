@@ -45,12 +45,15 @@ for (const ranks of [2, 3]) {
     });
     t.equal(results.length, ranks, err);
     const { fround } = Math;
-    const round = (value: number) => fromBfloat16(toBfloat16(Float32Array.of(value)))[0]!;
-    const elementOf = (rank: number, i: number) => fround((1 + rank * 0.37) * Math.sin(i + rank));
+    const rounded = (values: Float32Array) => fromBfloat16(toBfloat16(values));
     const every = Array.from({ length: ranks }, (_, rank) => rank);
-    const sum = (i: number) => every.map((rank) => elementOf(rank, i)).reduce((a, b) => fround(a + b));
-    const sumOfRounded = (i: number) =>
-      round(every.map((rank) => round(elementOf(rank, i))).reduce((a, b) => fround(a + b)));
+    const own = every.map((rank) =>
+      Float32Array.from({ length: Math.max(...lengths) }, (_, i) => (1 + rank * 0.37) * Math.sin(i + rank)),
+    );
+    const elementOf = (rank: number, i: number) => own[rank]![i]!;
+    const sumOf = (all: readonly Float32Array[]) => all.reduce((a, b) => a.map((value, i) => fround(value + b[i]!)));
+    const [exact, ofRounded] = [sumOf(own), rounded(sumOf(own.map(rounded)))];
+    const sum = (i: number) => exact[i]!;
     const ownerOf = (length: number, i: number) =>
       every.findLastIndex((rank) => i >= Math.floor((length * rank * rank) / ranks ** 2));
     const holds = (name: string, rank: number, value: (i: number, length: number) => number) => {
@@ -60,7 +63,7 @@ for (const ranks of [2, 3]) {
     };
     for (const rank of every) {
       holds('all', rank, sum);
-      holds('rounded', rank, sumOfRounded);
+      holds('rounded', rank, (i) => ofRounded[i]!);
       holds('scattered', rank, (i, length) => (ownerOf(length, i) === rank ? sum(i) : elementOf(rank, i)));
       holds('gathered', rank, (i, length) => elementOf(ownerOf(length, i), i));
       holds('sent', rank, (i) => elementOf(ranks - 1, i));
