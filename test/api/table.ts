@@ -375,6 +375,14 @@ const engine: Record<string, Arguments> = {
     to: text('w'),
     options: options({ moments: only('copy') }),
   },
+  'ParameterStore#shardState': {
+    this: only(optimizerStore),
+    group: only({
+      collect: () => Promise.resolve(),
+      allGather: () => Promise.resolve(),
+      sumDoubles: () => Promise.resolve(),
+    }),
+  },
   'ParameterStore#rebuild': {
     this: made(() => new ParameterStore(device)),
     parameters: list([]),
@@ -1235,12 +1243,12 @@ export const constants: readonly string[] = [
 export const internal: readonly string[] = [
   ...['info', 'close', 'checkOpen', 'cacheOf', 'build'].map((key) => `engine.Device#${key}`),
   ...['rng', 'nextStream', 'leaf'].map((key) => `engine.Graph#${key}`),
-  ...'names zeroGradients dispose checkOpen all stateOf keepsCopy entry slot buffer upload download compute computeShared refresh release'
+  ...'names zeroGradients dispose checkOpen all stateOf keepsCopy entry slot buffer upload download compute computeShared copySharedMoments refresh release'
     .split(' ')
     .map((key) => `engine.ParameterStore#${key}`),
   ...['dispose', 'checkUsable', 'collect'].map((key) => `engine.Program#${key}`),
   ...['names', 'dispose', 'checkOpen', 'entry'].map((key) => `engine.StateStore#${key}`),
-  ...['dispose', 'apply', 'compiled', 'groupsOf', 'compile'].flatMap((key) => [
+  ...['dispose', 'apply', 'compiled', 'groupsOf', 'compile', 'compileWhole'].flatMap((key) => [
     `engine.AdamW#${key}`,
     `engine.Muon#${key}`,
   ]),

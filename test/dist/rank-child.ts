@@ -139,7 +139,7 @@ async function train(group: Group) {
   const { steps: totalSteps = 24 } = options;
   const lines: string[] = [];
   const { bufferBytes } = device.info();
-  let stateBytes = 0;
+  let stateBytes = Number.POSITIVE_INFINITY;
   const events = await runTiny(
     device,
     { ...options, ...(task.odd === group.rank && { seed: 6 }) },
@@ -152,7 +152,8 @@ async function train(group: Group) {
       ...(checkpoints && { checkpointDir: checkpoints, resume: 'auto' }),
     },
     (event) => {
-      if (event.type === 'step') stateBytes = device.info().bufferBytes - bufferBytes;
+      if (event.type === 'growth') stateBytes = Number.POSITIVE_INFINITY;
+      if (event.type === 'step') stateBytes = Math.min(stateBytes, device.info().bufferBytes - bufferBytes);
     },
   );
   for (const event of events) {
