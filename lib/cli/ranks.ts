@@ -28,8 +28,9 @@ export async function asRanks(
   settings: () => Pick<Settings, 'device' | 'threads' | 'tf32'>,
   work: (io: CommandIo, seat?: Seat) => Promise<number>,
 ): Promise<number> {
-  if (rankOf(io.env).size === 1) return work(io);
-  const device = await openDeviceOf(settings());
+  const place = rankOf(io.env);
+  if (place.size === 1) return work(io);
+  const device = await openDeviceOf(settings(), place);
   const group = await openGroup(device, io.env);
   const code = await work(group.rank === 0 ? io : { ...io, stdout: silence, stderr: silence }, { device, group });
   await group.close();

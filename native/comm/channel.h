@@ -9,6 +9,7 @@
 #include <mutex>
 #include <thread>
 
+#include "comm/collectives.h"
 #include "comm/communicator.h"
 
 namespace apollo::comm {
@@ -25,6 +26,8 @@ class Channel {
   int rank() const { return rank_; }
   int size() const { return size_; }
   bool cancelled() const { return cancelled_(); }
+  // For use on the channel's thread, but for what says otherwise. The channel outlives them.
+  std::shared_ptr<Collectives> collectives() const { return collectives_of(*group_); }
 
   // Queues `work` and returns at once. It does not throw.
   void post(std::function<void(Communicator&)> work);

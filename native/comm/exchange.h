@@ -66,13 +66,15 @@ class Exchange final : public RunFollower, public std::enable_shared_from_this<E
   void release(std::size_t buckets);
 
   Channel& channel_;
+  std::shared_ptr<Collectives> collectives_;
   ExchangeSettings settings_;
   std::vector<Bucket> buckets_;
   std::vector<int> ready_;  // by bucket, the kernel of the followed run after which it and those before it are final
   ExchangeResult result_;
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::size_t released_ = 0;  // buckets that may be exchanged
+  std::size_t released_ = 0;    // buckets that may be exchanged,
+  std::shared_ptr<void> mark_;  // from this point of the device's work on
   bool finishing_ = false, done_ = false;
   std::exception_ptr failure_;
 };
