@@ -5,8 +5,8 @@
 import { accumulateGradients, type Device, Graph, graphFlops, ParameterStore } from '../engine/index.js';
 import { ApolloError } from '../errors.js';
 import { declareParameters, type LanguageModel, modelWeights } from '../models/index.js';
-import { batchShape } from '../train/index.js';
-import { type DepthCost, madeUpInputs, type ProbeOptions, trainingBytes } from './plan.js';
+import { batchShape, parameterBytes } from '../train/index.js';
+import { type DepthCost, madeUpInputs, type ProbeOptions } from './plan.js';
 
 /** What one run on the piece should take, about, and how many of each depth are timed after one to warm up. */
 const runMs = 600;
@@ -144,7 +144,7 @@ export async function estimateDepths(options: ProbeOptions): Promise<Estimate> {
       costs.push({
         depth,
         ms: time(depth),
-        parameterBytes: trainingBytes(model, depth, options),
+        parameterBytes: parameterBytes(model, { ...options, layers: depth }),
         ...(await memoryOf(device, store, trainingGraph(model, precision, whole, depth))),
       });
     }

@@ -5,10 +5,8 @@ import {
   type Device,
   Graph,
   type OptimizerName,
-  optimizerState,
   ParameterStore,
   type Program,
-  stateBytes,
   updateFlops,
 } from '../engine/index.js';
 import { interpolate, seedWords } from '../growth/index.js';
@@ -21,7 +19,7 @@ import {
   type ParameterSpec,
   parameterCount,
 } from '../models/index.js';
-import { batchShape, flopsOfStep, stageNetwork } from '../train/index.js';
+import { batchShape, flopsOfStep, parameterBytes, stageNetwork } from '../train/index.js';
 
 export interface StageCost {
   readonly units: number;
@@ -105,6 +103,8 @@ export interface ProbeOptions {
   readonly model: LanguageModel;
   readonly precision: 'f32' | 'bf16';
   readonly optimizer: OptimizerName;
+  /** Ranks that share the optimizer's state; default: 1. */
+  readonly shards?: number | undefined;
   readonly batch: number;
   readonly seq: number;
   readonly depths: readonly number[];
@@ -113,19 +113,6 @@ export interface ProbeOptions {
   readonly onProgress?: ((label: string, done: number) => void) | undefined;
   /** Milliseconds of a clock; for tests. */
   readonly now?: () => number;
-}
-
-/** Weights and gradients in f32, working copies of matrices in bf16, and the optimizer's state, of so many layers. */
-export function trainingBytes(
-  model: LanguageModel,
-  depth: number,
-  { precision, optimizer }: Pick<ProbeOptions, 'precision' | 'optimizer'>,
-): number {
-  return model.parameters(depth).reduce((sum, spec) => {
-    const elements = spec.shape.reduce((a, b) => a * b, 1);
-    const held = elements * (8 + (precision === 'bf16' && spec.role === 'matrix' ? 2 : 0));
-    return sum + held + stateBytes(optimizerState(optimizer), declarationOf(spec)); // made by the first update
-  }, 0);
 }
 
 /** Timed runs of each depth, after one to warm up. */
@@ -140,6 +127,7 @@ export async function probeDepths({
   model,
   precision,
   optimizer,
+  shards,
   batch,
   seq,
   depths,
@@ -175,7 +163,7 @@ export async function probeDepths({
       costs.push({
         depth,
         arenaBytes: program.memory.arenaBytes,
-        parameterBytes: trainingBytes(model, depth, { precision, optimizer }),
+        parameterBytes: parameterBytes(model, { layers: depth, precision, optimizer, shards }),
         ms: times[times.length >> 1]!,
       });
     }

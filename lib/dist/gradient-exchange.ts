@@ -1,7 +1,7 @@
 /**
  * The exchange of a step's gradients, queued on the device around the last micro-batch: the ranks agree whether the step is
  * done, and each gradient becomes the mean over all ranks, weighed by their labels, as soon as the micro-batch adds no more
- * to it.
+ * to it. Where ranks share the optimizer's state, each gets the mean of its part.
  */
 import { lossBufferShape, lossGuard, lossSum } from '../engine/loss-guard.js';
 import type { NativeExchange, WirePrecision } from '../engine/native.js';
@@ -78,6 +78,7 @@ export class GradientExchange {
    */
   begin(names: readonly string[], share: StepShare, runs: RunGroup): BegunExchange {
     const { store } = this;
+    const { shards } = store;
     const verdict = new RunGroup();
     const { labels, microBatches, flops, note } = share;
     const order = [...names].reverse(); // about that of a backward pass
@@ -85,6 +86,7 @@ export class GradientExchange {
       order.map((name) => store.bind('gradient', name, store.spec(name).shape).buffer),
       {
         shared: [lossGuard, lossSum].map((name) => store.bind('gradient', name, lossBufferShape).buffer),
+        ...(shards && { bounds: order.map((name) => shards.bounds(name)) }),
         precision: this.#precision,
         weight: labels,
         sums: [microBatches, flops, note],

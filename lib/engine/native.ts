@@ -156,8 +156,11 @@ export interface NativeGroup {
   broadcastBuffer(buffers: readonly NativeBuffer[], root: number): Promise<unknown>;
   /** Sums f64 values whose bits stand in an i32 buffer, on all ranks. `stopped`: as of allGather. */
   sumDoubles(buffer: NativeBuffer, stopped?: Int32Array): Promise<unknown>;
-  /** The f32 buffers of all ranks, `counts` elements each, one behind the other: on rank `root`, or on all. Elsewhere nothing. */
-  collect(own: NativeBuffer, counts: readonly number[], root?: number): Promise<Float32Array>;
+  /**
+   * The f32 buffers of all ranks, `counts` elements each, one behind the other: on rank `root`, or on all; elsewhere nothing. A
+   * rank with no elements needs no buffer.
+   */
+  collect(own: NativeBuffer | undefined, counts: readonly number[], root?: number): Promise<Float32Array>;
   /**
    * Makes every gradient the mean over the ranks by weight, in place, and sums `sums`, unless the flag `stopped` (RunGroup.flag)
    * of any rank is not 0 at the beginning or the end: then the flag `refused` is set, as it is by a failure. With `bounds` each

@@ -4,13 +4,22 @@
  */
 import { ApolloError, check } from '../errors.js';
 import * as is from '../is.js';
+import { scaledValues } from '../pauses.js';
 import { BufferProgram } from './buffer-program.js';
 import type { Device } from './device.js';
 import { lossBufferShape, lossBuffers, lossSum } from './loss-guard.js';
 import type { BufferKind } from './lowering.js';
-import type { NativeBuffer, NativeProgram } from './native.js';
+import type { NativeBuffer, NativeGroup, NativeProgram } from './native.js';
 import { translated } from './native-error.js';
-import { type Moments, type ParameterState, type StateLayout, type StateSlot, slotFactor } from './optim/slots.js';
+import { type Span, StateShards } from './optim/shards.js';
+import {
+  type MomentSlot,
+  type Moments,
+  type ParameterState,
+  type StateLayout,
+  type StateSlot,
+  slotFactor,
+} from './optim/slots.js';
 import { checkShape, formatShape, type Shape, size } from './shape.js';
 
 export interface ParameterDeclaration {
@@ -105,7 +114,11 @@ const takesParameterStoreWriteMoments = is.takes('ParameterStore.writeMoments', 
 
 const takesParameterStoreZeroMoments = is.takes('ParameterStore.zeroMoments', { name: is.string });
 
-const takesParameterStoreMoments = is.takes('ParameterStore.moments', { name: is.string });
+const takesParameterStoreMoments = is.takes('ParameterStore.moments', { name: is.string, root: is.optional(is.index) });
+
+const takesParameterStoreShardState = is.takes('ParameterStore.shardState', {
+  group: is.having('a NativeGroup', ['collect', 'allGather', 'sumDoubles']),
+});
 
 const takesParameterStoreRead = is.takes('ParameterStore.read', { name: is.string });
 
@@ -141,6 +154,8 @@ export class ParameterStore {
     lossBuffers.map((name) => [name, newEntry({ name, shape: lossBufferShape, workingCopy: false, decay: false })]),
   );
   private layout: StateLayout | undefined;
+  /** How the optimizer's state is divided, where ranks share it. */
+  shards: StateShards | undefined;
   private disposed = false;
   /** Parameters removed so far: while it stays, what was bound is still there. */
   removals = 0;
@@ -170,6 +185,7 @@ export class ParameterStore {
     check(!this.losses.has(spec.name), `'${spec.name}' is taken by the engine; choose another name for the parameter`);
     checkShape(`parameter '${spec.name}'`, spec.shape);
     this.entries.set(spec.name, newEntry({ ...spec }));
+    this.shards?.add(spec);
   }
 
   /**
@@ -184,6 +200,22 @@ export class ParameterStore {
       `the store keeps the state of ${this.layout?.optimizer}, not of ${layout.optimizer}; use another store`,
     );
     this.layout = layout;
+  }
+
+  /**
+   * Keeps a share of the optimizer's state from now on, as the other ranks of the group do: they declare the same parameters,
+   * and `moments` and `copy` are collective.
+   * @throws ApolloError BAD_ARGUMENT before there is an optimizer, or when there are parameters.
+   */
+  shardState(group: NativeGroup): void {
+    takesParameterStoreShardState(group);
+
+    check(this.layout !== undefined, 'shardState: make the optimizer first, whose state is divided among the ranks');
+    check(
+      this.entries.size === 0,
+      'shardState: the store must be empty, for state is divided as parameters are declared',
+    );
+    this.shards = new StateShards(group, this.layout);
   }
 
   /** What the optimizer keeps of a parameter. @throws ApolloError BAD_ARGUMENT for an unknown name. */
@@ -235,14 +267,20 @@ export class ParameterStore {
   }
 
   /**
-   * The optimizer's state; zeros before the first update.
+   * The optimizer's state; zeros before the first update. Where ranks share it, all of them call this; with `root` that rank
+   * alone gets the values, the others empty ones.
    * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
    */
-  async moments(name: string): Promise<Moments> {
-    takesParameterStoreMoments(name);
+  async moments(name: string, root?: number): Promise<Moments> {
+    takesParameterStoreMoments(name, root);
 
     const entry = this.entry(name);
+    const { shards } = this;
     const slots = this.stateOf(entry).slots.map(async (slot) => {
+      if (shards) {
+        const own = shards.own(name).count > 0 ? this.slot(entry, slot.name) : undefined;
+        return { ...slot, values: await translated(() => shards.group.collect(own, shards.counts(name), root)) };
+      }
       const buffer = entry.slots.get(slot.name);
       return { ...slot, values: buffer ? await readAll(buffer) : new Float32Array(entry.elements) };
     });
@@ -264,7 +302,9 @@ export class ParameterStore {
       `the optimizer keeps ${kept.join(', ') || 'nothing'} of parameter '${name}'; got ${given.join(', ') || 'nothing'}`,
     );
     this.setCount(name, count);
-    await Promise.all(slots.map(({ name: slot, values }) => this.upload(entry, this.slot(entry, slot), values)));
+    const own = this.shards?.own(name);
+    if (own?.count === 0) return;
+    await Promise.all(slots.map(({ name: slot, values }) => this.upload(entry, this.slot(entry, slot), values, own)));
   }
 
   /**
@@ -318,7 +358,8 @@ export class ParameterStore {
     if (source === target) return;
     const jobs: Promise<void>[] = [];
     jobs.push(translated(() => this.buffer(target, 'value').copyFrom(this.buffer(source, 'value'))));
-    if (moments !== 'keep') {
+    if (moments !== 'keep' && this.shards) jobs.push(this.copySharedMoments(from, to, moments));
+    else if (moments !== 'keep') {
       const program = new BufferProgram();
       for (const slot of this.stateOf(target).slots) {
         const known = moments !== 'zero' && source.slots.get(slot.name);
@@ -333,6 +374,18 @@ export class ParameterStore {
     }
     await Promise.all(jobs);
     await this.refresh(target);
+  }
+
+  /** The two parameters need not be divided alike. */
+  private async copySharedMoments(from: string, to: string, moments: Exclude<MomentCopy, 'keep'>): Promise<void> {
+    if (moments === 'zero') return this.zeroMoments(to);
+    const { slots, count } = await this.moments(from);
+    const copied: MomentSlot[] = [];
+    for (const slot of slots) {
+      const factor = moments === 'copy' ? 1 : slotFactor(moments.scale, slot);
+      copied.push({ ...slot, values: await scaledValues(slot.values, Math.fround(factor)) });
+    }
+    await this.writeMoments(to, { slots: copied, count });
   }
 
   /**
@@ -369,7 +422,9 @@ export class ParameterStore {
   remove(name: string): void {
     takesParameterStoreRemove(name);
 
-    this.release(this.entry(name));
+    const entry = this.entry(name);
+    this.release(entry);
+    this.shards?.remove(entry.spec);
     this.entries.delete(name);
     this.removals++;
   }
@@ -428,7 +483,7 @@ export class ParameterStore {
   }
 
   /**
-   * The device buffer of a slot of the optimizer's state.
+   * The device buffer of a slot of the optimizer's state, or of this rank's part of it.
    * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
    */
   bindSlot(slot: string, name: string): BoundBuffer {
@@ -464,7 +519,8 @@ export class ParameterStore {
   private slot(entry: Entry, name: string): NativeBuffer {
     const existing = entry.slots.get(name);
     if (existing) return existing;
-    const buffer = this.device.createBuffer('f32', entry.elements);
+    const elements = this.shards ? this.shards.own(entry.spec.name).count : entry.elements;
+    const buffer = this.device.createBuffer('f32', elements);
     entry.slots.set(name, buffer);
     return buffer;
   }
@@ -480,12 +536,14 @@ export class ParameterStore {
     return buffer;
   }
 
-  private async upload(entry: Entry, buffer: NativeBuffer, values: Float32Array): Promise<void> {
+  /** Writes all values, or the part of them that `span` is. */
+  private async upload(entry: Entry, buffer: NativeBuffer, all: Float32Array, span?: Span): Promise<void> {
     const { name, shape } = entry.spec;
     check(
-      values instanceof Float32Array && values.length === entry.elements,
-      `parameter '${name}' ${formatShape(shape)} wants a Float32Array of ${entry.elements}; got ${values?.constructor?.name} of ${values?.length}`,
+      all instanceof Float32Array && all.length === entry.elements,
+      `parameter '${name}' ${formatShape(shape)} wants a Float32Array of ${entry.elements}; got ${all?.constructor?.name} of ${all?.length}`,
     );
+    const values = span ? all.subarray(span.offset, span.offset + span.count) : all;
     // Each piece is copied at the call, so a large one would hold the event loop up.
     const pieces: Promise<void>[] = [];
     for (let from = 0; from < values.length; from += uploadElements) {

@@ -44,6 +44,11 @@ export interface StepMetrics extends Line<'step'> {
   /** Of this step alone. */
   readonly ms: number;
   readonly tokensPerSecond: number;
+  /** Of several ranks: bytes they have sent so far, those of this step for each token, and the time that took. */
+  readonly bytesSent?: number;
+  readonly bytesPerToken?: number;
+  readonly exchangeMs?: number;
+  readonly exchangeWaitedMs?: number;
   /** Memory of the process; on the device: activations, and weights with gradients and moments. */
   readonly rssBytes: number;
   readonly arenaBytes: number;
@@ -62,10 +67,19 @@ export interface EvaluationMetrics extends Line<'evaluation'> {
   readonly ms: number;
 }
 
+/** What several ranks have sent in a stage: in all, for a step and for a token. */
+export interface TrafficMetrics {
+  readonly steps: number;
+  readonly bytes: number;
+  readonly bytesPerStep: number;
+  readonly bytesPerToken: number;
+}
+
 export interface GrowthMetrics extends Line<'growth'> {
   readonly from: number;
   readonly to: number;
   readonly parameters: number;
+  readonly exchanged?: TrafficMetrics;
 }
 
 export interface WarningMetrics extends Line<'warning'> {
@@ -80,6 +94,8 @@ export interface DoneMetrics extends Line<'done'> {
   readonly flopsModel: number;
   readonly flopsExecuted: number;
   readonly trainMs: number;
+  /** In the last stage. */
+  readonly exchanged?: TrafficMetrics;
 }
 
 export type MetricRecord =

@@ -4,6 +4,7 @@ import { ApolloError } from '../errors.js';
 import type { TrainingMethod } from '../methods/method.js';
 import { parseOptions, positiveInteger } from '../methods/options.js';
 import type { ModelConfig } from '../models/index.js';
+import { exchangeIdentity, exchangeSettings } from './exchange-settings.js';
 import type { Objective } from './objective.js';
 import { optimizerIdentity, optimizerSettings, resolveOptimizer } from './optimizer.js';
 import {
@@ -50,6 +51,7 @@ const schema = z.strictObject({
   /** Steps of linear warm-up; default 2.5 % of the run, rounded up. */
   warmupSteps: z.int().min(0).optional(),
   ...optimizerSettings,
+  ...exchangeSettings,
   /** Evaluate at step 0, every so many steps and at the end. 0: never. Default: at the start and the end. */
   evaluateEvery: z.int().min(0).optional(),
   /** Held-out batches of one evaluation, at most. */
@@ -179,11 +181,13 @@ export function identityOf(
   objective?: Pick<Objective, 'name'>,
 ): RunIdentity {
   const { evaluateEvery, evaluationBatches, checkpointEvery, checkpointMinutes, keepCheckpoints, ...settled } = config;
-  const { keepAt, stopAfter, nonFiniteLimit, schedule, decay, optimizer, ...rest } = settled;
+  const { exchangePrecision, shardOptimizer, overlapExchange, ...ofOneRank } = settled;
+  const { keepAt, stopAfter, nonFiniteLimit, schedule, decay, optimizer, ...rest } = ofOneRank;
   const { source, ...settings } = method.settings;
   const identity = {
     ...rest,
     ...optimizerIdentity(config),
+    ...exchangeIdentity(config),
     // What is left out says cosine, as in checkpoints that were written before there were other schedules.
     ...(schedule !== 'cosine' && { schedule }),
     ...(schedule === 'wsd' && { decay }),

@@ -24,6 +24,8 @@ export interface StartEvent {
   readonly flopsExecuted: number;
   readonly tokens: number;
   readonly trainMs: number;
+  /** Of several ranks, as in step events. */
+  readonly bytesSent?: number | undefined;
   /** What training the model cost that the run began with; not part of the run's own totals. */
   readonly source?: SourceCosts;
   /** The run's method began with a trained model that does not say what its training cost. */
@@ -55,6 +57,13 @@ export interface StepEvent {
   readonly tokensPerSecond: number;
   /** For how long the device had nothing to do meanwhile. */
   readonly waitedMs: number;
+  /** Of several ranks: bytes of gradients and weights that all of them together have sent, so far. */
+  readonly bytesSent?: number;
+  /** The same of this step, for each of its tokens. */
+  readonly bytesPerToken?: number;
+  /** Milliseconds in which this rank exchanged gradients or waited for others, and those of them in which its device waited. */
+  readonly exchangeMs?: number;
+  readonly exchangeWaitedMs?: number;
   /** No batch of the step had anything to predict: it was left out, and its loss is NaN. */
   readonly withoutTarget?: true;
 }
@@ -74,6 +83,15 @@ export interface EvaluationEvent {
   readonly ms: number;
 }
 
+/** Of steps since a stage began, or since the run was resumed in it. */
+export interface StageTraffic {
+  readonly steps: number;
+  /** Of gradients and weights, that all ranks together have sent: in all, for a step and for a token. */
+  readonly bytes: number;
+  readonly bytesPerStep: number;
+  readonly bytesPerToken: number;
+}
+
 export interface GrowthEvent {
   readonly type: 'growth';
   readonly step: number;
@@ -83,6 +101,8 @@ export interface GrowthEvent {
   readonly parameters: number;
   /** What the layers' outputs were multiplied by, where the growth was calibrated. */
   readonly calibrated?: number;
+  /** Of several ranks: what they exchanged in the stage that ends. */
+  readonly exchanged?: StageTraffic;
 }
 
 export interface CheckpointEvent {
@@ -118,6 +138,8 @@ export interface DoneEvent {
   readonly flopsExecuted: number;
   readonly tokens: number;
   readonly trainMs: number;
+  /** Of several ranks: what they exchanged in the last stage. */
+  readonly exchanged?: StageTraffic;
   /** The last checkpoint, where a folder was given. */
   readonly checkpoint?: string;
   /** Steps since the last start or resume that were left out because they had nothing to predict, where there were any. */

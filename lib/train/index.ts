@@ -34,6 +34,7 @@ export * from './events.js';
 export { type GrowthSite, grow } from './growth.js';
 export { checkBeginning } from './initial.js';
 export { train } from './loop.js';
+export { parameterBytes } from './memory.js';
 export { createTrainer, ModelTrainer, type TrainerDependencies, type TrainerStepResult } from './model-trainer.js';
 export { NonFiniteSteps } from './non-finite.js';
 export type { Objective, ObjectiveContext } from './objective.js';

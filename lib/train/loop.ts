@@ -63,7 +63,7 @@ async function* trainEvents(options: TrainOptions, given: TrainDependencies): As
     for (const message of run.beginWarnings) yield { type: 'warning', step: run.step, code: 'BEGINS_WITH', message };
     for (const message of run.damageWarnings)
       yield { type: 'warning', step: run.step, code: 'DAMAGED_CHECKPOINT', message };
-    const moved = resumed && deviceChange(resumed.state, deps.device);
+    const moved = resumed && deviceChange(resumed.state, deps.device, run.deps.group.size);
     if (moved) yield { type: 'warning', step: run.step, code: 'OTHER_DEVICE', message: moved };
     let stopped = false;
     while (!stopped && (run.isAhead || !run.aborted)) {
@@ -103,6 +103,7 @@ async function* trainEvents(options: TrainOptions, given: TrainDependencies): As
       flopsExecuted: run.totals.flopsExecuted,
       tokens: run.totals.tokens,
       trainMs: run.totals.trainMs,
+      ...(run.stageTraffic && { exchanged: run.stageTraffic }),
       ...(run.lastSaved && { checkpoint: run.lastSaved }),
       ...(run.stepsWithoutTarget > 0 && { stepsWithoutTarget: run.stepsWithoutTarget }),
     };
@@ -111,12 +112,14 @@ async function* trainEvents(options: TrainOptions, given: TrainDependencies): As
   }
 }
 
-function deviceChange(state: CheckpointState, device: Device): string | undefined {
-  const now = device.info();
-  const before = state.device;
-  if (now.kind === before.kind && now.threads === before.threads) return undefined;
+function deviceChange(state: CheckpointState, device: Device, ranks: number): string | undefined {
+  const { kind, threads } = device.info();
+  const { ranks: former = 1, ...before } = state.device;
+  if (kind === before.kind && threads === before.threads && ranks === former) return undefined;
+  const ofRanks = (count: number) => (ranks === former ? '' : ` on ${count} ${count === 1 ? 'rank' : 'ranks'}`);
   return (
-    `The checkpoint was written on ${before.kind} with ${before.threads} threads; this is ${now.kind} with ${now.threads}. ` +
+    `The checkpoint was written on ${before.kind} with ${before.threads} threads${ofRanks(former)}; ` +
+    `this is ${kind} with ${threads}${ofRanks(ranks)}. ` +
     'The run goes on, but its bits may differ from an uninterrupted one.'
   );
 }

@@ -31,20 +31,29 @@ async function attemptFinished(
   }
 }
 
+export interface HeldParameters extends Pick<TrainConfig, 'precision' | 'optimizer'> {
+  /** Layers; default: all. */
+  readonly layers?: number;
+  /** Ranks that share the optimizer's state; default: 1. */
+  readonly shards?: number | undefined;
+}
+
 /**
- * Bytes of a model's parameters in training: value, gradient and the optimizer's state in f32, and bf16 copies of
- * matrices.
+ * Bytes of a model's parameters in training, on one rank: value, gradient and its share of the optimizer's state in f32, and
+ * bf16 copies of matrices. Where a rank keeps no more than a part of a parameter's state, parts are equal up to 64 KiB.
  */
 export function parameterBytes(
   model: LanguageModel,
-  { precision, optimizer }: Pick<TrainConfig, 'precision' | 'optimizer'>,
+  { precision, optimizer, layers = model.config.layers, shards = 1 }: HeldParameters,
 ): number {
   const state = optimizerState(optimizer);
-  return model.parameters(model.config.layers).reduce((sum, spec) => {
+  let [held, shared] = [0, 0];
+  for (const spec of model.parameters(layers)) {
     const elements = spec.shape.reduce((a, b) => a * b, 1);
-    const copy = precision === 'bf16' && spec.role === 'matrix' ? 2 : 0;
-    return sum + elements * (8 + copy) + stateBytes(state, declarationOf(spec));
-  }, 0);
+    held += elements * (8 + (precision === 'bf16' && spec.role === 'matrix' ? 2 : 0));
+    shared += stateBytes(state, declarationOf(spec));
+  }
+  return held + Math.ceil(shared / shards);
 }
 
 /**
@@ -62,9 +71,11 @@ export async function checkMemory(
     readonly step: number;
     /** The run's own programs: the one compiled here stays with them. */
     readonly programs: RunPrograms;
+    /** Ranks that share the optimizer's state. */
+    readonly shards: number;
   },
 ): Promise<void> {
-  const { finished, config, method, corpus, step } = run;
+  const { finished, config, method, corpus, step, shards } = run;
   const { device, store, network } = options;
   const layerMap = method.evaluationMaps(step).full;
   const { layers } = finished.config;
@@ -72,7 +83,7 @@ export async function checkMemory(
   const plan = plain
     ? { units: method.plan(step).units, depth: layerMap.length, layerMap }
     : { units: layers, depth: layers, layerMap: identityMap(layers) };
-  const needed = parameterBytes(finished, config);
+  const needed = parameterBytes(finished, { ...config, shards });
 
   const attempt = async (batch: number, programs: RunPrograms): Promise<void> => {
     const shape = corpus.shape({ batch, seq: config.seq, objective: finished.objective });

@@ -9,12 +9,13 @@ import { type CheckpointState, loadCheckpoint, saveCheckpoint } from './checkpoi
 import { CheckpointClock } from './checkpoint/checkpoint-clock.js';
 import { type CheckpointJob, CheckpointWriter } from './checkpoint/checkpoint-writer.js';
 import type { SourceCosts } from './checkpoint/model-folder.js';
+import { giveState } from './checkpoint/sharded-store.js';
 import { identityOf, lastStep, type RunIdentity, type TrainConfig, withBeginning } from './config.js';
 import { BatchAhead, type BatchRequest, type BatchSize } from './corpus.js';
 import { stepFlops } from './cost.js';
 import type { RunDependencies } from './dependencies.js';
 import { evaluateMaps } from './evaluate.js';
-import type { EvaluationEvent, StepEvent, TrainEvent } from './events.js';
+import type { EvaluationEvent, StageTraffic, StepEvent, TrainEvent } from './events.js';
 import { grow } from './growth.js';
 import { type BeginningOptions, initialise } from './initial.js';
 import { checkMemory } from './memory.js';
@@ -26,13 +27,15 @@ import { queueStep, type RunStep } from './queue-step.js';
 import { checkSameSettings, checkSameWeights } from './same-run.js';
 import { type StageNetwork, stageNetwork } from './stage.js';
 import { leftOut, nothingLearnt, tooManyNonFinite, withoutTarget } from './step-warnings.js';
+import { Traffic } from './traffic.js';
 import { StepStream, Trainer } from './trainer.js';
 
 /** One run: its resources and the few numbers that change from step to step. */
 export class Run {
   step = 0;
   network: StageNetwork;
-  readonly totals = { tokens: 0, flopsModel: 0, flopsExecuted: 0, trainMs: 0 };
+  readonly totals: CheckpointState['totals'] = { tokens: 0, flopsModel: 0, flopsExecuted: 0, trainMs: 0 };
+  readonly #traffic = new Traffic();
   /** Steps of this process of which no batch had a target. */
   stepsWithoutTarget = 0;
   #stepsHere = 0;
@@ -76,7 +79,10 @@ export class Run {
     this.programs = this.#programs();
     this.optimizer = optimizerOf(config, this.store);
     this.nonFinite = new NonFiniteSteps(config.nonFiniteLimit);
-    const exchange = group.size > 1 ? new GradientExchange(group, this.store) : undefined;
+    if (config.shardOptimizer && group.native) this.store.shardState(group.native);
+    const { exchangePrecision, overlapExchange: overlap } = config;
+    const exchange =
+      group.size > 1 ? new GradientExchange(group, this.store, { precision: exchangePrecision, overlap }) : undefined;
     this.trainer = new Trainer(this.store, this.optimizer, exchange);
     const own = config.accumulation / group.size;
     this.micros = Array.from({ length: own }, (_, micro) => group.rank * own + micro);
@@ -87,6 +93,11 @@ export class Run {
     this.#checkpoints = new CheckpointWriter(this.store);
     this.#clock = new CheckpointClock(config.checkpointMinutes, 0);
     this.batches = new BatchAhead((step, micro) => corpus.batch(this.#request(step, micro)));
+  }
+
+  /** What the ranks have exchanged since the stage began. */
+  get stageTraffic(): StageTraffic | undefined {
+    return this.#traffic.stage;
   }
 
   /** Whether the run is stopped. Ranks stop together, after a step that all of them left out, whichever got the signal. */
@@ -211,6 +222,7 @@ export class Run {
         corpus,
         step: Math.max(0, step - 1),
         programs,
+        shards: store.shards ? deps.group.size : 1,
       },
     );
   }
@@ -282,7 +294,7 @@ export class Run {
       nonFiniteSteps: this.nonFinite.count,
       ...(seen && { seen: { ...seen, means: [...seen.means] } }),
       evaluated: this.evaluatedAt === this.step,
-      device: { kind, threads },
+      device: { kind, threads, ...(this.deps.group.size > 1 && { ranks: this.deps.group.size }) },
     };
     const { keepCheckpoints: keep, keepAt } = this.config;
     return {
@@ -298,8 +310,20 @@ export class Run {
     this.#clock.wrote(this.totals.trainMs);
     this.#checkpointAsked = false;
     await checkSameWeights(this.deps.group, this.store, this.step);
+    if (await this.#givesState()) return;
     if (checkpointDir === undefined || this.#checkpoints.isSaved(this.#position())) return;
     await this.#checkpoints.begin(this.#checkpoint(checkpointDir));
+  }
+
+  /** Where ranks share the optimizer's state: gives this rank's to the first one, if that writes a checkpoint here. */
+  async #givesState(): Promise<boolean> {
+    const { group } = this.deps;
+    if (!this.store.shards) return false;
+    const writes = this.#checkpointDir !== undefined && !this.#checkpoints.isSaved(this.#position());
+    const [writers = 0] = await group.sum([Number(writes)]);
+    if (group.rank === 0) return false;
+    if (writers > 0) await giveState(this.store);
+    return true;
   }
 
   /** Waits for the checkpoint that is being written. */
@@ -311,6 +335,7 @@ export class Run {
   async saveLast(): Promise<void> {
     const checkpointDir = this.#checkpointDir;
     await checkSameWeights(this.deps.group, this.store, this.step);
+    if (await this.#givesState()) return;
     if (checkpointDir !== undefined) await this.#checkpoints.complete(this.#checkpoint(checkpointDir));
   }
 
@@ -351,6 +376,8 @@ export class Run {
     this.network = next;
     this.programs = this.#programs();
     await checkSameWeights(this.deps.group, this.store, this.step);
+    const exchanged = this.#traffic.stage;
+    this.#traffic.begin();
     return {
       type: 'growth',
       step: this.step,
@@ -358,6 +385,7 @@ export class Run {
       to: plan.to,
       parameters: this.parameters,
       ...(calibration && { calibrated: calibration.factor }),
+      ...(exchanged && { exchanged }),
     };
   }
 
@@ -381,7 +409,7 @@ export class Run {
     const { config, totals } = this;
     const { seq } = config;
     const { plan, lr, result } = await this.#steps.next(this.step);
-    const { loss, gradNorm, applied, ms, flops, waitedMs, microBatches, note } = result;
+    const { loss, gradNorm, applied, ms, flops, waitedMs, microBatches, note, exchange } = result;
     this.#checkpointAsked ||= note > 0;
     this.step++;
     this.#method.add(loss);
@@ -392,6 +420,10 @@ export class Run {
     totals.flopsModel += stepFlops(this.network.model.config, plan, { seq, tokens: this.tokensPerStep }).model;
     totals.flopsExecuted += flops;
     totals.trainMs += ms;
+    if (exchange) {
+      totals.bytesSent = (totals.bytesSent ?? 0) + exchange.bytes;
+      this.#traffic.add(exchange.bytes, this.tokensPerStep);
+    }
     const { depth, units } = plan;
     const { flopsModel, flopsExecuted, tokens, trainMs } = totals;
     const tokensPerSecond = (1000 * this.tokensPerStep) / ms;
@@ -411,6 +443,12 @@ export class Run {
       ms,
       tokensPerSecond,
       waitedMs,
+      ...(exchange && {
+        bytesSent: totals.bytesSent!,
+        bytesPerToken: exchange.bytes / this.tokensPerStep,
+        exchangeMs: exchange.busyMs,
+        exchangeWaitedMs: exchange.uncoveredMs,
+      }),
       ...(microBatches === 0 && { withoutTarget: true }),
     };
   }

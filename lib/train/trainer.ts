@@ -74,7 +74,11 @@ interface Flight {
   endedAt: number;
 }
 
-const exchangeOf = ({ bytes, busyMs, uncoveredMs }: ExchangedStep): StepExchange => ({ bytes, busyMs, uncoveredMs });
+const exchangeOf = ({ bytes, busyMs, uncoveredMs }: ExchangedStep, ofUpdate = 0): StepExchange => ({
+  bytes: bytes + ofUpdate,
+  busyMs,
+  uncoveredMs,
+});
 
 async function succeeded(flight: Flight | undefined): Promise<boolean> {
   return (
@@ -185,7 +189,7 @@ export class Trainer {
         ms: performance.now() - since,
         waitedMs: waitedMs + (after?.waitedMs ?? 0),
         note: all.note,
-        ...(exchanged && { exchange: exchangeOf(exchanged) }),
+        ...(exchanged && { exchange: exchangeOf(exchanged, after?.bytesSent) }),
       };
     } catch (error) {
       if ((error as { code?: unknown }).code === 'ABORT_ERR') group.stop();

@@ -227,7 +227,7 @@ Napi::Value GroupObject::sum_doubles(const Napi::CallbackInfo& info) {
 
 Napi::Value GroupObject::collect(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
-    const auto own = unwrap<BufferObject>(info[0], "collect: the buffer").buffer();
+    const auto own = info[0].IsUndefined() ? nullptr : unwrap<BufferObject>(info[0], "collect: the buffer").buffer();
     std::vector<std::size_t> lengths;
     std::size_t total = 0;
     for (const double count : numbers_from(info[1])) {
@@ -235,8 +235,8 @@ Napi::Value GroupObject::collect(const Napi::CallbackInfo& info) {
       total += lengths.back();
     }
     const int me = channel_->rank(), ranks = channel_->size();
-    require(own->dtype() == DType::F32 && lengths.size() == static_cast<std::size_t>(ranks) &&
-                own->bytes() == lengths[me],
+    require(lengths.size() == static_cast<std::size_t>(ranks) &&
+                (own ? own->dtype() == DType::F32 && own->bytes() == lengths[me] : lengths[me] == 0),
             "collect: the length of this rank's f32 buffer");
     const bool everywhere = info[2].IsUndefined();
     const int root = everywhere ? me : int_from(info[2], "collect: root");
@@ -248,10 +248,10 @@ Napi::Value GroupObject::collect(const Napi::CallbackInfo& info) {
         [own, lengths, to, me, ranks, everywhere, root, receives, session = session_.get(), channel = channel_] {
           Backend& backend = session->device().backend();
           std::vector<std::byte> downloaded;
-          const auto* from = static_cast<const std::byte*>(own->data());
-          if (!backend.in_host_memory()) {
-            downloaded.resize(own->bytes());
-            backend.download(downloaded.data(), from, own->bytes());
+          const auto* from = own ? static_cast<const std::byte*>(own->data()) : nullptr;
+          if (from != nullptr && !backend.in_host_memory()) {
+            downloaded.resize(lengths[me]);
+            backend.download(downloaded.data(), from, lengths[me]);
             from = downloaded.data();
           }
           channel->run([&](Communicator& group) {
@@ -260,9 +260,9 @@ Napi::Value GroupObject::collect(const Napi::CallbackInfo& info) {
             std::size_t at = 0;
             for (int r = 0; r < ranks; ++r) {
               const bool sends = r != me && (everywhere || r == root);
-              send.emplace_back(from, sends ? own->bytes() : 0);
+              send.emplace_back(from, sends ? lengths[me] : 0);
               receive.emplace_back(to + at, receives && r != me ? lengths[r] : 0);
-              if (receives && r == me && own->bytes() != 0) std::memcpy(to + at, from, own->bytes());
+              if (receives && r == me && lengths[me] != 0) std::memcpy(to + at, from, lengths[me]);
               if (receives) at += lengths[r];
             }
             group.all_to_all(send, receive);

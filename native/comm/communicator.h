@@ -1,5 +1,5 @@
-// A group of processes (ranks) that exchange values. A call is collective: every rank makes the same calls
-// in the same order, and each returns when this rank's part is done. A group of one needs no communicator.
+// A group of processes (ranks) that exchange values. A call is collective: every rank makes the same calls in the same
+// order, and each returns when this rank's part is done. A group of one needs no communicator.
 #pragma once
 
 #include <cstddef>

@@ -17,7 +17,7 @@
 namespace apollo::comm {
 
 struct ExchangeSettings {
-  std::vector<Divided> gradients;               // f32, alike on all ranks, in about the order in which they become final
+  std::vector<Divided> gradients;  // f32, alike on all ranks, in about the order in which they become final
   std::vector<std::shared_ptr<Buffer>> shared;  // f32: small ones that every rank gets, unrounded
   bool gather = true;                           // all means go to all ranks; else to those that the elements belong to
   Wire wire = Wire::F32;                        // of gradients
@@ -27,8 +27,8 @@ struct ExchangeSettings {
   std::atomic<std::int32_t>* stopped = nullptr;
   // Set when the step is not done, so that the update behind the exchange is refused on every rank.
   std::atomic<std::int32_t>* refused = nullptr;
-  // `refused` of the exchange before this one, equal on all ranks when this one begins: where it is set, this one is not
-  // done. A step that is queued behind one that is given up may be known to some ranks only.
+  // `refused` of the exchange before this one, equal on all ranks when this one begins: where it is set, this one is
+  // not done. A step that is queued behind one that is given up may be known to some ranks only.
   const std::atomic<std::int32_t>* before = nullptr;
 };
 

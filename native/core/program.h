@@ -116,7 +116,7 @@ class Program {
   std::vector<ValueDesc> values_;
   std::vector<std::shared_ptr<Buffer>> buffers_;
   std::vector<int> last_writes_;  // by buffer, see RunFollower
-  std::size_t instructions_;  // as given
+  std::size_t instructions_;      // as given
   std::vector<Step> steps_;
   std::vector<TensorDesc> inputs_, outputs_;
   std::vector<std::size_t> offsets_;  // of Arena values

@@ -1,17 +1,21 @@
 /** One rank, for the tests of groups: `rank-child.ts TASK`. Writes what came of the task as rank-N.json into its folder. */
-import { writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { agreed, checkSame, firstThenOthers, fromFirst, type Group, openGroup } from '../../lib/dist/index.js';
 import { ApolloError } from '../../lib/errors.js';
+import { createModel } from '../../lib/models/index.js';
 import type { TrainingCorpus, TrainOptions } from '../../lib/train/index.js';
-import { contentsOf, countingCorpus, openTinyDevice, runTiny, tinyMethod } from '../train/tiny.js';
+import { contentsOf, countingCorpus, openTinyDevice, runTiny, tinyMethod, tinyModel } from '../train/tiny.js';
 import { bertCorpus, bertModel } from './tiny-bert.js';
 
 interface Task {
-  readonly what: 'collectives' | 'train';
+  readonly what: 'collectives' | 'ofBuffers' | 'train';
+  /** Of the buffers. */
+  readonly lengths?: readonly number[];
   readonly folder: string;
-  readonly kind?: 'bert' | 'gpt';
+  readonly kind?: 'bert' | 'gpt' | 'wide';
   readonly method?: 'scratch' | 'apollo';
   readonly options?: Partial<TrainOptions>;
   /** Of Apollo, where its three stages begin. */
@@ -25,6 +29,63 @@ interface Task {
 
 const task = JSON.parse(process.argv[2]!) as Task;
 const device = await openTinyDevice();
+
+const digestOf = (bytes: Uint8Array | Float32Array) => createHash('sha256').update(bytes).digest('hex');
+
+/** Element i of a rank's buffer: sums of it depend on their order and are no bf16 numbers. */
+const elementOf = (rank: number, i: number) => Math.fround((1 + rank * 0.37) * Math.sin(i + rank));
+
+/** Buffers of these lengths with the rank's values. */
+async function buffersOf(rank: number, lengths: readonly number[]) {
+  const buffers = lengths.map((elements) => device.createBuffer('f32', elements));
+  for (const buffer of buffers)
+    await buffer.write(
+      Float32Array.from({ length: buffer.elements }, (_, i) => elementOf(rank, i)),
+      0,
+    );
+  return buffers;
+}
+
+const contents = async (buffers: Awaited<ReturnType<typeof buffersOf>>) =>
+  Promise.all(buffers.map(async (buffer) => digestOf((await buffer.read(0, buffer.elements)) as Float32Array)));
+
+/** What collectives make of buffers: more elements than one message carries, and few. */
+async function ofBuffers({ rank, size, native }: Group) {
+  const lengths = task.lengths!;
+  const bounds = lengths.map((length) =>
+    Array.from({ length: size + 1 }, (_, r) => Math.floor((length * r * r) / size ** 2)),
+  );
+  const own = () => buffersOf(rank, lengths);
+  const group = native!;
+  const [all, rounded, scattered, gathered, sent] = [await own(), await own(), await own(), await own(), await own()];
+  const bytes = [
+    await group.allReduce(all, 'f32'),
+    await group.allReduce(rounded, 'bf16'),
+    await group.reduceScatter(scattered, bounds, 'f32'),
+    await group.allGather(gathered, bounds),
+  ];
+  await group.broadcastBuffer(sent, size - 1);
+  await group.barrier();
+  const part = rank === 0 ? undefined : (await buffersOf(rank, [3 * rank]))[0]!;
+  const counts = Array.from({ length: size }, (_, r) => 3 * r);
+  const collected = [await group.collect(part, counts), await group.collect(part, counts, size - 1)];
+  const doubles = device.createBuffer('i32', 4);
+  await doubles.write(new Int32Array(Float64Array.of(rank + 2 ** -40, 1).buffer), 0);
+  await group.sumDoubles(doubles);
+  return {
+    bytes,
+    all: await contents(all),
+    rounded: await contents(rounded),
+    scattered: await contents(scattered),
+    gathered: await contents(gathered),
+    sent: await contents(sent),
+    collected: collected.map((values) => [...values]),
+    doubles: [...new Float64Array(((await doubles.read(0, 4)) as Int32Array).buffer)],
+    refused: await group
+      .allGather(gathered, bounds, new Int32Array(new SharedArrayBuffer(4)).fill(1))
+      .catch(({ code }: { code: string }) => code),
+  };
+}
 
 async function collectives(group: Group) {
   const { rank, size } = group;
@@ -46,6 +107,9 @@ async function collectives(group: Group) {
   };
 }
 
+/** Its matrices are several pieces of those in which the optimizer's state is divided. */
+const wideModel = createModel({ ...tinyModel.config, hidden: 160, ffn: 640 });
+
 const failingCorpus: TrainingCorpus = {
   ...countingCorpus,
   batch: (request) => {
@@ -58,15 +122,21 @@ async function train(group: Group) {
   const { kind = 'gpt', method = 'apollo', options = {}, boundaries = [6, 14], checkpoints } = task;
   const { steps: totalSteps = 24 } = options;
   const lines: string[] = [];
+  const { bufferBytes } = device.info();
+  let stateBytes = 0;
   const events = await runTiny(
     device,
     { ...options, ...(task.odd === group.rank && { seed: 6 }) },
     {
       group,
       ...(kind === 'bert' && { model: bertModel, corpus: bertCorpus }),
+      ...(kind === 'wide' && { model: wideModel }),
       method: method === 'scratch' ? method : tinyMethod({ totalSteps, boundaries: { steps: [...boundaries] } }),
       ...(task.failing === group.rank && { corpus: failingCorpus }),
       ...(checkpoints && { checkpointDir: checkpoints, resume: 'auto' }),
+    },
+    (event) => {
+      if (event.type === 'step') stateBytes = device.info().bufferBytes - bufferBytes;
     },
   );
   for (const event of events) {
@@ -77,16 +147,22 @@ async function train(group: Group) {
   }
   const done = events.at(-1)!;
   if (done.type !== 'done') throw new Error('the run did not end');
-  const contents = done.checkpoint && kind === 'gpt' ? await contentsOf(device, done.checkpoint) : undefined;
+  const { checkpoint: last } = done;
+  const contents = last && kind === 'gpt' ? await contentsOf(device, last) : undefined;
+  const files = last && ['model', 'optimizer'].map((name) => digestOf(readFileSync(join(last, `${name}.safetensors`))));
+  const warnings = events.flatMap((event) => (event.type === 'warning' ? [event.message] : []));
+  const exchanged = events.flatMap((event) => ('exchanged' in event && event.exchanged ? [event.exchanged] : []));
+  const bytes = events.flatMap((event) => (event.type === 'step' ? [event.bytesSent] : []));
   const saved = events.flatMap((event) => (event.type === 'checkpoint' ? [event.step] : []));
   const losses = events.flatMap((event) => (event.type === 'step' ? [event.loss] : []));
   const { tokens, flopsModel, flopsExecuted, checkpoint } = done;
-  return { lines, losses, contents, saved, tokens, flopsModel, flopsExecuted, checkpoint };
+  const own = { files, warnings, exchanged, bytes, stateBytes };
+  return { lines, losses, contents, saved, tokens, flopsModel, flopsExecuted, checkpoint, ...own };
 }
 
 const group = await openGroup(device);
 try {
-  const result = await { collectives, train }[task.what](group);
+  const result = await { collectives, ofBuffers, train }[task.what](group);
   writeFileSync(join(task.folder, `rank-${group.rank}.json`), JSON.stringify(result));
   await group.close();
   await device.close();

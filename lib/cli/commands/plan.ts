@@ -54,7 +54,7 @@ interface Plan {
 
 export function planCommand(program: Command, io: CommandIo): void {
   const command = program.command('plan').description('show what a run will cost: parameters, FLOPs, memory, time');
-  addSettings(command, ['method', ...runOptions]).addHelpText('after', presetHelp);
+  addSettings(command, ['method', ...runOptions, 'shardOptimizer']).addHelpText('after', presetHelp);
   const how = new Option('--measure <how>', 'memory and time: estimated in seconds, measured in full, or left out');
   command
     .addOption(how.choices(['estimate', 'full', 'none']).default('estimate'))
@@ -114,6 +114,7 @@ async function makePlan(settings: Settings, measure: Measure, progress: Progress
       model,
       precision,
       optimizer,
+      shards: settings.shardOptimizer ? settings.ranks : 1,
       batch: settings.batch,
       seq,
       depths: [...wanted].sort((a, b) => a - b),

@@ -2,14 +2,14 @@
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { plannedFlops } from '../../compare/index.js';
-import { formatDuration, formatFlops } from '../../report/format.js';
-import { type TrainDependencies, type TrainEvent, train } from '../../train/index.js';
+import { formatBytes, formatCount, formatDuration, formatFlops } from '../../report/format.js';
+import { type StageTraffic, type TrainDependencies, type TrainEvent, train } from '../../train/index.js';
 import { interruptible, stoppedByReader, stoppedExitCode } from '../interrupt.js';
 import type { CommandIo } from '../io.js';
 import { asRanks, type Seat } from '../ranks.js';
 import { openSession, type Session, saveTokenizer } from '../session.js';
 import type { Settings } from '../settings/config.js';
-import { addSettings, flagsOf, runOptions, trainingOptions, watchOptions } from '../settings/options.js';
+import { addSettings, flagsOf, rankOptions, runOptions, trainingOptions, watchOptions } from '../settings/options.js';
 import { presetHelp } from '../settings/presets.js';
 import { methodOf, sequenceOf, tokensPerStepOf, trainOptionsOf } from '../settings/resolve.js';
 import { inRunFolder, openRunFolder, type RunFolder, runSettings } from '../settings/run-folder.js';
@@ -18,7 +18,10 @@ import { Watch } from '../watch/watch.js';
 
 export function trainCommand(program: Command, io: CommandIo, finish: (exitCode: number) => void): void {
   const command = program.command('train').description('train one model with one method');
-  addSettings(command, ['method', ...runOptions, ...trainingOptions, ...watchOptions]).addHelpText('after', presetHelp);
+  addSettings(command, ['method', ...runOptions, ...trainingOptions, ...rankOptions, ...watchOptions]).addHelpText(
+    'after',
+    presetHelp,
+  );
   command.action(async (parsed: Record<string, unknown>) => {
     const called = `${io.program} train`;
     const sources = {
@@ -154,6 +157,13 @@ async function trainOnce(
   }
 }
 
+/** What ranks have exchanged in the stage that ends. */
+function describeTraffic(stage: StageTraffic | undefined): string {
+  if (!stage) return '';
+  const { steps, bytesPerStep, bytesPerToken } = stage;
+  return `; ranks exchanged ${formatBytes(bytesPerStep)} a step, ${formatCount(bytesPerToken)} bytes a token, in the ${steps} steps before`;
+}
+
 /** What an event says to people; undefined for those that only move the bar. */
 export function describeEvent(event: TrainEvent): string | undefined {
   switch (event.type) {
@@ -165,13 +175,14 @@ export function describeEvent(event: TrainEvent): string | undefined {
       return `step ${event.step}: held-out loss ${event.lossFull.toFixed(4)}${stage}, ${formatFlops(event.flops)}, ${formatDuration(event.trainMs)}`;
     }
     case 'growth':
-      return `step ${event.step}: ${event.from} layers grow to ${event.to}`;
+      return `step ${event.step}: ${event.from} layers grow to ${event.to}${describeTraffic(event.exchanged)}`;
     case 'warning':
       return `warning: ${event.message}`;
     case 'done': {
       const { checkpoint, stepsWithoutTarget: without = 0 } = event;
       const lines = [
         ...(without > 0 ? [`warning: ${without} steps had nothing to predict and were left out`] : []),
+        ...(event.exchanged ? [`step ${event.step}${describeTraffic(event.exchanged)}`] : []),
         ...(checkpoint ? [`checkpoint: ${checkpoint}`] : []),
       ];
       return lines.length > 0 ? lines.join('\n') : undefined;

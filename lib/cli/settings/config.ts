@@ -10,6 +10,7 @@ import { ApolloError } from '../../errors.js';
 import { methodNames } from '../../methods/index.js';
 import { issueText } from '../../setting-issue.js';
 import { nearest } from '../../suggest.js';
+import { exchangeSettings } from '../../train/exchange-settings.js';
 import { decayShapeNames, scheduleNames } from '../../train/index.js';
 import { muonSettings, optimizerName } from '../../train/optimizer.js';
 import { runPreset } from './presets.js';
@@ -156,6 +157,9 @@ const schema = z.strictObject({
   dashboardKeep: z.boolean().default(false),
   /** `adamw` or `muon`, or an object with its name, AdamW's beta1, beta2 and epsilon, weightDecay and maxNorm. */
   optimizer: z.preprocess(namedOptimizer, optimizerObject).default({ name: 'adamw' }),
+  /** Of several ranks, see docs/distributed.md: how gradients travel; whether ranks share the optimizer's state; whether
+   * they exchange gradients beside the backward pass. */
+  ...exchangeSettings,
   /** Muon's settings, see docs/optimizers.md: `{ momentum: 0.9 }`. */
   muon: muonSettings.default({}),
 });

@@ -102,6 +102,16 @@ const options: Readonly<Partial<Record<keyof Settings, () => Option | readonly O
     ).argParser(point),
   device: () => option('--device <name>', 'cpu, cuda (the first NVIDIA GPU) or cuda:N'),
   precision: () => option('--precision <kind>', 'auto, f32 or bf16 (matrix products only)'),
+  exchangePrecision: () =>
+    option('--exchange-precision <kind>', 'of several ranks: gradients travel as f32 or bf16; default: f32'),
+  shardOptimizer: () => [
+    new Option('--shard-optimizer', "of several ranks: each keeps a share of the optimizer's state"),
+    new Option('--no-shard-optimizer', 'each keeps all of it (default)'),
+  ],
+  overlapExchange: () => [
+    new Option('--overlap-exchange', 'of several ranks: gradients travel beside the backward pass (default)'),
+    new Option('--no-overlap-exchange', 'they travel behind it'),
+  ],
   tf32: () => new Option('--tf32', 'let f32 products on a GPU round their inputs to TF32'),
   threads: () => option('--threads <n>', 'worker threads of the CPU; 0: all cores', whole),
   seed: () => option('--seed <n>', 'seed of weights, batches, depths and dropout', whole),
@@ -157,6 +167,8 @@ export const trainingOptions = [
   'resume',
   'out',
 ] as const;
+/** What ranks exchange. */
+export const rankOptions = ['exchangePrecision', 'shardOptimizer', 'overlapExchange'] as const;
 /** How a run can be watched. */
 export const watchOptions = ['tensorboard', 'dashboard', 'dashboardKeep'] as const;
 

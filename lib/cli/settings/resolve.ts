@@ -98,6 +98,9 @@ export function trainOptionsOf(
     checkpointEvery: settings.checkpointEvery,
     checkpointMinutes: settings.checkpointMinutes,
     keepCheckpoints: settings.keepCheckpoints,
+    exchangePrecision: settings.exchangePrecision,
+    shardOptimizer: settings.shardOptimizer,
+    overlapExchange: settings.overlapExchange,
     ...optimizerOptionsOf(settings),
   };
 }

@@ -36,14 +36,23 @@ export function metricRecord(event: TrainEvent, context: MetricContext): MetricR
       return { type, ...line, units, ...losses, tokens, flopsModel: flops, trainMs, ms };
     }
     case 'growth': {
-      const { type, from, to, parameters } = event;
-      return { type, ...line, from, to, parameters };
+      const { type, from, to, parameters, exchanged } = event;
+      return { type, ...line, from, to, parameters, ...(exchanged && { exchanged }) };
     }
     case 'warning':
       return { type: event.type, ...line, code: event.code, message: event.message };
     case 'done': {
-      const { type, complete, tokens, flopsModel, flopsExecuted, trainMs } = event;
-      return { type, ...line, complete, tokens, flopsModel, flopsExecuted, trainMs };
+      const { type, complete, tokens, flopsModel, flopsExecuted, trainMs, exchanged } = event;
+      return {
+        type,
+        ...line,
+        complete,
+        tokens,
+        flopsModel,
+        flopsExecuted,
+        trainMs,
+        ...(exchanged && { exchanged }),
+      };
     }
     case 'checkpoint':
       return undefined;

@@ -11,6 +11,22 @@ export const gradNormOp = defineOp<Record<never, never>>({
 });
 
 /**
+ * (counts i32 [n], g1 .. gm f32) -> i32 [2 k], the bits of k f64 sums of squares, in place: of each piece of 16,384 elements of
+ * which gradNorm sums the squares by itself. Each g is a part of the tensor `tensors` says, and its first piece that of number
+ * `places`; sums of pieces that are of no g, or of a tensor whose count is 0, are 0.
+ */
+export const squaresOp = defineOp<{ tensors: readonly number[]; places: readonly number[] }>({
+  name: 'squares',
+  shape: () => [],
+});
+
+/** (such sums i32 [2 k]) -> norm f32 [1]: what gradNorm makes of all tensors together, to the same bits. */
+export const normOfSquaresOp = defineOp<Record<never, never>>({
+  name: 'normOfSquares',
+  shape: () => [{ shape: [1], dtype: 'f32' }],
+});
+
+/**
  * (hyper f32 [7], counts i32 [n], rates f32 [n], norm f32 [1]) -> per tensor param, grad, m, v, [bf16 working copy], all
  * in place (Loshchilov and Hutter 2019, decoupled decay). `rates` are factors on the learning rate. Zeroes the gradients;
  * a norm that is not finite, or a count of 0, leaves the rest.

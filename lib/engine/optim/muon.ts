@@ -47,6 +47,7 @@ const momentum: ParameterState = { slots: [{ name: 'momentum', power: 1 }], coun
 export const muonState: StateLayout = {
   optimizer: 'muon',
   of: (spec) => (spec.matrices ? momentum : adamwState.of(spec)),
+  whole: ({ matrices }) => matrices !== undefined,
 };
 
 /** The options with their defaults. @throws ApolloError BAD_ARGUMENT. */

@@ -26,6 +26,8 @@ export interface StepResult {
   readonly elapsedMs: number;
   /** For how long the device had nothing to do before it. */
   readonly waitedMs: number;
+  /** Of new weights, that all ranks together have sent, where they share the update. */
+  readonly bytesSent?: number | undefined;
 }
 
 /** The compiled update of some parameters. */

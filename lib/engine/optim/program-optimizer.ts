@@ -7,10 +7,11 @@ import { ApolloError, check } from '../../errors.js';
 import * as is from '../../is.js';
 import { BufferProgram } from '../buffer-program.js';
 import { lossBufferShape, lossGuard } from '../loss-guard.js';
-import type { Attribute, NativeProgram } from '../native.js';
+import type { Attribute, TypedArray } from '../native.js';
 import { translated } from '../native-error.js';
 import type { BoundBuffer, ParameterDeclaration, ParameterStore } from '../parameters.js';
 import type { Optimizer, StepOptions, StepResult, Update } from './optimizer.js';
+import { compileSharded } from './sharded-update.js';
 import type { StateLayout } from './slots.js';
 
 /**
@@ -29,17 +30,31 @@ export interface UpdateRule {
   readonly attributes: (specs: readonly ParameterDeclaration[]) => Record<string, Attribute>;
 }
 
-interface Group {
+/** The tensors of a rule. */
+export interface RuleGroup {
   readonly rule: UpdateRule;
   readonly names: readonly string[];
   /** Their places among the names of the update. */
   readonly places: readonly number[];
 }
 
-interface Compiled {
-  readonly program: NativeProgram;
-  readonly groups: readonly Group[];
+export interface CompiledUpdate {
+  /** Three inputs each: scalars, counts and rates. */
+  readonly groups: readonly RuleGroup[];
   readonly bound: readonly BoundBuffer[];
+  /**
+   * Queues it at the call. `counts`: of the updates of each tensor with this one, 0 where it is inactive, and 1 for the loss's
+   * guard. `norm`: of the gradients as they are.
+   */
+  run(
+    counts: Int32Array,
+    inputs: readonly TypedArray[],
+    stopped?: Int32Array,
+  ): Promise<{ norm: number; elapsedMs: number; waitedMs: number; bytesSent?: number }>;
+  dispose(): void;
+}
+
+interface Compiled extends CompiledUpdate {
   /** The store's removals when all that is bound was there. */
   removals: number;
 }
@@ -96,7 +111,7 @@ export abstract class ProgramOptimizer implements Optimizer {
   dispose(): void {
     for (const update of this.updates.values())
       update.then(
-        ({ program }) => program.dispose(),
+        (compiled) => compiled.dispose(),
         () => undefined,
       );
     this.updates.clear();
@@ -104,7 +119,7 @@ export abstract class ProgramOptimizer implements Optimizer {
 
   /** Runs up to the device's queue without waiting. */
   private async apply(
-    { program, groups }: Compiled,
+    compiled: Compiled,
     names: readonly string[],
     { lr, gradScale = 1, rateFactor = () => 1, active = () => true, group }: StepOptions,
   ): Promise<StepResult> {
@@ -118,18 +133,16 @@ export abstract class ProgramOptimizer implements Optimizer {
       if (Number.isFinite(factor) && factor >= 0) return factor;
       throw new ApolloError('BAD_ARGUMENT', `rateFactor('${name}') must be a number >= 0; got ${factor}`);
     });
-    const inputs = groups.flatMap(({ rule, places }) => [
+    const inputs = compiled.groups.flatMap(({ rule, places }) => [
       Float32Array.from(rule.hyper(lr, gradScale)),
       Int32Array.from(places, (i) => counts[i]!),
       Float32Array.from(places, (i) => rule.rate * rates[i]!),
     ]);
-    const { outputs, elapsedMs, waitedMs } = await translated(() =>
-      program.run([counts, ...inputs], { profile: false, whole: true, ...(group && { stopped: group.flag }) }),
-    );
-    const gradNorm = outputs[0]![0]! * gradScale;
+    const { norm, elapsedMs, waitedMs, bytesSent } = await compiled.run(counts, inputs, group?.flag);
+    const gradNorm = norm * gradScale;
     const applied = Number.isFinite(gradNorm);
     if (applied) names.forEach((name, i) => counts[i]! > 0 && this.store.setCount(name, counts[i]!));
-    return { gradNorm, applied, elapsedMs, waitedMs };
+    return { gradNorm, applied, elapsedMs, waitedMs, bytesSent };
   }
 
   private async compiled(names: readonly string[]): Promise<Compiled> {
@@ -142,7 +155,7 @@ export abstract class ProgramOptimizer implements Optimizer {
         update.removals = removals;
         return update;
       }
-      update.program.dispose();
+      update.dispose();
     }
     const update = this.compile(names);
     this.updates.set(key, update);
@@ -151,7 +164,7 @@ export abstract class ProgramOptimizer implements Optimizer {
   }
 
   /** The names by rule, in their order. */
-  private groupsOf(names: readonly string[]): Group[] {
+  private groupsOf(names: readonly string[]): RuleGroup[] {
     const groups = this.rules.map((rule) => ({ rule, names: [] as string[], places: [] as number[] }));
     for (const [place, name] of names.entries()) {
       const spec = this.store.spec(name);
@@ -164,6 +177,24 @@ export abstract class ProgramOptimizer implements Optimizer {
   }
 
   private async compile(names: readonly string[]): Promise<Compiled> {
+    const { store } = this;
+    const { removals, shards } = store;
+    const groups = this.groupsOf(names);
+    try {
+      const update = shards
+        ? await compileSharded(store, shards, names, groups)
+        : await this.compileWhole(names, groups);
+      return { ...update, removals };
+    } catch (error) {
+      throw error instanceof ApolloError
+        ? new ApolloError(error.code, `${this.name} over ${names.length} parameters: ${error.message}`, {
+            cause: error,
+          })
+        : error;
+    }
+  }
+
+  private async compileWhole(names: readonly string[], groups: readonly RuleGroup[]): Promise<CompiledUpdate> {
     const program = new BufferProgram();
     const bound: BoundBuffer[] = [];
     const use = (name: string, buffer: BoundBuffer): number => {
@@ -172,7 +203,6 @@ export abstract class ProgramOptimizer implements Optimizer {
     };
     const value = (kind: 'value' | 'workingCopy' | 'gradient', name: string) =>
       use(name, this.store.bind(kind, name, this.store.spec(name).shape));
-    const groups = this.groupsOf(names);
     const counts = program.transfer('input', 'i32', [names.length + 1]);
     const norm = program.transfer('output', 'f32', [1]);
     const gradients = new Map(names.map((name) => [name, value('gradient', name)]));
@@ -199,15 +229,13 @@ export abstract class ProgramOptimizer implements Optimizer {
         ...rule.attributes(specs),
       });
     }
-    const { native } = this.store.device;
-    try {
-      return { program: await program.compile(native), groups, bound, removals: this.store.removals };
-    } catch (error) {
-      throw error instanceof ApolloError
-        ? new ApolloError(error.code, `${this.name} over ${names.length} parameters: ${error.message}`, {
-            cause: error,
-          })
-        : error;
-    }
+    const native = await program.compile(this.store.device.native);
+    const run = async (active: Int32Array, inputs: readonly TypedArray[], stopped?: Int32Array) => {
+      const { outputs, elapsedMs, waitedMs } = await translated(() =>
+        native.run([active, ...inputs], { profile: false, whole: true, ...(stopped && { stopped }) }),
+      );
+      return { norm: outputs[0]![0]!, elapsedMs, waitedMs };
+    };
+    return { run, groups, bound, dispose: () => native.dispose() };
   }
 }

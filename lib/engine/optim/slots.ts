@@ -22,6 +22,8 @@ export interface StateLayout {
   /** Name of the optimizer. */
   readonly optimizer: string;
   of(spec: Pick<ParameterDeclaration, 'shape' | 'matrices'>): ParameterState;
+  /** Whether an update of the parameter needs all of it, and not its elements one by one. Default: no. */
+  whole?(spec: Pick<ParameterDeclaration, 'shape' | 'matrices'>): boolean;
 }
 
 export interface MomentSlot extends StateSlot {

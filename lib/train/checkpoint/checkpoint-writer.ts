@@ -5,6 +5,7 @@
 import type { ParameterStore } from '../../engine/parameters.js';
 import type { CheckpointEvent, WarningEvent } from '../events.js';
 import { checkpointWarning, lastCheckpointError } from './checkpoint-clock.js';
+import { askNoMore, collectedMoments } from './sharded-store.js';
 import { type StoreView, stagedBytes, stageStore } from './staged-store.js';
 
 /** A checkpoint that was tried. */
@@ -77,7 +78,7 @@ export class CheckpointWriter {
   async begin(job: CheckpointJob): Promise<void> {
     await this.#writing;
     const fits = stagedBytes(this.store) <= copyShare * this.freeBytes();
-    const writing = this.#write(job, fits ? stageStore(this.store) : this.store);
+    const writing = fits ? this.#write(job, stageStore(this.store)) : this.#writeStore(job);
     this.#writing = writing;
     if (!fits) await writing;
   }
@@ -85,7 +86,22 @@ export class CheckpointWriter {
   /** Writes a checkpoint of the store as it is, which does not change meanwhile; nothing where that is done. */
   async complete(job: CheckpointJob): Promise<void> {
     await this.#writing;
-    if (!this.isSaved(job.position)) await this.#write(job, this.store);
+    if (!this.isSaved(job.position)) await this.#writeStore(job);
+  }
+
+  /** From the store itself, which does not change meanwhile. */
+  async #writeStore(job: CheckpointJob): Promise<void> {
+    const { store } = this;
+    const view: StoreView = {
+      names: () => store.names(),
+      spec: (name) => store.spec(name),
+      slots: (name) => store.slots(name),
+      count: (name) => store.count(name),
+      read: (name) => store.read(name),
+      moments: (name) => collectedMoments(store, name),
+    };
+    await this.#write(job, view);
+    await askNoMore(store);
   }
 
   async #write({ step, position, write }: CheckpointJob, view: StoreView): Promise<void> {

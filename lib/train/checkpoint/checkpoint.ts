@@ -23,7 +23,14 @@ export const stateFile = 'state.json';
 
 const count = z.int().min(0);
 const total = z.number().min(0);
-const totalsSchema = z.object({ tokens: total, flopsModel: total, flopsExecuted: total, trainMs: total });
+const totalsSchema = z.object({
+  tokens: total,
+  flopsModel: total,
+  flopsExecuted: total,
+  trainMs: total,
+  /** Of gradients and weights, that ranks have sent, where there were several. */
+  bytesSent: total.optional(),
+});
 
 const stateSchema = z.object({
   formatVersion: z.literal(formatVersion),
@@ -51,7 +58,8 @@ const stateSchema = z.object({
   seen: z.object({ means: z.array(z.number().nullable()), steps: count, sum: z.number(), count: count }).optional(),
   /** Whether the evaluation due at `step` is done. */
   evaluated: z.boolean(),
-  device: z.object({ kind: z.string(), threads: count }),
+  /** `ranks`: where there were several. */
+  device: z.object({ kind: z.string(), threads: count, ranks: count.optional() }),
   /** Step count of each parameter. */
   counts: z.record(z.string(), count),
   files: z.record(z.string(), z.object({ bytes: count, crc32: count })),

@@ -1,6 +1,7 @@
 /** A copy of what a store holds at one moment, taken while the device has other work queued behind it. */
 import type { ParameterDeclaration, ParameterStore } from '../../engine/parameters.js';
 import { ApolloError } from '../../errors.js';
+import { askNoMore, collectedMoments } from './sharded-store.js';
 
 /** What a checkpoint is written from: a store, or a copy of what it held. */
 export interface StoreView {
@@ -21,18 +22,19 @@ export function stagedBytes(store: ParameterStore): number {
 }
 
 /**
- * Queues the copy and returns at once: it holds what the store has when everything that is queued now is done, whatever
+ * Queues the copy, on the first rank where ranks share the optimizer's state, and returns at once: it holds what the store has when everything that is queued now is done, whatever
  * changes the store afterwards. Each value can be read once, so that memory is given back as it is written.
  */
 export function stageStore(store: ParameterStore): StoreView {
   const staged = new Map(
     store.names().map((name) => {
-      const [value, moments] = [store.read(name), store.moments(name)];
+      const [value, moments] = [store.read(name), collectedMoments(store, name)];
       for (const queued of [value, moments]) queued.catch(() => {}); // reported when it is read
       const entry = { spec: store.spec(name), slots: store.slots(name), count: store.count(name) };
       return [name, { ...entry, value: once(value), moments: once(moments) }] as const;
     }),
   );
+  askNoMore(store)?.catch(() => {}); // of a device that is gone; what was asked for says so
   const of = (name: string) => staged.get(name)!;
   return {
     names: () => [...staged.keys()],

@@ -1,4 +1,5 @@
-// gradNorm and adamw (AdamW: Loshchilov & Hutter, arXiv 1711.05101), each one parallel pass over all tensors of a step.
+// gradNorm, its parts for ranks, and adamw (AdamW: Loshchilov & Hutter, arXiv 1711.05101), each one parallel pass over
+// all tensors of a step.
 #include "cpu/simd/targets.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -8,6 +9,7 @@
 #include <cmath>
 
 #include "core/adamw.h"
+#include "cpu/chunks.h"
 #include "cpu/cpu.h"
 #include "cpu/partition.h"
 #include "cpu/simd/simd-inl.h"
@@ -70,51 +72,6 @@ namespace {
 HWY_EXPORT(sum_of_squares);
 HWY_EXPORT(adamw_chunk);
 
-// All tensors' elements as one list of pieces, so that many small tensors and few large ones divide equally well.
-class Chunks {
- public:
-  struct Chunk {
-    std::size_t tensor;
-    std::int64_t begin, count;
-    std::int64_t before;  // elements in earlier chunks
-  };
-
-  void add(std::size_t tensor, std::int64_t elements) {
-    for (std::int64_t begin = 0; begin < elements; begin += kElements) {
-      const std::int64_t count = std::min(kElements, elements - begin);
-      list_.push_back({tensor, begin, count, elements_});
-      elements_ += count;
-    }
-  }
-
-  std::size_t size() const { return list_.size(); }
-
-  // Calls body(index, chunk) for every chunk; each thread has a contiguous run of chunks with about as many elements
-  // as every other thread's.
-  template <class Body>
-  void for_each(std::int64_t element_bytes, const Body& body) const {
-    const std::int64_t wanted = elements_ * element_bytes / kBytesPerThread;
-    const int parts = static_cast<int>(std::clamp<std::int64_t>(wanted, 1, omp_get_max_threads()));
-    parallel_parts(parts, [&](int part) {
-      const std::size_t end = first_at(elements_ * (part + 1) / parts);
-      for (std::size_t i = first_at(elements_ * part / parts); i < end; ++i) body(i, list_[i]);
-    });
-  }
-
- private:
-  static constexpr std::int64_t kElements = 16384;  // 64 KiB a tensor: small against a step, large against a call
-  static constexpr std::int64_t kBytesPerThread = 65536;
-
-  // The first chunk with at least `elements` elements before it.
-  std::size_t first_at(std::int64_t elements) const {
-    const auto before = [](const Chunk& chunk, std::int64_t value) { return chunk.before < value; };
-    return static_cast<std::size_t>(std::lower_bound(list_.begin(), list_.end(), elements, before) - list_.begin());
-  }
-
-  std::vector<Chunk> list_;
-  std::int64_t elements_ = 0;
-};
-
 void require_f32(const OpDesc& desc, const TensorDesc& tensor) {
   if (tensor.dtype != DType::F32) unsupported(desc, "cpu");
 }
@@ -151,6 +108,62 @@ class GradNorm final : public Kernel {
 
  private:
   Chunks chunks_;
+};
+
+// (counts of all tensors, parts of some) -> the bits of f64 sums of squares, one for each piece that GradNorm would sum
+// by itself, zero for pieces of no part. A part is of tensor `tensors[i]`, and its first piece is number `places[i]`.
+class Squares final : public Kernel {
+ public:
+  explicit Squares(const OpDesc& desc)
+      : tensors_(desc.attrs.integers("tensors")), places_(desc.attrs.integers("places")) {
+    require(tensors_.size() == desc.inputs.size() - 1 && places_.size() == tensors_.size(),
+            "squares: a tensor and a place for each part");
+    require(desc.outputs[0].dtype == DType::I32 && desc.outputs[0].elements() % 2 == 0, "squares: pairs of i32");
+    for (std::size_t i = 0; i < tensors_.size(); ++i) {
+      require_f32(desc, desc.inputs[i + 1]);
+      const std::int64_t elements = desc.inputs[i + 1].elements();
+      require(tensors_[i] >= 0 && tensors_[i] < desc.inputs[0].elements() && places_[i] >= 0 &&
+                  places_[i] + (elements + Chunks::kElements - 1) / Chunks::kElements <= desc.outputs[0].elements() / 2,
+              "squares: a part out of range");
+      chunks_.add(i, elements);
+    }
+    sums_ = static_cast<std::size_t>(desc.outputs[0].elements() / 2);
+  }
+
+  void run(const RunContext& context) override {
+    auto* sums = context.out<double>(0);
+    const std::int32_t* counts = context.in<std::int32_t>(0);
+    std::fill_n(sums, sums_, 0.0);
+    chunks_.for_each(4, [&](std::size_t, const Chunks::Chunk& chunk) {
+      if (counts[tensors_[chunk.tensor]] == 0) return;
+      sums[places_[chunk.tensor] + chunk.begin / Chunks::kElements] = HWY_DYNAMIC_DISPATCH(sum_of_squares)(
+          context.in<float>(chunk.tensor + 1) + chunk.begin, static_cast<std::size_t>(chunk.count));
+    });
+  }
+
+ private:
+  std::vector<std::int64_t> tensors_, places_;
+  std::size_t sums_ = 0;
+  Chunks chunks_;
+};
+
+// Those sums -> the norm, to the bits of GradNorm.
+class NormOfSquares final : public Kernel {
+ public:
+  explicit NormOfSquares(const OpDesc& desc) : sums_(static_cast<std::size_t>(desc.inputs[0].elements() / 2)) {
+    require(desc.inputs[0].dtype == DType::I32, "normOfSquares: pairs of i32");
+    require_f32(desc, desc.outputs[0]);
+  }
+
+  void run(const RunContext& context) override {
+    const auto* sums = context.in<double>(0);
+    double sum = 0;
+    for (std::size_t i = 0; i < sums_; ++i) sum += sums[i];
+    *context.out<float>(0) = static_cast<float>(std::sqrt(sum));
+  }
+
+ private:
+  std::size_t sums_;
 };
 
 // (hyper, counts, rates, norm) -> in and out per tensor: parameter, gradient, m, v, and a bf16 copy where `hasShadow`
@@ -234,6 +247,8 @@ std::unique_ptr<Kernel> make(const OpDesc& desc) {
 
 void register_optimizer(OpTable& table) {
   table.add("gradNorm", make<GradNorm>);
+  table.add("squares", make<Squares>);
+  table.add("normOfSquares", make<NormOfSquares>);
   table.add("adamw", make<Adamw>);
   register_muon(table);
 }
