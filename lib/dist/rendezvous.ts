@@ -34,7 +34,7 @@ const longestLine = 65_536;
 /** @throws ApolloError BAD_CONFIG where the environment names no place, or one that cannot be. */
 export function meetingPoint(env: Environment): MeetingPoint {
   const { APOLLO_MASTER: own, MASTER_ADDR: host, MASTER_PORT: port } = env;
-  const [, ownHost, ownPort] = own?.match(/^(.+):(\d+)$/) ?? [];
+  const [, ownHost, ownPort] = own?.match(/^\[?([^[\]]+)\]?:(\d+)$/) ?? []; // an address of IPv6 stands in brackets
   if (own !== undefined && ownHost === undefined) {
     throw new ApolloError('BAD_CONFIG', `APOLLO_MASTER must be HOST:PORT; got "${own}".`);
   }
