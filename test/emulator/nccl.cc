@@ -25,6 +25,7 @@ namespace {
 
 constexpr int kRanks = 16, kCalls = 64;
 constexpr std::size_t kArea = std::size_t{128} << 20;  // of a rank, for what it gives to one group of calls
+constexpr std::size_t kBox = std::size_t{16} << 20;    // of a pair of ranks, for what one sends to the other
 
 enum class Kind : std::int32_t { AllReduce, ReduceScatter, AllGather, Reduce, Broadcast, Send, Receive };
 
@@ -42,13 +43,17 @@ struct Call {
 struct Board {
   std::atomic<int> pid[kRanks];
   int device[kRanks];
-  std::atomic<std::uint64_t> given[kRanks], taken[kRanks];  // the number of the last group of calls
+  std::atomic<std::uint64_t> given[kRanks], taken[kRanks];  // the number of the last group of collectives
   int calls[kRanks];
   Call list[kRanks][kCalls];
+  struct Pair {
+    std::atomic<std::uint64_t> sent, received;
+    std::size_t bytes;
+  } pairs[kRanks][kRanks];  // by sender and receiver
 };
 
 constexpr std::size_t kBoard = (sizeof(Board) + 4095) / 4096 * 4096;
-constexpr std::size_t kFile = kBoard + kRanks * kArea;
+constexpr std::size_t kFile = kBoard + kRanks * kArea + kRanks * kRanks * kBox;
 
 std::size_t size_of(ncclDataType_t type) {
   switch (type) {
@@ -83,6 +88,9 @@ struct ncclComm {
 
   Board& board() const { return *reinterpret_cast<Board*>(memory); }
   std::byte* area(int of) const { return memory + kBoard + static_cast<std::size_t>(of) * kArea; }
+  std::byte* box(int from, int to) const {
+    return memory + kBoard + kRanks * kArea + static_cast<std::size_t>(from * kRanks + to) * kBox;
+  }
 
   void fail(ncclResult_t result, const std::string& why) {
     if (error == ncclSuccess) message = why;
@@ -90,12 +98,15 @@ struct ncclComm {
   }
   bool ended() const { return aborted || error != ncclSuccess; }
 
-  // Whether all ranks have come to group `number`; notices one that never will.
+  // Whether a rank has come to `number`; notices one that never will.
+  bool has_come(int r, const std::atomic<std::uint64_t>& where, std::uint64_t number) {
+    if (where >= number) return true;
+    if (has_ended(board().pid[r])) fail(ncclRemoteError, "the process of rank " + std::to_string(r) + " has ended");
+    return false;
+  }
   bool all(const std::atomic<std::uint64_t> (&where)[kRanks], std::uint64_t number) {
     for (int r = 0; r < ranks; ++r) {
-      if (where[r] >= number) continue;
-      if (has_ended(board().pid[r])) fail(ncclRemoteError, "the process of rank " + std::to_string(r) + " has ended");
-      return false;
+      if (!has_come(r, where[r], number)) return false;
     }
     return true;
   }
@@ -121,12 +132,11 @@ struct ncclComm {
 
 namespace {
 
-// Of what a rank gives to a call.
+// Of what a rank gives to a collective.
 std::size_t elements_given(const Call& call, const ncclComm& comm) {
   switch (call.kind) {
     case Kind::ReduceScatter: return call.count * static_cast<std::size_t>(comm.ranks);
     case Kind::Broadcast: return comm.rank == call.peer ? call.count : 0;
-    case Kind::Receive: return 0;
     default: return call.count;
   }
 }
@@ -159,13 +169,13 @@ void sum_of(ncclDataType_t type, const ncclComm& comm, const std::vector<const s
   }
 }
 
-// Calls that run together, in the order of a stream.
-class Group {
+// Collectives that run together, in the order of a stream.
+class Collective {
  public:
-  Group(ncclComm_t comm, std::vector<Call> calls) : comm_(comm), calls_(std::move(calls)) {}
+  Collective(ncclComm_t comm, std::vector<Call> calls) : comm_(comm), calls_(std::move(calls)) {}
 
   bool poll() {
-    if (comm_->ended()) return true;
+    if (comm_->ended() || calls_.empty()) return true;
     if (number_ == 0) number_ = ++comm_->groups;
     Board& board = comm_->board();
     if (!has_given_) {
@@ -196,28 +206,7 @@ class Group {
   }
 
   void take(Board& board) {
-    std::size_t sent[kRanks] = {};  // by peer, how many of its calls have been looked at
-    for (std::size_t i = 0; i < calls_.size(); ++i) {
-      const Call& call = calls_[i];
-      if (call.kind == Kind::Send) continue;
-      if (call.kind == Kind::Receive) {
-        receive(board, call, sent[call.peer]);
-      } else {
-        collect(board, call, i);
-      }
-    }
-  }
-
-  void receive(Board& board, const Call& call, std::size_t& seen) {
-    for (; seen < static_cast<std::size_t>(board.calls[call.peer]); ++seen) {
-      const Call& other = board.list[call.peer][seen];
-      if (other.kind != Kind::Send || other.peer != comm_->rank) continue;
-      if (other.count * size_of(other.type) != call.count * size_of(call.type)) break;
-      std::memcpy(call.to, comm_->area(call.peer) + other.offset, call.count * size_of(call.type));
-      ++seen;
-      return;
-    }
-    comm_->fail(ncclInvalidUsage, "a receive without its send");
+    for (std::size_t i = 0; i < calls_.size(); ++i) collect(board, calls_[i], i);
   }
 
   void collect(Board& board, const Call& call, std::size_t i) {
@@ -253,6 +242,45 @@ class Group {
   bool has_given_ = false;
 };
 
+// What ranks send to each other, pair by pair: others have no part in it.
+class Messages {
+ public:
+  Messages(ncclComm_t comm, std::vector<Call> calls) : comm_(comm), calls_(std::move(calls)) {}
+
+  bool poll() {
+    std::vector<Call> left;
+    for (const Call& call : calls_) {
+      if (comm_->ended()) return true;
+      if (!(call.kind == Kind::Send ? send(call) : receive(call))) left.push_back(call);
+    }
+    calls_ = std::move(left);
+    return calls_.empty() || comm_->ended();
+  }
+
+ private:
+  bool send(const Call& call) {
+    Board::Pair& pair = comm_->board().pairs[comm_->rank][call.peer];
+    if (!comm_->has_come(call.peer, pair.received, pair.sent)) return false;
+    pair.bytes = call.count * size_of(call.type);
+    if (pair.bytes > kBox) comm_->fail(ncclInternalError, "the emulator has no room for so large a message");
+    else std::memcpy(comm_->box(comm_->rank, call.peer), call.from, pair.bytes);
+    ++pair.sent;
+    return true;
+  }
+
+  bool receive(const Call& call) {
+    Board::Pair& pair = comm_->board().pairs[call.peer][comm_->rank];
+    if (!comm_->has_come(call.peer, pair.sent, pair.received + 1)) return false;
+    if (pair.bytes != call.count * size_of(call.type)) comm_->fail(ncclInvalidUsage, "a receive unlike its send");
+    else std::memcpy(call.to, comm_->box(call.peer, comm_->rank), pair.bytes);
+    ++pair.received;
+    return true;
+  }
+
+  ncclComm_t comm_;
+  std::vector<Call> calls_;
+};
+
 // Between ncclGroupStart and ncclGroupEnd.
 struct Open {
   int depth = 0;
@@ -266,9 +294,13 @@ ncclResult_t flush() {
   Open group = std::exchange(open_group, {});
   if (group.calls.empty()) return ncclSuccess;
   if (group.calls.size() > kCalls) return ncclInvalidArgument;
-  emulator::add_polled(group.stream, [work = std::make_shared<Group>(group.comm, std::move(group.calls))] {
-    return work->poll();
-  });
+  std::vector<Call> collectives, messages;
+  for (const Call& call : group.calls) {
+    (call.kind == Kind::Send || call.kind == Kind::Receive ? messages : collectives).push_back(call);
+  }
+  const auto queue = [&](auto work) { emulator::add_polled(group.stream, [work] { return work->poll(); }); };
+  queue(std::make_shared<Collective>(group.comm, std::move(collectives)));
+  queue(std::make_shared<Messages>(group.comm, std::move(messages)));
   return group.comm->blocking ? ncclSuccess : ncclInProgress;
 }
 
