@@ -40,7 +40,7 @@ std::vector<comm::Divided> divided_from(const Napi::Value& buffers, const Napi::
 }
 
 std::vector<comm::Bucket> buckets_of(const std::vector<comm::Divided>& buffers, const comm::Channel& channel) {
-  return comm::buckets_of(buffers, channel.size(), channel.collectives()->bucket_elements());
+  return comm::buckets_of(buffers, channel.size(), channel.collectives().bucket_elements());
 }
 
 using Cancelled = std::function<bool()>;
@@ -111,7 +111,10 @@ Napi::Value GroupObject::size(const Napi::CallbackInfo& info) {
 
 Napi::Value GroupObject::queued(Napi::Env env, std::function<void(Communicator&)> work) {
   return session_->call(
-      env, [work = std::move(work), channel = channel_] { channel->run(work); },
+      env,
+      [work = std::move(work), channel = channel_] {
+        channel->run([&](Communicator& group, Collectives&) { work(group); });
+      },
       [](Napi::Env js) { return js.Undefined(); });
 }
 
@@ -124,12 +127,11 @@ Napi::Value GroupObject::counted(Napi::Env env, std::function<std::size_t(Collec
       env,
       [work = std::move(work), flag, count, channel = channel_] {
         if (flag != nullptr && flag->load() != kRunning) throw Error("the run was cancelled", "APOLLO_ABORTED");
-        const auto collectives = channel->collectives();
-        const auto mark = collectives->mark();
-        channel->run([&](Communicator&) {
-          collectives->after(mark);
-          *count = work(*collectives);
-          collectives->complete();
+        const auto mark = channel->collectives().mark();
+        channel->run([&](Communicator&, Collectives& collectives) {
+          collectives.after(mark);
+          *count = work(collectives);
+          collectives.complete();
         });
       },
       [count](Napi::Env js) { return Napi::Number::New(js, static_cast<double>(*count)); }, stopped);
@@ -141,7 +143,7 @@ Napi::Value GroupObject::sum(const Napi::CallbackInfo& info) {
     return session_->call(
         info.Env(),
         [values, channel = channel_] {
-          channel->run([&](Communicator& group) { group.all_reduce(std::span(*values)); });
+          channel->run([&](Communicator& group, Collectives&) { group.all_reduce(std::span(*values)); });
         },
         [values](Napi::Env env) { return to_array(env, *values); });
   });
@@ -154,7 +156,8 @@ Napi::Value GroupObject::broadcast(const Napi::CallbackInfo& info) {
     return session_->call(
         info.Env(),
         [text, root, channel = channel_] {
-          channel->run([&](Communicator& group) { *text = comm::broadcast(group, std::move(*text), root); });
+          channel->run(
+              [&](Communicator& group, Collectives&) { *text = comm::broadcast(group, std::move(*text), root); });
         },
         [text](Napi::Env env) { return Napi::String::New(env, *text); });
   });
@@ -254,7 +257,7 @@ Napi::Value GroupObject::collect(const Napi::CallbackInfo& info) {
             backend.download(downloaded.data(), from, lengths[me]);
             from = downloaded.data();
           }
-          channel->run([&](Communicator& group) {
+          channel->run([&](Communicator& group, Collectives&) {
             std::vector<std::span<const std::byte>> send;
             std::vector<std::span<std::byte>> receive;
             std::size_t at = 0;

@@ -16,6 +16,7 @@ Channel::Channel(const std::function<std::unique_ptr<Communicator>()>& join, std
       joined.set_exception(std::current_exception());
       return;
     }
+    collectives_ = collectives_of(*group_);
     rank_ = group_->rank();
     size_ = group_->size();
     joined.set_value();
@@ -38,7 +39,7 @@ Channel::~Channel() {
   thread_.join();
 }
 
-void Channel::post(std::function<void(Communicator&)> work) {
+void Channel::post(Job work) {
   {
     const std::lock_guard lock(mutex_);
     jobs_.push_back(std::move(work));
@@ -46,11 +47,11 @@ void Channel::post(std::function<void(Communicator&)> work) {
   wake_.notify_one();
 }
 
-void Channel::run(const std::function<void(Communicator&)>& work) {
+void Channel::run(const Job& work) {
   std::promise<void> done;
-  post([&](Communicator& group) {
+  post([&](Communicator& group, Collectives& collectives) {
     try {
-      work(group);
+      work(group, collectives);
       done.set_value();
     } catch (...) {
       done.set_exception(std::current_exception());
@@ -61,7 +62,7 @@ void Channel::run(const std::function<void(Communicator&)>& work) {
 
 void Channel::loop() {
   for (;;) {
-    std::function<void(Communicator&)> job;
+    Job job;
     {
       std::unique_lock lock(mutex_);
       wake_.wait(lock, [&] { return closing_ || !jobs_.empty(); });
@@ -69,7 +70,7 @@ void Channel::loop() {
       job = std::move(jobs_.front());
       jobs_.pop_front();
     }
-    job(*group_);
+    job(*group_, *collectives_);
   }
 }
 

@@ -10,7 +10,6 @@
 #include <thread>
 
 #include "comm/collectives.h"
-#include "comm/communicator.h"
 
 namespace apollo::comm {
 
@@ -26,23 +25,26 @@ class Channel {
   int rank() const { return rank_; }
   int size() const { return size_; }
   bool cancelled() const { return cancelled_(); }
-  // For use on the channel's thread, but for what says otherwise. The channel outlives them.
-  std::shared_ptr<Collectives> collectives() const { return collectives_of(*group_); }
+  // Those that jobs get: elsewhere only for what may be called from other threads.
+  Collectives& collectives() const { return *collectives_; }
 
+  // What a job works with: the communicator, and collectives over it, whose memory is kept from job to job.
+  using Job = std::function<void(Communicator&, Collectives&)>;
   // Queues `work` and returns at once. It does not throw.
-  void post(std::function<void(Communicator&)> work);
+  void post(Job work);
   // Does `work` behind all that is queued, and waits for it. Throws what it throws.
-  void run(const std::function<void(Communicator&)>& work);
+  void run(const Job& work);
 
  private:
   void loop();
 
   std::function<bool()> cancelled_;
   std::unique_ptr<Communicator> group_;
+  std::shared_ptr<Collectives> collectives_;
   int rank_ = 0, size_ = 1;
   std::mutex mutex_;
   std::condition_variable wake_;
-  std::deque<std::function<void(Communicator&)>> jobs_;
+  std::deque<Job> jobs_;
   bool closing_ = false;
   std::thread thread_;
 };

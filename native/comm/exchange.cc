@@ -18,16 +18,16 @@ constexpr auto kPatience = std::chrono::milliseconds(20);
 
 }  // namespace
 
-Exchange::Exchange(Channel& channel, ExchangeSettings settings)
-    : channel_(channel), collectives_(channel.collectives()), settings_(std::move(settings)) {
+Exchange::Exchange(Channel& channel, ExchangeSettings settings) : channel_(channel), settings_(std::move(settings)) {
   for (const Divided& gradient : settings_.gradients) {
     require(gradient.buffer->dtype() == DType::F32, "exchange: each gradient must be f32");
   }
-  buckets_ = buckets_of(settings_.gradients, channel_.size(), collectives_->bucket_elements());
+  buckets_ = buckets_of(settings_.gradients, channel_.size(), channel_.collectives().bucket_elements());
 }
 
 void Exchange::start() {
-  channel_.post([self = shared_from_this()](Communicator& group) { self->run(group); });
+  channel_.post(
+      [self = shared_from_this()](Communicator& group, Collectives& collectives) { self->run(group, collectives); });
 }
 
 ExchangeResult Exchange::finish() {
@@ -35,7 +35,7 @@ ExchangeResult Exchange::finish() {
   std::shared_ptr<void> mark;
   std::exception_ptr lost;
   try {
-    mark = collectives_->mark();
+    mark = channel_.collectives().mark();
   } catch (...) {  // the other ranks are on their way, and hear of it at the end
     settings_.stopped->store(kFailed);
     lost = std::current_exception();
@@ -78,16 +78,16 @@ void Exchange::did(int kernel) {
 }
 
 void Exchange::release(std::size_t buckets) {
-  auto mark = collectives_->mark();
+  auto mark = channel_.collectives().mark();
   const std::lock_guard lock(mutex_);
   released_ = buckets;
   mark_ = std::move(mark);
   changed_.notify_all();
 }
 
-void Exchange::run(Communicator& group) {
+void Exchange::run(Communicator& group, Collectives& collectives) {
   try {
-    exchange(group);
+    exchange(group, collectives);
   } catch (...) {
     settings_.refused->store(kFailed);
     failure_ = std::current_exception();
@@ -99,7 +99,7 @@ void Exchange::run(Communicator& group) {
 
 // What all ranks must know before they touch a gradient, and, once the runs are done, whether all have come to their
 // end. A rank that fails in between takes part to the end: the others are on their way.
-void Exchange::exchange(Communicator& group) {
+void Exchange::exchange(Communicator& group, Collectives& collectives) {
   if (settings_.before->load() != kRunning) {
     result_.stopped_ranks = 1;
     settings_.refused->store(kStopped);
@@ -120,8 +120,8 @@ void Exchange::exchange(Communicator& group) {
   if (result_.weight > 0.0) {
     const auto factor = static_cast<float>(settings_.weight / result_.weight);
     const auto average = [&](const Bucket& bucket, bool gather, Wire wire) {
-      return gather ? collectives_->all_reduce(bucket, wire, factor)
-                    : collectives_->reduce_scatter(bucket, wire, factor);
+      return gather ? collectives.all_reduce(bucket, wire, factor)
+                    : collectives.reduce_scatter(bucket, wire, factor);
     };
     for (std::size_t i = 0; i < buckets_.size(); ++i) {
       wait_for(i + 1);
@@ -130,10 +130,10 @@ void Exchange::exchange(Communicator& group) {
     wait_for(buckets_.size() + 1);
     std::vector<Divided> shared;
     for (const auto& buffer : settings_.shared) shared.push_back(divided_equally(buffer, group.size()));
-    for (const Bucket& bucket : buckets_of(shared, group.size(), collectives_->bucket_elements())) {
+    for (const Bucket& bucket : buckets_of(shared, group.size(), collectives.bucket_elements())) {
       result_.bytes += timed([&] { return average(bucket, true, Wire::F32); });
     }
-    result_.busy_ms += collectives_->complete();
+    result_.busy_ms += collectives.complete();
   } else {
     wait_for(buckets_.size() + 1);
   }
@@ -165,7 +165,7 @@ void Exchange::wait_for(std::size_t buckets) {
   }
   if (const auto mark = std::exchange(mark_, nullptr)) {
     lock.unlock();
-    collectives_->after(mark);
+    channel_.collectives().after(mark);
   }
 }
 

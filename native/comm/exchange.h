@@ -59,14 +59,13 @@ class Exchange final : public RunFollower, public std::enable_shared_from_this<E
   void did(int kernel) override;
 
  private:
-  void run(Communicator& group);
-  void exchange(Communicator& group);
+  void run(Communicator& group, Collectives& collectives);
+  void exchange(Communicator& group, Collectives& collectives);
   bool agree(Communicator& group, std::vector<double>& sums);
   void wait_for(std::size_t buckets);
   void release(std::size_t buckets);
 
   Channel& channel_;
-  std::shared_ptr<Collectives> collectives_;
   ExchangeSettings settings_;
   std::vector<Bucket> buckets_;
   std::vector<int> ready_;  // by bucket, the kernel of the followed run after which it and those before it are final

@@ -48,8 +48,8 @@ export class StateShards {
     const least = this.#loads.map((_, rank) => rank).sort((a, b) => this.#loads[a]! - this.#loads[b]! || a - b);
     for (const rank of least.slice(0, units % ranks)) own[rank]! += 1;
     const unit = units === 1 ? elements : shardUnit;
-    let before = 0;
-    const bounds = [0, ...own.map((count) => Math.min(elements, (before += count) * unit))];
+    const bounds = [0];
+    for (const count of own) bounds.push(Math.min(elements, bounds.at(-1)! + count * unit));
     this.#bounds.set(spec.name, bounds);
     this.#load(spec, 1);
   }

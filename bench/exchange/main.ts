@@ -1,5 +1,5 @@
 /**
- * npm run bench:distributed: what several ranks on this machine cost against one with all their threads, for the same step.
+ * npm run bench:exchange: what several ranks on this machine cost against one with all their threads, for the same step.
  * Settings take turns, each in processes of its own. Prints tokens/s, what is sent for a token, the time of the exchange of
  * gradients and the share of it that is hidden behind the backward pass.
  */
@@ -12,7 +12,7 @@ import { whole } from '../options.js';
 import { spread } from '../statistics.js';
 import type { Measured, RankTask } from './rank.js';
 
-const o = new Command('bench:distributed')
+const o = new Command('bench:exchange')
   .description('Times a training step on several ranks of this machine against one rank with as many threads.')
   .option('--ranks <n>', 'ranks, of one thread each', whole, 2)
   .option('--layers <n>', 'layers', whole, 12)
@@ -91,7 +91,8 @@ const results = settings.map(({ name }, i) => {
     exchangeWaitedMs: waitedMs,
     hidden: exchangeMs > 0 ? Math.max(0, 1 - waitedMs / exchangeMs) : 0,
     // Of rounds in pairs, so that what else the machine does counts for both alike.
-    ratio: spread(rounds[i]!.map((measured, round) => measured.tokensPerSecond / rounds[0]![round]!.tokensPerSecond)).median,
+    ratio: spread(rounds[i]!.map((measured, round) => measured.tokensPerSecond / rounds[0]![round]!.tokensPerSecond))
+      .median,
   };
 });
 console.log(
@@ -99,7 +100,7 @@ console.log(
 );
 console.log(
   textTable([
-    ['', 'tokens/s', 'of one rank', 'step, ms', 'bytes/token', 'exchange, ms', 'device waited, ms', 'hidden'],
+    ['', 'tokens/s', 'of one rank', 'step, ms', 'bytes/token', 'exchange, ms', 'device waited, ms', 'of it hidden'],
     ...results.map((result) => [
       result.name,
       result.tokensPerSecond.toFixed(0),
@@ -111,5 +112,10 @@ console.log(
       `${(100 * result.hidden).toFixed(0)} %`,
     ]),
   ]),
+);
+const [, beside, behind] = results;
+console.log(
+  `\nBehind the backward pass the device waits ${behind!.exchangeWaitedMs.toFixed(1)} ms a step for the exchange, beside it ` +
+    `${beside!.exchangeWaitedMs.toFixed(1)} ms: ${(100 * (1 - beside!.exchangeWaitedMs / behind!.exchangeWaitedMs)).toFixed(0)} % of it are hidden.`,
 );
 if (o.out) writeFileSync(o.out, `${JSON.stringify({ options: o, results }, null, 2)}\n`);

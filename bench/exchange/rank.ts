@@ -1,4 +1,4 @@
-/** One rank of bench:distributed: `rank.ts TASK`. Trains on made-up tokens; the first rank prints what it measured as JSON. */
+/** One rank of bench:exchange: `rank.ts TASK`. Trains on made-up tokens; the first rank prints what it measured as JSON. */
 import { openGroup } from '../../lib/dist/index.js';
 import { openDevice } from '../../lib/engine/index.js';
 import { createModel, preset } from '../../lib/models/index.js';
