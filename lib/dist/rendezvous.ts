@@ -40,7 +40,9 @@ export function meetingPoint(env: Environment): MeetingPoint {
   }
   if (ownHost !== undefined) return { host: ownHost, port: portOf('APOLLO_MASTER', ownPort!) };
   if (host === undefined || port === undefined) {
-    const missing = [host === undefined && 'MASTER_ADDR', port === undefined && 'MASTER_PORT'].filter(Boolean).join(' and ');
+    const missing = [host === undefined && 'MASTER_ADDR', port === undefined && 'MASTER_PORT']
+      .filter(Boolean)
+      .join(' and ');
     throw new ApolloError(
       'BAD_CONFIG',
       `The ranks do not know where to meet: ${missing} must be set, to the host of rank 0 and a free port there, as torchrun does; ` +
@@ -137,7 +139,9 @@ async function receiveAll(visit: Visit, text: string): Promise<string> {
     if (here.has(rank)) {
       answer(socket, { failed: true });
       return settle(
-        noGroup(`Rank ${rank} of ${size} has come to ${host}:${port} twice: two groups use this port. Give each its own MASTER_PORT.`),
+        noGroup(
+          `Rank ${rank} of ${size} has come to ${host}:${port} twice: two groups use this port. Give each its own MASTER_PORT.`,
+        ),
       );
     }
     here.set(rank, socket);
@@ -183,7 +187,12 @@ function listen(server: Server, { host, port }: MeetingPoint): Promise<void> {
     server.once('error', (error: NodeJS.ErrnoException) => {
       const taken = error.code === 'EADDRINUSE';
       const why = taken ? 'another program, perhaps another group of ranks, uses this port' : error.message;
-      reject(noGroup(`Rank 0 cannot listen at port ${port}: ${why}. Choose another MASTER_PORT, or set APOLLO_MASTER=HOST:PORT.`, error));
+      reject(
+        noGroup(
+          `Rank 0 cannot listen at port ${port}: ${why}. Choose another MASTER_PORT, or set APOLLO_MASTER=HOST:PORT.`,
+          error,
+        ),
+      );
     });
     server.listen({ port, ...(local && { host }) }, resolve);
   });
@@ -236,6 +245,7 @@ function textOf(line: string, { host, port, rank }: Visit): string {
   }
   if (typeof answer.text === 'string') return answer.text;
   if (answer.failed === true) throw rankFailed(0);
-  const why = typeof answer.refused === 'string' ? answer.refused : `what answers at ${host}:${port} is no rank 0 of apollo-lm.`;
+  const why =
+    typeof answer.refused === 'string' ? answer.refused : `what answers at ${host}:${port} is no rank 0 of apollo-lm.`;
   throw noGroup(`Rank ${rank}: ${why}`);
 }

@@ -170,22 +170,24 @@ Napi::Value GroupObject::barrier(const Napi::CallbackInfo& info) {
 Napi::Value GroupObject::all_reduce(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     const auto divided = divided_from(info[0], info.Env().Undefined(), channel_->size());
-    return counted(info.Env(), [buckets = buckets_of(divided, *channel_), wire = wire_from(info[1])](Collectives& group) {
-      std::size_t sent = 0;
-      for (const auto& bucket : buckets) sent += group.all_reduce(bucket, wire, 1.0f);
-      return sent;
-    });
+    return counted(info.Env(),
+                   [buckets = buckets_of(divided, *channel_), wire = wire_from(info[1])](Collectives& group) {
+                     std::size_t sent = 0;
+                     for (const auto& bucket : buckets) sent += group.all_reduce(bucket, wire, 1.0f);
+                     return sent;
+                   });
   });
 }
 
 Napi::Value GroupObject::reduce_scatter(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     const auto divided = divided_from(info[0], info[1], channel_->size());
-    return counted(info.Env(), [buckets = buckets_of(divided, *channel_), wire = wire_from(info[2])](Collectives& group) {
-      std::size_t sent = 0;
-      for (const auto& bucket : buckets) sent += group.reduce_scatter(bucket, wire, 1.0f);
-      return sent;
-    });
+    return counted(info.Env(),
+                   [buckets = buckets_of(divided, *channel_), wire = wire_from(info[2])](Collectives& group) {
+                     std::size_t sent = 0;
+                     for (const auto& bucket : buckets) sent += group.reduce_scatter(bucket, wire, 1.0f);
+                     return sent;
+                   });
   });
 }
 

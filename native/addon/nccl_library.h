@@ -1,5 +1,5 @@
-// Finds and loads the communicator over NCCL when ranks on GPUs first join a group: a machine without GPUs never touches
-// it.
+// Finds and loads the communicator over NCCL when ranks on GPUs first join a group: a machine without GPUs never
+// touches it.
 #pragma once
 
 #include <string>

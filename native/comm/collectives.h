@@ -1,6 +1,6 @@
-// Collectives on engine buffers. In host memory they go over Communicator::all_to_all: each element belongs to one rank,
-// which alone sums it, in the order of the ranks, so that the bits of a sum depend neither on how elements are divided nor
-// on the library below. In the memory of a device they are those of its library (comm/nccl).
+// Collectives on engine buffers. In host memory they go over Communicator::all_to_all: each element belongs to one
+// rank, which alone sums it, in the order of the ranks, so that the bits of a sum depend neither on how elements are
+// divided nor on the library below. In the memory of a device they are those of its library (comm/nccl).
 #pragma once
 
 #include <cstddef>
@@ -51,12 +51,12 @@ class Bucket {
   std::size_t elements_ = 0;
 };
 
-// Small buffers share a bucket, large ones are cut so that every bucket has elements of all their owners. `elements`: of
-// a bucket, about.
+// Small buffers share a bucket, large ones are cut so that every bucket has elements of all their owners. `elements`:
+// of a bucket, about.
 std::vector<Bucket> buckets_of(std::span<const Divided> buffers, int ranks, std::size_t elements);
 
-// Functions return the bytes that all ranks together have sent. Those of a device only queue their work, which complete()
-// waits for.
+// Functions return the bytes that all ranks together have sent. Those of a device only queue their work, which
+// complete() waits for.
 class Collectives {
  public:
   Collectives() = default;
@@ -67,8 +67,8 @@ class Collectives {
   // Elements of a bucket that make good use of the connection.
   virtual std::size_t bucket_elements() const = 0;
   // Sums of `factor` (of each rank) times f32 values, on the owners; elsewhere the elements stay as they are. What
-  // travels, and with it the owner's own values, is rounded to `wire`. Sums are f32 in host memory, and on devices those
-  // of the library: it rounds to `wire` what it passes on.
+  // travels, and with it the owner's own values, is rounded to `wire`. Sums are f32 in host memory, and on devices
+  // those of the library: it rounds to `wire` what it passes on.
   virtual std::size_t reduce_scatter(const Bucket& bucket, Wire wire, float factor) = 0;
   // The owners' elements, on all ranks. With bf16 those of the owners, f32, are rounded as well.
   virtual std::size_t all_gather(const Bucket& bucket, Wire wire) = 0;
@@ -86,8 +86,8 @@ class Collectives {
   virtual std::shared_ptr<void> mark() { return nullptr; }
   // Nothing that is called from now on begins before the mark.
   virtual void after(const std::shared_ptr<void>& /*mark*/) {}
-  // Waits for what was called. Returns the milliseconds that the device spent on it, waits for other ranks included, and
-  // for which no function above has waited.
+  // Waits for what was called. Returns the milliseconds that the device spent on it, waits for other ranks included,
+  // and for which no function above has waited.
   virtual double complete() { return 0.0; }
 };
 

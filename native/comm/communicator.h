@@ -12,9 +12,9 @@ namespace apollo::comm {
 
 class Collectives;
 
-// Values in host memory. Used by one thread, the one that made it (Channel). Every call throws Error: APOLLO_GROUP naming rank, host and call
-// when the library reports an error, APOLLO_ABORTED when the device was closed while it waited for the other ranks.
-// comm/collectives.h has reduce-scatter, all-gather and all-reduce of engine buffers.
+// Values in host memory. Used by one thread, the one that made it (Channel). Every call throws Error: APOLLO_GROUP
+// naming rank, host and call when the library reports an error, APOLLO_ABORTED when the device was closed while it
+// waited for the other ranks. comm/collectives.h has reduce-scatter, all-gather and all-reduce of engine buffers.
 class Communicator {
  public:
   Communicator() = default;

@@ -120,8 +120,7 @@ void Exchange::exchange(Communicator& group, Collectives& collectives) {
   if (result_.weight > 0.0) {
     const auto factor = static_cast<float>(settings_.weight / result_.weight);
     const auto average = [&](const Bucket& bucket, bool gather, Wire wire) {
-      return gather ? collectives.all_reduce(bucket, wire, factor)
-                    : collectives.reduce_scatter(bucket, wire, factor);
+      return gather ? collectives.all_reduce(bucket, wire, factor) : collectives.reduce_scatter(bucket, wire, factor);
     };
     for (std::size_t i = 0; i < buckets_.size(); ++i) {
       wait_for(i + 1);
@@ -155,8 +154,8 @@ bool Exchange::agree(Communicator& group, std::vector<double>& sums) {
   return false;
 }
 
-// Waits until so many buckets are final; with one more than there are, until nothing else is to come. What is called from
-// then on finds them so.
+// Waits until so many buckets are final; with one more than there are, until nothing else is to come. What is called
+// from then on finds them so.
 void Exchange::wait_for(std::size_t buckets) {
   std::unique_lock lock(mutex_);
   while (!(finishing_ || buckets <= released_)) {

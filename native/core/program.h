@@ -39,7 +39,8 @@ enum StopFlag : std::int32_t {
   kFailed = 2,   // one of them has failed
 };
 
-// Follows a run kernel by kernel, on the device's thread. A kernel is done when it returns, or queued on Backend::stream().
+// Follows a run kernel by kernel, on the device's thread. A kernel is done when it returns, or queued on
+// Backend::stream().
 class RunFollower {
  public:
   virtual ~RunFollower() = default;

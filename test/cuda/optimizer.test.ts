@@ -44,7 +44,11 @@ t.test('sums of squares of parts, and the norm of all of them', { skip: noCuda }
   });
   const ranks = [
     { parts: [part(0, 0, 16_384), part(2, 0, 16_384)], tensors: [0, 2], places: [0, 3] },
-    { parts: [part(0, 16_384, sizes[0]!), part(1, 0, 3), part(2, 16_384, sizes[2]!)], tensors: [0, 1, 2], places: [1, 2, 4] },
+    {
+      parts: [part(0, 16_384, sizes[0]!), part(1, 0, 3), part(2, 16_384, sizes[2]!)],
+      tensors: [0, 1, 2],
+      places: [1, 2, 4],
+    },
   ];
   const sums = new Float64Array(pieces);
   for (const { parts, tensors, places } of ranks) {
@@ -53,7 +57,10 @@ t.test('sums of squares of parts, and the norm of all of them', { skip: noCuda }
     const [bits] = await runOp(pair.cuda, call);
     for (const [i, sum] of new Float64Array((bits as Int32Array).slice().buffer).entries()) sums[i]! += sum;
     const none = await runOp(pair.cuda, { ...call, inputs: [countsOf([0, 0, 0]), ...parts] });
-    t.ok((none[0] as Int32Array).every((word) => word === 0), 'of tensors that do not count');
+    t.ok(
+      (none[0] as Int32Array).every((word) => word === 0),
+      'of tensors that do not count',
+    );
   }
   const all: Operand = { dtype: 'i32', shape: [2 * pieces], values: new Int32Array(sums.buffer) };
   const [together] = await runOp(pair.cuda, { op: 'normOfSquares', inputs: [all], outputs: [norm] });

@@ -9,7 +9,10 @@ import { freePort, startProcess, torchrunEnv } from './mpirun.js';
 const child = fileURLToPath(new URL('./rendezvous-child.ts', import.meta.url));
 
 /** Starts ranks; what each of them has printed. */
-async function meet(ranks: readonly { readonly rank: number; readonly size: number; readonly env?: NodeJS.ProcessEnv }[], port: number) {
+async function meet(
+  ranks: readonly { readonly rank: number; readonly size: number; readonly env?: NodeJS.ProcessEnv }[],
+  port: number,
+) {
   const all = ranks.map(({ rank, size, env }) => startProcess(child, [], { ...torchrunEnv(rank, size, port), ...env }));
   return Promise.all(all.map(async ({ ended }) => (await ended).out.trim()));
 }
@@ -19,19 +22,28 @@ const seconds = (count: number) => ({ APOLLO_GROUP_TIMEOUT: String(count) });
 t.test('all ranks get the text of the first, whichever comes first', async (t) => {
   const size = 4;
   const ranks = [3, 1, 2, 0].map((rank) => ({ rank, size, env: { DELAY_MS: String(rank === 0 ? 500 : 0) } }));
-  t.same(await meet(ranks, await freePort()), Array.from({ length: size }, () => 'TEXT of 4 ranks'));
+  t.same(
+    await meet(ranks, await freePort()),
+    Array.from({ length: size }, () => 'TEXT of 4 ranks'),
+  );
 });
 
 t.test('a rank that does not come', async (t) => {
   const env = seconds(4);
-  const [first, other] = await meet([0, 2].map((rank) => ({ rank, size: 3, env })), await freePort());
+  const [first, other] = await meet(
+    [0, 2].map((rank) => ({ rank, size: 3, env })),
+    await freePort(),
+  );
   t.match(first, /^NO_GROUP 1 of 3 ranks did not come to 127\.0\.0\.1:\d+ within 4 s: 1\. See what/);
   t.match(other, /^(RANK_FAILED Rank 0 has failed|NO_GROUP Rank 2 of 3 got no answer)/);
 });
 
 t.test('nobody listens: another port, or no rank 0', async (t) => {
   const [line] = await meet([{ rank: 1, size: 2, env: seconds(1) }], await freePort());
-  t.match(line, /^NO_GROUP Rank 1 of 2 got no answer from rank 0 at 127\.0\.0\.1:\d+ within 1 s \(ECONNREFUSED\)\. Check that/);
+  t.match(
+    line,
+    /^NO_GROUP Rank 1 of 2 got no answer from rank 0 at 127\.0\.0\.1:\d+ within 1 s \(ECONNREFUSED\)\. Check that/,
+  );
 });
 
 t.test('another program listens', async (t) => {
@@ -54,16 +66,28 @@ t.test('two groups at one port: one of them trains, the other is told', async (t
   const job = (id: string) => ({ ...seconds(20), TORCHELASTIC_RUN_ID: id });
   const group = (id: string, env = {}) => [0, 1].map((rank) => ({ rank, size: 2, env: { ...job(id), ...env } }));
   const first = meet([...group('a', { LATE_RANK: '1', DELAY_MS: '4000' })], port);
-  const second = await meet([{ rank: 0, size: 2, env: { ...job('b'), DELAY_MS: '1500' } }, { rank: 1, size: 2, env: { ...job('b'), DELAY_MS: '1500' } }], port);
+  const second = await meet(
+    [
+      { rank: 0, size: 2, env: { ...job('b'), DELAY_MS: '1500' } },
+      { rank: 1, size: 2, env: { ...job('b'), DELAY_MS: '1500' } },
+    ],
+    port,
+  );
   t.match(second[0], /^NO_GROUP Rank 0 cannot listen at port/);
-  t.match(second[1], /^NO_GROUP Rank 1: 127\.0\.0\.1:\d+ belongs to another group, of 2 ranks; choose another MASTER_PORT/);
+  t.match(
+    second[1],
+    /^NO_GROUP Rank 1: 127\.0\.0\.1:\d+ belongs to another group, of 2 ranks; choose another MASTER_PORT/,
+  );
   t.same(await first, ['TEXT of 2 ranks', 'TEXT of 2 ranks']);
 });
 
 t.test('two groups that nothing tells apart', async (t) => {
   const port = await freePort();
   const env = seconds(20);
-  const [first, one, two] = await meet([0, 1, 1].map((rank) => ({ rank, size: 3, env })), port);
+  const [first, one, two] = await meet(
+    [0, 1, 1].map((rank) => ({ rank, size: 3, env })),
+    port,
+  );
   t.match(first, /^NO_GROUP Rank 1 of 3 has come to 127\.0\.0\.1:\d+ twice: two groups use this port/);
   for (const line of [one, two]) t.match(line, /^RANK_FAILED /);
 });
@@ -83,7 +107,10 @@ t.test('where the ranks meet', async (t) => {
   ] as const) {
     t.throws(() => meetingPoint(env), { code: 'BAD_CONFIG', message });
   }
-  await t.rejects(textOfFirst({ rank: 1, size: 2 }, { ...torchrun, APOLLO_GROUP_TIMEOUT: 'x' }, () => ''), {
-    message: /APOLLO_GROUP_TIMEOUT must be seconds, above 0; got "x"/,
-  });
+  await t.rejects(
+    textOfFirst({ rank: 1, size: 2 }, { ...torchrun, APOLLO_GROUP_TIMEOUT: 'x' }, () => ''),
+    {
+      message: /APOLLO_GROUP_TIMEOUT must be seconds, above 0; got "x"/,
+    },
+  );
 });

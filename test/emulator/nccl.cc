@@ -114,15 +114,17 @@ struct ncclComm {
   ncclResult_t join() {
     bool complete = true;
     for (int r = 0; r < ranks; ++r) {
-      if (board().pid[r] == 0) complete = false;
-      else if (has_ended(board().pid[r])) fail(ncclRemoteError, "the process of rank " + std::to_string(r) + " has ended");
+      if (board().pid[r] == 0)
+        complete = false;
+      else if (has_ended(board().pid[r]))
+        fail(ncclRemoteError, "the process of rank " + std::to_string(r) + " has ended");
     }
     if (error != ncclSuccess) return error;
     if (!complete) return ncclInProgress;
     for (int r = 0; r < ranks; ++r) {
       if (r == rank || board().device[r] != board().device[rank]) continue;
-      fail(ncclInvalidUsage, "Duplicate GPU detected : rank " + std::to_string(rank) + " and rank " + std::to_string(r) +
-                                 " both on CUDA device " + std::to_string(board().device[r]));
+      fail(ncclInvalidUsage, "Duplicate GPU detected : rank " + std::to_string(rank) + " and rank " +
+                                 std::to_string(r) + " both on CUDA device " + std::to_string(board().device[r]));
     }
     joining = false;
     unlink(file.c_str());
@@ -149,7 +151,8 @@ void narrow(double x, double& to) { to = x; }
 void narrow(float x, __nv_bfloat16& to) { to = __float2bfloat16_rn(x); }
 
 template <class T>
-void sum(const ncclComm& comm, const std::vector<const std::byte*>& from, std::size_t first, std::size_t count, void* to) {
+void sum(const ncclComm& comm, const std::vector<const std::byte*>& from, std::size_t first, std::size_t count,
+         void* to) {
   auto* out = static_cast<T*>(to);
   for (std::size_t i = 0; i < count; ++i) {
     T value = reinterpret_cast<const T*>(from[0])[first + i];
@@ -262,8 +265,10 @@ class Messages {
     Board::Pair& pair = comm_->board().pairs[comm_->rank][call.peer];
     if (!comm_->has_come(call.peer, pair.received, pair.sent)) return false;
     pair.bytes = call.count * size_of(call.type);
-    if (pair.bytes > kBox) comm_->fail(ncclInternalError, "the emulator has no room for so large a message");
-    else std::memcpy(comm_->box(comm_->rank, call.peer), call.from, pair.bytes);
+    if (pair.bytes > kBox)
+      comm_->fail(ncclInternalError, "the emulator has no room for so large a message");
+    else
+      std::memcpy(comm_->box(comm_->rank, call.peer), call.from, pair.bytes);
     ++pair.sent;
     return true;
   }
@@ -271,8 +276,10 @@ class Messages {
   bool receive(const Call& call) {
     Board::Pair& pair = comm_->board().pairs[call.peer][comm_->rank];
     if (!comm_->has_come(call.peer, pair.sent, pair.received + 1)) return false;
-    if (pair.bytes != call.count * size_of(call.type)) comm_->fail(ncclInvalidUsage, "a receive unlike its send");
-    else std::memcpy(call.to, comm_->box(call.peer, comm_->rank), pair.bytes);
+    if (pair.bytes != call.count * size_of(call.type))
+      comm_->fail(ncclInvalidUsage, "a receive unlike its send");
+    else
+      std::memcpy(call.to, comm_->box(call.peer, comm_->rank), pair.bytes);
     ++pair.received;
     return true;
   }

@@ -3,10 +3,12 @@
  * how they end when one is lost. Started by mpirun, and one by one as torchrun does.
  */
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
 import { temporaryFolder } from '../cli/support.js';
+import { tinyConfig } from '../cli/tiny.js';
 import { emulatorEnv, noEmulator } from '../device.js';
-import { noMpi, runRanks, runWithoutMpi } from '../dist/mpirun.js';
+import { freePort, noMpi, runRanks, runWithoutMpi, startProcess, torchrunEnv } from '../dist/mpirun.js';
 import { buffersTask, checkBuffers, type OfBuffers } from '../dist/of-buffers.js';
 
 const folder = temporaryFolder();
@@ -50,8 +52,8 @@ let runs = 0;
 
 async function train(t: Test, ranks: number, options: Readonly<Record<string, unknown>> = {}, task = {}) {
   const at = join(folder, `run-${runs++}`);
-  const own = { steps: 16, batch: 2, accumulation: 4 / ranks, evaluateEvery: 0, ...options };
-  const all = { what: 'train', boundaries: [4, 9], options: own, checkpoints: join(at, 'checkpoints'), ...task };
+  const own = { steps: 10, batch: 2, accumulation: 4 / ranks, evaluateEvery: 0, ...options };
+  const all = { what: 'train', boundaries: [3, 6], options: own, checkpoints: join(at, 'checkpoints'), ...task };
   const { results, err } = await runWithoutMpi<Trained>(ranks, at, all, env);
   t.equal(results.length, ranks, err);
   for (const { lines } of results) t.same(lines, results[0]!.lines, 'all ranks report the same bits');
@@ -61,7 +63,7 @@ async function train(t: Test, ranks: number, options: Readonly<Record<string, un
 t.test('2 ranks train as one with as many micro-batches, and to the same bits twice', { skip }, async (t) => {
   const one = await train(t, 1);
   const two = await train(t, 2);
-  t.equal(one.losses.length, 16);
+  t.equal(one.losses.length, 10);
   const far = two.losses.map((loss, step) => Math.abs(loss / one.losses[step]! - 1));
   t.ok(Math.max(...far) < 1e-6, `${Math.max(...far)}`);
   t.equal(two.tokens, one.tokens);
@@ -73,9 +75,43 @@ t.test('2 ranks train as one with as many micro-batches, and to the same bits tw
 });
 
 t.test("ranks that share the optimizer's state", { skip }, async (t) => {
-  const options = { precision: 'bf16' };
-  const whole = await train(t, 2, options, { kind: 'wide' });
-  const shared = await train(t, 2, { ...options, shardOptimizer: true }, { kind: 'wide' });
+  const options = { precision: 'bf16', steps: 6, batch: 1 };
+  const wide = { kind: 'wide', boundaries: [2, 4] };
+  const whole = await train(t, 2, options, wide);
+  const shared = await train(t, 2, { ...options, shardOptimizer: true }, wide);
   t.same(shared.lines, whole.lines, 'the same losses and norms');
   t.same(shared.files, whole.files, "weights and optimizer's state");
+});
+
+t.test('two ranks on one GPU are refused, with what NCCL says', { skip }, async (t) => {
+  const { code, err } = await runWithoutMpi(2, join(folder, 'one-gpu'), { what: 'train' }, { ...env, LOCAL_RANK: '0' });
+  t.not(code, 0);
+  t.match(
+    err,
+    /rank [01] on .*: ncclCommInitRankConfig failed: invalid usage: Duplicate GPU detected : rank [01] and rank [01] both on/,
+  );
+});
+
+t.test('train takes the GPU of its rank, and ends when another rank is lost', { skip }, async (t) => {
+  const main = fileURLToPath(new URL('../../lib/cli/main.ts', import.meta.url));
+  const config = tinyConfig(folder, { steps: 100_000, evalEvery: 0 });
+  const args = ['train', '--config', config, '--device', 'cuda', '--json', '--out', join(folder, 'cli')];
+  const port = await freePort();
+  const own = { ...env, XDG_CACHE_HOME: folder };
+  const [first, second] = [0, 1].map((rank) => startProcess(main, args, { ...own, ...torchrunEnv(rank, 2, port) }));
+  let out = '';
+  await new Promise<void>((resolve) => {
+    first!.child.stdout!.on('data', (chunk: Buffer) => {
+      out += chunk;
+      if (out.includes('"type":"step"')) resolve();
+    });
+    first!.child.on('close', () => resolve());
+  });
+  second!.child.kill('SIGKILL');
+  const { code, err } = await first!.ended;
+  t.equal(code, 1);
+  t.match(
+    err,
+    /apollo-lm: rank 0 of 2 on .*: the exchange failed: remote process exited .*: the process of rank 1 has ended/,
+  );
 });

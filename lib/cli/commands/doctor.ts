@@ -65,7 +65,13 @@ export async function examine(tools: DoctorTools): Promise<Finding[]> {
     { name: 'bf16 in hardware', value: info.fastBf16 ? 'yes: precision auto is bf16' : 'no: precision auto is f32' },
   ];
   const cuda = addon.cudaInfo();
-  const findings = [...machine, ...engine, ...gpuFindings(cuda, tools), mpiFinding(addon.mpiInfo()), ncclFinding(addon.ncclInfo(), cuda)];
+  const findings = [
+    ...machine,
+    ...engine,
+    ...gpuFindings(cuda, tools),
+    mpiFinding(addon.mpiInfo()),
+    ncclFinding(addon.ncclInfo(), cuda),
+  ];
   if (!tools.measure) return findings;
   findings.push(...(await measurements({}, '')));
   for (const index of cuda.missing ? [] : cuda.devices.keys()) {

@@ -104,7 +104,8 @@ void require_f32(const Bucket& bucket, const char* what) {
 // What the ranks send when each element travels to all others once.
 std::size_t sent_once(const Bucket& bucket, Wire wire) {
   std::size_t bytes = 0;
-  for (const Bucket::Part& part : bucket.parts()) bytes += wire == Wire::F32 ? part.bytes : part.elements * bytes_of(wire);
+  for (const Bucket::Part& part : bucket.parts())
+    bytes += wire == Wire::F32 ? part.bytes : part.elements * bytes_of(wire);
   return (bucket.parts().size() - 1) * bytes;
 }
 
@@ -129,7 +130,8 @@ std::size_t NcclCollectives::reduce_scatter(const Bucket& bucket, Wire wire, flo
       for (std::size_t r = 0; r < ranks && result == ncclSuccess; ++r) {
         std::byte* part = memory + flat.offset(r);
         if (flat.size(r) == 0) continue;
-        result = nccl.reduce(part, part, flat.size(r) / unit, type_of(wire), ncclSum, static_cast<int>(r), comm, stream);
+        result =
+            nccl.reduce(part, part, flat.size(r) / unit, type_of(wire), ncclSum, static_cast<int>(r), comm, stream);
       }
       return result;
     });

@@ -50,7 +50,8 @@ class Connection {
   void end_lap();
   double milliseconds();
 
-  // On the device's thread: a point on the stream of its programs. The stream of collectives waits there from after() on.
+  // On the device's thread: a point on the stream of its programs. The stream of collectives waits there from after()
+  // on.
   std::shared_ptr<void> mark() const;
   void after(const std::shared_ptr<void>& mark);
 

@@ -51,9 +51,10 @@ Nccl load() {
     bind(library, file, "ncclGroupEnd", nccl.group_end);
     return nccl;
   }
-  throw Error("NCCL not found (" + tried +
-                  "). Install libnccl2 or the Python package nvidia-nccl-cu13, or set APOLLO_NCCL=/path/to/libnccl.so.2",
-              "APOLLO_NO_GROUP");
+  throw Error(
+      "NCCL not found (" + tried +
+          "). Install libnccl2 or the Python package nvidia-nccl-cu13, or set APOLLO_NCCL=/path/to/libnccl.so.2",
+      "APOLLO_NO_GROUP");
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// The communicator over NCCL, for ranks on GPUs of their own. What is in host memory travels through a GPU as well: after
-// the start NCCL is all that the ranks need of each other.
+// The communicator over NCCL, for ranks on GPUs of their own. What is in host memory travels through a GPU as well:
+// after the start NCCL is all that the ranks need of each other.
 #include <utility>
 
 #include "comm/nccl/api.h"

@@ -13,8 +13,8 @@ namespace {
 using cuda::Bf16;
 
 constexpr int kBlock = 256;
-constexpr std::int64_t kEach = 16;     // elements of a thread, about
-constexpr std::size_t kRanges = 64;    // of a launch, whose arguments they are
+constexpr std::int64_t kEach = 16;   // elements of a thread, about
+constexpr std::size_t kRanges = 64;  // of a launch, whose arguments they are
 
 struct Ranges {
   FlatRange list[kRanges];
@@ -61,15 +61,19 @@ void launches(const std::vector<FlatRange>& all, const Start& start) {
 
 void pack(const std::vector<FlatRange>& ranges, Wire wire, float factor, void* flat, void* stream) {
   launches(ranges, [&](const Ranges& some, const cuda::Launch& how) {
-    if (wire == Wire::F32) cuda::launch(pack_kernel<float>, how, stream, some, factor, static_cast<float*>(flat));
-    else cuda::launch(pack_kernel<Bf16>, how, stream, some, factor, static_cast<Bf16*>(flat));
+    if (wire == Wire::F32)
+      cuda::launch(pack_kernel<float>, how, stream, some, factor, static_cast<float*>(flat));
+    else
+      cuda::launch(pack_kernel<Bf16>, how, stream, some, factor, static_cast<Bf16*>(flat));
   });
 }
 
 void unpack(const std::vector<FlatRange>& ranges, Wire wire, const void* flat, void* stream) {
   launches(ranges, [&](const Ranges& some, const cuda::Launch& how) {
-    if (wire == Wire::F32) cuda::launch(unpack_kernel<float>, how, stream, some, static_cast<const float*>(flat));
-    else cuda::launch(unpack_kernel<Bf16>, how, stream, some, static_cast<const Bf16*>(flat));
+    if (wire == Wire::F32)
+      cuda::launch(unpack_kernel<float>, how, stream, some, static_cast<const float*>(flat));
+    else
+      cuda::launch(unpack_kernel<Bf16>, how, stream, some, static_cast<const Bf16*>(flat));
   });
 }
 

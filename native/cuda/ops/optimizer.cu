@@ -1,5 +1,6 @@
-// gradNorm, its parts for ranks, and adamw (AdamW: Loshchilov & Hutter, arXiv 1711.05101), each one pass over all tensors
-// of a step, which are cut into chunks, a block each: many small tensors and few large ones divide equally well. Limited by memory.
+// gradNorm, its parts for ranks, and adamw (AdamW: Loshchilov & Hutter, arXiv 1711.05101), each one pass over all
+// tensors of a step, which are cut into chunks, a block each: many small tensors and few large ones divide equally
+// well. Limited by memory.
 #include <algorithm>
 #include <cmath>
 #include <memory>
