@@ -112,6 +112,7 @@ find_nccl
 command -v node > /dev/null || { echo 'gpu-check: no Node, and no .gpu/ that brings one' >&2; exit 1; }
 compiled=build/test-cuda
 [ -e dist/index.js ] || { echo 'gpu-check: nothing is built here: bash scripts/setup.sh' >&2; exit 1; }
+[ -d "$compiled" ] || node scripts/test-cuda.mjs --compile || exit 1
 if [ "${APOLLO_TEST_DEVICE:=cuda}" = cuda ]; then
   nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.sm --format=csv,noheader | tee "$out/gpu.txt" || exit 1
 fi

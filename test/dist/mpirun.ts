@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { loadAddon } from '../../lib/engine/native.js';
 import { plainEnv, typescript } from '../typescript.js';
 
-const child = fileURLToPath(new URL('./rank-child.ts', import.meta.url));
+export const child = fileURLToPath(new URL('./rank-child.ts', import.meta.url));
 
 function missing(): string | false {
   if (spawnSync('mpirun', ['--version']).status !== 0) return 'there is no mpirun (Debian: openmpi-bin)';

@@ -11,7 +11,7 @@ import { contentsOf, countingCorpus, openTinyDevice, runTiny, tinyMethod, tinyMo
 import { bertCorpus, bertModel } from './tiny-bert.js';
 
 interface Task {
-  readonly what: 'collectives' | 'ofBuffers' | 'train';
+  readonly what: 'abandoned' | 'collectives' | 'ofBuffers' | 'train';
   /** Of the buffers, and how they are divided (of-buffers.ts). */
   readonly lengths?: readonly number[];
   readonly even?: boolean;
@@ -161,9 +161,17 @@ async function train(group: Group) {
   return { lines, losses, contents, saved, tokens, flopsModel, flopsExecuted, checkpoint, ...own };
 }
 
+/** A rank that ends while it waits for the others, which do not come. */
+async function abandoned({ rank, native }: Group): Promise<never> {
+  if (rank > 0) await setTimeout(120_000);
+  native!.barrier().catch(() => {});
+  await setTimeout(300);
+  process.exit(3);
+}
+
 const group = await openGroup(device);
 try {
-  const result = await { collectives, ofBuffers, train }[task.what](group);
+  const result = await { abandoned, collectives, ofBuffers, train }[task.what](group);
   writeFileSync(join(task.folder, `rank-${group.rank}.json`), JSON.stringify(result));
   await group.close();
   await device.close();

@@ -8,7 +8,7 @@ import t, { type Test } from 'tap';
 import { temporaryFolder } from '../cli/support.js';
 import { tinyConfig } from '../cli/tiny.js';
 import { emulatorEnv, noEmulator } from '../device.js';
-import { freePort, noMpi, runRanks, runWithoutMpi, startProcess, torchrunEnv } from '../dist/mpirun.js';
+import { child, freePort, noMpi, runRanks, runWithoutMpi, startProcess, torchrunEnv } from '../dist/mpirun.js';
 import { buffersTask, checkBuffers, type OfBuffers } from '../dist/of-buffers.js';
 
 const folder = temporaryFolder();
@@ -92,9 +92,18 @@ t.test('two ranks on one GPU are refused, with what NCCL says', { skip }, async 
   );
 });
 
+t.test('a rank can end while it waits for one that does not come', { skip }, async (t) => {
+  const port = await freePort();
+  const args = [JSON.stringify({ what: 'abandoned', folder })];
+  const [first, second] = [0, 1].map((rank) => startProcess(child, args, { ...env, ...torchrunEnv(rank, 2, port) }));
+  t.equal((await first!.ended).code, 3);
+  t.equal(second!.child.exitCode, null, 'the other one is still there');
+  second!.child.kill('SIGKILL');
+});
+
 t.test('train takes the GPU of its rank, and ends when another rank is lost', { skip }, async (t) => {
   const main = fileURLToPath(new URL('../../lib/cli/main.ts', import.meta.url));
-  const config = tinyConfig(folder, { steps: 100_000, evalEvery: 0 });
+  const config = tinyConfig(folder, { steps: 100_000, evalEvery: 100_000 });
   const args = ['train', '--config', config, '--device', 'cuda', '--json', '--out', join(folder, 'cli')];
   const port = await freePort();
   const own = { ...env, XDG_CACHE_HOME: folder };
