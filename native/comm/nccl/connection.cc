@@ -15,6 +15,8 @@ using Clock = std::chrono::steady_clock;
 // A rank that waits asks again at once for so long, and then at intervals.
 constexpr auto kBusyWait = std::chrono::milliseconds(1);
 constexpr auto kPause = std::chrono::microseconds(50);
+// A workspace that is kept from call to call.
+constexpr std::size_t kKept = std::size_t{128} << 20;
 
 class Patience {
  public:
@@ -131,6 +133,12 @@ std::byte* Connection::workspace(std::size_t bytes) {
     workspace_bytes_ = bytes;
   }
   return static_cast<std::byte*>(workspace_.get());
+}
+
+void Connection::trim() {
+  if (workspace_bytes_ <= kKept) return;
+  workspace_ = {};
+  workspace_bytes_ = 0;
 }
 
 void Connection::begin_lap() {

@@ -45,6 +45,8 @@ class Connection {
 
   // Waits for all that is queued.
   void wait();
+  // Gives back a workspace that is larger than those of buckets, after a wait.
+  void trim();
   // Between these stands what the next call of milliseconds() counts, once it is waited for.
   void begin_lap();
   void end_lap();

@@ -64,6 +64,7 @@ class NcclCommunicator final : public Communicator {
       at += receive[r].size();
     });
     connection_->wait();
+    connection_->trim();
   }
 
   void broadcast(std::span<std::byte> bytes, int root) override {
