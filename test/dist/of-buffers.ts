@@ -31,13 +31,17 @@ export function checkBuffers(
   const ranks = results.length;
   const total = lengths.reduce((sum, length) => sum + length, 0);
   const { fround } = Math;
-  const round = (value: number) => fromBfloat16(toBfloat16(Float32Array.of(value)))[0]!;
-  const elementOf = (rank: number, i: number) => fround((1 + rank * 0.37) * Math.sin(i + rank));
+  const rounded = (values: Float32Array) => fromBfloat16(toBfloat16(values));
   const every = Array.from({ length: ranks }, (_, rank) => rank);
-  const sum = (i: number) => every.map((rank) => elementOf(rank, i)).reduce((a, b) => fround(a + b));
-  const onTheWay = roundsSums ? round : (value: number) => value;
-  const sumOfRounded = (i: number) =>
-    round(every.map((rank) => round(elementOf(rank, i))).reduce((a, b) => onTheWay(fround(a + b))));
+  const own = every.map((rank) =>
+    Float32Array.from({ length: Math.max(...lengths) }, (_, i) => (1 + rank * 0.37) * Math.sin(i + rank)),
+  );
+  const elementOf = (rank: number, i: number) => own[rank]![i]!;
+  const sumOf = (all: readonly Float32Array[], onTheWay = (values: Float32Array) => values) =>
+    all.reduce((a, b) => onTheWay(a.map((value, i) => fround(value + b[i]!))));
+  const exact = sumOf(own);
+  const ofRounded = rounded(sumOf(own.map(rounded), roundsSums ? rounded : undefined));
+  const sum = (i: number) => exact[i]!;
   const borderOf = (length: number, rank: number) => Math.floor(length * (rank / ranks) ** (even ? 1 : 2));
   const ownerOf = (length: number, i: number) => every.findLastIndex((rank) => i >= borderOf(length, rank));
   const holds = (name: string, rank: number, value: (i: number, length: number) => number) => {
@@ -47,7 +51,7 @@ export function checkBuffers(
   };
   for (const rank of every) {
     holds('all', rank, sum);
-    holds('rounded', rank, sumOfRounded);
+    holds('rounded', rank, (i) => ofRounded[i]!);
     holds('scattered', rank, (i, length) => (ownerOf(length, i) === rank ? sum(i) : elementOf(rank, i)));
     holds('gathered', rank, (i, length) => elementOf(ownerOf(length, i), i));
     holds('sent', rank, (i) => elementOf(ranks - 1, i));
