@@ -4,8 +4,7 @@ import { rankOf } from '../../lib/dist/index.js';
 import { textOfFirst } from '../../lib/dist/rendezvous.js';
 
 const place = rankOf(process.env);
-const { DELAY_MS: late = '0', LATE_RANK: which = String(place.rank) } = process.env;
-if (Number(which) === place.rank) await setTimeout(Number(late));
+await setTimeout(Number(process.env['DELAY_MS'] ?? 0));
 try {
   console.log(await textOfFirst(place, process.env, () => `TEXT of ${place.size} ranks`));
 } catch (error) {

@@ -1,6 +1,7 @@
 /** How ranks without MPI meet: with processes of their own, and what each of them says when they do not. */
 import { once } from 'node:events';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
+import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { meetingPoint, textOfFirst } from '../../lib/dist/rendezvous.js';
@@ -29,13 +30,15 @@ t.test('all ranks get the text of the first, whichever comes first', async (t) =
 });
 
 t.test('a rank that does not come', async (t) => {
-  const env = seconds(4);
   const [first, other] = await meet(
-    [0, 2].map((rank) => ({ rank, size: 3, env })),
+    [
+      { rank: 0, size: 3, env: seconds(10) },
+      { rank: 2, size: 3, env: seconds(60) },
+    ],
     await freePort(),
   );
-  t.match(first, /^NO_GROUP 1 of 3 ranks did not come to 127\.0\.0\.1:\d+ within 4 s: 1\. See what/);
-  t.match(other, /^(RANK_FAILED Rank 0 has failed|NO_GROUP Rank 2 of 3 got no answer)/);
+  t.match(first, /^NO_GROUP 1 of 3 ranks did not come to 127\.0\.0\.1:\d+ within 10 s: 1\. See what/);
+  t.match(other, /^RANK_FAILED Rank 0 has failed/);
 });
 
 t.test('nobody listens: another port, or no rank 0', async (t) => {
@@ -61,24 +64,37 @@ t.test('another program listens', async (t) => {
   silent.close();
 });
 
+/** Waits until somebody listens at a port. */
+async function listening(port: number): Promise<void> {
+  for (;;) {
+    const socket = connect(port, '127.0.0.1');
+    const found = await Promise.race([
+      once(socket, 'connect').then(() => true),
+      once(socket, 'close').then(() => false),
+    ]).catch(() => false);
+    socket.destroy();
+    if (found) return;
+    await setTimeout(50);
+  }
+}
+
 t.test('two groups at one port: one of them trains, the other is told', async (t) => {
   const port = await freePort();
-  const job = (id: string) => ({ ...seconds(20), TORCHELASTIC_RUN_ID: id });
-  const group = (id: string, env = {}) => [0, 1].map((rank) => ({ rank, size: 2, env: { ...job(id), ...env } }));
-  const first = meet([...group('a', { LATE_RANK: '1', DELAY_MS: '4000' })], port);
-  const second = await meet(
-    [
-      { rank: 0, size: 2, env: { ...job('b'), DELAY_MS: '1500' } },
-      { rank: 1, size: 2, env: { ...job('b'), DELAY_MS: '1500' } },
-    ],
-    port,
-  );
+  const rankOfJob = (job: string, rank: number) => ({
+    rank,
+    size: 2,
+    env: { ...seconds(60), TORCHELASTIC_RUN_ID: job },
+  });
+  const first = meet([rankOfJob('a', 0)], port);
+  await listening(port);
+  const second = await meet([rankOfJob('b', 0), rankOfJob('b', 1)], port);
   t.match(second[0], /^NO_GROUP Rank 0 cannot listen at port/);
   t.match(
     second[1],
     /^NO_GROUP Rank 1: 127\.0\.0\.1:\d+ belongs to another group, of 2 ranks; choose another MASTER_PORT/,
   );
-  t.same(await first, ['TEXT of 2 ranks', 'TEXT of 2 ranks']);
+  t.same(await meet([rankOfJob('a', 1)], port), ['TEXT of 2 ranks']);
+  t.same(await first, ['TEXT of 2 ranks']);
 });
 
 t.test('two groups that nothing tells apart', async (t) => {
