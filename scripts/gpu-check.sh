@@ -1,15 +1,18 @@
 #!/usr/bin/env bash
 # Everything that only a GPU can prove, in one command: the whole suite of tests on the GPU, compute-sanitizer over it, the
-# same bits twice, a training run against the CPU's curve, and the speed against the machine's limits and PyTorch.
+# same bits twice, a training run against the CPU's curve, the speed against the machine's limits and PyTorch, and ranks on
+# several GPUs.
 set -uo pipefail
 
 usage() {
   cat <<'TEXT'
 bash scripts/gpu-check.sh [--tiny] [out] [part...]
   --tiny few steps and small models, to see that this script works (also on the emulator, with APOLLO_TEST_DEVICE=emulator
-         and APOLLO_CUDA_LIBRARY=build/emulator/libapollo_cuda_emulated.so)
+         and APOLLO_CUDA_LIBRARY=build/emulator/libapollo_cuda_emulated.so; for ranks APOLLO_NCCL_LIBRARY and APOLLO_NCCL
+         are the same file, and APOLLO_EMULATOR_GPUS=2)
   out    folder for results and logs (default: build/gpu-check)
-  part   tests, sanitizer, bits, bench, curve; default: all, in this order. Each has a time limit.
+  part   tests, sanitizer, bits, bench, curve, ranks; default: all, in this order. Each has a time limit. ranks trains on
+         all GPUs over NCCL: on a machine with one it is left out, and said so, unless it is asked for.
 
 bash scripts/gpu-check.sh pack
   on a machine with the build: puts into .gpu/ what a GPU machine without Node and network needs besides the checkout
@@ -40,7 +43,8 @@ pack() {
     done
   tar -cJf .gpu/lib.tar.xz -C .gpu lib
   rm -r .gpu/lib
-  tar -cJf .gpu/build.tar.xz "$release/apollo.node" "$release/libapollo_cuda.so" build/test-cuda dist
+  tar -cJf .gpu/build.tar.xz "$release"/apollo.node "$release"/libapollo_cuda.so \
+    $(ls "$release"/libapollo_nccl.so 2> /dev/null) build/test-cuda dist
   npm ls --omit=dev --parseable --all 2> /dev/null | tail -n +2 | sed "s|^$root/||" |
     grep -vE '^node_modules/(cmake-js|node-gyp|npm)(/|$)' > .gpu/modules.txt
   tar -cJf .gpu/node_modules.tar.xz -T .gpu/modules.txt
@@ -75,6 +79,20 @@ find_cublas() {
   done
 }
 
+# NCCL of the system, or the one that PyTorch brings. Only ranks need it.
+find_nccl() {
+  [ -z "${APOLLO_NCCL:-}" ] || return 0
+  local python folder found
+  ldconfig -p 2> /dev/null | grep -q 'libnccl.so.2' && return 0
+  for python in "${APOLLO_PYTHON:-}" python3; do
+    [ -n "$python" ] || continue
+    folder=$("$python" -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])' 2> /dev/null) || continue
+    found=$(find -L "$folder/nvidia" /usr/local/cuda -name 'libnccl.so.2' 2> /dev/null | head -n 1)
+    [ -n "$found" ] && export APOLLO_NCCL="$found" && return 0
+  done
+  return 0
+}
+
 case "${1:-}" in
   -h | --help) usage; exit 0 ;;
   pack) pack; exit 0 ;;
@@ -84,14 +102,17 @@ if [ "${1:-}" = --tiny ]; then tiny=1 && shift; fi
 out=${1:-build/gpu-check}
 shift || true
 parts=("$@")
-[ "${#parts[@]}" -gt 0 ] || parts=(tests sanitizer bits bench curve)
+all=0
+[ "${#parts[@]}" -gt 0 ] || { all=1 && parts=(tests sanitizer bits bench curve ranks); }
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
 unpack
 find_cublas
+find_nccl
 command -v node > /dev/null || { echo 'gpu-check: no Node, and no .gpu/ that brings one' >&2; exit 1; }
 compiled=build/test-cuda
 [ -e dist/index.js ] || { echo 'gpu-check: nothing is built here: bash scripts/setup.sh' >&2; exit 1; }
+[ -d "$compiled" ] || node scripts/test-cuda.mjs --compile || exit 1
 if [ "${APOLLO_TEST_DEVICE:=cuda}" = cuda ]; then
   nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.sm --format=csv,noheader | tee "$out/gpu.txt" || exit 1
 fi
@@ -165,11 +186,28 @@ run_bench() {
   note "bench: figures in $out" "${PIPESTATUS[0]}"
 }
 
+# Ranks on one GPU are refused by NCCL.
+run_ranks() {
+  local run=() count
+  if [ "$APOLLO_TEST_DEVICE" = cuda ]; then
+    count=$(wc -l < "$out/gpu.txt")
+    if [ "$count" -lt 2 ] && [ "$all" = 1 ]; then
+      note "ranks: left out, this machine has $count GPU" 0
+      return
+    fi
+  fi
+  if [ "$tiny" = 1 ]; then run=(--tiny); fi
+  timeout "${APOLLO_GPU_RANKS_SECONDS:-400}" node "$compiled/bench/gpu/ranks.js" ${run[@]+"${run[@]}"} --out "$out" 2>&1 |
+    tee "$out/ranks.log"
+  local status=${PIPESTATUS[0]}
+  note "ranks: $(grep -cE '^ok: ' "$out/ranks.log" || true) of $(grep -cE '^(NOT OK|ok): ' "$out/ranks.log" || true) hold; figures in $out" "$status"
+}
+
 for part in "${parts[@]}"; do
   echo
   echo "== $part"
   case "$part" in
-    tests | sanitizer | bits | bench | curve) "run_$part" ;;
+    tests | sanitizer | bits | bench | curve | ranks) "run_$part" ;;
     *) echo "gpu-check: there is no part '$part'" >&2; failed=1 ;;
   esac
 done

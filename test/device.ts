@@ -13,12 +13,15 @@ export const noEmulator = existsSync(library)
   ? (false as const)
   : 'the CUDA emulator is not built (node scripts/build-emulator.mjs)';
 
+/** Variables that put the emulator in the place of GPUs and of NCCL. */
+export const emulatorEnv = { APOLLO_CUDA_LIBRARY: library, APOLLO_NCCL_LIBRARY: library, APOLLO_NCCL: library };
+
 /** `order`: in which a block's threads take turns, forward unless said so; a correct kernel gives the same in both. */
 export async function emulatedDevice(
   options: Omit<DeviceOptions, 'kind'> & { readonly order?: 'forward' | 'reverse' } = {},
 ): Promise<Device> {
   const { order, ...rest } = options;
-  process.env.APOLLO_CUDA_LIBRARY = library;
+  Object.assign(process.env, emulatorEnv);
   if (order) process.env.APOLLO_EMULATOR_ORDER = order;
   return openDevice({ kind: 'cuda', matmulCache: '', ...rest });
 }

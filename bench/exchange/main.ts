@@ -80,7 +80,7 @@ for (let round = 0; round < o.rounds; round++) {
   }
 }
 const results = settings.map(({ name }, i) => {
-  const of = (field: keyof Measured) => spread(rounds[i]!.map((measured) => measured[field])).median;
+  const of = (field: Exclude<keyof Measured, 'losses'>) => spread(rounds[i]!.map((measured) => measured[field])).median;
   const [exchangeMs, waitedMs] = [of('exchangeMs'), of('exchangeWaitedMs')];
   return {
     name,

@@ -1,5 +1,5 @@
-/** One rank of bench:exchange: `rank.ts TASK`. Trains on made-up tokens; the first rank prints what it measured as JSON. */
-import { openGroup } from '../../lib/dist/index.js';
+/** One rank of bench:exchange or bench/gpu/ranks.ts: `rank.ts TASK`. Trains on made-up tokens; the first rank prints what it measured as JSON. */
+import { openGroup, rankOf } from '../../lib/dist/index.js';
 import { openDevice } from '../../lib/engine/index.js';
 import { createModel, preset } from '../../lib/models/index.js';
 import { type TrainingCorpus, type TrainOptions, train } from '../../lib/train/index.js';
@@ -10,7 +10,8 @@ export interface RankTask {
   readonly hidden: number;
   readonly vocab: number;
   readonly seq: number;
-  readonly threads: number;
+  /** Of a CPU; absent: the rank trains on a GPU of its own. */
+  readonly threads?: number;
   /** Steps before the clock counts, and those that it counts. */
   readonly warmUp: number;
   readonly steps: number;
@@ -26,12 +27,14 @@ export interface Measured {
   /** Of the exchange of gradients, and how much of it the device waited for. */
   readonly exchangeMs: number;
   readonly exchangeWaitedMs: number;
-  readonly loss: number;
+  readonly losses: readonly number[];
 }
 
 const task = JSON.parse(process.argv[2]!) as RankTask;
 const { layers, hidden, vocab, seq, threads, warmUp, steps } = task;
-const device = await openDevice({ threads });
+const device = await openDevice(
+  threads === undefined ? { kind: 'cuda', index: rankOf(process.env).localRank ?? 0 } : { threads },
+);
 const group = await openGroup(device);
 const model = createModel(
   preset('gpt-mini', { layers, hidden, heads: Math.max(1, hidden / 64), ffn: 4 * hidden, vocab, maxPositions: seq }),
@@ -48,20 +51,22 @@ const corpus: TrainingCorpus = {
   heldOut: ({ batch }) => rows(batch, 3),
 };
 const options = { ...task.options, seq, steps: warmUp + steps, evaluateEvery: 0 };
-const timed: Measured[] = [];
+const timed: Omit<Measured, 'losses'>[] = [];
+const losses: number[] = [];
 for await (const event of train(options, { device, group, model, method: 'scratch', corpus })) {
-  if (event.type !== 'step' || event.step <= warmUp) continue;
+  if (event.type !== 'step') continue;
   const { ms, tokensPerSecond, bytesPerToken = 0, exchangeMs = 0, exchangeWaitedMs = 0, loss } = event;
-  timed.push({ ms, tokensPerSecond, bytesPerToken, exchangeMs, exchangeWaitedMs, loss });
+  losses.push(loss);
+  if (event.step > warmUp) timed.push({ ms, tokensPerSecond, bytesPerToken, exchangeMs, exchangeWaitedMs });
 }
-const of = (field: keyof Measured) => spread(timed.map((step) => step[field])).median;
+const of = (field: keyof (typeof timed)[number]) => spread(timed.map((step) => step[field])).median;
 const measured: Measured = {
   ms: of('ms'),
   tokensPerSecond: of('tokensPerSecond'),
   bytesPerToken: of('bytesPerToken'),
   exchangeMs: of('exchangeMs'),
   exchangeWaitedMs: of('exchangeWaitedMs'),
-  loss: timed.at(-1)!.loss,
+  losses,
 };
 if (group.rank === 0) console.log(JSON.stringify(measured));
 await group.close();

@@ -2,20 +2,38 @@
 import { availableParallelism } from 'node:os';
 import { type Device, type DeviceOptions, openDevice } from '../engine/index.js';
 import { loadAddon } from '../engine/native.js';
+import { ApolloError } from '../errors.js';
 import type { Settings } from './settings/config.js';
 
-export function deviceOptionsOf({
-  device,
-  threads,
-  tf32,
-}: Pick<Settings, 'device' | 'threads' | 'tf32'>): DeviceOptions {
-  const [kind, index = '0'] = device.split(':') as ['cpu' | 'cuda', string?];
-  return kind === 'cpu' ? { kind, threads } : { kind, index: Number(index), tf32 };
+type DeviceSettings = Pick<Settings, 'device' | 'threads' | 'tf32'>;
+
+/** `ranks`: how many share the run, and which of its host this is: each takes a GPU of its own unless the settings name one. */
+export function deviceOptionsOf(
+  { device, threads, tf32 }: DeviceSettings,
+  ranks: { readonly size: number; readonly localRank?: number | undefined } = { size: 1 },
+): DeviceOptions {
+  const [kind, index] = device.split(':') as ['cpu' | 'cuda', string?];
+  if (kind === 'cpu') return { kind, threads };
+  return { kind, index: index === undefined ? ownGpu(ranks) : Number(index), tf32 };
 }
 
-/** @throws ApolloError NO_ADDON, NO_DEVICE. */
-export function openDeviceOf(settings: Pick<Settings, 'device' | 'threads' | 'tf32'>): Promise<Device> {
-  return openDevice(deviceOptionsOf(settings));
+/** The GPU of a rank that is given none: the only one that its launcher lets it see, else the one of its place on the host. */
+function ownGpu({ size, localRank }: { readonly size: number; readonly localRank?: number | undefined }): number {
+  if (size === 1 || loadAddon().cudaInfo().devices.length === 1) return 0;
+  if (localRank !== undefined) return localRank;
+  throw new ApolloError(
+    'BAD_CONFIG',
+    'The launcher does not say which rank of its host this is, so there is no telling which GPU it takes. Set LOCAL_RANK beside RANK, or ' +
+      'let each rank see one GPU (CUDA_VISIBLE_DEVICES).',
+  );
+}
+
+/** @throws ApolloError NO_ADDON, NO_DEVICE; BAD_CONFIG for a rank without a GPU. */
+export async function openDeviceOf(
+  settings: DeviceSettings,
+  ranks?: { readonly size: number; readonly localRank?: number | undefined },
+): Promise<Device> {
+  return openDevice(deviceOptionsOf(settings, ranks));
 }
 
 /** `auto` is bf16 where it is fast, else f32. */

@@ -47,8 +47,9 @@ export async function asRanks(
   settings: () => Pick<Settings, 'device' | 'threads' | 'tf32'>,
   work: (io: CommandIo, seat?: Seat) => Promise<number>,
 ): Promise<number> {
-  if (rankOf(io.env).size === 1) return work(io);
-  const device = await openDeviceOf(settings());
+  const place = rankOf(io.env);
+  if (place.size === 1) return work(io);
+  const device = await openDeviceOf(settings(), place);
   const group = await openGroup(device, io.env);
   const seat: Seat = { device, group, stderr: io.stderr };
   const watch = await watchRanks(group, (ended) => endWith(ended, seat, io));

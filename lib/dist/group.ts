@@ -7,7 +7,8 @@ import { ApolloError } from '../errors.js';
 import * as is from '../is.js';
 import { packageVersion } from '../package-folder.js';
 import { checkSame } from './agree.js';
-import { type Environment, rankOf } from './rank.js';
+import { type Environment, type RankPlace, rankOf, startedByMpi } from './rank.js';
+import { textOfFirst } from './rendezvous.js';
 
 /**
  * The ranks, seen from one of them. Calls are collective: all ranks make the same ones in the same order. They run on the
@@ -49,28 +50,25 @@ const takesOpenGroup = is.takes('openGroup', {
 });
 
 /**
- * Joins the group that the launcher of this process has started, over MPI; a process without a launcher is a group of one.
- * A process joins once, and leaves with `close`, before it closes the device.
+ * Joins the group that the launcher of this process has started; a process without a launcher is a group of one. Ranks on CPUs
+ * exchange over MPI. Ranks on GPUs, each on its own, exchange over NCCL; they meet over MPI where its launcher has started them,
+ * else at MASTER_ADDR and MASTER_PORT. A process joins once, and leaves with `close`, before it closes the device.
  * ```ts
  * const group = await openGroup(device);
  * for await (const event of train(options, { device, model, method, corpus, group })) …
  * await group.close();
  * ```
- * @throws ApolloError BAD_CONFIG where the environment contradicts itself, the device is no CPU or ranks run other versions, NO_GROUP where there is no
- * MPI library or not the launcher's, GROUP_FAILED when a call of it fails; BAD_ARGUMENT.
+ * @throws ApolloError BAD_CONFIG where the environment contradicts itself or lacks the place to meet, or ranks run other versions;
+ * NO_GROUP where there is no MPI or NCCL library, or ranks do not meet, GROUP_FAILED when a call of it fails; BAD_ARGUMENT.
  */
 export async function openGroup(device: Device, env: Environment = process.env): Promise<Group> {
   takesOpenGroup(device, env);
-  const { rank, size, localRank } = rankOf(env);
+  const place = rankOf(env);
+  const { rank, size, localRank } = place;
   if (size === 1) return alone;
-  const { kind } = device.info();
-  if (kind !== 'cpu') {
-    throw new ApolloError(
-      'BAD_CONFIG',
-      `${size} ranks exchange host memory: they train on the cpu so far; got ${kind}.`,
-    );
-  }
-  const native = await translated(() => loadAddon().joinGroup(device.native));
+  const onGpu = device.info().kind === 'cuda';
+  const id = onGpu ? await ncclIdOf(place, env) : undefined;
+  const native = await translated(() => loadAddon().joinGroup(device.native, { rank, size, id }));
   if (native.rank !== rank || native.size !== size) {
     throw new ApolloError(
       'NO_GROUP',
@@ -104,4 +102,14 @@ async function checkSameVersion(group: Group): Promise<void> {
         `This rank runs ${own}, rank 0 runs ${first}. Install and build the same version on every host.`,
       ),
   );
+}
+
+/** NCCL's name of the group; undefined where it travels over MPI. */
+async function ncclIdOf(place: RankPlace, env: Environment): Promise<string | undefined> {
+  const addon = loadAddon();
+  const { missing } = addon.ncclInfo();
+  if (missing) throw new ApolloError('NO_GROUP', `Ranks on GPUs need NCCL. ${missing}.`);
+  const named = env['APOLLO_MASTER'] !== undefined;
+  if (!named && startedByMpi(env) && !addon.mpiInfo().missing) return undefined;
+  return textOfFirst(place, env, () => addon.ncclUniqueId());
 }

@@ -25,6 +25,9 @@ interface Source {
 
 const mpirunSets = (env: Environment) => env['OMPI_COMM_WORLD_RANK'] !== undefined || env['PMI_RANK'] !== undefined;
 
+/** Whether a launcher of MPI, or srun with its help, has started this process. */
+export const startedByMpi = (env: Environment): boolean => mpirunSets(env) || env['PMIX_RANK'] !== undefined;
+
 const sources: readonly Source[] = [
   {
     name: 'Open MPI',

@@ -133,7 +133,7 @@ export type Bounds = readonly number[];
 
 /**
  * The ranks of a group. Its calls are collective, stand in the device's queue as runs do, and run on the group's own thread.
- * Sums are f32 and go by the order of the ranks. A number that is returned is of bytes, which all ranks together have sent.
+ * Sums are f32 and go by the order of the ranks, on GPUs by that of NCCL, which rounds to the precision on the way. A number that is returned is of bytes, which all ranks together have sent.
  */
 export interface NativeGroup {
   readonly rank: number;
@@ -220,6 +220,16 @@ export interface MpiInfo {
   readonly missing?: string;
 }
 
+/** The communicator over NCCL as this machine has it. */
+export interface NcclInfo {
+  /** The library that is, or would be, loaded. */
+  readonly file: string;
+  /** Version and file of NCCL. */
+  readonly library?: string;
+  /** Why there is none, and what to do. */
+  readonly missing?: string;
+}
+
 export interface NativeDeviceOptions {
   readonly kind: 'cpu' | 'cuda';
   /** Of the CPU. */
@@ -237,9 +247,18 @@ export interface NativeAddon {
   info(): NativeInfo;
   cudaInfo(): CudaInfo;
   mpiInfo(): MpiInfo;
+  ncclInfo(): NcclInfo;
+  /** Names a new group of ranks on GPUs, in the process of its first rank. */
+  ncclUniqueId(): string;
   openDevice(options: NativeDeviceOptions): NativeDevice;
-  /** Joins the ranks that MPI's launcher has started; once in a process. */
-  joinGroup(device: NativeDevice): Promise<NativeGroup>;
+  /**
+   * Joins the ranks that a launcher has started; once in a process. On the CPU over MPI, which knows rank and size; on a GPU
+   * over NCCL, with an `id` that all ranks have, or one that travels over MPI.
+   */
+  joinGroup(
+    device: NativeDevice,
+    place: { readonly rank: number; readonly size: number; readonly id?: string | undefined },
+  ): Promise<NativeGroup>;
   /** Philox4x32-10, for tests of the counter scheme. */
   philox(counter: readonly number[], key: readonly number[]): number[];
   /** The memory planner alone: lifetimes [first, last] inclusive; returns offsets and the arena's size. */

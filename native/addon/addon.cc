@@ -5,6 +5,7 @@
 #include "addon/cuda_library.h"
 #include "addon/group.h"
 #include "addon/mpi_library.h"
+#include "addon/nccl_library.h"
 #include "addon/objects.h"
 #include "addon/state.h"
 #include "addon/wrap.h"
@@ -93,8 +94,29 @@ Napi::Value mpi_info(const Napi::CallbackInfo& call) {
   return out;
 }
 
+// The communicator over NCCL: its file, and NCCL's version and file or the message of what is missing.
+Napi::Value nccl_info(const Napi::CallbackInfo& call) {
+  Napi::Object out = Napi::Object::New(call.Env());
+  out.Set("file", nccl_library_file());
+  try {
+    out.Set("library", nccl_library().library());
+  } catch (const Error& error) {
+    out.Set("missing", error.what());
+  }
+  return out;
+}
+
+Napi::Value nccl_unique_id(const Napi::CallbackInfo& call) {
+  return Napi::String::New(call.Env(), nccl_library().unique_id());
+}
+
 Napi::Value join_group(const Napi::CallbackInfo& call) {
-  return GroupObject::join(call.Env(), unwrap<DeviceObject>(call[0], "joinGroup: the device").session());
+  const Napi::Object place = call[1].As<Napi::Object>();
+  const Napi::Value id = place.Get("id");
+  return GroupObject::join(call.Env(), unwrap<DeviceObject>(call[0], "joinGroup: the device").session(),
+                           int_from(place.Get("rank"), "joinGroup: rank"),
+                           int_from(place.Get("size"), "joinGroup: size"),
+                           id.IsUndefined() ? std::string() : id.ToString().Utf8Value());
 }
 
 template <std::size_t N>
@@ -144,6 +166,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("openDevice", function<open_device>(env, "openDevice"));
   exports.Set("cudaInfo", function<cuda_info>(env, "cudaInfo"));
   exports.Set("mpiInfo", function<mpi_info>(env, "mpiInfo"));
+  exports.Set("ncclInfo", function<nccl_info>(env, "ncclInfo"));
+  exports.Set("ncclUniqueId", function<nccl_unique_id>(env, "ncclUniqueId"));
   exports.Set("joinGroup", function<join_group>(env, "joinGroup"));
   exports.Set("philox", function<philox>(env, "philox"));
   exports.Set("planMemory", function<plan>(env, "planMemory"));

@@ -5,6 +5,7 @@
 
 #include "addon/convert.h"
 #include "addon/mpi_library.h"
+#include "addon/nccl_library.h"
 #include "addon/objects.h"
 #include "addon/wrap.h"
 #include "comm/collectives.h"
@@ -38,6 +39,32 @@ std::vector<comm::Divided> divided_from(const Napi::Value& buffers, const Napi::
   return list;
 }
 
+std::vector<comm::Bucket> buckets_of(const std::vector<comm::Divided>& buffers, const comm::Channel& channel) {
+  return comm::buckets_of(buffers, channel.size(), channel.collectives().bucket_elements());
+}
+
+using Cancelled = std::function<bool()>;
+
+// What makes the communicator of a device, with the libraries it takes, which are loaded now.
+std::function<std::unique_ptr<Communicator>(Cancelled)> communicator_for(Backend& backend, int rank, int size,
+                                                                         std::string id) {
+  if (backend.in_host_memory()) return mpi_library().join;
+  const comm::NcclApi& nccl = nccl_library();
+  nccl.library();
+  const comm::Api* mpi = id.empty() ? &mpi_library() : nullptr;
+  return [&nccl, mpi, place = comm::NcclPlace{backend.index(), backend.stream(), rank, size, std::move(id)}](
+             const Cancelled& cancelled) mutable {
+    std::unique_ptr<Communicator> launcher;
+    if (mpi != nullptr) {
+      launcher = mpi->join(cancelled);
+      place.rank = launcher->rank();
+      place.size = launcher->size();
+      place.id = comm::broadcast(*launcher, place.rank == 0 ? nccl.unique_id() : "", 0);
+    }
+    return nccl.join(place, std::move(launcher), cancelled);
+  };
+}
+
 }  // namespace
 
 Napi::Function GroupObject::define(Napi::Env env) {
@@ -59,14 +86,15 @@ GroupObject::GroupObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
   channel_ = std::move(contents.channel);
 }
 
-Napi::Value GroupObject::join(Napi::Env env, const std::shared_ptr<Session>& session) {
-  const comm::Api& api = mpi_library();
+Napi::Value GroupObject::join(Napi::Env env, const std::shared_ptr<Session>& session, int rank, int size,
+                              std::string id) {
+  auto join = communicator_for(session->device().backend(), rank, size, std::move(id));
   auto channel = std::make_shared<std::shared_ptr<comm::Channel>>();
   return session->call(
       env,
-      [&api, channel, device = session->shared_device()] {
+      [join = std::move(join), channel, device = session->shared_device()] {
         const auto cancelled = [device] { return device->cancelled(); };
-        *channel = std::make_shared<comm::Channel>([&] { return api.join(cancelled); }, cancelled);
+        *channel = std::make_shared<comm::Channel>([&] { return join(cancelled); }, cancelled);
       },
       [channel, session](Napi::Env js) {
         return make<GroupObject>(js, &State::group, {session, *channel});
@@ -81,17 +109,17 @@ Napi::Value GroupObject::size(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), channel_->size());
 }
 
-Napi::Value GroupObject::queued(Napi::Env env, std::function<void(Communicator&)> work, const Napi::Value& stopped) {
-  return counted(
+Napi::Value GroupObject::queued(Napi::Env env, std::function<void(Communicator&)> work) {
+  return session_->call(
       env,
-      [work = std::move(work)](Communicator& group, Collectives&) {
-        work(group);
-        return std::size_t{0};
+      [work = std::move(work), channel = channel_] {
+        channel->run([&](Communicator& group, Collectives&) { work(group); });
       },
-      stopped);
+      [](Napi::Env js) { return js.Undefined(); });
 }
 
-Napi::Value GroupObject::counted(Napi::Env env, Counted work, const Napi::Value& stopped) {
+Napi::Value GroupObject::counted(Napi::Env env, std::function<std::size_t(Collectives&)> work,
+                                 const Napi::Value& stopped) {
   const bool flagged = !stopped.IsEmpty() && !stopped.IsUndefined();
   const std::atomic<std::int32_t>* flag = flagged ? stop_flag(stopped, "stopped") : nullptr;
   auto count = std::make_shared<std::size_t>(0);
@@ -99,7 +127,12 @@ Napi::Value GroupObject::counted(Napi::Env env, Counted work, const Napi::Value&
       env,
       [work = std::move(work), flag, count, channel = channel_] {
         if (flag != nullptr && flag->load() != kRunning) throw Error("the run was cancelled", "APOLLO_ABORTED");
-        channel->run([&](Communicator& group, Collectives& collectives) { *count = work(group, collectives); });
+        const auto mark = channel->collectives().mark();
+        channel->run([&](Communicator&, Collectives& collectives) {
+          collectives.after(mark);
+          *count = work(collectives);
+          collectives.complete();
+        });
       },
       [count](Napi::Env js) { return Napi::Number::New(js, static_cast<double>(*count)); }, stopped);
 }
@@ -136,34 +169,36 @@ Napi::Value GroupObject::barrier(const Napi::CallbackInfo& info) {
 
 Napi::Value GroupObject::all_reduce(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
-    return counted(info.Env(), [divided = divided_from(info[0], info.Env().Undefined(), channel_->size()),
-                                wire = wire_from(info[1])](Communicator& group, Collectives& collectives) {
-      std::size_t sent = 0;
-      for (const auto& bucket : comm::buckets_of(divided, group.size())) sent += collectives.all_reduce(bucket, wire);
-      return sent;
-    });
+    const auto divided = divided_from(info[0], info.Env().Undefined(), channel_->size());
+    return counted(info.Env(),
+                   [buckets = buckets_of(divided, *channel_), wire = wire_from(info[1])](Collectives& group) {
+                     std::size_t sent = 0;
+                     for (const auto& bucket : buckets) sent += group.all_reduce(bucket, wire, 1.0f);
+                     return sent;
+                   });
   });
 }
 
 Napi::Value GroupObject::reduce_scatter(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
-    return counted(info.Env(), [divided = divided_from(info[0], info[1], channel_->size()), wire = wire_from(info[2])](
-                                   Communicator& group, Collectives& collectives) {
-      std::size_t sent = 0;
-      for (const auto& bucket : comm::buckets_of(divided, group.size()))
-        sent += collectives.reduce_scatter(bucket, wire);
-      return sent;
-    });
+    const auto divided = divided_from(info[0], info[1], channel_->size());
+    return counted(info.Env(),
+                   [buckets = buckets_of(divided, *channel_), wire = wire_from(info[2])](Collectives& group) {
+                     std::size_t sent = 0;
+                     for (const auto& bucket : buckets) sent += group.reduce_scatter(bucket, wire, 1.0f);
+                     return sent;
+                   });
   });
 }
 
 Napi::Value GroupObject::all_gather(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
+    const auto divided = divided_from(info[0], info[1], channel_->size());
     return counted(
         info.Env(),
-        [divided = divided_from(info[0], info[1], channel_->size())](Communicator& group, Collectives& collectives) {
+        [buckets = buckets_of(divided, *channel_)](Collectives& group) {
           std::size_t sent = 0;
-          for (const auto& bucket : comm::buckets_of(divided, group.size())) sent += collectives.all_gather(bucket);
+          for (const auto& bucket : buckets) sent += group.all_gather(bucket, comm::Wire::F32);
           return sent;
         },
         info[2]);
@@ -172,10 +207,11 @@ Napi::Value GroupObject::all_gather(const Napi::CallbackInfo& info) {
 
 Napi::Value GroupObject::broadcast_buffer(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
-    const auto buffer = BufferObject::buffers_of(info[0].As<Napi::Array>(), "broadcastBuffer: each buffer");
+    const auto buffers = BufferObject::buffers_of(info[0].As<Napi::Array>(), "broadcastBuffer: each buffer");
     const int root = int_from(info[1], "broadcastBuffer: root");
-    return queued(info.Env(), [buffer, root](Communicator& group) {
-      for (const auto& one : buffer) group.broadcast({static_cast<std::byte*>(one->data()), one->bytes()}, root);
+    return counted(info.Env(), [buffers, root](Collectives& group) {
+      for (const auto& buffer : buffers) group.broadcast(*buffer, root);
+      return std::size_t{0};
     });
   });
 }
@@ -184,10 +220,11 @@ Napi::Value GroupObject::sum_doubles(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     const auto buffer = unwrap<BufferObject>(info[0], "sumDoubles: the buffer").buffer();
     require(buffer->dtype() == DType::I32 && buffer->elements() % 2 == 0, "sumDoubles: the bits of f64 in an i32");
-    return queued(
+    return counted(
         info.Env(),
-        [buffer](Communicator& group) {
-          group.all_reduce(std::span(static_cast<double*>(buffer->data()), buffer->elements() / 2));
+        [buffer](Collectives& group) {
+          group.sum_doubles(*buffer);
+          return std::size_t{0};
         },
         info[1]);
   });
@@ -213,16 +250,24 @@ Napi::Value GroupObject::collect(const Napi::CallbackInfo& info) {
     auto* to = static_cast<std::byte*>(values.ArrayBuffer().Data());
     return session_->call_filling(
         info.Env(),
-        [own, lengths, to, me, ranks, everywhere, root, receives, channel = channel_] {
+        [own, lengths, to, me, ranks, everywhere, root, receives, session = session_.get(), channel = channel_] {
+          Backend& backend = session->device().backend();
+          std::vector<std::byte> downloaded;
+          const auto* from = own ? static_cast<const std::byte*>(own->data()) : nullptr;
+          if (from != nullptr && !backend.in_host_memory()) {
+            downloaded.resize(lengths[me]);
+            backend.download(downloaded.data(), from, lengths[me]);
+            from = downloaded.data();
+          }
           channel->run([&](Communicator& group, Collectives&) {
             std::vector<std::span<const std::byte>> send;
             std::vector<std::span<std::byte>> receive;
             std::size_t at = 0;
             for (int r = 0; r < ranks; ++r) {
               const bool sends = r != me && (everywhere || r == root);
-              send.emplace_back(own ? static_cast<const std::byte*>(own->data()) : nullptr, sends ? lengths[me] : 0);
+              send.emplace_back(from, sends ? lengths[me] : 0);
               receive.emplace_back(to + at, receives && r != me ? lengths[r] : 0);
-              if (receives && r == me && own) std::memcpy(to + at, own->data(), own->bytes());
+              if (receives && r == me && lengths[me] != 0) std::memcpy(to + at, from, lengths[me]);
               if (receives) at += lengths[r];
             }
             group.all_to_all(send, receive);

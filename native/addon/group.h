@@ -25,7 +25,9 @@ class GroupObject : public Napi::ObjectWrap<GroupObject> {
   static Napi::Function define(Napi::Env env);
   explicit GroupObject(const Napi::CallbackInfo& info);
   // A promise of the NativeGroup. Calls of the group stand in the device's queue and run on the group's own thread.
-  static Napi::Value join(Napi::Env env, const std::shared_ptr<Session>& session);
+  // The device's memory decides over what: MPI in host memory, NCCL on GPUs, with `id` or, where that is empty, one
+  // that travels over MPI.
+  static Napi::Value join(Napi::Env env, const std::shared_ptr<Session>& session, int rank, int size, std::string id);
 
  private:
   Napi::Value rank(const Napi::CallbackInfo& info);
@@ -42,12 +44,11 @@ class GroupObject : public Napi::ObjectWrap<GroupObject> {
   Napi::Value exchange(const Napi::CallbackInfo& info);
   Napi::Value close(const Napi::CallbackInfo& info);
 
-  // Queues `work` behind all that the device does before, unless its `stopped` is set by then. A promise of nothing,
-  // or of the number that `work` returns.
-  Napi::Value queued(Napi::Env env, std::function<void(comm::Communicator&)> work,
-                     const Napi::Value& stopped = Napi::Value());
-  using Counted = std::function<std::size_t(comm::Communicator&, comm::Collectives&)>;
-  Napi::Value counted(Napi::Env env, Counted work, const Napi::Value& stopped = Napi::Value());
+  // Queues `work` behind all that the device does before. A promise of nothing.
+  Napi::Value queued(Napi::Env env, std::function<void(comm::Communicator&)> work);
+  // The same for collectives on buffers, unless `stopped` is set by then. A promise of the number that `work` returns.
+  Napi::Value counted(Napi::Env env, std::function<std::size_t(comm::Collectives&)> work,
+                      const Napi::Value& stopped = Napi::Value());
 
   std::shared_ptr<Session> session_;
   std::shared_ptr<comm::Channel> channel_;

@@ -11,7 +11,7 @@
 
 namespace apollo::comm {
 
-constexpr std::uint32_t kAbi = 2;
+constexpr std::uint32_t kAbi = 3;
 
 struct Api {
   std::uint32_t abi;

@@ -16,7 +16,7 @@ Channel::Channel(const std::function<std::unique_ptr<Communicator>()>& join, std
       joined.set_exception(std::current_exception());
       return;
     }
-    collectives_ = std::make_unique<Collectives>(*group_);
+    collectives_ = collectives_of(*group_);
     rank_ = group_->rank();
     size_ = group_->size();
     joined.set_value();

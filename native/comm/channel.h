@@ -25,6 +25,8 @@ class Channel {
   int rank() const { return rank_; }
   int size() const { return size_; }
   bool cancelled() const { return cancelled_(); }
+  // Those that jobs get: elsewhere only for what may be called from other threads.
+  Collectives& collectives() const { return *collectives_; }
 
   // What a job works with: the communicator, and collectives over it, whose memory is kept from job to job.
   using Job = std::function<void(Communicator&, Collectives&)>;
@@ -38,7 +40,7 @@ class Channel {
 
   std::function<bool()> cancelled_;
   std::unique_ptr<Communicator> group_;
-  std::unique_ptr<Collectives> collectives_;
+  std::shared_ptr<Collectives> collectives_;
   int rank_ = 0, size_ = 1;
   std::mutex mutex_;
   std::condition_variable wake_;

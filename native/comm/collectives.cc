@@ -9,7 +9,7 @@
 namespace apollo::comm {
 namespace {
 
-constexpr std::size_t kBucket = std::size_t{1} << 20;  // elements, about
+constexpr std::size_t kBucket = std::size_t{1} << 20;  // elements of a bucket in host memory
 constexpr std::size_t kAligned = 16;
 constexpr std::size_t kBlock = 2048;  // elements that are summed at a time, from the nearest cache
 
@@ -55,6 +55,28 @@ void add_own(const float* values, std::size_t count, float factor, Wire wire, bo
   }
 }
 
+class HostCollectives final : public Collectives {
+ public:
+  explicit HostCollectives(Communicator& group) : group_(group) {}
+
+  std::size_t bucket_elements() const override { return kBucket; }
+  std::size_t reduce_scatter(const Bucket& bucket, Wire wire, float factor) override;
+  std::size_t all_gather(const Bucket& bucket, Wire wire) override;
+  void broadcast(Buffer& buffer, int root) override {
+    group_.broadcast({static_cast<std::byte*>(buffer.data()), buffer.bytes()}, root);
+  }
+  void sum_doubles(Buffer& buffer) override {
+    group_.all_reduce(std::span(static_cast<double*>(buffer.data()), buffer.elements() / 2));
+  }
+
+ private:
+  void swap(const std::vector<std::size_t>& send, const std::vector<std::size_t>& receive, bool same);
+
+  Communicator& group_;
+  std::vector<std::byte> sent_, received_;
+  std::vector<std::size_t> send_offsets_, receive_offsets_;  // by rank
+};
+
 }  // namespace
 
 Divided divided_equally(std::shared_ptr<Buffer> buffer, int ranks) {
@@ -75,7 +97,7 @@ void Bucket::add(const std::shared_ptr<Buffer>& buffer, std::size_t offset, std:
   if (buffers_.empty() || buffers_.back() != buffer) buffers_.push_back(buffer);
 }
 
-std::vector<Bucket> buckets_of(std::span<const Divided> buffers, int ranks) {
+std::vector<Bucket> buckets_of(std::span<const Divided> buffers, int ranks, std::size_t elements) {
   std::vector<Bucket> buckets;
   Bucket open(ranks);
   for (const Divided& divided : buffers) {
@@ -83,14 +105,14 @@ std::vector<Bucket> buckets_of(std::span<const Divided> buffers, int ranks) {
     require(bounds.size() == static_cast<std::size_t>(ranks) + 1 && bounds.front() == 0 &&
                 bounds.back() == divided.buffer->elements() && std::is_sorted(bounds.begin(), bounds.end()),
             "a buffer must be divided among the ranks from its first element to its last");
-    const std::size_t cuts = std::max<std::size_t>(1, (divided.buffer->elements() + kBucket - 1) / kBucket);
+    const std::size_t cuts = std::max<std::size_t>(1, (divided.buffer->elements() + elements - 1) / elements);
     for (std::size_t cut = 0; cut < cuts; ++cut) {
       for (int r = 0; r < ranks; ++r) {
         const std::size_t length = bounds[r + 1] - bounds[r];
         const std::size_t from = length * cut / cuts, to = length * (cut + 1) / cuts;
         open.add(divided.buffer, bounds[r] + from, to - from, r);
       }
-      if (open.elements() < kBucket) continue;
+      if (open.elements() < elements) continue;
       buckets.push_back(std::move(open));
       open = Bucket(ranks);
     }
@@ -99,8 +121,13 @@ std::vector<Bucket> buckets_of(std::span<const Divided> buffers, int ranks) {
   return buckets;
 }
 
+std::shared_ptr<Collectives> collectives_of(Communicator& group) {
+  if (auto own = group.device_collectives()) return own;
+  return std::make_shared<HostCollectives>(group);
+}
+
 // Room for what goes to and comes from each rank, side by side; `same`: one part goes to all.
-void Collectives::swap(const std::vector<std::size_t>& send, const std::vector<std::size_t>& receive, bool same) {
+void HostCollectives::swap(const std::vector<std::size_t>& send, const std::vector<std::size_t>& receive, bool same) {
   const auto place = [](const std::vector<std::size_t>& sizes, bool overlap, std::vector<std::size_t>& offsets) {
     std::size_t total = 0;
     offsets.clear();
@@ -115,12 +142,12 @@ void Collectives::swap(const std::vector<std::size_t>& send, const std::vector<s
   if (received_.size() < incoming) received_.resize(incoming);
 }
 
-std::size_t Collectives::reduce_scatter(const Bucket& bucket, Wire wire, float factor) {
+std::size_t HostCollectives::reduce_scatter(const Bucket& bucket, Wire wire, float factor) {
   const auto me = static_cast<std::size_t>(group_.rank()), ranks = static_cast<std::size_t>(group_.size());
   const std::size_t unit = bytes_of(wire);
-  const Bucket::Part& own = bucket.parts_[me];
+  const Bucket::Part& own = bucket.parts()[me];
   std::vector<std::size_t> send(ranks), receive(ranks, own.elements * unit);
-  for (std::size_t r = 0; r < ranks; ++r) send[r] = r == me ? 0 : bucket.parts_[r].elements * unit;
+  for (std::size_t r = 0; r < ranks; ++r) send[r] = r == me ? 0 : bucket.parts()[r].elements * unit;
   receive[me] = 0;
   swap(send, receive, false);
   std::vector<std::span<const std::byte>> outgoing;
@@ -129,7 +156,7 @@ std::size_t Collectives::reduce_scatter(const Bucket& bucket, Wire wire, float f
     std::byte* to = sent_.data() + send_offsets_[r];
     outgoing.emplace_back(to, send[r]);
     incoming.emplace_back(received_.data() + receive_offsets_[r], receive[r]);
-    for (const Bucket::Range& range : bucket.parts_[r].ranges) {
+    for (const Bucket::Range& range : bucket.parts()[r].ranges) {
       require(range.dtype == DType::F32, "only f32 is summed over ranks");
       if (r == me) continue;
       pack(reinterpret_cast<const float*>(range.data), range.count, factor, wire, to);
@@ -158,10 +185,10 @@ std::size_t Collectives::reduce_scatter(const Bucket& bucket, Wire wire, float f
   return (ranks - 1) * bucket.elements() * unit;
 }
 
-std::size_t Collectives::all_gather(const Bucket& bucket, Wire wire) {
+std::size_t HostCollectives::all_gather(const Bucket& bucket, Wire wire) {
   const auto me = static_cast<std::size_t>(group_.rank()), ranks = static_cast<std::size_t>(group_.size());
   const auto bytes_in = [&](std::size_t r) {
-    return wire == Wire::F32 ? bucket.parts_[r].bytes : bucket.parts_[r].elements * bytes_of(wire);
+    return wire == Wire::F32 ? bucket.parts()[r].bytes : bucket.parts()[r].elements * bytes_of(wire);
   };
   std::vector<std::size_t> send(ranks, bytes_in(me)), receive(ranks);
   std::size_t all = 0;
@@ -171,7 +198,7 @@ std::size_t Collectives::all_gather(const Bucket& bucket, Wire wire) {
   }
   swap(send, receive, true);
   std::byte* to = sent_.data();
-  for (const Bucket::Range& range : bucket.parts_[me].ranges) {
+  for (const Bucket::Range& range : bucket.parts()[me].ranges) {
     if (wire == Wire::F32) {
       const std::size_t bytes = range.count * size_of(range.dtype);
       std::memcpy(to, range.data, bytes);
@@ -191,7 +218,7 @@ std::size_t Collectives::all_gather(const Bucket& bucket, Wire wire) {
   for (std::size_t r = 0; r < ranks; ++r) {
     if (r == me) continue;
     const std::byte* from = incoming[r].data();
-    for (const Bucket::Range& range : bucket.parts_[r].ranges) {
+    for (const Bucket::Range& range : bucket.parts()[r].ranges) {
       if (wire == Wire::F32) {
         const std::size_t bytes = range.count * size_of(range.dtype);
         std::memcpy(range.data, from, bytes);

@@ -1,17 +1,20 @@
-// A group of processes (ranks) that exchange values in host memory. A call is collective: every rank makes the same
-// calls in the same order, and each returns when this rank's part is done. A group of one needs no communicator.
+// A group of processes (ranks) that exchange values. A call is collective: every rank makes the same calls in the same
+// order, and each returns when this rank's part is done. A group of one needs no communicator.
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
 namespace apollo::comm {
 
-// Used by one thread, the one that made it (Channel). Every call throws Error: APOLLO_GROUP naming rank, host and call
-// when the library reports an error, APOLLO_ABORTED when the device was closed while it waited for the other ranks.
-// comm/collectives.h has reduce-scatter, all-gather and all-reduce of buffers over all_to_all.
+class Collectives;
+
+// Values in host memory. Used by one thread, the one that made it (Channel). Every call throws Error: APOLLO_GROUP
+// naming rank, host and call when the library reports an error, APOLLO_ABORTED when the device was closed while it
+// waited for the other ranks. comm/collectives.h has reduce-scatter, all-gather and all-reduce of engine buffers.
 class Communicator {
  public:
   Communicator() = default;
@@ -35,6 +38,9 @@ class Communicator {
   // Ends the group once all ranks are here. A process that ends without it ends the others, if the launcher is one that
   // looks after them.
   virtual void finalize() = 0;
+  // Collectives on buffers in the memory of the device that the group was joined for; null: they are in host memory
+  // (collectives_of). From any thread.
+  virtual std::shared_ptr<Collectives> device_collectives() { return nullptr; }
 };
 
 // The text of rank `root`, on all ranks.

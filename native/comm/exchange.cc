@@ -22,7 +22,7 @@ Exchange::Exchange(Channel& channel, ExchangeSettings settings) : channel_(chann
   for (const Divided& gradient : settings_.gradients) {
     require(gradient.buffer->dtype() == DType::F32, "exchange: each gradient must be f32");
   }
-  buckets_ = buckets_of(settings_.gradients, channel_.size());
+  buckets_ = buckets_of(settings_.gradients, channel_.size(), channel_.collectives().bucket_elements());
 }
 
 void Exchange::start() {
@@ -32,11 +32,21 @@ void Exchange::start() {
 
 ExchangeResult Exchange::finish() {
   const auto since = Clock::now();
+  std::shared_ptr<void> mark;
+  std::exception_ptr lost;
+  try {
+    mark = channel_.collectives().mark();
+  } catch (...) {  // the other ranks are on their way, and hear of it at the end
+    settings_.stopped->store(kFailed);
+    lost = std::current_exception();
+  }
   std::unique_lock lock(mutex_);
   finishing_ = true;
   released_ = buckets_.size();
+  mark_ = std::move(mark);
   changed_.notify_all();
   changed_.wait(lock, [&] { return done_; });
+  if (lost) std::rethrow_exception(lost);
   if (failure_) std::rethrow_exception(failure_);
   result_.uncovered_ms = Milliseconds(Clock::now() - since).count();
   return result_;
@@ -68,8 +78,10 @@ void Exchange::did(int kernel) {
 }
 
 void Exchange::release(std::size_t buckets) {
+  auto mark = channel_.collectives().mark();
   const std::lock_guard lock(mutex_);
   released_ = buckets;
+  mark_ = std::move(mark);
   changed_.notify_all();
 }
 
@@ -108,8 +120,7 @@ void Exchange::exchange(Communicator& group, Collectives& collectives) {
   if (result_.weight > 0.0) {
     const auto factor = static_cast<float>(settings_.weight / result_.weight);
     const auto average = [&](const Bucket& bucket, bool gather, Wire wire) {
-      const std::size_t sent = collectives.reduce_scatter(bucket, wire, factor);
-      return sent + (gather ? collectives.all_gather(bucket, wire) : 0);
+      return gather ? collectives.all_reduce(bucket, wire, factor) : collectives.reduce_scatter(bucket, wire, factor);
     };
     for (std::size_t i = 0; i < buckets_.size(); ++i) {
       wait_for(i + 1);
@@ -118,9 +129,10 @@ void Exchange::exchange(Communicator& group, Collectives& collectives) {
     wait_for(buckets_.size() + 1);
     std::vector<Divided> shared;
     for (const auto& buffer : settings_.shared) shared.push_back(divided_equally(buffer, group.size()));
-    for (const Bucket& bucket : buckets_of(shared, group.size())) {
+    for (const Bucket& bucket : buckets_of(shared, group.size(), collectives.bucket_elements())) {
       result_.bytes += timed([&] { return average(bucket, true, Wire::F32); });
     }
+    result_.busy_ms += collectives.complete();
   } else {
     wait_for(buckets_.size() + 1);
   }
@@ -142,12 +154,17 @@ bool Exchange::agree(Communicator& group, std::vector<double>& sums) {
   return false;
 }
 
-// Waits until so many buckets are final; with one more than there are, until nothing else is to come.
+// Waits until so many buckets are final; with one more than there are, until nothing else is to come. What is called
+// from then on finds them so.
 void Exchange::wait_for(std::size_t buckets) {
   std::unique_lock lock(mutex_);
   while (!(finishing_ || buckets <= released_)) {
     if (channel_.cancelled()) throw Error("the wait for the gradients was cancelled", "APOLLO_ABORTED");
     changed_.wait_for(lock, kPatience);
+  }
+  if (const auto mark = std::exchange(mark_, nullptr)) {
+    lock.unlock();
+    channel_.collectives().after(mark);
   }
 }
 

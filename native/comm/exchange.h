@@ -72,7 +72,8 @@ class Exchange final : public RunFollower, public std::enable_shared_from_this<E
   ExchangeResult result_;
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::size_t released_ = 0;  // buckets that may be exchanged
+  std::size_t released_ = 0;    // buckets that may be exchanged,
+  std::shared_ptr<void> mark_;  // from this point of the device's work on
   bool finishing_ = false, done_ = false;
   std::exception_ptr failure_;
 };

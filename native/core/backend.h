@@ -58,6 +58,9 @@ class Backend {
   virtual std::string label() const { return kind(); }  // as messages name it: 'cpu', 'cuda:0'
   virtual std::string name() const = 0;                 // the hardware's own name
   virtual int threads() const { return 1; }
+  virtual int index() const { return 0; }  // among the devices of its kind
+  // Whether the processor reads and writes its buffers as any memory.
+  virtual bool in_host_memory() const { return true; }
   virtual const OpTable& ops() const = 0;
 
   virtual std::size_t total_bytes() const = 0;

@@ -189,12 +189,12 @@ void Program::launch(const Run& run) {
     }
   };
   stop_if_cancelled();
-  if (warm_ && !replay_) {
+  if (!run.follower && warm_ && !replay_) {
     replay_ = device_->backend().record([&] {
       for (const Step& step : steps_) step.kernel->run(context(step));
     });
   }
-  if (replay_) {
+  if (!run.follower && replay_) {
     replay_->launch();
     return;
   }

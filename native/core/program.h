@@ -39,7 +39,8 @@ enum StopFlag : std::int32_t {
   kFailed = 2,   // one of them has failed
 };
 
-// Follows a run kernel by kernel, on the device's thread, where a kernel is done when it returns.
+// Follows a run kernel by kernel, on the device's thread. A kernel is done when it returns, or queued on
+// Backend::stream().
 class RunFollower {
  public:
   virtual ~RunFollower() = default;
@@ -75,8 +76,10 @@ class Program {
     std::atomic<std::int32_t>* stopped = nullptr;
     bool whole = false;  // once started it is not stopped: an update is done for all parameters or for none
     bool profile = false;
-    std::shared_ptr<RunFollower> follower;  // may be null; a replayed or profiled run has none
-    std::vector<double> nanoseconds;        // by instruction as given, when profile; 0 for those fused into others
+    // May be null. A followed run launches kernel by kernel, also where there is a recording; a profiled one is not
+    // followed.
+    std::shared_ptr<RunFollower> follower;
+    std::vector<double> nanoseconds;  // by instruction as given, when profile; 0 for those fused into others
     double elapsed_ms = 0.0;
     double waited_ms = 0.0;  // for which the device had nothing to do before
   };

@@ -109,6 +109,8 @@ class CudaBackend final : public Backend {
   std::string kind() const override { return "cuda"; }
   std::string label() const override { return "cuda:" + std::to_string(context_.options.index); }
   std::string name() const override { return context_.properties.name; }
+  int index() const override { return context_.options.index; }
+  bool in_host_memory() const override { return false; }
   const OpTable& ops() const override { return ops_; }
 
   std::size_t total_bytes() const override { return memory().total; }

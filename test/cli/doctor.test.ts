@@ -1,7 +1,7 @@
 import t from 'tap';
 import { examine, formatFindings } from '../../lib/cli/commands/doctor.js';
 import { run } from '../../lib/cli/run.js';
-import type { CudaInfo, MpiInfo, NativeAddon } from '../../lib/engine/native.js';
+import type { CudaInfo, MpiInfo, NativeAddon, NcclInfo } from '../../lib/engine/native.js';
 import { ApolloError } from '../../lib/errors.js';
 import { engineMissing, memoryIo } from './support.js';
 
@@ -40,8 +40,10 @@ async function textWith(
   cuda: CudaInfo,
   programs: Readonly<Record<string, string>> = {},
   mpi: MpiInfo = { file: '/x/libapollo_mpi.so', missing: 'MPI is not built in' },
+  nccl: NcclInfo = { file: '/x/libapollo_nccl.so', missing: 'NCCL is not built in' },
 ): Promise<string> {
-  const addon = { info: () => info, cudaInfo: () => cuda, mpiInfo: () => mpi } as unknown as NativeAddon;
+  const infos = { info: () => info, cudaInfo: () => cuda, mpiInfo: () => mpi, ncclInfo: () => nccl };
+  const addon = infos as unknown as NativeAddon;
   const findings = await examine({
     loadAddon: () => addon,
     version: (program) => programs[program],
@@ -66,6 +68,20 @@ t.test('the MPI library is named; a machine without one lacks nothing', async (t
   t.match(await textWith(cuda), /MPI +not in use: MPI is not built in\n[\s\S]*Everything is in place\.$/);
   const mpi = { file: '/x/libapollo_mpi.so', library: 'Open MPI v4.1.4' };
   t.match(await textWith(cuda, {}, mpi), /^ {2}MPI +Open MPI v4\.1\.4$/m);
+});
+
+t.test('NCCL is named; only a machine with several GPUs lacks it', async (t) => {
+  const gpu = { name: 'NVIDIA H200', totalBytes: 141 * 2 ** 30, capability: '9.0' };
+  const withGpus = (count: number): CudaInfo => ({
+    file: '/x/libapollo_cuda.so',
+    built: true,
+    devices: Array.from({ length: count }, () => gpu),
+    cublasLt: '130101',
+  });
+  t.match(await textWith(withGpus(1)), /NCCL +not in use: NCCL is not built in\n[\s\S]*Everything is in place\.$/);
+  t.match(await textWith(withGpus(2)), /^! NCCL +missing\n +NCCL is not built in$/m);
+  const nccl = { file: '/x/libapollo_nccl.so', library: '2.30.7 (libnccl.so.2)' };
+  t.match(await textWith(withGpus(2), {}, undefined, nccl), /^ {2}NCCL +2\.30\.7 \(libnccl\.so\.2\)$/m);
 });
 
 t.test('a GPU without the backend is a problem with its remedy', async (t) => {

@@ -28,6 +28,47 @@ t.test('the norm of many gradients', { skip: noCuda }, async (t) => {
   t.equal(none![0], 0, 'of a tensor that does not count');
 });
 
+t.test('sums of squares of parts, and the norm of all of them', { skip: noCuda }, async (t) => {
+  const pair = await Pair.open();
+  t.teardown(() => pair.close());
+  const sizes = [16_384 + 8192 + 7, 3, 2 * 16_384];
+  const gradients = sizes.map((size, i) => noisy('f32', [size], i + 1));
+  const counts = countsOf([1, 1, 2]);
+  const norm: Operand = { dtype: 'f32', shape: [1] };
+  const pieces = 2 + 1 + 2;
+  // Two ranks: each has some pieces of each tensor, and the sum of what they find is of all.
+  const part = (tensor: number, from: number, to: number): Operand => ({
+    dtype: 'f32',
+    shape: [to - from],
+    values: (gradients[tensor]!.values as Float32Array).slice(from, to),
+  });
+  const ranks = [
+    { parts: [part(0, 0, 16_384), part(2, 0, 16_384)], tensors: [0, 2], places: [0, 3] },
+    {
+      parts: [part(0, 16_384, sizes[0]!), part(1, 0, 3), part(2, 16_384, sizes[2]!)],
+      tensors: [0, 1, 2],
+      places: [1, 2, 4],
+    },
+  ];
+  const sums = new Float64Array(pieces);
+  for (const { parts, tensors, places } of ranks) {
+    const outputs: Operand[] = [{ dtype: 'i32', shape: [2 * pieces] }];
+    const call = { op: 'squares', attrs: { tensors, places }, inputs: [counts, ...parts], outputs };
+    const [bits] = await runOp(pair.cuda, call);
+    for (const [i, sum] of new Float64Array((bits as Int32Array).slice().buffer).entries()) sums[i]! += sum;
+    const none = await runOp(pair.cuda, { ...call, inputs: [countsOf([0, 0, 0]), ...parts] });
+    t.ok(
+      (none[0] as Int32Array).every((word) => word === 0),
+      'of tensors that do not count',
+    );
+  }
+  const all: Operand = { dtype: 'i32', shape: [2 * pieces], values: new Int32Array(sums.buffer) };
+  const [together] = await runOp(pair.cuda, { op: 'normOfSquares', inputs: [all], outputs: [norm] });
+  const [whole] = await runOp(pair.cuda, { op: 'gradNorm', inputs: [counts, ...gradients], outputs: [norm] });
+  t.equal(together![0], whole![0], 'the bits of gradNorm');
+  await pair.agree(t, 'as on the CPU', { op: 'normOfSquares', inputs: [all], outputs: [norm] }, { tolerance: 1e-7 });
+});
+
 t.test('updates with and without decay, clipping and bf16 copy', { skip: noCuda }, async (t) => {
   const pair = await Pair.open();
   t.teardown(() => pair.close());

@@ -1,12 +1,11 @@
 /** Groups of processes that mpirun starts: their collectives, and that they train as one rank does. */
-import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import t from 'tap';
 import { alone, openGroup } from '../../lib/dist/index.js';
-import { fromBfloat16, toBfloat16 } from '../../lib/engine/index.js';
 import { temporaryFolder } from '../cli/support.js';
 import { openTinyDevice } from '../train/tiny.js';
 import { noMpi, runRanks, type Trained } from './mpirun.js';
+import { buffersTask, checkBuffers, type OfBuffers } from './of-buffers.js';
 
 const folder = temporaryFolder();
 
@@ -37,43 +36,9 @@ for (const ranks of [2, 4]) {
 
 for (const ranks of [2, 3]) {
   t.test(`collectives of ${ranks} ranks on engine buffers`, { skip: noMpi }, async (t) => {
-    const lengths = [2 ** 20 + 2 ** 18 + 5, 70, 1];
-    const total = lengths.reduce((sum, length) => sum + length, 0);
-    const { results, err } = await runRanks<Record<string, unknown>>(ranks, join(folder, `b${ranks}`), {
-      what: 'ofBuffers',
-      lengths,
-    });
+    const { results, err } = await runRanks<OfBuffers>(ranks, join(folder, `b${ranks}`), buffersTask());
     t.equal(results.length, ranks, err);
-    const { fround } = Math;
-    const rounded = (values: Float32Array) => fromBfloat16(toBfloat16(values));
-    const every = Array.from({ length: ranks }, (_, rank) => rank);
-    const own = every.map((rank) =>
-      Float32Array.from({ length: Math.max(...lengths) }, (_, i) => (1 + rank * 0.37) * Math.sin(i + rank)),
-    );
-    const elementOf = (rank: number, i: number) => own[rank]![i]!;
-    const sumOf = (all: readonly Float32Array[]) => all.reduce((a, b) => a.map((value, i) => fround(value + b[i]!)));
-    const [exact, ofRounded] = [sumOf(own), rounded(sumOf(own.map(rounded)))];
-    const sum = (i: number) => exact[i]!;
-    const ownerOf = (length: number, i: number) =>
-      every.findLastIndex((rank) => i >= Math.floor((length * rank * rank) / ranks ** 2));
-    const holds = (name: string, rank: number, value: (i: number, length: number) => number) => {
-      const expected = lengths.map((length) => Float32Array.from({ length }, (_, i) => value(i, length)));
-      const digests = expected.map((values) => createHash('sha256').update(values).digest('hex'));
-      t.same(results[rank]![name], digests, `${name} on rank ${rank}`);
-    };
-    for (const rank of every) {
-      holds('all', rank, sum);
-      holds('rounded', rank, (i) => ofRounded[i]!);
-      holds('scattered', rank, (i, length) => (ownerOf(length, i) === rank ? sum(i) : elementOf(rank, i)));
-      holds('gathered', rank, (i, length) => elementOf(ownerOf(length, i), i));
-      holds('sent', rank, (i) => elementOf(ranks - 1, i));
-      const collected = every.flatMap((from) => Array.from({ length: 3 * from }, (_, i) => elementOf(from, i)));
-      t.same(results[rank]!['collected'], [collected, rank === ranks - 1 ? collected : []]);
-      t.same(results[rank]!['doubles'], [(ranks * (ranks - 1)) / 2 + ranks * 2 ** -40, ranks]);
-      t.equal(results[rank]!['refused'], 'APOLLO_ABORTED');
-      const other = (ranks - 1) * total;
-      t.same(results[rank]!['bytes'], [8 * other, 4 * other, 4 * other, 4 * other]);
-    }
+    checkBuffers(t, results);
   });
 }
 

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import { agreed, checkSame, firstThenOthers, fromFirst, type Group, openGroup } from '../../lib/dist/index.js';
+import { agreed, checkSame, firstThenOthers, fromFirst, type Group, openGroup, rankOf } from '../../lib/dist/index.js';
 import { ApolloError } from '../../lib/errors.js';
 import { createModel } from '../../lib/models/index.js';
 import type { TrainingCorpus, TrainOptions } from '../../lib/train/index.js';
@@ -12,9 +12,10 @@ import { type OuterTask, onEngine } from './outer-network.js';
 import { bertCorpus, bertModel } from './tiny-bert.js';
 
 interface Task {
-  readonly what: 'collectives' | 'ofBuffers' | 'outer' | 'train';
-  /** Of the buffers. */
+  readonly what: 'abandoned' | 'collectives' | 'ofBuffers' | 'outer' | 'train';
+  /** Of the buffers, and how they are divided (of-buffers.ts). */
   readonly lengths?: readonly number[];
+  readonly even?: boolean;
   readonly folder: string;
   readonly kind?: 'bert' | 'gpt' | 'wide';
   readonly method?: 'scratch' | 'apollo' | 'staged';
@@ -30,7 +31,7 @@ interface Task {
 }
 
 const task = JSON.parse(process.argv[2]!) as Task;
-const device = await openTinyDevice();
+const device = await openTinyDevice(rankOf(process.env).localRank);
 
 const digestOf = (bytes: Uint8Array | Float32Array) => createHash('sha256').update(bytes).digest('hex');
 
@@ -55,7 +56,7 @@ const contents = async (buffers: Awaited<ReturnType<typeof buffersOf>>) =>
 async function ofBuffers({ rank, size, native }: Group) {
   const lengths = task.lengths!;
   const bounds = lengths.map((length) =>
-    Array.from({ length: size + 1 }, (_, r) => Math.floor((length * r * r) / size ** 2)),
+    Array.from({ length: size + 1 }, (_, r) => Math.floor(length * (r / size) ** (task.even ? 1 : 2))),
   );
   const own = () => buffersOf(rank, lengths);
   const group = native!;
@@ -181,10 +182,18 @@ async function train(group: Group) {
   return { lines, losses, contents, saved, tokens, flopsModel, flopsExecuted, checkpoint, ...own };
 }
 
+/** A rank that ends while it waits for the others, which do not come. */
+async function abandoned({ rank, native }: Group): Promise<never> {
+  if (rank > 0) await setTimeout(120_000);
+  native!.barrier().catch(() => {});
+  await setTimeout(300);
+  process.exit(3);
+}
+
 const group = await openGroup(device);
 try {
   const outer = () => onEngine(device, group, task.outer!);
-  const result = await { collectives, ofBuffers, outer, train }[task.what](group);
+  const result = await { abandoned, collectives, ofBuffers, outer, train }[task.what](group);
   writeFileSync(join(task.folder, `rank-${group.rank}.json`), JSON.stringify(result));
   await group.close();
   await device.close();

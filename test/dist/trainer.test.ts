@@ -24,7 +24,7 @@ interface Outcome {
 
 async function train(ranks: number) {
   const at = join(folder, `${ranks}`);
-  const { results, err } = await runRanks<Outcome>(ranks, at, { accumulation: 4 / ranks }, child);
+  const { results, err } = await runRanks<Outcome>(ranks, at, { accumulation: 4 / ranks }, { script: child });
   return { results, err };
 }
 

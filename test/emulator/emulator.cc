@@ -381,6 +381,7 @@ using emulator::at_work;
 using emulator::lock;
 using Guard = std::lock_guard<std::recursive_mutex>;
 using Work = std::function<void()>;
+using emulator::Poll;
 
 struct CUgraph_st {
   std::vector<Work> work;
@@ -388,32 +389,42 @@ struct CUgraph_st {
 struct CUgraphExec_st {
   std::vector<Work> work;
 };
+enum class Step { None, Done, Waits };
+// Between two looks at work that waits for another process.
+void wait_a_little() { usleep(20); }
+
 struct CUstream_st {
-  std::deque<Work> queue;
+  std::deque<Poll> queue;
   CUgraph_st* capture = nullptr;
 
   void add(Work work) {
     if (capture != nullptr) {
       capture->work.push_back(std::move(work));
     } else {
-      queue.push_back(std::move(work));
+      queue.push_back([work = std::move(work)] {
+        work();
+        return true;
+      });
     }
   }
-  // Does the next piece of work; false when there is none.
-  bool step() {
+  // Does the next piece of work. One that waits for another process stays the next one.
+  Step step() {
     const Guard working(at_work());
-    Work work;
+    Poll work;
     {
       const Guard guard(lock());
-      if (queue.empty()) return false;
+      if (queue.empty()) return Step::None;
       work = std::move(queue.front());
       queue.pop_front();
     }
-    work();
-    return true;
+    if (work()) return Step::Done;
+    const Guard guard(lock());
+    queue.push_front(std::move(work));
+    return Step::Waits;
   }
   void drain() {
-    while (step()) {
+    for (Step did = step(); did != Step::None; did = step()) {
+      if (did == Step::Waits) wait_a_little();
     }
   }
 };
@@ -424,7 +435,10 @@ struct CUevent_st {
 
   // Runs its stream up to the record.
   void wait(std::uint64_t record) {
-    while (completed < record && stream != nullptr && stream->step()) {
+    while (completed < record && stream != nullptr) {
+      const Step did = stream->step();
+      if (did == Step::None) return;
+      if (did == Step::Waits) wait_a_little();
     }
   }
 };
@@ -460,6 +474,13 @@ std::size_t total_bytes() {
   return text != nullptr ? std::strtoull(text, nullptr, 10) : std::size_t{4} << 30;
 }
 
+// All alike, and of one memory.
+int gpus() {
+  const char* text = std::getenv("APOLLO_EMULATOR_GPUS");
+  return text != nullptr ? std::atoi(text) : 1;
+}
+thread_local int current_device = 0;
+
 std::map<const void*, std::size_t>& shared_limits() {
   static std::map<const void*, std::size_t> limits;
   return limits;
@@ -468,6 +489,11 @@ std::map<const void*, std::size_t>& shared_limits() {
 }  // namespace
 
 namespace emulator {
+
+void add_polled(cudaStream_t stream, Poll work) {
+  const Guard guard(lock());
+  stream->queue.push_back(std::move(work));
+}
 
 bool told_to_fail(const char* what) { return std::strcmp(failing(), what) == 0; }
 
@@ -522,12 +548,20 @@ cudaError_t cudaDriverGetVersion(int* version) {
   return cudaSuccess;
 }
 cudaError_t cudaGetDeviceCount(int* count) {
-  *count = 1;
+  *count = gpus();
   return cudaSuccess;
 }
-cudaError_t cudaSetDevice(int device) { return device == 0 ? cudaSuccess : cudaErrorInvalidDevice; }
+cudaError_t cudaSetDevice(int device) {
+  if (device < 0 || device >= gpus()) return cudaErrorInvalidDevice;
+  current_device = device;
+  return cudaSuccess;
+}
+cudaError_t cudaGetDevice(int* device) {
+  *device = current_device;
+  return cudaSuccess;
+}
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
-  if (device != 0) return cudaErrorInvalidDevice;
+  if (device < 0 || device >= gpus()) return cudaErrorInvalidDevice;
   *properties = {};
   std::snprintf(properties->name, sizeof properties->name, "CUDA emulator");
   properties->totalGlobalMem = total_bytes();
@@ -685,6 +719,13 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   event->wait(event->recorded);
   return emulator::sticky_error();
 }
+// Lets the stream work up to the record, as far as it need not wait for another process.
+cudaError_t cudaEventQuery(cudaEvent_t event) {
+  while (event->completed < event->recorded && event->stream != nullptr) {
+    if (event->stream->step() != Step::Done) return cudaErrorNotReady;
+  }
+  return emulator::sticky_error();
+}
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEvent_t end) {
   const Guard working(at_work());
   *milliseconds = std::chrono::duration<float, std::milli>(end->time - start->time).count();
@@ -701,6 +742,7 @@ const char* cudaGetErrorString(cudaError_t error) {
     case cudaErrorInvalidValue: return "invalid argument";
     case cudaErrorMemoryAllocation: return "out of memory";
     case cudaErrorInvalidDevice: return "invalid device ordinal";
+    case cudaErrorNotReady: return "device not ready";
     case cudaErrorIllegalAddress: return "an illegal memory access was encountered";
     case cudaErrorLaunchFailure: return "unspecified launch failure";
     case cudaErrorStreamCaptureUnsupported: return "operation not permitted when stream is capturing";

@@ -68,8 +68,8 @@ export async function runTiny(
   return events;
 }
 
-/** One thread: these networks are too small for more, and several tests share the machine. */
-export const openTinyDevice = () => testDevice({ threads: 1 });
+/** One thread: these networks are too small for more, and several tests share the machine. `index`: of a GPU. */
+export const openTinyDevice = (index = 0) => testDevice({ threads: 1, index });
 
 /** Everything a checkpoint restores, as text that is equal only for equal bits. */
 export async function contentsOf(device: Device, folder: string, model = tinyModel): Promise<string> {

@@ -4,7 +4,7 @@ import { cpus, freemem, release, totalmem } from 'node:os';
 import type { Command } from 'commander';
 import { type DeviceOptions, openDevice } from '../../engine/index.js';
 import { copyBandwidth, matmulPeak } from '../../engine/measure.js';
-import { type CudaInfo, loadAddon, type MpiInfo, type NativeAddon } from '../../engine/native.js';
+import { type CudaInfo, loadAddon, type MpiInfo, type NativeAddon, type NcclInfo } from '../../engine/native.js';
 import { formatBytes, formatCount } from '../../report/format.js';
 import type { CommandIo } from '../io.js';
 
@@ -65,7 +65,13 @@ export async function examine(tools: DoctorTools): Promise<Finding[]> {
     { name: 'bf16 in hardware', value: info.fastBf16 ? 'yes: precision auto is bf16' : 'no: precision auto is f32' },
   ];
   const cuda = addon.cudaInfo();
-  const findings = [...machine, ...engine, ...gpuFindings(cuda, tools), mpiFinding(addon.mpiInfo())];
+  const findings = [
+    ...machine,
+    ...engine,
+    ...gpuFindings(cuda, tools),
+    mpiFinding(addon.mpiInfo()),
+    ncclFinding(addon.ncclInfo(), cuda),
+  ];
   if (!tools.measure) return findings;
   findings.push(...(await measurements({}, '')));
   for (const index of cuda.missing ? [] : cuda.devices.keys()) {
@@ -77,6 +83,12 @@ export async function examine(tools: DoctorTools): Promise<Finding[]> {
 /** What several ranks need. A machine that trains by itself lacks nothing. */
 function mpiFinding({ library, missing }: MpiInfo): Finding {
   return { name: 'MPI', value: library ?? `not in use: ${missing}` };
+}
+
+/** What ranks on several GPUs need. A machine with fewer lacks nothing. */
+function ncclFinding({ library, missing }: NcclInfo, { devices }: CudaInfo): Finding {
+  if (devices.length > 1 && missing) return { name: 'NCCL', value: 'missing', problem: missing };
+  return { name: 'NCCL', value: library ?? `not in use: ${missing}` };
 }
 
 /** GPUs and what it takes to use them. A machine without one lacks nothing. */

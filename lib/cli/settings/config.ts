@@ -125,7 +125,7 @@ const schema = z.strictObject({
     .default({}),
   /** Checkpoints that are kept besides the newest: up to 1 shares of the run, above steps. `anneal` branches off there. */
   keepAt: z.array(z.number().gt(0)).default([]),
-  /** Where to train: `cpu`, `cuda` (the first NVIDIA GPU) or `cuda:N`. */
+  /** Where to train: `cpu`, `cuda` (the first NVIDIA GPU; of several ranks each its own) or `cuda:N`. */
   device: z
     .string()
     .regex(/^(cpu|cuda(:\d+)?)$/, 'expected cpu, cuda or cuda:N')

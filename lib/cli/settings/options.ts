@@ -106,7 +106,7 @@ const options: Readonly<Partial<Record<keyof Settings, () => Option | readonly O
       '--keep-at <points...>',
       'keep the checkpoints of these points (25%, 0.25 or a step), for anneal',
     ).argParser(point),
-  device: () => option('--device <name>', 'cpu, cuda (the first NVIDIA GPU) or cuda:N'),
+  device: () => option('--device <name>', 'cpu, cuda (the first NVIDIA GPU; of several ranks each its own) or cuda:N'),
   precision: () => option('--precision <kind>', 'auto, f32 or bf16 (matrix products only)'),
   exchangePrecision: () =>
     option('--exchange-precision <kind>', 'of several ranks: gradients travel as f32 or bf16; default: f32'),

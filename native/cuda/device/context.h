@@ -12,23 +12,9 @@
 #include "cuda/blas/matmul_cache.h"
 #include "cuda/device/check.h"
 #include "cuda/device/faults.h"
+#include "cuda/device/stream.h"
 
 namespace apollo::cuda {
-
-// A stream that does not wait for the default one, destroyed with its owner.
-class Stream {
- public:
-  Stream() { check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "creating a stream"); }
-  // The return code is ignored: at the end of a process the driver may be gone already.
-  ~Stream() { cudaStreamDestroy(stream_); }
-  Stream(const Stream&) = delete;
-  Stream& operator=(const Stream&) = delete;
-
-  operator cudaStream_t() const { return stream_; }
-
- private:
-  cudaStream_t stream_ = nullptr;
-};
 
 struct Context {
   explicit Context(const Options& options);

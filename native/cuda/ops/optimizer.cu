@@ -1,5 +1,6 @@
-// gradNorm and adamw (AdamW: Loshchilov & Hutter, arXiv 1711.05101), each one pass over all tensors of a step, which
-// are cut into chunks, a block each: many small tensors and few large ones divide equally well. Limited by memory.
+// gradNorm, its parts for ranks, and adamw (AdamW: Loshchilov & Hutter, arXiv 1711.05101), each one pass over all
+// tensors of a step, which are cut into chunks, a block each: many small tensors and few large ones divide equally
+// well. Limited by memory.
 #include <algorithm>
 #include <cmath>
 #include <memory>
@@ -40,13 +41,14 @@ std::vector<Chunk> chunks_of(const std::vector<std::int64_t>& sizes, std::int64_
 // ---- gradNorm ----
 
 constexpr int kNormThreads = 256, kTotalThreads = 1024;
+constexpr std::int64_t kNormElements = 16384;  // 64 KiB: 4 turns of the loop, some 50 chunks a multiprocessor
 
 struct NormChunk {
   const float* values;
-  std::int32_t count, tensor;
+  std::int32_t count, tensor, place;
 };
 
-// sums[chunk] = sum of x^2 over the chunk, or 0 where the tensor's count is 0; in f64 throughout: squares of large
+// sums[place] = sum of x^2 over the chunk, or 0 where the tensor's count is 0; in f64 throughout: squares of large
 // gradients overflow f32, and one f64 multiply-add an element is less than these GPUs can do in the 4 bytes' time. 4
 // packs a thread are under way, 64 KiB a multiprocessor.
 __global__ void __launch_bounds__(kNormThreads, 4)
@@ -54,7 +56,7 @@ __global__ void __launch_bounds__(kNormThreads, 4)
   constexpr int kWidth = kPack<float>, kAhead = 4, kStep = kNormThreads * kWidth;
   const NormChunk chunk = chunks[blockIdx.x];
   if (counts[chunk.tensor] == 0) {
-    if (threadIdx.x == 0) sums[blockIdx.x] = 0.0;
+    if (threadIdx.x == 0) sums[chunk.place] = 0.0;
     return;
   }
   const std::int32_t whole = chunk.count / kWidth * kWidth;
@@ -88,7 +90,7 @@ __global__ void __launch_bounds__(kNormThreads, 4)
     sum[0] = fma(x, x, sum[0]);
   }
   const double total = block_sum<kNormThreads>((sum[0] + sum[1]) + (sum[2] + sum[3]));
-  if (threadIdx.x == 0) sums[blockIdx.x] = total;
+  if (threadIdx.x == 0) sums[chunk.place] = total;
 }
 
 // norm = sqrt(sum of sums), by one block in a fixed order.
@@ -112,7 +114,7 @@ class GradNorm final : public Kernel {
       sizes.push_back(desc.inputs[i].elements());
     }
     require_f32(desc, desc.outputs[0]);
-    chunks_ = chunks_of(sizes, kElements);
+    chunks_ = chunks_of(sizes, kNormElements);
   }
 
   std::size_t scratch_bytes() const override { return chunks_.size() * sizeof(double); }
@@ -121,7 +123,7 @@ class GradNorm final : public Kernel {
     std::vector<NormChunk> entries;
     for (const Chunk& chunk : chunks_) {
       const float* values = c.in<float>(static_cast<std::size_t>(chunk.tensor) + 1) + chunk.begin;
-      entries.push_back({values, chunk.count, chunk.tensor});
+      entries.push_back({values, chunk.count, chunk.tensor, static_cast<std::int32_t>(entries.size())});
     }
     table_.fill(entries, c.stream);
   }
@@ -137,10 +139,70 @@ class GradNorm final : public Kernel {
   }
 
  private:
-  static constexpr std::int64_t kElements = 16384;  // 64 KiB: 4 turns of the loop, some 50 chunks a multiprocessor
-
   std::vector<Chunk> chunks_;
   Table<NormChunk> table_;
+};
+
+// (counts of all tensors, parts of some) -> the bits of f64 sums of squares, one for each chunk that GradNorm would sum
+// by itself, zero for chunks of no part. A part is of tensor `tensors[i]`, and its first chunk is number `places[i]`.
+class Squares final : public Kernel {
+ public:
+  explicit Squares(const OpDesc& desc)
+      : tensors_(desc.attrs.integers("tensors")), places_(desc.attrs.integers("places")) {
+    require(tensors_.size() == desc.inputs.size() - 1 && places_.size() == tensors_.size(),
+            "squares: a tensor and a place for each part");
+    require(desc.outputs[0].dtype == DType::I32 && desc.outputs[0].elements() % 2 == 0, "squares: pairs of i32");
+    std::vector<std::int64_t> sizes;
+    for (std::size_t i = 0; i < tensors_.size(); ++i) {
+      require_f32(desc, desc.inputs[i + 1]);
+      sizes.push_back(desc.inputs[i + 1].elements());
+      require(tensors_[i] >= 0 && tensors_[i] < desc.inputs[0].elements() && places_[i] >= 0 &&
+                  places_[i] + ceil_div(sizes.back(), kNormElements) <= desc.outputs[0].elements() / 2,
+              "squares: a part out of range");
+    }
+    chunks_ = chunks_of(sizes, kNormElements);
+    bytes_ = desc.outputs[0].bytes();
+  }
+
+  void bind(const RunContext& c) override {
+    std::vector<NormChunk> entries;
+    for (const Chunk& chunk : chunks_) {
+      const auto part = static_cast<std::size_t>(chunk.tensor);
+      entries.push_back({c.in<float>(part + 1) + chunk.begin, chunk.count, static_cast<std::int32_t>(tensors_[part]),
+                         static_cast<std::int32_t>(places_[part] + chunk.begin / kNormElements)});
+    }
+    table_.fill(entries, c.stream);
+  }
+
+  void run(const RunContext& c) override {
+    auto* sums = c.out<double>(0);
+    check(cudaMemsetAsync(sums, 0, bytes_, static_cast<cudaStream_t>(c.stream)), "clearing GPU memory");
+    if (chunks_.empty()) return;
+    launch(sum_squares_kernel, {static_cast<unsigned>(chunks_.size()), kNormThreads}, c.stream, table_.get(),
+           c.in<std::int32_t>(0), sums);
+  }
+
+ private:
+  std::vector<std::int64_t> tensors_, places_;
+  std::vector<Chunk> chunks_;
+  Table<NormChunk> table_;
+  std::size_t bytes_ = 0;
+};
+
+// Those sums -> the norm, to the bits of GradNorm.
+class NormOfSquares final : public Kernel {
+ public:
+  explicit NormOfSquares(const OpDesc& desc) : sums_(to_int32(desc.inputs[0].elements() / 2, "sums of squares")) {
+    require(desc.inputs[0].dtype == DType::I32, "normOfSquares: pairs of i32");
+    require_f32(desc, desc.outputs[0]);
+  }
+
+  void run(const RunContext& c) override {
+    launch(norm_kernel, {1, kTotalThreads}, c.stream, c.in<double>(0), sums_, c.out<float>(0));
+  }
+
+ private:
+  std::int32_t sums_;
 };
 
 // ---- adamw ----
@@ -300,6 +362,8 @@ std::unique_ptr<Kernel> make(const OpDesc& desc) {
 
 void register_optimizer(OpTable& table, Context& context) {
   table.add("gradNorm", make<GradNorm>);
+  table.add("squares", make<Squares>);
+  table.add("normOfSquares", make<NormOfSquares>);
   table.add("adamw", make<Adamw>);
   register_muon(table, context);
 }

@@ -6,6 +6,7 @@
 //   reverse), each up to its next barrier: what works in both orders does not depend on one of them by accident.
 // - Streams are queues that run as late as allowed: when something waits for them.
 // - Memory starts as NaN and stands between pages that nobody may touch.
+// - There are as many GPUs as APOLLO_EMULATOR_GPUS says, one unless it does.
 #pragma once
 
 #include <algorithm>
@@ -65,6 +66,7 @@ enum cudaError_t {
   cudaErrorMemoryAllocation = 2,
   cudaErrorInvalidDevice = 101,
   cudaErrorECCUncorrectable = 214,
+  cudaErrorNotReady = 600,
   cudaErrorIllegalAddress = 700,
   cudaErrorLaunchTimeout = 702,
   cudaErrorAssert = 710,
@@ -121,6 +123,7 @@ struct cudaLaunchConfig_t {
 cudaError_t cudaDriverGetVersion(int* version);
 cudaError_t cudaGetDeviceCount(int* count);
 cudaError_t cudaSetDevice(int device);
+cudaError_t cudaGetDevice(int* device);
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device);
 cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total);
 cudaError_t cudaMalloc(void** memory, std::size_t bytes);
@@ -146,6 +149,7 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags);
 cudaError_t cudaEventDestroy(cudaEvent_t event);
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
 cudaError_t cudaEventSynchronize(cudaEvent_t event);
+cudaError_t cudaEventQuery(cudaEvent_t event);
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEvent_t end);
 cudaError_t cudaGetLastError();
 const char* cudaGetErrorString(cudaError_t error);
@@ -170,6 +174,10 @@ inline Thread& current() { return *running_thread; }
 
 // Queues a grid whose threads all call `body`.
 cudaError_t launch(const cudaLaunchConfig_t& config, std::function<void()> body);
+
+// Queues work that waits for another process: it is called until it returns true.
+using Poll = std::function<bool()>;
+void add_polled(cudaStream_t stream, Poll work);
 
 // For tests of failures. $APOLLO_EMULATOR_FAIL names what fails while it is set: a function of the API, `kernel` for
 // the next kernel (the error is then lasting, as on a GPU), or `cudaMalloc>BYTES` for larger allocations.
