@@ -1,6 +1,6 @@
 /**
  * npm run bench:exchange: what several ranks on this machine cost against one with all their threads, for the same step.
- * Settings take turns, each in processes of its own. Prints tokens/s, what is sent for a token, the time of the exchange of
+ * Settings take turns, each in its own processes. Prints tokens/s, what is sent for a token, the time of the exchange of
  * gradients and the share of it that is hidden behind the backward pass.
  */
 import { spawnSync } from 'node:child_process';

@@ -10,7 +10,7 @@ export interface RankTask {
   readonly hidden: number;
   readonly vocab: number;
   readonly seq: number;
-  /** Of a CPU; absent: the rank trains on a GPU of its own. */
+  /** Of a CPU; absent: the rank trains on its own GPU. */
   readonly threads?: number;
   /** Steps before the clock counts, and those that it counts. */
   readonly warmUp: number;

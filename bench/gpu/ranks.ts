@@ -1,5 +1,5 @@
 /**
- * What only several GPUs can show: that ranks on GPUs of their own, which exchange over NCCL, train as one rank on one GPU does,
+ * What only several GPUs can show: that ranks each on its own GPU, which exchange over NCCL, train as one rank on one GPU does,
  * what that brings in tokens/s, and how much of the exchange is hidden. Starts the ranks itself, as torchrun does. Where there
  * are fewer than two GPUs it says so and fails: nothing was shown.
  */
@@ -18,7 +18,7 @@ import { whole } from '../options.js';
 const gpus = loadAddon().cudaInfo().devices.length;
 const o = new Command('ranks')
   .description('Trains on one GPU and on several, and compares losses, bits and speed.')
-  .option('--ranks <n>', 'ranks, each on a GPU of its own', whole, gpus)
+  .option('--ranks <n>', 'ranks, each on its own GPU', whole, gpus)
   .option('--steps <n>', 'timed steps', whole, 30)
   .option('--tiny', 'a small model and few steps, to see that this works (also on the emulator)')
   .option('--out <folder>', 'where ranks.json goes', 'build/gpu-check')

@@ -7,7 +7,7 @@ import type { Settings } from './settings/config.js';
 
 type DeviceSettings = Pick<Settings, 'device' | 'threads' | 'tf32'>;
 
-/** `ranks`: how many share the run, and which of its host this is: each takes a GPU of its own unless the settings name one. */
+/** `ranks`: how many share the run, and which of its host this is: each takes its own GPU unless the settings name one. */
 export function deviceOptionsOf(
   { device, threads, tf32 }: DeviceSettings,
   ranks: { readonly size: number; readonly localRank?: number | undefined } = { size: 1 },

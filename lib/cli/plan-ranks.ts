@@ -185,7 +185,7 @@ export function formatRanks({ model, compute, stages, rows }: RanksPlan): string
   ]);
   const { network, overlap } = model;
   return [
-    'Mean step on many ranks, and the share of it in which a rank computes. Each rank has micro-batches of its own, so N ranks',
+    'Mean step on many ranks, and the share of it in which a rank computes. Each rank has its own micro-batches, so N ranks',
     'do N times as many tokens in a step.',
     '',
     table,

@@ -1,7 +1,7 @@
 /**
  * What collectives cost, by Hockney's model: a message of n bytes takes alpha + n beta. The formulas are those of Thakur,
  * Rabenseifner and Gropp, "Optimization of Collective Communication Operations in MPICH", 2005, sections 3 and 4, for ranks
- * that send and receive at once over links of their own; lg p is rounded up where p is no power of two. Pure functions.
+ * that send and receive at once over their own links; lg p is rounded up where p is no power of two. Pure functions.
  */
 
 export interface Network {

@@ -40,7 +40,7 @@ export interface QueuedExchange {
 }
 
 /** An exchange that waits for its gradients. */
-export interface BegunExchange {
+export interface StartedExchange {
   /** For the run that is the last one to add to them. */
   readonly native: NativeExchange;
   /** To be called when that run is queued, or will not be. */
@@ -76,7 +76,7 @@ export class GradientExchange {
    * Queues the beginning of the exchange of these parameters' gradients, in front of the run that adds to them last.
    * `runs`: what makes them; when it is stopped no rank does the step.
    */
-  begin(names: readonly string[], share: StepShare, runs: RunGroup): BegunExchange {
+  begin(names: readonly string[], share: StepShare, runs: RunGroup): StartedExchange {
     const { store } = this;
     const { shards } = store;
     const verdict = new RunGroup();

@@ -2,11 +2,11 @@
 export { agreed, checkSame, firstThenOthers, fromFirst, rankFailed } from './agree.js';
 export { allReduceBytes, type Network } from './collective-cost.js';
 export {
-  type BegunExchange,
   type ExchangedStep,
   type ExchangeOptions,
   GradientExchange,
   type QueuedExchange,
+  type StartedExchange,
   type StepShare,
 } from './gradient-exchange.js';
 export { alone, type Group, openGroup } from './group.js';

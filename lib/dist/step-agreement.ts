@@ -1,6 +1,6 @@
 /** What ranks that train by themselves exchange in each step: a few numbers, and no gradient. */
 import type { RunGroup } from '../engine/run-group.js';
-import type { BegunExchange, GradientExchange, StepShare } from './gradient-exchange.js';
+import type { GradientExchange, StartedExchange, StepShare } from './gradient-exchange.js';
 
 /** How the ranks of a group end a step: they agree whether it is done, and report the same loss. */
 export interface StepExchange extends Pick<GradientExchange, 'begin' | 'giveUp' | 'overlaps'> {
@@ -14,7 +14,7 @@ export class StepAgreement implements StepExchange {
 
   constructor(private readonly exchange: GradientExchange) {}
 
-  begin(_names: readonly string[], share: StepShare, runs: RunGroup): BegunExchange {
+  begin(_names: readonly string[], share: StepShare, runs: RunGroup): StartedExchange {
     return this.exchange.begin([], share, runs);
   }
 

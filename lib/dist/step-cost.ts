@@ -1,5 +1,5 @@
 /**
- * The time of a training step on many ranks, each with micro-batches of its own (weak scaling): what one rank computes and
+ * The time of a training step on many ranks, each with its own micro-batches (weak scaling): what one rank computes and
  * what the ranks exchange, by mode. Pure functions over the cost of collectives.
  */
 import { allGather, allReduce, barrier, type Cost, type Network, reduceScatter, sum } from './collective-cost.js';

@@ -11,7 +11,7 @@ import type { EvaluationEvent, GrowthEvent, StepEvent } from './events.js';
 import { createRun } from './fit.js';
 import type { Run } from './run.js';
 
-/** As `train` takes them; what follows is for a loop of one's own. */
+/** As `train` takes them; what follows is for your own loop. */
 export interface TrainerDependencies extends Omit<TrainDependencies, 'method' | 'corpus' | 'stop' | 'store'> {
   /** Default: scratch, all layers from the start. */
   readonly method?: TrainDependencies['method'];
@@ -90,7 +90,7 @@ export class ModelTrainer {
     return this.#run.step >= lastStep(this.config);
   }
 
-  /** Layers that have weights of their own now. */
+  /** Layers that have their own weights now. */
   get layers(): number {
     return this.#run.stage.units;
   }
@@ -107,7 +107,7 @@ export class ModelTrainer {
 
   /**
    * Trains one step: on these micro-batches (one, or as many as `accumulation` says), or on the corpus's. When the method's
-   * next stage begins there, the network grows first. All ranks of a group call it, each with micro-batches of its own.
+   * next stage begins there, the network grows first. All ranks of a group call it, each with its own micro-batches.
    * @throws ApolloError BAD_ARGUMENT when batches are missing or not as many, or the run is at its end; NON_FINITE when too
    * many steps in a row were not applied; ABORT_ERR; what the engine throws for a batch that does not fit.
    */
@@ -190,7 +190,7 @@ export class ModelTrainer {
 }
 
 /**
- * A trainer for a loop of one's own: settings, methods, objectives and checkpoints are those of `train`, but nothing happens
+ * A trainer for your own loop: settings, methods, objectives and checkpoints are those of `train`, but nothing happens
  * unless it is called.
  * ```ts
  * const trainer = await createTrainer({ steps: 1000, batch: 16, seq: 64 }, { device, model });

@@ -10,7 +10,7 @@ export const outerDefaults: OuterOptions = { learningRate: 0.7, momentum: 0.9 };
 /** What the settings of a run say of it. */
 export const outerSettings = {
   /**
-   * Each rank updates weights of its own; after every so many steps an outer step brings the ranks together
+   * Each rank updates its own weights; after every so many steps an outer step brings the ranks together
    * (docs/distributed.md). Default: the ranks share the gradients of each step.
    */
   syncEvery: positiveInteger.optional(),
@@ -33,7 +33,7 @@ export function resolveOuter<Config extends OuterConfig & ExchangeConfig>(config
     if (of !== undefined) {
       throw new ApolloError(
         'BAD_CONFIG',
-        `train.${of}: with train.syncEvery each rank updates weights of its own, in f32 and with its whole state. Leave one of the two out.`,
+        `train.${of}: with train.syncEvery each rank updates its own weights, in f32 and with its whole state. Leave one of the two out.`,
       );
     }
     const { learningRate, momentum } = outerDefaults;
@@ -78,7 +78,7 @@ export class Rounds {
     readonly outer?: OuterStep,
   ) {}
 
-  /** Whether the ranks have weights of their own when `done` steps are done. */
+  /** Whether the ranks have their own weights when `done` steps are done. */
   isOpen(done: number): boolean {
     return this.outer !== undefined && done > 0 && !this.#ends(done);
   }

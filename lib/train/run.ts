@@ -57,13 +57,13 @@ export class Run {
   readonly nonFinite: NonFiniteSteps;
   identity: RunIdentity;
   readonly trainer: Trainer;
-  /** Where each rank updates weights of its own. */
+  /** Where each rank updates its own weights. */
   readonly outer: OuterStep | undefined;
   readonly #rounds: Rounds;
   readonly #steps: StepStream<RunStep>;
   readonly #checkpoints: CheckpointWriter;
   #clock: CheckpointClock;
-  /** Where this rank writes checkpoints: the first one, and those with weights of their own. */
+  /** Where this rank writes checkpoints: the first one, and those with their own weights. */
   #checkpointDir: string | undefined;
   #method: FollowedMethod;
   /** Of the micro-batches of a step those that this rank runs. */

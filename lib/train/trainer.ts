@@ -3,7 +3,7 @@
  * queued right behind the last micro-batch, and the micro-batches of the next step behind that, so the device never waits
  * for JavaScript; loss and norm come one step late.
  */
-import type { BegunExchange, ExchangedStep, QueuedExchange, StepExchange } from '../dist/index.js';
+import type { ExchangedStep, QueuedExchange, StartedExchange, StepExchange } from '../dist/index.js';
 import type { Binding } from '../engine/binding.js';
 import type { Optimizer, StepOptions } from '../engine/optim/index.js';
 import type { ParameterStore } from '../engine/parameters.js';
@@ -99,7 +99,7 @@ export class Trainer {
   constructor(
     readonly store: ParameterStore,
     readonly optimizer: Optimizer,
-    /** Of a group of ranks, of which each runs micro-batches of its own; loss, FLOPs and their number are then those of all. */
+    /** Of a group of ranks, of which each runs its own micro-batches; loss, FLOPs and their number are then those of all. */
     readonly exchange?: StepExchange,
   ) {}
 
@@ -142,7 +142,7 @@ export class Trainer {
     isQueued: () => void,
   ): Promise<StepOutcome> {
     const runs: { readonly share: number; readonly result: Promise<RunResult> }[] = [];
-    let begun: BegunExchange | undefined;
+    let started: StartedExchange | undefined;
     let exchange: QueuedExchange | undefined;
     try {
       const prepared = await this.optimizer.prepare(names);
@@ -156,13 +156,13 @@ export class Trainer {
         await runs.at(-queuedMicroBatches)?.result;
         flops += program.flops;
         labels += own;
-        if (last && this.exchange?.overlaps) begun = begin(runs.length + 1);
-        const result = program.run(inputs, { group, binding, ...(begun && { exchange: begun.native }) });
+        if (last && this.exchange?.overlaps) started = begin(runs.length + 1);
+        const result = program.run(inputs, { group, binding, ...(started && { exchange: started.native }) });
         result.catch(() => {}); // reported when it is awaited
         runs.push({ share, result });
       }
-      begun ??= begin(runs.length);
-      exchange = begun?.finish();
+      started ??= begin(runs.length);
+      exchange = started?.finish();
       await before?.outcome; // whether it was applied decides the counts of this one
       const shared = this.exchange?.isLocal ? undefined : exchange;
       const hasGradients = runs.length > 0 || (shared && (await shared.result).microBatches > 0);
@@ -196,7 +196,7 @@ export class Trainer {
       if ((error as { code?: unknown }).code === 'ABORT_ERR') group.stop();
       else group.fail();
       // The other ranks come to the exchange of this step, unless the step before has ended all of them.
-      if (begun) await (exchange ?? begun.finish()).result.catch(() => {});
+      if (started) await (exchange ?? started.finish()).result.catch(() => {});
       else if (await succeeded(before)) await this.exchange?.giveUp(group);
       await Promise.allSettled(runs.map(({ result }) => result));
       await this.store.zeroGradients().catch(() => {}); // of a device that is gone there is nothing to clear

@@ -10,7 +10,7 @@ t.test('the device of a process by itself', async (t) => {
   t.same(deviceOptionsOf(settings('cuda:2')), { kind: 'cuda', index: 2, tf32: false });
 });
 
-t.test('each rank takes a GPU of its own', { skip: noEmulator }, async (t) => {
+t.test('each rank takes its own GPU', { skip: noEmulator }, async (t) => {
   Object.assign(process.env, emulatorEnv);
   const indexOf = (device: string, gpus: number, localRank?: number) => {
     process.env.APOLLO_EMULATOR_GPUS = String(gpus);

@@ -1,4 +1,4 @@
-/** Ranks as processes of their own, started by mpirun or by what APOLLO_MPIEXEC names, or one by one. */
+/** Ranks as separate processes, started by mpirun or by what APOLLO_MPIEXEC names, or one by one. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, readFileSync } from 'node:fs';

@@ -1,4 +1,4 @@
-/** Training with little communication: outer steps against plain f64, and runs of ranks with weights of their own. */
+/** Training with little communication: outer steps against plain f64, and runs of ranks with their own weights. */
 import { cpSync, existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';

@@ -140,7 +140,8 @@ async function makePlan(
       model,
       precision,
       optimizer,
-      shards: settings.shardOptimizer ? settings.ranks : 1,
+      // Of the fewest ranks, each of which keeps the most.
+      shards: settings.shardOptimizer ? Math.min(...(ranks ?? [settings.ranks ?? 1])) : 1,
       batch: settings.batch,
       seq,
       depths: [...wanted].sort((a, b) => a - b),

@@ -61,7 +61,7 @@ const stateSchema = z.object({
   evaluated: z.boolean(),
   /** `ranks`: where there were several. */
   device: z.object({ kind: z.string(), threads: count, ranks: count.optional() }),
-  /** Of a run with `syncEvery`: its ranks, each with a checkpoint of its own, and the parameters changed since the last outer step. */
+  /** Of a run with `syncEvery`: its ranks, each with its own checkpoint, and the parameters changed since the last outer step. */
   local: z.object({ ranks: z.int().min(1), changed: z.array(z.string()) }).optional(),
   /** Step count of each parameter. */
   counts: z.record(z.string(), count),

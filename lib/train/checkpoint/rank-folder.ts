@@ -1,5 +1,5 @@
 /**
- * Where ranks that update weights of their own keep them: the first in the run's folder for checkpoints, as a run of one
+ * Where ranks that update their own weights keep them: the first in the run's folder for checkpoints, as a run of one
  * rank does, each other one in a folder beside those, as checkpoints of the same steps.
  */
 import { basename, dirname, join } from 'node:path';
