@@ -20,7 +20,7 @@ const outer = (every: number): MeasuredMode => ({
 export const modes: readonly MeasuredMode[] = [
   { name: 'f32', flags: [], mode: 'f32' },
   { name: 'bf16', flags: ['--exchange-precision', 'bf16'], mode: 'bf16' },
-  { name: 'f32, sharded optimizer', flags: ['--shard-optimizer'], mode: 'sharded' },
+  { name: 'sharded optimizer', flags: ['--shard-optimizer'], mode: 'sharded' },
   outer(10),
   outer(50),
 ];

@@ -1,4 +1,5 @@
-// Included before every source of a package (CMake's APOLLO_PACKAGE), which must load where libstdc++ is that of GCC 11.
+// Included before every source of a package (CMake's APOLLO_PACKAGE), which must load where libstdc++ is that of
+// GCC 11.
 #pragma once
 
 #if defined(__GLIBC__) || defined(__linux__)
