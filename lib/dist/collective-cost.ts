@@ -42,12 +42,6 @@ export const sum = (costs: readonly Cost[]): Cost => ({
 /** Of every byte that a rank ends with, the part that comes from others. */
 const share = (ranks: number) => (ranks - 1) / ranks;
 
-/**
- * Bytes that a rank sends in an all-reduce of `bytes` by a ring, or by recursive halving and doubling: every part but one,
- * twice. What an MPI library sends depends on the algorithm that it picks; none sends less.
- */
-export const allReduceBytes = (bytes: number, ranks: number): number => 2 * share(ranks) * bytes;
-
 /** Ring: p - 1 steps with one part each. */
 export const ringReduceScatter = (bytes: number, ranks: number, network: Network): Cost =>
   messages(ranks - 1, share(ranks) * bytes, network);

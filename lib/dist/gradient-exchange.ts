@@ -104,14 +104,11 @@ export class GradientExchange {
     return { native, finish };
   }
 
-  /** Queues an exchange behind the runs that make the gradients. */
-  queue(names: readonly string[], share: StepShare, runs: RunGroup): QueuedExchange {
-    return this.begin(names, share, runs).finish();
-  }
-
   /** Takes part in the exchange of a step that this rank gives up: its `runs` are stopped or have failed. */
   async giveUp(runs: RunGroup): Promise<void> {
-    await this.queue([], nothing, runs).result.catch(() => {});
+    await this.begin([], nothing, runs)
+      .finish()
+      .result.catch(() => {});
   }
 
   async #finish(native: NativeExchange): Promise<ExchangedStep> {

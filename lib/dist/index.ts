@@ -1,6 +1,6 @@
 /** Several processes that train one model: which rank this one is, the group they form, and the exchange of gradients. */
 export { agreed, checkSame, firstThenOthers, fromFirst, rankFailed } from './agree.js';
-export { allReduceBytes, type Network } from './collective-cost.js';
+export type { Network } from './collective-cost.js';
 export {
   type ExchangedStep,
   type ExchangeOptions,

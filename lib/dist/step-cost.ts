@@ -23,7 +23,7 @@ export interface ExchangeModel {
   readonly syncEvery: number;
 }
 
-/** What the engine does: the share of an exchange that bench:exchange found beside the backward pass. */
+/** Assumed for the engine: bench:exchange found 65 % of an exchange in shared memory hidden beside the backward pass. */
 export const engineOverlap = 0.65;
 
 export interface StepCost extends Cost {

@@ -78,7 +78,7 @@ export interface NativeProgram {
       stopped?: Int32Array;
       whole?: boolean;
       buffers?: readonly NativeBuffer[];
-      /** Is told when its gradients are final: the run is the last one that adds to them. */
+      /** Learns when its gradients are final: the run is the last one that adds to them. */
       exchange?: NativeExchange;
     },
   ): Promise<NativeRunResult>;

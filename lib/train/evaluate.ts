@@ -31,7 +31,7 @@ interface BatchLoss {
 
 /**
  * Mean loss over all counted labels of the held-out batches (each batch weighs by its labels). Of several ranks each runs
- * every so manieth batch; the losses of all batches are then known to all ranks, which add them in the order of the batches:
+ * every N-th batch; the losses of all batches are then known to all ranks, which add them in the order of the batches:
  * the same bits on every rank, whenever they come, and those of one rank with these weights.
  */
 async function heldOutLoss(layerMap: LayerMap, options: EvaluationOptions): Promise<number> {

@@ -90,8 +90,7 @@ export const isDamage = (error: unknown): error is ApolloError => error instance
 /** What is damaged in a checkpoint; undefined when all its files are as they were written. */
 export async function damageOf(folder: string): Promise<ApolloError | undefined> {
   try {
-    const state = await readCheckpointState(folder);
-    for (const file of Object.keys(state.files)) await verifyFile(folder, file, state);
+    const state = await readWhole(folder);
     for (let rank = 1; rank < (state.local?.ranks ?? 1); rank++) await verifyRank(folder, rank, state);
     return undefined;
   } catch (error) {
@@ -99,12 +98,18 @@ export async function damageOf(folder: string): Promise<ApolloError | undefined>
   }
 }
 
+/** The state of a checkpoint of which every file is whole. @throws ApolloError as readCheckpointState, BAD_CHECKPOINT. */
+async function readWhole(folder: string): Promise<CheckpointState> {
+  const state = await readCheckpointState(folder);
+  for (const file of Object.keys(state.files)) await verifyFile(folder, file, state);
+  return state;
+}
+
 /** @throws ApolloError BAD_CHECKPOINT unless what `rank` has written beside the first rank's checkpoint is whole. */
 async function verifyRank(folder: string, rank: number, { local, step }: CheckpointState): Promise<void> {
   const own = checkpointOfRank(folder, rank);
   try {
-    const state = await readCheckpointState(own);
-    for (const file of Object.keys(state.files)) await verifyFile(own, file, state);
+    const state = await readWhole(own);
     if (state.step === step && JSON.stringify(state.local) === JSON.stringify(local)) return;
   } catch (error) {
     if (!isDamage(error)) throw error;

@@ -22,8 +22,8 @@ export function stagedBytes(store: ParameterStore): number {
 }
 
 /**
- * Queues the copy, on the first rank where ranks share the optimizer's state, and returns at once: it holds what the store has when everything that is queued now is done, whatever
- * changes the store afterwards. Each value can be read once, so that memory is given back as it is written.
+ * Queues the copy, on the first rank where ranks share the optimizer's state, and returns at once: it holds what the store
+ * has when everything that is queued now is done, whatever changes the store afterwards. Each value can be read once, so that memory is given back as it is written.
  */
 export function stageStore(store: ParameterStore): StoreView {
   const staged = new Map(
