@@ -99,6 +99,11 @@ t.test('predictions are kept, refuted or open', (t) => {
   t.equal(outcomeOf(records, { ...prediction, atMost: -0.2 }).outcome, 'refuted');
   t.equal(outcomeOf(records, { ...prediction, atLeast: 0 }).outcome, 'refuted');
   t.equal(outcomeOf(records, { ...prediction, steps: 5, atMost: 0 }).outcome, 'open');
+  const muon = record({ optimizer: 'muon', loss: 2.8 });
+  const ofMuon = { ...prediction, optimizer: 'muon', atMost: -0.15 } as const;
+  t.equal(outcomeOf(records, ofMuon).outcome, 'open');
+  t.equal(outcomeOf([...records, muon], { ...ofMuon, arm: 'scratch' }).outcome, 'kept');
+  t.equal(outcomeOf([...records, muon], { ...prediction, againstOptimizer: 'muon', atMost: 0 }).outcome, 'refuted');
   t.end();
 });
 

@@ -172,10 +172,10 @@ export type Outcome = 'kept' | 'refuted' | 'open';
 /** What became of a prediction, with the difference that decides it. */
 export function outcomeOf(
   records: readonly MapRecord[],
-  { kind, steps, arm, against, atMost, atLeast }: Prediction,
+  { kind, steps, arm, optimizer, against, againstOptimizer, atMost, atLeast }: Prediction,
 ): { readonly outcome: Outcome; readonly difference?: Difference } {
-  const own = tuned(records, { kind, arm, steps });
-  const other = tuned(records, { kind, arm: against, steps });
+  const own = tuned(records, { kind, arm, steps, ...(optimizer && { optimizer }) });
+  const other = tuned(records, { kind, arm: against, steps, ...(againstOptimizer && { optimizer: againstOptimizer }) });
   const difference = own && other && pairedDifference(own, other);
   if (!difference) return { outcome: 'open' };
   const kept =

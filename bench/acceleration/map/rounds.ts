@@ -21,6 +21,9 @@ export interface Prediction {
   /** The loss of `arm` minus that of `against` (each at its best rate and schedule, mean of paired seeds). */
   readonly arm: ArmName;
   readonly against: ArmName;
+  /** Optimizers of both; default: AdamW. */
+  readonly optimizer?: MapRun['optimizer'];
+  readonly againstOptimizer?: MapRun['optimizer'];
   /** Kept when the difference is at most `atMost`, respectively at least `atLeast`. */
   readonly atMost?: number;
   readonly atLeast?: number;
@@ -398,13 +401,46 @@ const roundL: Round = {
 };
 
 /** Round (c) compares optimizers with three seeds; this finds out first, with one, whether growth and Muon add up. */
+const muon = { optimizer: 'muon' } as const;
 const roundM: Round = {
   name: 'm',
   title: 'Muon, a first look: one seed, 8 M tokens',
-  runs: (['scratch', 'stack-mid', 'stack-early'] as const).map((arm) =>
-    run('gpt', arm, budgets['8M'], { optimizer: 'muon' }),
-  ),
-  predictions: [],
+  runs: [
+    run('gpt', 'scratch', budgets['8M'], muon),
+    run('gpt', 'stack-mid-calibrated', budgets['8M'], muon),
+    run('bert', 'scratch', budgets['8M'], { ...muon, ...tunedWarmup.bert }),
+    run('bert', 'stack-latest-gated', budgets['8M'], muon),
+    run('gpt', 'scratch', budgets['8M'], { ...muon, rate: 8e-3 }),
+    run('bert', 'scratch', budgets['8M'], { ...muon, rate: 2e-3, ...tunedWarmup.bert }),
+    run('gpt', 'stack-early', budgets['8M'], muon),
+    run('gpt', 'stack-latest-calibrated', budgets['8M'], muon),
+    run('gpt', 'scratch', budgets['8M'], { ...muon, rate: 2e-3 }),
+    run('gpt', 'scratch', budgets['8M'] / 2, muon),
+  ],
+  predictions: [
+    {
+      id: 'm1',
+      text: 'GPT: Scratch with Muon ends at least 0.05 ahead of tuned Scratch with AdamW over the same tokens.',
+      ...{ kind: 'gpt', steps: budgets['8M'], arm: 'scratch', against: 'scratch', atMost: -0.05, ...muon },
+    },
+    {
+      id: 'm2',
+      text: 'GPT: growth and Muon add up: what auto chooses, with Muon, ends at most 0.01 behind Scratch with Muon.',
+      ...{ kind: 'gpt', steps: budgets['8M'], arm: 'stack-mid-calibrated', against: 'scratch', atMost: 0.01 },
+      ...{ ...muon, againstOptimizer: 'muon' },
+    },
+    {
+      id: 'm3',
+      text: 'BERT: Scratch with Muon leaves the plateau sooner: it ends at least 0.3 ahead of tuned Scratch with AdamW.',
+      ...{ kind: 'bert', steps: budgets['8M'], arm: 'scratch', against: 'scratch', atMost: -0.3, ...muon },
+    },
+    {
+      id: 'm4',
+      text: 'BERT: what auto chooses, with Muon, ends no worse than Scratch with Muon, with half of the FLOPs.',
+      ...{ kind: 'bert', steps: budgets['8M'], arm: 'stack-latest-gated', against: 'scratch', atMost: 0 },
+      ...{ ...muon, againstOptimizer: 'muon' },
+    },
+  ],
 };
 
 export const rounds: readonly Round[] = [roundA, roundL, roundB, roundM];
