@@ -37,7 +37,7 @@ export function moduleInPackage(file: string | undefined, what: string): string 
     `The code of apollo-lm runs from ${file === undefined ? 'a bundle' : fileURLToPath(file)}, outside its package: a bundler ` +
       `has put it there, and ${what} cannot be bundled. Keep the package out of the bundle and install it beside it: ` +
       '--packages=external or --external:apollo-lm (esbuild), external: ["apollo-lm"] (Rollup, tsup), ' +
-      'ssr.external (Vite), externals (webpack), serverExternalPackages (Next.js).',
+      'ssr.external (Vite), externals (webpack), serverExternalPackages (Next.js). See docs/troubleshooting.md#bundled-code.',
   );
 }
 

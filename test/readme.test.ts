@@ -6,11 +6,13 @@ import t from 'tap';
 import { run } from '../lib/cli/run.js';
 import { engineMissing, memoryIo } from './cli/support.js';
 
-const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8');
+const textOf = (page: string): string => readFileSync(new URL(`../${page}`, import.meta.url), 'utf8');
+const readme = textOf('README.md');
 
-t.test('every command and option in the README exists', async (t) => {
-  const lines = [...readme.matchAll(/^npx apollo-lm (\w+)(.*)$/gm)];
-  t.ok(lines.length >= 5);
+t.test('every command and option in the README and in docs/command-line.md exists', async (t) => {
+  const pages = readme + textOf('docs/command-line.md');
+  const lines = [...pages.matchAll(/^npx apollo-lm (\w+)(.*)$/gm)];
+  t.ok(lines.length >= 10);
   for (const [line, command, rest] of lines) {
     const io = memoryIo();
     t.equal(await run([command!, '--help'], io), 0, line);
@@ -19,11 +21,43 @@ t.test('every command and option in the README exists', async (t) => {
   }
 });
 
-t.test('every file it links to exists', async (t) => {
-  const links = [...readme.matchAll(/\]\((?!https?:)([^)]+)\)/g)].map(([, path]) => path!);
-  t.ok(links.length > 4);
-  for (const path of links) t.ok(existsSync(new URL(`../${path}`, import.meta.url)), path);
+t.test('every command line has its line on docs/command-line.md', async (t) => {
+  const help = memoryIo();
+  await run(['--help'], help);
+  const commands = [...help.out().matchAll(/^ {2}(\w+) (?:\[|<)/gm)]
+    .map(([, name]) => name!)
+    .filter((name) => name !== 'help');
+  t.ok(commands.length > 10);
+  const page = textOf('docs/command-line.md');
+  t.same(
+    commands.filter((name) => !page.includes(`npx apollo-lm ${name} `)),
+    [],
+  );
 });
+
+t.test(
+  'the first screen: a picture, a number with its command, the install line, ten lines of code, the table',
+  async (t) => {
+    const [, picture] = /^!\[[^\]]+\]\(([^)]+)\)$/m.exec(readme)!;
+    t.ok(existsSync(new URL(`../${picture}`, import.meta.url)));
+    const table = readFileSync(
+      new URL(`../${picture!.replace('loss-flops.svg', 'table.md')}`, import.meta.url),
+      'utf8',
+    );
+    const [, flops, time] = /(\d+\.\d %) fewer FLOPs and (\d+\.\d %) less time/.exec(readme)!;
+    t.ok(table.includes(`${flops} fewer FLOPs and ${time} less time`), 'the number is that of the picture');
+    const [, code] = /```ts\n(.*?)```/s.exec(readme)!;
+    t.ok(code!.split('\n').filter((line) => line !== '').length <= 10);
+    const order = ['\n![', '**32', 'npm install apollo-lm', '```ts', '## Which method for what', '## More'].map(
+      (part) => readme.indexOf(part),
+    );
+    t.same(
+      order,
+      [...order].sort((a, b) => a - b),
+    );
+    t.ok(order[0]! > 0);
+  },
+);
 
 t.test('its program trains', { skip: engineMissing() }, async (t) => {
   const [, code] = /```ts\n(.*?)```/s.exec(readme)!;

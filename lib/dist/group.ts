@@ -73,7 +73,8 @@ export async function openGroup(device: Device, env: Environment = process.env):
     throw new ApolloError(
       'NO_GROUP',
       `The launcher says that this is rank ${rank} of ${size}, MPI says rank ${native.rank} of ${native.size}. ` +
-        `Start the ranks with the launcher of the MPI library that the engine was built with: ${loadAddon().mpiInfo().library}.`,
+        `Start the ranks with the launcher of the MPI library that the engine was built with: ${loadAddon().mpiInfo().library}. ` +
+        'See docs/troubleshooting.md#ranks-do-not-start-together.',
     );
   }
   const group: Group = {

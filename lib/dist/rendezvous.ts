@@ -176,7 +176,8 @@ function missingRanks({ size, host, port, seconds }: Visit, here: ReadonlyMap<nu
   const missing = Array.from({ length: size - 1 }, (_, i) => i + 1).filter((rank) => !here.has(rank));
   return noGroup(
     `${missing.length} of ${size} ranks did not come to ${host}:${port} within ${seconds} s: ${missing.slice(0, 8).join(', ')}` +
-      `${missing.length > 8 ? ', …' : ''}. See what these ranks say, and whether they can reach this host.`,
+      `${missing.length > 8 ? ', …' : ''}. See what these ranks say, and whether they can reach this host. ` +
+      'See docs/troubleshooting.md#ranks-do-not-meet.',
   );
 }
 
@@ -211,7 +212,8 @@ async function visitFirst(visit: Visit): Promise<string> {
   }
   throw noGroup(
     `Rank ${rank} of ${size} got no answer from rank 0 at ${host}:${port} within ${seconds} s (${why}). ` +
-      'Check that rank 0 runs, that MASTER_ADDR is its host and that all ranks have the same MASTER_PORT.',
+      'Check that rank 0 runs, that MASTER_ADDR is its host and that all ranks have the same MASTER_PORT. ' +
+      'See docs/troubleshooting.md#ranks-do-not-meet.',
   );
 }
 

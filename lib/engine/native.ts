@@ -326,6 +326,6 @@ export function loadAddon(): NativeAddon {
     'NO_ADDON',
     `The native engine for this machine (${process.platform}-${process.arch}) was not found.\n` +
       'Install it with npm (without --omit=optional), where there is a package for this platform; else build it with ' +
-      `"npx apollo-lm build" (in a clone: "bash scripts/setup.sh"). Tried:\n${attempts.join('\n')}`,
+      `"npx apollo-lm build" (in a clone: "bash scripts/setup.sh"). See docs/troubleshooting.md#engine-not-found.\nTried:\n${attempts.join('\n')}`,
   );
 }

@@ -88,7 +88,7 @@ function busy(folder: string, path: string, holder: LockHolder | undefined): Apo
   return new ApolloError(
     'BUSY',
     `${folder} is in use by ${who}. Nothing was changed. Wait until it has ended, stop it, or name another folder. ` +
-      `If there is no such process, remove ${path}.`,
+      `If there is no such process, remove ${path}. See docs/troubleshooting.md#folder-in-use.`,
   );
 }
 

@@ -100,7 +100,7 @@ export async function checkMemory(
       throw new ApolloError(
         'OUT_OF_MEMORY',
         `The parameters of the last stage need ${human(needed)}, ${human(needed - store.bytes)} more than now; ` +
-          `${human(availableBytes)} are left beside the activations. Use a smaller model or batch.`,
+          `${human(availableBytes)} are left beside the activations. Use a smaller model or batch. See docs/troubleshooting.md#does-not-fit-in-memory.`,
       );
     }
   };
@@ -121,7 +121,7 @@ export async function checkMemory(
       throw new ApolloError(
         'OUT_OF_MEMORY',
         `batch ${config.batch} at depth ${plan.depth} does not fit: ${error.message}\n` +
-          `batch ${batch} fits; with ${accumulation} micro-batches a step (accumulation) it is the same step.`,
+          `batch ${batch} fits; with ${accumulation} micro-batches per step (accumulation) it is the same step. See docs/troubleshooting.md#does-not-fit-in-memory.`,
         { cause: error },
       );
     }

@@ -23,7 +23,8 @@ export class NonFiniteSteps {
     if (this.count < this.limit) return undefined;
     return new ApolloError(
       'NON_FINITE',
-      `${step} This was the ${ordinal(this.count)} consecutive step without an update, so the run stops. ${advice}`,
+      `${step} This was the ${ordinal(this.count)} consecutive step without an update, so the run stops. ${advice} ` +
+        'See docs/troubleshooting.md#loss-is-not-finite.',
     );
   }
 }

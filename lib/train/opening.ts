@@ -38,7 +38,7 @@ export async function findStart({
   if (resume !== true) return undefined;
   throw new ApolloError(
     'BAD_CHECKPOINT',
-    `There is no checkpoint in ${checkpointDir} to resume from. Give the folder of an earlier run, or start one without resume.`,
+    `There is no checkpoint in ${checkpointDir} to resume from. Give the folder of an earlier run, or start one without resume. See docs/troubleshooting.md#no-checkpoint.`,
   );
 }
 
@@ -89,6 +89,7 @@ export async function checkedStart(
   throw new ApolloError(
     'BAD_CONFIG',
     `The checkpoint ${folder} belongs to a run with other settings:\n  ${changed.join('\n  ')}\n` +
-      'Resume with the settings it was started with, or start a new run in another folder.',
+      'Resume with the settings it was started with, or start a new run in another folder. ' +
+      'See docs/troubleshooting.md#checkpoint-with-other-settings.',
   );
 }

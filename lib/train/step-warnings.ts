@@ -14,7 +14,7 @@ export function nothingLearnt(steps: number): ApolloError {
   return new ApolloError(
     'BAD_CORPUS',
     `None of ${steps} steps had anything to predict, so nothing was learnt: all tokens of the text are special ones. ` +
-      'Check the text and the tokenizer, or take longer rows (--seq).',
+      'Check the text and the tokenizer, or take longer rows (--seq). See docs/troubleshooting.md#nothing-to-predict.',
   );
 }
 

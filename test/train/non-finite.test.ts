@@ -59,7 +59,7 @@ t.test('after too many in a row the run stops and says what to try', async (t) =
     {
       code: 'NON_FINITE',
       message:
-        /^Step 3 .*loss NaN.*3rd consecutive step without an update.*a lower learningRate than 0\.003.*maxNorm 1 \(clipping is off\).*No checkpoint was written\.$/,
+        /^Step 3 .*loss NaN.*3rd consecutive step without an update.*a lower learningRate than 0\.003.*maxNorm 1 \(clipping is off\).*No checkpoint was written\. See docs\/troubleshooting\.md#loss-is-not-finite\.$/,
     },
   );
   t.same(

@@ -64,7 +64,7 @@ function pathsOf(input: string, format: string, passed: PassedOver): string[] {
     if (paths.length > 0) return paths;
     throw bad(
       (format === 'auto'
-        ? `The folder ${input} holds no text: expected files named .txt, .jsonl, .parquet or wiki_00 in it or below, packed (.gz, .zst) or not. Tables must be asked for: format csv or tsv.`
+        ? `The folder ${input} holds no text: expected files named .txt, .jsonl, .parquet or wiki_00 in it or below, packed (.gz, .zst) or not. Tables must be asked for: format csv or tsv. See docs/troubleshooting.md#no-text-found.`
         : `The folder ${input} holds no file whose name fits format ${format}. Name files, or give a pattern such as "${join(input, '*')}".`) +
         ownHint(),
     );
@@ -75,7 +75,7 @@ function pathsOf(input: string, format: string, passed: PassedOver): string[] {
     if (paths.length === 0) throw bad(`The pattern ${input} matches no file.${ownHint()}`);
     return paths;
   }
-  throw bad(`There is no file or folder ${input}.`);
+  throw bad(`There is no file or folder ${input}. See docs/troubleshooting.md#no-text-found.`);
 }
 
 function ownNote({ own }: PassedOver): string {

@@ -273,7 +273,8 @@ export function checkVocabulary(tokenizer: Pick<Tokenizer, 'vocabSize'>, modelVo
   throw new ApolloError(
     'BAD_CONFIG',
     `The tokenizer has ${tokenizer.vocabSize} token ids and the model's vocabulary only ${modelVocab}. ` +
-      `Set the model's vocab to at least ${tokenizer.vocabSize}, or train a tokenizer of ${modelVocab} tokens.`,
+      `Set the model's vocab to at least ${tokenizer.vocabSize}, or train a tokenizer of ${modelVocab} tokens. ` +
+      'See docs/troubleshooting.md#tokenizer-does-not-fit.',
   );
 }
 

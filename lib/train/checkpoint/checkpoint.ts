@@ -77,7 +77,8 @@ export type StateToWrite = Omit<CheckpointState, 'formatVersion' | 'counts' | 'f
 const damages = new WeakSet<Error>();
 
 function damaged(folder: string, what: string, cause?: unknown): ApolloError {
-  const advice = 'Use an older checkpoint beside it, if there is one, or start a new run.';
+  const advice =
+    'Use an older checkpoint beside it, if there is one, or start a new run. See docs/troubleshooting.md#damaged-checkpoint.';
   const message = `The checkpoint ${folder} is damaged: ${what} ${advice}`;
   const error = new ApolloError('BAD_CHECKPOINT', message, { cause });
   damages.add(error);
