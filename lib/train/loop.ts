@@ -73,10 +73,10 @@ async function* trainEvents(options: TrainOptions, given: TrainDependencies): As
         if (evaluation) yield evaluation;
         stopped = evaluation !== undefined && stop(evaluation);
         if (run.step >= end || run.aborted || stopped) break;
-        if (run.checkpointDue(run.step)) {
-          await run.written();
-          yield* run.saved();
-          await run.save();
+        if (run.checkpoints.isDue(run.step)) {
+          await run.checkpoints.written();
+          yield* run.checkpoints.events();
+          await run.checkpoints.save();
         }
         const growth = await run.grow();
         if (growth) yield growth;
@@ -84,16 +84,16 @@ async function* trainEvents(options: TrainOptions, given: TrainDependencies): As
       const step = await run.unlessAborted(() => run.train());
       if (!step) break;
       yield step;
-      yield* run.saved();
+      yield* run.checkpoints.events();
       const warning = run.warningOf(step);
       if (warning) yield warning;
       stopped = stop(step);
     }
-    run.checkTargets();
-    await run.written();
-    yield* run.saved();
-    await run.saveLast();
-    yield* run.savedLast();
+    run.counts.checkTargets();
+    await run.checkpoints.written();
+    yield* run.checkpoints.events();
+    await run.checkpoints.saveLast();
+    yield* run.checkpoints.lastEvents();
     yield {
       type: 'done',
       step: run.step,
@@ -104,9 +104,9 @@ async function* trainEvents(options: TrainOptions, given: TrainDependencies): As
       flopsExecuted: run.totals.flopsExecuted,
       tokens: run.totals.tokens,
       trainMs: run.totals.trainMs,
-      ...(run.stageTraffic && { exchanged: run.stageTraffic }),
-      ...(run.lastSaved && { checkpoint: run.lastSaved }),
-      ...(run.stepsWithoutTarget > 0 && { stepsWithoutTarget: run.stepsWithoutTarget }),
+      ...(run.counts.stageTraffic && { exchanged: run.counts.stageTraffic }),
+      ...(run.checkpoints.lastSaved && { checkpoint: run.checkpoints.lastSaved }),
+      ...(run.counts.withoutTarget > 0 && { stepsWithoutTarget: run.counts.withoutTarget }),
     };
   } finally {
     await run.close();

@@ -102,7 +102,7 @@ export class ModelTrainer {
 
   /** The newest checkpoint, on the rank that writes it. */
   get checkpoint(): string | undefined {
-    return this.#run.lastSaved;
+    return this.#run.checkpoints.lastSaved;
   }
 
   /**
@@ -155,9 +155,9 @@ export class ModelTrainer {
       const run = this.#run;
       const { group } = run.deps;
       const own = await agreed(group, async () => {
-        await run.saveLast();
-        run.savedLast();
-        return run.lastSaved;
+        await run.checkpoints.saveLast();
+        run.checkpoints.lastEvents();
+        return run.checkpoints.lastSaved;
       });
       const lastSaved = await fromFirst(group, async () => own);
       check(typeof lastSaved === 'string', 'save requires checkpointDir, the folder for checkpoints');

@@ -1,22 +1,18 @@
 /** The state of one training run and what can be done with it: open, evaluate, save, grow, train a step, close. */
-import { fromFirst, GradientExchange, OuterStep, StepAgreement } from '../dist/index.js';
+import { GradientExchange, OuterStep, StepAgreement } from '../dist/index.js';
 import type { Optimizer } from '../engine/optim/index.js';
 import { ParameterStore } from '../engine/parameters.js';
 import { FollowedMethod, type SeenLosses } from '../methods/followed.js';
 import type { MethodStage, TrainingMethod } from '../methods/method.js';
 import { layerFlops, parameterCount } from '../models/index.js';
-import { type CheckpointState, loadCheckpoint, saveCheckpoint } from './checkpoint/checkpoint.js';
-import { CheckpointClock } from './checkpoint/checkpoint-clock.js';
-import { type CheckpointJob, CheckpointWriter } from './checkpoint/checkpoint-writer.js';
+import { type CheckpointState, loadCheckpoint } from './checkpoint/checkpoint.js';
 import type { SourceCosts } from './checkpoint/model-folder.js';
-import { checkpointOfRank, checkpointsOfRank } from './checkpoint/rank-folder.js';
-import { giveState } from './checkpoint/sharded-store.js';
+import { checkpointOfRank } from './checkpoint/rank-folder.js';
 import { identityOf, lastStep, type RunIdentity, type TrainConfig, withBeginning } from './config.js';
 import { BatchAhead, type BatchRequest, type BatchSize } from './corpus.js';
-import { stepFlops } from './cost.js';
 import type { RunDependencies } from './dependencies.js';
 import { evaluateMaps } from './evaluate.js';
-import type { EvaluationEvent, StageTraffic, StepEvent, TrainEvent } from './events.js';
+import type { EvaluationEvent, StepEvent, TrainEvent } from './events.js';
 import { grow } from './growth.js';
 import { type BeginningOptions, initialise } from './initial.js';
 import { checkMemory } from './memory.js';
@@ -26,21 +22,18 @@ import { optimizerOf } from './optimizer.js';
 import { outerOptionsOf, Rounds } from './outer.js';
 import { RunPrograms } from './programs.js';
 import { queueStep, type RunStep } from './queue-step.js';
-import { checkSameSettings, checkSameWeights } from './same-run.js';
+import { RunCheckpoints } from './run-checkpoints.js';
+import { checkSameSettings } from './same-run.js';
 import { type StageNetwork, stageNetwork } from './stage.js';
-import { leftOut, nothingLearnt, tooManyNonFinite, withoutTarget } from './step-warnings.js';
-import { Traffic } from './traffic.js';
+import { StepCounts } from './step-counts.js';
+import { leftOut, tooManyNonFinite, withoutTarget } from './step-warnings.js';
 import { StepStream, Trainer } from './trainer.js';
 
 /** One run: its resources and the few numbers that change from step to step. */
 export class Run {
   step = 0;
   network: StageNetwork;
-  readonly totals: CheckpointState['totals'] = { tokens: 0, flopsModel: 0, flopsExecuted: 0, trainMs: 0 };
-  readonly #traffic = new Traffic();
-  /** Steps of this process of which no batch had a target. */
-  stepsWithoutTarget = 0;
-  #stepsHere = 0;
+  readonly counts: StepCounts;
   /** Last step at which an evaluation was done. */
   evaluatedAt = -1;
   /** What training the model cost that this run began with, where it did. */
@@ -59,19 +52,14 @@ export class Run {
   readonly trainer: Trainer;
   /** Where each rank updates its own weights. */
   readonly outer: OuterStep | undefined;
-  readonly #rounds: Rounds;
+  readonly rounds: Rounds;
   readonly #steps: StepStream<RunStep>;
-  readonly #checkpoints: CheckpointWriter;
-  #clock: CheckpointClock;
-  /** Where this rank writes checkpoints: the first one, and those with their own weights. */
-  #checkpointDir: string | undefined;
+  readonly checkpoints: RunCheckpoints;
   #method: FollowedMethod;
   /** Of the micro-batches of a step those that this rank runs. */
   readonly micros: readonly number[];
   /** Whether a step of a group was left out because a rank was stopped. */
   #groupStopped = false;
-  /** Whether a rank has asked for a checkpoint in the last step that is known. */
-  #checkpointAsked = false;
 
   constructor(
     readonly config: TrainConfig,
@@ -94,7 +82,7 @@ export class Run {
     this.outer = outer && new OuterStep(group, this.store, outer);
     const { syncEvery: every = 1, steps, anneal } = config;
     const stageOf = (step: number) => this.method.stageAt(step).index;
-    this.#rounds = new Rounds({ every, end: anneal?.end ?? steps, stageOf }, this.outer);
+    this.rounds = new Rounds({ every, end: anneal?.end ?? steps, stageOf }, this.outer);
     this.trainer = new Trainer(this.store, this.optimizer, outer && exchange ? new StepAgreement(exchange) : exchange);
     const own = config.accumulation / group.size;
     this.micros = Array.from({ length: own }, (_, micro) => group.rank * own + micro);
@@ -102,14 +90,13 @@ export class Run {
       (step) => queueStep(this, step),
       (step) => this.#mayFollow(step),
     );
-    this.#checkpoints = new CheckpointWriter(this.store);
-    this.#clock = new CheckpointClock(config.checkpointMinutes, 0);
+    this.counts = new StepCounts({ seq: config.seq, tokens: this.tokensPerStep });
+    this.checkpoints = new RunCheckpoints(this);
     this.batches = new BatchAhead((step, micro) => corpus.batch(this.#request(step, micro)));
   }
 
-  /** What the ranks have exchanged since the stage began. */
-  get stageTraffic(): StageTraffic | undefined {
-    return this.#traffic.stage;
+  get totals(): CheckpointState['totals'] {
+    return this.counts.totals;
   }
 
   /** Whether the run is stopped. Ranks stop together, after a step that all of them left out, whichever got the signal. */
@@ -118,9 +105,9 @@ export class Run {
     return this.deps.signal?.aborted ?? false;
   }
 
-  /** Asks all ranks for a checkpoint: the first one's clock is that of all. */
+  /** See RunCheckpoints. */
   get note(): number {
-    return Number(this.deps.group.rank === 0 && this.#clock.due(this.totals.trainMs));
+    return this.checkpoints.note;
   }
 
   /** Of a micro-batch. */
@@ -178,18 +165,11 @@ export class Run {
   async open(): Promise<{ folder: string; state: CheckpointState } | undefined> {
     const { group } = this.deps;
     await checkSameSettings(group, { ...this.config, ...this.identity });
-    this.#checkpointDir = await this.#ownDirectory();
+    await this.checkpoints.open();
     const start = await findCommonStart(group, this.deps);
     const opened = start ? await this.#load(start) : await this.#initialise();
-    await this.#checkSame();
+    await this.checkpoints.checkSame();
     return opened;
-  }
-
-  async #ownDirectory(): Promise<string | undefined> {
-    const { group, checkpointDir } = this.deps;
-    if (!this.outer) return group.rank === 0 ? checkpointDir : undefined;
-    const common = await fromFirst(group, async () => checkpointDir);
-    return typeof common === 'string' ? checkpointsOfRank(common, group.rank) : undefined;
   }
 
   async #initialise(): Promise<undefined> {
@@ -217,8 +197,7 @@ export class Run {
     Object.assign(this.totals, state.totals);
     this.nonFinite.count = state.nonFiniteSteps;
     this.evaluatedAt = state.evaluated ? state.step : -1;
-    this.#clock = new CheckpointClock(config.checkpointMinutes, this.totals.trainMs);
-    if (!start.isBranch) this.#checkpoints.resumed(folder, this.#position());
+    this.checkpoints.resumed(start.isBranch ? undefined : folder);
     await this.#checkMemory();
     this.damageWarnings = await start.setAside();
     return { folder, state };
@@ -249,23 +228,9 @@ export class Run {
   /** Whether an evaluation is due when `step` steps are done. */
   evaluationDue(step: number): boolean {
     const every = this.config.evaluateEvery;
-    if (every === 0 || this.evaluatedAt === step || this.#rounds.isOpen(step)) return false;
+    if (every === 0 || this.evaluatedAt === step || this.rounds.isOpen(step)) return false;
     if (step === 0 || step >= lastStep(this.config)) return true;
-    return every !== undefined && this.#rounds.isDue(every, step);
-  }
-
-  /** Whether a checkpoint is due when `step` steps are done. */
-  checkpointDue(step: number): boolean {
-    if (this.#rounds.isOpen(step)) return false;
-    const { checkpointEvery: every, keepAt } = this.config;
-    const rounds = this.#rounds;
-    const bySteps = step > 0 && ((every > 0 && rounds.isDue(every, step)) || rounds.includesOne(keepAt, step));
-    return bySteps || (this.deps.group.size > 1 ? this.#checkpointAsked : this.#clock.due(this.totals.trainMs));
-  }
-
-  /** @throws ApolloError GROUP_FAILED where ranks have other weights, unless they are within a round. */
-  async #checkSame(): Promise<void> {
-    if (!this.#rounds.isOpen(this.step)) await checkSameWeights(this.deps.group, this.store, this.step);
+    return every !== undefined && this.rounds.isDue(every, step);
   }
 
   async evaluate(): Promise<EvaluationEvent> {
@@ -298,87 +263,6 @@ export class Run {
     };
   }
 
-  #position(): string {
-    return `${this.step}/${this.stage.index}`;
-  }
-
-  get lastSaved(): string | undefined {
-    return this.#checkpoints.lastSaved;
-  }
-
-  #checkpoint(directory: string): CheckpointJob {
-    const { method, seen } = this;
-    const { kind, threads } = this.deps.device.info();
-    // The map of the stage the weights are in: that of the next step when its switch is done, else of the last one.
-    const { index, units, shape, reparameterisation } = this.stage;
-    const next = method.stageAt(this.step).index === index ? this.step : this.step - 1;
-    const state = {
-      step: this.step,
-      stage: { index, units, ...(shape && { shape }), ...(reparameterisation && { reparameterised: true }) },
-      ...(this.sourceCosts && { source: this.sourceCosts }),
-      layerMap: [...method.evaluationMaps(next).full],
-      identity: this.identity,
-      totals: { ...this.totals },
-      nonFiniteSteps: this.nonFinite.count,
-      ...(seen && { seen: { ...seen, means: [...seen.means] } }),
-      evaluated: this.evaluatedAt === this.step,
-      device: { kind, threads, ...(this.deps.group.size > 1 && { ranks: this.deps.group.size }) },
-      ...(this.outer && { local: { ranks: this.deps.group.size, changed: [...this.outer.changed] } }),
-    };
-    const { keepCheckpoints: keep } = this.config;
-    const keepAt = this.config.keepAt.map((at) => this.#rounds.endOf(at));
-    return {
-      step: this.step,
-      position: this.#position(),
-      write: (view) => saveCheckpoint(directory, view, state, { keep, keepAt }),
-    };
-  }
-
-  /** Starts a checkpoint, which is written beside training. */
-  async save(): Promise<void> {
-    const checkpointDir = this.#checkpointDir;
-    this.#clock.wrote(this.totals.trainMs);
-    this.#checkpointAsked = false;
-    await this.#checkSame();
-    if (await this.#givesState()) return;
-    if (checkpointDir === undefined || this.#checkpoints.isSaved(this.#position())) return;
-    await this.#checkpoints.begin(this.#checkpoint(checkpointDir));
-  }
-
-  /** Where ranks share the optimizer's state: gives this rank's to the first one, if that writes a checkpoint here. */
-  async #givesState(): Promise<boolean> {
-    const { group } = this.deps;
-    if (!this.store.shards) return false;
-    const writes = this.#checkpointDir !== undefined && !this.#checkpoints.isSaved(this.#position());
-    const [writers = 0] = await group.sum([Number(writes)]);
-    if (group.rank === 0) return false;
-    if (writers > 0) await giveState(this.store);
-    return true;
-  }
-
-  /** Waits for the checkpoint that is being written. */
-  async written(): Promise<void> {
-    await this.#checkpoints.settled();
-  }
-
-  /** Writes the checkpoint of the run's end, unless this position is saved. */
-  async saveLast(): Promise<void> {
-    const checkpointDir = this.#checkpointDir;
-    await this.#checkSame();
-    if (await this.#givesState()) return;
-    if (checkpointDir !== undefined) await this.#checkpoints.complete(this.#checkpoint(checkpointDir));
-  }
-
-  /** Events of the checkpoints that ended since. @throws what is no error of the file system. */
-  saved(): TrainEvent[] {
-    return this.#checkpoints.events();
-  }
-
-  /** The same of the checkpoint of the run's end. @throws what it threw. */
-  savedLast(): TrainEvent[] {
-    return this.#checkpoints.lastEvents();
-  }
-
   /** The switch that the next step begins with, unless it is done already. */
   async grow(): Promise<TrainEvent | undefined> {
     const { method } = this;
@@ -406,9 +290,9 @@ export class Run {
     this.network = next;
     this.programs = this.#programs();
     await this.outer?.anchor();
-    await this.#checkSame();
-    const exchanged = this.#traffic.stage;
-    this.#traffic.begin();
+    await this.checkpoints.checkSame();
+    const exchanged = this.counts.stageTraffic;
+    this.counts.beginStage();
     return {
       type: 'growth',
       step: this.step,
@@ -426,9 +310,9 @@ export class Run {
     const { store, stop, lookAhead = !store && !stop } = this.deps;
     if (!lookAhead || this.aborted || step >= lastStep(this.config)) return false;
     if (this.#method.decidesNext || method.stageAt(step).index !== stage.index) return false;
-    if (this.outer && !this.#rounds.isOpen(step)) return false;
+    if (this.outer && !this.rounds.isOpen(step)) return false;
     // A program that is still to be compiled would take the device's time between two runs of the step under way.
-    return !this.evaluationDue(step) && !this.checkpointDue(step) && programs.has(method.plan(step));
+    return !this.evaluationDue(step) && !this.checkpoints.isDue(step) && programs.has(method.plan(step));
   }
 
   /** Whether a step is under way whose event is still to come. */
@@ -438,70 +322,23 @@ export class Run {
 
   /** One optimizer step. Cancelled by the signal it changes nothing but gradients, which it clears. */
   async train(): Promise<StepEvent> {
-    const { config, totals } = this;
-    const { seq } = config;
     const { plan, lr, updated, result } = await this.#steps.next(this.step);
-    const { loss, gradNorm, applied, flops, waitedMs, microBatches, note, exchange } = result;
-    this.#checkpointAsked ||= note > 0;
+    this.checkpoints.noted(result.note);
     this.step++;
-    this.#method.add(loss);
+    this.#method.add(result.loss);
     this.outer?.updates(updated);
-    const round = await this.#rounds.close(this.step);
-    const ms = result.ms + round.ms;
-    const bytesOfStep = (exchange?.bytes ?? 0) + round.bytesSent;
-    this.#stepsHere++;
-    if (microBatches === 0) this.stepsWithoutTarget++;
+    const round = await this.rounds.close(this.step);
     this.nonFinite.add(result);
-    totals.tokens += this.tokensPerStep;
-    totals.flopsModel += stepFlops(this.network.model.config, plan, { seq, tokens: this.tokensPerStep }).model;
-    totals.flopsExecuted += flops;
-    totals.trainMs += ms;
-    if (exchange) {
-      totals.bytesSent = (totals.bytesSent ?? 0) + bytesOfStep;
-      this.#traffic.add(bytesOfStep, this.tokensPerStep);
-    }
-    const { depth, units } = plan;
-    const { flopsModel, flopsExecuted, tokens, trainMs } = totals;
-    const tokensPerSecond = (1000 * this.tokensPerStep) / ms;
-    return {
-      type: 'step',
-      step: this.step,
-      loss,
-      gradNorm,
-      lr,
-      depth,
-      units,
-      applied,
-      flopsModel,
-      flopsExecuted,
-      tokens,
-      trainMs,
-      ms,
-      tokensPerSecond,
-      waitedMs,
-      ...(exchange && {
-        bytesSent: totals.bytesSent!,
-        bytesPerToken: bytesOfStep / this.tokensPerStep,
-        exchangeMs: exchange.busyMs + round.ms,
-        exchangeWaitedMs: exchange.uncoveredMs + round.ms,
-      }),
-      ...(microBatches === 0 && { withoutTarget: true }),
-    };
+    return this.counts.add({ step: this.step, plan, lr, result, round, config: this.network.model.config });
   }
 
   /** What is to be said of a step. @throws ApolloError NON_FINITE when too many in a row were left out. */
   warningOf(event: StepEvent): TrainEvent | undefined {
-    if (event.withoutTarget) return this.stepsWithoutTarget > 1 ? undefined : withoutTarget(event);
+    if (event.withoutTarget) return this.counts.withoutTarget > 1 ? undefined : withoutTarget(event);
     if (event.applied) return undefined;
-    const error = tooManyNonFinite(event, this.config, this.nonFinite, this.lastSaved);
+    const error = tooManyNonFinite(event, this.config, this.nonFinite, this.checkpoints.lastSaved);
     if (error) throw error;
     return leftOut(event);
-  }
-
-  /** @throws ApolloError BAD_CORPUS when none of the steps that were done had a target. */
-  checkTargets(): void {
-    if (this.stepsWithoutTarget > 0 && this.stepsWithoutTarget === this.#stepsHere)
-      throw nothingLearnt(this.#stepsHere);
   }
 
   /** Forwards errors, except the one by which the signal cancels work. */
@@ -527,7 +364,7 @@ export class Run {
   async close(): Promise<void> {
     await this.trainer.stop();
     await this.#steps.drop();
-    await this.#checkpoints.settled();
+    await this.checkpoints.written();
     this.#letGo();
     if (!this.deps.store) this.store.dispose();
   }

@@ -1,0 +1,41 @@
+/** What a store holds of one parameter. */
+import type { BufferKind } from '../lowering.js';
+import type { NativeBuffer, NativeProgram } from '../native.js';
+import { type Shape, size } from '../shape.js';
+
+export interface ParameterDeclaration {
+  readonly name: string;
+  readonly shape: Shape;
+  /** Keep a bf16 copy when the store's precision is bf16 (matrices; not for vectors, which stay f32). */
+  readonly workingCopy: boolean;
+  /** Whether weight decay applies. */
+  readonly decay: boolean;
+  /**
+   * Of a hidden layer's weights [inputs, outputs]: the widths of the matrices that stand side by side in its columns, e.g.
+   * [C, C, C] of fused queries, keys and values, or [outputs]. Absent for embeddings, heads and vectors.
+   */
+  readonly matrices?: readonly number[] | undefined;
+}
+
+export interface Entry {
+  readonly spec: ParameterDeclaration;
+  readonly elements: number;
+  /** Made when first needed, zeros. */
+  readonly buffers: Partial<Record<BufferKind, NativeBuffer>>;
+  /** The optimizer's, by slot; likewise. */
+  readonly slots: Map<string, NativeBuffer>;
+  refresh?: Promise<NativeProgram>;
+  count: number;
+  removed: boolean;
+}
+
+export const newEntry = (spec: ParameterDeclaration): Entry => ({
+  spec,
+  elements: size(spec.shape),
+  buffers: {},
+  slots: new Map(),
+  count: 0,
+  removed: false,
+});
+
+export const buffersOf = ({ buffers, slots }: Entry): NativeBuffer[] => [...Object.values(buffers), ...slots.values()];

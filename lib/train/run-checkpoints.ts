@@ -1,0 +1,183 @@
+/** Checkpoints of a run: when one is due, what stands in it, and which ranks write it. */
+import { fromFirst, type OuterStep } from '../dist/index.js';
+import type { ParameterStore } from '../engine/parameters.js';
+import type { SeenLosses } from '../methods/followed.js';
+import type { MethodStage, TrainingMethod } from '../methods/method.js';
+import { type CheckpointState, saveCheckpoint } from './checkpoint/checkpoint.js';
+import { CheckpointClock } from './checkpoint/checkpoint-clock.js';
+import { type CheckpointJob, CheckpointWriter } from './checkpoint/checkpoint-writer.js';
+import type { SourceCosts } from './checkpoint/model-folder.js';
+import { checkpointsOfRank } from './checkpoint/rank-folder.js';
+import { giveState } from './checkpoint/sharded-store.js';
+import type { RunIdentity, TrainConfig } from './config.js';
+import type { RunDependencies } from './dependencies.js';
+import type { TrainEvent } from './events.js';
+import type { NonFiniteSteps } from './non-finite.js';
+import type { Rounds } from './outer.js';
+import { checkSameWeights } from './same-run.js';
+
+/** What a checkpoint is made of. */
+export interface CheckpointSite {
+  readonly config: TrainConfig;
+  readonly deps: RunDependencies;
+  readonly store: ParameterStore;
+  readonly outer: OuterStep | undefined;
+  readonly rounds: Rounds;
+  readonly nonFinite: NonFiniteSteps;
+  readonly totals: CheckpointState['totals'];
+  /** Steps done. */
+  readonly step: number;
+  /** That the weights are in. */
+  readonly stage: MethodStage;
+  /** As far as the losses so far have decided it, and those losses where it goes by them. */
+  readonly method: TrainingMethod;
+  readonly seen: SeenLosses | undefined;
+  readonly identity: RunIdentity;
+  readonly sourceCosts: SourceCosts | undefined;
+  /** Last step at which an evaluation was done. */
+  readonly evaluatedAt: number;
+}
+
+export class RunCheckpoints {
+  readonly #writer: CheckpointWriter;
+  #clock: CheckpointClock;
+  /** Where this rank writes: the first one, and those with their own weights. */
+  #directory: string | undefined;
+  /** Whether a rank has asked for a checkpoint in the last step that is known. */
+  #isAsked = false;
+
+  constructor(private readonly site: CheckpointSite) {
+    this.#writer = new CheckpointWriter(site.store);
+    this.#clock = new CheckpointClock(site.config.checkpointMinutes, 0);
+  }
+
+  /** Finds out where this rank writes. */
+  async open(): Promise<void> {
+    const { deps, outer } = this.site;
+    const { group, checkpointDir } = deps;
+    if (!outer) {
+      this.#directory = group.rank === 0 ? checkpointDir : undefined;
+      return;
+    }
+    const common = await fromFirst(group, async () => checkpointDir);
+    this.#directory = typeof common === 'string' ? checkpointsOfRank(common, group.rank) : undefined;
+  }
+
+  /** The run is as a checkpoint left it: that in `folder`, where it is the run's own. */
+  resumed(folder: string | undefined): void {
+    const { config, totals } = this.site;
+    this.#clock = new CheckpointClock(config.checkpointMinutes, totals.trainMs);
+    if (folder !== undefined) this.#writer.resumed(folder, this.#position());
+  }
+
+  get lastSaved(): string | undefined {
+    return this.#writer.lastSaved;
+  }
+
+  /** Asks all ranks for a checkpoint: the first one's clock is that of all. */
+  get note(): number {
+    const { deps, totals } = this.site;
+    return Number(deps.group.rank === 0 && this.#clock.due(totals.trainMs));
+  }
+
+  /** What the ranks asked for in a step: the sum of their notes. */
+  noted(notes: number): void {
+    this.#isAsked ||= notes > 0;
+  }
+
+  /** Whether one is due when `step` steps are done. */
+  isDue(step: number): boolean {
+    const { config, deps, rounds, totals } = this.site;
+    if (rounds.isOpen(step)) return false;
+    const { checkpointEvery: every, keepAt } = config;
+    const bySteps = step > 0 && ((every > 0 && rounds.isDue(every, step)) || rounds.includesOne(keepAt, step));
+    return bySteps || (deps.group.size > 1 ? this.#isAsked : this.#clock.due(totals.trainMs));
+  }
+
+  /** @throws ApolloError GROUP_FAILED where ranks have other weights, unless they are within a round. */
+  async checkSame(): Promise<void> {
+    const { deps, rounds, store, step } = this.site;
+    if (!rounds.isOpen(step)) await checkSameWeights(deps.group, store, step);
+  }
+
+  /** Starts one, which is written beside training. */
+  async save(): Promise<void> {
+    this.#clock.wrote(this.site.totals.trainMs);
+    this.#isAsked = false;
+    await this.checkSame();
+    if (await this.#givesState()) return;
+    if (this.#directory === undefined || this.#writer.isSaved(this.#position())) return;
+    await this.#writer.begin(this.#job(this.#directory));
+  }
+
+  /** Writes that of the run's end, unless this position is saved. */
+  async saveLast(): Promise<void> {
+    await this.checkSame();
+    if (await this.#givesState()) return;
+    if (this.#directory !== undefined) await this.#writer.complete(this.#job(this.#directory));
+  }
+
+  /** Waits for the one that is being written. */
+  async written(): Promise<void> {
+    await this.#writer.settled();
+  }
+
+  /** Events of those that ended since. @throws what is no error of the file system. */
+  events(): TrainEvent[] {
+    return this.#writer.events();
+  }
+
+  /** The same of that of the run's end. @throws what it threw. */
+  lastEvents(): TrainEvent[] {
+    return this.#writer.lastEvents();
+  }
+
+  #position(): string {
+    return `${this.site.step}/${this.site.stage.index}`;
+  }
+
+  #job(directory: string): CheckpointJob {
+    const { config, rounds, step } = this.site;
+    const state = this.#state();
+    const { keepCheckpoints: keep } = config;
+    const keepAt = config.keepAt.map((at) => rounds.endOf(at));
+    return {
+      step,
+      position: this.#position(),
+      write: (view) => saveCheckpoint(directory, view, state, { keep, keepAt }),
+    };
+  }
+
+  #state() {
+    const { deps, method, outer, seen, sourceCosts, step } = this.site;
+    const { kind, threads } = deps.device.info();
+    const ranks = deps.group.size;
+    // The map of the stage the weights are in: that of the next step when its switch is done, else of the last one.
+    const { index, units, shape, reparameterisation } = this.site.stage;
+    const next = method.stageAt(step).index === index ? step : step - 1;
+    return {
+      step,
+      stage: { index, units, ...(shape && { shape }), ...(reparameterisation && { reparameterised: true }) },
+      ...(sourceCosts && { source: sourceCosts }),
+      layerMap: [...method.evaluationMaps(next).full],
+      identity: this.site.identity,
+      totals: { ...this.site.totals },
+      nonFiniteSteps: this.site.nonFinite.count,
+      ...(seen && { seen: { ...seen, means: [...seen.means] } }),
+      evaluated: this.site.evaluatedAt === step,
+      device: { kind, threads, ...(ranks > 1 && { ranks }) },
+      ...(outer && { local: { ranks, changed: [...outer.changed] } }),
+    };
+  }
+
+  /** Where ranks share the optimizer's state: gives this rank's to the first one, if that writes a checkpoint here. */
+  async #givesState(): Promise<boolean> {
+    const { deps, store } = this.site;
+    if (!store.shards) return false;
+    const writes = this.#directory !== undefined && !this.#writer.isSaved(this.#position());
+    const [writers = 0] = await deps.group.sum([Number(writes)]);
+    if (deps.group.rank === 0) return false;
+    if (writers > 0) await giveState(store);
+    return true;
+  }
+}

@@ -1,0 +1,88 @@
+/** What the steps of a run add up to, and the event of each. */
+import type { ModelConfig } from '../models/index.js';
+import type { CheckpointState } from './checkpoint/checkpoint.js';
+import { stepFlops } from './cost.js';
+import type { StageTraffic, StepEvent } from './events.js';
+import type { RunStep } from './queue-step.js';
+import { nothingLearnt } from './step-warnings.js';
+import { Traffic } from './traffic.js';
+import type { StepOutcome } from './trainer.js';
+
+/** A step that is done. */
+export interface CountedStep extends Pick<RunStep, 'plan' | 'lr'> {
+  /** Its number, from 1. */
+  readonly step: number;
+  readonly result: StepOutcome;
+  /** The outer step behind it: zeros where there was none. */
+  readonly round: { readonly bytesSent: number; readonly ms: number };
+  /** Of the stage. */
+  readonly config: ModelConfig;
+}
+
+export class StepCounts {
+  /** Of the run, through all resumes. */
+  readonly totals: CheckpointState['totals'] = { tokens: 0, flopsModel: 0, flopsExecuted: 0, trainMs: 0 };
+  /** Steps of this process of which no batch had a target. */
+  withoutTarget = 0;
+  #here = 0;
+  readonly #traffic = new Traffic();
+
+  constructor(private readonly size: { readonly seq: number; readonly tokens: number }) {}
+
+  /** What the ranks have exchanged since the stage began. */
+  get stageTraffic(): StageTraffic | undefined {
+    return this.#traffic.stage;
+  }
+
+  beginStage(): void {
+    this.#traffic.begin();
+  }
+
+  add({ step, plan, lr, result, round, config }: CountedStep): StepEvent {
+    const { totals, size } = this;
+    const { loss, gradNorm, applied, flops, waitedMs, microBatches, exchange } = result;
+    const ms = result.ms + round.ms;
+    const bytesOfStep = (exchange?.bytes ?? 0) + round.bytesSent;
+    this.#here++;
+    if (microBatches === 0) this.withoutTarget++;
+    totals.tokens += size.tokens;
+    totals.flopsModel += stepFlops(config, plan, size).model;
+    totals.flopsExecuted += flops;
+    totals.trainMs += ms;
+    if (exchange) {
+      totals.bytesSent = (totals.bytesSent ?? 0) + bytesOfStep;
+      this.#traffic.add(bytesOfStep, size.tokens);
+    }
+    const { depth, units } = plan;
+    const { flopsModel, flopsExecuted, tokens, trainMs } = totals;
+    return {
+      type: 'step',
+      step,
+      loss,
+      gradNorm,
+      lr,
+      depth,
+      units,
+      applied,
+      flopsModel,
+      flopsExecuted,
+      tokens,
+      trainMs,
+      ms,
+      tokensPerSecond: (1000 * size.tokens) / ms,
+      waitedMs,
+      ...(exchange && {
+        bytesSent: totals.bytesSent!,
+        bytesPerToken: bytesOfStep / size.tokens,
+        exchangeMs: exchange.busyMs + round.ms,
+        exchangeWaitedMs: exchange.uncoveredMs + round.ms,
+      }),
+      ...(microBatches === 0 && { withoutTarget: true }),
+    };
+  }
+
+  /** @throws ApolloError BAD_CORPUS when none of the steps that were done had a target. */
+  checkTargets(): void {
+    if (this.withoutTarget > 0 && this.withoutTarget === this.#here) throw nothingLearnt(this.#here);
+  }
+}
