@@ -20,8 +20,22 @@ using Clock = std::chrono::steady_clock;
 // leave it to those that have work.
 constexpr auto kBusyWait = std::chrono::milliseconds(1);
 constexpr auto kPause = std::chrono::microseconds(50);
-// Bytes of one message, which MPI counts in an int.
+// Bytes of one message to a rank of this host: MPI counts them in an int.
 constexpr std::size_t kMessage = std::size_t{1} << 30;
+// To a rank of another host: below what libraries send at once (Open MPI over TCP: 64 KiB with its header). A longer
+// message waits for an answer, which stands behind what that rank sends here itself, so that one TCP connection would
+// carry the two directions in turns.
+constexpr std::size_t kPiece = std::size_t{56} << 10;
+// Pieces on their way to a rank, and from it, at a time.
+constexpr int kPieces = 16;
+
+// Bytes between this rank and another, of which the next piece is still to be started.
+struct Flow {
+  int rank;
+  std::byte* to;          // where they are received, or null
+  const std::byte* from;  // where they are sent from, or null
+  std::size_t left;
+};
 
 class MpiCommunicator final : public Communicator {
  public:
@@ -38,6 +52,7 @@ class MpiCommunicator final : public Communicator {
     check(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
     check(MPI_Comm_rank(MPI_COMM_WORLD, &rank_), "MPI_Comm_rank");
     check(MPI_Comm_size(MPI_COMM_WORLD, &size_), "MPI_Comm_size");
+    is_local_ = local_ranks();
   }
 
   int rank() const override { return rank_; }
@@ -53,31 +68,42 @@ class MpiCommunicator final : public Communicator {
   void all_to_all(const std::vector<std::span<const std::byte>>& send,
                   const std::vector<std::span<std::byte>>& receive) override {
     barrier();
-    std::vector<MPI_Request> requests;
-    const auto pieces = [&](auto bytes, auto start) {
-      for (std::size_t from = 0; from < bytes.size(); from += kMessage) {
-        requests.push_back(MPI_REQUEST_NULL);
-        start(bytes.subspan(from, std::min(kMessage, bytes.size() - from)), &requests.back());
-      }
-    };
+    std::vector<Flow> flows;
     for (int step = 1; step < size_; ++step) {  // each pair at a time of its own, so that no rank is sent to by all
       const int from = (rank_ - step + size_) % size_;
-      pieces(receive[from], [&](auto bytes, MPI_Request* request) {
-        check(MPI_Irecv(bytes.data(), count(bytes.size()), MPI_BYTE, from, 0, MPI_COMM_WORLD, request), "MPI_Irecv");
-      });
+      flows.push_back({from, receive[from].data(), nullptr, receive[from].size()});
     }
     for (int step = 1; step < size_; ++step) {
       const int to = (rank_ + step) % size_;
-      pieces(send[to], [&](auto bytes, MPI_Request* request) {
-        check(MPI_Isend(bytes.data(), count(bytes.size()), MPI_BYTE, to, 0, MPI_COMM_WORLD, request), "MPI_Isend");
-      });
+      flows.push_back({to, nullptr, send[to].data(), send[to].size()});
     }
-    int done = 0;
-    while (done == 0) {
-      check(MPI_Testall(count(requests.size()), requests.data(), &done, MPI_STATUSES_IGNORE), "MPI_Testall");
-      if (done != 0) return;
-      stop_if_cancelled();
-      std::this_thread::yield();
+    std::vector<MPI_Request> requests;
+    std::vector<Flow*> flow_of;  // by request
+    for (Flow& flow : flows) {
+      for (int piece = 0; piece < kPieces && flow.left > 0; ++piece) {
+        requests.push_back(start(flow));
+        flow_of.push_back(&flow);
+      }
+    }
+    std::vector<int> ended(requests.size());
+    Wait wait(*this);
+    for (std::size_t open = requests.size(); open > 0;) {
+      int count_ended = 0;
+      check(MPI_Testsome(count(requests.size()), requests.data(), &count_ended, ended.data(), MPI_STATUSES_IGNORE),
+            "MPI_Testsome");
+      for (int i = 0; i < count_ended; ++i) {
+        const auto at = static_cast<std::size_t>(ended[i]);
+        if (flow_of[at]->left > 0) {
+          requests[at] = start(*flow_of[at]);
+        } else {
+          --open;
+        }
+      }
+      if (count_ended > 0) {
+        wait = Wait(*this);
+      } else {
+        wait.pause();
+      }
     }
   }
 
@@ -89,16 +115,11 @@ class MpiCommunicator final : public Communicator {
   void barrier() override {
     MPI_Request request = MPI_REQUEST_NULL;
     check(MPI_Ibarrier(MPI_COMM_WORLD, &request), "MPI_Ibarrier");
-    const auto busy_until = Clock::now() + kBusyWait;
+    Wait wait(*this);
     for (int done = 0;;) {
       check(MPI_Test(&request, &done, MPI_STATUS_IGNORE), "MPI_Ibarrier");
       if (done != 0) return;
-      stop_if_cancelled();
-      if (Clock::now() < busy_until) {
-        std::this_thread::yield();
-      } else {
-        std::this_thread::sleep_for(kPause);
-      }
+      wait.pause();
     }
   }
 
@@ -108,8 +129,53 @@ class MpiCommunicator final : public Communicator {
   }
 
  private:
-  void stop_if_cancelled() const {
-    if (cancelled_()) throw Error("the wait for the other ranks was cancelled", "APOLLO_ABORTED");
+  // A wait between two questions whether something is done.
+  class Wait {
+   public:
+    explicit Wait(const MpiCommunicator& group) : group_(&group) {}
+
+    void pause() const {
+      if (group_->cancelled_()) throw Error("the wait for the other ranks was cancelled", "APOLLO_ABORTED");
+      if (Clock::now() < busy_until_) {
+        std::this_thread::yield();
+      } else {
+        std::this_thread::sleep_for(kPause);
+      }
+    }
+
+   private:
+    const MpiCommunicator* group_;
+    Clock::time_point busy_until_ = Clock::now() + kBusyWait;
+  };
+
+  // Starts the next piece.
+  MPI_Request start(Flow& flow) const {
+    const std::size_t bytes = std::min(flow.left, is_local_[static_cast<std::size_t>(flow.rank)] ? kMessage : kPiece);
+    MPI_Request request = MPI_REQUEST_NULL;
+    if (flow.to != nullptr) {
+      check(MPI_Irecv(flow.to, count(bytes), MPI_BYTE, flow.rank, 0, MPI_COMM_WORLD, &request), "MPI_Irecv");
+      flow.to += bytes;
+    } else {
+      check(MPI_Isend(flow.from, count(bytes), MPI_BYTE, flow.rank, 0, MPI_COMM_WORLD, &request), "MPI_Isend");
+      flow.from += bytes;
+    }
+    flow.left -= bytes;
+    return request;
+  }
+
+  // By rank, whether it runs on this host. The two ranks of a pair say the same of it, for they cut its bytes alike.
+  std::vector<bool> local_ranks() const {
+    MPI_Comm host = MPI_COMM_NULL;
+    check(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &host),
+          "MPI_Comm_split_type");
+    int ranks = 0;
+    check(MPI_Comm_size(host, &ranks), "MPI_Comm_size");
+    std::vector<int> found(static_cast<std::size_t>(ranks));
+    check(MPI_Allgather(&rank_, 1, MPI_INT, found.data(), 1, MPI_INT, host), "MPI_Allgather");
+    check(MPI_Comm_free(&host), "MPI_Comm_free");
+    std::vector<bool> local(static_cast<std::size_t>(size_));
+    for (const int rank : found) local[static_cast<std::size_t>(rank)] = true;
+    return local;
   }
 
   static int count(std::size_t elements) {
@@ -130,6 +196,7 @@ class MpiCommunicator final : public Communicator {
   std::function<bool()> cancelled_;
   int rank_ = 0;
   int size_ = 1;
+  std::vector<bool> is_local_;
 };
 
 std::string library() {
