@@ -6,8 +6,8 @@ set -euo pipefail
 usage() {
   cat <<'TEXT'
 bash scripts/setup.sh [--check] [--yes] [--no-system]
-  --check      also install the linters (clang-format, cppcheck), Chromium for the tests of pages and Open MPI for those of
-               ranks where apt has them, and, where nvcc is, the headers of cuBLASLt
+  --check      also install the linters (clang-format, cppcheck), Chromium for the tests of pages, Open MPI and MPICH for
+               those of ranks where apt has them, and, where nvcc is, the headers of cuBLASLt
   --yes        install system packages without asking
   --no-system  never install system packages; say what is missing and stop
 Asks before it uses sudo, unless it runs as root or with CI=true.
@@ -141,6 +141,7 @@ has_browser() {
 }
 has_browser || optional 'Chromium: the tests of pages' chromium
 has mpicxx || optional 'MPI: the tests of ranks' libopenmpi-dev openmpi-bin
+has mpicxx.mpich || optional 'MPICH: its test of ranks' libmpich-dev mpich
 
 # --- the headers without which the CUDA backend is not built ---
 if [ "$want_linters" = 1 ] && { [ -n "${CUDACXX:-}" ] || has nvcc; }; then
