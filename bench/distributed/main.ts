@@ -1,20 +1,22 @@
 /**
  * npm run bench:distributed: training on two ranks, on this machine and over links of 1 Gbit/s and 100 Mbit/s between network
- * namespaces (as root), by the ways to train together: tokens per second, bytes per token, the loss after as many tokens, and how
- * far the model of `plan --ranks` is from the measured steps. Each call measures the places that it is given and
- * writes all that is known: results.json, README.md and a picture.
+ * namespaces (as root), by the ways to train together and by PyTorch's DDP: tokens per second, bytes per token, the loss after as
+ * many tokens, and how far the model of `plan --ranks` is from the measured steps. Each call measures the places and modes that it
+ * is given and writes all that is known: results.json, README.md and a picture.
  */
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { payload } from '../../lib/cli/plan-ranks.js';
-import { stepCost } from '../../lib/dist/index.js';
+import { engineOverlap, stepCost } from '../../lib/dist/index.js';
 import { textTable } from '../../lib/report/table.js';
 import { whole } from '../options.js';
 import { spread } from '../statistics.js';
+import { findPeerPython } from '../step/peer.js';
 import { type MeasuredMode, modes } from './modes.js';
-import { alone, atPlace, type Place, places, ranks, type Start } from './places.js';
+import { peerBytes, peerName, trainPeer } from './peer.js';
+import { alone, atPlace, type Place, places, ranks, type Site } from './places.js';
 import { type Cell, deviation, type Results, type Shape, tableOf, writeResults } from './report.js';
 
 const named = (text: string) => text.split(',').map((name) => name.trim());
@@ -28,17 +30,11 @@ const o = new Command('bench:distributed')
     named,
     places.map(({ name }) => name),
   )
-  .option(
-    '--modes <names>',
-    'with commas',
-    named,
-    modes.map(({ name }) => name),
-  )
+  .option('--modes <names>', 'with commas', named, [...modes.map(({ name }) => name), peerName])
   .option('--model <preset>', 'model that is trained', 'gpt-nano')
   .option('--batch <n>', 'sequences of a micro-batch', whole, 8)
   .option('--seq <n>', 'tokens of a sequence', whole, 128)
-  .option('--steps <n>', 'steps of each run', whole, 200)
-  .option('--timed <n>', 'steps of the runs over links; a multiple of the rounds', whole, 100)
+  .option('--steps <n>', 'steps of each run; a multiple of the rounds', whole, 50)
   .option('--cache <folder>', 'prepared text', join(tmpdir(), 'apollo-bench-distributed'))
   .option('--out <folder>', 'where the results are written', 'bench/results/distributed')
   .parse()
@@ -50,13 +46,15 @@ const o = new Command('bench:distributed')
     batch: number;
     seq: number;
     steps: number;
-    timed: number;
     cache: string;
     out: string;
   }>();
 
 const work = mkdtempSync(join(tmpdir(), 'apollo-distributed-'));
-const shape: Shape = { model: o.model, batch: o.batch, seq: o.seq, ranks, machine: cpus()[0]?.model ?? 'unknown' };
+const shape: Shape = {
+  ...{ model: o.model, batch: o.batch, seq: o.seq, ranks, steps: o.steps },
+  machine: cpus()[0]?.model ?? 'unknown',
+};
 const file = join(o.out, 'results.json');
 
 function opened(): Results {
@@ -69,9 +67,23 @@ function opened(): Results {
 }
 
 const { data, model, batch, seq, cache } = o;
+const learningRate = 2e-3;
+const seed = 42;
 const run = (steps: number, out: string, flags: readonly string[]) => [
   ...['train', '--json', '--data', ...data, '--method', 'scratch', '--model', model, '--cache', cache],
-  ...['--batch', String(batch), '--seq', String(seq), '--steps', String(steps), '--threads', '1', '--lr', '2e-3'],
+  ...[
+    '--batch',
+    String(batch),
+    '--seq',
+    String(seq),
+    '--steps',
+    String(steps),
+    '--threads',
+    '1',
+    '--lr',
+    String(learningRate),
+  ],
+  ...['--precision', 'f32', '--seed', String(seed)],
   ...['--eval-every', String(steps), '--checkpoint-minutes', '0', '--out', join(work, out), ...flags],
 ];
 const cli = 'lib/cli/main.ts';
@@ -93,7 +105,7 @@ async function machine(): Promise<NonNullable<Results['machine']>> {
   const events = await Promise.all(both);
   const compute = spread(events.map(stepSeconds)).median;
   const { parameters } = ofType(events[0]!, 'start')[0] as unknown as { parameters: number };
-  const probe = await atPlace(places[0]!, (start) => start('bench/distributed/probe.ts', []));
+  const probe = await atPlace(places[0]!, ({ start }) => start('bench/distributed/probe.ts', []));
   const { small, bucket } = probe[0] as unknown as { small: number; bucket: number };
   // An exchange of a bucket reads and writes its bytes some times and sends a few messages: see lib/dist/step-cost.ts.
   const memory = (5 * 2 ** 22) / (bucket - 2 * small);
@@ -102,36 +114,46 @@ async function machine(): Promise<NonNullable<Results['machine']>> {
 
 async function measured(
   place: Place,
-  start: Start,
+  { start }: Site,
   each: MeasuredMode,
   known: NonNullable<Results['machine']>,
   latency: number,
 ): Promise<Cell> {
-  const steps = place.rate ? o.timed : o.steps;
-  const events = await start(cli, run(steps, `${place.name}-${each.name}`.replace(/\W/g, '-'), each.flags));
-  const done = ofType(events, 'done')[0]!;
-  const seconds = stepSeconds(events);
+  const events = await start(cli, run(o.steps, `${place.name}-${each.name}`.replace(/\W/g, '-'), each.flags));
   const network = {
     latency,
     bandwidth: place.bits ? (payload * place.bits) / 8 : Number.POSITIVE_INFINITY,
     memory: known.memory,
   };
   const load = { compute: known.compute, parameters: known.parameters };
-  const planned = stepCost(each.mode, load, ranks, { network, overlap: 0, syncEvery: each.syncEvery ?? 1 });
-  const tokens = Number(done['tokens']);
-  const evaluation = ofType(events, 'evaluation').at(-1);
+  const { overlap = engineOverlap, syncEvery = 1 } = each;
+  const planned = stepCost(each.mode, load, ranks, { network, overlap, syncEvery });
+  const bytes = Number(ofType(events, 'step').at(-1)?.['bytesSent'] ?? 0);
+  return { ...cellOf(place, each.name, events, bytes), latency, plannedSeconds: planned.seconds };
+}
+
+async function measuredPeer(place: Place, site: Site, python: string): Promise<Cell> {
+  const heldOut = { heldOut: 0.02, heldOutBatches: 8 }; // the defaults of `train`
+  const task = { data, cache, model, batch, seq, steps: o.steps, learningRate, seed, ...heldOut };
+  const events = await trainPeer(site, python, work, task);
+  const [done] = ofType(events, 'done');
+  const bytes = peerBytes(Number(done!['parameters']), ranks * batch * seq) * Number(done!['tokens']);
+  return { ...cellOf(place, peerName, events, bytes), version: String(done!['version']) };
+}
+
+/** What a run's events say, and the bytes that all ranks have sent. */
+function cellOf(place: Place, mode: string, events: readonly Event[], bytes: number): Cell {
+  const tokens = Number(ofType(events, 'done')[0]!['tokens']);
+  const seconds = stepSeconds(events);
   return {
     place: place.name,
-    mode: each.name,
+    mode,
     ...(place.bits && { bits: place.bits }),
-    steps,
     tokens,
-    latency,
     stepSeconds: seconds,
-    plannedSeconds: planned.seconds,
     tokensPerSecond: (ranks * batch * seq) / seconds,
-    bytesPerToken: Number(ofType(events, 'step').at(-1)?.['bytesSent'] ?? 0) / tokens,
-    loss: Number(evaluation?.['lossFull']),
+    bytesPerToken: bytes / tokens,
+    loss: Number(ofType(events, 'evaluation').at(-1)?.['lossFull']),
   };
 }
 
@@ -144,21 +166,27 @@ async function main(): Promise<void> {
     await writeResults(o.out, results);
   }
   const known = results.machine!;
+  const python = findPeerPython();
   console.log(
     `one rank computes ${(1e3 * known.compute).toFixed(1)} ms a step while another does the same; ` +
       `${(known.memory / 1e9).toFixed(2)} GB/s in memory`,
   );
   for (const place of places.filter(({ name }) => o.places.includes(name))) {
-    await atPlace(place, async (start) => {
-      const probe = await start('bench/distributed/probe.ts', []);
-      const latency = (probe[0] as unknown as { small: number }).small / 2;
-      for (const each of modes.filter(({ name }) => o.modes.includes(name))) {
-        const cell = await measured(place, start, each, known, latency);
+    await atPlace(place, async (site) => {
+      const keep = async (cell: Cell) => {
         const others = results.cells.filter(({ place: at, mode }) => at !== cell.place || mode !== cell.mode);
         results = { ...results, cells: [...others, cell] };
         await writeResults(o.out, results);
         console.log(`${cell.place}, ${cell.mode}: ${(1e3 * cell.stepSeconds).toFixed(1)} ms, plan ${deviation(cell)}`);
+      };
+      const probe = await site.start('bench/distributed/probe.ts', []);
+      const latency = (probe[0] as unknown as { small: number }).small / 2;
+      for (const each of modes.filter(({ name }) => o.modes.includes(name))) {
+        await keep(await measured(place, site, each, known, latency));
       }
+      if (!o.modes.includes(peerName)) return;
+      if (python) await keep(await measuredPeer(place, site, python));
+      else console.log(`${peerName} is left out: no Python with torch (set APOLLO_PEER_PYTHON)`);
     });
   }
   console.log(textTable(tableOf(results)));

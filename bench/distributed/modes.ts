@@ -8,6 +8,8 @@ export interface MeasuredMode {
   readonly mode: RankModeName;
   /** Steps of a round. */
   readonly syncEvery?: number;
+  /** Of the plan; default: the engine's. */
+  readonly overlap?: number;
 }
 
 const outer = (every: number): MeasuredMode => ({
@@ -19,6 +21,7 @@ const outer = (every: number): MeasuredMode => ({
 
 export const modes: readonly MeasuredMode[] = [
   { name: 'f32', flags: [], mode: 'f32' },
+  { name: 'f32 without overlap', flags: ['--no-overlap-exchange'], mode: 'f32', overlap: 0 },
   { name: 'bf16', flags: ['--exchange-precision', 'bf16'], mode: 'bf16' },
   { name: 'sharded optimizer', flags: ['--shard-optimizer'], mode: 'sharded' },
   outer(10),

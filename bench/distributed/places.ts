@@ -24,15 +24,19 @@ const loader = ['--import=./scripts/ts-loader.mjs', '--enable-source-maps'];
 /** Names of namespaces of this process alone. */
 const namespaces = `bench${process.pid}`;
 
-function shell(args: readonly string[]): void {
-  const { status, stderr } = spawnSync('bash', [script, ...args], { cwd: root, encoding: 'utf8' });
+function shell(args: readonly string[]): string {
+  const { status, stdout, stderr } = spawnSync('bash', [script, ...args], { cwd: root, encoding: 'utf8' });
   if (status !== 0) throw new Error(`${script} ${args.join(' ')}: ${stderr.trim()}`);
+  return stdout;
 }
 
 /** Does `work` with a way to start ranks at the place, which is made for it and removed again. */
-export async function atPlace<Value>({ rate }: Place, work: (start: Start) => Promise<Value>): Promise<Value> {
-  if (!rate)
-    return work((file, args) => lines('mpirun', ['--allow-run-as-root', '--oversubscribe', ...common(file, args)]));
+export async function atPlace<Value>({ rate }: Place, work: (site: Site) => Promise<Value>): Promise<Value> {
+  if (!rate) {
+    const launch: Launch = (command) =>
+      lines('mpirun', ['--allow-run-as-root', '--oversubscribe', ...common, ...command]);
+    return work({ launch, start: starter(launch), address: '127.0.0.1' });
+  }
   shell(['create', namespaces, String(ranks)]);
   const cleared = () => {
     for (const child of running) child.kill('SIGKILL');
@@ -45,24 +49,39 @@ export async function atPlace<Value>({ rate }: Place, work: (start: Start) => Pr
   for (const signal of signals) process.on(signal, stopped);
   try {
     shell(['shape', namespaces, rate]);
-    return await work((file, args) => lines('bash', [script, 'mpirun', namespaces, ...common(file, args)]));
+    const launch: Launch = (command) => lines('bash', [script, 'mpirun', namespaces, ...common, ...command]);
+    const [address] = shell(['hosts', namespaces]).trim().split(',');
+    return await work({ launch, start: starter(launch), address: address!, network: 'eth0' });
   } finally {
     for (const signal of signals) process.off(signal, stopped);
     cleared();
   }
 }
 
+/** A place while it is there. */
+export interface Site {
+  readonly start: Start;
+  readonly launch: Launch;
+  /** Of the first rank, and the name of the interface that it belongs to, where the ranks have one of their own. */
+  readonly address: string;
+  readonly network?: string;
+}
+
 const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 /** What was started and has not ended. */
 const running = new Set<ChildProcess>();
 
-/** Starts the ranks of a TypeScript file; the lines of JSON that they print. */
-export type Start = (file: string, args: readonly string[]) => Promise<Readonly<Record<string, unknown>>[]>;
+/** Starts the ranks of a program; the lines of JSON that they print. */
+export type Launch = (command: readonly string[]) => Promise<Readonly<Record<string, unknown>>[]>;
+/** The same of a TypeScript file. */
+export type Start = (file: string, args: readonly string[]) => ReturnType<Launch>;
 
-const common = (file: string, args: readonly string[]) => [
-  ...['--bind-to', 'none', '-np', String(ranks)],
-  ...[process.execPath, ...loader, file, ...args],
-];
+const starter =
+  (launch: Launch): Start =>
+  (file, args) =>
+    launch([process.execPath, ...loader, file, ...args]);
+
+const common = ['--bind-to', 'none', '-np', String(ranks)];
 
 /** One process, without a launcher. */
 export const alone: Start = (file, args) => lines(process.execPath, [...loader, file, ...args]);

@@ -1,11 +1,13 @@
 /** What the bench writes: all cells as JSON, a page with their table, and a picture. */
 import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { backwardShare, engineOverlap } from '../../lib/dist/index.js';
 import { formatCount, formatPercent } from '../../lib/report/format.js';
 import { renderSvg } from '../../lib/report/svg.js';
 import { markdownTable } from '../../lib/report/table.js';
 import { colors, panelChart, panelSize, type Series } from '../acceleration/figures/draw.js';
 import { modes } from './modes.js';
+import { peerName } from './peer.js';
 import { places } from './places.js';
 
 export interface Shape {
@@ -13,6 +15,8 @@ export interface Shape {
   readonly batch: number;
   readonly seq: number;
   readonly ranks: number;
+  /** Of each run. */
+  readonly steps: number;
   readonly machine: string;
 }
 
@@ -22,19 +26,20 @@ export interface Cell {
   readonly mode: string;
   /** Per second of a link. */
   readonly bits?: number;
-  readonly steps: number;
   /** Of all ranks. */
   readonly tokens: number;
   /** Seconds of a message, measured at the place. */
-  readonly latency: number;
-  /** The mean of all steps but the first, and what the model says. */
+  readonly latency?: number;
+  /** The mean of all steps but the first, and what the model says, which knows no peer. */
   readonly stepSeconds: number;
-  readonly plannedSeconds: number;
+  readonly plannedSeconds?: number;
   readonly tokensPerSecond: number;
   /** That all ranks send. */
   readonly bytesPerToken: number;
   /** Held-out, at the end. */
   readonly loss: number;
+  /** Of the peer. */
+  readonly version?: string;
 }
 
 export interface Results {
@@ -47,14 +52,17 @@ export interface Results {
 }
 
 export function deviation({ plannedSeconds, stepSeconds }: Cell): string {
+  if (plannedSeconds === undefined) return '';
   const far = plannedSeconds / stepSeconds - 1;
   return `${far < 0 ? '' : '+'}${formatPercent(far)}`;
 }
 
+const modeNames = [...modes.map(({ name }) => name), peerName];
+
 /** In the order of places and modes. */
 function ordered({ cells }: Results): Cell[] {
   return places.flatMap((place) =>
-    modes.flatMap((mode) => cells.filter((cell) => cell.place === place.name && cell.mode === mode.name)),
+    modeNames.flatMap((mode) => cells.filter((cell) => cell.place === place.name && cell.mode === mode)),
   );
 }
 
@@ -65,7 +73,7 @@ export function tableOf(results: Results): string[][] {
       cell.place,
       cell.mode,
       `${(1e3 * cell.stepSeconds).toFixed(1)} ms`,
-      `${(1e3 * cell.plannedSeconds).toFixed(1)} ms`,
+      cell.plannedSeconds === undefined ? '' : `${(1e3 * cell.plannedSeconds).toFixed(1)} ms`,
       deviation(cell),
       cell.tokensPerSecond.toFixed(0),
       cell.bytesPerToken.toFixed(0),
@@ -92,13 +100,14 @@ const palette = [colors.red, colors.blue, colors.green, colors.pink, colors.yell
 /** Tokens per second against the rate of the links, measured and planned. */
 function panel(results: Results) {
   const linked = ordered(results).filter(({ bits }) => bits !== undefined);
-  const series = modes.flatMap(({ name }, i): Series[] => {
+  const series = modeNames.flatMap((name, i): Series[] => {
     const own = linked.filter(({ mode }) => mode === name).sort((a, b) => a.bits! - b.bits!);
     const color = palette[i % palette.length]!;
-    const planned = (cell: Cell) => (cell.tokensPerSecond * cell.stepSeconds) / cell.plannedSeconds;
+    const known = own.filter(({ plannedSeconds }) => plannedSeconds !== undefined);
+    const planned = (cell: Cell) => (cell.tokensPerSecond * cell.stepSeconds) / cell.plannedSeconds!;
     return [
       { name, color, points: true, data: own.map((cell) => [cell.bits! / 1e6, cell.tokensPerSecond]) },
-      { name: `${name}, planned`, color, dashed: true, data: own.map((cell) => [cell.bits! / 1e6, planned(cell)]) },
+      { name: `${name}, planned`, color, dashed: true, data: known.map((cell) => [cell.bits! / 1e6, planned(cell)]) },
     ];
   });
   const { model, ranks } = results.shape;
@@ -111,13 +120,30 @@ function panel(results: Results) {
   };
 }
 
+/**
+ * The overlap as `plan --ranks` defines it: what a step with it saves, as a share of the backward pass. Where the exchange takes
+ * longer than that pass.
+ */
+function overlapAt(place: string, { cells, machine }: Results): number | undefined {
+  const of = (mode: string) => cells.find((cell) => cell.place === place && cell.mode === mode)?.stepSeconds;
+  const [beside, behind] = [of('f32'), of('f32 without overlap')];
+  return beside === undefined || behind === undefined
+    ? undefined
+    : (behind - beside) / (backwardShare * machine!.compute);
+}
+
 function page(results: Results): string {
-  const { shape, machine } = results;
+  const { shape, machine, cells } = results;
+  const version = cells.find((cell) => cell.version)?.version;
+  const overlaps = places.flatMap(({ name, bits }) => {
+    const overlap = bits ? overlapAt(name, results) : undefined;
+    return overlap === undefined ? [] : [`${overlap.toFixed(2)} at ${name}`];
+  });
   return [
     '# Two ranks over links of a rate',
     '',
-    `\`npm run bench:distributed\`: ${shape.model} from scratch, ${shape.ranks} ranks with one thread each and ${shape.batch} x ${shape.seq} tokens in a`,
-    `micro-batch, on ${shape.machine}. Over links the ranks run in network namespaces (scripts/namespaces.sh).`,
+    `\`npm run bench:distributed\`: ${shape.model} from scratch in f32, ${shape.ranks} ranks with one thread each and ${shape.batch} x ${shape.seq} tokens in a`,
+    `micro-batch, ${shape.steps} steps, on ${shape.machine}. Over links the ranks run in network namespaces (scripts/namespaces.sh).`,
     '',
     markdownTable(tableOf(results)),
     '',
@@ -126,7 +152,16 @@ function page(results: Results): string {
     `The plan is that of \`apollo-lm plan --ranks\`: a rank computes ${(1e3 * machine!.compute).toFixed(1)} ms a step (measured on one rank beside another one without a`,
     `group), memory moves ${(machine!.memory / 1e9).toFixed(2)} GB/s (an exchange of 4 MiB between two ranks of one machine), a message takes what it takes at`,
     'the place, and a link carries 95 % of its rate. On one machine nothing else of the exchange is known, so its rows check the',
-    'sum of parts only. Losses are comparable within a number of tokens.',
+    `sum of parts only. The plan's overlap is ${engineOverlap} of the backward pass; measured (the step without overlap less the step with it, in`,
+    `backward passes of two thirds of what a rank computes): ${overlaps.join(', ')}.`,
+    '',
+    ...(version
+      ? [
+          `PyTorch ${version} trains the same model by DistributedDataParallel over gloo, one thread a process, on the same rows with the same`,
+          'learning rates, from weights and with dropout of its own; its bytes are counted, not measured: f32 gradients in a ring.',
+        ]
+      : []),
+    'Losses are of the same held-out text after as many tokens.',
     '',
   ].join('\n');
 }

@@ -2,15 +2,18 @@
  * npm run bench:ranks: what several ranks do against one and against PyTorch.
  *   accuracy   losses of 1, 2 and 4 ranks, step by step, and whether the same run gives the same bits twice
  *   step       tokens/s of ranks of one thread against PyTorch's DDP on gloo, taking turns in one run
+ *   traffic    bytes per token of each stage, by Apollo and by training from scratch
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { Command, Option } from 'commander';
 import { loadAddon } from '../../lib/engine/native.js';
+import { markdownTable, textTable } from '../../lib/report/table.js';
 import { launcherKind, mpiexec } from '../launcher.js';
 import { whole } from '../options.js';
 import { accuracyModels, compareRanks, describeAccuracy } from './accuracy.js';
 import { compareWithDdp, describeDdp } from './ddp.js';
+import { measureTraffic, type TrafficOptions, trafficRows } from './traffic.js';
 
 const missing = launcherKind() ? loadAddon().mpiInfo().missing : `there is no ${mpiexec}`;
 if (missing) {
@@ -68,6 +71,35 @@ program
   .action(async ({ out, ...options }) => {
     const result = await compareWithDdp(options);
     give(result, describeDdp(result), out);
+  });
+
+program
+  .command('traffic')
+  .description('bytes per token of each stage on the sample text, by Apollo and by training from scratch')
+  .option('--model <preset>', 'model that is trained', 'gpt-nano')
+  .option('--ranks <n>', 'ranks', whole, 2)
+  .option('--batch <n>', 'sequences of a micro-batch', whole, 8)
+  .option('--seq <n>', 'tokens of a sequence', whole, 128)
+  .option('--steps <n>', 'steps of each run', whole, 80)
+  .option('--page <file>', 'also write the table as a page')
+  .option('--out <file>', 'also write JSON there')
+  .action(async ({ out, page, ...options }: TrafficOptions & { out?: string; page?: string }) => {
+    const result = await measureTraffic(options, (line) => console.error(line));
+    const rows = trafficRows(result);
+    give(result, textTable(rows), out);
+    if (!page) return;
+    const { model, ranks, batch, seq, steps } = options;
+    const lines = [
+      '# Bytes per token, by stage',
+      '',
+      `\`npm run bench:ranks -- traffic\`: ${model}, ${ranks} ranks with ${batch} x ${seq} tokens each, ${steps} steps on the sample text. Bytes are`,
+      'those that all ranks send, without headers; tokens those of all ranks. A shallow stage of Apollo exchanges only the layers that it',
+      'holds, and of these only what a step has trained.',
+      '',
+      markdownTable(rows),
+    ];
+    mkdirSync(dirname(page), { recursive: true });
+    writeFileSync(page, `${lines.join('\n')}\n`);
   });
 
 await program.parseAsync();

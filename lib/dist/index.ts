@@ -15,6 +15,7 @@ export { type Environment, type RankPlace, rankOf } from './rank.js';
 export { type EndedRank, type RankWatch, watchRanks } from './rank-watch.js';
 export { StepAgreement, type StepExchange } from './step-agreement.js';
 export {
+  backwardShare,
   type ExchangeModel,
   engineOverlap,
   type RankModeName,

@@ -23,6 +23,9 @@ export interface ExchangeModel {
   readonly syncEvery: number;
 }
 
+/** Of what a rank computes, the part of the backward pass. */
+export const backwardShare = 2 / 3;
+
 /** Assumed for the engine: bench:exchange found 65 % of an exchange in shared memory hidden beside the backward pass. */
 export const engineOverlap = 0.65;
 
@@ -93,7 +96,7 @@ export type RankModeName = keyof typeof rankModes;
 export function stepCost(mode: RankModeName, load: StepLoad, ranks: number, model: ExchangeModel): StepCost {
   if (ranks === 1 && mode !== 'outer') return { seconds: load.compute, bytes: 0, efficiency: 1 };
   const { exposed, beside }: ReturnType<Mode['costs']> = rankModes[mode].costs(load, ranks, model);
-  const covered = model.overlap * (2 / 3) * load.compute;
+  const covered = model.overlap * backwardShare * load.compute;
   const seconds = load.compute + exposed.seconds + Math.max(0, (beside?.seconds ?? 0) - covered);
   return { seconds, bytes: exposed.bytes + (beside?.bytes ?? 0), efficiency: load.compute / seconds };
 }
