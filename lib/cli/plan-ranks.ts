@@ -80,7 +80,7 @@ export const rankFlags: readonly Option[] = [
     .argParser(byteRate)
     .default(1.25e9, '10Gbit'),
   new Option('--latency <time>', 'of a message between two ranks').argParser(seconds).default(50e-6, '50us'),
-  new Option('--overlap <share>', 'of the backward pass beside which gradients are exchanged')
+  new Option('--overlap <share>', 'of the backward pass of the last micro-batch beside which gradients are exchanged')
     .argParser(share)
     .default(engineOverlap, `what the engine does: ${engineOverlap}`),
   new Option('--flops <rate>', 'FLOP per second that a rank reaches, e.g. 400T, in place of a measurement').argParser(
@@ -115,7 +115,7 @@ export function ranksPlan(
   flags: RankFlags & { readonly ranks: readonly number[] },
   stages: readonly StageCost[],
   secondsOf: (stage: StageCost) => number,
-  syncEvery?: number,
+  { syncEvery, accumulate: microBatches }: { readonly syncEvery?: number | undefined; readonly accumulate: number },
 ): RanksPlan {
   const compute = flags.flops === undefined ? 'measured' : 'given';
   const network = {
@@ -129,6 +129,7 @@ export function ranksPlan(
     steps,
     parameters,
     compute: secondsOf({ units, steps, parameters, ...stage }) / steps,
+    microBatches,
   }));
   const everies = syncEvery === undefined ? rounds : [syncEvery];
   const modes = Object.keys(rankModes) as RankModeName[];
@@ -197,6 +198,6 @@ export function formatRanks({ model, compute, stages, rows }: RanksPlan): string
     `Assumed: ${compute === 'measured' ? 'one rank takes the time above for its micro-batches, and no more where ranks share a machine' : 'one rank reaches the given FLOP/s'};`,
     `links of ${formatCount(network.bandwidth / payload)}B/s for each rank, both ways at once, ${formatPercent(payload, 0)} of it payload, ${time(network.latency)} a message, no other traffic;`,
     `${formatCount(network.memory)}B/s in memory; the cheapest of ring, halving and doubling, and tree (Thakur, Rabenseifner, Gropp 2005);`,
-    `${formatPercent(overlap, 0)} of the backward pass beside the exchange; no rank waits for a slower one; no update, evaluation or checkpoint.`,
+    `${formatPercent(overlap, 0)} of the backward pass of the last micro-batch beside the exchange; no rank waits for a slower one; no update, evaluation or checkpoint.`,
   ].join('\n');
 }

@@ -10,13 +10,16 @@ export interface StepLoad {
   readonly compute: number;
   /** Elements of all that trains. */
   readonly parameters: number;
+  /** Its micro-batches, of which gradients travel beside the last one alone. Default: 1. */
+  readonly microBatches?: number;
 }
 
 export interface ExchangeModel {
   readonly network: Network;
   /**
-   * Share of the backward pass, two thirds of what is computed, beside which gradients can be exchanged. 0: the exchange
-   * begins when the last micro-batch is done.
+   * Share of the backward pass of the last micro-batch, two thirds of what that computes, beside which gradients travel where
+   * there are enough of them. 0: the exchange begins when the last micro-batch is done. Measured as the time that a step
+   * with overlap saves, where the exchange takes longer than that pass (bench:distributed).
    */
   readonly overlap: number;
   /** Steps of a round. */
@@ -96,7 +99,7 @@ export type RankModeName = keyof typeof rankModes;
 export function stepCost(mode: RankModeName, load: StepLoad, ranks: number, model: ExchangeModel): StepCost {
   if (ranks === 1 && mode !== 'outer') return { seconds: load.compute, bytes: 0, efficiency: 1 };
   const { exposed, beside }: ReturnType<Mode['costs']> = rankModes[mode].costs(load, ranks, model);
-  const covered = model.overlap * backwardShare * load.compute;
+  const covered = (model.overlap * backwardShare * load.compute) / (load.microBatches ?? 1);
   const seconds = load.compute + exposed.seconds + Math.max(0, (beside?.seconds ?? 0) - covered);
   return { seconds, bytes: exposed.bytes + (beside?.bytes ?? 0), efficiency: load.compute / seconds };
 }

@@ -49,7 +49,7 @@ t.test('the tables name what they assume', async (t) => {
   );
   t.match(io.out(), /4,096 +\d/);
   t.match(io.out(), /links of 1.25 GB\/s for each rank, both ways at once, 95 % of it payload, 50 us a message/);
-  t.match(io.out(), /50 % of the backward pass beside the exchange/);
+  t.match(io.out(), /50 % of the backward pass of the last micro-batch beside the exchange/);
   t.match(io.out(), /Thakur, Rabenseifner, Gropp 2005/);
 });
 

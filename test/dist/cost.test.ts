@@ -77,6 +77,12 @@ t.test('what is exchanged beside the backward pass costs no time, as far as that
   close(t, stepCost('f32', part, 4, { ...model, overlap: 1 }).seconds, 0.03 + agreement + bucket - 0.02);
   close(
     t,
+    stepCost('f32', { ...part, microBatches: 4 }, 4, { ...model, overlap: 1 }).seconds,
+    0.03 + agreement + bucket - 0.005,
+    'beside the last micro-batch alone',
+  );
+  close(
+    t,
     stepCost('outer', load, 4, { ...model, overlap: 1 }).seconds,
     0.1 + agreement + bucket / 10,
     'not outer steps',

@@ -13,33 +13,37 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 const missing = ['mpicxx.mpich', 'mpiexec.mpich'].find((name) => spawnSync(name, ['--version']).error);
 const folder = temporaryFolder();
 
-t.test('ranks of MPICH', { skip: missing && `there is no ${missing} (Debian: libmpich-dev, mpich)` }, async (t) => {
-  const library = join(folder, 'libapollo_mpi.so');
-  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
-  const compiled = spawnSync(
-    'mpicxx.mpich',
-    [
-      ...['-std=c++20', '-O1', '-fPIC', '-shared', '-I', 'native', `-DAPOLLO_VERSION="${version}"`],
-      ...['native/comm/mpi/mpi.cc', '-o', library],
-    ],
-    { cwd: root, encoding: 'utf8' },
-  );
-  t.equal(compiled.status, 0, compiled.stderr);
+t.test(
+  'ranks of MPICH',
+  { skip: missing ? `there is no ${missing} (Debian: libmpich-dev, mpich)` : false },
+  async (t) => {
+    const library = join(folder, 'libapollo_mpi.so');
+    const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
+    const compiled = spawnSync(
+      'mpicxx.mpich',
+      [
+        ...['-std=c++20', '-O1', '-fPIC', '-shared', '-I', 'native', `-DAPOLLO_VERSION="${version}"`],
+        ...['native/comm/mpi/mpi.cc', '-o', library],
+      ],
+      { cwd: root, encoding: 'utf8' },
+    );
+    t.equal(compiled.status, 0, compiled.stderr);
 
-  const ranks = (name: string, task: object): OfBuffers[] => {
-    const own = join(folder, name);
-    mkdirSync(own);
-    const command = [process.execPath, ...typescript, child, JSON.stringify({ ...task, folder: own })];
-    const env = { ...plainEnv, APOLLO_MPI_LIBRARY: library };
-    const { status, stderr } = spawnSync('mpiexec.mpich', ['-np', '2', ...command], { env, encoding: 'utf8' });
-    t.equal(status, 0, stderr);
-    return [0, 1].map((rank) => JSON.parse(readFileSync(join(own, `rank-${rank}.json`), 'utf8')) as OfBuffers);
-  };
-  checkBuffers(t, ranks('buffers', buffersTask()));
-  const options = { steps: 10, batch: 2, evaluateEvery: 0, learningRate: 1e-3 };
-  const trained = ranks('train', { what: 'train', kind: 'gpt', method: 'apollo', options }) as unknown as {
-    losses: number[];
-  }[];
-  t.equal(trained[0]!.losses.length, 10);
-  t.same(trained[1]!.losses, trained[0]!.losses, 'all ranks know the same losses');
-});
+    const ranks = (name: string, task: object): OfBuffers[] => {
+      const own = join(folder, name);
+      mkdirSync(own);
+      const command = [process.execPath, ...typescript, child, JSON.stringify({ ...task, folder: own })];
+      const env = { ...plainEnv, APOLLO_MPI_LIBRARY: library };
+      const { status, stderr } = spawnSync('mpiexec.mpich', ['-np', '2', ...command], { env, encoding: 'utf8' });
+      t.equal(status, 0, stderr);
+      return [0, 1].map((rank) => JSON.parse(readFileSync(join(own, `rank-${rank}.json`), 'utf8')) as OfBuffers);
+    };
+    checkBuffers(t, ranks('buffers', buffersTask()));
+    const options = { steps: 10, batch: 2, evaluateEvery: 0, learningRate: 1e-3 };
+    const trained = ranks('train', { what: 'train', kind: 'gpt', method: 'apollo', options }) as unknown as {
+      losses: number[];
+    }[];
+    t.equal(trained[0]!.losses.length, 10);
+    t.same(trained[1]!.losses, trained[0]!.losses, 'all ranks know the same losses');
+  },
+);

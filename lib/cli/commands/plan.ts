@@ -123,7 +123,7 @@ async function makePlan(
     stages,
   };
   const onRanks = (secondsOf: (stage: StageCost) => number) =>
-    ranks && { onRanks: ranksPlan({ ...flags, ranks }, stages, secondsOf, settings.syncEvery) };
+    ranks && { onRanks: ranksPlan({ ...flags, ranks }, stages, secondsOf, settings) };
   if (measure === 'none') return { ...plan, ...onRanks((stage) => (stage.flops + stage.updateFlops) / flags.flops!) };
   let device: Device;
   try {
