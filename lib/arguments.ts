@@ -3,6 +3,7 @@
  * what a value may be. A kind only looks at a value: it calls none of its methods, and no message prints a large value.
  */
 import { ApolloError } from './errors.js';
+import { renamedText } from './renamed.js';
 import { nearest } from './suggest.js';
 
 /** Where a value is wrong: `path` leads from the argument to the part, e.g. `.heads` or `[2]`. */
@@ -220,7 +221,13 @@ type Fields = Readonly<Record<string, Kind>>;
 function fieldProblem(value: Record<string, unknown>, fields: readonly (readonly [string, Kind])[]) {
   for (const [key, field] of fields) {
     const problem = field.problem(value[key]);
-    if (problem) return { ...problem, path: `.${key}${problem.path}` };
+    if (!problem) continue;
+    const now =
+      value[key] === undefined &&
+      Object.keys(value)
+        .map((other) => renamedText(other, [key]))
+        .find(Boolean);
+    return now ? { ...problem, path: '', text: `: ${now}` } : { ...problem, path: `.${key}${problem.path}` };
   }
   return undefined;
 }
@@ -245,6 +252,8 @@ export function options(fields: Fields): Kind {
       if (!isObject(value)) return { path: '', expected, got: value };
       for (const key of Object.keys(value)) {
         if (Object.hasOwn(fields, key)) continue;
+        const now = renamedText(key, known);
+        if (now) return { path: '', expected, got: value, text: `: ${now}` };
         const near = nearest(key.slice(0, shown), known);
         const advice = near ? `; did you mean "${near}"?` : '.';
         const text = ` has no option ${describe(key)}${advice} Known: ${known.join(', ')}`;
@@ -269,8 +278,8 @@ export function having(expected: string, methods: readonly string[]): Kind {
 /**
  * The check of one function's arguments, in the order of its parameters.
  * ```ts
- * const takesSizes = takes('interpolate', { units: is.count, depth: is.count });
- * takesSizes(units, depth);
+ * const takesSizes = takes('interpolate', { trainedLayers: is.count, depth: is.count });
+ * takesSizes(trainedLayers, depth);
  * ```
  */
 export function takes(owner: string, kinds: Fields): (...values: readonly unknown[]) => void {

@@ -9,7 +9,7 @@
  *
  * const model = createModel(preset('gpt-nano'));
  * const corpus = await prepareCorpus({
- *   inputs: ['books/*.txt'], tokenizer: { train: 'bpe', vocabSize: model.config.vocab }, cacheDir: '.cache',
+ *   inputs: ['books/*.txt'], tokenizer: { train: 'bpe', vocabSize: model.config.vocabSize }, cacheDir: '.cache',
  * });
  * const device = await openDevice();
  * const deps = { device, model, method: 'auto', corpus: trainingCorpus(corpus) } as const;

@@ -80,7 +80,7 @@ export const modelConfig = object('a model configuration (from preset, or a Mode
   hidden: count,
   heads: count,
   ffn: count,
-  vocab: count,
+  vocabSize: count,
   maxPositions: count,
   dropout: number,
   attentionDropout: number,

@@ -161,7 +161,7 @@ run_sanitizer() {
 run_bits() {
   local run=(--steps 200)
   if [ "$tiny" = 1 ]; then
-    run=(--steps 8 -- --vocab 512 --batch 1 --seq 16 --lr 1e-2 --eval-batches 1 --set model.layers=2 model.hidden=64)
+    run=(--steps 8 -- --vocab-size 512 --batch 1 --seq 16 --learning-rate 1e-2 --evaluation-batches 1 --set model.layers=2 model.hidden=64)
     run+=(model.heads=1 model.ffn=256 model.dropout=0)
   fi
   timeout 200 node "$compiled/bench/reproduce/main.js" --device cuda --data data/sample/conrad-typhoon.txt.gz "${run[@]}" 2>&1 |

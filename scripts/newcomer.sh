@@ -107,8 +107,8 @@ node -e "
   const book = 'node_modules/apollo-lm/data/sample/conrad-typhoon.txt.gz';
   fs.writeFileSync('mine.txt', zlib.gunzipSync(fs.readFileSync(book)));
 "
-train=(node_modules/.bin/apollo-lm train --data mine.txt --model gpt-nano --set model.layers=4 --set model.hidden=64 --vocab 512 --seq 32 --batch 8
-  --steps 1000 --eval-every 250 --eval-batches 2 --out run)
+train=(node_modules/.bin/apollo-lm train --data mine.txt --model gpt-nano --set model.layers=4 --set model.hidden=64 --vocab-size 512 --seq 32 --batch 8
+  --steps 1000 --evaluate-every 250 --evaluation-batches 2 --out run)
 "${train[@]}" --json > steps.jsonl &
 child=$!
 for _ in {1..600}; do

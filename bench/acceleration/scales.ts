@@ -12,7 +12,15 @@ export const paperRuns = {
 } as const;
 export type PaperModel = keyof typeof paperRuns;
 
-const nanoModel = { hidden: 64, heads: 2, ffn: 256, vocab: 2048, maxPositions: 64, dropout: 0, attentionDropout: 0 };
+const nanoModel = {
+  hidden: 64,
+  heads: 2,
+  ffn: 256,
+  vocabSize: 2048,
+  maxPositions: 64,
+  dropout: 0,
+  attentionDropout: 0,
+};
 
 /** Model and length of a run; methods, data and seeds are the figure's and the caller's. */
 export function recipe(scale: ScaleName, model: PaperModel): SettingsInput {
@@ -24,19 +32,26 @@ export function recipe(scale: ScaleName, model: PaperModel): SettingsInput {
         model: { preset: `${kind}-nano`, ...nanoModel, layers },
         steps: 400,
         batch: 16,
-        lr: 2e-3,
-        evalEvery: 16,
-        evalBatches: 8,
+        learningRate: 2e-3,
+        evaluateEvery: 16,
+        evaluationBatches: 8,
         checkpointEvery: 100,
       };
     case 'small':
       return {
-        model: { preset: `${kind}-small`, layers, maxPositions: 256, dropout: 0, attentionDropout: 0, vocab: 16384 },
+        model: {
+          preset: `${kind}-small`,
+          layers,
+          maxPositions: 256,
+          dropout: 0,
+          attentionDropout: 0,
+          vocabSize: 16384,
+        },
         tokens: 3e8,
         batch: 128,
-        lr: 6e-4,
-        evalEvery: 100,
-        evalBatches: 16,
+        learningRate: 6e-4,
+        evaluateEvery: 100,
+        evaluationBatches: 16,
         checkpointEvery: 200,
       };
     case 'paper':
@@ -44,10 +59,10 @@ export function recipe(scale: ScaleName, model: PaperModel): SettingsInput {
         model,
         tokens: paperRuns[model].tokens,
         batch: kind === 'gpt' ? 16 : 48,
-        accumulate: kind === 'gpt' ? 32 : 16,
-        lr: 1e-4,
-        evalEvery: 2000,
-        evalBatches: 32,
+        accumulation: kind === 'gpt' ? 32 : 16,
+        learningRate: 1e-4,
+        evaluateEvery: 2000,
+        evaluationBatches: 32,
         checkpointEvery: 500,
       };
   }

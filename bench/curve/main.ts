@@ -55,12 +55,12 @@ interface Run {
   seconds: number;
 }
 
-const tiny = { layers: 2, hidden: 64, heads: 1, ffn: 256, vocab: 512, maxPositions: 32 } as const;
+const tiny = { layers: 2, hidden: 64, heads: 1, ffn: 256, vocabSize: 512, maxPositions: 32 } as const;
 const config = preset(o.model, o.tiny ? tiny : {});
-const { kind, vocab, maxPositions: seq } = config;
+const { kind, vocabSize, maxPositions: seq } = config;
 const corpus = await prepareCorpus({
   inputs: [fileURLToPath(new URL('../../data/sample', import.meta.url))],
-  tokenizer: { train: kind === 'gpt' ? 'bpe' : 'wordpiece', vocabSize: vocab },
+  tokenizer: { train: kind === 'gpt' ? 'bpe' : 'wordpiece', vocabSize },
   cacheDir: o.cache,
 });
 

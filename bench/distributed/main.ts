@@ -80,11 +80,11 @@ const run = (steps: number, out: string, flags: readonly string[]) => [
     String(steps),
     '--threads',
     '1',
-    '--lr',
+    '--learning-rate',
     String(learningRate),
   ],
   ...['--precision', 'f32', '--seed', String(seed)],
-  ...['--eval-every', String(steps), '--checkpoint-minutes', '0', '--out', join(work, out), ...flags],
+  ...['--evaluate-every', String(steps), '--checkpoint-minutes', '0', '--out', join(work, out), ...flags],
 ];
 const cli = 'lib/cli/main.ts';
 

@@ -17,7 +17,7 @@ export interface RowsTask {
   /** As `apollo-lm train` has them by default. */
   readonly seed: number;
   readonly heldOut: number;
-  readonly heldOutBatches: number;
+  readonly evaluationBatches: number;
   readonly file: string;
 }
 
@@ -30,7 +30,7 @@ const corpus = await prepareCorpus({
   cacheDir: task.cache,
   heldOut: task.heldOut,
 });
-const rows = trainingCorpus(corpus, { heldOutBatches: task.heldOutBatches });
+const rows = trainingCorpus(corpus, { evaluationBatches: task.heldOutBatches });
 const size = { batch, seq, objective: 'causal' } as const;
 const file = openSync(task.file, 'w');
 const write = ({ tokens, labels }: Readonly<Record<string, Int32Array | Float32Array>>) => {

@@ -37,9 +37,9 @@ const work = mkdtempSync(join(tmpdir(), 'apollo-event-loop-'));
 const device = await openDevice({ threads: o.threads });
 
 /** Tokens that are a function of the step: no text is read, and batches cost next to nothing. */
-const corpusOf = (vocab: number): TrainingCorpus => {
+const corpusOf = (vocabSize: number): TrainingCorpus => {
   const rows = (batch: number, seq: number, first: number) => {
-    const tokens = Int32Array.from({ length: batch * seq }, (_, i) => (first + i * 31) % vocab);
+    const tokens = Int32Array.from({ length: batch * seq }, (_, i) => (first + i * 31) % vocabSize);
     return { tokens, labels: tokens };
   };
   return {
@@ -62,7 +62,7 @@ const growths = {
   gstack: () => ({ factor: 2, boundaries: { steps: [2] } }),
   staged: ({ layers, hidden, heads, ffn }: ModelConfig) => {
     const shape = { hidden: hidden / 2, heads: heads / 2, ffn: ffn / 2 };
-    return { stages: [{ units: layers, shape, boundary: 0.34 }, { units: layers }] };
+    return { stages: [{ trainedLayers: layers, shape, boundary: 0.34 }, { trainedLayers: layers }] };
   },
 };
 
@@ -70,7 +70,7 @@ function setting(name: string, options: TrainOptions, method: keyof typeof growt
   const config = preset(name);
   const chosen = { method, options: growths[method](config) };
   return {
-    deps: { device, model: createModel(config), method: chosen, corpus: corpusOf(config.vocab) },
+    deps: { device, model: createModel(config), method: chosen, corpus: corpusOf(config.vocabSize) },
     options: { evaluateEvery: 0, ...options },
   };
 }

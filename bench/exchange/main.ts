@@ -17,16 +17,19 @@ const o = new Command('bench:exchange')
   .option('--ranks <n>', 'ranks, of one thread each', whole, 2)
   .option('--layers <n>', 'layers', whole, 12)
   .option('--hidden <n>', 'hidden size', whole, 256)
-  .option('--vocab <n>', 'vocabulary', whole, 8192)
+  .option('--vocab-size <n>', 'vocabulary', whole, 8192)
   .option('--seq <n>', 'tokens per sequence', whole, 128)
   .option('--batch <n>', 'sequences of a micro-batch', whole, 8)
-  .option('--accumulate <n>', 'micro-batches of a step, on each rank', whole, 1)
+  .option('--accumulation <n>', 'micro-batches of a step, on each rank', whole, 1)
   .option('--steps <n>', 'timed steps of a round', whole, 8)
   .option('--rounds <n>', 'rounds in which the settings take turns', whole, 3)
   .option('--out <file>', 'also write JSON to a file')
   .parse()
   .opts<
-    Record<'ranks' | 'layers' | 'hidden' | 'vocab' | 'seq' | 'batch' | 'accumulate' | 'steps' | 'rounds', number> & {
+    Record<
+      'ranks' | 'layers' | 'hidden' | 'vocabSize' | 'seq' | 'batch' | 'accumulation' | 'steps' | 'rounds',
+      number
+    > & {
       out?: string;
     }
   >();
@@ -51,16 +54,16 @@ const rank = fileURLToPath(new URL('./rank.ts', import.meta.url));
 
 /** One run of a setting. @throws Error with what its ranks have printed when they fail. */
 function measure({ ranks, options }: Setting): Measured {
-  const { layers, hidden, vocab, seq, batch, steps } = o;
+  const { layers, hidden, vocabSize, seq, batch, steps } = o;
   const task: RankTask = {
     layers,
     hidden,
-    vocab,
+    vocabSize,
     seq,
     threads: ranks === 1 ? o.ranks : 1,
     warmUp: 3,
     steps,
-    options: { batch, accumulation: ranks === 1 ? o.accumulate * o.ranks : o.accumulate, ...options },
+    options: { batch, accumulation: ranks === 1 ? o.accumulation * o.ranks : o.accumulation, ...options },
   };
   const node = [process.execPath, `--import=${loader}`, rank, JSON.stringify(task)];
   const root = process.getuid?.() === 0 ? ['--allow-run-as-root'] : [];
@@ -96,7 +99,7 @@ const results = settings.map(({ name }, i) => {
   };
 });
 console.log(
-  `\nGPT, ${o.layers} layers x ${o.hidden}, ${o.accumulate} x ${o.batch} x ${o.seq} tokens on each rank; medians of ${o.rounds} rounds of ${o.steps} steps\n`,
+  `\nGPT, ${o.layers} layers x ${o.hidden}, ${o.accumulation} x ${o.batch} x ${o.seq} tokens on each rank; medians of ${o.rounds} rounds of ${o.steps} steps\n`,
 );
 console.log(
   textTable([

@@ -8,7 +8,7 @@ import { spread } from '../statistics.js';
 export interface RankTask {
   readonly layers: number;
   readonly hidden: number;
-  readonly vocab: number;
+  readonly vocabSize: number;
   readonly seq: number;
   /** Of a CPU; absent: the rank trains on its own GPU. */
   readonly threads?: number;
@@ -31,16 +31,23 @@ export interface Measured {
 }
 
 const task = JSON.parse(process.argv[2]!) as RankTask;
-const { layers, hidden, vocab, seq, threads, warmUp, steps } = task;
+const { layers, hidden, vocabSize, seq, threads, warmUp, steps } = task;
 const device = await openDevice(
   threads === undefined ? { kind: 'cuda', index: rankOf(process.env).localRank ?? 0 } : { threads },
 );
 const group = await openGroup(device);
 const model = createModel(
-  preset('gpt-mini', { layers, hidden, heads: Math.max(1, hidden / 64), ffn: 4 * hidden, vocab, maxPositions: seq }),
+  preset('gpt-mini', {
+    layers,
+    hidden,
+    heads: Math.max(1, hidden / 64),
+    ffn: 4 * hidden,
+    vocabSize,
+    maxPositions: seq,
+  }),
 );
 const rows = (batch: number, first: number) => {
-  const tokens = Int32Array.from({ length: batch * seq }, (_, i) => (first + i * 31) % vocab);
+  const tokens = Int32Array.from({ length: batch * seq }, (_, i) => (first + i * 31) % vocabSize);
   return { tokens, labels: tokens };
 };
 const corpus: TrainingCorpus = {

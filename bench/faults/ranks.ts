@@ -20,7 +20,7 @@ const shareBefore = 0.2;
 /** Milliseconds after a step, at most, so that a kill falls anywhere between two of them. */
 const spreadMs = 10;
 /** Of the uncut run, which is long enough for growth, evaluations and checkpoints on the way. */
-const settings = { steps: 300, checkpointEvery: 12, evalEvery: 50 };
+const settings = { steps: 300, checkpointEvery: 12, evaluateEvery: 50 };
 
 const lost = /^apollo-lm: rank \d+ of \d+ on .*Rank \d+ on .* has ended without a message.*(Start|start)/gm;
 const launcherSays = /(exited on signal 9|KILLED BY SIGNAL: 9|PROCESSES TERMINATED)/i;

@@ -50,7 +50,7 @@ const readers: Record<Request['reader'], () => Promise<unknown>> = {
     const state = await readCheckpointState(place);
     const store = new ParameterStore(device, { precision: 'f32' });
     try {
-      await loadCheckpoint(place, store, createModel(modelConfigOf(state)).parameters(state.stage.units));
+      await loadCheckpoint(place, store, createModel(modelConfigOf(state)).parameters(state.stage.trainedLayers));
     } finally {
       store.dispose();
     }

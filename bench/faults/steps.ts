@@ -6,13 +6,13 @@ import { collectGarbage } from './garbage.js';
 import { count, type Part, tally } from './outcome.js';
 
 /** A model so small that a step takes well under a millisecond. */
-const shape = { layers: 4, hidden: 16, heads: 2, ffn: 32, vocab: 64, maxPositions: 8, dropout: 0.1 };
+const shape = { layers: 4, hidden: 16, heads: 2, ffn: 32, vocabSize: 64, maxPositions: 8, dropout: 0.1 };
 
 const numbers: TrainingCorpus = {
   key: 'numbers',
   shape: ({ batch, seq }) => ({ batch, seq, padding: false }),
   batch({ batch, seq, step, micro }) {
-    const tokens = Int32Array.from({ length: batch * seq }, (_, i) => (i * 5 + step + micro) % shape.vocab);
+    const tokens = Int32Array.from({ length: batch * seq }, (_, i) => (i * 5 + step + micro) % shape.vocabSize);
     return { tokens, labels: tokens };
   },
   heldOutCount: () => 1,

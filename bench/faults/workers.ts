@@ -22,7 +22,7 @@ const source = `
   (async () => {
     const { openDevice, createModel, preset, createMethod, train } = await import(workerData.library);
     const device = await openDevice({ threads: 1 });
-    const model = createModel(preset('gpt-nano', { layers: 2, hidden: 64, heads: 2, ffn: 128, vocab: 300, maxPositions: 32 }));
+    const model = createModel(preset('gpt-nano', { layers: 2, hidden: 64, heads: 2, ffn: 128, vocabSize: 300, maxPositions: 32 }));
     const batch = ({ batch, seq, step, micro }) => {
       const tokens = Int32Array.from({ length: batch * seq }, (_, i) => (i * 7 + step + micro) % 300);
       return { tokens, labels: tokens };

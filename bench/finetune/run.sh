@@ -20,21 +20,21 @@ part() {
   if [ -f "$out/$name/settings.json" ]; then
     apollo train --resume --out "$out/$name"
   else
-    apollo train --method scratch --seq "$seq" --batch "$batch" --steps "$steps" --lr 1e-3 --seed "$seed" --threads 1 \
+    apollo train --method scratch --seq "$seq" --batch "$batch" --steps "$steps" --learning-rate 1e-3 --seed "$seed" --threads 1 \
       --checkpoint-every 2000 --set model.dropout=0 model.attentionDropout=0 "$@" --out "$out/$name"
   fi
 }
 
 # Short sequences first: with them a post-norm BERT leaves its early plateau within a thousand steps.
-part 1-seq16 16 64 12000 42 --data "$@" --model bert-nano --eval-every 1000 \
+part 1-seq16 16 64 12000 42 --data "$@" --model bert-nano --evaluate-every 1000 \
   --set model.layers=3 model.heads=4 model.maxPositions=128 model.initStd=0.05
-part 2-seq64 64 16 20000 43 --data "$@" --init "$out/1-seq16" --warmup 0.03 --eval-every 2000
-part 3-seq128 128 16 20000 44 --data "$@" --init "$out/2-seq64" --warmup 0.03 --eval-every 2000
-part 4-seq128 128 16 22000 45 --data "$@" --init "$out/3-seq128" --warmup 0.03 --eval-every 2000
+part 2-seq64 64 16 20000 43 --data "$@" --init "$out/1-seq16" --warmup 0.03 --evaluate-every 2000
+part 3-seq128 128 16 20000 44 --data "$@" --init "$out/2-seq64" --warmup 0.03 --evaluate-every 2000
+part 4-seq128 128 16 22000 45 --data "$@" --init "$out/3-seq128" --warmup 0.03 --evaluate-every 2000
 
 for task in mrpc stsb cola sst2; do
   epochs=6
   if [ "$task" = sst2 ]; then epochs=3; fi
-  apollo finetune --task "$task" --data "$glue" --model "$out/4-seq128" --max-length 128 --epochs "$epochs" --lr 3e-4 --seed 42 \
+  apollo finetune --task "$task" --data "$glue" --model "$out/4-seq128" --max-length 128 --epochs "$epochs" --learning-rate 3e-4 --seed 42 \
     --seeds 3 --from-scratch --threads 1 --out "$out/$task"
 done

@@ -26,7 +26,7 @@ const command = new Command('bench:generate')
   .description('Times token-by-token generation against PyTorch and against the bandwidth of this machine.')
   .option('--layers <n>', 'layers', whole, 12)
   .option('--hidden <n>', 'hidden size', whole, 768)
-  .option('--vocab <n>', 'vocabulary', whole, 50257)
+  .option('--vocab-size <n>', 'vocabulary', whole, 50257)
   .option('--prompt <n>', 'tokens of the prompt', whole, 32)
   .option('--tokens <n>', 'tokens after it', whole, 128)
   .option('--batch <n>', 'texts side by side', whole, 1)
@@ -48,7 +48,7 @@ say(kind === 'cpu' ? `${addon.cpuName}, ${threads} threads, oneDNN ${addon.oneDn
 
 const maxPositions = Math.max(1024, o.prompt + o.tokens);
 const model = createModel(
-  withDefaults({ kind: 'gpt', layers: o.layers, hidden: o.hidden, vocab: o.vocab, maxPositions }),
+  withDefaults({ kind: 'gpt', layers: o.layers, hidden: o.hidden, vocabSize: o.vocabSize, maxPositions }),
 );
 const { heads } = model.config;
 const store = new ParameterStore(device, { precision: o.precision });
@@ -66,7 +66,7 @@ for (const { name: parameter, shape, init } of specs) {
   await store.write(parameter, values);
 }
 const trained: TrainedModel = { model, store, layerMap: Array.from({ length: o.layers }, (_, i) => i) };
-const prompt = Int32Array.from({ length: o.prompt }, (_, i) => (i * 100) % o.vocab);
+const prompt = Int32Array.from({ length: o.prompt }, (_, i) => (i * 100) % o.vocabSize);
 
 /** Ms of one text, all of it: prompt, tokens, drawing. */
 async function ours(tokens: number): Promise<number> {
@@ -106,14 +106,14 @@ async function profile(): Promise<{ op: string; ms: number }[]> {
 /** Bytes per second of a sum over the word table: reading alone. */
 async function readBandwidth(): Promise<number> {
   const graph = new Graph();
-  graph.output('sum', sum(graph.parameter('embeddings.word', [o.vocab, o.hidden])));
+  graph.output('sum', sum(graph.parameter('embeddings.word', [o.vocabSize, o.hidden])));
   using program = await device.compile(graph, { store });
   const times: number[] = [];
   for (let run = -2; run < 9; run++) {
     const { profile: instructions = [] } = await program.run({}, { profile: true });
     if (run >= 0) times.push(instructions.reduce((total, { ns }) => total + ns, 0));
   }
-  return (4 * o.vocab * o.hidden) / (spread(times).median * 1e-9);
+  return (4 * o.vocabSize * o.hidden) / (spread(times).median * 1e-9);
 }
 
 /** Bytes of weights that a token reads: matrices in the working precision; of the position table one row. */
@@ -134,8 +134,18 @@ if (o.peer && !python)
 const peers: { variant: Variant; peer: Peer; ms: number[] }[] = [];
 for (const variant of python ? (['loop', 'generate'] as const) : []) {
   const script = new URL('./torch_generate.py', import.meta.url);
-  const { layers, hidden, vocab, prompt: length, tokens, batch, precision } = o;
-  const options = { layers, hidden, heads, vocab, positions: maxPositions, prompt: length, tokens, threads, precision };
+  const { layers, hidden, vocabSize, prompt: length, tokens, batch, precision } = o;
+  const options = {
+    layers,
+    hidden,
+    heads,
+    'vocab-size': vocabSize,
+    positions: maxPositions,
+    prompt: length,
+    tokens,
+    threads,
+    precision,
+  };
   const peer = Peer.launch(python!, script, variantNames[variant], { ...options, batch, variant });
   peers.push({ variant, peer, ms: [] });
   await peer.run(1);
@@ -169,7 +179,7 @@ const perSecond = (ms: number) => (o.tokens * o.batch * 1e3) / ms;
 const copy = spread(bandwidth.copy);
 const read = spread(bandwidth.read);
 const result = {
-  model: `gpt, ${o.layers} x ${o.hidden}, ${heads} heads, vocabulary ${o.vocab}`,
+  model: `gpt, ${o.layers} x ${o.hidden}, ${heads} heads, vocabulary ${o.vocabSize}`,
   parameters: parameterCount(specs),
   prompt: o.prompt,
   tokens: o.tokens,

@@ -19,7 +19,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 def arguments():
     parser = argparse.ArgumentParser()
-    for name in ("layers", "hidden", "heads", "vocab", "positions", "prompt", "tokens", "batch", "threads"):
+    for name in ("layers", "hidden", "heads", "vocab-size", "positions", "prompt", "tokens", "batch", "threads"):
         parser.add_argument("--" + name, type=int, required=True)
     parser.add_argument("--variant", choices=["generate", "loop"], required=True)
     parser.add_argument("--precision", choices=["f32", "bf16"], default="f32")
@@ -79,11 +79,11 @@ def main():
     torch.set_num_threads(options.threads)
     torch.manual_seed(1)
     config = GPT2Config(
-        n_layer=options.layers, n_embd=options.hidden, n_head=options.heads, vocab_size=options.vocab,
+        n_layer=options.layers, n_embd=options.hidden, n_head=options.heads, vocab_size=options.vocab_size,
         n_positions=options.positions, bos_token_id=None, eos_token_id=None, resid_pdrop=0, embd_pdrop=0, attn_pdrop=0,
     )
     model = GPT2LMHeadModel(config).eval().to(torch.float32 if options.precision == "f32" else torch.bfloat16)
-    prompt = (torch.arange(options.prompt) * 100 % options.vocab).repeat(options.batch, 1)
+    prompt = (torch.arange(options.prompt) * 100 % options.vocab_size).repeat(options.batch, 1)
 
     def with_transformers(tokens):
         return model.generate(

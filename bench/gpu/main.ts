@@ -32,7 +32,7 @@ interface Case {
   readonly batches: readonly number[];
 }
 
-const tiny = { layers: 2, hidden: 64, heads: 1, ffn: 256, vocab: 512, maxPositions: 32 } as const;
+const tiny = { layers: 2, hidden: 64, heads: 1, ffn: 256, vocabSize: 512, maxPositions: 32 } as const;
 const cases: readonly Case[] = o.tiny
   ? [
       { name: 'tiny GPT', config: preset('gpt-nano', tiny), batches: [1, 2] },

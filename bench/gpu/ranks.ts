@@ -33,8 +33,8 @@ if (o.ranks < 2 || gpus < o.ranks) {
 /** Of losses, relative: sums over ranks are f32 in another order, and so are those of kernels for other numbers of rows. */
 const tolerance = 1e-5;
 const size = o.tiny
-  ? { layers: 2, hidden: 64, vocab: 512, seq: 16 }
-  : { layers: 12, hidden: 768, vocab: 50_304, seq: 1024 };
+  ? { layers: 2, hidden: 64, vocabSize: 512, seq: 16 }
+  : { layers: 12, hidden: 768, vocabSize: 50_304, seq: 1024 };
 const batch = o.tiny ? 2 : 16;
 
 type Options = Partial<RankTask['options']>;

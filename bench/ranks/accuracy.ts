@@ -88,17 +88,17 @@ async function train({ work, model, method, steps, ranks, name }: Task): Promise
     JSON.stringify({
       model: { preset: `${model}-nano`, layers: 6, hidden: 64, heads: 2, ffn: 256, maxPositions: 32, dropout: 0.1 },
       data: sample,
-      vocab: 1024,
+      vocabSize: 1024,
       cache: join(work, 'cache'),
       batch: 2,
-      evalEvery: 50,
+      evaluateEvery: 50,
       precision: 'f32',
       threads: 1,
     }),
   );
   const out = join(work, `${model}-${method}-${name}`);
   const args = ['train', '--config', config, '--method', method, '--steps', String(steps), '--out', out];
-  const share = ['--accumulate', String(microBatches / ranks), '--json'];
+  const share = ['--accumulation', String(microBatches / ranks), '--json'];
   const ended = await launch([{ ranks, command: [process.execPath, cli, ...args, ...share] }]).ended;
   if (ended.code !== 0) throw new Error(`${ranks} ranks, ${model}, ${method}: ${ended.err.slice(-1000)}`);
   const events = ended.out

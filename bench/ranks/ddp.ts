@@ -28,7 +28,7 @@ const warmUp = 3;
 
 export async function compareWithDdp(options: DdpOptions): Promise<DdpComparison> {
   const { ranks, steps, compile = false, ...task } = options;
-  const { batch, seq, hidden, heads, layers, vocab, precision } = task;
+  const { batch, seq, hidden, heads, layers, vocabSize, precision } = task;
   const python = findPeerPython();
   if (!python) throw new Error('no Python with torch: set APOLLO_PEER_PYTHON to an interpreter that has it');
   const script = fileURLToPath(new URL('./step-rank.ts', import.meta.url));
@@ -39,7 +39,16 @@ export async function compareWithDdp(options: DdpOptions): Promise<DdpComparison
     new URL('./torch_ddp.py', import.meta.url),
     'torch DDP',
     {
-      ...{ model: 'gpt', layers, hidden, heads, 'key-value-heads': heads, ffn: 4 * hidden, vocab, dropout: 0.1 },
+      ...{
+        model: 'gpt',
+        layers,
+        hidden,
+        heads,
+        'key-value-heads': heads,
+        ffn: 4 * hidden,
+        'vocab-size': vocabSize,
+        dropout: 0.1,
+      },
       ...{ seq, batch, precision, threads: 1, ranks },
     },
     compile ? ['--compile'] : [],

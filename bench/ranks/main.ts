@@ -63,7 +63,7 @@ program
   .option('--heads <n>', 'attention heads', whole, 4)
   .option('--seq <n>', 'tokens per sequence', whole, 128)
   .option('--batch <n>', 'sequences per step and rank', whole, 8)
-  .option('--vocab <n>', 'vocabulary', whole, 8192)
+  .option('--vocab-size <n>', 'vocabulary', whole, 8192)
   .addOption(new Option('--precision <kind>', 'of matrix products').choices(['f32', 'bf16']).default('f32'))
   .option('--steps <n>', 'timed steps, in 5 rounds', whole, 20)
   .option('--compile', 'compile the model of the peer')

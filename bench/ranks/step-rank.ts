@@ -13,17 +13,17 @@ export interface RankTask {
   readonly seq: number;
   /** Sequences per step and rank. */
   readonly batch: number;
-  readonly vocab: number;
+  readonly vocabSize: number;
   readonly precision: 'f32' | 'bf16';
 }
 
-const { layers, hidden, heads, seq, batch, vocab, precision } = JSON.parse(process.argv[2]!) as RankTask;
+const { layers, hidden, heads, seq, batch, vocabSize, precision } = JSON.parse(process.argv[2]!) as RankTask;
 const device = await openDevice({ threads: 1 });
 const group = await openGroup(device);
-const model = createModel(preset('gpt-mini', { layers, hidden, heads, vocab, maxPositions: seq, dropout: 0.1 }));
+const model = createModel(preset('gpt-mini', { layers, hidden, heads, vocabSize, maxPositions: seq, dropout: 0.1 }));
 const options = { steps: 1_000_000, batch, seq, precision, learningRate: 1e-4, evaluateEvery: 0, weightDecay: 0.01 };
 const trainer = await createTrainer(options, { device, model, group });
-const tokens = Int32Array.from({ length: batch * seq }, (_, i) => Math.floor(uniform(7, group.rank, i) * vocab));
+const tokens = Int32Array.from({ length: batch * seq }, (_, i) => Math.floor(uniform(7, group.rank, i) * vocabSize));
 const labels = tokens.map((_, i) => ((i + 1) % seq === 0 ? -100 : tokens[i + 1]!));
 
 const lines = createInterface(process.stdin)[Symbol.asyncIterator]();

@@ -32,7 +32,7 @@ def work(rank, ranks, port, o, commands):
     parameters = list(model.parameters())
     optimizer = torch.optim.AdamW(parameters, lr=1e-4, weight_decay=0.01, fused=True)
     torch.manual_seed(1 + rank)
-    tokens = torch.randint(0, o.vocab, (o.batch, o.seq))
+    tokens = torch.randint(0, o.vocab_size, (o.batch, o.seq))
     labels = tokens.roll(-1, 1)
     labels[:, -1] = -100
     labels = labels.reshape(-1)

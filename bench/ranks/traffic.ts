@@ -19,7 +19,7 @@ export interface TrafficOptions {
 
 /** A stage of a run. Bytes are those that all ranks send. */
 export interface TrafficStage {
-  readonly units: number;
+  readonly trainedLayers: number;
   readonly parameters: number;
   readonly steps: number;
   readonly bytes: number;
@@ -91,11 +91,11 @@ async function trained(
   const of = (type: string) => events.filter((event) => event.type === type);
   const [start, done] = [of('start')[0]!, of('done')[0]!];
   const growths = of('growth');
-  const before = [start, ...growths] as unknown as { units?: number; to?: number; parameters: number }[];
+  const before = [start, ...growths] as unknown as { trainedLayers?: number; to?: number; parameters: number }[];
   const stages = [...growths, done].map((event, i): TrafficStage => {
-    const { units, to, parameters } = before[i]!;
+    const { trainedLayers, to, parameters } = before[i]!;
     const { steps, bytes, bytesPerToken } = event['exchanged'] as Exchanged;
-    return { units: to ?? units!, parameters, steps, bytes, bytesPerToken };
+    return { trainedLayers: to ?? trainedLayers!, parameters, steps, bytes, bytesPerToken };
   });
   const bytes = stages.reduce((sum, stage) => sum + stage.bytes, 0);
   const lastLoss = Number(of('step').at(-1)?.['loss']);
@@ -123,7 +123,7 @@ export function trafficRows({ runs, steps }: TrafficTable): string[][] {
         ...[formatBytes(Math.round(bytes / count)), perToken.toFixed(0), formatPercent(perToken / scratch)],
       ];
       const own = stages.map((stage) =>
-        row(String(stage.units), formatCount(stage.parameters), stage.steps, stage.bytes, stage.bytesPerToken),
+        row(String(stage.trainedLayers), formatCount(stage.parameters), stage.steps, stage.bytes, stage.bytesPerToken),
       );
       const all = stages.reduce((sum, stage) => sum + stage.bytes, 0);
       return stages.length === 1 ? own : [...own, row('all', '', steps, all, bytesPerToken)];

@@ -1,7 +1,7 @@
 /**
  * npm run bench:digests: what a change does to the bits. Fixed short runs through the command line, each method and a
- * fine-tuning run, by this checkout and by others (`--against FOLDER`, set up and built): prints a digest of all weights and
- * optimizer state of each, and exits 1 where a checkout differs from this one.
+ * fine-tuning run, by this checkout and by others (`--against FOLDER`, set up and built, or the JSON that an earlier call
+ * wrote with `--out`): prints a digest of all weights and optimizer state of each, and exits 1 where one differs from this one.
  */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -16,7 +16,7 @@ const command = new Command('bench:digests')
   .description('Digests of the weights of fixed short runs, of this checkout and of others.')
   .requiredOption('--data <paths...>', 'text files or folders')
   .option('--task <folder>', 'data of CoLA, for a fine-tuning run')
-  .option('--against <folder...>', 'other checkouts, set up and built', [])
+  .option('--against <paths...>', 'other checkouts, set up and built, or JSON files of digests', [])
   .option('--only <pattern>', 'runs whose names match')
   .option('--out <file>', 'JSON of the digests')
   .parse();
@@ -26,9 +26,9 @@ const here = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
 const checkouts = [here, ...o.against.map((folder) => resolve(folder))];
 const work = mkdtempSync(join(tmpdir(), 'apollo-digests-'));
 
-const sizes = { layers: 4, hidden: 64, ffn: 160, vocab: 2048, maxPositions: 32 };
+const sizes = { layers: 4, hidden: 64, ffn: 160, vocabSize: 2048, maxPositions: 32 };
 const small = { layers: 2, hidden: 32, ffn: 80 };
-const base = { batch: 4, seq: 32, steps: 24, seed: 7, threads: 1, accumulate: 2, warmup: 4, tensorboard: false };
+const base = { batch: 4, seq: 32, steps: 24, seed: 7, threads: 1, accumulation: 2, warmup: 4, tensorboard: false };
 
 interface FixedRun {
   readonly name: string;
@@ -65,13 +65,13 @@ const ofFamily = ({ kind, heads, smallHeads, fromSmall }: Family): FixedRun[] =>
       ...run(fromSmall.join(', '), {
         methods: fromSmall,
         small: { ...small, heads: smallHeads, steps: 8 },
-        evalBatches: 2,
+        evaluationBatches: 2,
         ...(fromSmall.includes('ligo') && { methodOptions: { ligo: { operatorSteps: 8 } } }),
       }),
       command: 'compare',
     },
     run('f32', { method: 'apollo', precision: 'f32' }),
-    run('whole steps', { method: 'scratch', accumulate: 1 }),
+    run('whole steps', { method: 'scratch', accumulation: 1 }),
     run('muon', { method: 'stackbert', optimizer: { name: 'muon' } }),
   ];
 };
@@ -116,6 +116,10 @@ function fineTuned(checkout: string, out: string, task: string): string {
 
 const columns = checkouts.map((checkout) => new Map<string, string>([['', checkout]]));
 for (const [index, checkout] of checkouts.entries()) {
+  if (checkout.endsWith('.json')) {
+    columns[index] = new Map(Object.entries(JSON.parse(readFileSync(checkout, 'utf8')) as Record<string, string>));
+    continue;
+  }
   const record = (name: string, value: string) => {
     columns[index]!.set(name, value);
     process.stderr.write(`${basename(checkout)}: ${name} ${value}\n`);
@@ -135,7 +139,7 @@ console.log(
     head,
     ...names.map((name) => [
       name,
-      ...columns.map((column) => column.get(name)!),
+      ...columns.map((column) => column.get(name) ?? 'none'),
       different.includes(name) ? 'different' : '',
     ]),
   ]),

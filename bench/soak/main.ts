@@ -30,10 +30,10 @@ const command = new Command('bench:soak')
 const o = command.opts();
 
 const model = createModel(preset(o.model));
-const { kind, vocab, maxPositions: seq } = model.config;
+const { kind, vocabSize, maxPositions: seq } = model.config;
 const corpus = await prepareCorpus({
   inputs: [fileURLToPath(new URL('../../data/sample', import.meta.url))],
-  tokenizer: { train: kind === 'gpt' ? 'bpe' : 'wordpiece', vocabSize: vocab },
+  tokenizer: { train: kind === 'gpt' ? 'bpe' : 'wordpiece', vocabSize },
   cacheDir: o.cache,
 });
 const device = await openDevice(o.threads ? { threads: o.threads } : {});

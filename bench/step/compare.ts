@@ -52,7 +52,7 @@ export interface StepComparison {
   readonly heads: number;
   readonly keyValueHeads: number;
   readonly ffn: number;
-  readonly vocab: number;
+  readonly vocabSize: number;
   readonly seq: number;
   readonly batch: number;
   readonly precision: string;
@@ -113,7 +113,7 @@ class OwnTimes {
 export async function compareStep(options: StepComparisonOptions): Promise<StepComparison> {
   const { device, config, seq, batch, precision, steps, rounds = 5, python, peers = [], depths = [] } = options;
   const { say = () => undefined, byShape = false } = options;
-  const { kind, layers, hidden, heads, ffn, vocab } = config;
+  const { kind, layers, hidden, heads, ffn, vocabSize } = config;
   const peak = options.peak ?? (await matmulPeak(device, precision));
   say(`matmul peak ${precision}: ${(peak.flopsPerSecond / 1e9).toFixed(0)} GFLOP/s at ${peak.shape.join('x')}`);
   const bench = await StepBench.create(device, config, precision);
@@ -159,7 +159,7 @@ export async function compareStep(options: StepComparisonOptions): Promise<StepC
     heads,
     keyValueHeads: keyValueHeadsOf(config),
     ffn,
-    vocab,
+    vocabSize,
     seq,
     batch,
     precision,
@@ -214,7 +214,7 @@ async function startPeer(
       heads: config.heads,
       'key-value-heads': keyValueHeadsOf(config),
       ffn: config.ffn,
-      vocab: config.vocab,
+      'vocab-size': config.vocabSize,
       dropout: config.dropout,
       seq,
       batch: size,

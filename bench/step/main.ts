@@ -19,7 +19,7 @@ const command = new Command('bench:step')
   .option('--kv-heads <n>', "key/value heads, where the family has them (default: the preset's)", whole)
   .option('--seq <n>', 'tokens per sequence', whole, 128)
   .option('--batch <n>', 'sequences per step', whole, 16)
-  .option('--vocab <n>', 'vocabulary', whole, 8192)
+  .option('--vocab-size <n>', 'vocabulary', whole, 8192)
   .option('--precision <p>', 'f32 or bf16', 'bf16')
   .option('--device <kind>', 'cpu or cuda', 'cpu')
   .option('--threads <n>', 'threads (default: all processors)', whole)
@@ -49,7 +49,7 @@ const comparison = await compareStep({
     layers,
     hidden: o.hidden,
     heads: o.heads,
-    vocab: o.vocab,
+    vocabSize: o.vocabSize,
     maxPositions: o.seq,
     ...(o.kvHeads && { keyValueHeads: o.kvHeads }),
   }),

@@ -70,11 +70,11 @@ class Llama(nn.Module):
         super().__init__()
         if frequencies is None:
             frequencies = rotary_frequencies(options.hidden // options.heads)
-        self.words = nn.Embedding(options.vocab, options.hidden)
+        self.words = nn.Embedding(options.vocab_size, options.hidden)
         self.rotary = Rotary(options.seq, frequencies)
         self.layers = nn.ModuleList(LlamaLayer(options, epsilon) for _ in range(options.layers))
         self.norm = nn.RMSNorm(options.hidden, epsilon)
-        self.head = nn.Linear(options.hidden, options.vocab, bias=False)
+        self.head = nn.Linear(options.hidden, options.vocab_size, bias=False)
         if tied:
             self.head.weight = self.words.weight
         for parameter in self.parameters():

@@ -24,7 +24,7 @@ from torch_llama import Llama
 def arguments():
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", choices=["bert", "gpt", "llama"], required=True)
-    for name in ("layers", "hidden", "heads", "key-value-heads", "ffn", "vocab", "seq", "batch", "threads"):
+    for name in ("layers", "hidden", "heads", "key-value-heads", "ffn", "vocab-size", "seq", "batch", "threads"):
         parser.add_argument("--" + name, type=int, required=True)
     parser.add_argument("--precision", choices=["f32", "bf16"], required=True)
     parser.add_argument("--dropout", type=float, required=True, help="of BERT and GPT-2")
@@ -77,14 +77,14 @@ class BertOrGpt(nn.Module):
         super().__init__()
         self.options = options
         hidden = options.hidden
-        self.words = nn.Embedding(options.vocab, hidden)
+        self.words = nn.Embedding(options.vocab_size, hidden)
         self.positions = nn.Embedding(options.seq, hidden)
         self.norm = nn.LayerNorm(hidden)
         self.layers = nn.ModuleList(Layer(options) for _ in range(options.layers))
         if options.model == "bert":
             self.types = nn.Embedding(2, hidden)
             self.transform = nn.Sequential(nn.Linear(hidden, hidden), nn.GELU(), nn.LayerNorm(hidden))
-            self.bias = nn.Parameter(torch.zeros(options.vocab))
+            self.bias = nn.Parameter(torch.zeros(options.vocab_size))
         for parameter in self.parameters():
             if parameter.dim() > 1:
                 nn.init.normal_(parameter, std=0.02)
@@ -115,19 +115,19 @@ class HuggingFaceModel(nn.Module):
         o = options
         if o.model == "gpt":
             config = transformers.GPT2Config(
-                vocab_size=o.vocab, n_positions=o.seq, n_embd=o.hidden, n_layer=o.layers, n_head=o.heads, use_cache=False,
+                vocab_size=o.vocab_size, n_positions=o.seq, n_embd=o.hidden, n_layer=o.layers, n_head=o.heads, use_cache=False,
                 n_inner=o.ffn, resid_pdrop=o.dropout, embd_pdrop=o.dropout, attn_pdrop=o.dropout,
                 attn_implementation="sdpa")
             self.model = transformers.GPT2LMHeadModel(config)
         elif o.model == "llama":
             config = transformers.LlamaConfig(
-                vocab_size=o.vocab, max_position_embeddings=o.seq, hidden_size=o.hidden, num_hidden_layers=o.layers,
+                vocab_size=o.vocab_size, max_position_embeddings=o.seq, hidden_size=o.hidden, num_hidden_layers=o.layers,
                 num_attention_heads=o.heads, num_key_value_heads=o.key_value_heads, intermediate_size=o.ffn,
                 rms_norm_eps=1e-5, use_cache=False, tie_word_embeddings=True, attn_implementation="sdpa")
             self.model = transformers.LlamaForCausalLM(config)
         else:
             config = transformers.BertConfig(
-                vocab_size=o.vocab, max_position_embeddings=o.seq, hidden_size=o.hidden, num_hidden_layers=o.layers,
+                vocab_size=o.vocab_size, max_position_embeddings=o.seq, hidden_size=o.hidden, num_hidden_layers=o.layers,
                 num_attention_heads=o.heads, intermediate_size=o.ffn, hidden_dropout_prob=o.dropout,
                 attention_probs_dropout_prob=o.dropout, attn_implementation="sdpa")
             self.model = transformers.BertForMaskedLM(config)
@@ -153,7 +153,7 @@ def main():
     parameters = list(model.parameters())
     optimizer = torch.optim.AdamW(parameters, lr=1e-4, weight_decay=0.01, fused=True)
     forward = torch.compile(model) if o.compile else model
-    tokens = torch.randint(0, o.vocab, (o.batch, o.seq), device=device)
+    tokens = torch.randint(0, o.vocab_size, (o.batch, o.seq), device=device)
     labels = tokens.roll(-1, 1)
     if o.model == "bert":
         labels[torch.rand(labels.shape, device=device) > 0.15] = -100

@@ -62,14 +62,14 @@ export class StepBench {
 
     const random = (stream: number, count: number, below: number) =>
       Int32Array.from({ length: count }, (_, i) => Math.floor(uniform(7, stream, i) * below));
-    const tokens = random(1, batch * seq, config.vocab);
+    const tokens = random(1, batch * seq, config.vocabSize);
     const inputs: Record<string, Int32Array> =
       model.objective === 'causal'
         ? { tokens, labels: tokens.map((_, i) => ((i + 1) % seq === 0 ? -100 : tokens[i + 1]!)) }
         : {
             tokens,
             positions: Int32Array.from({ length: targets }, (_, i) => (i * 6) % (batch * seq)),
-            labels: random(2, targets, config.vocab).map((label, i) => (i * 6 < batch * seq ? label : -100)),
+            labels: random(2, targets, config.vocabSize).map((label, i) => (i * 6 < batch * seq ? label : -100)),
           };
     let counter = 0;
     const drops = graph.inputs.has('rng');
@@ -81,12 +81,12 @@ export class StepBench {
       async run() {
         const start = performance.now();
         const { outputs, elapsedMs } = await program.run(nextInputs());
-        const update = await optimizer.step(names, { lr: 1e-4 });
+        const update = await optimizer.step(names, { learningRate: 1e-4 });
         return { wallMs: performance.now() - start, nativeMs: elapsedMs + update.elapsedMs, loss: outputs.loss![0]! };
       },
       async profile(byShape) {
         const { profile } = await program.run(nextInputs(), { profile: true });
-        const update = await optimizer.step(names, { lr: 1e-4 });
+        const update = await optimizer.step(names, { learningRate: 1e-4 });
         const byOp = new Map<string, { op: string; ns: number; uses: number }>();
         const times = [...(profile ?? []), { op: 'update', name: '', ns: update.elapsedMs * 1e6 }];
         for (const { op, name, ns } of times) {

@@ -27,7 +27,7 @@ const command = new Command('bench:tokenizer')
   .option('--rounds <n>', 'passes over the text', Number, 5)
   .option('--mb <n>', 'megabytes of text at most', Number)
   .addOption(new Option('--train <kind>', 'train a tokenizer on the text instead').choices(['bpe', 'wordpiece']))
-  .option('--vocab <n>', 'tokens to train', Number, 30_000)
+  .option('--vocab-size <n>', 'tokens to train', Number, 30_000)
   .option('--workers <n>', 'threads that count words', Number, availableParallelism())
   .option('--out <file>', 'also write JSON to a file')
   .parse();
@@ -36,7 +36,7 @@ const o = command.opts<{
   rounds: number;
   mb?: number;
   train?: TrainableKind;
-  vocab: number;
+  vocabSize: number;
   workers: number;
   out?: string;
 }>();
@@ -112,7 +112,7 @@ async function benchTraining(kind: TrainableKind): Promise<void> {
   let peakWhileCounting = 0;
   const trained = await trainTokenizerOnText(counted(), {
     kind,
-    vocabSize: o.vocab,
+    vocabSize: o.vocabSize,
     workers: o.workers,
     onProgress({ phase, done, distinctWords }) {
       sample();
@@ -130,7 +130,7 @@ async function benchTraining(kind: TrainableKind): Promise<void> {
   const { digest } = createTokenizer(definition);
   const result = {
     kind,
-    vocab: o.vocab,
+    vocabSize: o.vocabSize,
     workers: o.workers,
     bytes,
     ...stats,
@@ -139,7 +139,7 @@ async function benchTraining(kind: TrainableKind): Promise<void> {
     digest,
   };
   const minutes = (size: number): number => ((size / bytes) * countSeconds + seconds - countSeconds) / 60;
-  console.log(`${kind} of ${o.vocab} tokens from ${(bytes / 1e6).toFixed(1)} MB, ${o.workers} workers`);
+  console.log(`${kind} of ${o.vocabSize} tokens from ${(bytes / 1e6).toFixed(1)} MB, ${o.workers} workers`);
   console.log(
     `counted in ${countSeconds.toFixed(1)} s (${(bytes / 1e6 / countSeconds).toFixed(2)} MB/s), merged in ` +
       `${(seconds - countSeconds).toFixed(1)} s; ${result.seconds.cpu.toFixed(1)} s of processor time`,

@@ -27,7 +27,7 @@ function trace({ logits, input, shape: { batch, seq } }) {
   return { loss: engine.add(loss, engine.mul(engine.mean(engine.square(logits())), 1e-4)), count };
 }
 
-const sizes = { layers: 4, hidden: 32, heads: 2, ffn: 128, vocab: alphabet.length, maxPositions: seq };
+const sizes = { layers: 4, hidden: 32, heads: 2, ffn: 128, vocabSize: alphabet.length, maxPositions: seq };
 const model = createModel(preset('gpt-nano', { ...sizes, dropout: 0, attentionDropout: 0 }));
 const device = await openDevice({ threads: 1 });
 const run = { steps: 200, batch: 16, seq, learningRate: 3e-3, schedule: 'wsd', evaluateEvery: 20 };

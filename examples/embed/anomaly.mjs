@@ -47,7 +47,7 @@ const model = createModel(
     hidden: 48,
     heads: 2,
     ffn: 192,
-    vocab: alphabet.length,
+    vocabSize: alphabet.length,
     maxPositions: length,
     dropout: 0,
     attentionDropout: 0,
@@ -63,7 +63,7 @@ const options = { steps, batch: 12, seq: length, learningRate: 3e-3, evaluateEve
 for await (const event of train(options, { device, model, method, corpus, store, signal: enough.signal })) {
   if (event.type === 'growth') console.log(`step ${event.step}: ${event.from} -> ${event.to} layers`);
   if (event.type === 'evaluation') {
-    trainedLayers = event.units;
+    trainedLayers = event.trainedLayers;
     console.log(`step ${event.step}: held-out loss ${event.lossFull.toFixed(3)}`);
     // Person and door cannot be foreseen, so the loss does not fall to zero; this is where the rules are learnt.
     if (trainedLayers === layers && event.lossFull < 0.15) enough.abort();

@@ -23,13 +23,13 @@ function layer({ hidden, ffn, initStd }, index) {
 
 /** Embeddings, layers and the final norm. */
 const body = (config) => ({
-  parameters(units) {
-    const { hidden, vocab, maxPositions, initStd } = config;
+  parameters(trainedLayers) {
+    const { hidden, vocabSize, maxPositions, initStd } = config;
     const stream = span('hidden', hidden);
     return [
-      table('embeddings.word', span('vocab', vocab), stream, initStd),
+      table('embeddings.word', span('vocab', vocabSize), stream, initStd),
       table('embeddings.position', span('positions', maxPositions), stream, initStd),
-      ...Array.from({ length: units }, (_, index) => layer(config, index)).flat(),
+      ...Array.from({ length: trainedLayers }, (_, index) => layer(config, index)).flat(),
       ...norm('final.norm', stream, { use: 'headNorm', bias: false }),
     ];
   },
@@ -59,7 +59,7 @@ registerFamily({
   fields: {},
   check: ({ hidden, heads }, expect) =>
     expect(hidden % heads === 0, `heads must divide hidden ${hidden}; got ${heads}.`),
-  presets: { 'bare-nano': { layers: 4, hidden: 32, vocab: 10, maxPositions: 24 } },
+  presets: { 'bare-nano': { layers: 4, hidden: 32, vocabSize: 10, maxPositions: 24 } },
   create: (config) => models.causalGraphs(config, body(config), models.outputParameters(config)),
   layerFlops: ({ hidden, ffn }, seq, options) =>
     8 * hidden ** 2 + 4 * hidden * ffn + models.attentionFlops(hidden, seq, options),

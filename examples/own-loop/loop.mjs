@@ -15,7 +15,7 @@ function rows(step, strides) {
 }
 
 const model = createModel(
-  preset('gpt-nano', { layers: 4, hidden: 32, heads: 2, ffn: 128, vocab: 10, maxPositions: seq }),
+  preset('gpt-nano', { layers: 4, hidden: 32, heads: 2, ffn: 128, vocabSize: 10, maxPositions: seq }),
 );
 const device = await openDevice({ threads: 1 });
 const steps = 240;

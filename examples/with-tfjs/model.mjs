@@ -17,7 +17,7 @@ const layerShapes = ({ hidden }) => ({
 });
 
 /** Everything outside the layers; the head is the transposed token embedding. */
-const sharedShapes = ({ hidden, vocab, seq }) => ({ tokens: [vocab, hidden], positions: [seq, hidden] });
+const sharedShapes = ({ hidden, vocabSize, seq }) => ({ tokens: [vocabSize, hidden], positions: [seq, hidden] });
 
 /** A variable for each shape, normally distributed with mean 0 and a deviation of 1 / sqrt(rows). */
 function createVariables(shapes, normal) {
@@ -28,10 +28,10 @@ function createVariables(shapes, normal) {
   return Object.fromEntries(entries);
 }
 
-/** `units` layers and what stands around them; `normal` gives normally distributed numbers. */
-export function createWeights(config, units, normal) {
+/** `trainedLayers` layers and what stands around them; `normal` gives normally distributed numbers. */
+export function createWeights(config, trainedLayers, normal) {
   const shared = createVariables(sharedShapes(config), normal);
-  return { shared, layers: Array.from({ length: units }, () => createVariables(layerShapes(config), normal)) };
+  return { shared, layers: Array.from({ length: trainedLayers }, () => createVariables(layerShapes(config), normal)) };
 }
 
 /** A layer with the same values in variables of its own. */
@@ -59,9 +59,12 @@ function attention(layer, x, mask, { hidden, seq }) {
  * `weights.layers[layerMap[0]]`, `weights.layers[layerMap[1]]`, ...
  */
 export function lossOf(weights, layerMap, { tokens, targets }, config) {
-  const { hidden, seq, vocab } = config;
+  const { hidden, seq, vocabSize } = config;
   const mask = tf.mul(tf.sub(tf.linalg.bandPart(tf.ones([seq, seq]), -1, 0), 1), 1e9); // 0 where seen, else -1e9
-  const embedded = tf.matMul(tf.oneHot(tf.tensor1d(tokens, 'int32'), vocab, 1, 0, 'float32'), weights.shared.tokens);
+  const embedded = tf.matMul(
+    tf.oneHot(tf.tensor1d(tokens, 'int32'), vocabSize, 1, 0, 'float32'),
+    weights.shared.tokens,
+  );
   let x = tf.reshape(tf.add(tf.reshape(embedded, [-1, seq, hidden]), weights.shared.positions), [-1, hidden]);
   for (const unit of layerMap) {
     const layer = weights.layers[unit];
@@ -69,12 +72,12 @@ export function lossOf(weights, layerMap, { tokens, targets }, config) {
     x = tf.add(x, tf.matMul(tf.relu(tf.matMul(normalise(x), layer.up)), layer.down));
   }
   const logits = tf.matMul(normalise(x), weights.shared.tokens, false, true);
-  const wanted = tf.oneHot(tf.tensor1d(targets, 'int32'), vocab, 1, 0, 'float32');
+  const wanted = tf.oneHot(tf.tensor1d(targets, 'int32'), vocabSize, 1, 0, 'float32');
   return tf.mul(tf.mean(tf.sum(tf.mul(tf.logSoftmax(logits), wanted), -1)), -1);
 }
 
 /** Forward FLOPs per token of a layer and of the head, two for a multiply-add. A training step costs three times that. */
-export const flopsPerToken = ({ hidden, seq, vocab }) => ({
+export const flopsPerToken = ({ hidden, seq, vocabSize }) => ({
   layer: 24 * hidden * hidden + 4 * seq * hidden,
-  head: 2 * hidden * vocab,
+  head: 2 * hidden * vocabSize,
 });

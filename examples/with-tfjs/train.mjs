@@ -34,7 +34,7 @@ const characters = text.replace(/[‘’]/g, "'").replace(/[“”]/g, '"').repl
 const ids = Int32Array.from([...characters].map((c) => alphabet.indexOf(c)).filter((id) => id >= 0));
 const trainLength = Math.floor(0.9 * ids.length);
 
-export const config = { hidden: 32, seq: 16, vocab: alphabet.length };
+export const config = { hidden: 32, seq: 16, vocabSize: alphabet.length };
 
 /** Rows of `seq` characters from the given places; each character's target is the next one. */
 function rows(starts) {
@@ -97,13 +97,13 @@ class Adam {
 /** Apollo: 1, 2, then 4 trained layers, run at sampled depths. */
 export const apollo = (totalSteps) => ({
   sampler: lvps,
-  schedule: makeSchedule({ units: [1, 2, layers], boundaries: { fractions: defaultFractions(3) }, totalSteps }),
+  schedule: makeSchedule({ stageLayers: [1, 2, layers], boundaries: { fractions: defaultFractions(3) }, totalSteps }),
 });
 
 /** Training from scratch is a schedule of one stage. */
 export const scratch = (totalSteps) => ({
   sampler: full,
-  schedule: makeSchedule({ units: [layers], boundaries: { steps: [] }, totalSteps }),
+  schedule: makeSchedule({ stageLayers: [layers], boundaries: { steps: [] }, totalSteps }),
 });
 
 export class Trainer {
@@ -112,14 +112,14 @@ export class Trainer {
     let draws = 0;
     const uniform = () => uniformNumber(seed, initStream, draws++);
     const normal = () => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform());
-    this.weights = createWeights(config, schedule.units[0], normal);
+    this.weights = createWeights(config, schedule.stageLayers[0], normal);
     this.optimizer = new Adam();
     this.flops = 0;
   }
 
   /** How deep step `step` is. Known before anything runs, and the same on every machine that takes part. */
   depthOf(step) {
-    return sampleDepth(this.sampler, this.schedule.stageAt(step).units, layers, this.seed, step);
+    return sampleDepth(this.sampler, this.schedule.stageAt(step).trainedLayers, layers, this.seed, step);
   }
 
   /** FLOPs of a training step at a depth: forward and, twice as much, backward. */
@@ -131,7 +131,7 @@ export class Trainer {
   /** To be called before each step: when it begins a stage, expands the layers by the map that has shared them. */
   growFor(step) {
     const from = this.weights.layers.length;
-    const to = this.schedule.stageAt(step).units;
+    const to = this.schedule.stageAt(step).trainedLayers;
     if (from === to) return undefined;
     const map = interpolate(from, to);
     // From the top: map[i] <= i, so no layer is overwritten before the last place that needs it is filled.

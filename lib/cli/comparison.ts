@@ -18,10 +18,13 @@ export interface ComparisonRun {
 
 /** The smaller model of a comparison, and the settings of its run. */
 export function smallRun(settings: Settings, finished: ModelConfig): { model: LanguageModel; settings: Settings } {
-  const { small, lr } = settings;
+  const { small, learningRate } = settings;
   const model = smallModel(finished, small);
   const steps = small.steps ?? totalStepsOf(settings, model.config);
-  return { model, settings: { ...settings, steps, tokens: undefined, lr: small.lr ?? lr } };
+  return {
+    model,
+    settings: { ...settings, steps, tokens: undefined, learningRate: small.learningRate ?? learningRate },
+  };
 }
 
 /** @throws ApolloError BAD_CONFIG when a method is named twice. */

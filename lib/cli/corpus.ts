@@ -89,7 +89,7 @@ export function tokenizerOf(
   }
   const choice = settings.tokenizer ?? init?.tokenizerPath ?? (objectiveOf(config) === 'masked' ? 'wordpiece' : 'bpe');
   return choice === 'wordpiece' || choice === 'bpe'
-    ? { train: choice, vocabSize: config.vocab }
+    ? { train: choice, vocabSize: config.vocabSize }
     : { path: resolve(choice) };
 }
 
@@ -108,7 +108,7 @@ export function corpusProgress({ phase, source, done, total, tokens, tokensPerSe
 export function describeCorpus({ stats, sources, train }: Corpus, settings: Settings, model: ModelConfig): string {
   const size = `${stats.documents} documents, ${formatCount(stats.trainTokens)} tokens for training, ${formatCount(stats.heldOutTokens)} held out`;
   if (sources.length === 1) return size;
-  const rows = totalStepsOf(settings, model) * settings.batch * settings.accumulate;
+  const rows = totalStepsOf(settings, model) * settings.batch * settings.accumulation;
   const content = sequenceOf(settings, model) - (objectiveOf(model) === 'masked' ? 2 : 0);
   const times = passes(train, { rows, content });
   const shares = sources.map(

@@ -179,7 +179,7 @@ async function timed({ device, model, precision, store, whole, left, signal, rep
     AbortSignal.any([AbortSignal.timeout(Math.max(1, Math.round(left()))), ...(signal ? [signal] : [])]);
   const compile = async (shape: { batch: number; seq: number }, depth: number) => {
     const program = await device.compile(trainingGraph(model, precision, shape, depth), { store });
-    const inputs = madeUpInputs(program, model.config.vocab);
+    const inputs = madeUpInputs(program, model.config.vocabSize);
     return {
       flops: program.flops,
       times: [] as number[],

@@ -103,7 +103,7 @@ export interface RanksPlan {
   readonly model: Omit<ExchangeModel, 'syncEvery'>;
   readonly compute: 'measured' | 'given';
   readonly stages: readonly (StageLoad & {
-    readonly units: number;
+    readonly trainedLayers: number;
     /** What a rank sends in a step of the last number of ranks, by mode, and in an outer step. */
     readonly bytes: Readonly<Record<RankModeName, number>>;
   })[];
@@ -115,7 +115,7 @@ export function ranksPlan(
   flags: RankFlags & { readonly ranks: readonly number[] },
   stages: readonly StageCost[],
   secondsOf: (stage: StageCost) => number,
-  { syncEvery, accumulate: microBatches }: { readonly syncEvery?: number | undefined; readonly accumulate: number },
+  { syncEvery, accumulation: microBatches }: { readonly syncEvery?: number | undefined; readonly accumulation: number },
 ): RanksPlan {
   const compute = flags.flops === undefined ? 'measured' : 'given';
   const network = {
@@ -124,11 +124,11 @@ export function ranksPlan(
     memory: flags.memoryBandwidth ?? memory[compute],
   };
   const model = { network, overlap: flags.overlap };
-  const loads = stages.map(({ units, steps, parameters, ...stage }) => ({
-    units,
+  const loads = stages.map(({ trainedLayers, steps, parameters, ...stage }) => ({
+    trainedLayers,
     steps,
     parameters,
-    compute: secondsOf({ units, steps, parameters, ...stage }) / steps,
+    compute: secondsOf({ trainedLayers, steps, parameters, ...stage }) / steps,
     microBatches,
   }));
   const everies = syncEvery === undefined ? rounds : [syncEvery];
@@ -177,8 +177,8 @@ export function formatRanks({ model, compute, stages, rows }: RanksPlan): string
   const last = ranks.at(-1)!;
   const bytes = textTable([
     ['trained layers', 'parameters', 'computes', 'f32', 'bf16', 'ZeRO-1', 'an outer step'],
-    ...stages.map(({ units, parameters, compute: own, bytes: sent }) => [
-      String(units),
+    ...stages.map(({ trainedLayers, parameters, compute: own, bytes: sent }) => [
+      String(trainedLayers),
       formatCount(parameters),
       time(own),
       ...(['f32', 'bf16', 'sharded', 'outer'] as const).map((mode) => formatBytes(Math.round(sent[mode]))),

@@ -22,7 +22,7 @@ import {
 import { batchShape, flopsOfStep, parameterBytes, stageNetwork } from '../train/index.js';
 
 export interface StageCost {
-  readonly units: number;
+  readonly trainedLayers: number;
   readonly steps: number;
   readonly meanDepth: number;
   readonly parameters: number;
@@ -72,7 +72,7 @@ export function stageCosts(
     const count = depthSteps.reduce((sum, value) => sum + value, 0);
     const depths = depthSteps.reduce((sum, value, depth) => sum + value * depth, 0);
     return {
-      units: stage.units,
+      trainedLayers: stage.trainedLayers,
       steps: count,
       meanDepth: depths / count,
       parameters: parameterCount(stageNetwork(model, stage).specs),
@@ -134,7 +134,7 @@ export async function probeDepths({
   signal,
   onProgress,
 }: ProbeOptions): Promise<DepthCost[]> {
-  const { layers, vocab } = model.config;
+  const { layers, vocabSize } = model.config;
   const store = new ParameterStore(device, { precision });
   try {
     declareParameters(store, model, layers);
@@ -149,7 +149,7 @@ export async function probeDepths({
       accumulateGradients(loss);
       graph.output('loss', loss);
       using program = await device.compile(graph, { store });
-      const inputs = madeUpInputs(program, vocab);
+      const inputs = madeUpInputs(program, vocabSize);
       const times: number[] = [];
       for (let run = 0; run <= probes; run++) {
         onProgress?.(
@@ -174,13 +174,13 @@ export async function probeDepths({
 }
 
 /** Inputs of the right kind for any training program of lib/models: the values do not change the time. */
-export function madeUpInputs(program: Program, vocab: number): Record<string, Int32Array> {
+export function madeUpInputs(program: Program, vocabSize: number): Record<string, Int32Array> {
   return Object.fromEntries(
     program.inputs.map(({ name, shape }) => {
       const elements = shape.reduce((product, size) => product * size, 1);
       if (name === 'rng') return [name, Int32Array.from([...seedWords(1), 0, 0])];
       if (name === 'positions') return [name, Int32Array.from({ length: elements }, (_, index) => index)];
-      return [name, Int32Array.from({ length: elements }, (_, index) => (index * 7919 + 13) % vocab)];
+      return [name, Int32Array.from({ length: elements }, (_, index) => (index * 7919 + 13) % vocabSize)];
     }),
   );
 }

@@ -68,13 +68,14 @@ function checkTokenizer(tokenizer: Tokenizer | { readonly train: string }, confi
       '--tokenizer: a BERT needs [MASK], [CLS] and [SEP], which a bpe tokenizer that is trained here has not. Use wordpiece.',
     );
   }
-  checkVocabulary(tokenizer, config.vocab);
+  checkVocabulary(tokenizer, config.vocabSize);
   if (objectiveOf(config) === 'masked') mlmIds(tokenizer);
 }
 
-function checkHeldOut({ heldOut, evalEvery }: Settings, needed: string | undefined): void {
+function checkHeldOut({ heldOut, evaluateEvery }: Settings, needed: string | undefined): void {
   if (heldOut > 0) return;
-  const reason = needed ?? (evalEvery !== undefined && '--eval-every asks for evaluations, which need held-out text');
+  const reason =
+    needed ?? (evaluateEvery !== undefined && '--evaluate-every asks for evaluations, which need held-out text');
   if (reason) throw new ApolloError('BAD_CONFIG', `--held-out: it must be above 0 here, since ${reason}; got 0.`);
 }
 

@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { ApolloError } from '../errors.js';
 import { fileError, inWords, isSystemError } from '../fs/error.js';
 import { packageVersion } from '../package-folder.js';
+import { renamedFlagText } from '../renamed.js';
 import { annealCommand } from './commands/anneal.js';
 import { buildCommand } from './commands/build.js';
 import { compareCommand } from './commands/compare.js';
@@ -20,6 +21,7 @@ import { closedExitCode, interruptedExitCode } from './interrupt.js';
 import { type CommandIo, processIo } from './io.js';
 import { isClosed } from './output.js';
 import { checkRanks, parserOutput, tellOnce } from './ranks.js';
+import { flagOf } from './settings/config.js';
 
 /**
  * Runs `apollo-lm` with the arguments after its name; resolves to the exit code. An ApolloError is the user's: one
@@ -53,6 +55,7 @@ export async function run(args: readonly string[], io: CommandIo = processIo()):
   doctorCommand(program, io, finish);
   buildCommand(program, finish);
   try {
+    checkNames(args);
     await program.parseAsync(args, { from: 'user' });
     return await withOutput(exitCode, io);
   } catch (error) {
@@ -62,6 +65,12 @@ export async function run(args: readonly string[], io: CommandIo = processIo()):
     }
     return tellOnce(error, io, (who) => report(error, io, who));
   }
+}
+
+/** @throws ApolloError BAD_CONFIG for an option that has another name now. */
+function checkNames(args: readonly string[]): void {
+  const now = args.map((argument) => renamedFlagText(argument, flagOf)).find((text) => text !== undefined);
+  if (now) throw new ApolloError('BAD_CONFIG', `${now}.`);
 }
 
 /**

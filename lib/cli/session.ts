@@ -45,8 +45,8 @@ export async function openSession(
   const init = await readInit(settings);
   const tokenizer = tokenizerOf(settings, init);
   const loaded = 'path' in tokenizer ? loadTokenizer(tokenizer.path) : tokenizer;
-  const vocab = settings.vocab ?? init?.config.vocab ?? ('train' in loaded ? undefined : loaded.vocabSize);
-  const model = createModel(modelConfigOf({ ...settings, vocab }, init?.config));
+  const vocabSize = settings.vocabSize ?? init?.config.vocabSize ?? ('train' in loaded ? undefined : loaded.vocabSize);
+  const model = createModel(modelConfigOf({ ...settings, vocabSize }, init?.config));
   await preflight(settings, model, loaded, plan);
   const device = seat?.device ?? (await openDeviceOf(settings));
   const group = seat?.group ?? alone;
@@ -59,9 +59,9 @@ export async function openSession(
     const corpus = await firstThenOthers(group, () => openCorpus(settings, { signal, onProgress, onNote }, init));
     for (const warning of corpus.warnings) progress.warn(warning);
     try {
-      checkVocabulary(corpus.tokenizer, model.config.vocab);
-      const { evalBatches: heldOutBatches } = settings;
-      const batches = trainingCorpus(corpus, { heldOutBatches });
+      checkVocabulary(corpus.tokenizer, model.config.vocabSize);
+      const { evaluationBatches } = settings;
+      const batches = trainingCorpus(corpus, { evaluationBatches });
       const precision = precisionOf(settings);
       return {
         device,
@@ -120,15 +120,15 @@ function describe(
   return {
     model: modelName(settings),
     ...(settings.init && { 'begins with': settings.init }),
-    structure: `${config.kind}, ${config.layers} layers x ${config.hidden}, heads of ${config.hidden / config.heads}, vocabulary ${config.vocab}`,
+    structure: `${config.kind}, ${config.layers} layers x ${config.hidden}, heads of ${config.hidden / config.heads}, vocabulary ${config.vocabSize}`,
     data: describeCorpus(corpus, settings, config),
     corpus: corpus.key,
     steps: totalStepsOf(settings, config),
-    batch: `${settings.batch} x ${seq} tokens${settings.accumulate > 1 ? `, ${settings.accumulate} micro-batches` : ''}${settings.ranks ? ` on each of ${settings.ranks} ranks` : ''}`,
-    'learning rate': `${settings.lr}, warm-up ${settings.warmup}, ${describeSchedule(settings)}`,
+    batch: `${settings.batch} x ${seq} tokens${settings.accumulation > 1 ? `, ${settings.accumulation} micro-batches` : ''}${settings.ranks ? ` on each of ${settings.ranks} ranks` : ''}`,
+    'learning rate': `${settings.learningRate}, warm-up ${settings.warmup}, ${describeSchedule(settings)}`,
     dropout: config.dropout,
     precision,
-    evaluation: settings.heldOut > 0 ? `up to ${settings.evalBatches} held-out batches at full depth` : 'none',
+    evaluation: settings.heldOut > 0 ? `up to ${settings.evaluationBatches} held-out batches at full depth` : 'none',
     ...describeDevice(device),
   };
 }

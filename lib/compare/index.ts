@@ -131,7 +131,7 @@ function planned(options: CompareOptions): (previous: Results | undefined) => Co
   checkSettings({ ...train, seed: seeds[0] as number }, model.config);
   const chosen = methods.map((method) => comparedMethod(method, small));
   const description = {
-    structure: `${model.config.kind}, ${model.config.layers} layers x ${model.config.hidden}, vocabulary ${model.config.vocab}`,
+    structure: `${model.config.kind}, ${model.config.layers} layers x ${model.config.hidden}, vocabulary ${model.config.vocabSize}`,
     corpus: corpus.key,
     steps: train.steps,
     batch: `${train.batch} x ${train.seq} tokens`,

@@ -1,5 +1,5 @@
 /** Turns the events of one run into its record for the report, through any number of resumes. */
-import { FollowedMethod, type TrainingMethod } from '../methods/index.js';
+import { AdaptiveMethod, type TrainingMethod } from '../methods/index.js';
 import type { ModelConfig } from '../models/index.js';
 import type { Costs, EvaluationPoint, RunRecord } from '../report/results.js';
 import { flopsOfStep, type TrainEvent } from '../train/index.js';
@@ -18,9 +18,9 @@ export interface RecorderOptions {
 
 export class RunRecorder {
   readonly #options: RecorderOptions;
-  #method: FollowedMethod;
+  #method: AdaptiveMethod;
   #evaluations: EvaluationPoint[];
-  #stages: { step: number; units: number; depthSteps: number[] }[] = [];
+  #stages: { step: number; trainedLayers: number; depthSteps: number[] }[] = [];
   #finished = false;
   #source: Costs | undefined;
   #sourceUnknown = false;
@@ -32,7 +32,7 @@ export class RunRecorder {
 
   constructor(options: RecorderOptions) {
     this.#options = options;
-    this.#method = new FollowedMethod(options.method);
+    this.#method = new AdaptiveMethod(options.method);
     this.#evaluations = [...(options.previous?.evaluations ?? [])];
   }
 
@@ -44,7 +44,7 @@ export class RunRecorder {
           this.#source = costs;
         }
         this.#sourceUnknown = event.sourceUnknown === true;
-        this.#method = new FollowedMethod(this.#options.method, event.seen);
+        this.#method = new AdaptiveMethod(this.#options.method, event.seen);
         return this.#start(event);
       case 'step':
         this.#countStep(event.step - 1);
@@ -61,7 +61,7 @@ export class RunRecorder {
         this.#evaluations.push({
           step: event.step,
           tokens: event.tokens,
-          flopsModel: event.flops,
+          flopsModel: event.flopsModel,
           flopsLayers: this.#flopsLayers,
           flopsExecuted: this.#flopsExecuted,
           trainMs: event.trainMs,
@@ -101,10 +101,10 @@ export class RunRecorder {
     const { model, size } = this.#options;
     const method = this.#method.current;
     const { index } = method.stageAt(step);
-    const { units, depth } = method.plan(step);
+    const { trainedLayers, depth } = method.plan(step);
     if (this.#stage !== index) {
       this.#stage = index;
-      this.#stages.push({ step, units, depthSteps: new Array<number>(method.layers + 1).fill(0) });
+      this.#stages.push({ step, trainedLayers, depthSteps: new Array<number>(method.layers + 1).fill(0) });
     }
     const { depthSteps } = this.#stages.at(-1)!;
     depthSteps[depth] = (depthSteps[depth] ?? 0) + 1;

@@ -17,7 +17,7 @@ export { checkFineTuning, type FineTuneDependencies, fineTune } from './finetune
 export type { Head, HeadContext, HuggingFaceHead, LossContext } from './finetune/head.js';
 export { classification, regression } from './finetune/heads/sequence.js';
 export { spans } from './finetune/heads/spans.js';
-export { NetworkPrograms, networkSpecs, unitsOf } from './finetune/network.js';
+export { NetworkPrograms, networkSpecs, trainedLayersOf } from './finetune/network.js';
 export { type FineTuneConfig, type FineTuneOptions, fineTuneConfig } from './finetune/options.js';
 export { type PredictOptions, predict } from './finetune/predict.js';
 export { bestEpoch, type EpochRecord } from './finetune/seed-folder.js';

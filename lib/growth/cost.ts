@@ -12,26 +12,26 @@ export interface LayerFlops {
 
 const takesRelativeCost = is.takes('relativeCost', {
   sampler: is.sampler,
-  units: is.number,
+  trainedLayers: is.number,
   layers: is.number,
   flops: is.layerFlops,
 });
 
 /**
- * Expected cost of a step with `units` trained layers, as a fraction of a step at full depth.
+ * Expected cost of a step with `trainedLayers`, as a fraction of a step at full depth.
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
-export function relativeCost(sampler: DepthSampler, units: number, layers: number, flops: LayerFlops): number {
-  takesRelativeCost(sampler, units, layers, flops);
+export function relativeCost(sampler: DepthSampler, trainedLayers: number, layers: number, flops: LayerFlops): number {
+  takesRelativeCost(sampler, trainedLayers, layers, flops);
 
-  const depth = sampler.expectedDepth(units, layers);
+  const depth = sampler.expectedDepth(trainedLayers, layers);
   return (depth * flops.layer + flops.head) / (layers * flops.layer + flops.head);
 }
 
 const takesRelativeRunCost = is.takes('relativeRunCost', {
   sampler: is.sampler,
   schedule: is.object('a StageSchedule (from makeSchedule)', {
-    units: is.list(is.count, { least: 1 }),
+    stageLayers: is.list(is.count, { least: 1 }),
     boundaries: is.list(is.index),
   }),
   totalSteps: is.count,
@@ -50,12 +50,12 @@ export function relativeRunCost(
 ): number {
   takesRelativeRunCost(sampler, schedule, totalSteps, flops);
 
-  const layers = schedule.units.at(-1) as number;
+  const layers = schedule.stageLayers.at(-1) as number;
   const ends = [...schedule.boundaries.map((step) => Math.min(step, totalSteps)), totalSteps];
   let sum = 0;
-  schedule.units.forEach((units, stage) => {
+  schedule.stageLayers.forEach((trainedLayers, stage) => {
     const begin = stage === 0 ? 0 : (ends[stage - 1] as number);
-    sum += ((ends[stage] as number) - begin) * relativeCost(sampler, units, layers, flops);
+    sum += ((ends[stage] as number) - begin) * relativeCost(sampler, trainedLayers, layers, flops);
   });
   return sum / totalSteps;
 }

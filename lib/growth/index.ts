@@ -54,7 +54,7 @@ export {
   type Boundaries,
   boundarySteps,
   defaultFractions,
-  defaultUnits,
+  defaultStageLayers,
   makeSchedule,
   rewarmFactor,
   type Stage,

@@ -1,104 +1,104 @@
 /**
- * Layer maps: which of `units` trained layers stands at each place of a network of `depth` layers. The same map shares
+ * Layer maps: which of the trained layers stands at each place of a network of `depth` layers. The same map shares
  * weights during a stage and copies them at its end (Pan et al., AAAI 2024, Eq. 11 and 12).
  */
 import { check } from '../errors.js';
 import * as is from '../is.js';
 
-/** `map[i]` is the unit (0-based) at place i. */
+/** `map[i]` is the trained layer (0-based) at place i. */
 export type LayerMap = readonly number[];
 
-/** A rule that places `units` layers at `depth` places; every unit is used at least once. */
-export type Expansion = (units: number, depth: number) => number[];
+/** A rule that puts the trained layers at `depth` places; it uses each of them at least once. */
+export type Expansion = (trainedLayers: number, depth: number) => number[];
 
-function checkSizes(name: string, units: number, depth: number): void {
+function checkSizes(name: string, trainedLayers: number, depth: number): void {
   check(
-    Number.isSafeInteger(units) && Number.isSafeInteger(depth) && units >= 1 && depth >= units,
-    `${name}(units, depth) needs whole numbers with 1 <= units <= depth; got units ${units}, depth ${depth}.`,
+    Number.isSafeInteger(trainedLayers) && Number.isSafeInteger(depth) && trainedLayers >= 1 && depth >= trainedLayers,
+    `${name}(trainedLayers, depth) needs whole numbers with 1 <= trainedLayers <= depth; got trainedLayers ${trainedLayers}, depth ${depth}.`,
   );
 }
 
-const takesInterpolate = is.takes('interpolate', { units: is.number, depth: is.number });
+const takesInterpolate = is.takes('interpolate', { trainedLayers: is.number, depth: is.number });
 
 /**
- * Interpolation: `map[i] = floor(i * units / depth)`, in whole numbers. (The released code divides by the float
- * depth / units, which is one too small at a few places, first at 14 -> 18.) `interpolate(3, 6)` is [0, 0, 1, 1, 2, 2].
- * @throws ApolloError BAD_ARGUMENT unless 1 <= units <= depth.
+ * Interpolation: `map[i] = floor(i * trainedLayers / depth)`, in whole numbers. (The released code divides by the float
+ * depth / trainedLayers, which is one too small at a few places, first at 14 -> 18.) `interpolate(3, 6)` is [0, 0, 1, 1, 2, 2].
+ * @throws ApolloError BAD_ARGUMENT unless 1 <= trainedLayers <= depth.
  */
-export function interpolate(units: number, depth: number): number[] {
-  takesInterpolate(units, depth);
+export function interpolate(trainedLayers: number, depth: number): number[] {
+  takesInterpolate(trainedLayers, depth);
 
-  checkSizes('interpolate', units, depth);
+  checkSizes('interpolate', trainedLayers, depth);
   return Array.from({ length: depth }, (_, place) => {
-    const product = place * units;
+    const product = place * trainedLayers;
     return (product - (product % depth)) / depth;
   });
 }
 
-const takesStack = is.takes('stack', { units: is.number, depth: is.number });
+const takesStack = is.takes('stack', { trainedLayers: is.number, depth: is.number });
 
 /**
- * Stacking as released: whole copies of the units one above the other; a remainder of r places takes the top r units.
+ * Stacking as released: whole copies of the trained layers one above the other; a remainder of r places takes the top r of them.
  * `stack(3, 7)` is [0, 1, 2, 0, 1, 2, 2].
- * @throws ApolloError BAD_ARGUMENT unless 1 <= units <= depth.
+ * @throws ApolloError BAD_ARGUMENT unless 1 <= trainedLayers <= depth.
  */
-export function stack(units: number, depth: number): number[] {
-  takesStack(units, depth);
+export function stack(trainedLayers: number, depth: number): number[] {
+  takesStack(trainedLayers, depth);
 
-  checkSizes('stack', units, depth);
-  const remainder = depth % units;
+  checkSizes('stack', trainedLayers, depth);
+  const remainder = depth % trainedLayers;
   const whole = depth - remainder;
   return Array.from({ length: depth }, (_, place) =>
-    place < whole ? place % units : units - remainder + (place - whole),
+    place < whole ? place % trainedLayers : trainedLayers - remainder + (place - whole),
   );
 }
 
-const takesStackModulo = is.takes('stackModulo', { units: is.number, depth: is.number });
+const takesStackModulo = is.takes('stackModulo', { trainedLayers: is.number, depth: is.number });
 
 /**
- * Stacking by the formula of the paper: `map[i] = i mod units`. `stackModulo(3, 7)` is [0, 1, 2, 0, 1, 2, 0].
- * @throws ApolloError BAD_ARGUMENT unless 1 <= units <= depth.
+ * Stacking by the formula of the paper: `map[i] = i mod trainedLayers`. `stackModulo(3, 7)` is [0, 1, 2, 0, 1, 2, 0].
+ * @throws ApolloError BAD_ARGUMENT unless 1 <= trainedLayers <= depth.
  */
-export function stackModulo(units: number, depth: number): number[] {
-  takesStackModulo(units, depth);
+export function stackModulo(trainedLayers: number, depth: number): number[] {
+  takesStackModulo(trainedLayers, depth);
 
-  checkSizes('stackModulo', units, depth);
-  return Array.from({ length: depth }, (_, place) => place % units);
+  checkSizes('stackModulo', trainedLayers, depth);
+  return Array.from({ length: depth }, (_, place) => place % trainedLayers);
 }
 
-const takesStackTop = is.takes('stackTop', { units: is.number, depth: is.number });
+const takesStackTop = is.takes('stackTop', { trainedLayers: is.number, depth: is.number });
 
 /**
- * Stacking of the topmost units: the units, then a copy of the top `depth - units` of them, at most as many as there
+ * Stacking of the topmost layers: the trained layers, then a copy of the top `depth - trainedLayers` of them, at most as many as there
  * are. `stackTop(3, 5)` is [0, 1, 2, 1, 2] (progressive stacking 2.0).
- * @throws ApolloError BAD_ARGUMENT unless 1 <= units <= depth <= 2 units.
+ * @throws ApolloError BAD_ARGUMENT unless 1 <= trainedLayers <= depth <= 2 trainedLayers.
  */
-export function stackTop(units: number, depth: number): number[] {
-  takesStackTop(units, depth);
+export function stackTop(trainedLayers: number, depth: number): number[] {
+  takesStackTop(trainedLayers, depth);
 
-  checkSizes('stackTop', units, depth);
+  checkSizes('stackTop', trainedLayers, depth);
   check(
-    depth <= 2 * units,
-    `stackTop(units, depth) adds at most as many layers as there are; got ${units} -> ${depth}.`,
+    depth <= 2 * trainedLayers,
+    `stackTop(trainedLayers, depth) adds at most as many layers as there are; got ${trainedLayers} -> ${depth}.`,
   );
-  return Array.from({ length: depth }, (_, place) => (place < units ? place : place - (depth - units)));
+  return Array.from({ length: depth }, (_, place) => (place < trainedLayers ? place : place - (depth - trainedLayers)));
 }
 
 /** The expansions by the name used in configurations. */
 export const expansions = { interpolate, stack, stackModulo } as const satisfies Record<string, Expansion>;
 export type ExpansionName = keyof typeof expansions;
 
-const takesGrowThrough = is.takes('growThrough', { units: is.list(is.count, { least: 1 }), expand: is.func });
+const takesGrowThrough = is.takes('growThrough', { stageLayers: is.list(is.count, { least: 1 }), expand: is.func });
 
 /**
- * Which of the first `units` layers stands at each place after growing through all of `units` by `expand`, one after the
+ * Which layer of the first stage stands at each place after growing through all of `stageLayers` by `expand`, one after the
  * other. `growThrough([3, 6, 12], stack)` is `stack(3, 12)`.
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
-export function growThrough(units: readonly number[], expand: Expansion): number[] {
-  takesGrowThrough(units, expand);
+export function growThrough(stageLayers: readonly number[], expand: Expansion): number[] {
+  takesGrowThrough(stageLayers, expand);
 
-  const [first = 0, ...rest] = units;
+  const [first = 0, ...rest] = stageLayers;
   let depth = first;
   return rest.reduce<number[]>(
     (layers, next) => {
@@ -120,8 +120,8 @@ export function compose(inner: LayerMap, outer: LayerMap): number[] {
   takesCompose(inner, outer);
 
   return outer.map((middle) => {
-    const unit = inner[middle];
-    check(unit !== undefined, `compose: the outer map names layer ${middle}, the inner map has ${inner.length}.`);
-    return unit;
+    const layer = inner[middle];
+    check(layer !== undefined, `compose: the outer map names layer ${middle}, the inner map has ${inner.length}.`);
+    return layer;
   });
 }

@@ -6,10 +6,13 @@ import { check } from '../errors.js';
 import * as is from '../is.js';
 import type { Expansion } from './maps.js';
 
-function checkGrowth(name: string, block: number, units: number, depth: number): void {
+function checkGrowth(name: string, block: number, trainedLayers: number, depth: number): void {
   check(
-    Number.isSafeInteger(units) && units >= block && units % block === 0 && depth === units + block,
-    `${name} adds one block of ${block} layers to whole blocks; got ${units} -> ${depth}.`,
+    Number.isSafeInteger(trainedLayers) &&
+      trainedLayers >= block &&
+      trainedLayers % block === 0 &&
+      depth === trainedLayers + block,
+    `${name} adds one block of ${block} layers to whole blocks; got ${trainedLayers} -> ${depth}.`,
   );
 }
 
@@ -27,10 +30,10 @@ const takesRepeatMiddleBlock = is.takes('repeatMiddleBlock', { block: is.number 
 export function repeatMiddleBlock(block: number): Expansion {
   takesRepeatMiddleBlock(block);
 
-  return (units, depth) => {
-    checkGrowth('repeatMiddleBlock', block, units, depth);
-    const seam = block * Math.ceil(units / block / 2);
-    return [...range(0, seam), ...range(seam - block, seam), ...range(seam, units)];
+  return (trainedLayers, depth) => {
+    checkGrowth('repeatMiddleBlock', block, trainedLayers, depth);
+    const seam = block * Math.ceil(trainedLayers / block / 2);
+    return [...range(0, seam), ...range(seam - block, seam), ...range(seam, trainedLayers)];
   };
 }
 
@@ -44,10 +47,10 @@ const takesRepeatNewMiddle = is.takes('repeatNewMiddle', { block: is.number });
 export function repeatNewMiddle(block: number): Expansion {
   takesRepeatNewMiddle(block);
 
-  return (units, depth) => {
-    checkGrowth('repeatNewMiddle', block, units, depth);
-    const seam = block * (Math.floor(units / block / 2) + 1);
-    return [...range(0, seam), ...range(seam - block, seam), ...range(seam, units)];
+  return (trainedLayers, depth) => {
+    checkGrowth('repeatNewMiddle', block, trainedLayers, depth);
+    const seam = block * (Math.floor(trainedLayers / block / 2) + 1);
+    return [...range(0, seam), ...range(seam - block, seam), ...range(seam, trainedLayers)];
   };
 }
 
@@ -63,11 +66,11 @@ export function repeatMiddleLayers(block: number): Expansion {
   takesRepeatMiddleLayers(block);
 
   check(block % 2 === 0, `repeatMiddleLayers takes half a block from each side and needs an even one; got ${block}.`);
-  return (units, depth) => {
-    checkGrowth('repeatMiddleLayers', block, units, depth);
-    const seam = block * Math.ceil(units / block / 2);
-    const first = Math.min(seam - block / 2, units - block);
-    return [...range(0, seam), ...range(first, first + block), ...range(seam, units)];
+  return (trainedLayers, depth) => {
+    checkGrowth('repeatMiddleLayers', block, trainedLayers, depth);
+    const seam = block * Math.ceil(trainedLayers / block / 2);
+    const first = Math.min(seam - block / 2, trainedLayers - block);
+    return [...range(0, seam), ...range(first, first + block), ...range(seam, trainedLayers)];
   };
 }
 

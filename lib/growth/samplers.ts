@@ -1,5 +1,5 @@
 /**
- * Depth samplers: how deep the network of one step is, between `units` trained layers and the final `layers`. Each is
+ * Depth samplers: how deep the network of one step is, between the trained layers and the final `layers`. Each is
  * an inverse distribution function of one uniform number, so a depth is a pure function of (seed, step).
  */
 
@@ -11,18 +11,18 @@ import { uniformStreams } from '../random/streams.js';
 export interface DepthSampler {
   readonly name: string;
   /** P(depth = k) at index k, 0..layers; exact, from the distribution function. */
-  probabilities(units: number, layers: number): number[];
+  probabilities(trainedLayers: number, layers: number): number[];
   /** Mean depth. */
-  expectedDepth(units: number, layers: number): number;
-  /** The depth in [units, layers] that belongs to a uniform number x in [0, 1). */
-  sample(x: number, units: number, layers: number): number;
+  expectedDepth(trainedLayers: number, layers: number): number;
+  /** The depth in [trainedLayers, layers] that belongs to a uniform number x in [0, 1). */
+  sample(x: number, trainedLayers: number, layers: number): number;
 }
 
 /** Shape of the samplers that have one; the defaults of the first three are the constants of the released code. */
 export interface SamplerShape {
-  /** How far the open range of multipliers goes above layers / units; its mass there falls on full depth. */
+  /** How far the open range of multipliers goes above layers / trainedLayers; its mass there falls on full depth. */
   readonly excess?: number | undefined;
-  /** Lower end of the range of multipliers, in (0, 1]; the mass below one falls on depth = units. Lower is cheaper. */
+  /** Lower end of the range of multipliers, in (0, 1]; the mass below one falls on depth = trainedLayers. Lower is cheaper. */
   readonly end?: number | undefined;
   /** Edge sampling only: steepness of the logistic curve. */
   readonly slope?: number | undefined;
@@ -36,16 +36,19 @@ export interface SamplerShape {
 /** The uniform number runs over (smallest, 1], which keeps the multiplier finite. */
 const smallest = 1e-6;
 
-/** A decreasing multiplier y(x) on [smallest, 1] with its inverse, for a ratio layers / units. */
+/** A decreasing multiplier y(x) on [smallest, 1] with its inverse, for a ratio layers / trainedLayers. */
 interface Curve {
   multiplier(x: number): number;
   inverse(y: number): number;
 }
 
-function checkSizes(units: number, layers: number): void {
+function checkSizes(trainedLayers: number, layers: number): void {
   check(
-    Number.isSafeInteger(units) && Number.isSafeInteger(layers) && units >= 1 && layers >= units,
-    `A depth sampler needs whole numbers with 1 <= units <= layers; got units ${units}, layers ${layers}.`,
+    Number.isSafeInteger(trainedLayers) &&
+      Number.isSafeInteger(layers) &&
+      trainedLayers >= 1 &&
+      layers >= trainedLayers,
+    `A depth sampler needs whole numbers with 1 <= trainedLayers <= layers; got trainedLayers ${trainedLayers}, layers ${layers}.`,
   );
 }
 
@@ -53,58 +56,59 @@ function checkX(x: number): void {
   check(x >= 0 && x < 1, `A depth is drawn from a number x in [0, 1); got ${x}.`);
 }
 
-/** Sampler from P(depth >= k) for units < k <= layers, and its draw. */
+/** Sampler from P(depth >= k) for trainedLayers < k <= layers, and its draw. */
 function sampler(
   name: string,
-  atLeast: (k: number, units: number, layers: number) => number,
-  draw: (x: number, units: number, layers: number) => number,
+  atLeast: (k: number, trainedLayers: number, layers: number) => number,
+  draw: (x: number, trainedLayers: number, layers: number) => number,
 ): DepthSampler {
-  const tail = (k: number, units: number, layers: number) => {
-    if (k <= units) return 1;
-    return k > layers ? 0 : Math.min(1, Math.max(0, atLeast(k, units, layers)));
+  const tail = (k: number, trainedLayers: number, layers: number) => {
+    if (k <= trainedLayers) return 1;
+    return k > layers ? 0 : Math.min(1, Math.max(0, atLeast(k, trainedLayers, layers)));
   };
-  const takesProbabilities = is.takes('probabilities', { units: is.number, layers: is.number });
-  const takesDepth = is.takes('expectedDepth', { units: is.number, layers: is.number });
-  const takesSample = is.takes('sample', { x: is.number, units: is.number, layers: is.number });
+  const takesProbabilities = is.takes('probabilities', { trainedLayers: is.number, layers: is.number });
+  const takesDepth = is.takes('expectedDepth', { trainedLayers: is.number, layers: is.number });
+  const takesSample = is.takes('sample', { x: is.number, trainedLayers: is.number, layers: is.number });
   return {
     name,
-    probabilities(units, layers) {
-      takesProbabilities(units, layers);
-      checkSizes(units, layers);
+    probabilities(trainedLayers, layers) {
+      takesProbabilities(trainedLayers, layers);
+      checkSizes(trainedLayers, layers);
       return Array.from({ length: layers + 1 }, (_, k) =>
-        k < units ? 0 : tail(k, units, layers) - tail(k + 1, units, layers),
+        k < trainedLayers ? 0 : tail(k, trainedLayers, layers) - tail(k + 1, trainedLayers, layers),
       );
     },
-    expectedDepth(units, layers) {
-      takesDepth(units, layers);
-      checkSizes(units, layers);
+    expectedDepth(trainedLayers, layers) {
+      takesDepth(trainedLayers, layers);
+      checkSizes(trainedLayers, layers);
       let sum = 0;
-      for (let k = 1; k <= layers; k++) sum += tail(k, units, layers);
+      for (let k = 1; k <= layers; k++) sum += tail(k, trainedLayers, layers);
       return sum;
     },
-    sample(x, units, layers) {
-      takesSample(x, units, layers);
-      checkSizes(units, layers);
+    sample(x, trainedLayers, layers) {
+      takesSample(x, trainedLayers, layers);
+      checkSizes(trainedLayers, layers);
       checkX(x);
-      return draw(x, units, layers);
+      return draw(x, trainedLayers, layers);
     },
   };
 }
 
 /**
- * Sampler whose depth is floor(y(x) * units), the multiplier y clamped to [1, layers / units]. A clamped multiplier
- * gives its depth directly: in floats, floor((layers / units) * units) can be layers - 1 (units 11, layers 15).
+ * Sampler whose depth is floor(y(x) * trainedLayers), the multiplier y clamped to [1, layers / trainedLayers]. A clamped multiplier
+ * gives its depth directly: in floats, floor((layers / trainedLayers) * trainedLayers) can be layers - 1 (11 of 15).
  */
 function curveSampler(name: string, curve: (ratio: number) => Curve): DepthSampler {
   return sampler(
     name,
-    (k, units, layers) => (curve(layers / units).inverse(k / units) - smallest) / (1 - smallest),
-    (x, units, layers) => {
-      const ratio = layers / units;
+    (k, trainedLayers, layers) =>
+      (curve(layers / trainedLayers).inverse(k / trainedLayers) - smallest) / (1 - smallest),
+    (x, trainedLayers, layers) => {
+      const ratio = layers / trainedLayers;
       const y = curve(ratio).multiplier(smallest + (1 - smallest) * x);
       if (y >= ratio) return layers;
-      if (y <= 1) return units;
-      return Math.min(layers, Math.floor(y * units));
+      if (y <= 1) return trainedLayers;
+      return Math.min(layers, Math.floor(y * trainedLayers));
     },
   );
 }
@@ -175,11 +179,11 @@ export function makeCost(shape: SamplerShape = {}): DepthSampler {
   };
   return sampler(
     'cost',
-    (k, units, layers) => weightFrom(k, layers) / weightFrom(units, layers),
-    (x, units, layers) => {
-      const whole = weightFrom(units, layers);
+    (k, trainedLayers, layers) => weightFrom(k, layers) / weightFrom(trainedLayers, layers),
+    (x, trainedLayers, layers) => {
+      const whole = weightFrom(trainedLayers, layers);
       let depth = layers;
-      while (depth > units && x * whole >= weightFrom(depth, layers)) depth--;
+      while (depth > trainedLayers && x * whole >= weightFrom(depth, layers)) depth--;
       return depth;
     },
   );
@@ -188,11 +192,11 @@ export function makeCost(shape: SamplerShape = {}): DepthSampler {
 export const lvps = makeLvps();
 export const edge = makeEdge();
 
-/** Every depth from units to layers equally often. */
+/** Every depth from the trained layers to all layers equally often. */
 export const uniform = sampler(
   'uniform',
-  (k, units, layers) => (layers - k + 1) / (layers - units + 1),
-  (x, units, layers) => Math.min(layers, units + Math.floor(x * (layers - units + 1))),
+  (k, trainedLayers, layers) => (layers - k + 1) / (layers - trainedLayers + 1),
+  (x, trainedLayers, layers) => Math.min(layers, trainedLayers + Math.floor(x * (layers - trainedLayers + 1))),
 );
 
 /** Always full depth, with shared weights. */
@@ -206,7 +210,7 @@ export const full = sampler(
 export const none = sampler(
   'none',
   () => 0,
-  (_x, units) => units,
+  (_x, trainedLayers) => trainedLayers,
 );
 
 export const cost = makeCost();
@@ -238,7 +242,7 @@ export const depthStream = uniformStreams.depth;
 
 const takesSampleDepth = is.takes('sampleDepth', {
   sampler: is.sampler,
-  units: is.number,
+  trainedLayers: is.number,
   layers: is.number,
   seed: is.number,
   step: is.number,
@@ -249,8 +253,14 @@ const takesSampleDepth = is.takes('sampleDepth', {
  * @example sampleDepth(lvps, 3, 12, 42, 0)
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
-export function sampleDepth(sampler: DepthSampler, units: number, layers: number, seed: number, step: number): number {
-  takesSampleDepth(sampler, units, layers, seed, step);
+export function sampleDepth(
+  sampler: DepthSampler,
+  trainedLayers: number,
+  layers: number,
+  seed: number,
+  step: number,
+): number {
+  takesSampleDepth(sampler, trainedLayers, layers, seed, step);
 
-  return sampler.sample(uniformNumber(seed, depthStream, step), units, layers);
+  return sampler.sample(uniformNumber(seed, depthStream, step), trainedLayers, layers);
 }

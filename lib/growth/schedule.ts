@@ -15,12 +15,12 @@ export type Boundaries =
 export interface Stage {
   readonly index: number;
   /** Trained layers. */
-  readonly units: number;
+  readonly trainedLayers: number;
 }
 
 export interface StageSchedule {
   /** Trained layers of each stage, strictly increasing; the last is the full model. */
-  readonly units: readonly number[];
+  readonly stageLayers: readonly number[];
   /** `boundaries[i]` is the first step of stage i + 1. */
   readonly boundaries: readonly number[];
   /** Stage of a step. A stage between two equal boundaries is passed over. */
@@ -57,37 +57,38 @@ export function boundarySteps(boundaries: Boundaries, totalSteps: number): numbe
 }
 
 const takesMakeSchedule = is.takes('makeSchedule', {
-  options: is.options({ units: is.list(is.number), boundaries: is.boundaries, totalSteps: is.number }),
+  options: is.options({ stageLayers: is.list(is.number), boundaries: is.boundaries, totalSteps: is.number }),
 });
 
 /**
  * The schedule of a run of `totalSteps` steps.
- * @example makeSchedule({ units: [1, 3, 6, 12], boundaries: { fractions: [0.05, 0.1, 0.25] }, totalSteps: 1000 })
- * @throws ApolloError BAD_ARGUMENT when units do not rise or the number of boundaries does not fit.
+ * @example makeSchedule({ stageLayers: [1, 3, 6, 12], boundaries: { fractions: [0.05, 0.1, 0.25] }, totalSteps: 1000 })
+ * @throws ApolloError BAD_ARGUMENT when stageLayers do not rise or the number of boundaries does not fit.
  */
 export function makeSchedule(options: {
-  readonly units: readonly number[];
+  readonly stageLayers: readonly number[];
   readonly boundaries: Boundaries;
   readonly totalSteps: number;
 }): StageSchedule {
   takesMakeSchedule(options);
 
-  const { units, totalSteps } = options;
+  const { stageLayers, totalSteps } = options;
   check(
     Number.isSafeInteger(totalSteps) && totalSteps >= 1,
     `A schedule needs a whole number of steps >= 1; got ${totalSteps}.`,
   );
   check(
-    units.length >= 1 && units.every((u, i) => Number.isSafeInteger(u) && u > (i === 0 ? 0 : (units[i - 1] as number))),
-    `Stage units must be whole numbers >= 1, each larger than the one before; got [${units.join(', ')}].`,
+    stageLayers.length >= 1 &&
+      stageLayers.every((u, i) => Number.isSafeInteger(u) && u > (i === 0 ? 0 : (stageLayers[i - 1] as number))),
+    `stageLayers must be whole numbers >= 1, each larger than the one before; got [${stageLayers.join(', ')}].`,
   );
   const boundaries = boundarySteps(options.boundaries, totalSteps);
   check(
-    boundaries.length === units.length - 1,
-    `${units.length} stages [${units.join(', ')}] need ${units.length - 1} boundaries; got ${boundaries.length}.`,
+    boundaries.length === stageLayers.length - 1,
+    `${stageLayers.length} stages [${stageLayers.join(', ')}] need ${stageLayers.length - 1} boundaries; got ${boundaries.length}.`,
   );
   return {
-    units,
+    stageLayers,
     boundaries,
     stageAt(step) {
       if (!Number.isSafeInteger(step) || step < 0) {
@@ -95,7 +96,7 @@ export function makeSchedule(options: {
       }
       let index = 0;
       while (index < boundaries.length && step >= (boundaries[index] as number)) index++;
-      return { index, units: units[index] as number };
+      return { index, trainedLayers: stageLayers[index] as number };
     },
   };
 }
@@ -113,25 +114,25 @@ export function rewarmFactor(step: number, steps: number): number {
   return Math.min(1, (step + 1) / Math.max(1, steps));
 }
 
-const takesDefaultUnits = is.takes('defaultUnits', { layers: is.listed });
+const takesDefaultStageLayers = is.takes('defaultStageLayers', { layers: is.listed });
 
 /**
- * Units when none are given: each stage's number is the largest proper divisor of the next one's, so that switches are
+ * Layers of the stages when none are given: each stage's number is the largest proper divisor of the next one's, so that switches are
  * continuous. 12 layers give the paper's [1, 3, 6, 12], 24 give [1, 3, 6, 12, 24].
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
-export function defaultUnits(layers: number): number[] {
-  takesDefaultUnits(layers);
+export function defaultStageLayers(layers: number): number[] {
+  takesDefaultStageLayers(layers);
 
   check(Number.isSafeInteger(layers) && layers >= 1, `layers must be a whole number >= 1; got ${layers}.`);
-  const units = [layers];
+  const stageLayers = [layers];
   for (let last = layers; last > 1; ) {
     let divisor = Math.floor(last / 2);
     while (last % divisor !== 0) divisor--;
-    units.unshift(divisor);
+    stageLayers.unshift(divisor);
     last = divisor;
   }
-  return units;
+  return stageLayers;
 }
 
 const takesDefaultFractions = is.takes('defaultFractions', { stages: is.listed });

@@ -9,7 +9,7 @@ import {
   curveBoundaries,
   type DepthSampler,
   defaultFractions,
-  defaultUnits,
+  defaultStageLayers,
   depthStream,
   expansions,
   type LayerFlops,
@@ -35,7 +35,7 @@ const keysOf = <Key extends string>(record: Record<Key, unknown>) => Object.keys
 const schema = z.strictObject({
   ...commonOptions,
   /** Trained layers of each stage. Default: each a divisor of the next, 12 layers -> [1, 3, 6, 12]. */
-  units: stageOptions.units.optional(),
+  stageLayers: stageOptions.stageLayers.optional(),
   /** Where stages end. Default: 5 %, 10 % and 25 % of the steps. With `curve`: the latest that they end. */
   boundaries: stageOptions.boundaries.optional(),
   /** Stages end by the training loss instead, see growth/curve.ts; the window is a share of the steps. */
@@ -87,13 +87,13 @@ function flopsOf({ model }: MethodContext): LayerFlops {
  */
 export function apollo(options: ApolloOptions, context: MethodContext = {}): TrainingMethod {
   const parsed = parseOptions('apollo', schema, options);
-  const units = parsed.units ?? defaultUnits(parsed.layers);
-  const fractions = defaultFractions(units.length).map((fraction) => (parsed.curve ? 2 * fraction : fraction));
+  const stageLayers = parsed.stageLayers ?? defaultStageLayers(parsed.layers);
+  const fractions = defaultFractions(stageLayers.length).map((fraction) => (parsed.curve ? 2 * fraction : fraction));
   const boundaries = parsed.boundaries ?? { fractions };
   const flops = flopsOf(context);
   const samplerShape =
     parsed.sampler === 'cost' ? { fixed: flops.head, layer: flops.layer, ...parsed.samplerShape } : parsed.samplerShape;
-  const settings = { ...parsed, units, boundaries, samplerShape };
+  const settings = { ...parsed, stageLayers, boundaries, samplerShape };
   const schedule = scheduleOf('apollo', settings);
   const sampler = makeSampler(settings.sampler, samplerShape);
   const method = withStages(schedule, sampler, settings, context);
@@ -107,13 +107,13 @@ export function apollo(options: ApolloOptions, context: MethodContext = {}): Tra
   const { layers, totalSteps, curve } = settings;
   const rule: CurveRule = {
     window: Math.max(1, Math.round(curve.window * totalSteps)),
-    costs: units.map((count) => relativeCost(sampler, count, layers, flops)),
+    costs: stageLayers.map((count) => relativeCost(sampler, count, layers, flops)),
     latest: schedule.boundaries,
     margin: curve.margin,
   };
   const after = (means: readonly number[]) =>
     withStages(
-      makeSchedule({ units, boundaries: { steps: curveBoundaries(means, rule) }, totalSteps }),
+      makeSchedule({ stageLayers, boundaries: { steps: curveBoundaries(means, rule) }, totalSteps }),
       sampler,
       settings,
       context,
@@ -121,7 +121,7 @@ export function apollo(options: ApolloOptions, context: MethodContext = {}): Tra
   return { ...method, adaptive: { window: rule.window, after } };
 }
 
-type Resolved = z.output<typeof schema> & { readonly units: readonly number[] };
+type Resolved = z.output<typeof schema> & { readonly stageLayers: readonly number[] };
 
 /** Apollo over stages that are known. */
 function withStages(
@@ -145,11 +145,11 @@ function withStages(
     settings,
     stageAt: (step) => schedule.stageAt(step),
     plan(step) {
-      const { units: count } = schedule.stageAt(step);
+      const { trainedLayers: count } = schedule.stageAt(step);
       const depth = sampler.sample(draw(step), count, layers);
       const layerMap = expand(count, depth);
       return {
-        units: count,
+        trainedLayers: count,
         depth,
         layerMap,
         ...rateAfterGrowth(step, settings, growthBefore(step)),
@@ -157,7 +157,7 @@ function withStages(
       };
     },
     evaluationMaps(step) {
-      const count = schedule.stageAt(step).units;
+      const count = schedule.stageAt(step).trainedLayers;
       return { full: expand(count, layers), stage: identityMap(count) };
     },
     evaluationGates: gatesAt,
@@ -165,9 +165,13 @@ function withStages(
       const to = schedule.stageAt(step);
       const from = schedule.stageAt(Math.max(0, step - 1));
       if (from.index === to.index) return undefined;
-      const scale = usesPerLayer(to.units) / usesPerLayer(from.units);
-      const copies = layerCopies(expand(from.units, to.units), { moments: settings.moments, from: from.units, scale });
-      return { kind: 'layers', from: from.units, to: to.units, copies };
+      const scale = usesPerLayer(to.trainedLayers) / usesPerLayer(from.trainedLayers);
+      const copies = layerCopies(expand(from.trainedLayers, to.trainedLayers), {
+        moments: settings.moments,
+        from: from.trainedLayers,
+        scale,
+      });
+      return { kind: 'layers', from: from.trainedLayers, to: to.trainedLayers, copies };
     },
   };
 }

@@ -35,20 +35,20 @@ const recipes: Readonly<Record<ModelFamily['norm'], Recipe>> = {
 };
 
 /** The stages of a recipe for a depth; those that add no layer are left out. */
-function stagesOf(layers: number, { begins }: Recipe): { units: number[]; boundaries: { fractions: number[] } } {
+function stagesOf(layers: number, { begins }: Recipe): { stageLayers: number[]; boundaries: { fractions: number[] } } {
   const depths = [12, 4, 2, 1].map((part) => Math.max(1, Math.floor(layers / part)));
   const stages = depths
-    .map((units, i) => ({ units, begin: begins[i] as number }))
-    .filter(({ units }, i) => i === 0 || units > (depths[i - 1] as number));
+    .map((trainedLayers, i) => ({ trainedLayers, begin: begins[i] as number }))
+    .filter(({ trainedLayers }, i) => i === 0 || trainedLayers > (depths[i - 1] as number));
   return {
-    units: stages.map(({ units }) => units),
+    stageLayers: stages.map(({ trainedLayers }) => trainedLayers),
     boundaries: { fractions: stages.slice(1).map(({ begin }) => begin) },
   };
 }
 
 /**
  * The method and settings with which this kind of model was trained for the fewest FLOPs. A setting that is given counts
- * in place of the recipe's; stages (`units`) are given together with their `boundaries`.
+ * in place of the recipe's; stages (`stageLayers`) are given together with their `boundaries`.
  * @example createMethod('auto', { layers: 12, totalSteps: 10_000, seed: 42 }, { model: preset('gpt-base') })
  * @throws ApolloError BAD_CONFIG naming the setting that is wrong, or without the model's configuration.
  */
@@ -62,15 +62,15 @@ export function auto(options: AutoOptions, context: MethodContext = {}): Trainin
   }
   const recipe = recipes[familyOf(context.model).norm];
   const stages = stagesOf(parsed.layers, recipe);
-  if (parsed.units && !parsed.boundaries) {
-    throw new ApolloError('BAD_CONFIG', 'auto.units: also give auto.boundaries, where these stages end.');
+  if (parsed.stageLayers && !parsed.boundaries) {
+    throw new ApolloError('BAD_CONFIG', 'auto.stageLayers: also give auto.boundaries, where these stages end.');
   }
   const gate = parsed.gate ?? recipe.gate;
   return stacking(
     'auto',
     {
       ...parsed,
-      units: parsed.units ?? stages.units,
+      stageLayers: parsed.stageLayers ?? stages.stageLayers,
       boundaries: parsed.boundaries ?? stages.boundaries,
       calibrate: parsed.calibrate ?? (recipe.calibrate && !gate),
       ...(gate && { gate }),

@@ -65,7 +65,7 @@ export function bert2bert(options: Bert2BertOptions, context: MethodContext): Tr
   const prefix = (step: number, count: number): StepPlan => {
     const depth = count * (1 + Math.floor(uniformNumber(seed, uniformStreams.prefix, step) * (layers / count)));
     return {
-      units: layers,
+      trainedLayers: layers,
       depth,
       layerMap: identityMap(depth),
       trainable: trainsInPrefix(depth, count),
@@ -90,11 +90,11 @@ export function bert2bert(options: Bert2BertOptions, context: MethodContext): Tr
         return advanceTensor(small, spec, own, await expanded(layer + 1));
       },
     },
-    stageAt: () => ({ index: 0, units: layers }),
+    stageAt: () => ({ index: 0, trainedLayers: layers }),
     plan(step) {
       return subModel && step < prefixSteps
         ? prefix(step, subModel.layers)
-        : { units: layers, depth: layers, layerMap };
+        : { trainedLayers: layers, depth: layers, layerMap };
     },
     evaluationMaps: () => ({ full: layerMap, stage: layerMap }),
     growth: () => undefined,

@@ -33,17 +33,17 @@ export function depthGrowth({
   context = {},
   shared = 'keep',
 }: DepthGrowth): Pick<TrainingMethod, 'stageAt' | 'plan' | 'evaluationMaps' | 'evaluationGates' | 'growth'> {
-  const { units } = schedule;
+  const { stageLayers } = schedule;
   // The finished network that the layers of each stage would grow into now.
-  const full = units.map((_, stage) => growThrough(units.slice(stage), map));
+  const full = stageLayers.map((_, stage) => growThrough(stageLayers.slice(stage), map));
   const gatesAt = (step: number) => gate && gatesAfterGrowth(step, lastGrowth(step, schedule, map), gate, context);
   return {
     stageAt: (step) => schedule.stageAt(step),
     plan(step) {
-      const { units: depth } = schedule.stageAt(step);
+      const { trainedLayers: depth } = schedule.stageAt(step);
       const layerMap = identityMap(depth);
       return {
-        units: depth,
+        trainedLayers: depth,
         depth,
         layerMap,
         ...(rate && rateAfterGrowth(step, rate, lastGrowth(step, schedule, map))),
@@ -51,7 +51,7 @@ export function depthGrowth({
       };
     },
     evaluationMaps(step) {
-      const { index, units: count } = schedule.stageAt(step);
+      const { index, trainedLayers: count } = schedule.stageAt(step);
       return { full: full[index] as LayerMap, stage: identityMap(count) };
     },
     evaluationGates: gatesAt,
@@ -60,9 +60,16 @@ export function depthGrowth({
       const from = schedule.stageAt(Math.max(0, step - 1));
       if (from.index === to.index) return undefined;
       // Boundaries may pass a stage over: the copies of all switches in between are one map.
-      const layers = growThrough(units.slice(from.index, to.index + 1), map);
-      const copies = layerCopies(layers, { moments, from: from.units });
-      return { kind: 'layers', from: from.units, to: to.units, copies, shared, ...(calibrate && { calibrate }) };
+      const layers = growThrough(stageLayers.slice(from.index, to.index + 1), map);
+      const copies = layerCopies(layers, { moments, from: from.trainedLayers });
+      return {
+        kind: 'layers',
+        from: from.trainedLayers,
+        to: to.trainedLayers,
+        copies,
+        shared,
+        ...(calibrate && { calibrate }),
+      };
     },
   };
 }
@@ -70,7 +77,7 @@ export function depthGrowth({
 /** The growth before `step`, if there was one. */
 export function lastGrowth(
   step: number,
-  { units, boundaries, stageAt }: StageSchedule,
+  { stageLayers, boundaries, stageAt }: StageSchedule,
   map: Expansion,
 ): LastGrowth | undefined {
   const { index } = stageAt(step);
@@ -78,5 +85,5 @@ export function lastGrowth(
   if (!since) return undefined; // a stage that begins at step 0 grew out of nothing
   // A stage between two equal boundaries was passed over: the growth began with the one before it.
   const from = boundaries.indexOf(since);
-  return { since, until: boundaries[index], map: growThrough(units.slice(from, index + 1), map) };
+  return { since, until: boundaries[index], map: growThrough(stageLayers.slice(from, index + 1), map) };
 }

@@ -54,7 +54,7 @@ export function dpt(options: DptOptions, context: MethodContext = {}): TrainingM
     layers,
     settings,
     ...depthGrowth({
-      schedule: scheduleOf('dpt', { ...settings, units: [from, layers], boundaries: { steps: [step] } }),
+      schedule: scheduleOf('dpt', { ...settings, stageLayers: [from, layers], boundaries: { steps: [step] } }),
       map: stackModulo,
       moments,
       rate: settings,

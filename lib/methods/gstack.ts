@@ -42,7 +42,7 @@ export function gstack(options: GStackOptions, context: MethodContext = {}): Tra
     layers,
     settings,
     ...depthGrowth({
-      schedule: scheduleOf('gstack', { ...settings, units: [layers / factor, layers] }),
+      schedule: scheduleOf('gstack', { ...settings, stageLayers: [layers / factor, layers] }),
       map: stackModulo,
       moments,
       rate: settings,

@@ -23,11 +23,11 @@ import { stackbert } from './stackbert.js';
 import { staged } from './staged.js';
 import { unshare } from './unshare.js';
 
+export { AdaptiveMethod, type SeenLosses } from './adaptive.js';
 export { type ApolloOptions, apollo } from './apollo.js';
 export { type AutoOptions, auto } from './auto.js';
 export { type Bert2BertOptions, bert2bert } from './bert2bert.js';
 export { type DptOptions, dpt } from './dpt.js';
-export { FollowedMethod, type SeenLosses } from './followed.js';
 export { type GStackOptions, gstack } from './gstack.js';
 export { type LayerDropOptions, layerdrop } from './layerdrop.js';
 export { type LidasOptions, lidas } from './lidas.js';

@@ -30,7 +30,7 @@ export function layerdrop(options: LayerDropOptions): TrainingMethod {
     name: 'layerdrop',
     layers,
     settings,
-    stageAt: () => ({ index: 0, units: layers }),
+    stageAt: () => ({ index: 0, trainedLayers: layers }),
     plan: (step) => subNetworkPlan(keptAt(step), scale, { seed, stream: uniformStreams.skip, step }),
     evaluationMaps: () => ({ full: all, stage: all }),
     growth: () => undefined,

@@ -18,7 +18,7 @@ const schema = z.strictObject({
   /** Steps in which the operators train. */
   operatorSteps: positiveInteger.default(100),
   /** Learning rate of these steps, constant; to be tuned, see docs/methods/ligo.md. */
-  operatorRate: z.number().positive().default(1e-3),
+  operatorLearningRate: z.number().positive().default(1e-3),
   /** How the operators begin; see growth/ligo.ts. */
   widthInit: z.enum(widthInits).default('rand'),
   depthInit: z.enum(depthInits).default('stackbert_noisy'),
@@ -35,7 +35,7 @@ export type LigoOptions = z.input<typeof schema>;
  */
 export function ligo(options: LigoOptions, context: MethodContext): TrainingMethod {
   const settings = parseOptions('ligo', schema, options);
-  const { layers, totalSteps, seed, operatorSteps, operatorRate, selectionNoise } = settings;
+  const { layers, totalSteps, seed, operatorSteps, operatorLearningRate, selectionNoise } = settings;
   const { model, narrow, begin } = fromSmallModel('ligo', settings, context);
   if (groupSizeOf(model) !== 1) {
     throw new ApolloError(
@@ -54,13 +54,13 @@ export function ligo(options: LigoOptions, context: MethodContext): TrainingMeth
   const init = { width: settings.widthInit, depth: settings.depthInit, selectionNoise, seed };
   const reparameterisation = ligoWeights(model, narrow, init);
   const layerMap = identityMap(layers);
-  const plain: StepPlan = { units: layers, depth: layers, layerMap };
+  const plain: StepPlan = { trainedLayers: layers, depth: layers, layerMap };
   // A product of the forward pass and two of the backward one, counted once a step: the weights are the same for all
   // its micro-batches.
   const operators: StepPlan = {
     ...plain,
     trainable: isOperator,
-    learningRate: { value: operatorRate },
+    learningRate: { value: operatorLearningRate },
     extraFlops: 3 * reparameterisation.flops,
   };
 
@@ -75,7 +75,9 @@ export function ligo(options: LigoOptions, context: MethodContext): TrainingMeth
       },
     },
     stageAt: (step) =>
-      step < operatorSteps ? { index: 0, units: layers, reparameterisation } : { index: 1, units: layers },
+      step < operatorSteps
+        ? { index: 0, trainedLayers: layers, reparameterisation }
+        : { index: 1, trainedLayers: layers },
     plan: (step) => (step < operatorSteps ? operators : plain),
     evaluationMaps: () => ({ full: layerMap, stage: layerMap }),
     growth: (step) => (step === operatorSteps ? { kind: 'materialise', from: layers, to: layers } : undefined),

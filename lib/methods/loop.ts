@@ -43,26 +43,26 @@ export function loop(options: LoopOptions): TrainingMethod {
       `loop.block: must divide the ${layers} layers and the ${from} at the beginning (from), at most as many; got ${block}.`,
     );
   }
-  const units = Array.from({ length: (layers - from) / block + 1 }, (_, stage) => from + stage * block);
-  const boundaries = parsed.boundaries ?? { fractions: evenly(2 * (units.length - 1)) };
+  const stageLayers = Array.from({ length: (layers - from) / block + 1 }, (_, stage) => from + stage * block);
+  const boundaries = parsed.boundaries ?? { fractions: evenly(2 * (stageLayers.length - 1)) };
   const settings = { ...parsed, block, from, boundaries };
   const steps = boundarySteps(boundaries, totalSteps);
-  if (steps.length !== 2 * (units.length - 1)) {
+  if (steps.length !== 2 * (stageLayers.length - 1)) {
     throw new ApolloError(
       'BAD_CONFIG',
-      `loop.boundaries: ${units.length - 1} growths from ${from} to ${layers} layers need two boundaries each; got ${steps.length}.`,
+      `loop.boundaries: ${stageLayers.length - 1} growths from ${from} to ${layers} layers need two boundaries each; got ${steps.length}.`,
     );
   }
   const begins = steps.filter((_, i) => i % 2 === 0);
   const schedule = scheduleOf('loop', {
     ...settings,
-    units,
+    stageLayers,
     boundaries: { steps: steps.filter((_, i) => i % 2 === 1) },
   });
   const map = repeatNewMiddle(block);
-  const full = units.map((_, stage) => growThrough(units.slice(stage), map));
+  const full = stageLayers.map((_, stage) => growThrough(stageLayers.slice(stage), map));
   const mapAt = (step: number): LayerMap => {
-    const { index, units: count } = schedule.stageAt(step);
+    const { index, trainedLayers: count } = schedule.stageAt(step);
     return step >= (begins[index] ?? Number.POSITIVE_INFINITY) ? map(count, count + block) : identityMap(count);
   };
   return {
@@ -72,18 +72,18 @@ export function loop(options: LoopOptions): TrainingMethod {
     stageAt: (step) => schedule.stageAt(step),
     plan(step) {
       const layerMap = mapAt(step);
-      const { units: count } = schedule.stageAt(step);
+      const { trainedLayers: count } = schedule.stageAt(step);
       const rate = rateAfterGrowth(step, settings, lastGrowth(step, schedule, map));
-      return { units: count, depth: layerMap.length, layerMap, ...rate };
+      return { trainedLayers: count, depth: layerMap.length, layerMap, ...rate };
     },
     evaluationMaps: (step) => ({ full: full[schedule.stageAt(step).index] as LayerMap, stage: mapAt(step) }),
     growth(step) {
       const to = schedule.stageAt(step);
       const before = schedule.stageAt(Math.max(0, step - 1));
       if (before.index === to.index) return undefined;
-      const layerMap = growThrough(units.slice(before.index, to.index + 1), map);
-      const copies = layerCopies(layerMap, { moments, from: before.units });
-      return { kind: 'layers', from: before.units, to: to.units, copies };
+      const layerMap = growThrough(stageLayers.slice(before.index, to.index + 1), map);
+      const copies = layerCopies(layerMap, { moments, from: before.trainedLayers });
+      return { kind: 'layers', from: before.trainedLayers, to: to.trainedLayers, copies };
     },
   };
 }

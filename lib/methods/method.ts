@@ -110,7 +110,7 @@ export interface Gates {
 /** `Gates` here are for each place, as many as the depth. */
 export interface StepPlan extends Gates {
   /** Trained layers of the stage. */
-  readonly units: number;
+  readonly trainedLayers: number;
   /** Layers of this step's network. */
   readonly depth: number;
   /** `layerMap[i]` is the trained layer at place i; its length is the depth. */
@@ -134,13 +134,13 @@ export interface StepPlan extends Gates {
     | { readonly factor: number }
     | { readonly value: number }
     | { readonly since: number; readonly warmupSteps: number };
-  /** Factor on the learning rate of each trained layer, as many as `units`; 1 for all other parameters and when absent. */
+  /** Factor on the learning rate of each trained layer, as many as `trainedLayers`; 1 for all other parameters and when absent. */
   readonly layerRates?: readonly number[];
   /** FLOPs of the step beyond those of its network, e.g. of weights that are computed. */
   readonly extraFlops?: number;
 }
 
-/** How a method decides by the training losses it sees, see followed.ts. */
+/** How a method decides by the training losses it sees, see adaptive.ts. */
 export interface Adaptive {
   /** Steps of a window of losses. */
   readonly window: number;

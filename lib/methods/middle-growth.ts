@@ -39,8 +39,8 @@ export function middleGrowth(
   if (layers % block !== 0) {
     throw new ApolloError('BAD_CONFIG', `${name}.block: must divide the ${layers} layers; got ${block}.`);
   }
-  const units = Array.from({ length: layers / block }, (_, stage) => (stage + 1) * block);
-  const boundaries = parsed.boundaries ?? { fractions: proportionalFractions(units.length, alpha) };
+  const stageLayers = Array.from({ length: layers / block }, (_, stage) => (stage + 1) * block);
+  const boundaries = parsed.boundaries ?? { fractions: proportionalFractions(stageLayers.length, alpha) };
   const settings = { ...parsed, block, boundaries };
   checkCalibration(name, settings, context);
   return {
@@ -48,7 +48,7 @@ export function middleGrowth(
     layers,
     settings,
     ...depthGrowth({
-      schedule: scheduleOf(name, { ...settings, units }),
+      schedule: scheduleOf(name, { ...settings, stageLayers }),
       map: rule.map(block),
       moments,
       rate: settings,

@@ -15,7 +15,7 @@ import { scheduleOf, stageOptions } from './stages.js';
 const schema = z.strictObject({
   ...commonOptions,
   /** Trained layers after each growth; none adds more layers than there were. Default: quarters, 12 -> [3, 6, 9, 12]. */
-  units: stageOptions.units.optional(),
+  stageLayers: stageOptions.stageLayers.optional(),
   /** Where stages end. Default: stages of equal length up to `joint`. */
   boundaries: stageOptions.boundaries.optional(),
   /** From this fraction of the steps on all layers train. */
@@ -32,15 +32,15 @@ function quarters(layers: number): number[] {
 export function mslt(options: MsltOptions): TrainingMethod {
   const parsed = parseOptions('mslt', schema, options);
   const { layers, totalSteps, joint } = parsed;
-  const units = parsed.units ?? quarters(layers);
-  const equal = units.slice(1).map((_, stage) => ((stage + 1) * joint) / units.length);
-  const settings = { ...parsed, units, boundaries: parsed.boundaries ?? { fractions: equal } };
+  const stageLayers = parsed.stageLayers ?? quarters(layers);
+  const equal = stageLayers.slice(1).map((_, stage) => ((stage + 1) * joint) / stageLayers.length);
+  const settings = { ...parsed, stageLayers, boundaries: parsed.boundaries ?? { fractions: equal } };
   const schedule = scheduleOf('mslt', settings);
-  units.forEach((count, stage) => {
-    if (stage > 0 && count > 2 * (units[stage - 1] as number)) {
+  stageLayers.forEach((count, stage) => {
+    if (stage > 0 && count > 2 * (stageLayers[stage - 1] as number)) {
       throw new ApolloError(
         'BAD_CONFIG',
-        `mslt.units: a stage can at most double the layers; got ${units[stage - 1]} -> ${count}.`,
+        `mslt.stageLayers: a stage can at most double the layers; got ${stageLayers[stage - 1]} -> ${count}.`,
       );
     }
   });
@@ -55,7 +55,7 @@ export function mslt(options: MsltOptions): TrainingMethod {
       const plan = base.plan(step);
       const { index } = schedule.stageAt(step);
       if (index === 0 || step >= jointStep) return plan;
-      const frozen = units[index - 1] as number;
+      const frozen = stageLayers[index - 1] as number;
       // The head's output matrix may be the word table, which stays frozen with the embeddings.
       const trainable = (name: string) => {
         const layer = layerOf(name);

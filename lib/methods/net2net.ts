@@ -73,8 +73,8 @@ export function net2net(options: Net2NetOptions, context: MethodContext): Traini
         return addNoise(spec, await expandTensor(specs.get(part) as ParameterSpec, values, maps, layer));
       },
     },
-    stageAt: () => ({ index: 0, units: layers }),
-    plan: () => ({ units: layers, depth: layers, layerMap }),
+    stageAt: () => ({ index: 0, trainedLayers: layers }),
+    plan: () => ({ trainedLayers: layers, depth: layers, layerMap }),
     evaluationMaps: () => ({ full: layerMap, stage: layerMap }),
     growth: () => undefined,
   };

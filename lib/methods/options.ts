@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { describe } from '../arguments.js';
 import { ApolloError } from '../errors.js';
+import { renamedText } from '../renamed.js';
 import { issueText } from '../setting-issue.js';
 
 function valueAt(root: unknown, path: readonly PropertyKey[]): unknown {
@@ -41,10 +42,10 @@ export function parseOptions<Schema extends z.ZodType>(
   const lines = result.error.issues.map((issue) => {
     const name = nameOf(owner, issue.path);
     if (issue.code === 'unrecognized_keys') {
-      const known =
-        schema instanceof z.ZodObject && issue.path.length === 0
-          ? ` Known: ${Object.keys(schema.shape).join(', ')}.`
-          : '';
+      const fields = schema instanceof z.ZodObject && issue.path.length === 0 ? Object.keys(schema.shape) : [];
+      const now = issue.keys.flatMap((key) => renamedText(key, fields.length > 0 ? fields : undefined) ?? []);
+      if (now.length > 0) return `${name}: ${now.join('; ')}.`;
+      const known = fields.length > 0 ? ` Known: ${fields.join(', ')}.` : '';
       return `${name}: there is no setting ${issue.keys.map(describe).join(', ')}.${known}`;
     }
     return `${name}: ${issueText(issue)}; got ${shown(valueAt(value, issue.path))}.`;

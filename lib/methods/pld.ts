@@ -29,7 +29,7 @@ export function pld(options: PldOptions): TrainingMethod {
     name: 'pld',
     layers,
     settings,
-    stageAt: () => ({ index: 0, units: layers }),
+    stageAt: () => ({ index: 0, trainedLayers: layers }),
     plan(step) {
       const probability = (layer: number) => keepProbability(step, layer, layers, { limit, gamma });
       const kept = all.filter(
@@ -37,7 +37,7 @@ export function pld(options: PldOptions): TrainingMethod {
       );
       const layerMap = kept.length > 0 ? kept : [0]; // a network has a layer
       return {
-        units: layers,
+        trainedLayers: layers,
         depth: layerMap.length,
         layerMap,
         branchScales: layerMap.map((layer) => 1 / probability(layer)),

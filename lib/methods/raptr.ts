@@ -58,7 +58,7 @@ export function raptr(options: RaptrOptions): TrainingMethod {
     name: 'raptr',
     layers,
     settings,
-    stageAt: () => ({ index: 0, units: layers }),
+    stageAt: () => ({ index: 0, trainedLayers: layers }),
     plan: (step): StepPlan =>
       subNetworkPlan(probabilitiesAt(step), scale, { seed, stream: uniformStreams.subset, step }),
     evaluationMaps: () => ({ full: all, stage: all }),

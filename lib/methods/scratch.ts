@@ -15,8 +15,8 @@ export function scratch(options: ScratchOptions): TrainingMethod {
     name: 'scratch',
     layers,
     settings,
-    stageAt: () => ({ index: 0, units: layers }),
-    plan: () => ({ units: layers, depth: layers, layerMap }),
+    stageAt: () => ({ index: 0, trainedLayers: layers }),
+    plan: () => ({ trainedLayers: layers, depth: layers, layerMap }),
     evaluationMaps: () => ({ full: layerMap, stage: layerMap }),
     growth: () => undefined,
   };

@@ -19,7 +19,7 @@ const releasedFractions = [0.125, 0.3];
 export const stackingOptions = {
   ...commonOptions,
   /** Trained layers of each stage. Default: halved twice where that goes, 12 layers -> [3, 6, 12]. */
-  units: stageOptions.units.optional(),
+  stageLayers: stageOptions.stageLayers.optional(),
   /** Default: 12.5 % and 30 % of the steps; with two stages 30 %. */
   boundaries: stageOptions.boundaries.optional(),
   /** Optimizer state at a doubling; 'reset', as the released script has it, also clears that of embeddings and head. */
@@ -33,22 +33,23 @@ export type StackBertOptions = z.input<typeof schema>;
 
 /** Halves while the number is even, at most twice. */
 function halvings(layers: number): number[] {
-  const units = [layers];
-  while (units.length < 3 && (units[0] as number) % 2 === 0) units.unshift((units[0] as number) / 2);
-  return units;
+  const stageLayers = [layers];
+  while (stageLayers.length < 3 && (stageLayers[0] as number) % 2 === 0)
+    stageLayers.unshift((stageLayers[0] as number) / 2);
+  return stageLayers;
 }
 
 /** @throws ApolloError BAD_CONFIG naming the setting that is wrong, BAD_ARGUMENT for stages that do not fit together. */
 export function stackbert(options: StackBertOptions, context: MethodContext = {}): TrainingMethod {
   const parsed = parseOptions('stackbert', schema, options);
-  const units = parsed.units ?? halvings(parsed.layers);
-  const boundaries = parsed.boundaries ?? { fractions: releasedFractions.slice(Math.max(0, 3 - units.length)) };
-  return stacking('stackbert', { ...parsed, units, boundaries }, context);
+  const stageLayers = parsed.stageLayers ?? halvings(parsed.layers);
+  const boundaries = parsed.boundaries ?? { fractions: releasedFractions.slice(Math.max(0, 3 - stageLayers.length)) };
+  return stacking('stackbert', { ...parsed, stageLayers, boundaries }, context);
 }
 
 type Parsed = z.output<typeof schema>;
 /** Settings with the stages that they leave to the method. */
-type StackingSettings = Parsed & { [Name in 'units' | 'boundaries']: NonNullable<Parsed[Name]> };
+type StackingSettings = Parsed & { [Name in 'stageLayers' | 'boundaries']: NonNullable<Parsed[Name]> };
 
 /** The method `name` that grows by stacking through the stages of its settings. */
 export function stacking(name: string, settings: StackingSettings, context: MethodContext): TrainingMethod {

@@ -29,7 +29,7 @@ const schema = z.strictObject({
     .array(
       z.strictObject({
         /** Layers. */
-        units: positiveInteger,
+        trainedLayers: positiveInteger,
         /** Widths; absent: the finished model's. */
         shape: z.strictObject({ hidden: positiveInteger, heads: positiveInteger, ffn: positiveInteger }).optional(),
         /** Where the stage ends, as a fraction of the run's steps; the last stage has none. */
@@ -58,12 +58,15 @@ const text = (shape: StageShape) => sizes.map((size) => `${size} ${shape[size]}`
 /** Halves what can be halved; the depth grows first, since layers of half the width are the cheaper ones. */
 function defaultStages(layers: number, model: ModelConfig | undefined): StageOption[] {
   if (!model) return fail(`stages: the default halves the model's widths; give stages, or { model } as the context.`);
-  const units = layers % 2 === 0 ? [layers / 2, layers] : [layers];
+  const stageLayers = layers % 2 === 0 ? [layers / 2, layers] : [layers];
   const half = { hidden: model.hidden / 2, heads: model.heads / 2, ffn: model.ffn / 2 };
   const halves = sizes.every((size) => Number.isInteger(half[size])) && half.heads % groupSizeOf(model) === 0;
   const widths = halves ? [half, undefined] : [undefined];
-  const stages: StageOption[] = units.map((count) => ({ units: count, ...(widths[0] ? { shape: widths[0] } : {}) }));
-  if (widths.length > 1) stages.push({ units: layers });
+  const stages: StageOption[] = stageLayers.map((count) => ({
+    trainedLayers: count,
+    ...(widths[0] ? { shape: widths[0] } : {}),
+  }));
+  if (widths.length > 1) stages.push({ trainedLayers: layers });
   if (stages.length === 1)
     fail(`stages: a model of ${layers} layers and ${text(model)} cannot be halved; give stages.`);
   const boundaries = stages.length === 3 ? [0.25, 0.5] : [0.5];
@@ -74,7 +77,8 @@ function defaultStages(layers: number, model: ModelConfig | undefined): StageOpt
 function checkStages(stages: readonly StageOption[], layers: number, model: ModelConfig | undefined): void {
   const shapeOf = (index: number): StageShape | undefined => stages[index]?.shape ?? model;
   const last = stages.length - 1;
-  if (stages[last]?.units !== layers) fail(`stages[${last}].units: the last stage has all ${layers} layers.`);
+  if (stages[last]?.trainedLayers !== layers)
+    fail(`stages[${last}].trainedLayers: the last stage has all ${layers} layers.`);
   if (stages.some(({ shape }) => shape) && !model) {
     fail('stages: widths grow into those of the finished model; give { model } as the context.');
   }
@@ -90,10 +94,11 @@ function checkStages(stages: readonly StageOption[], layers: number, model: Mode
     const [from, to] = [shapeOf(i - 1), shapeOf(i)];
     const same = !from || !to || sizes.every((size) => to[size] === from[size]);
     const doubles = from && to && sizes.every((size) => to[size] === 2 * from[size]);
-    if (same ? after.units > before.units : doubles && after.units === before.units) continue;
+    if (same ? after.trainedLayers > before.trainedLayers : doubles && after.trainedLayers === before.trainedLayers)
+      continue;
     fail(
-      `stages[${i}]: after the stage before it, either units rise or hidden, heads and ffn all double; ` +
-        `got ${before.units} -> ${after.units} units${from && to ? `, ${text(from)} -> ${text(to)}` : ''}.`,
+      `stages[${i}]: after the stage before it, either trainedLayers rise or hidden, heads and ffn all double; ` +
+        `got ${before.trainedLayers} -> ${after.trainedLayers} layers${from && to ? `, ${text(from)} -> ${text(to)}` : ''}.`,
     );
   }
 }
@@ -121,13 +126,13 @@ function beginnings(stages: readonly StageOption[], totalSteps: number): number[
  * diag(W, W) with the optimizer's state (section 4 of the paper, and its released code) for gradients that halve: m / 2,
  * v / 4, the same count. `before` is the model before.
  */
-function widthGrowth(units: number, before: ModelConfig): StateGrowth {
+function widthGrowth(trainedLayers: number, before: ModelConfig): StateGrowth {
   const specs = specsByPart(before);
   const narrow = ({ part }: ParameterSpec) => specs.get(part) as ParameterSpec;
   return {
     kind: 'state',
-    from: units,
-    to: units,
+    from: trainedLayers,
+    to: trainedLayers,
     value: (spec, before) => doubleTensor(narrow(spec), before),
     moment: (spec, slot, before) => doubleMoment(narrow(spec), before, slotFactor(1 / 2, slot)),
   };
@@ -147,17 +152,17 @@ export function staged(options: StagedOptions, { model }: MethodContext = {}): T
   checkStages(stages, layers, model);
   const begins = beginnings(stages, totalSteps);
   const place = placements[parsed.depth];
-  const units = stages.map((stage) => stage.units);
-  const unitsOf = (index: number) => units[index] as number;
+  const stageLayers = stages.map((stage) => stage.trainedLayers);
+  const layersOf = (index: number) => stageLayers[index] as number;
 
-  const described: MethodStage[] = stages.map(({ units, shape }, index) => ({
+  const described: MethodStage[] = stages.map(({ trainedLayers, shape }, index) => ({
     index,
-    units,
+    trainedLayers,
     ...(shape && model && shape.hidden !== model.hidden ? { shape } : {}),
   }));
   const indexAt = (step: number) => begins.filter((begin) => begin <= step).length;
   /** The network of all layers as places of the layers of a stage, through all growths to come. */
-  const fullMaps = units.map((_, index) => growThrough(units.slice(index), place));
+  const fullMaps = stageLayers.map((_, index) => growThrough(stageLayers.slice(index), place));
 
   return {
     name: 'staged',
@@ -166,23 +171,23 @@ export function staged(options: StagedOptions, { model }: MethodContext = {}): T
     stageAt: (step) => described[indexAt(step)] as MethodStage,
     plan(step) {
       const index = indexAt(step);
-      const units = unitsOf(index);
+      const trainedLayers = layersOf(index);
       const factor = index === 0 ? 1 : rewarmFactor(step - (begins[index - 1] as number), rewarmSteps);
       return {
-        units,
-        depth: units,
-        layerMap: identityMap(units),
+        trainedLayers,
+        depth: trainedLayers,
+        layerMap: identityMap(trainedLayers),
         ...(factor < 1 ? { learningRate: { factor } } : {}),
       };
     },
     evaluationMaps(step) {
       const index = indexAt(step);
-      return { full: fullMaps[index] as number[], stage: identityMap(unitsOf(index)) };
+      return { full: fullMaps[index] as number[], stage: identityMap(layersOf(index)) };
     },
     growth(step) {
       const index = begins.indexOf(step) + 1;
       if (index === 0) return undefined;
-      const [from, to] = [unitsOf(index - 1), unitsOf(index)];
+      const [from, to] = [layersOf(index - 1), layersOf(index)];
       const shape = stages[index - 1]?.shape;
       if (from === to && shape && model) return widthGrowth(from, withShape(model, shape));
       return { kind: 'layers', from, to, copies: layerCopies(place(from, to), { moments: 'copy', from }) };

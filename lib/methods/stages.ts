@@ -36,7 +36,7 @@ export const boundariesSchema = z
 /** Settings of methods whose stages train more and more layers. */
 export const stageOptions = {
   /** Trained layers of each stage. */
-  units: z.array(positiveInteger).min(1),
+  stageLayers: z.array(positiveInteger).min(1),
   /** Where stages end. */
   boundaries: boundariesSchema,
 };
@@ -44,14 +44,19 @@ export const stageOptions = {
 /** @throws ApolloError BAD_CONFIG when the last stage does not train all layers, BAD_ARGUMENT for stages that do not fit. */
 export function scheduleOf(
   owner: string,
-  settings: { units: number[]; boundaries: z.output<typeof boundariesSchema>; layers: number; totalSteps: number },
+  settings: {
+    stageLayers: number[];
+    boundaries: z.output<typeof boundariesSchema>;
+    layers: number;
+    totalSteps: number;
+  },
 ): StageSchedule {
-  const { units, boundaries, layers, totalSteps } = settings;
-  const schedule = makeSchedule({ units, boundaries, totalSteps });
-  if (units.at(-1) !== layers) {
+  const { stageLayers, boundaries, layers, totalSteps } = settings;
+  const schedule = makeSchedule({ stageLayers, boundaries, totalSteps });
+  if (stageLayers.at(-1) !== layers) {
     throw new ApolloError(
       'BAD_CONFIG',
-      `${owner}.units: the last stage must train all ${layers} layers; got [${units.join(', ')}].`,
+      `${owner}.stageLayers: the last stage must train all ${layers} layers; got [${stageLayers.join(', ')}].`,
     );
   }
   return schedule;

@@ -20,7 +20,7 @@ export function subNetworkPlan(
     uniformNumber(draw.seed, draw.stream, draw.step * layers + layer) < probability ? [layer] : [],
   );
   const layerMap = kept.length > 0 ? kept : [0];
-  return { units: layers, depth: layerMap.length, layerMap, ...scaled(probabilities, layerMap, scale) };
+  return { trainedLayers: layers, depth: layerMap.length, layerMap, ...scaled(probabilities, layerMap, scale) };
 }
 
 function scaled(

@@ -13,7 +13,7 @@ import { boundariesSchema, scheduleOf } from './stages.js';
 const schema = z.strictObject({
   ...commonOptions,
   /** Layers that are shared. */
-  units: positiveInteger.default(1),
+  trainedLayers: positiveInteger.default(1),
   /** Where sharing ends. Default: 10 % of the steps. */
   boundaries: boundariesSchema.default({ fractions: [0.1] }),
   /** Optimizer state at the end of sharing. */
@@ -24,9 +24,12 @@ export type UnshareOptions = z.input<typeof schema>;
 /** @throws ApolloError BAD_CONFIG naming the setting that is wrong. */
 export function unshare(options: UnshareOptions): TrainingMethod {
   const settings = parseOptions('unshare', schema, options);
-  const { layers, units, moments } = settings;
-  const schedule = scheduleOf('unshare', { ...settings, units: units < layers ? [units, layers] : [units] });
-  const shared = interpolate(units, layers);
+  const { layers, trainedLayers, moments } = settings;
+  const schedule = scheduleOf('unshare', {
+    ...settings,
+    stageLayers: trainedLayers < layers ? [trainedLayers, layers] : [trainedLayers],
+  });
+  const shared = interpolate(trainedLayers, layers);
   const own = identityMap(layers);
   const mapAt = (step: number) => (schedule.stageAt(step).index === 0 ? shared : own);
   return {
@@ -34,12 +37,12 @@ export function unshare(options: UnshareOptions): TrainingMethod {
     layers,
     settings,
     stageAt: (step) => schedule.stageAt(step),
-    plan: (step) => ({ units: schedule.stageAt(step).units, depth: layers, layerMap: mapAt(step) }),
+    plan: (step) => ({ trainedLayers: schedule.stageAt(step).trainedLayers, depth: layers, layerMap: mapAt(step) }),
     evaluationMaps: (step) => ({ full: mapAt(step), stage: mapAt(step) }),
     growth(step) {
       if (step === 0 || schedule.stageAt(step).index === schedule.stageAt(step - 1).index) return undefined;
-      const copies = layerCopies(shared, { moments, from: units, scale: units / layers });
-      return { kind: 'layers', from: units, to: layers, copies };
+      const copies = layerCopies(shared, { moments, from: trainedLayers, scale: trainedLayers / layers });
+      return { kind: 'layers', from: trainedLayers, to: layers, copies };
     },
   };
 }

@@ -37,7 +37,7 @@ export function causalGraphs(
   const output = (weights: Weights) => outputMatrix(config, weights);
   return {
     body,
-    parameters: (units) => [...body.parameters(units), ...headParameters],
+    parameters: (trainedLayers) => [...body.parameters(trainedLayers), ...headParameters],
     trace(graph, weights, batch, options) {
       const { hidden: last, states } = body.trace(graph, weights, batch, options);
       const labels = graph.input('labels', [batch.batch * batch.seq], 'i32');
@@ -108,5 +108,5 @@ const takesCausalHeadFlops = is.takes('causalHeadFlops', { config: is.modelConfi
 export function causalHeadFlops(config: ModelConfig): number {
   takesCausalHeadFlops(config);
 
-  return 2 * config.hidden * config.vocab;
+  return 2 * config.hidden * config.vocabSize;
 }

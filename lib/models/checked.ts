@@ -14,12 +14,12 @@ const tracing = is.object('options { layerMap, training }', { layerMap: map, tra
 const predicting = is.object('options { layerMap }', { layerMap: map, decoding: is.optional(is.record) });
 const recording = { graph: is.graph, weights: is.weights, batch: shape };
 
-const takesParameters = is.takes('LanguageModel.parameters', { units: is.whole(0, 2 ** 20) });
+const takesParameters = is.takes('LanguageModel.parameters', { trainedLayers: is.whole(0, 2 ** 20) });
 const takesTrace = is.takes('LanguageModel.trace', { ...recording, options: tracing });
 const takesPredict = is.takes('LanguageModel.predict', { ...recording, options: predicting });
 const takesLogits = is.takes('LanguageModel.logits', { rows: is.tensor, weights: is.weights, training: is.boolean });
 const takesFlops = is.takes('LanguageModel.flopsPerToken', { depth: is.notNegative, seq: is.notNegative });
-const takesBodyParameters = is.takes('ModelBody.parameters', { units: is.whole(0, 2 ** 20) });
+const takesBodyParameters = is.takes('ModelBody.parameters', { trainedLayers: is.whole(0, 2 ** 20) });
 const takesBodyTrace = is.takes('ModelBody.trace', { ...recording, options: tracing });
 
 /** `model`, whose methods throw BAD_ARGUMENT naming an argument that is wrong. */
@@ -28,18 +28,18 @@ export function checkedModel(model: LanguageModel): LanguageModel {
   return {
     ...model,
     body: {
-      parameters(units) {
-        takesBodyParameters(units);
-        return body.parameters(units);
+      parameters(trainedLayers) {
+        takesBodyParameters(trainedLayers);
+        return body.parameters(trainedLayers);
       },
       trace(graph, weights, batch, options) {
         takesBodyTrace(graph, weights, batch, options);
         return body.trace(graph, weights, batch, options);
       },
     },
-    parameters(units) {
-      takesParameters(units);
-      return model.parameters(units);
+    parameters(trainedLayers) {
+      takesParameters(trainedLayers);
+      return model.parameters(trainedLayers);
     },
     trace(graph, weights, batch, options) {
       takesTrace(graph, weights, batch, options);

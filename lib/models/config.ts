@@ -3,6 +3,7 @@ import { describe } from '../arguments.js';
 import type { RotaryScaling } from '../engine/ops/index.js';
 import { ApolloError } from '../errors.js';
 import type { Activation } from '../nn/layers.js';
+import { renamedText } from '../renamed.js';
 import type { ModelFamily, PresetSizes } from './family.js';
 import { groupSizeOf } from './heads.js';
 import { allFamilies, familyOf } from './registry.js';
@@ -10,13 +11,13 @@ import { allFamilies, familyOf } from './registry.js';
 export interface ModelConfig {
   /** The model family: 'bert', 'gpt', or one that was registered. */
   readonly kind: string;
-  /** Final depth; a smaller number of trained layers (units) is the training method's matter. */
+  /** Final depth; a smaller number of trained layers is the training method's matter. */
   readonly layers: number;
   readonly hidden: number;
   readonly heads: number;
   /** Width of the feed-forward part, usually 4 x hidden. */
   readonly ffn: number;
-  readonly vocab: number;
+  readonly vocabSize: number;
   /** Longest sequence; also the length at which FLOPs are quoted. */
   readonly maxPositions: number;
   /** Drop probabilities of embeddings and residual branches, and of attention probabilities. */
@@ -85,7 +86,7 @@ const activationOf = ({ kind, activation }: Pick<ModelConfig, 'kind' | 'activati
  * left out filled in.
  */
 export function structureOf(config: ModelConfig): Readonly<Record<string, unknown>> {
-  const { kind, hidden, heads, ffn, vocab, maxPositions, epsilon } = config;
+  const { kind, hidden, heads, ffn, vocabSize, maxPositions, epsilon } = config;
   const own = Object.entries(familyOf(config).fields).flatMap(([name, { structure }]) =>
     structure ? [[name, structure(config)]] : [],
   );
@@ -94,7 +95,7 @@ export function structureOf(config: ModelConfig): Readonly<Record<string, unknow
     hidden,
     heads,
     ffn,
-    vocab,
+    vocabSize,
     maxPositions,
     ...Object.fromEntries(own),
     epsilon,
@@ -119,8 +120,14 @@ export function withDefaults(given: PresetSizes & Pick<ModelConfig, 'kind'>): Mo
  */
 export function validateModelConfig(config: ModelConfig): ModelConfig {
   const family = familyOf(config);
-  for (const field of ['layers', 'hidden', 'heads', 'ffn', 'vocab', 'maxPositions'] as const) {
+  for (const field of ['layers', 'hidden', 'heads', 'ffn', 'vocabSize', 'maxPositions'] as const) {
     const value = config[field];
+    const now =
+      value === undefined &&
+      Object.keys(config)
+        .map((key) => renamedText(key, [field]))
+        .find(Boolean);
+    if (now) throw new ApolloError('BAD_CONFIG', `model: ${now}.`);
     expect(
       Number.isSafeInteger(value) && value > 0,
       `${field} must be a positive whole number; got ${describe(value)}.`,

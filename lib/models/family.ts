@@ -25,7 +25,7 @@ export interface ConfigField {
 
 /** What a preset says; the rest is filled in. */
 export type PresetSizes = Omit<Partial<ModelConfig>, 'kind'> &
-  Pick<ModelConfig, 'layers' | 'hidden' | 'vocab' | 'maxPositions'>;
+  Pick<ModelConfig, 'layers' | 'hidden' | 'vocabSize' | 'maxPositions'>;
 
 /** Two tensors that Hugging Face ties: a file may hold either or both. */
 export interface TiedTensors {

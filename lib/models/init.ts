@@ -70,13 +70,13 @@ export async function drawnValue(spec: ParameterSpec, seed: number): Promise<Flo
   return clearZeroRow(values, spec);
 }
 
-/** Declares the shared parameters and those of layers 0 to units - 1 in the store; ones that are there stay as they are. */
-export function declareParameters(store: ParameterStore, model: LanguageModel, units: number): ParameterSpec[] {
+/** Declares the shared parameters and those of layers 0 to trainedLayers - 1 in the store; ones that are there stay as they are. */
+export function declareParameters(store: ParameterStore, model: LanguageModel, trainedLayers: number): ParameterSpec[] {
   check(
-    Number.isInteger(units) && units >= 0 && units <= model.config.layers,
-    `units must be a whole number from 0 to ${model.config.layers} (the model's layers); got ${units}.`,
+    Number.isInteger(trainedLayers) && trainedLayers >= 0 && trainedLayers <= model.config.layers,
+    `trainedLayers must be a whole number from 0 to ${model.config.layers} (the model's layers); got ${trainedLayers}.`,
   );
-  const specs = model.parameters(units);
+  const specs = model.parameters(trainedLayers);
   declareSpecs(store, specs);
   return specs;
 }
@@ -107,8 +107,8 @@ export async function initialiseSpecs(
 export async function initialiseParameters(
   store: ParameterStore,
   model: LanguageModel,
-  units: number,
+  trainedLayers: number,
   seed: number,
 ): Promise<void> {
-  await initialiseSpecs(store, declareParameters(store, model, units), seed);
+  await initialiseSpecs(store, declareParameters(store, model, trainedLayers), seed);
 }

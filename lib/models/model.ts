@@ -163,8 +163,8 @@ export interface BodyTrace {
 
 /** A model up to its last hidden state: embeddings and layers, without the language-model head. */
 export interface ModelBody {
-  /** Parameters of the embeddings, of layers 0 to units - 1 and of a final norm, in the order of the whole model's. */
-  parameters(units: number): ParameterSpec[];
+  /** Parameters of the embeddings, of layers 0 to trainedLayers - 1 and of a final norm, in the order of the whole model's. */
+  parameters(trainedLayers: number): ParameterSpec[];
   /**
    * Records the forward pass. Inputs: `tokens` i32[B, T]; `types`, `mask`, `branchScales` and `blockGates` as for the whole model.
    * @throws ApolloError BAD_ARGUMENT for a layer map or batch shape that does not fit the model.
@@ -181,8 +181,8 @@ export interface BodyOptions extends Pick<TraceOptions, 'layerMap' | 'training' 
 export interface ModelGraphs {
   /** The model without its head, for those that put another on it. */
   readonly body: ModelBody;
-  /** Shared parameters and those of layers 0 to units - 1, in a fixed order. */
-  parameters(units: number): ParameterSpec[];
+  /** Shared parameters and those of layers 0 to trainedLayers - 1, in a fixed order. */
+  parameters(trainedLayers: number): ParameterSpec[];
   /**
    * Records the forward pass. Inputs: `tokens` i32[B, T]; causal: `labels` i32[B*T], already shifted (last
    * position -100); masked: `positions` i32[P] (flat, padded with 0), `labels` i32[P] (padded with -100); `types` and

@@ -175,9 +175,9 @@ const takesOutputParameters = is.takes('outputParameters', { config: is.modelCon
 export function outputParameters(config: ModelConfig, foreign?: string): ParameterSpec[] {
   takesOutputParameters(config, foreign);
 
-  const { vocab, hidden, initStd, tied } = config;
+  const { vocabSize, hidden, initStd, tied } = config;
   if (tied !== false) return [];
-  return [table('head.output', span('vocab', vocab), span('hidden', hidden), initStd, { foreign })];
+  return [table('head.output', span('vocab', vocabSize), span('hidden', hidden), initStd, { foreign })];
 }
 
 const takesOutputMatrix = is.takes('outputMatrix', { config: is.modelConfig, weights: is.weights });
@@ -189,6 +189,6 @@ const takesOutputMatrix = is.takes('outputMatrix', { config: is.modelConfig, wei
 export function outputMatrix(config: ModelConfig, weights: Weights): Tensor {
   takesOutputMatrix(config, weights);
 
-  const { vocab, hidden, tied } = config;
-  return weights(tied === false ? 'head.output' : 'embeddings.word', [vocab, hidden], 'matrix');
+  const { vocabSize, hidden, tied } = config;
+  return weights(tied === false ? 'head.output' : 'embeddings.word', [vocabSize, hidden], 'matrix');
 }

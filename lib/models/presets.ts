@@ -19,7 +19,7 @@ const common = {
   hidden: size,
   heads: size,
   ffn: size,
-  vocab: size,
+  vocabSize: size,
   maxPositions: size,
   dropout: size,
   attentionDropout: size,
@@ -34,7 +34,7 @@ const takesPreset = is.takes('preset', { name: is.string, changes: is.record });
 /**
  * The configuration called `name`, with some fields changed.
  * ```ts
- * preset('bert-nano', { vocab: 4096, dropout: 0 });
+ * preset('bert-nano', { vocabSize: 4096, dropout: 0 });
  * ```
  * @throws ApolloError BAD_CONFIG for an unknown name or field, or fields that do not fit together.
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.

@@ -145,8 +145,8 @@ export function addScaleNorm(
 const takesTokenEmbeddings = is.takes('tokenEmbeddings', {
   tokens: is.tensor,
   weights: is.weights,
-  sizes: is.object('{ vocab, hidden, maxPositions, typeVocab }', {
-    vocab: is.count,
+  sizes: is.object('{ vocabSize, hidden, maxPositions, typeVocab }', {
+    vocabSize: is.count,
     hidden: is.count,
     maxPositions: is.count,
     typeVocab: is.optional(is.index),
@@ -164,15 +164,15 @@ const takesTokenEmbeddings = is.takes('tokenEmbeddings', {
 export function tokenEmbeddings(
   tokens: Tensor,
   weights: Weights,
-  sizes: { vocab: number; hidden: number; maxPositions: number; typeVocab?: number | undefined },
+  sizes: { vocabSize: number; hidden: number; maxPositions: number; typeVocab?: number | undefined },
   types?: Tensor,
   positions?: Tensor,
 ): Tensor {
   takesTokenEmbeddings(tokens, weights, sizes, types, positions);
 
-  const { vocab, hidden, maxPositions, typeVocab } = sizes;
+  const { vocabSize, hidden, maxPositions, typeVocab } = sizes;
   const seq = tokens.shape[1] as number;
-  const word = embedding(weights('embeddings.word', [vocab, hidden], 'matrix'), tokens);
+  const word = embedding(weights('embeddings.word', [vocabSize, hidden], 'matrix'), tokens);
   // Positions and a constant type are the same in every sequence: they are added once as [T, C], then broadcast.
   const places = weights('embeddings.position', [maxPositions, hidden], 'matrix');
   let row = positions ? embedding(places, positions) : slice(places, [0, 0], [seq, hidden]);

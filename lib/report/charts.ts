@@ -111,8 +111,8 @@ export function depthChart(results: Results, analysis: Analysis): ChartOption | 
   const series: ChartOption[] = [];
   const names = new Set<string>();
   methods.forEach(({ method }, index) => {
-    sampledStages(results, method).forEach(({ units, depthSteps }, stage) => {
-      const name = units === 1 ? '1 trained layer' : `${units} trained layers`;
+    sampledStages(results, method).forEach(({ trainedLayers, depthSteps }, stage) => {
+      const name = trainedLayers === 1 ? '1 trained layer' : `${trainedLayers} trained layers`;
       const steps = total(depthSteps);
       names.add(name);
       series.push({
@@ -242,12 +242,12 @@ function timeUnit(greatestMs: number): readonly [number, string] {
 }
 
 /** The stages of a method in which more than one depth occurs, their steps summed over the seeds. */
-function sampledStages(results: Results, method: string): { units: number; depthSteps: number[] }[] {
+function sampledStages(results: Results, method: string): { trainedLayers: number; depthSteps: number[] }[] {
   const all = results.runs.filter((run) => run.method === method).flatMap((run) => run.stages);
-  const sums = [...new Set(all.map((stage) => stage.units))].map((units) => ({
-    units,
+  const sums = [...new Set(all.map((stage) => stage.trainedLayers))].map((trainedLayers) => ({
+    trainedLayers,
     depthSteps: Array.from({ length: results.layers + 1 }, (_, depth) =>
-      total(all.filter((stage) => stage.units === units).map((stage) => stage.depthSteps[depth] ?? 0)),
+      total(all.filter((stage) => stage.trainedLayers === trainedLayers).map((stage) => stage.depthSteps[depth] ?? 0)),
     ),
   }));
   return sums.filter((stage) => stage.depthSteps.filter((steps) => steps > 0).length > 1);

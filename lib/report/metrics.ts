@@ -7,6 +7,7 @@ import { createReadStream, existsSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { ApolloError } from '../errors.js';
 import * as is from '../is.js';
+import { withCurrentNames } from '../renamed.js';
 
 interface Line<Type extends string> {
   readonly type: Type;
@@ -21,7 +22,7 @@ interface Line<Type extends string> {
 /** A process began with the run, or went on with it at `step`. */
 export interface StartMetrics extends Line<'start'> {
   readonly steps: number;
-  readonly units: number;
+  readonly trainedLayers: number;
   /** Layers of the finished model. */
   readonly layers: number;
   readonly parameters: number;
@@ -32,9 +33,9 @@ export interface StepMetrics extends Line<'step'> {
   /** Mean training loss of the step, at its depth and with dropout. */
   readonly loss: number | null;
   readonly gradNorm: number | null;
-  readonly lr: number;
+  readonly learningRate: number;
   readonly depth: number;
-  readonly units: number;
+  readonly trainedLayers: number;
   /** False when the update was left out. */
   readonly applied: boolean;
   readonly tokens: number;
@@ -56,7 +57,7 @@ export interface StepMetrics extends Line<'step'> {
 }
 
 export interface EvaluationMetrics extends Line<'evaluation'> {
-  readonly units: number;
+  readonly trainedLayers: number;
   /** Held-out loss at full depth, and with the trained layers alone. */
   readonly lossFull: number | null;
   readonly lossStage: number | null;
@@ -135,7 +136,7 @@ async function* metricsOf(path: string): AsyncGenerator<MetricRecord, void, void
 /** A record, or what is wrong with the line. */
 function parse(line: string): MetricRecord | string {
   try {
-    const record = JSON.parse(line) as MetricRecord | null;
+    const record = withCurrentNames(JSON.parse(line)) as MetricRecord | null;
     const whole = typeof record?.type === 'string' && typeof record.step === 'number';
     return whole ? record : 'expected an object with type and step';
   } catch (error) {

@@ -7,6 +7,7 @@ import * as z from 'zod';
 import { ApolloError } from '../errors.js';
 import { writeWholeFile } from '../fs/whole-file.js';
 import * as is from '../is.js';
+import { withCurrentNames } from '../renamed.js';
 
 /** The ways a run is charged: FLOPs by the paper's accounting, the same without the head, those that ran, time. */
 export const costNames = ['flopsModel', 'flopsLayers', 'flopsExecuted', 'trainMs'] as const;
@@ -42,7 +43,7 @@ export const runSchema = z.object({
     z.object({
       /** First step of the stage, trained layers, and how many of its steps ran at each depth (index = depth). */
       step: z.number().int().nonnegative(),
-      units: z.number().int().positive(),
+      trainedLayers: z.number().int().positive(),
       depthSteps: z.array(z.number().int().nonnegative()),
     }),
   ),
@@ -91,7 +92,7 @@ export async function readResults(path: string): Promise<Results> {
 
   let json: unknown;
   try {
-    json = JSON.parse(await readFile(path, 'utf8'));
+    json = withCurrentNames(JSON.parse(await readFile(path, 'utf8')));
   } catch (error) {
     throw new ApolloError('BAD_ARGUMENT', `${path} is not a readable results file: ${(error as Error).message}`);
   }

@@ -46,7 +46,7 @@ export async function streamMeter(
   store: ParameterStore,
   { shape, inputs }: CalibrationBatch,
 ): Promise<StreamMeter> {
-  const layerMap = identityMap(network.stage.units);
+  const layerMap = identityMap(network.stage.trainedLayers);
   const graph = new Graph();
   const weights = network.weights(graph, store.precision);
   const { stream } = network.model.body.trace(graph, weights, shape, { layerMap, training: false, branchScales: true });
@@ -86,7 +86,7 @@ export async function calibrate(
     passes++;
     return (await meter.measure(factor)) > target;
   };
-  let [low, high] = [from / network.stage.units, 1];
+  let [low, high] = [from / network.stage.trainedLayers, 1];
   try {
     if (!(await tooLarge(high))) low = high;
     else if (await tooLarge(low)) high = low;

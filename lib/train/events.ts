@@ -5,7 +5,7 @@
  * all resumes.
  */
 
-import type { SeenLosses } from '../methods/followed.js';
+import type { SeenLosses } from '../methods/adaptive.js';
 import type { SourceCosts } from './checkpoint/model-folder.js';
 
 export interface StartEvent {
@@ -15,7 +15,7 @@ export interface StartEvent {
   /** Layers of the finished model. */
   readonly layers: number;
   /** Trained layers and their parameters with those shared by all layers. */
-  readonly units: number;
+  readonly trainedLayers: number;
   readonly parameters: number;
   /** Checkpoint folder the run goes on from. */
   readonly resumedFrom?: string;
@@ -41,9 +41,9 @@ export interface StepEvent {
   readonly loss: number;
   /** Norm of all gradients before clipping; with `syncEvery` of this rank's, as is `applied`. */
   readonly gradNorm: number;
-  readonly lr: number;
+  readonly learningRate: number;
   readonly depth: number;
-  readonly units: number;
+  readonly trainedLayers: number;
   /** False when the update was left out because loss or gradients were not finite. */
   readonly applied: boolean;
   /** By the paper's accounting, and by what ran. */
@@ -71,12 +71,12 @@ export interface StepEvent {
 export interface EvaluationEvent {
   readonly type: 'evaluation';
   readonly step: number;
-  readonly units: number;
+  readonly trainedLayers: number;
   /** Held-out loss at full depth through the stage's map, and with the trained layers alone; no dropout. */
   readonly lossFull: number;
   readonly lossStage: number;
   /** Training FLOPs (the paper's accounting) and training time so far; evaluation is charged to neither. */
-  readonly flops: number;
+  readonly flopsModel: number;
   readonly trainMs: number;
   readonly tokens: number;
   /** Time of this evaluation. */

@@ -112,11 +112,11 @@ function fittingDepth(folder: ModelFolder, { model, stage }: StageNetwork, metho
         'Methods that grow in width (bert2bert, net2net, ligo) take a smaller model as their "source".',
     );
   }
-  if (stage.units === layers) return atDepth(folder, 'stored');
-  if (stage.units === layerMap.length) return atDepth(folder, 'full');
+  if (stage.trainedLayers === layers) return atDepth(folder, 'stored');
+  if (stage.trainedLayers === layerMap.length) return atDepth(folder, 'full');
   return fail(
-    `the model in ${folder.folder} has ${layers} layers; ${method.name} begins with ${stage.units}. ` +
-      'A method that grows can begin with it when its first stage has that many (its setting "units"), ' +
+    `the model in ${folder.folder} has ${layers} layers; ${method.name} begins with ${stage.trainedLayers}. ` +
+      'A method that grows can begin with it when its first stage has that many (its setting "stageLayers"), ' +
       'any other when the finished model has.',
   );
 }

@@ -51,7 +51,7 @@ async function* trainEvents(options: TrainOptions, given: TrainDependencies): As
       step: run.step,
       steps: config.steps,
       layers: deps.model.config.layers,
-      units: run.stage.units,
+      trainedLayers: run.stage.trainedLayers,
       parameters: run.parameters,
       ...run.totals,
       ...(resumed && { resumedFrom: resumed.folder }),

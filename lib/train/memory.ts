@@ -87,8 +87,8 @@ export async function checkMemory(
   const { layers } = finished.config;
   const plain = network.model === finished && !network.reparameterisation;
   const plan = plain
-    ? { units: method.plan(step).units, depth: layerMap.length, layerMap }
-    : { units: layers, depth: layers, layerMap: identityMap(layers) };
+    ? { trainedLayers: method.plan(step).trainedLayers, depth: layerMap.length, layerMap }
+    : { trainedLayers: layers, depth: layers, layerMap: identityMap(layers) };
   const needed = parameterBytes(finished, { ...config, shards });
 
   const attempt = async (batch: number, programs: RunPrograms): Promise<void> => {

@@ -92,7 +92,7 @@ export class ModelTrainer {
 
   /** Layers that have their own weights now. */
   get layers(): number {
-    return this.#run.stage.units;
+    return this.#run.stage.trainedLayers;
   }
 
   /** The weights, by name. */

@@ -28,7 +28,7 @@ export interface StepSite {
 /** A step that was queued. */
 export interface RunStep extends QueuedStep {
   readonly plan: StepPlan;
-  readonly lr: number;
+  readonly learningRate: number;
   /** Parameters that it updates. */
   readonly updated: readonly string[];
 }
@@ -38,14 +38,14 @@ export async function queueStep(site: StepSite, step: number): Promise<RunStep> 
   const { config, deps, method, programs, trainer, note } = site;
   const plan = method.plan(step);
   const training = await programs.training(plan, deps.corpus.shape(site.batchSize), site.micros.length);
-  const lr = rateOf(plan, step, config);
+  const learningRate = rateOf(plan, step, config);
   const { names, options } = updateOf(training, plan);
   const outcome = trainer.queue(
-    { microBatches: () => microBatches(site, step, training, plan), names, update: { lr, ...options }, note },
+    { microBatches: () => microBatches(site, step, training, plan), names, update: { learningRate, ...options }, note },
     deps.signal,
   );
   const { active = () => true } = options;
-  return { plan, lr, outcome, updated: names.filter(active) };
+  return { plan, learningRate, outcome, updated: names.filter(active) };
 }
 
 /**

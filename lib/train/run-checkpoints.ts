@@ -1,7 +1,7 @@
 /** Checkpoints of a run: when one is due, what stands in it, and which ranks write it. */
 import { fromFirst, type OuterStep } from '../dist/index.js';
 import type { ParameterStore } from '../engine/parameters.js';
-import type { SeenLosses } from '../methods/followed.js';
+import type { SeenLosses } from '../methods/adaptive.js';
 import type { MethodStage, TrainingMethod } from '../methods/method.js';
 import { type CheckpointState, saveCheckpoint } from './checkpoint/checkpoint.js';
 import { CheckpointClock } from './checkpoint/checkpoint-clock.js';
@@ -153,11 +153,11 @@ export class RunCheckpoints {
     const { kind, threads } = deps.device.info();
     const ranks = deps.group.size;
     // The map of the stage the weights are in: that of the next step when its switch is done, else of the last one.
-    const { index, units, shape, reparameterisation } = this.site.stage;
+    const { index, trainedLayers, shape, reparameterisation } = this.site.stage;
     const next = method.stageAt(step).index === index ? step : step - 1;
     return {
       step,
-      stage: { index, units, ...(shape && { shape }), ...(reparameterisation && { reparameterised: true }) },
+      stage: { index, trainedLayers, ...(shape && { shape }), ...(reparameterisation && { reparameterised: true }) },
       ...(sourceCosts && { source: sourceCosts }),
       layerMap: [...method.evaluationMaps(next).full],
       identity: this.site.identity,

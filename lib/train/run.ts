@@ -2,7 +2,7 @@
 import { GradientExchange, OuterStep, StepAgreement } from '../dist/index.js';
 import type { Optimizer } from '../engine/optim/index.js';
 import { ParameterStore } from '../engine/parameters.js';
-import { FollowedMethod, type SeenLosses } from '../methods/followed.js';
+import { AdaptiveMethod, type SeenLosses } from '../methods/adaptive.js';
 import type { MethodStage, TrainingMethod } from '../methods/method.js';
 import { layerFlops, parameterCount } from '../models/index.js';
 import { type CheckpointState, loadCheckpoint } from './checkpoint/checkpoint.js';
@@ -55,7 +55,7 @@ export class Run {
   readonly rounds: Rounds;
   readonly #steps: StepStream<RunStep>;
   readonly checkpoints: RunCheckpoints;
-  #method: FollowedMethod;
+  #method: AdaptiveMethod;
   /** Of the micro-batches of a step those that this rank runs. */
   readonly micros: readonly number[];
   /** Whether a step of a group was left out because a rank was stopped. */
@@ -67,7 +67,7 @@ export class Run {
   ) {
     const { device, model, method, corpus, objective, group } = deps;
     const { precision } = config;
-    this.#method = new FollowedMethod(method);
+    this.#method = new AdaptiveMethod(method);
     this.identity = identityOf(config, model.config, method, corpus.key, objective);
     this.store = deps.store ?? new ParameterStore(device, { precision });
     this.network = stageNetwork(model, method.stageAt(0));
@@ -153,7 +153,7 @@ export class Run {
 
   /** The network of the stage that a checkpoint was written in; a switch due at its step may be done or not. */
   #enter(state: CheckpointState): void {
-    this.#method = new FollowedMethod(this.deps.method, state.seen);
+    this.#method = new AdaptiveMethod(this.deps.method, state.seen);
     const { method } = this;
     const next = method.stageAt(state.step);
     const stage = next.index === state.stage.index ? next : method.stageAt(Math.max(0, state.step - 1));
@@ -249,14 +249,14 @@ export class Run {
       group: deps.group,
     });
     this.evaluatedAt = step;
-    const { units } = this.stage;
+    const { trainedLayers } = this.stage;
     const { flopsModel, trainMs, tokens } = totals;
     return {
       type: 'evaluation',
       step,
-      units,
+      trainedLayers,
       ...losses,
-      flops: flopsModel,
+      flopsModel,
       trainMs,
       tokens,
       ms: performance.now() - start,
@@ -322,14 +322,14 @@ export class Run {
 
   /** One optimizer step. Cancelled by the signal it changes nothing but gradients, which it clears. */
   async train(): Promise<StepEvent> {
-    const { plan, lr, updated, result } = await this.#steps.next(this.step);
+    const { plan, learningRate, updated, result } = await this.#steps.next(this.step);
     this.checkpoints.noted(result.note);
     this.step++;
     this.#method.add(result.loss);
     this.outer?.updates(updated);
     const round = await this.rounds.close(this.step);
     this.nonFinite.add(result);
-    return this.counts.add({ step: this.step, plan, lr, result, round, config: this.network.model.config });
+    return this.counts.add({ step: this.step, plan, learningRate, result, round, config: this.network.model.config });
   }
 
   /** What is to be said of a step. @throws ApolloError NON_FINITE when too many in a row were left out. */

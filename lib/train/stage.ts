@@ -19,7 +19,7 @@ export interface StageNetwork {
 export function stageNetwork(finished: LanguageModel, stage: MethodStage): StageNetwork {
   const model = stage.shape ? createModel(stageConfig(finished.config, stage)) : finished;
   const { reparameterisation } = stage;
-  const specs = reparameterisation ? reparameterisation.parameters : model.parameters(stage.units);
+  const specs = reparameterisation ? reparameterisation.parameters : model.parameters(stage.trainedLayers);
   return {
     stage,
     model,
@@ -34,5 +34,5 @@ export function stageNetwork(finished: LanguageModel, stage: MethodStage): Stage
 
 /** The finished network, as a stage of its own. */
 export function finishedNetwork(model: LanguageModel): StageNetwork {
-  return stageNetwork(model, { index: 0, units: model.config.layers });
+  return stageNetwork(model, { index: 0, trainedLayers: model.config.layers });
 }

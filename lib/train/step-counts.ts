@@ -9,7 +9,7 @@ import { Traffic } from './traffic.js';
 import type { StepOutcome } from './trainer.js';
 
 /** A step that is done. */
-export interface CountedStep extends Pick<RunStep, 'plan' | 'lr'> {
+export interface CountedStep extends Pick<RunStep, 'plan' | 'learningRate'> {
   /** Its number, from 1. */
   readonly step: number;
   readonly result: StepOutcome;
@@ -38,7 +38,7 @@ export class StepCounts {
     this.#traffic.begin();
   }
 
-  add({ step, plan, lr, result, round, config }: CountedStep): StepEvent {
+  add({ step, plan, learningRate, result, round, config }: CountedStep): StepEvent {
     const { totals, size } = this;
     const { loss, gradNorm, applied, flops, waitedMs, microBatches, exchange } = result;
     const ms = result.ms + round.ms;
@@ -53,16 +53,16 @@ export class StepCounts {
       totals.bytesSent = (totals.bytesSent ?? 0) + bytesOfStep;
       this.#traffic.add(bytesOfStep, size.tokens);
     }
-    const { depth, units } = plan;
+    const { depth, trainedLayers } = plan;
     const { flopsModel, flopsExecuted, tokens, trainMs } = totals;
     return {
       type: 'step',
       step,
       loss,
       gradNorm,
-      lr,
+      learningRate,
       depth,
-      units,
+      trainedLayers,
       applied,
       flopsModel,
       flopsExecuted,

@@ -18,8 +18,8 @@ export function nothingLearnt(steps: number): ApolloError {
   );
 }
 
-function describe({ step, depth, lr, loss, gradNorm }: StepEvent): string {
-  return `Step ${step} (depth ${depth}, lr ${lr}): loss ${loss}, gradient norm ${gradNorm}; its update was left out.`;
+function describe({ step, depth, learningRate, loss, gradNorm }: StepEvent): string {
+  return `Step ${step} (depth ${depth}, learning rate ${learningRate}): loss ${loss}, gradient norm ${gradNorm}; its update was left out.`;
 }
 
 /** A step whose loss or gradients were not finite. */

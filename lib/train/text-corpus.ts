@@ -16,7 +16,7 @@ import type { BatchInputs, BatchRequest, BatchSize, TrainingCorpus } from './cor
 
 export interface TrainingCorpusOptions {
   /** Held-out batches at most, spread evenly over the held-out text. */
-  readonly heldOutBatches?: number;
+  readonly evaluationBatches?: number;
 }
 
 /** Masks of held-out text are the same for every run. */
@@ -30,7 +30,7 @@ const takesTrainingCorpus = is.takes('trainingCorpus', {
     tokenizer: is.object('a Tokenizer', { specials: is.record, specialIds: is.array, vocabSize: is.count }),
   }),
   options: is.options({
-    heldOutBatches: is.optional(is.count),
+    evaluationBatches: is.optional(is.count),
   }),
 });
 
@@ -53,8 +53,8 @@ interface ObjectiveBatches {
 export function trainingCorpus(corpus: Text, options: TrainingCorpusOptions = {}): TrainingCorpus {
   takesTrainingCorpus(corpus, options);
 
-  const { heldOutBatches } = options;
-  const limit = heldOutBatches === undefined ? {} : { maxBatches: heldOutBatches };
+  const { evaluationBatches } = options;
+  const limit = evaluationBatches === undefined ? {} : { evaluationBatches: evaluationBatches };
   const made = new Map<ObjectiveName, ObjectiveBatches>();
   const batchesFor = (objective: ObjectiveName): ObjectiveBatches => {
     const batches = made.get(objective) ?? makers[objective](corpus, limit);
@@ -80,7 +80,7 @@ export function trainingCorpus(corpus: Text, options: TrainingCorpusOptions = {}
   };
 }
 
-type HeldOutLimit = { readonly maxBatches?: number };
+type HeldOutLimit = { readonly evaluationBatches?: number };
 
 const makers: Readonly<Record<ObjectiveName, (corpus: Text, limit: HeldOutLimit) => ObjectiveBatches>> = {
   causal: causalBatches,
@@ -90,7 +90,7 @@ const makers: Readonly<Record<ObjectiveName, (corpus: Text, limit: HeldOutLimit)
 function causalBatches(corpus: Text, limit: HeldOutLimit): ObjectiveBatches {
   return {
     batch: ({ accumulation, objective, ...request }) => ({
-      ...causalBatch(corpus.train, { ...request, microBatches: accumulation }),
+      ...causalBatch(corpus.train, { ...request, accumulation }),
     }),
     heldOut: (batch, seq) =>
       heldOutCausalBatches(corpus.heldOut, { batch, seq, ...limit }).map((rows) => ({ ...rows })),
@@ -102,7 +102,7 @@ function maskedBatches({ train, heldOut, tokenizer }: Text, limit: HeldOutLimit)
     maskId: special(tokenizer.specials, 'mask'),
     clsId: special(tokenizer.specials, 'cls'),
     sepId: special(tokenizer.specials, 'sep'),
-    vocab: tokenizer.vocabSize,
+    vocabSize: tokenizer.vocabSize,
     specialIds: tokenizer.specialIds,
   };
   const targets = (batch: number, seq: number) => mlmCapacity(batch * seq, batch);
@@ -111,7 +111,7 @@ function maskedBatches({ train, heldOut, tokenizer }: Text, limit: HeldOutLimit)
       ...mlmBatch(train, {
         ...request,
         ...rules,
-        microBatches: accumulation,
+        accumulation,
         targets: targets(request.batch, request.seq),
       }),
     }),

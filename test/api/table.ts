@@ -142,7 +142,7 @@ const sampling = {
   topP: maybe(number(1)),
   repetitionPenalty: maybe(number(1)),
 };
-const units = number(2);
+const trainedLayers = number(2);
 const layers = number(4);
 const unary: Arguments = { x };
 const binary: Arguments = { a: x, b: operand };
@@ -283,7 +283,7 @@ const engine: Record<string, Arguments> = {
     this: only(adamw),
     names: list(['w']),
     options: options({
-      lr: number(1e-3),
+      learningRate: number(1e-3),
       gradScale: maybe(number(1)),
       rateFactor: maybe(func(() => 1)),
       active: maybe(func(() => true)),
@@ -693,7 +693,7 @@ const evaluationTable: Record<string, Arguments> = {
   },
   loadFineTuned: { device: aDevice, folder: aPath(), task: aTask, precision: maybe(dtype) },
   openFineTuned: { folder: aPath(), task: aTask },
-  networkSpecs: { model: aModel, head: only(head), units: whole(2) },
+  networkSpecs: { model: aModel, head: only(head), trainedLayers: whole(2) },
   predict: {
     programs: only(networks),
     features: list([]),
@@ -788,7 +788,7 @@ const evaluationTable: Record<string, Arguments> = {
   },
   trainedSource: { folder: only({ config, layerMap: [0], read: async () => new Float32Array(1) }) },
   untrainedSource: { config: configuration },
-  unitsOf: { layerMap: only([0, 1]) },
+  trainedLayersOf: { layerMap: only([0, 1]) },
 };
 
 const growthTable: Record<string, Arguments> = {
@@ -809,7 +809,7 @@ const growthTable: Record<string, Arguments> = {
     rule: options({ window: number(1), costs: only([1, 2]), latest: list([5]), margin: number(1) }),
   },
   defaultFractions: { stages: whole(4) },
-  defaultUnits: { layers: whole(4) },
+  defaultStageLayers: { layers: whole(4) },
   divideVector: { values: floats, map },
   duplicationMap: { from: number(2), to: number(4), rule: only('even') },
   expandGroups: { map, width: whole(2) },
@@ -817,7 +817,7 @@ const growthTable: Record<string, Arguments> = {
   expandMatrixRows: { matrix, maps: options({ rows: maybe(map), columns: maybe(map) }) },
   expandVector: { values: floats, map },
   sideBySide: { blocks: list([{ map: [0, 1], from: 2 }]) },
-  growThrough: { units: only([1, 2]), expand: func(() => [0]) },
+  growThrough: { stageLayers: only([1, 2]), expand: func(() => [0]) },
   initialDepthWeights: {
     init: only('stackbert'),
     place: options({ layer: whole(0), small: whole(1), large: whole(2) }),
@@ -829,17 +829,17 @@ const growthTable: Record<string, Arguments> = {
     from: operatorSeed,
     noise: maybe(notNegative(0)),
   },
-  interpolate: { units, depth: layers },
-  stack: { units, depth: layers },
-  stackModulo: { units, depth: layers },
-  stackTop: { units, depth: layers },
+  interpolate: { trainedLayers, depth: layers },
+  stack: { trainedLayers, depth: layers },
+  stackModulo: { trainedLayers, depth: layers },
+  stackTop: { trainedLayers, depth: layers },
   keepLevel: { step: notNegative(0), options: dropOptions },
   keepProbability: { step: notNegative(0), layer: whole(0), layers: whole(2), options: dropOptions },
   makeCost: { shape: anyShape },
   makeEdge: { shape: anyShape },
   makeLvps: { shape: anyShape },
   makeSampler: { name: only('edge'), shape: anyShape },
-  makeSchedule: { options: options({ units: only([1, 2]), boundaries, totalSteps: number(10) }) },
+  makeSchedule: { options: options({ stageLayers: only([1, 2]), boundaries, totalSteps: number(10) }) },
   mixingTime: {
     options: options({
       grown: list([]),
@@ -852,10 +852,10 @@ const growthTable: Record<string, Arguments> = {
   momentFactors: { scale: anyNumber(1) },
   philox4x32: { counter: only([0, 0, 0, 0]), key: only([0, 0]) },
   proportionalFractions: { stages: whole(2), alpha: number(1) },
-  relativeCost: { sampler, units, layers, flops: positiveFlops },
+  relativeCost: { sampler, trainedLayers, layers, flops: positiveFlops },
   relativeRunCost: {
     sampler,
-    schedule: only(makeSchedule({ units: [1, 2], boundaries: { steps: [5] }, totalSteps: 10 })),
+    schedule: only(makeSchedule({ stageLayers: [1, 2], boundaries: { steps: [5] }, totalSteps: 10 })),
     totalSteps: whole(10),
     flops: positiveFlops,
   },
@@ -863,7 +863,7 @@ const growthTable: Record<string, Arguments> = {
   repeatMiddleLayers: { block: number(1) },
   repeatNewMiddle: { block: number(1) },
   rewarmFactor: { step: notNegative(0), steps: notNegative(1) },
-  sampleDepth: { sampler, units, layers, seed: number(1), step: number(0) },
+  sampleDepth: { sampler, trainedLayers, layers, seed: number(1), step: number(0) },
   seedWords: { seed: number(1) },
   uniformNumber: { seed: number(1), stream: number(1), step: number(1) },
 };
@@ -966,7 +966,7 @@ const nn: Record<string, Arguments> = {
   tokenEmbeddings: {
     tokens: ids2,
     weights,
-    sizes: object({ vocab: whole(4), hidden: whole(2), maxPositions: whole(4), typeVocab: maybe(whole(0)) }),
+    sizes: object({ vocabSize: whole(4), hidden: whole(2), maxPositions: whole(4), typeVocab: maybe(whole(0)) }),
     types: maybe(ids2),
     positions: maybe(ids2),
   },
@@ -1010,7 +1010,7 @@ const modelChanges = maybeOptions({
   layers: size,
   hidden: maybe(anyNumber(32)),
   heads: size,
-  vocab: maybe(anyNumber(64)),
+  vocabSize: maybe(anyNumber(64)),
   maxPositions: size,
   dropout: maybe(anyNumber(0)),
   epsilon: maybe(anyNumber(1e-5)),
@@ -1133,7 +1133,7 @@ const root: Record<string, Arguments> = {
       key: text('k'),
       tokenizer: aTokenizer,
     }),
-    options: maybeOptions({ heldOutBatches: maybe(whole(1)) }),
+    options: maybeOptions({ evaluationBatches: maybe(whole(1)) }),
   },
   // An error that is made of anything is better than a second error.
   ApolloError: {},
@@ -1176,15 +1176,15 @@ const methodsOfObjects: Record<string, Arguments> = {
   'Tokenizer:streamDecoder': { options: decoding },
   'Tokenizer:tokenOf': { id: number(1) },
   'Tokenizer:idOf': { token: word },
-  'DepthSampler:probabilities': { units, layers },
-  'DepthSampler:expectedDepth': { units, layers },
-  'DepthSampler:sample': { x: number(0.5), units, layers },
-  'LanguageModel:parameters': { units: whole(2) },
+  'DepthSampler:probabilities': { trainedLayers, layers },
+  'DepthSampler:expectedDepth': { trainedLayers, layers },
+  'DepthSampler:sample': { x: number(0.5), trainedLayers, layers },
+  'LanguageModel:parameters': { trainedLayers: whole(2) },
   'LanguageModel:trace': { ...traced, options: tracing },
   'LanguageModel:predict': { ...traced, options: object({ layerMap: list([0, 1]), decoding: maybe(record({})) }) },
   'LanguageModel:logits': { rows: x, weights: traced.weights, training: boolean(false) },
   'LanguageModel:flopsPerToken': { depth: notNegative(2), seq: notNegative(4) },
-  'ModelBody:parameters': { units: whole(2) },
+  'ModelBody:parameters': { trainedLayers: whole(2) },
   'ModelBody:trace': { ...traced, options: tracing },
 };
 

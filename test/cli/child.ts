@@ -47,7 +47,7 @@ export function start(args: readonly string[], options: { through?: string[]; st
 }
 
 export const folder = temporaryFolder();
-export const config = tinyConfig(folder, { steps: 400, evalEvery: 200 });
+export const config = tinyConfig(folder, { steps: 400, evaluateEvery: 200 });
 export const whole = join(folder, 'whole');
 export const stepsOf = (path: string) => readdirSync(join(path, 'checkpoints')).sort();
 const weightsOf = (path: string) => readFileSync(join(path, 'checkpoints/step-00000400/model.safetensors'));

@@ -31,7 +31,7 @@ const tune = (model: string, out: string, ...more: string[]) => [
   '2',
   '--batch',
   '4',
-  '--lr',
+  '--learning-rate',
   '1e-3',
   '--max-length',
   '24',

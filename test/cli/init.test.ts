@@ -17,9 +17,9 @@ const base = {
   heldOut: 0.1,
   cache: join(folder, 'cache'),
   batch: 2,
-  evalEvery: 4,
-  evalBatches: 2,
-  lr: 0.005,
+  evaluateEvery: 4,
+  evaluationBatches: 2,
+  learningRate: 0.005,
   precision: 'f32',
   threads: 1,
 };
@@ -59,7 +59,7 @@ for (const [kind, { model, parameters }] of Object.entries(models)) {
     { skip },
     async (t) => {
       const first = join(folder, kind, 'first');
-      const config = file('first.json', { model, vocab: 300, steps: 12 });
+      const config = file('first.json', { model, vocabSize: 300, steps: 12 });
       t.equal(await run(['train', '--config', config, '--method', 'scratch', '--out', first], memoryIo()), 0);
       const exported = join(folder, kind, 'exported');
       t.equal(await run(['export', first, '--out', exported], memoryIo()), 0);
@@ -82,13 +82,13 @@ for (const [kind, { model, parameters }] of Object.entries(models)) {
 
       // Stages of 2 and 4 layers: the first is the exported model.
       const grown = join(folder, kind, 'grown');
-      const deeper = ['--set', 'model.layers=4', 'apollo.units=[2,4]', 'apollo.boundaries={"fractions":[0.5]}'];
-      const methods = ['--methods', 'apollo,stackbert', '--set', 'stackbert.units=[2,4]', ...deeper.slice(1)];
+      const deeper = ['--set', 'model.layers=4', 'apollo.stageLayers=[2,4]', 'apollo.boundaries={"fractions":[0.5]}'];
+      const methods = ['--methods', 'apollo,stackbert', '--set', 'stackbert.stageLayers=[2,4]', ...deeper.slice(1)];
       const compared = memoryIo();
       t.equal(await run(['compare', '--config', next, '--out', grown, ...methods], compared), 0, compared.err());
       const { runs, settings } = await readResults(join(grown, 'results.json'));
       t.same(
-        runs.map(({ method, stages, source }) => [method, stages.map(({ units }) => units), source]),
+        runs.map(({ method, stages, source }) => [method, stages.map(({ trainedLayers }) => trainedLayers), source]),
         [
           ['apollo', [2, 4], undefined],
           ['stackbert', [2, 4], undefined],
@@ -96,7 +96,7 @@ for (const [kind, { model, parameters }] of Object.entries(models)) {
       );
       t.equal(settings['begins with'], exported);
       await using checkpoint = await openModelFolder(join(grown, 'apollo-42'));
-      t.match(checkpoint.config, { kind, layers: 4, hidden: 64, vocab: 300 });
+      t.match(checkpoint.config, { kind, layers: 4, hidden: 64, vocabSize: 300 });
 
       const plan = memoryIo();
       t.equal(

@@ -13,12 +13,12 @@ t.test('stages: steps, mean depth, parameters and FLOPs', async (t) => {
     layers: 4,
     totalSteps: 10,
     seed: 1,
-    units: [2, 4],
+    stageLayers: [2, 4],
     boundaries: { steps: [4] },
     sampler: 'none',
   });
   const [first, second] = stageCosts(method, model, { steps: 10, seq: 128, tokens: 256 }, { name: 'adamw' });
-  t.match(first, { units: 2, steps: 4, meanDepth: 2, flops: 4 * 256 * model.flopsPerToken(2, 128) });
+  t.match(first, { trainedLayers: 2, steps: 4, meanDepth: 2, flops: 4 * 256 * model.flopsPerToken(2, 128) });
   t.equal(first!.parameters, parameterCount(model.parameters(2)));
   t.equal(first!.updateFlops, 0);
   const muon = stageCosts(method, model, { steps: 10, seq: 128, tokens: 256 }, { name: 'muon' });
@@ -27,7 +27,7 @@ t.test('stages: steps, mean depth, parameters and FLOPs', async (t) => {
     muon.map(({ updateFlops }) => updateFlops),
     [4 * 2 * 300 * 128 ** 3, 6 * 4 * 300 * 128 ** 3],
   );
-  t.match(second, { units: 4, steps: 6, meanDepth: 4, flops: 6 * 256 * model.flopsPerToken(4, 128) });
+  t.match(second, { trainedLayers: 4, steps: 6, meanDepth: 4, flops: 6 * 256 * model.flopsPerToken(4, 128) });
 });
 
 t.test('time at a depth is linear in it', async (t) => {
@@ -93,7 +93,7 @@ t.test('the pure part needs no engine and no data', async (t) => {
 
 t.test('an estimate plans the same memory as a measurement', { skip: engineMissing() }, async (t) => {
   for (const name of ['gpt-nano', 'bert-nano', 'llama-nano']) {
-    const sizes = { layers: 3, hidden: 64, heads: 1, ffn: 128, vocab: 128, maxPositions: 16 };
+    const sizes = { layers: 3, hidden: 64, heads: 1, ffn: 128, vocabSize: 128, maxPositions: 16 };
     const model = createModel(preset(name, { ...sizes, tied: false }));
     await using device = await openDevice({ threads: 1 });
     const labels: string[] = [];
@@ -113,7 +113,19 @@ t.test('an estimate plans the same memory as a measurement', { skip: engineMissi
 
 t.test('the answer says how its time was obtained', { skip: engineMissing() }, async (t) => {
   const small = ['model.layers=2', 'model.hidden=64', 'model.heads=1', 'model.ffn=128', 'model.maxPositions=16'];
-  const args = ['plan', '--method', 'scratch', '--model', 'gpt-nano', '--vocab', '64', '--steps', '3', '--batch', '2'];
+  const args = [
+    'plan',
+    '--method',
+    'scratch',
+    '--model',
+    'gpt-nano',
+    '--vocab-size',
+    '64',
+    '--steps',
+    '3',
+    '--batch',
+    '2',
+  ];
   for (const [how, text] of [
     ['estimate', /Time is extrapolated by FLOPs from one layer and the head on \d x 16 tokens/],
     ['full', /Time is the median of three runs of a whole micro-batch at each depth\./],
@@ -144,7 +156,7 @@ t.test('what Muon costs is said beside the FLOPs', async (t) => {
 t.test('memory and time of a depth come from its program', { skip: engineMissing() }, async (t) => {
   for (const name of ['gpt-nano', 'bert-nano']) {
     const model = createModel(
-      preset(name, { layers: 2, hidden: 64, heads: 1, ffn: 128, vocab: 128, maxPositions: 16 }),
+      preset(name, { layers: 2, hidden: 64, heads: 1, ffn: 128, vocabSize: 128, maxPositions: 16 }),
     );
     await using device = await openDevice({ threads: 1 });
     const costs = await probeDepths({

@@ -18,21 +18,25 @@ const both: readonly Case[] = [
   ['a BERT of two tokens', { model: bert, seq: 2 }, /train\.seq: at least 3 for a BERT/],
   ['a warm-up longer than the run', { warmup: 20 }, /--warmup: at most the 8 steps of the run; got 20/],
   ["a method's setting that does not exist", { methodOptions: { apollo: { smapler: 'edge' } } }, /smapler/],
-  ['units that the model does not have', { methodOptions: { apollo: { units: [1, 9] } } }, /apollo/],
+  ['layers that the model does not have', { methodOptions: { apollo: { stageLayers: [1, 9] } } }, /apollo/],
   ['a BERT with a tokenizer without masks', { model: bert, tokenizer: 'bpe' }, /--tokenizer: a BERT needs \[MASK\]/],
   [
     'a BERT with the tokenizer of a GPT',
-    { model: bert, vocab: 60_000, tokenizer: fixture('tokenizers/gpt2/tokenizer.json.gz') },
+    { model: bert, vocabSize: 60_000, tokenizer: fixture('tokenizers/gpt2/tokenizer.json.gz') },
     /needs \[MASK\], \[CLS\] and \[SEP\]/,
   ],
   ['a tokenizer with more tokens than the model', { tokenizer: fixture('tokenizers/gpt2/tokenizer.json.gz') }, /50257/],
   ['a model to begin with that is not there', { init: 'nowhere' }, /There is no model in .*nowhere/],
-  ['a vocabulary too small to train', { vocab: 100 }, /The vocabSize of a \w+ tokenizer must be/],
+  ['a vocabulary too small to train', { vocabSize: 100 }, /The vocabSize of a \w+ tokenizer must be/],
 ];
 
 const only: Readonly<Record<'train' | 'compare', readonly Case[]>> = {
   train: [
-    ['evaluations without held-out text', { heldOut: 0 }, /--held-out: it must be above 0 here, since --eval-every/],
+    [
+      'evaluations without held-out text',
+      { heldOut: 0 },
+      /--held-out: it must be above 0 here, since --evaluate-every/,
+    ],
     [
       'a source that is not there',
       { method: 'bert2bert', methodOptions: { bert2bert: { source: 'nowhere' } } },
@@ -40,7 +44,11 @@ const only: Readonly<Record<'train' | 'compare', readonly Case[]>> = {
     ],
   ],
   compare: [
-    ['no held-out text', { heldOut: 0, evalEvery: undefined }, /--held-out: it must be above 0 here, since methods/],
+    [
+      'no held-out text',
+      { heldOut: 0, evaluateEvery: undefined },
+      /--held-out: it must be above 0 here, since methods/,
+    ],
     ['a method twice', { methods: ['scratch', 'scratch'] }, /each method once/],
     ['a seed twice', { seeds: [1, 1] }, /each seed once/],
     [
@@ -113,7 +121,7 @@ t.test('a settings file in UTF-16 is called that', async (t) => {
 
 t.test('a text too short to hold a part out: what is advised is accepted', { skip }, async (t) => {
   const folder = temporaryFolder();
-  const config = tinyConfig(folder, { evalEvery: undefined, heldOut: 0.02, data: 'short.txt', steps: 2 });
+  const config = tinyConfig(folder, { evaluateEvery: undefined, heldOut: 0.02, data: 'short.txt', steps: 2 });
   writeFileSync(join(folder, 'short.txt'), 'the cat sees a dog and runs home over hills '.repeat(40));
   const io = memoryIo();
   t.equal(await run(['train', '--config', config, '--out', join(folder, 'a')], io), 1);

@@ -24,7 +24,7 @@ function corpusFolder(): string {
 
 t.test('shows what came of the text, and finds it in the cache the second time', async (t) => {
   const folder = corpusFolder();
-  const args = ['prepare', '--data', join(folder, 'wiki'), '--field', 'body', '--vocab', '300'];
+  const args = ['prepare', '--data', join(folder, 'wiki'), '--field', 'body', '--vocab-size', '300'];
   const common = [...args, '--cache', join(folder, 'cache')];
   const io = memoryIo();
   t.equal(await run(common, io), 0, io.err());
@@ -47,7 +47,7 @@ t.test('--json holds the counts', async (t) => {
   const folder = corpusFolder();
   const data = [`${join(folder, 'wiki')}:3`, `${join(folder, 'books')}:1`];
   const io = memoryIo();
-  const args = ['--field', 'body', '--vocab', '300', '--cache', join(folder, 'cache'), '--samples', '1', '--json'];
+  const args = ['--field', 'body', '--vocab-size', '300', '--cache', join(folder, 'cache'), '--samples', '1', '--json'];
   t.equal(await run(['prepare', '--data', ...data, ...args], io), 0, io.err());
   const found = JSON.parse(io.out());
   t.strictSame(
@@ -68,7 +68,7 @@ t.test('a mixture says its shares and when a source begins again; paths in a fil
   const folder = corpusFolder();
   const config = join(folder, 'run.json');
   const inputs = [{ path: 'wiki', weight: 7, field: 'body' }, 'books:3'];
-  writeFileSync(config, JSON.stringify({ data: inputs, field: 'body', vocab: 300, cache: join(folder, 'cache') }));
+  writeFileSync(config, JSON.stringify({ data: inputs, field: 'body', vocabSize: 300, cache: join(folder, 'cache') }));
   const io = memoryIo();
   t.equal(await run(['prepare', '--config', config], io), 0, io.err());
   t.match(io.out(), /wiki +70\.0 % +1 /);
@@ -112,7 +112,7 @@ t.test('tables: by number, without a header, with quotes or without', async (t) 
     join(folder, 'a.tsv'),
     Array.from({ length: 199 }, (_, i) => `${i}\t"Row ${i} of the table"`).join('\n'),
   );
-  const common = ['prepare', '--data', folder, '--format', 'tsv', '--field', '2', '--no-header', '--vocab', '300'];
+  const common = ['prepare', '--data', folder, '--format', 'tsv', '--field', '2', '--no-header', '--vocab-size', '300'];
   const options = ['--held-out', '0.1', '--cache', join(folder, 'cache'), '--samples', '1'];
   for (const [quotes, text] of [
     [[], /document 99: "\\"Row 99 of the table\\"/],

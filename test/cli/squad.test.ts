@@ -32,7 +32,18 @@ t.test('v2.0 from fine-tuning to the files of the official script', { skip }, as
   copyFileSync(v2, join(data, 'dev-v2.0.json'));
   copyFileSync(v1, join(data, 'train-v1.1.json'));
   const out = join(folder, 'tuned');
-  const settings = ['--max-length', '48', '--doc-stride', '12', '--epochs', '2', '--batch', '4', '--lr', '1e-3'];
+  const settings = [
+    '--max-length',
+    '48',
+    '--doc-stride',
+    '12',
+    '--epochs',
+    '2',
+    '--batch',
+    '4',
+    '--learning-rate',
+    '1e-3',
+  ];
   const tuned = await command(
     ...['finetune', '--task', 'squad2', '--data', data, '--model', model, '--threads', '1', '--out', out],
     ...settings,

@@ -79,7 +79,7 @@ t.test('a method with settings of its own, one of the host, and one that begins 
         {
           name: 'mine',
           create: ({ layers, totalSteps, seed }) =>
-            stackbert({ layers, totalSteps, seed, units: [2, 4], boundaries: { steps: [6] } }),
+            stackbert({ layers, totalSteps, seed, stageLayers: [2, 4], boundaries: { steps: [6] } }),
         },
         'bert2bert',
       ],
@@ -90,7 +90,10 @@ t.test('a method with settings of its own, one of the host, and one that begins 
   t.same(
     results.runs
       .slice(0, 3)
-      .map(({ method, stages }) => [method, stages.map(({ step, units }) => `${step}: ${units}`).join(', ')]),
+      .map(({ method, stages }) => [
+        method,
+        stages.map(({ step, trainedLayers }) => `${step}: ${trainedLayers}`).join(', '),
+      ]),
     [
       ['scratch', '0: 4'],
       ['early', '0: 1, 1: 2, 2: 4'],

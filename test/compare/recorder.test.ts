@@ -9,7 +9,7 @@ const method = createMethod('apollo', {
   layers: 3,
   totalSteps: 4,
   seed: 1,
-  units: [1, 3],
+  stageLayers: [1, 3],
   boundaries: { steps: [2] },
   sampler: 'none',
 });
@@ -20,16 +20,16 @@ const size = { seq: 2, tokens: 1 };
 
 const start = (step: number, flopsExecuted = 0) => {
   const totals = { flopsModel: 0, flopsExecuted, tokens: 0, trainMs: 0 };
-  return { type: 'start', step, steps: 4, layers: 3, units: 1, parameters: 1, ...totals } as const;
+  return { type: 'start', step, steps: 4, layers: 3, trainedLayers: 1, parameters: 1, ...totals } as const;
 };
 const step = (number: number, loss: number): StepEvent => ({
   type: 'step',
   step: number,
   loss,
   gradNorm: 1,
-  lr: 1,
+  learningRate: 1,
   depth: 1,
-  units: 1,
+  trainedLayers: 1,
   applied: true,
   flopsModel: 100 * number,
   flopsExecuted: 90 * number,
@@ -42,10 +42,10 @@ const step = (number: number, loss: number): StepEvent => ({
 const evaluation = (number: number, loss: number): EvaluationEvent => ({
   type: 'evaluation',
   step: number,
-  units: 1,
+  trainedLayers: 1,
   lossFull: loss,
   lossStage: loss + 1,
-  flops: 100 * number,
+  flopsModel: 100 * number,
   trainMs: 5 * number,
   tokens: 8 * number,
   ms: 1,
@@ -58,8 +58,8 @@ t.test('a run becomes evaluations with all costs, and stages with their depths',
   const record = recorder.record();
   t.match(record, { method: 'apollo', seed: 7, finished: false });
   t.same(record.stages, [
-    { step: 0, units: 1, depthSteps: [0, 2, 0, 0] },
-    { step: 2, units: 3, depthSteps: [0, 0, 0, 1] },
+    { step: 0, trainedLayers: 1, depthSteps: [0, 2, 0, 0] },
+    { step: 2, trainedLayers: 3, depthSteps: [0, 0, 0, 1] },
   ]);
   t.equal(record.evaluations.length, 2);
   t.equal(record.evaluations[0]!.trainLoss, undefined);

@@ -14,22 +14,22 @@ interface Options {
 }
 
 function head(
-  [rows, vocab, width]: readonly [number, number, number],
+  [rows, vocabSize, width]: readonly [number, number, number],
   dtype: 'f32' | 'bf16',
   { bias = false, accumulate = false, gradient = true }: Options = {},
 ): OpCall {
-  const labels = noisy('i32', [rows], 3, 0, vocab);
+  const labels = noisy('i32', [rows], 3, 0, vocabSize);
   for (let r = 2; r < rows; r += 5) labels.values![r] = -100;
-  labels.values![0] = vocab - 1;
-  const table: Operand = accumulate ? noisy('f32', [vocab, width], 5) : { dtype: 'f32', shape: [vocab, width] };
-  const biases: Operand = accumulate ? noisy('f32', [vocab], 6) : { dtype: 'f32', shape: [vocab] };
+  labels.values![0] = vocabSize - 1;
+  const table: Operand = accumulate ? noisy('f32', [vocabSize, width], 5) : { dtype: 'f32', shape: [vocabSize, width] };
+  const biases: Operand = accumulate ? noisy('f32', [vocabSize], 6) : { dtype: 'f32', shape: [vocabSize] };
   return {
     op: gradient ? 'lmHeadLossGradient' : 'lmHeadLoss',
     attrs: { hasBias: bias, ...(accumulate ? { accumulate: [3, 4] } : {}) },
     inputs: [
       noisy(dtype, [rows, width], 1),
-      noisy(dtype, [vocab, width], 2),
-      ...(bias ? [noisy('f32', [vocab], 4)] : []),
+      noisy(dtype, [vocabSize, width], 2),
+      ...(bias ? [noisy('f32', [vocabSize], 4)] : []),
       labels,
       ...(gradient ? [{ dtype: 'f32', shape: [1], values: Float32Array.of(0.75) } as const] : []),
     ],
@@ -41,7 +41,7 @@ t.test('vocabularies of any size, with and without gradients', { skip: noCuda },
   const pair = await Pair.open();
   t.teardown(() => pair.close());
   // Up to 4096 words in small blocks; more in large ones, the row kept in shared memory up to 114 KiB.
-  for (const [rows, vocab, width] of [
+  for (const [rows, vocabSize, width] of [
     [9, 64, 8],
     [9, 23, 5],
     [33, 600, 16],
@@ -49,11 +49,11 @@ t.test('vocabularies of any size, with and without gradients', { skip: noCuda },
     [2, 57_345, 8],
   ] as const) {
     for (const dtype of ['f32', 'bf16'] as const) {
-      const few = vocab > 10_000;
+      const few = vocabSize > 10_000;
       for (const options of few ? [{}] : [{}, { bias: true, accumulate: true }, { bias: true, gradient: false }]) {
-        const call = head([rows, vocab, width], dtype, options);
-        const name = `[${rows}, ${vocab}, ${width}] ${dtype} ${JSON.stringify(options)}`;
-        await pair.agree(t, name, call, { runs: vocab < 2000 ? 3 : 1, ...tolerances[dtype] });
+        const call = head([rows, vocabSize, width], dtype, options);
+        const name = `[${rows}, ${vocabSize}, ${width}] ${dtype} ${JSON.stringify(options)}`;
+        await pair.agree(t, name, call, { runs: vocabSize < 2000 ? 3 : 1, ...tolerances[dtype] });
       }
     }
   }

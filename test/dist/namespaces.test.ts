@@ -30,7 +30,7 @@ t.teardown(() => {
 });
 
 const folder = temporaryFolder();
-const config = tinyConfig(folder, { steps: 40, evalEvery: 20 });
+const config = tinyConfig(folder, { steps: 40, evaluateEvery: 20 });
 const trainArgs = (out: string, ...more: string[]) => ['train', '--config', config, '--out', out, '--json', ...more];
 
 /** One rank in each namespace. */
@@ -62,7 +62,7 @@ t.test('two hosts train as one rank does', { skip }, async (t) => {
   t.equal(await ended, 0, text.err);
   const one = spawnSync(
     process.execPath,
-    [...typescript, main, ...trainArgs(join(folder, 'one'), '--accumulate', '2')],
+    [...typescript, main, ...trainArgs(join(folder, 'one'), '--accumulation', '2')],
     { encoding: 'utf8', env: plainEnv },
   );
   t.equal(one.status, 0, one.stderr);

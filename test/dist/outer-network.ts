@@ -62,7 +62,7 @@ export async function onEngine(device: Device, group: Group, task: OuterTask): P
   for (let step = 0; step < task.every * task.outerSteps; step++) {
     const { x, y } = batch(group.rank, step);
     await program.run({ x: Float32Array.from(x), y: Float32Array.from(y) });
-    await optimizer.step(names, { lr: rate });
+    await optimizer.step(names, { learningRate: rate });
     outer.updates(names);
     if ((step + 1) % task.every > 0) continue;
     const own = await weights();

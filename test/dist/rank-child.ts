@@ -130,7 +130,11 @@ const methods = {
   staged: () => ({
     method: 'staged' as const,
     options: {
-      stages: [{ units: 2, shape: half, boundary: 0.25 }, { units: 4, shape: half, boundary: 0.5 }, { units: 4 }],
+      stages: [
+        { trainedLayers: 2, shape: half, boundary: 0.25 },
+        { trainedLayers: 4, shape: half, boundary: 0.5 },
+        { trainedLayers: 4 },
+      ],
     },
   }),
 };

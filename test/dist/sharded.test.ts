@@ -130,8 +130,8 @@ t.test('gradients that travel as bf16, and what is sent', { skip: noMpi }, async
 });
 
 /** Elements of the wide model. */
-function parametersOf(units: number): number {
+function parametersOf(trainedLayers: number): number {
   return createModel({ ...tinyModel.config, hidden: 160, ffn: 640 })
-    .parameters(units)
+    .parameters(trainedLayers)
     .reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
 }

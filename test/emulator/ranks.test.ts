@@ -108,7 +108,7 @@ t.test('a rank can end while it waits for one that does not come', { skip }, asy
 
 t.test('train takes the GPU of its rank, and ends when another rank is lost', { skip }, async (t) => {
   const main = fileURLToPath(new URL('../../lib/cli/main.ts', import.meta.url));
-  const config = tinyConfig(folder, { steps: 100_000, evalEvery: 100_000 });
+  const config = tinyConfig(folder, { steps: 100_000, evaluateEvery: 100_000 });
   const args = ['train', '--config', config, '--device', 'cuda', '--json', '--out', join(folder, 'cli')];
   const port = await freePort();
   const own = { ...env, XDG_CACHE_HOME: folder };

@@ -7,7 +7,7 @@ import { countWords, createTokenizer, type Tokenizer, trainTokenizer } from '../
 import { type Device, ParameterStore } from '../../lib/engine/index.js';
 import { saveFineTuned } from '../../lib/eval/finetune/fine-tuned.js';
 import type { TunedTask } from '../../lib/eval/finetune/fine-tuned-folder.js';
-import { networkSpecs, unitsOf } from '../../lib/eval/finetune/network.js';
+import { networkSpecs, trainedLayersOf } from '../../lib/eval/finetune/network.js';
 import { createModel, declareSpecs, initialiseParameters, initialValue, withDefaults } from '../../lib/models/index.js';
 import { saveCheckpoint } from '../../lib/train/index.js';
 
@@ -29,8 +29,8 @@ export async function tinyTokenizer(kind: Kind): Promise<Tokenizer> {
 
 export const temporaryFolder = (): string => mkdtempSync(join(tmpdir(), 'apollo-eval-'));
 
-export function tinyConfig(kind: Kind, vocab: number, maxPositions = 48) {
-  const sizes = { layers: 2, hidden: 32, heads: 2, vocab, maxPositions, initStd: 0.1 };
+export function tinyConfig(kind: Kind, vocabSize: number, maxPositions = 48) {
+  const sizes = { layers: 2, hidden: 32, heads: 2, vocabSize, maxPositions, initStd: 0.1 };
   return withDefaults({ kind, ...sizes, ...(kind === 'llama' && { keyValueHeads: 1 }) });
 }
 
@@ -38,19 +38,19 @@ export function tinyConfig(kind: Kind, vocab: number, maxPositions = 48) {
 export async function tinyModelFolder(
   device: Device,
   kind: Kind,
-  options: { bare?: boolean; units?: number } = {},
+  options: { bare?: boolean; trainedLayers?: number } = {},
 ): Promise<string> {
   const tokenizer = await tinyTokenizer(kind);
   const model = createModel(tinyConfig(kind, tokenizer.vocabSize));
-  const { units = 2, bare = false } = options;
+  const { trainedLayers = 2, bare = false } = options;
   using store = new ParameterStore(device);
-  await initialiseParameters(store, model, units, 3);
+  await initialiseParameters(store, model, trainedLayers, 3);
   const folder = temporaryFolder();
   await mkdir(join(folder, 'checkpoints'));
   await saveCheckpoint(join(folder, 'checkpoints'), store, {
     step: 1,
-    stage: { index: 0, units },
-    layerMap: units === 2 ? [0, 1] : [0, 0],
+    stage: { index: 0, trainedLayers },
+    layerMap: trainedLayers === 2 ? [0, 1] : [0, 0],
     identity: { model: { ...model.config } },
     totals: { tokens: 0, flopsModel: 0, flopsExecuted: 0, trainMs: 0 },
     nonFiniteSteps: 0,
@@ -71,7 +71,7 @@ export async function tinyFineTuned(
   const tokenizer = await tinyTokenizer(kind);
   const model = createModel(tinyConfig(kind, tokenizer.vocabSize));
   using store = new ParameterStore(device);
-  const specs = networkSpecs(model, task.head, unitsOf(layerMap));
+  const specs = networkSpecs(model, task.head, trainedLayersOf(layerMap));
   declareSpecs(store, specs);
   // Biases begin as zeros and norms as ones; a mix-up must show.
   for (const spec of specs)

@@ -82,7 +82,7 @@ t.test('the batch script', { skip: noMpi }, async (t) => {
   const [bin, modules] = [join(folder, 'bin'), join(folder, 'node_modules')];
   for (const path of [bin, modules]) mkdirSync(path);
   symlinkSync(root, join(modules, 'apollo-lm'));
-  writeFileSync(join(folder, 'run.json'), readFileSync(tinyConfig(folder, { steps: 30, evalEvery: 30 })));
+  writeFileSync(join(folder, 'run.json'), readFileSync(tinyConfig(folder, { steps: 30, evaluateEvery: 30 })));
   const program = (name: string, text: string) => {
     writeFileSync(join(bin, name), `#!/bin/bash\n${text}\n`);
     chmodSync(join(bin, name), 0o755);

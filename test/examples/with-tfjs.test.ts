@@ -22,7 +22,7 @@ interface Trainer {
   dispose(): void;
 }
 interface Example {
-  readonly config: { hidden: number; seq: number; vocab: number };
+  readonly config: { hidden: number; seq: number; vocabSize: number };
   apollo(totalSteps: number): unknown;
   scratch(totalSteps: number): unknown;
   Trainer: new (plan: unknown, options?: { seed?: number; moments?: 'reset' | 'copy' }) => Trainer;
@@ -77,20 +77,27 @@ t.test('60 steps: the loss falls, and depths and FLOPs are those of the pure fun
   t.ok(steps.every(({ loss }) => Number.isFinite(loss)));
   const last = trainer.evaluate();
   // Blind guessing among the characters costs ln(vocabulary); learning how frequent each one is brings about 2.9.
-  t.ok(first > Math.log(example.config.vocab) - 0.2, `before: ${first}`);
+  t.ok(first > Math.log(example.config.vocabSize) - 0.2, `before: ${first}`);
   t.ok(last < 3.1 && last < first - 0.5, `after: ${last}`);
 
-  const schedule = makeSchedule({ units: [1, 2, 4], boundaries: { fractions: defaultFractions(3) }, totalSteps: 60 });
+  const schedule = makeSchedule({
+    stageLayers: [1, 2, 4],
+    boundaries: { fractions: defaultFractions(3) },
+    totalSteps: 60,
+  });
   t.same(schedule.boundaries, [6, 15]);
-  const depths = steps.map((_, step) => sampleDepth(lvps, schedule.stageAt(step).units, 4, 3, step));
+  const depths = steps.map((_, step) => sampleDepth(lvps, schedule.stageAt(step).trainedLayers, 4, 3, step));
   t.same(
     steps.map(({ depth }) => depth),
     depths,
   );
   t.ok(new Set(depths.slice(0, 15)).size > 1, 'more than one depth is sampled');
   // hidden 32, 16 positions: 24 h^2 + 4 S h a layer and token, 2 h V for the head, 64 tokens, backward twice forward.
-  const { vocab } = example.config;
-  const flops = depths.reduce((sum, depth) => sum + 3 * 64 * (depth * (24 * 1024 + 4 * 16 * 32) + 2 * 32 * vocab), 0);
+  const { vocabSize } = example.config;
+  const flops = depths.reduce(
+    (sum, depth) => sum + 3 * 64 * (depth * (24 * 1024 + 4 * 16 * 32) + 2 * 32 * vocabSize),
+    0,
+  );
   t.equal(trainer.flops, flops);
 });
 

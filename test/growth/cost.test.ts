@@ -7,7 +7,7 @@ import { makeSchedule } from '../../lib/growth/schedule.js';
 const bert = { layer: 15_728_640, head: 48_061_440 };
 const gpt = { layer: 17_301_504, head: 77_194_752 };
 const layersOnly = { layer: 1, head: 0 };
-const units = [1, 3, 6, 12];
+const stageLayers = [1, 3, 6, 12];
 
 const rows: [SamplerName, number[], number, number[], number, number, number[], number][] = [
   ['lvps', [0.3203, 0.4836, 0.6769], 0.8917, [0.3784, 0.5277, 0.7045], 0.901, 0.8868, [0.1472, 0.3521, 0.5946], 0.8642],
@@ -19,7 +19,7 @@ const rows: [SamplerName, number[], number, number[], number, number, number[], 
 
 t.test('expected cost of stages and runs to four digits, five samplers, two models', (t) => {
   const runOf = (epochs: number[], total: number) =>
-    makeSchedule({ units, boundaries: { epochs, stepsPerEpoch: 100 }, totalSteps: total * 100 });
+    makeSchedule({ stageLayers, boundaries: { epochs, stepsPerEpoch: 100 }, totalSteps: total * 100 });
   const near = (got: number, expected: number, what: string) =>
     t.ok(Math.abs(got - expected) < 0.51e-4, `${what}: ${got} against ${expected}`);
   for (const [name, bertStages, bertRun, gptStages, gptRun, gptRun35, depths, depthRun] of rows) {

@@ -21,7 +21,7 @@ interface Page {
   readonly resumed: number[];
   readonly cost: number;
   evaluate(state: State): number;
-  grow(state: State, units: number): void;
+  grow(state: State, trainedLayers: number): void;
   lossOf(state: State, map: readonly number[]): { loss: number; gradients: number[][] };
 }
 
@@ -47,8 +47,8 @@ t.test('the trainer of docs/embedding.md', async (t) => {
     const end = shown.evaluate(shown.state);
     t.ok(end < shown.losses[0]! / 10, `loss ${shown.losses[0]} -> ${end}`);
     // Stages begin at steps 60 and 150; a step at depth d costs 3 * 16 points * 4 d.
-    const units = (step: number) => (step < 60 ? 1 : step < 150 ? 2 : 4);
-    const depths = Array.from({ length: 600 }, (_, step) => sampleDepth(lvps, units(step), 4, 1, step));
+    const layersAt = (step: number) => (step < 60 ? 1 : step < 150 ? 2 : 4);
+    const depths = Array.from({ length: 600 }, (_, step) => sampleDepth(lvps, layersAt(step), 4, 1, step));
     const flops = depths.reduce((sum, depth) => sum + 192 * depth, 0);
     t.equal(shown.state.flops, flops);
     t.ok(Math.abs(flops / (192 * 4 * 600) - shown.cost) < 0.02, `${shown.cost} was expected`);

@@ -21,10 +21,10 @@ t.test('the maps of every pair that the paper and the release use', (t) => {
     [6, 10, '0 0 1 1 2 3 3 4 4 5', '0 1 2 3 4 5 2 3 4 5', '0 1 2 3 4 5 0 1 2 3'],
     [6, 11, '0 0 1 1 2 2 3 3 4 4 5', '0 1 2 3 4 5 1 2 3 4 5', '0 1 2 3 4 5 0 1 2 3 4'],
   ];
-  for (const [units, depth, interpolated, stacked, modulo] of rows) {
-    t.same(interpolate(units, depth), list(interpolated), `interpolate(${units}, ${depth})`);
-    t.same(stack(units, depth), list(stacked), `stack(${units}, ${depth})`);
-    t.same(stackModulo(units, depth), list(modulo ?? stacked), `stackModulo(${units}, ${depth})`);
+  for (const [trainedLayers, depth, interpolated, stacked, modulo] of rows) {
+    t.same(interpolate(trainedLayers, depth), list(interpolated), `interpolate(${trainedLayers}, ${depth})`);
+    t.same(stack(trainedLayers, depth), list(stacked), `stack(${trainedLayers}, ${depth})`);
+    t.same(stackModulo(trainedLayers, depth), list(modulo ?? stacked), `stackModulo(${trainedLayers}, ${depth})`);
   }
   t.end();
 });
@@ -33,12 +33,12 @@ t.test('interpolation is exact where dividing by a float is not', (t) => {
   t.equal(interpolate(14, 18)[9], 7);
   const hazards: number[][] = [];
   for (let depth = 1; depth <= 48; depth++) {
-    for (let units = 1; units <= depth; units++) {
-      const ratio = depth / units;
-      interpolate(units, depth).forEach((unit, place) => {
-        if (unit !== Math.trunc(place / ratio)) hazards.push([units, depth, place]);
-        if (BigInt(unit) !== (BigInt(place) * BigInt(units)) / BigInt(depth))
-          t.fail(`${units} -> ${depth} at ${place}`);
+    for (let trainedLayers = 1; trainedLayers <= depth; trainedLayers++) {
+      const ratio = depth / trainedLayers;
+      interpolate(trainedLayers, depth).forEach((unit, place) => {
+        if (unit !== Math.trunc(place / ratio)) hazards.push([trainedLayers, depth, place]);
+        if (BigInt(unit) !== (BigInt(place) * BigInt(trainedLayers)) / BigInt(depth))
+          t.fail(`${trainedLayers} -> ${depth} at ${place}`);
       });
     }
   }
@@ -51,12 +51,12 @@ t.test('every map is onto, starts as written and never looks ahead', (t) => {
   let checked = 0;
   for (const expand of Object.values(expansions)) {
     for (let depth = 1; depth <= 48; depth++) {
-      for (let units = 1; units <= depth; units++) {
-        const map = expand(units, depth);
-        const onto = new Set(map).size === units && map.every((unit) => unit >= 0 && unit < units);
+      for (let trainedLayers = 1; trainedLayers <= depth; trainedLayers++) {
+        const map = expand(trainedLayers, depth);
+        const onto = new Set(map).size === trainedLayers && map.every((unit) => unit >= 0 && unit < trainedLayers);
         // map[j] <= j is what makes copying in place from the top down safe.
         if (map.length !== depth || !onto || map.some((unit, place) => unit > place)) {
-          t.fail(`${expand.name}(${units}, ${depth}) is [${map}]`);
+          t.fail(`${expand.name}(${trainedLayers}, ${depth}) is [${map}]`);
         }
         checked++;
       }
@@ -68,7 +68,12 @@ t.test('every map is onto, starts as written and never looks ahead', (t) => {
 });
 
 t.test('a switch does not change the network at any depth', (t) => {
-  const continuousAt = (expand: (units: number, depth: number) => number[], from: number, to: number, last: number) => {
+  const continuousAt = (
+    expand: (trainedLayers: number, depth: number) => number[],
+    from: number,
+    to: number,
+    last: number,
+  ) => {
     const depths = [];
     for (let depth = to; depth <= last; depth++) {
       const before = expand(from, depth);
@@ -89,7 +94,7 @@ t.test('a switch does not change the network at any depth', (t) => {
 
 t.test('impossible sizes are refused with both numbers', (t) => {
   for (const expand of Object.values(expansions)) {
-    t.throws(() => expand(6, 3), { code: 'BAD_ARGUMENT', message: /units 6, depth 3/ });
+    t.throws(() => expand(6, 3), { code: 'BAD_ARGUMENT', message: /trainedLayers 6, depth 3/ });
     t.throws(() => expand(0, 3), { code: 'BAD_ARGUMENT' });
     t.throws(() => expand(1.5, 3), { code: 'BAD_ARGUMENT' });
   }
@@ -97,7 +102,7 @@ t.test('impossible sizes are refused with both numbers', (t) => {
   t.end();
 });
 
-t.test('stacking of the topmost units', (t) => {
+t.test('stacking of the topmost layers', (t) => {
   t.same(stackTop(3, 6), [0, 1, 2, 0, 1, 2]);
   t.same(stackTop(3, 5), [0, 1, 2, 1, 2]);
   t.same(stackTop(6, 9), [0, 1, 2, 3, 4, 5, 3, 4, 5]);

@@ -22,8 +22,8 @@ t.test('MIDAS repeats the middle block', (t) => {
     [4, 4, '0 1 2 3 0 1 2 3', 6],
     [4, 8, '0 1 2 3 0 1 2 3 4 5 6 7', 10],
   ];
-  for (const [block, units, map, pairs] of cases) {
-    const grown = repeatMiddleBlock(block)(units, units + block);
+  for (const [block, trainedLayers, map, pairs] of cases) {
+    const grown = repeatMiddleBlock(block)(trainedLayers, trainedLayers + block);
     t.equal(grown.join(' '), map);
     t.equal(connected(grown), pairs);
   }
@@ -40,7 +40,8 @@ t.test('LIDAS repeats the layers around the middle seam', (t) => {
     [4, 4, '0 1 2 3 0 1 2 3'],
     [4, 8, '0 1 2 3 2 3 4 5 4 5 6 7'],
   ];
-  for (const [block, units, map] of cases) t.equal(repeatMiddleLayers(block)(units, units + block).join(' '), map);
+  for (const [block, trainedLayers, map] of cases)
+    t.equal(repeatMiddleLayers(block)(trainedLayers, trainedLayers + block).join(' '), map);
   t.throws(() => repeatMiddleLayers(3), { code: 'BAD_ARGUMENT', message: /needs an even one; got 3/ });
   t.end();
 });
@@ -53,17 +54,21 @@ t.test('the new middle is repeated', (t) => {
     [8, '0 1 2 3 4 5 4 5 6 7'],
     [10, '0 1 2 3 4 5 4 5 6 7 8 9'],
   ];
-  for (const [units, map] of cases) t.equal(repeatNewMiddle(2)(units, units + 2).join(' '), map);
+  for (const [trainedLayers, map] of cases)
+    t.equal(repeatNewMiddle(2)(trainedLayers, trainedLayers + 2).join(' '), map);
   t.end();
 });
 
 t.test('one block is added to whole blocks', (t) => {
-  for (const [units, depth] of [
+  for (const [trainedLayers, depth] of [
     [4, 7],
     [6, 8],
     [3, 3],
   ] as const) {
-    t.throws(() => repeatMiddleBlock(3)(units, depth), { code: 'BAD_ARGUMENT', message: /one block of 3 layers/ });
+    t.throws(() => repeatMiddleBlock(3)(trainedLayers, depth), {
+      code: 'BAD_ARGUMENT',
+      message: /one block of 3 layers/,
+    });
   }
   t.end();
 });

@@ -27,10 +27,10 @@ t.test('the depths of the released runs come out again', (t) => {
   ];
   const random = new Mt19937(42);
   expected.forEach((depth, k) => {
-    const units = k < 4 ? 1 : k < 8 ? 3 : k < 20 ? 6 : 12;
+    const trainedLayers = k < 4 ? 1 : k < 8 ? 3 : k < 20 ? 6 : 12;
     const x = random.next();
     if (k < 20) t.ok(Math.abs(1e-6 + (1 - 1e-6) * x - (xs[k] as number)) < 1e-6, `x of record ${k}`);
-    t.equal(lvps.sample(x, units, 12), depth, `record ${k}`);
+    t.equal(lvps.sample(x, trainedLayers, 12), depth, `record ${k}`);
   });
   t.end();
 });

@@ -39,18 +39,20 @@ const stages = [1, 3, 6] as const;
 
 t.test('the probabilities are the closed form of the paper to six digits', (t) => {
   for (const name of ['lvps', 'edge'] as const) {
-    for (const units of stages) {
-      const probabilities = samplers[name].probabilities(units, 12);
+    for (const trainedLayers of stages) {
+      const probabilities = samplers[name].probabilities(trainedLayers, 12);
       t.equal(probabilities.length, 13);
-      tables[name][units].forEach((expected, i) => {
-        const got = probabilities[units + i] as number;
-        t.ok(Math.abs(got - expected) < 1.01e-6, `${name} u=${units} d=${units + i}: ${got}`);
+      tables[name][trainedLayers].forEach((expected, i) => {
+        const got = probabilities[trainedLayers + i] as number;
+        t.ok(Math.abs(got - expected) < 1.01e-6, `${name} u=${trainedLayers} d=${trainedLayers + i}: ${got}`);
       });
-      t.ok(Math.abs(samplers[name].expectedDepth(units, 12) - means[name][units]) < 1.01e-6);
+      t.ok(Math.abs(samplers[name].expectedDepth(trainedLayers, 12) - means[name][trainedLayers]) < 1.01e-6);
     }
   }
-  const variance = (units: number) =>
-    lvps.probabilities(units, 12).reduce((sum, p, d) => sum + p * (d - lvps.expectedDepth(units, 12)) ** 2, 0);
+  const variance = (trainedLayers: number) =>
+    lvps
+      .probabilities(trainedLayers, 12)
+      .reduce((sum, p, d) => sum + p * (d - lvps.expectedDepth(trainedLayers, 12)) ** 2, 0);
   t.ok(Math.abs(Math.sqrt(variance(1)) - 1.7755) < 1e-4);
   t.ok(Math.abs(Math.sqrt(variance(3)) - 2.1673) < 1e-4);
   t.ok(Math.abs(Math.sqrt(variance(6)) - 1.8843) < 1e-4);
@@ -58,18 +60,18 @@ t.test('the probabilities are the closed form of the paper to six digits', (t) =
 });
 
 t.test('uniform, full and none are what their names say', (t) => {
-  for (const [units, mean] of [
+  for (const [trainedLayers, mean] of [
     [1, 6.5],
     [3, 7.5],
     [6, 9],
   ] as const) {
-    const p = uniform.probabilities(units, 12);
-    for (let d = units; d <= 12; d++) t.ok(Math.abs((p[d] as number) - 1 / (13 - units)) < 1e-12);
-    t.ok(Math.abs(uniform.expectedDepth(units, 12) - mean) < 1e-12);
-    t.equal(full.expectedDepth(units, 12), 12);
-    t.equal(none.expectedDepth(units, 12), units);
-    t.equal(full.sample(0.3, units, 12), 12);
-    t.equal(none.sample(0.3, units, 12), units);
+    const p = uniform.probabilities(trainedLayers, 12);
+    for (let d = trainedLayers; d <= 12; d++) t.ok(Math.abs((p[d] as number) - 1 / (13 - trainedLayers)) < 1e-12);
+    t.ok(Math.abs(uniform.expectedDepth(trainedLayers, 12) - mean) < 1e-12);
+    t.equal(full.expectedDepth(trainedLayers, 12), 12);
+    t.equal(none.expectedDepth(trainedLayers, 12), trainedLayers);
+    t.equal(full.sample(0.3, trainedLayers, 12), 12);
+    t.equal(none.sample(0.3, trainedLayers, 12), trainedLayers);
   }
   t.equal(uniform.sample(0, 3, 12), 3);
   t.equal(uniform.sample(1 - 2 ** -53, 3, 12), 12);
@@ -79,14 +81,14 @@ t.test('uniform, full and none are what their names say', (t) => {
 t.test('probabilities sum to one and the last stage is always full depth', (t) => {
   for (const sampler of Object.values(samplers)) {
     for (let layers = 1; layers <= 24; layers++) {
-      for (let units = 1; units <= layers; units++) {
-        const p = sampler.probabilities(units, layers);
+      for (let trainedLayers = 1; trainedLayers <= layers; trainedLayers++) {
+        const p = sampler.probabilities(trainedLayers, layers);
         const sum = p.reduce((a, b) => a + b, 0);
         const mean = p.reduce((a, b, d) => a + b * d, 0);
         if (Math.abs(sum - 1) > 1e-12 || p.some((value) => value < 0))
-          t.fail(`${sampler.name} ${units}/${layers}: ${p}`);
-        if (Math.abs(mean - sampler.expectedDepth(units, layers)) > 1e-9)
-          t.fail(`${sampler.name} ${units}/${layers} mean`);
+          t.fail(`${sampler.name} ${trainedLayers}/${layers}: ${p}`);
+        if (Math.abs(mean - sampler.expectedDepth(trainedLayers, layers)) > 1e-9)
+          t.fail(`${sampler.name} ${trainedLayers}/${layers} mean`);
       }
     }
     t.equal(sampler.probabilities(12, 12)[12], 1);
@@ -101,11 +103,11 @@ t.test('LVPS thresholds: the depth changes exactly where the inverse curve says'
     3: [0.363159, 0.258948, 0.189474, 0.13985, 0.102632, 0.073685, 0.050527, 0.03158, 0.01579],
     6: [0.352382, 0.266667, 0.200001, 0.146668, 0.103031, 0.066668],
   } as const;
-  for (const units of stages) {
-    thresholds[units].forEach((threshold, i) => {
-      const depth = units + 1 + i;
-      t.ok(lvps.sample(threshold - 3e-6, units, 12) >= depth, `u=${units} below ${threshold}`);
-      t.equal(lvps.sample(threshold + 3e-6, units, 12), depth - 1, `u=${units} above ${threshold}`);
+  for (const trainedLayers of stages) {
+    thresholds[trainedLayers].forEach((threshold, i) => {
+      const depth = trainedLayers + 1 + i;
+      t.ok(lvps.sample(threshold - 3e-6, trainedLayers, 12) >= depth, `u=${trainedLayers} below ${threshold}`);
+      t.equal(lvps.sample(threshold + 3e-6, trainedLayers, 12), depth - 1, `u=${trainedLayers} above ${threshold}`);
     });
   }
   t.end();
@@ -115,12 +117,13 @@ t.test('a clamped multiplier gives full depth although floats would lose a layer
   t.equal(Math.floor((15 / 11) * 11), 14, 'the hazard is real');
   let hazards = 0;
   for (let layers = 1; layers <= 128; layers++) {
-    for (let units = 1; units <= layers; units++) {
-      if (Math.floor((layers / units) * units) !== layers) hazards++;
+    for (let trainedLayers = 1; trainedLayers <= layers; trainedLayers++) {
+      if (Math.floor((layers / trainedLayers) * trainedLayers) !== layers) hazards++;
       for (const sampler of [lvps, edge]) {
-        if (sampler.sample(0, units, layers) !== layers)
-          t.fail(`${sampler.name} ${units}/${layers} never reaches the top`);
-        if (sampler.sample(1 - 2 ** -53, units, layers) !== units) t.fail(`${sampler.name} ${units}/${layers} bottom`);
+        if (sampler.sample(0, trainedLayers, layers) !== layers)
+          t.fail(`${sampler.name} ${trainedLayers}/${layers} never reaches the top`);
+        if (sampler.sample(1 - 2 ** -53, trainedLayers, layers) !== trainedLayers)
+          t.fail(`${sampler.name} ${trainedLayers}/${layers} bottom`);
       }
     }
   }
@@ -131,17 +134,18 @@ t.test('a clamped multiplier gives full depth although floats would lose a layer
 t.test('draws agree with the closed form', (t) => {
   const count = 40000;
   for (const sampler of [lvps, edge, uniform]) {
-    for (const units of stages) {
+    for (const trainedLayers of stages) {
       const seen = new Array<number>(13).fill(0);
       for (let step = 0; step < count; step++) {
-        const depth = sampleDepth(sampler, units, 12, 20240226, step);
+        const depth = sampleDepth(sampler, trainedLayers, 12, 20240226, step);
         seen[depth] = (seen[depth] as number) + 1;
       }
-      sampler.probabilities(units, 12).forEach((p, depth) => {
+      sampler.probabilities(trainedLayers, 12).forEach((p, depth) => {
         // Four standard errors of a binomial share, and a floor for the rare depths.
         const allowed = 4 * Math.sqrt((p * (1 - p)) / count) + 1e-4;
         const share = (seen[depth] as number) / count;
-        if (Math.abs(share - p) > allowed) t.fail(`${sampler.name} u=${units} d=${depth}: ${share} against ${p}`);
+        if (Math.abs(share - p) > allowed)
+          t.fail(`${sampler.name} u=${trainedLayers} d=${depth}: ${share} against ${p}`);
       });
     }
   }
@@ -157,7 +161,7 @@ t.test('shapes: a lower end is cheaper, and wrong ones are refused', (t) => {
   t.throws(() => makeLvps({ excess: 0 }), { code: 'BAD_ARGUMENT', message: /excess/ });
   t.throws(() => makeSampler('edge', { slope: -1 }), { code: 'BAD_ARGUMENT', message: /slope/ });
   t.throws(() => lvps.sample(1, 3, 12), { code: 'BAD_ARGUMENT', message: /\[0, 1\)/ });
-  t.throws(() => lvps.sample(0.5, 13, 12), { code: 'BAD_ARGUMENT', message: /units 13, layers 12/ });
+  t.throws(() => lvps.sample(0.5, 13, 12), { code: 'BAD_ARGUMENT', message: /trainedLayers 13, layers 12/ });
   t.end();
 });
 

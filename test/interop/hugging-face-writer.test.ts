@@ -12,7 +12,7 @@ import {
   withDefaults,
 } from '../../lib/models/index.js';
 
-const config = withDefaults({ kind: 'bert', layers: 2, hidden: 8, heads: 2, vocab: 20, maxPositions: 6 });
+const config = withDefaults({ kind: 'bert', layers: 2, hidden: 8, heads: 2, vocabSize: 20, maxPositions: 6 });
 const specs = createModel(config).parameters(2);
 const valuesOf = (name: string) => {
   const spec = specs.find((each) => each.name === name);

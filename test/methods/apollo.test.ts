@@ -9,7 +9,7 @@ const make = (options: Partial<ApolloOptions> = {}) => apollo({ ...base, ...opti
 t.test('stages come at 5, 10 and 25 percent unless told otherwise', (t) => {
   const method = make();
   t.same(
-    [0, 49, 50, 99, 100, 249, 250, 999].map((step) => method.stageAt(step).units),
+    [0, 49, 50, 99, 100, 249, 250, 999].map((step) => method.stageAt(step).trainedLayers),
     [1, 1, 3, 3, 6, 6, 12, 12],
   );
   const same = [
@@ -18,9 +18,10 @@ t.test('stages come at 5, 10 and 25 percent unless told otherwise', (t) => {
     make({ boundaries: { tokens: [50_000, 100_000, 250_000], tokensPerStep: 1000 } }),
   ];
   for (const other of same) {
-    for (let step = 0; step < 1000; step++) t.equal(other.stageAt(step).units, method.stageAt(step).units);
+    for (let step = 0; step < 1000; step++)
+      t.equal(other.stageAt(step).trainedLayers, method.stageAt(step).trainedLayers);
   }
-  t.same(make({ layers: 24 }).settings['units'], [1, 3, 6, 12, 24]);
+  t.same(make({ layers: 24 }).settings['stageLayers'], [1, 3, 6, 12, 24]);
   t.same(apollo({ layers: 4, totalSteps: 100, seed: 1 }).settings['boundaries'], { fractions: [0.1, 0.25] });
   t.end();
 });
@@ -33,10 +34,11 @@ t.test('a plan is a function of the step: any order of asking gives the same run
     for (let step = 299; step >= 0; step--) t.same(backwards.plan(step), plans[step]);
     for (const plan of plans) {
       if (plan.layerMap.length !== plan.depth) t.fail('the map is as long as the depth');
-      if (plan.layerMap.join() !== interpolate(plan.units, plan.depth).join()) t.fail('the map is the interpolation');
+      if (plan.layerMap.join() !== interpolate(plan.trainedLayers, plan.depth).join())
+        t.fail('the map is the interpolation');
     }
     t.ok(new Set(plans.slice(100, 250).map((plan) => plan.depth)).size > 3, 'depths vary within a stage');
-    t.same(plans[299], { units: 12, depth: 12, layerMap: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11] });
+    t.same(plans[299], { trainedLayers: 12, depth: 12, layerMap: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11] });
   }
   const depths = (seed: number) => Array.from({ length: 100 }, (_, step) => make({ seed }).plan(step).depth).join();
   t.not(depths(1), depths(2));
@@ -98,7 +100,7 @@ t.test('growth happens exactly at the boundaries and leaves the full network as 
   t.same(switches, [50, 100, 250]);
   for (const step of switches) {
     const plan = layerGrowth(method, step);
-    t.same([plan.from, plan.to], [method.stageAt(step - 1).units, method.stageAt(step).units]);
+    t.same([plan.from, plan.to], [method.stageAt(step - 1).trainedLayers, method.stageAt(step).trainedLayers]);
     // Carry the copies out on layers that know their name: what is at each place must be what the map says.
     const layers = Array.from({ length: 12 }, (_, i) => i);
     for (const { from, to } of plan.copies) layers[to] = layers[from] as number;
@@ -167,9 +169,9 @@ t.test('settings that are wrong are named', (t) => {
   fails({ layers: 0 }, /apollo\.layers: .*got 0/);
   fails({ seed: 2 ** 60 }, /apollo\.seed/);
   fails({ samplerShape: { end: 2 } }, /apollo\.samplerShape\.end: .*got 2/);
-  fails({ steps: [1] }, /there is no setting "steps"\. Known: layers, totalSteps, seed, units, boundaries/);
-  fails({ units: [1, 3, 6] }, /apollo\.units: the last stage must train all 12 layers; got \[1, 3, 6\]/);
-  fails({ units: [3, 1, 12], boundaries: { steps: [1, 2] } }, /each larger/, 'BAD_ARGUMENT');
+  fails({ steps: [1] }, /there is no setting "steps"\. Known: layers, totalSteps, seed, stageLayers, boundaries/);
+  fails({ stageLayers: [1, 3, 6] }, /apollo\.stageLayers: the last stage must train all 12 layers; got \[1, 3, 6\]/);
+  fails({ stageLayers: [3, 1, 12], boundaries: { steps: [1, 2] } }, /each larger/, 'BAD_ARGUMENT');
   fails({ boundaries: { steps: [1, 2] } }, /need 3 boundaries; got 2/, 'BAD_ARGUMENT');
   fails({ boundaries: { epochs: [1, 2, 3] } }, /apollo\.boundaries: expected one of/);
   fails({ boundaries: { steps: [1], fractions: [0.1] } }, /apollo\.boundaries: expected one of/);

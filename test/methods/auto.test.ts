@@ -6,7 +6,7 @@ import { withDefaults } from '../../lib/models/index.js';
 type Kind = 'gpt' | 'bert' | 'llama';
 
 const modelOf = (kind: Kind, layers: number) =>
-  withDefaults({ kind, layers, hidden: 64, heads: 4, vocab: 64, maxPositions: 16 });
+  withDefaults({ kind, layers, hidden: 64, heads: 4, vocabSize: 64, maxPositions: 16 });
 const make = (kind: Kind, layers: number, options: object = {}) =>
   auto({ layers, totalSteps: 400, seed: 1, ...options }, { model: modelOf(kind, layers) });
 const growths = (method: ReturnType<typeof auto>) =>
@@ -14,11 +14,15 @@ const growths = (method: ReturnType<typeof auto>) =>
 
 t.test('GPT: early stages, calibrated; BERT: late ones, behind gates', (t) => {
   const gpt = make('gpt', 12);
-  t.match(gpt, { name: 'auto', layers: 12, settings: { units: [1, 3, 6, 12], calibrate: true, gate: undefined } });
+  t.match(gpt, {
+    name: 'auto',
+    layers: 12,
+    settings: { stageLayers: [1, 3, 6, 12], calibrate: true, gate: undefined },
+  });
   t.same(growths(gpt), [40, 100, 200]);
   t.same(make('llama', 12).settings, gpt.settings, 'Llama is pre-norm as well');
   const bert = make('bert', 12);
-  t.match(bert.settings, { units: [1, 3, 6, 12], calibrate: false, gate: { share: 0.05 } });
+  t.match(bert.settings, { stageLayers: [1, 3, 6, 12], calibrate: false, gate: { share: 0.05 } });
   t.same(growths(bert), [100, 220, 340]);
   for (const [method, model] of [
     [gpt, modelOf('gpt', 12)],
@@ -34,8 +38,8 @@ t.test('GPT: early stages, calibrated; BERT: late ones, behind gates', (t) => {
 });
 
 t.test('stages of other depths: those that add no layer are left out', (t) => {
-  const units = (layers: number) => make('gpt', layers).settings['units'];
-  t.same([24, 8, 5, 4, 3, 2].map(units), [
+  const stageLayers = (layers: number) => make('gpt', layers).settings['stageLayers'];
+  t.same([24, 8, 5, 4, 3, 2].map(stageLayers), [
     [2, 6, 12, 24],
     [1, 2, 4, 8],
     [1, 2, 5],
@@ -46,19 +50,27 @@ t.test('stages of other depths: those that add no layer are left out', (t) => {
   t.same(growths(make('gpt', 4)), [100, 200]);
   t.same(growths(make('bert', 2)), [340], 'to all layers at the last boundary');
   const single = make('gpt', 1);
-  t.same([single.settings['units'], growths(single)], [[1], []]);
-  t.same(single.plan(0), { units: 1, depth: 1, layerMap: [0] });
+  t.same([single.settings['stageLayers'], growths(single)], [[1], []]);
+  t.same(single.plan(0), { trainedLayers: 1, depth: 1, layerMap: [0] });
   t.end();
 });
 
 t.test('a setting that is given counts', (t) => {
   t.same(growths(make('bert', 12, { boundaries: { fractions: [0.1, 0.2, 0.3] } })), [40, 80, 120]);
-  const own = make('gpt', 12, { units: [6, 12], boundaries: { fractions: [0.5] }, moments: 'reset', rewarmSteps: 5 });
-  t.match(own.settings, { units: [6, 12], moments: 'reset', rewarmSteps: 5 });
+  const own = make('gpt', 12, {
+    stageLayers: [6, 12],
+    boundaries: { fractions: [0.5] },
+    moments: 'reset',
+    rewarmSteps: 5,
+  });
+  t.match(own.settings, { stageLayers: [6, 12], moments: 'reset', rewarmSteps: 5 });
   t.same(growths(own), [200]);
   t.equal(make('gpt', 12, { gate: { share: 0.1 } }).settings['calibrate'], false, 'a gate takes its place');
   t.equal(make('gpt', 12, { calibrate: false }).settings['calibrate'], false);
-  t.throws(() => make('gpt', 12, { units: [6, 12] }), { code: 'BAD_CONFIG', message: /also give auto\.boundaries/ });
+  t.throws(() => make('gpt', 12, { stageLayers: [6, 12] }), {
+    code: 'BAD_CONFIG',
+    message: /also give auto\.boundaries/,
+  });
   t.throws(() => make('gpt', 12, { unit: 3 }), { code: 'BAD_CONFIG', message: /auto: there is no setting "unit"/ });
   t.throws(() => make('bert', 12, { calibrate: true }), { code: 'BAD_CONFIG', message: /auto\.calibrate: / });
   t.throws(() => createMethod('auto', { layers: 2, totalSteps: 9, seed: 1 }), {

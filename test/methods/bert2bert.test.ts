@@ -16,10 +16,10 @@ t.test('without sub-models every step trains the whole model', async (t) => {
   const method = make();
   const all = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
   for (const step of [0, 500, 999]) {
-    t.same(method.plan(step), { units: 12, depth: 12, layerMap: all });
+    t.same(method.plan(step), { trainedLayers: 12, depth: 12, layerMap: all });
     t.same(method.evaluationMaps(step), { full: all, stage: all });
     t.equal(method.growth(step), undefined);
-    t.same(method.stageAt(step), { index: 0, units: 12 });
+    t.same(method.stageAt(step), { index: 0, trainedLayers: 12 });
   }
   t.same(method.settings, { ...base, mode: 'aki', map: 'random' });
   t.equal(method.initial?.source, 'runs/small/checkpoints');
@@ -30,10 +30,10 @@ t.test('sub-models: prefixes of a multiple of their layers, whose top layers and
   const method = make({ subModel });
   const plans = Array.from({ length: 1000 }, (_, step) => method.plan(step));
   t.ok(plans.every(({ trainable }, step) => (trainable !== undefined) === step < 125));
-  t.same(plans[125], { units: 12, depth: 12, layerMap: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11] });
+  t.same(plans[125], { trainedLayers: 12, depth: 12, layerMap: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11] });
   t.same([...new Set(plans.slice(0, 125).map(({ depth }) => depth))].sort(), [12, 3, 6, 9], 'all four prefixes occur');
-  for (const { depth, units, layerMap, forwardOnly } of plans.slice(0, 125)) {
-    t.equal(units, 12);
+  for (const { depth, trainedLayers, layerMap, forwardOnly } of plans.slice(0, 125)) {
+    t.equal(trainedLayers, 12);
     t.same(layerMap, interpolate(depth, depth));
     t.equal(forwardOnly, depth === 3 ? undefined : depth - 3, 'layers below the top three cost a forward pass only');
   }
@@ -157,7 +157,7 @@ t.test('the checkpoint must hold the model that the settings describe', async (t
     code: 'BAD_CONFIG',
     message: /bert2bert\.source: expected a model of layers 12; it has layers 6/,
   });
-  t.throws(() => check({ ...source, vocab: 100, hidden: 256 }, 12), {
+  t.throws(() => check({ ...source, vocabSize: 100, hidden: 256 }, 12), {
     message: /expected a model of hidden 512, vocab 30522; it has hidden 256, vocab 100/,
   });
   t.throws(() => check(preset('gpt-small'), 12), { message: /kind bert.*kind gpt/ });

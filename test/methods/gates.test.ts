@@ -2,7 +2,7 @@ import t from 'tap';
 import { createMethod, type MethodName } from '../../lib/methods/index.js';
 import { withDefaults } from '../../lib/models/index.js';
 
-const model = (kind: 'gpt' | 'bert') => withDefaults({ kind, layers: 12, hidden: 64, vocab: 64, maxPositions: 16 });
+const model = (kind: 'gpt' | 'bert') => withDefaults({ kind, layers: 12, hidden: 64, vocabSize: 64, maxPositions: 16 });
 const make = (name: MethodName, options: object = {}, kind?: 'gpt' | 'bert') =>
   createMethod(
     name,
@@ -11,13 +11,13 @@ const make = (name: MethodName, options: object = {}, kind?: 'gpt' | 'bert') =>
   );
 
 t.test('after a growth new layers open from 0 to 1 over a share of the run', (t) => {
-  const method = make('stackbert', { units: [6, 12], boundaries: { steps: [300] } });
+  const method = make('stackbert', { stageLayers: [6, 12], boundaries: { steps: [300] } });
   const gates = (m: number) => [1, 1, 1, 1, 1, 1, m, m, m, m, m, m];
   t.equal(method.plan(299).blockGates, undefined);
   t.same(method.plan(300).blockGates, gates(0));
   t.same(method.plan(310).blockGates, gates(0.2));
   t.same(method.plan(349).blockGates, gates(0.98));
-  t.strictSame(method.plan(350), { units: 12, depth: 12, layerMap: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11] });
+  t.strictSame(method.plan(350), { trainedLayers: 12, depth: 12, layerMap: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11] });
   t.same(method.evaluationGates?.(310), { blockGates: gates(0.2) });
   t.equal(method.evaluationGates?.(350), undefined);
   t.equal(method.plan(300).updates?.('layer.6.ffn.up.weight'), false, 'a layer with gate 0 is not updated');
@@ -41,19 +41,27 @@ t.test('every method that grows by copies has gates: of branches for pre-norm mo
 });
 
 t.test('with interpolation the second of two neighbours is new, also at a sampled depth', (t) => {
-  const method = make('apollo', { units: [2, 4, 12], boundaries: { steps: [100, 200] }, sampler: 'full' });
+  const method = make('apollo', { stageLayers: [2, 4, 12], boundaries: { steps: [100, 200] }, sampler: 'full' });
   t.same(method.plan(100).layerMap, [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]);
   t.same(method.plan(100).blockGates, [1, 1, 1, 0, 0, 0, 1, 1, 1, 0, 0, 0]);
   t.end();
 });
 
 t.test('gates are open before the next growth and at the end', (t) => {
-  const method = make('stackbert', { units: [3, 6, 12], boundaries: { steps: [100, 110] }, gate: { share: 0.5 } });
+  const method = make('stackbert', {
+    stageLayers: [3, 6, 12],
+    boundaries: { steps: [100, 110] },
+    gate: { share: 0.5 },
+  });
   t.same(method.plan(108).blockGates?.slice(3), [8 / 9, 8 / 9, 8 / 9]);
   t.equal(method.plan(109).blockGates, undefined);
-  t.ok(make('stackbert', { units: [3, 12], boundaries: { steps: [900] }, gate: { share: 0.5 } }).plan(998).blockGates);
+  t.ok(
+    make('stackbert', { stageLayers: [3, 12], boundaries: { steps: [900] }, gate: { share: 0.5 } }).plan(998)
+      .blockGates,
+  );
   t.equal(
-    make('stackbert', { units: [3, 12], boundaries: { steps: [900] }, gate: { share: 0.5 } }).plan(999).blockGates,
+    make('stackbert', { stageLayers: [3, 12], boundaries: { steps: [900] }, gate: { share: 0.5 } }).plan(999)
+      .blockGates,
     undefined,
   );
   t.throws(() => make('apollo', { curve: {} }), { code: 'BAD_CONFIG', message: /apollo\.gate: .*with curve/ });

@@ -57,11 +57,11 @@ t.test('the schedule restarts at the growth', (t) => {
 t.test('methods that grow by copies take the settings and name the map of their last growth', (t) => {
   const common = { layers: 4, totalSteps: 100, seed: 1, rewarmSteps: 10, rewarm: 'new' as const };
   const boundaries = { fractions: [0.5] };
-  const stacking = stackbert({ ...common, units: [2, 4], boundaries });
+  const stacking = stackbert({ ...common, stageLayers: [2, 4], boundaries });
   t.equal(stacking.plan(49).layerRates, undefined);
   t.same(stacking.plan(50).layerRates, [1, 1, 0.1, 0.1]);
   t.same(gstack({ ...common, factor: 2, boundaries }).plan(54).layerRates, [1, 1, 0.5, 0.5]);
-  t.same(apollo({ ...common, units: [2, 4], boundaries, sampler: 'none' }).plan(54).layerRates, [1, 0.5, 1, 0.5]);
+  t.same(apollo({ ...common, stageLayers: [2, 4], boundaries, sampler: 'none' }).plan(54).layerRates, [1, 0.5, 1, 0.5]);
   t.end();
 });
 

@@ -41,13 +41,15 @@ t.test('stages, plans and growths fit together at every step', (t) => {
     for (let step = 0; step < 200; step++) {
       const stage = method.stageAt(step);
       const plan = method.plan(step);
-      if (plan.units !== stage.units) t.fail(`${name}: plan and stage of step ${step} differ`);
+      if (plan.trainedLayers !== stage.trainedLayers) t.fail(`${name}: plan and stage of step ${step} differ`);
       if (plan.layerMap.length !== plan.depth) t.fail(`${name}: the map of step ${step} is not as long as the depth`);
-      if (plan.layerMap.some((unit) => unit < 0 || unit >= plan.units)) t.fail(`${name}: a unit that is not there`);
+      if (plan.layerMap.some((unit) => unit < 0 || unit >= plan.trainedLayers))
+        t.fail(`${name}: a unit that is not there`);
       if (plan.branchScales && plan.branchScales.length !== plan.depth) t.fail(`${name}: branch scales`);
       const growth = method.growth(step);
       if ((growth !== undefined) !== (stage.index !== before.index)) t.fail(`${name}: growth at step ${step}`);
-      if (growth && (growth.from !== before.units || growth.to !== stage.units)) t.fail(`${name}: growth of ${step}`);
+      if (growth && (growth.from !== before.trainedLayers || growth.to !== stage.trainedLayers))
+        t.fail(`${name}: growth of ${step}`);
       before = stage;
     }
     t.pass(name);

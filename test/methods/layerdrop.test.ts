@@ -36,7 +36,7 @@ t.test('the whole residual of a kept layer is scaled by 1 / rho', (t) => {
 
 t.test('without dropping, and in the last step, it is scratch', (t) => {
   const all = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
-  const plain = { units: 12, depth: 12, layerMap: all };
+  const plain = { trainedLayers: 12, depth: 12, layerMap: all };
   t.strictSame(make({ drop: 0 }).plan(0), plain);
   t.strictSame(make().plan(10_000), plain);
   t.same(make().evaluationMaps(0), { full: all, stage: all });

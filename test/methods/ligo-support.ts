@@ -36,7 +36,7 @@ export const largeConfig = (kind: Kind, sizes: Partial<ModelConfig> = {}): Model
     hidden: 6,
     heads: 3,
     ffn: 11,
-    vocab: 7,
+    vocabSize: 7,
     maxPositions: 4,
     dropout: 0,
     attentionDropout: 0,

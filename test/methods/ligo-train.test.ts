@@ -22,7 +22,7 @@ await runTiny(
 const steps = 40;
 const operatorSteps = 30;
 const method = ligo(
-  { layers: 4, totalSteps: steps, seed: 2, source, small, operatorSteps, operatorRate: 0.01 },
+  { layers: 4, totalSteps: steps, seed: 2, source, small, operatorSteps, operatorLearningRate: 0.01 },
   { model: tinyModel.config },
 );
 const only = <Type extends TrainEvent['type']>(events: readonly TrainEvent[], type: Type) =>
@@ -44,7 +44,11 @@ for (const precision of ['f32', 'bf16'] as const) {
     t.equal(growth.length, 1);
     t.match(growth[0], { step: operatorSteps, from: 4, to: 4 });
     const trained = only(events, 'step') as StepEvent[];
-    t.ok(trained.every(({ lr, step }) => (step <= operatorSteps ? lr === 0.01 : lr <= 1e-12)));
+    t.ok(
+      trained.every(({ learningRate, step }) =>
+        step <= operatorSteps ? learningRate === 0.01 : learningRate <= 1e-12,
+      ),
+    );
     const cost = (step: number) =>
       (trained[step] as StepEvent).flopsModel - (trained[step - 1] as StepEvent).flopsModel;
     t.equal(cost(10) - cost(35), method.plan(0).extraFlops);

@@ -284,7 +284,7 @@ for (const kind of kinds) {
       const losses: number[] = [];
       for (let step = 0; step < 30; step++) {
         losses.push((await program.run(batchOf(kind))).outputs.loss![0]!);
-        t.ok((await adamw.step(names, { lr: 0.01 })).applied);
+        t.ok((await adamw.step(names, { learningRate: 0.01 })).applied);
       }
       t.ok(losses.at(-1)! < losses[0]! - 0.2, `${precision}: loss ${losses[0]} -> ${losses.at(-1)}`);
       t.not((await store.read('operator.embeddings.width')).join(), state.get('operator.embeddings.width')!.join());

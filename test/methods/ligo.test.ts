@@ -8,11 +8,11 @@ const base = { layers: 12, totalSteps: 1000, seed: 42, source: 'runs/small', sma
 const make = (options: Partial<LigoOptions> = {}) => ligo({ ...base, ...options }, { model });
 
 t.test('operators train first, then the model', (t) => {
-  const method = make({ operatorRate: 0.002 });
+  const method = make({ operatorLearningRate: 0.002 });
   t.same(method.settings, {
     ...base,
     operatorSteps: 100,
-    operatorRate: 0.002,
+    operatorLearningRate: 0.002,
     widthInit: 'rand',
     depthInit: 'stackbert_noisy',
     selectionNoise: 0,
@@ -20,18 +20,18 @@ t.test('operators train first, then the model', (t) => {
   const layerMap = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
   for (const step of [0, 50, 99]) {
     const { trainable, ...plan } = method.plan(step);
-    t.match(plan, { units: 12, depth: 12, layerMap, learningRate: { value: 0.002 } });
+    t.match(plan, { trainedLayers: 12, depth: 12, layerMap, learningRate: { value: 0.002 } });
     t.ok(trainable?.('operator.embeddings.width'));
     t.ok(trainable?.('operator.layer.3.ffn.norm.bias.depth'));
     t.notOk(trainable?.('small.embeddings.word'));
     const { reparameterisation, ...stage } = method.stageAt(step);
-    t.same(stage, { index: 0, units: 12 });
+    t.same(stage, { index: 0, trainedLayers: 12 });
     t.ok(reparameterisation);
     t.equal(reparameterisation, method.stageAt(0).reparameterisation, 'the same for the whole stage');
   }
   for (const step of [100, 999]) {
-    t.same(method.plan(step), { units: 12, depth: 12, layerMap });
-    t.same(method.stageAt(step), { index: 1, units: 12 });
+    t.same(method.plan(step), { trainedLayers: 12, depth: 12, layerMap });
+    t.same(method.stageAt(step), { index: 1, trainedLayers: 12 });
   }
   const switches = Array.from({ length: 1000 }, (_, step) => step).filter((step) => method.growth(step));
   t.same(switches, [100]);
@@ -71,7 +71,7 @@ t.test('the source must be the small model', (t) => {
   t.equal(initial?.source, 'runs/small');
   t.doesNotThrow(() => initial?.check(source, 6));
   t.throws(() => initial?.check(source, 3), { code: 'BAD_CONFIG', message: /ligo\.source: .*layers 6.*layers 3/ });
-  t.throws(() => initial?.check({ ...source, vocab: 100 }, 6), { code: 'BAD_CONFIG', message: /vocab/ });
+  t.throws(() => initial?.check({ ...source, vocabSize: 100 }, 6), { code: 'BAD_CONFIG', message: /vocab/ });
   t.throws(() => initial?.value({ name: 'embeddings.word' } as never, {} as never), { code: 'INTERNAL' });
   t.end();
 });
@@ -86,7 +86,7 @@ t.test('settings that are wrong are named', (t) => {
   fails({ small: { ...small, heads: 4 } }, /ligo\.small\.heads/);
   fails({ operatorSteps: 1000 }, /ligo\.operatorSteps: .*fewer than the run's 1000 steps.*got 1000/);
   fails({ operatorSteps: 0 }, /ligo\.operatorSteps/);
-  fails({ operatorRate: 0 }, /ligo\.operatorRate/);
+  fails({ operatorLearningRate: 0 }, /ligo\.operatorLearningRate/);
   fails({ widthInit: 'random' }, /ligo\.widthInit: .*got "random"/);
   fails({ depthInit: 'stack' }, /ligo\.depthInit: .*got "stack"/);
   fails({ layers: 11 }, /ligo\.layers: expected the model's 12; got 11/);
@@ -100,7 +100,7 @@ t.test('settings that are wrong are named', (t) => {
 });
 
 t.test('equal depth and equal width are allowed', (t) => {
-  const gpt = withDefaults({ kind: 'gpt', layers: 12, hidden: 768, vocab: 100, maxPositions: 64 });
+  const gpt = withDefaults({ kind: 'gpt', layers: 12, hidden: 768, vocabSize: 100, maxPositions: 64 });
   for (const sizes of [
     { ...small, layers: 12 },
     { layers: 3, hidden: 768, heads: 12, ffn: 3072 },

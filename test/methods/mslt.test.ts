@@ -27,7 +27,7 @@ t.test('quarters are added in equal stages up to 70 % of the steps; then all lay
 t.test('the new layers are copies of the topmost ones', (t) => {
   t.same(grownLayers(layerGrowth(make(), 70)), [0, 1, 2, 0, 1, 2]);
   t.same(grownLayers(layerGrowth(make(), 140)), [0, 1, 2, 3, 4, 5, 3, 4, 5]);
-  const uneven = make({ units: [8, 12], boundaries: { fractions: [0.5] } });
+  const uneven = make({ stageLayers: [8, 12], boundaries: { fractions: [0.5] } });
   t.same(grownLayers(layerGrowth(uneven, 200)), [0, 1, 2, 3, 4, 5, 6, 7, 4, 5, 6, 7]);
   t.same(
     layerGrowth(make(), 70).copies.map(({ moments }) => moments),
@@ -68,8 +68,8 @@ t.test('9 frozen and 3 trained layers of BERT-Base: 427,299,840 FLOPs a token, 6
 });
 
 t.test('wrong settings are refused', (t) => {
-  t.throws(() => make({ units: [3, 12], boundaries: { fractions: [0.5] } }), {
-    message: /mslt\.units: .* at most double .* 3 -> 12/,
+  t.throws(() => make({ stageLayers: [3, 12], boundaries: { fractions: [0.5] } }), {
+    message: /mslt\.stageLayers: .* at most double .* 3 -> 12/,
   });
   t.throws(() => make({ joint: 1.5 }), { code: 'BAD_CONFIG', message: /mslt\.joint/ });
   t.end();

@@ -28,7 +28,7 @@ const withPlainNorms = ({ model, values }: Network): Network => ({
 
 t.test('every step trains the whole model', async (t) => {
   const method = make(tinyConfig('gpt', wide));
-  t.same(method.plan(7), { units: 5, depth: 5, layerMap: [0, 1, 2, 3, 4] });
+  t.same(method.plan(7), { trainedLayers: 5, depth: 5, layerMap: [0, 1, 2, 3, 4] });
   t.same(method.evaluationMaps(7), { full: [0, 1, 2, 3, 4], stage: [0, 1, 2, 3, 4] });
   t.equal(method.growth(0), undefined);
   t.same(method.settings, { ...base, layers: 5, small: narrow, map: 'even', noise: 0 });

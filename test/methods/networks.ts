@@ -30,7 +30,7 @@ export const tinyConfig = (
   kind: string,
   sizes: Pick<ModelConfig, 'layers' | 'hidden' | 'heads' | 'ffn'> & Partial<ModelConfig>,
 ): ModelConfig =>
-  withDefaults({ kind, vocab: 13, maxPositions: 6, dropout: 0, attentionDropout: 0, epsilon: 1e-3, ...sizes });
+  withDefaults({ kind, vocabSize: 13, maxPositions: 6, dropout: 0, attentionDropout: 0, epsilon: 1e-3, ...sizes });
 
 export const specsOf = (model: LanguageModel): ParameterSpec[] => model.parameters(model.config.layers);
 

@@ -27,8 +27,8 @@ t.test('layers are dropped as often as they should be, and kept branches are sca
   const method = pld({ layers: 4, totalSteps: 20_000, seed: 3, gamma: 100 });
   const kept = [0, 0, 0, 0];
   for (let step = 1; step < 20_000; step++) {
-    const { layerMap, branchScales, depth, units } = method.plan(step);
-    if (depth !== layerMap.length || units !== 4) t.fail('the plan fits');
+    const { layerMap, branchScales, depth, trainedLayers } = method.plan(step);
+    if (depth !== layerMap.length || trainedLayers !== 4) t.fail('the plan fits');
     layerMap.forEach((layer, place) => {
       kept[layer] = (kept[layer] as number) + 1;
       const p = 1 - (layer + 1) / 8;
@@ -41,7 +41,7 @@ t.test('layers are dropped as often as they should be, and kept branches are sca
     const share = (kept[layer] as number) / 19_999;
     t.ok(Math.abs(share - p) < 0.018, `layer ${layer}: ${share} against ${p}`);
   });
-  t.same(method.plan(0), { units: 4, depth: 4, layerMap: [0, 1, 2, 3], branchScales: [1, 1, 1, 1] });
+  t.same(method.plan(0), { trainedLayers: 4, depth: 4, layerMap: [0, 1, 2, 3], branchScales: [1, 1, 1, 1] });
   t.same(method.evaluationMaps(19_999).full, [0, 1, 2, 3], 'evaluation drops nothing');
   t.equal(method.growth(5), undefined);
   t.end();

@@ -4,7 +4,7 @@ import { withDefaults } from '../../lib/models/index.js';
 
 const make = (options: object = {}, context = {}) =>
   prores({ layers: 4, totalSteps: 1000, seed: 1, ...options }, context);
-const bert = withDefaults({ kind: 'bert', layers: 4, hidden: 32, heads: 2, vocab: 64, maxPositions: 16 });
+const bert = withDefaults({ kind: 'bert', layers: 4, hidden: 32, heads: 2, vocabSize: 64, maxPositions: 16 });
 const near = (values: readonly number[] | undefined, expected: readonly number[]) =>
   values?.length === expected.length && values.every((value, i) => Math.abs(value - (expected[i] as number)) < 1e-12);
 
@@ -14,7 +14,11 @@ t.test('alpha(l, t) = min(t / (Tr l), 1), the last layer after the ramp', (t) =>
   t.ok(near(method.plan(50).branchScales, [0.5, 0.25, 0.5 / 3, 0.125]));
   t.ok(near(method.plan(200).branchScales, [1, 1, 2 / 3, 0.5]));
   t.ok(near(method.plan(399).branchScales, [1, 1, 1, 399 / 400]));
-  t.strictSame(method.plan(400), { units: 4, depth: 4, layerMap: [0, 1, 2, 3] }, 'then a step is that of scratch');
+  t.strictSame(
+    method.plan(400),
+    { trainedLayers: 4, depth: 4, layerMap: [0, 1, 2, 3] },
+    'then a step is that of scratch',
+  );
   t.equal(method.plan(0).depth, 4, 'gates save no FLOPs');
   t.end();
 });
@@ -41,7 +45,7 @@ t.test('evaluation has the gates of the step; the last step has none', (t) => {
   const method = make({ ramp: 1 });
   t.same(method.evaluationGates?.(500), { branchScales: method.plan(500).branchScales });
   t.equal(method.evaluationGates?.(999), undefined);
-  t.strictSame(method.plan(999), { units: 4, depth: 4, layerMap: [0, 1, 2, 3] });
+  t.strictSame(method.plan(999), { trainedLayers: 4, depth: 4, layerMap: [0, 1, 2, 3] });
   t.throws(() => make({ ramp: 0 }), { code: 'BAD_CONFIG', message: /prores\.ramp/ });
   t.end();
 });

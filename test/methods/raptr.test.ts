@@ -33,7 +33,7 @@ t.test('kept layers are rescaled by 1 / p, but for the first and the last', (t) 
 
 t.test('with all layers a step is that of scratch, and evaluation always has all', (t) => {
   const all = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
-  const plain = { units: 12, depth: 12, layerMap: all };
+  const plain = { trainedLayers: 12, depth: 12, layerMap: all };
   t.strictSame(make().plan(30_000), plain);
   t.strictSame(make({ depths: [12] }).plan(0), plain);
   const late = make({ full: 0.1 });

@@ -41,7 +41,7 @@ const configOf = (changes: Pick<ModelConfig, 'kind'> & Partial<ModelConfig>) =>
   withDefaults({
     layers: 4,
     hidden: 32,
-    vocab: 300,
+    vocabSize: 300,
     maxPositions: 32,
     dropout: 0.1,
     attentionDropout: 0.1,
@@ -62,7 +62,7 @@ for (const [title, { kind, tokenizer, methods, heads = 2, keyValueHeads }] of Ob
     heldOut: 0.1,
   });
   t.teardown(() => prepared.close());
-  const corpus = trainingCorpus(prepared, { heldOutBatches: 4 });
+  const corpus = trainingCorpus(prepared, { evaluationBatches: 4 });
   const config = configOf({ kind, heads, ...(keyValueHeads && { keyValueHeads }) });
   const model = createModel(config);
   const { layers, ...widths } = { ...smallShape, heads: heads / 2 };

@@ -15,10 +15,10 @@ t.test('3, 6 and 12 layers for 12.5, 17.5 and 70 % of the steps, each at its own
     [0, 49, 50, 119, 120, 399].map((step) => method.plan(step).depth),
     [3, 3, 6, 6, 12, 12],
   );
-  t.same(method.plan(60), { units: 6, depth: 6, layerMap: [0, 1, 2, 3, 4, 5] });
+  t.same(method.plan(60), { trainedLayers: 6, depth: 6, layerMap: [0, 1, 2, 3, 4, 5] });
   t.same(method.evaluationMaps(0), { full: [0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2], stage: [0, 1, 2] });
   t.same(method.evaluationMaps(50).full, [0, 1, 2, 3, 4, 5, 0, 1, 2, 3, 4, 5]);
-  t.same([make({ layers: 6 }).settings['units'], make({ layers: 5 }).settings['units']], [[3, 6], [5]]);
+  t.same([make({ layers: 6 }).settings['stageLayers'], make({ layers: 5 }).settings['stageLayers']], [[3, 6], [5]]);
   t.end();
 });
 
@@ -49,8 +49,11 @@ t.test('the optimizer begins anew, or its state is copied', (t) => {
 });
 
 t.test('wrong stages are refused', (t) => {
-  t.throws(() => make({ units: [3, 6] }), { code: 'BAD_CONFIG', message: /stackbert\.units: .* all 12 layers/ });
-  t.throws(() => make({ units: [6, 3, 12] }), { code: 'BAD_ARGUMENT' });
+  t.throws(() => make({ stageLayers: [3, 6] }), {
+    code: 'BAD_CONFIG',
+    message: /stackbert\.stageLayers: .* all 12 layers/,
+  });
+  t.throws(() => make({ stageLayers: [6, 3, 12] }), { code: 'BAD_ARGUMENT' });
   t.throws(() => make({ momments: 'copy' }), { code: 'BAD_CONFIG', message: /no setting "momments"/ });
   t.end();
 });

@@ -36,18 +36,18 @@ t.test('half the width and half the depth, then the full depth, then the full wi
   t.same(
     [0, 249, 250, 499, 500, 999].map((step) => method.stageAt(step)),
     [
-      { index: 0, units: 6, shape: half },
-      { index: 0, units: 6, shape: half },
-      { index: 1, units: 12, shape: half },
-      { index: 1, units: 12, shape: half },
-      { index: 2, units: 12 },
-      { index: 2, units: 12 },
+      { index: 0, trainedLayers: 6, shape: half },
+      { index: 0, trainedLayers: 6, shape: half },
+      { index: 1, trainedLayers: 12, shape: half },
+      { index: 1, trainedLayers: 12, shape: half },
+      { index: 2, trainedLayers: 12 },
+      { index: 2, trainedLayers: 12 },
     ],
   );
   t.same(method.settings['stages'], [
-    { units: 6, shape: half, boundary: 0.25 },
-    { units: 12, shape: half, boundary: 0.5 },
-    { units: 12 },
+    { trainedLayers: 6, shape: half, boundary: 0.25 },
+    { trainedLayers: 12, shape: half, boundary: 0.5 },
+    { trainedLayers: 12 },
   ]);
   const growths = Array.from({ length: 1000 }, (_, step) => step).filter((step) => method.growth(step));
   t.same(growths, [250, 500]);
@@ -57,15 +57,15 @@ t.test('half the width and half the depth, then the full depth, then the full wi
 
 t.test('what cannot be halved stays whole', async (t) => {
   const odd = { ...model, heads: 1 };
-  t.same(make({}, { model: odd }).settings['stages'], [{ units: 6, boundary: 0.5 }, { units: 12 }]);
+  t.same(make({}, { model: odd }).settings['stages'], [{ trainedLayers: 6, boundary: 0.5 }, { trainedLayers: 12 }]);
   t.same(make({ layers: 3 }, { model: { ...model, layers: 3 } }).settings['stages'], [
-    { units: 3, shape: half, boundary: 0.5 },
-    { units: 3 },
+    { trainedLayers: 3, shape: half, boundary: 0.5 },
+    { trainedLayers: 3 },
   ]);
   const grouped = preset('llama-mini', { heads: 4, keyValueHeads: 1 });
   t.same(
     make({}, { model: grouped }).settings['stages'],
-    [{ units: 6, boundary: 0.5 }, { units: 12 }],
+    [{ trainedLayers: 6, boundary: 0.5 }, { trainedLayers: 12 }],
     'half a key/value head',
   );
   t.throws(() => make({ layers: 3 }, { model: { ...odd, layers: 3 } }), {
@@ -87,12 +87,12 @@ t.test('the learning rate rises again after each growth', async (t) => {
   t.equal(make().settings['rewarmSteps'], 20, '2 % of the run');
   t.equal(make({ totalSteps: 100_000 }).settings['rewarmSteps'], 200, "the paper's 200 where the run is long");
   t.equal(factor(make({ rewarmSteps: 0 }), 250), undefined);
-  t.same(method.plan(300), { units: 12, depth: 12, layerMap: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11] });
-  t.same(method.plan(0), { units: 6, depth: 6, layerMap: [0, 1, 2, 3, 4, 5] });
+  t.same(method.plan(300), { trainedLayers: 12, depth: 12, layerMap: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11] });
+  t.same(method.plan(0), { trainedLayers: 6, depth: 6, layerMap: [0, 1, 2, 3, 4, 5] });
 });
 
 t.test('layers are copied with their moments, beside their originals or above them all', async (t) => {
-  const stages = [{ units: 2, boundary: 0.1 }, { units: 4, boundary: 0.2 }, { units: 8 }];
+  const stages = [{ trainedLayers: 2, boundary: 0.1 }, { trainedLayers: 4, boundary: 0.2 }, { trainedLayers: 8 }];
   for (const [depth, first, full] of [
     ['interleave', [0, 0, 1, 1], [0, 0, 0, 0, 1, 1, 1, 1]],
     ['append', [0, 1, 0, 1], [0, 1, 0, 1, 0, 1, 0, 1]],
@@ -126,9 +126,9 @@ t.test('on the engine: two doublings compute the same, with the moments of their
     const config = (hidden: number) =>
       tinyConfig(kind, { layers: 2, ...shape(hidden), ...(kind === 'llama' && { keyValueHeads: hidden / 4 }) });
     const stages = [
-      { units: 2, shape: shape(4), boundary: 0.1 },
-      { units: 2, shape: shape(8), boundary: 0.2 },
-      { units: 2 },
+      { trainedLayers: 2, shape: shape(4), boundary: 0.1 },
+      { trainedLayers: 2, shape: shape(8), boundary: 0.2 },
+      { trainedLayers: 2 },
     ];
     const method = make({ layers: 2, stages }, { model: config(16) });
     const [first, second] = [stateGrowth(method, 100), stateGrowth(method, 200)];
@@ -182,28 +182,41 @@ t.test('a plan is a function of the step and settings survive JSON', async (t) =
 t.test('settings that are wrong are named', async (t) => {
   const fails = (options: Record<string, unknown>, message: RegExp, context?: MethodContext) =>
     t.throws(() => make(options as Partial<StagedOptions>, context), { code: 'BAD_CONFIG', message });
-  const end = { units: 12 };
+  const end = { trainedLayers: 12 };
   fails({}, /staged\.stages: the default halves the model's widths; give stages, or \{ model \}/, {});
   fails({ layers: 6 }, /staged\.layers: expected the model's 12; got 6/);
   fails({ depth: 'stack' }, /staged\.depth: .*got "stack"/);
   fails({ rewarmSteps: -1 }, /staged\.rewarmSteps/);
-  fails({ stages: [{ units: 6, boundary: 0.5 }] }, /stages\[0\]\.units: the last stage has all 12 layers/);
-  fails({ stages: [{ units: 6 }, end] }, /stages\[0\]\.boundary: every stage but the last has one/);
-  fails({ stages: [{ units: 12, boundary: 0.5 }] }, /stages\[0\]\.boundary: the last stage ends with the run/);
+  fails(
+    { stages: [{ trainedLayers: 6, boundary: 0.5 }] },
+    /stages\[0\]\.trainedLayers: the last stage has all 12 layers/,
+  );
+  fails({ stages: [{ trainedLayers: 6 }, end] }, /stages\[0\]\.boundary: every stage but the last has one/);
+  fails({ stages: [{ trainedLayers: 12, boundary: 0.5 }] }, /stages\[0\]\.boundary: the last stage ends with the run/);
   fails(
     {
-      stages: [{ units: 3, boundary: 0.5 }, { units: 6, boundary: 0.5 }, end],
+      stages: [{ trainedLayers: 3, boundary: 0.5 }, { trainedLayers: 6, boundary: 0.5 }, end],
     },
     /stages\[1\]\.boundary: each stage needs at least one step; 0\.5 of 1000 steps is 500, and the stage begins at 500/,
   );
-  fails({ stages: [{ units: 6, shape: half, boundary: 0.5 }, end] }, /stages\[1\]: .*got 6 -> 12 units, hidden 384/);
-  fails({ stages: [{ units: 12, shape: quarter, boundary: 0.5 }, end] }, /stages\[1\]: .*hidden 192.* -> hidden 768/);
-  fails({ stages: [{ units: 12, boundary: 0.5 }, end] }, /stages\[1\]: .*12 -> 12 units/);
-  fails({ stages: [{ units: 12, shape: half, boundary: 0.5 }, end] }, /grow into those of the finished model/, {});
   fails(
-    { stages: [{ units: 12, shape: { hidden: 96, heads: 3, ffn: 384 }, boundary: 0.5 }, end] },
+    { stages: [{ trainedLayers: 6, shape: half, boundary: 0.5 }, end] },
+    /stages\[1\]: .*got 6 -> 12 layers, hidden 384/,
+  );
+  fails(
+    { stages: [{ trainedLayers: 12, shape: quarter, boundary: 0.5 }, end] },
+    /stages\[1\]: .*hidden 192.* -> hidden 768/,
+  );
+  fails({ stages: [{ trainedLayers: 12, boundary: 0.5 }, end] }, /stages\[1\]: .*12 -> 12 layers/);
+  fails(
+    { stages: [{ trainedLayers: 12, shape: half, boundary: 0.5 }, end] },
+    /grow into those of the finished model/,
+    {},
+  );
+  fails(
+    { stages: [{ trainedLayers: 12, shape: { hidden: 96, heads: 3, ffn: 384 }, boundary: 0.5 }, end] },
     /staged\.stages\[0\]\.shape\.heads: must be a multiple of the 2 that share a key\/value head; got 3/,
     { model: preset('llama-mini', { hidden: 192, heads: 6, keyValueHeads: 3 }) },
   );
-  fails({ stages: [{ units: 12, shape: half }] }, /stages\[0\]\.shape: the last stage has the model's widths/);
+  fails({ stages: [{ trainedLayers: 12, shape: half }] }, /stages\[0\]\.shape: the last stage has the model's widths/);
 });

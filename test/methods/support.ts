@@ -4,7 +4,7 @@ import { withDefaults } from '../../lib/models/index.js';
 
 /** A finished model that every method can be made for. */
 export const methodContext = {
-  model: withDefaults({ kind: 'gpt', layers: 12, hidden: 64, heads: 4, vocab: 64, maxPositions: 16 }),
+  model: withDefaults({ kind: 'gpt', layers: 12, hidden: 64, heads: 4, vocabSize: 64, maxPositions: 16 }),
 };
 
 /** Options with which a method called `name` can be made for `methodContext`. */

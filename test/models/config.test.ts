@@ -15,7 +15,7 @@ import {
 const valid = preset('bert-mini');
 
 t.test('defaults are the recipe', async (t) => {
-  const sizes = { layers: 12, hidden: 768, vocab: 100, maxPositions: 64 };
+  const sizes = { layers: 12, hidden: 768, vocabSize: 100, maxPositions: 64 };
   t.same(withDefaults({ kind: 'bert', ...sizes }), {
     kind: 'bert',
     ...sizes,
@@ -50,7 +50,7 @@ t.test('a configuration no model can have is refused with field, rule and value'
   refuses({ kind: 't5' }, /kind must be one of "bert", "gpt", "llama"; got "t5"/);
   refuses({ layers: 0 }, /layers must be a positive whole number; got 0/);
   refuses({ hidden: 1.5 }, /hidden must be a positive whole number; got 1\.5/);
-  refuses({ vocab: '100' }, /vocab must be a positive whole number; got "100"/);
+  refuses({ vocabSize: '100' }, /vocabSize must be a positive whole number; got "100"/);
   refuses({ dropout: 1 }, /dropout must be at least 0 and below 1; got 1/);
   refuses({ attentionDropout: Number.NaN }, /attentionDropout must be at least 0 and below 1; got NaN/);
   refuses({ epsilon: 0 }, /epsilon must be between 0 and 1; got 0/);
@@ -63,7 +63,7 @@ t.test('a configuration no model can have is refused with field, rule and value'
   refuses({ kind: 'gpt' }, /typeVocab belongs to BERT; leave it out for GPT/);
 });
 
-const llama = withDefaults({ kind: 'llama', layers: 2, hidden: 16, heads: 4, vocab: 10, maxPositions: 8 });
+const llama = withDefaults({ kind: 'llama', layers: 2, hidden: 16, heads: 4, vocabSize: 10, maxPositions: 8 });
 const llama3 = {
   type: 'llama3',
   factor: 8,
@@ -117,8 +117,8 @@ t.test("fields of Llama: what they may be is a message's words, and a model of i
 });
 
 t.test('the structure of a model has what is left out filled in', async (t) => {
-  const { kind, hidden, heads, ffn, vocab, maxPositions, epsilon } = llama;
-  const common = { kind, hidden, heads, ffn, vocab, maxPositions, epsilon, activation: 'silu', tied: true };
+  const { kind, hidden, heads, ffn, vocabSize, maxPositions, epsilon } = llama;
+  const common = { kind, hidden, heads, ffn, vocabSize, maxPositions, epsilon, activation: 'silu', tied: true };
   const filled = {
     keyValueHeads: 4,
     headSize: 4,
@@ -158,6 +158,6 @@ t.test('an unknown preset names the known ones', async (t) => {
     message: /no model preset "bert-huge".*bert-small, bert-base/,
   });
   t.throws(() => preset('constructor'), { code: 'BAD_CONFIG' });
-  t.equal(preset('bert-nano', { vocab: 512 }).vocab, 512);
+  t.equal(preset('bert-nano', { vocabSize: 512 }).vocabSize, 512);
   t.throws(() => preset('bert-nano', { heads: 3 }), { message: /heads must divide hidden/ });
 });

@@ -12,7 +12,7 @@ import {
 } from '../../lib/models/index.js';
 
 t.test('the tiny example, counted by hand', async (t) => {
-  const tiny = withDefaults({ kind: 'gpt', layers: 2, hidden: 4, heads: 1, ffn: 16, vocab: 10, maxPositions: 3 });
+  const tiny = withDefaults({ kind: 'gpt', layers: 2, hidden: 4, heads: 1, ffn: 16, vocabSize: 10, maxPositions: 3 });
   t.equal(layerFlops(tiny, 3), 432);
   t.equal(headFlops(tiny), 80);
   t.equal(3 * forwardFlops(tiny, 2, 3), 2832, 'one sequence of 3, forward');
@@ -20,7 +20,7 @@ t.test('the tiny example, counted by hand', async (t) => {
 });
 
 t.test('a tiny Llama, counted by its matrices', async (t) => {
-  const sizes = { layers: 2, hidden: 4, heads: 2, keyValueHeads: 1, ffn: 6, vocab: 10, maxPositions: 3 };
+  const sizes = { layers: 2, hidden: 4, heads: 2, keyValueHeads: 1, ffn: 6, vocabSize: 10, maxPositions: 3 };
   const tiny = withDefaults({ kind: 'llama', ...sizes });
   // Two FLOPs for each element of query [4, 4], key and value [4, 2], output [4, 4], gate, up and down of 4 x 6 each.
   const matrices = 2 * (16 + 2 * 8 + 16 + 3 * 24);

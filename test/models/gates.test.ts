@@ -9,7 +9,7 @@ import { testDevice } from '../device.js';
 const device = await testDevice({ threads: 1 });
 t.teardown(() => device.close());
 
-const sizes = { layers: 4, hidden: 32, heads: 2, vocab: 13, maxPositions: 8, dropout: 0, attentionDropout: 0 };
+const sizes = { layers: 4, hidden: 32, heads: 2, vocabSize: 13, maxPositions: 8, dropout: 0, attentionDropout: 0 };
 const tokens = Int32Array.from({ length: 16 }, (_, i) => (7 * i) % 13);
 const labels = Int32Array.from({ length: 16 }, (_, i) => (7 * i + 7) % 13);
 const causal = { shape: { batch: 2, seq: 8, padding: false }, inputs: { tokens, labels } };
@@ -122,7 +122,12 @@ for (const kind of Object.keys(kinds) as Kind[]) {
 /** The final norm of the embeddings, which is all that is left of a pre-norm model whose branches are closed. */
 const withoutBranches = {
   gpt: (tokens: Tensor, weights: Weights, epsilon: number) =>
-    norm(tokenEmbeddings(tokens, weights, { vocab: 13, hidden: 32, maxPositions: 8 }), weights, 'final.norm', epsilon),
+    norm(
+      tokenEmbeddings(tokens, weights, { vocabSize: 13, hidden: 32, maxPositions: 8 }),
+      weights,
+      'final.norm',
+      epsilon,
+    ),
   llama: (tokens: Tensor, weights: Weights, epsilon: number) =>
     scaleNorm(embedding(weights('embeddings.word', [13, 32], 'matrix'), tokens), weights, 'final.norm', epsilon),
 };

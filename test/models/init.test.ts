@@ -59,8 +59,8 @@ t.test('a value depends on seed, name and position only', async (t) => {
 });
 
 t.test('models start as the recipe says', async (t) => {
-  const bert = createModel(preset('bert-mini', { vocab: 64 }));
-  const llama = createModel(preset('llama-mini', { vocab: 64, attentionBias: 'all', ffnBias: true }));
+  const bert = createModel(preset('bert-mini', { vocabSize: 64 }));
+  const llama = createModel(preset('llama-mini', { vocabSize: 64, attentionBias: 'all', ffnBias: true }));
   for (const spec of [bert, llama].flatMap((model) => model.parameters(2))) {
     const values = initialValue(spec, 3);
     if (spec.name.endsWith('.bias'))

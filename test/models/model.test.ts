@@ -10,7 +10,7 @@ import {
   withDefaults,
 } from '../../lib/models/index.js';
 
-const sizes = { layers: 4, hidden: 16, heads: 2, vocab: 32, maxPositions: 8 };
+const sizes = { layers: 4, hidden: 16, heads: 2, vocabSize: 32, maxPositions: 8 };
 const models = {
   bert: createModel(withDefaults({ kind: 'bert', ...sizes })),
   gpt: createModel(withDefaults({ kind: 'gpt', ...sizes })),
@@ -78,7 +78,7 @@ t.test('the body is the model without its head', async (t) => {
     t.equal(states.length, 4);
     t.equal(states.at(-1), hidden);
     t.same([...graph.inputs.keys()], ['tokens']);
-    const names = (units: number) => body.parameters(units).map(({ name }) => name);
+    const names = (trainedLayers: number) => body.parameters(trainedLayers).map(({ name }) => name);
     t.same([...graph.parameters.keys()].sort(), names(2).sort(), kind);
     const whole = models[kind].parameters(2).map(({ name }) => name);
     t.same(

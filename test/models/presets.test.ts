@@ -33,14 +33,16 @@ t.test('published structures have their parameter counts', async (t) => {
   }
 });
 
-t.test('a stage of u units trains the shared parameters and u layers', async (t) => {
-  // BERT-Base and GPT-Base with 1, 3, 6 and 12 units, in units of 10,000 parameters.
+t.test('a stage of u layers trains the shared parameters and u layers', async (t) => {
+  // BERT-Base and GPT-Base with 1, 3, 6 and 12 layers, in units of 10,000 parameters.
   for (const [name, expected] of [
     ['bert-base', [3155, 4572, 6699, 10951]],
     ['gpt-base', [4647, 6065, 8191, 12444]],
   ] as const) {
     const model = createModel(preset(name));
-    const millions = [1, 3, 6, 12].map((units) => Math.round(parameterCount(model.parameters(units)) / 1e4));
+    const millions = [1, 3, 6, 12].map((trainedLayers) =>
+      Math.round(parameterCount(model.parameters(trainedLayers)) / 1e4),
+    );
     t.same(millions, expected, name);
   }
 });

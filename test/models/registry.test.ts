@@ -28,7 +28,7 @@ import { compute, distance, grown, randomNetwork, sourceOf } from '../methods/ne
 
 /** A model of token pairs: layers x + down(relu(up(norm(x)))) without attention. */
 function pairGraphs(config: ModelConfig) {
-  const { hidden, ffn, vocab, initStd, epsilon } = config;
+  const { hidden, ffn, vocabSize, initStd, epsilon } = config;
   const [stream, units] = [span('hidden', hidden), span('ffn', ffn, 'ffn.up')];
   const layer = (index: number) => [
     ...norm('ffn.norm', stream, { layer: index, bias: false }),
@@ -40,14 +40,14 @@ function pairGraphs(config: ModelConfig) {
     config,
     {
       parameters: (count) => [
-        table('embeddings.word', span('vocab', vocab), stream, initStd),
+        table('embeddings.word', span('vocab', vocabSize), stream, initStd),
         ...Array.from({ length: count }, (_, index) => layer(index)).flat(),
         ...norm('final.norm', stream, { use: 'headNorm', bias: false }),
       ],
       trace(graph, weights, batch, options) {
         const { layerMap, training } = options;
         const { tokens } = bodyInputs(graph, config, batch, options);
-        let x = embedding(weights('embeddings.word', [vocab, hidden], 'matrix'), tokens);
+        let x = embedding(weights('embeddings.word', [vocabSize, hidden], 'matrix'), tokens);
         for (const index of layerMap) {
           const normed = scaleNorm(x, weights, `layer.${index}.ffn.norm`, epsilon);
           x = x.add(feedForward(normed, weights, `layer.${index}.ffn`, { ...stack, layerMap, training }));
@@ -71,7 +71,7 @@ const pairs: ModelFamily = {
   defaults: ({ hidden }) => ({ heads: hidden / 8, ffn: 4 * hidden, dropout: 0, attentionDropout: 0, epsilon: 1e-3 }),
   fields: { window: { expected: () => '2 or left out', holds: (value) => value === undefined || value === 2 } },
   check: ({ hidden }, expect) => expect(hidden % 8 === 0, `hidden must be a multiple of 8; got ${hidden}.`),
-  presets: { 'pairs-nano': { layers: 2, hidden: 8, vocab: 13, maxPositions: 6 } },
+  presets: { 'pairs-nano': { layers: 2, hidden: 8, vocabSize: 13, maxPositions: 6 } },
   create: pairGraphs,
   layerFlops: ({ hidden, ffn }) => 4 * hidden * ffn,
   headFlops: causalHeadFlops,

@@ -27,7 +27,7 @@ t.test('token embeddings are the sum of word, position and type', async (t) => {
     'embeddings.position': [10, 20, 30, 40, 50, 60],
     'embeddings.type': [100, 200, 300, 400],
   };
-  const sizes = { vocab: 3, hidden: 2, maxPositions: 3 };
+  const sizes = { vocabSize: 3, hidden: 2, maxPositions: 3 };
   const run = (typeVocab?: number, types?: number[]) =>
     evaluate(
       (graph) => {

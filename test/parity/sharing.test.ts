@@ -6,19 +6,19 @@ import { createModel, initialiseParameters, type LanguageModel, withDefaults } f
 import { testDevice } from '../device.js';
 import { plainMap, relativeError, shiftedLabels, traceModel } from './golden.js';
 
-const [batch, seq, vocab] = [2, 8, 50];
+const [batch, seq, vocabSize] = [2, 8, 50];
 // Many tiny programs: one thread is faster, above all on a busy machine.
 const device = await testDevice({ threads: 1 });
 t.teardown(() => device.close());
 
-const sizes = { layers: 12, hidden: 32, heads: 2, ffn: 64, vocab, maxPositions: seq, initStd: 0.1 };
+const sizes = { layers: 12, hidden: 32, heads: 2, ffn: 64, vocabSize, maxPositions: seq, initStd: 0.1 };
 const models = {
   bert: createModel(withDefaults({ kind: 'bert', ...sizes })),
   gpt: createModel(withDefaults({ kind: 'gpt', ...sizes })),
   llama: createModel(withDefaults({ kind: 'llama', ...sizes, keyValueHeads: 1, dropout: 0.1 })),
 };
 const shape = { batch, seq, targets: 4, padding: false };
-const tokens = Int32Array.from({ length: batch * seq }, (_, i) => (7 * i * i + 3 * i + 1) % vocab);
+const tokens = Int32Array.from({ length: batch * seq }, (_, i) => (7 * i * i + 3 * i + 1) % vocabSize);
 const next = { tokens, labels: shiftedLabels(tokens, seq) };
 const inputs = {
   bert: { tokens, positions: [1, 5, 9, 14], labels: [3, 17, 40, 8] },
@@ -74,8 +74,13 @@ for (const kind of ['bert', 'gpt', 'llama'] as const) {
 
   t.test(`${kind}: growing by interpolation leaves the loss of every depth as it was, bit for bit`, async (t) => {
     using store = await freshStore(model);
-    const lossAt = async (units: number, depth: number, training: boolean, map = interpolate): Promise<number> => {
-      const { graph } = traceModel(model, store, shape, { layerMap: map(units, depth), training });
+    const lossAt = async (
+      trainedLayers: number,
+      depth: number,
+      training: boolean,
+      map = interpolate,
+    ): Promise<number> => {
+      const { graph } = traceModel(model, store, shape, { layerMap: map(trainedLayers, depth), training });
       const program = await device.compile(graph, { store });
       const rng = training ? { rng: [9, 0, 1, 0] } : {};
       const { outputs } = await program.run({ ...inputs[kind], ...rng });
@@ -94,7 +99,7 @@ for (const kind of ['bert', 'gpt', 'llama'] as const) {
       for (let layer = to - 1; layer >= 0; layer--) await copyLayer(store, model, map[layer] as number, layer);
       const after: number[][] = [];
       for (const depth of depths) after.push([await lossAt(to, depth, false), await lossAt(to, depth, true)]);
-      t.same(after, before, `${from} -> ${to} units at depths ${to} to 12, without and with dropout`);
+      t.same(after, before, `${from} -> ${to} layers at depths ${to} to 12, without and with dropout`);
       t.ok(new Set(before.flat()).size > depths.length, 'depths have different losses');
       // The next growth starts from layers that have been trained apart, so they must differ again.
       for (const { name, layer, role, shape: extents } of model.parameters(to)) {

@@ -35,15 +35,16 @@ export const optimizerKernels: Record<string, ReferenceKernel> = {
       const [value, gradient, m, v] = tensors.slice(next, next + 4).map((t) => t.data) as Float64Array[];
       const shadow = (hasShadow as number[])[i] ? tensors[next + 4]!.data : undefined;
       next += shadow ? 5 : 4;
-      const lr = rate! * rates!.data[i]!;
+      const learningRate = rate! * rates!.data[i]!;
       gradient!.forEach((raw, j) => {
         gradient![j] = 0;
         if (!Number.isFinite(total) || k === 0) return;
         const g = raw * gradScale! * clip;
-        value![j]! *= 1 - lr * weightDecay! * (decay as number[])[i]!;
+        value![j]! *= 1 - learningRate * weightDecay! * (decay as number[])[i]!;
         m![j] = beta1! * m![j]! + (1 - beta1!) * g;
         v![j] = beta2! * v![j]! + (1 - beta2!) * g * g;
-        value![j]! -= (lr * (m![j]! / (1 - beta1! ** k))) / (Math.sqrt(v![j]! / (1 - beta2! ** k)) + epsilon!);
+        value![j]! -=
+          (learningRate * (m![j]! / (1 - beta1! ** k))) / (Math.sqrt(v![j]! / (1 - beta2! ** k)) + epsilon!);
         if (shadow) shadow[j] = value![j]!;
       });
     });
@@ -78,7 +79,7 @@ export const optimizerKernels: Record<string, ReferenceKernel> = {
       const newest = gradient!.map((g) => g * gradScale * clip);
       gradient!.fill(0);
       if (!Number.isFinite(total) || k === 0) return;
-      const lr = rate * rates!.data[i]!;
+      const learningRate = rate * rates!.data[i]!;
       newest.forEach((g, j) => {
         momentum![j] = mu * momentum![j]! + (1 - mu) * g;
       });
@@ -93,7 +94,7 @@ export const optimizerKernels: Record<string, ReferenceKernel> = {
         orthogonalised(block, iterations).forEach((row, r) => {
           row.forEach((x, c) => {
             const j = r * columns + first + c;
-            value![j] = value![j]! * (1 - lr * weightDecay * decay[i]!) - lr * factor * x;
+            value![j] = value![j]! * (1 - learningRate * weightDecay * decay[i]!) - learningRate * factor * x;
             if (shadow) shadow[j] = value![j]!;
           });
         });

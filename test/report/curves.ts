@@ -18,10 +18,10 @@ export function curve(points: readonly (readonly [number, number])[]): Evaluatio
 export function record(method: string, seed: number, points: readonly (readonly [number, number])[]): RunRecord {
   const stages =
     method === 'scratch'
-      ? [{ step: 0, units: 3, depthSteps: [0, 0, 0, 40] }]
+      ? [{ step: 0, trainedLayers: 3, depthSteps: [0, 0, 0, 40] }]
       : [
-          { step: 0, units: 1, depthSteps: [0, 12, 5, 3] },
-          { step: 20, units: 3, depthSteps: [0, 0, 0, 20] },
+          { step: 0, trainedLayers: 1, depthSteps: [0, 12, 5, 3] },
+          { step: 20, trainedLayers: 3, depthSteps: [0, 0, 0, 20] },
         ];
   return { method, seed, finished: true, stages, evaluations: curve(points) };
 }

@@ -18,7 +18,7 @@ const line = (step: number, { method = 'apollo', seed = 1 }: Which = {}) => {
 
 export function startRecord(step: number, which?: Which & { resumed?: boolean }): StartMetrics {
   const { resumed = false } = which ?? {};
-  return { type: 'start', ...line(step, which), steps: 1000, units: 1, layers: 4, parameters: 10, resumed };
+  return { type: 'start', ...line(step, which), steps: 1000, trainedLayers: 1, layers: 4, parameters: 10, resumed };
 }
 
 /** A step of 100 tokens, 1000 FLOPs and 2 ms; its loss is 10 / step unless given. */
@@ -29,9 +29,9 @@ export function stepRecord(step: number, which?: Which & Partial<StepMetrics>): 
     ...line(step, which),
     loss: 10 / step,
     gradNorm: 1,
-    lr: 0.001,
+    learningRate: 0.001,
     depth: 2,
-    units: 1,
+    trainedLayers: 1,
     applied: true,
     tokens: 100 * step,
     flopsModel: 1000 * step,
@@ -48,7 +48,7 @@ export function stepRecord(step: number, which?: Which & Partial<StepMetrics>): 
 
 export function evaluationRecord(step: number, lossFull: number | null, which?: Which): EvaluationMetrics {
   const costs = { tokens: 100 * step, flopsModel: 1000 * step, trainMs: 2 * step, ms: 1 };
-  return { type: 'evaluation', ...line(step, which), units: 1, lossFull, lossStage: lossFull, ...costs };
+  return { type: 'evaluation', ...line(step, which), trainedLayers: 1, lossFull, lossStage: lossFull, ...costs };
 }
 
 export function growthRecord(step: number, from: number, to: number, which?: Which): GrowthMetrics {

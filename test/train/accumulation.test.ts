@@ -19,7 +19,7 @@ import { openTinyDevice } from './tiny.js';
 const device = await openTinyDevice();
 t.teardown(() => device.close());
 
-const vocab = 40;
+const vocabSize = 40;
 const seq = 16;
 const modelOf = (kind: 'bert' | 'gpt', dropout = 0) =>
   createModel(
@@ -28,7 +28,7 @@ const modelOf = (kind: 'bert' | 'gpt', dropout = 0) =>
       layers: 2,
       hidden: 32,
       heads: 2,
-      vocab,
+      vocabSize,
       maxPositions: seq,
       dropout,
       attentionDropout: dropout,
@@ -36,15 +36,15 @@ const modelOf = (kind: 'bert' | 'gpt', dropout = 0) =>
     }),
   );
 
-const ids = Array.from({ length: 9000 }, (_, i) => 5 + Math.floor(uniformNumber(3, 1, i) * (vocab - 5)));
+const ids = Array.from({ length: 9000 }, (_, i) => 5 + Math.floor(uniformNumber(3, 1, i) * (vocabSize - 5)));
 const text = {
-  train: arraySource(ids.slice(0, 8000), vocab),
-  heldOut: arraySource(ids.slice(8000), vocab),
+  train: arraySource(ids.slice(0, 8000), vocabSize),
+  heldOut: arraySource(ids.slice(8000), vocabSize),
   key: 'ids',
   tokenizer: {
     specials: { mask: 4, pad: 0, cls: 2, sep: 3, unk: 1, eot: undefined },
     specialIds: [0, 1, 2, 3, 4],
-    vocabSize: vocab,
+    vocabSize,
   },
 } as unknown as Corpus;
 

@@ -69,7 +69,7 @@ t.test('a decay from a kept checkpoint equals the run that decayed there from th
     t.match(own[0], { type: 'start', step: end === 10 ? 6 : 14 });
     t.match(own.at(-1), { type: 'done', step: end, aborted: false });
     const last = own.findLast((event) => event.type === 'step');
-    t.ok(last?.type === 'step' && last.lr < trunkOptions.learningRate! * 0.3, 'the rate has fallen');
+    t.ok(last?.type === 'step' && last.learningRate < trunkOptions.learningRate! * 0.3, 'the rate has fallen');
   }
   t.same(await readdir(join(trunk)), ['step-00000006', 'step-00000014', 'step-00000024'], 'the run is untouched');
 

@@ -12,7 +12,7 @@ import { openTinyDevice, runTiny, tinyModel } from './tiny.js';
 const device = await openTinyDevice();
 t.teardown(() => device.close());
 
-const sizes = { layers: 6, hidden: 32, heads: 2, vocab: 13, maxPositions: 8 };
+const sizes = { layers: 6, hidden: 32, heads: 2, vocabSize: 13, maxPositions: 8 };
 const tokens = Int32Array.from({ length: 16 }, (_, i) => (7 * i) % 13);
 const batch = { shape: { batch: 2, seq: 8, padding: false }, inputs: { tokens, labels: tokens } };
 const plan = layerGrowth(gstack({ layers: 6, totalSteps: 100, seed: 1, factor: 2, calibrate: true }), 10);
@@ -23,7 +23,7 @@ async function network(t: Test, kind: 'gpt' | 'bert', scale: number) {
   const store = new ParameterStore(device, { precision: 'f32' });
   t.teardown(() => store.dispose());
   store.keepState(optimizerState('adamw'));
-  const of = (units: number) => stageNetwork(model, { index: 0, units });
+  const of = (trainedLayers: number) => stageNetwork(model, { index: 0, trainedLayers });
   declareSpecs(store, of(3).specs);
   for (const spec of of(3).specs)
     await store.write(
@@ -31,8 +31,8 @@ async function network(t: Test, kind: 'gpt' | 'bert', scale: number) {
       initialValue(spec, 5).map((x) => scale * x),
     );
   const site = { store, before: of(3), after: of(6), seed: 1, batch: async () => batch };
-  const size = async (units: number) => {
-    const meter = await streamMeter(of(units), store, batch);
+  const size = async (trainedLayers: number) => {
+    const meter = await streamMeter(of(trainedLayers), store, batch);
     const value = await meter.measure(1);
     meter.dispose();
     return value;

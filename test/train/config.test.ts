@@ -4,7 +4,7 @@ import { withDefaults } from '../../lib/models/index.js';
 import { differences, identityOf, lastStep, resolveConfig, type TrainOptions } from '../../lib/train/config.js';
 
 const base: TrainOptions = { steps: 1000, batch: 4, seq: 32 };
-const model = withDefaults({ kind: 'gpt', layers: 2, hidden: 32, vocab: 16, maxPositions: 32 });
+const model = withDefaults({ kind: 'gpt', layers: 2, hidden: 32, vocabSize: 16, maxPositions: 32 });
 const identity = (options: Partial<TrainOptions> = {}, corpus = 'a') =>
   identityOf(resolveConfig({ ...base, ...options }), model, scratch({ layers: 2, totalSteps: 1000, seed: 1 }), corpus);
 
@@ -32,7 +32,7 @@ t.test('settings that are wrong are named with what came', (t) => {
   fails({ precision: 'fp16' }, /train\.precision: .*bf16.*got "fp16"/);
   fails({ learningRate: -1 }, /train\.learningRate: .*got -1/);
   fails({ warmupSteps: 1001 }, /train\.warmupSteps: at most train\.steps \(1000\); got 1001/);
-  fails({ lr: 1 }, /there is no setting "lr"\. Known: seed, steps, batch/);
+  fails({ lr: 1 }, /^train: setting 'lr' is now 'learningRate'\.$/);
   fails({ stopAfter: { step: 3 } }, /train\.stopAfter: there is no setting "step"/);
   fails({ beta2: 1, maxNorm: -1 }, /train\.beta2: .*\ntrain\.maxNorm: /);
   t.end();
@@ -63,9 +63,9 @@ t.test('only what changes the bits belongs to the identity of a run', (t) => {
     'learningRate: 0.001, was 0.0003',
   ]);
   t.same(differences(identity({}, 'a'), identity({}, 'b')), ['corpus: "b", was "a"']);
-  t.same(differences({ method: { name: 'a' } }, { method: { name: 'b', units: [1, 2] } }), [
+  t.same(differences({ method: { name: 'a' } }, { method: { name: 'b', stageLayers: [1, 2] } }), [
     'method.name: "b", was "a"',
-    'method.units: [1,2], was absent',
+    'method.stageLayers: [1,2], was absent',
   ]);
   t.same(JSON.parse(JSON.stringify(identity())), identity(), 'an identity survives JSON');
   t.end();

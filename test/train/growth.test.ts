@@ -9,7 +9,9 @@ import { layerGrowth } from '../methods/support.js';
 import { adamwMoments, momentsOf } from '../moments.js';
 import { openTinyDevice } from './tiny.js';
 
-const model = createModel(withDefaults({ kind: 'gpt', layers: 12, hidden: 8, heads: 2, vocab: 5, maxPositions: 4 }));
+const model = createModel(
+  withDefaults({ kind: 'gpt', layers: 12, hidden: 8, heads: 2, vocabSize: 5, maxPositions: 4 }),
+);
 const device = await openTinyDevice();
 t.teardown(() => device.close());
 
@@ -48,7 +50,7 @@ async function layersOf(store: ParameterStore, layers: number): Promise<number[]
 
 /** Carries a growth by copies out on the model's store. */
 async function growStore(store: ParameterStore, plan: LayerGrowth, seed: number): Promise<void> {
-  const network = (units: number) => stageNetwork(model, { index: 0, units });
+  const network = (trainedLayers: number) => stageNetwork(model, { index: 0, trainedLayers });
   const batch = () => Promise.reject(new Error('nothing is calibrated here'));
   await grow(plan, { store, before: network(plan.from), after: network(plan.to), seed, batch });
 }

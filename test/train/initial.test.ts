@@ -66,8 +66,8 @@ t.test('a method of full depth begins with a model of full depth', async (t) => 
 t.test('a growing method begins with a shallower model, its first stage', async (t) => {
   const stored = await weightsOf(growing);
   for (const method of [
-    apollo({ ...common, units: [2, 4], boundaries: { steps: [6] } }),
-    stackbert({ ...common, units: [2, 4], boundaries: { steps: [6] } }),
+    apollo({ ...common, stageLayers: [2, 4], boundaries: { steps: [6] } }),
+    stackbert({ ...common, stageLayers: [2, 4], boundaries: { steps: [6] } }),
   ]) {
     t.same((await begin(growing, method)).values, stored, method.name);
     t.same((await begin(shallow, method)).values, stored, `${method.name}, from a Hugging Face folder`);
@@ -75,7 +75,7 @@ t.test('a growing method begins with a shallower model, its first stage', async 
   const events: TrainEvent[] = await runTiny(
     device,
     {},
-    { init: shallow, method: apollo({ ...common, units: [2, 4], boundaries: { steps: [6] } }) },
+    { init: shallow, method: apollo({ ...common, stageLayers: [2, 4], boundaries: { steps: [6] } }) },
   );
   t.match(
     events.filter((event) => event.type === 'growth'),
@@ -94,7 +94,7 @@ t.test('a model that does not fit is refused with what would', async (t) => {
   await refuses(
     whole,
     apollo(common),
-    /init: the model in .* has 4 layers; apollo begins with 1\..*its setting "units"/,
+    /init: the model in .* has 4 layers; apollo begins with 1\..*its setting "stageLayers"/,
   );
   await refuses(shallow, scratch(common), /has 2 layers; scratch begins with 4/);
   const wider = createModel({ ...tinyModel.config, hidden: 64, maxPositions: 32 });

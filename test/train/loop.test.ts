@@ -27,7 +27,7 @@ import {
   tinyMethod,
   tinyModel,
   tinyOptions,
-  vocab,
+  vocabSize,
 } from './tiny.js';
 
 const device = await openTinyDevice();
@@ -40,7 +40,7 @@ const of = <Type extends TrainEvent['type']>(events: readonly TrainEvent[], type
 
 t.test('a tiny model learns, and events say what happened', { skip: slowOnEmulator }, async (t) => {
   const events = await runTiny(device, { steps: 120, evaluateEvery: 40 }, { method: tinyMethod({ totalSteps: 120 }) });
-  t.match(events[0] as StartEvent, { type: 'start', step: 0, steps: 120, units: 1 });
+  t.match(events[0] as StartEvent, { type: 'start', step: 0, steps: 120, trainedLayers: 1 });
   const steps = of(events, 'step');
   t.ok(steps.length === 120 && steps.every((event, i) => event.step === i + 1));
   const evaluations = of(events, 'evaluation');
@@ -63,9 +63,9 @@ t.test('a tiny model learns, and events say what happened', { skip: slowOnEmulat
       [14, 2, 4],
     ],
   );
-  t.equal(steps[0]?.lr, 0, 'the first update has rate 0');
+  t.equal(steps[0]?.learningRate, 0, 'the first update has rate 0');
   t.ok(steps.every((event) => event.applied && event.gradNorm > 0));
-  t.ok(new Set(steps.slice(0, 6).map((event) => event.units)).size === 1);
+  t.ok(new Set(steps.slice(0, 6).map((event) => event.trainedLayers)).size === 1);
   const done = events.at(-1) as DoneEvent;
   t.match(done, { type: 'done', step: 120, aborted: false, complete: true, tokens: 120 * 2 * 4 * 16 });
   // FLOPs by the paper's accounting: the drawn depth of each step, on all tokens.
@@ -116,7 +116,7 @@ for (const model of [tinyModel, tinyLlama]) {
 
 t.test('BERT trains through the same loop, with dropout and masked positions', { skip: slowOnEmulator }, async (t) => {
   const model = createModel(
-    withDefaults({ kind: 'bert', layers: 4, hidden: 32, heads: 2, vocab, maxPositions: 16, attentionDropout: 0 }),
+    withDefaults({ kind: 'bert', layers: 4, hidden: 32, heads: 2, vocabSize, maxPositions: 16, attentionDropout: 0 }),
   );
   // Each row repeats its first token; every third position is hidden behind token 0 and to be told from the others.
   const masked = ({ tokens }: { tokens: Int32Array }) => {
@@ -366,9 +366,9 @@ t.test('memory grows with the stages: only layers in use are held', async (t) =>
   const store = new ParameterStore(device, { precision: 'f32' });
   const sizes = new Map<string, number>();
   await runTiny(device, {}, { store }, (event) => {
-    if (event.type === 'step') sizes.set(`${event.units}`, store.bytes);
+    if (event.type === 'step') sizes.set(`${event.trainedLayers}`, store.bytes);
   });
-  const [one, two, four] = ['1', '2', '4'].map((units) => sizes.get(units) as number) as [number, number, number];
+  const [one, two, four] = ['1', '2', '4'].map((trained) => sizes.get(trained) as number) as [number, number, number];
   t.equal(four - two, 2 * (two - one), 'two layers more cost twice what one does');
   t.equal(store.names().length, tinyModel.parameters(4).length, 'a store that was handed in stays open');
   store.dispose();

@@ -35,7 +35,7 @@ t.test('parameters of the last stage that will not fit are refused at the start,
   const large = createModel({ ...tinyModel.config, layers: 64 });
   const device = await openDevice({ threads: 1, memoryLimitBytes: 9 << 20 });
   const { apollo } = await import('../../lib/methods/index.js');
-  const method = apollo({ layers: 64, totalSteps: 24, seed: 1, units: [1, 64], boundaries: { steps: [12] } });
+  const method = apollo({ layers: 64, totalSteps: 24, seed: 1, stageLayers: [1, 64], boundaries: { steps: [12] } });
   await t.rejects(runTiny(device, { batch: 1 }, { model: large, method, corpus: countingCorpus }), {
     code: 'OUT_OF_MEMORY',
     message: /parameters of the last stage need \d+\.\d MiB, .* more than now/,

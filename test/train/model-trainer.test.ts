@@ -10,8 +10,8 @@ t.teardown(() => device.close());
 const deps = { device, model: tinyModel, method: tinyMethod(), corpus: countingCorpus };
 const stepsOf = (events: readonly TrainEvent[]) => events.filter((event): event is StepEvent => event.type === 'step');
 /** Without times. */
-const bits = ({ step, loss, gradNorm, lr, depth, units }: Omit<StepEvent, 'type'>) =>
-  JSON.stringify({ step, loss, gradNorm, lr, depth, units });
+const bits = ({ step, loss, gradNorm, learningRate, depth, trainedLayers }: Omit<StepEvent, 'type'>) =>
+  JSON.stringify({ step, loss, gradNorm, learningRate, depth, trainedLayers });
 
 const whole = await runTiny(device, { evaluateEvery: 0 });
 
@@ -65,7 +65,7 @@ t.test('a method by its name, or with settings, is made for the run', async (t) 
   await named.close();
   t.same(seen, stepsOf(whole).map(bits));
   const byName = await runTiny(device, { stopAfter: { steps: 2 } }, { method: 'stackbert' });
-  t.match(byName[0], { type: 'start', layers: 4, units: 1 });
+  t.match(byName[0], { type: 'start', layers: 4, trainedLayers: 1 });
   await t.rejects(runTiny(device, {}, { method: 'stack' as never }), {
     code: 'BAD_CONFIG',
     message: /no training method "stack"/,
@@ -100,7 +100,7 @@ t.test('by default all layers are trained from the start; BERT takes the shape o
   const gpt = await createTrainer({ steps: 3, batch: 2, seq: 16 }, { device, model: tinyModel });
   t.equal(gpt.layers, 4);
   await gpt.close();
-  const sizes = { layers: 2, hidden: 32, heads: 2, ffn: 64, vocab: 20, maxPositions: 8 };
+  const sizes = { layers: 2, hidden: 32, heads: 2, ffn: 64, vocabSize: 20, maxPositions: 8 };
   const model = createModel(preset('bert-nano', sizes));
   const bert = await createTrainer(
     { steps: 3, batch: 2, seq: 8 },

@@ -60,7 +60,11 @@ const methods: Record<string, TrainingMethod> = {
     'staged',
     {
       ...common,
-      stages: [{ units: 2, shape: half, boundary: 0.25 }, { units: 4, shape: half, boundary: 0.5 }, { units: 4 }],
+      stages: [
+        { trainedLayers: 2, shape: half, boundary: 0.25 },
+        { trainedLayers: 4, shape: half, boundary: 0.5 },
+        { trainedLayers: 4 },
+      ],
     },
     { model: tinyModel.config },
   ),

@@ -9,7 +9,7 @@ import { testDevice } from '../device.js';
 const device = await testDevice({ threads: 1 });
 t.teardown(() => device.close());
 
-const sizes = { layers: 4, hidden: 32, heads: 2, vocab: 13, maxPositions: 8 };
+const sizes = { layers: 4, hidden: 32, heads: 2, vocabSize: 13, maxPositions: 8 };
 const batch = { batch: 2, seq: 8 };
 const tokens = Int32Array.from({ length: 16 }, (_, i) => (7 * i) % 13);
 const labels = Int32Array.from({ length: 16 }, (_, i) => (7 * i + 7) % 13);
@@ -26,7 +26,7 @@ const kinds = {
 };
 type Kind = keyof typeof kinds;
 const planOf = (layerMap: number[], more: Partial<StepPlan> = {}): StepPlan => ({
-  units: 4,
+  trainedLayers: 4,
   depth: layerMap.length,
   layerMap,
   ...more,

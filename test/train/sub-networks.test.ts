@@ -5,7 +5,7 @@ import { layerdrop, prores, raptr, scratch, stackbert, type TrainingMethod } fro
 import { createModel, withDefaults } from '../../lib/models/index.js';
 import { type EvaluationEvent, type StepEvent, train } from '../../lib/train/index.js';
 import { slowOnEmulator } from '../device.js';
-import { comparable, countingCorpus, openTinyDevice, runTiny, tinyModel, tinyOptions, vocab } from './tiny.js';
+import { comparable, countingCorpus, openTinyDevice, runTiny, tinyModel, tinyOptions, vocabSize } from './tiny.js';
 
 const device = await openTinyDevice();
 t.teardown(() => device.close());
@@ -72,9 +72,9 @@ t.test('prores: FLOPs are those of scratch, and closed layers do not decay', { s
 });
 
 t.test('a growth with a gate leaves the trained network as it was', { skip: slowOnEmulator }, async (t) => {
-  const plain = withDefaults({ kind: 'gpt', layers: 4, hidden: 32, heads: 2, vocab, maxPositions: 16, dropout: 0 });
+  const plain = withDefaults({ kind: 'gpt', layers: 4, hidden: 32, heads: 2, vocabSize, maxPositions: 16, dropout: 0 });
   for (const context of [{}, { model: plain }]) {
-    const settings = { ...common, units: [2, 4], boundaries: { steps: [6] }, gate: { share: 0.25 } };
+    const settings = { ...common, stageLayers: [2, 4], boundaries: { steps: [6] }, gate: { share: 0.25 } };
     const method = stackbert(settings, context);
     const model = createModel(plain);
     // Weights stand still, so only growth and gates could move the loss.
@@ -85,7 +85,7 @@ t.test('a growth with a gate leaves the trained network as it was', { skip: slow
       EvaluationEvent,
       EvaluationEvent,
     ];
-    t.equal(after.units, 4);
+    t.equal(after.trainedLayers, 4);
     t.ok(Math.abs(after.lossFull - before.lossStage) < 1e-6, `${before.lossStage} before, ${after.lossFull} after`);
     t.ok(Math.abs(later.lossFull - before.lossFull) < 1e-6, 'open gates: the network of all copies');
     t.ok(Math.abs(later.lossFull - after.lossFull) > 1e-4);

@@ -29,7 +29,7 @@ t.test('GPT: a step has the same rows however it is cut into micro-batches', asy
 
 t.test('held-out batches are limited, spread and always the same', async (t) => {
   const corpus = corpusOf(4000, 1600);
-  const few = trainingCorpus(corpus, { heldOutBatches: 3 });
+  const few = trainingCorpus(corpus, { evaluationBatches: 3 });
   const size = { batch: 4, seq: 16, objective: 'causal' } as const;
   t.equal(few.heldOutCount(size), 3);
   t.equal(trainingCorpus(corpus).heldOutCount(size), 25);

@@ -29,9 +29,9 @@ export async function tinyRun(device: Device, kind: Kind, folder: string) {
   try {
     await writeFile(join(folder, 'tokenizer.json'), JSON.stringify(corpus.tokenizer.definition));
     // More rows than tokens.
-    const sizes = { layers: 4, hidden: 32, heads: 4, ffn: 72, vocab: 416, maxPositions: 24 };
+    const sizes = { layers: 4, hidden: 32, heads: 4, ffn: 72, vocabSize: 416, maxPositions: 24 };
     const model = createModel(withDefaults({ kind, ...sizes, initStd: 0.1, ...deviations[kind] }));
-    const batches = trainingCorpus(corpus, { heldOutBatches: 2 });
+    const batches = trainingCorpus(corpus, { evaluationBatches: 2 });
     const method = apollo({ layers: 4, totalSteps: 24, seed: 5, boundaries: { steps: [6, 14] } });
     const events: TrainEvent[] = [];
     const options = { seed: 5, steps: 24, batch: 4, seq: 16, learningRate: 3e-3, evaluateEvery: 8 };

@@ -8,9 +8,9 @@ import type { TrainEvent, TrainingCorpus, TrainOptions } from '../../lib/train/i
 import { loadCheckpoint, readCheckpointState, train } from '../../lib/train/index.js';
 import { testDevice } from '../device.js';
 
-export const vocab = 13;
+export const vocabSize = 13;
 
-const sizes = { layers: 4, hidden: 32, heads: 2, vocab, maxPositions: 16, dropout: 0.1, attentionDropout: 0.1 };
+const sizes = { layers: 4, hidden: 32, heads: 2, vocabSize, maxPositions: 16, dropout: 0.1, attentionDropout: 0.1 };
 export const tinyModel = createModel(withDefaults({ kind: 'gpt', ...sizes }));
 export const tinyLlama = createModel(withDefaults({ kind: 'llama', ...sizes, keyValueHeads: 1 }));
 
@@ -20,10 +20,10 @@ function countingBatch(seed: number, stream: number, index: number, batch: numbe
   const labels = new Int32Array(batch * seq).fill(-100);
   for (let row = 0; row < batch; row++) {
     const x = uniformNumber(seed, stream, index * batch + row);
-    const start = Math.floor(x * vocab);
-    const stride = 1 + (Math.floor(x * vocab * 2) % 2);
+    const start = Math.floor(x * vocabSize);
+    const stride = 1 + (Math.floor(x * vocabSize * 2) % 2);
     for (let i = 0; i < seq; i++) {
-      tokens[row * seq + i] = (start + stride * i) % vocab;
+      tokens[row * seq + i] = (start + stride * i) % vocabSize;
       if (i > 0) labels[row * seq + i - 1] = tokens[row * seq + i] as number;
     }
   }
@@ -76,7 +76,7 @@ export async function contentsOf(device: Device, folder: string, model = tinyMod
   const store = new ParameterStore(device, { precision: 'f32' });
   const { stage, identity } = await readCheckpointState(folder);
   store.keepState(optimizerState((identity['optimizer'] ?? 'adamw') as OptimizerName));
-  const state = await loadCheckpoint(folder, store, model.parameters(stage.units));
+  const state = await loadCheckpoint(folder, store, model.parameters(stage.trainedLayers));
   const hex = (values: Float32Array) =>
     Buffer.from(values.buffer, values.byteOffset, values.byteLength).toString('base64');
   const parts: unknown[] = [

@@ -86,7 +86,7 @@ t.test(
     const step = (count: number): TrainerStep => ({
       microBatches: () => each(Array.from({ length: count }, () => micro(program, 1 / count))),
       names,
-      update: { lr: 0.1 },
+      update: { learningRate: 0.1 },
     });
     await trainer.queue(step(1)); // compiles the update
     log.length = 0;
@@ -108,11 +108,11 @@ t.test('an outcome has the loss by shares, the norm, and what ran', async (t) =>
   const { store, graph, names, trainer } = await setting(device);
   const program = await device.compile(graph, { store });
   const before = await store.read('w');
-  const none = await trainer.queue({ microBatches: () => each([]), names, update: { lr: 0.1 } });
+  const none = await trainer.queue({ microBatches: () => each([]), names, update: { learningRate: 0.1 } });
   t.match(none, { loss: Number.NaN, microBatches: 0, applied: false, flops: 0 });
   t.same(await store.read('w'), before, 'no micro-batch, no update');
   const two = [micro(program, 0.25, [0, 1], 4), micro(program, 0.75, [2, 3], 8)];
-  const outcome = await trainer.queue({ microBatches: () => each(two), names, update: { lr: 0.1 } });
+  const outcome = await trainer.queue({ microBatches: () => each(two), names, update: { learningRate: 0.1 } });
   t.match(outcome, { loss: 0.25 * 6 + 0.75 * 10, microBatches: 2, applied: true });
   t.ok(outcome.ms > 0 && outcome.waitedMs >= 0 && outcome.gradNorm > 0);
   t.not((await store.read('w'))[0], 1);
@@ -122,7 +122,7 @@ t.test('a step that fails changes nothing, nor does the one behind it', async (t
   const { store, graph, names, trainer } = await setting(device);
   const program = await device.compile(graph, { store });
   const queue = (...batches: MicroBatch[]) =>
-    trainer.queue({ microBatches: () => each(batches), names, update: { lr: 0.1 } });
+    trainer.queue({ microBatches: () => each(batches), names, update: { learningRate: 0.1 } });
   const bad = queue(micro(program, 0.5), micro(program, 0.5, [0, 4])); // w has no row 4
   const behind = queue(micro(program));
   await Promise.allSettled([bad, behind]);
@@ -137,7 +137,7 @@ t.test('a step that fails changes nothing, nor does the one behind it', async (t
 t.test('a signal and stop() refuse what has not begun', async (t) => {
   const { store, graph, names, trainer } = await setting(device);
   const program = await device.compile(graph, { store });
-  const step = { microBatches: () => each([micro(program)]), names, update: { lr: 0.1 } };
+  const step = { microBatches: () => each([micro(program)]), names, update: { learningRate: 0.1 } };
   await t.rejects(trainer.queue(step, AbortSignal.abort()), { code: 'ABORT_ERR' });
   const queued = [trainer.queue(step), trainer.queue(step)];
   await trainer.stop();
@@ -151,12 +151,12 @@ t.test('a loss that is not finite leaves the step out on the device, though its 
   const program = await device.compile(graph, { store });
   for (const extra of [Number.POSITIVE_INFINITY, Number.NaN]) {
     const batches = [micro(program, 0.5, [0, 1], extra), micro(program, 0.5)];
-    const outcome = await trainer.queue({ microBatches: () => each(batches), names, update: { lr: 0.1 } });
+    const outcome = await trainer.queue({ microBatches: () => each(batches), names, update: { learningRate: 0.1 } });
     t.match(outcome, { applied: false, gradNorm: Number.NaN, microBatches: 2 });
   }
   t.ok((await store.read('w')).every((value) => value === 1));
   t.equal(store.count('w'), 0);
-  t.match(await trainer.queue({ microBatches: () => each([micro(program)]), names, update: { lr: 0.1 } }), {
+  t.match(await trainer.queue({ microBatches: () => each([micro(program)]), names, update: { learningRate: 0.1 } }), {
     applied: true,
   });
 });
@@ -170,7 +170,7 @@ t.test('without the guard, gradients alone decide', async (t) => {
   graph.output('loss', loss);
   const program = await device.compile(graph, { store });
   await program.run({ x: [1], extra: [Number.POSITIVE_INFINITY] });
-  t.match(await createOptimizer('adamw', store, {}).step(names, { lr: 0.1 }), { applied: true, gradNorm: 1 });
+  t.match(await createOptimizer('adamw', store, {}).step(names, { learningRate: 0.1 }), { applied: true, gradNorm: 1 });
 });
 
 t.test('a group: a run that fails stops those behind it, and only them', async (t) => {

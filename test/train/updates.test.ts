@@ -6,7 +6,7 @@ const network = (layers: number[]) => [
   ...layers.flatMap((layer) => [`layer.${layer}.a`, `layer.${layer}.b`]),
   'norm',
 ];
-const plan = (layerMap: number[], more = {}) => ({ units: 4, depth: layerMap.length, layerMap, ...more });
+const plan = (layerMap: number[], more = {}) => ({ trainedLayers: 4, depth: layerMap.length, layerMap, ...more });
 
 t.test('a step that skips layers takes the names of all, with the skipped ones inactive', (t) => {
   const all = network([0, 1, 2, 3]);

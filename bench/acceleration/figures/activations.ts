@@ -144,7 +144,7 @@ export function activationsFigure(recipeOf: RecipeOf = recipe): Figure {
     title: 'Output activations of stacked and interpolated models (Figure 5)',
     make: (context) =>
       withBench(
-        () => openBench(context, recipeOf, paperModel, { evalBatches: batches }),
+        () => openBench(context, recipeOf, paperModel, { evaluationBatches: batches }),
         context.signal,
         async (bench) => {
           const { signal, say } = context;
@@ -153,7 +153,7 @@ export function activationsFigure(recipeOf: RecipeOf = recipe): Figure {
           const whole = bench.model.config.layers;
           const full = runOptions(bench, bench.seeds[0] as number);
           const steps = Math.max(1, Math.round(full.steps * halfShare[context.scale]));
-          const settings = { steps, batch: full.batch, lr: full.learningRate, model: half.config };
+          const settings = { steps, batch: full.batch, learningRate: full.learningRate, model: half.config };
 
           const made = await eachSeed(bench, context, settings, async (record): Promise<SeedValue> => {
             const { seed } = record;

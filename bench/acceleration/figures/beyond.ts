@@ -28,7 +28,7 @@ export const beyond = comparedFigure({
       'reset+gradual': {
         method: 'apollo',
         moments: 'reset',
-        units: [1, 2, 3, 4, 6, 12],
+        stageLayers: [1, 2, 3, 4, 6, 12],
         boundaries: { fractions: [0.03, 0.06, 0.1, 0.15, 0.25] },
       },
       'reset+late': { method: 'apollo', moments: 'reset', boundaries: { fractions: [0.1, 0.2, 0.5] } },

@@ -72,12 +72,12 @@ interface Made {
 async function make(name: string, title: string, model: PaperModel, context: FigureContext): Promise<boolean> {
   const { lengths, rates } = gridOf(context, model);
   const runs: AnnealedRun[] = [];
-  for (const lr of rates) {
+  for (const learningRate of rates) {
     for (const steps of lengths) {
-      const out = join(context.out, `${steps}-steps-${lr}`);
-      const ran = await comparisonOf({ name, model, steps, lr, out }, context);
+      const out = join(context.out, `${steps}-steps-${learningRate}`);
+      const ran = await comparisonOf({ name, model, steps, learningRate, out }, context);
       if (!ran) return false;
-      runs.push(...annealedRuns(ran.results, lr));
+      runs.push(...annealedRuns(ran.results, learningRate));
       await describe(title, model, context, { runs, settings: ran.settings, about: ran.results.settings });
     }
   }
@@ -86,7 +86,13 @@ async function make(name: string, title: string, model: PaperModel, context: Fig
 
 /** The complete comparison of one length and rate, run now or before; undefined when it was stopped. */
 async function comparisonOf(
-  { name, model, steps, lr, out }: { name: string; model: PaperModel; steps: number; lr: number; out: string },
+  {
+    name,
+    model,
+    steps,
+    learningRate,
+    out,
+  }: { name: string; model: PaperModel; steps: number; learningRate: number; out: string },
   context: FigureContext,
 ): Promise<{ settings: Settings; results: Results } | undefined> {
   const { tokens: _, ...rest } = recipe(context.scale, model);
@@ -98,15 +104,18 @@ async function comparisonOf(
     methods,
     variants,
     steps,
-    lr,
+    learningRate,
     // The loss at the end is all that is read.
-    evalEvery: steps,
-    evalBatches: 16,
+    evaluateEvery: steps,
+    evaluationBatches: 16,
   };
   const kept = join(out, 'results.json');
   if (existsSync(kept)) return { settings: loadSettings({ flags: settings }), results: await readResults(kept) };
   if (context.signal.aborted) return undefined;
-  const ran = await runComparison(`${name}, ${steps} steps, rate ${lr}`, settings, { out, signal: context.signal });
+  const ran = await runComparison(`${name}, ${steps} steps, rate ${learningRate}`, settings, {
+    out,
+    signal: context.signal,
+  });
   if (!ran.complete || !ran.results) return undefined;
   await writeResults(kept, ran.results);
   rmSync(join(out, 'compare'), { recursive: true });

@@ -85,11 +85,11 @@ const look: Readonly<
 
 /** The first step of the last stage. */
 export function lastSwitch(method: Pick<TrainingMethod, 'stageAt' | 'layers'>, totalSteps: number): number {
-  for (let step = 0; step < totalSteps; step++) if (method.stageAt(step).units === method.layers) return step;
+  for (let step = 0; step < totalSteps; step++) if (method.stageAt(step).trainedLayers === method.layers) return step;
   return totalSteps;
 }
 
-function reading(values: readonly SeedValue[], units: number, layers: number): string {
+function reading(values: readonly SeedValue[], trainedLayers: number, layers: number): string {
   const gain = (variant: Variant) =>
     over(values, (value) => value[variant].before.own.loss - value[variant].before.full.loss).mean;
   const holds = (variant: Variant) => (value: SeedValue) =>
@@ -102,7 +102,7 @@ function reading(values: readonly SeedValue[], units: number, layers: number): s
     const by = gain(variant);
     return (
       `${look[variant].title}: in ${seedsWith(values, holds(variant))}, at ${layers} layers ` +
-      `${Math.abs(by).toFixed(4)} ${by >= 0 ? 'below' : 'above'} that at ${units} in the mean (0.06 below in the paper), ` +
+      `${Math.abs(by).toFixed(4)} ${by >= 0 ? 'below' : 'above'} that at ${trainedLayers} in the mean (0.06 below in the paper), ` +
       `the gradient of a tensor smaller at ${layers} layers in ${seedsWith(values, smaller(variant))}`
     );
   };
@@ -126,7 +126,7 @@ export function grownFigure(recipeOf: RecipeOf = recipe): Figure {
       const { signal, say } = context;
       const batch = recipeOf(context.scale, paperModel).batch ?? 16;
       return withBench(
-        () => openBench(context, recipeOf, paperModel, { evalBatches: Math.ceil(heldOutSequences / batch) }),
+        () => openBench(context, recipeOf, paperModel, { evaluationBatches: Math.ceil(heldOutSequences / batch) }),
         signal,
         async (bench) => {
           const { model } = bench;
@@ -138,9 +138,9 @@ export function grownFigure(recipeOf: RecipeOf = recipe): Figure {
             apollo({ layers, totalSteps, seed, expansion, moments });
           const any = methodOf(0, 'stack');
           const atSwitch = lastSwitch(any, totalSteps);
-          const { units } = any.stageAt(Math.max(0, atSwitch - 1));
-          const { batch: sequences, learningRate: lr } = rest;
-          const settings = { totalSteps, batch: sequences, lr, moments, model: model.config };
+          const { trainedLayers } = any.stageAt(Math.max(0, atSwitch - 1));
+          const { batch: sequences, learningRate } = rest;
+          const settings = { totalSteps, batch: sequences, learningRate, moments, model: model.config };
 
           const made = await eachSeed(bench, context, settings, async (record): Promise<SeedValue> => {
             const { seed } = record;
@@ -208,7 +208,7 @@ export function grownFigure(recipeOf: RecipeOf = recipe): Figure {
             );
           });
           const panel = {
-            title: `the model of ${units} layers just before the last switch`,
+            title: `the model of ${trainedLayers} layers just before the last switch`,
             x: 'depth at which it runs, layers shared',
             y: 'held-out loss',
             free: true,
@@ -234,7 +234,7 @@ export function grownFigure(recipeOf: RecipeOf = recipe): Figure {
                 const at = (value: SeedValue) => value[variant].before[depth];
                 return [
                   depth === 'own' ? title : '',
-                  String(depth === 'own' ? units : layers),
+                  String(depth === 'own' ? trainedLayers : layers),
                   meanSd(values, (value) => at(value).loss, 4),
                   paper[depth][0],
                   gradientCell(values, at, 'tensors'),
@@ -268,14 +268,14 @@ export function grownFigure(recipeOf: RecipeOf = recipe): Figure {
               complete,
               totalSteps,
               atSwitch,
-              units,
+              trainedLayers,
               moments,
               scratchFlops,
               values,
             },
             body: [
               `Apollo with stacking (S) and interpolation (I) as its map, both for sharing and for growing. At the end of the ` +
-                `stage of ${units} layers (step ${atSwitch} of ${totalSteps}) its model is measured at ${units} layers and, ` +
+                `stage of ${trainedLayers} layers (step ${atSwitch} of ${totalSteps}) its model is measured at ${trainedLayers} layers and, ` +
                 `by the map, at ${layers}; then the run goes on to its end.`,
               recipeParagraph(bench, seeds, {
                 model: paperModel,
@@ -284,7 +284,7 @@ export function grownFigure(recipeOf: RecipeOf = recipe): Figure {
                 text: `${totalSteps} steps (${share[context.scale]} times the recipe), stages at the paper's shares, LVPS, AdamW's moments at a switch: ${moments}.`,
               }),
               markdownTable(rows),
-              reading(values, units, layers),
+              reading(values, trainedLayers, layers),
               `${gradientNote} At ${layers} layers the gradient is that of the grown network, whose layers have their own; ` +
                 'the last column has that of the shared layers, each the sum over its uses.',
               markdownTable(ends),

@@ -26,7 +26,7 @@ const compared: SettingsInput = {
 
 /** Peak learning rates, and what is otherwise than in the recipe: at the larger scales it is long enough as it is. */
 const scales: Readonly<Record<ScaleName, { readonly rates: readonly number[]; readonly shape?: SettingsInput }>> = {
-  nano: { rates: [1e-3, 2e-3], shape: { steps: 3000, batch: 64, seq: 16, evalEvery: 50 } },
+  nano: { rates: [1e-3, 2e-3], shape: { steps: 3000, batch: 64, seq: 16, evaluateEvery: 50 } },
   small: { rates: [6e-4, 1.2e-3] },
   paper: { rates: [1e-4, 2e-4] },
 };
@@ -36,14 +36,14 @@ export const longerBert: Figure = { name, title, make };
 async function make(context: FigureContext): Promise<boolean> {
   const { rates, shape } = scales[context.scale];
   const made: RatedResults[] = [];
-  for (const lr of rates) {
+  for (const learningRate of rates) {
     if (context.signal.aborted) return false;
-    const out = join(context.out, `rate-${lr}`);
+    const out = join(context.out, `rate-${learningRate}`);
     const common = { ...recipe(context.scale, model), ...compared, ...shape };
-    const settings = { ...common, lr, ...context.run, data: [...context.data] };
-    const ran = await runComparison(`${name}, rate ${lr}`, settings, { out, signal: context.signal });
+    const settings = { ...common, learningRate, ...context.run, data: [...context.data] };
+    const ran = await runComparison(`${name}, rate ${learningRate}`, settings, { out, signal: context.signal });
     if (!ran.complete || !ran.results) return false;
-    made.push({ rate: lr, results: ran.results });
+    made.push({ rate: learningRate, results: ran.results });
     await describe(context, made, ran);
   }
   return true;

@@ -18,24 +18,26 @@ import { publish } from './publish.js';
 
 const layers = 12;
 const stages = [1, 3, 6] as const;
-type Units = (typeof stages)[number];
+type TrainedLayers = (typeof stages)[number];
 const draws = 200_000;
 const seed = 42;
 
 /** What the formulas of the paper and the constants of its code come to, worked out by hand to six digits. */
 interface Derived {
-  /** From depth = units on. */
+  /** From depth = trainedLayers on. */
   readonly probabilities: readonly number[];
   readonly mean: number;
   readonly sd?: number;
 }
 
-const even = (units: number): Derived => ({
-  probabilities: Array.from({ length: layers - units + 1 }, () => 1 / (layers - units + 1)),
-  mean: (units + layers) / 2,
+const even = (trainedLayers: number): Derived => ({
+  probabilities: Array.from({ length: layers - trainedLayers + 1 }, () => 1 / (layers - trainedLayers + 1)),
+  mean: (trainedLayers + layers) / 2,
 });
-const only = (units: number, depth: number): Derived => ({
-  probabilities: Array.from({ length: layers - units + 1 }, (_, index) => (index + units === depth ? 1 : 0)),
+const only = (trainedLayers: number, depth: number): Derived => ({
+  probabilities: Array.from({ length: layers - trainedLayers + 1 }, (_, index) =>
+    index + trainedLayers === depth ? 1 : 0,
+  ),
   mean: depth,
   sd: 0,
 });
@@ -43,7 +45,7 @@ const only = (units: number, depth: number): Derived => ({
 /** The samplers of the paper. */
 export type SamplerName = Exclude<AnySampler, 'cost'>;
 
-export const derived: Readonly<Record<SamplerName, Readonly<Record<Units, Derived>>>> = {
+export const derived: Readonly<Record<SamplerName, Readonly<Record<TrainedLayers, Derived>>>> = {
   lvps: {
     1: {
       probabilities: [
@@ -135,7 +137,7 @@ export function edgeDensity(
 
 interface Row {
   readonly sampler: SamplerName;
-  readonly units: Units;
+  readonly trainedLayers: TrainedLayers;
   readonly probabilities: readonly number[];
   readonly mean: number;
   readonly sd: number;
@@ -152,16 +154,16 @@ function momentsOf(probabilities: readonly number[]): { mean: number; sd: number
 }
 
 /** One sampler in one stage: exact, derived, drawn. */
-export function samplerRow(name: SamplerName, units: Units, count = draws): Row {
+export function samplerRow(name: SamplerName, trainedLayers: TrainedLayers, count = draws): Row {
   const sampler = makeSampler(name);
-  const probabilities = sampler.probabilities(units, layers);
+  const probabilities = sampler.probabilities(trainedLayers, layers);
   const times = new Array<number>(layers + 1).fill(0);
   for (let step = 0; step < count; step++) {
-    const depth = sampleDepth(sampler, units, layers, seed, step);
+    const depth = sampleDepth(sampler, trainedLayers, layers, seed, step);
     times[depth] = (times[depth] as number) + 1;
   }
   const shares = times.map((hits) => hits / count);
-  const expected = derived[name][units];
+  const expected = derived[name][trainedLayers];
   const errors = probabilities.map((p, depth) => {
     const difference = Math.abs(p - (shares[depth] as number));
     const spread = Math.sqrt((p * (1 - p)) / count);
@@ -169,12 +171,12 @@ export function samplerRow(name: SamplerName, units: Units, count = draws): Row 
   });
   return {
     sampler: name,
-    units,
+    trainedLayers,
     probabilities,
     ...momentsOf(probabilities),
     derived: expected,
     largestDifference: Math.max(
-      ...expected.probabilities.map((p, index) => Math.abs(p - (probabilities[index + units] as number))),
+      ...expected.probabilities.map((p, index) => Math.abs(p - (probabilities[index + trainedLayers] as number))),
     ),
     drawn: {
       count,
@@ -187,8 +189,8 @@ export function samplerRow(name: SamplerName, units: Units, count = draws): Row 
 
 const palette = [colors.blue, colors.red, colors.green, colors.pink, colors.yellow];
 
-const points = (probabilities: readonly number[], units: number) =>
-  probabilities.slice(units).map((p, index) => [units + index, p]);
+const points = (probabilities: readonly number[], trainedLayers: number) =>
+  probabilities.slice(trainedLayers).map((p, index) => [trainedLayers + index, p]);
 
 /** Above: the density of the multiplier; below: the probabilities of the depths. One column a stage. */
 function shapePanels(
@@ -198,10 +200,10 @@ function shapePanels(
 ): Panel[] {
   const density = (ratio: number, { excess = 0.4, end = 0.6, slope = 20 }: SamplerShape) =>
     name === 'lvps' ? lvpsDensity(ratio, { excess, end }) : edgeDensity(ratio, { excess, end, slope });
-  const densities = stages.map((units): Panel => {
-    const ratio = layers / units;
+  const densities = stages.map((trainedLayers): Panel => {
+    const ratio = layers / trainedLayers;
     return {
-      title: `u = ${units}: density of y`,
+      title: `u = ${trainedLayers}: density of y`,
       x: 'multiplier y, depth = floor(u y) within [u, 12]',
       y: 'density',
       xRange: [0, ratio + 2],
@@ -219,8 +221,8 @@ function shapePanels(
     };
   });
   const depths = stages.map(
-    (units): Panel => ({
-      title: `u = ${units}: depths`,
+    (trainedLayers): Panel => ({
+      title: `u = ${trainedLayers}: depths`,
       x: 'depth d of the step',
       y: 'P(d)',
       xRange: [0, layers],
@@ -228,7 +230,7 @@ function shapePanels(
         name: label(shape),
         color: palette[index] as string,
         points: true,
-        data: points(makeSampler(name, shape).probabilities(units, layers), units),
+        data: points(makeSampler(name, shape).probabilities(trainedLayers, layers), trainedLayers),
       })),
     }),
   );
@@ -241,14 +243,14 @@ function shapeTable(
   name: 'lvps' | 'edge',
   label: (shape: SamplerShape) => string,
 ): string[][] {
-  const header = ['setting', ...stages.flatMap((units) => [`E[d], u = ${units}`, 'P(u)', 'P(12)'])];
+  const header = ['setting', ...stages.flatMap((trainedLayers) => [`E[d], u = ${trainedLayers}`, 'P(u)', 'P(12)'])];
   const rows = shapes.map((shape, index) => {
     const sampler = makeSampler(name, shape);
-    const cells = stages.flatMap((units) => {
-      const probabilities = sampler.probabilities(units, layers);
+    const cells = stages.flatMap((trainedLayers) => {
+      const probabilities = sampler.probabilities(trainedLayers, layers);
       return [
         momentsOf(probabilities).mean.toFixed(3),
-        (probabilities[units] as number).toFixed(3),
+        (probabilities[trainedLayers] as number).toFixed(3),
         (probabilities[layers] as number).toFixed(3),
       ];
     });
@@ -268,10 +270,12 @@ function reading(rows: readonly Row[]): string {
     sigmas < 5
       ? `and the shares of ${draws.toLocaleString('en')} draws are within ${sigmas.toFixed(1)} standard errors of them`
       : `BUT shares of ${draws.toLocaleString('en')} draws are up to ${sigmas.toFixed(1)} standard errors away from them`;
-  const meanOf = (name: SamplerName, units: Units) =>
-    rows.find((row) => row.sampler === name && row.units === units)?.mean ?? Number.NaN;
-  const cheapest = stages.every((units) =>
-    names.every((name) => name === 'none' || name === 'lvps' || meanOf(name, units) > meanOf('lvps', units)),
+  const meanOf = (name: SamplerName, trainedLayers: TrainedLayers) =>
+    rows.find((row) => row.sampler === name && row.trainedLayers === trainedLayers)?.mean ?? Number.NaN;
+  const cheapest = stages.every((trainedLayers) =>
+    names.every(
+      (name) => name === 'none' || name === 'lvps' || meanOf(name, trainedLayers) > meanOf('lvps', trainedLayers),
+    ),
   );
   return (
     `The probabilities are ${equal} (largest difference ${worst.toExponential(1)}), ${drawn}. ` +
@@ -288,16 +292,16 @@ export const samplerShapes: Figure = {
     const { out, say } = context;
     const rows: Row[] = [];
     for (const name of names) {
-      for (const units of stages) {
+      for (const trainedLayers of stages) {
         if (context.signal.aborted) return false;
-        rows.push(samplerRow(name, units));
+        rows.push(samplerRow(name, trainedLayers));
       }
       say(`${titles[name]}: ${draws.toLocaleString('en')} draws in each of ${stages.length} stages`);
     }
 
     const samplersPanels = stages.map(
-      (units): Panel => ({
-        title: `${units} trained ${units === 1 ? 'layer' : 'layers'}`,
+      (trainedLayers): Panel => ({
+        title: `${trainedLayers} trained ${trainedLayers === 1 ? 'layer' : 'layers'}`,
         x: 'depth d of the step',
         y: 'P(d)',
         xRange: [0, layers],
@@ -305,7 +309,7 @@ export const samplerShapes: Figure = {
           name: titles[name],
           color: palette[index] as string,
           points: true,
-          data: points(makeSampler(name).probabilities(units, layers), units),
+          data: points(makeSampler(name).probabilities(trainedLayers, layers), trainedLayers),
         })),
       }),
     );
@@ -320,9 +324,9 @@ export const samplerShapes: Figure = {
 
     const summary = [
       ['sampler', 'u', 'E[d]', 'derived', 'drawn', 'sd', 'derived', 'largest difference', 'of draws'],
-      ...rows.map(({ sampler, units, mean, sd, derived: of, largestDifference, drawn }) => [
+      ...rows.map(({ sampler, trainedLayers, mean, sd, derived: of, largestDifference, drawn }) => [
         titles[sampler],
-        String(units),
+        String(trainedLayers),
         mean.toFixed(6),
         of.mean.toFixed(6),
         drawn.mean.toFixed(3),
@@ -332,19 +336,24 @@ export const samplerShapes: Figure = {
         drawn.largestDifference.toFixed(4),
       ]),
     ];
-    const find = (name: SamplerName, units: Units) =>
-      rows.find((row) => row.sampler === name && row.units === units) as Row;
-    const columns = (['lvps', 'edge'] as const).flatMap((name) => stages.map((units) => find(name, units)));
+    const find = (name: SamplerName, trainedLayers: TrainedLayers) =>
+      rows.find((row) => row.sampler === name && row.trainedLayers === trainedLayers) as Row;
+    const columns = (['lvps', 'edge'] as const).flatMap((name) =>
+      stages.map((trainedLayers) => find(name, trainedLayers)),
+    );
     const exact = [
-      ['d', ...columns.flatMap(({ sampler, units }) => [`${titles[sampler]}, u = ${units}`, 'derived'])],
+      [
+        'd',
+        ...columns.flatMap(({ sampler, trainedLayers }) => [`${titles[sampler]}, u = ${trainedLayers}`, 'derived']),
+      ],
       ...Array.from({ length: layers }, (_, index) => [
         String(index + 1),
-        ...columns.flatMap(({ units, probabilities, derived: of }) =>
-          index + 1 < units
+        ...columns.flatMap(({ trainedLayers, probabilities, derived: of }) =>
+          index + 1 < trainedLayers
             ? ['', '']
             : [
                 (probabilities[index + 1] as number).toFixed(6),
-                (of.probabilities[index + 1 - units] as number).toFixed(6),
+                (of.probabilities[index + 1 - trainedLayers] as number).toFixed(6),
               ],
         ),
       ]),

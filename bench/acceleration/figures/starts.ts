@@ -4,7 +4,7 @@ import { comparedFigure } from '../compared.js';
 /** Apollo with its optimizer state begun anew at a switch. */
 export const begunAnew = { method: 'apollo' as const, moments: 'reset' };
 /** The same from three layers on, with full depth from a quarter of the steps on as by default. */
-export const fromThree = { ...begunAnew, units: [3, 6, 12], boundaries: { fractions: [0.1, 0.25] } };
+export const fromThree = { ...begunAnew, stageLayers: [3, 6, 12], boundaries: { fractions: [0.1, 0.25] } };
 
 export const starts = comparedFigure({
   name: 'starts',
@@ -18,10 +18,10 @@ export const starts = comparedFigure({
       'from-1': begunAnew,
       'from-3': fromThree,
       'from-3-none': { ...fromThree, sampler: 'none' },
-      'from-6': { ...begunAnew, units: [6, 12], boundaries: { fractions: [0.25] } },
+      'from-6': { ...begunAnew, stageLayers: [6, 12], boundaries: { fractions: [0.25] } },
     },
   },
   // At the other scales the recipe is long enough as it is.
-  scales: { nano: { steps: 1600, batch: 8, evalEvery: 40 } },
+  scales: { nano: { steps: 1600, batch: 8, evaluateEvery: 40 } },
   paper: { 'from-1': { flops: 47.9 } },
 });

@@ -285,7 +285,13 @@ export async function withBench(
 /** The machine and the recipe, for result.json. */
 export function provenance(bench: Bench, seeds: readonly number[]) {
   const { device, description, settings } = bench;
-  return { machine: device.info().name, ...describeDevice(device), seeds, recipe: description, lr: settings.lr };
+  return {
+    machine: device.info().name,
+    ...describeDevice(device),
+    seeds,
+    recipe: description,
+    learningRate: settings.learningRate,
+  };
 }
 
 /** The paragraph on how a figure was made and how far that is from the paper. */

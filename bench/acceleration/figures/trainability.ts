@@ -113,7 +113,7 @@ export function trainabilityFigure(recipeOf: RecipeOf = recipe): Figure {
       const batch = recipeOf(context.scale, paperModel).batch ?? 16;
       const measuredBatches = Math.max(evaluationBatches, Math.ceil(heldOutSequences / batch));
       return withBench(
-        () => openBench(context, recipeOf, paperModel, { evalBatches: measuredBatches }),
+        () => openBench(context, recipeOf, paperModel, { evaluationBatches: measuredBatches }),
         signal,
         async (bench) => {
           const half = halfModel(bench.model);
@@ -122,7 +122,7 @@ export function trainabilityFigure(recipeOf: RecipeOf = recipe): Figure {
           const full = runOptions(bench, bench.seeds[0] as number);
           const steps = Math.max(1, Math.round(full.steps * halfShare[context.scale]));
           const further = Math.max(1, Math.round(full.steps * furtherShare[context.scale]));
-          const settings = { steps, further, batch: full.batch, lr: full.learningRate, model: half.config };
+          const settings = { steps, further, batch: full.batch, learningRate: full.learningRate, model: half.config };
           const maps = {
             random: undefined,
             half: identityMap(layers),

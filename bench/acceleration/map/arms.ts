@@ -15,7 +15,7 @@ export interface Arm {
 }
 
 const fractions = (...values: number[]) => ({ boundaries: { fractions: values } });
-const fromOne = { units: [1, 3, 6, 12] };
+const fromOne = { stageLayers: [1, 3, 6, 12] };
 /** Growth from one layer by copies alone: no depth sampling, the layers' optimizer state reset. */
 const plain = { ...fromOne, sampler: 'none', moments: 'reset' };
 const stacked = { ...plain, expansion: 'stackModulo' };
@@ -96,7 +96,7 @@ const table = {
     method: 'apollo',
     options: { ...stacked, ...fractions(0.1, 0.25, 0.5), sampler: 'lvps' },
   },
-  // By StackBERT, which has the setting; its stacking from given units is the same.
+  // By StackBERT, which has the setting; its stacking from given stages is the same.
   'stack-mid-calibrated': {
     title: 'as stack-mid-kept, residual stream calibrated at growth (pre-norm)',
     method: 'stackbert',
@@ -125,7 +125,7 @@ const table = {
   'five-stages-calibrated': {
     title: '1-2-4-8-12 by stacking at 10/25/45/70 %, old moments kept, calibrated',
     method: 'stackbert',
-    options: { units: [1, 2, 4, 8, 12], ...fractions(0.1, 0.25, 0.45, 0.7), ...kept, calibrate: true },
+    options: { stageLayers: [1, 2, 4, 8, 12], ...fractions(0.1, 0.25, 0.45, 0.7), ...kept, calibrate: true },
   },
   'stack-later-gated': {
     title: '1-3-6-12 by stacking at 20/45/75 %, new layers open over 5 % of the run',
@@ -155,12 +155,12 @@ const table = {
   'stack-3-mid': {
     title: '3-6-12 by stacking at 25/50 %',
     method: 'apollo',
-    options: { ...stacked, units: [3, 6, 12], ...fractions(0.25, 0.5) },
+    options: { ...stacked, stageLayers: [3, 6, 12], ...fractions(0.25, 0.5) },
   },
   'stack-6-early': {
     title: '6-12 by stacking at 20 %',
     method: 'apollo',
-    options: { ...stacked, units: [6, 12], ...fractions(0.2) },
+    options: { ...stacked, stageLayers: [6, 12], ...fractions(0.2) },
   },
   'gstack-4': { title: 'G_stack, 3-12 at 10 %', method: 'gstack', options: { factor: 4 } },
   'one-hop': {

@@ -15,7 +15,7 @@ import { type CurvePoint, idOf, type MapRecord, type MapRun, type ModelKind } fr
  * Model and step of `nano`: 0.73 M parameters, of Llama with one key/value head 0.72 M; 1,024 tokens a step. BERT leaves
  * its early plateau with short sequences.
  */
-const sizes = { hidden: 64, heads: 2, vocab: 2048, maxPositions: 64, dropout: 0, attentionDropout: 0 };
+const sizes = { hidden: 64, heads: 2, vocabSize: 2048, maxPositions: 64, dropout: 0, attentionDropout: 0 };
 const wide = { batch: 16, seq: 64 };
 const shapes = { gpt: wide, bert: { batch: 64, seq: 16 }, llama: wide } as const;
 const layers = 12;
@@ -40,7 +40,7 @@ export function openMapCorpus(
 ): Promise<Corpus> {
   return prepareCorpus({
     inputs: [...options.data],
-    tokenizer: { train: objective === 'masked' ? 'wordpiece' : 'bpe', vocabSize: sizes.vocab },
+    tokenizer: { train: objective === 'masked' ? 'wordpiece' : 'bpe', vocabSize: sizes.vocabSize },
     cacheDir: options.cacheDir,
     heldOut: 0.01,
     signal: options.signal,
@@ -94,7 +94,7 @@ export async function makeRun(run: MapRun, context: MapContext): Promise<MapReco
   const options = mapOptions(run, precision);
   const common = { layers, totalSteps: run.steps, seed: run.seed };
   const method = createMethod(arm.method, { ...arm.options, ...common } as never, { model: model.config });
-  const corpus = trainingCorpus(corpora[model.objective], { heldOutBatches: evaluation.batches });
+  const corpus = trainingCorpus(corpora[model.objective], { evaluationBatches: evaluation.batches });
   const size = { seq: options.seq, tokens: options.batch * options.seq };
   const curveFile = join(folder, 'curve.json');
   mkdirSync(folder, { recursive: true });
@@ -128,7 +128,7 @@ export async function makeRun(run: MapRun, context: MapContext): Promise<MapReco
         case 'evaluation':
           curve = [
             ...curve.filter((point) => point.step < event.step),
-            { step: event.step, flops: event.flops, loss: event.lossFull },
+            { step: event.step, flops: event.flopsModel, loss: event.lossFull },
           ];
           writeFileSync(curveFile, JSON.stringify(curve));
           say(`${id}: step ${event.step}, loss ${event.lossFull.toFixed(4)}`);

@@ -207,6 +207,6 @@ async function onText({ parsed, device, signal, progress, lines, warn }: Work): 
 
 function tokenizerFor({ tokenizer, config }: LoadedModel, path: string | undefined): Tokenizer {
   const found = path === undefined && tokenizer ? tokenizer : tokenizerOf({ tokenizerPath: undefined }, path);
-  checkVocabulary(found, config.vocab);
+  checkVocabulary(found, config.vocabSize);
   return found;
 }

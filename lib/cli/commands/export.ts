@@ -82,11 +82,11 @@ export function exportCommand(program: Command, io: CommandIo): void {
 
 /** What was written, and how Python loads it. */
 function describeExport({ folder, config, autoClass, stored, files }: ExportedModel, dtype: ExportDtype): string {
-  const { kind, layers, hidden, vocab } = config;
+  const { kind, layers, hidden, vocabSize } = config;
   const grown = stored === layers ? '' : ` (from ${stored} that were trained so far)`;
   const width = Math.max(...files.map(({ name }) => name.length));
   return [
-    `${folder}: ${kind}, ${layers} layers${grown} x ${hidden}, vocabulary ${vocab}, ${dtype}`,
+    `${folder}: ${kind}, ${layers} layers${grown} x ${hidden}, vocabulary ${vocabSize}, ${dtype}`,
     ...files.map(({ name, bytes }) => `  ${name.padEnd(width)}  ${formatBytes(bytes)}`),
     `In Python: transformers.${autoClass}.from_pretrained(${JSON.stringify(folder)})`,
     '',

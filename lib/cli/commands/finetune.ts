@@ -37,9 +37,9 @@ interface Parsed {
   readonly model: string;
   readonly tokenizer?: string;
   readonly epochs: number;
-  readonly lr: number;
+  readonly learningRate: number;
   readonly batch: number;
-  readonly accumulate: number;
+  readonly accumulation: number;
   readonly seed: number;
   readonly seeds: number;
   readonly maxLength?: number;
@@ -74,9 +74,9 @@ export function finetuneCommand(program: Command, io: CommandIo, finish: (exitCo
     .requiredOption('--model <folder>', 'a run, a checkpoint or a Hugging Face folder')
     .option('--tokenizer <path>', 'default: the one beside the model')
     .addOption(number('--epochs <n>', 'passes over the training examples', 3))
-    .addOption(number('--lr <rate>', 'peak learning rate; small models take up to 1e-3', 5e-5, amount))
+    .addOption(number('--learning-rate <rate>', 'peak learning rate; small models take up to 1e-3', 5e-5, amount))
     .addOption(number('--batch <n>', 'sequences of a micro-batch', 32))
-    .addOption(number('--accumulate <n>', 'micro-batches of a step', 1))
+    .addOption(number('--accumulation <n>', 'micro-batches of a step', 1))
     .addOption(number('--seed <n>', 'first seed', 42))
     .addOption(number('--seeds <n>', 'number of seeds, counted up from --seed', 1))
     .addOption(number('--max-length <n>', 'tokens of a sequence at most; default: 128, of SQuAD 384', undefined))
@@ -150,13 +150,13 @@ async function openTuning(parsed: Parsed, say: (text: string) => void) {
   try {
     const tokenizer = tokenizerOf(folder, parsed.tokenizer);
     const { kind, layers, hidden, maxPositions } = folder.config;
-    const { epochs, batch, accumulate: accumulation, lr, warmup, dropout, weightDecay } = parsed;
+    const { epochs, batch, accumulation, learningRate, warmup, dropout, weightDecay } = parsed;
     const { checkpointMinutes, keepCheckpoints } = parsed;
     const precision = precisionOf(parsed);
     const maxLength = parsed.maxLength ?? Math.min(task.maxLength ?? 128, maxPositions);
     const seeds = Array.from({ length: parsed.seeds }, (_, i) => parsed.seed + i);
     const options = {
-      ...{ seeds, epochs, batch, accumulation, learningRate: lr, warmup },
+      ...{ seeds, epochs, batch, accumulation, learningRate, warmup },
       ...{ dropout, weightDecay, maxLength, precision, checkpointMinutes, keepCheckpoints },
     };
     checkFineTuning(options, { task, tokenizer, config: folder.config }); // before the data are read
@@ -187,7 +187,7 @@ async function openTuning(parsed: Parsed, say: (text: string) => void) {
         epochs,
         batch,
         ...(accumulation > 1 && { 'micro-batches': accumulation }),
-        'learning rate': lr,
+        'learning rate': learningRate,
         dropout,
         'max length': maxLength,
         precision,

@@ -134,7 +134,7 @@ async function makePlan(
   }
   try {
     const precision = precisionOf(settings);
-    const wanted = new Set([1, ...stages.map((stage) => stage.units), config.layers]);
+    const wanted = new Set([1, ...stages.map((stage) => stage.trainedLayers), config.layers]);
     const probe = {
       device,
       model,
@@ -150,7 +150,7 @@ async function makePlan(
     const measured = measure === 'full' ? { depths: await probeDepths(probe) } : await estimateDepths(probe);
     const { depths } = measured;
     const time = timeAtDepth(depths);
-    const micro = settings.accumulate;
+    const micro = settings.accumulation;
     const sumOver = (depthSteps: readonly number[]) =>
       depthSteps.reduce((sum, steps, depth) => sum + steps * micro * time(depth), 0);
     const estimatedMs = stages.reduce((sum, stage) => sum + sumOver(stage.depthSteps), 0);
@@ -174,8 +174,8 @@ async function makePlan(
 function formatPlan(plan: Plan): string {
   const stages = textTable([
     ['trained layers', 'steps', 'mean depth', 'parameters', 'FLOPs'],
-    ...plan.stages.map(({ units, steps, meanDepth, parameters, flops }) => [
-      String(units),
+    ...plan.stages.map(({ trainedLayers, steps, meanDepth, parameters, flops }) => [
+      String(trainedLayers),
       String(steps),
       meanDepth.toFixed(2),
       formatCount(parameters),

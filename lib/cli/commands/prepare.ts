@@ -19,7 +19,7 @@ export function prepareCommand(program: Command, io: CommandIo, finish: (exitCod
   const command = program
     .command('prepare')
     .description('read and tokenise text into the cache, where train and compare find it');
-  addSettings(command, [...dataOptions, 'model', 'vocab'])
+  addSettings(command, [...dataOptions, 'model', 'vocabSize'])
     .option('--samples <n>', 'documents to show of each source', (text) => Number(text), 2)
     .addHelpText('after', presetHelp);
   command.action(async (parsed: Record<string, unknown>) => {

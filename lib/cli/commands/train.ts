@@ -172,8 +172,8 @@ export function describeEvent(event: TrainEvent): string | undefined {
       return event.resumedFrom ? `resumed from ${event.resumedFrom}, step ${event.step} of ${event.steps}` : undefined;
     case 'evaluation': {
       const stage =
-        event.lossStage === event.lossFull ? '' : `, ${event.units} layers alone ${event.lossStage.toFixed(4)}`;
-      return `step ${event.step}: held-out loss ${event.lossFull.toFixed(4)}${stage}, ${formatFlops(event.flops)}, ${formatDuration(event.trainMs)}`;
+        event.lossStage === event.lossFull ? '' : `, ${event.trainedLayers} layers alone ${event.lossStage.toFixed(4)}`;
+      return `step ${event.step}: held-out loss ${event.lossFull.toFixed(4)}${stage}, ${formatFlops(event.flopsModel)}, ${formatDuration(event.trainMs)}`;
     }
     case 'growth':
       return `step ${event.step}: ${event.from} layers grow to ${event.to}${describeTraffic(event.exchanged)}`;

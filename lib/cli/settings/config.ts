@@ -1,5 +1,5 @@
 /**
- * The settings of a command: one flat set of keys, each also a long option (`evalEvery` is `--eval-every`). They come
+ * The settings of a command: one flat set of keys, each also a long option (`evaluateEvery` is `--evaluate-every`). They come
  * from a preset, a JSON file and the command line, later ones winning; an error names the key and where it came from.
  */
 import { readFileSync } from 'node:fs';
@@ -8,6 +8,7 @@ import * as z from 'zod';
 import { isUtf16, savedAsUtf16 } from '../../data/read/utf8.js';
 import { ApolloError } from '../../errors.js';
 import { methodNames } from '../../methods/index.js';
+import { renamedText, withCurrentNames } from '../../renamed.js';
 import { issueText } from '../../setting-issue.js';
 import { nearest } from '../../suggest.js';
 import { exchangeSettings } from '../../train/exchange-settings.js';
@@ -69,7 +70,7 @@ const schema = z.strictObject({
   /** Takes special tokens that are written in the text, such as `[MASK]`, as text. */
   specialAsText: z.boolean().optional(),
   /** Vocabulary of the model and of a tokenizer that is trained. Default: the model's. */
-  vocab: count.optional(),
+  vocabSize: count.optional(),
   /** Share of the text kept back for evaluation; 0: none, and nothing is evaluated (not of `compare`). */
   heldOut: z.number().min(0).lt(0.5).default(0.02),
   /** Where prepared corpora are kept. */
@@ -98,7 +99,7 @@ const schema = z.strictObject({
       heads: count.optional(),
       ffn: count.optional(),
       steps: count.optional(),
-      lr: z.number().positive().optional(),
+      learningRate: z.number().positive().optional(),
     })
     .default({}),
   /** Length of the run: optimizer steps, or tokens. */
@@ -107,14 +108,14 @@ const schema = z.strictObject({
   /** Sequences of a micro-batch, tokens of a sequence, micro-batches of a step. */
   batch: count.default(16),
   seq: count.optional(),
-  accumulate: count.default(1),
+  accumulation: count.default(1),
   /** Steps that each rank does by itself between two outer steps, see docs/distributed.md. Default: ranks share each step. */
   syncEvery: count.optional(),
   /** Learning rate and momentum of outer steps. */
   outerLearningRate: z.number().positive().optional(),
   outerMomentum: z.number().min(0).lt(1).optional(),
   /** Peak learning rate. */
-  lr: z.number().positive().default(1e-3),
+  learningRate: z.number().positive().default(1e-3),
   /** Below 1: share of the steps; else steps. */
   warmup: z.number().min(0).default(0.025),
   /** What the learning rate does after the warm-up. */
@@ -140,8 +141,8 @@ const schema = z.strictObject({
   /** Of `compare`: how many seeds, counted up from `seed`, or the seeds themselves. */
   seeds: z.union([count, z.array(z.int()).min(1)]).default(1),
   /** Steps between evaluations (default: 60 evaluations a run), and batches of each. */
-  evalEvery: count.optional(),
-  evalBatches: count.default(8),
+  evaluateEvery: count.optional(),
+  evaluationBatches: count.default(8),
   /** Steps between checkpoints, besides those by time, at the end and when stopped; 0: none. */
   checkpointEvery: z.int().min(0).default(0),
   /** Minutes of training between checkpoints; 0: none by time. */
@@ -176,7 +177,7 @@ export type Settings = z.output<typeof schema> & {
 export type SettingsInput = z.input<typeof schema>;
 export const settingNames = Object.keys(schema.shape) as (keyof z.output<typeof schema>)[];
 
-/** `evalEvery` -> `--eval-every`. */
+/** `evaluateEvery` -> `--evaluate-every`. */
 export function flagOf(key: string): string {
   return `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }
@@ -186,6 +187,8 @@ export interface SettingSources {
   readonly preset?: string | undefined;
   /** Path of a JSON file. */
   readonly config?: string | undefined;
+  /** Whether `config` is what an earlier run kept in its folder, perhaps with names that settings had then. */
+  readonly keptByRun?: boolean | undefined;
   /** What the command line gave. */
   readonly flags: Readonly<Record<string, unknown>>;
 }
@@ -195,10 +198,16 @@ export interface SettingSources {
  * @throws ApolloError BAD_CONFIG with one line for each problem: `run.json: stpes: there is no such setting; did you
  * mean "steps"?`, `--batch: expected at least 1; got 0`.
  */
-export function loadSettings({ preset, config, flags }: SettingSources): Settings {
+export function loadSettings({ preset, config, keptByRun, flags }: SettingSources): Settings {
   const layers: { readonly values: Readonly<Record<string, unknown>>; readonly name: (key: string) => string }[] = [];
   if (preset !== undefined) layers.push({ values: runPreset(preset), name: (key) => `preset ${preset}: ${key}` });
-  if (config !== undefined) layers.push({ values: readConfigFile(config), name: (key) => `${config}: ${key}` });
+  if (config !== undefined) {
+    const values = readConfigFile(config);
+    layers.push({
+      values: keptByRun ? (withCurrentNames(values) as typeof values) : values,
+      name: (key) => `${config}: ${key}`,
+    });
+  }
   layers.push({ values: flags, name: flagOf });
 
   const begins = layers.some(({ values }) => values['init'] !== undefined);
@@ -346,6 +355,8 @@ function describe(issue: Issue, values: Record<string, unknown>, where: (key: st
         if (first === undefined && methodNames.some((name) => name === key)) {
           return `${path}: there is no such setting; those of a method stand in methodOptions: { "${key}": { … } }`;
         }
+        const now = renamedText(key, known);
+        if (now) return `${path}: ${now}`;
         const hint = nearest(key, known);
         return `${path}: there is no such setting${hint ? `; did you mean "${hint}"?` : `. Known: ${known.join(', ')}`}`;
       })

@@ -78,7 +78,7 @@ const options: Readonly<Partial<Record<keyof Settings, () => Option | readonly O
   tokenizer: () => option('--tokenizer <path|bpe|wordpiece>', 'a tokenizer file, or the kind to train on the data'),
   specialAsText: () =>
     new Option('--special-as-text', 'take special tokens written in the text, such as [MASK], as text'),
-  vocab: () => option('--vocab <size>', 'vocabulary of the model and of a trained tokenizer', whole),
+  vocabSize: () => option('--vocab-size <size>', 'vocabulary of the model and of a trained tokenizer', whole),
   heldOut: () => option('--held-out <share>', 'share of the text kept back for evaluation; 0: none', amount),
   cache: () => option('--cache <folder>', 'where prepared corpora are kept'),
   method: () => option('--method <name>', `training method: ${methodNames.join(', ')}`),
@@ -87,14 +87,14 @@ const options: Readonly<Partial<Record<keyof Settings, () => Option | readonly O
   tokens: () => option('--tokens <n>', 'tokens of a run, e.g. 50M; instead of --steps', amount),
   batch: () => option('--batch <n>', 'sequences of a micro-batch', whole),
   seq: () => option('--seq <n>', "tokens of a sequence; default: the model's positions", whole),
-  accumulate: () => option('--accumulate <n>', 'micro-batches of a step', whole),
+  accumulation: () => option('--accumulation <n>', 'micro-batches of a step', whole),
   syncEvery: () =>
     option('--sync-every <n>', 'steps that each rank does by itself between two outer steps (DiLoCo)', whole),
   outerLearningRate: () =>
     option('--outer-learning-rate <rate>', `of outer steps; default: ${outerDefaults.learningRate}`, amount),
   outerMomentum: () => option('--outer-momentum <n>', `of outer steps; default: ${outerDefaults.momentum}`, amount),
   optimizer: () => option('--optimizer <name>', `what updates the weights: ${optimizerNames.join(', ')}`),
-  lr: () => option('--lr <rate>', 'peak learning rate', amount),
+  learningRate: () => option('--learning-rate <rate>', 'peak learning rate', amount),
   warmup: () => option('--warmup <n>', 'below 1: share of the steps; else steps', amount),
   schedule: () => option('--schedule <name>', `learning rate after the warm-up: ${scheduleNames.join(', ')}`),
   decay: () => [
@@ -122,8 +122,9 @@ const options: Readonly<Partial<Record<keyof Settings, () => Option | readonly O
   threads: () => option('--threads <n>', 'worker threads of the CPU; 0: all cores', whole),
   seed: () => option('--seed <n>', 'seed of weights, batches, depths and dropout', whole),
   seeds: () => option('--seeds <n>', 'number of seeds, counted up from --seed', whole),
-  evalEvery: () => option('--eval-every <steps>', 'steps between evaluations; default: 60 evaluations a run', whole),
-  evalBatches: () => option('--eval-batches <n>', 'held-out batches of an evaluation', whole),
+  evaluateEvery: () =>
+    option('--evaluate-every <steps>', 'steps between evaluations; default: 60 evaluations a run', whole),
+  evaluationBatches: () => option('--evaluation-batches <n>', 'held-out batches of an evaluation', whole),
   checkpointEvery: () =>
     option('--checkpoint-every <steps>', 'steps between checkpoints, besides those by time; default: none', whole),
   checkpointMinutes: () =>
@@ -142,12 +143,12 @@ const options: Readonly<Partial<Record<keyof Settings, () => Option | readonly O
 export const runOptions = [
   'model',
   'init',
-  'vocab',
+  'vocabSize',
   'steps',
   'tokens',
   'batch',
   'seq',
-  'accumulate',
+  'accumulation',
   'optimizer',
   'device',
   'precision',
@@ -160,12 +161,12 @@ export const readOptions = ['format', 'field', 'header', 'quotes', 'decodeEntiti
 export const dataOptions = ['data', ...readOptions, 'tokenizer', 'specialAsText', 'heldOut', 'cache'] as const;
 export const trainingOptions = [
   ...dataOptions,
-  'lr',
+  'learningRate',
   'warmup',
   'schedule',
   'decay',
-  'evalEvery',
-  'evalBatches',
+  'evaluateEvery',
+  'evaluationBatches',
   'checkpointEvery',
   'checkpointMinutes',
   'keepCheckpoints',

@@ -10,6 +10,7 @@ import {
   presetNames,
   validateModelConfig,
 } from '../../models/index.js';
+import { renamedText } from '../../renamed.js';
 import { nearest } from '../../suggest.js';
 import { endSteps, type TrainOptions } from '../../train/index.js';
 import type { Settings } from './config.js';
@@ -22,7 +23,10 @@ const defaultEvaluations = 60;
  * begins with, which is given then.
  * @throws ApolloError BAD_CONFIG naming the preset or field that is wrong.
  */
-export function modelConfigOf({ model, vocab }: Pick<Settings, 'model' | 'vocab'>, init?: ModelConfig): ModelConfig {
+export function modelConfigOf(
+  { model, vocabSize }: Pick<Settings, 'model' | 'vocabSize'>,
+  init?: ModelConfig,
+): ModelConfig {
   const { preset: name, ...changes } = typeof model === 'string' ? { preset: model } : model;
   const full = familyKinds().includes(name) ? `${name}-mini` : name;
   const own = name === 'init' ? init : undefined;
@@ -37,13 +41,15 @@ export function modelConfigOf({ model, vocab }: Pick<Settings, 'model' | 'vocab'
   const known = configurableFields(own ?? preset(full));
   for (const key of Object.keys(changes)) {
     if (known.includes(key)) continue;
+    const now = renamedText(key, known);
+    if (now) throw new ApolloError('BAD_CONFIG', `model.${key}: ${now}.`);
     const hint = nearest(key, known);
     throw new ApolloError(
       'BAD_CONFIG',
       `model.${key}: there is no such field${hint ? `; did you mean "${hint}"?` : `. Known: ${known.join(', ')}.`}`,
     );
   }
-  const all = { ...changes, ...(vocab !== undefined && { vocab }) };
+  const all = { ...changes, ...(vocabSize !== undefined && { vocabSize }) };
   return own ? validateModelConfig({ ...own, ...all }) : preset(full, all);
 }
 
@@ -64,7 +70,7 @@ export function totalStepsOf(settings: Settings, model: ModelConfig): number {
 }
 
 export function tokensPerStepOf(settings: Settings, model: ModelConfig): number {
-  return settings.batch * sequenceOf(settings, model) * settings.accumulate * (settings.ranks ?? 1);
+  return settings.batch * sequenceOf(settings, model) * settings.accumulation * (settings.ranks ?? 1);
 }
 
 /** Tokens of a sequence; default: the model's positions. */
@@ -86,15 +92,15 @@ export function trainOptionsOf(
     steps,
     batch: settings.batch,
     seq: sequenceOf(settings, model),
-    accumulation: settings.accumulate,
+    accumulation: settings.accumulation,
     precision,
-    learningRate: settings.lr,
+    learningRate: settings.learningRate,
     schedule: settings.schedule,
     decay: settings.decay,
     keepAt: endSteps(steps, settings.keepAt),
     warmupSteps: warmup < 1 ? Math.ceil(steps * warmup - 1e-9) : Math.round(warmup),
     evaluateEvery: evaluateEveryOf(settings, steps),
-    evaluationBatches: settings.evalBatches,
+    evaluationBatches: settings.evaluationBatches,
     checkpointEvery: settings.checkpointEvery,
     checkpointMinutes: settings.checkpointMinutes,
     keepCheckpoints: settings.keepCheckpoints,
@@ -119,9 +125,9 @@ export function optimizerOptionsOf({
 }
 
 /** Steps between evaluations; 0, none, where no text is held out. */
-function evaluateEveryOf({ evalEvery, heldOut }: Settings, steps: number): number {
+function evaluateEveryOf({ evaluateEvery, heldOut }: Settings, steps: number): number {
   if (heldOut === 0) return 0;
-  return evalEvery ?? Math.max(1, Math.ceil(steps / defaultEvaluations));
+  return evaluateEvery ?? Math.max(1, Math.ceil(steps / defaultEvaluations));
 }
 
 /** The method behind `label`, which is its name or that of a variant. */

@@ -72,7 +72,10 @@ function resumedSettings(sources: SettingSources): { path: string; settings: Set
       `--resume: ${path} is not the folder of an earlier run (there is no ${settingsFile} in it).`,
     );
   }
-  return { path, settings: loadSettings({ ...sources, config: sources.config ?? kept }) };
+  return {
+    path,
+    settings: loadSettings(sources.config === undefined ? { ...sources, config: kept, keptByRun: true } : sources),
+  };
 }
 
 async function openResumed(sources: SettingSources, command: string, starts: string): Promise<RunFolder> {

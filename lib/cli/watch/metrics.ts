@@ -23,17 +23,17 @@ export function metricRecord(event: TrainEvent, context: MetricContext): MetricR
   const line = { method, seed, step: event.step, time };
   switch (event.type) {
     case 'start': {
-      const { type, steps, units, layers, parameters } = event;
-      return { type, ...line, steps, units, layers, parameters, resumed: event.resumedFrom !== undefined };
+      const { type, steps, trainedLayers, layers, parameters } = event;
+      return { type, ...line, steps, trainedLayers, layers, parameters, resumed: event.resumedFrom !== undefined };
     }
     case 'step': {
       const { type, step, loss, gradNorm, ...rest } = event;
       return { type, ...line, loss: finite(loss), gradNorm: finite(gradNorm), ...rest, ...memory };
     }
     case 'evaluation': {
-      const { type, units, lossFull, lossStage, tokens, flops, trainMs, ms } = event;
+      const { type, trainedLayers, lossFull, lossStage, tokens, flopsModel, trainMs, ms } = event;
       const losses = { lossFull: finite(lossFull), lossStage: finite(lossStage) };
-      return { type, ...line, units, ...losses, tokens, flopsModel: flops, trainMs, ms };
+      return { type, ...line, trainedLayers, ...losses, tokens, flopsModel, trainMs, ms };
     }
     case 'growth': {
       const { type, from, to, parameters, exchanged } = event;

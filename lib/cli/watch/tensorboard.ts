@@ -19,7 +19,7 @@ export class TensorBoardRun {
     return new TensorBoardRun(await EventFileWriter.open(folder, { purgeFrom }));
   }
 
-  /** Tables of what the run is, as texts at its first step: `{ settings: { lr: 1e-3, … } }`. */
+  /** Tables of what the run is, as texts at its first step: `{ settings: { learningRate: 1e-3, … } }`. */
   async describe(tables: Readonly<Record<string, Readonly<Record<string, unknown>>>>): Promise<void> {
     const texts = Object.entries(tables).map(([tag, table]) => text(tag, settingsTable(table)));
     await this.writer.add(0, texts);
@@ -60,10 +60,10 @@ function valuesOf(record: MetricRecord): [string, number | null][] {
     case 'step':
       return [
         ['loss/train', record.loss],
-        ['optimizer/learning_rate', record.lr],
+        ['optimizer/learning_rate', record.learningRate],
         ['optimizer/gradient_norm', record.gradNorm],
         ['model/depth', record.depth],
-        ['model/trained_layers', record.units],
+        ['model/trained_layers', record.trainedLayers],
         ['cost/flops', record.flopsModel],
         ['cost/training_seconds', record.trainMs / 1e3],
         ['cost/tokens', record.tokens],

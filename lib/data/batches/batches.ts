@@ -24,7 +24,7 @@ export interface BatchOptions {
   /** Which of the step's micro-batches, from 0. */
   readonly micro?: number;
   /** Micro-batches a step. 2 of batch 8 hold the same rows as 1 of batch 16. */
-  readonly microBatches?: number;
+  readonly accumulation?: number;
 }
 
 export interface CausalBatch {
@@ -89,7 +89,7 @@ export interface HeldOutOptions {
   readonly batch: number;
   readonly seq: number;
   /** At most this many batches, spread evenly over the source; all of it when left out. */
-  readonly maxBatches?: number;
+  readonly evaluationBatches?: number;
 }
 
 /**
@@ -97,8 +97,11 @@ export interface HeldOutOptions {
  * first one without labels, so that they do not count. Of a mixture as much as has its shares is taken.
  * @throws ApolloError BAD_ARGUMENT when the source does not fill one row.
  */
-export function heldOutCausalBatches(source: TokenSource, { batch, seq, maxBatches }: HeldOutOptions): CausalBatch[] {
-  return heldOutRows(partsOf(source, seq, true), batch, maxBatches).map((rows, _, all) => {
+export function heldOutCausalBatches(
+  source: TokenSource,
+  { batch, seq, evaluationBatches }: HeldOutOptions,
+): CausalBatch[] {
+  return heldOutRows(partsOf(source, seq, true), batch, evaluationBatches).map((rows, _, all) => {
     const made = causalRows(source, fill(rows, batch, all[0]![0]!), batch, seq);
     made.labels.fill(noLabel, rows.length * seq);
     return made;
@@ -108,10 +111,10 @@ export function heldOutCausalBatches(source: TokenSource, { batch, seq, maxBatch
 /** The same for masked language modelling; `seed` decides the masks, which are the same on every call. */
 export function heldOutMlmBatches(
   source: TokenSource,
-  options: HeldOutOptions & Omit<MlmOptions, 'step' | 'micro' | 'microBatches'>,
+  options: HeldOutOptions & Omit<MlmOptions, 'step' | 'micro' | 'accumulation'>,
 ): MlmBatch[] {
-  const { batch, seq, maxBatches } = options;
-  return heldOutRows(partsOf(source, seq - 2, true), batch, maxBatches).map((rows, _, all) =>
+  const { batch, seq, evaluationBatches } = options;
+  return heldOutRows(partsOf(source, seq - 2, true), batch, evaluationBatches).map((rows, _, all) =>
     mlmRows(source, fill(rows, batch, all[0]![0]!), options, rows.length),
   );
 }
@@ -176,14 +179,14 @@ function rowOf({ firstBlock, firstToken, content }: Part, epoch: number, block: 
 }
 
 /** The rows of a batch. Rows are numbered through all steps; an epoch of a part is as many of its rows as it has blocks. */
-function rowsOf({ batch, seed, step, micro = 0, microBatches = 1 }: BatchOptions, parts: readonly Part[]): Row[] {
+function rowsOf({ batch, seed, step, micro = 0, accumulation = 1 }: BatchOptions, parts: readonly Part[]): Row[] {
   check(Number.isInteger(batch) && batch >= 1, `batch must be a whole number >= 1; got ${batch}.`);
   check(Number.isInteger(step) && step >= 0, `step must be a whole number >= 0; got ${step}.`);
   check(
-    Number.isInteger(micro) && micro >= 0 && micro < microBatches,
-    `micro must be from 0 to microBatches - 1 (${microBatches - 1}); got ${micro}.`,
+    Number.isInteger(micro) && micro >= 0 && micro < accumulation,
+    `micro must be from 0 to accumulation - 1 (${accumulation - 1}); got ${micro}.`,
   );
-  const first = (step * microBatches + micro) * batch;
+  const first = (step * accumulation + micro) * batch;
   const deal = createDealer(
     parts.map(({ rows }) => rows),
     seed,
@@ -215,7 +218,7 @@ function causalRows(source: TokenSource, rows: readonly Row[], batch: number, se
 function mlmRows(
   source: TokenSource,
   rows: readonly Row[],
-  options: Omit<MlmOptions, 'step' | 'micro' | 'microBatches'>,
+  options: Omit<MlmOptions, 'step' | 'micro' | 'accumulation'>,
   labelled = rows.length,
 ): MlmBatch {
   const { batch, seq, clsId, sepId, targets, seed } = options;
@@ -245,13 +248,13 @@ function mlmRows(
   return { tokens, positions, labels };
 }
 
-/** Rows of each held-out batch: all, or `maxBatches` full ones, spread over each part. */
-function heldOutRows(parts: readonly Part[], batch: number, maxBatches = Number.POSITIVE_INFINITY): Row[][] {
-  check(maxBatches >= 1, `maxBatches must be at least 1; got ${maxBatches}.`);
+/** Rows of each held-out batch: all, or `evaluationBatches` full ones, spread over each part. */
+function heldOutRows(parts: readonly Part[], batch: number, evaluationBatches = Number.POSITIVE_INFINITY): Row[][] {
+  check(evaluationBatches >= 1, `evaluationBatches must be at least 1; got ${evaluationBatches}.`);
   // As many rows as there are without one twice while the parts keep their shares.
   const rows = Math.max(1, Math.floor(Math.min(...parts.map((part) => (part.blocks * roundRows) / part.rows))));
   const all = Math.ceil(rows / batch);
-  const count = Math.min(all, Math.floor(maxBatches));
+  const count = Math.min(all, Math.floor(evaluationBatches));
   const used = count === all ? rows : count * batch;
   let dealt = 0; // of a round
   const chosen = parts.flatMap((part) => {

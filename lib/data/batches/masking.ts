@@ -8,13 +8,13 @@ import type { Tokenizer } from '../tokenizer/tokenizer.js';
 export interface MaskRules {
   readonly maskId: number;
   /** Ids are below this; random tokens are drawn from those of them that are not special. */
-  readonly vocab: number;
+  readonly vocabSize: number;
   /** Special ids, ascending: never masked, never drawn. */
   readonly specialIds: readonly number[];
 }
 
 /**
- * The ids that masked language modelling needs, from the tokenizer; `vocab` is its size, so that random tokens are real
+ * The ids that masked language modelling needs, from the tokenizer; `vocabSize` is its size, so that random tokens are real
  * ones even where the model's table is larger.
  * @throws ApolloError BAD_TOKENIZER when it has no mask, or none to start or end a row with.
  */
@@ -30,7 +30,7 @@ export function mlmIds(
         'Use a BERT tokenizer, or train one with train: "wordpiece".',
     );
   }
-  return { maskId: mask, clsId: cls, sepId: sep, vocab: tokenizer.vocabSize, specialIds: tokenizer.specialIds };
+  return { maskId: mask, clsId: cls, sepId: sep, vocabSize: tokenizer.vocabSize, specialIds: tokenizer.specialIds };
 }
 
 export interface MaskedPosition {
@@ -49,14 +49,14 @@ const toRandom = 0.9 * 2 ** 32;
  */
 export function maskedRow(
   ids: Int32Array,
-  { maskId, vocab, specialIds }: MaskRules,
+  { maskId, vocabSize, specialIds }: MaskRules,
   seed: number,
   epoch: number,
   block: number,
 ): MaskedPosition[] {
   const key = seedWords(seed);
   const special = new Set(specialIds);
-  const ordinary = vocab - specialIds.reduce((count, id) => count + (id < vocab ? 1 : 0), 0);
+  const ordinary = vocabSize - specialIds.reduce((count, id) => count + (id < vocabSize ? 1 : 0), 0);
   const masked: MaskedPosition[] = [];
   const mask = (position: number): void => {
     const [kind, choice] = philox4x32([position, block, epoch >>> 0, families.maskFill], key);

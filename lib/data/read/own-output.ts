@@ -33,7 +33,7 @@ const kinds: readonly Kind[] = [
   {
     what: 'a run',
     is: (folder, names) =>
-      (names.has('settings.json') && hasFields(join(folder, 'settings.json'), ['methodOptions', 'evalBatches'])) ||
+      (names.has('settings.json') && hasFields(join(folder, 'settings.json'), ['methodOptions', 'heldOut'])) ||
       (names.has('metrics.jsonl') && firstLineHas(join(folder, 'metrics.jsonl'), ['type', 'method', 'seed', 'step'])),
     entries:
       /^(?:settings\.json|metrics.*\.jsonl|tokenizer\.json|results\.json|report\.html|table\.md|.+\.svg|checkpoints)$/,

@@ -268,12 +268,12 @@ function growingDecoder(decode: (ids: readonly number[]) => string): StreamDecod
  * Checks that every id of the tokenizer has a row in a model's embedding table.
  * @throws ApolloError BAD_CONFIG with both sizes otherwise.
  */
-export function checkVocabulary(tokenizer: Pick<Tokenizer, 'vocabSize'>, modelVocab: number): void {
-  if (tokenizer.vocabSize <= modelVocab) return;
+export function checkVocabulary(tokenizer: Pick<Tokenizer, 'vocabSize'>, vocabSize: number): void {
+  if (tokenizer.vocabSize <= vocabSize) return;
   throw new ApolloError(
     'BAD_CONFIG',
-    `The tokenizer has ${tokenizer.vocabSize} token ids and the model's vocabulary only ${modelVocab}. ` +
-      `Set the model's vocab to at least ${tokenizer.vocabSize}, or train a tokenizer of ${modelVocab} tokens. ` +
+    `The tokenizer has ${tokenizer.vocabSize} token ids and the model's vocabulary only ${vocabSize}. ` +
+      `Set the model's vocabSize to at least ${tokenizer.vocabSize}, or train a tokenizer of ${vocabSize} tokens. ` +
       'See docs/troubleshooting.md#tokenizer-does-not-fit.',
   );
 }

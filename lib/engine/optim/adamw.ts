@@ -56,7 +56,7 @@ export function adamwRule({ beta1, beta2, epsilon, weightDecay, maxNorm }: Requi
     op: 'adamw',
     takes: () => true,
     rate: 1,
-    hyper: (lr, gradScale) => [lr, beta1, beta2, epsilon, weightDecay, maxNorm, gradScale],
+    hyper: (learningRate, gradScale) => [learningRate, beta1, beta2, epsilon, weightDecay, maxNorm, gradScale],
     attributes: () => ({}),
   };
 }
@@ -66,7 +66,7 @@ const takesNewAdamW = is.takes('new AdamW', { store: is.store, options: is.optio
 /**
  * ```ts
  * const adamw = new AdamW(store, { weightDecay: 0.01, maxNorm: 1 });
- * const { gradNorm } = await adamw.step(names, { lr: 1e-4 });
+ * const { gradNorm } = await adamw.step(names, { learningRate: 1e-4 });
  * ```
  */
 export class AdamW extends ProgramOptimizer {

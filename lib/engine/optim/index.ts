@@ -62,7 +62,7 @@ const takesCreateOptimizer = is.takes('createOptimizer', { name: is.string, stor
  * An optimizer over the parameters of `store`, which keeps its state from then on.
  * ```ts
  * const optimizer = createOptimizer('adamw', store, { weightDecay: 0.1 });
- * await optimizer.step(names, { lr: 1e-3 });
+ * await optimizer.step(names, { learningRate: 1e-3 });
  * ```
  * @throws ApolloError BAD_ARGUMENT for an unknown name, a bad option, or a store that keeps another optimizer's state.
  */

@@ -79,7 +79,7 @@ export function muonRule(options: Required<MuonOptions>): UpdateRule {
     op: 'muon',
     takes: ({ matrices }) => matrices !== undefined,
     rate: rateFactor,
-    hyper: (lr, gradScale) => [lr, mean, weightDecay, maxNorm, gradScale],
+    hyper: (learningRate, gradScale) => [learningRate, mean, weightDecay, maxNorm, gradScale],
     attributes: (specs) => ({
       parts: specs.map((spec) => widthsOf(spec).length),
       widths: specs.flatMap(widthsOf),
@@ -118,7 +118,7 @@ const takesNewMuon = is.takes('new Muon', {
 /**
  * ```ts
  * const muon = new Muon(store, { weightDecay: 0.1 });
- * await muon.step(names, { lr: 1e-3 });
+ * await muon.step(names, { learningRate: 1e-3 });
  * ```
  */
 export class Muon extends ProgramOptimizer {

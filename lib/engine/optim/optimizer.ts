@@ -4,7 +4,7 @@ import type { StateLayout } from './slots.js';
 
 export interface StepOptions {
   /** Learning rate of this step. */
-  readonly lr: number;
+  readonly learningRate: number;
   /** Factor on the accumulated gradients, e.g. 1 / micro-batches. */
   readonly gradScale?: number;
   /** Factor >= 0 on the learning rate (and so on the decay) of one tensor; default 1. */
@@ -35,7 +35,7 @@ export interface Update {
   /**
    * Queues one update at the call, behind the runs that make the gradients. The update before it must be settled: its step
    * counts follow from whether that one was applied.
-   * @throws ApolloError BAD_ARGUMENT (bad lr or factor), ABORT_ERR (see StepOptions.group), CLOSED.
+   * @throws ApolloError BAD_ARGUMENT (bad learningRate or factor), ABORT_ERR (see StepOptions.group), CLOSED.
    */
   run(options: StepOptions): Promise<StepResult>;
 }
@@ -47,7 +47,7 @@ export interface Optimizer {
   /**
    * One update of the named parameters from their accumulated gradients, which it zeroes, after all updates before. `rateFactor` and `active` may
    * change from step to step at no cost: the compiled update takes them as data.
-   * @throws ApolloError BAD_ARGUMENT (no or unknown names, bad lr or factor), CLOSED.
+   * @throws ApolloError BAD_ARGUMENT (no or unknown names, bad learningRate or factor), CLOSED.
    */
   step(names: readonly string[], options: StepOptions): Promise<StepResult>;
   /**

@@ -25,7 +25,7 @@ export interface UpdateRule {
   /** Factor on the learning rate of all its tensors. */
   readonly rate: number;
   /** The scalars of a step. */
-  readonly hyper: (lr: number, gradScale: number) => readonly number[];
+  readonly hyper: (learningRate: number, gradScale: number) => readonly number[];
   /** What the op knows of its tensors besides `decay` and `hasShadow`. */
   readonly attributes: (specs: readonly ParameterDeclaration[]) => Record<string, Attribute>;
 }
@@ -64,7 +64,7 @@ const takesPrepare = is.takes('prepare', { names: is.list(is.string) });
 const takesStep = is.takes('step', {
   names: is.list(is.string),
   options: is.options({
-    lr: is.number,
+    learningRate: is.number,
     gradScale: is.optional(is.number),
     rateFactor: is.optional(is.func),
     active: is.optional(is.func),
@@ -121,9 +121,12 @@ export abstract class ProgramOptimizer implements Optimizer {
   private async apply(
     compiled: Compiled,
     names: readonly string[],
-    { lr, gradScale = 1, rateFactor = () => 1, active = () => true, group }: StepOptions,
+    { learningRate, gradScale = 1, rateFactor = () => 1, active = () => true, group }: StepOptions,
   ): Promise<StepResult> {
-    check(Number.isFinite(lr) && lr >= 0, `lr must be a number >= 0; got ${lr}`);
+    check(
+      Number.isFinite(learningRate) && learningRate >= 0,
+      `learningRate must be a number >= 0; got ${learningRate}`,
+    );
     check(Number.isFinite(gradScale) && gradScale > 0, `gradScale must be a positive number; got ${gradScale}`);
     this.store.checkOpen();
     const counts = new Int32Array(names.length + 1).fill(1); // the last one, of the loss's guard, always counts
@@ -134,7 +137,7 @@ export abstract class ProgramOptimizer implements Optimizer {
       throw new ApolloError('BAD_ARGUMENT', `rateFactor('${name}') must be a number >= 0; got ${factor}`);
     });
     const inputs = compiled.groups.flatMap(({ rule, places }) => [
-      Float32Array.from(rule.hyper(lr, gradScale)),
+      Float32Array.from(rule.hyper(learningRate, gradScale)),
       Int32Array.from(places, (i) => counts[i]!),
       Float32Array.from(places, (i) => rule.rate * rates[i]!),
     ]);

@@ -19,7 +19,7 @@ export type FineTuneEvent =
       readonly steps: number;
       readonly loss: number;
       readonly gradNorm: number;
-      readonly lr: number;
+      readonly learningRate: number;
       readonly applied: boolean;
       /** Real tokens of the batch. */
       readonly tokens: number;

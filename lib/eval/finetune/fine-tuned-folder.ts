@@ -17,7 +17,7 @@ import {
 } from '../../models/index.js';
 import { classOrder } from './class-names.js';
 import { isFineTuned, readFineTuned, standing, tokenizerFile, weightsFile } from './fine-tuned.js';
-import { networkSpecs, unitsOf } from './network.js';
+import { networkSpecs, trainedLayersOf } from './network.js';
 import type { FineTuneTask } from './task.js';
 
 /** What must be known of the task that a model was tuned on. */
@@ -84,7 +84,7 @@ async function openOurs(named: string, task: TunedTask): Promise<FineTunedFolder
     maxLength,
     tokenizer,
     warnings: [],
-    specs: networkSpecs(model, task.head, unitsOf(layerMap)),
+    specs: networkSpecs(model, task.head, trainedLayersOf(layerMap)),
     read: ({ name, shape }) => reader.readFloat32(name, shape),
     close: () => reader.close(),
   };
@@ -113,7 +113,7 @@ async function openTheirs(folder: string, task: TunedTask): Promise<FineTunedFol
       );
     }
     const tokenizer = loadTokenizer(folder);
-    checkVocabulary(tokenizer, config.vocab);
+    checkVocabulary(tokenizer, config.vocabSize);
     return {
       model,
       layerMap: Array.from({ length: config.layers }, (_, layer) => layer),

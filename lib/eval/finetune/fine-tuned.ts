@@ -13,6 +13,7 @@ import { writeSynced } from '../../fs/durable.js';
 import { waitingPath, writeWholeFolder } from '../../fs/whole-folder.js';
 import { writeSafetensors } from '../../interop/safetensors.js';
 import * as is from '../../is.js';
+import { withCurrentNames } from '../../renamed.js';
 
 const descriptionFile = 'finetuned.json';
 export const weightsFile = 'model.safetensors';
@@ -119,7 +120,7 @@ export async function readFineTuned(folder: string): Promise<FineTunedDescriptio
 
 export async function readJson(path: string): Promise<unknown> {
   try {
-    return JSON.parse(await readFile(path, 'utf8'));
+    return withCurrentNames(JSON.parse(await readFile(path, 'utf8')));
   } catch (error) {
     throw new ApolloError('BAD_CHECKPOINT', `${path} cannot be read (${(error as Error).message}).`, { cause: error });
   }

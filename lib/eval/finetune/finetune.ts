@@ -48,7 +48,7 @@ export function checkFineTuning(
   takesCheckFineTuning(options, parts);
   const { task, tokenizer, config: model } = parts;
   const config = fineTuneConfig(options);
-  checkVocabulary(tokenizer, model.vocab);
+  checkVocabulary(tokenizer, model.vocabSize);
   task.check?.(sequenceEncoder(tokenizer, model, config.maxLength));
 }
 
@@ -100,7 +100,7 @@ async function* fineTuneEvents<Example>(
       throw new ApolloError('BAD_CORPUS', `${task.title}: there are no examples to ${what} on.`);
   }
   const model = modelFor(source.config, config);
-  checkVocabulary(tokenizer, model.config.vocab);
+  checkVocabulary(tokenizer, model.config.vocabSize);
   const encoder = sequenceEncoder(tokenizer, model.config, config.maxLength);
   try {
     const train = (await encodeAll(task, data.train, encoder, signal)).flat();

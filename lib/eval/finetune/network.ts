@@ -32,26 +32,26 @@ export interface TracedNetwork {
   readonly loss: Tensor;
 }
 
-const takesNetworkSpecs = is.takes('networkSpecs', { model: is.languageModel, head: is.head, units: is.count });
+const takesNetworkSpecs = is.takes('networkSpecs', { model: is.languageModel, head: is.head, trainedLayers: is.count });
 
 /**
- * Parameters of a body whose trained layers are 0 to units - 1, and of a head.
+ * Parameters of a body whose trained layers are 0 to trainedLayers - 1, and of a head.
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
-export function networkSpecs(model: LanguageModel, head: Head, units: number): ParameterSpec[] {
-  takesNetworkSpecs(model, head, units);
+export function networkSpecs(model: LanguageModel, head: Head, trainedLayers: number): ParameterSpec[] {
+  takesNetworkSpecs(model, head, trainedLayers);
 
-  return [...model.body.parameters(units), ...head.parameters(model.config)];
+  return [...model.body.parameters(trainedLayers), ...head.parameters(model.config)];
 }
 
-const takesUnitsOf = is.takes('unitsOf', { layerMap: is.list(is.index, { least: 1 }) });
+const takesTrainedLayersOf = is.takes('trainedLayersOf', { layerMap: is.list(is.index, { least: 1 }) });
 
 /**
  * How many layers a map uses: one more than its greatest entry.
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
-export function unitsOf(layerMap: LayerMap): number {
-  takesUnitsOf(layerMap);
+export function trainedLayersOf(layerMap: LayerMap): number {
+  takesTrainedLayersOf(layerMap);
   return Math.max(...layerMap) + 1;
 }
 
@@ -63,7 +63,7 @@ export function traceNetwork(
 ): TracedNetwork {
   const { config } = model;
   const graph = new Graph();
-  const weights = storedWeights(graph, networkSpecs(model, head, unitsOf(layerMap)), store.precision);
+  const weights = storedWeights(graph, networkSpecs(model, head, trainedLayersOf(layerMap)), store.precision);
   const shape = { batch, seq, padding: true, types: familyOf(config).hasTypes };
   const { hidden } = model.body.trace(graph, weights, shape, { layerMap, training });
   const summary = (): Tensor => {

@@ -11,6 +11,7 @@ import { ApolloError } from '../../errors.js';
 import { writeWholeFile } from '../../fs/whole-file.js';
 import * as is from '../../is.js';
 import type { ParameterSpec } from '../../models/index.js';
+import { withCurrentNames } from '../../renamed.js';
 import { differences } from '../../train/config.js';
 import {
   loadCheckpoint,
@@ -116,7 +117,7 @@ export class SeedFolder {
       );
     let value: unknown;
     try {
-      value = JSON.parse(text);
+      value = withCurrentNames(JSON.parse(text));
     } catch (error) {
       throw damaged((error as Error).message);
     }
@@ -163,7 +164,7 @@ export class SeedFolder {
     await this.#write(identity, epochs, false);
     const state = {
       step,
-      stage: { index: 0, units: Math.max(...layerMap) + 1 },
+      stage: { index: 0, trainedLayers: Math.max(...layerMap) + 1 },
       layerMap: [...layerMap],
       identity,
       totals: { ...totals, flopsModel: 0 },

@@ -20,7 +20,7 @@ import {
 import { bucketOf, buckets, epochBatches, featureBatch } from './batches.js';
 import type { FineTuneEvent, SeedRecord } from './events.js';
 import { saveFineTuned } from './fine-tuned.js';
-import { inputsOf, NetworkPrograms, networkSpecs, unitsOf } from './network.js';
+import { inputsOf, NetworkPrograms, networkSpecs, trainedLayersOf } from './network.js';
 import type { FineTuneConfig } from './options.js';
 import { predict } from './predict.js';
 import { bestEpoch, type EpochRecord, type Identity, type SeedFolder } from './seed-folder.js';
@@ -60,7 +60,7 @@ interface Part {
 /** A step that was queued. */
 interface BegunStep extends QueuedStep {
   readonly epoch: number;
-  readonly lr: number;
+  readonly learningRate: number;
   readonly tokens: number;
 }
 
@@ -90,7 +90,7 @@ export class SeedRun {
     const { config, device, model, task, source, train } = options;
     const { batch, accumulation, precision, weightDecay, maxNorm } = config;
     this.#store = new ParameterStore(device, { precision });
-    this.#specs = networkSpecs(model, task.head, unitsOf(source.layerMap));
+    this.#specs = networkSpecs(model, task.head, trainedLayersOf(source.layerMap));
     const { layerMap } = source;
     const { head } = task;
     this.#programs = new NetworkPrograms({ device, store: this.#store, model, layerMap, head, batch, accumulation });
@@ -129,7 +129,7 @@ export class SeedRun {
           const event = await this.#train();
           yield event;
           yield* this.#saved();
-          this.#checkFinite(event);
+          this.#checkFinite(event.step, event.learningRate, event.loss, event.gradNorm);
         }
         yield await this.#endEpoch(epoch + 1);
         yield* this.#saved();
@@ -161,7 +161,7 @@ export class SeedRun {
       return loaded.warnings;
     }
     declareSpecs(this.#store, this.#specs);
-    const body = new Set(model.body.parameters(unitsOf(source.layerMap)).map(({ name }) => name));
+    const body = new Set(model.body.parameters(trainedLayersOf(source.layerMap)).map(({ name }) => name));
     for (const spec of this.#specs) {
       const value = body.has(spec.name) ? await source.read(spec.name) : undefined;
       await this.#store.write(spec.name, value ?? (await drawnValue(spec, seed)));
@@ -261,17 +261,17 @@ export class SeedRun {
     const rows = this.#rowsOf(step);
     const parts = this.#partsOf(rows);
     const trainings = await Promise.all(parts.map(({ seq }) => this.#programs.training(seq)));
-    const lr = learningRate(step, {
+    const rate = learningRate(step, {
       schedule: 'linear',
       totalSteps: this.#steps,
       warmupSteps: warmupOf(this.#steps, warmup),
       peak,
     });
     const { names } = trainings.at(-1)!;
-    const queued = { microBatches: () => this.#microBatches(step, parts), names, update: { lr } };
+    const queued = { microBatches: () => this.#microBatches(step, parts), names, update: { learningRate: rate } };
     const outcome = this.#trainer.queue(queued, signal);
     const tokens = rows.reduce((sum, row) => sum + (train[row] as Feature).tokens.length, 0);
-    return { epoch: Math.floor(step / this.#stepsPerEpoch), lr, tokens, outcome };
+    return { epoch: Math.floor(step / this.#stepsPerEpoch), learningRate: rate, tokens, outcome };
   }
 
   /** Whether `step` can be queued before the outcome of the one before it is known: nothing comes between the two. */
@@ -281,7 +281,7 @@ export class SeedRun {
   }
 
   async #train() {
-    const { epoch, lr, tokens, result } = await this.#stream.next(this.#step);
+    const { epoch, learningRate: rate, tokens, result } = await this.#stream.next(this.#step);
     const { loss, gradNorm, applied, ms, flops } = result;
     this.#totals.tokens += tokens;
     this.#totals.flopsExecuted += flops;
@@ -300,7 +300,7 @@ export class SeedRun {
       steps: this.#steps,
       loss,
       gradNorm,
-      lr,
+      learningRate: rate,
       applied,
       tokens,
       ms,
@@ -354,10 +354,10 @@ export class SeedRun {
     return { seed, epochs, best: this.#best(epochs), last, ...(place && { model: place.modelPath }) };
   }
 
-  #checkFinite({ step, loss, gradNorm, lr }: { step: number; loss: number; gradNorm: number; lr: number }): void {
-    const { learningRate } = this.#options.config;
-    const what = `Step ${step} (lr ${lr}): loss ${loss}, gradient norm ${gradNorm}.`;
-    const error = this.#nonFinite.error(what, `Try a lower learning rate than ${learningRate}.`);
+  #checkFinite(step: number, rate: number, loss: number, gradNorm: number): void {
+    const { learningRate: peak } = this.#options.config;
+    const what = `Step ${step} (learning rate ${rate}): loss ${loss}, gradient norm ${gradNorm}.`;
+    const error = this.#nonFinite.error(what, `Try a lower learning rate than ${peak}.`);
     if (error) throw error;
   }
 

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import * as is from '../../is.js';
 import { atPlace, createModel, type ModelConfig } from '../../models/index.js';
-import { unitsOf } from './network.js';
+import { trainedLayersOf } from './network.js';
 
 export interface BodySource {
   readonly config: ModelConfig;
@@ -37,7 +37,7 @@ export async function trainedSource(folder: {
 
   const { config, layerMap } = folder;
   const hash = createHash('sha256').update(layerMap.join());
-  for (const { name } of createModel(config).body.parameters(unitsOf(layerMap))) {
+  for (const { name } of createModel(config).body.parameters(trainedLayersOf(layerMap))) {
     hash.update(name).update(new Uint8Array((await folder.read(name)).slice().buffer));
   }
   return {

@@ -50,7 +50,7 @@ const takesFillMask = is.takes('fillMask', {
 export async function fillMask(trained: TrainedModel, text: string, options: FillOptions = {}): Promise<FilledMask[]> {
   takesFillMask(trained, text, options);
   const { topK = 5, signal } = options;
-  const { vocab, maxPositions } = trained.model.config;
+  const { vocabSize, maxPositions } = trained.model.config;
   const { objective, title } = familyOf(trained.model.config);
   check(
     objective === 'masked',
@@ -88,7 +88,7 @@ export async function fillMask(trained: TrainedModel, text: string, options: Fil
   };
   const { outputs } = await program.run(inputs, signal ? { signal } : {});
   const logits = outputs['logits'] as Float32Array;
-  const found = masks.map((_, i) => mostLikely(logits.subarray(i * vocab, (i + 1) * vocab), topK));
+  const found = masks.map((_, i) => mostLikely(logits.subarray(i * vocabSize, (i + 1) * vocabSize), topK));
   const wordOf = words(tokenizer);
   const best = found.map(([first]) => wordOf(first!.token));
   return found.map((tokens, place) => ({

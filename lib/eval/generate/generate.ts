@@ -91,7 +91,7 @@ async function* generatedTokens(
   const { maxTokens = 128, greedy = false, stop = [], seed = 0, samples = 1, signal } = options;
   const sampling = checkSampling(options);
   const { model, tokenizer } = trained;
-  const { vocab, maxPositions } = model.config;
+  const { vocabSize, maxPositions } = model.config;
   const ends = options.eos === undefined ? (trained.ends ?? tokenizer?.specials.eot ?? []) : (options.eos ?? []);
   const eos = new Set([ends].flat());
   check(Number.isInteger(maxTokens) && maxTokens > 0, `maxTokens must be a positive whole number; got ${maxTokens}.`);
@@ -118,8 +118,8 @@ async function* generatedTokens(
   for (let step = 0; step < maxTokens; step++) {
     for (const [sample, text] of texts.entries()) {
       if (text.finished) continue;
-      const row = logits.length === vocab ? 0 : sample;
-      const token = choose(logits.subarray(row * vocab, (row + 1) * vocab), sample, step);
+      const row = logits.length === vocabSize ? 0 : sample;
+      const token = choose(logits.subarray(row * vocabSize, (row + 1) * vocabSize), sample, step);
       yield { sample, token, ...text.push(token, eos.has(token), step + 1 === maxTokens) };
     }
     if (step + 1 === maxTokens || texts.every(({ finished }) => finished)) return;
@@ -181,7 +181,7 @@ function framedPrompt(tokenizer: Tokenizer, prompt: string): Int32Array {
 }
 
 function promptTokens({ model, tokenizer }: TrainedModel, prompt: string | ArrayLike<number>): Int32Array {
-  const { vocab, maxPositions } = model.config;
+  const { vocabSize, maxPositions } = model.config;
   let tokens: Int32Array;
   if (typeof prompt === 'string') {
     check(tokenizer, 'There is no tokenizer with this model: give the prompt as token ids.');
@@ -189,10 +189,10 @@ function promptTokens({ model, tokenizer }: TrainedModel, prompt: string | Array
   } else {
     tokens = Int32Array.from(prompt);
     for (const [i, id] of tokens.entries()) {
-      if (id !== prompt[i] || id < 0 || id >= vocab) {
+      if (id !== prompt[i] || id < 0 || id >= vocabSize) {
         throw new ApolloError(
           'BAD_ARGUMENT',
-          `prompt[${i}] must be a token id from 0 to ${vocab - 1}; got ${prompt[i]}.`,
+          `prompt[${i}] must be a token id from 0 to ${vocabSize - 1}; got ${prompt[i]}.`,
         );
       }
     }

@@ -32,8 +32,8 @@ const layerNames = (layer: number): LayerNames => {
   };
 };
 
-function bodyParameters(config: ModelConfig, units: number): ParameterSpec[] {
-  const { hidden, vocab, maxPositions, typeVocab = 2, padTokenId: zeroRow, initStd } = config;
+function bodyParameters(config: ModelConfig, trainedLayers: number): ParameterSpec[] {
+  const { hidden, vocabSize, maxPositions, typeVocab = 2, padTokenId: zeroRow, initStd } = config;
   const stream = span('hidden', hidden);
   const at = 'bert.embeddings';
   const embeddings = (name: string, rows: ReturnType<typeof span>, foreign: string, zero?: number) =>
@@ -45,36 +45,36 @@ function bodyParameters(config: ModelConfig, units: number): ParameterSpec[] {
       attentionNormUse: 'innerNorm',
     });
   return [
-    embeddings('word', span('vocab', vocab), 'word_embeddings', zeroRow),
+    embeddings('word', span('vocab', vocabSize), 'word_embeddings', zeroRow),
     embeddings('position', span('positions', maxPositions), 'position_embeddings'),
     embeddings('type', span('types', typeVocab), 'token_type_embeddings'),
     ...normParameters('embeddings.norm', stream, { foreign: [`${at}.LayerNorm`] }),
-    ...Array.from({ length: units }, (_, index) => layer(index)).flat(),
+    ...Array.from({ length: trainedLayers }, (_, index) => layer(index)).flat(),
   ];
 }
 
 function headParameters(config: ModelConfig): ParameterSpec[] {
-  const { hidden, vocab, initStd } = config;
+  const { hidden, vocabSize, initStd } = config;
   const stream = span('hidden', hidden);
   const at = 'cls.predictions';
   return [
     ...linear('head.transform', stream, [stream], initStd, { foreign: [`${at}.transform.dense`], transposed: true }),
     ...normParameters('head.norm', stream, { use: 'headNorm', foreign: [`${at}.transform.LayerNorm`] }),
     ...outputParameters(config, `${at}.decoder.weight`),
-    bias('head.bias', span('vocab', vocab), `${at}.bias`),
+    bias('head.bias', span('vocab', vocabSize), `${at}.bias`),
   ];
 }
 
 /** Embeddings and layers: [B, T] tokens -> [B, T, C]. */
 function bertBody(config: ModelConfig): ModelBody {
-  const { hidden, vocab, epsilon, maxPositions, typeVocab } = config;
+  const { hidden, vocabSize, epsilon, maxPositions, typeVocab } = config;
   return {
-    parameters: (units) => bodyParameters(config, units),
+    parameters: (trainedLayers) => bodyParameters(config, trainedLayers),
     trace(graph, weights, batch, options) {
       check(!options.decoding, 'BERT reads a whole text at once and has no decoding; use a causal model (GPT, Llama).');
       const { tokens, types, stack } = bodyInputs(graph, config, batch, options);
 
-      const summed = tokenEmbeddings(tokens, weights, { vocab, hidden, maxPositions, typeVocab }, types);
+      const summed = tokenEmbeddings(tokens, weights, { vocabSize, hidden, maxPositions, typeVocab }, types);
       const normed = norm(summed, weights, 'embeddings.norm', epsilon);
       return postNormStack(dropout(normed, stack.dropout), weights, {
         ...stack,
@@ -87,17 +87,17 @@ function bertBody(config: ModelConfig): ModelBody {
 
 /** The graphs of a BERT of this configuration, which is valid. */
 export function bertGraphs(config: ModelConfig): ModelGraphs {
-  const { vocab, epsilon } = config;
+  const { vocabSize, epsilon } = config;
   const body = bertBody(config);
   const output = (weights: Weights) => outputMatrix(config, weights);
-  const outputBias = (weights: Weights) => weights('head.bias', [vocab], 'vector');
+  const outputBias = (weights: Weights) => weights('head.bias', [vocabSize], 'vector');
   const transform = (rows: Tensor, weights: Weights, training: boolean) =>
     mlmTransform(rows, weights, { epsilon, activation: config.activation ?? bertActivation, training });
   const logits = (rows: Tensor, weights: Weights, training: boolean) =>
     tiedLogits(transform(rows, weights, training), output(weights), outputBias(weights));
   return {
     body,
-    parameters: (units) => [...body.parameters(units), ...headParameters(config)],
+    parameters: (trainedLayers) => [...body.parameters(trainedLayers), ...headParameters(config)],
     trace(graph, weights, batch, options) {
       const { training } = options;
       const targets = batch.targets ?? 0;

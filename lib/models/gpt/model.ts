@@ -33,32 +33,32 @@ const layerNames = (layer: number): LayerNames => {
  * The two projections onto the residual stream start at initStd / sqrt(2 L), with L the final number of layers, whatever the
  * depth of the stage.
  */
-function bodyParameters(config: ModelConfig, units: number): ParameterSpec[] {
-  const { layers, hidden, vocab, maxPositions, initStd } = config;
+function bodyParameters(config: ModelConfig, trainedLayers: number): ParameterSpec[] {
+  const { layers, hidden, vocabSize, maxPositions, initStd } = config;
   const stream = span('hidden', hidden);
   const residualStd = initStd / Math.sqrt(2 * layers);
   const layer = (index: number) => layerParameters(config, index, { residualStd, names: layerNames(index) });
   return [
-    table('embeddings.word', span('vocab', vocab), stream, initStd, { foreign: 'transformer.wte.weight' }),
+    table('embeddings.word', span('vocab', vocabSize), stream, initStd, { foreign: 'transformer.wte.weight' }),
     table('embeddings.position', span('positions', maxPositions), stream, initStd, {
       foreign: 'transformer.wpe.weight',
     }),
-    ...Array.from({ length: units }, (_, index) => layer(index)).flat(),
+    ...Array.from({ length: trainedLayers }, (_, index) => layer(index)).flat(),
     ...norm('final.norm', stream, { use: 'headNorm', foreign: ['transformer.ln_f'] }),
   ];
 }
 
 /** Embeddings, layers and the final norm: [B, T] tokens -> [B, T, C]. */
 function gptBody(config: ModelConfig): ModelBody {
-  const { hidden, vocab, maxPositions } = config;
+  const { hidden, vocabSize, maxPositions } = config;
   return {
-    parameters: (units) => bodyParameters(config, units),
+    parameters: (trainedLayers) => bodyParameters(config, trainedLayers),
     trace(graph, weights, batch, options) {
       const { tokens, stack } = bodyInputs(graph, config, batch, options);
       const cache = decodingCache(graph, config, batch, options);
 
       const positions = cache?.first ? undefined : cache?.positions;
-      const summed = tokenEmbeddings(tokens, weights, { vocab, hidden, maxPositions }, undefined, positions);
+      const summed = tokenEmbeddings(tokens, weights, { vocabSize, hidden, maxPositions }, undefined, positions);
       const p = options.training ? (config.embeddingDropout ?? config.dropout) : 0;
       return preNormStack(dropout(summed, p), weights, 'final.norm', {
         ...stack,

@@ -89,17 +89,17 @@ export const llamaFamily: ModelFamily = {
     );
   },
   presets: {
-    'llama-nano': { layers: 12, hidden: 128, keyValueHeads: 1, vocab: 8192, maxPositions: 128 },
-    'llama-mini': { layers: 12, hidden: 256, keyValueHeads: 2, vocab: 8192, maxPositions: 128 },
+    'llama-nano': { layers: 12, hidden: 128, keyValueHeads: 1, vocabSize: 8192, maxPositions: 128 },
+    'llama-mini': { layers: 12, hidden: 256, keyValueHeads: 2, vocabSize: 8192, maxPositions: 128 },
     // SmolLM 135M (Allal et al. 2024).
-    'smollm-135m': { layers: 30, hidden: 576, keyValueHeads: 3, ffn: 1536, vocab: 49152, maxPositions: 2048 },
+    'smollm-135m': { layers: 30, hidden: 576, keyValueHeads: 3, ffn: 1536, vocabSize: 49152, maxPositions: 2048 },
     // The shape of Llama 3.2 1B, with the context at which such models are pre-trained.
     'llama-1b': {
       layers: 16,
       hidden: 2048,
       keyValueHeads: 8,
       ffn: 8192,
-      vocab: 128256,
+      vocabSize: 128256,
       maxPositions: 2048,
       ropeTheta: 500_000,
     },

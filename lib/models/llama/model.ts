@@ -68,28 +68,28 @@ function layerParameters(config: ModelConfig, layer: number): ParameterSpec[] {
   ];
 }
 
-function bodyParameters(config: ModelConfig, units: number): ParameterSpec[] {
-  const { hidden, vocab, initStd } = config;
+function bodyParameters(config: ModelConfig, trainedLayers: number): ParameterSpec[] {
+  const { hidden, vocabSize, initStd } = config;
   const stream = span('hidden', hidden);
   return [
-    table('embeddings.word', span('vocab', vocab), stream, initStd, { foreign: 'model.embed_tokens.weight' }),
-    ...Array.from({ length: units }, (_, layer) => layerParameters(config, layer)).flat(),
+    table('embeddings.word', span('vocab', vocabSize), stream, initStd, { foreign: 'model.embed_tokens.weight' }),
+    ...Array.from({ length: trainedLayers }, (_, layer) => layerParameters(config, layer)).flat(),
     ...norm('final.norm', stream, { use: 'headNorm', bias: false, foreign: ['model.norm'] }),
   ];
 }
 
 /** Embeddings, layers and the final norm: [B, T] tokens -> [B, T, C]. */
 function llamaBody(config: ModelConfig): ModelBody {
-  const { hidden, vocab, queryKeyNorms, ropeTheta = defaultRopeTheta, ropeScaling } = config;
+  const { hidden, vocabSize, queryKeyNorms, ropeTheta = defaultRopeTheta, ropeScaling } = config;
   const headSize = headSizeOf(config);
   const frequencies = rotaryFrequencies(headSize, ropeTheta, ropeScaling);
   return {
-    parameters: (units) => bodyParameters(config, units),
+    parameters: (trainedLayers) => bodyParameters(config, trainedLayers),
     trace(graph, weights, batch, options) {
       const { tokens, stack } = bodyInputs(graph, config, batch, options);
       const cache = decodingCache(graph, config, batch, options);
 
-      const embedded = embedding(weights('embeddings.word', [vocab, hidden], 'matrix'), tokens);
+      const embedded = embedding(weights('embeddings.word', [vocabSize, hidden], 'matrix'), tokens);
       return preNormStack(dropout(embedded, stack.dropout), weights, 'final.norm', {
         ...stack,
         keyValueHeads: keyValueHeadsOf(config),

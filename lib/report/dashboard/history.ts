@@ -6,7 +6,7 @@ import type { DoneMetrics, MetricRecord, StartMetrics, StepMetrics } from '../me
 import { type Column, type Row, type SeriesChange, ThinnedSeries } from './series.js';
 
 /** Columns of `points`: a training step, or the mean over several. */
-export const pointColumns = ['step', 'tokens', 'flops', 'trainMs', 'loss', 'lr', 'rss', 'device'] as const;
+export const pointColumns = ['step', 'tokens', 'flops', 'trainMs', 'loss', 'learningRate', 'rss', 'device'] as const;
 const pointKinds: readonly Column[] = ['last', 'last', 'last', 'last', 'mean', 'last', 'max', 'max'];
 /** Columns of `evaluations`: held-out loss at full depth. */
 export const evaluationColumns = ['step', 'flops', 'trainMs', 'loss'] as const;
@@ -15,7 +15,7 @@ export const growthColumns = ['step', 'flops', 'trainMs', 'from', 'to'] as const
 
 export interface StageHistory {
   readonly step: number;
-  readonly units: number;
+  readonly trainedLayers: number;
   /** Steps of the stage that ran at each depth (index = depth). */
   readonly depthSteps: readonly number[];
 }
@@ -88,7 +88,7 @@ class RunHistory {
   readonly #first: MetricRecord;
   readonly #points: ThinnedSeries;
   readonly #evaluations: ThinnedSeries;
-  readonly #stages: { step: number; units: number; depthSteps: number[] }[] = [];
+  readonly #stages: { step: number; trainedLayers: number; depthSteps: number[] }[] = [];
   #growths: Row[] = [];
   #start: StartMetrics | undefined;
   #latest: StepMetrics | undefined;
@@ -115,9 +115,16 @@ class RunHistory {
         this.#done = undefined;
         return;
       case 'step': {
-        const { step, tokens, loss, lr, rssBytes, arenaBytes, bufferBytes } = record;
+        const { step, tokens, loss, learningRate, rssBytes, arenaBytes, bufferBytes } = record;
         const costs = [tokens, round(record.flopsModel), round(record.trainMs)];
-        this.#points.add([step, ...costs, loss && round(loss), round(lr), rssBytes, arenaBytes + bufferBytes]);
+        this.#points.add([
+          step,
+          ...costs,
+          loss && round(loss),
+          round(learningRate),
+          rssBytes,
+          arenaBytes + bufferBytes,
+        ]);
         this.#countDepth(record);
         this.#latest = record;
         return;
@@ -156,10 +163,11 @@ class RunHistory {
     return { head: this.head(), points: this.#points.takeChange(), evaluations: this.#evaluations.takeChange() };
   }
 
-  #countDepth({ step, units, depth }: StepMetrics): void {
-    // A stage is told by its trained layers or by a growth just before (stages of equal units, as LiGO's first).
+  #countDepth({ step, trainedLayers, depth }: StepMetrics): void {
+    // A stage is told by its trained layers or by a growth just before (stages of equally many layers, as LiGO's first).
     const grown = this.#growths.at(-1)?.[0] === step - 1;
-    if (this.#stages.at(-1)?.units !== units || grown) this.#stages.push({ step: step - 1, units, depthSteps: [] });
+    if (this.#stages.at(-1)?.trainedLayers !== trainedLayers || grown)
+      this.#stages.push({ step: step - 1, trainedLayers, depthSteps: [] });
     const { depthSteps } = this.#stages.at(-1)!;
     while (depthSteps.length <= depth) depthSteps.push(0);
     depthSteps[depth]! += 1;

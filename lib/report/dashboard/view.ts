@@ -95,13 +95,13 @@ export function viewOf(options: ViewOptions, changes: readonly RunChange[]): Das
 }
 
 function rowOf({ method, seed, step, steps, layers, stages, heldOut, latest }: RunHead, state: string): string[] {
-  const units = stages.at(-1)?.units;
+  const trainedLayers = stages.at(-1)?.trainedLayers;
   return [
     method,
     String(seed),
     state,
     `${thousands(step)} / ${thousands(steps)}`,
-    units === undefined ? '' : `${units} of ${layers}`,
+    trainedLayers === undefined ? '' : `${trainedLayers} of ${layers}`,
     heldOut?.toFixed(4) ?? '',
     latest?.loss?.toFixed(4) ?? '',
     latest ? formatCount(latest.tokensPerSecond) : '',
@@ -131,7 +131,7 @@ function tilesOf(state: DashboardState, progress: DashboardProgress, current: Ru
     { label: 'Training loss', value: latest?.loss?.toFixed(4) ?? dash, note: 'of the last step' },
     {
       label: 'Layers trained',
-      value: latest ? `${latest.units} of ${layers}` : dash,
+      value: latest ? `${latest.trainedLayers} of ${layers}` : dash,
       note: latest ? `${stage}last step at depth ${latest.depth}` : '',
     },
     {
@@ -141,7 +141,7 @@ function tilesOf(state: DashboardState, progress: DashboardProgress, current: Ru
     },
     {
       label: 'Learning rate',
-      value: latest ? rate(latest.lr) : dash,
+      value: latest ? rate(latest.learningRate) : dash,
       note: latest?.applied === false ? 'update left out' : '',
     },
     {
@@ -160,6 +160,6 @@ function thousands(value: number): string {
 }
 
 /** Three significant digits, without a trailing run of zeros: 9.83e-4. */
-function rate(lr: number): string {
-  return lr === 0 ? '0' : lr.toExponential(2).replace('e-', '\u2009e\u2212');
+function rate(learningRate: number): string {
+  return learningRate === 0 ? '0' : learningRate.toExponential(2).replace('e-', '\u2009e\u2212');
 }

@@ -13,6 +13,7 @@ import { ApolloError } from '../../errors.js';
 import { type Checksum, writeSynced } from '../../fs/durable.js';
 import { SafetensorsReader, type TensorToWrite, writeSafetensors } from '../../interop/safetensors.js';
 import { declareSpecs, type ModelConfig, type ParameterSpec } from '../../models/index.js';
+import { withCurrentNames } from '../../renamed.js';
 import { type Kept, writeFolder } from './checkpoint-folder.js';
 import { checkpointOfRank } from './rank-folder.js';
 import type { StoreView } from './staged-store.js';
@@ -40,7 +41,7 @@ const stateSchema = z.object({
   /** Stage and trained layers of the weights; a switch due at `step` may already be done. */
   stage: z.object({
     index: count,
-    units: z.int().min(1),
+    trainedLayers: z.int().min(1),
     /** Widths, where they are not those of the finished model. */
     shape: z.object({ hidden: z.int().min(1), heads: z.int().min(1), ffn: z.int().min(1) }).optional(),
     /** Whether the weights are expressions of what is stored. */
@@ -193,7 +194,7 @@ export async function saveCheckpoint(
 export async function readCheckpointState(folder: string): Promise<CheckpointState> {
   let value: unknown;
   try {
-    value = JSON.parse(await readFile(join(folder, stateFile), 'utf8'));
+    value = withCurrentNames(JSON.parse(await readFile(join(folder, stateFile), 'utf8')));
   } catch (error) {
     throw damaged(folder, `${stateFile} cannot be read (${(error as Error).message}).`, error);
   }

@@ -92,7 +92,7 @@ function tokenizerOf({ tokenizerPath, config }: ModelFolder, named: string | und
   const path = named ?? tokenizerPath;
   if (path === undefined) return undefined;
   const tokenizer = loadTokenizer(path);
-  checkVocabulary(tokenizer, config.vocab);
+  checkVocabulary(tokenizer, config.vocabSize);
   return tokenizer;
 }
 

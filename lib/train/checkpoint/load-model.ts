@@ -59,7 +59,7 @@ export async function loadModel(device: Device, path: string, options: LoadOptio
   try {
     const { config, layers, tokenizerPath, folder } = source;
     const tokenizer = tokenizerPath === undefined ? undefined : loadTokenizer(tokenizerPath);
-    if (tokenizer) checkVocabulary(tokenizer, config.vocab);
+    if (tokenizer) checkVocabulary(tokenizer, config.vocabSize);
     const ends =
       tokenizer && objectiveOf(config) === 'causal' ? endsOfText(tokenizer, tokenizerPath as string) : undefined;
     const warnings = [...source.warnings];

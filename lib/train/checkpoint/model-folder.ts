@@ -134,7 +134,7 @@ async function openCheckpoint(folder: string): Promise<ModelFolder> {
     );
   }
   const config = modelConfigOf(state);
-  const layers = state.stage.units;
+  const layers = state.stage.trainedLayers;
   await verifyFile(folder, weightsFile, state);
   const specs = specsByName(createModel(config), layers);
   const reader = await SafetensorsReader.open(join(folder, weightsFile));

@@ -21,7 +21,7 @@ const tiny: RecipeOf = () => ({
     hidden: 32,
     heads: 1,
     ffn: 64,
-    vocab: 300,
+    vocabSize: 300,
     maxPositions: 16,
     dropout: 0,
     attentionDropout: 0,
@@ -29,7 +29,7 @@ const tiny: RecipeOf = () => ({
   steps: 20,
   batch: 4,
   heldOut: 0.2,
-  lr: 2e-3,
+  learningRate: 2e-3,
   checkpointEvery: 4,
 });
 

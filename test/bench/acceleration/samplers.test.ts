@@ -19,12 +19,12 @@ function area(density: (y: number) => number, low: number, high: number): number
 
 t.test('derived tables, probabilities and draws agree', (t) => {
   for (const name of Object.keys(derived) as SamplerName[]) {
-    for (const units of [1, 3, 6] as const) {
-      const row = samplerRow(name, units, 4000);
-      t.ok(row.largestDifference < 6e-7, `${name}, ${units}`);
-      t.ok(Math.abs(row.mean - row.derived.mean) < 1e-6, `${name}, ${units}: mean`);
-      if (row.derived.sd !== undefined) t.ok(Math.abs(row.sd - row.derived.sd) < 1e-4, `${name}, ${units}: sd`);
-      t.ok(row.sigmas < 5, `${name}, ${units}: draws`);
+    for (const trainedLayers of [1, 3, 6] as const) {
+      const row = samplerRow(name, trainedLayers, 4000);
+      t.ok(row.largestDifference < 6e-7, `${name}, ${trainedLayers}`);
+      t.ok(Math.abs(row.mean - row.derived.mean) < 1e-6, `${name}, ${trainedLayers}: mean`);
+      if (row.derived.sd !== undefined) t.ok(Math.abs(row.sd - row.derived.sd) < 1e-4, `${name}, ${trainedLayers}: sd`);
+      t.ok(row.sigmas < 5, `${name}, ${trainedLayers}: draws`);
     }
   }
   t.end();
@@ -32,18 +32,18 @@ t.test('derived tables, probabilities and draws agree', (t) => {
 
 t.test('the densities of the multiplier have the area of the depths between the ends', (t) => {
   const shape = { excess: 0.4, end: 0.6, slope: 20 };
-  for (const units of [1, 3, 6]) {
+  for (const trainedLayers of [1, 3, 6]) {
     for (const [sampler, density] of [
-      [lvps, lvpsDensity(12 / units, shape)],
-      [edge, edgeDensity(12 / units, shape)],
+      [lvps, lvpsDensity(12 / trainedLayers, shape)],
+      [edge, edgeDensity(12 / trainedLayers, shape)],
     ] as const) {
-      const probabilities = sampler.probabilities(units, 12);
+      const probabilities = sampler.probabilities(trainedLayers, 12);
       for (const depth of [7, 9, 11]) {
-        const p = area(density, depth / units, (depth + 1) / units);
-        t.ok(Math.abs(p - (probabilities[depth] ?? 0)) < 1e-5, `${sampler.name}, ${units} of ${depth}`);
+        const p = area(density, depth / trainedLayers, (depth + 1) / trainedLayers);
+        t.ok(Math.abs(p - (probabilities[depth] ?? 0)) < 1e-5, `${sampler.name}, ${trainedLayers} of ${depth}`);
       }
       t.equal(density(0.5), 0);
-      t.equal(density(12 / units + 0.5), 0);
+      t.equal(density(12 / trainedLayers + 0.5), 0);
     }
   }
   t.end();

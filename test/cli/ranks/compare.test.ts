@@ -14,7 +14,7 @@ const folder = temporaryFolder();
 // bert2BERT begins with a smaller model, which the ranks train first.
 const methods = ['scratch', 'apollo', 'bert2bert'];
 const model = { preset: 'gpt-nano', layers: 2, hidden: 64, heads: 2, ffn: 64, maxPositions: 16, dropout: 0.1 };
-const config = tinyConfig(folder, { model, methods, steps: 60, evalEvery: 20, evalBatches: 5 });
+const config = tinyConfig(folder, { model, methods, steps: 60, evaluateEvery: 20, evaluationBatches: 5 });
 const compare = (ranks: number, args: readonly string[]) => startRanks(ranks, main, ['compare', ...args]);
 
 const resultsOf = (out: string) => JSON.parse(readFileSync(join(out, 'results.json'), 'utf8')) as Results;
@@ -32,7 +32,7 @@ t.test('runs of two ranks are those of one with twice the micro-batches', { skip
   t.equal(ended.code, 0, ended.err);
   t.equal(ended.out.match(/"type":"results"/g)?.length, 1, 'one rank reports');
   for (const file of ['report.html', 'table.md', 'loss-flops.svg']) t.ok(existsSync(join(two, file)), file);
-  const alone = await compare(1, ['--config', config, '--out', one, '--accumulate', '2']).ended;
+  const alone = await compare(1, ['--config', config, '--out', one, '--accumulation', '2']).ended;
   t.equal(alone.code, 0, alone.err);
   const [ours, theirs] = [lossesOf(two), lossesOf(one)];
   t.equal(ours.length, methods.length);

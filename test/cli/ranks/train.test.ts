@@ -10,7 +10,7 @@ import { tinyConfig } from '../tiny.js';
 
 const main = fileURLToPath(new URL('../../../lib/cli/main.ts', import.meta.url));
 const folder = temporaryFolder();
-const config = tinyConfig(folder, { steps: 120, evalEvery: 60 });
+const config = tinyConfig(folder, { steps: 120, evaluateEvery: 60 });
 const train = (args: readonly string[]) => startRanks(2, main, ['train', ...args]);
 const weights = (out: string) => readFileSync(join(out, 'checkpoints/step-00000120/model.safetensors'));
 
@@ -61,9 +61,9 @@ for (const victim of [0, 1]) {
 }
 
 t.test('what fails is told once, by the rank that failed', { skip: noMpi }, async (t) => {
-  const wrong = await train(['--config', config, '--out', join(folder, 'wrong'), '--lr', '-5']).ended;
+  const wrong = await train(['--config', config, '--out', join(folder, 'wrong'), '--learning-rate', '-5']).ended;
   t.not(wrong.code, 0);
-  t.match(wrong.err, /apollo-lm: rank 0 of 2 on .*: --lr: expected more than 0; got -5/);
+  t.match(wrong.err, /apollo-lm: rank 0 of 2 on .*: --learning-rate: expected more than 0; got -5/);
   t.notOk(existsSync(join(folder, 'wrong')));
   const parsed = await train(['--config', config, '--no-such']).ended;
   t.not(parsed.code, 0);

@@ -21,7 +21,7 @@ t.teardown(() => rmSync(folder, { recursive: true, force: true }));
 function site(name: string, changes: Readonly<Record<string, unknown>> = {}): string {
   const own = join(folder, name);
   mkdirSync(own);
-  return tinyConfig(own, { steps: 20, evalEvery: 10, ...changes });
+  return tinyConfig(own, { steps: 20, evaluateEvery: 10, ...changes });
 }
 
 const trainWith = (config: string, out: string, ...more: readonly string[]) => [
@@ -64,7 +64,8 @@ t.test('a rank with other text', { skip: noMpi }, async (t) => {
 
 t.test('a rank with other settings', { skip: noMpi }, async (t) => {
   const config = site('settings');
-  const ended = await startUnlike(main, [trainWith(config, 'd'), trainWith(config, 'd', '--lr', '0.25')]).ended;
+  const ended = await startUnlike(main, [trainWith(config, 'd'), trainWith(config, 'd', '--learning-rate', '0.25')])
+    .ended;
   checkEnd(
     t,
     ended,

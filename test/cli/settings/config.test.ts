@@ -19,9 +19,9 @@ t.test('defaults, preset, file and command line: later ones win', async (t) => {
     methods: ['scratch', 'auto'],
     precision: 'auto',
   });
-  const config = file('run.json', { batch: 8, lr: 0.5, steps: 10 });
-  const settings = loadSettings({ preset: 'sample', config, flags: { lr: 0.25 } });
-  t.match(settings, { batch: 8, lr: 0.25, steps: 10, seq: 64, model: { preset: 'gpt-nano' } });
+  const config = file('run.json', { batch: 8, learningRate: 0.5, steps: 10 });
+  const settings = loadSettings({ preset: 'sample', config, flags: { learningRate: 0.25 } });
+  t.match(settings, { batch: 8, learningRate: 0.25, steps: 10, seq: 64, model: { preset: 'gpt-nano' } });
 });
 
 t.test('tokens and steps replace each other across layers, and exclude each other within one', async (t) => {
@@ -78,7 +78,7 @@ t.test('an error names the key and where it came from', async (t) => {
     small: { stpes: 1 },
   });
   try {
-    loadSettings({ config, flags: { lr: -1, evalEvery: 'x' } });
+    loadSettings({ config, flags: { learningRate: -1, evaluateEvery: 'x' } });
     t.fail('must not pass');
   } catch (error) {
     const { message, code } = error as { message: string; code: string };
@@ -89,8 +89,8 @@ t.test('an error names the key and where it came from', async (t) => {
     t.match(message, /wrong\.json: methods: .*got \["scratch"\]/);
     t.match(message, /wrong\.json: variants\.ES\.method: .*got "nope"/);
     t.match(message, `${config}: small.stpes: there is no such setting; did you mean "steps"?`);
-    t.match(message, /^--lr: .*got -1$/m);
-    t.match(message, /^--eval-every: .*got "x"$/m);
+    t.match(message, /^--learning-rate: .*got -1$/m);
+    t.match(message, /^--evaluate-every: .*got "x"$/m);
   }
 });
 
@@ -125,5 +125,5 @@ t.test('an unknown preset is answered with the known ones', async (t) => {
 });
 
 t.test('flag names', async (t) => {
-  t.equal(flagOf('evalEvery'), '--eval-every');
+  t.equal(flagOf('evaluateEvery'), '--evaluate-every');
 });

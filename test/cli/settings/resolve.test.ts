@@ -15,8 +15,8 @@ const settings = (flags: Record<string, unknown>) => loadSettings({ flags });
 
 t.test('bert and gpt alone are the mini size; fields can be changed', async (t) => {
   t.match(modelConfigOf(settings({ model: 'bert' })), { kind: 'bert', layers: 12, hidden: 256 });
-  const changed = settings({ model: { preset: 'gpt-nano', layers: 4, dropout: 0 }, vocab: 512 });
-  t.match(modelConfigOf(changed), { kind: 'gpt', layers: 4, hidden: 128, vocab: 512, dropout: 0 });
+  const changed = settings({ model: { preset: 'gpt-nano', layers: 4, dropout: 0 }, vocabSize: 512 });
+  t.match(modelConfigOf(changed), { kind: 'gpt', layers: 4, hidden: 128, vocabSize: 512, dropout: 0 });
   t.equal(modelName(changed), 'gpt-nano, layers 4, dropout 0');
 });
 
@@ -31,7 +31,7 @@ t.test('an unknown model or field is answered with the nearest', async (t) => {
 });
 
 t.test('tokens become steps, rounded up', async (t) => {
-  const given = settings({ tokens: 10_000, batch: 4, seq: 32, accumulate: 2 });
+  const given = settings({ tokens: 10_000, batch: 4, seq: 32, accumulation: 2 });
   t.equal(totalStepsOf(given, modelConfigOf(given)), 40); // 10,000 / 256 = 39.06
   t.throws(() => totalStepsOf(settings({}), modelConfigOf(settings({}))), { message: /--steps or --tokens/ });
 });

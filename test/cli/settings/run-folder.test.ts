@@ -15,7 +15,7 @@ for (const command of ['train', 'compare']) {
     ['a text that is not there', { data: 'nowhere.txt' }],
     [
       "a method's option that does not fit the model",
-      { method: 'apollo', methods: ['scratch', 'apollo'], methodOptions: { apollo: { units: [1, 9] } } },
+      { method: 'apollo', methods: ['scratch', 'apollo'], methodOptions: { apollo: { stageLayers: [1, 9] } } },
     ],
   ];
   for (const [what, changes] of cases) {

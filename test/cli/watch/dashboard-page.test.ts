@@ -43,7 +43,7 @@ t.test('a run in the browser', { skip }, async (t) => {
   const folder = temporaryFolder();
   const out = join(folder, 'run');
   // Longer than anybody waits: it is stopped from here.
-  const config = tinyConfig(folder, { steps: 100_000, evalEvery: 20, checkpointEvery: 0 });
+  const config = tinyConfig(folder, { steps: 100_000, evaluateEvery: 20, checkpointEvery: 0 });
   const browser = await Browser.open(chromium);
   t.teardown(() => browser.close());
   const page = await browser.page();

@@ -22,7 +22,7 @@ const valuesOf = (events: readonly LoggedEvent[], tag: string) =>
 t.test('records become scalars by tag, and the depths between evaluations a histogram', async (t) => {
   const folder = join(t.testdir(), 'apollo-1');
   const run = await TensorBoardRun.open(folder, undefined);
-  await run.describe({ settings: { lr: 1e-3, model: { preset: 'gpt' }, absent: undefined } });
+  await run.describe({ settings: { learningRate: 1e-3, model: { preset: 'gpt' }, absent: undefined } });
   await run.add(startRecord(0));
   await run.add(evaluationRecord(0, 9));
   await run.add(stepRecord(1, { depth: 2, loss: 4 }));
@@ -44,7 +44,7 @@ t.test('records become scalars by tag, and the depths between evaluations a hist
     [3, { histogram: { min: 3.5, max: 4.5, counts: [1] } }],
   ]);
   t.match(valuesOf(events!, 'settings'), [
-    [0, { text: '| setting | value |\n| --- | --- |\n| lr | 0.001 |\n| model | {"preset":"gpt"} |' }],
+    [0, { text: '| setting | value |\n| --- | --- |\n| learningRate | 0.001 |\n| model | {"preset":"gpt"} |' }],
   ]);
 });
 

@@ -65,7 +65,7 @@ t.test('micro-batches are parts of the step: 4 of 2 rows hold the rows of 1 of 8
   const source = counting(4000);
   const whole = causalBatch(source, { batch: 8, seq: 16, seed: 5, step: 9 });
   const parts = [0, 1, 2, 3].map((micro) =>
-    causalBatch(source, { batch: 2, seq: 16, seed: 5, step: 9, micro, microBatches: 4 }),
+    causalBatch(source, { batch: 2, seq: 16, seed: 5, step: 9, micro, accumulation: 4 }),
   );
   t.strictSame(
     parts.flatMap(({ tokens }) => [...tokens]),
@@ -77,11 +77,11 @@ t.test('micro-batches are parts of the step: 4 of 2 rows hold the rows of 1 of 8
   );
 });
 
-const vocab = 1000;
+const vocabSize = 1000;
 const specialIds = [0, 1, 2, 3, 4, 500];
 const text = arraySource(
   Array.from({ length: 64_000 }, (_, i) => (i % 50 === 7 ? 500 : i % 31 === 5 ? 1 : 5 + ((i * 7919) % 490))),
-  vocab,
+  vocabSize,
 );
 const mlm = (step: number, more: Partial<MlmOptions> = {}): MlmOptions => ({
   batch: 16,
@@ -91,7 +91,7 @@ const mlm = (step: number, more: Partial<MlmOptions> = {}): MlmOptions => ({
   clsId: 2,
   sepId: 3,
   maskId: 4,
-  vocab,
+  vocabSize,
   specialIds,
   targets: mlmCapacity(16 * 66),
   ...more,
@@ -166,7 +166,7 @@ t.test('15 % of ordinary positions, 80/10/10, special tokens never', async (t) =
   t.ok(near(seen.random, seen.masked, 0.1 * (993 / 994)), `${seen.random / seen.masked}`);
   t.ok(near(seen.kept, seen.masked, 0.1), `${seen.kept / seen.masked}`);
   t.ok(
-    [...drawn].every((id) => id < vocab && !specialIds.includes(id)),
+    [...drawn].every((id) => id < vocabSize && !specialIds.includes(id)),
     'random tokens are ordinary',
   );
   t.ok(drawn.size > 980, `and come from all of the vocabulary (${drawn.size} of 994)`);
@@ -179,7 +179,7 @@ t.test('15 % of ordinary positions, 80/10/10, special tokens never', async (t) =
 });
 
 t.test('masks change from epoch to epoch and do not depend on the batch size', async (t) => {
-  const source = arraySource(text.read(0, 640), vocab); // 10 blocks of 64
+  const source = arraySource(text.read(0, 640), vocabSize); // 10 blocks of 64
   const masksByBlock = (epoch: number, batch: number): string[] => {
     const result: string[] = [];
     for (let step = (epoch * 10) / batch; step < ((epoch + 1) * 10) / batch; step++) {
@@ -232,7 +232,7 @@ t.test('each row has a mask at least: the one that a larger share would have rea
     }
   }
   const ids = Int32Array.of(1, 500, 1, 2);
-  t.strictSame(maskedRow(ids, { maskId: 4, vocab, specialIds }, 1, 0, 0), [], 'none where all are special');
+  t.strictSame(maskedRow(ids, { maskId: 4, vocabSize, specialIds }, 1, 0, 0), [], 'none where all are special');
 });
 
 t.test('rows that had masks have the same ones, the others one more', async (t) => {
@@ -247,7 +247,7 @@ t.test('rows that had masks have the same ones, the others one more', async (t) 
       without++;
       chosen.push(draws.indexOf(Math.min(...draws)));
     }
-    const found = maskedRow(ids, { maskId: 4, vocab, specialIds }, 11, 0, block).map(({ position }) => position);
+    const found = maskedRow(ids, { maskId: 4, vocabSize, specialIds }, 11, 0, block).map(({ position }) => position);
     t.strictSame(found, chosen);
   }
   // 0.85^6 = 38 % of the rows: 188.6 of 500, five deviations of 10.8 around it.
@@ -277,7 +277,7 @@ t.test('held-out batches are all of the text, fixed, the last one filled without
     batches.reduce((sum, { labels }) => sum + labels.filter((label) => label !== -100).length, 0),
     10 * 7,
   );
-  const few = heldOutCausalBatches(counting(800), { batch: 4, seq: 8, maxBatches: 5 });
+  const few = heldOutCausalBatches(counting(800), { batch: 4, seq: 8, evaluationBatches: 5 });
   t.strictSame(
     few.flatMap(({ tokens }) => [0, 8, 16, 24].map((at) => tokens[at]! / 8)),
     Array.from({ length: 20 }, (_, i) => 5 * i),
@@ -286,7 +286,7 @@ t.test('held-out batches are all of the text, fixed, the last one filled without
 
 t.test('held-out masks are the same each time, and only on real rows', async (t) => {
   const { step: _step, ...options } = mlm(0, { batch: 3 });
-  const source = arraySource(text.read(0, 64 * 4), vocab);
+  const source = arraySource(text.read(0, 64 * 4), vocabSize);
   const batches = heldOutMlmBatches(source, options);
   t.equal(batches.length, 2);
   t.strictSame(heldOutMlmBatches(source, options), batches);
@@ -302,7 +302,7 @@ t.test('the ids for masks come from the tokenizer, and one without a mask is ref
     maskId: 103,
     clsId: 101,
     sepId: 102,
-    vocab: 30522,
+    vocabSize: 30522,
     specialIds: [0, 100, 101, 102, 103],
   });
   t.match(await failure(() => mlmIds(gpt2())), /^BAD_TOKENIZER: .*has no \[MASK\], \[CLS\], \[SEP\]/);
@@ -318,13 +318,16 @@ t.test('sizes out of range say what is wrong', async (t) => {
     ],
     [() => causalBatch(counting(70), { ...options, step: -1 }), /^BAD_ARGUMENT: step must be/],
     [
-      () => causalBatch(counting(70), { ...options, micro: 2, microBatches: 2 }),
-      /^BAD_ARGUMENT: micro must be from 0 to microBatches - 1 \(1\); got 2/,
+      () => causalBatch(counting(70), { ...options, micro: 2, accumulation: 2 }),
+      /^BAD_ARGUMENT: micro must be from 0 to accumulation - 1 \(1\); got 2/,
     ],
     [() => causalBatch(counting(70), { ...options, seed: 0.5 }), /^BAD_ARGUMENT: seed must be a safe integer/],
     [() => mlmBatch(text, mlm(0, { seq: 2 })), /^BAD_ARGUMENT: A row must hold at least one token/],
     [() => mlmBatch(text, mlm(0, { targets: 0 })), /^BAD_ARGUMENT: targets must be/],
-    [() => heldOutCausalBatches(counting(70), { batch: 2, seq: 8, maxBatches: 0 }), /^BAD_ARGUMENT: maxBatches/],
+    [
+      () => heldOutCausalBatches(counting(70), { batch: 2, seq: 8, evaluationBatches: 0 }),
+      /^BAD_ARGUMENT: evaluationBatches/,
+    ],
   ];
   for (const [call, message] of expected) t.match(await failure(call), message);
 });

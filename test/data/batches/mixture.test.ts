@@ -122,7 +122,7 @@ t.test('batches follow from seed and step, however a step is cut', async (t) => 
   t.notSame(rows(100, 10), rows(100, 10, 2));
   const whole = causalBatch(mixture, { batch: 8, seq: 4, seed: 1, step: 130 });
   const halves = [0, 1].map((micro) =>
-    causalBatch(mixture, { batch: 4, seq: 4, seed: 1, step: 130, micro, microBatches: 2 }),
+    causalBatch(mixture, { batch: 4, seq: 4, seed: 1, step: 130, micro, accumulation: 2 }),
   );
   t.strictSame(
     [...whole.tokens],
@@ -136,7 +136,7 @@ t.test('masks are drawn apart for the blocks of each source', async (t) => {
     100,
   );
   const twice = mixedSource(['a', 'b'].map((name) => ({ name, source: same, weight: 1 })));
-  const rules = { clsId: 1, sepId: 2, maskId: 3, vocab: 100, specialIds: [1, 2, 3] };
+  const rules = { clsId: 1, sepId: 2, maskId: 3, vocabSize: 100, specialIds: [1, 2, 3] };
   const batch = mlmBatch(twice, { ...rules, batch: 40, seq: 66, seed: 1, step: 0, targets: mlmCapacity(40 * 66) });
   const patterns = Array.from({ length: 40 }, (_, row) =>
     [...batch.positions]
@@ -157,11 +157,11 @@ t.test('held-out text has the shares as far as none of it comes twice', async (t
   t.equal(real.length, 133);
   t.equal(new Set(real).size, 133);
   t.equal(real.filter((id) => id >= 2000).length, 40);
-  const some = heldOutCausalBatches(mixture, { batch: 10, seq: 4, maxBatches: 2 });
+  const some = heldOutCausalBatches(mixture, { batch: 10, seq: 4, evaluationBatches: 2 });
   t.equal(some.length, 2);
   const chosen = some.flatMap(({ tokens }) => Array.from({ length: 10 }, (_, row) => tokens[4 * row]!));
   t.equal(chosen.filter((id) => id >= 2000).length, 6, '30 % of 20');
-  const rules = { clsId: 1, sepId: 2, maskId: 3, vocab: 10_000, specialIds: [1, 2, 3], seed: 0 };
+  const rules = { clsId: 1, sepId: 2, maskId: 3, vocabSize: 10_000, specialIds: [1, 2, 3], seed: 0 };
   t.equal(heldOutMlmBatches(mixture, { ...rules, batch: 16, seq: 6, targets: 32 }).length, all.length);
 });
 

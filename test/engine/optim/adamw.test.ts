@@ -56,7 +56,7 @@ t.test('ten updates agree with float64', async (t) => {
       const norms: number[] = [];
       for (let step = 0; step < 10; step++) {
         await feed(step % 3); // some steps clip, some do not, some have no gradient at all
-        norms.push((await adamw.step(names, { lr: 0.01 / (step + 1), gradScale: 0.5 })).gradNorm);
+        norms.push((await adamw.step(names, { learningRate: 0.01 / (step + 1), gradScale: 0.5 })).gradNorm);
       }
       const values = await Promise.all(names.map((name) => store.read(name)));
       const moments = await Promise.all(names.map(async (name) => adamwMoments(await store.moments(name))));
@@ -84,7 +84,7 @@ t.test('one update by hand: decay first, bias-corrected moments, only decayed te
   const before = await Promise.all(names.map((name) => store.read(name)));
   await feed(2);
   const gradient = await store.gradient('matrix');
-  await new AdamW(store, { weightDecay: 0.5, maxNorm: 0, epsilon: 1e-12 }).step(names, { lr: 0.1 });
+  await new AdamW(store, { weightDecay: 0.5, maxNorm: 0, epsilon: 1e-12 }).step(names, { learningRate: 0.1 });
   // At the first step m / (1 - beta1) = g and v / (1 - beta2) = g^2: the update is lr times the sign of g.
   const matrix = await store.read('matrix');
   const wanted = before[0]!.map((value, i) => value * (1 - 0.1 * 0.5) - 0.1 * Math.sign(gradient[i]!));
@@ -100,7 +100,7 @@ t.test('the working copy is the rounded value after a step', async (t) => {
   const device = await testDevice({ threads: 1 });
   const { store, feed } = await setup(t, device, 'bf16');
   await feed(2);
-  await new AdamW(store).step(names, { lr: 0.1 });
+  await new AdamW(store).step(names, { learningRate: 0.1 });
   const g = new Graph();
   g.output('copy', g.parameter('matrix', shapes.matrix!, 'bf16'));
   g.output('value', g.parameter('matrix value', [1]));
@@ -116,10 +116,10 @@ t.test('a step with an infinite gradient is skipped and leaves no trace', async 
   const { store, feed } = await setup(t, device);
   const adamw = new AdamW(store);
   await feed(1);
-  t.match(await adamw.step(names, { lr: 0.1 }), { applied: true });
+  t.match(await adamw.step(names, { learningRate: 0.1 }), { applied: true });
   const before = await Promise.all([store.read('matrix'), store.moments('matrix')]);
   await feed(Infinity);
-  const result = await adamw.step(names, { lr: 0.1 });
+  const result = await adamw.step(names, { learningRate: 0.1 });
   t.equal(result.applied, false);
   t.notOk(Number.isFinite(result.gradNorm));
   t.strictSame(await Promise.all([store.read('matrix'), store.moments('matrix')]), before);
@@ -135,9 +135,9 @@ t.test('each parameter counts its own steps; steps asked for at once run in turn
   const adamw = new AdamW(store);
   await feed(1);
   await Promise.all([
-    adamw.step(names, { lr: 0.1 }),
-    adamw.step(['vector'], { lr: 0.1 }),
-    adamw.step(names, { lr: 0.1 }),
+    adamw.step(names, { learningRate: 0.1 }),
+    adamw.step(['vector'], { learningRate: 0.1 }),
+    adamw.step(names, { learningRate: 0.1 }),
   ]);
   t.strictSame(
     names.map((name) => store.count(name)),
@@ -150,32 +150,32 @@ t.test('arguments are checked', async (t) => {
   const { store } = await setup(t, device);
   const adamw = new AdamW(store);
   const bad = { code: 'BAD_ARGUMENT' };
-  await t.rejects(adamw.step([], { lr: 1 }), bad);
-  await t.rejects(adamw.step(['one', 'one'], { lr: 1 }), bad);
-  await t.rejects(adamw.step(['nobody'], { lr: 1 }), { ...bad, message: /'nobody'/ });
-  await t.rejects(adamw.step(names, { lr: NaN }), { ...bad, message: /lr .* NaN/ });
-  await t.rejects(adamw.step(names, { lr: 1, gradScale: 0 }), bad);
+  await t.rejects(adamw.step([], { learningRate: 1 }), bad);
+  await t.rejects(adamw.step(['one', 'one'], { learningRate: 1 }), bad);
+  await t.rejects(adamw.step(['nobody'], { learningRate: 1 }), { ...bad, message: /'nobody'/ });
+  await t.rejects(adamw.step(names, { learningRate: NaN }), { ...bad, message: /lr .* NaN/ });
+  await t.rejects(adamw.step(names, { learningRate: 1, gradScale: 0 }), bad);
   t.throws(() => new AdamW(store, { beta1: 1 }), bad);
   t.throws(() => new AdamW(store, { maxNorm: -1 }), bad);
   store.dispose();
-  await t.rejects(adamw.step(names, { lr: 1 }), { code: 'CLOSED' });
+  await t.rejects(adamw.step(names, { learningRate: 1 }), { code: 'CLOSED' });
 });
 
 t.test('rate factors scale the rate of one tensor, and 1 changes no bit', async (t) => {
   const device = await testDevice({ threads: 1 });
-  const run = async (options: (lr: number) => Partial<StepOptions>) => {
+  const run = async (options: (learningRate: number) => Partial<StepOptions>) => {
     const { store, feed } = await setup(t, device, 'f32', false);
     const adamw = new AdamW(store, { weightDecay: 0.5 });
-    for (const lr of [0.1, 0.05]) {
+    for (const learningRate of [0.1, 0.05]) {
       await feed(1);
-      await adamw.step(names, { lr, ...options(lr) });
+      await adamw.step(names, { learningRate, ...options(learningRate) });
     }
     return Promise.all(names.map(async (name) => ({ value: await store.read(name), ...(await store.moments(name)) })));
   };
   t.teardown(() => device.close());
   const plain = await run(() => ({}));
   t.strictSame(await run(() => ({ rateFactor: () => 1, active: () => true })), plain);
-  const quarter = await run((lr) => ({ lr: 4 * lr, rateFactor: () => 0.25 }));
+  const quarter = await run((learningRate) => ({ learningRate: 4 * learningRate, rateFactor: () => 0.25 }));
   t.strictSame(quarter, plain, 'four times the rate at a quarter');
   const [matrix, vector] = await run(() => ({ rateFactor: (name) => (name === 'matrix' ? 0 : 1) }));
   const { store } = await setup(t, device, 'f32', false);
@@ -189,16 +189,16 @@ t.test('an inactive tensor is left bit by bit, and out of the norm', async (t) =
   const { store, feed } = await setup(t, device, 'bf16');
   const adamw = new AdamW(store);
   await feed(1);
-  await adamw.step(names, { lr: 0.1 });
+  await adamw.step(names, { learningRate: 0.1 });
   const contents = (name: string) => Promise.all([store.read(name), store.moments(name)]);
   const before = await contents('matrix');
   const vector = await store.read('vector');
   await feed(Infinity);
-  t.match(await adamw.step(['matrix'], { lr: 0.1, active: () => false }), { gradNorm: 0, applied: true });
+  t.match(await adamw.step(['matrix'], { learningRate: 0.1, active: () => false }), { gradNorm: 0, applied: true });
   await store.zeroGradients();
   await feed(1);
   const gradients = await Promise.all(['vector', 'one'].map((name) => store.gradient(name)));
-  const { gradNorm } = await adamw.step(names, { lr: 0.1, active: (name) => name !== 'matrix' });
+  const { gradNorm } = await adamw.step(names, { learningRate: 0.1, active: (name) => name !== 'matrix' });
   t.ok(relativeError([gradNorm], [Math.hypot(...gradients.flatMap((g) => [...g]))]) < 1e-6);
   t.strictSame(await contents('matrix'), before, 'value, moments and count');
   t.ok(
@@ -209,5 +209,8 @@ t.test('an inactive tensor is left bit by bit, and out of the norm', async (t) =
     (await store.read('vector')).some((x, i) => x !== vector[i]),
     'the others are updated',
   );
-  await t.rejects(adamw.step(names, { lr: 0.1, rateFactor: () => -1 }), { code: 'BAD_ARGUMENT', message: /-1/ });
+  await t.rejects(adamw.step(names, { learningRate: 0.1, rateFactor: () => -1 }), {
+    code: 'BAD_ARGUMENT',
+    message: /-1/,
+  });
 });

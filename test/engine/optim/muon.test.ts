@@ -72,7 +72,7 @@ async function run(
   const norms: number[] = [];
   for (let k = 0; k < steps; k++) {
     await feed(gradients(k, scales[k]));
-    norms.push((await muon.step(names, { lr: 0.02 / (k + 1), gradScale: 0.5, ...step })).gradNorm);
+    norms.push((await muon.step(names, { learningRate: 0.02 / (k + 1), gradScale: 0.5, ...step })).gradNorm);
   }
   const contents = new Map<string, { value: Float32Array; slots: Float32Array[]; count: number }>();
   for (const name of names) {
@@ -133,10 +133,10 @@ t.test('fused queries, keys and values are orthogonalised one by one', async (t)
   const gradient = noise(fused, 2);
   const one = await trained(device, [fused], { fused: start });
   await one.feed({ fused: gradient });
-  await new Muon(one.store, options).step(['fused'], { lr: 1 });
+  await new Muon(one.store, options).step(['fused'], { learningRate: 1 });
   const three = await trained(device, apart, Object.fromEntries(apart.map(({ name }, i) => [name, part(start, i)])));
   await three.feed(Object.fromEntries(apart.map(({ name }, i) => [name, part(gradient, i)])));
-  await new Muon(three.store, options).step(['q', 'k', 'v'], { lr: 1 });
+  await new Muon(three.store, options).step(['q', 'k', 'v'], { learningRate: 1 });
   const value = await one.store.read('fused');
   for (const [i, { name }] of apart.entries()) {
     t.strictSame(part(value, i), await three.store.read(name), `${name}: the bits of a matrix of its own`);
@@ -161,7 +161,7 @@ t.test('an update has singular values near 1, whatever the gradient', async (t) 
   for (const scale of [1e-6, 1, 1e6]) {
     const { store, feed } = await trained(device, [spec], { wide: start });
     await feed({ wide: noise(spec, 2, scale) });
-    await new Muon(store, { weightDecay: 0, maxNorm: 0, adjust: 'original' }).step(['wide'], { lr: 0.5 });
+    await new Muon(store, { weightDecay: 0, maxNorm: 0, adjust: 'original' }).step(['wide'], { learningRate: 0.5 });
     const moved = direction(start, await store.read('wide'), 32);
     // The quintic's fixed interval is about [0.7, 1.2] (Jordan); original: sqrt(32 / 8) = 2 times the rate.
     const squares = moved.map((row) => row.reduce((sum, x) => sum + x * x, 0));
@@ -187,10 +187,10 @@ t.test('a step with an infinite gradient is skipped and leaves no trace', async 
   const muon = new Muon(store);
   const contents = () => Promise.all(names.flatMap((name) => [store.read(name), store.moments(name)]));
   await feed(gradients(0));
-  t.match(await muon.step(names, { lr: 0.1 }), { applied: true });
+  t.match(await muon.step(names, { learningRate: 0.1 }), { applied: true });
   const before = await contents();
   await feed({ ...gradients(1), bias: noise(specs.at(-1)!, 1, Infinity) });
-  t.match(await muon.step(names, { lr: 0.1 }), { applied: false });
+  t.match(await muon.step(names, { learningRate: 0.1 }), { applied: false });
   t.strictSame(await contents(), before);
   t.ok((await store.gradient('fused')).every((g) => g === 0));
 });
@@ -236,7 +236,7 @@ t.test('bf16 products stay near f32, and the working copy is the rounded value',
   }
   const { store, feed } = await trained(device, specs, starts, 'bf16');
   await feed(gradients(0));
-  await new Muon(store).step(names, { lr: 0.1 });
+  await new Muon(store).step(names, { learningRate: 0.1 });
   const graph = new Graph();
   graph.output('copy', graph.parameter('fused', [16, 48], 'bf16'));
   const { outputs } = await (await device.compile(graph, { store })).run();

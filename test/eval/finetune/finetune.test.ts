@@ -118,7 +118,7 @@ for (const kind of ['bert', 'gpt', 'llama'] as const) {
       [1, 2, 3, 4, 5, 6, 7, 8],
     );
     t.equal(of(events, 'step').length, 8 * 12);
-    t.equal(of(events, 'step')[0]?.lr, 0, 'the rate begins at 0');
+    t.equal(of(events, 'step')[0]?.learningRate, 0, 'the rate begins at 0');
     const { record } = of(events, 'seed')[0]!;
     t.ok((record.best.metrics['dev']?.['accuracy'] ?? 0) >= 0.9, JSON.stringify(record.best.metrics));
     t.equal(record.last.epoch, 8);
@@ -280,7 +280,7 @@ t.test('the best epoch is saved and gives its scores again', async (t) => {
 t.test(
   'trained weights are where the body starts; of a growing model each place gets a copy of its layer',
   async (t) => {
-    const path = await tinyModelFolder(device, 'bert', { units: 1 });
+    const path = await tinyModelFolder(device, 'bert', { trainedLayers: 1 });
     await using folder = { ...(await openModelFolder(path)), [Symbol.asyncDispose]: async () => {} };
     const source = await trainedSource(folder);
     t.same(source.layerMap, [0, 1]);

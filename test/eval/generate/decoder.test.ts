@@ -23,14 +23,16 @@ async function wholePass(
   tokens: readonly number[][],
 ): Promise<Float32Array[][]> {
   const [batch, seq] = [tokens.length, tokens[0]!.length];
-  const { vocab } = trained.model.config;
+  const { vocabSize } = trained.model.config;
   const graph = new Graph();
   const weights = modelWeights(graph, trained.model, trained.store.precision);
   graph.output('logits', trained.model.predict(graph, weights, { batch, seq }, { layerMap: trained.layerMap }));
   const program = await device.compile(graph, { store: trained.store });
   const { outputs } = await program.run({ tokens: tokens.flat() });
   const all = outputs.logits as Float32Array;
-  return tokens.map((_, b) => tokens[b]!.map((_, i) => all.subarray((b * seq + i) * vocab, (b * seq + i + 1) * vocab)));
+  return tokens.map((_, b) =>
+    tokens[b]!.map((_, i) => all.subarray((b * seq + i) * vocabSize, (b * seq + i + 1) * vocabSize)),
+  );
 }
 
 /** Largest error over all positions when `first` tokens are read at once and the others one by one. */
@@ -41,10 +43,10 @@ async function worstError(
   first: number,
 ): Promise<number> {
   let worst = 0;
-  const vocab = expected[0]![0]!.length;
+  const vocabSize = expected[0]![0]!.length;
   const compare = (logits: Float32Array, position: number) => {
     for (const [b, rows] of expected.entries()) {
-      worst = Math.max(worst, relativeError(logits.subarray(b * vocab, (b + 1) * vocab), rows[position]!));
+      worst = Math.max(worst, relativeError(logits.subarray(b * vocabSize, (b + 1) * vocabSize), rows[position]!));
     }
   };
   compare(await decoder.begin(tokens.map((row) => row.slice(0, first))), first - 1);
@@ -67,7 +69,7 @@ const some = [1, 2, 15, 16, 17, 31, 32];
 
 for (const name of names) {
   const model = await goldenModel(name);
-  const { vocab } = model.config;
+  const { vocabSize } = model.config;
   const plain = plainMap(model);
 
   t.test(`${name}: token by token, the logits are those of the whole sequence, whatever is read at once`, async (t) => {
@@ -100,12 +102,12 @@ for (const name of names) {
     const expected = await wholePass(trained, tokens);
     using decoder = new Decoder(trained, { batch: 3, length: 12 });
     const first = await decoder.begin([tokens[0]!.slice(0, 5)]);
-    t.equal(first.length, vocab);
+    t.equal(first.length, vocabSize);
     t.ok(relativeError(first, expected[0]![4]!) <= 1e-5);
     for (let i = 5; i < 12; i++) {
       const logits = await decoder.next(tokens.map((row) => row[i]!));
       for (const [b, rows] of expected.entries()) {
-        const error = relativeError(logits.subarray(b * vocab, (b + 1) * vocab), rows[i]!);
+        const error = relativeError(logits.subarray(b * vocabSize, (b + 1) * vocabSize), rows[i]!);
         t.ok(error <= 1e-5, `sequence ${b}, position ${i}: ${error.toExponential(1)}`);
       }
     }
@@ -116,7 +118,7 @@ for (const name of names) {
 }
 
 const model = await goldenModel('gpt2-ref');
-const { vocab } = model.config;
+const { vocabSize } = model.config;
 const plain = plainMap(model);
 
 t.test('what is kept is as long as asked for, and what does not fit is refused', async (t) => {
@@ -134,7 +136,7 @@ t.test('what is kept is as long as asked for, and what does not fit is refused',
   await t.rejects(decoder.begin([[1, 2, 3, 4, 5, 6, 7]]), { message: /7 tokens are more than the 6 positions/ });
   await t.rejects(decoder.begin([[1], [1, 2]]), { message: /equal length/ });
   await t.rejects(decoder.begin([[1], [1], [1]]), { message: /1 or 2 sequences; got 3/ });
-  await t.rejects(decoder.begin([[vocab], [1]]), /ids\[0\] is 120/);
+  await t.rejects(decoder.begin([[vocabSize], [1]]), /ids\[0\] is 120/);
   t.throws(() => new Decoder(trained, { length: 33 }), { message: /from 1 to 32/ });
   t.throws(() => new Decoder(trained, { batch: 0 }), { message: /batch must be/ });
   const bert = await goldenModel('bert-pretrain-ref');

@@ -37,9 +37,9 @@ async function logProbabilities({ model, store, layerMap }: Loaded, ids: readonl
   const { logits } = model.trace(graph, weights, shape, { layerMap, training: false, logits: true });
   graph.output('logits', logits!);
   const { outputs } = await (await device.compile(graph, { store })).run({ tokens: [...ids] });
-  const { vocab } = model.config;
+  const { vocabSize } = model.config;
   return ids.map((_, place) => {
-    const row = [...(outputs['logits'] as Float32Array).subarray(place * vocab, (place + 1) * vocab)];
+    const row = [...(outputs['logits'] as Float32Array).subarray(place * vocabSize, (place + 1) * vocabSize)];
     const most = Math.max(...row);
     const normal = most + Math.log(row.reduce((sum, value) => sum + Math.exp(value - most), 0));
     return row.map((value) => value - normal);

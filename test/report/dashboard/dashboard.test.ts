@@ -43,12 +43,12 @@ t.test('stages have their depths, growths their place on the axes', async (t) =>
     dashboard.add(stepRecord(step, { depth }));
   }
   dashboard.add(growthRecord(3, 1, 4));
-  dashboard.add(stepRecord(4, { depth: 4, units: 4 }));
+  dashboard.add(stepRecord(4, { depth: 4, trainedLayers: 4 }));
   dashboard.add(growthRecord(3, 1, 4));
   const [run] = dashboard.snapshot().runs;
   t.same(run!.stages, [
-    { step: 0, units: 1, depthSteps: [0, 0, 2, 0, 1] },
-    { step: 3, units: 4, depthSteps: [0, 0, 0, 0, 1] },
+    { step: 0, trainedLayers: 1, depthSteps: [0, 0, 2, 0, 1] },
+    { step: 3, trainedLayers: 4, depthSteps: [0, 0, 0, 0, 1] },
   ]);
   t.same(
     run!.growths.map(([step, , , from, to]) => [step, from, to]),

@@ -18,7 +18,7 @@ t.teardown(() => device.close());
 
 const state: StateToWrite = {
   step: 7,
-  stage: { index: 1, units: 2 },
+  stage: { index: 1, trainedLayers: 2 },
   layerMap: [0, 0, 1, 1],
   identity: { seed: 1, model: tinyModel.config },
   totals: { tokens: 1024, flopsModel: 2 ** 60, flopsExecuted: 123, trainMs: 4.5 },
@@ -34,9 +34,9 @@ function adamwStore(): ParameterStore {
   return store;
 }
 
-async function filledStore(units = 2): Promise<ParameterStore> {
+async function filledStore(trainedLayers = 2): Promise<ParameterStore> {
   const store = adamwStore();
-  await initialiseParameters(store, tinyModel, units, 3);
+  await initialiseParameters(store, tinyModel, trainedLayers, 3);
   for (const [i, name] of store.names().entries()) {
     const value = await store.read(name);
     // A pattern with the hard cases: -0, a denormal, the largest number.
@@ -77,7 +77,7 @@ t.test('every kind of damage is named', async (t) => {
     const target = adamwStore();
     try {
       const { stage } = await readCheckpointState(folder);
-      await loadCheckpoint(folder, target, tinyModel.parameters(stage.units));
+      await loadCheckpoint(folder, target, tinyModel.parameters(stage.trainedLayers));
     } finally {
       target.dispose();
     }
@@ -126,7 +126,7 @@ t.test('every kind of damage is named', async (t) => {
     /no step count for "layer\.1\.ffn\.up\.weight"/,
   );
   await fails(
-    edit((value) => (value['stage'] = { index: 2, units: 4 })),
+    edit((value) => (value['stage'] = { index: 2, trainedLayers: 4 })),
     /tensor "layer\.2\..*" is missing/,
   );
   await t.rejects(readCheckpointState(join(dir, 'nowhere')), { code: 'BAD_CHECKPOINT', message: /nowhere is damaged/ });

@@ -59,7 +59,7 @@ for (const [kind, { modelType, targets }] of Object.entries(families) as [Kind, 
         const programs = new RunPrograms({
           device,
           store,
-          network: stageNetwork(model, { index: 0, units: 4 }),
+          network: stageNetwork(model, { index: 0, trainedLayers: 4 }),
           precision: 'f32',
         });
         const maps = { full: layerMap, stage: layerMap };

@@ -72,7 +72,7 @@ for (const { name, inputs: inputFile, expected: expectedFile, warnings, outputs 
     t.match(loaded.warnings, warnings);
     t.equal(loaded.warnings.length, warnings.length);
     t.equal(loaded.tokenizer, undefined);
-    const { kind, vocab } = loaded.config;
+    const { kind, vocabSize } = loaded.config;
     await using inputs = await SafetensorsReader.open(golden(`${name}/${inputFile}`));
     await using expected = await SafetensorsReader.open(golden(`${name}/${expectedFile}`));
     const [batch, seq] = inputs.info('input_ids').shape as [number, number];
@@ -95,7 +95,7 @@ for (const { name, inputs: inputFile, expected: expectedFile, warnings, outputs 
       fed['labels'] = Int32Array.from(masked, (i) => dense[i] as number);
     }
     const got = await compute(device, loaded, shape, fed);
-    got['lastLogits'] = (got['logits'] as Float32Array).subarray(-vocab);
+    got['lastLogits'] = (got['logits'] as Float32Array).subarray(-vocabSize);
     for (const [ours, theirs] of Object.entries(outputs)) {
       // Roundings of f32 sums, as in test/parity.
       const error = relativeError(got[ours] as Float32Array, await expected.readFloat32(theirs));
@@ -171,7 +171,7 @@ t.test('the costs of a model that began with another are those of both', async (
   const totals = { tokens: 10, flopsModel: 3 * head * 10 + 500, flopsExecuted: 700, trainMs: 9 };
   const path = await saveCheckpoint(t.testdir(), store, {
     step: 1,
-    stage: { index: 0, units: 4 },
+    stage: { index: 0, trainedLayers: 4 },
     layerMap: [0, 1, 2, 3],
     identity: { model: tinyModel.config },
     totals,

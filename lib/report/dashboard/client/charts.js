@@ -2,7 +2,7 @@
 import { colorsOf } from './state.js';
 
 /** Columns of the rows, see lib/report/dashboard/history.ts. */
-const point = { step: 0, tokens: 1, flops: 2, trainMs: 3, loss: 4, lr: 5, rss: 6, device: 7 };
+const point = { step: 0, tokens: 1, flops: 2, trainMs: 3, loss: 4, learningRate: 5, rss: 6, device: 7 };
 const evaluation = { step: 0, flops: 1, trainMs: 2, loss: 3 };
 const growth = { step: 0, flops: 1, trainMs: 2, from: 3, to: 4 };
 
@@ -86,7 +86,7 @@ export function chartOptions(state, theme, choices) {
       name: '',
     }),
     rate: stepChart(state, theme, {
-      rows: ({ points }) => points.map((row) => [row[point.step], row[point.lr]]),
+      rows: ({ points }) => points.map((row) => [row[point.step], row[point.learningRate]]),
       unit: () => [1, ''],
       name: '',
     }),
@@ -177,12 +177,12 @@ function depthChart(state, theme) {
   const style = stylesOf(state, theme);
   const layers = Math.max(1, ...runs.map((run) => run.layers));
   const series = runs.map((run) => {
-    const { units, depthSteps } = run.stages.at(-1);
+    const { trainedLayers, depthSteps } = run.stages.at(-1);
     const steps = depthSteps.reduce((sum, count) => sum + count, 0);
     const shares = Array.from({ length: layers }, (_, depth) => (100 * (depthSteps[depth + 1] ?? 0)) / steps);
     return {
       type: 'bar',
-      name: `${run.method}, ${units} of ${run.layers} layers`,
+      name: `${run.method}, ${trainedLayers} of ${run.layers} layers`,
       data: shares.map((share) => Number(share.toPrecision(4))),
       itemStyle: { color: style(run).color },
       barCategoryGap: '30%',

@@ -18,7 +18,7 @@ const config: ModelConfig = {
   hidden: 48,
   heads: 2,
   ffn: 96,
-  vocab: small.vocabSize,
+  vocabSize: small.vocabSize,
   maxPositions: 64,
   dropout: 0,
   attentionDropout: 0,

@@ -4,7 +4,7 @@ import t from 'tap';
 import { RunRecorder } from '../../lib/compare/recorder.js';
 import { curveBoundaries } from '../../lib/growth/curve.js';
 import { makeSampler, relativeCost } from '../../lib/growth/index.js';
-import { apollo, createMethod, FollowedMethod } from '../../lib/methods/index.js';
+import { AdaptiveMethod, apollo, createMethod } from '../../lib/methods/index.js';
 import { headFlops, layerFlops } from '../../lib/models/index.js';
 import { readCheckpointState } from '../../lib/train/index.js';
 import { testDevice } from '../device.js';
@@ -24,28 +24,28 @@ t.teardown(() => device.close());
 
 t.test('a method that does not adapt stays what it is', (t) => {
   const method = apollo(options);
-  const followed = new FollowedMethod(method);
-  for (let step = 0; step < 50; step++) followed.add(5 - step / 10);
-  t.equal(followed.current, method);
-  t.equal(followed.seen, undefined);
+  const adaptive = new AdaptiveMethod(method);
+  for (let step = 0; step < 50; step++) adaptive.add(5 - step / 10);
+  t.equal(adaptive.current, method);
+  t.equal(adaptive.seen, undefined);
   t.end();
 });
 
 t.test('windows close after their steps, and losses that are not finite are left out of their means', (t) => {
-  const followed = new FollowedMethod(curved);
-  for (const loss of [9, Number.NaN, 7, 8]) followed.add(loss);
-  t.same(followed.seen, { means: [8], steps: 0, sum: 0, count: 0 });
-  for (const loss of [Number.NaN, Number.POSITIVE_INFINITY, Number.NaN, Number.NaN, 3]) followed.add(loss);
-  t.same(followed.seen, { means: [8, null], steps: 1, sum: 3, count: 1 });
-  const again = new FollowedMethod(curved, JSON.parse(JSON.stringify(followed.seen)));
-  t.same(again.seen, followed.seen);
+  const adaptive = new AdaptiveMethod(curved);
+  for (const loss of [9, Number.NaN, 7, 8]) adaptive.add(loss);
+  t.same(adaptive.seen, { means: [8], steps: 0, sum: 0, count: 0 });
+  for (const loss of [Number.NaN, Number.POSITIVE_INFINITY, Number.NaN, Number.NaN, 3]) adaptive.add(loss);
+  t.same(adaptive.seen, { means: [8, null], steps: 1, sum: 3, count: 1 });
+  const again = new AdaptiveMethod(curved, JSON.parse(JSON.stringify(adaptive.seen)));
+  t.same(again.seen, adaptive.seen);
   t.end();
 });
 
 t.test('before any loss the stages are the latest that may be', (t) => {
-  t.equal(curved.stageAt(29).units, 1);
-  t.equal(curved.stageAt(30).units, 2);
-  t.equal(curved.stageAt(70).units, 4);
+  t.equal(curved.stageAt(29).trainedLayers, 1);
+  t.equal(curved.stageAt(30).trainedLayers, 2);
+  t.equal(curved.stageAt(70).trainedLayers, 4);
   // Without boundaries of its own: twice the usual fractions.
   const usual = createMethod('apollo', { layers: 12, totalSteps: 100, seed: 1, curve: {} });
   t.same(usual.settings['boundaries'], { fractions: [0.1, 0.2, 0.5] });
@@ -75,14 +75,14 @@ t.test(
     });
     const expected = curveBoundaries(means, {
       window: 4,
-      costs: [1, 2, 4].map((units) => relativeCost(sampler, units, 4, flops)),
+      costs: [1, 2, 4].map((trainedLayers) => relativeCost(sampler, trainedLayers, 4, flops)),
       latest: [30, 70],
       margin: 1.4,
     });
     t.same(growths, expected);
     t.ok((growths[0] as number) < 30, `the first stage ends at ${growths[0]}, before its latest`);
     t.same(
-      recorder.record().stages.map(({ step, units }) => [step, units]),
+      recorder.record().stages.map(({ step, trainedLayers }) => [step, trainedLayers]),
       [[0, 1], ...growths.map((step, index) => [step, [2, 4][index]])],
     );
 

@@ -12,7 +12,7 @@ export interface SeenLosses {
 }
 
 /** What `method` is after the losses so far. A method that does not adapt stays what it is. */
-export class FollowedMethod {
+export class AdaptiveMethod {
   readonly #begun: TrainingMethod;
   #current: TrainingMethod;
   #means: number[] = [];
