@@ -133,7 +133,7 @@ async function measured(
 }
 
 async function measuredPeer(place: Place, site: Site, python: string): Promise<Cell> {
-  const heldOut = { heldOut: 0.02, heldOutBatches: 8 }; // the defaults of `train`
+  const heldOut = { heldOut: 0.02, evaluationBatches: 8 }; // the defaults of `train`
   const task = { data, cache, model, batch, seq, steps: o.steps, learningRate, seed, ...heldOut };
   const events = await trainPeer(site, python, work, task);
   const [done] = ofType(events, 'done');

@@ -23,14 +23,14 @@ export interface RowsTask {
 
 const task = JSON.parse(process.argv[2]!) as RowsTask;
 const { batch, seq, steps, ranks, seed, learningRate } = task;
-const { layers, hidden, heads, ffn, vocab, dropout } = preset(task.model);
+const { layers, hidden, heads, ffn, vocabSize, dropout } = preset(task.model);
 const corpus = await prepareCorpus({
   inputs: task.data,
-  tokenizer: { train: 'bpe', vocabSize: vocab },
+  tokenizer: { train: 'bpe', vocabSize },
   cacheDir: task.cache,
   heldOut: task.heldOut,
 });
-const rows = trainingCorpus(corpus, { evaluationBatches: task.heldOutBatches });
+const rows = trainingCorpus(corpus, { evaluationBatches: task.evaluationBatches });
 const size = { batch, seq, objective: 'causal' } as const;
 const file = openSync(task.file, 'w');
 const write = ({ tokens, labels }: Readonly<Record<string, Int32Array | Float32Array>>) => {
@@ -48,5 +48,6 @@ closeSync(file);
 const config = resolveConfig({ steps, batch, seq, learningRate });
 const rates = Array.from({ length: steps }, (_, step) => rateOfStep(step, config));
 const { weightDecay, maxNorm } = config;
-console.log(JSON.stringify({ layers, hidden, heads, ffn, vocab, dropout, heldOut, rates, weightDecay, maxNorm }));
+const sizes = { layers, hidden, heads, ffn, vocab_size: vocabSize, dropout };
+console.log(JSON.stringify({ ...sizes, heldOut, rates, weightDecay, maxNorm }));
 await corpus.close();
