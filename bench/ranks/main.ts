@@ -94,7 +94,8 @@ program
       '',
       `\`npm run bench:ranks -- traffic\`: ${model}, ${ranks} ranks with ${batch} x ${seq} tokens each, ${steps} steps on the sample text. Bytes are`,
       'those that all ranks send, without headers; tokens those of all ranks. A shallow stage of Apollo exchanges only the layers that it',
-      'holds, and of these only what a step has trained.',
+      'holds, and of these only what a step has trained. A stage ends with an outer step, so in a run of few steps these come more often than',
+      'their setting says.',
       '',
       markdownTable(rows),
     ];
