@@ -15,7 +15,7 @@ export function launcherKind(): LauncherKind | undefined {
   return /hydra|mpich|intel/i.test(stdout) ? 'hydra' : 'openmpi';
 }
 
-/** Ranks share the machine with other work, whatever its cores. */
+/** Ranks may share the machine with other work, on any number of cores. */
 const sharing: Readonly<Record<LauncherKind, readonly string[]>> = {
   openmpi: ['--oversubscribe', '--allow-run-as-root', '--bind-to', 'none'],
   hydra: [],
@@ -38,7 +38,7 @@ export interface Ended {
 export interface Launched {
   readonly mpirun: ChildProcessByStdio<null, Readable, Readable>;
   readonly ended: Promise<Ended>;
-  /** What has come so far. */
+  /** Output so far. */
   readonly text: { readonly out: string; readonly err: string };
 }
 

@@ -1,4 +1,4 @@
-/** What the command lines of the benches share. */
+/** Shared code of the benches' command lines. */
 
 /** A positive whole number. @throws Error for anything else. */
 export function whole(text: string): number {

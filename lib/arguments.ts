@@ -1,5 +1,5 @@
 /**
- * The check of a public function's arguments: a name, what was expected, what came. `argument` throws; the kinds say
+ * The check of a public function's arguments: a name, what was expected, what was given. `argument` throws; the kinds say
  * what a value may be. A kind only looks at a value: it calls none of its methods, and no message prints a large value.
  */
 import { ApolloError } from './errors.js';
@@ -15,7 +15,7 @@ interface Problem {
   readonly text?: string;
 }
 
-/** What an argument may be. */
+/** The set of values that an argument may have. */
 export interface Kind {
   readonly expected: string;
   problem(value: unknown): Problem | undefined;
@@ -79,7 +79,7 @@ function describeAny(value: unknown): string {
   return `an object with ${first.join(', ')}${keys.length > 4 ? ', …' : ''}`;
 }
 
-/** What to do, where the value tells. */
+/** Advice, where the value suggests one. */
 function hint(value: unknown): string {
   try {
     return value instanceof Promise ? ' (await it)' : '';
@@ -133,9 +133,9 @@ export const path = kind(
 export const boolean = kind('true or false', (value) => typeof value === 'boolean');
 export const func = kind('a function', (value) => typeof value === 'function');
 export const record = kind('an object', isObject);
-/** Whatever it is. */
+/** Accepts any value. */
 export const anything = kind('a value', () => true);
-/** Of anything. */
+/** An array with any elements. */
 export const array = kind('an array', Array.isArray);
 export const float32 = kind('a Float32Array', (value) => value instanceof Float32Array);
 /** Token ids and the like: an array or a typed array of numbers. Only its form is checked. */
@@ -145,7 +145,7 @@ export const numericArray = kind(
     (ArrayBuffer.isView(value) && !(value instanceof DataView)) ||
     (Array.isArray(value) && value.every((item) => typeof item === 'number')),
 );
-/** Of this process or of a package that stands in for it; whether it has fired is not looked at. */
+/** A signal of this process or of a compatible package; whether it has fired is not checked. */
 export const signal = kind(
   'an AbortSignal',
   (value) => isObject(value) && 'aborted' in value && typeof value['addEventListener'] === 'function',

@@ -1,5 +1,5 @@
 /**
- * The one error class of the package. Every message says what was expected, what came, and what to do; `code` is
+ * The one error class of the package. Every message states what was expected, what was given, and what to do; `code` is
  * stable for programs.
  */
 export type ErrorCode =

@@ -1,6 +1,6 @@
 /**
  * Kinds of argument that several parts of the package take: tensors, devices, stores, models, tokenizers. They go by
- * what an object has, not by its class, and import nothing of the parts. Functions use them as `is.tensor`, beside the
+ * what an object has, not by its class, and import nothing of the parts. Functions use them as `is.tensor`, along with the
  * kinds of arguments.ts.
  */
 import {
@@ -110,7 +110,7 @@ export const axisSpan = object('a Span (from models.span)', {
   module: optional(name),
 });
 
-/** What a module of a model may have besides its sizes. */
+/** Options of a module other than its sizes. */
 export const moduleOptions = options({
   layer: optional(whole(0)),
   use: optional(oneOf('branchOutput', 'norm', 'innerNorm', 'headNorm')),
@@ -217,7 +217,7 @@ export const head = object('a Head (classification, regression, spans)', {
   output: func,
   loss: func,
 });
-/** What a fine-tuned model is read for. */
+/** The purpose for which a fine-tuned model is read. */
 export const tunedTask = object('a task (from taskByName)', {
   name: string,
   title: string,

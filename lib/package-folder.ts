@@ -1,4 +1,4 @@
-/** Whether code of this package still lies where its package has it, and what is said when a bundler has moved it. */
+/** Whether a module is still at its place in the package, and the message when a bundler has moved it. */
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { ApolloError } from './errors.js';
@@ -11,7 +11,7 @@ interface Manifest {
   readonly version?: unknown;
 }
 
-/** What package.json says of the package of which `file` is a module: in its folder `lib` or `dist`. */
+/** The package.json of the package of which `file` is a module: in its folder `lib` or `dist`. */
 function manifestOf(file: string): Manifest | undefined {
   for (let up = 0, folder = new URL('.', file); up < deepest; up++, folder = new URL('..', folder)) {
     if (!/\/(lib|dist)\/$/.test(folder.pathname)) continue;
@@ -26,7 +26,7 @@ function manifestOf(file: string): Manifest | undefined {
 }
 
 /**
- * The URL of a module of this package that needs files beside it. `file` is its import.meta.url, which is undefined in a
+ * The URL of a module of this package that needs files next to it. `file` is its import.meta.url, which is undefined in a
  * bundle of CommonJS; `what` is what it needs them for.
  * @throws ApolloError NO_ADDON when the module was put into a bundle; names the options that keep the package out of one.
  */
@@ -41,7 +41,7 @@ export function moduleInPackage(file: string | undefined, what: string): string 
   );
 }
 
-/** The version of the package, as its package.json says. @throws as `moduleInPackage`. */
+/** The version of the package, from its package.json. @throws as `moduleInPackage`. */
 export function packageVersion(): string {
   return String(manifestOf(moduleInPackage(import.meta.url, 'package.json'))?.version);
 }

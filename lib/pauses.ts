@@ -1,4 +1,4 @@
-/** Pauses of long computations on the JavaScript thread, in which the event loop goes on and a signal is heard. */
+/** Pauses of long computations on the JavaScript thread, in which the event loop runs and a signal is checked. */
 import { setImmediate } from 'node:timers/promises';
 
 /** Milliseconds of work after which there is a pause. */
@@ -8,7 +8,7 @@ const pieceElements = 16_384;
 
 /**
  * Calls `work(from, to)` on pieces that cover [0, count), in order, with pauses of the event loop between them. Borders fall
- * on multiples of 16,384, or, where each of the `count` units is of so many `elements`, of the units that are about as many.
+ * on multiples of 16,384, or, where each of the `count` units has `elements` elements, on multiples of the units that hold about as many.
  */
 export async function inPieces(
   count: number,
@@ -47,7 +47,7 @@ export function scaledValues(values: Float32Array, factor: number): Promise<Floa
 const everyMs = 30;
 
 /**
- * An `onMerge` that pauses at the first merge and then about every 30 ms: `report` is told how far the work is, and after the
+ * An `onMerge` that pauses at the first merge and then about every 30 ms: `report` receives the progress, and after the
  * pause `check` may throw to end it.
  */
 export function resting(

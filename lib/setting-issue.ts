@@ -1,4 +1,4 @@
-/** What is wrong with a setting, in the words of the other messages. */
+/** Describes an invalid setting in the style of the other messages. */
 import type * as z from 'zod';
 
 /** "expected at most 1" for zod's "Too big: expected number to be <=1"; what a schema says itself stays. */

@@ -29,7 +29,7 @@ function onPath(program) {
   return (process.env.PATH ?? '').split(delimiter).some((folder) => folder && existsSync(join(folder, program)));
 }
 
-/** What only building needs, where the package's dependencies do not have it. */
+/** Packages that only building needs, if they are not installed. */
 const tools = join(root, 'build', 'tools');
 
 function packageFile(name, file) {
@@ -89,7 +89,7 @@ async function buildWithCmake(log) {
   for (const arg of args) {
     if (!/^-D\w+(:\w+)?=/.test(arg)) throw new Error(`APOLLO_CMAKE_ARGS takes -DNAME=VALUE words; got "${arg}"`);
   }
-  // `build` goes on with what is there; it keeps the first configuration's options, so that other options, another Node
+  // `build` continues from an earlier build; it keeps the first configuration's options, so that other options, another Node
   // or a moved folder ask for a rebuild. (`compile` would throw everything away after one compiler error.)
   const stampFile = join(cmakeFolder, 'apollo-options.json');
   const stamp = JSON.stringify({ args, root, node: process.version, arch: process.arch });

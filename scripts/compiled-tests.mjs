@@ -9,8 +9,8 @@ export const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 
 /**
  * Compiles lib, test and bench into `folder`, or keeps what is there where TypeScript is not installed. `links` names what
- * compiled code finds beside itself: path in `folder` to path in the project. (Links that go along to a machine where the
- * project lies elsewhere.)
+ * compiled code finds next to itself: path in `folder` to path in the project. (Links that go along to a machine where the
+ * project is elsewhere.)
  */
 export function compileTests(folder, links) {
   const tsc = join(root, 'node_modules/typescript/bin/tsc');
@@ -26,7 +26,7 @@ export function compileTests(folder, links) {
   for (const script of ['bench/step/torch_step.py', 'bench/step/torch_llama.py']) {
     copyFileSync(join(root, script), join(folder, script));
   }
-  // Under the package's name, by which code finds that it lies where its package has it (lib/package-folder.ts).
+  // Under the package's name, by which code finds that it is where its package has it (lib/package-folder.ts).
   writeFileSync(join(folder, 'package.json'), '{ "name": "apollo-lm", "type": "module" }\n');
   const shim = join(folder, 'node_modules/tap');
   mkdirSync(shim, { recursive: true });
@@ -40,7 +40,7 @@ export function compileTests(folder, links) {
 }
 
 /**
- * Runs test files, named from test/ without extension, one process each; `env` by file. Prints a line for each, and what
+ * Runs test files, named from test/ without extension, one process per file; `env` by file. Prints a line for each, and what
  * failed. Returns the counts of all.
  */
 export function runTests(folder, files, envOf, command = [process.execPath]) {

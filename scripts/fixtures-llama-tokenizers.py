@@ -154,7 +154,7 @@ def special(content):
     return {"content": content, "lstrip": False, "normalized": False, "rstrip": False, "single_word": False, "special": True}
 
 
-# What stands beside a tokenizer.json, much as published folders have it: its name, the settings, config.json.
+# Files next to a tokenizer.json, much as in published folders: its name, the settings, config.json.
 folders = [
     ("llama-3", {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<|begin_of_text|>", "eos_token": "<|end_of_text|>"}, llama_model),
     ("llama-3", {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<|begin_of_text|>", "eos_token": "<|eot_id|>", "add_bos_token": False}, llama_model),

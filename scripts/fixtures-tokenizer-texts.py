@@ -36,7 +36,7 @@ def chunks(items, size):
     return [items[i : i + size] for i in range(0, len(items), size)]
 
 
-# Ways to lay characters out, so that each stands beside letters, digits, marks and blanks.
+# Ways to lay characters out, so that each is next to letters, digits, marks and blanks.
 layouts = [
     lambda cs: "".join(cs),
     lambda cs: " ".join(cs),

@@ -93,7 +93,7 @@ function resolved(file) {
   );
 }
 
-/** Copies the libraries that belong to the package beside the addon; returns the files that they came from. */
+/** Copies the libraries that belong to the package next to the addon; returns the files that they came from. */
 function addLibraries(folder, addon) {
   const paths = resolved(addon);
   const sources = [];

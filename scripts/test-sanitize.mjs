@@ -81,7 +81,7 @@ build('test/emulator', 'emulator', [], ...(quick || thread ? ['core_tests'] : []
 const at = `build/sanitize/${kind}`;
 compileTests(tests, { 'build/cmake': `${at}/cmake`, 'build/emulator': `${at}/emulator`, dist: 'dist', data: 'data' });
 
-// Node itself is built without a sanitizer, so its library comes first; libstdc++ beside it, because the functions that it
+// Node itself is built without a sanitizer, so its library comes first; libstdc++ next to it, because the functions that it
 // watches must be there when it begins.
 const preload = [library(thread ? 'libtsan.so' : 'libasan.so'), library('libstdc++.so.6')].join(':');
 const suppressions = join(root, 'test', 'native', 'tsan-suppressions.txt');
@@ -100,6 +100,6 @@ const env = {
 const files = (quick ? suites.quick : suites[kind]).filter(
   (file) => parts.length === 0 || parts.some((part) => file.includes(part)),
 );
-// ThreadSanitizer's own memory lies where random addresses would collide with it.
+// ThreadSanitizer's own memory is where random addresses would collide with it.
 const command = thread ? ['setarch', '-R', process.execPath] : [process.execPath];
 finish(runTests(tests, files, () => env, command));

@@ -5,7 +5,7 @@ import { isMainThread } from 'node:worker_threads';
 
 register('./ts-hooks.mjs', import.meta.url);
 
-// tap has a loader of its own, ts-node, which compiles everything anew each time. TAP_TYPE_STRIP_ONLY says that Node needs
+// tap has a loader of its own, ts-node, which compiles everything again each time. TAP_TYPE_STRIP_ONLY says that Node needs
 // none; tap's plugin takes that back when it starts, on Node 20. So it is started here, and what it set is set again
 // before threads and child processes see it.
 if (isMainThread && process.execArgv.some((argument) => argument.includes('@tapjs/typescript'))) {

@@ -1,4 +1,4 @@
-// Puts the chart library beside the compiled code that uses it, with its licence: the published package does not depend on
+// Puts the chart library next to the compiled code that uses it, with its licence: the published package does not depend on
 // it. The ending .cjs, because the package's own scripts are ES modules.
 import { copyFileSync, mkdirSync } from 'node:fs';
 import { createRequire } from 'node:module';

@@ -6,7 +6,7 @@ import ts from 'typescript-5';
 
 const root = join(import.meta.dirname, '../lib');
 
-/** What each room may import besides itself and the files of lib itself; `nn type`: types of nn alone. */
+/** Imports that are allowed for each room, in addition to itself and the files of lib; `nn type`: types of nn alone. */
 const allowed: Readonly<Record<string, readonly string[]>> = {
   engine: [],
   dist: ['engine'],

@@ -75,7 +75,7 @@ t.test('recorded fields', async (t) => {
   t.same(withCurrentNames([{ units: [1, 2] }, { units: 2 }]), [{ stageLayers: [1, 2] }, { trainedLayers: 2 }]);
 });
 
-/** What an earlier version would have written. */
+/** The text that an earlier version would have written. */
 const withOldNames = (text: string): string =>
   [...settings, ['units', 'stageLayers'] as const, ['units', 'trainedLayers'] as const].reduce(
     (all, [old, current]) => all.replaceAll(`"${current}":`, `"${old}":`),

@@ -55,7 +55,7 @@ export type Needed =
   | { readonly kind: 'less' | 'more'; readonly flops: number };
 
 /**
- * What one seed's frontier needs for a loss, linear in log FLOPs between its runs; nothing is extrapolated.
+ * FLOPs that one seed's frontier needs for a loss, linear in log FLOPs between its runs; nothing is extrapolated.
  * @example flopsFor([{ flops: 1, loss: 4 }, { flops: 4, loss: 2 }], 3) // { kind: 'between', flops: 2 }
  */
 export function flopsFor(points: readonly Pick<AnnealedRun, 'flops' | 'loss'>[], loss: number): Needed {

@@ -15,12 +15,12 @@ import { distance, type PaperModel, recipe } from './scales.js';
 export interface ComparedFigure {
   readonly name: string;
   readonly title: string;
-  /** What the figure is about, a sentence or two for its page. */
+  /** Description of the figure, one or two sentences for its page. */
   readonly about: string;
   readonly model: PaperModel;
   /** Methods, variants and their settings, over the scale's recipe. */
   readonly settings: Pick<SettingsInput, 'methods' | 'methodOptions' | 'variants' | 'small'>;
-  /** What a scale has otherwise than its recipe. */
+  /** Differences of a scale from its recipe. */
   readonly scales?: Partial<Readonly<Record<ScaleName, SettingsInput>>>;
   /** The paper's savings by the name of the method or variant. */
   readonly paper: Readonly<Record<string, PaperSaving>>;

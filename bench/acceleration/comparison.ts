@@ -1,4 +1,4 @@
-/** `apollo-lm compare` as a part of a figure: in a folder of its own, gone on with where it was left. */
+/** `apollo-lm compare` as a part of a figure: in its own folder, resumed where it was stopped. */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { processIo, type StopSignal } from '../../lib/cli/io.js';
@@ -10,7 +10,7 @@ import { type Results, readResults } from '../../lib/report/results.js';
 export interface RanComparison {
   readonly complete: boolean;
   readonly settings: Settings;
-  /** What there is so far; absent before the first evaluation. */
+  /** Results so far; absent before the first evaluation. */
   readonly results?: Results;
   readonly resultsPath: string;
 }
@@ -18,7 +18,7 @@ export interface RanComparison {
 const textOf = (settings: unknown) => `${JSON.stringify(settings, undefined, 2)}\n`;
 
 /**
- * Runs or goes on with the comparison of `out`, until it is complete or the signal fires.
+ * Runs or resumes the comparison of `out`, until it is complete or the signal fires.
  * @throws ApolloError BAD_CONFIG when `out` holds a comparison with other settings, INTERNAL when it fails.
  */
 export async function runComparison(

@@ -1,4 +1,4 @@
-/** What a figure or table of the paper is to the bench: a name, and a way to make it at a scale. */
+/** Interface of a figure or table of the paper: a name, and a function that makes it at a scale. */
 import type { SettingsInput } from '../../lib/cli/settings/config.js';
 
 /**
@@ -12,7 +12,7 @@ export interface FigureContext {
   readonly scale: ScaleName;
   /** Text files, folders or patterns. */
   readonly data: readonly string[];
-  /** Folder of this figure at this scale; exists. What is in it is gone on with. */
+  /** Folder of this figure at this scale; exists. Existing work in it is resumed. */
   readonly out: string;
   /** Settings of every run of the bench: device, threads, cache, seeds. */
   readonly run: Pick<SettingsInput, 'device' | 'threads' | 'cache' | 'seeds' | 'precision'>;
@@ -25,8 +25,8 @@ export interface Figure {
   readonly name: string;
   readonly title: string;
   /**
-   * Makes or goes on with the figure: writes `result.json`, at least one `.svg` and `figure.md` into the folder; the
-   * last begins with a heading of level 2 and has the paper's own numbers beside those of this run. False when there is
+   * Makes or resumes the figure: writes `result.json`, at least one `.svg` and `figure.md` into the folder; the
+   * last starts with a heading of level 2 and has the paper's numbers next to those of this run. False when there is
    * more to do than this call may.
    */
   make(context: FigureContext): Promise<boolean>;

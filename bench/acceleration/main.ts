@@ -1,6 +1,6 @@
 /**
  * npm run bench:acceleration: the paper's figures and tables about acceleration, at one of three scales. Resumable: what a
- * figure has made is kept in --work, and a call that is stopped, or whose --minutes are over, is gone on with by the next.
+ * figure has made is kept in --work, and a call that is stopped, or whose --minutes are over, is resumed by the next.
  */
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

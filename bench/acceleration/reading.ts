@@ -1,4 +1,4 @@
-/** Reading a comparison: losses at equal FLOPs, and savings beside those of the paper. */
+/** Reading a comparison: losses at equal FLOPs, and savings next to those of the paper. */
 import { smoothedLosses } from '../../lib/report/acceleration.js';
 import { type Analysis, type MethodAnalysis, type Spread, spread } from '../../lib/report/aggregate.js';
 import { formatPercent } from '../../lib/report/format.js';
@@ -18,7 +18,7 @@ export function lossAt({ evaluations }: Pick<RunRecord, 'evaluations'>, flops: n
 
 const shares = [0.1, 0.25, 0.5, 0.75, 0.9];
 
-/** A row a method: its loss when it had spent 10, 25, … % of the reference's FLOPs, mean and deviation over seeds. */
+/** One row per method: its loss when it had spent 10, 25, … % of the reference's FLOPs, mean and deviation over seeds. */
 export function equalFlopsTable(results: Results, analysis: Analysis): string {
   const total = analysis.referenceCosts.flopsModel;
   const rows = analysis.methods.map(({ method }) => {
@@ -37,7 +37,7 @@ export function equalFlopsTable(results: Results, analysis: Analysis): string {
   ]);
 }
 
-/** What the paper reports for a method: saved FLOPs and time in percent, where it does. */
+/** Savings that the paper reports for a method: FLOPs and time in percent. */
 export interface PaperSaving {
   readonly flops?: number;
   readonly time?: number;
@@ -45,7 +45,7 @@ export interface PaperSaving {
 
 const percent = (value: number | undefined) => (value === undefined ? '-' : `${value.toFixed(1)} %`);
 
-/** Savings at the reference's final loss beside the paper's, a row a method. */
+/** Savings at the reference's final loss next to the paper's, one row per method. */
 export function savingsTable(analysis: Analysis, paper: Readonly<Record<string, PaperSaving>>): string {
   const header = [
     'method',
@@ -86,7 +86,7 @@ function notReached({ gap }: MethodAnalysis): string {
   return `not reached, gap ${gap?.mean.toFixed(3)}`;
 }
 
-/** What the figures say, in a sentence or two. */
+/** Conclusion from the figures in one or two sentences. */
 export function honestReading(results: Results, analysis: Analysis): string {
   const others = analysis.methods.filter((method) => !method.isReference);
   const reached = others.filter((method) => method.saving);

@@ -9,7 +9,7 @@ export function indexedPng(pixels: Uint8Array, width: number, height: number): B
   const frequent = [...counts].sort((a, b) => b[1] - a[1]).map(([color]) => color);
   const palette = distinct(frequent, 256);
   const places = new Map(frequent.map((color) => [color, nearest(color, palette)]));
-  const rows = Buffer.alloc((width + 1) * height); // each row begins with its filter: none
+  const rows = Buffer.alloc((width + 1) * height); // each row starts with its filter: none
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) rows[y * (width + 1) + 1 + x] = places.get(colorAt(4 * (y * width + x)))!;
   }

@@ -93,13 +93,13 @@ const ofType = (events: readonly Event[], type: string) => events.filter((event)
 const total = (events: readonly Event[], key: string) =>
   events.reduce((sum, event) => sum + Number(event[key] ?? 0), 0);
 
-/** Of all steps but the first, which meets programs that are still to be compiled. */
+/** Median time of all steps except the first, in which programs are compiled. */
 const stepSeconds = (events: readonly Event[]) => {
   const steps = ofType(events, 'step').slice(1);
   return total(steps, 'ms') / steps.length / 1e3;
 };
 
-/** What a machine does by itself: as many runs of one rank at once as a place has ranks, and an exchange in its memory. */
+/** Measurements of the machine alone: as many runs of one rank at once as a place has ranks, and an exchange in its memory. */
 async function machine(): Promise<NonNullable<Results['machine']>> {
   const both = Array.from({ length: ranks }, (_, rank) => alone(cli, run(40, `alone-${rank}`, [])));
   const events = await Promise.all(both);
@@ -141,7 +141,7 @@ async function measuredPeer(place: Place, site: Site, python: string): Promise<C
   return { ...cellOf(place, peerName, events, bytes), version: String(done!['version']) };
 }
 
-/** What a run's events say, and the bytes that all ranks have sent. */
+/** Results from a run's events, and the bytes that all ranks have sent. */
 function cellOf(place: Place, mode: string, events: readonly Event[], bytes: number): Cell {
   const tokens = Number(ofType(events, 'done')[0]!['tokens']);
   const seconds = stepSeconds(events);

@@ -3,12 +3,12 @@ import type { RankModeName } from '../../lib/dist/index.js';
 
 export interface MeasuredMode {
   readonly name: string;
-  /** What it adds to `apollo-lm train`. */
+  /** Options that it adds to `apollo-lm train`. */
   readonly flags: readonly string[];
   readonly mode: RankModeName;
   /** Steps of a round. */
   readonly syncEvery?: number;
-  /** Of the plan; default: the engine's. */
+  /** Overlap of the plan; default: the engine's. */
   readonly overlap?: number;
 }
 

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 
 export interface Place {
   readonly name: string;
-  /** Of each link, as tc writes it; absent: the ranks share memory. */
+  /** Rate of each link, as tc writes it; absent: the ranks share memory. */
   readonly rate?: string;
   /** The same in bits per second. */
   readonly bits?: number;
@@ -68,7 +68,7 @@ export interface Site {
 }
 
 const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
-/** What was started and has not ended. */
+/** Processes that were started and have not ended. */
 const running = new Set<ChildProcess>();
 
 /** Starts the ranks of a program; the lines of JSON that they print. */

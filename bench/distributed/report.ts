@@ -1,4 +1,4 @@
-/** What the bench writes: all cells as JSON, a page with their table, and a picture. */
+/** Output of the bench: all cells as JSON, a page with their table, and a picture. */
 import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { backwardShare, engineOverlap } from '../../lib/dist/index.js';
@@ -15,7 +15,7 @@ export interface Shape {
   readonly batch: number;
   readonly seq: number;
   readonly ranks: number;
-  /** Of each run. */
+  /** Values of each run. */
   readonly steps: number;
   readonly machine: string;
 }
@@ -26,7 +26,7 @@ export interface Cell {
   readonly mode: string;
   /** Per second of a link. */
   readonly bits?: number;
-  /** Of all ranks. */
+  /** Total of all ranks. */
   readonly tokens: number;
   /** Seconds of a message, measured at the place. */
   readonly latency?: number;
@@ -38,13 +38,13 @@ export interface Cell {
   readonly bytesPerToken: number;
   /** Held-out, at the end. */
   readonly loss: number;
-  /** Of the peer. */
+  /** Values of the peer. */
   readonly version?: string;
 }
 
 export interface Results {
   readonly shape: Shape;
-  /** Seconds of a step of one rank, beside another; the model's parameters; bytes per second in memory; seconds of a message. */
+  /** Seconds of a step of one rank, next to another; the model's parameters; bytes per second in memory; seconds of a message. */
   readonly machine:
     | { readonly compute: number; readonly parameters: number; readonly memory: number; readonly latency: number }
     | undefined;

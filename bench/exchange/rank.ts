@@ -10,7 +10,7 @@ export interface RankTask {
   readonly hidden: number;
   readonly vocabSize: number;
   readonly seq: number;
-  /** Of a CPU; absent: the rank trains on its own GPU. */
+  /** CPU threads; absent: the rank trains on its own GPU. */
   readonly threads?: number;
   /** Steps before the clock counts, and those that it counts. */
   readonly warmUp: number;
@@ -22,9 +22,9 @@ export interface RankTask {
 export interface Measured {
   readonly ms: number;
   readonly tokensPerSecond: number;
-  /** Of gradients and weights, by all ranks. */
+  /** Bytes of gradients and weights per token, sent by all ranks. */
   readonly bytesPerToken: number;
-  /** Of the exchange of gradients, and how much of it the device waited for. */
+  /** Time of the gradient exchange, and how much of it the device waited for. */
   readonly exchangeMs: number;
   readonly exchangeWaitedMs: number;
   readonly losses: readonly number[];

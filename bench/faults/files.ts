@@ -20,7 +20,7 @@ const script = fileURLToPath(new URL('./read-files.ts', import.meta.url));
 interface Original {
   readonly name: string;
   readonly reader: 'model' | 'corpus' | 'cache' | 'checkpoint' | 'tokenizer';
-  /** Folder whose other files go beside the damaged one; of a cache, with its text and `.cache`. */
+  /** Folder whose other files go next to the damaged one; of a cache, with its text and `.cache`. */
   readonly folder: string;
   readonly file: string;
 }

@@ -10,7 +10,7 @@ interface Victim {
   readonly name: string;
   /** Settings of the fixture that differ. */
   readonly changes?: Readonly<Record<string, unknown>>;
-  /** What the command works on, made once beside the settings. */
+  /** Inputs of the command, made once next to the settings. */
   prepare?(settings: string, cli: string): Promise<Ended>;
   /** Arguments of the first call and of the one that resumes. */
   args(settings: string, out: string): { readonly first: readonly string[]; readonly resume: readonly string[] };
@@ -179,7 +179,7 @@ async function killed(programme: Programme, victim: Victim, stream: number, size
   return row;
 }
 
-/** Where two results part, with what stands there. */
+/** Where two results part, with what is there. */
 function firstDifference(got: string, expected: string): string {
   let at = 0;
   while (got[at] === expected[at]) at++;

@@ -134,7 +134,7 @@ function tableOf({ rows }: Results): string[][] {
   return [['fault', 'right', 'one clear error', 'wrong', 'crash', 'left behind', 'notes'], ...body];
 }
 
-/** What an earlier call has written to the folder. */
+/** Results that an earlier call has written to the folder. */
 function earlier(folder: string): Results | undefined {
   const path = join(folder, 'results.json');
   return existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as Results) : undefined;

@@ -1,4 +1,4 @@
-/** What a fault may lead to, and the tally of each part of the programme. */
+/** Possible outcomes of a fault, and the tally of each part of the programme. */
 
 /**
  * `right`: the result of an undisturbed run; `refused`: one clear error; all others are faults of the package: `wrong` (another
@@ -8,10 +8,10 @@ export type Outcome = 'right' | 'refused' | 'wrong' | 'crash' | 'left';
 
 export interface Tally {
   readonly part: string;
-  /** What was done to what: a row of the table. */
+  /** The fault and its target: a row of the table. */
   readonly fault: string;
   readonly counts: Record<Outcome, number>;
-  /** Of the first faults that were found: what was done, and what came. */
+  /** The first faults that were found: what was done, and what happened. */
   readonly findings: string[];
   /** Figures that belong to the row, such as memory before and after. */
   note?: string | undefined;
@@ -51,7 +51,7 @@ export function added(before: Tally, now: Tally): Tally {
   };
 }
 
-/** What the parts share. */
+/** Options shared by the parts. */
 export interface Programme {
   /** An empty folder for their files. */
   readonly work: string;

@@ -19,7 +19,7 @@ const limitMs = 30_000;
 const shareBefore = 0.2;
 /** Milliseconds after a step, at most, so that a kill falls anywhere between two of them. */
 const spreadMs = 10;
-/** Of the uncut run, which is long enough for growth, evaluations and checkpoints on the way. */
+/** Settings of the uninterrupted run, which is long enough to include growth, evaluations and checkpoints. */
 const settings = { steps: 300, checkpointEvery: 12, evaluateEvery: 50 };
 
 const lost = /^apollo-lm: rank \d+ of \d+ on .*Rank \d+ on .* has ended without a message.*(Start|start)/gm;
@@ -54,7 +54,7 @@ export const rankKills: Part = {
 interface Site extends Programme {
   readonly base: string;
   readonly settings: string;
-  /** Of the undisturbed run. */
+  /** Digest of the undisturbed run. */
   readonly expected: string;
   /** How long it took until its training began. */
   readonly startMs: number;
@@ -65,7 +65,7 @@ const trainArgs = (site: Pick<Site, 'settings'>, out: string) => ['train', '--co
 const start = ({ cli }: Pick<Programme, 'cli'>, args: readonly string[]): Launched =>
   launch([{ ranks, command: [process.execPath, cli, ...args, '--json'] }]);
 
-/** Until the run has taken `step` steps and so many milliseconds more, or has ended. */
+/** Waits until the run has done `step` steps plus some milliseconds, or has ended. */
 async function hasTaken(step: number, moreMs: number, { mpirun, text, ended }: Launched): Promise<void> {
   const last = () => Number(/.*"type":"step","step":(\d+)/s.exec(text.out.slice(-4000))?.[1] ?? 0);
   while (last() < step && mpirun.exitCode === null) await delay(2);

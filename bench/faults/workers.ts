@@ -16,7 +16,7 @@ const noise = 16 * 2 ** 20;
 /** Bytes per worker that are a leak in a long run. What one worker's device holds is 3 MiB, beyond `noise` in any run. */
 const perWorker = 256 * 1024;
 
-/** Trains for ever, each step in two micro-batches, so that a job is always queued. `library`: the built package. */
+/** Trains endlessly, each step in two micro-batches, so that a job is always queued. `library`: the built package. */
 const source = `
   const { workerData, parentPort } = require('node:worker_threads');
   (async () => {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Pre-trains a BERT of 3 layers x 128 on text and fine-tunes it on four tasks of GLUE, three seeds each, beside untrained weights and
-# the majority class: the figures of docs/results.md. About three hours on two cores with bf16; the same command goes on where it
+# the majority class: the figures of docs/results.md. About three hours on two cores with bf16; the same command resumes where it
 # was stopped.
 set -euo pipefail
 

@@ -53,7 +53,7 @@ const model = createModel(
 const { heads } = model.config;
 const store = new ParameterStore(device, { precision: o.precision });
 const specs = declareParameters(store, model, o.layers);
-// Weights repeat a stretch of noise: what they are does not matter, and so many normal ones would take a minute.
+// Weights repeat a stretch of noise: their values do not matter, and drawing as many normal numbers would take a minute.
 const noise = Float32Array.from(
   { length: 1 << 18 },
   (_, i) => 0.07 * (((i * 2654435761) % 4294967296) / 4294967296 - 0.5),

@@ -30,7 +30,7 @@ if (o.ranks < 2 || gpus < o.ranks) {
   process.exit(1);
 }
 
-/** Of losses, relative: sums over ranks are f32 in another order, and so are those of kernels for other numbers of rows. */
+/** Relative difference of losses: sums over ranks are f32 in another order, and so are those of kernels for other numbers of rows. */
 const tolerance = 1e-5;
 const size = o.tiny
   ? { layers: 2, hidden: 64, vocabSize: 512, seq: 16 }

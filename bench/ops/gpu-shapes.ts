@@ -1,5 +1,5 @@
 /**
- * Shapes at which a GPU is busy, by op case: the sizes of GPT-2 124M and BERT-Base at 65,536 tokens a step. A tensor is
+ * Shapes at which a GPU is busy, by op case: the sizes of GPT-2 124M and BERT-Base at 65,536 tokens per step. A tensor is
  * several times the second-level cache.
  */
 import type { Shape } from '../../lib/engine/shape.js';

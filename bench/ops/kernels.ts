@@ -18,7 +18,7 @@ export interface KernelTime {
   readonly ns: { readonly median: number; readonly min: number; readonly max: number };
   readonly unit: 'GFLOP/s' | 'GB/s';
   readonly rate: number;
-  /** Of the measured matmul peak, or of the measured copy bandwidth. */
+  /** Fraction of the measured matmul peak or of the measured copy bandwidth. */
   readonly share: number;
 }
 
@@ -115,7 +115,7 @@ async function timeCase(
   }
 }
 
-/** One line a kernel, by name. */
+/** One line per kernel, by name. */
 export function kernelTable(results: readonly KernelTime[]): string {
   const ordered = [...results].sort((a, b) => a.op.localeCompare(b.op) || a.dtype.localeCompare(b.dtype));
   const head = `${'op'.padEnd(34)} ${'dtype'.padEnd(5)} ${'time'.padStart(10)} ${'rate'.padStart(16)} ${'of limit'.padStart(9)}   operands`;

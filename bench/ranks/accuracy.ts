@@ -35,7 +35,7 @@ export interface Accuracy {
 interface Trained {
   readonly losses: readonly number[];
   readonly growths: number;
-  /** Of losses, weights and moments. */
+  /** Digest of losses, weights and moments. */
   readonly digest: string;
 }
 

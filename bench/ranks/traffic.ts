@@ -1,4 +1,4 @@
-/** What ranks send for a token, stage by stage, by a method that grows against one that does not: runs through the command line. */
+/** Bytes that ranks send per token, by stage, by a method that grows against one that does not: runs through the command line. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -65,7 +65,7 @@ function run(name: string, more: string[], killAfterMs?: number): Promise<{ ms: 
   });
 }
 
-/** What a run left behind: a digest of each method's final weights and moments, and the held-out losses. */
+/** Results of a run: a digest of each method's final weights and moments, and the held-out losses. */
 function outcome(name: string): { digests: Record<string, string>; losses: Record<string, number[]> } {
   const folder = join(work, name);
   const digests: Record<string, string> = {};

@@ -12,7 +12,7 @@ export interface StepComparisonOptions {
   readonly device: Device;
   readonly config: ModelConfig;
   readonly seq: number;
-  /** Sequences a step. */
+  /** Sequences per step. */
   readonly batch: number;
   readonly precision: 'f32' | 'bf16';
   /** Timed steps, in `rounds` turns. */
@@ -21,7 +21,7 @@ export interface StepComparisonOptions {
   /** Interpreter with torch; without it there are no peers. */
   readonly python?: string | undefined;
   readonly peers?: readonly PeerVariant[];
-  /** Sequences a step of the peers, tried in turn until one fits. Default: `batch`. */
+  /** Sequences per step of the peers, tried in turn until one fits. Default: `batch`. */
   readonly peerBatches?: readonly number[];
   /** Depths whose time is fitted by a line; none: left out. */
   readonly depths?: readonly number[];
@@ -69,7 +69,7 @@ export interface StepComparison {
     readonly peakShape: readonly number[];
   };
   readonly jsShare: number;
-  /** What the device holds for the step. */
+  /** Memory of the device for the step. */
   readonly plannedBytes: { readonly arena: number; readonly buffers: number };
   readonly peers: readonly PeerResult[];
   readonly profile: readonly {
@@ -232,7 +232,7 @@ async function startPeer(
   return undefined;
 }
 
-/** What `compareStep` found, as lines of text. */
+/** Results of `compareStep` as lines of text. */
 export function describeStep(result: StepComparison): string {
   const { tokensPerSecond, stepMs, utilisation, jsShare, peers, plannedBytes, profile, timePerDepth, batch } = result;
   const rate = (value: number) => value.toFixed(0).padStart(8);

@@ -26,7 +26,7 @@ export class Peer {
 
   private constructor(
     readonly name: string,
-    /** Sequences a step. */
+    /** Sequences per step. */
     readonly batch: number,
     private readonly child: ChildProcessWithoutNullStreams,
     lines: Interface,

@@ -1,4 +1,4 @@
-/** Encoding speed of one thread, beside Python's `tokenizers` where there is a Python: rounds take turns. */
+/** Encoding speed of one thread, next to Python's `tokenizers` where there is a Python: rounds take turns. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -31,7 +31,7 @@ export interface EncodeResult {
 }
 
 /**
- * Times `rounds` passes over the pieces, after one that is not counted. Each of ours begins with a new tokenizer, so that
+ * Times `rounds` passes over the pieces, after one that is not counted. Each of ours starts with a new tokenizer, so that
  * no pass finds the words of the one before in a cache; Python's keeps its own.
  */
 export async function encodeSpeed(

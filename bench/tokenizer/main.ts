@@ -1,5 +1,5 @@
 /**
- * npm run bench:tokenizer: speed of encoding (one thread, beside Python's tokenizers with APOLLO_PYTHON), and with
+ * npm run bench:tokenizer: speed of encoding (one thread, next to Python's tokenizers with APOLLO_PYTHON), and with
  * --train speed and memory of training a vocabulary.
  */
 import { writeFileSync } from 'node:fs';

@@ -20,7 +20,7 @@ import type { ProgressState } from './watch/progress.js';
 export interface CorpusWatch {
   readonly signal: AbortSignal;
   readonly onProgress: (progress: CorpusProgress) => void;
-  /** What the user should know of the text, a sentence each. */
+  /** Receives warnings about the text, one sentence each. */
   readonly onNote: (note: string) => void;
 }
 
@@ -42,7 +42,7 @@ export async function openCorpus(settings: Settings, watch: CorpusWatch, init?: 
 }
 
 /**
- * What there is to read.
+ * The inputs to read.
  * @throws ApolloError BAD_CONFIG where `data` is missing or a format does not exist.
  */
 export function checkData({ data, format }: Settings): NonNullable<Settings['data']> {
@@ -67,13 +67,13 @@ export function checkFormat(name: string): void {
   );
 }
 
-/** What of the model that a run begins with decides the tokenizer. */
+/** Properties of the initial model that decide the tokenizer. */
 export type InitialModel = Pick<ModelFolder, 'config' | 'tokenizerPath'>;
 
 /**
- * The tokenizer to load, or the kind to train: that of the model that the run begins with; else WordPiece for masked
+ * The tokenizer to load, or the kind to train: that of the initial model; else WordPiece for masked
  * models, BPE for causal ones.
- * @throws ApolloError BAD_CONFIG where a run begins with a model that has no tokenizer with it and none is named.
+ * @throws ApolloError BAD_CONFIG where the initial model has no tokenizer and none is named.
  */
 export function tokenizerOf(
   settings: Settings,

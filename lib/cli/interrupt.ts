@@ -1,4 +1,4 @@
-/** What stops a command cleanly: Ctrl-C and its like once (twice to leave at once), or a reader of stdout that has gone. */
+/** Ways to stop a command cleanly: Ctrl-C and its like once (twice to leave at once), or a reader of stdout that has gone. */
 import { ApolloError } from '../errors.js';
 import type { CommandIo } from './io.js';
 import { isClosed } from './output.js';
@@ -24,7 +24,7 @@ export function stoppedExitCode(signal: AbortSignal): number {
 
 /**
  * Runs `work` with a signal that the first SIGINT, SIGTERM or SIGHUP aborts, and a closed stdout as well. A second SIGINT or
- * SIGTERM ends the process; a second SIGHUP does not, since a terminal that closes may send several. `onFirst` is told of the
+ * SIGTERM ends the process; a second SIGHUP does not, since a terminal that closes may send several. `onFirst` receives the
  * first one, and whether it was the reader of stdout, to say what happens now.
  */
 export async function interruptible<Result>(

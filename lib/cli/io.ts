@@ -1,9 +1,9 @@
-/** What a command may touch of the process: its streams and its environment. Tests hand in their own. */
+/** The part of the process that a command uses: its streams and its environment. Tests pass their own. */
 import { basename, relative } from 'node:path';
 import { ignoresHangup } from './hangup.js';
 import { ProcessOutput } from './output.js';
 
-/** What a command may read, as text or its bytes. */
+/** Standard input, as text or bytes. */
 export interface Input extends AsyncIterable<string | Uint8Array> {
   readonly isTTY?: boolean | undefined;
 }

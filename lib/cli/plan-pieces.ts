@@ -1,5 +1,5 @@
 /**
- * What each depth of a run costs, in seconds of measuring whatever the model: memory from the programs as they would run,
+ * Costs of each depth of a run, measured in seconds for a model of any size: memory from the programs as they would run,
  * which takes no run, and time from one layer and the head on a piece of a micro-batch, extrapolated by FLOPs.
  */
 import { accumulateGradients, type Device, Graph, graphFlops, ParameterStore } from '../engine/index.js';
@@ -8,7 +8,7 @@ import { declareParameters, type LanguageModel, modelWeights } from '../models/i
 import { batchShape, parameterBytes } from '../train/index.js';
 import { type DepthCost, madeUpInputs, type ProbeOptions } from './plan.js';
 
-/** What one run on the piece should take, about, and how many of each depth are timed after one to warm up. */
+/** Target time of one run on the piece, and the number of timed runs per depth after one to warm up. */
 const runMs = 600;
 const timedRuns = 3;
 /** All measuring together; what has not been reached by then is left out. */
@@ -46,18 +46,18 @@ function trainingGraph(
 
 const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[values.length >> 1]!;
 
-/** Milliseconds and FLOPs of a run of one layer, and of one of two, with all that stands around them. */
+/** Milliseconds and FLOPs of a run of one layer, and of one of two, with all that is around them. */
 export interface Point {
   readonly ms: readonly [one: number, two: number];
   readonly flops: readonly [one: number, two: number];
 }
 
-/** Of one layer, and of all that stands around layers, from a run of one layer and one of two. */
+/** Cost of one layer and of everything outside the layers, from a run of one layer and a run of two. */
 const parts = ([one, two]: readonly [number, number]) => ({ layer: two - one, rest: 2 * one - two });
 
 /**
  * The time of a part at `flops` from those on a piece. A part of the time on a piece does not grow with the tokens (weights
- * are read and gradients added once a run), so that time per FLOP is the slope between the piece and a smaller one; noise
+ * are read and gradients added once per run), so that time per FLOP is the slope between the piece and a smaller one; noise
  * may bend that, so it counts between half of the time per FLOP of the piece and all of it.
  */
 function atFlops(flops: number, piece: { ms: number; flops: number }, smaller?: { ms: number; flops: number }): number {

@@ -1,4 +1,4 @@
-/** What a run will cost on many ranks: the options, the model's figures and their table. Formulas: lib/dist/step-cost.ts. */
+/** The cost of a run on many ranks: the options, the model's figures and their table. Formulas: lib/dist/step-cost.ts. */
 import { InvalidArgumentError, Option } from 'commander';
 import {
   type ExchangeModel,
@@ -29,7 +29,7 @@ export interface RankFlags {
   readonly memoryBandwidth?: number;
 }
 
-/** Of what a link carries, the part that is no header of Ethernet, IP or TCP. */
+/** Fraction of a link's traffic that is not headers of Ethernet, IP or TCP. */
 export const payload = 0.95;
 /** Bytes per second that a rank moves in memory: of a CPU with measured steps, of a GPU with given FLOP/s. */
 const memory = { measured: 8e9, given: 1e12 };
@@ -73,7 +73,7 @@ function atLeastOne(text: string, previous?: readonly number[] | unknown): numbe
   return [...(Array.isArray(previous) ? (previous as number[]) : []), value];
 }
 
-/** Options of `plan` that say what the ranks are and what lies between them. */
+/** Options of `plan` that describe the ranks and the links between them. */
 export const rankFlags: readonly Option[] = [
   new Option('--ranks <n...>', 'step time and efficiency on so many ranks, e.g. 8 64 512 4096').argParser(atLeastOne),
   new Option('--bandwidth <rate>', 'of the link of each rank, e.g. 1Gbit or 50GB')
@@ -89,7 +89,7 @@ export const rankFlags: readonly Option[] = [
   new Option('--memory-bandwidth <rate>', 'of a rank; default: 8GB, with --flops 1TB').argParser(byteRate),
 ];
 
-/** The figures of a mode on so many ranks. */
+/** The figures of a mode for one number of ranks. */
 export interface RankRow {
   readonly ranks: number;
   readonly mode: RankModeName;
@@ -104,7 +104,7 @@ export interface RanksPlan {
   readonly compute: 'measured' | 'given';
   readonly stages: readonly (StageLoad & {
     readonly trainedLayers: number;
-    /** What a rank sends in a step of the last number of ranks, by mode, and in an outer step. */
+    /** Bytes that a rank sends in a step with the last number of ranks, by mode, and in an outer step. */
     readonly bytes: Readonly<Record<RankModeName, number>>;
   })[];
   readonly rows: readonly RankRow[];

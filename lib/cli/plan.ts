@@ -1,4 +1,4 @@
-/** What a run will cost, before it runs: parameters, FLOPs by stage, memory and time by depth. */
+/** The cost of a run before it starts: parameters, FLOPs by stage, memory and time by depth. */
 
 import {
   accumulateGradients,
@@ -37,7 +37,7 @@ export interface StageCost {
 export interface RunSize {
   readonly steps: number;
   readonly seq: number;
-  /** Of a step, all micro-batches. */
+  /** Tokens per step, over all micro-batches. */
   readonly tokens: number;
 }
 
@@ -92,7 +92,7 @@ export interface DepthCost {
   readonly arenaBytes?: number;
   /** Why it does not fit. */
   readonly misfit?: string;
-  /** Weights, gradients and the optimizer's state of so many trained layers. */
+  /** Bytes of weights, gradients and optimizer state for a number of trained layers. */
   readonly parameterBytes: number;
   /** Forward and backward of one micro-batch: the median of several runs, or extrapolated. */
   readonly ms: number;
@@ -109,7 +109,7 @@ export interface ProbeOptions {
   readonly seq: number;
   readonly depths: readonly number[];
   readonly signal?: AbortSignal;
-  /** Told what is under way and the share of all that is done. */
+  /** Receives the current task and the share of all work that is done. */
   readonly onProgress?: ((label: string, done: number) => void) | undefined;
   /** Milliseconds of a clock; for tests. */
   readonly now?: () => number;

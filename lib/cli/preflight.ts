@@ -1,4 +1,4 @@
-/** What is wrong with the settings of a run whatever its text is: told before any text is read. */
+/** Errors in the settings of a run that do not depend on its text, found before any text is read. */
 import { checkVocabulary, mlmIds, type Tokenizer } from '../data/index.js';
 import { ApolloError } from '../errors.js';
 import { methodsWithSource, type TrainingMethod } from '../methods/index.js';
@@ -8,7 +8,7 @@ import { checkMethods, smallRun } from './comparison.js';
 import type { Settings } from './settings/config.js';
 import { methodNameOf, methodOf, seedsOf, totalStepsOf, trainOptionsOf } from './settings/resolve.js';
 
-/** What a command is about to do with its settings. */
+/** The intended use of the settings. */
 export interface RunPlan {
   /** Compares `methods`; else trains `method`. */
   readonly comparing?: boolean;
@@ -79,7 +79,7 @@ function checkHeldOut({ heldOut, evaluateEvery }: Settings, needed: string | und
   if (reason) throw new ApolloError('BAD_CONFIG', `--held-out: it must be above 0 here, since ${reason}; got 0.`);
 }
 
-/** The models that methods begin with, as far as they are there: `init` for all, or a method's own. */
+/** The initial models of the methods that exist already: `init` for all, or a method's own. */
 async function checkBeginnings(
   { init }: Settings,
   model: LanguageModel,

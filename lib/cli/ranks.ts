@@ -1,4 +1,4 @@
-/** A command that several ranks run together (docs/distributed.md): how they begin and end, and which of them speaks. */
+/** A command that several ranks run together (docs/distributed.md): how they start and end, and which of them prints. */
 import { setTimeout as delay } from 'node:timers/promises';
 import {
   alone,
@@ -19,17 +19,17 @@ import type { CommandIo, Output } from './io.js';
 import type { Settings } from './settings/config.js';
 import { inRunFolder, type RunFolder } from './settings/run-folder.js';
 
-/** What a rank works with. */
+/** Context of a rank. */
 export interface Seat {
   readonly device: Device;
   readonly group: Group;
-  /** For what a rank that is silent otherwise must say. */
+  /** Output for the messages of a rank that is silent otherwise. */
   readonly stderr: Output;
   /** The command that resumes what the ranks do, as soon as its folder is known. */
   resumeWith?: string;
 }
 
-/** Milliseconds that a rank leaves to the one that says what has failed, whose end makes the launcher end all others. */
+/** Milliseconds that a rank leaves to the one that reports the failure, whose end makes the launcher end all others. */
 const patienceMs = { ofOthers: 3000, ofRanksWithoutReason: 10_000, ofGroupsThatFail: 1000 };
 
 /** Before a signal counts: where a launcher sends it because a rank has died, that rank is known by then. */
@@ -112,7 +112,7 @@ function ofRank(io: CommandIo, rank: number, watch: RankWatch): CommandIo {
   };
 }
 
-/** Ends this process because another rank has ended; where that one could not say why, the first that is left does. */
+/** Ends this process because another rank has ended; where that one could not report why, the first remaining rank does. */
 function endWith({ rank, host, pid, how }: EndedRank, { group, resumeWith }: Seat, io: CommandIo): void {
   const speaks = how === 'lost' && group.rank === (rank === 0 ? 1 : 0);
   if (!speaks) {
@@ -148,11 +148,11 @@ function placeOf(env: Environment): RankPlace {
   try {
     return rankOf(env);
   } catch {
-    return alone; // what is wrong is being told
+    return alone; // the error is being printed
   }
 }
 
-/** What the parser of the command line says: on all ranks the same, so that the first prints it and the others when they outlive it. */
+/** Output of the command line's parser: the same on all ranks, so the first prints it, and the others only if they outlive it. */
 export function parserOutput(io: CommandIo) {
   const isFirst = placeOf(io.env).rank === 0;
   let held = '';
@@ -172,7 +172,7 @@ export function parserOutput(io: CommandIo) {
 
 /**
  * Prints why a command failed and returns the exit code. An error that all ranks have is printed by the first, whose end ends the others
- * while they wait here; one of a single rank by that rank. Ranks that fail end at once, whatever they still wait for.
+ * while they wait here; one of a single rank by that rank. Ranks that fail end at once, even while they wait for something.
  */
 export async function tellOnce(error: unknown, io: CommandIo, tell: (who: string) => number): Promise<number> {
   const { rank, size } = placeOf(io.env);

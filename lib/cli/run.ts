@@ -25,7 +25,7 @@ import { flagOf } from './settings/config.js';
 
 /**
  * Runs `apollo-lm` with the arguments after its name; resolves to the exit code. An ApolloError is the user's: one
- * message and 1, and so is an error of the file system. Anything else is ours and says so. APOLLO_DEBUG=1 adds stacks.
+ * message and 1, and so is an error of the file system. Any other error is a defect of the package and is reported as one. APOLLO_DEBUG=1 adds stacks.
  */
 export async function run(args: readonly string[], io: CommandIo = processIo()): Promise<number> {
   let exitCode = 0;
@@ -84,7 +84,7 @@ async function withOutput(exitCode: number, io: CommandIo): Promise<number> {
   return exitCode === 0 ? 1 : exitCode;
 }
 
-/** `who`: the rank that failed, as the beginning of a message. */
+/** `who`: the rank that failed, as the start of a message. */
 function report(thrown: unknown, io: CommandIo, who: string): number {
   const error = isSystemError(thrown) ? fileError(thrown, 'A file', thrown.path ?? 'unnamed', 'be used') : thrown;
   const known = error instanceof ApolloError;

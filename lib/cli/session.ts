@@ -1,4 +1,4 @@
-/** What `train` and `compare` open before they begin: the device, the corpus, the model that fits both. */
+/** Opens everything that `train` and `compare` need before they start: the device, the corpus, and a model that fits both. */
 
 import { join } from 'node:path';
 import { type Corpus, type CorpusProgress, checkVocabulary, endOfTextFile, loadTokenizer } from '../data/index.js';
@@ -32,7 +32,7 @@ export interface Session {
 /**
  * `seat`: of one of several ranks, of which the first prepares the text before the others look for it. It stays open.
  * @throws ApolloError of the rooms below; BAD_CONFIG where data is missing, and for all that is wrong with the settings
- * whatever the text (preflight.ts), before any of it is read. Nothing stays open then.
+ * independent of the text (preflight.ts), before any of it is read. Nothing stays open then.
  */
 export async function openSession(
   settings: Settings,
@@ -86,7 +86,7 @@ export async function openSession(
   }
 }
 
-/** Keeps the tokenizer beside the run, so that its checkpoints can be used without the corpus. */
+/** Keeps the tokenizer next to the run, so that its checkpoints can be used without the corpus. */
 export async function saveTokenizer(session: Session, folder: string): Promise<void> {
   const { tokenizer } = session.corpus;
   await writeWholeFile(join(folder, 'tokenizer.json'), JSON.stringify(tokenizer.definition), 'The tokenizer');
@@ -94,7 +94,7 @@ export async function saveTokenizer(session: Session, folder: string): Promise<v
   if (end) await writeWholeFile(join(folder, end.name), end.content, 'The tokenizer');
 }
 
-/** What is to be known of the model that a run begins with; its weights are read when the run begins. */
+/** Config and tokenizer of the initial model; its weights are read when the run starts. */
 export async function readInit({ init }: Settings): Promise<InitialModel | undefined> {
   if (init === undefined) return undefined;
   await using folder = await openModelFolder(init);

@@ -1,4 +1,4 @@
-/** What commands that use a trained model have in common: their options, and the model on its device. */
+/** Shared code of commands that use a trained model: their options, and the model on its device. */
 import type { Command } from 'commander';
 import { ApolloError } from '../errors.js';
 import { type LoadedModel, loadModel } from '../train/checkpoint/load-model.js';
@@ -23,7 +23,7 @@ export function addModelOptions(command: Command): Command {
   return addOptions(command, deviceKeys).option('--json', 'machine-readable lines on stdout');
 }
 
-/** Opens device and model, says what the model's folder warns of, and closes both when `work` is done. */
+/** Opens device and model, prints the warnings about the model's folder, and closes both when `work` is done. */
 export async function withTrained<Result>(
   { model: folder, device: name, precision, threads, json = false }: ModelFlags,
   io: CommandIo,

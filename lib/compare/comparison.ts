@@ -17,7 +17,7 @@ import { RunRecorder } from './recorder.js';
 /** Something happened in one of the runs. */
 export interface RunEvent {
   readonly type: 'run';
-  /** The method's name in the comparison; `small` for the smaller model that methods begin with. */
+  /** The method's name in the comparison; `small` for the smaller model that methods start from. */
   readonly method: string;
   readonly seed: number;
   /** The run's own folder. */
@@ -27,20 +27,20 @@ export interface RunEvent {
   readonly done: number;
 }
 
-/** What a method is made from. */
+/** Arguments from which a method is created. */
 export interface ComparedContext {
   /** Depth of the finished model. */
   readonly layers: number;
   readonly totalSteps: number;
   readonly seed: number;
   readonly model: ModelConfig;
-  /** Folder of the smaller model, which the comparison trains first when a method begins with it. */
+  /** Folder of the smaller model, which the comparison trains first when a method starts from it. */
   readonly source: string;
 }
 
 /** A method of a comparison. */
 export interface ComparedMethod {
-  /** What it is called in events, folders and results; each name once. */
+  /** Its name in events, folders and results; each name once. */
   readonly name: string;
   create(context: ComparedContext): TrainingMethod;
 }
@@ -56,14 +56,14 @@ export interface ComparisonOptions {
   /** The first is the reference. */
   readonly methods: readonly ComparedMethod[];
   readonly seeds: readonly number[];
-  /** The smaller model, for methods that begin with one. */
+  /** The smaller model, for methods that start from one. */
   readonly small?: { readonly model: LanguageModel; readonly train: SeedlessOptions } | undefined;
   /** Folder of the comparison; checkpoints go to `METHOD-SEED` in it. */
   readonly folder: string;
   readonly resume: boolean;
   /** Records of the runs so far, when resumed. */
   readonly previous: readonly RunRecord[];
-  /** A trained model that all runs begin with. */
+  /** A trained model that all runs start from. */
   readonly init?: string | undefined;
   /** In place of the model's own loss, for all runs. */
   readonly objective?: Objective | undefined;
@@ -99,7 +99,7 @@ const sizeOf = ({ batch, seq, accumulation = 1 }: SeedlessOptions, { size: ranks
   tokens: batch * seq * accumulation * ranks,
 });
 
-/** What the runs of smaller models are called, in events and folders. */
+/** Name of the runs of smaller models in events and folders. */
 const smallLabel = 'small';
 
 /** @throws ApolloError BAD_CONFIG when a method is named twice. */
@@ -111,7 +111,7 @@ export function checkNames(names: readonly string[]): void {
 export class Comparison {
   readonly #options: ComparisonOptions;
   readonly #runs: readonly ComparedRun[];
-  /** Smaller models that methods begin with, one for each seed. */
+  /** Smaller models that methods start from, one per seed. */
   readonly #small: readonly PlannedRun[];
   readonly #group: Group;
   #stopped = false;
@@ -159,7 +159,7 @@ export class Comparison {
     return { label: smallLabel, method, model, options, seed, size, folder: this.#folder(smallLabel, seed), flops };
   }
 
-  /** Whether the signal has stopped the comparison: that of any rank, of which all get to know in the run under way. */
+  /** Whether the signal of any rank has stopped the comparison; all ranks learn of it in the current run. */
   get stopped(): boolean {
     return this.#stopped || (this.#group.size === 1 && this.#options.signal?.aborted === true);
   }

@@ -39,7 +39,7 @@ export interface CompareOptions extends SeedlessOptions {
   /** The finished model, the same for all methods. */
   readonly model: LanguageModel;
   readonly corpus: TrainingCorpus;
-  /** The first is the reference. A method of one's own is an object with `name` and `create`. */
+  /** The first is the reference. A custom method is an object with `name` and `create`. */
   readonly methods: readonly (MethodName | ComparedChoice | ComparedMethod)[];
   /** Default: 42. */
   readonly seeds?: readonly number[];
@@ -47,11 +47,11 @@ export interface CompareOptions extends SeedlessOptions {
   readonly folder: string;
   /** Whether runs that are in the folder are resumed; else it must hold none. Default: false. */
   readonly resume?: boolean;
-  /** The smaller model that methods such as bert2BERT begin with; it is trained first, once for each seed. */
+  /** The smaller model that methods such as bert2BERT start from; it is trained first, once per seed. */
   readonly small?: SmallModel;
-  /** Folder of a trained model that all runs begin with. */
+  /** Folder of a trained model that all runs start from. */
   readonly init?: string;
-  /** What all runs minimise and are compared by, in place of the model's own loss. */
+  /** The objective that all runs minimise and are compared by, instead of the model's own loss. */
   readonly objective?: Objective;
   readonly signal?: AbortSignal;
   /**
@@ -66,7 +66,7 @@ export interface ResultsEvent {
   readonly type: 'results';
   /** Whether all runs went to their end. */
   readonly finished: boolean;
-  /** What results.json in the folder holds. */
+  /** The contents of results.json in the folder. */
   readonly results: Results;
   /** Loss at the end and savings by method. Absent before the reference was evaluated. */
   readonly analysis?: Analysis;
@@ -94,7 +94,7 @@ const takesCompare = is.takes('compare', {
 });
 
 /**
- * Trains the model with each method, for each seed, and says what the methods save against the first. Runs of one seed
+ * Trains the model with each method, for each seed, and reports what the methods save against the first. Runs of one seed
  * take turns from evaluation to evaluation on the same batches.
  * ```ts
  * for await (const event of compare({ device, model, corpus, methods: ['scratch', 'auto'], steps: 2000, batch: 16, seq: 64,
@@ -187,7 +187,7 @@ async function* compareEvents(
   }
 }
 
-/** What the folder holds of a comparison that is resumed. @throws ApolloError BAD_ARGUMENT where another one has left results. */
+/** Earlier results in the folder of a comparison that is resumed. @throws ApolloError BAD_ARGUMENT where another one has left results. */
 async function previousResults({ folder, resume = false }: CompareOptions, path: string): Promise<Results | null> {
   if (!existsSync(path)) return null;
   if (resume) return readResults(path);
@@ -197,7 +197,7 @@ async function previousResults({ folder, resume = false }: CompareOptions, path:
   );
 }
 
-/** @throws ApolloError BAD_CONFIG for what is neither a method of the package nor one of one's own. */
+/** @throws ApolloError BAD_CONFIG for what is neither a method of the package nor a custom one. */
 function comparedMethod(given: CompareOptions['methods'][number], small: SmallModel | undefined): ComparedMethod {
   if (typeof given === 'object' && 'create' in given) return given;
   const {

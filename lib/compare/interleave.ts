@@ -4,7 +4,7 @@
  */
 
 /**
- * The events of all runs with the index of their run, round-robin. `endsTurn` says after which event the next run is on.
+ * The events of all runs with the index of their run, round-robin. After an event for which `endsTurn` is true, it is the next run's turn.
  * When one run fails, or the iteration is left, the others are closed.
  */
 export async function* interleave<Event>(

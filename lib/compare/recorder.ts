@@ -5,7 +5,7 @@ import type { Costs, EvaluationPoint, RunRecord } from '../report/results.js';
 import { flopsOfStep, type TrainEvent } from '../train/index.js';
 
 export interface RecorderOptions {
-  /** What the run is called: its method's name unless given. */
+  /** Name of the run; default: its method's name. */
   readonly label?: string;
   readonly method: TrainingMethod;
   readonly seed: number;

@@ -1,4 +1,4 @@
-/** The smaller model that methods such as bert2BERT begin with, where a comparison trains it. */
+/** The smaller model that methods such as bert2BERT start from, where a comparison trains it. */
 import {
   checkWholeGroups,
   createModel,

@@ -2,7 +2,7 @@
 import { ApolloError } from '../errors.js';
 import type { Group } from './group.js';
 
-/** The error of a rank that ends because another one has failed, which says why. */
+/** The error of a rank that ends because another one has failed; that one reports why. */
 export function rankFailed(rank?: number): ApolloError {
   return new ApolloError(
     'RANK_FAILED',

@@ -1,5 +1,5 @@
 /**
- * What collectives cost, by Hockney's model: a message of n bytes takes alpha + n beta. The formulas are those of Thakur,
+ * The cost of collectives by Hockney's model: a message of n bytes takes alpha + n beta. The formulas are those of Thakur,
  * Rabenseifner and Gropp, "Optimization of Collective Communication Operations in MPICH", 2005, sections 3 and 4, for ranks
  * that send and receive at once over their own links; lg p is rounded up where p is no power of two. Pure functions.
  */
@@ -25,7 +25,7 @@ const passes = 5;
 const nothing: Cost = { seconds: 0, bytes: 0 };
 const lg = (ranks: number) => Math.ceil(Math.log2(ranks));
 
-/** So many messages one after the other, and so many bytes in all. */
+/** The number of messages, sent one after the other, and of bytes in total. */
 const messages = (count: number, bytes: number, { latency, bandwidth }: Network): Cost => ({
   seconds: count * latency + bytes / bandwidth,
   bytes,
@@ -39,7 +39,7 @@ export const sum = (costs: readonly Cost[]): Cost => ({
   bytes: costs.reduce((total, { bytes }) => total + bytes, 0),
 });
 
-/** Of every byte that a rank ends with, the part that comes from others. */
+/** Fraction of the bytes at the end of a collective that a rank receives from others. */
 const share = (ranks: number) => (ranks - 1) / ranks;
 
 /** Ring: p - 1 steps with one part each. */

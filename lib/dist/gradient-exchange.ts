@@ -12,7 +12,7 @@ import { ApolloError } from '../errors.js';
 import { rankFailed } from './agree.js';
 import type { Group } from './group.js';
 
-/** What a rank has of a step, and after the exchange what all ranks have. */
+/** Totals of one rank in a step, and after the exchange those of all ranks. */
 export interface StepShare {
   /** By which the mean gradients and losses of the ranks are weighed. */
   readonly labels: number;
@@ -25,7 +25,7 @@ export interface StepShare {
 export interface ExchangedStep extends StepShare {
   /** The mean over all labels. */
   readonly loss: number;
-  /** Of gradients, that all ranks together have sent. */
+  /** Bytes of gradients that all ranks together have sent. */
   readonly bytes: number;
   /** For how long this rank exchanged or waited for others, and for how long of that its device waited. */
   readonly busyMs: number;
@@ -50,17 +50,17 @@ export interface StartedExchange {
 export interface ExchangeOptions {
   /** How gradients travel. */
   readonly precision: WirePrecision;
-  /** Whether gradients are exchanged while the backward pass goes on. */
+  /** Whether gradients are exchanged during the backward pass. */
   readonly overlap: boolean;
 }
 
 const nothing: StepShare = { labels: 0, microBatches: 0, flops: 0, note: 0 };
 
 export class GradientExchange {
-  /** Whether the exchange begins before the last micro-batch. */
+  /** Whether the exchange starts before the last micro-batch. */
   readonly overlaps: boolean;
   readonly #precision: WirePrecision;
-  /** Of the exchange that was queued last. */
+  /** The run group of the exchange that was queued last. */
   #last = new RunGroup();
 
   constructor(
@@ -73,7 +73,7 @@ export class GradientExchange {
   }
 
   /**
-   * Queues the beginning of the exchange of these parameters' gradients, in front of the run that adds to them last.
+   * Queues the start of the exchange of these parameters' gradients, in front of the run that adds to them last.
    * `runs`: what makes them; when it is stopped no rank does the step.
    */
   begin(names: readonly string[], share: StepShare, runs: RunGroup): StartedExchange {

@@ -17,7 +17,7 @@ import { textOfFirst } from './rendezvous.js';
 export interface Group {
   readonly rank: number;
   readonly size: number;
-  /** Among the ranks of this host, where the launcher says it. */
+  /** Number among the ranks of this host, where the launcher provides it. */
   readonly localRank?: number | undefined;
   readonly host: string;
   /** The engine's side; a group of one has none. */

@@ -14,12 +14,12 @@ import type { Group } from './group.js';
 
 export interface OuterOptions {
   readonly learningRate: number;
-  /** Of the mean change, in [0, 1). */
+  /** Momentum of the mean change, in [0, 1). */
   readonly momentum: number;
 }
 
 /**
- * What it keeps of each parameter, in f32: the weights after the last outer step, and the momentum. Both are in units of the
+ * Its state per parameter, in f32: the weights after the last outer step, and the momentum. Both are in units of the
  * weights, which do not follow the scale of gradients.
  */
 export const outerSlots: readonly StateSlot[] = [
@@ -100,7 +100,7 @@ export class OuterStep {
     this.#compiled = undefined;
   }
 
-  /** Of the changes, once they are computed; returns the bytes that all ranks together have sent. */
+  /** Averages the changes once they are computed; returns the bytes that all ranks together have sent. */
   async #average(gradients: readonly NativeBuffer[], { flag: stopped }: RunGroup, verdict: RunGroup): Promise<number> {
     const { native } = this.group;
     if (!native) return 0;

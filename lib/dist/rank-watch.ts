@@ -1,6 +1,6 @@
 /**
  * How ranks learn that one of them has died: each keeps a connection to the first, which the system closes when a process
- * ends, however it ends. Nothing else says so: a collective waits for a rank that is gone as for one that is slow.
+ * ends, for any reason. Nothing else reports this: a collective waits for a rank that is gone as for one that is slow.
  */
 import { randomBytes } from 'node:crypto';
 import { connect, createServer, type Socket } from 'node:net';
@@ -14,20 +14,20 @@ export interface EndedRank {
   readonly rank: number;
   readonly host: string;
   readonly pid: number;
-  /** `failed`: by an error, of which it says why itself. `lost`: without a word. */
+  /** `failed`: by an error that it reports itself. `lost`: without a message. */
   readonly how: 'failed' | 'lost';
 }
 
 export interface RankWatch {
-  /** Of the ranks that the first one has no connection with: what becomes of them is known to their launcher alone. */
+  /** Ranks that have no connection to the first one: only their launcher knows their state. */
   readonly unwatched: readonly number[];
-  /** Tells the other ranks that this one ends by an error which it reports. */
+  /** Informs the other ranks that this one ends with an error that it reports. */
   failed(): Promise<void>;
-  /** Tells them that this one comes to the end of the group. */
+  /** Informs them that this one has reached the end of the group. */
   done(): Promise<void>;
 }
 
-/** Where the first rank is to be reached. */
+/** Address of the first rank. */
 interface Meeting {
   readonly host: string;
   readonly addresses: readonly string[];
@@ -69,7 +69,7 @@ class Wire {
       if (!this.#done) onClose();
     });
     const lines = createInterface(socket);
-    lines.on('error', () => {}); // the socket's, once more
+    lines.on('error', () => {}); // the socket reports it too
     lines.on('line', (line) => {
       let message: Message;
       try {
@@ -92,7 +92,7 @@ class Wire {
 }
 
 /**
- * Begins to watch over the ranks of a group. `onEnded` is called once at most, with the first rank that ends before `done`
+ * Starts to watch the ranks of a group. `onEnded` is called once at most, with the first rank that ends before `done`
  * of which this one gets to know. Collective.
  */
 export async function watchRanks(group: Group, onEnded: (ended: EndedRank) => void): Promise<RankWatch> {
@@ -118,7 +118,7 @@ export async function watchRanks(group: Group, onEnded: (ended: EndedRank) => vo
   return {
     unwatched: reached.flatMap((count, rank) => (count === 0 ? [rank] : [])),
     failed: () => {
-      known = true; // what others do now follows from this
+      known = true; // later actions of others are a consequence
       return tell('failed');
     },
     done: () => tell('done'),

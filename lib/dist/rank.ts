@@ -8,15 +8,15 @@ export interface RankPlace {
   readonly rank: number;
   /** Ranks in all. */
   readonly size: number;
-  /** Among the ranks of this host, where the launcher says it. */
+  /** Number among the ranks of this host, where the launcher provides it. */
   readonly localRank?: number | undefined;
 }
 
-/** How a launcher tells. */
+/** Name of the launcher. */
 interface Source {
   readonly name: string;
   readonly rank: string;
-  /** Absent: it does not tell the size. */
+  /** Absent: it does not provide the size. */
   readonly size?: string;
   readonly localRank?: string;
   /** Whether its variables are about this process. Default: where they are set. */
@@ -49,7 +49,7 @@ const sources: readonly Source[] = [
   { name: 'torchrun', rank: 'RANK', size: 'WORLD_SIZE', localRank: 'LOCAL_RANK' },
 ];
 
-/** What one launcher says, with the variables it says it by. */
+/** The rank that one launcher sets, with its environment variables. */
 interface Told {
   readonly rank: number;
   readonly size?: number | undefined;
@@ -80,8 +80,8 @@ function told({ name, applies = () => true, ...variables }: Source, env: Environ
 const takesRankOf = is.takes('rankOf', { env: is.record });
 
 /**
- * The rank of this process as its launcher tells it: mpirun, srun or torchrun. Without a launcher it is the only one.
- * @throws ApolloError BAD_CONFIG where two launchers disagree, naming both, or one says what cannot be; BAD_ARGUMENT.
+ * The rank of this process as its launcher sets it: mpirun, srun or torchrun. Without a launcher it is the only one.
+ * @throws ApolloError BAD_CONFIG where two launchers disagree, naming both, or one sets impossible values; BAD_ARGUMENT.
  */
 export function rankOf(env: Environment): RankPlace {
   takesRankOf(env);

@@ -17,7 +17,7 @@ interface MeetingPoint {
 interface Visit extends MeetingPoint {
   readonly rank: number;
   readonly size: number;
-  /** What the launcher calls this start of ranks; those of another one that come by mistake have another name. */
+  /** The launcher's name of this job; ranks of another job that connect by mistake have another one. */
   readonly job: string;
   /** When a rank gives up, as performance.now() counts. */
   readonly until: number;
@@ -34,7 +34,7 @@ const longestLine = 65_536;
 /** @throws ApolloError BAD_CONFIG where the environment names no place, or one that cannot be. */
 export function meetingPoint(env: Environment): MeetingPoint {
   const { APOLLO_MASTER: own, MASTER_ADDR: host, MASTER_PORT: port } = env;
-  const [, ownHost, ownPort] = own?.match(/^\[?([^[\]]+)\]?:(\d+)$/) ?? []; // an address of IPv6 stands in brackets
+  const [, ownHost, ownPort] = own?.match(/^\[?([^[\]]+)\]?:(\d+)$/) ?? []; // an address of IPv6 is in brackets
   if (own !== undefined && ownHost === undefined) {
     throw new ApolloError('BAD_CONFIG', `APOLLO_MASTER must be HOST:PORT; got "${own}".`);
   }
@@ -104,7 +104,7 @@ function lineFrom(socket: Socket): Promise<string | undefined> {
   });
 }
 
-/** What a rank says of itself; undefined: it is none. */
+/** The message by which a rank introduces itself; undefined: it is not a rank. */
 function greetingOf(line: string | undefined): Pick<Visit, 'rank' | 'size' | 'job'> | undefined {
   try {
     const { apolloLm, rank, size, job } = JSON.parse(line ?? '');

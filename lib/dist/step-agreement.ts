@@ -1,4 +1,4 @@
-/** What ranks that train by themselves exchange in each step: a few numbers, and no gradient. */
+/** The exchange in each step between ranks that train separately: a few numbers, and no gradient. */
 import type { RunGroup } from '../engine/run-group.js';
 import type { GradientExchange, StartedExchange, StepShare } from './gradient-exchange.js';
 

@@ -4,21 +4,21 @@
  */
 import { allGather, allReduce, barrier, type Cost, type Network, reduceScatter, sum } from './collective-cost.js';
 
-/** What a rank does in a step by itself. */
+/** Work of a rank in a step, without exchange. */
 export interface StepLoad {
   /** Seconds of its micro-batches and its update. */
   readonly compute: number;
   /** Elements of all that trains. */
   readonly parameters: number;
-  /** Its micro-batches, of which gradients travel beside the last one alone. Default: 1. */
+  /** Its micro-batches, of which gradients travel next to the last one alone. Default: 1. */
   readonly microBatches?: number;
 }
 
 export interface ExchangeModel {
   readonly network: Network;
   /**
-   * Share of the backward pass of the last micro-batch, two thirds of what that computes, beside which gradients travel where
-   * there are enough of them. 0: the exchange begins when the last micro-batch is done. Measured as the time that a step
+   * Share of the backward pass of the last micro-batch, two thirds of what that computes, during which gradients travel where
+   * there are enough of them. 0: the exchange starts when the last micro-batch is done. Measured as the time that a step
    * with overlap saves, where the exchange takes longer than that pass (bench:distributed).
    */
   readonly overlap: number;
@@ -26,7 +26,7 @@ export interface ExchangeModel {
   readonly syncEvery: number;
 }
 
-/** Of what a rank computes, the part of the backward pass. */
+/** Fraction of a rank's computation that is the backward pass. */
 export const backwardShare = 2 / 3;
 
 /**
@@ -59,7 +59,7 @@ const agreement = (ranks: number, network: Network): Cost => inBuckets(agreement
 
 interface Mode {
   readonly title: string;
-  /** What is exchanged while nothing is computed, and what can be exchanged beside the backward pass, per step. */
+  /** What is exchanged while nothing is computed, and what can be exchanged during the backward pass, per step. */
   readonly costs: (
     load: StepLoad,
     ranks: number,

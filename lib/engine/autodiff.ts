@@ -161,7 +161,7 @@ export interface AccumulateOptions {
    * one was not. Default: no, the caller looks at the loss.
    */
   readonly guard?: boolean;
-  /** Whether scale * loss is added up beside the gradients, for `ParameterStore.takeLoss`. Default: no. */
+  /** Whether scale * loss is added up along with the gradients, for `ParameterStore.takeLoss`. Default: no. */
   readonly sumLoss?: boolean;
 }
 

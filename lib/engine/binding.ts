@@ -6,7 +6,7 @@ import type { NativeBuffer } from './native.js';
 import type { BoundBuffer, ParameterStore } from './parameters.js';
 import type { StateStore } from './state.js';
 
-/** What a graph's parameters and states are. */
+/** The buffers of a graph's parameters and states. */
 export interface ProgramStores {
   readonly store?: ParameterStore | undefined;
   readonly states?: StateStore | undefined;

@@ -29,7 +29,7 @@ export interface DeviceOptions {
   readonly memoryLimitBytes?: number;
 }
 
-/** What a graph is compiled with. */
+/** Options for compiling a graph. */
 export interface CompileOptions extends ProgramStores {
   /** The store's names of the graph's parameters; default: their own. A run may give others (Program.bind). */
   readonly parameters?: ParameterNames | undefined;

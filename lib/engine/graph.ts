@@ -89,7 +89,7 @@ const inputOp = leaf('input');
 const parameterOp = leaf('parameter');
 const stateOp = leaf('state');
 
-/** A tensor filled with `value`; the kernel writes it once a run. */
+/** A tensor filled with `value`; the kernel writes it once per run. */
 export const fillOp = defineOp<{ value: number; shape: Shape; dtype: DType }>({
   name: 'fill',
   shape: (_, { shape, dtype }) => [{ shape, dtype }],

@@ -1,5 +1,5 @@
 /**
- * The gradient buffers of no parameter, which passes backward add to beside the gradients. They stand among the names of
+ * The gradient buffers of no parameter, which passes backward add to along with the gradients. They are among the names of
  * parameters, but in no list of them.
  */
 import type { Shape } from './shape.js';

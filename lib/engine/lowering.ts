@@ -32,7 +32,7 @@ export interface LoweredProgram {
   readonly outputs: readonly NamedType[];
   /** By buffer slot. */
   readonly buffers: readonly BufferUse[];
-  /** What each instruction works on, for profiles: `f32 [2, 3], f32 [3, 4]`. */
+  /** Operands of each instruction, for profiles: `f32 [2, 3], f32 [3, 4]`. */
   readonly labels: readonly string[];
 }
 

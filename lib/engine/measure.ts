@@ -1,5 +1,5 @@
 /**
- * What this machine can do at best: the matmul peak and the copy bandwidth that utilisations refer to. Used by
+ * Limits of this machine: the matmul peak and the copy bandwidth that utilisations refer to. Used by
  * `doctor`, `plan` and the benches.
  */
 

@@ -1,5 +1,5 @@
 /**
- * What the native addon offers, as types, and its loader. Only lib/engine uses this file; everything above speaks to
+ * Types of the native addon, and its loader. Only lib/engine uses this file; everything above speaks to
  * Device, Buffer and Program.
  */
 import { createRequire } from 'node:module';
@@ -90,10 +90,10 @@ export interface NativeDevice {
     kind: string;
     name: string;
     threads: number;
-    /** What the engine may use, and what of it is left. */
+    /** Memory that the engine may use, and how much of it is free. */
     totalBytes: number;
     availableBytes: number;
-    /** What the machine has free now, whoever uses the rest. */
+    /** Free memory of the machine. */
     freeBytes: number;
     arenaBytes: number;
     bufferBytes: number;
@@ -104,15 +104,15 @@ export interface NativeDevice {
   close(): Promise<void>;
 }
 
-/** What an exchange did. */
+/** Result of an exchange. */
 export interface NativeExchanged {
-  /** Of all ranks. */
+  /** Weight of all ranks. */
   readonly weight: number;
   readonly sums: number[];
   /** Ranks that were stopped or had failed; where there is one the gradients are worth nothing. */
   readonly stopped: number;
   readonly failed: number;
-  /** Of gradients, that all ranks together have sent. */
+  /** Bytes of gradients that all ranks together have sent. */
   readonly bytes: number;
   /** For how long this rank exchanged, or waited for other ranks, and for how long of that its device waited. */
   readonly busyMs: number;
@@ -128,11 +128,11 @@ export interface NativeExchange {
 /** How values travel between ranks. */
 export type WirePrecision = 'f32' | 'bf16';
 
-/** Of a buffer: the element at which each rank's part begins, and where the last one's ends. */
+/** Divides a buffer: the element at which each rank's part starts, and the end of the last part. */
 export type Bounds = readonly number[];
 
 /**
- * The ranks of a group. Its calls are collective, stand in the device's queue as runs do, and run on the group's own thread.
+ * The ranks of a group. Its calls are collective, are queued on the device as runs are, and run on the group's own thread.
  * Sums are f32 and go by the order of the ranks, on GPUs by that of NCCL, which rounds to the precision on the way. A number that is returned is of bytes, which all ranks together have sent.
  */
 export interface NativeGroup {
@@ -154,7 +154,7 @@ export interface NativeGroup {
   allGather(buffers: readonly NativeBuffer[], bounds?: readonly Bounds[], stopped?: Int32Array): Promise<number>;
   /** The buffers of rank `root`. */
   broadcastBuffer(buffers: readonly NativeBuffer[], root: number): Promise<unknown>;
-  /** Sums f64 values whose bits stand in an i32 buffer, on all ranks. `stopped`: as of allGather. */
+  /** Sums f64 values whose bits are in an i32 buffer, on all ranks. `stopped`: as in allGather. */
   sumDoubles(buffer: NativeBuffer, stopped?: Int32Array): Promise<unknown>;
   /**
    * The f32 buffers of all ranks, `counts` elements each, one behind the other: on rank `root`, or on all; elsewhere nothing. A
@@ -163,7 +163,7 @@ export interface NativeGroup {
   collect(own: NativeBuffer | undefined, counts: readonly number[], root?: number): Promise<Float32Array>;
   /**
    * Makes every gradient the mean over the ranks by weight, in place, and sums `sums`, unless the flag `stopped` (RunGroup.flag)
-   * of any rank is not 0 at the beginning or the end: then the flag `refused` is set, as it is by a failure. With `bounds` each
+   * of any rank is not 0 at the start or the end: then the flag `refused` is set, as it is by a failure. With `bounds` each
    * rank gets its part of the gradients only; `shared` buffers are averaged on all ranks, in f32.
    */
   exchange(
@@ -232,7 +232,7 @@ export interface NcclInfo {
 
 export interface NativeDeviceOptions {
   readonly kind: 'cpu' | 'cuda';
-  /** Of the CPU. */
+  /** CPU worker threads. */
   readonly threads: number;
   /** Which GPU. */
   readonly index: number;
@@ -305,7 +305,7 @@ let loaded: NativeAddon | undefined;
 
 /**
  * The addon, loaded on first use: an own build, or the platform's package.
- * @throws ApolloError NO_ADDON when there is none, it cannot be loaded, or was left behind by a bundler; says what to do.
+ * @throws ApolloError NO_ADDON when there is none, it cannot be loaded, or was left out by a bundler; the message says what to do.
  */
 export function loadAddon(): NativeAddon {
   if (loaded) return loaded;

@@ -95,7 +95,7 @@ export class ParameterStore {
   }
 
   /**
-   * Keeps further f32 arrays of every parameter beside the optimizer's state, which are stored, grown and counted as it is.
+   * Keeps further f32 arrays of every parameter next to the optimizer's state, which are stored, grown and counted as it is.
    * @throws ApolloError BAD_ARGUMENT when others are kept.
    */
   keepAlso(slots: readonly StateSlot[]): void {
@@ -104,7 +104,7 @@ export class ParameterStore {
     this.state.keepAlso(slots);
   }
 
-  /** What is kept of a parameter: the optimizer's state and what `keepAlso` has added. @throws ApolloError BAD_ARGUMENT for an unknown name. */
+  /** The state of a parameter: the optimizer's, and arrays that `keepAlso` has added. @throws ApolloError BAD_ARGUMENT for an unknown name. */
   slots(name: string): readonly StateSlot[] {
     takes.slots(name);
 
@@ -240,7 +240,7 @@ export class ParameterStore {
   }
 
   /**
-   * What accumulateGradients has added since the last update.
+   * The gradients that accumulateGradients has added since the last update.
    * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
    */
   async gradient(name: string): Promise<Float32Array> {
@@ -249,7 +249,7 @@ export class ParameterStore {
     return this.buffers.download(this.entry(name), 'gradient');
   }
 
-  /** What passes backward with `sumLoss` have added since the last call, which queues its work at once. */
+  /** The loss that backward passes with `sumLoss` have added since the last call. The work is queued immediately. */
   async takeLoss(): Promise<number> {
     const buffer = this.buffers.of(this.entry(lossSum), 'gradient');
     const [values] = await translated(() => Promise.all([buffer.read(0, 1), buffer.write(new Float32Array(1), 0)]));

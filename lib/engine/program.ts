@@ -9,7 +9,7 @@ import { translated } from './native-error.js';
 import { RunGroup } from './run-group.js';
 import { formatShape, size } from './shape.js';
 
-/** What a run takes for an input: the dtype's array (bf16: f32 values or its bits) or plain numbers. */
+/** Values of an input: the dtype's array (bf16: f32 values or its bits) or plain numbers. */
 export type InputData = TypedArray | readonly number[];
 
 export interface RunOptions {
@@ -24,7 +24,7 @@ export interface RunOptions {
   readonly profile?: boolean;
   /** Parameters to work on in place of the program's own, from this program's `bind`. */
   readonly binding?: Binding | undefined;
-  /** Of a group of ranks: the exchange of the gradients, to which this run is the last one to add. */
+  /** Where there are several ranks: the exchange of the gradients, to which this run adds last. */
   readonly exchange?: NativeExchange | undefined;
 }
 
@@ -48,7 +48,7 @@ export interface RunResult {
 export interface ProgramMemory {
   /** The one arena of activations and temporaries, as planned by lifetime. */
   readonly arenaBytes: number;
-  /** What these would need without sharing. */
+  /** Bytes that these would need without sharing. */
   readonly unsharedBytes: number;
   /** Persistent buffers the program reads, adds to or changes: parameters, gradients, states. */
   readonly parameterBytes: number;
@@ -83,7 +83,7 @@ export function convertInput({ name, shape, dtype }: NamedType, data: InputData)
   return dtype === 'bf16' ? toBfloat16(values) : values;
 }
 
-/** What all holders of a compiled graph share. */
+/** State shared by all holders of a compiled graph. */
 export interface CompiledProgram {
   readonly native: NativeProgram;
   readonly lowered: LoweredProgram;
@@ -121,7 +121,7 @@ const takesProgramBind = is.takes('Program.bind', { names: is.func });
 
 /**
  * Made by `Device.compile`, for one holder: equal graphs share the native program, which is freed with the last of its
- * holders. Several runs may be under way; the device takes them one after the other.
+ * holders. Several runs may be in progress; the device takes them one after the other.
  */
 export class Program {
   readonly inputs: readonly NamedType[];
@@ -204,7 +204,7 @@ export class Program {
     }
   }
 
-  /** Ends the use of this program; runs under way finish. What other callers of `compile` hold stays usable. */
+  /** Ends the use of this program; runs in progress finish. What other callers of `compile` hold stays usable. */
   dispose(): void {
     if (this.disposed) return;
     this.disposed = true;

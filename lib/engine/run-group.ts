@@ -1,5 +1,5 @@
 /**
- * Runs that stand or fall together, such as the micro-batches of a step and the update that is queued behind them: when one
+ * Runs that succeed or fail together, such as the micro-batches of a step and the update that is queued behind them: when one
  * fails or a signal stops them, those that have not started are refused with ABORT_ERR and change nothing.
  */
 import * as is from '../is.js';
@@ -12,7 +12,7 @@ export class RunGroup {
   readonly #signal: AbortSignal | undefined;
   readonly #stop = () => this.stop();
 
-  /** `signal` stops the runs, also one that is under way, between two of its instructions. */
+  /** `signal` stops the runs, also one that is in progress, between two of its instructions. */
   constructor(signal?: AbortSignal) {
     takesNewRunGroup(signal);
 

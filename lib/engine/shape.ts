@@ -6,7 +6,7 @@ import type { DType } from './dtype.js';
 /** Extents of a tensor, outermost first; `[]` is a scalar. */
 export type Shape = readonly number[];
 
-/** What is known of a tensor before it has memory. */
+/** Shape and dtype of a tensor, before it has memory. */
 export interface TensorType {
   readonly shape: Shape;
   readonly dtype: DType;

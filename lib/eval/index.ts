@@ -1,4 +1,4 @@
-/** Evaluation: fine-tuning on tasks, their scores, and what a language model says of text. */
+/** Evaluation: fine-tuning on tasks, their scores, and the loss of language models on text. */
 
 export { type SequenceEncoder, sequenceEncoder } from './finetune/encode.js';
 export { evaluateTask, type TaskEvaluation, type TaskEvaluationOptions } from './finetune/evaluate-task.js';

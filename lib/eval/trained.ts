@@ -1,4 +1,4 @@
-/** What the functions of this room need of a trained model: the model, its weights on a device, how its layers run. */
+/** A trained model for the functions of this folder: the model, its weights on a device, and its layer map. */
 
 import type { Tokenizer } from '../data/index.js';
 import type { ParameterStore } from '../engine/index.js';

@@ -1,4 +1,4 @@
-/** The one policy of durability: a file's bytes reach the disk before it gets its name, the name before work goes on. */
+/** The one policy of durability: a file's bytes reach the disk before it gets its name, the name before work continues. */
 import { type FileHandle, open } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
 
@@ -13,15 +13,15 @@ export interface Checksum {
   readonly crc32: number;
 }
 
-/** A file that is written from its beginning to its end. */
+/** A file that is written sequentially. */
 export class FileWriter {
   readonly #handle: FileHandle;
   #bytes = 0;
   #crc32 = 0;
   #flushed = 0;
-  /** The disk's work under way, beside the writing. */
+  /** Flushes in progress, in parallel to the writing. */
   #flushing: Promise<void> | undefined;
-  /** The kernel reports a failed write to one call alone, so what that call said is kept. */
+  /** The kernel reports a failed write to one call only, so that error is kept. */
   #failure: unknown;
 
   constructor(handle: FileHandle) {
@@ -43,7 +43,7 @@ export class FileWriter {
     if (!this.#flushing && this.#bytes - this.#flushed >= flushBytes) this.#flush();
   }
 
-  /** Of what was appended so far. */
+  /** Checksum of what was appended so far. */
   get checksum(): Checksum {
     return { bytes: this.#bytes, crc32: this.#crc32 };
   }

@@ -1,7 +1,7 @@
 /** Errors of the file system in words: what was being written, where, and what the system's code means. */
 import { ApolloError } from '../errors.js';
 
-/** What a system's code means, and what to do about it. */
+/** The meaning of a system error code, and advice. */
 const meanings: Readonly<Record<string, readonly [meaning: string, advice?: string]>> = {
   ENOSPC: ['no space is left on the disk', 'Free space there, or name a folder on another disk'],
   EDQUOT: ['the disk quota is used up', 'Free space, or name a folder on another disk'],
@@ -34,7 +34,7 @@ const meanings: Readonly<Record<string, readonly [meaning: string, advice?: stri
   EPIPE: ['the reader has closed the pipe'],
 };
 
-/** Whether an error came from the file system (or another system call) and says so by its code. */
+/** Whether an error's code is that of the file system or of another system call. */
 export function isSystemError(error: unknown): error is NodeJS.ErrnoException & { code: string } {
   if (!(error instanceof Error) || error instanceof ApolloError) return false;
   const { code, syscall, errno } = error as NodeJS.ErrnoException;

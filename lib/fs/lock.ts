@@ -23,7 +23,7 @@ const schema = z.object({
   host: z.string(),
   pid: z.int(),
   start: z.number(),
-  /** What the process does: "apollo-lm train". */
+  /** The command of the process: "apollo-lm train". */
   command: z.string(),
   /** When it took the lock, ISO 8601. */
   since: z.string(),
@@ -51,7 +51,7 @@ export async function lockFolder(folder: string, command: string): Promise<Folde
     await handle.writeFile(`${JSON.stringify(holder)}\n`).finally(() => handle.close());
     while (!(await place(candidate, path))) {
       const found = await read(path);
-      if (!found) continue; // given free in this moment
+      if (!found) continue; // released in this moment
       if (await holds(found, candidate)) throw busy(folder, path, found.holder);
       if (await takeOver(path, found.text, candidate)) break;
     }

@@ -1,5 +1,5 @@
 /**
- * Folders with those above them. Node's own mkdir with `recursive` tries for ever where the system makes no folders (/proc),
+ * Folders with those above them. Node's own mkdir with `recursive` never returns where the system makes no folders (/proc),
  * and calls a read-only file system a folder that is not there.
  */
 import { mkdir, stat } from 'node:fs/promises';
@@ -21,7 +21,7 @@ export async function makeFolder(path: string): Promise<string | undefined> {
       for (const folder of await missingFolders(path)) if (await isMade(folder)) first ??= folder;
       return first;
     } catch (error) {
-      // Another process may have removed a folder since. Where that is not so, the next tries say the same at once.
+      // Another process may have removed a folder since. Otherwise the next attempts fail in the same way immediately.
       const { code } = error as NodeJS.ErrnoException;
       if (left <= 1 || (code !== 'ENOENT' && code !== 'EEXIST')) throw error;
     }

@@ -60,7 +60,7 @@ export const unique = (): string => randomBytes(6).toString('hex');
 
 const writingPrefix = '.writing-';
 
-/** A name beside the place of `name` for what this process has not finished writing. */
+/** A name next to the place of `name` for what this process has not finished writing. */
 export const writingName = (name: string): string => `${writingPrefix}${markText(ownMark())}-${unique()}-${name}`;
 
 /** Reads a `writingName`; without a writer where the name says none, undefined for other names. */

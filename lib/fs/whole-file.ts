@@ -57,7 +57,7 @@ export async function writeWholeFiles(files: readonly FileToWrite[], what: strin
 }
 
 /**
- * Puts a file in the place of `path` whose beginning `fill` writes, and returns it open for what follows.
+ * Replaces `path` by a file whose first part `fill` writes, and returns it open for more.
  * @throws ApolloError FILE_SYSTEM; what `fill` throws. What stood there before stays then.
  */
 export async function openWholeFile(

@@ -1,7 +1,7 @@
 /**
- * Folders that appear whole or not at all. A folder NAME is filled as `.writing-…-NAME` beside its place, synced and renamed.
- * One that it replaces waits as `.replaced-NAME` until that is done: whatever moment a process dies at, the old or the new
- * folder stands under one of these two names (`waitingPath`), and `recoverFolder` puts it back.
+ * Folders that appear whole or not at all. A folder NAME is filled as `.writing-…-NAME` next to its place, synced and renamed.
+ * One that it replaces waits as `.replaced-NAME` until that is done: at any moment a process dies, the old or the new
+ * folder is under one of these two names (`waitingPath`), and `recoverFolder` puts it back.
  */
 import { mkdir, readdir, realpath, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
@@ -44,7 +44,7 @@ export function waitingPath(path: string): string {
   return join(dirname(path), replacedPrefix + basename(path));
 }
 
-/** Clears up beside `path` after a process that died: puts the folder back whose replacement never came. */
+/** Clears up next to `path` after a process that died: puts the folder back whose replacement never came. */
 export async function recoverFolder(path: string, keep: Kept = () => false): Promise<void> {
   const parent = dirname(path);
   const names = await entriesOf(parent);
@@ -59,7 +59,7 @@ export async function recoverFolder(path: string, keep: Kept = () => false): Pro
 
 /**
  * Writes the folder `path`: `fill` writes and syncs files (writeSynced) into the folder it is given. Until all is written,
- * what was there stays. `what` names it in errors.
+ * the existing folder stays. `what` names it in errors.
  * @throws ApolloError FILE_SYSTEM; what `fill` throws. Nothing is left behind then.
  */
 export async function writeWholeFolder(

@@ -40,7 +40,7 @@ export function blockDiagonal(matrix: Matrix, blocks?: readonly number[]): Float
 const takesMomentFactors = is.takes('momentFactors', { scale: is.anyNumber });
 
 /**
- * What AdamW's moments are multiplied by when a gradient becomes `scale` times what it was: m is linear in it, v quadratic.
+ * Factors on AdamW's moments when a gradient is multiplied by `scale`: m is linear in it, v quadratic.
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function momentFactors(scale: number): { readonly m: number; readonly v: number } {

@@ -1,4 +1,4 @@
-/** What a schedule and a sampler will cost, before anything runs: expected FLOPs relative to full depth. */
+/** Predicted cost of a schedule and a sampler: expected FLOPs relative to full depth. */
 
 import * as is from '../is.js';
 import type { DepthSampler } from './samplers.js';

@@ -51,12 +51,12 @@ export function curveBoundaries(means: readonly number[], rule: CurveRule): numb
   return ends;
 }
 
-/** First multiple of the window at which the stage that began at `begin` is to end; infinity when none is known. */
+/** First multiple of the window at which the stage that started at `begin` must end; infinity when none is known. */
 function endOfStage(
   means: readonly number[],
   { window, begin, last, promised }: { window: number; begin: number; last: number; promised: number },
 ): number {
-  const first = Math.ceil(begin / window); // windows that lie in the stage as a whole
+  const first = Math.ceil(begin / window); // windows that are in the stage as a whole
   let best = 0;
   for (let index = first + span; index < means.length && (index + 1) * window < last; index++) {
     const drop = (means[index - span] as number) - (means[index] as number);

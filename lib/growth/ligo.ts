@@ -11,14 +11,14 @@ import { families } from '../random/streams.js';
 import { interpolate, stackModulo } from './maps.js';
 
 /**
- * How a new unit begins. 'rand': a random average of all old units (uniform weights, divided by their sum). 'sel': a copy
+ * Initial operator row of a new unit. 'rand': a random average of all old units (uniform weights, divided by their sum). 'sel': a copy
  * of one old unit, drawn at random.
  */
 export const widthInits = ['rand', 'sel'] as const;
 export type WidthInit = (typeof widthInits)[number];
 
 /**
- * How a layer begins. 'stackbert': as small layer `l mod L1`. 'stackbert_noisy': the same with a little of all others.
+ * Initial operator row of a layer. 'stackbert': as small layer `l mod L1`. 'stackbert_noisy': the same with a little of all others.
  * 'interpolate': as small layer `floor(l L1 / L2)`.
  */
 export const depthInits = ['stackbert_noisy', 'stackbert', 'interpolate'] as const;

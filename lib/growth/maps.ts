@@ -1,5 +1,5 @@
 /**
- * Layer maps: which of the trained layers stands at each place of a network of `depth` layers. The same map shares
+ * Layer maps: which of the trained layers is at each place of a network of `depth` layers. The same map shares
  * weights during a stage and copies them at its end (Pan et al., AAAI 2024, Eq. 11 and 12).
  */
 import { check } from '../errors.js';
@@ -91,7 +91,7 @@ export type ExpansionName = keyof typeof expansions;
 const takesGrowThrough = is.takes('growThrough', { stageLayers: is.list(is.count, { least: 1 }), expand: is.func });
 
 /**
- * Which layer of the first stage stands at each place after growing through all of `stageLayers` by `expand`, one after the
+ * Which layer of the first stage is at each place after growing through all of `stageLayers` by `expand`, one after the
  * other. `growThrough([3, 6, 12], stack)` is `stack(3, 12)`.
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */

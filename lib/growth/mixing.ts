@@ -1,11 +1,11 @@
 /**
  * The mixing time of a late expansion (arXiv 2511.04981): how many steps after it the grown network needs to come as low
- * as one that had all layers from the beginning, both at a constant learning rate.
+ * as one that had all layers from the start, both at a constant learning rate.
  */
 import { check } from '../errors.js';
 import * as is from '../is.js';
 
-/** A held-out loss after so many steps. */
+/** A held-out loss after a number of steps. */
 export interface LossPoint {
   readonly step: number;
   readonly loss: number;

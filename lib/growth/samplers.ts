@@ -141,7 +141,7 @@ export function makeLvps(shape: SamplerShape = {}): DepthSampler {
 const takesMakeEdge = is.takes('makeEdge', { shape: is.samplerShape });
 
 /**
- * Edge sampling: a logistic curve between the same ends, so that the shallowest and the deepest are the likeliest.
+ * Edge sampling: a logistic curve between the same ends, so that the shallowest and the deepest are the most likely.
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function makeEdge(shape: SamplerShape = {}): DepthSampler {
@@ -160,7 +160,7 @@ export function makeEdge(shape: SamplerShape = {}): DepthSampler {
 const takesMakeCost = is.takes('makeCost', { shape: is.samplerShape });
 
 /**
- * Sampling by cost: P(d) is proportional to (fixed + layer d) ^ -power, so that a depth is drawn the oftener the less its
+ * Sampling by cost: P(d) is proportional to (fixed + layer d) ^ -power, so that a depth is drawn more often the cheaper its
  * step costs. LVPS has a density of the same kind, 1 / y^2, in the depth alone; where the head is most of a step, deep
  * steps cost little more than shallow ones and are drawn nearly as often.
  * @throws ApolloError BAD_ARGUMENT for costs that are not positive.

@@ -31,7 +31,7 @@ const takesBoundarySteps = is.takes('boundarySteps', { boundaries: is.boundaries
 
 /**
  * Boundaries in optimizer steps. Fractions and epochs are rounded to the nearest step; tokens to the first step that
- * begins after so many tokens.
+ * starts after that many tokens.
  * @throws ApolloError BAD_ARGUMENT for a value that is not a number >= 0, a list that falls, or a fraction above 1.
  */
 export function boundarySteps(boundaries: Boundaries, totalSteps: number): number[] {

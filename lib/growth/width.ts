@@ -189,7 +189,7 @@ const takesAdvancedColumns = is.takes('advancedColumns', { own: is.float32, next
 
 /**
  * AKI (bert2BERT, section 3.3.2): the columns that are copies come from the layer above. `own` and `next` are the two
- * layers' tensors after EXPN; `isNew` tells of an element whether it stands in such a column.
+ * layers' tensors after EXPN; `isNew` tells whether an element is in such a column.
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function advancedColumns(own: Float32Array, next: Float32Array, isNew: (at: number) => boolean): Float32Array {

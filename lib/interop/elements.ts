@@ -1,10 +1,10 @@
 /**
- * Element types as they stand in files, and their conversion to and from typed arrays. Bytes are little-endian, as on
+ * Element types as they are in files, and their conversion to and from typed arrays. Bytes are little-endian, as on
  * every machine the engine runs on.
  */
 import { fromBfloat16, toBfloat16 } from '../engine/dtype.js';
 
-/** What can be written. */
+/** Element types that can be written. */
 export type Element = 'F32' | 'BF16' | 'F16' | 'I32' | 'I64';
 /** Values to write: BF16 and F16 take their bits (Uint16Array) or floats, which are rounded to nearest even. */
 export type TensorData = Float32Array | Uint16Array | Int32Array | BigInt64Array;
@@ -99,7 +99,7 @@ function aligned(bytes: Uint8Array, width: number): Uint8Array {
 export const floatDtypes = ['F32', 'BF16', 'F16', 'F64', 'F8_E4M3', 'F8_E5M2'] as const;
 
 /**
- * What each byte of an 8-bit float stands for (Micikevicius et al. 2022, "FP8 formats for deep learning"). E4M3 has no
+ * The value of each byte of an 8-bit float (Micikevicius et al. 2022, "FP8 formats for deep learning"). E4M3 has no
  * infinity and one NaN; E5M2 is the upper byte of a half-precision number.
  */
 function float8Values(dtype: 'F8_E4M3' | 'F8_E5M2'): Float32Array {

@@ -11,7 +11,7 @@ const foreignFamilies = (): ForeignFamily[] =>
   allFamilies().filter((family): family is ForeignFamily => family.huggingFace !== undefined);
 
 /**
- * How models of this kind stand in Hugging Face folders.
+ * How models of this kind are stored in Hugging Face folders.
  * @throws ApolloError BAD_ARGUMENT for a family without such folders.
  */
 export function huggingFaceOf(config: Pick<ModelConfig, 'kind'>): HuggingFaceFamily {

@@ -1,5 +1,5 @@
 /**
- * A model in a folder as Hugging Face's `save_pretrained` writes it: config.json beside model.safetensors, or beside
+ * A model in a folder as Hugging Face's `save_pretrained` writes it: config.json next to model.safetensors, or next to
  * model.safetensors.index.json with its shards, with or without the prefixes of their heads' classes;
  * tensors of every float type are read as f32.
  */
@@ -22,7 +22,7 @@ export const indexFile = 'model.safetensors.index.json';
 export interface HuggingFaceFolder {
   readonly folder: string;
   readonly config: ModelConfig;
-  /** What the user should know of how it was read, a sentence each. */
+  /** Warnings about how it was read, one sentence each. */
   readonly warnings: readonly string[];
   /** All of config.json. */
   readonly json: Readonly<Record<string, unknown>>;
@@ -129,7 +129,7 @@ async function openWeights(folder: string): Promise<TensorReader> {
 
 /**
  * The configuration with `tied` as the weights have it. A file with both tensors of a pair, and different values in them,
- * holds a model that is not tied, whatever config.json says: transformers (from version 5) reads it so too.
+ * holds an untied model, even if config.json says otherwise: transformers (from version 5) reads it so too.
  * @throws ApolloError BAD_CHECKPOINT when the model is not tied and has no word table.
  */
 async function withTying(reader: UnwrappedReader, config: ModelConfig, warnings: string[]): Promise<ModelConfig> {

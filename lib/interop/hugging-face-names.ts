@@ -1,5 +1,5 @@
 /**
- * How our parameters stand in Hugging Face checkpoints: under the names that their families declare, with the transposed
+ * How our parameters are stored in Hugging Face checkpoints: under the names that their families declare, with the transposed
  * matrices of torch's Linear layers, and separate query, key and value matrices, which we hold as one.
  */
 import { ApolloError } from '../errors.js';
@@ -11,7 +11,7 @@ import type { TensorReader } from './sharded-safetensors.js';
 export type NamedShape = Pick<ParameterSpec, 'name' | 'shape' | 'foreign' | 'axes'>;
 
 /**
- * Where our parameter stands in a checkpoint.
+ * Where our parameter is in a checkpoint.
  * @throws ApolloError BAD_ARGUMENT for one without a place there.
  */
 export function foreignTensors({ name, foreign }: NamedShape): ForeignTensors {
@@ -94,7 +94,7 @@ function partShapes(spec: NamedShape): number[][] {
 }
 
 /**
- * Names under which one tensor may stand: bare models leave the prefix out, the class for spans may have another one, early
+ * Names under which one tensor may be: bare models leave the prefix out, the class for spans may have another one, early
  * layer norms have gamma and beta.
  */
 function spellings(name: string, { prefix, heads: { spansPrefix = prefix } }: HuggingFaceFamily): string[] {
@@ -106,7 +106,7 @@ function spellings(name: string, { prefix, heads: { spansPrefix = prefix } }: Hu
 
 type Tensors = Pick<TensorReader, 'tensors'>;
 
-/** The name under which a tensor stands in the checkpoint, or the one it is tied to; undefined when it has neither. */
+/** The name under which a tensor is in the checkpoint, or the one it is tied to; undefined when it has neither. */
 function presentName(reader: Tensors, family: HuggingFaceFamily, name: string): string | undefined {
   const pair = family.tied.find((each) => each.name === name);
   const names = [...spellings(name, family), ...(pair ? [pair.other] : [])];
@@ -114,7 +114,7 @@ function presentName(reader: Tensors, family: HuggingFaceFamily, name: string): 
   return names.find((each) => reader.tensors.has(each));
 }
 
-/** Whether the checkpoint has the tensor under one of its spellings, whatever it is tied to. */
+/** Whether the checkpoint has the tensor under one of its spellings, even if it is tied to another. */
 export function hasOwn(reader: Tensors, family: HuggingFaceFamily, name: string): boolean {
   return spellings(name, family).some((each) => reader.tensors.has(each));
 }

@@ -212,7 +212,7 @@ function completed({ kind, definition }: Pick<Tokenizer, 'kind' | 'definition'>)
   };
 }
 
-/** All tokens with their ids, those added beside the model's vocabulary too, in the order of the ids. */
+/** All tokens with their ids, those added next to the model's vocabulary too, in the order of the ids. */
 function entriesById({ model, added_tokens: added = [] }: TokenizerDefinition): [string, number][] {
   const entries: [string, number][] = Array.isArray(model.vocab)
     ? model.vocab.map(([token], id) => [token, id])

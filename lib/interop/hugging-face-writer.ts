@@ -1,6 +1,6 @@
 /**
  * Writes a model as a folder that Hugging Face's `from_pretrained` loads: config.json, the weights as one safetensors
- * file or several with an index, and whatever small files the caller adds. The folder appears whole or not at all.
+ * file or several with an index, and any small files that the caller adds. The folder is written atomically.
  */
 import { join } from 'node:path';
 import { ApolloError } from '../errors.js';
@@ -23,7 +23,7 @@ const dtypes: Readonly<Record<ExportDtype, { readonly element: Element; readonly
 };
 export const exportDtypes = Object.keys(dtypes) as ExportDtype[];
 
-/** A small text file beside the weights. */
+/** A small text file next to the weights. */
 export interface TextFile {
   readonly name: string;
   readonly content: string;

@@ -58,7 +58,7 @@ export function doublesField(field: number, values: readonly number[]): Uint8Arr
   return bytesField(field, bytes);
 }
 
-/** A field as it stands in a message: the number of a varint, the bytes of everything else. */
+/** A field as it is in a message: the number of a varint, the bytes of everything else. */
 export interface ProtoField {
   readonly field: number;
   readonly varint: bigint;

@@ -19,7 +19,7 @@ const headerLimit = 100_000_000;
 export const bad = (source: string, message: string, cause?: unknown): ApolloError =>
   new ApolloError('BAD_CHECKPOINT', `${source}: ${message}`, cause === undefined ? undefined : { cause });
 
-/** How many elements a shape has; infinite or NaN where it cannot be counted. */
+/** The number of elements of a shape; infinite or NaN where it cannot be counted. */
 export const elementsOf = (shape: readonly number[]): number => shape.reduce((product, extent) => product * extent, 1);
 
 /**
@@ -93,7 +93,7 @@ function parseEntry(source: string, name: string, value: unknown, dataBytes: num
   if (end > dataBytes) {
     throw bad(source, `${where}: data_offsets [${begin}, ${end}] lie outside the ${dataBytes} bytes of data.`);
   }
-  // A type that is newer than this reader may stand beside the tensors that are wanted; how wide it is, is not known.
+  // A type that is newer than this reader may be next to the tensors that are wanted; how wide it is, is not known.
   const width = bitsOf(dtype);
   const bytes = width === undefined ? end - begin : bytesOf(source, where, shape as number[], width);
   if (bytes !== end - begin) {

@@ -1,7 +1,7 @@
 /**
  * Reads and writes safetensors files (8-byte little-endian header length, JSON header, tensor data). Reading trusts
  * nothing: every length, offset, shape and type is checked before a byte of data is touched. Tensors are read and
- * written one at a time, so that a checkpoint never stands in memory twice.
+ * written one at a time, so that a checkpoint is never in memory twice.
  */
 import { type FileHandle, open } from 'node:fs/promises';
 import { ApolloError } from '../errors.js';

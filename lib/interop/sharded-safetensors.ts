@@ -1,5 +1,5 @@
 /**
- * Tensors that stand in one safetensors file or, as Hugging Face splits large models, in several with an index
+ * Tensors that are in one safetensors file or, as Hugging Face splits large models, in several with an index
  * (`model.safetensors.index.json`). Readers of both look alike.
  */
 import { readFile } from 'node:fs/promises';
@@ -8,7 +8,7 @@ import { ApolloError } from '../errors.js';
 import { isLfsPointer, lfsPointerMessage } from '../lfs-pointer.js';
 import { SafetensorsReader, type TensorInfo } from './safetensors.js';
 
-/** What reads named tensors, from however many files. Names are those of the files; errors name the file. */
+/** A reader of named tensors, from one or more files. Names are those of the files; errors name the file. */
 export interface TensorReader {
   readonly source: string;
   readonly tensors: ReadonlyMap<string, TensorInfo>;
@@ -22,7 +22,7 @@ export interface TensorReader {
 const bad = (source: string, message: string, cause?: unknown): ApolloError =>
   new ApolloError('BAD_CHECKPOINT', `${source}: ${message}`, cause === undefined ? undefined : { cause });
 
-/** Which file each tensor is in: the index's `weight_map`, whose files must lie beside it. */
+/** Which file each tensor is in: the index's `weight_map`, whose files must be next to it. */
 async function readIndex(path: string): Promise<Map<string, string>> {
   let value: unknown;
   try {

@@ -139,7 +139,7 @@ export class EventFileWriter {
   ) {}
 
   /**
-   * Begins a new file in `folder`, which is made if need be. What is there stays and is read before it.
+   * Starts a new file in `folder`, which is created if it does not exist. Existing files stay and are read before it.
    * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
    */
   static async open(folder: string, options: EventFileOptions = {}): Promise<EventFileWriter> {
@@ -148,7 +148,7 @@ export class EventFileWriter {
     const { purgeFrom, now = Date.now } = options;
     const writer = await writing('The event file', folder, async () => {
       await makeFolder(folder);
-      // TensorBoard reads the files of a run in the order of their names, which begin with a time in seconds.
+      // TensorBoard reads the files of a run in the order of their names, which start with a time in seconds.
       const times = (await readdir(folder)).map((name) => Number(namePattern.exec(name)?.[1] ?? 0));
       const time = Math.max(Math.floor(now() / 1e3), 1 + Math.max(0, ...times));
       const path = join(folder, `events.out.tfevents.${String(time).padStart(10, '0')}.${hostname()}.${process.pid}`);

@@ -1,19 +1,19 @@
-/** A method that is told the losses of the run and decides by them. */
+/** Tracks training losses for an adaptive method. */
 import type { TrainingMethod } from './method.js';
 
 /** Training losses so far, as a checkpoint keeps them. */
 export interface SeenLosses {
   /** Mean of each whole window; null where no loss was finite. */
   readonly means: readonly (number | null)[];
-  /** The window under way: its steps, and the finite losses among them. */
+  /** The current window: its steps, and the finite losses among them. */
   readonly steps: number;
   readonly sum: number;
   readonly count: number;
 }
 
-/** What `method` is after the losses so far. A method that does not adapt stays what it is. */
+/** The method that `method` becomes after the losses so far. A method that does not adapt stays what it is. */
 export class AdaptiveMethod {
-  readonly #begun: TrainingMethod;
+  readonly #initial: TrainingMethod;
   #current: TrainingMethod;
   #means: number[] = [];
   #steps = 0;
@@ -21,7 +21,7 @@ export class AdaptiveMethod {
   #count = 0;
 
   constructor(method: TrainingMethod, seen?: SeenLosses) {
-    this.#begun = method;
+    this.#initial = method;
     this.#current = method;
     if (!seen || !method.adaptive) return;
     this.#means = seen.means.map((mean) => mean ?? Number.NaN);
@@ -38,20 +38,20 @@ export class AdaptiveMethod {
 
   /** Absent for a method that does not adapt. */
   get seen(): SeenLosses | undefined {
-    if (!this.#begun.adaptive) return undefined;
+    if (!this.#initial.adaptive) return undefined;
     const means = this.#means.map((mean) => (Number.isNaN(mean) ? null : mean));
     return { means, steps: this.#steps, sum: this.#sum, count: this.#count };
   }
 
   /** Whether the next loss may change what the steps after it are. */
   get decidesNext(): boolean {
-    const { adaptive } = this.#begun;
+    const { adaptive } = this.#initial;
     return adaptive !== undefined && this.#steps + 1 >= adaptive.window;
   }
 
   /** The training loss of the next step. */
   add(loss: number): void {
-    const { adaptive } = this.#begun;
+    const { adaptive } = this.#initial;
     if (!adaptive) return;
     this.#steps++;
     if (Number.isFinite(loss)) {

@@ -1,4 +1,4 @@
-/** What `auto` was measured to save: lines of the map of runs (bench/results/acceleration/map), to which a test holds them. */
+/** Measured savings of `auto`: lines of the map of runs (bench/results/acceleration/map), to which a test holds them. */
 import type { ModelConfig } from '../models/index.js';
 
 export interface AutoEvidence {

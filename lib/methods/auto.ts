@@ -20,7 +20,7 @@ const schema = z.strictObject({
 export type AutoOptions = z.input<typeof schema>;
 
 interface Recipe {
-  /** Share of the steps at which the stages of a twelfth, a quarter, a half and all of the layers begin. */
+  /** Share of the steps at which the stages of a twelfth, a quarter, a half and all of the layers start. */
   readonly begins: readonly [0, number, number, number];
   readonly gate?: { readonly share: number };
   readonly calibrate: boolean;

@@ -1,5 +1,5 @@
 /**
- * bert2BERT (Chen et al., "bert2BERT: Towards Reusable Pretrained Language Models", ACL 2022): begins with a trained
+ * bert2BERT (Chen et al., "bert2BERT: Towards Reusable Pretrained Language Models", ACL 2022): starts from a trained
  * smaller model, widened by copies of its units and stacked to the full depth, and, if wanted, first trains prefixes of
  * the network.
  */
@@ -27,7 +27,7 @@ const schema = z.strictObject({
 export type Bert2BertOptions = z.input<typeof schema>;
 
 /**
- * What trains in a prefix of `depth` layers whose top `count` train: these and the head's own parameters. Where no frozen
+ * The trained parameters in a prefix of `depth` layers whose top `count` train: these and the head's own. Where no frozen
  * layer is below, the embeddings train as well; elsewhere they are frozen with it, and so is the word table that the
  * decoder is tied to, whose gradient would flow down to the lookups.
  */

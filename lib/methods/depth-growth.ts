@@ -1,4 +1,4 @@
-/** What methods share that grow by copying layers and run just the layers they train. */
+/** Shared code of methods that grow by copying layers and run only the layers that they train. */
 import { type Expansion, growThrough, type LayerMap, type StageSchedule } from '../growth/index.js';
 import { type GrowthGate, gatedPlan, gatesAfterGrowth } from './gates.js';
 import { type GrowthRate, type LastGrowth, rateAfterGrowth } from './growth-rate.js';
@@ -10,15 +10,15 @@ export interface DepthGrowth {
   /** Which old layer each layer of the next stage is a copy of. */
   readonly map: Expansion;
   readonly moments: MomentOption;
-  /** What the learning rate does after a growth; default: nothing. */
+  /** Change of the learning rate after a growth; default: none. */
   readonly rate?: GrowthRate;
   /** How new layers enter; default: at once. */
   readonly gate?: GrowthGate;
   /** Whether the residual stream keeps its size, see LayerGrowth; not with a gate. */
   readonly calibrate?: boolean;
-  /** Of which the kind of the model decides what is gated. */
+  /** Context with the family of the model, which decides what is gated. */
   readonly context?: MethodContext;
-  /** What becomes of the moments of embeddings, final norm and head; default: they stay. */
+  /** Rule for the moments of embeddings, final norm and head; default: they stay. */
   readonly shared?: LayerGrowth['shared'];
 }
 
@@ -59,7 +59,7 @@ export function depthGrowth({
       const to = schedule.stageAt(step);
       const from = schedule.stageAt(Math.max(0, step - 1));
       if (from.index === to.index) return undefined;
-      // Boundaries may pass a stage over: the copies of all switches in between are one map.
+      // Boundaries may pass a stage over: the copies of all growths in between are one map.
       const layers = growThrough(stageLayers.slice(from.index, to.index + 1), map);
       const copies = layerCopies(layers, { moments, from: from.trainedLayers });
       return {
@@ -82,8 +82,8 @@ export function lastGrowth(
 ): LastGrowth | undefined {
   const { index } = stageAt(step);
   const since = boundaries[index - 1];
-  if (!since) return undefined; // a stage that begins at step 0 grew out of nothing
-  // A stage between two equal boundaries was passed over: the growth began with the one before it.
+  if (!since) return undefined; // a stage that starts at step 0 has no earlier one
+  // A stage between two equal boundaries was passed over: the growth started from the one before it.
   const from = boundaries.indexOf(since);
   return { since, until: boundaries[index], map: growThrough(stageLayers.slice(from, index + 1), map) };
 }

@@ -1,7 +1,7 @@
 /**
  * Late expansion (arXiv 2511.04981): a very shallow network is trained at a constant learning rate and expanded to all
- * layers at once, as late as the mixing time allows: the decay of the learning rate begins when the grown network has
- * come as low as one that had all layers from the beginning.
+ * layers at once, as late as the mixing time allows: the decay of the learning rate starts when the loss of the grown
+ * network has reached that of one that had all layers from the start.
  */
 import { z } from 'zod';
 import { ApolloError } from '../errors.js';

@@ -1,4 +1,4 @@
-/** What methods that grow by copying layers do with the learning rate after a growth: keep it, warm up again, or rewind. */
+/** The learning rate after a growth by copying layers: keep it, warm up again, or rewind. */
 import { z } from 'zod';
 import { type LayerMap, rewarmFactor } from '../growth/index.js';
 import type { StepPlan } from './method.js';

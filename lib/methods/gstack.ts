@@ -19,7 +19,7 @@ const schema = z.strictObject({
   factor: z.int().min(2).optional(),
   /** Where the small model ends. Default: 10 % of the steps. */
   boundaries: boundariesSchema.default({ fractions: [0.1] }),
-  /** Optimizer state at the growth; 'reset' begins with a fresh optimizer, as the released code does. */
+  /** Optimizer state at the growth; 'reset' starts with a fresh optimizer, as the released code does. */
   moments: momentOption.default('reset'),
   ...growthRateOptions,
   ...gateOptions,

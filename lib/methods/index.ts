@@ -73,7 +73,7 @@ export type MethodOptions = { [Name in MethodName]: Parameters<(typeof methods)[
 
 export const methodNames = Object.keys(methods) as MethodName[];
 
-/** Methods that begin with a smaller model which was trained before: they have the settings `small` and `source`. */
+/** Methods that start from a smaller, trained model: they have the settings `small` and `source`. */
 export const methodsWithSource: readonly MethodName[] = ['bert2bert', 'net2net', 'ligo'];
 
 const takesCreateMethod = is.takes('createMethod', {
@@ -111,7 +111,7 @@ export interface MethodChoice {
   readonly options?: Readonly<Record<string, unknown>>;
 }
 
-/** What a run trains with: a method by name, one with settings, or one that was made already, which may be of one's own. */
+/** The method of a run: by name, with settings, or a method object, which may be a custom one. */
 export type ChosenMethod = MethodName | MethodChoice | TrainingMethod;
 
 /**

@@ -1,6 +1,6 @@
 /**
  * Annealed layer dropout ("Don't Drop Dropout", ICML 2026, arXiv 2609.05275): a step skips layers at random, the more of
- * them the higher they stand and the earlier it is; at the end all layers train.
+ * them the higher they are and the earlier it is; at the end all layers train.
  */
 
 import { z } from 'zod';
@@ -14,7 +14,7 @@ const schema = z.strictObject({
   ...commonOptions,
   /** Probability that the top layer is skipped in the first step; a quarter of it is what the layers save. */
   drop: z.number().min(0).lt(1).default(0.2),
-  /** What becomes of a layer that is kept with probability p. */
+  /** Scaling of a layer that is kept with probability p. */
   scale: keptScale.default('layer'),
 });
 export type LayerDropOptions = z.input<typeof schema>;

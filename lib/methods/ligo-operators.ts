@@ -26,7 +26,7 @@ export function widenOutputs(x: Tensor, added: Tensor): Tensor {
   return x.shape.length === 1 ? reshape(wide, [-1]) : wide;
 }
 
-/** FLOPs of the three on a weight of `shape`: `layers` blended (0: none), then so many new inputs and outputs. */
+/** FLOPs of the three on a weight of `shape`: `layers` blended (0: none), then the numbers of new inputs and outputs. */
 export function operatorFlops(
   shape: Shape,
   added: { readonly layers: number; readonly inputs: number; readonly outputs: number },

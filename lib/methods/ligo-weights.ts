@@ -21,7 +21,7 @@ import { specsByPart } from './width-expansion.js';
 export interface LigoInit {
   readonly width: WidthInit;
   readonly depth: DepthInit;
-  /** Of width 'sel'; see growth/ligo.ts. */
+  /** Noise for width 'sel'; see growth/ligo.ts. */
   readonly selectionNoise: number;
   readonly seed: number;
 }
@@ -36,7 +36,7 @@ export const isOperator = (name: string): boolean => name.startsWith('operator.'
 
 /** A tensor of the model, or one of the blocks of columns that a fused one consists of. */
 interface Block {
-  /** What the store holds of the small model, [L1, …shape] for layers, else `shape`. */
+  /** The small model's parameter in the store, [L1, …shape] for layers, else `shape`. */
   readonly stored: ParameterSpec;
   /** In the small model. */
   readonly shape: Shape;
@@ -90,7 +90,7 @@ class Builder {
       const first = start;
       start += width;
       const shape = [...small.shape.slice(0, -1), width];
-      // Modules that lie side by side in one tensor are apart here.
+      // Modules that are side by side in one tensor are apart here.
       const own = columns.length === 1 ? part : `${module}.${leafOf(part)}`;
       const stored: ParameterSpec = {
         name: `small.${own}`,

@@ -1,7 +1,7 @@
 /**
- * LiGO (Wang et al., "Learning to Grow Pretrained Models for Efficient Transformer Training", ICLR 2023): begins with a
+ * LiGO (Wang et al., "Learning to Grow Pretrained Models for Efficient Transformer Training", ICLR 2023): starts from a
  * trained smaller model. First the weights are expressions of the small ones by operators of width and depth, and only
- * the operators train; then every weight takes the value of its expression and training goes on as usual.
+ * the operators train; then every weight takes the value of its expression and training continues as usual.
  */
 import { z } from 'zod';
 import { ApolloError } from '../errors.js';
@@ -19,10 +19,10 @@ const schema = z.strictObject({
   operatorSteps: positiveInteger.default(100),
   /** Learning rate of these steps, constant; to be tuned, see docs/methods/ligo.md. */
   operatorLearningRate: z.number().positive().default(1e-3),
-  /** How the operators begin; see growth/ligo.ts. */
+  /** Initial values of the operators; see growth/ligo.ts. */
   widthInit: z.enum(widthInits).default('rand'),
   depthInit: z.enum(depthInits).default('stackbert_noisy'),
-  /** Upper end of uniform noise on the entries of width operators that begin as 'sel'. */
+  /** Upper end of uniform noise on the entries of width operators that are initialised by 'sel'. */
   selectionNoise: z.number().min(0).default(0),
 });
 export type LigoOptions = z.input<typeof schema>;
@@ -55,7 +55,7 @@ export function ligo(options: LigoOptions, context: MethodContext): TrainingMeth
   const reparameterisation = ligoWeights(model, narrow, init);
   const layerMap = identityMap(layers);
   const plain: StepPlan = { trainedLayers: layers, depth: layers, layerMap };
-  // A product of the forward pass and two of the backward one, counted once a step: the weights are the same for all
+  // A product of the forward pass and two of the backward one, counted once per step: the weights are the same for all
   // its micro-batches.
   const operators: StepPlan = {
     ...plain,

@@ -1,6 +1,6 @@
 /**
  * Loop, then untie: a block of layers in the middle is run twice for a while, with one set of weights, and then becomes
- * two blocks of equal weights, which leaves the network as it was. So it goes on to the full depth.
+ * two blocks of equal weights, which leaves the network as it was. This repeats up to the full depth.
  */
 import { z } from 'zod';
 import { ApolloError } from '../errors.js';
@@ -16,9 +16,9 @@ const schema = z.strictObject({
   ...commonOptions,
   /** Layers of a block; must divide the layers. Default: 2, for an odd number of layers 1. */
   block: positiveInteger.optional(),
-  /** Layers at the beginning, whole blocks. Default: half of the layers. */
+  /** Layers at the start, whole blocks. Default: half of the layers. */
   from: positiveInteger.optional(),
-  /** In turn where a block begins to run twice and where it becomes two. Default: evenly from 20 to 60 % of the steps. */
+  /** For each block: the step at which it starts to run twice, and the step at which it becomes two. Default: evenly from 20 to 60 % of the steps. */
   boundaries: boundariesSchema.optional(),
   /** Optimizer state of the two blocks. */
   moments: momentOption.default('copy'),

@@ -1,6 +1,6 @@
 /**
  * The interface of a training method: for each step, which weights form which layers and which of them train; at the
- * beginning of a stage, how weights and optimizer moments grow. All of it is a pure function of the step (and, for a
+ * start of a stage, how weights and optimizer moments grow. All of it is a pure function of the step (and, for a
  * method that adapts, of the losses before it), so a run can be resumed anywhere. The loop knows no method by name.
  */
 import type { Graph, Tensor } from '../engine/graph.js';
@@ -9,7 +9,7 @@ import type { LayerMap, Stage } from '../growth/index.js';
 import type { ModelConfig, ParameterSpec, StageShape } from '../models/index.js';
 import type { Weights } from '../nn/layers.js';
 
-/** What a stage trains. */
+/** A stage and its trained layers. */
 export interface MethodStage extends Stage {
   /** Widths of its network; absent: the finished model's. */
   readonly shape?: StageShape;
@@ -24,7 +24,7 @@ export interface MethodStage extends Stage {
 export interface Reparameterisation {
   /** Everything the store holds; names differ from the model's. */
   readonly parameters: readonly ParameterSpec[];
-  /** Value at the beginning of the stage; `source` as in `InitialWeights`. */
+  /** Value at the start of the stage; `source` as in `InitialWeights`. */
   initial(spec: ParameterSpec, source: WeightSource): Promise<Float32Array>;
   /** The model's weights; `base` gives the stage's own parameters by name. Shapes as the model asks, f32 or bf16. */
   weights(graph: Graph, base: Weights): Weights;
@@ -39,18 +39,18 @@ export interface WeightSource {
   read(name: string): Promise<Float32Array>;
 }
 
-/** A run that begins with the weights of a trained model in place of random ones. */
+/** A run that starts from the weights of a trained model instead of random ones. */
 export interface InitialWeights {
   /** Folder of the run that trained it, of its checkpoints, of one, or a Hugging Face folder. */
   readonly source: string;
-  /** @throws ApolloError BAD_CONFIG when a model of this kind cannot begin the run. */
+  /** @throws ApolloError BAD_CONFIG when the run cannot start from a model of this kind. */
   check(source: ModelConfig, layers: number): void;
   /** Value of a parameter of the first stage; unused where that stage has a reparameterisation. */
   value(spec: ParameterSpec, source: WeightSource): Promise<Float32Array>;
 }
 
 /**
- * What becomes of the optimizer's state when a layer's weights are copied: taken along ('copy'), cleared ('zero'), left
+ * Rule for the optimizer's state when a layer's weights are copied: copied along ('copy'), cleared ('zero'), left
  * as the target had it ('keep'), or taken along for gradients that become `scale` times what they were.
  */
 export type MomentRule = 'copy' | 'zero' | 'keep' | { readonly scale: number };
@@ -70,7 +70,7 @@ export interface LayerGrowth {
   readonly to: number;
   /** In an order in which no copy overwrites a layer that is still to be read. */
   readonly copies: readonly LayerCopy[];
-  /** What becomes of the moments of parameters that no layer owns; default: they stay. */
+  /** Rule for the moments of parameters that no layer owns; default: they stay. */
   readonly shared?: 'keep' | 'zero';
   /**
    * Whether the output projections of all layers are then multiplied by one factor in [from / to, 1] with which the
@@ -86,11 +86,11 @@ export interface StateGrowth {
   readonly to: number;
   /** A parameter of the grown network; `before`: its value, f32 in the shape it had. */
   value(spec: ParameterSpec, before: Tensor): Tensor;
-  /** What the optimizer keeps of it in a slot, likewise. Absent: zeros, and the step counts start at 0. */
+  /** Its optimizer state in a slot, in the same form. Absent: zeros, and the step counts start at 0. */
   moment?(spec: ParameterSpec, slot: StateSlot, before: Tensor): Tensor;
 }
 
-/** The expressions of a reparameterised stage become weights; all moments are zero and all step counts begin anew. */
+/** The expressions of a reparameterised stage become weights; all moments and step counts are reset to zero. */
 export interface Materialisation {
   readonly kind: 'materialise';
   readonly from: number;
@@ -101,9 +101,9 @@ export type GrowthPlan = LayerGrowth | StateGrowth | Materialisation;
 
 /** Factors of a network's layers, given for each trained layer or for each place; 1 where absent. */
 export interface Gates {
-  /** Of both residual branches. */
+  /** Scales of both residual branches. */
   readonly branchScales?: readonly number[];
-  /** Of the whole layer: h = m layer(h) + (1 - m) h. */
+  /** Gates m of whole layers: h = m layer(h) + (1 - m) h. */
   readonly blockGates?: readonly number[];
 }
 
@@ -157,7 +157,7 @@ export interface TrainingMethod {
   readonly layers: number;
   /** The validated settings, as plain data: a checkpoint keeps them and a resumed run must have the same. */
   readonly settings: Readonly<Record<string, unknown>>;
-  /** Where the run begins; absent: random weights. */
+  /** Initial weights of the run; absent: random ones. */
   readonly initial?: InitialWeights;
   stageAt(step: number): MethodStage;
   /** The network of step `step` (0-based). */
@@ -166,13 +166,13 @@ export interface TrainingMethod {
   evaluationMaps(step: number): { readonly full: LayerMap; readonly stage: LayerMap };
   /** Gates of the trained layers when the network is evaluated: those of the step. Absent or undefined: none. */
   evaluationGates?(step: number): Gates | undefined;
-  /** When `step` begins a new stage: what to do before it. */
+  /** When `step` is the first of a new stage: the growth before it. */
   growth(step: number): GrowthPlan | undefined;
   /** Present when stages depend on the losses of the run; without them the method tells the latest it may grow. */
   readonly adaptive?: Adaptive;
 }
 
-/** What a method is made for, besides its options: methods that grow in width plan in the finished model's shapes. */
+/** Context of a method, in addition to its options: methods that grow in width plan in the finished model's shapes. */
 export interface MethodContext {
   readonly model?: ModelConfig | undefined;
 }

@@ -1,6 +1,6 @@
 /**
  * MIDAS (arXiv 2409.19044, NeurIPS 2024): the network grows by one block of layers at a time, each time by a copy of its
- * middle block, which stands right after it.
+ * middle block, which is right after it.
  */
 import { repeatMiddleBlock } from '../growth/index.js';
 import type { MethodContext, TrainingMethod } from './method.js';

@@ -1,4 +1,4 @@
-/** What MIDAS and LIDAS share: stages of one more block each, with lengths in proportion to i^alpha. */
+/** Shared code of MIDAS and LIDAS: stages of one more block each, with lengths in proportion to i^alpha. */
 import { z } from 'zod';
 import { ApolloError } from '../errors.js';
 import { type Expansion, proportionalFractions } from '../growth/index.js';

@@ -1,4 +1,4 @@
-/** What the optimizer's state becomes when layers are copied, by the rules that methods offer, and the copies of a layer map. */
+/** Rules for the optimizer's state when layers are copied, and the copies of a layer map. */
 import { z } from 'zod';
 import type { LayerMap } from '../growth/index.js';
 import { newLayers } from './growth-rate.js';
@@ -21,7 +21,7 @@ export interface CopyOptions {
   readonly scale?: number;
 }
 
-/** The rule for layer `to` whose weights come from layer `from`; undefined when nothing is to be done. */
+/** The rule for layer `to` whose weights come from layer `from`; undefined when nothing changes. */
 function momentRule(from: number, to: number, isNew: boolean, { moments, from: unitsBefore, scale = 1 }: CopyOptions) {
   const rules: Record<MomentOption, MomentRule | undefined> = {
     copy: from === to ? undefined : 'copy',

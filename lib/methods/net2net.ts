@@ -1,6 +1,6 @@
 /**
  * Net2Net (Chen, Goodfellow and Shlens, "Net2Net: Accelerating Learning via Knowledge Transfer", ICLR 2016) on
- * transformers: begins with a trained smaller model that computes the same, widened by copies of units whose inputs are
+ * transformers: starts from a trained smaller model that computes the same, widened by copies of units whose inputs are
  * divided among the copies, and deepened by layers that add nothing yet.
  */
 import { z } from 'zod';
@@ -19,7 +19,7 @@ const schema = z.strictObject({
   map: z.enum(['random', 'even']).default('random'),
   /**
    * Noise on the new columns of the layers' matrices: its standard deviation relative to the matrix's root mean square.
-   * Without it copies of feed-forward units stay copies for ever, whatever the dropout of the stream.
+   * Without it copies of feed-forward units stay copies permanently, for any dropout of the stream.
    */
   noise: z.number().min(0).max(1).default(0.01),
 });

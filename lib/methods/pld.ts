@@ -1,7 +1,7 @@
 /**
  * Progressive layer dropping (Zhang and He, "Accelerating Training of Transformer-Based Language Models with Progressive
- * Layer Dropping", NeurIPS 2020): all layers from the beginning, but each step leaves some out, the more of them the
- * later it is and the higher they stand. A layer that is left out is the identity; the branches of one that is kept are
+ * Layer Dropping", NeurIPS 2020): all layers from the start, but each step leaves some out, the more of them the
+ * later it is and the higher they are. A layer that is left out is the identity; the branches of one that is kept are
  * scaled up, so that their expectation stays.
  */
 
@@ -13,7 +13,7 @@ import { commonOptions, parseOptions } from './options.js';
 
 const schema = z.strictObject({
   ...commonOptions,
-  /** What the keep probability of the top layer falls to. */
+  /** Final keep probability of the top layer. */
   limit: z.number().gt(0).max(1).default(0.5),
   /** How fast: the distance to `limit` shrinks by e in 1 / gamma steps. */
   gamma: z.number().positive().default(0.001),

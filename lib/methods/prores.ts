@@ -1,5 +1,5 @@
 /**
- * ProRes (arXiv 2603.05369): all layers from the beginning, but the residual branches of layer l, counted from 1, are
+ * ProRes (arXiv 2603.05369): all layers from the start, but the residual branches of layer l, counted from 1, are
  * multiplied by alpha(l, t) = min(t / (Tr l), 1), so that deep layers enter later. Nothing grows and no FLOPs are saved.
  */
 import { z } from 'zod';

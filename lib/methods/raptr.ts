@@ -1,5 +1,5 @@
 /**
- * RaPTr (arXiv 2402.05913, ICLR 2025): all layers from the beginning, but a step trains a random part of them. The first
+ * RaPTr (arXiv 2402.05913, ICLR 2025): all layers from the start, but a step trains a random part of them. The first
  * and the last layer are always among them; the expected number grows from stage to stage up to all.
  */
 
@@ -18,9 +18,9 @@ const schema = z.strictObject({
   depths: z.array(z.number().positive()).min(1).optional(),
   /** Where these stages end. Default: stages of equal length. */
   boundaries: boundariesSchema.optional(),
-  /** Share of the steps at the beginning that trains all layers. */
+  /** Share of the steps at the start that train all layers. */
   full: z.number().min(0).lt(1).default(0),
-  /** What becomes of a layer that is kept with probability p. */
+  /** Scaling of a layer that is kept with probability p. */
   scale: keptScale.default('branches'),
 });
 export type RaptrOptions = z.input<typeof schema>;

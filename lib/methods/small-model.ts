@@ -1,4 +1,4 @@
-/** What methods that begin with a trained smaller model have in common: its settings and whether it fits the run's model. */
+/** Shared code of methods that start from a trained smaller model: its settings, and checks against the run's model. */
 import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import { ApolloError } from '../errors.js';
@@ -6,7 +6,7 @@ import { checkWholeGroups, headSizeOf, type ModelConfig, structureOf, withShape 
 import type { InitialWeights, MethodContext } from './method.js';
 import { positiveInteger } from './options.js';
 
-/** Settings of a method that begins with a smaller model. */
+/** Settings of a method that starts from a smaller model. */
 export const smallModelOptions = {
   /** Sizes of the smaller model. */
   small: z.strictObject({
@@ -22,7 +22,7 @@ export const smallModelOptions = {
 export type SmallModel = z.output<typeof smallModelOptions.small>;
 
 /**
- * What a method begins with and what it grows into: the finished model, the smaller one, and where that comes from.
+ * Where a method starts and what it grows into: the finished model, the smaller one, and where that comes from.
  * @throws ApolloError BAD_CONFIG without a finished model, or naming the setting by which `small` cannot grow into it.
  */
 export function fromSmallModel(
@@ -75,7 +75,7 @@ function checkGrowsInto(name: string, small: SmallModel, model: ModelConfig): vo
  * @throws ApolloError BAD_CONFIG unless the model in the checkpoint folder has the structure of `expected`.
  */
 function checkSource(name: string, expected: ModelConfig, source: ModelConfig, layers: number): void {
-  // Of another epsilon it computes nearly the same.
+  // A model with another epsilon computes nearly the same.
   const fieldsOf = (config: ModelConfig, depth: number) => {
     const { kind, epsilon, ...others } = structureOf(config);
     return { kind, layers: depth, ...others } as Readonly<Record<string, unknown>>;

@@ -1,5 +1,5 @@
 /**
- * Staged Training (Shen et al., "Staged Training for Transformer Language Models", ICML 2022): one run that begins with a
+ * Staged Training (Shen et al., "Staged Training for Transformer Language Models", ICML 2022): one run that starts with a
  * small network and doubles its width or adds layers, the optimizer's state growing with the weights.
  */
 import { z } from 'zod';
@@ -38,7 +38,7 @@ const schema = z.strictObject({
     )
     .min(1)
     .optional(),
-  /** Where copies of layers stand: each beside its original, or all above the originals. */
+  /** Where copies of layers are: each next to its original, or all above the originals. */
   depth: z.enum(['interleave', 'append']).default('interleave'),
   /** Steps over which the learning rate rises again after a growth. Default: 200, but at most 2 % of the run. */
   rewarmSteps: z.int().min(0).optional(),

@@ -1,4 +1,4 @@
-/** What methods share that train a random part of the layers in each step: draws, and the rescaling of what is kept. */
+/** Shared code of methods that train a random part of the layers in each step: draws, and rescaling of the kept layers. */
 import { z } from 'zod';
 import { uniformNumber } from '../growth/index.js';
 import type { Gates, StepPlan } from './method.js';

@@ -1,6 +1,6 @@
 /**
  * Weight sharing, then unsharing (Yang et al., "Speeding up Deep Model Training by Sharing Weights and Then Unsharing",
- * 2021): at first all layers of the full-depth network are one, then each goes on with a copy of its own. A step costs
+ * 2021): at first all layers of the full-depth network are one, then each trains its own copy. A step costs
  * as much as one from scratch; what is saved are steps.
  */
 import { z } from 'zod';

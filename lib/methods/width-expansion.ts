@@ -1,5 +1,5 @@
 /**
- * What growth in width does to a parameter, from the axes along which it lies: copies by the operations of growth/width.ts,
+ * Growth in width of a parameter, derived from its axes: copies by the operations of growth/width.ts,
  * doubling as an expression of a graph. `narrow` is the parameter's spec in the smaller network, `wide` in the grown one. Nothing here
  * knows a parameter by name. Copies are made in pieces, between which the event loop runs.
  */
@@ -128,7 +128,7 @@ export async function expandTensor(
   );
 }
 
-/** Whether an element of the grown parameter stands in a column that the narrow network does not have. */
+/** Whether an element of the grown parameter is in a column that the narrow network does not have. */
 export function newColumns(narrow: ParameterSpec, wide: ParameterSpec): (at: number) => boolean {
   const kept = axesOf(narrow).columns;
   const isNew = axesOf(wide).columns.flatMap(({ size }, block) =>
@@ -157,7 +157,7 @@ export function advanceTensor(
 }
 
 /**
- * A parameter after Staged Training's doubling of the width: matrices become diag(W, W), tables and vectors stand twice,
+ * A parameter after Staged Training's doubling of the width: matrices become diag(W, W), tables and vectors occur twice,
  * and the norm before the tied decoder is halved, since every logit sums over both copies.
  */
 export function doubleTensor(narrow: ParameterSpec, before: Tensor): Tensor {
@@ -176,7 +176,7 @@ export function doubleMoment(narrow: ParameterSpec, before: Tensor, factor: numb
 const growing: readonly Axis[] = ['hidden', 'heads', 'keyValueHeads', 'ffn'];
 const grows = (axis: Axis): boolean => growing.includes(axis);
 
-/** The matrices that stand side by side in the columns, or the vectors that follow one another. */
+/** The matrices that are side by side in the columns, or the vectors that follow one another. */
 function blocksOf(narrow: ParameterSpec, tensor: Tensor): Tensor[] {
   const outer = tensor.shape.slice(0, -1);
   let start = 0;

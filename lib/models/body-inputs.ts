@@ -1,4 +1,4 @@
-/** What the graphs of all bodies start with: the inputs, and the options of the stack that follow from them. */
+/** The start of the graphs of all bodies: the inputs, and the options of the stack that follow from them. */
 import type { Graph, Tensor } from '../engine/graph.js';
 import * as is from '../is.js';
 import type { StackOptions } from '../nn/transformer.js';

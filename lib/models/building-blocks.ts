@@ -1,4 +1,4 @@
-/** What a model family outside the package is made of; docs/models.md and examples/own-family show how. */
+/** Building blocks for model families outside the package; docs/models.md and examples/own-family show how. */
 export { type BodyInputs, bodyInputs } from './body-inputs.js';
 export { causalGraphs, causalHeadFlops, decodingCache } from './causal.js';
 export type { ConfigField, HuggingFaceFamily, ModelFamily, PresetSizes } from './family.js';

@@ -1,4 +1,4 @@
-/** What all causal language models do around their layers: next-token loss, logits, and decoding with a cache. */
+/** Shared code of causal language models around their layers: next-token loss, logits, and decoding with a cache. */
 import type { Graph } from '../engine/graph.js';
 import { check } from '../errors.js';
 import * as is from '../is.js';
@@ -65,7 +65,7 @@ const takesDecodingCache = is.takes('decodingCache', {
 });
 
 /**
- * The cache of a decoding program, with its input that says where the tokens stand; undefined for one that does not decode.
+ * The cache of a decoding program, with its input that says where the tokens are; undefined for one that does not decode.
  * @throws ApolloError BAD_ARGUMENT for decoding options that do not fit batch and model.
  */
 export function decodingCache(

@@ -5,13 +5,13 @@ import type { ConfigField, ModelFamily } from './family.js';
 /** Heads of 64 dimensions, as many as fit best. */
 export const headsOf64 = (hidden: number) => ({ heads: Math.max(1, Math.round(hidden / 64)) });
 
-/** Of BERT and GPT-2 as published. */
+/** Dropout of BERT and GPT-2 as published. */
 export const paperDropout = { dropout: 0.1, attentionDropout: 0.1 };
 
 /** A positive whole number. */
 export const whole = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) > 0;
 
-/** Of a field that may be left out. */
+/** Rule for a field that may be left out. */
 export const optional =
   (holds: (value: unknown, config: ModelConfig) => boolean): ConfigField['holds'] =>
   (value, config) =>

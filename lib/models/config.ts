@@ -23,7 +23,7 @@ export interface ModelConfig {
   /** Drop probabilities of embeddings and residual branches, and of attention probabilities. */
   readonly dropout: number;
   readonly attentionDropout: number;
-  /** Of every norm. */
+  /** Epsilon of every norm. */
   readonly epsilon: number;
   /** Standard deviation of the initial weights. */
   readonly initStd: number;
@@ -31,7 +31,7 @@ export interface ModelConfig {
   readonly typeVocab?: number;
   /** BERT: the padding token, whose embedding starts as zeros. */
   readonly padTokenId?: number;
-  /** Of the feed-forward part and of BERT's head. Default: 'gelu' for BERT, 'geluTanh' for GPT, 'silu' for Llama. */
+  /** Activation of the feed-forward part and of BERT's head. Default: 'gelu' for BERT, 'geluTanh' for GPT, 'silu' for Llama. */
   readonly activation?: Activation;
   /** Whether the head's output matrix is the word table. Default true; false: it is a parameter of its own, `head.output`. */
   readonly tied?: boolean;
@@ -82,7 +82,7 @@ const activationOf = ({ kind, activation }: Pick<ModelConfig, 'kind' | 'activati
   activation ?? (familyOf({ kind }).activations[0] as Activation);
 
 /**
- * The fields in which two models must be equal to be the same function of equal weights, whatever their depth, with what is
+ * The fields in which two models must be equal to be the same function of equal weights, regardless of their depth, with what is
  * left out filled in.
  */
 export function structureOf(config: ModelConfig): Readonly<Record<string, unknown>> {
@@ -104,7 +104,7 @@ export function structureOf(config: ModelConfig): Readonly<Record<string, unknow
   };
 }
 
-/** What a configuration may leave out: method.md's recipe (Hugging Face's defaults). */
+/** Fills in what a configuration leaves out: method.md's recipe (Hugging Face's defaults). */
 export function withDefaults(given: PresetSizes & Pick<ModelConfig, 'kind'>): ModelConfig {
   const family = familyOf(given);
   const config = { initStd: 0.02, ...family.defaults(given), ...given };

@@ -1,5 +1,5 @@
 /**
- * What the package must know of a kind of model. A family is a folder beside this file with one object of this interface,
+ * Everything that the package must know about a kind of model. A family is a folder next to this file with one object of this interface,
  * and a line in registry.ts; `registerFamily` takes one from outside the package. No other room asks for a family by name.
  */
 import type { Activation } from '../nn/layers.js';
@@ -10,7 +10,7 @@ import type { ModelGraphs, ObjectiveName } from './model.js';
 
 /** A field that the configurations of one family have. */
 export interface ConfigField {
-  /** What a value must be, as messages say it after "must be". */
+  /** The condition on a value, as messages print it after "must be". */
   expected(config: ModelConfig): string;
   /** Whether `value`, perhaps undefined, is one that a model can have. */
   holds(value: unknown, config: ModelConfig): boolean;
@@ -23,7 +23,7 @@ export interface ConfigField {
   structure?(config: ModelConfig): unknown;
 }
 
-/** What a preset says; the rest is filled in. */
+/** The fields that a preset sets; the rest is filled in. */
 export type PresetSizes = Omit<Partial<ModelConfig>, 'kind'> &
   Pick<ModelConfig, 'layers' | 'hidden' | 'vocabSize' | 'maxPositions'>;
 
@@ -35,16 +35,16 @@ export interface TiedTensors {
   readonly prefersOther?: boolean;
 }
 
-/** What a model is called in Python's library. */
+/** The model's names in Hugging Face's Python library. */
 export interface ForeignClasses {
   /** `model_type` in config.json. */
   readonly modelType: string;
-  /** The class of the language model, and what the classes of its task heads begin with. */
+  /** The class of the language model, and the prefix of the classes of its task heads. */
   readonly languageModel: string;
   readonly taskPrefix: string;
 }
 
-/** How models of the family stand in Hugging Face folders. The names of parameters are in their specs. */
+/** How models of the family are stored in Hugging Face folders. The names of parameters are in their specs. */
 export interface HuggingFaceFamily {
   /** Those that `readConfig` knows: models of one arithmetic under several names. */
   readonly modelTypes: readonly string[];
@@ -56,7 +56,7 @@ export interface HuggingFaceFamily {
   readConfig(json: ForeignConfig): ModelConfig;
   /** Without `architectures` and `model_type`. */
   writeConfig(config: ModelConfig): ForeignJson;
-  /** Of names, which models without a head leave out. */
+  /** Prefix of names, which models without a head leave out. */
   readonly prefix: string;
   /** The first pair is the word table and the head's output matrix. */
   readonly tied: readonly TiedTensors[];
@@ -79,7 +79,7 @@ export interface ModelFamily {
   readonly kind: string;
   /** Its name in messages. */
   readonly title: string;
-  /** What its models are trained to predict, and with that which fields a batch has. */
+  /** The training objective of its models, which determines the fields of a batch. */
   readonly objective: ObjectiveName;
   /** Whether each layer normalises the residual stream itself ('post', BERT) or only what its branches read ('pre'). */
   readonly norm: 'pre' | 'post';

@@ -2,7 +2,7 @@
  * FLOPs of a model by its matrix products, one multiply-add being two FLOPs. Counts are per token and exact integers.
  *
  * The convention called `model` (the paper's accounting) counts attention as the full S x S square and the head on all
- * positions, whatever the kernels skip. `causal` counts only the S(S+1)/2 pairs a causal kernel computes. Figures of
+ * positions, even those that the kernels skip. `causal` counts only the S(S+1)/2 pairs a causal kernel computes. Figures of
  * the two must not be mixed in one comparison.
  */
 import type { ModelConfig } from './config.js';

@@ -11,7 +11,7 @@ export const keyValueHeadsOf = ({ heads, keyValueHeads }: ModelConfig): number =
 /** Query heads that share a key/value head. */
 export const groupSizeOf = (config: ModelConfig): number => config.heads / keyValueHeadsOf(config);
 
-/** @throws ApolloError BAD_CONFIG naming `setting` when so many heads of `config` are not whole groups. */
+/** @throws ApolloError BAD_CONFIG naming `setting` when that number of heads is not a multiple of `config`'s group size. */
 export function checkWholeGroups(setting: string, heads: number, config: ModelConfig): void {
   const group = groupSizeOf(config);
   if (heads % group === 0) return;

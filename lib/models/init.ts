@@ -1,6 +1,6 @@
 /**
  * Initial values of parameters. A value is a pure function of (seed, parameter name, position in the tensor), so layer 5
- * starts alike whether it is made at the beginning of a run or at a later stage, on any machine.
+ * starts with the same values at the start of a run and at a later stage, on any machine.
  */
 
 import { createHash } from 'node:crypto';
@@ -62,7 +62,7 @@ export function initialValue(spec: ParameterSpec, seed: number): Float32Array {
   return clearZeroRow(values, spec);
 }
 
-/** The same, with pauses in which the event loop goes on: a large table takes a second. */
+/** The same, with pauses in which the event loop runs: a large table takes a second. */
 export async function drawnValue(spec: ParameterSpec, seed: number): Promise<Float32Array> {
   const values = emptyValue(spec);
   const fill = fillOf(spec, seed);
@@ -86,7 +86,7 @@ export function declareSpecs(store: ParameterStore, specs: readonly ParameterSpe
   for (const spec of specs) if (!store.has(spec.name)) store.declare(declarationOf(spec));
 }
 
-/** What the engine needs to know of a parameter. */
+/** The engine's declaration of a parameter. */
 export function declarationOf({ name, shape, role, decay, layer, axes }: ParameterSpec): ParameterDeclaration {
   const hidden = layer !== undefined && role === 'matrix' && shape.length === 2;
   const matrices = hidden ? (axes?.columns.map(({ size }) => size) ?? [shape[1] as number]) : undefined;

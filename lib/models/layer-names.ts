@@ -26,5 +26,5 @@ export function atPlace(name: string, layerMap: readonly number[]): string {
 /** Whether a parameter belongs to the embeddings. */
 export const isEmbedding = (name: string): boolean => name.startsWith('embeddings.');
 
-/** Whether a parameter stands behind the layers: the final norm and the head's own. */
+/** Whether a parameter is behind the layers: the final norm and the head's own. */
 export const isBehindLayers = (name: string): boolean => name.startsWith('final.') || name.startsWith('head.');

@@ -1,5 +1,5 @@
 /**
- * What a language model is to the rest of the package: a configuration, a list of parameters, a graph for any layer
+ * Interface of a language model: a configuration, a list of parameters, a graph for any layer
  * map, and its FLOPs. A model holds no data and never touches a device.
  */
 import type { Graph, Tensor } from '../engine/graph.js';
@@ -41,22 +41,22 @@ export interface Span {
   readonly module?: string;
 }
 
-/** How a tensor lies along the axes. */
+/** How a tensor is laid out along the axes. */
 export interface TensorAxes {
   /** A matrix's inputs, or a table's entries; absent for vectors. */
   readonly rows?: Span;
-  /** Outputs; several where matrices stand side by side, as fused queries, keys and values. */
+  /** Outputs; several where matrices are side by side, as fused queries, keys and values. */
   readonly columns: readonly Span[];
 }
 
 /**
- * What growth must know of a tensor beyond its shape. 'branchOutput': it ends a residual branch; 'norm': it belongs to a
+ * Role of a tensor in growth, in addition to its shape. 'branchOutput': it ends a residual branch; 'norm': it belongs to a
  * norm; 'innerNorm': to the norm between the two branches of a post-norm layer; 'headNorm': to the norm whose output the
  * head's matrix reads.
  */
 export type TensorUse = 'branchOutput' | 'norm' | 'innerNorm' | 'headNorm';
 
-/** Where a parameter stands in a Hugging Face checkpoint: one tensor, or several whose outputs are joined. */
+/** Where a parameter is in a Hugging Face checkpoint: one tensor, or several whose outputs are joined. */
 export interface ForeignTensors {
   readonly names: readonly string[];
   /** Theirs is [outputs, inputs], ours [inputs, outputs]. */
@@ -86,7 +86,7 @@ export interface ParameterSpec {
   readonly foreign?: ForeignTensors;
 }
 
-/** What a model is trained to predict: each next token, or tokens that were masked. */
+/** The tokens that a model is trained to predict: each next token, or masked ones. */
 export type ObjectiveName = 'causal' | 'masked';
 
 /** The static shape of one batch. */
@@ -130,7 +130,7 @@ export interface PredictionShape {
 
 /**
  * Causal models: keys and values of earlier tokens stay on the device, in the program's states (lib/nn/transformer.ts). An input
- * `positions` i32[B, T] says where the new tokens stand.
+ * `positions` i32[B, T] says where the new tokens are.
  */
 export interface DecodingOptions {
   /** Sequences that are kept: as many as the batch has, or any number when the batch is 1 and `first`. */
@@ -151,13 +151,13 @@ export interface Trace {
   readonly hiddenStates?: Tensor[];
 }
 
-/** What a body's forward pass gives. */
+/** Outputs of a body's forward pass. */
 export interface BodyTrace {
   /** The last layer's output, [B, T, C]; of a pre-norm model after the final norm. */
   readonly hidden: Tensor;
   /** The embeddings' output, then one for each layer, [B, T, C] each. */
   readonly states: Tensor[];
-  /** Of a pre-norm model: the residual stream before the final norm, [B, T, C]. */
+  /** For a pre-norm model: the residual stream before the final norm, [B, T, C]. */
   readonly stream?: Tensor;
 }
 
@@ -177,7 +177,7 @@ export interface BodyOptions extends Pick<TraceOptions, 'layerMap' | 'training' 
   readonly decoding?: DecodingOptions | undefined;
 }
 
-/** What a family gives for a configuration. */
+/** The parts that a family creates for a configuration. */
 export interface ModelGraphs {
   /** The model without its head, for those that put another on it. */
   readonly body: ModelBody;

@@ -18,7 +18,7 @@ export function span(axis: Axis, size: number, module?: string): Span {
   return { axis, size, ...(module !== undefined && { module }) };
 }
 
-/** What modules may have besides their sizes. */
+/** Options of modules other than their sizes. */
 export interface ModuleOptions {
   /** The layer it belongs to. */
   readonly layer?: number;
@@ -183,7 +183,7 @@ export function outputParameters(config: ModelConfig, foreign?: string): Paramet
 const takesOutputMatrix = is.takes('outputMatrix', { config: is.modelConfig, weights: is.weights });
 
 /**
- * What the head multiplies hidden states by, [V, C]: the word table, or a matrix of its own.
+ * The head's matrix [V, C]: the word table, or a separate matrix.
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function outputMatrix(config: ModelConfig, weights: Weights): Tensor {

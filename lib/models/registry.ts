@@ -25,7 +25,7 @@ export function familyOf({ kind }: { readonly kind: string }): ModelFamily {
   throw new ApolloError('BAD_CONFIG', `model.kind must be one of ${known.join(', ')}; got ${describe(kind)}.`);
 }
 
-/** What models of this configuration are trained to predict. @throws ApolloError BAD_CONFIG for a kind that no family has. */
+/** The training objective of models of this configuration. @throws ApolloError BAD_CONFIG for a kind that no family has. */
 export function objectiveOf(config: { readonly kind: string }): ObjectiveName {
   return familyOf(config).objective;
 }

@@ -5,7 +5,7 @@ import type { FlopOptions } from './flops.js';
 import type { ParameterSpec, TensorUse } from './model.js';
 import { linear, norm, span } from './parameters.js';
 
-/** Names of a layer's modules in Hugging Face checkpoints, and how its matrices stand there. */
+/** Names of a layer's modules in Hugging Face checkpoints, and how its matrices are there. */
 export interface LayerNames {
   readonly qkv: readonly string[];
   readonly attentionOutput: string;
@@ -20,7 +20,7 @@ export interface LayerOptions {
   /** Standard deviation of the two projections onto the residual stream. */
   readonly residualStd: number;
   readonly names: LayerNames;
-  /** Of the norm after attention. */
+  /** Use of the norm after attention. */
   readonly attentionNormUse?: TensorUse;
 }
 

@@ -24,7 +24,7 @@ import * as is from '../is.js';
  */
 export type Weights = (name: string, shape: Shape, role: 'matrix' | 'vector') => Tensor;
 
-/** Of the feed-forward part: exact GELU (erf, BERT), its tanh approximation (GPT-2), max(x, 0), x sigmoid(x). */
+/** Activation of the feed-forward part: exact GELU (erf, BERT), its tanh approximation (GPT-2), max(x, 0), x sigmoid(x). */
 export type Activation = 'gelu' | 'geluTanh' | 'relu' | 'silu';
 
 const takesLinear = is.takes('linear', {
@@ -69,7 +69,7 @@ const normWeights = (x: Tensor, weights: Weights, name: string): [Tensor, Tensor
   return [weights(`${name}.weight`, [width], 'vector'), weights(`${name}.bias`, [width], 'vector')];
 };
 
-/** What layer norm and RMS norm take, alone and after a sum. */
+/** Arguments of layer norm and RMS norm, alone and after a sum. */
 const normArguments = { x: is.tensor, weights: is.weights, name: is.name, epsilon: is.notNegative };
 const addNormArguments = {
   x: is.tensor,
@@ -157,7 +157,7 @@ const takesTokenEmbeddings = is.takes('tokenEmbeddings', {
 
 /**
  * Word + position (+ token type) embeddings of tokens i32[B, T] -> [B, T, C]. With a type table but no `types` every
- * token has type 0; with `positions` i32[B, T] tokens stand there, else at 0, 1, 2, …. Tables: `embeddings.word` [V, C],
+ * token has type 0; with `positions` i32[B, T] tokens are there, else at 0, 1, 2, …. Tables: `embeddings.word` [V, C],
  * `embeddings.position` [maxPositions, C], `embeddings.type`.
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */

@@ -35,7 +35,7 @@ export interface StackCache {
   readonly batch: number;
   /** Positions that are kept. */
   readonly length: number;
-  /** i32[B, T]: where each new token stands. */
+  /** i32[B, T]: where each new token is. */
   readonly positions: Tensor;
   /** The new tokens are the first: they attend to each other by the ordinary attention and to nothing before them. */
   readonly first: boolean;
@@ -51,7 +51,7 @@ export interface Biases {
 
 const allBiases: Biases = { qkv: true, attentionOutput: true, ffn: true };
 
-/** What the layers of one stack have in common. */
+/** Options shared by the layers of one stack. */
 export interface StackOptions {
   readonly layerMap: readonly number[];
   readonly heads: number;
@@ -70,7 +70,7 @@ export interface StackOptions {
   readonly queryKeyNorms?: boolean | undefined;
   /** Inverse frequencies of rotary position embeddings of queries and keys (Su et al. 2021); absent: none. */
   readonly rotaryFrequencies?: readonly number[] | undefined;
-  /** Of all norms of the stack: layer norm (default) or RMS norm. */
+  /** Type of all norms of the stack: layer norm (default) or RMS norm. */
   readonly norm?: 'layer' | 'rms' | undefined;
   /** Whether the feed-forward part is down(SwiGLU(gate and up)) (Shazeer 2020) instead of down(activation(up)). */
   readonly gated?: boolean | undefined;
@@ -144,7 +144,7 @@ function rotated(qkv: Tensor, { heads, keyValueHeads, headSize }: Heads, options
   return rotary(qkv, { headSize, heads: heads + keyValueHeads, frequencies, positions });
 }
 
-/** What the heads give for qkv, side by side: [B, T, heads headSize]. With a cache, `place` says which one. */
+/** Outputs of the heads for qkv, concatenated: [B, T, heads headSize]. With a cache, `place` says which one. */
 function mixHeads(
   qkv: Tensor,
   place: number,

@@ -12,7 +12,7 @@ export const families = {
   initial: 0xffff_fffe,
   /** Initial values of LiGO's operators. */
   operator: 0xffff_fffd,
-  /** Which positions masked language modelling predicts ('mlmc'), and what stands there instead ('mlmf'). */
+  /** Which positions masked language modelling predicts ('mlmc'), and what is there instead ('mlmf'). */
   maskChoice: 0x6d6c_6d63,
   maskFill: 0x6d6c_6d66,
 } as const;
@@ -35,5 +35,5 @@ export const uniformStreams = {
   sampling: 0x6700_0000,
 } as const;
 
-/** Third word of the draws that order blocks of text ('orde'); their fourth is 0 or 1, and no run has so many steps. */
+/** Third word of the draws that order blocks of text ('orde'); their fourth is 0 or 1, which no run's step numbers reach. */
 export const orderStream = 0x6f72_6465;

@@ -42,7 +42,7 @@ export interface SeedAnalysis {
   /** Present where the common target was reached, respectively the seed's own. */
   readonly saving?: Costs;
   readonly savingOfSeed?: Costs;
-  /** `saving` with the cost of the model that the run began with, where it began with one. */
+  /** `saving` with the cost of the run's initial model, if it has one. */
   readonly savingWithSource?: Costs;
 }
 
@@ -55,9 +55,9 @@ export interface MethodAnalysis {
   readonly reached: number;
   /** Present only where every seed reached the target: a mean over the lucky ones would flatter. */
   readonly saving?: Readonly<Record<CostName, Spread>>;
-  /** `saving` with the cost of the models that the runs began with. */
+  /** `saving` with the cost of the runs' initial models. */
   readonly savingWithSource?: Readonly<Record<CostName, Spread>>;
-  /** Its runs began with trained models that do not say what they cost; nothing is counted for those. */
+  /** Its runs started from trained models without a recorded cost; nothing is counted for those. */
   readonly sourceUnknown?: true;
   /** Smoothed loss above the target at the end, over the seeds that did not reach it. */
   readonly gap?: Spread;
@@ -67,7 +67,7 @@ export interface Analysis {
   readonly reference: string;
   /** l*: the reference's final loss, mean over seeds. */
   readonly target: number;
-  /** What the reference spends in all, mean over seeds. */
+  /** Total cost of the reference, mean over seeds. */
   readonly referenceCosts: Costs;
   /** Whether every run went to its end. */
   readonly complete: boolean;
@@ -76,7 +76,7 @@ export interface Analysis {
 
 /**
  * The runs that a claim may rest on: those of seeds in which every method went to its end. While there are none, all
- * that have been evaluated, so that a comparison under way can be watched.
+ * that have been evaluated, so that a running comparison can be watched.
  */
 function comparable({ runs }: Results): RunRecord[] {
   const unfinished = new Set(runs.filter((run) => !run.finished).map((run) => run.seed));

@@ -16,7 +16,7 @@ export function chartLibrary(): string {
   return join(dirname(require.resolve('echarts/package.json')), 'dist/echarts.common.min.js');
 }
 
-/** What is used of it in Node. */
+/** The part that Node uses. */
 interface Charts {
   init(
     element: null,

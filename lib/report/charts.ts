@@ -184,7 +184,7 @@ export function meanCurve(runs: readonly RunRecord[]): EvaluationPoint[] {
 }
 
 /**
- * The losses worth showing: from a little below the best up to where the reference stands after 12 % of its costs, since
+ * The losses worth showing: from a little below the best up to where the reference is after 12 % of its costs, since
  * the first fall from ln(vocabulary) would press the rest flat.
  */
 function lossRange(results: Results, analysis: Analysis): { min?: number; max?: number } {

@@ -35,7 +35,7 @@ export interface FineTuneResults {
   /** The first one decides which epoch is the best. */
   readonly splits: readonly string[];
   readonly settings: Readonly<Record<string, string | number>>;
-  /** What is to be known of the model that was fine-tuned, a sentence each. */
+  /** Warnings about the model that was fine-tuned, one sentence each. */
   readonly warnings?: readonly string[];
   /** 'pre-trained' first. */
   readonly variants: readonly { readonly name: string; readonly seeds: readonly SeedScores[] }[];

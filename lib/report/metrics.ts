@@ -1,6 +1,6 @@
 /**
  * The lines of `metrics.jsonl`: what a run reported, one JSON object a line, ordered by step. `step` counts the updates
- * done; tokens, FLOPs and training time are totals since the run began, through all resumes. Numbers that are not finite
+ * done; tokens, FLOPs and training time are totals since the start of the run, through all resumes. Numbers that are not finite
  * are null. docs/watching.md lists the fields.
  */
 import { createReadStream, existsSync } from 'node:fs';
@@ -19,7 +19,7 @@ interface Line<Type extends string> {
   readonly time: string;
 }
 
-/** A process began with the run, or went on with it at `step`. */
+/** A process started the run, or resumed it at `step`. */
 export interface StartMetrics extends Line<'start'> {
   readonly steps: number;
   readonly trainedLayers: number;
@@ -42,10 +42,10 @@ export interface StepMetrics extends Line<'step'> {
   readonly flopsModel: number;
   readonly flopsExecuted: number;
   readonly trainMs: number;
-  /** Of this step alone. */
+  /** Time of this step alone. */
   readonly ms: number;
   readonly tokensPerSecond: number;
-  /** Of several ranks: bytes they have sent so far, those of this step for each token, and the time that took. */
+  /** With several ranks: bytes they have sent so far, those of this step per token, and the time that took. */
   readonly bytesSent?: number;
   readonly bytesPerToken?: number;
   readonly exchangeMs?: number;
@@ -64,11 +64,11 @@ export interface EvaluationMetrics extends Line<'evaluation'> {
   readonly tokens: number;
   readonly flopsModel: number;
   readonly trainMs: number;
-  /** Of the evaluation. */
+  /** Time of the evaluation. */
   readonly ms: number;
 }
 
-/** What several ranks have sent in a stage: in all, for a step and for a token. */
+/** Bytes that several ranks have sent in a stage: in total, per step and per token. */
 export interface TrafficMetrics {
   readonly steps: number;
   readonly bytes: number;

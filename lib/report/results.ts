@@ -1,5 +1,5 @@
 /**
- * What a comparison leaves behind: one record per method and seed, in `results.json`. Everything a report shows is
+ * Results of a comparison: one record per method and seed, in `results.json`. Everything a report shows is
  * computed from it, so that a page can be made again, or by others, without the runs.
  */
 import { readFile } from 'node:fs/promises';
@@ -37,7 +37,7 @@ export type EvaluationPoint = z.infer<typeof evaluationSchema>;
 export const runSchema = z.object({
   method: z.string(),
   seed: z.number().int(),
-  /** False while the run is under way or was stopped. */
+  /** False while the run is in progress or was stopped. */
   finished: z.boolean(),
   stages: z.array(
     z.object({
@@ -48,9 +48,9 @@ export const runSchema = z.object({
     }),
   ),
   evaluations: z.array(evaluationSchema),
-  /** What training the model cost that the run began with, where it did; not part of the run's own costs. */
+  /** Training cost of the run's initial model, if it has one; not part of the run's own costs. */
   source: z.object({ flopsModel: amount, flopsLayers: amount, flopsExecuted: amount, trainMs: amount }).optional(),
-  /** The run began with a trained model that does not say what it cost. */
+  /** The run started from a trained model without a recorded cost. */
   sourceUnknown: z.literal(true).optional(),
 });
 export type RunRecord = z.infer<typeof runSchema>;
@@ -58,7 +58,7 @@ export type RunRecord = z.infer<typeof runSchema>;
 export const resultsSchema = z.object({
   format: z.literal('apollo-lm/results/1'),
   created: z.string(),
-  /** What was trained on what, in words, for the head of a report: e.g. `model`, `data`, `batch`, `processor`. */
+  /** Description of model and data for the head of a report: e.g. `model`, `data`, `batch`, `processor`. */
   settings: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])),
   /** Trained layers of the finished model. */
   layers: z.number().int().positive(),

@@ -1,6 +1,6 @@
 /** Colours and font of everything drawn: the report's charts, and the dashboard in light and dark. */
 
-/** Told apart by people who are colour-blind (Okabe and Ito). */
+/** Colours that colour-blind people can distinguish (Okabe and Ito). */
 export const palette = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#8c564b'];
 /** The same hues, light enough for a dark page. */
 const darkPalette = ['#4aa8e0', '#f58549', '#2fbf95', '#e3a1c5', '#f0b93e', '#93d3f7', '#c08d7f'];

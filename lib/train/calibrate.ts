@@ -19,7 +19,7 @@ export interface CalibrationBatch {
 }
 
 export interface Calibrated {
-  /** What all layers' outputs were multiplied by. */
+  /** The factor on all layers' outputs. */
   readonly factor: number;
   /** Forward passes over the batch that it took, after the growth. */
   readonly passes: number;

@@ -40,7 +40,7 @@ const schema = z.strictObject({
   precision: z.enum(['f32', 'bf16']).default('f32'),
   /** Highest learning rate. */
   learningRate: z.number().positive().default(1e-4),
-  /** What the rate does after the warm-up, see schedule.ts. */
+  /** Learning rate schedule after the warm-up, see schedule.ts. */
   schedule: z.enum(scheduleNames).default('cosine'),
   /** The decay phase of `wsd`. */
   decay: z.strictObject(decaySchema).prefault({}),
@@ -54,19 +54,19 @@ const schema = z.strictObject({
   ...optimizerSettings,
   ...exchangeSettings,
   ...outerSettings,
-  /** Evaluate at step 0, every so many steps and at the end. 0: never. Default: at the start and the end. */
+  /** Steps between evaluations, besides those at step 0 and at the end. 0: never. Default: at the start and the end. */
   evaluateEvery: z.int().min(0).optional(),
   /** Held-out batches of one evaluation, at most. */
   evaluationBatches: positiveInteger.default(16),
-  /** Write a checkpoint every so many steps, besides the one at the end. 0: only at the end. */
+  /** Steps between checkpoints, besides the one at the end. 0: only at the end. */
   checkpointEvery: z.int().min(0).default(0),
-  /** Write a checkpoint every so many minutes of training as well. 0: not by time. */
+  /** Minutes of training between additional checkpoints. 0: not by time. */
   checkpointMinutes: z.number().min(0).default(10),
   /** Complete checkpoints that are kept: with two, a damaged one costs the time between them and not the run. */
   keepCheckpoints: positiveInteger.default(2),
   /** Write a checkpoint at each of these steps as well and keep it, for decays that branch off there. */
   keepAt: z.array(positiveInteger).default([]),
-  /** Stop early, with the schedule of the whole run: after so many steps, or when so many tokens have been seen. */
+  /** Stop early, with the schedule of the whole run: after this many steps, or when this many tokens have been seen. */
   stopAfter: z.strictObject({ steps: z.int().min(0).optional(), tokens: positiveInteger.optional() }).default({}),
   /** Consecutive steps with a loss or gradient that is not finite after which the run stops. */
   nonFiniteLimit: positiveInteger.default(5),
@@ -174,7 +174,7 @@ export function lastStep(config: TrainConfig): number {
 /** Everything that a run's bits depend on, as plain data. */
 export type RunIdentity = Readonly<Record<string, unknown>>;
 
-/** What a checkpoint records and a resumed run must share. */
+/** Settings that a checkpoint records and a resumed run must share. */
 export function identityOf(
   config: TrainConfig,
   model: ModelConfig,
@@ -190,11 +190,11 @@ export function identityOf(
     ...rest,
     ...optimizerIdentity(config),
     ...exchangeIdentity(config),
-    // What is left out says cosine, as in checkpoints that were written before there were other schedules.
+    // If it is left out, the schedule is cosine, as in checkpoints that were written before there were other schedules.
     ...(schedule !== 'cosine' && { schedule }),
     ...(schedule === 'wsd' && { decay }),
     model,
-    // A model that the method begins with is named by its digest, see withBeginning.
+    // An initial model is named by its digest, see withBeginning.
     method: { name: method.name, ...(method.initial ? settings : method.settings) },
     corpus: corpusKey,
     ...(objective && { objective: objective.name }),
@@ -202,12 +202,12 @@ export function identityOf(
   return JSON.parse(JSON.stringify(identity)) as RunIdentity;
 }
 
-/** The identity of a run that begins with a trained model, named by what it is and not by where it lies. */
+/** The identity of a run that starts from a trained model, which is named by its digest and not by its path. */
 export function withBeginning(identity: RunIdentity, digest: string | undefined): RunIdentity {
   return digest === undefined ? identity : { ...identity, begins: digest };
 }
 
-/** The digest of the model that a run began with, as its checkpoint's identity has it. */
+/** The digest of a run's initial model, from its checkpoint's identity. */
 export function beginningOf(identity: RunIdentity): string | undefined {
   const { begins } = identity;
   return typeof begins === 'string' ? begins : undefined;

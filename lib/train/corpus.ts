@@ -1,4 +1,4 @@
-/** What the loop needs of a corpus: batches as pure functions of a request. It never sees files or tokenizers. */
+/** Interface of a corpus for the loop: batches as pure functions of a request. It never sees files or tokenizers. */
 import { ignoredLabel } from '../engine/ops/index.js';
 import { ApolloError } from '../errors.js';
 import type { BatchShape, ObjectiveName } from '../models/index.js';
@@ -69,7 +69,7 @@ export function labelShares(counts: readonly number[]): number[] {
 
 /**
  * Builds batches while the device computes: of the next step one for each micro-batch of the current one, so that they
- * are all there, and their labels can be counted, when that step begins.
+ * are all there, and their labels can be counted, when that step starts.
  */
 export class BatchAhead {
   readonly #build: (step: number, micro: number) => BatchInputs | Promise<BatchInputs>;
@@ -79,7 +79,7 @@ export class BatchAhead {
     this.#build = build;
   }
 
-  /** Begins to build a batch of a step that will be taken soon. A failure is reported when it is taken. */
+  /** Starts to build a batch of a step that will be taken soon. A failure is reported when it is taken. */
   prepare(step: number, micro: number): void {
     if (this.#ahead?.step !== step) this.#ahead = { step, batches: new Map() };
     const inputs = (async () => this.#build(step, micro))();

@@ -1,4 +1,4 @@
-/** What a step costs by the paper's accounting, from the method's plan alone. */
+/** Cost of a step by the paper's accounting, from the method's plan alone. */
 import type { MethodStage, StepPlan, TrainingMethod } from '../methods/method.js';
 import { headFlops, layerFlops, type ModelConfig, withShape } from '../models/index.js';
 

@@ -1,4 +1,4 @@
-/** What a run works with besides its settings. */
+/** Objects that a run needs in addition to its settings. */
 import type { Group } from '../dist/index.js';
 import type { Device } from '../engine/device.js';
 import type { ParameterStore } from '../engine/parameters.js';
@@ -40,7 +40,7 @@ export interface TrainDependencies {
   readonly group?: Group | undefined;
   /** An empty store to train in, which stays open afterwards; by default the run makes and disposes its own. */
   readonly store?: ParameterStore | undefined;
-  /** What is minimised and what evaluations report, in place of the model's own loss. */
+  /** The objective that is minimised and that evaluations report, instead of the model's own loss. */
   readonly objective?: Objective | undefined;
   /**
    * Whether the next step is queued before the event of the last one is taken, so that the device never waits. Default: yes,

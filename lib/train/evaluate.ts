@@ -15,14 +15,14 @@ export interface EvaluationOptions extends BatchSize {
   readonly corpus: TrainingCorpus;
   /** Batches at most. */
   readonly limit: number;
-  /** Of the trained layers. */
+  /** Gates of the trained layers. */
   readonly gates?: Gates | undefined;
   readonly signal?: AbortSignal | undefined;
   /** The ranks that share the batches; default: this process alone. */
   readonly group?: Group | undefined;
 }
 
-/** What a batch adds to the mean. */
+/** Contribution of a batch to the mean. */
 interface BatchLoss {
   /** Times the labels. */
   readonly sum: number;
@@ -75,7 +75,7 @@ async function batchLosses(
   return losses;
 }
 
-/** Of all batches, each of which one rank has: adding nothing to a number leaves its bits. */
+/** Results of all batches. Each rank has different ones, and adding 0 to a number keeps its bits. */
 async function allOf(
   group: Group,
   batches: number,

@@ -1,7 +1,7 @@
 /**
- * What a run reports. `step` counts the updates done, so that events of one step share one axis: the step event of the
- * first update and an evaluation after it both say 1. When the event of a step comes, the next one is under way already
- * (Trainer); an evaluation, a growth and `done` come between steps. FLOPs, tokens and times are totals since the run began, through
+ * Events of a run. `step` counts the updates done, so that events of one step share one axis: the step event of the
+ * first update and an evaluation after it both say 1. When a step's event is reported, the next step is already running
+ * (Trainer); an evaluation, a growth and `done` come between steps. FLOPs, tokens and times are totals since the start of the run, through
  * all resumes.
  */
 
@@ -17,18 +17,18 @@ export interface StartEvent {
   /** Trained layers and their parameters with those shared by all layers. */
   readonly trainedLayers: number;
   readonly parameters: number;
-  /** Checkpoint folder the run goes on from. */
+  /** Checkpoint folder the run resumes from. */
   readonly resumedFrom?: string;
   /** Totals so far, as in step events; 0 where the run starts. */
   readonly flopsModel: number;
   readonly flopsExecuted: number;
   readonly tokens: number;
   readonly trainMs: number;
-  /** Of several ranks, as in step events. */
+  /** With several ranks, as in step events. */
   readonly bytesSent?: number | undefined;
-  /** What training the model cost that the run began with; not part of the run's own totals. */
+  /** Training cost of the run's initial model; not part of the run's own totals. */
   readonly source?: SourceCosts;
-  /** The run's method began with a trained model that does not say what its training cost. */
+  /** The run started from a trained model without a recorded cost. */
   readonly sourceUnknown?: true;
   /** Training losses so far, for a method whose stages depend on them. */
   readonly seen?: SeenLosses;
@@ -57,7 +57,7 @@ export interface StepEvent {
   readonly tokensPerSecond: number;
   /** For how long the device had nothing to do meanwhile. */
   readonly waitedMs: number;
-  /** Of several ranks: bytes of gradients and weights that all of them together have sent, so far. */
+  /** With several ranks: bytes of gradients and weights that all of them together have sent so far. */
   readonly bytesSent?: number;
   /** The same of this step, for each of its tokens. */
   readonly bytesPerToken?: number;
@@ -83,10 +83,10 @@ export interface EvaluationEvent {
   readonly ms: number;
 }
 
-/** Of steps since a stage began, or since the run was resumed in it. */
+/** Traffic since the stage started or since the run was resumed in it. */
 export interface StageTraffic {
   readonly steps: number;
-  /** Of gradients and weights, that all ranks together have sent: in all, for a step and for a token. */
+  /** Bytes of gradients and weights that all ranks together have sent: in total, per step and per token. */
   readonly bytes: number;
   readonly bytesPerStep: number;
   readonly bytesPerToken: number;
@@ -99,9 +99,9 @@ export interface GrowthEvent {
   readonly to: number;
   /** Parameters after the switch. */
   readonly parameters: number;
-  /** What the layers' outputs were multiplied by, where the growth was calibrated. */
+  /** The factor on the layers' outputs, if the growth was calibrated. */
   readonly calibrated?: number;
-  /** Of several ranks: what they exchanged in the stage that ends. */
+  /** With several ranks: what they exchanged in the stage that ends. */
   readonly exchanged?: StageTraffic;
 }
 
@@ -139,7 +139,7 @@ export interface DoneEvent {
   readonly flopsExecuted: number;
   readonly tokens: number;
   readonly trainMs: number;
-  /** Of several ranks: what they exchanged in the last stage. */
+  /** With several ranks: what they exchanged in the last stage. */
   readonly exchanged?: StageTraffic;
   /** The last checkpoint, where a folder was given. */
   readonly checkpoint?: string;

@@ -6,14 +6,14 @@ export const exchangeSettings = {
   exchangePrecision: z.enum(['f32', 'bf16']).default('f32'),
   /** Each rank keeps the optimizer's state of its share of the parameters, and updates that (ZeRO, stage 1). */
   shardOptimizer: z.boolean().default(false),
-  /** Exchange gradients while the backward pass of a step's last micro-batch goes on. */
+  /** Exchange gradients during the backward pass of a step's last micro-batch. */
   overlapExchange: z.boolean().default(true),
 };
 
 const schema = z.object(exchangeSettings);
 export type ExchangeConfig = z.output<typeof schema>;
 
-/** What a run's identity says of them: what does not change its bits, and f32, go without saying. */
+/** These settings in a run's identity. Those that do not change the bits, and f32, are omitted. */
 export function exchangeIdentity({ exchangePrecision }: ExchangeConfig): { readonly exchangePrecision?: 'bf16' } {
   return exchangePrecision === 'f32' ? {} : { exchangePrecision };
 }

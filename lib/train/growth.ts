@@ -10,7 +10,7 @@ import { scaledValues } from '../pauses.js';
 import { type CalibrationBatch, calibrate, streamMeter } from './calibrate.js';
 import type { StageNetwork } from './stage.js';
 
-/** What a calibration did and cost. */
+/** Result and cost of a calibration. */
 export interface Calibration {
   readonly factor: number;
   /** Forward passes of the batch through a layer. */
@@ -23,9 +23,9 @@ export interface GrowthSite {
   readonly store: ParameterStore;
   readonly before: StageNetwork;
   readonly after: StageNetwork;
-  /** Of layers that no copy fills. */
+  /** Seed of layers that no copy fills. */
   readonly seed: number;
-  /** What a calibration is measured on. */
+  /** Batch on which a calibration is measured. */
   readonly batch: () => Promise<CalibrationBatch>;
 }
 

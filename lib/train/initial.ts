@@ -1,4 +1,4 @@
-/** The values that a run begins with: random ones, a trained model's, or those that its method makes of a smaller one. */
+/** The initial values of a run: random ones, a trained model's, or those that its method makes of a smaller one. */
 import { existsSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import type { ParameterStore } from '../engine/parameters.js';
@@ -11,34 +11,34 @@ import { type ModelFolder, openModelFolder, type SourceCosts } from './checkpoin
 import { openSource, unknownCosts } from './source.js';
 import { type StageNetwork, stageNetwork } from './stage.js';
 
-/** What decides where a run begins. */
+/** Options that decide a run's initial values. */
 export interface BeginningOptions {
   readonly method: TrainingMethod;
-  /** Folder of the trained model that the first stage begins with. */
+  /** Folder of the trained model that the first stage starts from. */
   readonly init?: string | undefined;
-  /** Of random values. */
+  /** Seed of random values. */
   readonly seed: number;
 }
 
 export interface InitialSite extends BeginningOptions {
   readonly store: ParameterStore;
-  /** Of the first stage. */
+  /** Network of the first stage. */
   readonly network: StageNetwork;
 }
 
 export interface Beginning {
-  /** What names the model that the run begins with, wherever it lies; absent where it begins with none. */
+  /** Digest of the initial model, independent of its path; absent where the run starts from random weights. */
   readonly digest?: string;
-  /** What training it cost, where that is a cost of the method and known. */
+  /** Its training cost, if that is a known cost of the method. */
   readonly costs?: SourceCosts | undefined;
-  /** What the user should know, a sentence each. */
+  /** Warnings, one sentence each. */
   readonly warnings: readonly string[];
 }
 
 /**
  * Declares the parameters of the first stage and fills them. What a method's source cost is a cost of the method; what
- * `init` cost is not counted, since every method of a comparison begins with it.
- * @throws ApolloError BAD_CONFIG when the model cannot begin the run, BAD_CHECKPOINT as openModelFolder.
+ * `init` cost is not counted, since every method of a comparison starts from it.
+ * @throws ApolloError BAD_CONFIG when the run cannot start from the model, BAD_CHECKPOINT as openModelFolder.
  */
 export async function initialise(site: InitialSite): Promise<Beginning> {
   const { store, network, method, init, seed } = site;
@@ -82,7 +82,7 @@ async function beginWith(init: string, { store, network, method, seed }: Initial
 }
 
 /**
- * Whether a method can begin with the model in a folder, told without its weights.
+ * Checks without reading weights whether a method can start from the model in a folder.
  * @throws ApolloError BAD_CONFIG when not.
  */
 export function checkBeginning(folder: ModelFolder, model: LanguageModel, method: TrainingMethod): void {
@@ -91,7 +91,7 @@ export function checkBeginning(folder: ModelFolder, model: LanguageModel, method
 
 /**
  * The model at the depth that the first stage trains.
- * @throws ApolloError BAD_CONFIG when the method has a beginning of its own, or the model has other sizes than the stage.
+ * @throws ApolloError BAD_CONFIG when the method has its own initial values, or the model has other sizes than the stage.
  */
 function fittingDepth(folder: ModelFolder, { model, stage }: StageNetwork, method: TrainingMethod): WeightSource {
   const fail = (message: string): never => {
@@ -122,8 +122,8 @@ function fittingDepth(folder: ModelFolder, { model, stage }: StageNetwork, metho
 }
 
 /**
- * The digest of the model that a run which is resumed began with; undefined where it began with none. The model is not
- * needed any more: where it is gone, `recorded`, what the checkpoint says, stands.
+ * The digest of a resumed run's initial model; undefined if it has none. The model is not
+ * needed any more: where it is gone, the checkpoint's `recorded` digest is used.
  */
 export async function digestOfBeginning(
   { method, init, seed }: BeginningOptions,

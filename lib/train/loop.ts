@@ -1,6 +1,6 @@
 /**
  * The training loop as an async iterator of events. It knows no method and no model by name; a run's bits are a function
- * of its settings, and a run that was cut goes on from its last checkpoint as if nothing had happened.
+ * of its settings, and a run that was interrupted resumes from its last checkpoint to the same bits.
  */
 import type { Device } from '../engine/device.js';
 import * as is from '../is.js';

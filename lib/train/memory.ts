@@ -1,4 +1,4 @@
-/** Refuses a run that will not fit before it begins, with what it needs, what there is, and the batch that would fit. */
+/** Refuses a run that will not fit before it starts, with the memory that it needs, the memory that is free, and a batch that fits. */
 
 import { outerSlots } from '../dist/index.js';
 import { optimizerState, stateBytes } from '../engine/optim/index.js';
@@ -14,7 +14,7 @@ import { finishedNetwork } from './stage.js';
 const human = (bytes: number) =>
   bytes < 2 ** 30 ? `${(bytes / 2 ** 20).toFixed(1)} MiB` : `${(bytes / 2 ** 30).toFixed(2)} GiB`;
 
-/** Compiles the finished network's program in a store of its own, where the run begins with another one. */
+/** Compiles the finished network's program in its own store, where the run starts with a smaller one. */
 async function attemptFinished(
   options: ProgramOptions,
   plan: StepPlan,
@@ -63,8 +63,8 @@ export function parameterBytes(
 }
 
 /**
- * Compiles the largest network the run will use, whatever its first stage is, and checks that the parameters of the
- * last stage fit beside it.
+ * Compiles the largest network the run will use, regardless of its first stage, and checks that the parameters of the
+ * last stage fit in addition.
  * @throws ApolloError OUT_OF_MEMORY with both figures and, where there is one, the largest halving of the batch that fits.
  */
 export async function checkMemory(

@@ -23,7 +23,7 @@ export interface TrainerDependencies extends Omit<TrainDependencies, 'method' | 
 
 /** The outcome of one step; see StepEvent for its fields. */
 export interface TrainerStepResult extends Omit<StepEvent, 'type'> {
-  /** The switch to another stage that the step began with. */
+  /** The growth at the start of the step. */
   readonly growth?: Omit<GrowthEvent, 'type' | 'step'>;
 }
 
@@ -65,7 +65,7 @@ class GivenBatches implements TrainingCorpus {
   }
 }
 
-/** Made by createTrainer. Calls may be queued: each begins when the one before it is settled. */
+/** Made by createTrainer. Calls may be queued: each starts when the previous one is settled. */
 export class ModelTrainer {
   readonly config: TrainConfig;
   readonly #run: Run;
@@ -107,7 +107,7 @@ export class ModelTrainer {
 
   /**
    * Trains one step: on these micro-batches (one, or as many as `accumulation` says), or on the corpus's. When the method's
-   * next stage begins there, the network grows first. All ranks of a group call it, each with its own micro-batches.
+   * next stage starts there, the network grows first. All ranks of a group call it, each with its own micro-batches.
    * @throws ApolloError BAD_ARGUMENT when batches are missing or not as many, or the run is at its end; NON_FINITE when too
    * many steps in a row were not applied; ABORT_ERR; what the engine throws for a batch that does not fit.
    */

@@ -1,4 +1,4 @@
-/** What a step minimises: the model's own loss, or one that a host program records from the model's outputs. */
+/** The objective of a step: the model's own loss, or one that a host program records from the model's outputs. */
 import type { DType } from '../engine/dtype.js';
 import type { Graph, Tensor } from '../engine/graph.js';
 import { reshape } from '../engine/ops/index.js';
@@ -6,7 +6,7 @@ import type { Shape } from '../engine/shape.js';
 import type { BatchShape, LanguageModel, TraceOptions } from '../models/index.js';
 import type { Weights } from '../nn/layers.js';
 
-/** What an objective is made of. */
+/** Inputs of an objective. */
 export interface ObjectiveContext {
   readonly graph: Graph;
   readonly model: LanguageModel;

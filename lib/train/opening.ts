@@ -67,7 +67,7 @@ async function ownCheckpoint(checkpointDir: string, resume: boolean | 'auto') {
 export interface StartSite {
   readonly config: TrainConfig;
   readonly beginning: BeginningOptions;
-  /** Of the run, without the model that it begins with. */
+  /** Identity of the run, without its initial model. */
   readonly identity: RunIdentity;
 }
 

@@ -12,12 +12,12 @@ import type { ParameterStore } from '../engine/parameters.js';
 import { ApolloError } from '../errors.js';
 import { positiveInteger } from '../methods/options.js';
 
-/** Of the hidden matrices that Muon updates; see MuonMatrixOptions. `resolveOptimizer` has the defaults. */
+/** Settings of the hidden matrices that Muon updates; see MuonMatrixOptions. `resolveOptimizer` has the defaults. */
 export const muonSettings = z.strictObject({
   momentum: z.number().min(0).lt(1).optional(),
   nesterov: z.boolean().optional(),
   iterations: positiveInteger.optional(),
-  /** Of the inputs of the iterations' products. Default: the run's precision. */
+  /** Precision of the inputs of the iterations' products. Default: the run's precision. */
   precision: z.enum(['f32', 'bf16']).optional(),
   adjust: z.enum(['original', 'match_rms_adamw']).optional(),
   /** Factor on the learning rate of the matrices, for 'original'. */
@@ -26,15 +26,15 @@ export const muonSettings = z.strictObject({
 
 export const optimizerName = z.enum(optimizerNames as [OptimizerName, ...OptimizerName[]]);
 
-/** What the settings of a run say of its optimizer. */
+/** The optimizer settings of a run. */
 export const optimizerSettings = {
-  /** What updates the weights; docs/optimizers.md. */
+  /** The optimizer; see docs/optimizers.md. */
   optimizer: optimizerName.default('adamw'),
   /** AdamW's; with Muon they hold for embeddings, head, norms and biases. */
   beta1: z.number().min(0).lt(1).default(0.9),
   beta2: z.number().min(0).lt(1).default(0.999),
   epsilon: z.number().positive().default(1e-8),
-  /** Of all matrices and tables, whatever updates them. */
+  /** Weight decay of all matrices and tables, with either optimizer. */
   weightDecay: z.number().min(0).default(0.01),
   /** Gradients are scaled down to this global norm; 0 leaves them as they are. */
   maxNorm: z.number().min(0).default(1),
@@ -65,7 +65,7 @@ export function resolveOptimizer<Config extends OptimizerConfig & { readonly pre
 const defined = (values: z.output<typeof muonSettings>): MuonMatrixOptions =>
   Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
 
-/** What a run's identity says of the optimizer: AdamW goes without saying, as before there was another. */
+/** The optimizer in a run's identity. AdamW is omitted, as in checkpoints from before there were others. */
 export function optimizerIdentity({ optimizer }: OptimizerConfig): { readonly optimizer?: OptimizerName } {
   return optimizer === 'adamw' ? {} : { optimizer };
 }

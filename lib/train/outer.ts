@@ -7,14 +7,14 @@ import type { ExchangeConfig } from './exchange-settings.js';
 
 export const outerDefaults: OuterOptions = { learningRate: 0.7, momentum: 0.9 };
 
-/** What the settings of a run say of it. */
+/** The outer settings of a run. */
 export const outerSettings = {
   /**
-   * Each rank updates its own weights; after every so many steps an outer step brings the ranks together
+   * Each rank updates its own weights; after every `syncEvery` steps an outer step brings the ranks together
    * (docs/distributed.md). Default: the ranks share the gradients of each step.
    */
   syncEvery: positiveInteger.optional(),
-  /** Of the outer steps, only with syncEvery. */
+  /** Settings of the outer steps, only with syncEvery. */
   outerLearningRate: z.number().positive().optional(),
   outerMomentum: z.number().min(0).lt(1).optional(),
 };
@@ -51,7 +51,7 @@ export function resolveOuter<Config extends OuterConfig & ExchangeConfig>(config
   );
 }
 
-/** Of a resolved config; undefined where the ranks share gradients. */
+/** Outer options of a resolved config; undefined where the ranks share gradients. */
 export function outerOptionsOf({ syncEvery, outerLearningRate, outerMomentum }: OuterConfig): OuterOptions | undefined {
   if (syncEvery === undefined) return undefined;
   return {

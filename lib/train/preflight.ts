@@ -1,4 +1,4 @@
-/** What can be told of a run's settings before any text is read. */
+/** Checks of a run's settings that need no text. */
 import { ApolloError } from '../errors.js';
 import { familyOf, type ModelConfig } from '../models/index.js';
 import { resolveConfig, type TrainConfig, type TrainOptions } from './config.js';

@@ -31,7 +31,7 @@ export function gateInputs({ branchScales, blockGates }: Gates): Record<string, 
   };
 }
 
-/** What a network with these gates is traced with. */
+/** Trace options of a network with these gates. */
 function gateOptions({ branchScales, blockGates }: Gates) {
   return { branchScales: branchScales !== undefined, blockGates: blockGates !== undefined };
 }

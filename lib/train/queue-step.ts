@@ -8,17 +8,17 @@ import { gateInputs, type RunPrograms, type TrainingProgram } from './programs.j
 import type { MicroBatch, QueuedStep, Trainer } from './trainer.js';
 import { updateOf } from './updates.js';
 
-/** What a step is queued with. */
+/** Context in which a step is queued. */
 export interface StepSite {
   readonly config: TrainConfig;
   readonly deps: RunDependencies;
   /** As far as the losses so far have decided it. */
   readonly method: TrainingMethod;
-  /** Of the stage that the run is in. */
+  /** Programs of the current stage. */
   readonly programs: RunPrograms;
   readonly batches: BatchAhead;
   readonly batchSize: BatchSize;
-  /** Of the micro-batches of a step those that this rank runs. */
+  /** The micro-batches of a step that this rank runs. */
   readonly micros: readonly number[];
   /** A number that is summed over all ranks, see TrainerStep. */
   readonly note: number;
@@ -50,7 +50,7 @@ export async function queueStep(site: StepSite, step: number): Promise<RunStep> 
 
 /**
  * The micro-batches of a step that have a target, each with its share of the step's labels. A batch of the step after it is
- * built when one of this is queued: their labels can be counted when that step begins.
+ * built when one of this is queued: their labels can be counted when that step starts.
  */
 async function* microBatches(
   { config, deps, batches, micros, trainer }: StepSite,

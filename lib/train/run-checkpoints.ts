@@ -1,4 +1,4 @@
-/** Checkpoints of a run: when one is due, what stands in it, and which ranks write it. */
+/** Checkpoints of a run: when one is due, what is in it, and which ranks write it. */
 import { fromFirst, type OuterStep } from '../dist/index.js';
 import type { ParameterStore } from '../engine/parameters.js';
 import type { SeenLosses } from '../methods/adaptive.js';
@@ -100,7 +100,7 @@ export class RunCheckpoints {
     if (!rounds.isOpen(step)) await checkSameWeights(deps.group, store, step);
   }
 
-  /** Starts one, which is written beside training. */
+  /** Starts one, which is written in parallel to training. */
   async save(): Promise<void> {
     this.#clock.wrote(this.site.totals.trainMs);
     this.#isAsked = false;

@@ -36,11 +36,11 @@ export class Run {
   readonly counts: StepCounts;
   /** Last step at which an evaluation was done. */
   evaluatedAt = -1;
-  /** What training the model cost that this run began with, where it did. */
+  /** Training cost of the run's initial model, if it has one. */
   sourceCosts: SourceCosts | undefined;
-  /** What is to be said about the model that it began with. */
+  /** Warnings about the initial model. */
   beginWarnings: readonly string[] = [];
-  /** What is to be said about checkpoints that it did not resume from because they are damaged. */
+  /** Warnings about damaged checkpoints that it did not resume from. */
   damageWarnings: readonly string[] = [];
 
   readonly store: ParameterStore;
@@ -263,7 +263,7 @@ export class Run {
     };
   }
 
-  /** The switch that the next step begins with, unless it is done already. */
+  /** The growth at the start of the next step, unless it is already done. */
   async grow(): Promise<TrainEvent | undefined> {
     const { method } = this;
     const { model, corpus } = this.deps;
@@ -311,11 +311,11 @@ export class Run {
     if (!lookAhead || this.aborted || step >= lastStep(this.config)) return false;
     if (this.#method.decidesNext || method.stageAt(step).index !== stage.index) return false;
     if (this.outer && !this.rounds.isOpen(step)) return false;
-    // A program that is still to be compiled would take the device's time between two runs of the step under way.
+    // A program that is still to be compiled would take device time between two runs of the current step.
     return !this.evaluationDue(step) && !this.checkpoints.isDue(step) && programs.has(method.plan(step));
   }
 
-  /** Whether a step is under way whose event is still to come. */
+  /** Whether a step is running whose event was not reported yet. */
   get isAhead(): boolean {
     return this.#steps.isAhead;
   }
@@ -332,7 +332,7 @@ export class Run {
     return this.counts.add({ step: this.step, plan, learningRate, result, round, config: this.network.model.config });
   }
 
-  /** What is to be said of a step. @throws ApolloError NON_FINITE when too many in a row were left out. */
+  /** Warnings about a step. @throws ApolloError NON_FINITE when too many in a row were left out. */
   warningOf(event: StepEvent): TrainEvent | undefined {
     if (event.withoutTarget) return this.counts.withoutTarget > 1 ? undefined : withoutTarget(event);
     if (event.applied) return undefined;
@@ -360,7 +360,7 @@ export class Run {
     this.outer?.dispose();
   }
 
-  /** Stops what is under way, waits for the checkpoint that is being written, and frees all. */
+  /** Stops running steps, waits for the checkpoint that is being written, and frees everything. */
   async close(): Promise<void> {
     await this.trainer.stop();
     await this.#steps.drop();

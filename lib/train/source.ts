@@ -1,4 +1,4 @@
-/** A trained model that a run begins with. */
+/** A trained model that a run starts from. */
 import { ApolloError } from '../errors.js';
 import { type ModelFolder, openModelFolder } from './checkpoint/model-folder.js';
 
@@ -18,7 +18,7 @@ export async function openSource(path: string, seed: number): Promise<ModelFolde
   );
 }
 
-/** What is said of a model that does not tell what its training cost. */
+/** Message about a model without a recorded training cost. */
 export function unknownCosts({ folder }: ModelFolder): string {
   return `What training the model in ${folder} cost is not known; nothing is counted for it, here or in a report.`;
 }

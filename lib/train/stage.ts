@@ -1,4 +1,4 @@
-/** What a stage of a method is to the loop: its model, the parameters it holds, and the weights made of them. */
+/** A stage of a method for the loop: its model, the parameters it holds, and the weights made of them. */
 import type { Graph } from '../engine/graph.js';
 import type { MethodStage, Reparameterisation } from '../methods/method.js';
 import { createModel, type LanguageModel, modelWeights, type ParameterSpec, storedWeights } from '../models/index.js';

@@ -15,12 +15,12 @@ export interface CountedStep extends Pick<RunStep, 'plan' | 'learningRate'> {
   readonly result: StepOutcome;
   /** The outer step behind it: zeros where there was none. */
   readonly round: { readonly bytesSent: number; readonly ms: number };
-  /** Of the stage. */
+  /** Counts of the stage. */
   readonly config: ModelConfig;
 }
 
 export class StepCounts {
-  /** Of the run, through all resumes. */
+  /** Counts of the run, through all resumes. */
   readonly totals: CheckpointState['totals'] = { tokens: 0, flopsModel: 0, flopsExecuted: 0, trainMs: 0 };
   /** Steps of this process of which no batch had a target. */
   withoutTarget = 0;
@@ -29,7 +29,7 @@ export class StepCounts {
 
   constructor(private readonly size: { readonly seq: number; readonly tokens: number }) {}
 
-  /** What the ranks have exchanged since the stage began. */
+  /** Traffic between the ranks since the stage started. */
   get stageTraffic(): StageTraffic | undefined {
     return this.#traffic.stage;
   }

@@ -1,4 +1,4 @@
-/** What is said of steps left out, and the errors that end a run for them. */
+/** Warnings about skipped steps, and the errors that end a run for them. */
 import { ApolloError } from '../errors.js';
 import type { TrainConfig } from './config.js';
 import type { StepEvent, WarningEvent } from './events.js';

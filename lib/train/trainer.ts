@@ -20,7 +20,7 @@ export interface MicroBatch {
   readonly share: number;
   /** Labels that its loss is the mean over, by which a group weighs its ranks; one rank takes no notice of it. */
   readonly labels?: number | undefined;
-  /** No other of the step follows on this rank. Where that is known, a group exchanges gradients beside it. */
+  /** No other of the step follows on this rank. Where that is known, a group exchanges gradients during it. */
   readonly last?: boolean | undefined;
 }
 
@@ -54,12 +54,12 @@ export interface StepOutcome {
   readonly waitedMs: number;
   /** Sum of the ranks' notes. */
   readonly note: number;
-  /** Of a group. */
+  /** Traffic of a group of ranks. */
   readonly exchange?: StepTraffic | undefined;
 }
 
 export interface StepTraffic {
-  /** Of gradients and weights, that all ranks together have sent. */
+  /** Bytes of gradients and weights that all ranks together have sent. */
   readonly bytes: number;
   /** For how long this rank exchanged gradients or waited for others, and for how long of that its device waited. */
   readonly busyMs: number;
@@ -99,7 +99,7 @@ export class Trainer {
   constructor(
     readonly store: ParameterStore,
     readonly optimizer: Optimizer,
-    /** Of a group of ranks, of which each runs its own micro-batches; loss, FLOPs and their number are then those of all. */
+    /** Exchange of a group of ranks, each of which runs its own micro-batches; loss, FLOPs and their number are then totals. */
     readonly exchange?: StepExchange,
   ) {}
 
@@ -128,7 +128,7 @@ export class Trainer {
     return outcome;
   }
 
-  /** Stops the steps under way between two instructions and waits for them; an update that has started is completed. */
+  /** Stops the steps in progress between two instructions and waits for them; an update that has started is completed. */
   async stop(): Promise<void> {
     for (const group of this.#groups) group.stop();
     await this.#last?.outcome.catch(() => {});
@@ -216,13 +216,13 @@ export class StepStream<Step extends QueuedStep> {
   readonly #mayFollow: (step: number) => boolean;
   #ahead: Promise<Step> | undefined;
 
-  /** `begin` queues a step; `mayFollow` says whether it can be queued while the one before it is under way. */
+  /** `begin` queues a step; `mayFollow` says whether it can be queued while the previous one is running. */
   constructor(begin: (step: number) => Promise<Step>, mayFollow: (step: number) => boolean) {
     this.#begin = begin;
     this.#mayFollow = mayFollow;
   }
 
-  /** Whether a step is under way whose outcome was not asked for. */
+  /** Whether a step is running whose outcome was not requested. */
   get isAhead(): boolean {
     return this.#ahead !== undefined;
   }

@@ -45,7 +45,7 @@ std::vector<comm::Bucket> buckets_of(const std::vector<comm::Divided>& buffers, 
 
 using Cancelled = std::function<bool()>;
 
-// What makes the communicator of a device, with the libraries it takes, which are loaded now.
+// Creates the communicator of a device, with the libraries it takes, which are loaded now.
 std::function<std::unique_ptr<Communicator>(Cancelled)> communicator_for(Backend& backend, int rank, int size,
                                                                          std::string id) {
   if (backend.in_host_memory()) return mpi_library().join;

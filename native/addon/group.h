@@ -24,7 +24,7 @@ class GroupObject : public Napi::ObjectWrap<GroupObject> {
 
   static Napi::Function define(Napi::Env env);
   explicit GroupObject(const Napi::CallbackInfo& info);
-  // A promise of the NativeGroup. Calls of the group stand in the device's queue and run on the group's own thread.
+  // A promise of the NativeGroup. Calls of the group are in the device's queue and run on the group's own thread.
   // The device's memory decides over what: MPI in host memory, NCCL on GPUs, with `id` or, where that is empty, one
   // that travels over MPI.
   static Napi::Value join(Napi::Env env, const std::shared_ptr<Session>& session, int rank, int size, std::string id);

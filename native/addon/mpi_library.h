@@ -8,7 +8,7 @@
 namespace apollo::addon {
 
 // Its table of functions. Throws Error APOLLO_NO_GROUP saying why there is none: not built, not loadable, of another
-// version. $APOLLO_MPI_LIBRARY names another file than the one beside the addon.
+// version. $APOLLO_MPI_LIBRARY names another file than the one next to the addon.
 const comm::Api& mpi_library();
 
 // The file that is or would be loaded.

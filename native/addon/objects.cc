@@ -273,7 +273,7 @@ Napi::Value DeviceObject::compile(const Napi::CallbackInfo& info) {
 
 Napi::Value DeviceObject::close(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
-    // What is queued is settled first: the closing job stands at the queue's end, and its promise closes the session.
+    // Queued work is settled first: the closing job is at the queue's end, and its promise closes the session.
     return session_->call_always(info.Env(), [session = session_](Napi::Env js) {
       session->close(/*drain=*/true);
       return js.Undefined();

@@ -24,12 +24,12 @@ class Session : public std::enable_shared_from_this<Session> {
 
   using Result = std::function<Napi::Value(Napi::Env)>;
   // Runs `work` on the device's thread, then `result` on the JavaScript thread for the value of the promise.
-  // What `work` throws rejects the promise, and so does a device that is lost. `kept` stays alive until the promise is
+  // An exception in `work` rejects the promise, and so does a lost device. `kept` stays alive until the promise is
   // settled.
   Napi::Value call(Napi::Env env, std::function<void()> work, Result result, Napi::Value kept = Napi::Value());
   // The same with `filled` as the promise's value: memory of JavaScript's that `work` writes.
   Napi::Value call_filling(Napi::Env env, std::function<void()> work, Napi::Object filled);
-  // Settles with `result` when all that was queued before is done, whatever has become of the device.
+  // Settles with `result` when everything that was queued before is done, even if the device has failed.
   Napi::Value call_always(Napi::Env env, Result result);
 
   // Ends the device; queued work is finished when `drain`, else dropped.

@@ -9,7 +9,7 @@
 
 namespace apollo::addon {
 
-// The file `name` beside the addon, or the one that the environment variable names.
+// The file `name` next to the addon, or the one that the environment variable names.
 std::string library_file(const char* variable, const char* name);
 
 // The function `symbol` of a library, which is never closed: its code outlives every use. Throws Error saying why there

@@ -1,4 +1,4 @@
-// What one JavaScript environment (the main thread or a worker) keeps of the addon: its constructors, nothing global.
+// State of the addon in one JavaScript environment (the main thread or a worker): its constructors, nothing global.
 #pragma once
 
 #include <napi.h>

@@ -1,4 +1,4 @@
-// What the classes of the addon share: how their objects are made, recognised and unwrapped.
+// Shared code of the addon's classes: how their objects are made, recognised and unwrapped.
 #pragma once
 
 #include <napi.h>

@@ -28,7 +28,7 @@ class Channel {
   // Those that jobs get: elsewhere only for what may be called from other threads.
   Collectives& collectives() const { return *collectives_; }
 
-  // What a job works with: the communicator, and collectives over it, whose memory is kept from job to job.
+  // Context of a job: the communicator, and collectives over it, whose memory is kept from job to job.
   using Job = std::function<void(Communicator&, Collectives&)>;
   // Queues `work` and returns at once. It does not throw.
   void post(Job work);

@@ -79,7 +79,7 @@ class Collectives {
   }
   // The buffer of rank `root`.
   virtual void broadcast(Buffer& buffer, int root) = 0;
-  // Sums the f64 values whose bits stand in an i32 buffer, as Communicator::all_reduce.
+  // Sums the f64 values whose bits are in an i32 buffer, as Communicator::all_reduce.
   virtual void sum_doubles(Buffer& buffer) = 0;
 
   // On the device's thread: a point in the device's work; null where that is done as soon as it is called.

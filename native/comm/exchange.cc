@@ -97,7 +97,7 @@ void Exchange::run(Communicator& group, Collectives& collectives) {
   changed_.notify_all();
 }
 
-// What all ranks must know before they touch a gradient, and, once the runs are done, whether all have come to their
+// Agreement of all ranks before they touch a gradient, and, once the runs are done, whether all have come to their
 // end. A rank that fails in between takes part to the end: the others are on their way.
 void Exchange::exchange(Communicator& group, Collectives& collectives) {
   if (settings_.before->load() != kRunning) {
@@ -154,7 +154,7 @@ bool Exchange::agree(Communicator& group, std::vector<double>& sums) {
   return false;
 }
 
-// Waits until so many buckets are final; with one more than there are, until nothing else is to come. What is called
+// Waits until `buckets` buckets are final; with one more than there are, until nothing else is to come. What is called
 // from then on finds them so.
 void Exchange::wait_for(std::size_t buckets) {
   std::unique_lock lock(mutex_);

@@ -1,4 +1,4 @@
-// The exchange of a step's gradients in a group, on the group's thread beside the backward pass that makes them: the
+// The exchange of a step's gradients in a group, on the group's thread during the backward pass that makes them: the
 // ranks agree whether the step is done, and average its gradients bucket by bucket, as they become final.
 #pragma once
 
@@ -23,7 +23,7 @@ struct ExchangeSettings {
   Wire wire = Wire::F32;                        // of gradients
   double weight = 0.0;                          // of this rank's gradients
   std::vector<double> sums;                     // values of this rank that are summed over all
-  // StopFlag of the runs that make the gradients: read at the beginning, and once more when they are done.
+  // StopFlag of the runs that make the gradients: read at the beginning, and again when they are done.
   std::atomic<std::int32_t>* stopped = nullptr;
   // Set when the step is not done, so that the update behind the exchange is refused on every rank.
   std::atomic<std::int32_t>* refused = nullptr;

@@ -3,7 +3,7 @@
 
 namespace apollo {
 
-// What one tensor's update needs besides its elements.
+// Factors of one tensor's update.
 struct AdamwFactors {
   float gradient;                // gradScale * clip
   float decay;                   // 1 - lr * weightDecay, or 1

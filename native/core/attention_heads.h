@@ -1,5 +1,5 @@
-// How query heads and key/value heads lie in the rows of attention's tensors. H query heads, G key/value heads (as many
-// as query heads, or fewer: Ainslie et al., arXiv 2305.13245), D elements a head; query head h attends with key/value
+// How query heads and key/value heads are in the rows of attention's tensors. H query heads, G key/value heads (as many
+// as query heads, or fewer: Ainslie et al., arXiv 2305.13245), D elements per head; query head h attends with key/value
 // head h / (H / G). A packed row is H query heads, G key heads and G value heads; else q has rows of H heads, k and v
 // of G.
 #pragma once

@@ -1,4 +1,4 @@
-// What a device kind must offer to the engine: memory, transfers, and a kernel for each op of the table.
+// Interface of a device kind: memory, transfers, and a kernel for each op of the table.
 #pragma once
 
 #include <chrono>
@@ -26,7 +26,7 @@ class Transfer {
   // The host's side: written before send(), or read after collect() and Backend::synchronize(). At least 64-byte
   // aligned; null for no bytes.
   virtual std::byte* host() = 0;
-  // The block is written: its way to the device may begin, beside what runs there. From any thread.
+  // The block is written: its way to the device may begin, next to what runs there. From any thread.
   virtual void send() {}
   // Device memory holds what was sent before anything that is queued from now on. On the device's thread.
   virtual void deliver(void* device) = 0;

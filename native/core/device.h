@@ -117,7 +117,7 @@ class Device : public std::enable_shared_from_this<Device> {
   std::size_t memory_limit() const { return memory_limit_; }
 
  private:
-  // What the thread needs between jobs: it outlives a device whose last owner was a job's own closure.
+  // State of the thread between jobs: it outlives a device whose last owner was a job's own closure.
   struct Queue {
     std::mutex mutex;
     std::condition_variable wake;

@@ -1,4 +1,4 @@
-// What both backends share of Muon (Keller Jordan et al., 2024, "Muon: an optimizer for hidden layers in neural
+// Shared code of both backends for Muon (Keller Jordan et al., 2024, "Muon: an optimizer for hidden layers in neural
 // networks"): the constants, which matrices an op has, and how they are batched.
 #pragma once
 

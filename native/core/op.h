@@ -71,8 +71,8 @@ struct OpDesc {
   }
 };
 
-// What a kernel gets at each run: device pointers in the order of OpDesc::inputs and ::outputs, and scratch memory of
-// Kernel::scratch_bytes(), 64-byte aligned and uninitialised. `stream` is the device's queue (null on the CPU).
+// Arguments of a kernel at each run: device pointers in the order of OpDesc::inputs and ::outputs, and scratch memory
+// of Kernel::scratch_bytes(), 64-byte aligned and uninitialised. `stream` is the device's queue (null on the CPU).
 struct RunContext {
   std::span<void* const> inputs;
   std::span<void* const> outputs;

@@ -1,4 +1,4 @@
-// What several backends derive from an op's descriptor before they choose a kernel, checks included.
+// Values that several backends derive from an op's descriptor before they choose a kernel, checks included.
 #pragma once
 
 #include <algorithm>

@@ -24,7 +24,7 @@ inline std::array<std::uint32_t, 4> philox4x32_10(std::array<std::uint32_t, 4> c
 }
 
 // Dropout's integers. A tensor is seen as rows of its last dimension; a row is cut into blocks of 8 elements, the last
-// one padded. Block k of row r (k counted per row, ceil(columns / 8) blocks a row) takes Philox counter
+// one padded. Block k of row r (k counted per row, ceil(columns / 8) blocks per row) takes Philox counter
 // (r * blocks + k, stream, step, micro) under key (seed low, seed high); element j of the block takes 16 bits, word
 // j / 2, low half first. It is dropped iff these 16 bits are < threshold = round(p * 65536); kept elements are
 // multiplied by 65536 / (65536 - threshold).

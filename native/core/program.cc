@@ -211,7 +211,7 @@ void Program::run(Run& run) {
   try {
     run_all(run);
   } catch (...) {
-    // What was queued before the failure must not be met by a later run.
+    // A later run must not see work that was queued before the failure.
     try {
       device_->backend().synchronize();
     } catch (const Error&) {

@@ -32,7 +32,7 @@ inline Dims broadcast_strides(const Dims& shape, const Dims& to) {
   return strides;
 }
 
-// Where the region of extents `box` that begins at `starts` lies in a tensor of `shape`.
+// Where the region of extents `box` that begins at `starts` is in a tensor of `shape`.
 inline std::int64_t region_offset(const Dims& shape, const Dims& starts, const Dims& box, const std::string& op) {
   require(starts.size() == shape.size() && box.size() == shape.size(), op + ": rank of starts");
   const Dims strides = row_major_strides(shape);

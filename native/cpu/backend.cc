@@ -48,7 +48,7 @@ std::size_t total_memory() {
   return static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
 }
 
-// What the system says is free, within the container's limit if there is one.
+// Free memory of the system, within the container's limit if there is one.
 std::size_t available_memory() {
   const std::size_t total = total_memory();
   std::size_t available = number_in("/proc/meminfo", "MemAvailable:", 1024, total / 4 * 3);
@@ -105,7 +105,7 @@ class CpuBackend final : public Backend {
 #endif
     return memory;
   }
-  // By all threads: on machines with several memories each page lies near one that works on it.
+  // By all threads: on machines with several memories each page is near one that works on it.
   void zero(void* memory, std::size_t bytes) override {
     auto* bytes_of = static_cast<std::byte*>(memory);
     parallel_elements(static_cast<std::int64_t>(bytes), 1, [&](std::int64_t begin, std::int64_t end) {

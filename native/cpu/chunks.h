@@ -13,7 +13,8 @@ namespace apollo::cpu {
 
 class Chunks {
  public:
-  static constexpr std::int64_t kElements = 16384;  // 64 KiB a tensor: small against a step, large against a call
+  static constexpr std::int64_t kElements =
+      16384;  // 64 KiB per tensor: small compared with a step, large compared with a call
 
   struct Chunk {
     std::size_t tensor;

@@ -11,7 +11,7 @@ namespace apollo::cpu {
 // Bytes that one thread should at least move before a second one is worth waking.
 constexpr std::int64_t kParallelBytes = 32768;
 
-// Calls body(begin, end) on disjoint pieces that cover [0, count), at most one a thread. Borders fall on multiples of
+// Calls body(begin, end) on disjoint pieces that cover [0, count), at most one per thread. Borders fall on multiples of
 // `align`, and no piece is made for less than `grain` items: small work stays on the calling thread. The body must
 // not throw.
 template <class Body>

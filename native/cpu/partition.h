@@ -21,7 +21,7 @@ inline Range part_of(std::int64_t count, std::int64_t index, std::int64_t parts,
           std::min(count, granules * (index + 1) / parts * granule)};
 }
 
-// Calls body(part) for each part in [0, parts), one a thread. Should the runtime give fewer threads than asked for,
+// Calls body(part) for each part in [0, parts), one per thread. Should the runtime give fewer threads than asked for,
 // the parts stay the same.
 template <class Body>
 void parallel_parts(int parts, const Body& body) {

@@ -47,7 +47,7 @@ for (const [name, one] of Object.entries(objects)) {
   }
 }
 
-/** What came of a call: an error or nothing. Generators are called, not iterated: their arguments are checked then. */
+/** Outcome of a call: an error or nothing. Generators are called, not iterated: their arguments are checked then. */
 async function outcome(call: Callable, given: readonly unknown[]): Promise<unknown> {
   try {
     const result = call(...given);

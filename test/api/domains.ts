@@ -1,5 +1,5 @@
 /**
- * What the test of all public functions hands in: wrong values of every type, and for each argument a valid value with
+ * Values that the test of all public functions passes: wrong values of every type, and for each argument a valid value with
  * the wrong ones among them that it does take.
  */
 
@@ -26,9 +26,9 @@ export type Label = keyof typeof wrongValues;
 export interface Domain {
   /** A valid value, made for each call. */
   readonly make: () => unknown;
-  /** Of the wrong values those that this argument takes. Such a call may succeed, or end in an error of any code. */
+  /** The wrong values that this argument takes. Such a call may succeed, or end in an error of any code. */
   readonly takes: readonly Label[];
-  /** Of those it takes, the ones whose work would take too long here, or whose errors are the caller's own. */
+  /** The values that it takes whose work would take too long here, or whose errors are the caller's own. */
   readonly skips?: readonly Label[];
   /** The fields of an object, each of which is checked. */
   readonly fields?: Readonly<Record<string, Domain>>;

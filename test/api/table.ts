@@ -1,5 +1,5 @@
 /**
- * What every function of the package takes: for each argument a valid value, and which wrong ones it takes too. A new
+ * Arguments of every function of the package: for each argument a valid value, and which wrong ones it takes too. A new
  * export needs its line here.
  */
 
@@ -733,7 +733,7 @@ const evaluationTable: Record<string, Arguments> = {
     scores: object({ exact: anyNumber(1), f1: anyNumber(1), total: anyNumber(1) }),
   },
   'squad.parseSquad': {
-    // What is no data set is BAD_CORPUS: it comes from a file.
+    // A value that is not a data set is BAD_CORPUS: it comes from a file.
     json: also(
       record({}),
       'null',
@@ -1206,7 +1206,7 @@ export const table: Readonly<Record<string, Arguments>> = Object.fromEntries([
   ...Object.entries(methodsOfObjects),
 ]);
 
-/** What functions of the package make: its methods are called, too. */
+/** Objects that functions of the package make: their methods are called, too. */
 export const objects: Readonly<Record<string, object>> = {
   Tokenizer: tokenizer,
   DepthSampler: makeSampler('edge'),

@@ -29,7 +29,7 @@ export interface OpCase {
   /** Inputs to differentiate by; none: forward only. */
   readonly differentiable: readonly string[];
   readonly dtypes: readonly ('f32' | 'bf16')[];
-  /** Allowed error where it is not the usual (f32 1e-5, bf16 2e-2), with its reason beside the case. */
+  /** Allowed error where it is not the usual (f32 1e-5, bf16 2e-2), with its reason next to the case. */
   readonly tolerance?: { readonly f32?: number; readonly bf16?: number };
   /** Shapes of real models by input, for bench/ops. */
   readonly bench?: Readonly<Record<string, Shape>>;

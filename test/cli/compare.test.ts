@@ -108,7 +108,7 @@ t.test('train: one run, its events, and a resume after Ctrl-C', { skip }, async 
   t.match(events.at(-1), { type: 'done', complete: true });
 });
 
-t.test('bert2BERT begins with a smaller model, trained first and charged apart', { skip }, async (t) => {
+t.test('bert2BERT starts from a smaller model, trained first and charged apart', { skip }, async (t) => {
   const out = join(folder, 'grown');
   const wider = [
     '--set',

@@ -16,7 +16,7 @@ interface Answers {
 const fixtures = join(import.meta.dirname, '../fixtures');
 const { text: expected, fill } = (await goldenJson('generation.json')) as unknown as Answers;
 
-/** A golden model's folder with a tokenizer beside it. */
+/** A golden model's folder with a tokenizer next to it. */
 function modelFolder(name: string, tokenizer: string, content: string | Uint8Array): string {
   const folder = join(temporaryFolder(), name);
   mkdirSync(folder);

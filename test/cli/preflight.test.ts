@@ -1,4 +1,4 @@
-/** What no text can change is told before any is read: here there is none to read. */
+/** Errors that do not depend on the text are reported before any text is read: here there is none. */
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';

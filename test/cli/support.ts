@@ -16,7 +16,7 @@ export interface MemoryIo extends CommandIo {
 export function memoryIo(
   options: {
     isTTY?: boolean;
-    /** What is piped in. */
+    /** Content of stdin. */
     stdin?: readonly (string | Uint8Array)[];
     env?: Record<string, string>;
     onWrite?: (text: string, io: MemoryIo) => void;

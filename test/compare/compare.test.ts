@@ -23,7 +23,7 @@ async function all(given: CompareOptions): Promise<CompareEvent[]> {
   return events;
 }
 
-/** What must be the same however often a comparison was stopped. */
+/** Results that must be the same for any number of interruptions. */
 const losses = ({ runs }: Results) =>
   runs.map(({ method, seed, evaluations }) => [
     method,

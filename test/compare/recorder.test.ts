@@ -14,7 +14,7 @@ const method = createMethod('apollo', {
   sampler: 'none',
 });
 
-// 8 h^2 + 4 h f + 4 S h = 8 + 4 * 8 + 4 * 1 * 2 = 48 FLOPs a layer and token: with h 1, f 8, S 2; 144 in training.
+// 8 h^2 + 4 h f + 4 S h = 8 + 4 * 8 + 4 * 1 * 2 = 48 FLOPs per layer and token: with h 1, f 8, S 2; 144 in training.
 const model = { ...preset('gpt-nano'), hidden: 1, heads: 1, ffn: 8 };
 const size = { seq: 2, tokens: 1 };
 

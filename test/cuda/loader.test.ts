@@ -1,4 +1,4 @@
-// What a user is told when there is no CUDA device: each message names what is missing and what to do.
+// Messages for a user without a CUDA device: each message names what is missing and what to do.
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';

@@ -10,7 +10,7 @@ import { cudaDevices } from '../device.js';
 export interface Operand {
   readonly dtype: DType;
   readonly shape: readonly number[];
-  /** What it holds before the run. An output that is only written needs none: it starts as NaN, or -1e9. */
+  /** Its content before the run. An output that is only written needs none: it starts as NaN, or -1e9. */
   readonly values?: Float32Array | Int32Array;
 }
 
@@ -112,7 +112,7 @@ export class Pair {
     return new Pair(await openDevice({ threads: 2 }), cuda);
   }
 
-  /** What both say of a call that must fail: code and message. */
+  /** The error of both for a call that must fail: code and message. */
   async errors(call: OpCall): Promise<{ cpu: string; cuda: string }> {
     const [cpu, cuda] = await Promise.all(
       [this.cpu, this.cuda].map((device) =>
@@ -131,7 +131,7 @@ export class Pair {
   }
 
   /**
-   * Every output of the GPU lies within `tolerance` of the CPU's, and is the same bits in a second run; in the emulator
+   * Every output of the GPU is within `tolerance` of the CPU's, and is the same bits in a second run; in the emulator
    * with the threads of a block in the opposite order. Returns the outputs of the GPU, bf16 as numbers.
    */
   async agree(

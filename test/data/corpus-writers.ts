@@ -46,7 +46,7 @@ const licence = 'The Project Gutenberg eBook of a test\n\nThis eBook is for the 
 export interface WrittenFormat {
   readonly name: string;
   readonly files: (documents: readonly string[]) => Record<string, string | Uint8Array>;
-  /** How they are to be read. */
+  /** Options for reading them. */
   readonly options?: ReadOptions;
   readonly packable?: boolean;
 }

@@ -1,4 +1,4 @@
-/** What the tests of lib/data share: where fixtures and the optional shared data lie, and two tokenizers. */
+/** Shared code of the tests of lib/data: where fixtures and the optional shared data are, and two tokenizers. */
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { loadTokenizer, type Tokenizer } from '../../lib/data/tokenizer/tokenizer.js';

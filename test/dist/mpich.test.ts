@@ -1,4 +1,4 @@
-/** Two ranks over MPICH, beside the MPI library that the package is built for: a second libapollo_mpi.so, made here. */
+/** Two ranks over MPICH, next to the MPI library that the package is built for: a second libapollo_mpi.so, made here. */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';

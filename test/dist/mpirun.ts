@@ -27,7 +27,7 @@ export const noMpi = missing();
 
 const commandOf = (script: string, args: readonly string[]) => [process.execPath, ...typescript, script, ...args];
 
-/** Starts `ranks` processes of `script ARGS`. `env`: variables beside those of this process. */
+/** Starts `ranks` processes of `script ARGS`. `env`: variables next to those of this process. */
 export function startRanks(
   ranks: number,
   script: string,
@@ -37,7 +37,7 @@ export function startRanks(
   return launch([{ ranks, command: commandOf(script, args) }], { ...plainEnv, ...env });
 }
 
-/** What a rank reports of the task 'train'. */
+/** Report of a rank for the task 'train'. */
 export interface Trained {
   readonly lines: readonly string[];
   readonly losses: readonly number[];
@@ -111,7 +111,7 @@ export function startProcess(script: string, args: readonly string[], env: NodeJ
   return { child: process_, ended };
 }
 
-/** What torchrun sets for a rank of this machine. */
+/** Variables that torchrun sets for a rank of this machine. */
 export const torchrunEnv = (rank: number, size: number, port: number): NodeJS.ProcessEnv => ({
   RANK: String(rank),
   WORLD_SIZE: String(size),

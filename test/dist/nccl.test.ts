@@ -1,4 +1,4 @@
-/** What a user is told where ranks on GPUs find no NCCL: each message names what was looked for and how to get it. */
+/** Messages where ranks on GPUs find no NCCL: each message names what was looked for and how to get it. */
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';

@@ -1,4 +1,4 @@
-/** What collectives on engine buffers must give: the task of rank-child.ts, and the check of its results. */
+/** Expected results of collectives on engine buffers: the task of rank-child.ts, and the check of its results. */
 import { createHash } from 'node:crypto';
 import type { Test } from 'tap';
 import { fromBfloat16, toBfloat16 } from '../../lib/engine/index.js';

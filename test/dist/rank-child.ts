@@ -13,14 +13,14 @@ import { bertCorpus, bertModel } from './tiny-bert.js';
 
 interface Task {
   readonly what: 'abandoned' | 'collectives' | 'ofBuffers' | 'outer' | 'train';
-  /** Of the buffers, and how they are divided (of-buffers.ts). */
+  /** Lengths of the buffers, and how they are divided (of-buffers.ts). */
   readonly lengths?: readonly number[];
   readonly even?: boolean;
   readonly folder: string;
   readonly kind?: 'bert' | 'gpt' | 'wide';
   readonly method?: 'scratch' | 'apollo' | 'staged';
   readonly options?: Partial<TrainOptions>;
-  /** Of Apollo, where its three stages begin. */
+  /** For Apollo: the steps at which its three stages start. */
   readonly boundaries?: readonly number[];
   readonly checkpoints?: string;
   readonly outer?: OuterTask;
@@ -52,7 +52,7 @@ async function buffersOf(rank: number, lengths: readonly number[]) {
 const contents = async (buffers: Awaited<ReturnType<typeof buffersOf>>) =>
   Promise.all(buffers.map(async (buffer) => digestOf((await buffer.read(0, buffer.elements)) as Float32Array)));
 
-/** What collectives make of buffers: more elements than one message carries, and few. */
+/** Collectives on buffers: more elements than one message carries, and few. */
 async function ofBuffers({ rank, size, native }: Group) {
   const lengths = task.lengths!;
   const bounds = lengths.map((length) =>

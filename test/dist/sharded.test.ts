@@ -16,7 +16,7 @@ interface Trained {
   readonly warnings: readonly string[];
   readonly exchanged: readonly { readonly steps: number; readonly bytes: number; readonly bytesPerToken: number }[];
   readonly bytes: readonly number[];
-  /** Of all buffers between steps, after the last growth: the least, for a checkpoint takes some as well. */
+  /** Bytes of all buffers between steps after the last growth: the minimum, since a checkpoint allocates some too. */
   readonly stateBytes: number;
 }
 

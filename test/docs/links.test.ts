@@ -4,7 +4,7 @@ import { dirname, join, normalize } from 'node:path';
 import t from 'tap';
 import { anchorsOf, pages, root, textOf, withoutBlocks } from './pages.js';
 
-/** What is wrong with a link from a page, if anything. */
+/** The problem of a link from a page, if there is one. */
 function fault(page: string, target: string): string | undefined {
   const [path, anchor] = target.split('#') as [string, string | undefined];
   const file = path === '' ? page : normalize(join(dirname(page), decodeURI(path)));

@@ -30,7 +30,7 @@ std::recursive_mutex& at_work() {
   static std::recursive_mutex mutex;
   return mutex;
 }
-// Whatever else the API changes. Not held while work runs: others may queue more meanwhile, as on a GPU.
+// Guards all other state of the API. Not held while work runs: others may queue more meanwhile, as on a GPU.
 std::recursive_mutex& lock() {
   static std::recursive_mutex mutex;
   return mutex;
@@ -59,7 +59,7 @@ struct Defect {
 
 // ---- threads ----
 
-// Where a fiber goes on. GCC's own pair is inlined and saves what the function around it uses; the C library's saves
+// Where a fiber resumes. GCC's own pair is inlined and saves what the function around it uses; the C library's saves
 // all, through several calls, which was an eighth of the time of a training step. Sanitizers know only the latter.
 #if defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 using Context = void* [5];

@@ -1,4 +1,4 @@
-/** What happens when the driver refuses: nothing is lost, nothing leaks, and the device goes on. */
+/** What happens when the driver refuses: nothing is lost, nothing leaks, and the device continues to work. */
 import { once } from 'node:events';
 import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';

@@ -43,7 +43,7 @@ const llama31 = {
 
 t.test("Llama 3.1's scaling keeps short waves, stretches long ones and blends between", async (t) => {
   // theta = 10^5 and 10 elements: frequencies 1, 0.1, .., 10^-4, wavelengths 2 pi 10^i. Up to 8192 / 4 = 2048 they stay;
-  // beyond 8192 / 1 they are divided by 8; 6283.19 lies between: 8192 / 6283.19 = 1.303797 turns, of which
+  // beyond 8192 / 1 they are divided by 8; 6283.19 is between: 8192 / 6283.19 = 1.303797 turns, of which
   // s = (1.303797 - 1) / (4 - 1) = 0.1012657 is kept: 0.001 (s + (1 - s) / 8).
   const s = (8192 / (2000 * Math.PI) - 1) / 3;
   near(t, rotaryFrequencies(10, 100_000, llama31), {

@@ -1,4 +1,4 @@
-/** What the tests of lib/eval share: fixtures, tiny tokenizers and tiny trained models on disk. */
+/** Shared code of the tests of lib/eval: fixtures, tiny tokenizers and tiny trained models on disk. */
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

@@ -32,7 +32,7 @@ interface Example {
 const source = fileURLToPath(new URL('../../examples/with-tfjs/', import.meta.url));
 const script = readFileSync(`${source}train.mjs`, 'utf8');
 
-/** The example as it stands, except that it takes lib/growth from source instead of from the installed package. */
+/** The example as it is, except that it takes lib/growth from source instead of from the installed package. */
 async function load(): Promise<Example> {
   const folder = mkdtempSync(fileURLToPath(new URL('../with-tfjs-', import.meta.url)));
   try {

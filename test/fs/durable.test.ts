@@ -7,7 +7,7 @@ import { FileWriter, writeSynced } from '../../lib/fs/durable.js';
 
 const megabyte = 1 << 20;
 
-/** A handle that keeps what is written, at most `most` bytes a call. */
+/** A handle that keeps what is written, at most `most` bytes per call. */
 function handle(most: number, datasync: () => Promise<void> = async () => {}) {
   const state = { pieces: [] as Uint8Array[], bytes: 0, flushes: 0, syncs: 0 };
   const fake = {

@@ -34,7 +34,7 @@ t.test('the latest ends hold, and windows across them are nobody’s', (t) => {
   const falling = Array.from({ length: 20 }, (_, index) => 100 - index);
   t.same(curveBoundaries(falling, three), [25, 64]);
   t.same(curveBoundaries([], three), [25, 64]);
-  // Windows 3, 4 and 5 lie in the second stage: a fall by 1 and then none. Window 5 ends at 60, before the latest.
+  // Windows 3, 4 and 5 are in the second stage: a fall by 1 and then none. Window 5 ends at 60, before the latest.
   t.same(curveBoundaries([9, 8, 7, 6, 5, 5], three), [25, 64], 'one drop is its own best');
   t.same(curveBoundaries([9, 8, 7, 6, 5, 5, 5], { ...three, latest: [25, 94] }), [25, 70]);
   t.end();

@@ -115,6 +115,6 @@ t.test('growing several times, one after the other', (t) => {
   t.same(growThrough([3], stackModulo), [0, 1, 2]);
   t.same(growThrough([3, 6, 12], stackModulo), stackModulo(3, 12));
   t.same(growThrough([1, 3, 6], interpolate), [0, 0, 0, 0, 0, 0]);
-  t.same(growThrough([2, 3, 6], stackTop), [0, 1, 1, 0, 1, 1]); // 0 1 -> 0 1 1, then once more
+  t.same(growThrough([2, 3, 6], stackTop), [0, 1, 1, 0, 1, 1]); // 0 1 -> 0 1 1, then again
   t.end();
 });

@@ -70,7 +70,7 @@ t.test('a written file has the bytes of the encoded one', async (t) => {
 });
 
 t.test('bf16 rounds to nearest even, f16 is read exactly', async (t) => {
-  // 1 + 2^-8 lies halfway between 1 and 1 + 2^-7: even is 1; 1 + 3 * 2^-8 halfway, even is 1 + 2^-6.
+  // 1 + 2^-8 is halfway between 1 and 1 + 2^-7: even is 1; 1 + 3 * 2^-8 halfway, even is 1 + 2^-6.
   const values = Float32Array.from([1 + 2 ** -8, 1 + 3 * 2 ** -8, 1 + 2 ** -8 + 2 ** -20, Number.NaN, 3.4e38]);
   const bytes = await encodeSafetensors([{ name: 'x', dtype: 'BF16', shape: [5], data: values }]);
   const rounded = await (await SafetensorsReader.fromBytes(bytes)).readFloat32('x');

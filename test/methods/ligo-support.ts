@@ -97,7 +97,7 @@ export function tiny(config: ModelConfig, small: SmallModel = smallSizes, init: 
   };
 }
 
-/** What the store holds at the beginning. */
+/** Initial contents of the store. */
 export async function initialState({ ligo, source }: Tiny): Promise<Values> {
   const state: Values = new Map();
   for (const spec of ligo.parameters) state.set(spec.name, Float64Array.from(await ligo.initial(spec, source)));
@@ -170,7 +170,7 @@ const tieTable: Record<string, [a: string, b: string]> = {
 };
 /** LiGO by the paper's formulas. */
 export class Reference {
-  /** Modules whose outputs stand side by side in a tensor, all of equal width. */
+  /** Modules whose outputs are side by side in a tensor, all of equal width. */
   readonly fused: Readonly<Record<string, readonly string[]>>;
 
   constructor(

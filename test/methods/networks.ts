@@ -57,7 +57,7 @@ export function sourceOf({ model, values }: Network): WeightSource {
   };
 }
 
-/** What `change` makes of a tensor of the network, computed on the device. */
+/** Result of `change` for a tensor of the network, computed on the device. */
 export async function changed(
   device: Device,
   { shape }: Pick<ParameterSpec, 'shape'>,

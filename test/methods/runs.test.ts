@@ -1,4 +1,4 @@
-/** Every method, on real text: the loss falls, and a run that was cut inside a stage goes on to the same bits. */
+/** Every method, on real text: the loss falls, and a run that was interrupted inside a stage resumes to the same bits. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -85,7 +85,7 @@ for (const [title, { kind, tokenizer, methods, heads = 2, keyValueHeads }] of Ob
 
   for (const name of methods.filter((each) => ['apollo', 'unshare', 'staged', 'ligo', 'loop'].includes(each))) {
     t.test(`${title}, ${name}: growing leaves the full network as it was`, async (t) => {
-      // With a learning rate of next to nothing weights stand still, so only the growth could move the loss.
+      // With a learning rate of next to nothing weights are still, so only the growth could move the loss.
       const more = { learningRate: 1e-12, evaluateEvery: 1 };
       const { events } = await run(name, join(root, title, name, 'still'), more, source);
       const losses = events.filter((event) => event.type === 'evaluation').map((event) => event.lossFull);

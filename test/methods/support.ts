@@ -16,7 +16,7 @@ export function optionsOf<Name extends MethodName>(name: Name): MethodOptions[Na
 /** The small model that methods begin with which grow one that was trained before. */
 export const smallShape = { layers: 2, hidden: 16, heads: 1, ffn: 64 };
 
-/** What a method wants besides the common options. */
+/** Options of a method in addition to the common ones. */
 const own: Partial<Record<MethodName, object>> = {
   bert2bert: { small: smallShape, source: 'small', subModel: { layers: 2, fraction: 0.2 } },
   net2net: { small: smallShape, source: 'small' },

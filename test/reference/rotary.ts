@@ -1,4 +1,4 @@
-/** Float64 definition of rotary. Angles are f32 products: what the op promises, whatever computes its cos and sin. */
+/** Float64 definition of rotary. Angles are f32 products: what the op promises for any implementation of cos and sin. */
 import type { ReferenceKernel } from './tensor.js';
 
 export const rotaryKernels: Record<string, ReferenceKernel> = {

@@ -1,4 +1,4 @@
-/** What reference kernels work on: shape and float64 data, and the few index helpers they share. */
+/** Operands of reference kernels: shape and float64 data, and the few index helpers they share. */
 import type { Attribute } from '../../lib/engine/native.js';
 import { type Shape, size, stridesOf } from '../../lib/engine/shape.js';
 

@@ -74,7 +74,7 @@ t.test('a single lucky evaluation is no crossing', async (t) => {
     [6, 2.1],
     [7, 2.0],
   ]);
-  // Medians of three: 3.0 2.9 2.8 2.7 2.7 2.1 2.0; 2.4 lies half way from 2.7 to 2.1, between costs 5 and 6.
+  // Medians of three: 3.0 2.9 2.8 2.7 2.7 2.1 2.0; 2.4 is half way from 2.7 to 2.1, between costs 5 and 6.
   const met = crossing(noisy, 2.4);
   t.ok(met.reached);
   t.ok(Math.abs(met.costs.flopsModel - 5.5) < 1e-12);

@@ -15,7 +15,7 @@ const model = createModel(
 const device = await openTinyDevice();
 t.teardown(() => device.close());
 
-/** A store of 3 layers, every value, moment and count of layer j told by j. */
+/** A store of 3 layers, every value, moment and count of layer j is a function of j. */
 async function threeLayers(): Promise<ParameterStore> {
   const store = new ParameterStore(device, { precision: 'f32' });
   store.keepState(optimizerState('adamw'));

@@ -188,7 +188,7 @@ t.test(
       const before = await runTiny(device, {}, { checkpointDir, corpus, signal: controller.signal });
       const done = before.at(-1) as DoneEvent;
       t.match(done, { type: 'done', aborted: true, complete: false });
-      t.ok(done.step <= step && done.step >= step - 2, `stopped at ${done.step}`); // batches are built for the step after the one under way
+      t.ok(done.step <= step && done.step >= step - 2, `stopped at ${done.step}`); // batches are built for the step after the one in progress
       t.ok(done.checkpoint);
       await runTiny(device, {}, { checkpointDir, resume: true });
       t.equal(await contentsOf(device, join(checkpointDir, 'step-00000024')), expected, `aborted in step ${step}`);
@@ -337,7 +337,7 @@ t.test('evaluation and checkpoints do not change the run', { skip: notAboutDevic
 });
 
 t.test('the held-out loss at full depth is the same just before and just after a switch', async (t) => {
-  // With a learning rate of next to nothing the weights stand still, so only the switch could move the loss.
+  // With a learning rate of next to nothing the weights are still, so only the switch could move the loss.
   const events = await runTiny(device, { evaluateEvery: 1, learningRate: 1e-12, maxNorm: 1 });
   const losses = of(events, 'evaluation').map((event) => event.lossFull);
   for (const at of [6, 14]) t.ok(Math.abs((losses[at] as number) - (losses[at + 1] as number)) < 1e-6, `at ${at}`);
@@ -404,7 +404,7 @@ t.test('leaving the iteration early frees the run', async (t) => {
   })) {
     if (event.type === 'step' && event.step === 3) break;
   }
-  // Buffers are freed on the engine's thread, behind whatever it still has to do; those of the test before may be among
+  // Buffers are freed on the engine's thread, after its remaining work; those of the test before may be among
   // `before` and go meanwhile.
   for (let tries = 0; device.info().bufferBytes > before && tries < 2000; tries++) await delay(5);
   const after = device.info().bufferBytes;

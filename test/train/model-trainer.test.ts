@@ -1,4 +1,4 @@
-/** createTrainer: the same bits as train, batches of one's own, checkpoints, errors. */
+/** createTrainer: the same bits as train, custom batches, checkpoints, errors. */
 import t from 'tap';
 import { createModel, createTrainer, preset } from '../../lib/index.js';
 import type { StepEvent, TrainEvent } from '../../lib/train/index.js';

@@ -7,7 +7,7 @@ import { openTinyDevice, runTiny, tinyMethod, tinyModel } from './tiny.js';
 const device = await openTinyDevice();
 t.teardown(() => device.close());
 
-/** The tiny model with its training loss multiplied by `factor`, which is told the depth. */
+/** The tiny model with its training loss multiplied by `factor`, a function of the depth. */
 function poisonable(factor: (depth: number) => number): LanguageModel {
   const model = createModel({ ...tinyModel.config, dropout: 0, attentionDropout: 0 });
   return {

@@ -8,7 +8,7 @@ import { countingCorpus, openTinyDevice, runTiny, tinyModel } from './tiny.js';
 const device = await openTinyDevice();
 t.teardown(() => device.close());
 
-/** What the model does by itself, over logits. */
+/** The model's own objective, over logits. */
 const plain: Objective = {
   name: 'plain',
   trace({ logits, input, shape }) {

@@ -105,7 +105,7 @@ t.test('an untied head and its embeddings are trained apart; a tied one is the e
   loaded.dispose();
 });
 
-/** The fixture's tensors, changed by `edit`, beside its config.json with `fields`. */
+/** The fixture's tensors, changed by `edit`, next to its config.json with `fields`. */
 async function changed(
   t: Test,
   name: string,

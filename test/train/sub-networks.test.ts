@@ -77,7 +77,7 @@ t.test('a growth with a gate leaves the trained network as it was', { skip: slow
     const settings = { ...common, stageLayers: [2, 4], boundaries: { steps: [6] }, gate: { share: 0.25 } };
     const method = stackbert(settings, context);
     const model = createModel(plain);
-    // Weights stand still, so only growth and gates could move the loss.
+    // Weights are still, so only growth and gates could move the loss.
     const events = await runTiny(device, { learningRate: 1e-12, evaluateEvery: 1 }, { method, model });
     const losses = events.filter((event): event is EvaluationEvent => event.type === 'evaluation');
     const [before, after, later] = [6, 7, 24].map((step) => losses[step] as EvaluationEvent) as [

@@ -1,4 +1,4 @@
-/** A tiny model that learns real text, stopped in the middle of Apollo's second stage, with its tokenizer beside it. */
+/** A tiny model that learns real text, stopped in the middle of Apollo's second stage, with its tokenizer next to it. */
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { prepareCorpus } from '../../lib/data/index.js';

@@ -43,7 +43,7 @@ const parts = 64;
 /** One network's outputs. */
 interface Outputs {
   readonly loss: number;
-  /** Of the last layer. */
+  /** Distribution in the last layer. */
   readonly last: DistributionSummary;
   readonly density: readonly (readonly [number, number])[];
   /** Distance and common area of the last layer's outputs to those of the trained model's last layer. */
@@ -95,7 +95,7 @@ function histogramPanel(value: SeedValue, seed: number): Panel {
   };
 }
 
-/** A number of each place's outputs, over the share of the depth at which it stands. */
+/** A number of each place's outputs, over the share of the depth at which it is. */
 function profilePanel(
   values: readonly SeedValue[],
   title: string,

@@ -65,7 +65,7 @@ function gridOf({ scale }: FigureContext, model: PaperModel): Grid {
 interface Made {
   readonly runs: readonly AnnealedRun[];
   readonly settings: Settings;
-  /** What was trained on what, in words. */
+  /** Description of model and data. */
   readonly about: Results['settings'];
 }
 
@@ -155,7 +155,7 @@ async function describe(title: string, model: PaperModel, context: FigureContext
   });
 }
 
-/** A row a method and length: its best rate, FLOPs and loss. */
+/** One row per method and length: its best rate, FLOPs and loss. */
 function lossTable(runs: readonly AnnealedRun[]): string {
   const lengths = [...new Set(runs.map(({ steps }) => steps))];
   const rows = methods.map((method) => [
@@ -169,7 +169,7 @@ function lossTable(runs: readonly AnnealedRun[]): string {
   return markdownTable([['loss at the end', ...lengths.map((steps) => `${steps} steps`)], ...rows]);
 }
 
-/** A row a method: FLOPs saved against each length of the reference, over the seeds for which its frontier holds that loss. */
+/** One row per method: FLOPs saved against each length of the reference, over the seeds for which its frontier holds that loss. */
 function savingTable(runs: readonly AnnealedRun[]): string {
   const others = methods.filter((method) => method !== reference);
   const lengths = [...new Set(runs.map(({ steps }) => steps))];

@@ -1,6 +1,6 @@
 /**
  * Table 3: Apollo with stacking and with interpolation. The model of the last stage that shares layers is run at its own
- * depth and at full depth, just before the switch; then the run goes on to its end.
+ * depth and at full depth, just before the growth; then the run continues to its end.
  */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';

@@ -12,7 +12,7 @@ import type { Figure, FigureContext, ScaleName } from '../figure.js';
 import { equalFlopsTable, honestReading, savingsTable } from '../reading.js';
 import { recipe } from '../scales.js';
 import { publish } from './publish.js';
-import { begunAnew, fromThree } from './starts.js';
+import { fromThree, withReset } from './starts.js';
 
 const name = 'longer-bert';
 const title = 'Longer runs on short sequences, BERT';
@@ -21,7 +21,7 @@ const paper = { apollo: { flops: 41.6, time: 41.1 }, stackbert: { flops: 29.5, t
 
 const compared: SettingsInput = {
   methods: ['scratch', 'apollo', 'from-3', 'from-3-none', 'stackbert'],
-  variants: { apollo: begunAnew, 'from-3': fromThree, 'from-3-none': { ...fromThree, sampler: 'none' } },
+  variants: { apollo: withReset, 'from-3': fromThree, 'from-3-none': { ...fromThree, sampler: 'none' } },
 };
 
 /** Peak learning rates, and what is otherwise than in the recipe: at the larger scales it is long enough as it is. */

@@ -54,7 +54,7 @@ export async function expanded({ model, store }: Loaded, map: LayerMap): Promise
 export interface Measurement {
   /** Mean held-out loss per label. */
   readonly loss: number;
-  /** Of that loss. */
+  /** Gradients of that loss. */
   readonly gradient: GradientStatistics;
   readonly sequences: number;
 }

@@ -1,9 +1,9 @@
-/** What every figure leaves behind: result.json and figure.md. */
+/** Output of every figure: result.json and figure.md. */
 import { rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { FigureContext } from '../figure.js';
 
-/** Writes a file whole or not at all. */
+/** Writes a file atomically. */
 export async function writeWhole(path: string, text: string): Promise<void> {
   await writeFile(`${path}.writing`, text);
   await rename(`${path}.writing`, path);

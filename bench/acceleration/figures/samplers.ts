@@ -1,6 +1,6 @@
 /**
  * Figures 2, 3 and 9: how often a step runs at which depth, by sampler and settings. Exact, from the distribution
- * functions, with the table derived from the paper's formulas beside it and a check by drawing.
+ * functions, with the table derived from the paper's formulas next to it and a check by drawing.
  */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -22,7 +22,7 @@ type TrainedLayers = (typeof stages)[number];
 const draws = 200_000;
 const seed = 42;
 
-/** What the formulas of the paper and the constants of its code come to, worked out by hand to six digits. */
+/** Values of the paper's formulas with the constants of its code, derived by hand to six digits. */
 interface Derived {
   /** From depth = trainedLayers on. */
   readonly probabilities: readonly number[];
@@ -192,7 +192,7 @@ const palette = [colors.blue, colors.red, colors.green, colors.pink, colors.yell
 const points = (probabilities: readonly number[], trainedLayers: number) =>
   probabilities.slice(trainedLayers).map((p, index) => [trainedLayers + index, p]);
 
-/** Above: the density of the multiplier; below: the probabilities of the depths. One column a stage. */
+/** Above: the density of the multiplier; below: the probabilities of the depths. One column per stage. */
 function shapePanels(
   shapes: readonly SamplerShape[],
   name: 'lvps' | 'edge',

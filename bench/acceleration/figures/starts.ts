@@ -1,10 +1,10 @@
-/** How many layers to begin with: Apollo from one, three and six layers, on GPT. Not in the paper, which begins with one. */
+/** The number of layers at the start: Apollo from one, three and six layers, on GPT. Not in the paper, which starts with one. */
 import { comparedFigure } from '../compared.js';
 
-/** Apollo with its optimizer state begun anew at a switch. */
-export const begunAnew = { method: 'apollo' as const, moments: 'reset' };
+/** Apollo with its optimizer state reset at a growth. */
+export const withReset = { method: 'apollo' as const, moments: 'reset' };
 /** The same from three layers on, with full depth from a quarter of the steps on as by default. */
-export const fromThree = { ...begunAnew, stageLayers: [3, 6, 12], boundaries: { fractions: [0.1, 0.25] } };
+export const fromThree = { ...withReset, stageLayers: [3, 6, 12], boundaries: { fractions: [0.1, 0.25] } };
 
 export const starts = comparedFigure({
   name: 'starts',
@@ -15,10 +15,10 @@ export const starts = comparedFigure({
   settings: {
     methods: ['scratch', 'from-1', 'from-3', 'from-3-none', 'from-6'],
     variants: {
-      'from-1': begunAnew,
+      'from-1': withReset,
       'from-3': fromThree,
       'from-3-none': { ...fromThree, sampler: 'none' },
-      'from-6': { ...begunAnew, stageLayers: [6, 12], boundaries: { fractions: [0.25] } },
+      'from-6': { ...withReset, stageLayers: [6, 12], boundaries: { fractions: [0.25] } },
     },
   },
   // At the other scales the recipe is long enough as it is.

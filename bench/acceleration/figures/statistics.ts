@@ -46,7 +46,7 @@ export function gradientStatistics(tensors: readonly Float32Array[]): GradientSt
   };
 }
 
-/** What `Distribution` comes to, as plain data. */
+/** Results of `Distribution` as plain data. */
 export interface DistributionSummary extends Moments {
   /** Fourth central moment over the squared variance: 3 for a normal distribution. */
   readonly kurtosis: number;

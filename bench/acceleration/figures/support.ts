@@ -1,4 +1,4 @@
-/** What the figures that train share: the bench they open, what is kept of a seed, a training run, formatted numbers. */
+/** Shared code of the figures that train: the bench they open, the record of a seed, a training run, formatted numbers. */
 import { existsSync } from 'node:fs';
 import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -79,7 +79,7 @@ export function sourceName(name: string, map: LayerMap): string {
 }
 
 /**
- * Plain training of all layers that begins with copies of the layers of a model trained in `source`, in the order of
+ * Plain training of all layers that starts from copies of the layers of a model trained in `source`, in the order of
  * `map`; without a source with random weights. The optimizer is fresh.
  */
 export function continuation(
@@ -106,7 +106,7 @@ export function momentsFor(steps: number): 'copy' | 'reset' {
 }
 
 /**
- * What is kept of a figure's work for one seed, in a file of its own: each piece is computed once, whatever number of
+ * Record of a figure's work for one seed, in its own file: each piece is computed once, regardless of the number of
  * calls that takes. A file of other settings is refused.
  */
 export class SeedRecord {
@@ -171,7 +171,7 @@ export class SeedRecord {
   }
 }
 
-/** What a run came to. */
+/** Results of a run. */
 export interface Trained {
   readonly steps: number;
   readonly tokens: number;
@@ -185,7 +185,7 @@ export interface Training {
   readonly model: LanguageModel;
   readonly method: TrainingMethod;
   readonly options: TrainOptions;
-  /** Of the record and of the folder of checkpoints. */
+  /** Name of the record and of the checkpoint folder. */
   readonly name: string;
 }
 
@@ -195,7 +195,7 @@ export function checkpointsOf(record: SeedRecord, name: string): string {
 }
 
 /**
- * Runs, or goes on with, a training whose checkpoints stay in the record's folder.
+ * Runs or resumes a training whose checkpoints stay in the record's folder.
  * @throws ApolloError ABORT_ERR when the signal ends it; its checkpoint is written then.
  */
 export async function trained(

@@ -1,6 +1,6 @@
 /**
  * Table 2: what becomes of a normally trained model of half the depth when it is expanded: its loss, its gradients, and
- * how it trains on, beside the model itself and one of random weights.
+ * how it trains on, next to the model itself and one of random weights.
  */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';

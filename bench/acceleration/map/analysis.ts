@@ -1,5 +1,5 @@
 /**
- * What the records of the map say: each arm at its best rate and schedule, its difference from tuned Scratch over paired
+ * Analysis of the map's records: each arm at its best rate and schedule, its difference from tuned Scratch over paired
  * seeds, and the FLOPs it saves at equal loss, read off frontiers of annealed runs.
  */
 import { type Spread, spread } from '../../../lib/report/aggregate.js';
@@ -169,7 +169,7 @@ export function frontierOf(
 
 export type Outcome = 'kept' | 'refuted' | 'open';
 
-/** What became of a prediction, with the difference that decides it. */
+/** Outcome of a prediction, with the difference that decides it. */
 export function outcomeOf(
   records: readonly MapRecord[],
   { kind, steps, arm, optimizer, against, againstOptimizer, atMost, atLeast }: Prediction,

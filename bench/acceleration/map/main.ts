@@ -68,7 +68,7 @@ try {
     const write = (records: readonly MapRecord[]) =>
       writeMap(o.out, { format: 'apollo-lm/map/1', scale: 'nano', about, records });
     const chosen = rounds.filter(({ name }) => o.round.includes(name)).flatMap(({ runs }) => runs);
-    // What earlier calls made stands in the results from the beginning, wherever it stands in the order.
+    // What earlier calls made is in the results from the beginning, wherever it is in the order.
     const records = new Map(
       chosen.flatMap((run) => {
         const record = finishedRun(run, o.work);

@@ -1,4 +1,4 @@
-/** What a run of the map is, and what is kept of it. */
+/** A run of the map, and its record. */
 import type { ScheduleName } from '../../../lib/train/index.js';
 import type { ArmName } from './arms.js';
 

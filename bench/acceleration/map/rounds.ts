@@ -294,7 +294,7 @@ const roundA: Round = {
 
 const seeds = [42, 43, 44];
 
-/** What Scratch was tuned to in round (a); at 32 M tokens it is tuned again. */
+/** The rates to which Scratch was tuned in round (a); at 32 M tokens it is tuned again. */
 const tunedWarmup = { gpt: {}, bert: { warmup: 1600 }, llama: {} } as const;
 
 /** The best of round (a), what `auto` chooses first, the paper's Apollo, and what its claims rest on. */

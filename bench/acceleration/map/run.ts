@@ -12,7 +12,7 @@ import { type Arm, arms } from './arms.js';
 import { type CurvePoint, idOf, type MapRecord, type MapRun, type ModelKind } from './record.js';
 
 /**
- * Model and step of `nano`: 0.73 M parameters, of Llama with one key/value head 0.72 M; 1,024 tokens a step. BERT leaves
+ * Model and step of `nano`: 0.73 M parameters, of Llama with one key/value head 0.72 M; 1,024 tokens per step. BERT leaves
  * its early plateau with short sequences.
  */
 const sizes = { hidden: 64, heads: 2, vocabSize: 2048, maxPositions: 64, dropout: 0, attentionDropout: 0 };

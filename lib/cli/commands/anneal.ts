@@ -153,7 +153,7 @@ async function annealOnce(
   }
 }
 
-/** What the command line says of the decay. */
+/** Options of the decay from the command line. */
 function given({ decay, shape }: AnnealFlags) {
   return { ...(decay !== undefined && { share: decay }), ...(shape && { shape }) };
 }

@@ -80,12 +80,12 @@ export async function examine(tools: DoctorTools): Promise<Finding[]> {
   return findings;
 }
 
-/** What several ranks need. A machine that trains by itself lacks nothing. */
+/** Requirements of several ranks. A machine that trains alone needs none of them. */
 function mpiFinding({ library, missing }: MpiInfo): Finding {
   return { name: 'MPI', value: library ?? `not in use: ${missing}` };
 }
 
-/** What ranks on several GPUs need. A machine with fewer lacks nothing. */
+/** Requirements of ranks on several GPUs. A machine with fewer needs none of them. */
 function ncclFinding({ library, missing }: NcclInfo, { devices }: CudaInfo): Finding {
   if (devices.length > 1 && missing) return { name: 'NCCL', value: 'missing', problem: missing };
   return { name: 'NCCL', value: library ?? `not in use: ${missing}` };
@@ -134,7 +134,7 @@ async function measurements(options: DeviceOptions, prefix: string): Promise<Fin
   }
 }
 
-/** What a build needs, asked only when there is none. */
+/** Requirements of a build, checked only if there is none. */
 function buildTools({ version, hasHeader }: DoctorTools): Finding[] {
   const compiler = ['c++', 'g++', 'clang++'].find((name) => version(name) !== undefined);
   const header = (path: string) => (compiler && hasHeader(compiler, path) ? 'found' : undefined);

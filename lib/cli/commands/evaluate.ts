@@ -119,7 +119,7 @@ interface Work {
   readonly progress: Progress;
   /** For people. */
   readonly lines: string[];
-  /** Says what the user must know, on stderr and in the results. */
+  /** Prints warnings on stderr and adds them to the results. */
   readonly warn: (message: string) => void;
 }
 

@@ -80,7 +80,7 @@ export function exportCommand(program: Command, io: CommandIo): void {
     });
 }
 
-/** What was written, and how Python loads it. */
+/** Summary of the files written, and how to load them in Python. */
 function describeExport({ folder, config, autoClass, stored, files }: ExportedModel, dtype: ExportDtype): string {
   const { kind, layers, hidden, vocabSize } = config;
   const grown = stored === layers ? '' : ` (from ${stored} that were trained so far)`;

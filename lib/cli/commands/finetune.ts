@@ -1,4 +1,4 @@
-/** `apollo-lm finetune`: a trained model on a task, over several seeds, beside its baselines. */
+/** `apollo-lm finetune`: a trained model on a task, over several seeds, next to its baselines. */
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { ApolloError } from '../../errors.js';
@@ -141,7 +141,7 @@ async function runFineTuning(parsed: Parsed, io: CommandIo): Promise<number> {
 
 type Tuning = Awaited<ReturnType<typeof openTuning>>;
 
-/** What a run needs: the model, its tokenizer, the data, the device. Nothing stays open after an error. */
+/** Opens everything that a run needs: the model, its tokenizer, the data, the device. Nothing stays open after an error. */
 async function openTuning(parsed: Parsed, say: (text: string) => void) {
   const wanted = baselinesOf(parsed);
   const task = configuredTask(parsed.task, { ...parsed });

@@ -79,7 +79,7 @@ async function write(
     stopped = true;
     if (streams && count > 0) io.stdout.write('\n');
   }
-  if (isClosed(io.stdout)) return stopped; // the reader has enough: nothing more is said
+  if (isClosed(io.stdout)) return stopped; // the reader has closed the pipe: nothing more is printed
   const later = (count - samples) / ((io.now() - first) / 1e3);
   const rate = count > samples ? `, then ${later.toFixed(1)} tokens/s` : '';
   io.stderr.write(

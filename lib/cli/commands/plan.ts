@@ -28,14 +28,14 @@ import { Progress } from '../watch/progress.js';
 
 interface Plan {
   readonly method: string;
-  /** Of `auto`: the measurement that is nearest to this run. */
+  /** For `auto`: the measurement that is closest to this run. */
   readonly evidence?: AutoEvidence;
   readonly parameters: number;
   readonly tokens: number;
   readonly flops: number;
   readonly scratchFlops: number;
   readonly optimizer: string;
-  /** Of the optimizer's matrix products; not among `flops`. */
+  /** FLOPs of the optimizer's matrix products; not included in `flops`. */
   readonly updateFlops: number;
   readonly stages: readonly StageCost[];
   /** Absent without the native engine, whose message is `missing`. */
@@ -221,7 +221,7 @@ function formatPlan(plan: Plan): string {
   return [...lines, '', memory, ...missing, '', time, source, ...onRanks].join('\n');
 }
 
-/** What was measured nearest to the run, and how far from it the run is. */
+/** The measurement closest to the run, and how far the run is from it. */
 function evidenceLine({ tokens, parameters }: Plan, evidence: AutoEvidence): string {
   const { kind, layers, hidden, tokensPerParameter, seeds, flopsShare, difference } = evidence;
   const { title } = familyOf({ kind });

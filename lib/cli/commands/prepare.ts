@@ -41,7 +41,7 @@ interface Shown {
 async function prepare(settings: Settings, { samples, json }: Shown, io: CommandIo): Promise<number> {
   const progress = new Progress(io, { quiet: json && !io.stderr.isTTY });
   const notes: string[] = [];
-  const speeds = new Map<string | undefined, number>(); // tokens a second, by source
+  const speeds = new Map<string | undefined, number>(); // tokens per second, by source
   return interruptible(
     io,
     () => progress.message('Stopping: what is tokenised so far is written down. Ctrl-C again leaves at once.'),
@@ -93,7 +93,7 @@ interface Prepared {
   readonly stats: Corpus['stats'];
   readonly warnings: Corpus['warnings'];
   readonly sources: readonly PreparedSource[];
-  /** What was passed over in folders. */
+  /** Files that were skipped in folders. */
   readonly notes: readonly string[];
 }
 

@@ -55,7 +55,7 @@ async function follow(settings: Settings, io: CommandIo, seat: Seat): Promise<nu
         let aborted = false;
         for await (const event of trainingOf(session, settings).events({ signal })) {
           if (event.type === 'done') aborted = event.aborted;
-          // What this rank keeps beside the first one's checkpoint; the others do not know of it.
+          // State that this rank keeps next to the first rank's checkpoint; the others do not know of it.
           if (event.type === 'warning' && event.code === 'CHECKPOINT_FAILED') {
             const { rank, size } = seat.group;
             seat.stderr.write(`rank ${rank} of ${size}: warning: ${event.message}\n`);
@@ -89,7 +89,7 @@ async function runTraining(folder: RunFolder, json: boolean, io: CommandIo, seat
   );
 }
 
-/** What a training command works in. */
+/** Context of a training command. */
 export interface Surroundings {
   readonly json: boolean;
   readonly io: CommandIo;
@@ -158,14 +158,14 @@ async function trainOnce(
   }
 }
 
-/** What ranks have exchanged in the stage that ends. */
+/** Traffic between ranks in the stage that ends. */
 function describeTraffic(stage: StageTraffic | undefined): string {
   if (!stage) return '';
   const { steps, bytesPerStep, bytesPerToken } = stage;
   return `; ranks exchanged ${formatBytes(bytesPerStep)} a step, ${formatCount(bytesPerToken)} bytes a token, in the ${steps} steps before`;
 }
 
-/** What an event says to people; undefined for those that only move the bar. */
+/** The line that an event prints; undefined for events that only move the bar. */
 export function describeEvent(event: TrainEvent): string | undefined {
   switch (event.type) {
     case 'start':

@@ -19,7 +19,7 @@ import { runPreset } from './presets.js';
 const defaultModel = 'gpt-mini';
 const count = z.int().min(1);
 const field = z.union([z.string(), count], { error: 'expected a name, or a column as a number from 1' });
-/** A path, perhaps with a weight (`books:0.3`), or an object that also says how the files are read. */
+/** A path, perhaps with a weight (`books:0.3`), or an object that also defines how the files are read. */
 const inputObject = z.strictObject({
   path: z.union([z.string(), z.array(z.string()).min(1)], { error: 'expected a path or a list of paths' }),
   weight: z.number().positive().optional(),
@@ -52,7 +52,7 @@ const schema = z.strictObject({
    * of that model. An object changes fields: `{ preset, dropout: 0 }`.
    */
   model: z.union([z.string(), z.looseObject({ preset: z.string() })]).default(defaultModel),
-  /** A trained model to begin with: folder of a run, a checkpoint or a Hugging Face model. */
+  /** A trained model to start from: folder of a run, a checkpoint or a Hugging Face model. */
   init: z.string().min(1).optional(),
   /** Files, folders or patterns; with weights (`['wiki:0.7', 'books:0.3']`) a mixture. See docs/data.md. */
   data: z.preprocess((value) => (typeof value === 'string' ? [value] : value), z.array(input).min(1).optional()),
@@ -75,9 +75,9 @@ const schema = z.strictObject({
   heldOut: z.number().min(0).lt(0.5).default(0.02),
   /** Where prepared corpora are kept. */
   cache: z.string().min(1, 'expected the name of a folder').default('.cache/apollo-lm'),
-  /** Of `train` and `plan`. */
+  /** For `train` and `plan`. */
   method: label.default('auto'),
-  /** Of `compare`; the first is what the others are compared with. */
+  /** For `compare`; the others are compared with the first. */
   methods: z.array(label).min(2).default(['scratch', 'auto']),
   /** Settings of methods by name: `{ apollo: { sampler: 'edge' } }`. */
   methodOptions: z.partialRecord(methodName, z.record(z.string(), z.unknown())).default({}),
@@ -89,7 +89,7 @@ const schema = z.strictObject({
     )
     .default({}),
   /**
-   * The smaller model that methods such as bert2BERT begin with, trained from scratch first, once for each seed. Widths
+   * The smaller model that methods such as bert2BERT start from, trained from scratch first, once per seed. Widths
    * default to two thirds of the model's, layers, steps and rate to the run's.
    */
   small: z
@@ -118,7 +118,7 @@ const schema = z.strictObject({
   learningRate: z.number().positive().default(1e-3),
   /** Below 1: share of the steps; else steps. */
   warmup: z.number().min(0).default(0.025),
-  /** What the learning rate does after the warm-up. */
+  /** Learning rate schedule after the warm-up. */
   schedule: z.enum(scheduleNames).default('cosine'),
   /** The decay phase at the end of `wsd`, and of the end-points of `anneal`: its share of the steps, and its shape. */
   decay: z
@@ -138,9 +138,9 @@ const schema = z.strictObject({
   /** On the CPU; 0: all cores. */
   threads: z.int().min(0).default(0),
   seed: z.int().default(42),
-  /** Of `compare`: how many seeds, counted up from `seed`, or the seeds themselves. */
+  /** For `compare`: the number of seeds, counted up from `seed`, or the seeds themselves. */
   seeds: z.union([count, z.array(z.int()).min(1)]).default(1),
-  /** Steps between evaluations (default: 60 evaluations a run), and batches of each. */
+  /** Steps between evaluations (default: 60 evaluations per run), and batches of each. */
   evaluateEvery: count.optional(),
   evaluationBatches: count.default(8),
   /** Steps between checkpoints, besides those by time, at the end and when stopped; 0: none. */
@@ -163,15 +163,15 @@ const schema = z.strictObject({
   dashboardKeep: z.boolean().default(false),
   /** `adamw` or `muon`, or an object with its name, AdamW's beta1, beta2 and epsilon, weightDecay and maxNorm. */
   optimizer: z.preprocess(namedOptimizer, optimizerObject).default({ name: 'adamw' }),
-  /** Of several ranks, see docs/distributed.md: how gradients travel; whether ranks share the optimizer's state; whether
-   * they exchange gradients beside the backward pass. */
+  /** For several ranks, see docs/distributed.md: how gradients travel; whether ranks share the optimizer's state; whether
+   * they exchange gradients during the backward pass. */
   ...exchangeSettings,
   /** Muon's settings, see docs/optimizers.md: `{ momentum: 0.9 }`. */
   muon: muonSettings.default({}),
 });
 
 export type Settings = z.output<typeof schema> & {
-  /** Ranks that share each step, where there are several; no setting of a file, but what the launcher says. */
+  /** Ranks that share each step, where there are several; not a setting of a file: the launcher defines it. */
   readonly ranks?: number;
 };
 export type SettingsInput = z.input<typeof schema>;
@@ -189,7 +189,7 @@ export interface SettingSources {
   readonly config?: string | undefined;
   /** Whether `config` is what an earlier run kept in its folder, perhaps with names that settings had then. */
   readonly keptByRun?: boolean | undefined;
-  /** What the command line gave. */
+  /** Settings from the command line. */
   readonly flags: Readonly<Record<string, unknown>>;
 }
 
@@ -214,7 +214,7 @@ export function loadSettings({ preset, config, keptByRun, flags }: SettingSource
   const merged: Record<string, unknown> = { model: begins ? 'init' : defaultModel };
   const origin = new Map<string, (key: string) => string>();
   for (const { values, name } of layers) {
-    // Steps and tokens say the same thing; the later layer decides.
+    // Steps and tokens both set the length; the later layer decides.
     if (values['steps'] !== undefined) delete merged['tokens'];
     if (values['tokens'] !== undefined) delete merged['steps'];
     for (const [key, value] of Object.entries(values)) {

@@ -139,7 +139,7 @@ const options: Readonly<Partial<Record<keyof Settings, () => Option | readonly O
   dashboardKeep: () => new Option('--dashboard-keep', "keep the page after the run's end, until Ctrl-C"),
 };
 
-/** Settings of a model and a run, without those that say where it comes from and goes to. */
+/** Settings of a model and a run, without those of its input and output. */
 export const runOptions = [
   'model',
   'init',
@@ -207,7 +207,7 @@ export function addSettings(command: Command, keys: readonly (keyof Settings)[])
     .option('--json', 'machine-readable lines on stdout');
 }
 
-/** What commander parsed, as the command line's layer of settings. */
+/** Converts commander's options to the command line's layer of settings. */
 export function flagsOf(parsed: Readonly<Record<string, unknown>>): Record<string, unknown> {
   const { preset, config, set, json, decay, decayShape, ...given } = parsed;
   const flags: Record<string, unknown> = given;

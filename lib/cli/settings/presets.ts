@@ -30,7 +30,7 @@ const presets: Readonly<Record<string, RunPreset>> = {
       vocabSize: 2048,
       data: [`${packageRoot}data/sample`],
       methods: ['scratch', 'auto'],
-      // Long enough for a rate that was tuned, and for what is saved at its end to be no accident of its beginning.
+      // Long enough for a rate that was tuned, and for the saving at its end not to depend on chance at its start.
       steps: 8000,
       batch: 16,
       seq: 64,
@@ -80,7 +80,7 @@ export function runPreset(name: string): SettingsInput {
   );
 }
 
-/** One line a preset, for the help. */
+/** One line per preset, for the help. */
 export function presetHelp(): string {
   const lines = Object.entries(presets).map(([name, { about }]) => `  ${name.padEnd(8)} ${about}`);
   return ['', 'Presets:', ...lines].join('\n');

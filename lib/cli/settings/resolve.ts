@@ -15,12 +15,12 @@ import { nearest } from '../../suggest.js';
 import { endSteps, type TrainOptions } from '../../train/index.js';
 import type { Settings } from './config.js';
 
-/** Evaluations of a run when nothing is said. */
+/** Default number of evaluations of a run. */
 const defaultEvaluations = 60;
 
 /**
- * The model of the settings. A family alone (`bert`, `gpt`) means its mini size; `init` the structure of the model that the run
- * begins with, which is given then.
+ * The model of the settings. A family alone (`bert`, `gpt`) means its mini size; `init` the structure of the initial
+ * model, which is passed then.
  * @throws ApolloError BAD_CONFIG naming the preset or field that is wrong.
  */
 export function modelConfigOf(
@@ -114,7 +114,7 @@ export function trainOptionsOf(
   };
 }
 
-/** What the settings say of the optimizer, as options of lib/train; what they leave out is left out. */
+/** The optimizer settings as options of lib/train; settings that are not given are left out. */
 export function optimizerOptionsOf({
   optimizer: { name, ...adamw },
   muon,
@@ -137,7 +137,7 @@ export function methodNameOf({ variants }: Pick<Settings, 'variants'>, label: st
 
 /**
  * The method called `label` with its options from the settings. `source` is the folder in which the smaller model is or
- * will be trained, for methods that begin with one and whose settings do not name another.
+ * will be trained, for methods that start from one and whose settings do not name another.
  */
 export function methodOf(
   settings: Settings,

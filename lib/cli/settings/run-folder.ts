@@ -16,7 +16,7 @@ import { loadSettings, placeInputs, type SettingSources, type Settings } from '.
 
 const settingsFile = 'settings.json';
 
-/** What a run writes into its folder before its training starts: removed again when the start fails. */
+/** Files that a run writes into its folder before its training starts: removed again if the start fails. */
 const startFiles = [settingsFile, 'tokenizer.json', 'dashboard.json'];
 
 export interface RunFolder {
@@ -25,9 +25,9 @@ export interface RunFolder {
   readonly path: string;
   /** Whether the run in it is resumed. */
   readonly resume: boolean;
-  /** What is to be said before it starts. */
+  /** Messages to show before it starts. */
   readonly notes: readonly string[];
-  /** Whether training has started: from then on everything is kept, whatever happens. */
+  /** Whether training has started: from then on everything is kept, even after an error. */
   begun: boolean;
   readonly held: HeldFolder;
 }
@@ -221,7 +221,7 @@ async function withResume(error: unknown, path: string, command: string): Promis
 }
 
 /**
- * What is to be said of a run that was stopped before its training started, and so has nothing to lose.
+ * Message for a run that was stopped before its training started and so has nothing to lose.
  * @throws ApolloError BAD_CHECKPOINT when it has trained and left no checkpoint.
  */
 async function checkResumable(path: string, command: string): Promise<string[]> {

@@ -1,4 +1,4 @@
-/** What tasks let a user set, as options of the commands that run them. */
+/** Settings of tasks, as options of the commands that run them. */
 import { type Command, Option } from 'commander';
 import { ApolloError } from '../../errors.js';
 import { type FineTuneTask, taskByName, taskNames } from '../../eval/index.js';

@@ -1,4 +1,4 @@
-/** What `finetune` and `evaluate` share: a model's tokenizer, and how fine-tuning is told and reported. */
+/** Shared code of `finetune` and `evaluate`: a model's tokenizer, and how fine-tuning is reported. */
 import { join } from 'node:path';
 import { loadTokenizer, type Tokenizer } from '../../data/index.js';
 import { ApolloError } from '../../errors.js';
@@ -10,14 +10,14 @@ import { renderSvg } from '../../report/svg.js';
 import { markdownTable } from '../../report/table.js';
 import type { ModelFolder } from '../../train/index.js';
 
-/** Weights to begin with, and where their runs are kept. */
+/** Initial weights, and the folder of their runs. */
 export interface Variant {
   readonly name: string;
   readonly folder: string;
   readonly source: BodySource;
 }
 
-/** The tokenizer named, or the one beside a model. @throws ApolloError BAD_TOKENIZER when there is none. */
+/** The tokenizer named, or the one next to a model. @throws ApolloError BAD_TOKENIZER when there is none. */
 export function tokenizerOf(folder: Pick<ModelFolder, 'tokenizerPath'>, path: string | undefined): Tokenizer {
   const found = path ?? folder.tokenizerPath;
   if (found !== undefined) return loadTokenizer(found);
@@ -40,7 +40,7 @@ export function thinned<Example>(data: TaskData<Example>, count = data.train.len
   return { ...data, train: kept };
 }
 
-/** What an event says to people; undefined for those that only move the bar. */
+/** The line that an event prints; undefined for events that only move the bar. */
 export function describeEvent(event: FineTuneEvent): string | undefined {
   if (event.type === 'start' && event.stepsDone > 0)
     return `seed ${event.seed}: resumed at step ${event.stepsDone} of ${event.steps}`;
@@ -64,14 +64,14 @@ export interface FineTuneParts {
   readonly task: FineTuneTask;
   readonly data: TaskData<unknown>;
   readonly settings: Readonly<Record<string, string | number>>;
-  /** Of the model, a sentence each. */
+  /** Warnings about the model, one sentence each. */
   readonly warnings: readonly string[];
   readonly variants: readonly Variant[];
   readonly records: ReadonlyMap<string, readonly SeedRecord[]>;
   readonly wanted: readonly string[];
 }
 
-/** What the seeds that are finished have reached, beside the baselines that are `wanted`. */
+/** Results of the finished seeds, with the baselines that are `wanted`. */
 export function resultsOf({
   task,
   data,

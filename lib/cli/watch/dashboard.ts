@@ -64,12 +64,12 @@ export class DashboardServer {
     return `http://${loopback}:${this.port}/`;
   }
 
-  /** Says that the dashboard has changed; pages hear of it soon, several changes at once. */
+  /** Marks the dashboard as changed; pages are updated soon, with several changes at once. */
   changed(): void {
     this.#timer ??= setTimeout(() => this.flush(), messageMs).unref();
   }
 
-  /** Tells the pages now. */
+  /** Updates the pages now. */
   flush(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;

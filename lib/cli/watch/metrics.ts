@@ -73,7 +73,7 @@ export class MetricsFile {
   private constructor(
     private readonly file: FileHandle,
     private readonly resumedAt: number | undefined,
-    /** What the file has of that step: it may be reported once more. */
+    /** The records of that step in the file: they may be reported again. */
     private readonly repeated: ReadonlySet<string>,
     /** Where the metrics of an earlier run are now. */
     readonly earlier: string | undefined,
@@ -81,7 +81,7 @@ export class MetricsFile {
 
   /**
    * Opens the file for a run that starts, or resumes from `resumedAt`: then records of later steps, which will be done
-   * again, are dropped, and `kept` is told of each that stays. What an earlier run that cannot be resumed has left in its place
+   * again, are dropped, and `kept` receives each one that stays. What an earlier run that cannot be resumed has left in its place
    * is kept under another name, `earlier`.
    * @throws ApolloError FILE_SYSTEM; BAD_ARGUMENT when the file of a resumed run is damaged.
    */
@@ -104,7 +104,7 @@ export class MetricsFile {
     return new MetricsFile(file, resumedAt, repeated, earlier);
   }
 
-  /** Whether an evaluation or growth stands in the file already: it was done before the run was cut, and again since. */
+  /** Whether an evaluation or growth is in the file already: it was done before the run was cut, and again since. */
   holds(record: MetricRecord): boolean {
     return record.step === this.resumedAt && this.repeated.has(record.type);
   }

@@ -11,7 +11,7 @@ const logMs = 5000;
 const barWidth = 24;
 
 export interface ProgressState {
-  /** What is under way, e.g. "seed 1 of 3, apollo". */
+  /** The current task, e.g. "seed 1 of 3, apollo". */
   readonly label: string;
   /** Share done, 0 to 1. */
   readonly done: number;
@@ -29,7 +29,7 @@ export class Progress {
   #last = Number.NEGATIVE_INFINITY;
   #drawn = false;
 
-  /** `follow` is told of every state, also of those that are not shown. */
+  /** `follow` receives every state, including those that are not shown. */
   constructor(io: CommandIo, options: { readonly quiet?: boolean; follow?: (state: ProgressState) => void } = {}) {
     this.#io = io;
     this.#quiet = options.quiet ?? false;
@@ -68,13 +68,13 @@ export class Progress {
     this.#last = Number.NEGATIVE_INFINITY;
   }
 
-  /** Says that a run is being stopped, and what is done before it ends. A reader that has gone is named, also to a log. */
+  /** Reports that a run is being stopped, and what is done before it ends. A reader that has gone is named, also to a log. */
   stopping(what: string, byReader: boolean): void {
     if (byReader) this.warn(`The reader of stdout has closed it, so the run stops: ${what}`);
     else this.message(`Stopping: ${what} Ctrl-C again leaves at once.`);
   }
 
-  /** Says that a run was stopped. */
+  /** Reports that a run was stopped. */
   stopped(text: string, byReader: boolean): void {
     if (byReader) this.warn(text);
     else this.message(text);

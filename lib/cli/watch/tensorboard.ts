@@ -10,8 +10,8 @@ export class TensorBoardRun {
   private constructor(private readonly writer: EventFileWriter) {}
 
   /**
-   * Begins a file in `folder`. `resumedAt`: steps up to it stay, what earlier files say of later ones is void. A run that
-   * begins anew voids everything that is there.
+   * Starts a file in `folder`. `resumedAt`: steps up to it stay; records of later steps in earlier files are void. A run that
+   * starts from step 0 voids everything that is there.
    */
   static async open(folder: string, resumedAt: number | undefined): Promise<TensorBoardRun> {
     const earlier = existsSync(folder) && readdirSync(folder).some((name) => name.includes('.tfevents.'));

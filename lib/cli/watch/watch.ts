@@ -1,6 +1,6 @@
 /**
  * What follows the runs of a command while they train: a metrics file for each, TensorBoard's files and the dashboard where
- * they are asked for. All of them are fed with the same records. None of them ends a run: what cannot be written is said when
+ * they are asked for. All of them are fed with the same records. None of them ends a run: a failed write is reported when
  * it happens and again at the end, and the run continues without it.
  */
 import { existsSync, readFileSync } from 'node:fs';
@@ -69,7 +69,7 @@ export class Watch {
   }
 
   /**
-   * Opens the dashboard, where there is to be one. `reference`: the method that others are compared with.
+   * Opens the dashboard if one is wanted. `reference`: the method that others are compared with.
    * @throws ApolloError BAD_CONFIG when its port is taken.
    */
   static async open(folder: RunFolder, io: CommandIo, reference?: string): Promise<Watch> {
@@ -102,7 +102,7 @@ export class Watch {
     this.#server?.changed();
   }
 
-  /** What is trained on what, and the device whose memory is watched. */
+  /** Model and data of the run, and the device whose memory is watched. */
   begin(session: Session): void {
     this.#session = session;
     const { structure, data } = session.description;
@@ -128,7 +128,7 @@ export class Watch {
     this.#server?.changed();
   }
 
-  /** Writes something that the run can do without and that is written again later; an error is said once. */
+  /** Writes something that the run can do without and that is written again later; an error is reported once. */
   async attempt(what: string, step: number, work: () => Promise<void>): Promise<void> {
     try {
       await work();
@@ -156,7 +156,7 @@ export class Watch {
 
   /**
    * Does a command's work and ends what watches it: files are closed, the dashboard shows how it came out and is ended, at
-   * once or, where it is to be kept, when `signal` fires.
+   * once or, if it must stay open, when `signal` fires.
    */
   async during(signal: AbortSignal, work: () => Promise<'finished' | 'stopped'>): Promise<'finished' | 'stopped'> {
     try {

@@ -16,14 +16,14 @@ export const noLabel = -100;
 export interface BatchOptions {
   /** Rows. */
   readonly batch: number;
-  /** Tokens a row, T. */
+  /** Tokens per row, T. */
   readonly seq: number;
   readonly seed: number;
   /** Optimizer step, from 0. */
   readonly step: number;
   /** Which of the step's micro-batches, from 0. */
   readonly micro?: number;
-  /** Micro-batches a step. 2 of batch 8 hold the same rows as 1 of batch 16. */
+  /** Micro-batches per step. 2 of batch 8 hold the same rows as 1 of batch 16. */
   readonly accumulation?: number;
 }
 
@@ -141,7 +141,7 @@ export function passes(
 
 interface Part {
   readonly name: string;
-  /** Blocks of `content` tokens that it is cut into, the number of the first one, and where that begins. */
+  /** Blocks of `content` tokens that it is cut into, the number of the first one, and its offset. */
   readonly blocks: number;
   readonly firstBlock: number;
   readonly firstToken: number;

@@ -35,7 +35,7 @@ export function mlmIds(
 
 export interface MaskedPosition {
   readonly position: number;
-  /** What is to stand there now. */
+  /** The new token. */
   readonly token: number;
 }
 

@@ -1,7 +1,7 @@
 /**
  * Mixtures: batches of which fixed shares come from each of several sources. Rows are dealt out in rounds of 1000; each
  * round holds each source's share of them exactly, in an order of its own. So which source a row comes from, and how
- * many of that source came before, follows from (seed, row) alone. A source whose rows are used up begins again in
+ * many of that source came before, follows from (seed, row) alone. A source whose rows are used up starts again in
  * another order, while the others go on.
  */
 import { check } from '../../errors.js';
@@ -16,7 +16,7 @@ const roundOrder = 2 ** 20;
 
 export interface SourcePart {
   readonly name: string;
-  /** Where it begins in the mixed source, and how many tokens it has. */
+  /** Its offset in the mixed source, and its number of tokens. */
   readonly start: number;
   readonly tokenCount: number;
   /** Rows of each round. */
@@ -42,7 +42,7 @@ export function rowsOfRound(weights: readonly number[]): number[] {
   return rows;
 }
 
-/** Several sources as one: their tokens one after the other, and parts that say which are whose. */
+/** Several sources as one: their tokens one after the other, with the range of each. */
 export function mixedSource(
   sources: readonly { readonly name: string; readonly source: TokenSource; readonly weight: number }[],
 ): TokenSource {

@@ -1,4 +1,4 @@
-/** What batches are cut from: a long row of token ids that can be read at any place. */
+/** The source of batches: a long row of token ids that can be read at any offset. */
 import { check } from '../../errors.js';
 import type { TokenFile } from '../corpus/token-file.js';
 import type { SourcePart } from './mixture.js';
@@ -7,7 +7,7 @@ import type { Ranges } from './split.js';
 export interface TokenSource {
   readonly tokenCount: number;
   readonly vocabSize: number;
-  /** Of a mixture (mixture.ts): what it consists of. Reads do not cross from one part into the next. */
+  /** The parts of a mixture (mixture.ts). Reads do not cross from one part into the next. */
   readonly parts?: readonly SourcePart[] | undefined;
   /**
    * The ids [offset, offset + length).
@@ -31,7 +31,7 @@ export function arraySource(ids: ArrayLike<number>, vocabSize: number): TokenSou
 
 /** Some ranges of a token file, read as if they were one row. */
 export function rangeSource(file: TokenFile, { starts, ends, tokenCount }: Ranges): TokenSource {
-  const offsets = new Float64Array(starts.length + 1); // offsets[i]: where range i begins in the row
+  const offsets = new Float64Array(starts.length + 1); // offsets[i]: offset of range i in the row
   starts.forEach((start, i) => {
     offsets[i + 1] = offsets[i]! + ends[i]! - start;
   });

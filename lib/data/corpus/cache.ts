@@ -1,5 +1,5 @@
 /**
- * The cache folder: entries named by what they are made from, written beside their place and renamed into it, so that
+ * The cache folder: entries named by what they are made from, written next to their place and renamed into it, so that
  * an entry is there whole or not at all. Each holds the digests of its files, which show what was changed afterwards. The
  * folder may be deleted at any time.
  */
@@ -21,7 +21,7 @@ import { throwIfAborted } from './abort.js';
 /** A digest is remembered only for a file that was left alone for this long: clocks of file systems are coarse. */
 const settledMs = 2000;
 
-/** What was begun and not gone on with for this long is removed. */
+/** Partial entries older than this are deleted. */
 const forgottenMs = 30 * 24 * 3600 * 1000;
 
 /** Digests remembered at most; the oldest are forgotten first. */
@@ -37,7 +37,7 @@ export class Cache {
 
   /**
    * Opens the folder, makes it if need be, and removes what processes of this machine that have died left behind. An
-   * entry that was begun to be gone on with (writeResumable) is kept for 30 days.
+   * partial entry that can be resumed (writeResumable) is kept for 30 days.
    * @throws ApolloError FILE_SYSTEM when it cannot be made.
    */
   static async open(folder: string): Promise<Cache> {
@@ -62,7 +62,7 @@ export class Cache {
 
   /**
    * Makes the entry `name`: `write` fills a new folder, which then takes its place. When it fails, nothing is left.
-   * If another process was first, its entry stays, unless `replace` is set: then whatever was there goes.
+   * If another process was first, its entry stays, unless `replace` is set: then the existing one is removed.
    */
   async write(name: string, write: (folder: string) => Promise<void>, replace = false): Promise<void> {
     const temporary = this.path(`.tmp-${markText(ownMark())}-${unique()}`);
@@ -125,7 +125,7 @@ export class Cache {
     });
   }
 
-  /** Takes over an entry that was begun and that no process works on; false when there is none. */
+  /** Takes over a partial entry that no process works on; false when there is none. */
   async #claim(name: string, working: string): Promise<boolean> {
     for (const found of await readdir(this.folder)) {
       const worker = processOf(found, begunPrefix(name));
@@ -227,7 +227,7 @@ async function seal(folder: string): Promise<void> {
   await writeFile(join(folder, sealFile), JSON.stringify(digests), { flush: true });
 }
 
-/** Folders of entries that are being made or were begun: the entry's name, the process, or "free" and 0. */
+/** Folders of entries that are being made or are partial: the entry's name, the process, or "free" and 0. */
 const begunName = /^\.begun-[0-9a-f]+-.+-\d+-[0-9a-f]+$/;
 const begunPrefix = (name: string): string => `.begun-${name}-`;
 

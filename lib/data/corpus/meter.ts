@@ -2,7 +2,7 @@
 
 export interface CorpusProgress {
   readonly phase: 'read' | 'count words' | 'train tokenizer' | 'wait for another process' | 'check' | 'tokenise';
-  /** What is checked or tokenised, where a corpus is a mixture. */
+  /** The source that is checked or tokenised, if the corpus is a mixture. */
   readonly source?: string | undefined;
   /** Bytes of the files on disk; in 'check', of what was prepared earlier; in 'train tokenizer', tokens of the vocabulary. */
   readonly done: number;
@@ -43,7 +43,7 @@ export class Meter {
     this.set(0);
   }
 
-  /** What an earlier start has left. */
+  /** Counts work that an earlier start has done. */
   goOn(bytes: number, tokens: number, documents: number): void {
     this.#tokens = tokens;
     this.#tokensBefore = tokens;

@@ -1,7 +1,7 @@
 /**
  * From text files to token sources: finds the files, trains or loads the tokenizer, tokenises in worker threads into
  * the cache, and splits off the held-out part. The second start with the same text only opens files; a start that was
- * stopped is gone on with. A mixture's sources are prepared one by one, so that other weights cost nothing.
+ * stopped is resumed. A mixture's sources are prepared one by one, so that other weights cost nothing.
  */
 import { writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
@@ -59,11 +59,11 @@ export interface CorpusOptions extends ReadOptions {
   readonly specialTokensAsText?: boolean;
   /** Worker threads; 0 tokenises in this thread. The result is the same for any number. */
   readonly workers?: number;
-  /** Tokens after which what is done is written down, so that a stopped start can be gone on with. */
+  /** Tokens after which what is done is written down, so that a stopped preparation can be resumed. */
   readonly journalEvery?: number;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: CorpusProgress) => void;
-  /** Takes what the user should know of the text, a sentence each: what is passed over in folders. */
+  /** Takes what the user should know of the text, one sentence each: what is passed over in folders. */
   readonly onNote?: (note: string) => void;
 }
 
@@ -96,10 +96,10 @@ export interface Corpus {
   readonly train: TokenSource;
   readonly heldOut: TokenSource;
   readonly tokenizer: Tokenizer;
-  /** Of all sources together. */
+  /** Statistics of all sources together. */
   readonly stats: CorpusStats;
   readonly sources: readonly CorpusSource[];
-  /** What the user should know, a sentence each: that documents are joined without a mark. */
+  /** Warnings, one sentence each: for example, that documents are joined without a separator. */
   readonly warnings: readonly string[];
   /** Names the tokens, their split and their shares: the same key means the same batches. */
   readonly key: string;

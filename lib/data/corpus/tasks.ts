@@ -4,7 +4,7 @@ import { createTokenizer, type Tokenizer } from '../tokenizer/tokenizer.js';
 import type { TokenizerDefinition } from '../tokenizer/tokenizer-files.js';
 import { countWords, type TrainableKind } from '../tokenizer/train-tokenizer.js';
 
-/** What a worker is set up with: a tokenizer to encode with, or the kind of words to count. */
+/** Setup of a worker: a tokenizer to encode with, or the kind of words to count. */
 export type WorkSetup =
   | { readonly job: 'encode'; readonly definition: TokenizerDefinition; readonly separator: number | undefined }
   | { readonly job: 'count'; readonly kind: TrainableKind };

@@ -22,9 +22,9 @@ export class TokenFileWriter {
   tokenCount = 0;
 
   /**
-   * Creates the file, or with `keep` goes on with one that was left without `finish` after its first `keep` tokens.
+   * Creates the file, or with `keep` resumes one that was left without `finish` after its first `keep` tokens.
    * uint16 is chosen when `vocabSize` allows it.
-   * @throws ApolloError BAD_CORPUS when the file has fewer tokens than are to be kept.
+   * @throws ApolloError BAD_CORPUS when the file has fewer tokens than `keep`.
    */
   constructor(
     path: string,
@@ -142,7 +142,7 @@ export class TokenFile {
     }
   }
 
-  /** Copies `length` ids from `offset` on into `out` at `at`. The range must lie in the file. */
+  /** Copies `length` ids from `offset` on into `out` at `at`. The range must be in the file. */
   readInto(offset: number, length: number, out: Int32Array, at: number): void {
     const size = length * this.#width;
     if (this.#bytes.length < size) this.#bytes = Buffer.allocUnsafe(size);

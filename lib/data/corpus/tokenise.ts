@@ -1,6 +1,6 @@
 /**
- * Tokenises the text of a source into a folder, in worker threads, and goes on where an earlier start was stopped: now
- * and then what is written is brought to the disk, and a journal says to which document it reaches. The files are the
+ * Tokenises the text of a source into a folder, in worker threads, and resumes where an earlier call was stopped: now
+ * and then what is written is brought to the disk, and a journal records the last document. The files are the
  * same however often that happened.
  */
 import { closeSync, existsSync, fsyncSync, ftruncateSync, openSync, readFileSync, statSync, writeSync } from 'node:fs';
@@ -40,7 +40,7 @@ export interface TokeniseOptions {
   readonly journalEvery?: number | undefined;
 }
 
-/** What a folder holds when it is whole. */
+/** Contents of a complete folder. */
 export interface Tokenised {
   readonly file: TokenFile;
   readonly documentEnds: Float64Array;
@@ -64,7 +64,7 @@ export function openTokenised(folder: string): Tokenised | undefined {
   return undefined;
 }
 
-/** Whether a folder that is not whole can be gone on with. */
+/** Whether an incomplete entry can be resumed. */
 export function hasJournal(folder: string): boolean {
   return existsSync(join(folder, journalFile));
 }
@@ -90,7 +90,7 @@ export async function tokenise(folder: string, options: TokeniseOptions): Promis
   meter.start('tokenise', sizeBytes, text.name);
   const bytesBehind = text.files.slice(0, saved.place.file).reduce((sum, file) => sum + file.sizeBytes, 0);
   meter.goOn(bytesBehind, saved.tokens, saved.documents);
-  const places: (TextPlace | undefined)[] = []; // of the work under way
+  const places: (TextPlace | undefined)[] = []; // of the current work
   const source = works(text, { from: saved.place, meter, signal, onPlace: (place) => places.push(place) });
   try {
     for await (const result of mapInOrder(setup, source, workers)) {
@@ -125,7 +125,7 @@ export async function tokenise(folder: string, options: TokeniseOptions): Promis
   meter.finish();
 }
 
-/** The files to write, after what the journal of an earlier start says, or empty. */
+/** The files to write: after the end that an earlier start's journal records, or empty. */
 async function openOutput(folder: string, vocabSize: number) {
   const [tokensPath, endsPath] = [join(folder, tokensFile), join(folder, documentsFile)];
   const journal = await readJournal(folder);
@@ -134,7 +134,7 @@ async function openOutput(folder: string, vocabSize: number) {
       const tokens = new TokenFileWriter(tokensPath, vocabSize, journal.tokens);
       return { journal, tokens, ends: new EndsWriter(endsPath, journal.documents) };
     } catch {
-      // falls through: the files are not what the journal says
+      // falls through: the files do not match the journal
     }
   }
   for (const name of await readdir(folder)) await rm(join(folder, name), { recursive: true });
@@ -150,7 +150,7 @@ class EndsWriter {
   readonly #fd: number;
   count: number;
 
-  /** Goes on after the first `keep` ends. */
+  /** Resumes after the first `keep` ends. */
   constructor(path: string, keep: number) {
     this.#fd = openSync(path, keep > 0 ? 'r+' : 'w');
     ftruncateSync(this.#fd, 8 * keep);
@@ -182,7 +182,7 @@ async function readJournal(folder: string): Promise<Journal | undefined> {
   try {
     return JSON.parse(await readFile(join(folder, journalFile), 'utf8')) as Journal;
   } catch {
-    return undefined; // nothing was begun
+    return undefined; // nothing was started
   }
 }
 

@@ -49,7 +49,7 @@ class PoolWorker {
   #failure: Error | undefined;
 
   constructor(setup: WorkSetup) {
-    // The entry lies beside this file with the same extension: .js when built, .ts when a loader runs the sources
+    // The entry is next to this file with the same extension: .js when built, .ts when a loader runs the sources
     // (tests); threads inherit that loader through process.execArgv.
     const here = moduleInPackage(import.meta.url, 'what runs in its worker threads');
     const entry = new URL(`./encode-worker${extname(here)}`, here);

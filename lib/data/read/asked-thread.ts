@@ -1,6 +1,6 @@
 /**
  * A worker thread that answers one question after the other, each within a time. For work that a damaged file can make
- * endless or make too large: the thread is ended, and the process goes on.
+ * endless or make too large: the thread is ended, and the process continues.
  */
 import { extname } from 'node:path';
 import { parentPort, Worker } from 'node:worker_threads';
@@ -23,7 +23,7 @@ export class AskedThread<Question> {
   #settle: ((answer: Answer | Error) => void) | undefined;
   #ended: Answer | undefined;
 
-  /** `entry` lies below lib/data, beside its caller; it calls `answerQuestions`. `data` is its `workerData`. */
+  /** `entry` is below lib/data, next to its caller; it calls `answerQuestions`. `data` is its `workerData`. */
   constructor(entry: string, data: unknown) {
     // With this file's own extension: .js when built, .ts when a loader runs the sources.
     const here = moduleInPackage(import.meta.url, 'what runs in its worker threads');

@@ -7,7 +7,7 @@ import { byteCharacters } from '../tokenizer/pretokenize.js';
 export interface StreamDecoder {
   /** The text that is certain with this id and was not before; often '', since characters and words may go on. */
   push(id: number): string;
-  /** What was still held back. The decoder then begins anew. */
+  /** The remaining text. This resets the decoder. */
   end(): string;
 }
 
@@ -20,7 +20,7 @@ export interface Detokenizer {
 type TokenOf = (id: number) => string | undefined;
 
 /**
- * For byte-level tokens: their bytes are one row of UTF-8, in which a character may lie across tokens. Bytes that make
+ * For byte-level tokens: their bytes are one row of UTF-8, in which a character may span several tokens. Bytes that make
  * no character become U+FFFD.
  */
 export function byteDetokenizer(tokenOf: TokenOf): Detokenizer {
@@ -115,7 +115,7 @@ function withoutStrayBlanks(text: string): string {
 
 /**
  * How much of a text no later token can change: up to the last blank between words. The clean-up looks across a blank
- * only where an apostrophe or a mark stands beside it, and the word before that one is `n` at most.
+ * only where an apostrophe or a mark is next to it, and the word before that one is `n` at most.
  */
 function certain(text: string): number {
   for (let i = text.lastIndexOf(' '); i > 0; i = text.lastIndexOf(' ', i - 1)) {

@@ -1,5 +1,5 @@
 /**
- * Streams the documents of a file in whatever format it has (formats/), unpacked where it is packed (unpack/). Text
+ * Streams the documents of a file in any supported format (formats/), unpacked where it is packed (unpack/). Text
  * comes in pieces, so that memory does not grow with the file.
  */
 import { createHash } from 'node:crypto';
@@ -16,7 +16,7 @@ import { InvalidUtf8, Utf8Reader } from './utf8.js';
 export type { DocumentPiece } from './pieces.js';
 
 export interface ReadProgress {
-  /** Bytes of the file, as it lies on disk, that have been read so far. */
+  /** Bytes of the file on disk, before unpacking, that have been read so far. */
   onBytes?(count: number): void;
   /** SHA-256 of the file, when it has been read to its end; not of Parquet, which is not read in one go. */
   onDigest?(sha256: string): void;
@@ -61,7 +61,7 @@ export async function* readDocuments(
   } catch (error) {
     throw explain(error, file);
   }
-  // Without a digest, the file's times tell.
+  // Without a digest, the file's times are compared.
   if (!hasDigest && describe(path).fingerprint !== file.fingerprint) throw changed(path);
 }
 
@@ -95,7 +95,7 @@ async function* readText(
   onDigest?.(digest.digest('hex'));
 }
 
-/** What other files begin with, and what to do about it. */
+/** First bytes of other kinds of files, and advice for each. */
 const foreign: readonly (readonly [start: string, what: string])[] = [
   ['PAR1', 'holds Parquet data. Name it .parquet, or give format "parquet".'],
   ['PK\x03\x04', 'is a zip archive. Unpack it first.'],
@@ -104,7 +104,7 @@ const foreign: readonly (readonly [start: string, what: string])[] = [
   ['%PDF', 'is a PDF document. Take its text out first.'],
 ];
 
-/** Tells a name from a content that contradict each other, before an unpacker or a decoder fails less clearly. */
+/** Reports a name that contradicts the content, before an unpacker or a decoder fails less clearly. */
 async function checkStart({ path, format }: CorpusFile, packing: Packing | undefined): Promise<void> {
   const handle = await open(path);
   try {

@@ -6,7 +6,7 @@ import { formatNames, formats } from './formats/index.js';
 import { packings } from './unpack/index.js';
 import { filesBelow, filesMatching, type PassedOver } from './walk.js';
 
-/** What tells whether a file was changed without reading it. */
+/** Data that shows without reading a file whether it was changed. */
 export interface FileStamp {
   readonly path: string;
   readonly sizeBytes: number;
@@ -25,13 +25,13 @@ export interface CorpusFile extends FileStamp {
   readonly packing: string | undefined;
 }
 
-/** Takes what the user should know of the text, a sentence each. */
+/** Takes what the user should know of the text, one sentence each. */
 export type OnNote = (note: string) => void;
 
 /**
  * The files of `inputs`, in the order given, a folder's or pattern's in the order of their paths; a file that is met
- * twice, by whatever names and links, counts once. Patterns know `*`, `?`, `{a,b}` and, as a whole segment, `**`. In
- * folders and patterns, names that begin with a dot and what this package writes are passed over; `onNote` is told of
+ * twice, under any names and links, counts once. Patterns know `*`, `?`, `{a,b}` and, as a whole segment, `**`. In
+ * folders and patterns, names that start with a dot and files that this package writes are skipped; `onNote` receives
  * the latter, and of links that lead nowhere. `format` 'auto' goes by the names; any other is what all files are.
  * @throws ApolloError BAD_CORPUS for a path that does not exist, a folder or pattern without a fitting file, an empty
  * file, a name that says no format, or no input at all; BAD_CONFIG for a format that does not exist.

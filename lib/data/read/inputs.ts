@@ -1,4 +1,4 @@
-/** What a corpus is asked to consist of: paths, how they are read, and weights for a mixture. */
+/** Inputs of a corpus: paths, reading options, and weights of a mixture. */
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { ApolloError } from '../../errors.js';
@@ -43,7 +43,7 @@ export function parseInput(text: string): CorpusInput {
 }
 
 /**
- * The files of the inputs: one source of them all, or where weights are given one for each input.
+ * The files of the inputs: one source for all of them, or one per input where weights are given.
  * @throws ApolloError BAD_CORPUS as findFiles; BAD_CONFIG for weights that are not above 0, that only some inputs have,
  * options that do not go with a file's format, or a file in two inputs with weights, be it by a link, which would put
  * the text held out from one into training by the other.

@@ -17,10 +17,10 @@ export function parseJson(text: string): unknown {
   }
 }
 
-/** Strings are told apart by their quotes; one that is not closed ends the search. */
+/** Strings are recognised by their quotes; one that is not closed ends the search. */
 function withoutNonFinite(text: string): string {
   let result = '';
-  let start = 0; // of what lies outside of strings
+  let start = 0; // of what is outside of strings
   for (;;) {
     const opens = text.indexOf('"', start);
     const outside = opens < 0 ? text.slice(start) : text.slice(start, opens);
@@ -34,7 +34,7 @@ function withoutNonFinite(text: string): string {
   }
 }
 
-/** Whether an odd number of backslashes stands before the place. */
+/** Whether an odd number of backslashes is before the place. */
 function isEscaped(text: string, place: number): boolean {
   let before = place;
   while (text[before - 1] === '\\') before--;

@@ -7,7 +7,7 @@ export const longestLine = 1 << 26;
 export class LineSplitter {
   /** Number of the line given out last, from 1. */
   number = 0;
-  #rest: string[] = []; // the line that has begun and not ended
+  #rest: string[] = []; // the unfinished line
   #length = 0;
 
   /** `limit`: a longer line is an error; none where lines are handed on as they come. */
@@ -16,7 +16,7 @@ export class LineSplitter {
     readonly limit = longestLine,
   ) {}
 
-  /** Whether no line has begun that has not ended. */
+  /** Whether there is no unfinished line. */
   get isBetween(): boolean {
     return this.#length === 0;
   }

@@ -2,7 +2,7 @@
 import { closeSync, existsSync, openSync, readFileSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** What a folder holds of this package's output, and which of its entries belong to it. */
+/** Recognises this package's output in a folder, and the entries that belong to it. */
 export interface OwnOutput {
   /** "a run". */
   readonly what: string;
@@ -13,9 +13,9 @@ type Names = ReadonlySet<string>;
 
 interface Kind {
   readonly what: string;
-  /** Of a folder and the names in it. */
+  /** Whether a folder with these names in it is of this kind. */
   is(folder: string, names: Names): boolean;
-  /** Entries that belong to it; other files and folders beside them are the user's. */
+  /** Entries that belong to it; other files and folders next to them are the user's. */
   readonly entries: RegExp;
 }
 
@@ -81,12 +81,12 @@ const kinds: readonly Kind[] = [
   },
 ];
 
-/** What `folder`, in which the entries `names` stand, holds of this package's output; undefined: nothing. */
+/** This package's output in `folder`, which has the entries `names`; undefined: none. */
 export function ownOutput(folder: string, names: readonly string[]): OwnOutput | undefined {
   const all = new Set(names);
   const found = kinds.filter((kind) => kind.is(folder, all));
   if (found.length === 0) return undefined;
-  // A model mostly has its tokenizer beside it, which goes without saying.
+  // A model usually has its tokenizer next to it; this is not reported.
   const told = found.length > 1 ? found.filter(({ what }) => what !== 'a tokenizer') : found;
   return {
     what: told.map(({ what }) => what).join(' and '),

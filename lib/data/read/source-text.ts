@@ -23,13 +23,13 @@ export interface SourceText {
 export interface TextPlace {
   readonly file: number;
   readonly documents: number;
-  /** What was skipped before it, by reason. */
+  /** Number of documents skipped before it, by reason. */
   readonly skipped: Readonly<Record<string, number>>;
 }
 
 export const textStart: TextPlace = { file: 0, documents: 0, skipped: {} };
 
-/** What decides the documents of a source: contents of its files, formats, and options where they matter. */
+/** Everything that determines the documents of a source: contents of its files, formats, and options where they matter. */
 export function textKey({ files, digests, options }: SourceText): unknown {
   return files.map(({ format }, i) => {
     const { field = 'text', header = true, quotes = null, decodeEntities = false } = options[i]!;
@@ -49,7 +49,7 @@ export interface WorkPlan {
   readonly signal: AbortSignal | undefined;
   /**
    * Called before each piece of work with the last place between two documents in it, so that what follows there of the
-   * work belongs to a document that goes on; undefined when there is none. Called once more at the end of the text.
+   * work belongs to a document that continues; undefined when there is none. Called again at the end of the text.
    */
   readonly onPlace?: (place: TextPlace | undefined) => void;
 }

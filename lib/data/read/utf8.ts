@@ -10,7 +10,7 @@ export class InvalidUtf8 extends Error {
   }
 }
 
-/** Of a JSON file, after its name. */
+/** Message about a JSON file; follows the file's name. */
 export const savedAsUtf16 = 'is UTF-16, expected UTF-8: save it as UTF-8';
 
 /** Whether a text whose first character is ASCII, as in JSON, is UTF-16: by its byte order mark, or by zeros. */

@@ -7,7 +7,7 @@ import { join, relative } from 'node:path';
 import { ApolloError } from '../../errors.js';
 import { ownOutput } from './own-output.js';
 
-/** What was met on the way and is not read. */
+/** Entries that are skipped. */
 export interface PassedOver {
   /** Folders with output of this package: "runs/a (a run)". */
   readonly own: string[];
@@ -24,7 +24,7 @@ interface Walk {
 }
 
 /**
- * All files below a folder, in the order of their names; names that begin with a dot are left out. A folder that is
+ * All files below a folder, in the order of their names; names that start with a dot are left out. A folder that is
  * reached in two ways is walked once.
  * @throws ApolloError BAD_CORPUS for a folder that cannot be read.
  */
@@ -70,7 +70,7 @@ function walk(folder: string, real: string, { passed, above, seen }: Walk): stri
   });
 }
 
-/** What a link leads to; undefined: nowhere, or back to itself. */
+/** Target of a link; undefined if there is none or it leads back to itself. */
 function linkTarget(path: string): 'file' | 'folder' | 'other' | undefined {
   try {
     const status = statSync(path, { throwIfNoEntry: false });

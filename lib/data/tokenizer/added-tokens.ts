@@ -3,7 +3,7 @@
 import { asKnown, isWhiteSpace } from './characters.js';
 import type { OffsetSink, TextEncoding } from './offsets.js';
 
-/** A token that was added beside a model's vocabulary, as a tokenizer.json holds it. */
+/** A token that was added next to a model's vocabulary, as a tokenizer.json holds it. */
 export interface AddedToken {
   readonly id: number;
   readonly content: string;
@@ -17,7 +17,7 @@ export interface AddedToken {
   readonly special?: boolean;
 }
 
-/** A stretch of a text: an added token's id, or undefined for what lies between. */
+/** A stretch of a text: an added token's id, or undefined for what is between. */
 export interface Found {
   readonly id: number | undefined;
   readonly start: number;
@@ -52,7 +52,7 @@ export function finderOf(tokens: readonly (AddedToken & { readonly spelling?: st
   };
 }
 
-/** An encoder that gives added tokens their ids and leaves what lies between them to `plain`. */
+/** An encoder that gives added tokens their ids and leaves what is between them to `plain`. */
 export function withAddedTokens(plain: TextEncoding, tokens: readonly AddedToken[]): TextEncoding {
   const find = finderOf(tokens);
   if (find === undefined) return plain;

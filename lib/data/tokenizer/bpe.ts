@@ -11,7 +11,7 @@ interface Merge {
   readonly id: number;
 }
 
-/** @throws ApolloError BAD_TOKENIZER when vocabulary and merges do not fit together, or merges are to be dropped at random. */
+/** @throws ApolloError BAD_TOKENIZER when vocabulary and merges do not fit together, or merges must be dropped at random. */
 export function bpeModel(part: Part, vocabulary: ModelVocabulary, refuse: Refuse): Model {
   if (part['dropout']) throw refuse('its BPE drops merges at random ("dropout"), so that its ids are not fixed');
   const prefix = (part['continuing_subword_prefix'] ?? '') as string;
@@ -120,7 +120,7 @@ function merged(symbols: readonly number[], merges: ReadonlyMap<number, Merge>, 
   for (let top = heap.pop(); top !== undefined; top = heap.pop()) {
     const left = top % positions;
     const id = idOfRank.get((top - left) / positions)!;
-    // What waits is stale when its two symbols no longer make this token.
+    // A queued merge is stale if its two symbols no longer make this token.
     if (isGone[left] === 1 || mergeAt(left)?.id !== id) continue;
     const right = next[left]!;
     ids[left] = id;

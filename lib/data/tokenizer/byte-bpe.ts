@@ -14,7 +14,7 @@ export interface ByteBpeModel {
   readonly vocabSize: number;
   /** Ids of the tokens, which are spelled as `byteLevelText` spells them. */
   readonly vocabulary: ReadonlyMap<string, number>;
-  /** A word that is a token is that token, whatever the merges make of it (`ignore_merges`). */
+  /** A word that is a token is that token, regardless of the merges (`ignore_merges`). */
   readonly takesWholeWords: boolean;
 }
 
@@ -24,7 +24,7 @@ export function byteBpeEncoder(model: ByteBpeModel, wordEnd: WordEnd): TextEncod
   const ranks = new Map<number, number>();
   for (let rank = 0; 3 * rank < model.merges.length; rank++) {
     const pair = model.merges[3 * rank]! * model.vocabSize + model.merges[3 * rank + 1]!;
-    ranks.set(pair, rank); // of a pair that stands twice the later rank counts, as in Python
+    ranks.set(pair, rank); // of a pair that occurs twice the later rank counts, as in Python
   }
   const wordIds = (word: string): readonly number[] => {
     let ids = words.get(word);

@@ -59,7 +59,7 @@ export function isPunctuation(code: number): boolean {
   return (flagsOf(code) & flag.punctuation) !== 0;
 }
 
-/** What the normalizer StripAccents drops. */
+/** Characters that the normalizer StripAccents drops. */
 export function isCombining(code: number): boolean {
   return (all().bits[code]! & combiningBit) !== 0;
 }

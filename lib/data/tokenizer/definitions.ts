@@ -47,17 +47,17 @@ export interface TokenizerDefinition {
   special_roles?: Partial<Record<Role, string>>;
 }
 
-/** What a special token is for. */
+/** The role of a special token. */
 export type Role = 'mask' | 'pad' | 'cls' | 'sep' | 'unk' | 'bos' | 'eot';
 
-/** Names of the tokens of a role that are known without a file that says so. */
+/** Token names of a role that are known without a file. */
 export const usualTokens: Readonly<Record<Role, readonly string[]>> = {
   mask: ['[MASK]', '<mask>'],
   pad: ['[PAD]', '<pad>'],
   cls: ['[CLS]', '<s>'],
   sep: ['[SEP]', '</s>'],
   unk: ['[UNK]', '<unk>'],
-  bos: [], // what stands before a text is said by the post-processor
+  bos: [], // the post-processor defines what precedes a text
   eot: ['<|endoftext|>', '<|end_of_text|>'],
 };
 
@@ -184,7 +184,7 @@ export function llamaDefinition(
   };
 }
 
-/** What RoBERTa and CLIP put around texts: one at each end, and two between two texts. */
+/** Special tokens that RoBERTa and CLIP put around texts: one at each end, and two between two texts. */
 export function robertaFrame(cls: [string, number], sep: [string, number], trimsOffsets: boolean) {
   return { type: 'RobertaProcessing', sep, cls, trim_offsets: trimsOffsets, add_prefix_space: false };
 }

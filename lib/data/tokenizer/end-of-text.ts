@@ -1,5 +1,5 @@
 /**
- * The token at which a text ends, as the files beside a tokenizer name it: `eos_token` of tokenizer_config.json or
+ * The token at which a text ends, as the files next to a tokenizer name it: `eos_token` of tokenizer_config.json or
  * special_tokens_map.json, else `eos_token_id` of generation_config.json or config.json, in the order in which transformers
  * goes by them. Who separates documents or stops generating asks here.
  */
@@ -17,7 +17,7 @@ function objectIn(folder: string, file: string): Json {
     const value: unknown = JSON.parse(readFileSync(path, 'utf8'));
     return typeof value === 'object' && value !== null ? (value as Json) : {};
   } catch {
-    return {}; // who needs the file reads it and says what is wrong with it
+    return {}; // the code that needs the file reports what is wrong with it
   }
 }
 
@@ -55,7 +55,7 @@ function idsIn(folder: string, vocabSize: number): number[] {
   return [];
 }
 
-/** The tokenizer with the end of text that the files beside it name. */
+/** The tokenizer with the end of text that the files next to it name. */
 export function withEndOfText(tokenizer: Tokenizer, path: string): Tokenizer {
   const [eot] = endsOfText(tokenizer, path);
   if (eot === undefined || eot === tokenizer.specials.eot) return tokenizer;
@@ -64,7 +64,7 @@ export function withEndOfText(tokenizer: Tokenizer, path: string): Tokenizer {
 }
 
 /**
- * The file that keeps the end of text beside a tokenizer.json whose own content does not say it; undefined where it does:
+ * The file that keeps the end of text next to a tokenizer.json whose own content does not define it; undefined where it does:
  * `<|endoftext|>` is known by its name, before any other.
  */
 export function endOfTextFile({ specials, tokenOf }: Pick<Tokenizer, 'specials' | 'tokenOf'>) {
@@ -73,7 +73,7 @@ export function endOfTextFile({ specials, tokenOf }: Pick<Tokenizer, 'specials' 
   return { name: 'special_tokens_map.json', content: `${JSON.stringify({ eos_token: token }, null, 2)}\n` };
 }
 
-/** What is said where texts have no end. */
+/** Message where texts have no end. */
 export const noEndOfText =
   'the tokenizer names no end of text: tokenizer_config.json and special_tokens_map.json have no eos_token that is in its ' +
   'vocabulary, config.json and generation_config.json no eos_token_id, and there is no <|endoftext|>.';

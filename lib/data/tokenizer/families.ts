@@ -24,7 +24,7 @@ const families: Readonly<Record<string, readonly string[]>> = {
   file: ['PreTrainedTokenizer', 'TokenizersBackend', 'BloomTokenizer'],
 };
 
-/** Classes whose pipeline is Python code: a tokenizer.json beside them is not what they use. */
+/** Classes whose pipeline is Python code: a tokenizer.json next to them is not what they use. */
 const inPython = new Set(
   (
     'BartphoTokenizer BertGenerationTokenizer BertJapaneseTokenizer BertTokenizerLegacy BertweetTokenizer BioGptTokenizer ' +
@@ -75,7 +75,7 @@ const classOfModel: Readonly<Record<string, readonly string[]>> = {
   XLMTokenizer: ['xlm'],
 };
 
-/** Types of models whose tokenizer.json is used as it is, whatever class a file names beside it. */
+/** Types of models whose tokenizer.json is used as it is, regardless of the class that a file next to it names. */
 const pipelineOfFile = new Set(
   (
     'EvollaModel arctic aria bigbird_pegasus camembertv2-base canary chameleon chatlm cohere_asr deepseek_ocr ' +
@@ -101,7 +101,7 @@ export function familyOf(className: string, hasPipeline: boolean): Family | unde
   return hasPipeline && !inPython.has(className) ? 'file' : undefined;
 }
 
-/** The class that AutoTokenizer takes, from the one that the files name and the model's type; undefined where neither says. */
+/** The class that AutoTokenizer takes, from the one that the files name and the model's type; undefined where neither is given. */
 export function classNameOf(named: string | undefined, modelType: unknown, hasPipeline: boolean): string | undefined {
   const ofModel = Object.keys(classOfModel).find((name) => classOfModel[name]!.includes(modelType as string));
   if (named === undefined) return ofModel;

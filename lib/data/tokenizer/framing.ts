@@ -63,7 +63,7 @@ export function frameOf(definition: TokenizerDefinition): Frame {
   return bare;
 }
 
-/** The token before a single text; undefined where it begins with its own first token. */
+/** The token in front of a single text; undefined if the first item of its frame is the text. */
 export function beginOf(definition: TokenizerDefinition): number | undefined {
   const [first] = frameOf(definition).single;
   return first !== undefined && 'ids' in first ? first.ids[0] : undefined;

@@ -54,7 +54,7 @@ export function generalPipeline(
   const decode = decoderOf(definition.decoder as Part | null | undefined, refuse);
   const spellings = new Map<string, string>();
   for (const { content, normalized } of added) if (normalized) spellings.set(content, normalize(content));
-  // Only Metaspace asks whether a piece begins with the text's first character.
+  // Only Metaspace asks whether a piece starts with the text's first character.
   const tracksStart = JSON.stringify(splitPart ?? null).includes('"first"');
 
   /** The pieces of a text without added tokens of the first kind. */

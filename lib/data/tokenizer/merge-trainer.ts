@@ -8,7 +8,7 @@ export interface MergeTraining {
   /** Words as symbol ids, read once, and how often each occurs. */
   readonly words: Iterable<ArrayLike<number>>;
   readonly counts: ArrayLike<number>;
-  /** The tokens that exist before training; symbol ids index this list. It grows by one token a merge. */
+  /** The tokens that exist before training; symbol ids index this list. It grows by one token per merge. */
   readonly tokens: string[];
   /** Train until there are this many tokens. */
   readonly vocabularySize: number;
@@ -88,7 +88,7 @@ export async function trainMerges(training: MergeTraining): Promise<[string, str
         const start = starts[index]!;
         const end = start + lengths[index]!;
         const weight = counts[index]!;
-        let write = start; // what is merged moves up, in one pass over the word
+        let write = start; // merged symbols are compacted in one pass over the word
         for (let read = start; read < end; ) {
           if (symbols[read] !== best.left || read + 1 >= end || symbols[read + 1] !== best.right) {
             symbols[write++] = symbols[read++]!;
@@ -129,7 +129,7 @@ interface FlatWords {
   readonly lengths: Int32Array;
 }
 
-/** Four bytes a symbol: millions of words as arrays of their own would take ten times as much. */
+/** Four bytes per symbol: millions of separate arrays would take ten times as much. */
 async function flattened(words: Iterable<ArrayLike<number>>, pause: Pause): Promise<FlatWords> {
   let symbols = new Int32Array(1 << 16);
   let used = 0;

@@ -26,7 +26,7 @@ export const knownModels: KnownParts = {
 
 export type Model = (piece: string) => readonly number[];
 
-/** The tokens of the model alone, without those added beside it. */
+/** The tokens of the model alone, without those added next to it. */
 export type ModelVocabulary = ReadonlyMap<string, number>;
 
 /** Older files leave the type out. */

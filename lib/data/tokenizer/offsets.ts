@@ -1,4 +1,4 @@
-/** Where tokens lie in the text they were made from, and how the pieces around special tokens fit together. */
+/** Where tokens are in the text they were made from, and how the pieces around special tokens fit together. */
 import { IdBuffer } from './id-buffer.js';
 
 /** Takes one token: its id, and the start and end of its text in UTF-16 units. */
@@ -15,7 +15,7 @@ export interface TextEncoding {
 /** Token ids with the place of each in the text. */
 export interface PlacedTokens {
   readonly ids: Int32Array;
-  /** Two numbers a token: where its text starts and where it ends, in UTF-16 units (`text.slice(start, end)`). */
+  /** Two numbers per token: where its text starts and where it ends, in UTF-16 units (`text.slice(start, end)`). */
   readonly offsets: Int32Array;
 }
 

@@ -37,7 +37,7 @@ export interface Pipeline {
 const quoted = (token: unknown): string => JSON.stringify(token);
 
 /**
- * What all readers of a definition count on.
+ * Checks that all readers of a definition rely on.
  * @throws ApolloError BAD_TOKENIZER when it has no model with a vocabulary, or one of its lists is none.
  */
 export function checkForm({ model, added_tokens: added }: TokenizerDefinition, name: string): void {
@@ -212,7 +212,7 @@ function ownByteBpe(definition: TokenizerDefinition, vocabulary: Vocabulary, nam
   };
 }
 
-/** A text that does not begin with a blank gets one, as `add_prefix_space` asks for; no token's place begins before it. */
+/** A text that does not start with a blank gets one, as `add_prefix_space` requires; no token's offset is before it. */
 function withLeadingBlank(plain: TextEncoding): TextEncoding {
   return {
     encode(text: string, out: IdBuffer) {

@@ -99,7 +99,7 @@ function splitter(pattern: Pattern, behavior: Behavior, isInverted = false): Pre
   };
 }
 
-/** What becomes of the matches. */
+/** Treatment of the matches. */
 function arranged(stretches: readonly Stretch[], behavior: Behavior): readonly { start: number; end: number }[] {
   switch (behavior) {
     case 'Removed':
@@ -208,7 +208,7 @@ function unicodeScripts(pieces: readonly Piece[]): Piece[] {
       }
       i += code > 0xffff ? 2 : 1;
     }
-    // What stands before the first script is dropped, as it is in Python.
+    // Text before the first script is dropped, as in Python.
     return cuts.map((start, i) => cut(piece, start, cuts[i + 1] ?? piece.text.length));
   });
 }

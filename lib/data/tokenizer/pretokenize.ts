@@ -2,7 +2,7 @@
  * How text falls into words before BERT's model of sub-words sees it: clean-up and the punctuation rule (Hugging Face's
  * BertNormalizer and BertPreTokenizer). Encoder and trainer share these, so they cannot differ.
  *
- * What a character is (letter, punctuation, accent) is taken from unicode-tables.ts, so that it is the same under every
+ * The class of a character (letter, punctuation, accent) comes from unicode-tables.ts, so that it is the same under every
  * version of Node and the same as in Python.
  */
 
@@ -120,7 +120,7 @@ function forEachBertWord(text: string, visit: (start: number, end: number) => vo
   if (start >= 0) visit(start, text.length);
 }
 
-/** Marks, with the character that they stand on. */
+/** Marks, with the character that they are on. */
 const markedCharacter = /[^\p{M}\p{Script=Han}]?\p{M}+/gu;
 
 /**
@@ -138,7 +138,7 @@ interface PlacedCharacter {
   readonly end: number;
 }
 
-/** As `ordered`; marks that change places take the place in the text at which they then stand. */
+/** As `ordered`; marks that change places take the place in the text at which they then are. */
 function orderedWithPlaces(text: string, rules: BertNormalization): PlacedCharacter[] {
   const characters: PlacedCharacter[] = [];
   let start = 0;

@@ -5,7 +5,7 @@ export function broken(name: string, reason: string): ApolloError {
   return new ApolloError('BAD_TOKENIZER', `${name} is not a usable tokenizer: ${reason}.`);
 }
 
-/** A part of a pipeline as it stands in the file. */
+/** A part of a pipeline as it is in the file. */
 export type Part = Readonly<Record<string, unknown>> & { readonly type?: unknown };
 
 export type Refuse = (reason: string) => ApolloError;

@@ -14,7 +14,7 @@ export interface Stretch {
 
 export type Pattern = (text: string) => Stretch[];
 
-/** All matches and what lies between them. An empty match right behind another match does not count, as in Oniguruma. */
+/** All matches and what is between them. An empty match right behind another match does not count, as in Oniguruma. */
 export function regexPattern(source: string, refuse: Refuse): Pattern {
   const regex = translated(source, refuse);
   return (text) => {
@@ -29,7 +29,7 @@ export function regexPattern(source: string, refuse: Refuse): Pattern {
       const match = regex.exec(known);
       if (match === null) break;
       const start = match.index;
-      // JavaScript looks for an empty match inside of a pair of surrogates too, where nothing else can begin.
+      // JavaScript looks for an empty match inside of a pair of surrogates too, where no other match can start.
       if (isInsidePair(known, start)) {
         from = start + 1;
         continue;
@@ -94,7 +94,7 @@ export function characterPattern(isIn: (code: number) => boolean): Pattern {
 /** U+0295 is a small letter to Oniguruma. Newer versions of Unicode, and so of Node, have it among the other letters. */
 const small = (property: string): string => `\\p{${property}}\\u{295}`;
 
-/** What Oniguruma's classes hold, as the inside of a class of JavaScript. */
+/** Contents of Oniguruma's classes, as the inside of a JavaScript class. */
 const posixClasses: Readonly<Record<string, string>> = {
   alpha: '\\p{Alphabetic}',
   alnum: '\\p{Alphabetic}\\p{Nd}',
@@ -120,7 +120,7 @@ const escapedClasses: Readonly<Record<string, string>> = {
 };
 const escapedCharacters: Readonly<Record<string, number>> = { n: 10, t: 9, r: 13, f: 12, v: 11, a: 7, e: 27 };
 
-/** Names that \p{…} may have beside those of scripts: general categories, and properties that are named alike. */
+/** Names that \p{…} may have in addition to those of scripts: general categories, and properties that are named alike. */
 const properties = new Set(
   (
     'L Lu Ll Lt Lm Lo M Mn Mc Me N Nd Nl No P Pc Pd Ps Pe Pi Pf Po S Sm Sc Sk So Z Zs Zl Zp C Cc Cf Co Cn ' +

@@ -1,5 +1,5 @@
 /**
- * What stands beside a vocabulary and changes its ids: tokenizer_config.json, special_tokens_map.json,
+ * Files next to a vocabulary that change its ids: tokenizer_config.json, special_tokens_map.json,
  * added_tokens.json and the class that they or config.json name. Read as transformers' AutoTokenizer (5.18) reads it.
  */
 import { ApolloError } from '../../errors.js';
@@ -19,7 +19,7 @@ import { classNameOf, type Family, familyOf } from './families.js';
 
 type Json = Readonly<Record<string, unknown>>;
 
-/** The files beside a vocabulary; undefined for those that are not there. */
+/** The files next to a vocabulary; undefined for those that are not there. */
 export interface Beside {
   readonly config: Json | undefined; // tokenizer_config.json
   readonly specialTokensMap: Json | undefined;
@@ -27,7 +27,7 @@ export interface Beside {
   readonly model: Json | undefined; // config.json
 }
 
-/** What a vocabulary is made of before its settings: the content of a tokenizer.json, or of older files. */
+/** The source of a vocabulary before its settings: the content of a tokenizer.json, or of older files. */
 export type Source =
   | { readonly kind: 'file'; readonly definition: TokenizerDefinition }
   | { readonly kind: 'words'; readonly vocab: Record<string, number> }
@@ -48,7 +48,7 @@ const usualNames: Readonly<Record<Family, Partial<Record<Named, string>>>> = {
 };
 
 /**
- * The definition that a vocabulary and the files beside it make.
+ * The definition that a vocabulary and the files next to it make.
  * @throws ApolloError BAD_TOKENIZER for a class that cannot be read as one of those known, and for settings of a wrong type.
  */
 export function withSettings(source: Source, beside: Beside, path: string): TokenizerDefinition {
@@ -86,13 +86,13 @@ function refusedClass(className: string, path: string): ApolloError {
 class SettingsReader {
   readonly #beside: Beside;
   readonly #path: string;
-  /** What tokenizer_config.json says, and special_tokens_map.json where that is still read. */
+  /** The content of tokenizer_config.json, and of special_tokens_map.json where that is still read. */
   readonly #values: Record<string, unknown>;
   /** Tokens with a role of the model's own: `image_token`, or a name in extra_special_tokens. */
   readonly #ownRoles: AddedEntry[] = [];
   /** Special tokens without a role. */
   readonly #extras: AddedEntry[] = [];
-  /** What makes a token of added_tokens.json special: transformers compares texts there, and some are objects still. */
+  /** Condition for a token of added_tokens.json to be special: transformers compares texts there, and some are objects still. */
   readonly #toldSpecial: ReadonlySet<string>;
 
   constructor(beside: Beside, path: string) {
@@ -100,7 +100,7 @@ class SettingsReader {
     this.#path = path;
     const { config = {} } = beside;
     const map = config['added_tokens_decoder'] === undefined ? (beside.specialTokensMap ?? {}) : {};
-    // An object of special_tokens_map.json is special, whatever it says.
+    // An object of special_tokens_map.json is always special.
     const special = Object.entries(map).map(([key, value]) => {
       const isToken = isObject(value) && !Array.isArray(value) && key !== 'extra_special_tokens';
       return [key, isToken ? { ...value, special: true } : value];
@@ -203,7 +203,7 @@ class SettingsReader {
     };
   }
 
-  /** A pipeline whose class nobody names: what the settings say is put into it, and nothing else. */
+  /** A pipeline whose class is not named: only the settings are put into it. */
   #patched(definition: TokenizerDefinition): TokenizerDefinition {
     const { normalizer, pre_tokenizer: split } = definition;
     const patched = { ...definition };
@@ -239,7 +239,7 @@ class SettingsReader {
     const wanted: AddedEntry[] = [...byId].sort(([a], [b]) => a - b).map(([, token]) => token);
     const missing = wanted.filter((token) => !has.has(flagged(token)));
     const contents = new Set([...added, ...missing].map(({ content }) => content));
-    // A token that stands in several places in different ways is added each time: its flags are the last ones.
+    // A token that is in several places in different ways is added each time: its flags are the last ones.
     const met = new Set<string>();
     for (const entry of [...withRoles, ...this.#extras]) {
       const way = entry.isObject ? flagged(entry) : entry.content;
@@ -270,7 +270,7 @@ class SettingsReader {
       const special = entry.special === true || isNamed.has(entry.content);
       if (special) wasSpecial.add(entry.content);
       const made = whole({ ...entry, special }, id);
-      // Python splits a token that was special once, whatever it is by its last flags.
+      // Python splits a token that was special once, even if its last flags say otherwise.
       const token = splits && wasSpecial.has(entry.content) ? { ...made, special: true } : made;
       const place = added.findIndex((other) => other.id === id);
       if (place >= 0) added[place] = token;
@@ -279,7 +279,7 @@ class SettingsReader {
     return numbered(added, new Set(Object.keys(vocabOf(built))));
   }
 
-  /** added_tokens_decoder, or what older files say in its place: by id, and by text, where none displaces another. */
+  /** added_tokens_decoder, or its equivalent in older files: by id, and by text, where none displaces another. */
   #decoder(source: Source): { byId: Map<number, AddedEntry>; byContent: Map<string, AddedEntry> } {
     const byId = new Map<number, AddedEntry>();
     const byContent = new Map<string, AddedEntry>();
@@ -429,7 +429,7 @@ function mergesOfSource(source: Source): [string, string][] {
   return (merges ?? []) as [string, string][];
 }
 
-/** The pipeline of a class over the vocabulary of a file; parts that say the same stay as they are in the file. */
+/** The pipeline of a class over the vocabulary of a file; equivalent parts stay as they are in the file. */
 function adopted(file: TokenizerDefinition, made: TokenizerDefinition): TokenizerDefinition {
   const { vocab: _, merges: __, type: ___, ...settings } = made.model;
   const own = Object.fromEntries(Object.keys(settings).map((key) => [key, file.model[key as keyof typeof settings]]));

@@ -1,5 +1,5 @@
 /**
- * Reads r50k_base.tiktoken, GPT-2's vocabulary as tiktoken passes it on: a line a token, its bytes in base64 and its
+ * Reads r50k_base.tiktoken, GPT-2's vocabulary as tiktoken publishes it: one line per token, its bytes in base64 and its
  * rank, which is its id. The merges are not written there; they follow from the ranks.
  */
 import { ApolloError } from '../../errors.js';
@@ -43,7 +43,7 @@ export function readTiktoken(
   return { vocab: Object.fromEntries(ranks), merges };
 }
 
-/** What is left of a token's bytes when everything of lower rank has been merged: for a token of BPE, two parts. */
+/** The remaining parts of a token's bytes after all merges of lower rank: for a token of BPE, two parts. */
 function merged(token: string, ranks: ReadonlyMap<string, number>, limit: number): string[] {
   const parts = [...token];
   for (;;) {

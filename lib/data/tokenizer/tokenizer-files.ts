@@ -91,7 +91,7 @@ function readFile(path: string): TokenizerDefinition {
   return vocabTxtDefinition(path);
 }
 
-/** A token a line, without white space at its end; a token that stands twice has the later id. As in Python. */
+/** One token per line, without white space at its end; a token that occurs twice has the later id. As in Python. */
 function vocabTxtDefinition(path: string): TokenizerDefinition {
   const lines = readText(path, true).split('\n');
   if (lines.at(-1) === '') lines.pop();
@@ -111,7 +111,7 @@ function trimmedEnd(line: string): string {
   return line.replace(/\p{White_Space}+$/u, '');
 }
 
-/** What the files beside a vocabulary make of it; they are read for files of the usual names. */
+/** The definition from a vocabulary and the files next to it, which are read for files with the usual names. */
 function settled(source: Source, path: string): TokenizerDefinition {
   const isUsual = [...wholeFiles, ...pairs.flat(), 'vocab.txt'].some((name) => name === basename(path));
   const read = (name: string) => {

@@ -22,7 +22,7 @@ export interface SpecialTokens {
   readonly cls: number | undefined;
   readonly sep: number | undefined;
   readonly unk: number | undefined;
-  /** End of text: what the files beside the tokenizer name as eos_token, else `<|endoftext|>` or `<|end_of_text|>`. */
+  /** End of text: what the files next to the tokenizer name as eos_token, else `<|endoftext|>` or `<|end_of_text|>`. */
   readonly eot: number | undefined;
 }
 
@@ -50,7 +50,7 @@ export interface Tokenizer {
   readonly specialIds: readonly number[];
   /** SHA-256 of everything that decides the ids. */
   readonly digest: string;
-  /** The content of tokenizer.json, to hand to worker threads and to save beside a model. */
+  /** The content of tokenizer.json, to hand to worker threads and to save next to a model. */
   readonly definition: TokenizerDefinition;
   /** Ids of `text`, no special tokens added; one that is spelled out in the text is recognised, as in Python. */
   encode(text: string): Uint32Array;
@@ -58,7 +58,7 @@ export interface Tokenizer {
   encodeInto(text: string, out: IdBuffer): void;
   /**
    * As encode, with the place of each token: `text.slice(offsets[2 * i], offsets[2 * i + 1])` is what token i was made
-   * from. A character that lies across tokens belongs to each of them; a byte-level token holds the blank before a word.
+   * from. A character that spans several tokens belongs to each of them; a byte-level token holds the blank before a word.
    * @throws ApolloError BAD_TOKENIZER for a tokenizer of kind 'other', whose pipeline does not keep the places.
    */
   encodeWithOffsets(text: string): PlacedTokens;

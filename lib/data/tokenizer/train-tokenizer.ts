@@ -17,7 +17,7 @@ export interface TokenizerTraining {
   readonly vocabSize: number;
   /** Pairs seen less often are not merged. */
   readonly minCount?: number;
-  /** Called as training goes on; see MergeTraining. */
+  /** Called during training; see MergeTraining. */
   readonly onMerge?: (tokens: number) => Promise<void> | undefined;
 }
 

@@ -135,7 +135,7 @@ export const combining =
   '6j.6 2.8 r.1 2a.g 2y.c 2t.e zn.7 1.7 2a.l 1.d fg9.4 1n.6 t6.19 g.3 f7u.1 43q.4 3.5 8.7 2.6 u.3 44.2 1iz.1i ' +
   '4.1d 8 e m.4 1.e 11s.6 1.g 2.6 1.1 1.4 1ph.6 31.6 gzhx.6n';
 
-/** Characters that stay when accents are dropped, and stand in canonical order then. */
+/** Characters that stay when accents are dropped, and are in canonical order then. */
 export const reordered =
   '1qs.d 3mq 2t 1z.1 ef 3le.1 nxf 30 kjj 38 7r 6s 3 hb 13c zs5.1 6.5 2vh.6 1.g 2.6 1.1 1.4 1sp.6';
 

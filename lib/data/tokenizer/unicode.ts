@@ -1,4 +1,4 @@
-/** What each character is to the tokenizers: flags of each code point, unpacked from unicode-tables.ts. */
+/** Classes of characters for the tokenizers: flags of each code point, unpacked from unicode-tables.ts. */
 import * as tables from './unicode-tables.js';
 
 export const flag = {

@@ -2,7 +2,7 @@
 import type { Model, ModelVocabulary } from './models.js';
 import type { Part, Refuse } from './refusal.js';
 
-/** What an unknown character scores below the least token. */
+/** How much lower an unknown character scores than the lowest token. */
 const unknownPenalty = 10;
 
 /** @throws ApolloError BAD_TOKENIZER for a vocabulary that is no list of tokens with scores. */

@@ -28,7 +28,7 @@ const scanners: readonly (readonly [steps: readonly Part[], wordEnd: WordEnd])[]
 
 export interface WordScanner {
   readonly wordEnd: WordEnd;
-  /** Before a text that begins with none there is to be a blank. */
+  /** A text that does not start with a blank gets one in front. */
   readonly addsBlank: boolean;
 }
 
@@ -76,7 +76,7 @@ export function gptWordEnd(text: string, start: number): number {
   return gptWordEndBefore(text, start, 0);
 }
 
-/** SmolLM and StarCoder 2: each digit is a word, and GPT-2's pattern runs on what lies between digits. */
+/** SmolLM and StarCoder 2: each digit is a word, and GPT-2's pattern runs on what is between digits. */
 export function smolLmWordEnd(text: string, start: number): number {
   const code = text.codePointAt(start)!;
   if ((flagsOf(code) & flag.numeric) !== 0) return start + lengthOf(code);
@@ -149,12 +149,12 @@ function contractionLength(text: string, start: number): number {
   return two === 're' || two === 've' || two === 'll' ? 3 : 0;
 }
 
-/** What `(?i)` makes of the letters of contractions; ſ is a case of s, and no other character one of them. */
+/** Letters of contractions that `(?i)` matches; ſ is a case of s, and no other character one of them. */
 function caseFolded(text: string): string {
   return text.toLowerCase().replace('\u017f', 's');
 }
 
-/** Where the characters of one kind end that begin at `start`. */
+/** End of the run of characters of one kind that starts at `start`. */
 function runEnd(text: string, start: number, kind: number, barriers: number): number {
   let end = start;
   while (end < text.length) {

@@ -26,7 +26,7 @@ function headsInRow({ packed, heads, keyValueHeads }: AttentionAttributes): numb
   return packed ? heads + 2 * keyValueHeads : heads;
 }
 
-/** Sizes: B sequences, Tq queries, Tk keys, D elements a head. */
+/** Sizes: B sequences, Tq queries, Tk keys, D elements per head. */
 function extents(inputs: readonly TensorType[], attrs: AttentionAttributes) {
   const [q, k] = inputs;
   const [batch, queries, row] = q!.shape as [number, number, number];

@@ -1,5 +1,5 @@
 /**
- * What an op is: name, shape rule, gradient rule and FLOP rule, declared together by `defineOp` and found by name in
+ * Definition of an op: name, shape rule, gradient rule and FLOP rule, declared together by `defineOp` and found by name in
  * the registry. How an op is computed is the backends' part.
  */
 import { ApolloError } from '../../errors.js';
@@ -11,7 +11,7 @@ import { formatType, type TensorType } from '../shape.js';
 /** Fixed properties of one use of an op. An undefined entry is as good as absent. */
 export type Attributes = Readonly<Record<string, Attribute | undefined>>;
 
-/** What a gradient rule works with. */
+/** Context of a gradient rule. */
 export interface GradientContext<A extends Attributes = Attributes> {
   readonly node: Node;
   readonly inputs: readonly Tensor[];

@@ -1,6 +1,6 @@
 /**
  * Language-model losses. `lmHeadLoss` computes logits x table^T chunk by chunk together with the cross-entropy, so
- * that the full logits never stand in memory; `crossEntropy` takes logits that exist.
+ * that the full logits are never held in memory; `crossEntropy` takes logits that exist.
  */
 
 import * as is from '../../is.js';

@@ -106,7 +106,7 @@ export interface MatmulOptions {
   readonly bias?: Tensor | undefined;
   /** Applied to the result in the same pass. Fuse for inference; when training, call gelu so that its input is kept. */
   readonly activation?: Activation;
-  /** Of the result: that of a (default) or f32. */
+  /** Data type of the result: that of a (default) or f32. */
   readonly dtype?: DType;
 }
 

@@ -39,7 +39,7 @@ export const adamwOp = defineOp<{ decay: readonly number[]; hasShadow: readonly 
 /**
  * (hyper f32 [5], counts i32 [n], rates f32 [n], norm f32 [1]) -> per tensor param [in, out], grad, momentum, [bf16
  * working copy], all in place: Muon (Jordan et al., 2024). `hyper`: learning rate, momentum, weightDecay, maxNorm, gradScale. Tensor
- * i holds `parts[i]` matrices side by side, as wide as the next `widths` say. Zeroes the gradients; a norm that is not
+ * i holds `parts[i]` matrices side by side, with the next entries of `widths`. Zeroes the gradients; a norm that is not
  * finite, or a count of 0, leaves the rest.
  */
 export const muonOp = defineOp<{

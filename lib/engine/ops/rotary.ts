@@ -9,7 +9,7 @@ import { formatType, sameShape, shapeError, type TensorType } from '../shape.js'
 import { defineOp, emitOne, type OpDefinition } from './define.js';
 
 export type RotaryAttributes = {
-  /** Of the row's heads, how many are rotated; those behind them are copied. */
+  /** The number of heads of the row that are rotated; the remaining ones are copied. */
   heads: number;
   headSize: number;
   frequencies: readonly number[];

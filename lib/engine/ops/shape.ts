@@ -148,7 +148,7 @@ export function concat(tensors: readonly Tensor[], axis: number): Tensor {
 const takesSlice = is.takes('slice', { x: is.tensor, starts: is.shape, sizes: is.shape });
 
 /**
- * The block of x that begins at `starts` and has extents `sizes` (-1: up to the end), one entry an axis.
+ * The block of x that starts at `starts` and has extents `sizes` (-1: up to the end), one entry per axis.
  * `slice(x, [0, 2], [-1, 3])` is numpy's `x[:, 2:5]`.
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */

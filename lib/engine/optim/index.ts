@@ -34,7 +34,7 @@ interface Entry<Name extends OptimizerName> {
   readonly flops: (spec: UpdatedParameter, options: CostOptions) => number;
 }
 
-/** What the FLOPs of an update depend on besides shapes. */
+/** Settings that the FLOPs of an update depend on, in addition to shapes. */
 interface CostOptions {
   /** Muon's. */
   readonly iterations?: number | undefined;
@@ -78,7 +78,7 @@ export function createOptimizer<Name extends OptimizerName>(
 
 const takesOptimizerState = is.takes('optimizerState', { name: is.string });
 
-/** What the optimizer of this name keeps of each parameter. @throws ApolloError BAD_ARGUMENT for an unknown name. */
+/** The state slots per parameter of the optimizer with this name. @throws ApolloError BAD_ARGUMENT for an unknown name. */
 export function optimizerState(name: OptimizerName): StateLayout {
   takesOptimizerState(name);
 

@@ -9,15 +9,15 @@ import { type AdamWOptions, adamwFields, adamwOptions, adamwRule, adamwState } f
 import { ProgramOptimizer, type UpdateRule } from './program-optimizer.js';
 import type { ParameterState, StateLayout } from './slots.js';
 
-/** What concerns the hidden matrices alone. */
+/** Options for the hidden matrices only. */
 export interface MuonMatrixOptions {
   /** Decay of the mean of gradients. */
   readonly momentum?: number;
-  /** Orthogonalise the mean with the newest gradient mixed in once more. */
+  /** Orthogonalise the mean with the newest gradient mixed in again. */
   readonly nesterov?: boolean;
   /** Newton-Schulz iterations. */
   readonly iterations?: number;
-  /** Of the inputs of the iterations' products; sums are f32 in both. */
+  /** Precision of the inputs of the iterations' products; sums are f32 in both. */
   readonly precision?: 'f32' | 'bf16';
   /**
    * Factor on the learning rate of a matrix [inputs, outputs]. 'original': sqrt(max(1, outputs / inputs)).
@@ -41,7 +41,7 @@ export const muonDefaults: Required<MuonMatrixOptions> = {
   rateFactor: 1,
 };
 
-/** The mean of the gradients. Nothing corrects its bias: the update has the same norm whatever the momentum's. */
+/** The mean of the gradients. Nothing corrects its bias: the update has the same norm for any norm of the momentum. */
 const momentum: ParameterState = { slots: [{ name: 'momentum', power: 1 }], counted: false };
 
 export const muonState: StateLayout = {
@@ -71,7 +71,7 @@ export function muonOptions(options: MuonOptions): Required<MuonOptions> {
 const definedOf = (options: MuonOptions): MuonOptions =>
   Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
 
-/** Takes the hidden matrices; those that stand side by side in one parameter are orthogonalised one by one. */
+/** Takes the hidden matrices; those that are side by side in one parameter are orthogonalised one by one. */
 export function muonRule(options: Required<MuonOptions>): UpdateRule {
   const { momentum: mean, nesterov, iterations, precision, adjust, rateFactor, weightDecay, maxNorm } = options;
   const widthsOf = ({ matrices }: ParameterDeclaration) => matrices ?? [];

@@ -26,7 +26,7 @@ export interface StepResult {
   readonly elapsedMs: number;
   /** For how long the device had nothing to do before it. */
   readonly waitedMs: number;
-  /** Of new weights, that all ranks together have sent, where they share the update. */
+  /** Bytes of new weights that all ranks together have sent, where they share the update. */
   readonly bytesSent?: number | undefined;
 }
 
@@ -42,7 +42,7 @@ export interface Update {
 
 export interface Optimizer {
   readonly name: string;
-  /** What it keeps of each parameter. */
+  /** Its state slots per parameter. */
   readonly state: StateLayout;
   /**
    * One update of the named parameters from their accumulated gradients, which it zeroes, after all updates before. `rateFactor` and `active` may

@@ -26,7 +26,7 @@ export interface UpdateRule {
   readonly rate: number;
   /** The scalars of a step. */
   readonly hyper: (learningRate: number, gradScale: number) => readonly number[];
-  /** What the op knows of its tensors besides `decay` and `hasShadow`. */
+  /** Attributes of the op's tensors other than `decay` and `hasShadow`. */
   readonly attributes: (specs: readonly ParameterDeclaration[]) => Record<string, Attribute>;
 }
 

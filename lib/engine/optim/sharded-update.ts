@@ -35,7 +35,7 @@ class Parts {
   }
 }
 
-/** What is left of a parameter beside this rank's part. */
+/** The parts of a parameter other than this rank's. */
 function rest({ offset, count, shape }: Tensor): Span[] {
   const end = offset + count;
   const spans = [

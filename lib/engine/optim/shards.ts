@@ -10,7 +10,7 @@ import { size } from '../shape.js';
 import type { StateLayout } from './slots.js';
 
 /**
- * Parts of a parameter are whole pieces of so many elements: those of which the gradients' norm sums the squares one by one, so
+ * Parts of a parameter are whole pieces of this many elements: those of which the gradients' norm sums the squares one by one, so
  * that it has the same bits however parameters are divided.
  */
 export const shardUnit = 16_384;
@@ -67,7 +67,7 @@ export class StateShards {
     });
   }
 
-  /** The element at which each rank's part begins, and the parameter's length. */
+  /** The first element of each rank's part, and the parameter's length. */
   bounds(name: string): Bounds {
     const bounds = this.#bounds.get(name);
     if (!bounds) throw new ApolloError('INTERNAL', `parameter '${name}' is not divided among the ranks`);

@@ -1,4 +1,4 @@
-/** What an optimizer keeps of each parameter, declared once; everything that stores, grows or counts it goes by this. */
+/** An optimizer's state per parameter, declared once: storing, growing and counting use this declaration. */
 
 import * as is from '../../is.js';
 import type { ParameterDeclaration } from '../parameters.js';
@@ -43,7 +43,7 @@ const takesSlotFactor = is.takes('slotFactor', {
 });
 
 /**
- * What a slot is multiplied by when its gradient becomes `scale` times what it was: scale^power.
+ * The factor on a slot when its gradient is multiplied by `scale`: scale^power.
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function slotFactor(scale: number, slot: Pick<StateSlot, 'power'>): number {

@@ -32,7 +32,7 @@ export class ParameterBuffers {
     if (existing) return existing;
     const buffer = this.device.createBuffer(kind === 'workingCopy' ? 'bf16' : 'f32', entry.elements);
     entry.buffers[kind] = buffer;
-    // Made together and as zeros, so the copy equals the value from the beginning.
+    // Made together and as zeros, so the copy equals the value from the start.
     if (kind === 'value' && this.keepsCopy(entry)) this.of(entry, 'workingCopy');
     if (kind === 'workingCopy') this.of(entry, 'value');
     return buffer;

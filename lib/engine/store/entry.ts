@@ -11,7 +11,7 @@ export interface ParameterDeclaration {
   /** Whether weight decay applies. */
   readonly decay: boolean;
   /**
-   * Of a hidden layer's weights [inputs, outputs]: the widths of the matrices that stand side by side in its columns, e.g.
+   * For a hidden layer's weights [inputs, outputs]: the widths of the matrices that are side by side in its columns, e.g.
    * [C, C, C] of fused queries, keys and values, or [outputs]. Absent for embeddings, heads and vectors.
    */
   readonly matrices?: readonly number[] | undefined;

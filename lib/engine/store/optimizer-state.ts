@@ -47,7 +47,7 @@ export class OptimizerState {
     this.#further = slots;
   }
 
-  /** Of a store without parameters: divides the state of those to come. */
+  /** Only for a store without parameters: divides the state of parameters that are added later. */
   shard(group: NativeGroup, isEmpty: boolean): void {
     check(this.#layout !== undefined, 'shardState: make the optimizer first, whose state is divided among the ranks');
     check(isEmpty, 'shardState: the store must be empty, for state is divided as parameters are declared');

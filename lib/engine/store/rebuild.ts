@@ -33,7 +33,7 @@ export interface RebuiltEntry {
   readonly shared?: readonly MomentSlot[] | undefined;
 }
 
-/** Entries beside the store's own, which stay. Where an expression fails none is left. */
+/** Entries next to the store's own, which stay. Where an expression fails none is left. */
 export async function rebuiltEntries(
   site: RebuildSite,
   parameters: readonly RebuiltParameter[],

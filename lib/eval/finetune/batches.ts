@@ -25,7 +25,7 @@ const pooled = 32;
 
 /**
  * The batches of an epoch as indices into `features`: every feature once, in an order that is a function of seed and
- * epoch alone. Rows of like length stand together, so that little is padded: the shuffled features are taken in pools of
+ * epoch alone. Rows of similar length are grouped, so that little is padded: the shuffled features are taken in pools of
  * 32 batches, each sorted by length, cut, and its batches shuffled again.
  */
 export function epochBatches(

@@ -4,7 +4,7 @@
  * places in the order of Hugging Face's `datasets`.
  */
 
-/** What the classes of a task are called. */
+/** Names of the classes of a task. */
 export interface ClassNames {
   /** For each class of the task, in its order, what others call it; compared as `plain` spells it. */
   readonly names: readonly (readonly string[])[];
@@ -15,17 +15,17 @@ export interface ClassNames {
 export interface ClassOrder {
   /** For each class of the task the row of the classifier that stands for it. */
   readonly rows: readonly number[];
-  /** What the user should know of how it was found: that the names did not say. */
+  /** Warning about how it was found: the names did not identify it. */
   readonly warning?: string;
 }
 
 /** A name without case, marks and blanks: `Not_Entailment` is `notentailment`. */
 const plain = (name: string): string => name.toLowerCase().replace(/[^\p{L}\p{N}]/gu, '');
 
-/** `LABEL_2`, `class 2` and `2` say a place and nothing else. */
+/** `LABEL_2`, `class 2` and `2` only give an index. */
 const numbered = /^(?:label|class|category)?(\d+)$/;
 
-/** The task's class that a name means; undefined where it says nothing. */
+/** The task's class that a name means; undefined where it gives none. */
 function classOf(name: string, { names }: ClassNames): number | undefined {
   const spelled = plain(name);
   const found = names.findIndex((each) => each.some((known) => plain(known) === spelled));
@@ -34,7 +34,7 @@ function classOf(name: string, { names }: ClassNames): number | undefined {
 
 /**
  * Finds the rows of a task's classes.
- * @param rows what the model calls its rows, in their order; undefined where its config.json does not say, and then they
+ * @param rows what the model calls its rows, in their order; undefined where its config.json does not define it; they then
  * are called LABEL_0, LABEL_1, …, as in transformers.
  */
 export function classOrder(task: ClassNames, rows: readonly string[] | undefined): ClassOrder {
@@ -43,7 +43,7 @@ export function classOrder(task: ClassNames, rows: readonly string[] | undefined
   const classes = called.map((name) => classOf(name, task));
   if (isOrder(classes, count)) return { rows: inverse(classes) };
 
-  // All names but one say which class they are: the last one is what is left.
+  // All names but one identify their class: the last one gets the remaining class.
   const unknown = classes.indexOf(undefined);
   const left = Array.from({ length: count }, (_, each) => each).filter((each) => !classes.includes(each));
   if (left.length === 1 && classes.filter((each) => each === undefined).length === 1) {

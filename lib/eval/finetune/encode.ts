@@ -9,7 +9,7 @@ export interface SequenceEncoder {
   readonly objective: ObjectiveName;
   /** Tokens of a sequence at most, special ones included. */
   readonly maxLength: number;
-  /** What fills a row behind its last token. */
+  /** Padding of a row after its last token. */
   readonly padId: number;
   /**
    * Masked models: [CLS] a [SEP] or [CLS] a [SEP] b [SEP], with type 1 from b on. Causal ones, with the tokenizer's end of text as start, delimiter

@@ -11,11 +11,11 @@ import type { FineTuneTask, Metrics, PredictionFile, Split, TaskData } from './t
 export interface TaskEvaluation {
   /** Scores by split. */
   readonly metrics: Readonly<Record<string, Metrics>>;
-  /** What else there is to say of the scores, by split. */
+  /** Additional information about the scores, by split. */
   readonly remarks: Readonly<Record<string, string>>;
   /** Predictions of the splits without labels, and of the others where the task keeps them. */
   readonly predictions: readonly PredictionFile[];
-  /** What the user should know of the model, a sentence each. */
+  /** Warnings about the model, one sentence each. */
   readonly warnings: readonly string[];
 }
 
@@ -28,7 +28,7 @@ export interface TaskEvaluationOptions<Example> {
   readonly batch: number;
   readonly precision?: 'f32' | 'bf16';
   readonly signal?: AbortSignal | undefined;
-  /** Told the split under way and the share of it that is done. */
+  /** Receives the current split and the share of it that is done. */
   readonly onProgress?: ((split: string, done: number) => void) | undefined;
 }
 

@@ -1,4 +1,4 @@
-/** What fine-tuning reports. */
+/** Events of fine-tuning. */
 import type { EpochRecord } from './seed-folder.js';
 
 export type FineTuneEvent =
@@ -43,7 +43,7 @@ export type FineTuneEvent =
   | { readonly type: 'seed'; readonly seed: number; readonly record: SeedRecord }
   | { readonly type: 'done'; readonly aborted: boolean };
 
-/** What a finished seed has reached. */
+/** Results of a finished seed. */
 export interface SeedRecord {
   readonly seed: number;
   readonly epochs: readonly EpochRecord[];

@@ -22,7 +22,7 @@ import { networkSpecs } from './network.js';
 import { taskByName } from './tasks.js';
 
 export interface ExportFineTunedOptions extends WriteOptions {
-  /** What the model was tuned on, where that is not a task of this package. */
+  /** The data that the model was tuned on, if that is not a task of this package. */
   readonly task?: TunedTask;
 }
 
@@ -108,7 +108,7 @@ function labelFields({ count, problem }: NonNullable<HuggingFaceHead['outputs']>
   };
 }
 
-/** What a user of the folder must know. */
+/** Warnings for users of the folder. */
 function warningsOf(config: ModelConfig): string[] {
   if (objectiveOf(config) === 'masked') return [];
   return [

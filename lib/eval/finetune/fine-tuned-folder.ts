@@ -20,12 +20,12 @@ import { isFineTuned, readFineTuned, standing, tokenizerFile, weightsFile } from
 import { networkSpecs, trainedLayersOf } from './network.js';
 import type { FineTuneTask } from './task.js';
 
-/** What must be known of the task that a model was tuned on. */
+/** Properties of the task that a model was tuned on. */
 export type TunedTask = Pick<FineTuneTask, 'name' | 'title' | 'head' | 'labels' | 'classes' | 'maxLength'>;
 
 interface Structure {
   readonly model: LanguageModel;
-  /** Which trained layer stands at each place. */
+  /** Which trained layer is at each place. */
   readonly layerMap: readonly number[];
   /** Tokens of a sequence at most. */
   readonly maxLength: number;
@@ -33,7 +33,7 @@ interface Structure {
 }
 
 export interface FineTunedFolder extends Structure {
-  /** What the user should know, a sentence each. */
+  /** Warnings, one sentence each. */
   readonly warnings: readonly string[];
   /** Its body's and its head's. */
   readonly specs: readonly ParameterSpec[];
@@ -44,7 +44,7 @@ export interface FineTunedFolder extends Structure {
 
 export interface FineTunedModel extends Structure {
   readonly store: ParameterStore;
-  /** As of FineTunedFolder. */
+  /** Same as FineTunedFolder.warnings. */
   readonly warnings: readonly string[];
   dispose(): void;
 }
@@ -161,7 +161,7 @@ function rowsOf(
   return rows.every((row, place) => row === place) ? undefined : rows;
 }
 
-/** What config.json calls the rows of the classifier, in their order: `id2label`, or `label2id` the other way round. */
+/** Names of the classifier's rows in config.json, in order: `id2label`, or `label2id` the other way round. */
 function namesOf(json: Readonly<Record<string, unknown>>): string[] | undefined {
   const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null;
   const { id2label, label2id } = json;

@@ -45,7 +45,7 @@ export function isFineTuned(folder: string): boolean {
   return existsSync(join(standing(folder), descriptionFile));
 }
 
-/** Where the model of `folder` stands: there, or beside it in the moment in which it is replaced. */
+/** Where the model of `folder` is: there, or next to it in the moment in which it is replaced. */
 export function standing(folder: string): string {
   const waiting = waitingPath(resolve(folder));
   return existsSync(join(folder, descriptionFile)) || !existsSync(join(waiting, descriptionFile)) ? folder : waiting;
@@ -99,7 +99,7 @@ export async function saveFineTuned(
 const takesReadFineTuned = is.takes('readFineTuned', { folder: is.path });
 
 /**
- * What finetuned.json says. @throws ApolloError BAD_CHECKPOINT when there is none or it is damaged.
+ * The content of finetuned.json. @throws ApolloError BAD_CHECKPOINT when there is none or it is damaged.
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export async function readFineTuned(folder: string): Promise<FineTunedDescription> {

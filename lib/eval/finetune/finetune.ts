@@ -37,7 +37,7 @@ const takesCheckFineTuning = is.takes('checkFineTuning', {
 });
 
 /**
- * Tells what is wrong with a fine-tuning whatever its data are.
+ * Reports errors of a fine-tuning that do not depend on its data.
  * @throws ApolloError BAD_CONFIG for wrong settings, or a task that the model cannot do; BAD_TOKENIZER.
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */

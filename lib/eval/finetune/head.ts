@@ -1,12 +1,12 @@
 /**
- * What stands on a model's body for a task: its parameters, what it says of each sequence, and its loss. A task brings
+ * The head on a model's body for a task: its parameters, its output for each sequence, and its loss. A task brings
  * a head; the loop knows none by name.
  */
 import type { Tensor } from '../../engine/graph.js';
 import type { ModelConfig, ParameterSpec } from '../../models/index.js';
 import type { Weights } from '../../nn/layers.js';
 
-/** What a head may use while it is traced. */
+/** Inputs of a head's trace. */
 export interface HeadContext {
   readonly config: ModelConfig;
   /** The body's output, [B, T, C], in the working precision. */
@@ -23,7 +23,7 @@ export interface HeadContext {
   summary(): Tensor;
 }
 
-/** What a loss may use besides the output. */
+/** Inputs of a loss other than the output. */
 export interface LossContext {
   /** The number called `name` of each feature, [B]. In rows that only fill a batch: -100 (i32) or 0 (f32). */
   target(name: string): Tensor;
@@ -34,7 +34,7 @@ export interface LossContext {
 /** A model with this head among Hugging Face's classes: BertFor<task>, GPT2For<task>, LlamaFor<task>. */
 export interface HuggingFaceHead {
   readonly task: 'SequenceClassification' | 'QuestionAnswering';
-  /** Of a sequence's outputs: how many, and whether they are classes or numbers. */
+  /** The number of outputs of a sequence, and whether they are classes or numbers. */
   readonly outputs?: { readonly count: number; readonly problem: 'single_label_classification' | 'regression' };
 }
 
@@ -43,9 +43,9 @@ export interface Head {
   readonly kind: string;
   /** The numbers that a feature carries for the loss, by name, with their dtype. */
   readonly targets: Readonly<Record<string, 'i32' | 'f32'>>;
-  /** Its own parameters; they start as `init` says, whatever the body starts from. */
+  /** Its own parameters; they start as `init` says, regardless of the body's initial weights. */
   parameters(config: ModelConfig): ParameterSpec[];
-  /** f32 [B, …]: one row a sequence, which is what the task's score gets. */
+  /** f32 [B, …]: one row per sequence, which is what the task's score gets. */
   output(context: HeadContext): Tensor;
   /** Mean over the rows that count, scalar f32. */
   loss(output: Tensor, context: LossContext): Tensor;

@@ -47,7 +47,7 @@ export function networkSpecs(model: LanguageModel, head: Head, trainedLayers: nu
 const takesTrainedLayersOf = is.takes('trainedLayersOf', { layerMap: is.list(is.index, { least: 1 }) });
 
 /**
- * How many layers a map uses: one more than its greatest entry.
+ * The number of layers that a map uses: one more than its greatest entry.
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function trainedLayersOf(layerMap: LayerMap): number {

@@ -15,7 +15,7 @@ const schema = z.strictObject({
   learningRate: z.number().positive().default(5e-5),
   /** Share of the steps in which the learning rate rises. */
   warmup: z.number().min(0).lt(1).default(0.1),
-  /** Of embeddings, residual branches, attention and pooled state, whatever the model was trained with. */
+  /** Dropout of embeddings, residual branches, attention and pooled state; replaces the value that the model was trained with. */
   dropout: z.number().min(0).lt(1).default(0.1),
   weightDecay: z.number().min(0).default(0.01),
   /** Gradients are scaled down to this global norm; 0 leaves them as they are. */
@@ -25,7 +25,7 @@ const schema = z.strictObject({
   precision: z.enum(['f32', 'bf16']).default('f32'),
   /** Consecutive steps with a loss or gradient that is not finite after which the run stops. */
   nonFiniteLimit: positiveInteger.default(5),
-  /** Write a checkpoint every so many minutes of training, besides the one after each epoch. 0: not by time. */
+  /** Minutes of training between checkpoints, in addition to the one after each epoch. 0: not by time. */
   checkpointMinutes: z.number().min(0).default(10),
   /** Complete checkpoints that are kept until a seed is finished. */
   keepCheckpoints: positiveInteger.default(2),

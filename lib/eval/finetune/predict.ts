@@ -1,4 +1,4 @@
-/** What a network says of examples: features of like length share batches, and each batch runs the program of its length. */
+/** Predictions of a network for examples: features of similar length share batches, and each batch runs the program of its length. */
 
 import * as is from '../../is.js';
 import { bucketOf, buckets, featureBatch } from './batches.js';
@@ -12,7 +12,7 @@ export interface PredictOptions {
   readonly maxLength: number;
   readonly padId: number;
   readonly signal?: AbortSignal | undefined;
-  /** Told the share that is done after each batch. */
+  /** Called after each batch with the share that is done. */
   readonly onProgress?: ((done: number) => void) | undefined;
 }
 

@@ -1,5 +1,5 @@
 /**
- * What a seed's run leaves in its folder, and how a run that was cut resumes: history.json with the epochs that are done,
+ * Files of a seed's run, and how an interrupted run resumes: history.json with the epochs that are done,
  * checkpoints/ with weights and moments until the run is finished, model/ with the best epoch's model.
  */
 import { readFile, rm } from 'node:fs/promises';
@@ -35,7 +35,7 @@ const epochSchema = z.object({
   loss: score,
   /** Scores by split and metric. */
   metrics: z.record(z.string(), z.record(z.string(), score)),
-  /** Training time since the seed's beginning, without evaluation. */
+  /** Training time since the start of the seed, without evaluation. */
   trainMs: z.number().min(0),
 });
 
@@ -71,7 +71,7 @@ const historySchema = z.object({
   identity: z.record(z.string(), z.unknown()),
   finished: z.boolean(),
   epochs: z.array(epochSchema),
-  /** Of the checkpoints within an epoch, oldest first. */
+  /** Checkpoints within an epoch, oldest first. */
   underway: z.array(underwaySchema).default([]),
 });
 
@@ -80,7 +80,7 @@ const historyFile = 'history.json';
 export type Identity = Readonly<Record<string, unknown>>;
 
 export class SeedFolder {
-  /** What history.json says of checkpoints within an epoch. */
+  /** Records of checkpoints within an epoch from history.json. */
   #underway: readonly Underway[] = [];
 
   constructor(
@@ -182,7 +182,7 @@ export class SeedFolder {
     await this.removeCheckpoints();
   }
 
-  /** Of a finished seed: also after a process that died between the two parts of `finish`. */
+  /** Removes the checkpoints of a finished seed, also after a process that died between the two parts of `finish`. */
   async removeCheckpoints(): Promise<void> {
     await rm(this.#checkpoints, { recursive: true, force: true });
   }

@@ -74,7 +74,7 @@ export class SeedRun {
   #epochs: EpochRecord[] = [];
   /** Updates done. */
   #step = 0;
-  /** Finite losses of the epoch under way. */
+  /** Finite losses of the current epoch. */
   #losses = { sum: 0, count: 0 };
   #totals = { tokens: 0, flopsExecuted: 0, trainMs: 0 };
   readonly #trainer: Trainer;
@@ -145,7 +145,7 @@ export class SeedRun {
     yield { type: 'seed', seed, record: this.#record(this.#epochs) };
   }
 
-  /** The newest checkpoint, or the beginning; what is to be said about damaged ones. */
+  /** The newest checkpoint, or the initial state, with warnings about damaged checkpoints. */
   async #open(epochs: EpochRecord[]): Promise<readonly string[]> {
     const { place, source, model, seed } = this.#options;
     const loaded = await place?.load(this.#store, this.#specs, epochs);
@@ -184,7 +184,7 @@ export class SeedRun {
     return { step: this.#step, position: String(this.#step), write: (view) => place.save(view, run) };
   }
 
-  /** Starts a checkpoint, which is written beside training. */
+  /** Starts a checkpoint, which is written in parallel to training. */
   async *#saveWithin(): AsyncGenerator<FineTuneEvent, void, void> {
     const { place } = this.#options;
     this.#clock.wrote(this.#totals.trainMs);
@@ -204,7 +204,7 @@ export class SeedRun {
     for (const event of this.#checkpoints.lastEvents()) yield { ...event, seed: this.#options.seed };
   }
 
-  /** What is to be said of the checkpoints that ended since; those of an epoch's end go without saying. */
+  /** Warnings about checkpoints that were finished since the last call; those at the end of an epoch are not reported. */
   #saved(): FineTuneEvent[] {
     const { seed } = this.#options;
     return this.#checkpoints
@@ -361,7 +361,7 @@ export class SeedRun {
     if (error) throw error;
   }
 
-  /** Stops what is under way, waits for the checkpoint that is being written, and frees all. */
+  /** Stops running steps, waits for the checkpoint that is being written, and frees everything. */
   async close(): Promise<void> {
     await this.#trainer.stop();
     await this.#stream.drop();

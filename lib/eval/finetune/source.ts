@@ -10,7 +10,7 @@ export interface BodySource {
   readonly layerMap: readonly number[];
   /** The f32 value of a parameter of the body; undefined: its initial value, by the seed. */
   read(name: string): Promise<Float32Array | undefined>;
-  /** Names the weights: a run that goes on with others is refused. */
+  /** Identifies the weights: resuming with other ones is refused. */
   readonly key: string;
 }
 
@@ -24,7 +24,7 @@ const takesTrainedSource = is.takes('trainedSource', {
 
 /**
  * The weights of an open model folder, which stays open as long as the source is used. They are read once for their
- * digest. Of a model that was still growing every place gets a copy of the layer that stands there, so that fine-tuning
+ * digest. Of a model that was still growing every place gets a copy of the layer that is there, so that fine-tuning
  * has the structure of the finished model.
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */

@@ -1,5 +1,5 @@
 /**
- * What a task is to the loop that fine-tunes: where its examples come from, what the model reads of them, the head, and
+ * Interface of a task for fine-tuning: where its examples come from, what the model reads of them, the head, and
  * how predictions are scored. Adding a task is adding an object of this kind and its line in tasks.ts.
  */
 
@@ -29,7 +29,7 @@ export interface TaskData<Example> {
   readonly evaluations: readonly Split<Example>[];
   /** Examples without labels, to predict. */
   readonly tests: readonly Split<Example>[];
-  /** What a user should know of the data, one sentence each: rows that were left out, splits that are missing. */
+  /** Warnings about the data, one sentence each: rows that were left out, splits that are missing. */
   readonly notes: readonly string[];
 }
 
@@ -38,7 +38,7 @@ export type SplitKind = 'train' | 'evaluations' | 'tests';
 /** Scores by metric; NaN where a metric is not defined, as a correlation with constant predictions. */
 export type Metrics = Readonly<Record<string, number>>;
 
-/** What the head said: for each example the rows of its features, in their order. */
+/** Outputs of the head: for each example the rows of its features, in their order. */
 export type Outputs = readonly (readonly Float32Array[])[];
 
 /** A file with predictions for examples without labels. */
@@ -60,12 +60,12 @@ export interface FineTuneTask<Example = unknown> {
   readonly name: string;
   /** As written in reports: 'SST-2'. */
   readonly title: string;
-  /** Of `score`, greater is better in all; the first decides which epoch was the best. */
+  /** Metrics of `score`; greater is better for all. The best epoch is chosen by the first. */
   readonly metrics: readonly [string, ...string[]];
   readonly head: Head;
   /** Names of the classes, in their order; absent where the head gives none. */
   readonly labels?: readonly string[];
-  /** What models of other origin call the classes, whose rows are found by it; absent: their order is that of `labels`. */
+  /** Names of the classes in models of other origin, by which their rows are found; absent: their order is that of `labels`. */
   readonly classes?: ClassNames;
   /** Length of sequences in tokens where the user names none. Default 128. */
   readonly maxLength?: number;
@@ -74,7 +74,7 @@ export interface FineTuneTask<Example = unknown> {
    * @throws ApolloError BAD_CORPUS naming file, row and what is wrong with it.
    */
   read(folder: string, need: readonly SplitKind[]): Promise<TaskData<Example>>;
-  /** Tells before any data are read that a model cannot do the task. @throws ApolloError BAD_CONFIG. */
+  /** Checks before any data are read that a model can do the task. @throws ApolloError BAD_CONFIG. */
   check?(encoder: SequenceEncoder): void;
   /** One feature or more of an example. Pure; called once for each example. */
   features(example: Example, encoder: SequenceEncoder): Feature[];
@@ -85,13 +85,13 @@ export interface FineTuneTask<Example = unknown> {
     train: readonly Example[],
     examples: readonly Example[],
   ): { readonly name: string; readonly metrics: Metrics };
-  /** What else a user should know of the scores of a split, a line; absent where there is nothing. */
+  /** A line of additional information about the scores of a split; absent if there is none. */
   remark?(examples: readonly Example[], outputs: Outputs): string;
-  /** What may be set, and the task with other values than its defaults; absent where nothing may. */
+  /** Settings of the task, and the task with other values than the defaults; absent if there are none. */
   readonly settings?: readonly TaskSetting[];
   configured?(values: Readonly<Record<string, unknown>>): FineTuneTask<Example>;
   /** Whether predictions of labelled splits are wanted as files, too. */
   readonly keepsPredictions?: boolean;
-  /** Predictions for a split, labelled or not, as the task's own file or files; a name may begin with a folder. */
+  /** Predictions for a split, labelled or not, as the task's own file or files; a name may start with a folder. */
   predictions(split: Split<Example>, outputs: Outputs): PredictionFile | readonly PredictionFile[];
 }

@@ -1,5 +1,5 @@
 /**
- * Token by token through a GPT: one program reads the beginning of the sequences at once, another one more token of
+ * Runs a GPT token by token: one program reads the start of all sequences in one run, another one more token of
  * each. Keys and values of earlier tokens stay on the device.
  */
 import { Graph, type Program, type RunOptions, StateStore } from '../../engine/index.js';
@@ -15,7 +15,7 @@ export interface DecoderOptions {
   readonly length?: number;
 }
 
-/** The beginning of a sequence is padded to a power of two, at least this long, so that few programs serve all. */
+/** The start of a sequence is padded to a power of two, at least this long, so that few programs serve all. */
 const shortest = 16;
 
 const takesDecoderNext = is.takes('Decoder.next', { tokens: is.numericArray, options: is.runOptions });
@@ -30,7 +30,7 @@ const takesNewDecoder = is.takes('new Decoder', {
 /**
  * ```ts
  * const decoder = new Decoder(loaded);
- * let logits = await decoder.begin([[464, 2068]]);           // f32 [V]: of the token that follows
+ * let logits = await decoder.begin([[464, 2068]]);           // f32 [V]: logits of the next token
  * logits = await decoder.next([logits.indexOf(Math.max(...logits))]);
  * ```
  */
@@ -74,7 +74,7 @@ export class Decoder {
   }
 
   /**
-   * Forgets what was and reads the first tokens, equally many of each sequence; one sequence begins all of them.
+   * Discards the earlier state and reads the first tokens, equally many for each sequence; a single sequence is the start of all.
    * @returns logits of the next token, f32 [sequences given, V].
    * @throws ApolloError BAD_ARGUMENT for other numbers of sequences, no tokens or more than `length`; ABORT_ERR.
    */

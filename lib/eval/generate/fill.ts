@@ -15,14 +15,14 @@ export interface FillOptions {
 
 export interface FillCandidate {
   readonly token: number;
-  /** As the vocabulary spells it; `##` begins what continues a word. */
+  /** As the vocabulary spells it; `##` marks a piece that continues a word. */
   readonly text: string;
   readonly probability: number;
-  /** The text with this candidate in the mask's place, and in those of the other masks their likeliest ones. */
+  /** The text with this candidate in the mask's place, and the most likely candidates in the other masks. */
   readonly sentence: string;
 }
 
-/** What may stand at one mask, the likeliest first. */
+/** Candidates for one mask, the most likely first. */
 export interface FilledMask {
   /** Which mask of the text, from 0. */
   readonly mask: number;
@@ -39,7 +39,7 @@ const takesFillMask = is.takes('fillMask', {
 });
 
 /**
- * What a BERT takes for the masked words of `text`, each mask by itself given the words around it.
+ * BERT's candidates for the masked words of `text`, each mask predicted separately from the words around it.
  * ```ts
  * const [mask] = await fillMask(await loadModel(device, 'runs/bert'), 'The [MASK] sat on the mat.');
  * mask.candidates[0].sentence; // 'The cat sat on the mat.'
@@ -114,7 +114,7 @@ function compile({ model, store, layerMap }: TrainedModel, seq: number, targets:
   return store.device.compile(graph, { store });
 }
 
-/** The k likeliest tokens with their probabilities among all. */
+/** The k most likely tokens with their probabilities among all tokens. */
 function mostLikely(logits: Float32Array, k: number): { token: number; probability: number }[] {
   const { ids, probabilities } = candidates(logits, checkSampling({}));
   const order = [...ids].sort((a, b) => probabilities[b]! - probabilities[a]! || a - b).slice(0, k);
@@ -126,11 +126,11 @@ function spelling(tokenizer: Tokenizer, token: number): string {
   return tokenizer.tokenOf(token) ?? `[${token}]`;
 }
 
-/** A token as text, and how it joins what stands before it. */
+/** A token as text, and how it joins what is before it. */
 interface Word {
   readonly text: string;
   /**
-   * 'blank': it begins a word, and a blank stands before it unless one is there or the text begins; 'none': it goes on with
+   * 'blank': it starts a word and gets a blank in front, unless one is there or the text starts here; 'none': it continues
    * the word before it; 'as it is': the vocabulary does not say.
    */
   readonly before: 'blank' | 'none' | 'as it is';

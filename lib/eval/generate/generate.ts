@@ -13,9 +13,9 @@ import { type TextStream, textStream } from './text-stream.js';
 export interface GenerateOptions extends SamplingOptions {
   /** Tokens after the prompt, at most. Default 128. */
   readonly maxTokens?: number;
-  /** Always the likeliest token, as with temperature 0; temperature, topK and topP then mean nothing. Default false. */
+  /** Always take the most likely token, as with temperature 0; temperature, topK and topP are then ignored. Default false. */
   readonly greedy?: boolean;
-  /** A sample ends before the first of these strings, also where it lies across tokens. */
+  /** A sample ends before the first of these strings, also where it spans several tokens. */
   readonly stop?: readonly string[];
   /** A sample ends with this token, or one of these. Default: the ends of text of the model; null: none. */
   readonly eos?: number | readonly number[] | null;
@@ -32,7 +32,7 @@ export interface GeneratedToken {
   readonly sample: number;
   readonly token: number;
   /**
-   * What can now be shown: it may be empty while a character or a possible stop string is incomplete, and without a
+   * Text that can be shown now: it may be empty while a character or a possible stop string is incomplete, and without a
    * tokenizer. The pieces of a sample joined are its text, the prompt not included.
    */
   readonly text: string;
@@ -64,8 +64,8 @@ const takesGenerate = is.takes('generate', {
 });
 
 /**
- * Goes on with `prompt`, a text or token ids. One run of the model reads the prompt; then each token is one more. A
- * text that outgrows the model's positions goes on from its last half, read again as a new beginning.
+ * Continues `prompt`, a text or token ids. One run of the model reads the prompt; then each token is one more. A
+ * text that outgrows the model's positions continues from its last half, which is read again as a new prompt.
  * ```ts
  * for await (const { text } of generate(await loadModel(device, 'runs/train'), 'The ', { topP: 0.9 })) {
  *   process.stdout.write(text);
@@ -134,7 +134,7 @@ const next = (decoder: Decoder, texts: readonly Sample[], run: { signal?: AbortS
     run,
   );
 
-/** All positions are taken: the last half of each sample becomes its beginning. */
+/** All positions are taken: the last half of each sample becomes its new start. */
 const again = (decoder: Decoder, texts: readonly Sample[], run: { signal?: AbortSignal }) => {
   const kept = Math.max(1, decoder.length >> 1);
   return decoder.begin(

@@ -6,7 +6,7 @@ import { ApolloError, check } from '../../errors.js';
 import * as is from '../../is.js';
 
 export interface SamplingOptions {
-  /** Logits are divided by it. Below 1 likely tokens become likelier; 0: always the likeliest token. Default 1. */
+  /** Logits are divided by it. Below 1, likely tokens become more likely; 0: always the most likely token. Default 1. */
   readonly temperature?: number;
   /** Only the k most likely tokens, and those as likely as the last of them. 0, the default: all. */
   readonly topK?: number;
@@ -58,7 +58,7 @@ function penalised(logits: Float32Array, penalty: number, seen: Iterable<number>
 const takesLikeliest = is.takes('likeliest', { logits: is.float32, repetitionPenalty: is.positive, seen: is.iterable });
 
 /**
- * The likeliest token; of equals the first. @throws ApolloError NON_FINITE when the logits have no largest.
+ * The most likely token; ties go to the first. @throws ApolloError NON_FINITE when the logits have no largest.
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function likeliest(logits: Float32Array, repetitionPenalty = 1, seen: Iterable<number> = []): number {
@@ -112,7 +112,7 @@ export function candidates(
     const ids = Int32Array.from({ length: scores.length }, (_, id) => id);
     return { ids, probabilities: weights.map((weight) => weight / total) };
   }
-  // What lies below this share is among what top-p leaves out, all of it together: no need to sort it.
+  // Tokens below this share are all excluded by top-p, even together: they need no sorting.
   const negligible = ((1 - topP) / scores.length) * total;
   const kept: number[] = [];
   for (let id = 0; id < scores.length; id++) if (weights[id]! > 0 && weights[id]! >= negligible) kept.push(id);

@@ -2,7 +2,7 @@
 import type { Tokenizer } from '../../data/index.js';
 
 export interface TextPiece {
-  /** What can be shown now; may be empty. */
+  /** Text that can be shown now; may be empty. */
   readonly text: string;
   /** A stop string has come: the text ends before it. */
   readonly stopped: boolean;
@@ -10,11 +10,11 @@ export interface TextPiece {
 
 export interface TextStream {
   push(token: number): TextPiece;
-  /** What was held back; no token comes any more. */
+  /** The text that was held back; called after the last token. */
   end(): string;
 }
 
-/** Holds back the end of a text as long as a stop string may begin there. */
+/** Holds back the end of a text while a stop string may start there. */
 export function stopFilter(stops: readonly string[]): { push(text: string): TextPiece; end(): string } {
   let held = '';
   return {
@@ -39,7 +39,7 @@ export function stopFilter(stops: readonly string[]): { push(text: string): Text
   };
 }
 
-/** How many characters at the end of `text` are the beginning of `stop`. */
+/** Number of characters at the end of `text` that are a prefix of `stop`. */
 function overlap(text: string, stop: string): number {
   for (let length = Math.min(text.length, stop.length - 1); length > 0; length--) {
     if (text.endsWith(stop.slice(0, length))) return length;

@@ -45,7 +45,7 @@ async function passagesOf(file: CorpusFile, options: ReadOptions): Promise<strin
     throw bad(documents.length + 1, `; it has ${reason}`);
   };
   let text = '';
-  // One passage a line, however the text begins.
+  // One passage per line, for any start of the text.
   const read = isText ? { ...file, format: 'text' } : file;
   for await (const piece of readDocuments(read, { onSkip: skipped }, options)) {
     text += piece.text;
@@ -82,7 +82,7 @@ interface Passage {
   readonly word: number;
 }
 
-/** Context and last word (with the space before it) as tokens; what is too long loses its beginning. */
+/** Context and last word (with the space before it) as tokens; a passage that is too long loses its start. */
 function passageOf(text: string, tokenizer: Tokenizer, maxPositions: number): Passage {
   const at = text.search(/\s+\S+$/);
   const context = tokenizer.encode(text.slice(0, at));

@@ -1,5 +1,5 @@
 /**
- * What a language model makes of given text: GPT's loss of each token from windows that overlap, BERT's loss of masked
+ * Loss of a language model on given text: GPT's loss of each token from windows that overlap, BERT's loss of masked
  * tokens as in training (a pseudo-loss: it is not the probability of the text).
  */
 
@@ -32,16 +32,16 @@ export interface MeasuredModel {
 
 export interface TextTokens {
   readonly ids: Int32Array;
-  /** Of the text in UTF-8. */
+  /** Bytes of the text in UTF-8. */
   readonly bytes: number;
   readonly documents: number;
-  /** What the user should know, a sentence each. */
+  /** Warnings, one sentence each. */
   readonly warnings?: readonly string[];
 }
 
 export interface TextReading extends ReadOptions {
   readonly signal?: AbortSignal | undefined;
-  /** Takes what the user should know of the text, a sentence each. */
+  /** Takes what the user should know of the text, one sentence each. */
   readonly onNote?: OnNote | undefined;
 }
 
@@ -192,7 +192,7 @@ const takesCheckWindow = is.takes('checkWindow', {
 
 /**
  * The windows that a model reads text in.
- * @throws ApolloError BAD_CONFIG for a length or stride that it cannot have, whatever the text.
+ * @throws ApolloError BAD_CONFIG for a length or stride that is invalid for any text.
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function checkWindow(
@@ -220,7 +220,7 @@ function checkStride(stride: number, seq: number): void {
 type Inputs = Readonly<Record<string, Int32Array>>;
 
 /**
- * Windows of `seq` tokens that begin every `stride` tokens. Each token but the first counts once: in the first window
+ * Windows of `seq` tokens that start every `stride` tokens. Each token but the first counts once: in the first window
  * that holds it. Behind the text's end windows are filled with zeros, which a causal model does not see.
  */
 export function windows(

@@ -30,7 +30,7 @@ const layerNames = (layer: number): LayerNames => {
 };
 
 /**
- * The two projections onto the residual stream start at initStd / sqrt(2 L), with L the final number of layers, whatever the
+ * The two projections onto the residual stream start at initStd / sqrt(2 L), with L the final number of layers, regardless of the
  * depth of the stage.
  */
 function bodyParameters(config: ModelConfig, trainedLayers: number): ParameterSpec[] {

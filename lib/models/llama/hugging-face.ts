@@ -77,7 +77,7 @@ function readHeads(json: ForeignConfig): Pick<ModelConfig, 'hidden' | 'heads' | 
   };
 }
 
-/** What the class of the model type has besides, whatever config.json says of the others' settings. */
+/** Additional properties of the model type's class, regardless of the settings of other types in config.json. */
 function readOwn({ json }: ForeignConfig): Pick<ModelConfig, 'attentionBias' | 'ffnBias' | 'queryKeyNorms'> {
   const { model_type: type, attention_bias: attentionBias, mlp_bias: ffnBias } = json;
   const biases = attentionBias === true && ({ attentionBias: 'all' } as const);

@@ -25,7 +25,7 @@ export class Dashboard {
     this.#history = new History(options.limit);
   }
 
-  /** What is trained on what, once it is known. */
+  /** Model and data, once they are known. */
   describe(about: string): void {
     this.#about = about;
   }
@@ -57,7 +57,7 @@ export class Dashboard {
     return viewOf(this.#viewOptions(runs.map(({ head }) => head)), runs);
   }
 
-  /** What has changed since the last call, for pages that hold the rest. */
+  /** Changes since the last call, for pages that have the rest. */
   changes(): DashboardView {
     const heads = this.#history.heads();
     return viewOf(this.#viewOptions(heads), this.#history.changes());

@@ -1,5 +1,5 @@
 /**
- * What the dashboard shows, gathered from metric records: for each run its curves, thinned, its stages and where it is.
+ * Data of the dashboard, collected from metric records: for each run its curves, thinned, its stages and where it is.
  * Knows neither servers nor pages; `snapshot` is all of it, `changes` what is new since the last call.
  */
 import type { DoneMetrics, MetricRecord, StartMetrics, StepMetrics } from '../metrics.js';
@@ -52,7 +52,7 @@ export class History {
     this.#limit = limit;
   }
 
-  /** Records of a run come in the order of its steps; a start record that does not resume begins the run anew. */
+  /** Records of a run come in the order of its steps; a start record that does not resume resets the run. */
   add(record: MetricRecord): void {
     const id = `${record.method}-${record.seed}`;
     let run = this.#runs.get(id);
@@ -164,7 +164,7 @@ class RunHistory {
   }
 
   #countDepth({ step, trainedLayers, depth }: StepMetrics): void {
-    // A stage is told by its trained layers or by a growth just before (stages of equally many layers, as LiGO's first).
+    // A stage is recognised by its trained layers or by a growth just before (stages of equally many layers, as LiGO's first).
     const grown = this.#growths.at(-1)?.[0] === step - 1;
     if (this.#stages.at(-1)?.trainedLayers !== trainedLayers || grown)
       this.#stages.push({ step: step - 1, trainedLayers, depthSteps: [] });

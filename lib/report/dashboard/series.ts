@@ -5,7 +5,7 @@
 
 export type Cell = number | null;
 export type Row = readonly Cell[];
-/** What becomes of a column when rows are merged: the later value, the mean, or the greatest. */
+/** How a column is merged: the later value, the mean, or the greatest. */
 export type Column = 'last' | 'mean' | 'max';
 
 export interface SeriesChange {
@@ -44,7 +44,7 @@ export class ThinnedSeries {
     this.#rows.push({ cells, count: 1 });
   }
 
-  /** What has changed since the last call. */
+  /** Changes since the last call. */
   takeChange(): SeriesChange {
     const from = this.#changedFrom;
     this.#changedFrom = this.#rows.length;

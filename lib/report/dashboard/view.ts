@@ -6,7 +6,7 @@ import type { SeriesChange } from './series.js';
 export type DashboardState = 'preparing' | 'running' | 'finished' | 'stopped' | 'failed';
 
 export interface DashboardProgress {
-  /** What is under way, e.g. "text: tokenise" or "apollo, seed 42". */
+  /** The current task, e.g. "text: tokenise" or "apollo, seed 42". */
   readonly label: string;
   /** Share of everything that is done, 0 to 1. */
   readonly done: number;
@@ -36,7 +36,7 @@ export interface RunView {
 
 export interface DashboardView {
   readonly title: string;
-  /** What is trained on what. */
+  /** Model and data. */
   readonly about: string;
   readonly state: DashboardState;
   /** Why it failed, or a warning. */

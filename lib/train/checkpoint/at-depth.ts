@@ -4,7 +4,7 @@ import { atPlace } from '../../models/index.js';
 import type { ModelFolder } from './model-folder.js';
 
 /**
- * The model at the depth of the finished one, each place with the weights of the stored layer that stands there ('full'),
+ * The model at the depth of the finished one, each place with the weights of the stored layer that is there ('full'),
  * or the stored layers alone. Both are the same unless it was still growing.
  */
 export function atDepth(source: WeightSource & Pick<ModelFolder, 'layerMap'>, depth: 'full' | 'stored'): WeightSource {

@@ -23,7 +23,7 @@ export class CheckpointClock {
   }
 }
 
-/** What there is to resume from, as a sentence. */
+/** Describes the checkpoint to resume from in a sentence. */
 export function leftToResume(checkpoint: string | undefined): string {
   return checkpoint === undefined
     ? 'There is no earlier checkpoint to resume from.'

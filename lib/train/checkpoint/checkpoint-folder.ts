@@ -1,6 +1,6 @@
 /**
  * The checkpoints of a run: folders `step-00000123`, each written whole or not at all (lib/fs). The previous ones are removed
- * only afterwards: whatever moment a process dies at, a complete checkpoint remains and `recover` finds it.
+ * only afterwards: at any moment a process dies, a complete checkpoint remains and `recover` finds it.
  */
 import { rename } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -56,7 +56,7 @@ export async function recover(directory: string): Promise<void> {
 
 /**
  * Takes a damaged checkpoint out of the list, so that neither is resumed from it nor does it count as one of those that are
- * kept. It stays beside the others as `damaged-NAME`, for its owner to look at and remove. Returns that path.
+ * kept. It stays next to the others as `damaged-NAME`, for its owner to look at and remove. Returns that path.
  */
 export async function setDamagedAside({ path, step }: CheckpointFolder): Promise<string> {
   const taken = await entriesOf(dirname(path));
@@ -69,9 +69,9 @@ export async function setDamagedAside({ path, step }: CheckpointFolder): Promise
 
 /** Which checkpoints remain when one is written. */
 export interface Kept {
-  /** So many of the newest. */
+  /** How many of the newest are kept. */
   readonly keep: number;
-  /** Besides them, those of these steps. */
+  /** Checkpoints at these steps are kept in addition. */
   readonly keepAt?: readonly number[];
 }
 

@@ -1,5 +1,5 @@
 /**
- * Writes the checkpoints of a run. In its middle the weights are copied and written beside training, which waits for neither;
+ * Writes the checkpoints of a run. During training the weights are copied and written in parallel, and training waits for neither;
  * a second checkpoint waits for the first.
  */
 import type { ParameterStore } from '../../engine/parameters.js';
@@ -69,7 +69,7 @@ export class CheckpointWriter {
     });
   }
 
-  /** Waits for the checkpoint under way. */
+  /** Waits for the checkpoint that is being written. */
   async settled(): Promise<void> {
     await this.#writing;
   }

@@ -1,5 +1,5 @@
 /**
- * What a checkpoint folder holds: model.safetensors (f32 weights), optimizer.safetensors (what the optimizer keeps of each)
+ * Contents of a checkpoint folder: model.safetensors (f32 weights), optimizer.safetensors (optimizer state of each weight)
  * and state.json (settings, position, totals, step counts, checksums). Everything else of a run is a function of
  * (settings, step).
  */
@@ -30,7 +30,7 @@ const totalsSchema = z.object({
   flopsModel: total,
   flopsExecuted: total,
   trainMs: total,
-  /** Of gradients and weights, that ranks have sent, where there were several. */
+  /** Bytes of gradients and weights that ranks have sent, where there are several. */
   bytesSent: total.optional(),
 });
 
@@ -52,7 +52,7 @@ const stateSchema = z.object({
   /** The settings the run's bits depend on. */
   identity: z.record(z.string(), z.unknown()),
   totals: totalsSchema,
-  /** What training the model cost that the run began with. */
+  /** Training cost of the run's initial model. */
   source: totalsSchema.extend({ flopsLayers: total }).optional(),
   /** Consecutive steps so far whose loss or gradients were not finite. */
   nonFiniteSteps: count,
@@ -62,7 +62,7 @@ const stateSchema = z.object({
   evaluated: z.boolean(),
   /** `ranks`: where there were several. */
   device: z.object({ kind: z.string(), threads: count, ranks: count.optional() }),
-  /** Of a run with `syncEvery`: its ranks, each with its own checkpoint, and the parameters changed since the last outer step. */
+  /** For a run with `syncEvery`: its ranks, each with its own checkpoint, and the parameters changed since the last outer step. */
   local: z.object({ ranks: z.int().min(1), changed: z.array(z.string()) }).optional(),
   /** Step count of each parameter. */
   counts: z.record(z.string(), count),
@@ -71,10 +71,10 @@ const stateSchema = z.object({
 
 /** The contents of state.json. */
 export type CheckpointState = z.output<typeof stateSchema>;
-/** What the writer of a checkpoint gives; counts and checksums are filled in. */
+/** State that the writer of a checkpoint passes; counts and checksums are filled in. */
 export type StateToWrite = Omit<CheckpointState, 'formatVersion' | 'counts' | 'files'>;
 
-/** Errors that say a checkpoint is not what was written: an older one may still be. */
+/** Errors that a checkpoint is damaged: an older one may be intact. */
 const damages = new WeakSet<Error>();
 
 function damaged(folder: string, what: string, cause?: unknown): ApolloError {
@@ -86,10 +86,10 @@ function damaged(folder: string, what: string, cause?: unknown): ApolloError {
   return error;
 }
 
-/** Whether an error says that a checkpoint is damaged, and not that it is another run's or another version's. */
+/** Whether an error means that a checkpoint is damaged, and not that it is another run's or another version's. */
 export const isDamage = (error: unknown): error is ApolloError => error instanceof ApolloError && damages.has(error);
 
-/** What is damaged in a checkpoint; undefined when all its files are as they were written. */
+/** Describes the damage of a checkpoint; undefined if all its files are as they were written. */
 export async function damageOf(folder: string): Promise<ApolloError | undefined> {
   try {
     const state = await readWhole(folder);
@@ -107,7 +107,7 @@ async function readWhole(folder: string): Promise<CheckpointState> {
   return state;
 }
 
-/** @throws ApolloError BAD_CHECKPOINT unless what `rank` has written beside the first rank's checkpoint is whole. */
+/** @throws ApolloError BAD_CHECKPOINT unless what `rank` has written next to the first rank's checkpoint is whole. */
 async function verifyRank(folder: string, rank: number, { local, step }: CheckpointState): Promise<void> {
   const own = checkpointOfRank(folder, rank);
   try {
@@ -120,7 +120,7 @@ async function verifyRank(folder: string, rank: number, { local, step }: Checkpo
   throw damaged(folder, `what rank ${rank} keeps beside it, ${own}, is of another run.`);
 }
 
-/** Of a file, read in pieces. */
+/** Checksum of a file, read in pieces. */
 async function checksum(path: string): Promise<Checksum> {
   let bytes = 0;
   let sum = 0;
@@ -150,7 +150,7 @@ function momentTensors(store: StoreView): TensorToWrite[] {
 }
 
 /**
- * Writes a checkpoint of the store and `state` into `directory` and returns its folder. Until it stands complete the
+ * Writes a checkpoint of the store and `state` into `directory` and returns its folder. Until it is complete the
  * previous one is kept; then all are removed but the `keep` newest and those of the steps `keepAt`.
  */
 export async function saveCheckpoint(

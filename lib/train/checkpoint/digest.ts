@@ -1,11 +1,11 @@
-/** What names a trained model wherever it lies. */
+/** Digest that identifies a trained model independent of its location. */
 import { createHash } from 'node:crypto';
 import { createModel } from '../../models/index.js';
 import type { ModelFolder } from './model-folder.js';
 
 /**
- * SHA-256 of a model's weights and layer map: what names it wherever it lies and in whatever files, so a checkpoint and
- * its export in f32 have the same.
+ * SHA-256 of a model's weights and layer map: it does not depend on location or file format, so a
+ * checkpoint and its export in f32 have the same digest.
  */
 export async function digestOf(source: ModelFolder): Promise<string> {
   const hash = createHash('sha256');

@@ -1,4 +1,4 @@
-/** Exports a trained model, in whatever folder it is, as a Hugging Face folder. */
+/** Exports a trained model as a Hugging Face folder. */
 import { beginOf, checkVocabulary, loadTokenizer, type Tokenizer } from '../../data/index.js';
 import { checkExportFolder } from '../../interop/export-folder.js';
 import { tokenizerFiles } from '../../interop/hugging-face-tokenizer.js';
@@ -15,7 +15,7 @@ import { type ModelFolder, type OpenOptions, openModelFolder } from './model-fol
 
 export interface ExportOptions extends OpenOptions, WriteOptions {
   /**
-   * 'full': the finished model's depth, every place with the weights of the stored layer that stands there; 'stored': the
+   * 'full': the finished model's depth, every place with the weights of the stored layer that is there; 'stored': the
    * stored layers alone. They differ only for a model that was still growing.
    */
   readonly depth?: 'full' | 'stored';
@@ -97,7 +97,7 @@ function tokenizerOf({ tokenizerPath, config }: ModelFolder, named: string | und
 }
 
 /**
- * Fields of config.json of causal models: the ids at which text begins and ends. Without them Python takes those of the
+ * Fields of config.json of causal models: the ids at which text starts and ends. Without them Python takes those of the
  * published models' vocabularies.
  */
 export function textEnds(config: ModelConfig, tokenizer: Tokenizer | undefined) {
@@ -107,7 +107,7 @@ export function textEnds(config: ModelConfig, tokenizer: Tokenizer | undefined) 
   return { bos_token_id: begin ?? end, eos_token_id: end };
 }
 
-/** What the tokenizer adds: its files, and for causal models the ids at which text begins and ends. */
+/** Additions from the tokenizer: its files, and for causal models the ids at which text starts and ends. */
 function withTokenizer(config: ModelConfig, tokenizer: Tokenizer | undefined) {
   const files: TextFile[] = tokenizer ? tokenizerFiles(tokenizer, { maxLength: config.maxPositions }) : [];
   if (objectiveOf(config) === 'masked') return { files };

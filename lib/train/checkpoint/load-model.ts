@@ -7,7 +7,7 @@ import { createModel, declareSpecs, type LanguageModel, type ModelConfig, object
 import { type OpenOptions, openModelFolder } from './model-folder.js';
 
 export interface LoadOptions extends OpenOptions {
-  /** Of matrix products; the weights are f32 masters in both. */
+  /** Precision of matrix products; the weights are f32 masters in both. */
   readonly precision?: 'f32' | 'bf16';
   /** 'full': at the depth of the finished model, through the layer map; 'stored': the stored layers alone. */
   readonly depth?: 'full' | 'stored';
@@ -18,10 +18,10 @@ export interface LoadedModel {
   readonly config: ModelConfig;
   /** Holds the stored layers' parameters; disposed with the model. */
   readonly store: ParameterStore;
-  /** For `model.trace`: which stored layer stands at each place. */
+  /** For `model.trace`: which stored layer is at each place. */
   readonly layerMap: readonly number[];
   readonly tokenizer: Tokenizer | undefined;
-  /** Causal models: tokens at which a text ends, as the tokenizer and what lies beside it name them; undefined without a tokenizer. */
+  /** Causal models: tokens at which a text ends, as the tokenizer and what is next to it name them; undefined without a tokenizer. */
   readonly ends: readonly number[] | undefined;
   /** Same as ModelFolder.folder. */
   readonly folder: string;
@@ -46,7 +46,7 @@ const takesLoadModel = is.takes('loadModel', {
  * const graph = new Graph();
  * model.trace(graph, modelWeights(graph, model, store.precision), shape, { layerMap, training: false });
  * ```
- * @throws ApolloError as openModelFolder; BAD_TOKENIZER or BAD_CONFIG when the tokenizer beside it is not one, or has more
+ * @throws ApolloError as openModelFolder; BAD_TOKENIZER or BAD_CONFIG when the tokenizer next to it is not one, or has more
  * tokens than the model; OUT_OF_MEMORY.
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */

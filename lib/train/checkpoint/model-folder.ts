@@ -1,5 +1,5 @@
 /**
- * A trained model in a folder, whatever wrote it: a run of this package or Hugging Face's `save_pretrained`. The one
+ * A trained model in a folder, written by a run of this package or by Hugging Face's `save_pretrained`. The one
  * place that finds it, checks it and reads its weights; load-model.ts, export-model.ts and runs that start from a trained model
  * use it.
  */
@@ -36,7 +36,7 @@ import {
 } from './checkpoint.js';
 import { type CheckpointFolder, listCheckpoints, newestCheckpoint } from './checkpoint-folder.js';
 
-/** What training a model has cost, as its checkpoint counts it. */
+/** Training cost of a model, from its checkpoint. */
 export interface SourceCosts {
   readonly tokens: number;
   readonly flopsModel: number;
@@ -53,16 +53,16 @@ export interface ModelFolder extends WeightSource {
   readonly layerMap: readonly number[];
   /** A file or folder for loadTokenizer, when there is one with the model. */
   readonly tokenizerPath: string | undefined;
-  /** What training it cost; undefined for models of other origin, which do not say. */
+  /** Its training cost; undefined for models of other origin. */
   readonly costs: SourceCosts | undefined;
-  /** What the user should know, a sentence each: parameters that are initial values, tensors that were left out. */
+  /** Warnings for the user, one sentence each: parameters that are initial values, tensors that were left out. */
   readonly warnings: readonly string[];
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
 
 export interface OpenOptions {
-  /** Of the initial values of parameters that the folder lacks: the masked-language-model head of a bare BertModel. */
+  /** Seed for the parameters that the folder lacks: the masked-language-model head of a bare BertModel. */
   readonly seed?: number;
 }
 
@@ -91,7 +91,7 @@ export async function openModelFolder(path: string, options: OpenOptions = {}): 
   throw new ApolloError('BAD_CHECKPOINT', `There is no model in ${path}: ${await whatIsThere(path)}`);
 }
 
-/** Why a folder is none of a model, and what to do. */
+/** Explains why a folder is not a model, and what to do. */
 async function whatIsThere(path: string): Promise<string> {
   const names = await readdir(path).catch((error: NodeJS.ErrnoException) => error.code ?? error.message);
   if (typeof names === 'string') {
@@ -109,7 +109,7 @@ async function whatIsThere(path: string): Promise<string> {
   );
 }
 
-/** The newest checkpoint before one that is damaged, saying so. Other errors are thrown. */
+/** The newest checkpoint before one that is damaged, with a warning. Other errors are thrown. */
 async function openOlder(directory: string, newest: CheckpointFolder, error: unknown): Promise<ModelFolder> {
   if (!isDamage(error)) throw error;
   const older = (await listCheckpoints(directory)).filter(({ step }) => step < newest.step).reverse();
@@ -153,7 +153,7 @@ async function openCheckpoint(folder: string): Promise<ModelFolder> {
   };
 }
 
-/** The costs of a run and of the model that it began with, if that says so. */
+/** The costs of a run and of its initial model, if recorded. */
 function costsOf({ totals, source }: CheckpointState, config: ModelConfig): SourceCosts {
   const own = { ...totals, flopsLayers: totals.flopsModel - 3 * headFlops(config) * totals.tokens };
   if (!source) return own;

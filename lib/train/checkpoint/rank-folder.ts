@@ -1,6 +1,6 @@
 /**
  * Where ranks that update their own weights keep them: the first in the run's folder for checkpoints, as a run of one
- * rank does, each other one in a folder beside those, as checkpoints of the same steps.
+ * rank does, each other one in a folder next to those, as checkpoints of the same steps.
  */
 import { basename, dirname, join } from 'node:path';
 
@@ -9,7 +9,7 @@ export function checkpointsOfRank(directory: string, rank: number): string {
   return rank === 0 ? directory : join(directory, `rank-${rank}`);
 }
 
-/** What `rank` keeps beside the checkpoint `folder`, which is the first rank's. */
+/** Folder of the state that `rank` keeps next to the first rank's checkpoint `folder`. */
 export function checkpointOfRank(folder: string, rank: number): string {
   return rank === 0 ? folder : join(checkpointsOfRank(dirname(folder), rank), basename(folder));
 }

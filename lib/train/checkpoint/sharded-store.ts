@@ -7,7 +7,7 @@ import type { ParameterStore } from '../../engine/parameters.js';
 /** The state of a parameter, on the first rank, which asks for it where ranks share it. */
 export function collectedMoments(store: ParameterStore, name: string): ReturnType<ParameterStore['moments']> {
   if (!store.shards) return store.moments(name);
-  store.shards.ask(name).catch(() => {}); // what is collected behind it fails likewise
+  store.shards.ask(name).catch(() => {}); // collections after it fail in the same way
   return store.moments(name, 0);
 }
 

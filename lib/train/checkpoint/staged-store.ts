@@ -3,7 +3,7 @@ import type { ParameterDeclaration, ParameterStore } from '../../engine/paramete
 import { ApolloError } from '../../errors.js';
 import { askNoMore, collectedMoments } from './sharded-store.js';
 
-/** What a checkpoint is written from: a store, or a copy of what it held. */
+/** Source of a checkpoint: a store, or a copy of its contents. */
 export interface StoreView {
   names(): string[];
   spec(name: string): Pick<ParameterDeclaration, 'shape'>;
@@ -23,7 +23,7 @@ export function stagedBytes(store: ParameterStore): number {
 
 /**
  * Queues the copy, on the first rank where ranks share the optimizer's state, and returns at once: it holds what the store
- * has when everything that is queued now is done, whatever changes the store afterwards. Each value can be read once, so that memory is given back as it is written.
+ * has when everything that is queued now is done, regardless of later changes to the store. Each value can be read once, so that memory is freed as it is written.
  */
 export function stageStore(store: ParameterStore): StoreView {
   const staged = new Map(
@@ -34,7 +34,7 @@ export function stageStore(store: ParameterStore): StoreView {
       return [name, { ...entry, value: once(value), moments: once(moments) }] as const;
     }),
   );
-  askNoMore(store)?.catch(() => {}); // of a device that is gone; what was asked for says so
+  askNoMore(store)?.catch(() => {}); // of a lost device; the requested read reports it
   const of = (name: string) => staged.get(name)!;
   return {
     names: () => [...staged.keys()],

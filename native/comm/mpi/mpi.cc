@@ -23,7 +23,7 @@ constexpr auto kPause = std::chrono::microseconds(50);
 // Bytes of one message to a rank of this host: MPI counts them in an int.
 constexpr std::size_t kMessage = std::size_t{1} << 30;
 // To a rank of another host: below what libraries send at once (Open MPI over TCP: 64 KiB with its header). A longer
-// message waits for an answer, which stands behind what that rank sends here itself, so that one TCP connection would
+// message waits for an answer, which is behind what that rank sends here itself, so that one TCP connection would
 // carry the two directions in turns.
 constexpr std::size_t kPiece = std::size_t{56} << 10;
 // Pieces on their way to a rank, and from it, at a time.

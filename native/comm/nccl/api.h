@@ -1,4 +1,4 @@
-// What libapollo_nccl.so offers to the addon, which loads it on first use: a table behind one exported function. Both
+// Interface of libapollo_nccl.so, which the addon loads on first use: a table behind one exported function. Both
 // are built together; the version in the table catches a file that was left over from another build.
 #pragma once
 

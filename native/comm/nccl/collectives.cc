@@ -14,7 +14,7 @@ std::size_t aligned(std::size_t bytes) { return (bytes + kAligned - 1) / kAligne
 
 ncclDataType_t type_of(Wire wire) { return wire == Wire::F32 ? ncclFloat32 : ncclBfloat16; }
 
-// Where a bucket's elements stand in flat memory: the parts of the ranks one behind the other.
+// Where a bucket's elements are in flat memory: the parts of the ranks one behind the other.
 class Flat {
  public:
   Flat(const Bucket& bucket, Wire wire) : bucket_(bucket), wire_(wire) {
@@ -53,7 +53,7 @@ class Flat {
   }
 
  private:
-  // A range begins where any dtype may stand.
+  // A range begins where any dtype may be.
   std::size_t bytes_of_range(const Bucket::Range& range) const {
     const std::size_t unit = range.dtype == DType::F32 ? bytes_of(wire_) : size_of(range.dtype);
     return (range.count * unit + 15) / 16 * 16;
@@ -101,7 +101,7 @@ void require_f32(const Bucket& bucket, const char* what) {
   }
 }
 
-// What the ranks send when each element travels to all others once.
+// Bytes that the ranks send when each element is sent to all others once.
 std::size_t sent_once(const Bucket& bucket, Wire wire) {
   std::size_t bytes = 0;
   for (const Bucket::Part& part : bucket.parts())

@@ -47,7 +47,7 @@ ncclUniqueId id_of(const std::string& text) {
   return id;
 }
 
-// What members of the GPU are made with.
+// Arguments from which the GPU members are made.
 NcclPlace chosen(NcclPlace place) {
   cuda::check(cudaSetDevice(place.device), "choosing the GPU");
   return place;

@@ -47,7 +47,7 @@ class Connection {
   void wait();
   // Gives back a workspace that is larger than those of buckets, after a wait.
   void trim();
-  // Between these stands what the next call of milliseconds() counts, once it is waited for.
+  // Between these is what the next call of milliseconds() counts, once it is waited for.
   void begin_lap();
   void end_lap();
   double milliseconds();
@@ -66,7 +66,7 @@ class Connection {
   };
 
   ncclComm_t checked() const;
-  // Waits while `result` says that the call is under way.
+  // Waits while `result` says that the call is in progress.
   void settle(ncclResult_t result, const char* call);
   [[noreturn]] void fail(ncclResult_t result, const char* call);
   void stop_if_cancelled();

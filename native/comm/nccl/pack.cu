@@ -41,7 +41,7 @@ __global__ void unpack_kernel(const __grid_constant__ Ranges ranges, const T* fl
   for_each(range, [&](std::size_t i) { range.values[i] = cuda::to_float(flat[range.at + i]); });
 }
 
-// Calls start(ranges, how) for so many ranges at a time as a launch takes.
+// Calls start(ranges, how) for as many ranges at a time as fit in a launch.
 template <class Start>
 void launches(const std::vector<FlatRange>& all, const Start& start) {
   for (std::size_t from = 0; from < all.size(); from += kRanges) {

@@ -8,7 +8,7 @@
 
 namespace apollo::comm {
 
-// `count` f32 values, and the element of the flat memory at which they stand.
+// `count` f32 values, and the element of the flat memory at which they are.
 struct FlatRange {
   float* values;
   std::size_t count, at;

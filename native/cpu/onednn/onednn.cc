@@ -204,7 +204,7 @@ Product::Product(const ProductDesc& given) : state_(std::make_unique<State>()) {
     s.arguments.push_back({DNNL_ARG_BIAS, s.bias.get()});
   }
   if (const std::size_t size = plan.scratchpad_desc().get_size(); size != 0) {
-    // The scratchpad lies at offset 0 once all copies have their places behind it.
+    // The scratchpad is at offset 0 once all copies have their places behind it.
     s.scratchpad = dnnl::memory(plan.scratchpad_desc(), cpu_engine(), DNNL_MEMORY_NONE);
     s.arguments.push_back({DNNL_ARG_SCRATCHPAD, s.scratchpad.get()});
     for (Operand* operand : {&s.a, &s.b, &s.c}) operand->offset += whole_lines(size);

@@ -4,7 +4,7 @@
 // share key/value heads (Ainslie et al. 2023).
 //
 // The products of the blocks are oneDNN's, on dense copies that stay in L1/L2 (rows padded with zeros to multiples of
-// 16, so that one primitive serves every block); what lies between them is vectorised here. Forward shares (sequence,
+// 16, so that one primitive serves every block); what is between them is vectorised here. Forward shares (sequence,
 // head, query block) among threads, backward (sequence, key/value head): within one, sums run in a fixed order, so
 // results do not depend on the number of threads. Limited by FLOPs for long rows; at T 128, D 64 products, exponentials
 // with conversions, and copies cost about the same.

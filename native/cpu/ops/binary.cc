@@ -1,4 +1,4 @@
-// binary: y = f(a, b) with numpy's broadcasting; comparisons give i32 0 or 1. Limited by memory traffic: whatever the
+// binary: y = f(a, b) with numpy's broadcasting; comparisons give i32 0 or 1. Limited by memory traffic: for any
 // shapes, the work is a sequence of long runs in which an operand is either contiguous or one repeated element.
 #include <cmath>
 #include <string_view>

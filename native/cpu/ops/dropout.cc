@@ -22,7 +22,7 @@ struct DropoutArgs {
   void* y;
 };
 
-// Columns a step: the multipliers' buffer takes 4 KiB of the first-level cache.
+// Columns per step: the multipliers' buffer takes 4 KiB of the first-level cache.
 constexpr std::int64_t kDropoutChunk = 1024;
 
 }  // namespace apollo::cpu

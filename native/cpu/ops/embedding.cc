@@ -158,7 +158,7 @@ class ScatterAdd final : public Kernel {
     return share == shares ? width_ : width_ * share / shares / 16 * 16;
   }
 
-  // The first row before which at least `work` lies: the additions and, where rows are cleared, those too.
+  // The first row before which at least `work` is: the additions and, where rows are cleared, those too.
   std::int64_t row_at(const std::int32_t* begins, std::int64_t work) const {
     std::int64_t low = 0, high = rows_;
     while (low < high) {

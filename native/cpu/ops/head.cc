@@ -1,5 +1,5 @@
 // The language-model head with its loss: logits = x table^T + bias in chunks of rows, cross-entropy and, in the same
-// pass, the gradients. The full logits [M, V] never exist. Three products a chunk (one for the loss alone) run on all
+// pass, the gradients. The full logits [M, V] never exist. Three products per chunk (one for the loss alone) run on all
 // threads and set the pace; between them each logit is read twice and written twice in f32, which the chunk's size
 // keeps in the shared cache.
 #include <algorithm>
@@ -99,7 +99,7 @@ namespace {
 
 HWY_EXPORT(find_head);
 
-// Rows a chunk: enough that adding into dTable [V, C] each time costs little beside the product.
+// Rows per chunk: enough that adding into dTable [V, C] each time costs little next to the product.
 constexpr std::int64_t kChunkRows = 256;
 // Words a slice of dx = dlogits table, whose inner size is the vocabulary (V 8192, C 256, bf16 with AMX: the whole
 // gradient ran a tenth to a fifth faster than with one long product; V 50257, C 768: the same).

@@ -1,5 +1,5 @@
-// Products with few rows (matmul_rows.h). Limited by memory: w is read once, in the order in which it lies there, and
-// serves all rows; at one row two FLOPs an element. (oneDNN 2.6 took several times as
+// Products with few rows (matmul_rows.h). Limited by memory: w is read once, in the order in which it is there, and
+// serves all rows; at one row two FLOPs per element. (oneDNN 2.6 took several times as
 // long for one row of a [K, N] matrix.) Threads share the rows of w: of [K, N] each has a sum of its own, and these are
 // added in the order of the threads; of [N, K] each has columns of y.
 #include "cpu/ops/matmul_rows.h"

@@ -1,6 +1,6 @@
 // muon (Keller Jordan et al., 2024): momentum, its orthogonalisation by Newton-Schulz iterations, and the update. The
 // iterations are products of oneDNN over batches of matrices of one shape, limited by FLOPs: 4 m^2 n + 2 m^3 each for
-// [m, n] with m <= n. What lies between them passes over memory once.
+// [m, n] with m <= n. What is between them passes over memory once.
 #include "cpu/simd/targets.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -148,7 +148,7 @@ struct Iteration {
   }
 };
 
-// Where a batch's arrays lie in scratch memory.
+// Where a batch's arrays are in scratch memory.
 struct Layout {
   std::size_t x, operand, gram, square, polynomial, sums, product, bytes;
 

@@ -150,7 +150,7 @@ void norm_rows(const NormArgs& args, std::int64_t begin, std::int64_t end) {
   }
 }
 
-// What the backward pass needs of one row: dx = rstd (g - mean(g) - xhat mean(g xhat)), g = dy * weight,
+// Terms of the backward pass for one row: dx = rstd (g - mean(g) - xhat mean(g xhat)), g = dy * weight,
 // xhat = (x - mean) rstd, written as dx = rstd * g + slope * (x - mean) + shift. RMS norm has no mean(g), so its shift
 // is 0.
 struct RowTerms {

@@ -77,7 +77,7 @@ void require_f32(const OpDesc& desc, const TensorDesc& tensor) {
 }
 
 // (g1 .. gn) -> L2 norm of all of them together. One sum a chunk, added in the order of the chunks: the result does
-// not even depend on the number of threads. Limited by memory: 4 bytes an element.
+// not even depend on the number of threads. Limited by memory: 4 bytes per element.
 class GradNorm final : public Kernel {
  public:
   explicit GradNorm(const OpDesc& desc) {

@@ -213,7 +213,7 @@ struct Pass {
   std::int64_t outputs() const { return outer * parts * inner; }
 };
 
-constexpr std::int64_t kColumns = 512;  // columns of one work item: its results fit L1 beside four rows of x
+constexpr std::int64_t kColumns = 512;  // columns of one work item: its results fit L1 next to four rows of x
 
 // As many parts as give about 64 work items, none of them short of enough work to be worth joining. Long rows get
 // more, which also bounds the rounding error of a sum.

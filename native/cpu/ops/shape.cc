@@ -13,7 +13,7 @@ namespace {
 using Nest = LoopNest<2>;  // operand 0: destination, operand 1: source
 
 // destination[nest] = source[nest]; made for runs that are contiguous in both, or repeat one source element. The
-// elements of the index space are shared evenly, whatever the lengths of the runs.
+// elements of the index space are shared evenly, regardless of the lengths of the runs.
 template <class T>
 void copy_nest(const Nest& nest, T* to, const T* from) {
   const std::int64_t to_stride = nest.run().stride[0], from_stride = nest.run().stride[1];
@@ -60,7 +60,7 @@ void transpose_tile(T* to, std::int64_t column_stride, const T* from, std::int64
 
 // destination[nest] = source[nest] where the destination is contiguous and the source's contiguous loop is not the
 // last one. The plane of that loop ("columns") and the last one ("rows") is cut into blocks of 4 x 4 tiles, small
-// enough for L1 and for the pages that a TLB holds; the other loops lie outside. Threads share the blocks.
+// enough for L1 and for the pages that a TLB holds; the other loops are outside. Threads share the blocks.
 template <class T>
 void transpose_nest(const Nest& nest, std::size_t source_loop, T* to, const T* from) {
   constexpr std::int64_t tile = kTile<T>, block = 4 * tile;

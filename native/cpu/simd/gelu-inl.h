@@ -18,7 +18,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V exp_of_product(D d, V a, V b) {
   const hn::RebindToSigned<D> di;
-  const auto magic = hn::Set(d, 12582912.0f);  // 1.5 * 2^23: an integer added to it lies in its low bits
+  const auto magic = hn::Set(d, 12582912.0f);  // 1.5 * 2^23: an integer added to it is in its low bits
   const auto shifted = hn::MulAdd(hn::Mul(a, hn::Set(d, 1.44269504f)), b, magic);
   const auto n = hn::Sub(shifted, magic);
   const auto coarse = hn::MulSub(a, b, hn::Mul(n, hn::Set(d, 0.693359375f)));  // ln 2 in two parts, n * first exact

@@ -147,7 +147,7 @@ class Multipliers {
 
 #endif
 
-// out[0 .. count) = multipliers of the elements from the first one of `block` on (block: r * blocks a row + k).
+// out[0 .. count) = multipliers of the elements from the first one of `block` on (block: r * blocks per row + k).
 HWY_INLINE void fill_multipliers(const Multipliers& multipliers, std::uint32_t block, std::int64_t count, float* out) {
   constexpr std::int64_t kLeast = Multipliers::kLeast;
   for (; count >= 4 * kLeast; count -= 4 * kLeast, out += 4 * kLeast, block += 4 * kLeast / 8) {

@@ -1,4 +1,4 @@
-// i32 beside simd-inl.h's f32 and bf16: its vectors, loads and stores. Included after simd-inl.h, once a target.
+// i32 next to simd-inl.h's f32 and bf16: its vectors, loads and stores. Included after simd-inl.h, once a target.
 
 #if defined(APOLLO_CPU_SIMD_I32_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef APOLLO_CPU_SIMD_I32_INL_H_

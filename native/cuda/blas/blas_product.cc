@@ -11,7 +11,7 @@ namespace apollo::cuda {
 namespace {
 
 constexpr int kCandidates = 8;
-// Below this a product is done in a few microseconds, whatever the algorithm. (APOLLO_TUNE_FLOPS: another limit, for
+// Below this a product is done in a few microseconds with any algorithm. (APOLLO_TUNE_FLOPS: another limit, for
 // tests.)
 double tuned_flops() {
   const char* chosen = std::getenv("APOLLO_TUNE_FLOPS");

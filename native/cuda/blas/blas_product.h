@@ -16,7 +16,8 @@
 
 namespace apollo::cuda {
 
-// What a product does besides c = op(a) op(b). `bias` has one element a column of c, in c's dtype; `aux` has c's shape.
+// Work of a product in addition to c = op(a) op(b). `bias` has one element per column of c, in c's dtype; `aux` has c's
+// shape.
 enum class Epilogue {
   None,
   Bias,          // c = .. + bias
@@ -40,7 +41,7 @@ struct BlasProductDesc {
   double flops() const {
     return 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k) * static_cast<double>(batch);
   }
-  // What the choice of an algorithm depends on.
+  // Key of the choice of an algorithm.
   std::string key(bool tf32) const;
 };
 

@@ -1,6 +1,6 @@
 // The choice between doing something on a product's tiles and in a pass of its own. On the tiles it saves that pass
 // over memory but slows the product; which is faster depends on GPU, library and shape, so both ways are timed and the
-// choice is kept beside those of algorithms. Where nothing is timed, or cuBLASLt cannot, it is a pass of its own.
+// choice is kept next to those of algorithms. Where nothing is timed, or cuBLASLt cannot, it is a pass of its own.
 #pragma once
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// What the kernels of one device share: its properties, its streams, cuBLASLt, the record of wrong indices.
+// State shared by the kernels of one device: its properties, its streams, cuBLASLt, the record of wrong indices.
 #pragma once
 
 #include <cuda_runtime.h>

@@ -14,7 +14,7 @@ class PooledTransfer final : public Transfer {
 
   void prepare(std::size_t bytes) {
     if (block_.sent != nullptr) {
-      // A run that was dropped may have left its copy under way.
+      // A run that was dropped may have left its copy in progress.
       check(cudaEventSynchronize(block_.sent), "waiting for a copy");
     } else if (block_.host == nullptr && bytes != 0) {
       void* host = nullptr;

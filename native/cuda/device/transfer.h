@@ -1,5 +1,5 @@
 // Blocks of page-locked host memory with their copy on the device, kept for reuse: what a run takes and returns
-// travels through them, batches on a stream of their own beside the run before.
+// travels through them, batches on a stream of their own next to the run before.
 #pragma once
 
 #include <cuda_runtime.h>

@@ -10,7 +10,7 @@ namespace apollo::cuda {
 constexpr unsigned kAllLanes = 0xffffffffu;
 constexpr int kWarp = 32;
 
-// f over the lanes of a warp, the same result in each. kLanes: over groups of so many neighbours (a power of two).
+// f over the lanes of a warp, the same result in each. kLanes: over groups of kLanes neighbours (a power of two).
 template <int kLanes = kWarp, class T, class F>
 __device__ __forceinline__ T warp_reduce(T value, F f) {
 #pragma unroll

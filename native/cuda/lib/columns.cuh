@@ -24,8 +24,8 @@ struct ColumnSums {
 };
 
 // Up to three matrices of one shape at once (blockIdx.y). A block has 32 kWidth neighbouring columns and all rows:
-// kWidth columns a lane, every 16th row a warp; the warps' sums are added in order. 4 rows a thread are under way.
-// kWidth > 1 needs rows of whole packs: `stride` a multiple of it.
+// kWidth columns per lane, every 16th row per warp; the warps' sums are added in order. 4 rows per thread are in
+// progress. kWidth > 1 needs rows of whole packs: `stride` a multiple of it.
 template <class T, int kWidth>
 __global__ void __launch_bounds__(kColumnThreads, 2)
     column_sums_kernel(ColumnSums<T> first, ColumnSums<T> second, ColumnSums<T> third, std::int64_t rows,
@@ -64,7 +64,7 @@ __global__ void __launch_bounds__(kColumnThreads, 2)
 #pragma unroll
   for (int k = 0; k < kWidth; ++k) partial[warp][k][lane] = sum[k];
   __syncthreads();
-  if (warp >= kWidth) return;  // from here on one thread a column
+  if (warp >= kWidth) return;  // from here on one thread per column
   const std::int64_t column = strip + lane * kWidth + warp;
   if (column >= columns) return;
   float total = partial[0][warp][lane];

@@ -26,9 +26,9 @@ __device__ __forceinline__ void copy_async_16(void* shared, const void* global, 
                "r"(valid ? 16 : 0)
                : "memory");
 }
-// Closes the group of copies begun since the last call.
+// Closes the group of copies started since the last call.
 __device__ __forceinline__ void copy_async_commit() { asm volatile("cp.async.commit_group;\n" ::: "memory"); }
-// Waits until at most kPending of this thread's groups are under way.
+// Waits until at most kPending of this thread's groups are in progress.
 template <int kPending>
 __device__ __forceinline__ void copy_async_wait() {
   asm volatile("cp.async.wait_group %0;\n" ::"n"(kPending) : "memory");

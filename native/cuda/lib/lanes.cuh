@@ -10,7 +10,7 @@
 
 namespace apollo::cuda {
 
-// What elements of type T are computed in.
+// Type in which elements of type T are computed.
 template <class T>
 using Lane = std::conditional_t<std::is_same_v<T, std::int32_t>, std::int32_t, float>;
 

@@ -22,7 +22,7 @@ __device__ __forceinline__ uint4 philox(uint4 counter, std::uint32_t key0, std::
   return counter;
 }
 
-// A kernel's dropout: the rule of its op and the state of the run, which lies in device memory.
+// A kernel's dropout: the rule of its op and the state of the run, which is in device memory.
 struct DropoutState {
   Dropout rule;
   const std::int32_t* rng;  // i32[4]; null: nothing is dropped
@@ -30,7 +30,7 @@ struct DropoutState {
   __host__ __device__ bool drops() const { return rng != nullptr; }
 };
 
-// What does not change between the elements of a kernel.
+// Values that are the same for all elements of a kernel.
 struct Multipliers {
   std::uint32_t key0, key1, step, micro, stream, threshold;
   float keep_scale;

@@ -1,4 +1,4 @@
-// The loops of core/strided.h on the device: where the elements of an index space lie in several tensors. The host cuts
+// The loops of core/strided.h on the device: where the elements of an index space are in several tensors. The host cuts
 // spaces into parts whose indices fit 31 bits, so that kernels divide by multiplication.
 #pragma once
 
@@ -33,8 +33,8 @@ struct Walk {
   Divisor extent[kMaxLoops];  // innermost first
   std::int64_t stride[kMaxLoops][N] = {};
 
-  // Where elements `index` of the space, counted in row-major order, lie in each operand. All of them loop by loop, so
-  // that the loads that follow are under way together.
+  // Where elements `index` of the space, counted in row-major order, are in each operand. All of them loop by loop, so
+  // that the loads that follow are in progress together.
   template <int kCount>
   __device__ __forceinline__ void offsets(std::uint32_t (&index)[kCount], std::int64_t (&to)[kCount][N]) const {
 #pragma unroll

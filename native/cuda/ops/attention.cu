@@ -14,7 +14,7 @@ namespace {
 
 constexpr int kTermsThreads = 256;
 
-// One warp a row. Limited by memory: o and dO are read once.
+// One warp per row. Limited by memory: o and dO are read once.
 template <class T>
 __global__ void __launch_bounds__(kTermsThreads) terms_kernel(const AttentionBackward<T> args, std::int64_t rows) {
   const AttentionShape& shape = args.shape;
@@ -68,7 +68,7 @@ bool plain_wanted() {
   return choice != nullptr && std::string(choice) == "plain";
 }
 
-// What forward and backward have in common: q, k and v, and what follows the tensors: mask and rng.
+// Arguments shared by forward and backward: q, k and v, and what follows the tensors: mask and rng.
 template <class T>
 class AttentionBase : public Kernel {
  public:

@@ -1,5 +1,5 @@
-// What the attention kernels share: the problem as one struct, the choice between them, and small device helpers. Heads
-// are read in place, also out of a packed qkv (core/attention_heads.h); rows of scores are never stored.
+// Shared code of the attention kernels: the problem as one struct, the choice between them, and small device helpers.
+// Heads are read in place, also out of a packed qkv (core/attention_heads.h); rows of scores are never stored.
 #pragma once
 
 #include <cmath>
@@ -40,7 +40,7 @@ struct AttentionShape {
   __host__ __device__ std::int64_t start_output(std::int32_t b, std::int32_t h) const {
     return static_cast<std::int64_t>(b) * queries * width + static_cast<std::int64_t>(h) * head;
   }
-  // Rows of terms a head: whole tiles, so that the kernels need not ask where they end.
+  // Rows of terms per head: whole tiles, so that the kernels need not ask where they end.
   __host__ __device__ std::int32_t padded_queries() const { return (queries + 63) / 64 * 64; }
   // Query t of (sequence b, head h) as a row of lse [B, H, Tq], and of the dropout's tensor [B, H, Tq, Tk].
   __host__ __device__ std::int64_t score_row(std::int32_t b, std::int32_t h, std::int32_t t) const {
@@ -58,7 +58,7 @@ struct AttentionForward {
   DropoutState dropout;
 };
 
-// What the backward pass needs of a query's row: its log-sum-exp, infinite where it has no keys or does not exist, so
+// Terms of the backward pass for a query's row: its log-sum-exp, infinite where it has no keys or does not exist, so
 // that its probabilities are 0; and delta, the sum over d of dO o.
 struct alignas(8) RowTerms {
   float lse, delta;

@@ -1,6 +1,6 @@
 // Attention's forward pass on tensor cores (mma.sync, sm_80 and later) for heads of 32, 64 and 128, in the manner of
-// FlashAttention-2 (Dao 2023): 128 queries a block and 64 keys a step, a warp owning 32 queries, so that a fragment of
-// K or V serves two products and softmax needs the four lanes of a row only. Limited by FLOPs, of which the
+// FlashAttention-2 (Dao 2023): 128 queries per block and 64 keys per step, a warp owning 32 queries, so that a fragment
+// of K or V serves two products and softmax needs the four lanes of a row only. Limited by FLOPs, of which the
 // exponentials and, with dropout, the random integers cost as much as the products: 24 instructions a score.
 #include "cuda/ops/attention_mma.cuh"
 #include "cuda/ops/attention_tile.cuh"

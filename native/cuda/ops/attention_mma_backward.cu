@@ -1,7 +1,7 @@
 // Attention's backward pass on tensor cores (mma.sync, sm_80 and later): scores again, then dV, dP, dQ and dK, five
 // products for the forward pass's two. A block of 8 warps holds 128 keys, 16 a warp, and walks the queries 64 a step.
 // The scores are computed transposed, keys as rows, so that probabilities and their gradients are left operands of the
-// products for dV and dK as they lie in the registers; only dS passes through shared memory, for dQ.
+// products for dV and dK as they are in the registers; only dS passes through shared memory, for dQ.
 //
 // dQ sums over keys. One block takes all keys of a key/value head (or a fixed share of them when there are fewer heads
 // than multiprocessors) and adds to dQ in f32 scratch memory, 128 keys after the other: no atomics, the same bits each
@@ -40,7 +40,7 @@ struct QueryPart {
     column = kHead / 2 * (warp / 4);
   }
 
-  // The partial sums of tile `index` lie in the order in which threads hold them: 16 bytes a thread, all coalesced.
+  // The partial sums of tile `index` are in the order in which threads hold them: 16 bytes per thread, all coalesced.
   static __device__ float4* place(float* partial, std::int64_t index, int n) {
     return reinterpret_cast<float4*>(partial + index * (kQueries * kHead)) + n * kThreads + threadIdx.x;
   }

@@ -56,7 +56,7 @@ __device__ __forceinline__ bool attends(const AttentionShape& shape, std::int32_
   return !shape.causal || key <= query + shape.offset();
 }
 
-// 32 queries a block; walks the keys tile by tile. kChunks: head size in units of 32.
+// 32 queries per block; walks the keys tile by tile. kChunks: head size in units of 32.
 template <class T, int kChunks>
 __global__ void __launch_bounds__(kThreads) plain_forward_kernel(const AttentionForward<T> args) {
   const AttentionShape& shape = args.shape;
@@ -148,7 +148,7 @@ struct ScoreGradient {
   }
 };
 
-// dq = scale sum over keys of dS k: 32 queries a block, as in the forward pass.
+// dq = scale sum over keys of dS k: 32 queries per block, as in the forward pass.
 template <class T, int kChunks>
 __global__ void __launch_bounds__(kThreads) plain_queries_kernel(const AttentionBackward<T> args) {
   const AttentionShape& shape = args.shape;
@@ -209,7 +209,7 @@ __global__ void __launch_bounds__(kThreads) plain_queries_kernel(const Attention
   }
 }
 
-// dk = scale sum over queries of dS q and dv = sum over queries of (u e) dO: 32 keys a block; a lane is a query here.
+// dk = scale sum over queries of dS q and dv = sum over queries of (u e) dO: 32 keys per block; a lane is a query here.
 // The query heads that share these keys come one after the other.
 template <class T, int kChunks>
 __global__ void __launch_bounds__(kThreads) plain_keys_kernel(const AttentionBackward<T> args) {

@@ -1,6 +1,6 @@
 // Tiles of positions in shared memory, as the attention kernels on tensor cores keep them: rows of D bf16 elements in
 // chunks of 16 bytes whose places are exchanged from row to row (swizzled), so that the eight rows that a matrix load
-// reads at once lie in different banks; and the loads of matrix fragments from them.
+// reads at once are in different banks; and the loads of matrix fragments from them.
 #pragma once
 
 #include <cuda_runtime.h>

@@ -1,6 +1,6 @@
 // binary: y = f(a, b) with numpy's broadcasting; comparisons give i32 0 or 1. Limited by memory traffic: y is written
 // once, and what of a and b is repeated comes from caches. The cases of training (equal shapes, rows, columns and
-// single values repeated) work on packs; whatever has rows that are not whole packs goes element by element.
+// single values repeated) work on packs; tensors whose rows are not whole packs are processed element by element.
 #include <string_view>
 #include <utility>
 
@@ -13,7 +13,7 @@ namespace {
 
 enum class Binary { Add, Sub, Mul, Div, Max, Min, Pow, Compare };
 
-// What two numbers are to each other, as bits; a comparison is the set of those that make it 1.
+// Relation of two numbers, as bits; a comparison is the set of those that make it 1.
 enum Relation : std::uint32_t { kLess = 1, kEqual = 2, kGreater = 4, kUnordered = 8 };
 
 struct BinaryName {
@@ -93,7 +93,7 @@ struct Function {
   }
 };
 
-// Packs: a thread makes one pack of y, `walk` counts packs. An operand's pack lies as one in memory or is one element
+// Packs: a thread makes one pack of y, `walk` counts packs. An operand's pack is as one in memory or is one element
 // repeated. The pack at the end of y may be cut, if a and b are one loop.
 template <class T, Binary kFamily>
 struct PackBody {
@@ -195,7 +195,7 @@ class BinaryKernel final : public Kernel {
     const auto& run = nest.run();
     a_repeats_ = run.stride[1] == 0;
     b_repeats_ = run.stride[2] == 0;
-    // Every pack of y must lie within one run, and at a multiple of a pack in operands that are not repeated there.
+    // Every pack of y must be within one run, and at a multiple of a pack in operands that are not repeated there.
     packs_ = nest.loops.size() == 1 || run.extent % kWidth == 0;
     for (std::size_t d = 0; d + 1 < nest.loops.size(); ++d) {
       const auto& stride = nest.loops[d].stride;

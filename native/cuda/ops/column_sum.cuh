@@ -14,7 +14,7 @@ namespace apollo::cuda {
 
 constexpr int kColumnSumWarps = 8;
 
-// What is summed: a pack of values from element `i` on. A source may compute and store them, too.
+// The summands: a pack of values from element `i` on. A source may compute and store them, too.
 struct StoredValues {
   const Bf16* x;
   __device__ void take(std::int64_t i, float (&v)[kPack<Bf16>]) const { load(x + i, v); }
@@ -33,7 +33,7 @@ struct GeluGradients {
 };
 
 // partials[chunk, column] = sum over the chunk's rows. A block has 256 neighbouring columns, a pack a lane, and a chunk
-// of rows, every 8th a warp; two rows a thread are under way. Limited by what the source reads and writes.
+// of rows, every 8th a warp; two rows per thread are in progress. Limited by what the source reads and writes.
 template <class Source>
 __global__ void __launch_bounds__(kColumnSumWarps* kWarp)
     column_partials_kernel(Source source, std::int64_t rows, std::int64_t columns, std::int64_t chunk_rows,
@@ -57,7 +57,7 @@ __global__ void __launch_bounds__(kColumnSumWarps* kWarp)
   for (int k = 0; k < kWidth; ++k) shared[warp][k][lane] = sum[k];
   __syncthreads();
   if (column >= columns) return;
-  // One of the pack's columns a warp.
+  // One of the pack's columns per warp.
   float total = shared[0][warp][lane];
 #pragma unroll
   for (int w = 1; w < kColumnSumWarps; ++w) total += shared[w][warp][lane];

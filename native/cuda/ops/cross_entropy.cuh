@@ -1,4 +1,4 @@
-// The kernels of cross-entropy over the last axis. Limited by memory: the logits are read once, and backward once more,
+// The kernels of cross-entropy over the last axis. Limited by memory: the logits are read once, and backward again,
 // where their gradient is written.
 #pragma once
 

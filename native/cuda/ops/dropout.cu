@@ -11,7 +11,7 @@ namespace {
 
 constexpr int kDropoutThreads = 256;
 
-// Rows that are whole blocks of the rule, 8 neighbours each: the blocks of all rows lie one behind the other, and a
+// Rows that are whole blocks of the rule, 8 neighbours each: the blocks of all rows are one behind the other, and a
 // thread takes a pack. Of f32 that is half a block, whose bits two threads compute: instructions are to spare, and so
 // every store of a warp fills whole sectors.
 template <class T>

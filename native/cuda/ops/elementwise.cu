@@ -47,7 +47,7 @@ __device__ __forceinline__ void apply(float (&v)[kCount], const F& f) {
   for (int k = 0; k < kCount; ++k) v[k] = f(v[k]);
 }
 
-// y = f(x). One kernel for all f: the branch on `kind` is the same for every thread and costs nothing beside the
+// y = f(x). One kernel for all f: the branch on `kind` is the same for every thread and costs nothing next to the
 // memory. sin and cos have a kernel of their own, because their reduction of large arguments needs local memory.
 template <class T, bool kTurns>
 struct UnaryBody {
@@ -108,7 +108,8 @@ struct ScaleBody {
   }
 };
 
-// y += x, y in f32, whose packs they are: beside them bf16 moves 8 bytes an access, so that a warp writes whole lines.
+// y += x, y in f32, whose packs they are: next to them bf16 moves 8 bytes per access, so that a warp writes whole
+// lines.
 template <class T>
 struct AccumulateBody {
   static constexpr int kWidth = kPack<float>;

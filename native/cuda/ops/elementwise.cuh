@@ -1,5 +1,5 @@
 // The grid of all ops that treat each element alone: one pack of 16 bytes of the widest operand a thread, so that a
-// full multiprocessor has some 32 KiB of each operand under way, which is what memory needs to run at its bandwidth.
+// full multiprocessor has some 32 KiB of each operand in progress, which is what memory needs to run at its bandwidth.
 #pragma once
 
 #include <cuda_runtime.h>

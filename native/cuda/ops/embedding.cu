@@ -17,7 +17,7 @@ namespace {
 
 constexpr int kGatherWarps = 8, kPieceWarps = 4, kRunWarps = 8;
 
-// y[p, :] = table[ids[p], :], and 0 where the id is wrong. A warp copies a row, 4 words a lane at once; a word is 16
+// y[p, :] = table[ids[p], :], and 0 where the id is wrong. A warp copies a row, 4 words per lane at once; a word is 16
 // bytes where rows are multiples of it.
 template <class Word>
 __global__ void __launch_bounds__(kGatherWarps* kWarp)
@@ -85,7 +85,7 @@ class Gather final : public Kernel {
 //
 // table[v, :] (+)= sum over p with ids[p] = v of dy[p, :], rows without such p becoming 0 (or staying, with +=).
 // The positions are sorted by id, stably, and cut into pieces of equal length, so that a frequent id is shared out like
-// any other work. A warp adds the rows of a piece, id by id ("runs"). A run that lies in its piece goes to the table;
+// any other work. A warp adds the rows of a piece, id by id ("runs"). A run that is in its piece goes to the table;
 // one that crosses borders leaves a partial sum in each piece, and a second kernel adds those in a fixed order. No
 // atomics: equal inputs give equal bits.
 
@@ -105,7 +105,7 @@ struct Pieces {
   std::uint32_t limit;
   std::int32_t width;
   bool add;
-  // [pieces][2][width]: of the run that comes from the piece before, and of the one that begins here and goes on.
+  // [pieces][2][width]: for the run that comes from the previous piece, and for the run that starts here and continues.
   float* partials;
 
   __device__ float* head(std::int32_t piece) const { return partials + static_cast<std::int64_t>(piece) * 2 * width; }
@@ -128,8 +128,8 @@ __device__ __forceinline__ void put(float (&sum)[kCount], bool add, To* to) {
   store(sum, to);
 }
 
-// A warp has one piece and 32 kWidth columns; 8 rows are under way at once: 4 KiB a warp, and of warps there are some 8
-// a multiprocessor and strip of columns. kWidth: a pack, or 1 where rows are no multiples of it.
+// A warp has one piece and 32 kWidth columns; 8 rows are in progress at once: 4 KiB per warp, and of warps there are
+// some 8 a multiprocessor and strip of columns. kWidth: a pack, or 1 where rows are no multiples of it.
 template <class From, class To, int kWidth>
 __global__ void __launch_bounds__(kPieceWarps* kWarp)
     sum_pieces_kernel(const From* dy, Pieces all, std::int32_t strips, To* table) {
@@ -186,7 +186,7 @@ __global__ void __launch_bounds__(kPieceWarps* kWarp)
   close(true);
 }
 
-// Adds the partial sums of the run that begins in piece blockIdx.x and goes on, if there is one: the warps take every
+// Adds the partial sums of the run that starts in piece blockIdx.x and continues, if there is one: the warps take every
 // 8th, their sums are added in order. blockIdx.y: 32 kWidth columns.
 template <class To, int kWidth>
 __global__ void __launch_bounds__(kRunWarps* kWarp) sum_runs_kernel(Pieces all, To* table) {
@@ -197,7 +197,7 @@ __global__ void __launch_bounds__(kRunWarps* kWarp) sum_runs_kernel(Pieces all, 
   const std::uint32_t key = all.keys[end];
   if (all.keys[end - 1] != key || key == all.limit || (begin > 0 && all.keys[begin - 1] == key)) return;
 
-  // The last piece that begins with `key`: each lane tries one of 32 borders in what is left of [last, beyond).
+  // The last piece that starts with `key`: each lane tries one of 32 borders in what is left of [last, beyond).
   const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
   std::int32_t last = piece + 1, beyond = all.pieces;
   while (beyond - last > 1) {

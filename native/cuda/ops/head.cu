@@ -32,7 +32,7 @@ __device__ __forceinline__ float exponential(float x, float shift) {
   }
 }
 
-// How many packs a thread treats at once, as a type.
+// The number of packs that a thread processes at once, as a type.
 template <int kCount>
 using Together = std::integral_constant<int, kCount>;
 
@@ -51,9 +51,9 @@ struct RowsArgs {
 // maximum and the sum of exponentials at once: each thread keeps both for its own packs, raising its maximum every
 // kAhead packs. The label's logit is left out, so that 1 - softmax there is a sum of small terms and a confident row
 // keeps its small loss and gradient. The second pass writes the gradient over the logits. Limited by memory, one read
-// and one write of 2 bytes a logit; the exponentials, two a logit, are half of that time, and run beside it as at least
-// two blocks share a multiprocessor. kKept: the row waits for the second pass in shared memory (100 KiB for 50257 words
-// in bf16), else in the second-level cache.
+// and one write of 2 bytes per logit; the exponentials, two per logit, are half of that time, and run next to it as at
+// least two blocks share a multiprocessor. kKept: the row waits for the second pass in shared memory (100 KiB for 50257
+// words in bf16), else in the second-level cache.
 template <class T, int kThreads, bool kKept>
 __global__ void __launch_bounds__(kThreads, 1024 / kThreads) head_rows_kernel(RowsArgs<T> args) {
   constexpr int kWidth = kPack<T>, kAhead = 4;
@@ -130,7 +130,7 @@ __global__ void __launch_bounds__(kThreads, 1024 / kThreads) head_rows_kernel(Ro
   p = thread;
   for (; p + (kAhead - 1) * kThreads < packs; p += kAhead * kThreads) write(Together<kAhead>(), p);
   for (; p < packs; p += kThreads) write(Together<1>(), p);
-  // By the thread that wrote the place. (Between the vocabulary and the stride stand any values.)
+  // By the thread that wrote the place. (Between the vocabulary and the stride are any values.)
   if (label / kWidth % kThreads == thread) row[label] = from_float<T>(-scale * others);
 }
 
@@ -213,7 +213,7 @@ struct ChunkProducts {
 //   loss = mean(lse - logits[label]), dlogits = w (p - onehot(label)),
 //   dx = dlogits table, dTable (+)= dlogits^T x, dBias (+)= column sums of dlogits.
 // Logits have the dtype of x. Their rows are `stride` apart, the vocabulary rounded up to 64, so that each is aligned
-// and made of whole packs; what lies between enters no product and no sum.
+// and made of whole packs; what is between enters no product and no sum.
 template <class T>
 class HeadKernel final : public Kernel {
  public:

@@ -1,6 +1,6 @@
 // muon (Keller Jordan et al., 2024): momentum, its orthogonalisation by Newton-Schulz iterations, and the update. The
 // iterations are products of cuBLASLt over batches of matrices of one shape, limited by FLOPs: 4 m^2 n + 2 m^3 each for
-// [m, n] with m <= n. What lies between them passes over memory once. Nothing is read back: which tensors are updated
+// [m, n] with m <= n. What is between them passes over memory once. Nothing is read back: which tensors are updated
 // is looked up by the kernels.
 #include <algorithm>
 #include <memory>
@@ -33,7 +33,7 @@ struct MuonPlace {
   bool decay;
 };
 
-// What all kernels of a run know. `hyper`: lr, momentum, weightDecay, maxNorm, gradScale.
+// Arguments shared by all kernels of a run. `hyper`: lr, momentum, weightDecay, maxNorm, gradScale.
 struct MuonStep {
   const float* hyper;
   const std::int32_t* counts;
@@ -57,7 +57,7 @@ __device__ __forceinline__ void each_pack(std::int64_t elements, std::int64_t co
 
 // momentum = mu momentum + (1 - mu) g; x = the same again with Nesterov, else momentum; g = 0. sums[matrix][block] =
 // sum of x^2 over the chunk, in f64. Tensors that are not updated: g = 0 and x = 0. Grid: chunks x matrices. Floor: 28
-// bytes an element.
+// bytes per element.
 template <int kWidth>
 __global__ void __launch_bounds__(kMuonThreads)
     muon_momentum_kernel(const MuonPlace* places, MuonStep step, std::int64_t elements, std::int64_t columns,
@@ -220,7 +220,7 @@ struct Iteration {
   }
 };
 
-// Where a batch's arrays lie in scratch memory, behind the products' workspace.
+// Where a batch's arrays are in scratch memory, behind the products' workspace.
 struct Layout {
   std::size_t x, operand, gram, square, polynomial, sums, scales, bytes;
   std::int64_t chunks;  // of a matrix

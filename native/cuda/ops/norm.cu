@@ -53,8 +53,9 @@ __device__ __forceinline__ float normalised(float v, float rstd, float weight, f
 // [sum = residual + x * multiplier], [mean] and rstd of x (or sum) by row, y = (x - mean) * rstd * weight [+ bias].
 // A warp has one row of up to kColumns columns and keeps it in registers, so memory sees each tensor once; the variance
 // is the mean of squared distances from the mean, a second pass that costs no memory. Weight and bias come from the
-// first-level cache. The floor is 2 passes over a tensor (4 with the residual) at the memory's bandwidth. Under way are
-// all packs of x and residual of a row: 3 KiB a warp for 768 columns of bf16, with 32 warps a multiprocessor or more.
+// first-level cache. The floor is 2 passes over a tensor (4 with the residual) at the memory's bandwidth. In progress
+// are all packs of x and residual of a row: 3 KiB per warp for 768 columns of bf16, with 32 warps per multiprocessor or
+// more.
 template <class T, int kColumns, bool kCentered>
 __global__ void __launch_bounds__(kNormThreads) norm_kernel(NormArgs<T> args) {
   constexpr int kWidth = kPack<T>, kPacks = kColumns / (kWidth * kWarp);

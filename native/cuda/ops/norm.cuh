@@ -1,5 +1,5 @@
-// What the kernels of layer norm and RMS norm share: the shape of the op, the widths whose rows fit in registers, and
-// parts of rows.
+// Shared code of the kernels of layer norm and RMS norm: the shape of the op, the widths whose rows fit in registers,
+// and parts of rows.
 #pragma once
 
 #include <cuda_runtime.h>

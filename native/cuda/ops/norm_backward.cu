@@ -6,7 +6,7 @@
 //      rstd * g + slope * (x - mean) + shift;
 // dw (+)= sum over rows of dy * xhat, db (+)= sum over rows of dy.
 // RMS norm (kCentered false) has mean 0, no mean(g), so no shift, and no db.
-// What fusion.h adds to layer norm on request: dy is the sum of two tensors, and the columns of dx (or of the dropped
+// Fusions of fusion.h for layer norm: dy is the sum of two tensors, and the columns of dx (or of the dropped
 // branch's gradient) are summed too, which is the gradient of a bias before the norm.
 #include <algorithm>
 #include <memory>
@@ -36,7 +36,7 @@ struct NormBackwardArgs {
   DropoutState dropout;
 };
 
-// What is summed over the rows, a vector of `columns` each; of RMS norm only the first.
+// Sums over the rows, each a vector of `columns`; of RMS norm only the first.
 enum Sum { kWeightGradient, kBiasGradient, kColumnSum, kAllSums };
 template <bool kCentered>
 constexpr int kSums = kCentered ? kAllSums : 1;
@@ -46,7 +46,7 @@ constexpr std::size_t kDsum = kCentered ? 5 : 4;
 template <bool kCentered>
 constexpr std::size_t kDropped = kCentered ? 3 : 2;
 
-// What a row's elements need, from its sums of g and g (x - mean).
+// Factors for a row's elements, from its sums of g and g (x - mean).
 struct RowTerms {
   float mean, rstd, slope, shift;
 
@@ -79,12 +79,12 @@ __device__ __forceinline__ void write_gradient(const NormBackwardArgs<T>& args, 
 }
 
 // kSplit warps have one row of up to kColumns columns. Rows come by asynchronous copies into slots of shared memory
-// that belong to one thread each, a row ahead of the one at work, so that loads are always under way (4.5 KiB a warp
-// for 768 columns of bf16, 54 KiB a multiprocessor) and registers are left for the sums: each thread keeps those of its
-// columns over all rows it comes by. At the end the block's warps add theirs in order and write one partial
-// sum a block. The grid is what the device holds at once, so that blocks have equal shares of the rows and partial sums
-// are few. kSplit 1 needs no barrier on the way; wider rows are spread over the block. The floor is 3 passes over a
-// tensor (dy, x, dx; with dsum and dropout 5) at the memory's bandwidth.
+// that belong to one thread each, a row ahead of the one at work, so that loads are always in progress (4.5 KiB per
+// warp for 768 columns of bf16, 54 KiB per multiprocessor) and registers are left for the sums: each thread keeps those
+// of its columns over all rows it comes by. At the end the block's warps add theirs in order and write one partial sum
+// a block. The grid is what the device holds at once, so that blocks have equal shares of the rows and partial sums are
+// few. kSplit 1 needs no barrier on the way; wider rows are spread over the block. The floor is 3 passes over a tensor
+// (dy, x, dx; with dsum and dropout 5) at the memory's bandwidth.
 template <class T, int kColumns, int kSplit, bool kCentered>
 __global__ void __launch_bounds__(kNormThreads) norm_backward_kernel(NormBackwardArgs<T> args) {
   constexpr int kWidth = kPack<T>, kLanes = kSplit * kWarp, kPacks = packs_of<T, kColumns, kSplit>;

@@ -41,7 +41,7 @@ std::vector<Chunk> chunks_of(const std::vector<std::int64_t>& sizes, std::int64_
 // ---- gradNorm ----
 
 constexpr int kNormThreads = 256, kTotalThreads = 1024;
-constexpr std::int64_t kNormElements = 16384;  // 64 KiB: 4 turns of the loop, some 50 chunks a multiprocessor
+constexpr std::int64_t kNormElements = 16384;  // 64 KiB: 4 turns of the loop, some 50 chunks per multiprocessor
 
 struct NormChunk {
   const float* values;
@@ -50,7 +50,7 @@ struct NormChunk {
 
 // sums[place] = sum of x^2 over the chunk, or 0 where the tensor's count is 0; in f64 throughout: squares of large
 // gradients overflow f32, and one f64 multiply-add an element is less than these GPUs can do in the 4 bytes' time. 4
-// packs a thread are under way, 64 KiB a multiprocessor.
+// packs per thread are in progress, 64 KiB per multiprocessor.
 __global__ void __launch_bounds__(kNormThreads, 4)
     sum_squares_kernel(const NormChunk* chunks, const std::int32_t* counts, double* sums) {
   constexpr int kWidth = kPack<float>, kAhead = 4, kStep = kNormThreads * kWidth;
@@ -233,7 +233,7 @@ __device__ AdamwFactors factors_of(const float* hyper, float rate, float norm, b
   return f;
 }
 
-// Four neighbours in bf16, one access of 8 bytes a thread.
+// Four neighbours in bf16, one access of 8 bytes per thread.
 struct alignas(8) Bf16x4 {
   Bf16 values[4];
 };
@@ -270,8 +270,8 @@ __device__ __forceinline__ void update(const AdamwTensor& at, const AdamwFactors
 // p = p (1 - lr wd) - lr (m / (1 - beta1^k)) / (sqrt(v / (1 - beta2^k)) + epsilon), and g = 0; a norm that is not
 // finite, or a count of 0, zeroes g and leaves the rest. A block has a chunk of a tensor. Its factors are computed
 // once, by two of its threads (a power each, in f64), while the other blocks of the multiprocessor keep the memory at
-// work. The floor is 32 bytes an element (34 with the bf16 copy) at the memory's bandwidth; one pack of four arrays is
-// 64 bytes a thread under way, some 64 KiB a multiprocessor.
+// work. The floor is 32 bytes per element (34 with the bf16 copy) at the memory's bandwidth; one pack of four arrays is
+// 64 bytes per thread in progress, some 64 KiB per multiprocessor.
 __global__ void __launch_bounds__(kAdamwThreads, 4)
     adamw_kernel(const AdamwTensor* tensors, const Chunk* chunks, const float* hyper, const std::int32_t* counts,
                  const float* rates, const float* norm) {

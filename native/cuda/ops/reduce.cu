@@ -13,7 +13,7 @@
 namespace apollo::cuda {
 namespace {
 
-// Four blocks for each of an H100's multiprocessors: as each thread has four packs under way, one wave of them is
+// Four blocks for each of an H100's multiprocessors: as each thread has four packs in progress, one wave of them is
 // enough for the memory's bandwidth. Fixed, so that the order of sums is the same on every GPU.
 constexpr std::int64_t kManyBlocks = 528;
 
@@ -48,7 +48,7 @@ void plan_rows(Pass& pass, std::int64_t width) {
   }
 }
 
-// A warp goes along 512 bytes of a row where there are as many, and eight rows are under way in a block; with fewer
+// A warp goes along 512 bytes of a row where there are as many, and eight rows are in progress in a block; with fewer
 // than 32 rows to add, fewer. Where that leaves multiprocessors idle, blocks share out the rows if there are many, else
 // they become narrower, down to 128 bytes of a row.
 void plan_columns(Pass& pass, std::int64_t width, std::int64_t element_bytes) {
@@ -87,7 +87,7 @@ std::vector<Pass> plan_passes(const TensorDesc& x, const std::vector<bool>& redu
   }
   std::vector<Pass> passes;
   const auto add = [&](Pass pass) {
-    // Only the first pass reads x; the others read 4 bytes an element. Integers are seldom and have no packs of
+    // Only the first pass reads x; the others read 4 bytes per element. Integers are seldom and have no packs of
     // columns.
     const auto bytes = static_cast<std::int64_t>(passes.empty() ? size_of(x.dtype) : 4);
     if (pass.inner == 1) {

@@ -69,7 +69,7 @@ struct Finish {
 };
 
 constexpr int kReduceThreads = 256;
-constexpr int kReduceBlocks = 4;  // on a multiprocessor: 64 registers a thread
+constexpr int kReduceBlocks = 4;  // on a multiprocessor: 64 registers per thread
 
 // x [rows, reduced] -> [rows, parts], part p being `part_size` columns from p * part_size on.
 struct RowReduction {
@@ -80,7 +80,7 @@ struct RowReduction {
 };
 
 // A block takes one item (kBlock), or each group of neighbouring threads of a warp takes one, a whole row. A thread has
-// up to four packs under way: 64 KiB and more a multiprocessor.
+// up to four packs in progress: 64 KiB and more a multiprocessor.
 template <class T, class Op, bool kBlock>
 __global__ void __launch_bounds__(kReduceThreads, kReduceBlocks)
     reduce_rows_kernel(const T* __restrict__ x, RowReduction plan, Op op, Finish finish) {
@@ -136,7 +136,7 @@ struct ColumnReduction {
 };
 
 // A block takes 2^log_width packs of columns and one part of the rows, which its threads share out row by row; grid
-// [tiles of columns, parts]. A thread has four packs under way, or eight single elements. What threads of one column
+// [tiles of columns, parts]. A thread has four packs in progress, or eight single elements. What threads of one column
 // have is joined through shuffles and shared memory.
 template <class T, int kWidth, class Op>
 __global__ void __launch_bounds__(kReduceThreads, kReduceBlocks)

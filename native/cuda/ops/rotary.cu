@@ -60,7 +60,7 @@ struct Pairs {
 };
 
 // A block a row. cos and sin of its angles are computed once, in shared memory, for all heads, while the first pairs
-// are under way.
+// are in progress.
 template <class T, int kWidth>
 __global__ void __launch_bounds__(kThreads) rotary_kernel(const RotaryArgs<T> args) {
   const std::int64_t row = blockIdx.x;

@@ -145,7 +145,7 @@ std::vector<WindowPart> small_window_parts(const WindowPart& part) {
   return parts;
 }
 
-// dx[part] = dy where it lies inside of all windows, else 0. One pass, which writes dx once: 16 bytes a thread.
+// dx[part] = dy where it is inside of all windows, else 0. One pass, which writes dx once: 16 bytes per thread.
 template <class Word>
 struct UnsliceBody {
   static constexpr int kCount = 16 / static_cast<int>(sizeof(Word));

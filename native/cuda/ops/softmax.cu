@@ -17,15 +17,15 @@ namespace {
 
 constexpr int kRegisterThreads = 256;
 
-// What a lane holds of a row: kSlots times kWidth columns, the slots of a warp side by side. kWidth is a pack where
-// rows are whole packs, else 1 and half as many columns, as each needs an address of its own.
+// Part of a row that a lane holds: kSlots times kWidth columns, the slots of a warp side by side. kWidth is a pack
+// where rows are whole packs, else 1 and half as many columns, as each needs an address of its own.
 template <int kWidth>
 struct RowRegisters {
   static constexpr int kColumns = kWidth == 1 ? 512 : 1024;
   static constexpr int kSlots = kColumns / kWarp / kWidth;
   float v[kSlots][kWidth];
 
-  // Calls body(slot, column) for the slots that lie within the row.
+  // Calls body(slot, column) for the slots that are within the row.
   template <class Body>
   __device__ __forceinline__ static void for_slots(int columns, const Body& body) {
     const int lane = static_cast<int>(threadIdx.x) % kWarp;

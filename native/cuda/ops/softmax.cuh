@@ -1,4 +1,4 @@
-// What softmax and cross-entropy have in common: exponentials, the threads of a row, its maximum and sum.
+// Shared code of softmax and cross-entropy: exponentials, the threads of a row, its maximum and sum.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -23,7 +23,7 @@ __device__ __forceinline__ float exponential(float x) {
 }
 
 constexpr int kLongThreads = 512;
-constexpr int kRowThreads = 1024;  // on a multiprocessor, with up to four packs under way each
+constexpr int kRowThreads = 1024;  // on a multiprocessor, with up to four packs in progress each
 
 // The threads of a row: kGroup of them, a warp or a block of kLongThreads; blocks of warps have eight.
 template <int kGroup>
@@ -48,8 +48,8 @@ struct RowStatistics {
   float maximum, sum;  // sum of e^(x - maximum)
 };
 
-// What a thread subtracts: of nothing but -infinity, 0, as the distance of two infinities is a NaN, which the rest of
-// the row need not have.
+// Value that a thread subtracts: for nothing but -infinity, 0, as the distance of two infinities is a NaN, which the
+// rest of the row need not have.
 __device__ __forceinline__ float shift_of(float maximum) { return maximum == kLowest ? 0.0f : maximum; }
 
 // In one pass: when a thread meets a larger maximum, it scales what it has summed up (Milakov and Gimelshein, "Online

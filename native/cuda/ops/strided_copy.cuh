@@ -1,4 +1,4 @@
-// Copies between tensors that lie in memory in different ways, without a change of the order within runs: broadcast,
+// Copies between tensors that are in memory in different ways, without a change of the order within runs: broadcast,
 // slice, concat, transposes that leave the last axis where it is. Limited by memory: one read and one write an element.
 #pragma once
 

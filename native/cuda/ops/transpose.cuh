@@ -1,4 +1,4 @@
-// Copies that exchange which axis lies contiguous in memory, through tiles in shared memory, so that both sides are
+// Copies that exchange which axis is contiguous in memory, through tiles in shared memory, so that both sides are
 // read and written in runs of 128 bytes. Limited by memory: one read and one write an element.
 #pragma once
 
@@ -19,7 +19,7 @@ constexpr int kTileThreads = 256;
 template <class Word>
 constexpr int kTile = 128 / static_cast<int>(sizeof(Word));
 
-// What a lane moves of a row: 4 bytes.
+// Bytes of a row that a lane moves: 4.
 template <class Word>
 struct alignas(4) TileLane {
   Word words[4 / sizeof(Word)];
@@ -37,7 +37,7 @@ struct TransposeArgs {
   bool aligned = false;  // every row of both begins at a multiple of 4 bytes
 };
 
-// A block moves one tile, a warp one row of it at a time; all that a thread reads, 16 or 32 bytes, is under way at
+// A block moves one tile, a warp one row of it at a time; all that a thread reads, 16 or 32 bytes, is in progress at
 // once. The rows of the tile are an odd number of elements apart: whether a warp goes along a row or down a column, it
 // meets each bank of shared memory once.
 template <class Word>
@@ -96,7 +96,7 @@ __global__ void __launch_bounds__(kTileThreads) transpose_kernel(const __grid_co
   }
 }
 
-// Loop `columns` of the space is the one that lies contiguous in the source; the last one does so in the destination.
+// Loop `columns` of the space is the one that is contiguous in the source; the last one does so in the destination.
 template <class Word>
 class TiledCopy {
  public:

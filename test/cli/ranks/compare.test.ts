@@ -11,7 +11,7 @@ import { tinyConfig } from '../tiny.js';
 
 const main = fileURLToPath(new URL('../../../lib/cli/main.ts', import.meta.url));
 const folder = temporaryFolder();
-// bert2BERT begins with a smaller model, which the ranks train first.
+// bert2BERT starts from a smaller model, which the ranks train first.
 const methods = ['scratch', 'apollo', 'bert2bert'];
 const model = { preset: 'gpt-nano', layers: 2, hidden: 64, heads: 2, ffn: 64, maxPositions: 16, dropout: 0.1 };
 const config = tinyConfig(folder, { model, methods, steps: 60, evaluateEvery: 20, evaluationBatches: 5 });

@@ -1,4 +1,4 @@
-/** Ranks that do not belong together, or of which one cannot work: one clear error, no rank that waits for ever. */
+/** Ranks that do not belong together, or of which one cannot work: one clear error, no rank that waits endlessly. */
 import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -98,7 +98,7 @@ t.teardown(() => {
   for (const path of mounted) spawnSync('umount', [path]);
 });
 
-/** A file system of so many KiB. */
+/** A file system with this capacity. */
 function smallDisk(name: string, size: number): string | undefined {
   const path = join(folder, name);
   mkdirSync(path);

@@ -18,7 +18,7 @@ const points = (id: string) =>
   `(echarts.getInstanceByDom(document.getElementById('${id}'))?.getOption().series ?? []).reduce((sum, each) => sum + each.data.length, 0)`;
 const charts = ['loss-flops', 'loss-time', 'depth', 'throughput', 'memory', 'rate'];
 
-/** A command under way: its terminal, its exit code, and the dashboard's address. */
+/** A command in progress: its terminal, its exit code, and the dashboard's address. */
 async function started(args: readonly string[]): Promise<{ io: MemoryIo; ended: Promise<number>; url: string }> {
   let told: (url: string) => void = () => {};
   const address = new Promise<string>((done) => {

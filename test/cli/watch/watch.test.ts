@@ -23,7 +23,7 @@ async function metricsOf(runFolder: string): Promise<MetricRecord[]> {
 const stepsOf = (records: readonly MetricRecord[], type: MetricRecord['type']) =>
   records.filter((record) => record.type === type).map(({ step }) => step);
 
-/** What does not depend on clock and memory. */
+/** The fields that do not depend on clock and memory. */
 const bits = (records: readonly MetricRecord[]) =>
   records.flatMap((record) => {
     if (record.type === 'step') return [[record.step, record.loss, record.depth, record.flopsModel]];
@@ -172,7 +172,7 @@ t.test('logs that cannot be written never end a run: each is said once, and agai
   for (const command of ['train', 'compare']) {
     const out = join(place, command);
     const runs = command === 'train' ? [out] : ['scratch-42', 'apollo-42'].map((name) => join(out, name));
-    // Folders where the metrics files are to be, and a file where TensorBoard's folder is to be.
+    // Folders in place of the metrics files, and a file in place of TensorBoard's folder.
     for (const path of runs) mkdirSync(join(path, 'metrics.jsonl', 'inside'), { recursive: true });
     const io = memoryIo();
     const args = ['--config', tinyConfig(place), '--out', out, '--tensorboard', join(place, 'file')];

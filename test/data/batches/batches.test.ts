@@ -1,4 +1,4 @@
-/** Batches are functions of (seed, step, micro); every block once an epoch; masks have BERT's statistics. */
+/** Batches are functions of (seed, step, micro); every block once per epoch; masks have BERT's statistics. */
 import t from 'tap';
 import {
   blockCount,

@@ -334,7 +334,7 @@ t.test('folders that cannot be used', async (t) => {
 /** The user without rights, as most systems number it. */
 const nobody = 65534;
 
-/** A new folder that another user can reach, wherever the clone and TMPDIR lie; only for the superuser. */
+/** A new folder that another user can reach, wherever the clone and TMPDIR are; only for the superuser. */
 function reachable(): string | undefined {
   for (const parent of [tmpdir(), '/tmp', '/var/tmp', '/dev/shm']) {
     if (!existsSync(parent)) continue;

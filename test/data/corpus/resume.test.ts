@@ -1,4 +1,4 @@
-/** A preparation that is stopped goes on where it was, and ends with the same bits. */
+/** A preparation that is stopped resumes where it was, and ends with the same bits. */
 import { spawn } from 'node:child_process';
 import {
   appendFileSync,
@@ -36,7 +36,7 @@ const files = {
   'd.jsonl': records(720, 300),
 };
 
-/** Files of the entries that are whole, and names of those that were begun. */
+/** Files of the entries that are whole, and names of partial ones. */
 function cached(cacheDir: string): { entries: string[]; begun: string[] } {
   const names = readdirSync(cacheDir).filter((name) => name !== 'digests.json');
   const whole = names.filter((name) => !name.startsWith('.')).sort();
@@ -112,7 +112,7 @@ function firstTokens(seen: readonly CorpusProgress[]): number | undefined {
   return seen.filter(({ phase }) => phase === 'tokenise')[1]?.tokens;
 }
 
-/** A cache in which a preparation was stopped half-way; the name of what was begun. */
+/** A cache in which a preparation was stopped half-way; the name of the partial entry. */
 async function begin(cacheDir: string, inputs: readonly string[]): Promise<string> {
   const options = { inputs, tokenizer, cacheDir, journalEvery: 1, workers: 0 };
   const { signal } = signalAfter(16);

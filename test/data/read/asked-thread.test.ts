@@ -43,7 +43,7 @@ t.test('a footer that contradicts itself is an error of the file', async (t) => 
 });
 
 t.test('what does not end is late, and ended; the signal is heard meanwhile', async (t) => {
-  // The header of the page is gone, and the library reads the same byte for ever.
+  // The header of the page is gone, and the library reads the same byte endlessly.
   const damaged = Buffer.from(fixture);
   damaged.fill(0, 384, 524);
   const thread = started(t, 'damaged.parquet', damaged);

@@ -1,4 +1,4 @@
-/** Documents of files of both layouts, whatever the size of the pieces, and what each kind of damage says. */
+/** Documents of files of both layouts, for any size of the pieces, and the message for each kind of damage. */
 import { truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';

@@ -1,4 +1,4 @@
-/** Folders that this package writes are known and passed over; what is the user's beside and below them is read. */
+/** Folders that this package writes are known and passed over; what is the user's next to and below them is read. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import t from 'tap';

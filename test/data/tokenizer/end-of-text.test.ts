@@ -1,4 +1,4 @@
-/** Where a text ends, as the files beside a tokenizer say it, and who goes by it. */
+/** Where a text ends, as the files next to a tokenizer say it, and who goes by it. */
 import { cpSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
@@ -7,7 +7,7 @@ import { readTokens } from '../../../lib/eval/text/text-loss.js';
 
 const published = join(import.meta.dirname, '../../fixtures/published/end-of-text');
 
-/** The fixture's tokenizer.json alone, with these files beside it. */
+/** The fixture's tokenizer.json alone, with these files next to it. */
 function folderWith(t: Test, files: Record<string, object>): string {
   const folder = t.testdir();
   cpSync(join(published, 'tokenizer.json'), join(folder, 'tokenizer.json'));

@@ -22,7 +22,7 @@ interface Answers {
   readonly textSet: string;
 }
 
-/** A folder with a tokenizer.json and these files beside it, and what transformers' AutoTokenizer makes of it. */
+/** A folder with a tokenizer.json and these files next to it, and what transformers' AutoTokenizer makes of it. */
 interface Folder {
   readonly name: string;
   readonly files: Readonly<Record<string, object>>;

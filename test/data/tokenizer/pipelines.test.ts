@@ -18,7 +18,7 @@ import { knownPreTokenizers } from '../../../lib/data/tokenizer/pre-tokenizers.j
 import { fixture } from '../support.js';
 import { pipelines, texts } from './pipelines.js';
 
-/** What a pipeline makes of a line: ids, their text, then ids and types with special tokens, of one text and of two. */
+/** Output of a pipeline for a line: ids, their text, then ids and types with special tokens, of one text and of two. */
 type Answer = readonly unknown[];
 
 interface Kept {

@@ -1,5 +1,5 @@
 /**
- * What stands beside a vocabulary decides its ids. The expected ids were given by transformers 5.18 (AutoTokenizer) for
+ * Files next to a vocabulary decide its ids. The expected ids were given by transformers 5.18 (AutoTokenizer) for
  * the same files.
  */
 import { join } from 'node:path';

@@ -296,7 +296,7 @@ const bertLike = (vocab: unknown, more: object = {}) =>
 const gptLike = (vocab: object, merges: unknown) =>
   JSON.stringify({ pre_tokenizer: { type: 'ByteLevel' }, model: { type: 'BPE', vocab, merges } });
 
-/** What is at fault, the files that show it, which of them is loaded, and what must be said. */
+/** The fault, the files that show it, the file that is loaded, and the expected message. */
 const malformed: [string, Record<string, string | Buffer>, string, RegExp][] = [
   ['no such file', {}, 'no.json', /There is no tokenizer at .*no\.json: no such file or folder/],
   ['JSON that is cut off', { 'x.json': '{"model": {"vocab"' }, 'x.json', /x\.json is not JSON: /],

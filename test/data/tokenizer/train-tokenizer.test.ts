@@ -14,7 +14,7 @@ const book = gunzipSync(
   readFileSync(new URL('../../../data/sample/conrad-typhoon.txt.gz', import.meta.url)),
 ).toString();
 
-/** Merges by definition: count all pairs anew for each merge, take the most frequent (ties: smaller ids). */
+/** Merges by definition: count all pairs again for each merge, take the most frequent (ties: smaller ids). */
 function plainMerges(
   words: number[][],
   counts: number[],

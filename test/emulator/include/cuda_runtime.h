@@ -5,7 +5,7 @@
 // - A block's threads are fibers. They run one after the other in the order that APOLLO_EMULATOR_ORDER says (forward,
 //   reverse), each up to its next barrier: what works in both orders does not depend on one of them by accident.
 // - Streams are queues that run as late as allowed: when something waits for them.
-// - Memory starts as NaN and stands between pages that nobody may touch.
+// - Memory starts as NaN and is between pages that nobody may touch.
 // - There are as many GPUs as APOLLO_EMULATOR_GPUS says, one unless it does.
 #pragma once
 
@@ -28,7 +28,7 @@
 #define __launch_bounds__(...)
 #define __grid_constant__
 #define __align__(n) alignas(n)
-#define __shared__ static  // one block runs at a time, whatever the threads of the process
+#define __shared__ static  // one block runs at a time, regardless of the threads of the process
 
 struct dim3 {
   unsigned x, y, z;
@@ -298,7 +298,7 @@ inline float __uint_as_float(unsigned bits) {
 }
 inline int __float_as_int(float x) { return static_cast<int>(__float_as_uint(x)); }
 inline float __int_as_float(int bits) { return __uint_as_float(static_cast<unsigned>(bits)); }
-// Towards 0; the nearest integer there is for what lies outside, 0 for a NaN.
+// Towards 0; the nearest integer there is for what is outside, 0 for a NaN.
 inline int __float2int_rz(float x) {
   if (std::isnan(x)) return 0;
   return x >= 2147483648.0f ? 2147483647 : x < -2147483648.0f ? -2147483647 - 1 : static_cast<int>(x);

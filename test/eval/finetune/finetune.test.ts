@@ -36,7 +36,7 @@ interface Film {
 
 const words = ['film', 'story', 'actors', 'year', 'sings', 'drags', 'little', 'night', 'best', 'cat', 'river', 'mat'];
 
-/** Sentences of random words of several lengths; the class is 1 where "warm" stands in it, 0 where "dull" does. */
+/** Sentences of random words of several lengths; the class is 1 where "warm" is in it, 0 where "dull" does. */
 function films(count: number, stream: number): Film[] {
   return Array.from({ length: count }, (_, i) => {
     const at = (place: number) => uniformNumber(3, stream, i * 64 + place);
@@ -104,7 +104,7 @@ type EventOf<Type extends FineTuneEvent['type']> = Extract<FineTuneEvent, { type
 const of = <Type extends FineTuneEvent['type']>(events: readonly FineTuneEvent[], type: Type): EventOf<Type>[] =>
   events.filter((event): event is EventOf<Type> => event.type === type);
 
-/** What must repeat bit by bit. */
+/** Results that must repeat bit by bit. */
 const comparable = (events: readonly FineTuneEvent[]): string[] =>
   events
     .filter(({ type }) => type === 'step' || type === 'epoch')

@@ -1,4 +1,4 @@
-/** Classifiers as others publish them: whatever order and names their classes have, a task gets the same scores. */
+/** Published classifiers: a task gets the same scores for any order and names of their classes. */
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';

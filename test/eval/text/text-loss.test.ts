@@ -145,7 +145,7 @@ for (const [kind, loaded] of Object.entries(causal)) {
       'birds sing at night',
       'rain fell and the mat',
     ];
-    // Passages that it gets right: contexts after which the likeliest token is a whole word.
+    // Passages that it gets right: contexts after which the most likely token is a whole word.
     const isWord = (id: number) =>
       /^ [a-z]+$/.test(tokenizer.decode([id])) && tokenizer.encode(tokenizer.decode([id])).length === 1;
     const known = Array.from({ length: tokenizer.vocabSize }, (_, id) => id).filter(isWord);

@@ -42,7 +42,7 @@ Error error_of(const std::function<void()>& body) {
   std::abort();
 }
 
-// What the test decides about the backend; outlives it.
+// Behaviour of the backend that the test sets; outlives it.
 struct Control {
   std::size_t largest = std::size_t{1} << 40;  // allocations beyond this fail
   std::function<void()> in_allocate = [] {};

@@ -1,4 +1,4 @@
-/** Checkpoints beside training: what they hold, how they wait for each other, what is told of them. */
+/** Checkpoints in parallel to training: their contents, how they wait for each other, what is reported about them. */
 import t from 'tap';
 import { createOptimizer, ParameterStore } from '../../../lib/engine/index.js';
 import { ApolloError } from '../../../lib/errors.js';

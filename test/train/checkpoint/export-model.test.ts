@@ -79,7 +79,7 @@ for (const [kind, { modelType, targets }] of Object.entries(families) as [Kind, 
       t.equal(await withModel(stored, logits).then(bits), await withModel(run, logits, 'stored').then(bits));
       t.not(await withModel(stored, logits).then(bits), await withModel(full, logits).then(bits));
 
-      // Once more, from the Hugging Face folder: nothing changes any more.
+      // Again, from the Hugging Face folder: nothing changes any more.
       const copy = join(root, 'copy');
       await exportModel(full, copy);
       const files = (await readdir(copy)).sort();

@@ -78,7 +78,7 @@ async function* rows(input: FormatInput, delimiter: string, quoted: boolean): As
   }
 }
 
-/** `begins`: the line at which the record that could not be read begins. */
+/** `begins`: the first line of the record that could not be read. */
 function explain(error: CsvError, path: string, quotes: boolean, begins: number): ApolloError {
   const hint = quotes ? ' If quotes are letters like others in this file, give --no-quotes.' : '';
   const { code, message, lines } = error as CsvError & { readonly lines?: number };

@@ -1,4 +1,4 @@
-/** What a format of corpora is: how a file becomes documents. index.ts lists the formats. */
+/** Interface of a corpus format: it splits a file into documents. index.ts lists the formats. */
 import type { CorpusFile } from '../files.js';
 import type { DocumentPiece } from '../pieces.js';
 
@@ -8,7 +8,7 @@ export interface RecordOptions {
   readonly field?: string | number | undefined;
   /** CSV and TSV: whether the first record names the columns. */
   readonly header?: boolean | undefined;
-  /** CSV and TSV: whether fields may stand in double quotes. Default: in CSV they may, in TSV not. */
+  /** CSV and TSV: whether fields may be in double quotes. Default: in CSV they may, in TSV not. */
   readonly quotes?: boolean | undefined;
   /** WikiExtractor's text: whether `&lt;`, `&gt;`, `&amp;` and escaped quotes become the characters they stand for. */
   readonly decodeEntities?: boolean | undefined;
@@ -26,7 +26,7 @@ export interface FormatInput extends Pick<CorpusFile, 'path' | 'sizeBytes'> {
 }
 
 export interface Format {
-  /** What `format` calls it. */
+  /** Its name in the setting `format`. */
   readonly name: string;
   /** Ends of file names, with their dot, that mean this format; '' stands for a name without one. */
   readonly endings: readonly string[];
@@ -39,7 +39,7 @@ export interface Format {
   readonly packable: boolean;
   /** Whether `field` and its like change what is read. */
   readonly hasRecords: boolean;
-  /** Tells options that do not go with the format before a file is read. @throws ApolloError BAD_CONFIG. */
+  /** Reports options that do not apply to the format before a file is read. @throws ApolloError BAD_CONFIG. */
   check?(path: string, options: RecordOptions): void;
   /** Documents in order. @throws ApolloError BAD_CORPUS with the place of what is wrong. */
   read(input: FormatInput): AsyncIterable<DocumentPiece>;
@@ -52,8 +52,8 @@ export interface Splitter {
 }
 
 /**
- * Leaves a file to the splitter that `choose` finds for its beginning, of which leading white space is cut; undefined
- * while it has to see more. `isWhole` says that there is no more.
+ * Passes a file to the splitter that `choose` finds for its first bytes without leading white space; undefined
+ * while it needs more. `isWhole`: there is no more.
  */
 export class ByBeginning implements Splitter {
   #head = '';
@@ -86,7 +86,7 @@ export async function* splitText(input: FormatInput, splitter: Splitter): AsyncG
   yield* splitter.end();
 }
 
-/** In a folder: .txt, what WikiExtractor names wiki_00, and packed files whose names say no more than that. */
+/** In a folder: .txt, what WikiExtractor names wiki_00, and packed files with such names. */
 export function isTextName(name: string, packed: boolean): boolean {
   return /\.te?xt$|^wiki_\d+$/i.test(name) || (packed && !/\.[a-z]\w*$/i.test(name));
 }

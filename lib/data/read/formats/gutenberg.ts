@@ -1,5 +1,5 @@
 /**
- * Books of Project Gutenberg: what stands before the START line and after the END line (licence, credits) is left out.
+ * Books of Project Gutenberg: what is before the START line and after the END line (licence, credits) is left out.
  * A file with several books gives several documents; one without a START line is one document as it is.
  */
 import { LineSplitter } from '../lines.js';
@@ -19,7 +19,7 @@ export const gutenberg: Format = {
 export const isBookHeading = (line: string): boolean =>
   /^[*\s]*(?:the |this is the )?project gutenberg(?:'s|’s)?(?:\s|\(|$)/i.test(line) || start.test(line);
 
-/** Files of the 1990s end their licence, which stands in front, with "*END*THE SMALL PRINT". */
+/** Files of the 1990s end their licence, which is in front, with "*END*THE SMALL PRINT". */
 const start = /^\s*\*\*\* ?START OF (?:THE|THIS) PROJECT GUTENBERG|^\s*\*END ?\*? ?THE SMALL PRINT/i;
 const end = /^\s*\*\*\* ?END OF (?:THE|THIS) PROJECT GUTENBERG|^\s*End of (?:the |this )?Project Gutenberg/i;
 
@@ -33,11 +33,11 @@ export class Books implements Splitter {
   readonly #cutter = new PieceCutter();
   readonly #lines = new LineSplitter('', Number.POSITIVE_INFINITY);
   #state: 'head' | 'marker' | 'book' | 'between' | 'plain' = 'head';
-  #head: string[] = []; // what is the document if no START line comes
+  #head: string[] = []; // the document if there is no START line
   #headLength = 0;
   #markerLines = 0;
   #blank = ''; // blank lines that belong to the book only if text follows
-  #begun = false; // whether the open book has text
+  #hasText = false; // whether the open book has text
 
   *add(text: string): Iterable<DocumentPiece> {
     for (const line of this.#lines.add(text)) yield* this.#take(line, '\n');
@@ -62,9 +62,9 @@ export class Books implements Splitter {
           yield this.#cutter.end();
           this.#state = 'between';
         } else if (line.trim() === '') {
-          if (this.#begun) this.#blank += line + lineEnd;
+          if (this.#hasText) this.#blank += line + lineEnd;
         } else {
-          this.#begun = true;
+          this.#hasText = true;
           yield* this.#cutter.add(this.#blank + line + lineEnd);
           this.#blank = '';
         }
@@ -85,7 +85,7 @@ export class Books implements Splitter {
     this.#markerLines = 1;
     this.#head = [];
     this.#blank = '';
-    this.#begun = false;
+    this.#hasText = false;
   }
 
   *#giveHead(): Iterable<DocumentPiece> {

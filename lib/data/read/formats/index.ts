@@ -1,4 +1,4 @@
-/** The formats of corpora. A new one is a file beside this and a line here. */
+/** The formats of corpora. A new one is a file next to this and a line here. */
 import { csv, tsv } from './csv.js';
 import type { Format } from './format.js';
 import { gutenberg } from './gutenberg.js';

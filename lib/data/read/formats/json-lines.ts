@@ -75,7 +75,7 @@ export class JsonRecords implements Splitter {
     yield* this.#field.document(text, place, () => pathsOf(fields));
   }
 
-  /** `before`: text in which the array begins, and of which no line was counted. */
+  /** `before`: text in which the array starts; none of its lines was counted yet. */
   #array(before: string): ApolloError {
     const line = before === '' ? this.#lines.number : this.#lines.number + before.split('[', 1)[0]!.split('\n').length;
     return this.#bad(

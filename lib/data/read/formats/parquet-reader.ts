@@ -15,13 +15,13 @@ import { compressors } from 'hyparquet-compressors';
 import { ApolloError } from '../../../errors.js';
 import { missingField } from './records.js';
 
-/** What a file holds of a field. */
+/** A field's data in a file. */
 export interface ParquetContents {
   /** The column that the field is, or is in. */
   readonly column: string;
   /** Names of all fields. */
   readonly names: readonly string[];
-  /** Of each row group. */
+  /** Rows and bytes of each row group. */
   readonly groups: readonly { readonly rows: number; readonly bytes: number }[];
 }
 
@@ -62,7 +62,7 @@ export class ParquetReader {
     } catch (error) {
       await handle.close();
       if (error instanceof ApolloError) throw error;
-      // A footer that was read and makes no sense, such as a schema with fewer columns than it says.
+      // A footer that was read and is inconsistent, such as a schema with fewer columns than it declares.
       throw bad(`${path}: its Parquet footer contradicts itself (${(error as Error).message})`, error);
     }
   }

@@ -24,7 +24,7 @@ function check(path: string, { field }: RecordOptions): void {
   throw new ApolloError('BAD_CONFIG', `${path}: columns of Parquet have names; got the number ${field}.`);
 }
 
-/** What the thread is started with, and asked: the contents, or the values of a row group. */
+/** Start data of the thread and its questions: the contents, or the values of a row group. */
 export interface ParquetSource {
   readonly path: string;
   readonly sizeBytes: number;

@@ -1,6 +1,6 @@
 /**
- * What WikiExtractor writes: `<doc ...>` blocks, or one JSON object a line with id, url, title and text. Either way a
- * document begins with the article's title, as the blocks hold it; an article without text (a redirect, an entry of
+ * Output of WikiExtractor: `<doc ...>` blocks, or one JSON object per line with id, url, title and text. Either way a
+ * document starts with the article's title, as the blocks hold it; an article without text (a redirect, an entry of
  * Wikidata) is an empty document, which is skipped.
  */
 import { ApolloError } from '../../../errors.js';
@@ -25,7 +25,7 @@ const closing = /^<\/doc>\r?$/;
 export const isOpening = (line: string): boolean => opening.test(line);
 
 /**
- * Whether a line is an article as a JSON object, whatever the order of its keys: it has a title, a text, and an id or a
+ * Whether a line is an article as a JSON object, regardless of the order of its keys: it has a title, a text, and an id or a
  * url.
  */
 export function isArticleLine(line: string): boolean {
@@ -60,7 +60,7 @@ const unescaped = (text: string): string => text.replace(/&(?:lt|gt|amp|quot|#39
 
 type ArticleInput = Pick<FormatInput, 'path' | 'options' | 'onSkip'>;
 
-/** One JSON object a line. The title is put before a text that does not begin with it. */
+/** One JSON object per line. The title is put before a text that does not start with it. */
 export class ArticleLines implements Splitter {
   readonly #records: JsonRecords;
 

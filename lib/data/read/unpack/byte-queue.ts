@@ -2,14 +2,14 @@
 import { DamagedPacking } from './unpack.js';
 
 export class ByteQueue {
-  /** Of the next byte in the stream. */
+  /** Position of the next byte in the stream. */
   offset = 0;
   readonly #chunks: AsyncIterator<Uint8Array>;
   #pending: Uint8Array = new Uint8Array(0);
 
   constructor(
     source: AsyncIterable<Uint8Array>,
-    /** What the bytes are, for errors. */
+    /** Description of the bytes, for errors. */
     readonly name: string,
   ) {
     this.#chunks = source[Symbol.asyncIterator]();

@@ -58,7 +58,7 @@ async function skipText(bytes: ByteQueue): Promise<void> {
   while ((await bytes.take(1))[0] !== 0);
 }
 
-/** What a member holds, with its checksum and length compared. */
+/** The contents of a member, with checksum and length verified. */
 async function* body(bytes: ByteQueue): AsyncGenerator<Uint8Array> {
   const inflate = createInflateRaw({ chunkSize: 1 << 18 });
   const fed = feed(inflate, bytes);

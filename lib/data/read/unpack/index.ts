@@ -1,4 +1,4 @@
-/** The kinds of packed files. A new one is a file beside this and a line here. */
+/** The kinds of packed files. A new one is a file next to this and a line here. */
 import { gzip } from './gzip.js';
 import type { Packing } from './unpack.js';
 import { zstd } from './zstd.js';
@@ -6,7 +6,7 @@ import { zstd } from './zstd.js';
 export const packings: readonly Packing[] = [gzip, zstd];
 
 /**
- * The bytes of a file that is held whole, unpacked where its first bytes say that it is packed, whatever it is called.
+ * The bytes of a file that is held whole, unpacked where its first bytes say that it is packed, regardless of its name.
  * @throws DamagedPacking when the data is cut off or wrong.
  */
 export async function unpackWhole(bytes: Uint8Array): Promise<Uint8Array> {

@@ -44,7 +44,7 @@ async function* unpack(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8A
 }
 
 async function* unpackFrame(bytes: ByteQueue, checksum: XXHash<bigint>): AsyncGenerator<Uint8Array> {
-  // RFC 8878, 3.1.1.1: the fifth byte says which fields the header has.
+  // RFC 8878, 3.1.1.1: the fifth byte defines which fields the header has.
   const descriptor = (await bytes.peek(5))[4]!;
   const isSingleSegment = (descriptor & 0x20) !== 0;
   const hasChecksum = (descriptor & 4) !== 0;
@@ -66,7 +66,7 @@ async function* unpackFrame(bytes: ByteQueue, checksum: XXHash<bigint>): AsyncGe
   const frame = new Decompress((chunk) => {
     if (chunk.length > 0) unpacked.push(chunk);
   });
-  // fzstd keeps an empty view of every block until the frame ends, and with it the memory that the block lies in: blocks
+  // fzstd keeps an empty view of every block until the frame ends, and with it the memory that the block is in: blocks
   // are handed to it in one place. Short ones it may really keep (it waits for 18 bytes), so they are copies.
   const room = new Uint8Array(header.length + 3 + largestBlock + 4);
   const handed = (...parts: readonly Uint8Array[]): Uint8Array => {

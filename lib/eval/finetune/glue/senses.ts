@@ -1,4 +1,4 @@
-/** What the classes of GLUE's tasks are called in models that others have published. */
+/** Names of the classes of GLUE's tasks in published models. */
 
 /** Every way to say that something is not `words`: notX, non-X, un-X, X with "no" before it. */
 const not = (...words: readonly string[]): string[] =>

@@ -1,6 +1,6 @@
 /**
  * GLUE (Wang et al. 2019): what its tasks share. A task is a registration: its files, its columns, its labels, its
- * metrics; one file each beside this one.
+ * metrics; one file each next to this one.
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -44,14 +44,14 @@ export interface GlueRegistration {
   readonly folder: string;
   /** Labels as the files write them, in the order of their classes; or the range of a score. */
   readonly labels: readonly string[] | { readonly least: number; readonly greatest: number };
-  /** What others call the classes. */
+  /** Other names of the classes. */
   readonly classes?: ClassNames;
   readonly metrics: readonly [keyof typeof metricFunctions, ...(keyof typeof metricFunctions)[]];
   readonly train: Omit<FileOf<TextColumns & { readonly label: Column }>, 'name'>;
   readonly evaluations: readonly FileOf<TextColumns & { readonly label: Column }>[];
   /** `submission`: name of the file that the leaderboard takes, without .tsv. */
   readonly tests: readonly (FileOf<TextColumns & { readonly index: Column }> & { readonly submission: string })[];
-  /** Lines with too few columns stand in the official files and are left out. */
+  /** Lines with too few columns occur in the official files and are left out. */
   readonly skipIncomplete?: boolean;
 }
 

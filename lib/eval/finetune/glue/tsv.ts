@@ -1,6 +1,6 @@
 /**
  * Files in GLUE's own layout: tab-separated UTF-8 without any quoting, perhaps with a byte order mark, perhaps packed
- * (NAME.tsv.gz or NAME.tsv.zst beside or instead of NAME.tsv). What is wrong is reported with file and line.
+ * (NAME.tsv.gz or NAME.tsv.zst next to or instead of NAME.tsv). What is wrong is reported with file and line.
  */
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
@@ -46,7 +46,7 @@ async function readText(path: string): Promise<string> {
 /**
  * The wanted columns of a table. With names the first line is the header; with numbers there is none.
  * @throws ApolloError BAD_CORPUS for a file that is no text or empty, a header without a wanted column, and a line with too
- * few columns (unless those are to be left out).
+ * few columns (unless those are skipped).
  */
 export async function readTable<Name extends string>(
   path: string,

@@ -1,5 +1,5 @@
 /**
- * Heads that say one thing of a sequence: classes or a number. As Hugging Face's BertForSequenceClassification (a tanh
+ * Heads with one output per sequence: classes or a number. As Hugging Face's BertForSequenceClassification (a tanh
  * pooler, dropout, a linear layer) and GPT2ForSequenceClassification (one linear layer without bias).
  */
 import type { Tensor } from '../../../engine/graph.js';

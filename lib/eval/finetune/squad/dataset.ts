@@ -1,6 +1,6 @@
 /**
  * Reads SQuAD's JSON (v1.1 and v2.0), or the flat layout of Hugging Face's datasets (a list of questions, or JSON lines),
- * plain or packed. What is odd in a file is read where it says only one thing, and else left out and counted. The file
+ * plain or packed. Irregular entries are read where their meaning is unambiguous, and otherwise left out and counted. The file
  * counts in Unicode code points, this package in UTF-16 units, so starts are converted here.
  */
 import { setImmediate } from 'node:timers/promises';
@@ -33,9 +33,9 @@ export interface SquadDataset {
   readonly articles: number;
   readonly paragraphs: number;
   readonly questions: readonly SquadQuestion[];
-  /** Places of answers whose text does not stand where answer_start says: `data[0].paragraphs[2].qas[1].answers[0]`. */
+  /** Places of answers whose text is not where answer_start says: `data[0].paragraphs[2].qas[1].answers[0]`. */
   readonly misplaced: readonly string[];
-  /** What was left out, by reason. */
+  /** Number of entries that were left out, by reason. */
   readonly skipped: readonly Skipped[];
 }
 

@@ -27,7 +27,7 @@ const patterns: Readonly<Record<SplitKind, RegExp>> = {
 
 /**
  * The files `train*.json`, `dev*.json` or `validation*.json`, and `test*.json` (or .jsonl, packed or not) of a folder, by name. A name that says v1 or v2
- * belongs to that version alone, so that both may lie in one folder. A file in place of the folder is the training file
+ * belongs to that version alone, so that both may be in one folder. A file in place of the folder is the training file
  * where training data are needed, else the one to measure on.
  * @throws ApolloError BAD_CORPUS where there is neither.
  */
@@ -60,7 +60,7 @@ export function squadPaths(
 }
 
 /**
- * Reads what is needed; tests are there or not. Training leaves out questions whose answer does not stand where the file says; a note counts them.
+ * Reads what is needed; tests are there or not. Training leaves out questions whose answer is not where the file says; a note counts them.
  * @throws ApolloError BAD_CORPUS as readSquad, where files to train or measure on are needed and missing, and for v1.1 where a question has
  * no answer.
  */

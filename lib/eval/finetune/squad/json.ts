@@ -6,8 +6,8 @@ import { firstInvalid, isUtf16, savedAsUtf16 } from '../../../data/read/utf8.js'
 import { ApolloError } from '../../../errors.js';
 
 /**
- * The value in a JSON file; of JSON lines (several objects, one a line) their list. Packed data are known by their first
- * bytes, whatever the file is called.
+ * The value in a JSON file; for JSON lines (several objects, one per line) a list of them. Packed data are known by their first
+ * bytes, regardless of the file's name.
  * @throws ApolloError BAD_CORPUS when the file cannot be read, is packed and damaged, not UTF-8 or not JSON; ABORT_ERR.
  */
 export async function readJson(path: string, { signal }: { readonly signal?: AbortSignal } = {}): Promise<unknown> {

@@ -7,7 +7,7 @@ import { ApolloError } from '../../../errors.js';
 import * as is from '../../../is.js';
 import { exactMatch, f1, normalizeAnswer } from './normalize.js';
 
-/** What scoring needs to know of a question. */
+/** Data of a question for scoring. */
 export interface GoldQuestion {
   readonly id: string;
   /** Texts of the accepted answers; none: the question cannot be answered. */
@@ -144,7 +144,7 @@ function bestThresholds(
 }
 
 /**
- * The threshold with the highest mean score (percent) when questions with odds above it are given no answer. Begins
+ * The threshold with the highest mean score (percent) when questions with odds above it are given no answer. Starts
  * with no answer for all (threshold 0) and lets questions be answered in the order of their odds; the first of equal
  * scores stays.
  */

@@ -49,7 +49,7 @@ const takesF1 = is.takes('f1', {
 });
 
 /**
- * Harmonic mean of the precision and the recall of the prediction's words; a word counts as often as it stands in both.
+ * Harmonic mean of the precision and the recall of the prediction's words; a word counts as often as it is in both.
  * Without a word in one of them: 1 if both have none, else 0. (The v1.1 script gives 0 also where both have none: pass
  * `emptyMatches: false`.)
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.

@@ -35,7 +35,7 @@ export interface Candidate {
 
 export interface QuestionPrediction {
   readonly id: string;
-  /** What is answered: of v2.0's '' or an answer, as the threshold says. */
+  /** The final answers: for v2.0, '' or an answer by the threshold. */
   readonly text: string;
   /** The best answer that is not ''; '' where no span qualifies. */
   readonly bestAnswer: string;
@@ -66,7 +66,7 @@ const takesPredictQuestion = is.takes('predictQuestion', {
 });
 
 /**
- * The prediction for one question from the logits of all its windows (same order). Spans lie in the context, begin at a
+ * The prediction for one question from the logits of all its windows (same order). Spans are in the context, begin at a
  * token whose best window this is, do not end before they start and have at most `maxAnswer` (30) tokens; of equal
  * texts the best scored stays. The best `nBest` (20) remain.
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.

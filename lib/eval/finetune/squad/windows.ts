@@ -90,7 +90,7 @@ const takesTokenSpan = is.takes('tokenSpan', { offsets: is.numericArray, start: 
 
 /**
  * The tokens that hold the characters [start, end): all that overlap them, so the span may be wider where a token goes
- * across an edge. Undefined when no token does, as for blanks. Tokens must stand in the order of the text.
+ * across an edge. Undefined when no token does, as for blanks. Tokens must be in the order of the text.
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function tokenSpan(offsets: ArrayLike<number>, start: number, end: number): TokenSpan | undefined {
@@ -110,7 +110,7 @@ export function tokenSpan(offsets: ArrayLike<number>, start: number, end: number
 const takesSpanText = is.takes('spanText', { encoded: is.encodedQuestion, span: is.span });
 
 /**
- * The characters of the context from the first token of a span to its last, exactly as they stand there, no blanks around.
+ * The characters of the context from the first token of a span to its last, exactly as they are there, no blanks around.
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function spanText(encoded: EncodedQuestion, span: TokenSpan): string {
@@ -127,7 +127,7 @@ const takesWindowsOf = is.takes('windowsOf', {
 
 /**
  * The windows of a question, from left to right; at least one, also for an empty context.
- * @throws ApolloError BAD_CONFIG when `maxLength` leaves no room for the context beside the question.
+ * @throws ApolloError BAD_CONFIG when `maxLength` leaves no room for the context after the question.
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function windowsOf(source: EncodedQuestion, options: WindowOptions): SquadWindow[] {
@@ -194,7 +194,7 @@ export function maxContext(windows: readonly SquadWindow[]): boolean[][] {
 
 /**
  * Writes a window into row `row` of a batch of length `length`: ids, token types (0 for [CLS] question [SEP], 1 for the
- * rest) and mask (1 for real tokens). What lies beyond the window is left as it is.
+ * rest) and mask (1 for real tokens). What is beyond the window is left as it is.
  */
 export function writeWindow(
   window: SquadWindow,

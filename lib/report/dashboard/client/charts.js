@@ -34,7 +34,7 @@ export function byteUnit(greatest) {
 /** Rows that a running mean takes: a fiftieth of the curve. */
 const windowOf = (points) => Math.max(1, Math.round(points.length / 50));
 
-/** Tokens a second over the last few rows, from the totals in them. */
+/** Tokens per second over the last few rows, from the totals in them. */
 export function throughput(points) {
   const span = windowOf(points);
   return points.flatMap((row, index) => {
@@ -137,7 +137,7 @@ function lossChart(state, theme, { training, start }, cost) {
   };
 }
 
-/** Diamonds on the held-out curve where layers were added; "3 → 6" beside them where there is room, else in the tooltip. */
+/** Diamonds on the held-out curve where layers were added; "3 → 6" next to them where there is room, else in the tooltip. */
 function growthMarks({ method, growths, points }, curve, { color, factor, cost, theme, named }) {
   const data = growths.flatMap((row) => {
     const x = row[growth[cost]] / factor;

@@ -1,4 +1,4 @@
-/** The page: listens to the server, shows what comes, and goes on asking when the server is gone. */
+/** The page: listens to the server, shows its data, and keeps polling when the server is gone. */
 import { chartOptions } from './charts.js';
 import { colorsOf, nothing, received } from './state.js';
 
@@ -23,7 +23,7 @@ function listen() {
   source.addEventListener('snapshot', take('snapshot'));
   source.addEventListener('update', take('update'));
   source.addEventListener('error', () => {
-    // A new source instead of the browser's own retry: not every browser goes on when a connection is refused.
+    // A new source instead of the browser's own retry: not every browser retries when a connection is refused.
     source.close();
     connected = false;
     draw();

@@ -1,4 +1,4 @@
-/** What the page holds: the last view, and of each run all rows of its curves. Pure; main.js and tests use it. */
+/** State of the page: the last view, and of each run all rows of its curves. Pure; main.js and tests use it. */
 
 /** The state before anything has come. */
 export const nothing = { view: undefined, runs: new Map() };

@@ -1,4 +1,4 @@
-/** gzip as files hold it: members, headers with fields, zeros behind; anything else behind is told by its byte. */
+/** gzip as files hold it: members, headers with fields, zeros behind; anything else behind is reported with its position. */
 import { randomBytes } from 'node:crypto';
 import { crc32, deflateRawSync, gzipSync } from 'node:zlib';
 import t from 'tap';

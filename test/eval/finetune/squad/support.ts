@@ -1,4 +1,4 @@
-/** What the tests of SQuAD share: the made-up files, and the golden values with their encodings. */
+/** Shared code of the SQuAD tests: the made-up files, and the golden values with their encodings. */
 import { readFileSync } from 'node:fs';
 import { createTokenizer, type Tokenizer } from '../../../../lib/data/tokenizer/tokenizer.js';
 import { parseSquad, type SquadDataset } from '../../../../lib/eval/finetune/squad/dataset.js';

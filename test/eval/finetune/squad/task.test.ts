@@ -1,4 +1,4 @@
-/** SQuAD as a task: features of windows, scores of logits, and a tiny model that learns made-up questions by heart. */
+/** SQuAD as a task: features of windows, scores of logits, and a tiny model that memorises made-up questions. */
 import t from 'tap';
 import { sequenceEncoder } from '../../../../lib/eval/finetune/encode.js';
 import { fineTune } from '../../../../lib/eval/finetune/finetune.js';
