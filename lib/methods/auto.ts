@@ -19,30 +19,30 @@ const schema = z.strictObject({
 });
 export type AutoOptions = z.input<typeof schema>;
 
+/** Shares of the steps at which the stages of a twelfth, a quarter, a half and all of the layers start. */
+const starts = [0, 0.1, 0.25, 0.5] as const;
+
 interface Recipe {
-  /** Share of the steps at which the stages of a twelfth, a quarter, a half and all of the layers start. */
-  readonly begins: readonly [0, number, number, number];
   readonly gate?: { readonly share: number };
   readonly calibrate: boolean;
 }
 
 const recipes: Readonly<Record<ModelFamily['norm'], Recipe>> = {
   // Copies on top raise the size of the residual stream, which calibration brings back.
-  pre: { begins: [0, 0.1, 0.25, 0.5], calibrate: true },
-  // The whole depth leaves its plateau late or never, so most steps go to few layers; and copies at full
-  // strength would put the network back on it.
-  post: { begins: [0, 0.25, 0.55, 0.85], gate: { share: 0.05 }, calibrate: false },
+  pre: { calibrate: true },
+  // Copies at full strength would put a post-norm network back on its plateau.
+  post: { gate: { share: 0.05 }, calibrate: false },
 };
 
-/** The stages of a recipe for a depth; those that add no layer are left out. */
-function stagesOf(layers: number, { begins }: Recipe): { stageLayers: number[]; boundaries: { fractions: number[] } } {
+/** The stages for a depth; those that add no layer are left out. */
+function stagesOf(layers: number): { stageLayers: number[]; boundaries: { fractions: number[] } } {
   const depths = [12, 4, 2, 1].map((part) => Math.max(1, Math.floor(layers / part)));
   const stages = depths
-    .map((trainedLayers, i) => ({ trainedLayers, begin: begins[i] as number }))
+    .map((trainedLayers, i) => ({ trainedLayers, start: starts[i] as number }))
     .filter(({ trainedLayers }, i) => i === 0 || trainedLayers > (depths[i - 1] as number));
   return {
     stageLayers: stages.map(({ trainedLayers }) => trainedLayers),
-    boundaries: { fractions: stages.slice(1).map(({ begin }) => begin) },
+    boundaries: { fractions: stages.slice(1).map(({ start }) => start) },
   };
 }
 
@@ -61,7 +61,7 @@ export function auto(options: AutoOptions, context: MethodContext = {}): Trainin
     );
   }
   const recipe = recipes[familyOf(context.model).norm];
-  const stages = stagesOf(parsed.layers, recipe);
+  const stages = stagesOf(parsed.layers);
   if (parsed.stageLayers && !parsed.boundaries) {
     throw new ApolloError('BAD_CONFIG', 'auto.stageLayers: also give auto.boundaries, where these stages end.');
   }

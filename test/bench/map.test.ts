@@ -138,7 +138,7 @@ const committed = () => {
 
 t.test('the evidence of `auto` is what the map has measured of the arm that it is', (t) => {
   const records = committed();
-  const autoArms = { gpt: 'stack-mid-calibrated', bert: 'stack-latest-gated', llama: 'stack-mid-calibrated' } as const;
+  const autoArms = { gpt: 'stack-mid-calibrated', bert: 'stack-mid-gated', llama: 'stack-mid-calibrated' } as const;
   for (const { kind, layers, hidden, tokensPerParameter, seeds, flopsShare, difference } of autoEvidence) {
     const steps = [...new Set(records.map((record) => record.steps))].find((steps) => {
       const run = records.find((record) => record.kind === kind && record.steps === steps);
