@@ -32,9 +32,9 @@ export function compileTests(folder, links) {
   mkdirSync(shim, { recursive: true });
   writeFileSync(join(shim, 'package.json'), '{ "name": "tap", "type": "module", "exports": "./index.mjs" }\n');
   copyFileSync(join(root, 'test/cuda/tap-shim.mjs'), join(shim, 'index.mjs'));
-  mkdirSync(join(folder, 'build'));
   for (const [place, target] of Object.entries(links)) {
     const link = join(folder, place);
+    mkdirSync(dirname(link), { recursive: true });
     symlinkSync(relative(dirname(link), join(root, target)), link, 'dir');
   }
 }

@@ -1,5 +1,5 @@
 // Formatting and lint of the whole repository: biome for TypeScript, JavaScript and JSON, clang-format and cppcheck for
-// C++. With --fix, formats in place what can be formatted.
+// C++, GitHub's parser for its workflows. With --fix, formats in place what can be formatted.
 import { spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
@@ -44,4 +44,5 @@ if (native.length > 0) {
     ...native.filter((path) => path.endsWith('.cc')),
   ]);
 }
+run('workflows', process.execPath, [join(root, 'scripts/lint-workflows.mjs')]);
 process.exitCode = failures > 0 ? 1 : 0;

@@ -8,12 +8,13 @@ usage() {
 bash scripts/newcomer.sh [--packages FOLDER] [--chroot FOLDER] [--python PROGRAM]
   --packages  where the tarballs are; default: build/package
   --chroot    do it in this system, which debootstrap makes where the folder is missing (as root): Debian 12 with Node alone
-  --python    a Python with transformers, which loads the exported model
+  --python    a Python with torch, transformers and safetensors, which loads the exported model; default: $APOLLO_PYTHON;
+              without one this step is skipped
 TEXT
 }
 
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
-packages="$here/build/package" system='' python=''
+packages="$here/build/package" system='' python="${APOLLO_PYTHON:-}"
 while [ $# -gt 0 ]; do
   case "$1" in
     --packages) packages="$(realpath "$2")"; shift 2 ;;
@@ -26,9 +27,10 @@ done
 fail() { printf 'newcomer: %s\n' "$*" >&2; exit 1; }
 say() { printf '\n== %s\n' "$*"; }
 
-engine="$(ls -t "$packages"/apollo-lm-linux-*.tgz 2> /dev/null | head -n 1)"
+platform="$(node -p 'process.platform + "-" + process.arch')"
+engine="$(ls -t "$packages/apollo-lm-$platform"-[0-9]*.tgz 2> /dev/null | head -n 1)"
 main="$(ls -t "$packages"/apollo-lm-[0-9]*.tgz 2> /dev/null | head -n 1)"
-[ -n "$engine" ] && [ -n "$main" ] || fail "no tarballs in $packages; make them with \"node scripts/package.mjs\""
+[ -n "$engine" ] && [ -n "$main" ] || fail "no tarballs for $platform in $packages; make them with \"node scripts/package.mjs\""
 
 if [ -n "$system" ]; then
   [ "$(id -u)" = 0 ] || fail '--chroot needs root'
@@ -131,16 +133,27 @@ npx apollo-lm compare --preset smoke --out smoke
 
 say 'export, generate'
 npx apollo-lm export run --out exported
-npx apollo-lm generate --model exported --prompt 'It was' --max-tokens 8
+generated="$(npx apollo-lm generate --model exported --prompt 'It was' --max-tokens 8 --greedy)"
+echo "$generated"
 if [ -n "$python" ]; then
   say 'load in Python'
-  "$python" - <<'PY'
-import torch, transformers
-model = transformers.AutoModelForCausalLM.from_pretrained("exported")
+  GENERATED="$generated" "$python" - <<'PY'
+import json, os, safetensors.torch, torch, transformers
+
+weights = safetensors.torch.load_file("exported/model.safetensors")
+model = transformers.AutoModelForCausalLM.from_pretrained("exported").eval()
+state = model.state_dict()
+missing = [name for name in weights if name not in state and f"transformer.{name}" not in state]
+assert not missing, f"transformers has no {missing}"
 tokenizer = transformers.AutoTokenizer.from_pretrained("exported")
-ids = tokenizer("It was the best of times", return_tensors="pt").input_ids
+ids = tokenizer("It was", return_tensors="pt").input_ids
 with torch.no_grad():
-    print("loss in transformers", float(model(ids, labels=ids).loss))
+    out = model.generate(ids, max_new_tokens=8, do_sample=False, pad_token_id=0)
+text = tokenizer.decode(out[0], skip_special_tokens=True)
+print("transformers", transformers.__version__, "generates", json.dumps(text))
+assert text.strip() in os.environ["GENERATED"], f"apollo-lm generated {os.environ['GENERATED']!r}"
 PY
+else
+  say 'load in Python: SKIPPED, no Python was given (--python or APOLLO_PYTHON: one with torch, transformers and safetensors)'
 fi
 say 'all of it worked'

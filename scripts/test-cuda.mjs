@@ -19,7 +19,7 @@ const files = [
   'parity/sharing',
   'parity/muon',
   'train/loop',
-  'train/checkpoint',
+  'train/checkpoint/checkpoint',
   'train/growth',
   'train/non-finite',
 ];

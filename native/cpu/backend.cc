@@ -131,7 +131,16 @@ class CpuBackend final : public Backend {
   mutable std::size_t available_ = 0;  // as of then; 0: never read
 };
 
+// What oneDNN may use here. Its enumeration names x86's sets only; on Arm it returns bits of its own, which grow with
+// the width of SVE.
 std::string isa_name(dnnl::cpu_isa isa) {
+  const unsigned bits = static_cast<unsigned>(isa);
+#if HWY_ARCH_ARM
+  if (bits > 0xf) return "sve_512";
+  if (bits > 0x7) return "sve_384";
+  if (bits > 0x3) return "sve_256";
+  return bits > 0x1 ? "sve_128" : "asimd";
+#else
   using Isa = dnnl::cpu_isa;
   switch (isa) {
     case Isa::sse41: return "sse41";
@@ -142,11 +151,11 @@ std::string isa_name(dnnl::cpu_isa isa) {
     case Isa::avx512_core_bf16: return "avx512_core_bf16";
     case Isa::avx512_core_amx: return "avx512_core_amx";
     default: {
-      const unsigned bits = static_cast<unsigned>(isa);
       const unsigned amx = static_cast<unsigned>(Isa::avx512_core_amx);
       return bits != 0 && (bits & amx) == amx ? "avx512_core_amx+" : "isa_" + std::to_string(bits);
     }
   }
+#endif
 }
 
 }  // namespace
@@ -161,7 +170,7 @@ CpuInfo cpu_info() {
   const dnnl::cpu_isa isa = dnnl::get_effective_cpu_isa();
   info.one_dnn_isa = isa_name(isa);
   const unsigned bf16 = static_cast<unsigned>(dnnl::cpu_isa::avx512_core_bf16);
-  info.fast_bf16 = (static_cast<unsigned>(isa) & bf16) == bf16;
+  info.fast_bf16 = HWY_ARCH_X86 && (static_cast<unsigned>(isa) & bf16) == bf16;
   const auto supported = hwy::SupportedTargets() & HWY_TARGETS;  // what the kernels are compiled for
   info.kernel_isa = hwy::TargetName(supported & -supported);     // lower bit = better target
   info.logical_cores = omp_get_num_procs();
