@@ -62,10 +62,8 @@ function nodeCommand() {
     readdirSync(folder).find((name) => name.startsWith('ld-linux')) ?? fail(`no dynamic linker in ${folder}`);
   return [join(folder, linker), '--library-path', folder, realpathSync(process.execPath)];
 }
-/** Not about the addon: a program in C++, and documents. */
-const left = ['native/core', 'engine/docs'];
-/** It starts Node from within, which is possible only where this kernel and its libraries run it. */
-if (target.cross || options.sysroot) left.push('engine/native');
+/** Not about the addon: a program in C++, documents; and what starts TypeScript files, of which there are none here. */
+const left = ['native/core', 'engine/docs', 'engine/native'];
 
 rmSync(place, { recursive: true, force: true });
 const tests = join(place, 'tests');
