@@ -4,7 +4,7 @@
  * registry on this machine, its dependencies and the others from npm's registry; how long the tarballs would take from there is
  * estimated by the speed of downloads in the same run. Writes JSON where --out names a file.
  */
-import { spawnSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import {
   existsSync,
   mkdirSync,
@@ -18,6 +18,7 @@ import {
 import { cpus, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { Command } from 'commander';
 import { textTable } from '../../lib/report/table.js';
 import { whole } from '../options.js';
@@ -79,8 +80,12 @@ function downloaded(cache: string): { url: string; bytes: number }[] {
   );
 }
 
+/** Never synchronous: this process is the registry meanwhile. */
+const execute = promisify(execFile);
+const npm = (args: string[], cwd: string) => execute('npm', args, { cwd, encoding: 'utf8' });
+
 /** Installs one package in an empty folder, with an empty cache and nobody's settings. */
-function install(name: string): Installed {
+async function install(name: string): Promise<Installed> {
   const work = mkdtempSync(join(tmpdir(), 'bench-install-'));
   const [project, cache] = [join(work, 'project'), join(work, 'cache')];
   mkdirSync(project);
@@ -98,9 +103,8 @@ function install(name: string): Installed {
     wanted,
   ];
   const started = performance.now();
-  const { status, stderr } = spawnSync('npm', args, { cwd: project, encoding: 'utf8' });
+  await npm(args, project);
   const seconds = (performance.now() - started) / 1000;
-  if (status !== 0) throw new Error(`npm install ${name} ended with ${status}: ${stderr}`);
   const lock = JSON.parse(readFileSync(join(project, 'node_modules/.package-lock.json'), 'utf8')) as {
     packages: Record<string, { hasInstallScript?: boolean }>;
   };
@@ -120,11 +124,11 @@ function install(name: string): Installed {
 }
 
 /** Bytes a second that npm's registry gives, by one large tarball. */
-function networkSpeed(): number {
+async function networkSpeed(): Promise<number> {
   const work = mkdtempSync(join(tmpdir(), 'bench-install-'));
   const started = performance.now();
   const args = ['pack', '@tensorflow/tfjs-core@4.22.0', '--cache', join(work, 'cache'), '--pack-destination', work];
-  const { stdout } = spawnSync('npm', [...args, '--silent'], { cwd: work, encoding: 'utf8' });
+  const { stdout } = await npm([...args, '--silent'], work);
   const seconds = (performance.now() - started) / 1000;
   const bytes = statSync(join(work, stdout.trim())).size;
   rmSync(work, { recursive: true });
@@ -135,11 +139,11 @@ const names = ['apollo-lm', 'better-sqlite3', 'sharp', '@tensorflow/tfjs'];
 const runs = new Map<string, Installed[]>(names.map((name) => [name, []]));
 const speeds: number[] = [];
 for (let round = 0; round < o.repeats; ++round) {
-  speeds.push(networkSpeed());
+  speeds.push(await networkSpeed());
   // Each round begins with another one, so that none is always first.
   for (let i = 0; i < names.length; ++i) {
     const name = names[(round + i) % names.length]!;
-    const result = install(name);
+    const result = await install(name);
     runs.get(name)!.push(result);
     console.error(`round ${round + 1} of ${o.repeats}: ${name} ${result.seconds.toFixed(1)} s`);
   }
