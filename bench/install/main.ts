@@ -54,6 +54,7 @@ const engines: LocalPackage[] = Object.entries(targets).map(([name, { npm }]) =>
 const registry = await serveTarballs(resolve(o.packages), [{ name: 'apollo-lm', version, fields: {} }, ...engines]);
 
 interface Installed {
+  readonly version: string;
   readonly seconds: number;
   readonly packages: number;
   readonly scripts: number;
@@ -69,16 +70,18 @@ const filesBelow = (folder: string): string[] =>
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name));
 
-/** Tarballs that npm has downloaded, by its cache: address and bytes. */
-function downloaded(cache: string): { url: string; bytes: number }[] {
-  return filesBelow(join(cache, '_cacache/index-v5')).flatMap((file) =>
+/** Bytes of the tarballs that npm has downloaded, by address; its cache may list one twice. */
+function downloaded(cache: string): ReadonlyMap<string, number> {
+  const prefix = 'make-fetch-happen:request-cache:';
+  const entries = filesBelow(join(cache, '_cacache/index-v5')).flatMap((file) =>
     readFileSync(file, 'utf8')
       .split('\n')
       .filter((line) => line.includes('.tgz'))
       .map((line) => JSON.parse(line.slice(line.indexOf('\t') + 1)) as { key: string; size: number })
-      .filter(({ key }) => key.startsWith('make-fetch-happen:request-cache:') && key.endsWith('.tgz'))
-      .map(({ key, size }) => ({ url: key.replace('make-fetch-happen:request-cache:', ''), bytes: size })),
+      .filter(({ key }) => key.startsWith(prefix) && key.endsWith('.tgz'))
+      .map(({ key, size }): [string, number] => [key.slice(prefix.length), size]),
   );
+  return new Map(entries);
 }
 
 /** Never synchronous: this process is the registry meanwhile. */
@@ -108,17 +111,18 @@ async function install(name: string): Promise<Installed> {
   await npm(args, project);
   const seconds = (performance.now() - started) / 1000;
   const lock = JSON.parse(readFileSync(join(project, 'node_modules/.package-lock.json'), 'utf8')) as {
-    packages: Record<string, { hasInstallScript?: boolean }>;
+    packages: Record<string, { version: string; hasInstallScript?: boolean }>;
   };
   const entries = Object.values(lock.packages);
-  const tarballs = downloaded(cache);
+  const tarballs = [...downloaded(cache)];
   const sum = (list: readonly number[]) => list.reduce((a, b) => a + b, 0);
   const result = {
+    version: lock.packages[`node_modules/${name}`]!.version,
     seconds,
     packages: entries.length,
     scripts: entries.filter(({ hasInstallScript }) => hasInstallScript).length,
-    packedBytes: sum(tarballs.map(({ bytes }) => bytes)),
-    localBytes: sum(tarballs.filter(({ url }) => url.startsWith(registry.url)).map(({ bytes }) => bytes)),
+    packedBytes: sum(tarballs.map(([, bytes]) => bytes)),
+    localBytes: sum(tarballs.filter(([url]) => url.startsWith(registry.url)).map(([, bytes]) => bytes)),
     unpackedBytes: sum(filesBelow(join(project, 'node_modules')).map((file) => statSync(file).size)),
   };
   rmSync(work, { recursive: true });
@@ -164,7 +168,7 @@ console.log(
   textTable([
     ['package', 'seconds (min to max)', 'tarballs from npm', 'MB packed', 'MB unpacked', 'packages', 'install scripts'],
     ...table.map(({ name, seconds, ...row }) => [
-      name,
+      `${name} ${row.version}`,
       `${seconds.median.toFixed(1)} (${seconds.min.toFixed(1)} to ${seconds.max.toFixed(1)})`,
       row.localBytes > 0 ? `${row.secondsOverNetwork.toFixed(1)} (estimate)` : 'measured',
       mega(row.packedBytes),
