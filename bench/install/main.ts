@@ -146,7 +146,7 @@ const runs = new Map<string, Installed[]>(names.map((name) => [name, []]));
 const speeds: number[] = [];
 for (let round = 0; round < o.repeats; ++round) {
   speeds.push(await networkSpeed());
-  // Each round begins with another one, so that none is always first.
+  // Each round starts with another one, so that none is always first.
   for (let i = 0; i < names.length; ++i) {
     const name = names[(round + i) % names.length]!;
     const result = await install(name);

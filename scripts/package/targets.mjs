@@ -1,4 +1,4 @@
-// The platforms that have a package of their own: what npm is told of them, and how each is built and run here.
+// The platforms that have a package of their own: their fields for npm, and how each is built and run here.
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
