@@ -12,7 +12,7 @@ import { figures } from './figures/index.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const command = new Command('bench:acceleration')
-  .description("Makes the paper's figures and tables: loss against FLOPs, samplers, expansions.")
+  .description("Makes the paper's figures and tables: loss against FLOPs, samplers, grown models.")
   .addOption(new Option('--scale <name>', 'how large').choices(scaleNames).default('nano'))
   .option('--only <figures...>', `some of: ${figures.map(({ name }) => name).join(', ')}`)
   .option('--data <paths...>', 'text files, folders or patterns', [join(root, 'data/sample')])
@@ -20,7 +20,7 @@ const command = new Command('bench:acceleration')
   .option('--device <name>', 'cpu, cuda or cuda:N', 'cpu')
   .option('--threads <n>', 'of the CPU; 0: all cores', Number, 0)
   .addOption(new Option('--precision <kind>', 'of matrix products').choices(['auto', 'f32', 'bf16']).default('auto'))
-  .option('--minutes <n>', 'stop cleanly after so long; call again to go on', Number)
+  .option('--minutes <n>', 'stop cleanly after this time; the same command resumes', Number)
   .option('--cache <folder>', 'where prepared corpora are kept', '.cache/apollo-lm')
   .option('--work <folder>', 'where runs are kept', 'runs/acceleration')
   .option('--out <folder>', 'where results are written', 'bench/results/acceleration')
@@ -40,13 +40,12 @@ const o = command.opts<{
 }>();
 
 const unknown = (o.only ?? []).filter((name) => !figures.some((figure) => figure.name === name));
-if (unknown.length > 0)
-  command.error(`error: there is no figure ${unknown.join(', ')}. (add --help for what there is)`);
+if (unknown.length > 0) command.error(`error: there is no figure ${unknown.join(', ')}. (--help lists them)`);
 
 const stop = new AbortController();
 process.on('SIGINT', () => {
   if (stop.signal.aborted) process.exit(130);
-  console.error('Stopping: what was made is kept. Ctrl-C again leaves at once.');
+  console.error('Stopping: finished figures are kept. Ctrl-C again exits at once.');
   stop.abort();
 });
 const limit = o.minutes === undefined ? undefined : setTimeout(() => stop.abort(), 60e3 * o.minutes);
@@ -79,7 +78,7 @@ try {
   clearTimeout(limit);
 }
 if (open > 0) {
-  console.error(`${open} not complete yet: call again with the same options to go on.`);
+  console.error(`${open} not complete yet: the same command resumes.`);
   process.exitCode ||= 3;
 }
 

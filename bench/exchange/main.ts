@@ -22,7 +22,7 @@ const o = new Command('bench:exchange')
   .option('--batch <n>', 'sequences of a micro-batch', whole, 8)
   .option('--accumulation <n>', 'micro-batches of a step, on each rank', whole, 1)
   .option('--steps <n>', 'timed steps of a round', whole, 8)
-  .option('--rounds <n>', 'rounds in which the settings take turns', whole, 3)
+  .option('--rounds <n>', 'rounds in which the settings alternate', whole, 3)
   .option('--out <file>', 'also write JSON to a file')
   .parse()
   .opts<

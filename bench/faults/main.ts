@@ -32,7 +32,7 @@ const command = new Command('faults')
   .description(
     'Tries faults on purpose: kills of processes and ranks, damaged files, errors of the file system, two processes, workers, long runs.',
   )
-  .option('--minutes <n>', 'stop after so long; parts share the time in proportion to their sizes', Number)
+  .option('--minutes <n>', 'stop after this time; parts share the time in proportion to their sizes', Number)
   .option('--only <parts...>', `some of: ${parts.map(({ name }) => name).join(', ')}`)
   .option('--seed <n>', 'of all that is drawn at random; default: the time', Number)
   .option('--out <folder>', 'write table.md and results.json there; other parts that are there from earlier calls stay')
@@ -61,7 +61,7 @@ const work = mkdtempSync(join(tmpdir(), 'apollo-faults-'));
 const stop = new AbortController();
 process.on('SIGINT', () => {
   if (stop.signal.aborted) process.exit(130);
-  console.error('Stopping after the fault under way. Ctrl-C again leaves at once.');
+  console.error('Stopping after the current fault. Ctrl-C again exits at once.');
   stop.abort();
 });
 const say = (line: string) => console.error(`  ${line}`);

@@ -218,7 +218,7 @@ say(
       (peer) =>
         `${peer.name.padEnd(21)} ${peer.tokensPerSecond.toFixed(1)} tokens/s; apollo-lm is ${peer.speedup.median.toFixed(2)} times as fast (${peer.speedup.min.toFixed(2)} to ${peer.speedup.max.toFixed(2)})`,
     ),
-    `floor                 ${(weightBytes / 1e6).toFixed(0)} MB of weights a token: ${result.floor.msPerTokenAtCopyBandwidth.toFixed(1)} ms at the bandwidth of copies ` +
+    `floor                 ${(weightBytes / 1e6).toFixed(0)} MB of weights per token: ${result.floor.msPerTokenAtCopyBandwidth.toFixed(1)} ms at the bandwidth of copies ` +
       `(${(copy.max / 1e9).toFixed(1)} GB/s at best), ${result.floor.msPerTokenAtReadBandwidth.toFixed(1)} ms at that of reading (${(read.max / 1e9).toFixed(1)} GB/s)`,
     '',
     'where a token goes (the least of 12 runs):',

@@ -18,7 +18,7 @@ import { StepBench } from '../step/training-step.js';
 const command = new Command('bench:gpu')
   .description('Times kernels and training steps on a GPU against its limits and against PyTorch.')
   .option('--out <folder>', 'where results are written', 'bench/results')
-  .option('--minutes <n>', 'no peer is started when less than two of so many minutes are left', Number, 9)
+  .option('--minutes <n>', 'no peer is started when less than two of these minutes are left', Number, 9)
   .option('--steps <n>', 'timed steps against each peer', Number, 20)
   .option('--no-peer', 'without PyTorch')
   .option('--tiny', 'small models and few runs, to see that the bench works (also on the emulator)')

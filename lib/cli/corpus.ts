@@ -49,7 +49,7 @@ export function checkData({ data, format }: Settings): NonNullable<Settings['dat
   if (!data)
     throw new ApolloError(
       'BAD_CONFIG',
-      'There is nothing to train on: give --data with text files or folders, or --preset sample.',
+      'No text to train on: give --data with text files or folders, or --preset sample.',
     );
   for (const name of [format, ...data.map((input) => (typeof input === 'string' ? undefined : input.format))]) {
     if (name !== undefined) checkFormat(name);
@@ -83,7 +83,7 @@ export function tokenizerOf(
   if (init && !init.tokenizerPath && !settings.tokenizer) {
     throw new ApolloError(
       'BAD_CONFIG',
-      `--init: there is no tokenizer with the model in ${settings.init}, and another one would not fit its embeddings. ` +
+      `--init: the model in ${settings.init} has no tokenizer, and another tokenizer would not fit its embeddings. ` +
         'Name its own with --tokenizer.',
     );
   }

@@ -23,8 +23,8 @@ function ownGpu({ size, localRank }: { readonly size: number; readonly localRank
   if (localRank !== undefined) return localRank;
   throw new ApolloError(
     'BAD_CONFIG',
-    'The launcher does not say which rank of its host this is, so there is no telling which GPU it takes. Set LOCAL_RANK beside RANK, or ' +
-      'let each rank see one GPU (CUDA_VISIBLE_DEVICES).',
+    'The launcher does not define the index of this rank on its host, so its GPU is unknown. Set LOCAL_RANK as well as RANK, or ' +
+      'make one GPU visible to each rank (CUDA_VISIBLE_DEVICES).',
   );
 }
 

@@ -61,6 +61,6 @@ export function isClosed({ lost }: Output): boolean {
 /** Has a run that continues without its stdout say so when that happens: a full disk, not a reader that has closed it. */
 export function warnOfLostOutput(stdout: Output, warn: (text: string) => void): void {
   stdout.onLost?.((error) => {
-    if (!isClosed(stdout)) warn(`Nothing more can be written to stdout: ${inWords(error)}. The run continues without.`);
+    if (!isClosed(stdout)) warn(`stdout can no longer be written: ${inWords(error)}. The run continues without it.`);
   });
 }

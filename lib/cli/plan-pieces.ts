@@ -130,7 +130,7 @@ export async function estimateDepths(options: ProbeOptions): Promise<Estimate> {
         if (signal?.aborted || !(error instanceof ApolloError && error.code === 'ABORT_ERR')) throw error;
         throw new ApolloError(
           'BUSY',
-          `A training step on ${pieceOf(16, whole).seq} tokens has not ended within ${budgetMs / 1000} s: the machine is busy. Try ` +
+          `A training step on ${pieceOf(16, whole).seq} tokens did not finish within ${budgetMs / 1000} s: the machine is busy. Try ` +
             'again, or use --measure none (no time and memory) or --measure full (as long as it takes).',
           { cause: error },
         );

@@ -75,12 +75,15 @@ function atLeastOne(text: string, previous?: readonly number[] | unknown): numbe
 
 /** Options of `plan` that describe the ranks and the links between them. */
 export const rankFlags: readonly Option[] = [
-  new Option('--ranks <n...>', 'step time and efficiency on so many ranks, e.g. 8 64 512 4096').argParser(atLeastOne),
-  new Option('--bandwidth <rate>', 'of the link of each rank, e.g. 1Gbit or 50GB')
+  new Option(
+    '--ranks <n...>',
+    'predict step time and efficiency for these numbers of ranks, e.g. 8 64 512 4096',
+  ).argParser(atLeastOne),
+  new Option('--bandwidth <rate>', 'bandwidth of the link of each rank, e.g. 1Gbit or 50GB')
     .argParser(byteRate)
     .default(1.25e9, '10Gbit'),
-  new Option('--latency <time>', 'of a message between two ranks').argParser(seconds).default(50e-6, '50us'),
-  new Option('--overlap <share>', 'of the backward pass of the last micro-batch beside which gradients are exchanged')
+  new Option('--latency <time>', 'latency of a message between two ranks').argParser(seconds).default(50e-6, '50us'),
+  new Option('--overlap <share>', 'share of the backward pass of the last micro-batch during which gradients are exchanged')
     .argParser(share)
     .default(engineOverlap, `what the engine does: ${engineOverlap}`),
   new Option('--flops <rate>', 'FLOP per second that a rank reaches, e.g. 400T, in place of a measurement').argParser(
@@ -187,7 +190,7 @@ export function formatRanks({ model, compute, stages, rows }: RanksPlan): string
   const { network, overlap } = model;
   return [
     'Mean step on many ranks, and the share of it in which a rank computes. Each rank has its own micro-batches, so N ranks',
-    'do N times as many tokens in a step.',
+    'process N times as many tokens per step.',
     '',
     table,
     '',
@@ -196,8 +199,8 @@ export function formatRanks({ model, compute, stages, rows }: RanksPlan): string
     bytes,
     '',
     `Assumed: ${compute === 'measured' ? 'one rank takes the time above for its micro-batches, and no more where ranks share a machine' : 'one rank reaches the given FLOP/s'};`,
-    `links of ${formatCount(network.bandwidth / payload)}B/s for each rank, both ways at once, ${formatPercent(payload, 0)} of it payload, ${time(network.latency)} a message, no other traffic;`,
+    `links of ${formatCount(network.bandwidth / payload)}B/s for each rank, both ways at once, ${formatPercent(payload, 0)} of it payload, ${time(network.latency)} per message, no other traffic;`,
     `${formatCount(network.memory)}B/s in memory; the cheapest of ring, halving and doubling, and tree (Thakur, Rabenseifner, Gropp 2005);`,
-    `${formatPercent(overlap, 0)} of the backward pass of the last micro-batch beside the exchange; no rank waits for a slower one; no update, evaluation or checkpoint.`,
+    `${formatPercent(overlap, 0)} of the backward pass of the last micro-batch overlaps the exchange; no rank waits for a slower one; no update, evaluation or checkpoint.`,
   ].join('\n');
 }

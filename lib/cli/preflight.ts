@@ -65,7 +65,7 @@ function checkTokenizer(tokenizer: Tokenizer | { readonly train: string }, confi
     if (objectiveOf(config) === 'causal' || tokenizer.train !== 'bpe') return;
     throw new ApolloError(
       'BAD_CONFIG',
-      '--tokenizer: a BERT needs [MASK], [CLS] and [SEP], which a bpe tokenizer that is trained here has not. Use wordpiece.',
+      '--tokenizer: a BERT requires [MASK], [CLS] and [SEP], which a bpe tokenizer trained here lacks. Use wordpiece.',
     );
   }
   checkVocabulary(tokenizer, config.vocabSize);

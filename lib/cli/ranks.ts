@@ -55,7 +55,7 @@ export async function asRanks(
   const watch = await watchRanks(group, (ended) => endWith(ended, seat, io));
   if (group.rank === 0 && watch.unwatched.length > 0) {
     io.stderr.write(
-      `warning: no connection with the ranks ${watch.unwatched.join(', ')}: if they die, only the launcher knows.\n`,
+      `warning: no connection to the ranks ${watch.unwatched.join(', ')}: if they die, only the launcher notices.\n`,
     );
   }
   const own = ofRank(io, group.rank, watch);
@@ -120,11 +120,11 @@ function endWith({ rank, host, pid, how }: EndedRank, { group, resumeWith }: Sea
     return;
   }
   const next = resumeWith
-    ? `Start as many ranks again to resume from the newest checkpoint: ${resumeWith}`
+    ? `Start the same number of ranks again to resume from the newest checkpoint: ${resumeWith}`
     : 'Nothing was trained yet: start the ranks again.';
   io.stderr.write(
-    `apollo-lm: ${speaker(group)}Rank ${rank} on ${host} (process ${pid}) has ended without a message: it was killed, for want of ` +
-      `memory or by a signal, or its machine is gone. All ranks end. ${next}\n`,
+    `apollo-lm: ${speaker(group)}Rank ${rank} on ${host} (process ${pid}) has ended without a message: it was killed, for lack of ` +
+      `memory or by a signal, or its machine is unreachable. All ranks end. ${next}\n`,
   );
   Promise.resolve(io.stderr.flush?.()).then(() => io.exit(1));
 }
@@ -140,7 +140,7 @@ export function checkRanks(command: string, env: Environment): void {
   if (!forOneRank.includes(command) || rankOf(env).size === 1) return;
   throw new ApolloError(
     'BAD_CONFIG',
-    `${command} runs on one rank; the environment says that there are ${rankOf(env).size}. Only train and compare run on several so far.`,
+    `${command} runs on one rank; the environment defines ${rankOf(env).size}. Only train and compare run on several ranks.`,
   );
 }
 

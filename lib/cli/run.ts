@@ -36,7 +36,7 @@ export async function run(args: readonly string[], io: CommandIo = processIo()):
   const program = new Command('apollo-lm')
     .description('Pre-train BERT, GPT and Llama language models for fewer FLOPs, by growing them while they train.')
     .version(packageVersion())
-    .showHelpAfterError('(add --help for what there is)')
+    .showHelpAfterError('(--help lists the options)')
     .configureHelp({ helpWidth: Math.min(120, io.stdout.columns ?? 100) })
     .configureOutput(output)
     .exitOverride()

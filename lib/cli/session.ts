@@ -119,7 +119,7 @@ function describe(
   const seq = sequenceOf(settings, config);
   return {
     model: modelName(settings),
-    ...(settings.init && { 'begins with': settings.init }),
+    ...(settings.init && { 'starts from': settings.init }),
     structure: `${config.kind}, ${config.layers} layers x ${config.hidden}, heads of ${config.hidden / config.heads}, vocabulary ${config.vocabSize}`,
     data: describeCorpus(corpus, settings, config),
     corpus: corpus.key,

@@ -149,7 +149,7 @@ export class Comparison {
 
   #planSmall(seed: number): PlannedRun {
     const { small } = this.#options;
-    if (!small) throw new ApolloError('BAD_CONFIG', 'small: a method begins with a smaller model; give its shape.');
+    if (!small) throw new ApolloError('BAD_CONFIG', 'small: a method starts from a smaller model; give its shape.');
     const { model, train } = small;
     const { layers } = model.config;
     const method = createMethod('scratch', { layers, totalSteps: train.steps, seed });

@@ -6,7 +6,7 @@ import type { Group } from './group.js';
 export function rankFailed(rank?: number): ApolloError {
   return new ApolloError(
     'RANK_FAILED',
-    `${rank === undefined ? 'Another rank' : `Rank ${rank}`} has failed, so this one ends as well; the message of that rank says why.`,
+    `${rank === undefined ? 'Another rank' : `Rank ${rank}`} has failed, so this rank ends too; the message of that rank gives the reason.`,
   );
 }
 

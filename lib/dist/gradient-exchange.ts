@@ -117,7 +117,7 @@ export class GradientExchange {
     taken.catch(() => {}); // reported below
     const { weight, sums, stopped, failed, bytes, busyMs, uncoveredMs } = await exchange;
     if (failed > 0) throw rankFailed();
-    if (stopped > 0) throw new ApolloError('ABORT_ERR', 'a rank was stopped, and all of them leave this step out');
+    if (stopped > 0) throw new ApolloError('ABORT_ERR', 'a rank was stopped, so all ranks skip this step');
     const loss = await taken;
     const [microBatches, flops, note] = sums as [number, number, number];
     return { labels: weight, microBatches, flops, note, loss, bytes, busyMs, uncoveredMs };

@@ -60,7 +60,7 @@ interface Told {
 function wholeNumber(env: Environment, variable: string): number {
   const text = env[variable]!;
   if (/^\d{1,9}$/.test(text)) return Number(text);
-  throw new ApolloError('BAD_CONFIG', `${variable} must be a whole number, as launchers set it; got "${text}".`);
+  throw new ApolloError('BAD_CONFIG', `${variable} must be a whole number, set by the launcher; got "${text}".`);
 }
 
 function told({ name, applies = () => true, ...variables }: Source, env: Environment): Told[] {
@@ -100,7 +100,7 @@ export function rankOf(env: Environment): RankPlace {
   if (size === undefined || rank >= size) {
     throw new ApolloError(
       'BAD_CONFIG',
-      `${text}, which is no rank in a group: ${size === undefined ? 'the number of ranks is missing' : `ranks are 0 to ${size - 1}`}.`,
+      `${text}, which is not a rank of a group: ${size === undefined ? 'the number of ranks is missing' : `ranks are 0 to ${size - 1}`}.`,
     );
   }
   return { rank, size, localRank: all.find(({ localRank }) => localRank !== undefined)?.localRank };

@@ -45,7 +45,7 @@ export function meetingPoint(env: Environment): MeetingPoint {
       .join(' and ');
     throw new ApolloError(
       'BAD_CONFIG',
-      `The ranks do not know where to meet: ${missing} must be set, to the host of rank 0 and a free port there, as torchrun does; ` +
+      `The ranks have no address to connect to: ${missing} must be set, to the host of rank 0 and a free port there, as torchrun does; ` +
         "or start the ranks with MPI's launcher.",
     );
   }
@@ -140,7 +140,7 @@ async function receiveAll(visit: Visit, text: string): Promise<string> {
       answer(socket, { failed: true });
       return settle(
         noGroup(
-          `Rank ${rank} of ${size} has come to ${host}:${port} twice: two groups use this port. Give each its own MASTER_PORT.`,
+          `Rank ${rank} of ${size} connected to ${host}:${port} twice: two groups use this port. Give each its own MASTER_PORT.`,
         ),
       );
     }
@@ -175,8 +175,8 @@ const closed = (socket: Socket) =>
 function missingRanks({ size, host, port, seconds }: Visit, here: ReadonlyMap<number, unknown>): ApolloError {
   const missing = Array.from({ length: size - 1 }, (_, i) => i + 1).filter((rank) => !here.has(rank));
   return noGroup(
-    `${missing.length} of ${size} ranks did not come to ${host}:${port} within ${seconds} s: ${missing.slice(0, 8).join(', ')}` +
-      `${missing.length > 8 ? ', …' : ''}. See what these ranks say, and whether they can reach this host. ` +
+    `${missing.length} of ${size} ranks did not connect to ${host}:${port} within ${seconds} s: ${missing.slice(0, 8).join(', ')}` +
+      `${missing.length > 8 ? ', …' : ''}. Check the output of these ranks, and whether they can reach this host. ` +
       'See docs/troubleshooting.md#ranks-do-not-meet.',
   );
 }
@@ -248,6 +248,8 @@ function textOf(line: string, { host, port, rank }: Visit): string {
   if (typeof answer.text === 'string') return answer.text;
   if (answer.failed === true) throw rankFailed(0);
   const why =
-    typeof answer.refused === 'string' ? answer.refused : `what answers at ${host}:${port} is no rank 0 of apollo-lm.`;
+    typeof answer.refused === 'string'
+      ? answer.refused
+      : `the program that answers at ${host}:${port} is not rank 0 of apollo-lm.`;
   throw noGroup(`Rank ${rank}: ${why}`);
 }

@@ -179,7 +179,7 @@ export class Program {
     this.checkUsable(binding ?? this.parts.binding);
     const data = this.collect(inputs);
     if (group?.stopped)
-      throw new ApolloError('ABORT_ERR', 'the run was cancelled before it began', { cause: group.reason });
+      throw new ApolloError('ABORT_ERR', 'the run was cancelled before it started', { cause: group.reason });
     try {
       const result = await translated(() =>
         this.parts.native.run(data, {

@@ -32,7 +32,7 @@ export async function checkExportFolder(path: string, force = false): Promise<vo
   if (entries.length === 0) return;
   const isModel = entries.includes(configFile) && (entries.includes(weightsFile) || entries.includes(indexFile));
   if (!isModel) {
-    refuse(`${path} is not empty and does not hold an exported model, so it is left alone. Name another folder.`);
+    refuse(`${path} is not empty and does not hold an exported model, so it is not replaced. Name another folder.`);
   }
   if (!force)
     refuse(`${path} holds an exported model already. Name another folder, or replace it with --force (force: true).`);

@@ -63,7 +63,7 @@ export async function openHuggingFaceFolder(folder: string): Promise<HuggingFace
   if (reader.wrappers.length > 0) {
     warnings.push(
       `Names of tensors in ${reader.source} have ${reader.wrappers.map((each) => `"${each}"`).join(' and ')} in them, which ` +
-        "a wrapper around the model has left there (torch's DataParallel, compile and others); it is taken off.",
+        "a wrapper around the model has added (torch's DataParallel, compile and others); they are removed.",
     );
   }
   let config: ModelConfig;
@@ -149,7 +149,7 @@ async function withTying(reader: UnwrappedReader, config: ModelConfig, warnings:
   if (!tied && table && !hasOwn(reader, family, table.name)) {
     throw new ApolloError(
       'BAD_CHECKPOINT',
-      `${reader.source}: tensor "${table.name}" is missing, and ${configFile} says that no other tensor stands for it ` +
+      `${reader.source}: tensor "${table.name}" is missing, and ${configFile} does not tie it to another tensor ` +
         '(tie_word_embeddings: false).',
     );
   }

@@ -89,7 +89,7 @@ function parseEntry(source: string, name: string, value: unknown, dataBytes: num
     throw bad(source, `${where}: data_offsets must be two whole numbers; got ${JSON.stringify(offsets)}.`);
   }
   const [begin, end] = offsets as [number, number];
-  if (begin > end) throw bad(source, `${where}: data_offsets [${begin}, ${end}] end before they begin.`);
+  if (begin > end) throw bad(source, `${where}: data_offsets [${begin}, ${end}] end before they start.`);
   if (end > dataBytes) {
     throw bad(source, `${where}: data_offsets [${begin}, ${end}] lie outside the ${dataBytes} bytes of data.`);
   }
@@ -139,14 +139,14 @@ export function parseHeader(source: string, bytes: Uint8Array, dataBytes: number
   for (const info of [...tensors.values()].sort((a, b) => a.begin - b.begin || a.end - b.end)) {
     if (info.begin !== covered) {
       const what = info.begin < covered ? 'overlaps the tensor before it' : 'leaves a hole before it';
-      throw bad(source, `tensor "${info.name}" begins at byte ${info.begin} and ${what} (byte ${covered} expected).`);
+      throw bad(source, `tensor "${info.name}" starts at byte ${info.begin} and ${what} (byte ${covered} expected).`);
     }
     covered = info.end;
   }
   if (covered !== dataBytes) {
     throw bad(
       source,
-      `${dataBytes - covered} bytes after the last tensor; the file was not written whole or has data appended.`,
+      `${dataBytes - covered} bytes after the last tensor; the file is incomplete or has data appended.`,
     );
   }
   return { tensors, metadata };

@@ -45,7 +45,7 @@ export function dpt(options: DptOptions, context: MethodContext = {}): TrainingM
     throw new ApolloError(
       'BAD_CONFIG',
       `dpt.mixingSteps: ${mixingSteps} of ${totalSteps} steps. The method pays where mixing takes at most half of the run ` +
-        'and ends before the decay: train longer, begin with more layers (from), or use midas or gstack.',
+        'and ends before the decay: train longer, start with more layers (from), or use midas or gstack.',
     );
   }
   checkCalibration('dpt', settings, context);

@@ -30,9 +30,9 @@ export function checkCalibration(
   const isPostNorm = model !== undefined && familyOf(model).norm === 'post';
   if (!calibrate || (!isPostNorm && !gate)) return;
   const reason = gate
-    ? 'a gate leaves the network as it was, calibration changes it'
+    ? 'a gate keeps the network unchanged, calibration changes it'
     : 'a post-norm model (BERT) normalises its stream in every layer';
-  throw new ApolloError('BAD_CONFIG', `${owner}.calibrate: ${reason}. Leave it out.`);
+  throw new ApolloError('BAD_CONFIG', `${owner}.calibrate: ${reason}. Remove it.`);
 }
 
 export interface GrowthGate {

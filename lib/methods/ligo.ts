@@ -71,7 +71,7 @@ export function ligo(options: LigoOptions, context: MethodContext): TrainingMeth
     initial: {
       ...begin,
       value: ({ name }) => {
-        throw new ApolloError('INTERNAL', `LiGO begins with operators; "${name}" has no value of its own yet.`);
+        throw new ApolloError('INTERNAL', `LiGO starts with operators; "${name}" has no separate value yet.`);
       },
     },
     stageAt: (step) =>

@@ -40,7 +40,7 @@ export function loop(options: LoopOptions): TrainingMethod {
   if (layers % block !== 0 || from % block !== 0 || from > layers) {
     throw new ApolloError(
       'BAD_CONFIG',
-      `loop.block: must divide the ${layers} layers and the ${from} at the beginning (from), at most as many; got ${block}.`,
+      `loop.block: must divide the ${layers} layers and the ${from} at the start (from), and be at most that; got ${block}.`,
     );
   }
   const stageLayers = Array.from({ length: (layers - from) / block + 1 }, (_, stage) => from + stage * block);

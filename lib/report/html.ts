@@ -55,7 +55,7 @@ export async function htmlReport(
 <body>
 <main>
 <h1>${escapeHtml(titleOf(results, analysis))}</h1>
-${analysis.complete ? '' : '<p class="notice">Not every run has come to its end: figures may still change.</p>'}
+${analysis.complete ? '' : '<p class="notice">Not all runs are complete: figures may still change.</p>'}
 ${verdicts(analysis)
   .map((sentence) => `<p class="verdict">${escapeHtml(sentence)}</p>`)
   .join('\n')}
@@ -92,7 +92,7 @@ function figuresOf(results: Results, analysis: Analysis): Figure[] {
       ? [
           {
             title: 'Depths.',
-            note: 'At which depth the steps of a stage ran, in the stages that sample it.',
+            note: 'Depths of the steps of a stage, in the stages that sample the depth.',
             option: depths,
           },
         ]

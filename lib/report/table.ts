@@ -94,7 +94,7 @@ export function verdicts(analysis: Analysis): string[] {
 
   return analysis.methods.flatMap((method) => {
     const uncounted = method.sourceUnknown
-      ? [`${method.method} began with a trained model whose costs are not known; nothing is counted for it.`]
+      ? [`${method.method} started from a trained model of unknown cost; its cost is not counted.`]
       : [];
     return [...verdict(method, analysis), ...uncounted];
   });

@@ -30,7 +30,7 @@ function checkFit(config: TrainConfig, { model, method, store }: RunDependencies
   if (typeof total === 'number' && total !== config.steps) {
     throw new ApolloError(
       'BAD_CONFIG',
-      `The method's totalSteps is ${total}, train.steps is ${config.steps}. Give both the same number.`,
+      `The method's totalSteps is ${total}, but train.steps is ${config.steps}. Give both the same number.`,
     );
   }
   checkSequence(config.seq, model.config);

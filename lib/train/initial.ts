@@ -100,7 +100,7 @@ function fittingDepth(folder: ModelFolder, { model, stage }: StageNetwork, metho
   const { config, layers, layerMap } = folder;
   if (method.initial || stage.reparameterisation) {
     return fail(
-      `${method.name} makes its first weights of a smaller model, which its setting "source" names; leave init out.`,
+      `${method.name} computes its first weights from a smaller model, which its setting "source" names; remove init.`,
     );
   }
   const [found, wanted] = [structureOf(config), structureOf(model.config)];
@@ -108,16 +108,16 @@ function fittingDepth(folder: ModelFolder, { model, stage }: StageNetwork, metho
   if (wrong.length > 0) {
     const list = (of: typeof found) => wrong.map((field) => `${field} ${of[field] ?? 'none'}`).join(', ');
     return fail(
-      `the model in ${folder.folder} has ${list(found)}; ${method.name} begins with ${list(wanted)}. ` +
+      `the model in ${folder.folder} has ${list(found)}; ${method.name} starts from ${list(wanted)}. ` +
         'Methods that grow in width (bert2bert, net2net, ligo) take a smaller model as their "source".',
     );
   }
   if (stage.trainedLayers === layers) return atDepth(folder, 'stored');
   if (stage.trainedLayers === layerMap.length) return atDepth(folder, 'full');
   return fail(
-    `the model in ${folder.folder} has ${layers} layers; ${method.name} begins with ${stage.trainedLayers}. ` +
-      'A method that grows can begin with it when its first stage has that many (its setting "stageLayers"), ' +
-      'any other when the finished model has.',
+    `the model in ${folder.folder} has ${layers} layers; ${method.name} starts from ${stage.trainedLayers}. ` +
+      'A method that grows can start from it if its first stage has that many layers (its setting "stageLayers"), ' +
+      'any other method if the finished model has.',
   );
 }
 

@@ -117,7 +117,7 @@ function ranksChange({ local }: CheckpointState, now: number): string | undefine
   if (!local || local.ranks === now) return undefined;
   const lost =
     now < local.ranks && local.changed.length > 0
-      ? ` What ranks ${now} to ${local.ranks - 1} have learnt since the last outer step is left out.`
+      ? ` The steps of ranks ${now} to ${local.ranks - 1} since the last outer step are lost.`
       : '';
   return (
     `The checkpoint was written by ${local.ranks} ranks; this is ${now}. Rank r takes the weights and moments of rank r mod ${local.ranks}. ` +
@@ -133,6 +133,6 @@ function deviceChange(state: CheckpointState, device: Device, ranks: number): st
   return (
     `The checkpoint was written on ${before.kind} with ${before.threads} threads${ofRanks(former)}; ` +
     `this is ${kind} with ${threads}${ofRanks(ranks)}. ` +
-    'The run goes on, but its bits may differ from an uninterrupted one.'
+    'The run continues, but its bits may differ from those of an uninterrupted one.'
   );
 }

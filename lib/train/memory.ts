@@ -100,7 +100,7 @@ export async function checkMemory(
       throw new ApolloError(
         'OUT_OF_MEMORY',
         `The parameters of the last stage need ${human(needed)}, ${human(needed - store.bytes)} more than now; ` +
-          `${human(availableBytes)} are left beside the activations. Use a smaller model or batch. See docs/troubleshooting.md#does-not-fit-in-memory.`,
+          `${human(availableBytes)} are left next to the activations. Use a smaller model or batch. See docs/troubleshooting.md#does-not-fit-in-memory.`,
       );
     }
   };

@@ -117,7 +117,7 @@ export class ModelTrainer {
       const accumulation = run.micros.length;
       check(
         !this.done,
-        `step: the run ended with step ${run.step}, as its settings say; start another one to train on`,
+        `step: the run ended with step ${run.step}, as in its settings; start another run to continue training`,
       );
       if (this.#given) {
         const list = batches === undefined ? [] : Array.isArray(batches) ? batches : [batches];

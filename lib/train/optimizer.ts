@@ -56,7 +56,7 @@ export function resolveOptimizer<Config extends OptimizerConfig & { readonly pre
     if (config.muon === undefined) return config;
     throw new ApolloError(
       'BAD_CONFIG',
-      `train.muon: these are settings of the optimizer "muon", and train.optimizer is "${config.optimizer}". Set it to "muon", or leave them out.`,
+      `train.muon: these are settings of the optimizer "muon", and train.optimizer is "${config.optimizer}". Set it to "muon", or remove them.`,
     );
   }
   return { ...config, muon: { ...muonDefaults, precision: config.precision, ...defined(config.muon ?? {}) } };

@@ -33,7 +33,7 @@ export function resolveOuter<Config extends OuterConfig & ExchangeConfig>(config
     if (of !== undefined) {
       throw new ApolloError(
         'BAD_CONFIG',
-        `train.${of}: with train.syncEvery each rank updates its own weights, in f32 and with its whole state. Leave one of the two out.`,
+        `train.${of}: with train.syncEvery each rank updates its own weights, in f32 and with its whole state. Remove one of the two.`,
       );
     }
     const { learningRate, momentum } = outerDefaults;
@@ -47,7 +47,7 @@ export function resolveOuter<Config extends OuterConfig & ExchangeConfig>(config
   const given = outerLearningRate === undefined ? 'outerMomentum' : 'outerLearningRate';
   throw new ApolloError(
     'BAD_CONFIG',
-    `train.${given}: this is a setting of outer steps, and train.syncEvery, the steps between them, is missing. Give it, or leave this out.`,
+    `train.${given}: this is a setting of outer steps, and train.syncEvery, the steps between them, is missing. Set it, or remove this setting.`,
   );
 }
 

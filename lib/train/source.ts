@@ -14,11 +14,11 @@ export async function openSource(path: string, seed: number): Promise<ModelFolde
   await source.close();
   throw new ApolloError(
     'BAD_CONFIG',
-    `source: ${folder} holds a model that was still growing (${layers} of ${config.layers} layers). Train it to its end.`,
+    `source: ${folder} holds a model that was still growing (${layers} of ${config.layers} layers). Complete its training.`,
   );
 }
 
 /** Message about a model without a recorded training cost. */
 export function unknownCosts({ folder }: ModelFolder): string {
-  return `What training the model in ${folder} cost is not known; nothing is counted for it, here or in a report.`;
+  return `The training cost of the model in ${folder} is unknown; neither the run nor a report counts it.`;
 }

@@ -6,20 +6,20 @@ import type { NonFiniteSteps } from './non-finite.js';
 
 /** The first step without a target; more of them are only counted. */
 export function withoutTarget({ step }: StepEvent): WarningEvent {
-  const message = `Step ${step} has nothing to predict: all its tokens are special ones. It was left out; such steps are counted.`;
+  const message = `Step ${step} has nothing to predict: all its tokens are special ones. It was skipped; such steps are counted.`;
   return { type: 'warning', step, code: 'NO_TARGET', message };
 }
 
 export function nothingLearnt(steps: number): ApolloError {
   return new ApolloError(
     'BAD_CORPUS',
-    `None of ${steps} steps had anything to predict, so nothing was learnt: all tokens of the text are special ones. ` +
-      'Check the text and the tokenizer, or take longer rows (--seq). See docs/troubleshooting.md#nothing-to-predict.',
+    `None of ${steps} steps had anything to predict, so the model learned nothing: all tokens of the text are special ones. ` +
+      'Check the text and the tokenizer, or use longer rows (--seq). See docs/troubleshooting.md#nothing-to-predict.',
   );
 }
 
 function describe({ step, depth, learningRate, loss, gradNorm }: StepEvent): string {
-  return `Step ${step} (depth ${depth}, learning rate ${learningRate}): loss ${loss}, gradient norm ${gradNorm}; its update was left out.`;
+  return `Step ${step} (depth ${depth}, learning rate ${learningRate}): loss ${loss}, gradient norm ${gradNorm}; its update was skipped.`;
 }
 
 /** A step whose loss or gradients were not finite. */

@@ -163,7 +163,33 @@ t.test('the evidence of `auto` is what the map has measured of the arm that it i
   t.end();
 });
 
-t.test('the page has a table per length, a picture per kind, and what became of the predictions', async (t) => {
+t.test('the table of earlier and later growth in docs/methods/auto.md has the figures of the map', (t) => {
+  const page = readFileSync(join(import.meta.dirname, '../../docs/methods/auto.md'), 'utf8');
+  const measured = {
+    '5, 10, 25 %': 'stack-early-kept',
+    '10, 25, 50 %': 'stack-mid-calibrated',
+    '20, 45, 75 %': 'stack-later-calibrated',
+  };
+  const rows = rowsOf(committed(), 'gpt', 8000);
+  for (const [boundaries, arm] of Object.entries(measured)) {
+    const row = rows.find(({ tuned }) => tuned.arm === arm && tuned.optimizer === 'adamw');
+    const line = page.split('\n').find((text) => text.startsWith(`| ${boundaries}`)) ?? '';
+    const cells = line.split('|').map((cell) => cell.trim());
+    const difference = row!.difference!.mean;
+    t.same(
+      cells.slice(-4, -1),
+      [
+        `${difference > 0 ? '+' : ''}${difference.toFixed(4)}`,
+        `${(100 * row!.flopsShare!).toFixed(1)} %`,
+        `${(100 * row!.savingAtOwnLoss!.mean).toFixed(1)} %`,
+      ],
+      boundaries,
+    );
+  }
+  t.end();
+});
+
+t.test('the page has a table per length, a picture per kind, and the outcomes of the predictions', async (t) => {
   const folder = t.testdir();
   const records = [record({ steps: 8000 }), record({ steps: 8000, arm: 'stack-mid', loss: 3.9, flops: 70 })];
   await writeMap(folder, { format: 'apollo-lm/map/1', scale: 'nano', about: { precision: 'f32' }, records });

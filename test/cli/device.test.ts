@@ -23,6 +23,6 @@ t.test('each rank takes its own GPU', { skip: noEmulator }, async (t) => {
   t.equal(deviceOptionsOf(settings('cpu'), { size: 8, localRank: 3 }).index, undefined);
   t.throws(() => indexOf('cuda', 4), {
     code: 'BAD_CONFIG',
-    message: /which GPU it takes\. Set LOCAL_RANK beside RANK/,
+    message: /its GPU is unknown\. Set LOCAL_RANK as well as RANK/,
   });
 });

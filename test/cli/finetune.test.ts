@@ -108,8 +108,8 @@ t.test('finetune, its report, and evaluate on what it saved', { skip }, async (t
   t.equal(await run([...theirs, '--task', 'sst2'], once), 0, once.err());
   t.same((JSON.parse(once.out()) as typeof found).task.metrics, found.task.metrics);
   for (const [args, message] of [
-    [theirs, /Of one that Hugging Face's library has saved, name the task/],
-    [['export', tuned, '--out', exported, '--depth', 'stored'], /leave --depth and --tokenizer out/],
+    [theirs, /For a model that Hugging Face's library saved, name the task/],
+    [['export', tuned, '--out', exported, '--depth', 'stored'], /Remove --depth and --tokenizer/],
   ] as const) {
     const wrong = memoryIo();
     t.equal(await run(args, wrong), 1);
@@ -179,7 +179,7 @@ t.test('evaluate: text and LAMBADA', { skip }, async (t) => {
   t.match(masked.out(), /per masked token/);
   const wrong = memoryIo();
   t.equal(await run(['evaluate', '--model', bert, '--lambada', join(folder, 'lambada.jsonl'), ...common], wrong), 1);
-  t.match(wrong.err(), /^apollo-lm: LAMBADA asks for the next word/);
+  t.match(wrong.err(), /^apollo-lm: LAMBADA requires a prediction of the next word/);
 });
 
 t.test("a user's mistakes get one message each", { skip }, async (t) => {
@@ -195,11 +195,14 @@ t.test("a user's mistakes get one message each", { skip }, async (t) => {
   await refuses(tune(model, out, '--task', 'wnli'), /no task "wnli"/);
   await refuses(tune(bare, out, '--task', 'sst2'), /no tokenizer beside the model.*--tokenizer/);
   await refuses(tune('/nowhere', out, '--task', 'sst2'), /no model in \/nowhere/);
-  await refuses(tune(model, out, '--task', 'sst2', '--data', '/nowhere'), /no train\.tsv .*of SST-2 in \/nowhere/);
+  await refuses(tune(model, out, '--task', 'sst2', '--data', '/nowhere'), /\/nowhere has no train\.tsv .*of SST-2/);
   await refuses(tune(model, out, '--task', 'sst2', '--max-length', '4096'), /48 positions; got 4096/);
-  await refuses(tune(model, out, '--task', 'sst2', '--baseline', 'luck'), /--baseline knows majority, scratch, none/);
+  await refuses(
+    tune(model, out, '--task', 'sst2', '--baseline', 'luck'),
+    /--baseline must be one of majority, scratch, none/,
+  );
   await refuses(tune(model, out, '--task', 'sst2', '--seeds', '0'), /--seeds must be at least 1/);
-  await refuses(['evaluate', '--model', model, ...common], /nothing to measure/);
+  await refuses(['evaluate', '--model', model, ...common], /Nothing to measure/);
   await refuses(['evaluate', '--model', model, '--data', glueFixtures, ...common], /no fine-tuned model in/);
   await refuses(['evaluate', '--model', model, '--task', 'sst2', ...common], /--task needs --data/);
   await refuses(

@@ -94,7 +94,7 @@ for (const [kind, { model, parameters }] of Object.entries(models)) {
           ['stackbert', [2, 4], undefined],
         ],
       );
-      t.equal(settings['begins with'], exported);
+      t.equal(settings['starts from'], exported);
       await using checkpoint = await openModelFolder(join(grown, 'apollo-42'));
       t.match(checkpoint.config, { kind, layers: 4, hidden: 64, vocabSize: 300 });
 
@@ -117,7 +117,7 @@ t.test('what cannot begin a run is told in one message', async (t) => {
     t.notMatch(io.err(), /\n +at /);
   };
   const out = (name: string) => ['--out', join(folder, name)];
-  await fails([...out('a'), '--init', join(golden, 'gpt2-ref')], /there is no tokenizer with the model in .*gpt2-ref/);
+  await fails([...out('a'), '--init', join(golden, 'gpt2-ref')], /the model in .*gpt2-ref has no tokenizer/);
   await fails([...out('b'), '--init', join(folder, 'none')], /There is no model in .*none: there is no such folder/);
   await fails([...out('c'), '--model', 'init'], /there is no model "init".*"init" needs the setting init/);
   await fails(

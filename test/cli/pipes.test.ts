@@ -41,7 +41,7 @@ t.test(
     const { ended } = start(training(out), { stdout: openSync('/dev/full', 'w') });
     const { code, err } = await ended;
     t.equal(code, 1);
-    t.match(err, /warning: Nothing more can be written to stdout: no space is left on the disk \(ENOSPC\)/);
+    t.match(err, /warning: stdout can no longer be written: no space is left on the disk \(ENOSPC\)/);
     t.match(err, /apollo-lm: The output cannot be written to stdout: no space is left on the disk \(ENOSPC\)\./);
     t.same(stepsOf(out), ['step-00000400']);
   },

@@ -48,14 +48,14 @@ t.test('the tables name what they assume', async (t) => {
     /ranks +data parallel, f32 +data parallel, bf16 +sharded optimizer \(ZeRO-1\) +outer step every 20/,
   );
   t.match(io.out(), /4,096 +\d/);
-  t.match(io.out(), /links of 1.25 GB\/s for each rank, both ways at once, 95 % of it payload, 50 us a message/);
-  t.match(io.out(), /50 % of the backward pass of the last micro-batch beside the exchange/);
+  t.match(io.out(), /links of 1.25 GB\/s for each rank, both ways at once, 95 % of it payload, 50 us per message/);
+  t.match(io.out(), /50 % of the backward pass of the last micro-batch overlaps the exchange/);
   t.match(io.out(), /Thakur, Rabenseifner, Gropp 2005/);
 });
 
 t.test('what does not belong together is refused', async (t) => {
   for (const [args, message] of [
-    [['--ranks', '8', '--no-measure'], /--ranks needs what one rank computes/],
+    [['--ranks', '8', '--no-measure'], /--ranks requires the speed of one rank/],
     [['--flops', '1T'], /add --ranks/],
     [['--ranks', '0'], /at least 1/],
     [['--ranks', '8', '--overlap', '2'], /a share from 0 to 1/],

@@ -19,11 +19,11 @@ const both: readonly Case[] = [
   ['a warm-up longer than the run', { warmup: 20 }, /--warmup: at most the 8 steps of the run; got 20/],
   ["a method's setting that does not exist", { methodOptions: { apollo: { smapler: 'edge' } } }, /smapler/],
   ['layers that the model does not have', { methodOptions: { apollo: { stageLayers: [1, 9] } } }, /apollo/],
-  ['a BERT with a tokenizer without masks', { model: bert, tokenizer: 'bpe' }, /--tokenizer: a BERT needs \[MASK\]/],
+  ['a BERT with a tokenizer without masks', { model: bert, tokenizer: 'bpe' }, /--tokenizer: a BERT requires \[MASK\]/],
   [
     'a BERT with the tokenizer of a GPT',
     { model: bert, vocabSize: 60_000, tokenizer: fixture('tokenizers/gpt2/tokenizer.json.gz') },
-    /needs \[MASK\], \[CLS\] and \[SEP\]/,
+    /requires \[MASK\], \[CLS\] and \[SEP\]/,
   ],
   ['a tokenizer with more tokens than the model', { tokenizer: fixture('tokenizers/gpt2/tokenizer.json.gz') }, /50257/],
   ['a model to begin with that is not there', { init: 'nowhere' }, /There is no model in .*nowhere/],

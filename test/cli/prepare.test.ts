@@ -74,7 +74,7 @@ t.test('a mixture says its shares and when a source begins again; paths in a fil
   t.match(io.out(), /wiki +70\.0 % +1 /);
   t.match(io.out(), /books +30\.0 % +1 /);
   t.match(io.out(), /\nin all 270 documents, \d+ tokens\n/);
-  t.match(io.out(), /books begins again after each [\d.]+ ?[kM]? tokens of training/);
+  t.match(io.out(), /books starts again after each [\d.]+ ?[kM]? tokens of training/);
 });
 
 t.test('settings that are wrong say so', async (t) => {
@@ -87,7 +87,7 @@ t.test('settings that are wrong say so', async (t) => {
   };
   const wiki = join(folder, 'wiki');
   for (const [args, message] of [
-    [[], /There is nothing to train on: give --data/],
+    [[], /No text to train on: give --data/],
     [['--data', wiki, '--format', 'jsnol'], /there is no format "jsnol"; did you mean "jsonl"\?/],
     [['--data', wiki, '--samples', '-1'], /--samples must be a whole number from 0; got -1/],
     [['--data', wiki], /line 1 has no field "text"\. Name the one with the text with --field \(it has "body"\)/],
@@ -129,8 +129,8 @@ t.test('Ctrl-C stops it with a word on how to go on', async (t) => {
   const io = memoryIo({ onWrite: (text, own) => text.includes('text: read') && own.interrupt() });
   const args = ['prepare', '--data', join(folder, 'wiki'), '--field', 'body', '--cache', join(folder, 'cache')];
   t.equal(await run(args, io), 130);
-  t.match(io.err(), /Stopping: what is tokenised so far is written down\. Ctrl-C again leaves at once\./);
-  t.match(io.err(), /Stopped\. To go on, run the same command again: what is tokenised is kept in .*cache\.\n$/);
+  t.match(io.err(), /Stopping: the tokenised part is being saved\. Ctrl-C again exits at once\./);
+  t.match(io.err(), /Stopped\. Give the same command again to resume: the tokenised part is in .*cache\.\n$/);
   t.equal(io.out(), '');
   const again = memoryIo();
   t.equal(await run(args, again), 0);

@@ -53,7 +53,7 @@ t.test('a wrong option or command is answered with the nearest one and exit code
 
 t.test("a user's error is one message without a stack and exit code 1", async (t) => {
   for (const [args, expected] of [
-    [['train', '--steps', '10', '--out', join(temporaryFolder(), 'a')], /nothing to train on: give --data/],
+    [['train', '--steps', '10', '--out', join(temporaryFolder(), 'a')], /No text to train on: give --data/],
     [['plan'], /--steps or --tokens/],
     [['plan', '--steps', '10', '--model', 'gpt-hugo'], /there is no model "gpt-hugo"/],
     [['plan', '--steps', '10', '--set', 'model.dropout'], /--set takes KEY\.FIELD=VALUE/],
@@ -84,7 +84,7 @@ t.test('a configuration file is named in its errors', async (t) => {
   t.match(io.err(), `${path}: batchSize: there is no such setting`);
   t.match(
     io.err(),
-    `${path}: apollo: there is no such setting; those of a method stand in methodOptions: { "apollo": `,
+    `${path}: apollo: there is no such setting; settings of a method belong in methodOptions: { "apollo": `,
   );
 });
 

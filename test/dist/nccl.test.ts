@@ -66,6 +66,6 @@ t.test('a group on GPUs without a place to meet', { skip: noEmulator }, async (t
   t.teardown(() => device.close());
   await t.rejects(openGroup(device, { RANK: '0', WORLD_SIZE: '2' }), {
     code: 'BAD_CONFIG',
-    message: /do not know where to meet: MASTER_ADDR and MASTER_PORT must be set/,
+    message: /have no address to connect to: MASTER_ADDR and MASTER_PORT must be set/,
   });
 });

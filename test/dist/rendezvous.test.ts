@@ -37,7 +37,7 @@ t.test('a rank that does not come', async (t) => {
     ],
     await freePort(),
   );
-  t.match(first, /^NO_GROUP 1 of 3 ranks did not come to 127\.0\.0\.1:\d+ within 10 s: 1\. See what/);
+  t.match(first, /^NO_GROUP 1 of 3 ranks did not connect to 127\.0\.0\.1:\d+ within 10 s: 1\. See what/);
   t.match(other, /^RANK_FAILED Rank 0 has failed/);
 });
 
@@ -55,7 +55,7 @@ t.test('another program listens', async (t) => {
   await Promise.all([once(web, 'listening'), once(silent, 'listening')]);
   const portOf = (server: typeof web) => (server.address() as { port: number }).port;
   const [told] = await meet([{ rank: 1, size: 2, env: seconds(20) }], portOf(web));
-  t.match(told, /^NO_GROUP Rank 1: what answers at 127\.0\.0\.1:\d+ is no rank 0 of apollo-lm/);
+  t.match(told, /^NO_GROUP Rank 1: the program that answers at 127\.0\.0\.1:\d+ is not rank 0 of apollo-lm/);
   const [waited] = await meet([{ rank: 1, size: 2, env: seconds(1) }], portOf(silent));
   t.match(waited, /^NO_GROUP .* within 1 s \(connected, without an answer\)/);
   const [first] = await meet([{ rank: 0, size: 2, env: seconds(20) }], portOf(web));
@@ -104,7 +104,7 @@ t.test('two groups that nothing tells apart', async (t) => {
     [0, 1, 1].map((rank) => ({ rank, size: 3, env })),
     port,
   );
-  t.match(first, /^NO_GROUP Rank 1 of 3 has come to 127\.0\.0\.1:\d+ twice: two groups use this port/);
+  t.match(first, /^NO_GROUP Rank 1 of 3 connected to 127\.0\.0\.1:\d+ twice: two groups use this port/);
   for (const line of [one, two]) t.match(line, /^RANK_FAILED /);
 });
 
@@ -116,7 +116,7 @@ t.test('where the ranks meet', async (t) => {
   t.same(meetingPoint({ ...agent, APOLLO_MASTER: '[::1]:700' }), { host: '::1', port: 700 });
   for (const [env, message] of [
     [{}, /MASTER_ADDR and MASTER_PORT must be set/],
-    [{ MASTER_ADDR: 'a' }, /where to meet: MASTER_PORT must be set/],
+    [{ MASTER_ADDR: 'a' }, /no address to connect to: MASTER_PORT must be set/],
     [{ ...torchrun, MASTER_PORT: '70000' }, /MASTER_PORT must hold a port from 1 to 65535; got "70000"/],
     [{ ...agent, MASTER_PORT: '65535' }, /from 1 to 65534/],
     [{ APOLLO_MASTER: 'a' }, /APOLLO_MASTER must be HOST:PORT; got "a"/],

@@ -143,7 +143,7 @@ t.test('a damaged file is refused with its fault', async (t) => {
     ],
     ['scalar of a vector', file(one({ shape: [] }), 8), /shape \[\] of F32 takes 4 bytes, its offsets span 8/],
     ['size mismatch', file(one({ shape: [3] }), 8), /shape \[3\] of F32 takes 12 bytes, its offsets span 8/],
-    ['offsets reversed', file(one({ data_offsets: [8, 0] }), 8), /data_offsets \[8, 0\] end before they begin/],
+    ['offsets reversed', file(one({ data_offsets: [8, 0] }), 8), /data_offsets \[8, 0\] end before they start/],
     ['offsets beyond the data', file(one({}), 4), /data_offsets \[0, 8\] lie outside the 4 bytes of data/],
     ['offsets not two', file(one({ data_offsets: [0] }), 8), /data_offsets must be two whole numbers; got \[0\]/],
     [
@@ -178,12 +178,12 @@ t.test('a damaged file is refused with its fault', async (t) => {
     [
       'hole',
       file(one({ data_offsets: [4, 12] }), 12),
-      /"x" begins at byte 4 and leaves a hole before it \(byte 0 expected\)/,
+      /"x" starts at byte 4 and leaves a hole before it \(byte 0 expected\)/,
     ],
     [
       'overlap',
       file({ ...one({}), y: { dtype: 'I32', shape: [1], data_offsets: [4, 8] } }, 8),
-      /"y" begins at byte 4 and overlaps the tensor before it/,
+      /"y" starts at byte 4 and overlaps the tensor before it/,
     ],
     ['metadata not text', file({ __metadata__: { a: 1 }, ...one({}) }, 8), /__metadata__ must map names to text/],
   ];

@@ -37,7 +37,7 @@ t.test('settings', (t) => {
   t.match(make({ layers: 4 }).settings, { block: 2, from: 2, boundaries: { fractions: [0.2, 0.6] } });
   t.match(make({ from: 8, boundaries: { steps: [1, 2, 3, 4] } }).plan(4), { depth: 12, trainedLayers: 12 });
   t.throws(() => make({ block: 5 }), { code: 'BAD_CONFIG', message: /loop\.block: must divide the 12 layers.*got 5/ });
-  t.throws(() => make({ from: 7 }), { code: 'BAD_CONFIG', message: /the 7 at the beginning/ });
+  t.throws(() => make({ from: 7 }), { code: 'BAD_CONFIG', message: /the 7 at the start/ });
   t.throws(() => make({ boundaries: { steps: [1, 2] } }), {
     code: 'BAD_CONFIG',
     message: /3 growths .* two boundaries each; got 2/,

@@ -94,7 +94,7 @@ t.test('a model that does not fit is refused with what would', async (t) => {
   await refuses(
     whole,
     apollo(common),
-    /init: the model in .* has 4 layers; apollo begins with 1\..*its setting "stageLayers"/,
+    /init: the model in .* has 4 layers; apollo starts from 1\..*its setting "stageLayers"/,
   );
   await refuses(shallow, scratch(common), /has 2 layers; scratch begins with 4/);
   const wider = createModel({ ...tinyModel.config, hidden: 64, maxPositions: 32 });
@@ -111,7 +111,11 @@ t.test('a model that does not fit is refused with what would', async (t) => {
     { ...common, small: { layers: 2, hidden: 32, heads: 2, ffn: 128 }, source: shallow },
     { model: tinyModel.config },
   );
-  await refuses(whole, net2net, /net2net makes its first weights of a smaller model, which its setting "source" names/);
+  await refuses(
+    whole,
+    net2net,
+    /net2net computes its first weights from a smaller model, which its setting "source" names/,
+  );
   await t.rejects(begin(join(root, 'none'), scratch(common)), { code: 'BAD_CHECKPOINT', message: /no such folder/ });
 });
 
@@ -179,7 +183,7 @@ t.test("a method's source is named by what it is, too", async (t) => {
   t.equal(events.find((event) => event.type === 'start')?.sourceUnknown, true);
   t.match(
     events.find((event) => event.type === 'warning'),
-    { code: 'BEGINS_WITH', message: /What training the model in .*here cost is not known/ },
+    { code: 'BEGINS_WITH', message: /The training cost of the model in .*here is unknown/ },
   );
   await rm(here, { recursive: true });
   const again = { method: make(shallow), checkpointDir, resume: true };

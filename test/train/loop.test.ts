@@ -424,7 +424,7 @@ t.test('parts that do not belong together are refused before anything runs', { s
     'BAD_CONFIG',
     /ends with 3 layers, the model has 4/,
   );
-  await fails({ steps: 25 }, {}, 'BAD_CONFIG', /totalSteps is 24, train\.steps is 25/);
+  await fails({ steps: 25 }, {}, 'BAD_CONFIG', /totalSteps is 24, but train\.steps is 25/);
   await fails({ seq: 17 }, {}, 'BAD_CONFIG', /train\.seq: at most the model's 16/);
   await fails({}, { resume: true }, 'BAD_ARGUMENT', /resume needs checkpointDir/);
   const checkpointDir = t.testdir();

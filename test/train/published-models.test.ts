@@ -146,7 +146,7 @@ t.test('names that wrappers have changed: the same losses, and a warning that sa
     { ...tensor, name: `module.${tensor.name}`, data: tensor.data.map(() => 9) },
   ]);
   const plain = await loadModel(device, both);
-  t.match(plain.warnings, [/no place for; they are left out: module\.transformer/], 'the plain name wins');
+  t.match(plain.warnings, [/does not use; they are ignored: module\.transformer/], 'the plain name wins');
   t.ok(Math.abs((await lossOf(plain, saw)) / losses['g-act-relu']![1] - 1) < 1e-5);
   plain.dispose();
 });
@@ -234,7 +234,7 @@ t.test('generation ends at every token that the model names, and a model that na
   await writeFile(join(folder, 'config.json'), JSON.stringify({ ...config, eos_token_id: null }));
   const none = await loadModel(device, folder);
   t.same(none.ends, []);
-  t.match(none.warnings, [/names no end of text.*Texts end by their length alone/]);
+  t.match(none.warnings, [/names no end of text.*Texts end only by their length/]);
   const tokens: number[] = [];
   for await (const { token } of generate(none, [256], { greedy: true, maxTokens: 6 })) tokens.push(token);
   t.equal(tokens.length, 6);

@@ -45,7 +45,7 @@ t.test('a step without a target changes no weight, is told once and counted', as
         step: 4,
         code: 'NO_TARGET',
         message:
-          'Step 4 has nothing to predict: all its tokens are special ones. It was left out; such steps are counted.',
+          'Step 4 has nothing to predict: all its tokens are special ones. It was skipped; such steps are counted.',
       },
     ],
   );

@@ -186,7 +186,7 @@ t.test('a group: a run that fails stops those behind it, and only them', async (
   t.match(refused, { status: 'rejected', reason: { code: 'ABORT_ERR' } });
   t.match(unhurt, { status: 'fulfilled' });
   t.ok(group.stopped);
-  await t.rejects(program.run(inputs, { group }), { code: 'ABORT_ERR', message: /before it began/ });
+  await t.rejects(program.run(inputs, { group }), { code: 'ABORT_ERR', message: /before it started/ });
 });
 
 t.test('a stream of steps is one ahead where that is allowed', async (t) => {

@@ -125,12 +125,12 @@ function reading(values: readonly SeedValue[]): string {
   const verdict = values.every(nearer)
     ? "nearer in every seed, as in the paper's Figure 5"
     : values.some(nearer)
-      ? `nearer in ${seedsWith(values, nearer)}: the seeds disagree, and these runs do not tell the two apart`
+      ? `nearer in ${seedsWith(values, nearer)}: the seeds disagree, and these runs do not distinguish the two`
       : "farther in every seed, the opposite of the paper's Figure 5";
   return (
     'The Wasserstein distance of the outputs to those of the trained model is ' +
     `${mean(({ interpolated }) => interpolated.distance)} with interpolation and ` +
-    `${mean(({ stacked }) => stacked.distance)} with stacking: interpolated outputs are ${verdict}. Expansion raises the ` +
+    `${mean(({ stacked }) => stacked.distance)} with stacking: interpolated outputs are ${verdict}. Growth raises the ` +
     `held-out loss by ${mean((value) => value.interpolated.loss - value.trained.loss)} and ` +
     `${mean((value) => value.stacked.loss - value.trained.loss)}; interpolation has the lower loss in ` +
     `${seedsWith(values, better)}.`

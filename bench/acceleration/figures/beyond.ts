@@ -5,7 +5,7 @@ export const beyond = comparedFigure({
   name: 'beyond',
   title: 'Beyond the paper, GPT',
   about:
-    'Apollo with its optimizer state carried over, scaled or begun anew at a switch; with the learning rate rising again after it; with six stages in place of four (gradual); with stages twice as long (late) or half as long (early); without sampling (none); with stage boundaries chosen from the loss curve (curve); and with depths sampled by what they cost (cost).',
+    'Apollo with its optimizer state copied, scaled or reset at each growth; with the learning rate rising again after a growth; with six stages in place of four (gradual); with stages twice as long (late) or half as long (early); without sampling (none); with stage boundaries chosen from the loss curve (curve); and with depths sampled by what they cost (cost).',
   model: 'gpt-base',
   settings: {
     methods: [

@@ -146,7 +146,7 @@ async function describe(title: string, model: PaperModel, context: FigureContext
     title: `${title}, ${context.scale} scale`,
     result: { settings: about, runs },
     body: [
-      'Runs of several lengths, each with its own warm-up and decay to zero, each method at the better of its learning rates: what a budget buys when it is all there is. Apollo begins the optimizer anew at a switch.',
+      'Runs of several lengths, each with its own warm-up and decay to zero, each method at the better of its learning rates: what each budget achieves on its own. Apollo resets the optimizer state at each growth.',
       `${String(about['structure'])}; ${[...new Set(runs.map(({ steps }) => steps))].join(', ')} steps of ${String(about['batch'])}, rates ${[...new Set(runs.map(({ rate }) => rate))].join(', ')}, ${String(about['precision'])}; ${String(about['data'])}; on ${String(about['device'] ?? about['processor'])}.\nThe longest run is ${distance(config, longest * tokensPerStepOf(settings, config), model)}.`,
       lossTable(runs),
       savingTable(runs),

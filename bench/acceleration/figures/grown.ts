@@ -153,11 +153,11 @@ export function grownFigure(recipeOf: RecipeOf = recipe): Figure {
                   options: { ...runOptions(bench, seed, totalSteps), stopAfter },
                   name: title,
                 });
-              const start = await record.once(`${title}: to the switch`, () => {
-                say(`seed ${seed}, ${title}: to the last switch, step ${atSwitch} of ${totalSteps}`);
+              const start = await record.once(`${title}: to the growth`, () => {
+                say(`seed ${seed}, ${title}: to the last growth, step ${atSwitch} of ${totalSteps}`);
                 return run({ steps: atSwitch });
               });
-              const before = await record.once(`${title}: before the switch`, async (): Promise<Before> => {
+              const before = await record.once(`${title}: before the growth`, async (): Promise<Before> => {
                 const loaded = await loadTrained(bench, checkpointsOf(record, title));
                 try {
                   const expand = expansions[variant];
@@ -208,7 +208,7 @@ export function grownFigure(recipeOf: RecipeOf = recipe): Figure {
             );
           });
           const panel = {
-            title: `the model of ${trainedLayers} layers just before the last switch`,
+            title: `the model of ${trainedLayers} layers just before the last growth`,
             x: 'depth at which it runs, layers shared',
             y: 'held-out loss',
             free: true,
@@ -247,7 +247,7 @@ export function grownFigure(recipeOf: RecipeOf = recipe): Figure {
             }),
           ];
           const ends = [
-            ['model', 'final loss', 'FLOPs', 'of a run from scratch', 'FLOPs to the switch', 'saving in the paper'],
+            ['model', 'final loss', 'FLOPs', 'of a run from scratch', 'FLOPs to the growth', 'saving in the paper'],
             ...variants.map((variant) => {
               const flops = over(values, (value) => value[variant].flops);
               const until = over(values, (value) => value[variant].switchFlops);
@@ -276,12 +276,12 @@ export function grownFigure(recipeOf: RecipeOf = recipe): Figure {
             body: [
               `Apollo with stacking (S) and interpolation (I) as its map, both for sharing and for growing. At the end of the ` +
                 `stage of ${trainedLayers} layers (step ${atSwitch} of ${totalSteps}) its model is measured at ${trainedLayers} layers and, ` +
-                `by the map, at ${layers}; then the run goes on to its end.`,
+                `by the map, at ${layers}; then the run continues to its end.`,
               recipeParagraph(bench, seeds, {
                 model: paperModel,
                 config: model.config,
                 tokens,
-                text: `${totalSteps} steps (${share[context.scale]} times the recipe), stages at the paper's shares, LVPS, AdamW's moments at a switch: ${moments}.`,
+                text: `${totalSteps} steps (${share[context.scale]} times the recipe), stages at the paper's shares, LVPS, AdamW's moments at each growth: ${moments}.`,
               }),
               markdownTable(rows),
               reading(values, trainedLayers, layers),

@@ -58,7 +58,7 @@ async function describe(context: FigureContext, made: readonly RatedResults[], l
     title: `${title}, ${context.scale} scale`,
     result: { rates: Object.fromEntries(made.map(({ rate, results }) => [rate, results])) },
     body: [
-      'Short sequences, with which a post-norm BERT leaves its early plateau soon, and several times as many steps as in the other comparisons. Apollo begins with one layer, with three, and with three and no sampling; its optimizer state begins anew at a switch.',
+      'Short sequences, with which a post-norm BERT leaves its early plateau soon, and several times as many steps as in the other comparisons. Apollo starts with one layer, with three, and with three without sampling; its optimizer state is reset at each growth.',
       whatWasRun(results, last.settings, model),
       `**Each method at the better of its rates** (${[...rates].map(([method, rate]) => `${method} ${rate}`).join(', ')}):`,
       savingsTable(analysis, paper),

@@ -18,7 +18,7 @@ const methods = [
 const variants = { 'apollo-reset': { method: 'apollo', moments: 'reset' } };
 
 const about =
-  'Every method against training from scratch: the same model, batches and learning rates. "apollo" carries AdamW\'s state over at a switch, "apollo-reset" begins it anew.';
+  'Every method against training from scratch: the same model, batches and learning rates. "apollo" copies AdamW\'s state at each growth, "apollo-reset" resets it.';
 
 export const fig6Bert = comparedFigure({
   name: 'fig6-bert',

@@ -8,9 +8,9 @@ export const fromThree = { ...withReset, stageLayers: [3, 6, 12], boundaries: { 
 
 export const starts = comparedFigure({
   name: 'starts',
-  title: 'Layers to begin with, GPT',
+  title: 'Layers at the start, GPT',
   about:
-    'Apollo that begins with one layer (1, 3, 6, 12), with three (3, 6, 12; also without sampling) or with six (6, 12), full depth from a quarter of the steps on in all of them, its optimizer state begun anew at a switch. Four times as many steps as in the other comparisons, of half the sequences.',
+    'Apollo that starts with one layer (1, 3, 6, 12), with three (3, 6, 12; also without sampling) or with six (6, 12), full depth from a quarter of the steps on in all of them, its optimizer state reset at each growth. Four times as many steps as in the other comparisons, of half the sequences.',
   model: 'gpt-base',
   settings: {
     methods: ['scratch', 'from-1', 'from-3', 'from-3-none', 'from-6'],

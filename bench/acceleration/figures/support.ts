@@ -221,7 +221,8 @@ export async function trained(
         tokensPerSecond,
       });
     } else if (event.type === 'done') {
-      if (event.aborted) throw new ApolloError('ABORT_ERR', 'The training was stopped; call again to go on.');
+      if (event.aborted)
+        throw new ApolloError('ABORT_ERR', 'The training was stopped; give the same command again to resume.');
       const { step: steps, tokens, flopsModel, trainMs } = event;
       return { steps, tokens, flopsModel, trainMs, losses: record.get<[number, number][]>(curve) ?? [] };
     }

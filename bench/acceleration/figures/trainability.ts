@@ -92,7 +92,7 @@ function reading(values: readonly SeedValue[], further: number): string {
   const above = (network: Network) => over(values, (value) => value[network].lossAfter - value.half.lossAfter).mean;
   const reached = (network: Network) => seedsWith(values, (value) => value[network].lossAfter <= value.half.lossAfter);
   return (
-    `Expansion raises the loss by ${rises('stacked').toFixed(3)} (stacking) and ${rises('interpolated').toFixed(3)} ` +
+    `Growth raises the loss by ${rises('stacked').toFixed(3)} (stacking) and ${rises('interpolated').toFixed(3)} ` +
     `(interpolation), in the paper by 5.50 and 2.15; interpolation has the lower loss in ${seedsWith(values, lower)}. The ` +
     `gradients of the tensors are ${gradient('stacked')} and ${gradient('interpolated')} times those of the trained model ` +
     `(33 and 27 in the paper). After ${further} further steps the loss is ${after('stacked').toFixed(3)} and ` +

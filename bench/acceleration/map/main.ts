@@ -60,7 +60,7 @@ try {
     const context = { device, precision, corpora: { causal, masked }, work: o.work, signal, say } as const;
     const tokens = ({ stats }: typeof causal) => stats.trainTokens;
     const about = {
-      model: '12 layers x 64, 2 heads, vocabulary 2,048; GPT and Llama 16 x 64 tokens a step, BERT 64 x 16',
+      model: '12 layers x 64, 2 heads, vocabulary 2,048; GPT and Llama 16 x 64 tokens per step, BERT 64 x 16',
       'training tokens': `GPT and Llama ${tokens(causal)}, BERT ${tokens(masked)}`,
       precision,
       processor: `${addon.cpuName}, ${o.threads} of ${availableParallelism()} threads`,

@@ -65,7 +65,7 @@ function nameOf({ tuned }: Row): string {
 function page({ scale, about, records }: MapResults, shown: readonly ModelKind[]): string {
   return [
     `# Which method for what: annealed runs at ${scale} scale`,
-    "Made by `npm run bench:map`. Every run goes to the end of its own schedule; each arm is shown at the rate and schedule with which it ends lowest, and is compared with Scratch at its own best rate and schedule over the same seeds. FLOPs saved: at its loss, against what Scratch needs for the loss of the arm, read off the runs of Scratch of all lengths; at Scratch's loss, of what Scratch took, read off the runs of the arm. Nothing is extrapolated: what no runs enclose is left out or given as a bound.",
+    "Made by `npm run bench:map`. Every run reaches the end of its own schedule; each arm is shown at the rate and schedule with which it ends lowest, and is compared with Scratch at its own best rate and schedule over the same seeds. FLOPs saved at the arm's loss: compared with the FLOPs that Scratch needs for that loss, interpolated between the runs of Scratch of all lengths. FLOPs saved at Scratch's loss: as a share of Scratch's FLOPs, interpolated between the runs of the arm. Nothing is extrapolated: a value outside the range of the runs is omitted or given as a bound.",
     markdownTable([['setting', 'value'], ...Object.entries(about).map(([key, value]) => [key, String(value)])]),
     ...shown.flatMap((kind) => [
       `## ${titles[kind]}`,

@@ -45,7 +45,7 @@ export function annealCommand(program: Command, io: CommandIo, finish: (exitCode
       new Option('--shape <name>', 'how the rate decays; default: that of the run, linear').choices(decayShapeNames),
     )
     .option('--json', 'machine-readable lines on stdout')
-    .addHelpText('after', '\nEnd-points and results are kept in RUN/anneal; the same command resumes what was stopped.')
+    .addHelpText('after', '\nEnd-points and results are kept in RUN/anneal; the same command resumes a stopped one.')
     .action(async (run: string, flags: AnnealFlags) => {
       const called = `${io.program} anneal`;
       const trunk = await openRunFolder({ flags: { resume: true, out: run } }, run, called, `${io.program} train`);
@@ -61,7 +61,7 @@ async function runAnneal(trunk: RunFolder, flags: AnnealFlags, io: CommandIo): P
   watch.warnBy((text) => progress.warn(text));
   return interruptible(
     io,
-    (byReader) => progress.stopping('the step under way is finished and a checkpoint written.', byReader),
+    (byReader) => progress.stopping('the current step finishes and a checkpoint is written.', byReader),
     async (signal) => {
       const work = () => annealOnce(trunk, { path, flags, io, progress, watch, signal });
       return (await watch.during(signal, work)) === 'stopped' ? stoppedExitCode(signal) : 0;

@@ -29,7 +29,7 @@ export function doctorCommand(program: Command, io: CommandIo, finish: (exitCode
   program
     .command('doctor')
     .description('show what this machine has, how fast it is, and what is missing')
-    .option('--no-measure', 'leave the measurements out')
+    .option('--no-measure', 'skip the measurements')
     .option('--json', 'machine-readable output')
     .action(async ({ measure, json }: { measure: boolean; json?: boolean }) => {
       const findings = await examine({ loadAddon, version: programVersion, hasHeader, measure });

@@ -53,17 +53,17 @@ export function evaluateCommand(program: Command, io: CommandIo): void {
     .command('evaluate')
     .description('measure a trained model on text or LAMBADA, or a fine-tuned one on its task')
     .requiredOption('--model <folder>', 'a run, a checkpoint, a Hugging Face folder, or a fine-tuned model')
-    .option('--tokenizer <path>', 'default: the one beside the model')
-    .option('--text <paths...>', 'loss and perplexity on files, folders or patterns, read as --data of train')
-    .option('--lambada <file>', 'guessing the last word: a passage on each line of text, or in each record');
+    .option('--tokenizer <path>', 'default: the tokenizer next to the model')
+    .option('--text <paths...>', 'loss and perplexity of files, folders or patterns; formats as in train --data')
+    .option('--lambada <file>', 'predict the last word of each passage: one passage per line of text, or per record');
   addOptions(command, readOptions)
     .option('--task <name>', `a fine-tuned model's task: ${taskNames.join(', ')}; default: the one it was tuned on`)
     .option('--data <path>', "the task's data in its official layout, or the folder above it")
-    .addOption(number('--seq <n>', "tokens of a window of text; default: the model's positions"))
+    .addOption(number('--seq <n>', "tokens per window of text; default: the model's positions"))
     .addOption(number('--stride <n>', 'causal models: tokens from window to window; default: half a window'))
-    .addOption(number('--batch <n>', 'sequences at a time').default(16));
+    .addOption(number('--batch <n>', 'sequences per run').default(16));
   addTaskOptions(addDeviceOptions(command))
-    .option('--out <folder>', "folder for results.json and a task's predictions: of unlabelled files, of SQuAD's all")
+    .option('--out <folder>', 'folder for results.json and predictions of a task: for unlabelled files, for SQuAD all')
     .option('--json', 'the results as JSON on stdout');
   command.action((parsed: Parsed) => runEvaluation(parsed, io));
 }
@@ -78,7 +78,7 @@ async function runEvaluation(parsed: Parsed, io: CommandIo): Promise<void> {
   if (!isTask && !parsed.text && parsed.lambada === undefined) {
     throw new ApolloError(
       'BAD_CONFIG',
-      'There is nothing to measure: give --text FILES, --lambada FILE, or --data FOLDER for a fine-tuned model.',
+      'Nothing to measure: give --text FILES, --lambada FILE, or --data FOLDER for a fine-tuned model.',
     );
   }
   if (out === '') throw new ApolloError('BAD_CONFIG', '--out: the name of the folder is empty.');
@@ -165,7 +165,7 @@ async function onText({ parsed, device, signal, progress, lines, warn }: Work): 
   if (isFineTuned(path)) {
     throw new ApolloError(
       'BAD_CONFIG',
-      `${path} holds a fine-tuned model, which has no language-model head. --text and --lambada take the model it was made from.`,
+      `${path} holds a fine-tuned model, which has no language-model head. --text and --lambada require the model that it was made from.`,
     );
   }
   const loaded = await loadModel(device, path, { precision: precisionOf(parsed) });

@@ -44,15 +44,13 @@ export function exportCommand(program: Command, io: CommandIo): void {
     .argument('<run>', 'folder of a run, its checkpoints, one checkpoint, a fine-tuned model, or a Hugging Face folder')
     .requiredOption('--out <folder>', 'folder to write')
     .addOption(
-      new Option('--depth <depth>', 'of a model that was still growing: the finished one, or the layers it has')
+      new Option('--depth <depth>', 'for a model that was still growing: the finished depth, or only the layers it has')
         .choices(['full', 'stored'])
         .default('full'),
     )
-    .addOption(new Option('--dtype <dtype>', 'how the weights are stored').choices(exportDtypes).default('f32'))
-    .addOption(
-      new Option('--shard-size <size>', 'weights in one file at most').argParser(parseSize).default(5e9, '5GB'),
-    )
-    .option('--tokenizer <path>', 'tokenizer file or folder; default: the one kept with the run')
+    .addOption(new Option('--dtype <dtype>', 'type of the stored weights').choices(exportDtypes).default('f32'))
+    .addOption(new Option('--shard-size <size>', 'largest file of weights').argParser(parseSize).default(5e9, '5GB'))
+    .option('--tokenizer <path>', 'tokenizer file or folder; default: the tokenizer of the run')
     .option('--force', 'replace an exported model in --out')
     .option('--json', 'machine-readable output')
     .action(async (run: string, flags: ExportFlags) => {
@@ -61,7 +59,7 @@ export function exportCommand(program: Command, io: CommandIo): void {
       if (tuned && (depth === 'stored' || tokenizer !== undefined)) {
         throw new ApolloError(
           'BAD_CONFIG',
-          `${run} holds a fine-tuned model, which has its full depth and its own tokenizer: leave --depth and --tokenizer out.`,
+          `${run} holds a fine-tuned model, which has its full depth and its own tokenizer. Remove --depth and --tokenizer.`,
         );
       }
       const progress = new Progress(io, { quiet: json && !io.stderr.isTTY });

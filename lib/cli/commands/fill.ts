@@ -15,9 +15,9 @@ export function fillCommand(program: Command, io: CommandIo): void {
   const command = program
     .command('fill')
     .description('fill in the masked words of a text with a trained BERT')
-    .argument('[text]', 'a text with [MASK] in it; default: what is piped in');
+    .argument('[text]', 'a text that contains [MASK]; default: standard input');
   addModelOptions(command)
-    .option('--top-k <k>', 'candidates for each mask (default: 5)', whole)
+    .option('--top-k <k>', 'candidates per mask (default: 5)', whole)
     .action(async (given: string | undefined, flags: FillFlags) => {
       const masks = await interruptible(
         io,

@@ -72,32 +72,32 @@ export function finetuneCommand(program: Command, io: CommandIo, finish: (exitCo
     .requiredOption('--task <name>', `one of ${taskNames.join(', ')}`)
     .requiredOption('--data <path>', "the task's data in its official layout, or the folder above it")
     .requiredOption('--model <folder>', 'a run, a checkpoint or a Hugging Face folder')
-    .option('--tokenizer <path>', 'default: the one beside the model')
+    .option('--tokenizer <path>', 'default: the tokenizer next to the model')
     .addOption(number('--epochs <n>', 'passes over the training examples', 3))
     .addOption(number('--learning-rate <rate>', 'peak learning rate; small models take up to 1e-3', 5e-5, amount))
-    .addOption(number('--batch <n>', 'sequences of a micro-batch', 32))
-    .addOption(number('--accumulation <n>', 'micro-batches of a step', 1))
+    .addOption(number('--batch <n>', 'sequences per micro-batch', 32))
+    .addOption(number('--accumulation <n>', 'micro-batches per step', 1))
     .addOption(number('--seed <n>', 'first seed', 42))
     .addOption(number('--seeds <n>', 'number of seeds, counted up from --seed', 1))
-    .addOption(number('--max-length <n>', 'tokens of a sequence at most; default: 128, of SQuAD 384', undefined))
+    .addOption(number('--max-length <n>', 'most tokens per sequence; default: 128, for SQuAD 384', undefined))
     .addOption(number('--warmup <share>', 'share of the steps in which the learning rate rises', 0.1, amount))
     .addOption(number('--dropout <p>', 'drop probability', 0.1, amount))
     .addOption(number('--weight-decay <rate>', 'AdamW, not on biases and norms', 0.01, amount))
-    .addOption(number('--examples <n>', 'train on so many examples only, spread evenly over the file', undefined))
+    .addOption(number('--examples <n>', 'train on this many examples only, spread evenly over the file', undefined))
     .addOption(
       number('--checkpoint-minutes <n>', 'minutes of training between checkpoints; 0: after epochs only', 10, amount),
     )
     .addOption(number('--keep-checkpoints <n>', 'checkpoints that are kept until a seed is finished', 2))
     .addOption(
-      new Option('--baseline <names>', `what to compare with, with commas: ${baselines.join(', ')}`)
+      new Option('--baseline <names>', `what to compare with, separated by commas: ${baselines.join(', ')}`)
         .argParser(names)
         .default(['majority'], 'majority'),
     )
-    .option('--from-scratch', 'also train the same structure from random weights, as --baseline majority,scratch');
+    .option('--from-scratch', 'also train the same structure from random weights; same as --baseline majority,scratch');
   addTaskOptions(addDeviceOptions(command))
     .option('--out <folder>', 'folder for models and results; default: runs/finetune-TASK')
     .option('--json', 'machine-readable lines on stdout')
-    .addHelpText('after', '\nThe same command again resumes from the newest whole checkpoint in --out.');
+    .addHelpText('after', '\nThe same command resumes from the newest complete checkpoint in --out.');
   command.action(async (parsed: Parsed) => finish(await inHeldFolder(parsed, io)));
 }
 
@@ -112,7 +112,7 @@ async function inHeldFolder(parsed: Parsed, io: CommandIo): Promise<number> {
   } catch (error) {
     await held.undo([]);
     if (!(error instanceof ApolloError && error.code === 'FILE_SYSTEM')) throw error;
-    const resume = 'Then give the same command again: it resumes from what is in its folder.';
+    const resume = 'Then give the same command again: it resumes from its folder.';
     throw new ApolloError(error.code, `${error.message} ${resume}`, { cause: error });
   } finally {
     await held.release();
@@ -271,7 +271,7 @@ async function runVariants(tuning: Tuning, parsed: Parsed, { io, progress, signa
 function baselinesOf({ baseline, fromScratch }: Parsed): string[] {
   for (const name of baseline) {
     if (!baselines.includes(name)) {
-      throw new ApolloError('BAD_CONFIG', `--baseline knows ${baselines.join(', ')}; got "${name}".`);
+      throw new ApolloError('BAD_CONFIG', `--baseline must be one of ${baselines.join(', ')}; got "${name}".`);
     }
   }
   return [...baseline, ...(fromScratch ? ['scratch'] : [])];

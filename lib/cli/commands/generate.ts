@@ -18,17 +18,17 @@ interface GenerateFlags extends ModelFlags, Omit<GenerateOptions, 'signal' | 'eo
 export function generateCommand(program: Command, io: CommandIo, finish: (exitCode: number) => void): void {
   const command = program.command('generate').description('generate text with a trained GPT or Llama');
   addModelOptions(command)
-    .option('--prompt <text>', 'what the text begins with; default: what is piped in')
-    .option('--max-tokens <n>', 'tokens after the prompt (default: 128)', whole)
-    .option('--temperature <t>', 'below 1: likely tokens become likelier; 0: as --greedy (default: 1)', amount)
-    .option('--top-k <k>', 'draw from the k likeliest tokens only', whole)
-    .option('--top-p <p>', 'draw from the likeliest tokens that together reach this probability', amount)
-    .option('--repetition-penalty <f>', 'above 1: tokens that were there become less likely', amount)
-    .option('--greedy', 'always take the likeliest token, as --temperature 0')
-    .option('--stop <text...>', 'end before this text')
-    .option('--no-eos', "go on after the tokenizer's end of text")
+    .option('--prompt <text>', 'start of the text; default: standard input')
+    .option('--max-tokens <n>', 'tokens to generate (default: 128)', whole)
+    .option('--temperature <t>', 'below 1: likely tokens become more likely; 0: same as --greedy (default: 1)', amount)
+    .option('--top-k <k>', 'sample only from the k most likely tokens', whole)
+    .option('--top-p <p>', 'sample from the most likely tokens that together reach this probability', amount)
+    .option('--repetition-penalty <f>', 'above 1: tokens that occurred before become less likely', amount)
+    .option('--greedy', 'always choose the most likely token, same as --temperature 0')
+    .option('--stop <text...>', 'stop before this text')
+    .option('--no-eos', "continue after the tokenizer's end of text")
     .option('--seed <n>', 'the same seed gives the same text (default: 0)', whole)
-    .option('--samples <n>', 'texts, generated side by side (default: 1)', whole)
+    .option('--samples <n>', 'number of texts, generated together (default: 1)', whole)
     .action(async (flags: GenerateFlags) => {
       const stopped = await interruptible(
         io,

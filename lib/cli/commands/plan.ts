@@ -58,10 +58,10 @@ interface Plan {
 export function planCommand(program: Command, io: CommandIo): void {
   const command = program.command('plan').description('show what a run will cost: parameters, FLOPs, memory, time');
   addSettings(command, ['method', ...runOptions, 'shardOptimizer', 'syncEvery']).addHelpText('after', presetHelp);
-  const how = new Option('--measure <how>', 'memory and time: estimated in seconds, measured in full, or left out');
+  const how = new Option('--measure <how>', 'memory and time: estimated within seconds, measured in full, or omitted');
   command
     .addOption(how.choices(['estimate', 'full', 'none']).default('estimate'))
-    .option('--no-measure', 'as --measure none, which needs no native engine');
+    .option('--no-measure', 'same as --measure none, which requires no native engine');
   for (const option of rankFlags) command.addOption(option);
   command.action(async (parsed: Record<string, unknown>) => {
     const { measure, ranks, bandwidth, latency, overlap, flops, memoryBandwidth, ...rest } = parsed;
@@ -83,7 +83,7 @@ function checkFlags({ ranks, flops }: RankFlags, measure: Measure): void {
   if (ranks && measure === 'none' && flops === undefined) {
     throw new ApolloError(
       'BAD_CONFIG',
-      '--ranks needs what one rank computes in a step: leave --no-measure out, or give --flops, what a rank reaches.',
+      '--ranks requires the speed of one rank: remove --no-measure, or give --flops, the FLOP per second of a rank.',
     );
   }
   if (!ranks && flops !== undefined) {
@@ -185,10 +185,10 @@ function formatPlan(plan: Plan): string {
   const share = plan.flops / plan.scratchFlops;
   const lines = [
     `${plan.method}: ${formatCount(plan.parameters)} parameters, ${formatCount(plan.tokens)} tokens, ${formatFlops(plan.flops)}`,
-    `${formatPercent(share)} of what training from scratch costs over as many tokens (${formatFlops(plan.scratchFlops)})`,
+    `${formatPercent(share)} of the cost of training from scratch over the same tokens (${formatFlops(plan.scratchFlops)})`,
     ...(plan.updateFlops > 0
       ? [
-          `the updates by ${plan.optimizer} cost ${formatFlops(plan.updateFlops)} more (${formatPercent(plan.updateFlops / plan.flops)}), which is in none of these figures`,
+          `the updates by ${plan.optimizer} cost ${formatFlops(plan.updateFlops)} more (${formatPercent(plan.updateFlops / plan.flops)}), which these figures do not include`,
         ]
       : []),
     ...(plan.evidence ? [evidenceLine(plan, plan.evidence)] : []),
@@ -196,7 +196,7 @@ function formatPlan(plan: Plan): string {
     stages,
   ];
   if (plan.onRanks && !plan.measured) return [...lines, '', formatRanks(plan.onRanks)].join('\n');
-  if (plan.missing) return [...lines, '', `Memory and time need the native engine. ${plan.missing}`].join('\n');
+  if (plan.missing) return [...lines, '', `Memory and time require the native engine. ${plan.missing}`].join('\n');
   if (!plan.measured) return lines.join('\n');
   const { device, precision, depths, piece, estimatedMs, scratchMs } = plan.measured;
   const memory = textTable([
@@ -228,7 +228,7 @@ function evidenceLine({ tokens, parameters }: Plan, evidence: AutoEvidence): str
   const side = difference <= 0 ? 'below' : 'above';
   return (
     `auto: measured nearest, a ${title} of ${layers} layers x ${hidden} at ${tokensPerParameter} tokens per parameter (here ` +
-    `${(tokens / parameters).toFixed(1)}) ended ${Math.abs(difference).toFixed(3)} ${side} training from scratch over as many tokens, with ` +
+    `${(tokens / parameters).toFixed(1)}) ended ${Math.abs(difference).toFixed(3)} ${side} training from scratch over the same tokens, with ` +
     `${formatPercent(flopsShare)} of its FLOPs (${seeds === 1 ? 'one seed' : `${seeds} seeds`})`
   );
 }

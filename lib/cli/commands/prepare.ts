@@ -20,7 +20,7 @@ export function prepareCommand(program: Command, io: CommandIo, finish: (exitCod
     .command('prepare')
     .description('read and tokenise text into the cache, where train and compare find it');
   addSettings(command, [...dataOptions, 'model', 'vocabSize'])
-    .option('--samples <n>', 'documents to show of each source', (text) => Number(text), 2)
+    .option('--samples <n>', 'documents to show per source', (text) => Number(text), 2)
     .addHelpText('after', presetHelp);
   command.action(async (parsed: Record<string, unknown>) => {
     const { samples, ...rest } = parsed as Record<string, unknown> & { samples: number };
@@ -44,7 +44,7 @@ async function prepare(settings: Settings, { samples, json }: Shown, io: Command
   const speeds = new Map<string | undefined, number>(); // tokens per second, by source
   return interruptible(
     io,
-    () => progress.message('Stopping: what is tokenised so far is written down. Ctrl-C again leaves at once.'),
+    () => progress.message('Stopping: the tokenised part is being saved. Ctrl-C again exits at once.'),
     async (signal) => {
       try {
         const corpus = await openCorpus(settings, {
@@ -71,7 +71,7 @@ async function prepare(settings: Settings, { samples, json }: Shown, io: Command
         progress.clear();
         if (!(error instanceof ApolloError && error.code === 'ABORT_ERR')) throw error;
         io.stderr.write(
-          `Stopped. To go on, run the same command again: what is tokenised is kept in ${settings.cache}.\n`,
+          `Stopped. Give the same command again to resume: the tokenised part is in ${settings.cache}.\n`,
         );
         return stoppedExitCode(signal);
       }
@@ -159,7 +159,7 @@ function format({ key, cache, tokenizer, stats, sources }: Prepared): string {
   const skipped = Object.entries(stats.skipped).map(([reason, count]) => `${count} with ${reason}`);
   const repeats = sources.map(
     ({ name, share, stats: { trainTokens } }) =>
-      `${name} begins again after each ${formatCount(trainTokens / share)} tokens of training`,
+      `${name} starts again after each ${formatCount(trainTokens / share)} tokens of training`,
   );
   return [
     table,

@@ -9,7 +9,7 @@ import { summary, writeReport } from './compare.js';
 export function reportCommand(program: Command, io: CommandIo): void {
   program
     .command('report')
-    .description('make the report of a comparison again from its results.json')
+    .description('write the report of a comparison again from its results.json')
     .argument('<folder>', 'the folder of the comparison')
     .option('--json', 'machine-readable output')
     .action(async (folder: string, { json }: { json?: boolean }) => {

@@ -78,7 +78,7 @@ async function runTraining(folder: RunFolder, json: boolean, io: CommandIo, seat
   watch.warnBy((text) => progress.warn(text));
   for (const note of folder.notes) progress.warn(note);
   if (watch.url) say(`dashboard: ${watch.url}`);
-  const stopping = 'the step under way is finished and a checkpoint written.';
+  const stopping = 'the current step finishes and a checkpoint is written.';
   return interruptible(
     io,
     (byReader) => !watch.ended && progress.stopping(stopping, byReader),
@@ -162,7 +162,7 @@ async function trainOnce(
 function describeTraffic(stage: StageTraffic | undefined): string {
   if (!stage) return '';
   const { steps, bytesPerStep, bytesPerToken } = stage;
-  return `; ranks exchanged ${formatBytes(bytesPerStep)} a step, ${formatCount(bytesPerToken)} bytes a token, in the ${steps} steps before`;
+  return `; ranks exchanged ${formatBytes(bytesPerStep)} per step, ${formatCount(bytesPerToken)} bytes per token, in the ${steps} steps before`;
 }
 
 /** The line that an event prints; undefined for events that only move the bar. */
@@ -182,7 +182,7 @@ export function describeEvent(event: TrainEvent): string | undefined {
     case 'done': {
       const { checkpoint, stepsWithoutTarget: without = 0 } = event;
       const lines = [
-        ...(without > 0 ? [`warning: ${without} steps had nothing to predict and were left out`] : []),
+        ...(without > 0 ? [`warning: ${without} steps had nothing to predict and were skipped`] : []),
         ...(event.exchanged ? [`step ${event.step}${describeTraffic(event.exchanged)}`] : []),
         ...(checkpoint ? [`checkpoint: ${checkpoint}`] : []),
       ];

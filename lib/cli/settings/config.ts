@@ -239,14 +239,14 @@ export function loadSettings({ preset, config, keptByRun, flags }: SettingSource
   if (settings.optimizer.name !== 'muon' && Object.keys(settings.muon).length > 0) {
     throw new ApolloError(
       'BAD_CONFIG',
-      `${where('muon')}: these are settings of the optimizer "muon", and the optimizer is "${settings.optimizer.name}". Add --optimizer muon, or leave them out.`,
+      `${where('muon')}: these are settings of the optimizer "muon", and the optimizer is "${settings.optimizer.name}". Add --optimizer muon, or remove them.`,
     );
   }
   for (const key of ['outerLearningRate', 'outerMomentum'] as const) {
     if (settings.syncEvery !== undefined || settings[key] === undefined) continue;
     throw new ApolloError(
       'BAD_CONFIG',
-      `${where(key)}: this is a setting of outer steps. Add --sync-every, the steps between them, or leave this out.`,
+      `${where(key)}: this is a setting of outer steps. Add --sync-every, the steps between them, or remove this setting.`,
     );
   }
   if (config === undefined) return settings;
@@ -353,7 +353,7 @@ function describe(issue: Issue, values: Record<string, unknown>, where: (key: st
       .map((key) => {
         const path = first === undefined ? where(key) : `${where(String(first))}.${key}`;
         if (first === undefined && methodNames.some((name) => name === key)) {
-          return `${path}: there is no such setting; those of a method stand in methodOptions: { "${key}": { … } }`;
+          return `${path}: there is no such setting; settings of a method belong in methodOptions: { "${key}": { … } }`;
         }
         const now = renamedText(key, known);
         if (now) return `${path}: ${now}`;

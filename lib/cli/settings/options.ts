@@ -57,9 +57,9 @@ const option = (flags: string, description: string, parse?: (text: string) => un
 
 const options: Readonly<Partial<Record<keyof Settings, () => Option | readonly Option[]>>> = {
   model: () => option('--model <name>', `${familyKinds().join(', ')} or a preset: ${presetNames().join(', ')}`),
-  init: () => option('--init <folder>', 'begin with a trained model: a run, a checkpoint or a Hugging Face folder'),
-  data: () => new Option('--data <paths...>', 'files, folders or patterns; PATH:WEIGHT each for a mixture by shares'),
-  format: () => option('--format <name>', `format of the files, if not by their names: ${formatNames.join(', ')}`),
+  init: () => option('--init <folder>', 'start from a trained model: a run, a checkpoint or a Hugging Face folder'),
+  data: () => new Option('--data <paths...>', 'files, folders or patterns; PATH:WEIGHT for a weighted mixture'),
+  format: () => option('--format <name>', `format of the files (auto: by their names): ${formatNames.join(', ')}`),
   field: () =>
     option(
       '--field <name|n>',
@@ -68,74 +68,82 @@ const options: Readonly<Partial<Record<keyof Settings, () => Option | readonly O
     ),
   header: () => [
     new Option('--header', 'CSV and TSV: the first row names the columns (default)'),
-    new Option('--no-header', 'CSV and TSV: the first row is text already'),
+    new Option('--no-header', 'CSV and TSV: the first row is text'),
   ],
   quotes: () => [
-    new Option('--quotes', 'CSV and TSV: fields may stand in double quotes (CSV: default)'),
-    new Option('--no-quotes', 'CSV and TSV: quotes are letters like others (TSV: default)'),
+    new Option('--quotes', 'CSV and TSV: fields may be in double quotes (CSV: default)'),
+    new Option('--no-quotes', 'CSV and TSV: quotes are ordinary characters (TSV: default)'),
   ],
   decodeEntities: () => new Option('--decode-entities', "WikiExtractor's text: write &lt; &gt; &amp; as < > &"),
   tokenizer: () => option('--tokenizer <path|bpe|wordpiece>', 'a tokenizer file, or the kind to train on the data'),
   specialAsText: () =>
-    new Option('--special-as-text', 'take special tokens written in the text, such as [MASK], as text'),
-  vocabSize: () => option('--vocab-size <size>', 'vocabulary of the model and of a trained tokenizer', whole),
-  heldOut: () => option('--held-out <share>', 'share of the text kept back for evaluation; 0: none', amount),
-  cache: () => option('--cache <folder>', 'where prepared corpora are kept'),
+    new Option('--special-as-text', 'read special tokens that occur in the text, such as [MASK], as text'),
+  vocabSize: () => option('--vocab-size <size>', 'vocabulary size of the model and of a trained tokenizer', whole),
+  heldOut: () => option('--held-out <share>', 'share of the text held out for evaluation; 0: none', amount),
+  cache: () => option('--cache <folder>', 'folder for prepared text'),
   method: () => option('--method <name>', `training method: ${methodNames.join(', ')}`),
-  methods: () => option('--methods <names>', 'methods with commas; the first is the reference', names),
+  methods: () => option('--methods <names>', 'methods, separated by commas; the first is the reference', names),
   steps: () => option('--steps <n>', 'optimizer steps of a run', whole),
   tokens: () => option('--tokens <n>', 'tokens of a run, e.g. 50M; instead of --steps', amount),
-  batch: () => option('--batch <n>', 'sequences of a micro-batch', whole),
-  seq: () => option('--seq <n>', "tokens of a sequence; default: the model's positions", whole),
-  accumulation: () => option('--accumulation <n>', 'micro-batches of a step', whole),
-  syncEvery: () =>
-    option('--sync-every <n>', 'steps that each rank does by itself between two outer steps (DiLoCo)', whole),
+  batch: () => option('--batch <n>', 'sequences per micro-batch', whole),
+  seq: () => option('--seq <n>', "tokens per sequence; default: the model's positions", whole),
+  accumulation: () => option('--accumulation <n>', 'micro-batches per step', whole),
+  syncEvery: () => option('--sync-every <n>', 'steps of each rank between two outer steps (DiLoCo)', whole),
   outerLearningRate: () =>
-    option('--outer-learning-rate <rate>', `of outer steps; default: ${outerDefaults.learningRate}`, amount),
-  outerMomentum: () => option('--outer-momentum <n>', `of outer steps; default: ${outerDefaults.momentum}`, amount),
-  optimizer: () => option('--optimizer <name>', `what updates the weights: ${optimizerNames.join(', ')}`),
-  learningRate: () => option('--learning-rate <rate>', 'peak learning rate', amount),
+    option(
+      '--outer-learning-rate <rate>',
+      `learning rate of outer steps; default: ${outerDefaults.learningRate}`,
+      amount,
+    ),
+  outerMomentum: () =>
+    option('--outer-momentum <n>', `momentum of outer steps; default: ${outerDefaults.momentum}`, amount),
+  optimizer: () => option('--optimizer <name>', `optimizer: ${optimizerNames.join(', ')}`),
+  lr: () => option('--learning-rate <rate>', 'peak learning rate', amount),
   warmup: () => option('--warmup <n>', 'below 1: share of the steps; else steps', amount),
   schedule: () => option('--schedule <name>', `learning rate after the warm-up: ${scheduleNames.join(', ')}`),
   decay: () => [
-    option('--decay <share>', 'share of the steps in which wsd decays the rate to 0; default: 0.2', amount),
-    option('--decay-shape <name>', `how it decays: ${decayShapeNames.join(', ')}; default: linear`),
+    option('--decay <share>', 'share of the steps in which wsd decays the learning rate to 0; default: 0.2', amount),
+    option('--decay-shape <name>', `shape of the decay: ${decayShapeNames.join(', ')}; default: linear`),
   ],
   keepAt: () =>
     new Option(
       '--keep-at <points...>',
-      'keep the checkpoints of these points (25%, 0.25 or a step), for anneal',
+      'keep the checkpoints of these steps (25%, 0.25 or a step), for anneal',
     ).argParser(point),
-  device: () => option('--device <name>', 'cpu, cuda (the first NVIDIA GPU; of several ranks each its own) or cuda:N'),
+  device: () =>
+    option('--device <name>', 'cpu, cuda (the first NVIDIA GPU; with several ranks one GPU per rank) or cuda:N'),
   precision: () => option('--precision <kind>', 'auto, f32 or bf16 (matrix products only)'),
   exchangePrecision: () =>
-    option('--exchange-precision <kind>', 'of several ranks: gradients travel as f32 or bf16; default: f32'),
+    option('--exchange-precision <kind>', 'several ranks: send gradients as f32 or bf16; default: f32'),
   shardOptimizer: () => [
-    new Option('--shard-optimizer', "of several ranks: each keeps a share of the optimizer's state"),
-    new Option('--no-shard-optimizer', 'each keeps all of it (default)'),
+    new Option('--shard-optimizer', "several ranks: each keeps a share of the optimizer's state"),
+    new Option('--no-shard-optimizer', 'each keeps the whole state (default)'),
   ],
   overlapExchange: () => [
-    new Option('--overlap-exchange', 'of several ranks: gradients travel beside the backward pass (default)'),
-    new Option('--no-overlap-exchange', 'they travel behind it'),
+    new Option('--overlap-exchange', 'several ranks: send gradients during the backward pass (default)'),
+    new Option('--no-overlap-exchange', 'send gradients after the backward pass'),
   ],
   tf32: () => new Option('--tf32', 'let f32 products on a GPU round their inputs to TF32'),
   threads: () => option('--threads <n>', 'worker threads of the CPU; 0: all cores', whole),
   seed: () => option('--seed <n>', 'seed of weights, batches, depths and dropout', whole),
   seeds: () => option('--seeds <n>', 'number of seeds, counted up from --seed', whole),
-  evaluateEvery: () =>
-    option('--evaluate-every <steps>', 'steps between evaluations; default: 60 evaluations a run', whole),
-  evaluationBatches: () => option('--evaluation-batches <n>', 'held-out batches of an evaluation', whole),
+  evaluateEvery: () => option('--evaluate-every <steps>', 'steps between evaluations; default: 60 evaluations per run', whole),
+  evaluationBatches: () => option('--evaluation-batches <n>', 'held-out batches per evaluation', whole),
   checkpointEvery: () =>
-    option('--checkpoint-every <steps>', 'steps between checkpoints, besides those by time; default: none', whole),
+    option(
+      '--checkpoint-every <steps>',
+      'steps between checkpoints, in addition to those by time; default: none',
+      whole,
+    ),
   checkpointMinutes: () =>
     option('--checkpoint-minutes <n>', 'minutes of training between checkpoints; 0: none (default: 10)', amount),
-  keepCheckpoints: () => option('--keep-checkpoints <n>', 'checkpoints that are kept (default: 2)', whole),
-  resume: () => new Option('--resume', 'resume from the newest whole checkpoint in --out'),
+  keepCheckpoints: () => option('--keep-checkpoints <n>', 'number of checkpoints to keep (default: 2)', whole),
+  resume: () => new Option('--resume', 'resume from the newest complete checkpoint in --out'),
   out: () => option('--out <folder>', 'folder for checkpoints and results'),
   tensorboard: () =>
     option('--tensorboard [folder]', "write TensorBoard's event files; default: in --out; off: none", onOrOff),
   dashboard: () =>
-    option('--dashboard [port]', 'a live page on this machine; default: any free port; off: none', portOrOff),
+    option('--dashboard [port]', 'serve a live page on this machine; default: any free port; off: none', portOrOff),
   dashboardKeep: () => new Option('--dashboard-keep', "keep the page after the run's end, until Ctrl-C"),
 };
 
@@ -198,8 +206,8 @@ export function addOptions(command: Command, keys: readonly (keyof Settings)[]):
 /** Adds options to a command, with those all commands with settings have: --preset, --config, --set, --json. */
 export function addSettings(command: Command, keys: readonly (keyof Settings)[]): Command {
   return addOptions(command, keys)
-    .option('--preset <name>', 'a whole run by name, see below')
-    .option('--config <file>', 'a JSON file with these settings (camelCase keys); options here win over it')
+    .option('--preset <name>', 'all settings of a run by name, see below')
+    .option('--config <file>', 'a JSON file with these settings (camelCase keys); options override it')
     .option(
       '--set <key=value...>',
       'any setting by its path, e.g. model.dropout=0 apollo.sampler=edge optimizer.weightDecay=0.1 muon.momentum=0.9 small.steps=500',

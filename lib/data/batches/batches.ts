@@ -158,7 +158,7 @@ function partsOf(source: TokenSource, content: number, isHeldOut = false): Part[
     const blocks = Math.floor(tokenCount / content);
     check(
       blocks >= 1,
-      `The source ${name === '' ? '' : `"${name}" `}has ${tokenCount} tokens, too few for one row of ${content}. Add text, ${isHeldOut ? 'hold out more (--held-out), ' : ''}or take shorter rows (--seq).`,
+      `The source ${name === '' ? '' : `"${name}" `}has ${tokenCount} tokens, too few for one row of ${content}. Add text, ${isHeldOut ? 'hold out more (--held-out), ' : ''}or use shorter rows (--seq).`,
     );
     const part = { name, blocks, firstBlock, firstToken: start, content, rows };
     firstBlock += blocks;

@@ -170,7 +170,7 @@ export async function prepareCorpus(options: CorpusOptions): Promise<Corpus> {
   const separatorId = separator === 'none' ? undefined : (tokenizer.specials.eot ?? tokenizer.specials.sep);
   const encoder = specialTokensAsText ? withSpecialsAsText(tokenizer) : tokenizer;
   const unmarked = separator !== 'none' && separatorId === undefined;
-  const warnings = unmarked ? [`Documents are joined without a mark between them: ${noEndOfText}`] : [];
+  const warnings = unmarked ? [`Documents are joined without a separator: ${noEndOfText}`] : [];
   const setup: WorkSetup = { job: 'encode', definition: encoder.definition, separator: separatorId };
 
   const sources: PreparedSource[] = [];

@@ -191,5 +191,5 @@ function writeAll(fd: number, bytes: Uint8Array, position: number): void {
 }
 
 function bad(path: string, reason: string): ApolloError {
-  return new ApolloError('BAD_CORPUS', `${path} ${reason}. Delete it; it is made again from the text.`);
+  return new ApolloError('BAD_CORPUS', `${path} ${reason}. Delete it; it will be made again from the text.`);
 }

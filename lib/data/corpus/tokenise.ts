@@ -109,7 +109,7 @@ export async function tokenise(folder: string, options: TokeniseOptions): Promis
       const reasons = Object.entries(skipped).map(([reason, count]) => `${reason}: ${count}`);
       throw new ApolloError(
         'BAD_CORPUS',
-        `The corpus is empty: ${text.files.length} file(s), and no text but white space in them${reasons.length > 0 ? ` (skipped: ${reasons.join('; ')})` : ''}.`,
+        `The corpus is empty: ${text.files.length} file(s), which contain only white space${reasons.length > 0 ? ` (skipped: ${reasons.join('; ')})` : ''}.`,
       );
     }
     await writeFile(join(folder, aboutFile), JSON.stringify({ skipped }), { flush: true });

@@ -99,9 +99,9 @@ async function* readText(
 const foreign: readonly (readonly [start: string, what: string])[] = [
   ['PAR1', 'holds Parquet data. Name it .parquet, or give format "parquet".'],
   ['PK\x03\x04', 'is a zip archive. Unpack it first.'],
-  ['BZh', 'is packed with bzip2, which is not read here. Unpack it, or pack it with gzip or zstd.'],
-  ['\xfd7zX', 'is packed with xz, which is not read here. Unpack it, or pack it with gzip or zstd.'],
-  ['%PDF', 'is a PDF document. Take its text out first.'],
+  ['BZh', 'is compressed with bzip2, which is not supported. Decompress it, or use gzip or zstd.'],
+  ['\xfd7zX', 'is compressed with xz, which is not supported. Decompress it, or use gzip or zstd.'],
+  ['%PDF', 'is a PDF document. Extract its text first.'],
 ];
 
 /** Reports a name that contradicts the content, before an unpacker or a decoder fails less clearly. */
@@ -117,7 +117,7 @@ async function checkStart({ path, format }: CorpusFile, packing: Packing | undef
     }
     const text = head.toString('latin1');
     if (format === 'parquet') {
-      if (text !== 'PAR1') throw bad('is not a Parquet file: it does not begin with PAR1.');
+      if (text !== 'PAR1') throw bad('is not a Parquet file: it does not start with PAR1.');
       return;
     }
     const packed = packings.find(({ starts }) => starts(head));

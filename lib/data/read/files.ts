@@ -51,7 +51,7 @@ export function findFiles(inputs: readonly string[], format = 'auto', onNote: On
     }
   }
   if (passed.own.length > 0) onNote(ownNote(passed));
-  if (passed.broken.length > 0) onNote(`Links that lead nowhere are passed over: ${few(passed.broken)}.`);
+  if (passed.broken.length > 0) onNote(`Broken links are skipped: ${few(passed.broken)}.`);
   return [...found.values()];
 }
 
@@ -64,7 +64,7 @@ function pathsOf(input: string, format: string, passed: PassedOver): string[] {
     if (paths.length > 0) return paths;
     throw bad(
       (format === 'auto'
-        ? `The folder ${input} holds no text: expected files named .txt, .jsonl, .parquet or wiki_00 in it or below, packed (.gz, .zst) or not. Tables must be asked for: format csv or tsv. See docs/troubleshooting.md#no-text-found.`
+        ? `The folder ${input} holds no text: expected files named .txt, .jsonl, .parquet or wiki_00 in it or below, compressed (.gz, .zst) or not. Tables require format csv or tsv. See docs/troubleshooting.md#no-text-found.`
         : `The folder ${input} holds no file whose name fits format ${format}. Name files, or give a pattern such as "${join(input, '*')}".`) +
         ownHint(),
     );
@@ -79,7 +79,7 @@ function pathsOf(input: string, format: string, passed: PassedOver): string[] {
 }
 
 function ownNote({ own }: PassedOver): string {
-  return `Output of apollo-lm and files of models are passed over: ${few(own)}.`;
+  return `Output of apollo-lm and files of models are skipped: ${few(own)}.`;
 }
 
 function few(names: readonly string[]): string {
@@ -94,7 +94,7 @@ export function describe(path: string, format = 'auto'): CorpusFile {
   const status = statusOf(path);
   if (status === undefined) throw bad(`There is no file or folder ${path}.`);
   if (!status.isFile()) throw bad(`${path} is not a regular file.`);
-  if (status.size === 0n) throw bad(`${path} is empty (0 bytes). Leave it out, or put text in it.`);
+  if (status.size === 0n) throw bad(`${path} is empty (0 bytes). Remove it from the inputs, or put text in it.`);
   return {
     ...stampOf(path, status),
     identity: status.ino === 0n ? realpathSync(path) : `${status.dev}-${status.ino}`, // 0: the file system has none
@@ -123,7 +123,7 @@ function kindOf(path: string, format: string): Pick<CorpusFile, 'format' | 'pack
     );
   }
   if (packing !== undefined && !found.packable)
-    throw bad(`${path}: ${found.name} is packed inside already and is not read from ${packing}. Unpack it.`);
+    throw bad(`${path}: ${found.name} is compressed internally and is not read from ${packing}. Decompress it.`);
   return { format: found.name, packing };
 }
 

@@ -36,7 +36,7 @@ export function parseInput(text: string): CorpusInput {
   if (existsSync(text)) {
     throw new ApolloError(
       'BAD_CONFIG',
-      `"${text}" is a file or folder of that name, and could be "${path}" with the weight ${weight}. Give it a weight too: "${text}:1".`,
+      `"${text}" is a file or folder of that name, and could be "${path}" with the weight ${weight}. Give it a weight as well: "${text}:1".`,
     );
   }
   return { path, weight: Number(weight) };

@@ -379,7 +379,7 @@ class Reader {
   #class({ ignoresCase }: Options): string {
     const isNegated = this.source[this.at] === '^';
     if (isNegated) this.at++;
-    if (this.source[this.at] === ']') throw this.refuse('a class that begins with "]"');
+    if (this.source[this.at] === ']') throw this.refuse('a class that starts with "]"');
     const operands = [''];
     for (;;) {
       if (this.at >= this.source.length) throw this.refuse('a "[" without "]"');

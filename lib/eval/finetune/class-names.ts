@@ -49,7 +49,7 @@ export function classOrder(task: ClassNames, rows: readonly string[] | undefined
   if (left.length === 1 && classes.filter((each) => each === undefined).length === 1) {
     const completed = classes.with(unknown, left[0]);
     if (isOrder(completed, count)) {
-      const warning = `the name ${JSON.stringify(called[unknown])} says nothing; it is taken for the class that is left, ${task.names[left[0]!]![0]}`;
+      const warning = `the name ${JSON.stringify(called[unknown])} has no known meaning; it is assumed to be the remaining class, ${task.names[left[0]!]![0]}`;
       return { rows: inverse(completed), warning };
     }
   }
@@ -61,7 +61,7 @@ export function classOrder(task: ClassNames, rows: readonly string[] | undefined
   const byNumber = numbers.map((number) => task.numbers.indexOf(number));
   const order = task.numbers.map((_, number) => task.names[task.numbers.indexOf(number)]![0]);
   const warning =
-    `the names of its classes (${called.join(', ')}) say nothing of what they mean; they are taken in the order of Hugging ` +
+    `the names of its classes (${called.join(', ')}) have no known meaning; they are assumed to be in the order of Hugging ` +
     `Face's datasets: ${order.map((name, number) => `${number} ${name}`).join(', ')}`;
   return { rows: inverse(byNumber), warning };
 }

@@ -57,7 +57,7 @@ export function sequenceEncoder(
     if (id !== undefined) return id;
     throw new ApolloError(
       'BAD_TOKENIZER',
-      `A ${title} model needs a tokenizer with ${token}, and this one has none. Use the tokenizer that the model was trained with.`,
+      `A ${title} model needs a tokenizer with ${token}, and this tokenizer has none. Use the tokenizer with which the model was trained.`,
     );
   };
   const mark = '<|endoftext|> or another end of text (eos_token in tokenizer_config.json)';

@@ -112,7 +112,7 @@ function labelFields({ count, problem }: NonNullable<HuggingFaceHead['outputs']>
 function warningsOf(config: ModelConfig): string[] {
   if (objectiveOf(config) === 'masked') return [];
   return [
-    'It has learned from texts with the end of text before, between and behind them, which the tokenizer does not add; ' +
-      'and a batch of several texts needs a padding token of its own, so give Python one text at a time.',
+    'It was trained on texts with the end of text before, between and after them, which the tokenizer does not add; ' +
+      'and a batch of several texts requires a separate padding token, so give Python one text at a time.',
   ];
 }

@@ -108,7 +108,7 @@ async function openTheirs(folder: string, task: TunedTask): Promise<FineTunedFol
     const unused = files.unused(specs).filter((name) => !/^(cls|lm_head)\./.test(name));
     if (unused.length > 0) {
       warnings.push(
-        `${folder} holds tensors that ${task.title} has no place for; they are left out: ${unused.slice(0, 6).join(', ')}` +
+        `${folder} contains tensors that ${task.title} does not use; they are ignored: ${unused.slice(0, 6).join(', ')}` +
           `${unused.length > 6 ? ', …' : ''}.`,
       );
     }

@@ -108,8 +108,8 @@ export async function readFineTuned(folder: string): Promise<FineTunedDescriptio
   if (!isFineTuned(folder)) {
     throw new ApolloError(
       'BAD_CHECKPOINT',
-      `There is no fine-tuned model in ${folder} (no ${descriptionFile}). Make one with finetune; it stands in ` +
-        "OUT/pre-trained/seed-N/model. Of one that Hugging Face's library has saved, name the task (--task).",
+      `There is no fine-tuned model in ${folder} (no ${descriptionFile}). Make one with finetune; it is in ` +
+        "OUT/pre-trained/seed-N/model. For a model that Hugging Face's library saved, name the task (--task).",
     );
   }
   const result = schema.safeParse(await readJson(join(standing(folder), descriptionFile)));

@@ -127,7 +127,7 @@ export class SeedFolder {
     if (changed.length > 0) {
       throw new ApolloError(
         'BAD_CONFIG',
-        `${this.path} holds a run with other settings:\n  ${changed.join('\n  ')}\nGo on with those, or name another folder.`,
+        `${this.path} holds a run with other settings:\n  ${changed.join('\n  ')}\nResume with those settings, or name another folder.`,
       );
     }
     this.#underway = result.data.underway;
@@ -202,7 +202,7 @@ export class SeedFolder {
     if (!isWhole && !underway) {
       throw new ApolloError(
         'BAD_CHECKPOINT',
-        `${latest.path} is of no epoch in ${historyFile}. Remove ${this.path} to run this seed again from its start.`,
+        `${latest.path} belongs to no epoch in ${historyFile}. Remove ${this.path} to run this seed again from its start.`,
       );
     }
     await loadCheckpoint(latest.path, store, specs);

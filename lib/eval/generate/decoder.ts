@@ -119,8 +119,11 @@ export class Decoder {
       tokens.length === this.batch,
       `next takes one token of each of ${this.batch} sequences; got ${tokens.length}.`,
     );
-    check(this.#position > 0, 'next goes on from what begin has read; call begin first.');
-    check(this.#position < this.length, `all ${this.length} positions are taken; call begin with later tokens.`);
+    check(this.#position > 0, 'next continues after begin; call begin first.');
+    check(
+      this.#position < this.length,
+      `all ${this.length} positions are in use; call begin() again, with later tokens.`,
+    );
     const program = await this.#program(this.batch, 1, false);
     const positions = new Int32Array(this.batch).fill(this.#position);
     const { outputs } = await program.run({ tokens: Int32Array.from(tokens), positions }, options);

@@ -58,7 +58,7 @@ export async function fillMask(trained: TrainedModel, text: string, options: Fil
   );
   check(Number.isInteger(topK) && topK > 0, `topK must be a positive whole number; got ${topK}.`);
   const { tokenizer } = trained;
-  check(tokenizer, 'There is no tokenizer with this model, and without one no text can be read.');
+  check(tokenizer, 'This model has no tokenizer, so it cannot read text.');
   const { mask, cls, sep, pad = 0 } = tokenizer.specials;
   if (mask === undefined || cls === undefined || sep === undefined) {
     throw new ApolloError('BAD_TOKENIZER', "The model's tokenizer lacks one of the tokens [MASK], [CLS] and [SEP].");

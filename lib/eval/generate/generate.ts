@@ -184,7 +184,7 @@ function promptTokens({ model, tokenizer }: TrainedModel, prompt: string | Array
   const { vocabSize, maxPositions } = model.config;
   let tokens: Int32Array;
   if (typeof prompt === 'string') {
-    check(tokenizer, 'There is no tokenizer with this model: give the prompt as token ids.');
+    check(tokenizer, 'This model has no tokenizer: give the prompt as token ids.');
     tokens = framedPrompt(tokenizer, prompt);
   } else {
     tokens = Int32Array.from(prompt);

@@ -33,7 +33,7 @@ export function checkSampling(options: SamplingOptions): Required<SamplingOption
   const { temperature = 1, topK = 0, topP = 1, repetitionPenalty = 1 } = options;
   check(
     Number.isFinite(temperature) && temperature >= 0,
-    `temperature must be a positive number, or 0 for the likeliest token always; got ${temperature}.`,
+    `temperature must be a positive number, or 0 to always choose the most likely token; got ${temperature}.`,
   );
   check(Number.isInteger(topK) && topK >= 0, `topK must be a whole number, 0 for all tokens; got ${topK}.`);
   check(topP > 0 && topP <= 1, `topP must be above 0 and at most 1; got ${topP}.`);

@@ -110,7 +110,7 @@ export function checkLambada(config: Pick<ModelConfig, 'kind'>): void {
   if (objective === 'causal') return;
   throw new ApolloError(
     'BAD_CONFIG',
-    `LAMBADA asks for the next word, which only a causal model (GPT, Llama) says; this model is a ${title}.`,
+    `LAMBADA requires a prediction of the next word, which only a causal model (GPT, Llama) makes; this model is a ${title}.`,
   );
 }
 

@@ -92,7 +92,7 @@ export async function readTokens(
     place += part.length;
   }
   const unmarked = parts.length > 1 && separator === undefined;
-  const warnings = unmarked ? [`${parts.length} documents are joined without a mark between them: ${noEndOfText}`] : [];
+  const warnings = unmarked ? [`${parts.length} documents are joined without a separator: ${noEndOfText}`] : [];
   return { ids, bytes, documents: parts.length, warnings };
 }
 

@@ -45,7 +45,7 @@ const charts = [
   ['loss-flops', 'Loss against FLOPs', 'thick: held out; thin: training, running mean; diamonds: growth'],
   ['loss-time', 'Loss against time', 'the same against the time of the training steps'],
   ['depth', 'Depths', 'of the current stage’s steps'],
-  ['throughput', 'Throughput', 'tokens a second'],
+  ['throughput', 'Throughput', 'tokens per second'],
   ['memory', 'Memory', 'dashed: the device'],
   ['rate', 'Learning rate', 'by step'],
 ] as const;

@@ -113,7 +113,7 @@ function rowOf({ method, seed, step, steps, layers, stages, heldOut, latest }: R
 function tilesOf(state: DashboardState, progress: DashboardProgress, current: RunHead | undefined): Tile[] {
   const { latest, heldOut, stages = [], layers = 0, steps = 0, step = 0 } = current ?? {};
   const running = state === 'running' || state === 'preparing';
-  const eta = progress.etaMs === undefined ? 'time left: not known yet' : `${formatDuration(progress.etaMs)} left`;
+  const eta = progress.etaMs === undefined ? 'time left: unknown' : `${formatDuration(progress.etaMs)} left`;
   const device = latest ? latest.arenaBytes + latest.bufferBytes : 0;
   const stage = stages.length > 1 ? `stage ${stages.length}, ` : '';
   return [
@@ -142,7 +142,7 @@ function tilesOf(state: DashboardState, progress: DashboardProgress, current: Ru
     {
       label: 'Learning rate',
       value: latest ? rate(latest.learningRate) : dash,
-      note: latest?.applied === false ? 'update left out' : '',
+      note: latest?.applied === false ? 'update skipped' : '',
     },
     {
       label: 'Memory',

@@ -79,7 +79,7 @@ const damages = new WeakSet<Error>();
 
 function damaged(folder: string, what: string, cause?: unknown): ApolloError {
   const advice =
-    'Use an older checkpoint beside it, if there is one, or start a new run. See docs/troubleshooting.md#damaged-checkpoint.';
+    'Use an older checkpoint in the same folder, if there is one, or start a new run. See docs/troubleshooting.md#damaged-checkpoint.';
   const message = `The checkpoint ${folder} is damaged: ${what} ${advice}`;
   const error = new ApolloError('BAD_CHECKPOINT', message, { cause });
   damages.add(error);
@@ -115,9 +115,9 @@ async function verifyRank(folder: string, rank: number, { local, step }: Checkpo
     if (state.step === step && JSON.stringify(state.local) === JSON.stringify(local)) return;
   } catch (error) {
     if (!isDamage(error)) throw error;
-    throw damaged(folder, `what rank ${rank} keeps beside it, ${own}, is missing or damaged.`, error);
+    throw damaged(folder, `the part of rank ${rank}, ${own}, is missing or damaged.`, error);
   }
-  throw damaged(folder, `what rank ${rank} keeps beside it, ${own}, is of another run.`);
+  throw damaged(folder, `the part of rank ${rank}, ${own}, belongs to another run.`);
 }
 
 /** Checksum of a file, read in pieces. */

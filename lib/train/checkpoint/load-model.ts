@@ -63,7 +63,7 @@ export async function loadModel(device: Device, path: string, options: LoadOptio
     const ends =
       tokenizer && objectiveOf(config) === 'causal' ? endsOfText(tokenizer, tokenizerPath as string) : undefined;
     const warnings = [...source.warnings];
-    if (ends?.length === 0) warnings.push(`${folder}: ${noEndOfText} Texts end by their length alone.`);
+    if (ends?.length === 0) warnings.push(`${folder}: ${noEndOfText} Texts end only by their length.`);
     const model = createModel(config);
     const specs = model.parameters(layers);
     declareSpecs(store, specs);

@@ -101,7 +101,7 @@ async function whatIsThere(path: string): Promise<string> {
   for (const name of names.sort()) if (await newestCheckpoint(join(path, name))) runs.push(name);
   if (runs.length > 0) return `it is a comparison of several runs. Name one of them: ${runs.join(', ')}.`;
   if (names.includes(pretrained) || names.includes(indexFile)) {
-    return `it has weights but no ${configFile}, which says what they are.`;
+    return `it has weights but no ${configFile}, which describes them.`;
   }
   return (
     'expected the folder of a run, of its checkpoints or of one checkpoint, or a Hugging Face folder with ' +
@@ -130,7 +130,7 @@ async function openCheckpoint(folder: string): Promise<ModelFolder> {
     throw new ApolloError(
       'BAD_CHECKPOINT',
       `The checkpoint ${folder} was written while the operators of its method were trained and holds no model yet. ` +
-        'Resume the run to get past that stage.',
+        'Resume the run until that stage has ended.',
     );
   }
   const config = modelConfigOf(state);
@@ -185,12 +185,12 @@ async function openPretrained(folder: string, { seed = 0 }: OpenOptions): Promis
           : `has no output matrix, and its ${configFile} does not tie it to the word embeddings`;
       warnings.push(
         `${folder} ${what}; these are initial values: ${few(missing)}. ` +
-          'Train it on before its predictions mean anything.',
+          'Continue the training before you use its predictions.',
       );
     }
     const unused = files.unused(all);
     if (unused.length > 0) {
-      warnings.push(`${folder} holds tensors that this model has no place for; they are left out: ${few(unused)}.`);
+      warnings.push(`${folder} contains tensors that this model does not use; they are ignored: ${few(unused)}.`);
     }
     return {
       folder,

@@ -26,7 +26,7 @@ export async function newestWholeCheckpoint(directory: string): Promise<WholeChe
   const others = older.map(({ folder }) => folder.path).join(', ');
   throw new ApolloError(
     'BAD_CHECKPOINT',
-    `All checkpoints in ${directory} are damaged. ${newest.error.message} Those before it are damaged too: ${others}.`,
+    `All checkpoints in ${directory} are damaged. ${newest.error.message} The earlier ones are damaged too: ${others}.`,
     { cause: newest.error },
   );
 }

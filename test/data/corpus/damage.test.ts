@@ -67,7 +67,7 @@ const damages: readonly Damage[] = [
   {
     name: 'garbage.txt.gz',
     content: Buffer.concat([packed, packed, Buffer.from('garbage')]),
-    message: new RegExp(`holds something else after its gzip data, from byte ${2 * packed.length} on\\. Take that off`),
+    message: new RegExp(`contains other data after its gzip data, from byte ${2 * packed.length} on\\. Remove it`),
   },
   { name: 'plain.txt.gz', content: 'plain text', message: /is named \.gz and does not hold gzip data/ },
   { name: 'packed.txt', content: packed, message: /holds gzip data\. Name it .*packed\.txt\.gz, or unpack it/ },
@@ -122,7 +122,7 @@ const damages: readonly Damage[] = [
   },
   { name: 'binary.txt', content: Buffer.from([0x61, 0, 1, 2]), message: /has a zero byte at byte 1, so it is binary/ },
   { name: 'archive.txt', content: 'PK\x03\x04rest', message: /is a zip archive\. Unpack it first/ },
-  { name: 'bzip.txt', content: 'BZh91AY', message: /packed with bzip2, which is not read here/ },
+  { name: 'bzip.txt', content: 'BZh91AY', message: /compressed with bzip2, which is not supported/ },
   { name: 'columns.txt', content: parquet, message: /holds Parquet data\. Name it \.parquet/ },
   {
     name: 'document.docx',
@@ -133,7 +133,7 @@ const damages: readonly Damage[] = [
   {
     name: 'blank.txt',
     content: ' \n\n',
-    message: /The corpus is empty: 1 file\(s\), and no text but white space in them \(skipped: empty text: 1\)/,
+    message: /The corpus is empty: 1 file\(s\), which contain only white space \(skipped: empty text: 1\)/,
   },
   {
     name: 'nulls.jsonl',
@@ -204,22 +204,22 @@ const damages: readonly Damage[] = [
   {
     name: 'quote.csv',
     content: 'id,text\n1,"open\n2,more\n',
-    message: /the record that begins at line 2 has a quote that is opened and not closed\. If quotes are letters/,
+    message: /the record that starts at line 2 has an unclosed quote\. If quotes are ordinary characters/,
   },
   {
     name: 'closing.csv',
     content: 'id,text\n1,"a" b\n',
-    message: /line 2: after the quote that ends a field comes more/,
+    message: /line 2: text follows the quote that ends a field/,
   },
   {
     name: 'inside.csv',
     content: 'id,text\n1,a "b"\n',
-    message: /line 2: a quote stands inside a field that does not begin with one/,
+    message: /line 2: a field that does not start with a quote contains one/,
   },
   {
     name: 'columns.csv',
     content: 'id,text\n1,a\n2,b,c\n',
-    message: /line 3 has another number of columns than the first/,
+    message: /line 3 does not have as many columns as the first/,
   },
   { name: 'column.csv', content: 'id,body\n1,a\n', message: /line 1 has no column "text".*\(it has "id", "body"\)/ },
   { name: 'number.tsv', content: 'id\ttext\n1\ta\n', options: { field: 3 }, message: /line 1 has no column 3/ },
@@ -240,10 +240,10 @@ const damages: readonly Damage[] = [
   {
     name: 'cut.parquet',
     content: parquet.subarray(0, -30),
-    message: /begins as a Parquet file and does not end as one\. It was cut off/,
+    message: /starts as a Parquet file but does not end as one\. It is truncated/,
   },
   { name: 'short.parquet', content: 'PAR1PAR1', message: /too short for a Parquet file \(8 bytes\)/ },
-  { name: 'plain.parquet', content: 'plain text', message: /is not a Parquet file: it does not begin with PAR1/ },
+  { name: 'plain.parquet', content: 'plain text', message: /is not a Parquet file: it does not start with PAR1/ },
   {
     name: 'footer.parquet',
     content: changed(parquet, -8, 0xff, 0xff, 0xff, 0x7f),
@@ -275,7 +275,7 @@ const damages: readonly Damage[] = [
   {
     name: 'packed.parquet.gz',
     content: gzipSync(parquet),
-    message: /parquet is packed inside already and is not read from gzip/,
+    message: /parquet is compressed internally and is not read from gzip/,
   },
   {
     name: 'open.txt',
@@ -316,10 +316,7 @@ t.test('folders that cannot be used', async (t) => {
       () => prepareCorpus({ ...base, inputs: at('empty') }),
       /^BAD_CORPUS: The folder .*empty holds no text: expected files named/,
     ],
-    [
-      () => prepareCorpus({ ...base, inputs: at('other') }),
-      /holds no text.*Tables must be asked for: format csv or tsv/,
-    ],
+    [() => prepareCorpus({ ...base, inputs: at('other') }), /holds no text.*Tables require format csv or tsv/],
     [
       () => prepareCorpus({ ...base, inputs: at('other'), format: 'jsonl' }),
       /holds no file whose name fits format jsonl/,

@@ -257,7 +257,7 @@ t.test('what fails leaves nothing behind', async (t) => {
     ],
     [
       { ...base, inputs: at('blank.txt') },
-      /^BAD_CORPUS: The corpus is empty: 1 file\(s\), and no text but white space/,
+      /^BAD_CORPUS: The corpus is empty: 1 file\(s\), which contain only white space/,
     ],
     [
       { ...base, inputs: at('blank.txt'), tokenizer: { train: 'wordpiece', vocabSize: 300 } },

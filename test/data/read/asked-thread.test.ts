@@ -24,7 +24,7 @@ t.test('questions are answered, and errors come as they were thrown', async (t) 
   t.match(await thread.ask({ group: 0 }, patient), { kind: 'value', value: { length: 6 } });
   t.match(await failure(() => thread.ask({ group: 7 }, patient)), /^INTERNAL: /);
   const cut = started(t, 'cut.parquet', fixture.subarray(0, 700));
-  t.match(await failure(() => cut.ask('contents', patient)), /^BAD_CORPUS: .*cut\.parquet begins as a Parquet file/);
+  t.match(await failure(() => cut.ask('contents', patient)), /^BAD_CORPUS: .*cut\.parquet starts as a Parquet file/);
 });
 
 t.test('a footer that contradicts itself is an error of the file', async (t) => {

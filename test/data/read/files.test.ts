@@ -86,7 +86,7 @@ t.test('links that lead nowhere are told', async (t) => {
   symlinkSync('circle.txt', join(folder, 'circle.txt'));
   const notes: string[] = [];
   t.equal(findFiles([folder], 'auto', (note) => notes.push(note)).length, 1);
-  t.match(notes, [/Links that lead nowhere are passed over: .*broken\.txt, .*circle\.txt/]);
+  t.match(notes, [/Broken links are skipped: .*broken\.txt, .*circle\.txt/]);
 });
 
 t.test('one file by two names counts once, and not in two inputs with weights', async (t) => {

@@ -71,10 +71,10 @@ for (const [what, files] of Object.entries(outputs)) {
         [],
         format,
       );
-      t.match(notes[0], /are passed over: /);
+      t.match(notes[0], /are skipped: /);
       t.match(notes[0], `out (${what})`);
     }
-    t.match(await failure(() => findFiles([out])), /holds no text: .* are passed over: .*out \(/);
+    t.match(await failure(() => findFiles([out])), /holds no text: .* are skipped: .*out \(/);
     write(out, { 'notes.txt': 'mine', 'below/more.txt': 'mine' });
     t.strictSame(
       findFiles([out]).map(({ path }) => relative(out, path)),

@@ -79,9 +79,9 @@ t.test('documents are joined by it, and without one there is a warning', async (
   for (const name of ['tokenizer_config.json', 'special_tokens_map.json']) rmSync(join(bare, name));
   const without = await prepared(bare);
   t.equal(without.ends, 0);
-  t.match(without.warnings, [/joined without a mark between them: the tokenizer names no end of text/]);
+  t.match(without.warnings, [/joined without a separator: the tokenizer names no end of text/]);
   t.same((await prepared(bare, 'none')).warnings, [], 'where it is asked for it is no surprise');
-  t.match((await readTokens(inputs, loadTokenizer(bare))).warnings, [/3 documents are joined without a mark/]);
+  t.match((await readTokens(inputs, loadTokenizer(bare))).warnings, [/3 documents are joined without a separator/]);
 });
 
 t.test('a run keeps it beside its tokenizer.json', async (t) => {

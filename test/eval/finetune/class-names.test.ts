@@ -44,7 +44,7 @@ t.test("names that say nothing: the order of Hugging Face's datasets, with a war
       t.same(found.rows, rows, `${task}: ${names?.join()}`);
       t.match(
         found.warning,
-        /say nothing of what they mean; they are taken in the order of Hugging Face's datasets: 0/,
+        /have no known meaning; they are assumed to be in the order of Hugging Face's datasets: 0/,
       );
     }
   }
@@ -56,5 +56,5 @@ t.test("names that say nothing: the order of Hugging Face's datasets, with a war
 t.test('one name that is not known is the class that is left', async (t) => {
   const found = rowsOf('mnli', ['entailment', 'unrelated', 'contradiction']);
   t.same(found.rows, [2, 0, 1]);
-  t.match(found.warning, /"unrelated" says nothing; it is taken for the class that is left, neutral/);
+  t.match(found.warning, /"unrelated" has no known meaning; it is assumed to be the remaining class, neutral/);
 });

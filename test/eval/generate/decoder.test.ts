@@ -132,7 +132,7 @@ t.test('what is kept is as long as asked for, and what does not fit is refused',
   await t.rejects(decoder.next([1]), { message: /one token of each of 2 sequences; got 1/ });
   await decoder.next([5, 6]);
   await decoder.next([5, 6]);
-  await t.rejects(decoder.next([5, 6]), { code: 'BAD_ARGUMENT', message: /all 6 positions are taken/ });
+  await t.rejects(decoder.next([5, 6]), { code: 'BAD_ARGUMENT', message: /all 6 positions are in use/ });
   await t.rejects(decoder.begin([[1, 2, 3, 4, 5, 6, 7]]), { message: /7 tokens are more than the 6 positions/ });
   await t.rejects(decoder.begin([[1], [1, 2]]), { message: /equal length/ });
   await t.rejects(decoder.begin([[1], [1], [1]]), { message: /1 or 2 sequences; got 3/ });

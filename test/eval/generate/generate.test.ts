@@ -213,7 +213,7 @@ t.test('what cannot be is refused by name', async (t) => {
   t.match(await refused([1], { temperature: -1 }), /temperature must be a positive number/);
   t.match(await refused([1], { seed: 0.5 }), /seed must be a safe integer/);
   t.match(await refused([1], { stop: ['x'] }), /needs the tokenizer/);
-  t.match(await refused('text', {}), /no tokenizer with this model/);
+  t.match(await refused('text', {}), /This model has no tokenizer/);
   t.match(await refused([], {}), /The prompt is empty/);
   t.match(await refused([1, 120], {}), /prompt\[1\] must be a token id from 0 to 119; got 120/);
   t.match(await refused([1.5], {}), /prompt\[0\] must be a token id/);

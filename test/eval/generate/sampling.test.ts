@@ -124,7 +124,10 @@ t.test('logits that are not numbers are an error of the model', async (t) => {
 
 t.test('settings out of range are named', async (t) => {
   for (const [options, message] of [
-    [{ temperature: -0.1 }, /temperature must be a positive number, or 0 for the likeliest token always; got -0\.1/],
+    [
+      { temperature: -0.1 },
+      /temperature must be a positive number, or 0 to always choose the most likely token; got -0\.1/,
+    ],
     [{ temperature: Number.NaN }, /temperature/],
     [{ topK: -1 }, /topK must be a whole number/],
     [{ topK: 1.5 }, /topK/],

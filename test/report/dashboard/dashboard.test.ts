@@ -96,7 +96,7 @@ t.test('losses that are not finite are gaps, and a warning is shown', async (t) 
     message: 'Step 1: loss NaN',
     runs: [{ points: { rows: [[1, 100, 1000, 2, null]] } }],
   });
-  t.match(tileOf(dashboard, 'Learning rate'), { note: 'update left out' });
+  t.match(tileOf(dashboard, 'Learning rate'), { note: 'update skipped' });
 });
 
 t.test('100,000 steps with an evaluation each stay light', async (t) => {

@@ -220,7 +220,11 @@ t.test('a method can begin with a Hugging Face model, whose costs are not known'
   }
   const [start, warning] = events;
   t.equal(start?.type === 'start' && start.source, undefined);
-  t.match(warning, { type: 'warning', code: 'BEGINS_WITH', message: /What training the model in .* is not known/ });
+  t.match(warning, {
+    type: 'warning',
+    code: 'BEGINS_WITH',
+    message: /The training cost of the model in .* is unknown/,
+  });
 });
 
 t.test('a model that is still growing is no source', async (t) => {
@@ -255,7 +259,7 @@ t.test('a folder without a model says what was expected', async (t) => {
   await refuses(folder, /"transformer\.wte\.weight" has shape \[\d+, 32\]; expected \[\d+, 64\]/);
   await writeFile(join(folder, 'config.json'), JSON.stringify({ ...config, n_layer: 2 }));
   const fewer = await openModelFolder(folder);
-  t.match(fewer.warnings, [/no place for; they are left out: transformer\.h\.2\.attn/]);
+  t.match(fewer.warnings, [/does not use; they are ignored: transformer\.h\.2\.attn/]);
   await fewer.close();
 
   const comparison = join(folder, 'comparison');

@@ -80,14 +80,14 @@ async function* rows(input: FormatInput, delimiter: string, quoted: boolean): As
 
 /** `begins`: the first line of the record that could not be read. */
 function explain(error: CsvError, path: string, quotes: boolean, begins: number): ApolloError {
-  const hint = quotes ? ' If quotes are letters like others in this file, give --no-quotes.' : '';
+  const hint = quotes ? ' If quotes are ordinary characters in this file, give --no-quotes.' : '';
   const { code, message, lines } = error as CsvError & { readonly lines?: number };
   const reason = {
-    CSV_QUOTE_NOT_CLOSED: `the record that begins at line ${begins} has a quote that is opened and not closed.${hint}`,
-    CSV_INVALID_CLOSING_QUOTE: `line ${lines}: after the quote that ends a field comes more (${message}).${hint}`,
-    INVALID_OPENING_QUOTE: `line ${lines}: a quote stands inside a field that does not begin with one.${hint}`,
-    CSV_RECORD_INCONSISTENT_FIELDS_LENGTH: `line ${lines} has another number of columns than the first (${message}).${hint}`,
-    CSV_MAX_RECORD_SIZE: `the record that begins at line ${begins} is longer than ${longestLine} characters; is a quote not closed?${hint}`,
+    CSV_QUOTE_NOT_CLOSED: `the record that starts at line ${begins} has an unclosed quote.${hint}`,
+    CSV_INVALID_CLOSING_QUOTE: `line ${lines}: text follows the quote that ends a field (${message}).${hint}`,
+    INVALID_OPENING_QUOTE: `line ${lines}: a field that does not start with a quote contains one.${hint}`,
+    CSV_RECORD_INCONSISTENT_FIELDS_LENGTH: `line ${lines} does not have as many columns as the first (${message}).${hint}`,
+    CSV_MAX_RECORD_SIZE: `the record that starts at line ${begins} is longer than ${longestLine} characters; is a quote not closed?${hint}`,
   }[code as string];
   return new ApolloError('BAD_CORPUS', `${path}: ${reason ?? `${message}.`}`, { cause: error });
 }

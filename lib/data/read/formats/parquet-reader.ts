@@ -126,7 +126,7 @@ async function metadataOf(file: AsyncBuffer, path: string): Promise<FileMetaData
   if (file.byteLength < 12) throw bad(`${path} is too short for a Parquet file (${file.byteLength} bytes)`);
   const end = new Uint8Array(await file.slice(file.byteLength - 4, file.byteLength));
   if (Buffer.from(end).toString('latin1') !== 'PAR1')
-    throw bad(`${path} begins as a Parquet file and does not end as one. It was cut off; copy it again`);
+    throw bad(`${path} starts as a Parquet file but does not end as one. It is truncated; copy it again`);
   try {
     return await parquetMetadataAsync(file);
   } catch (error) {

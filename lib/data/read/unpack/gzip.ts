@@ -30,8 +30,8 @@ async function nextMember(bytes: ByteQueue): Promise<boolean> {
     if (rest === undefined) return false;
     if (rest.some((byte) => byte !== 0)) {
       throw new DamagedPacking(
-        `holds something else after its gzip data, from byte ${place} on. Take that off, for example with ` +
-          `"head -c ${place}", or unpack the file with gzip -d, which leaves it out.`,
+        `contains other data after its gzip data, from byte ${place} on. Remove it, for example with ` +
+          `"head -c ${place}", or decompress the file with gzip -d, which ignores it.`,
       );
     }
   }

@@ -87,7 +87,7 @@ export function glueTask(registration: GlueRegistration): FineTuneTask<GlueExamp
         if (!need.includes(kind) || file.optional) return undefined;
         throw new ApolloError(
           'BAD_CORPUS',
-          `There is no ${file.file}.tsv (or .tsv.gz) of ${title} in ${folder}. Expected the official layout: ` +
+          `${folder} has no ${file.file}.tsv (or .tsv.gz) of ${title}. Expected the official layout: ` +
             `${folder}/${registration.folder}/${file.file}.tsv, or ${file.file}.tsv in the folder itself.`,
         );
       };
@@ -157,7 +157,7 @@ async function readExamples(
   const { skipIncomplete = false, labels, title } = registration;
   const wanted = Object.fromEntries(Object.entries(columns).filter(([, column]) => column !== undefined));
   const { rows, incomplete } = await readTable(path, wanted, { skipIncomplete });
-  if (incomplete > 0) notes.push(`${path}: ${incomplete} incomplete lines were left out.`);
+  if (incomplete > 0) notes.push(`${path}: ${incomplete} incomplete lines were skipped.`);
   return rows.map(({ line, values }, place) => {
     const { a, b, label, index } = values as { a: string; b?: string; label?: string; index?: string };
     const base = { index: index ?? String(place), a, ...(b !== undefined && { b }) };

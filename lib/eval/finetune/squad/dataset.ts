@@ -183,7 +183,7 @@ class Reading {
   }
 
   #takeQuestion(qa: unknown, { title, context, offsets, isFlat }: Paragraph, place: string): void {
-    if (!isFields(qa)) return this.#skip('questions that are no object', place);
+    if (!isFields(qa)) return this.#skip('questions that are not objects', place);
     const id = wordOf(qa['id']);
     const { question } = qa;
     if (id === undefined || id === '') return this.#skip('questions without an id', place);
@@ -214,7 +214,7 @@ class Reading {
     const earlier = this.#byId.get(id);
     if (earlier !== undefined) {
       const same = earlier.question === question && earlier.context === context;
-      return this.#skip(same ? 'questions that stand there twice' : 'questions with the id of another one', place);
+      return this.#skip(same ? 'duplicate questions' : 'questions with the id of another one', place);
     }
     this.#byId.set(id, read);
     this.#questions.push(read);

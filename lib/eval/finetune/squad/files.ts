@@ -87,7 +87,7 @@ export async function readSquadFiles(
     const left = dataset.questions.length - usable.length;
     if (left > 0) {
       notes.push(
-        `${file}: ${left} of ${dataset.questions.length} questions are not trained on, since their answer does not stand ` +
+        `${file}: ${left} of ${dataset.questions.length} questions are not trained on, because their answer is not ` +
           `at answer_start; the first is ${dataset.misplaced[0]}.`,
       );
     }
@@ -107,7 +107,7 @@ export async function readSquadFiles(
 /** A file, with a note of what was left out. */
 async function readNoted(file: string, notes: string[]): Promise<SquadDataset> {
   const dataset = await readSquad(file);
-  if (dataset.skipped.length > 0) notes.push(`${file}: left out are ${describeSkipped(dataset.skipped)}.`);
+  if (dataset.skipped.length > 0) notes.push(`${file}: skipped: ${describeSkipped(dataset.skipped)}.`);
   return dataset;
 }
 
@@ -121,7 +121,7 @@ async function readLabelled(file: string, version: SquadVersion, notes: string[]
   if (isSecond || without.length === dataset.questions.length) {
     throw bad(`${file}: question ${first.id} has no answer, so this is not SQuAD v1.1. Use the task squad2.`);
   }
-  notes.push(`${file}: left out are ${without.length} questions without an answer (the first is ${first.id}).`);
+  notes.push(`${file}: skipped: ${without.length} questions without an answer (the first is ${first.id}).`);
   return { ...dataset, questions: dataset.questions.filter(({ answers }) => answers.length > 0) };
 }
 

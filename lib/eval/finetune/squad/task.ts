@@ -18,13 +18,13 @@ import {
 import { encodeQuestion, type OffsetEncoding, type SquadWindow, windowsOf } from './windows.js';
 
 const settings: readonly TaskSetting[] = [
-  { name: 'docStride', kind: 'count', about: "tokens from window to window; default: a third of the windows' length" },
-  { name: 'maxQuestion', kind: 'count', about: 'tokens of a question at most; default: 64' },
-  { name: 'nBest', kind: 'count', about: 'starts and ends tried in a window, and answers kept; default: 20' },
-  { name: 'maxAnswer', kind: 'count', about: 'tokens of an answer at most; default: 30' },
+  { name: 'docStride', kind: 'count', about: 'tokens between the starts of two windows; default: a third of a window' },
+  { name: 'maxQuestion', kind: 'count', about: 'most tokens of a question; default: 64' },
+  { name: 'nBest', kind: 'count', about: 'starts and ends tried per window, and answers kept; default: 20' },
+  { name: 'maxAnswer', kind: 'count', about: 'most tokens of an answer; default: 30' },
   { name: 'nullThreshold', kind: 'number', about: 'v2.0: no answer when the null odds are above this; default: 0' },
-  { name: 'train', kind: 'path', about: 'the training file, in place of train*.json' },
-  { name: 'dev', kind: 'path', about: 'the file to measure on, in place of dev*.json' },
+  { name: 'train', kind: 'path', about: 'training file; default: train*.json' },
+  { name: 'dev', kind: 'path', about: 'evaluation file; default: dev*.json' },
 ];
 
 export interface SquadOptions extends Pick<PredictOptions, 'nBest' | 'maxAnswer' | 'nullThreshold'>, SquadFileOptions {
@@ -135,7 +135,7 @@ function checkModel({ objective }: SequenceEncoder): void {
   if (objective === 'masked') return;
   throw new ApolloError(
     'BAD_CONFIG',
-    'SQuAD needs a BERT: in a causal model (GPT, Llama) no token sees what follows it, so none can tell where an answer ends.',
+    'SQuAD requires a BERT: in a causal model (GPT, Llama) no token sees the tokens after it, so it cannot mark where an answer ends.',
   );
 }
 

@@ -50,7 +50,7 @@ t.test('what follows the data is told by its byte', async (t) => {
     const bytes = Buffer.concat([...Array<Buffer>(members).fill(packed), Buffer.from(garbage, 'latin1')]);
     for (const chunk of [11, 1 << 18]) {
       await t.rejects(unpacked(bytes, chunk), {
-        message: new RegExp(`^holds something else after its gzip data, from byte ${members * packed.length} on`),
+        message: new RegExp(`^contains other data after its gzip data, from byte ${members * packed.length} on`),
       });
     }
   }

@@ -124,7 +124,7 @@ t.test('the rest is left out and counted, with its place', async (t) => {
       'questions whose is_impossible is neither true nor false',
       place,
     ],
-    [(_, file) => (file.data[0].paragraphs[0].qas[0] = 5), 'questions that are no object', place],
+    [(_, file) => (file.data[0].paragraphs[0].qas[0] = 5), 'questions that are not objects', place],
     [(_, file) => delete file.data[0].paragraphs[0].context, 'questions without a context', place],
     [(_, file) => (file.data[0].paragraphs[0].qas = {}), 'paragraphs without a list of questions', place.slice(0, -7)],
     [(_, file) => (file.data[0].paragraphs = {}), 'articles without a list of paragraphs', 'data[0]'],
@@ -160,7 +160,7 @@ t.test('of questions with one id the first is read', async (t) => {
   const { questions, skipped } = parseSquad(file, 'x.json');
   t.equal(questions.length, 1);
   t.same(skipped, [
-    { reason: 'questions that stand there twice', count: 1, first: 'data[0].paragraphs[0].qas[1]' },
+    { reason: 'duplicate questions', count: 1, first: 'data[0].paragraphs[0].qas[1]' },
     { reason: 'questions with the id of another one', count: 2, first: 'data[0].paragraphs[0].qas[2]' },
   ]);
 });

@@ -99,8 +99,8 @@ t.test('what is left out is noted, and a few questions without an answer do not 
   const { train, notes } = await readSquadFiles(path, ['train'], 1);
   t.equal(train.length, 5);
   t.match(notes, [
-    /x\.json: left out are 1 questions without a text \(the first is data\[0\]\.paragraphs\[0\]\.qas\[1\]\)/,
-    /x\.json: left out are 1 questions without an answer \(the first is made-1\)/,
+    /x\.json: skipped: 1 questions without a text \(the first is data\[0\]\.paragraphs\[0\]\.qas\[1\]\)/,
+    /x\.json: skipped: 1 questions without an answer \(the first is made-1\)/,
   ]);
 });
 

@@ -178,7 +178,7 @@ t.test('a GPT is refused', async (t) => {
   const causal = sequenceEncoder(gpt2(), { kind: 'gpt', maxPositions: 64 }, 64);
   t.match(
     await failure(() => squadTask(1).features(madeUp('v1.1').questions[0]!, causal)),
-    /BAD_CONFIG: SQuAD needs a BERT/,
+    /BAD_CONFIG: SQuAD requires a BERT/,
   );
 });
 
