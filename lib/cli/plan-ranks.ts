@@ -83,7 +83,10 @@ export const rankFlags: readonly Option[] = [
     .argParser(byteRate)
     .default(1.25e9, '10Gbit'),
   new Option('--latency <time>', 'latency of a message between two ranks').argParser(seconds).default(50e-6, '50us'),
-  new Option('--overlap <share>', 'share of the backward pass of the last micro-batch during which gradients are exchanged')
+  new Option(
+    '--overlap <share>',
+    'share of the backward pass of the last micro-batch during which gradients are exchanged',
+  )
     .argParser(share)
     .default(engineOverlap, `what the engine does: ${engineOverlap}`),
   new Option('--flops <rate>', 'FLOP per second that a rank reaches, e.g. 400T, in place of a measurement').argParser(

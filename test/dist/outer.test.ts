@@ -150,7 +150,10 @@ t.test('other numbers of ranks resume, with a warning', { skip: noMpi }, async (
     const { results, err } = await train(ranks, name);
     t.equal(results.length, ranks, err);
     t.match(results[0]!.warnings.join(), new RegExp(`written by 2 ranks; this is ${ranks}\\..*bits differ`));
-    t.equal(/The steps of ranks 1 to 1 since the last outer step are lost/.test(results[0]!.warnings.join()), ranks === 1);
+    t.equal(
+      /The steps of ranks 1 to 1 since the last outer step are lost/.test(results[0]!.warnings.join()),
+      ranks === 1,
+    );
     t.equal(results[0]!.losses.length, 12);
     t.same((await readCheckpointState(results[0]!.checkpoint!)).local, { ranks, changed: [] });
   }

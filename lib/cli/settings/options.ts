@@ -98,7 +98,7 @@ const options: Readonly<Partial<Record<keyof Settings, () => Option | readonly O
   outerMomentum: () =>
     option('--outer-momentum <n>', `momentum of outer steps; default: ${outerDefaults.momentum}`, amount),
   optimizer: () => option('--optimizer <name>', `optimizer: ${optimizerNames.join(', ')}`),
-  lr: () => option('--learning-rate <rate>', 'peak learning rate', amount),
+  learningRate: () => option('--learning-rate <rate>', 'peak learning rate', amount),
   warmup: () => option('--warmup <n>', 'below 1: share of the steps; else steps', amount),
   schedule: () => option('--schedule <name>', `learning rate after the warm-up: ${scheduleNames.join(', ')}`),
   decay: () => [
@@ -127,7 +127,8 @@ const options: Readonly<Partial<Record<keyof Settings, () => Option | readonly O
   threads: () => option('--threads <n>', 'worker threads of the CPU; 0: all cores', whole),
   seed: () => option('--seed <n>', 'seed of weights, batches, depths and dropout', whole),
   seeds: () => option('--seeds <n>', 'number of seeds, counted up from --seed', whole),
-  evaluateEvery: () => option('--evaluate-every <steps>', 'steps between evaluations; default: 60 evaluations per run', whole),
+  evaluateEvery: () =>
+    option('--evaluate-every <steps>', 'steps between evaluations; default: 60 evaluations per run', whole),
   evaluationBatches: () => option('--evaluation-batches <n>', 'held-out batches per evaluation', whole),
   checkpointEvery: () =>
     option(
