@@ -83,11 +83,23 @@ const chosen = [...files, ...(target.cross ? [] : training)]
 console.log(`the tests of the engine on ${relative(root, engine)}${node.length > 1 ? `, under ${node[0]}` : ''}`);
 const totals = runTests(tests, chosen, () => process.env, node);
 
+/** Under QEMU the whole comparison takes half an hour, eight steps of it a minute and a half. */
+const short = target.cross ? ['--steps', '8', '--eval-every', '4', '--seq', '16', '--batch', '4'] : [];
+
 /** The whole program: compares two methods on the sample text; the report is its last file. */
 function smoke() {
   const started = Date.now();
   const out = mkdtempSync(join(tmpdir(), 'apollo-smoke-'));
-  const [program, ...args] = [...node, join(tests, 'lib/cli/main.js'), 'compare', '--preset', 'smoke', '--out', out];
+  const [program, ...args] = [
+    ...node,
+    join(tests, 'lib/cli/main.js'),
+    'compare',
+    '--preset',
+    'smoke',
+    ...short,
+    '--out',
+    out,
+  ];
   const { status, stdout, stderr } = spawnSync(program, args, { cwd: root, encoding: 'utf8' });
   const passed = status === 0 && existsSync(join(out, 'report.html'));
   if (!passed) console.log(stdout + stderr);
