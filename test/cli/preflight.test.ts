@@ -23,7 +23,7 @@ const both: readonly Case[] = [
   [
     'a BERT with the tokenizer of a GPT',
     { model: bert, vocabSize: 60_000, tokenizer: fixture('tokenizers/gpt2/tokenizer.json.gz') },
-    /requires \[MASK\], \[CLS\] and \[SEP\]/,
+    /needs \[MASK\], \[CLS\] and \[SEP\]/,
   ],
   ['a tokenizer with more tokens than the model', { tokenizer: fixture('tokenizers/gpt2/tokenizer.json.gz') }, /50257/],
   ['a model to begin with that is not there', { init: 'nowhere' }, /There is no model in .*nowhere/],

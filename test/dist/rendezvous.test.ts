@@ -37,7 +37,7 @@ t.test('a rank that does not come', async (t) => {
     ],
     await freePort(),
   );
-  t.match(first, /^NO_GROUP 1 of 3 ranks did not connect to 127\.0\.0\.1:\d+ within 10 s: 1\. See what/);
+  t.match(first, /^NO_GROUP 1 of 3 ranks did not connect to 127\.0\.0\.1:\d+ within 10 s: 1\. Check the output/);
   t.match(other, /^RANK_FAILED Rank 0 has failed/);
 });
 

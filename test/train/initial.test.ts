@@ -96,12 +96,12 @@ t.test('a model that does not fit is refused with what would', async (t) => {
     apollo(common),
     /init: the model in .* has 4 layers; apollo starts from 1\..*its setting "stageLayers"/,
   );
-  await refuses(shallow, scratch(common), /has 2 layers; scratch begins with 4/);
+  await refuses(shallow, scratch(common), /has 2 layers; scratch starts from 4/);
   const wider = createModel({ ...tinyModel.config, hidden: 64, maxPositions: 32 });
   await refuses(
     whole,
     scratch(common),
-    /has hidden 32, maxPositions 16; scratch begins with hidden 64, maxPositions 32/,
+    /has hidden 32, maxPositions 16; scratch starts from hidden 64, maxPositions 32/,
     {
       model: wider,
     },

@@ -62,7 +62,7 @@ t.test('only what is needed must be there', async (t) => {
   t.same([train.length, evaluations[0]?.examples.length], [0, 1]);
   await t.rejects(task('rte').read(folder, ['train', 'evaluations']), {
     code: 'BAD_CORPUS',
-    message: /There is no train\.tsv.* of RTE in .*RTE\/train\.tsv/,
+    message: /has no train\.tsv.* of RTE\. .*RTE\/train\.tsv/,
   });
   await cp(join(glueFixtures, 'MNLI'), join(folder, 'MNLI'), { recursive: true });
   await rm(join(folder, 'MNLI/dev_mismatched.tsv'));
