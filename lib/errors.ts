@@ -23,6 +23,16 @@ export type ErrorCode =
   | 'ABORT_ERR'
   | 'INTERNAL';
 
+/**
+ * Every error that a user can cause: `code` says which kind it is, `message` what was expected, what came and what to
+ * do.
+ * @example
+ * try {
+ *   preset('gpt-hugo');
+ * } catch (error) {
+ *   if (error instanceof ApolloError) console.log(error.code); // BAD_CONFIG
+ * }
+ */
 export class ApolloError extends Error {
   readonly code: ErrorCode;
 

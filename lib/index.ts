@@ -1,8 +1,8 @@
 /// <reference types="node" preserve="true" />
 /// <reference lib="esnext.disposable" preserve="true" />
 /**
- * The package: everything a training script needs by name, and the rooms it is made of as namespaces. Importing loads
- * no native code; that happens when a device is opened.
+ * The package: everything a training script needs by name, each room of the package in full is a subpath (`apollo-lm/engine`,
+ * `apollo-lm/growth`, …). Importing loads no native code; that happens when a device is opened.
  *
  * ```ts
  * import { createModel, openDevice, prepareCorpus, preset, train, trainingCorpus } from 'apollo-lm';
@@ -24,7 +24,7 @@ export {
   type CompareEvent,
   type CompareOptions,
   compare,
-} from './compare/index.js';
+} from './compare/public.js';
 export {
   type Corpus,
   type CorpusInput,
@@ -38,28 +38,31 @@ export {
   type TokenizerDefinition,
   type TrainedTokenizer,
   trainTokenizerOnText,
-} from './data/index.js';
-export { type Group, openGroup } from './dist/index.js';
-export * as engine from './engine/index.js';
-export { type Device, type DeviceOptions, openDevice, type Program } from './engine/index.js';
+} from './data/public.js';
+export { type Group, openGroup } from './dist/public.js';
+export { type Device, type DeviceOptions, openDevice, type Program } from './engine/public.js';
 export { ApolloError, type ErrorCode } from './errors.js';
-export { type FilledMask, type FillOptions, fillMask } from './eval/generate/fill.js';
-export { type GeneratedToken, type GenerateOptions, generate } from './eval/generate/generate.js';
-export * as evaluation from './eval/index.js';
-export * as growth from './growth/index.js';
-export { saveTokenizer, type TokenizerFile, tokenizerFiles } from './interop/hugging-face-tokenizer.js';
-export * as tensorboard from './interop/tensorboard.js';
+export {
+  type FilledMask,
+  type FillOptions,
+  fillMask,
+  type GeneratedToken,
+  type GenerateOptions,
+  generate,
+} from './eval/public.js';
+export { saveTokenizer, type TokenizerFile, tokenizerFiles } from './interop/index.js';
 export {
   type ChosenMethod,
   createMethod,
   type MethodChoice,
+  type MethodDefinition,
   type MethodName,
   type MethodOptions,
   methodNames,
+  registerMethod,
   type StepPlan,
   type TrainingMethod,
-} from './methods/index.js';
-export * as models from './models/building-blocks.js';
+} from './methods/public.js';
 export {
   createModel,
   type LanguageModel,
@@ -68,14 +71,14 @@ export {
   preset,
   presetNames,
   registerFamily,
-} from './models/index.js';
-export * as nn from './nn/index.js';
-export * as report from './report/index.js';
+} from './models/public.js';
 export {
+  type CheckpointFolder,
   createTrainer,
   type EvaluationEvent,
   exportModel,
   type LoadedModel,
+  listCheckpoints,
   loadModel,
   type ModelFolder,
   type ModelTrainer,
@@ -88,7 +91,8 @@ export {
   type TrainerDependencies,
   type TrainerStepResult,
   type TrainingCorpus,
+  type TrainingCorpusOptions,
   type TrainOptions,
   train,
-} from './train/index.js';
-export { type TrainingCorpusOptions, trainingCorpus } from './train/text-corpus.js';
+  trainingCorpus,
+} from './train/public.js';

@@ -15,19 +15,18 @@ t.test('the package exports what a training script needs', async (t) => {
   ]) {
     t.type((apollo as Record<string, unknown>)[name], 'function', name);
   }
-  t.same(apollo.growth.interpolate(3, 6), [0, 0, 1, 1, 2, 2]);
   t.ok(apollo.methodNames.includes('apollo'));
-  t.type(apollo.tensorboard.EventFileWriter.open, 'function');
 });
 
 t.test('importing it loads no native code, and the pure parts work without the engine', async (t) => {
   const root = fileURLToPath(new URL('..', import.meta.url));
   const script = `
-    const { preset, createModel, createMethod, report } = await import('./lib/index.ts');
+    const { preset, createModel, createMethod } = await import('apollo-lm');
+    const { spread } = await import('apollo-lm/report');
     const model = createModel(preset('gpt-nano'));
     const method = createMethod('apollo', { layers: 12, totalSteps: 100, seed: 1 });
     const loaded = process.report.getReport().sharedObjects.filter((path) => path.endsWith('apollo.node'));
-    console.log(JSON.stringify([model.flopsPerToken(12, 128), method.plan(99).depth, report.spread([1, 3]).mean, loaded]));
+    console.log(JSON.stringify([model.flopsPerToken(12, 128), method.plan(99).depth, spread([1, 3]).mean, loaded]));
   `;
   const output = execFileSync(process.execPath, ['scripts/ts.mjs', '--input-type=module', '--eval', script], {
     cwd: root,

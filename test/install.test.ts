@@ -43,6 +43,7 @@ t.test('the packed package works where only its files are', async (t) => {
   const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
     dependencies: object;
     scripts: object;
+    exports: object;
   };
   t.same(
     ['preinstall', 'install', 'postinstall'].filter((name) => name in manifest.scripts),
@@ -63,7 +64,20 @@ t.test('the packed package works where only its files are', async (t) => {
     'module',
   );
   t.equal(pure.stdout, '128 0 0 1 1\n', pure.stderr);
-  t.equal(evaluate("console.log(typeof require('apollo-lm').train)", 'commonjs').stdout, 'function\n', 'CommonJS');
+  const subpaths = Object.keys(manifest.exports).map((key) => key.replace('.', 'apollo-lm'));
+  const modules = subpaths.filter((key) => !key.endsWith('.json'));
+  t.ok(modules.length > 10);
+  const print = 'console.log(modules.map((all) => Object.keys(all).sort().join()).join("\\n"));';
+  const loads = modules.map((key) => `await import('${key}')`).join();
+  const imported = evaluate(`const modules = [${loads}]; ${print}`, 'module');
+  const requires = modules.map((key) => `require('${key}')`).join();
+  const required = evaluate(`const modules = [${requires}]; ${print}`, 'commonjs');
+  t.equal(imported.stderr + required.stderr, '', 'without a warning');
+  t.equal(imported.stdout.trim().split('\n').length, modules.length, 'every subpath is imported');
+  t.equal(required.stdout.replaceAll(',module.exports', ''), imported.stdout, 'and required');
+  t.notMatch(imported.stdout, /loadAddon|Native/, 'the raw addon is not among what they export');
+  const inside = evaluate("import 'apollo-lm/engine/native.js'", 'module');
+  t.match(inside.stderr, /ERR_PACKAGE_PATH_NOT_EXPORTED/, 'nothing else of the package can be imported');
   const engine = evaluate("import { openDevice } from 'apollo-lm'; await openDevice();", 'module');
   t.match(
     engine.stderr,
@@ -71,18 +85,30 @@ t.test('the packed package works where only its files are', async (t) => {
   );
   // As a user's project, without a type or a library that it does not name: what the declarations need they bring along.
   const source = `import { interpolate } from 'apollo-lm/growth';
-    import { type Device, evaluation, growth, loadModel, openDevice, report, tensorboard } from 'apollo-lm';
+    import type { Device } from 'apollo-lm/engine';
+    import { openDevice } from 'apollo-lm';
+    ${modules.map((key, i) => `import * as room${i} from '${key}';`).join('\n')}
     export const device: Promise<Device> = openDevice({ threads: 1 });
     export const map: readonly number[] = interpolate(2, 4);
-    export const rooms = { evaluation, growth, loadModel, report, tensorboard };`;
-  writeFileSync(join(project, 'index.ts'), source);
-  const base = { target: 'ES2022', strict: true, noEmit: true, types: [], skipLibCheck: false };
-  for (const [compiler, options] of Object.entries({
-    typescript: { module: 'NodeNext', lib: ['ES2022'] },
-    'typescript-5': { module: 'ESNext', moduleResolution: 'bundler', lib: ['ES2022', 'DOM'] },
-  })) {
+    // @ts-expect-error: the raw addon is no part of the types
+    export const native = async () => (await device).native;
+    export const rooms: readonly object[] = [${modules.map((_, i) => `room${i}`).join()}];`;
+  const file = (name: string, text: string) => writeFileSync(join(project, name), text);
+  file('package.json', '{ "type": "module" }');
+  file('index.ts', source);
+  file('index.cts', source);
+  // The ways a project can be set up; a CommonJS file may require ES modules in those that know that Node does.
+  const base = { target: 'ES2022', strict: true, noEmit: true, types: [], skipLibCheck: false, lib: ['ES2022'] };
+  for (const [compiler, options, files] of [
+    ['typescript', { module: 'NodeNext' }, ['index.ts', 'index.cts']],
+    ['typescript', { module: 'Node16' }, ['index.ts']],
+    ['typescript', { module: 'ESNext', moduleResolution: 'bundler' }, ['index.ts']],
+    ['typescript-5', { module: 'NodeNext' }, ['index.ts', 'index.cts']],
+    ['typescript-5', { module: 'Node16' }, ['index.ts']],
+    ['typescript-5', { module: 'ESNext', moduleResolution: 'bundler', lib: ['ES2022', 'DOM'] }, ['index.ts']],
+  ] as const) {
     const compilerOptions = { ...base, ...options };
-    writeFileSync(join(project, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['index.ts'] }));
+    file('tsconfig.json', JSON.stringify({ compilerOptions, files }));
     const tsc = join(root, 'node_modules', compiler, 'bin/tsc');
     const { stdout, stderr } = plain(process.execPath, [tsc, '-p', project], project);
     t.equal(stdout + stderr, '', `the declarations compile: ${compiler}, ${options.module}`);

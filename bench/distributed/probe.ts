@@ -1,5 +1,5 @@
 /** Run by ranks: how long a message takes between them, and an exchange of one bucket. Prints a line of JSON on the first. */
-import { openGroup } from '../../lib/dist/index.js';
+import { nativeGroupOf, openGroup } from '../../lib/dist/index.js';
 import { openDevice, ParameterStore, RunGroup } from '../../lib/engine/index.js';
 import { spread } from '../statistics.js';
 
@@ -24,7 +24,7 @@ async function timed(count: number, work: () => Promise<unknown>): Promise<numbe
 const small = await timed(300, () => group.sum([1]));
 const flags = () => ({ stopped: new RunGroup().flag, refused: new RunGroup().flag, before: new RunGroup().flag });
 const options = () => ({ shared: [], precision: 'f32', weight: 1, sums: [], ...flags() }) as const;
-const bucket = await timed(20, () => group.native!.exchange([buffer], options()).finish());
+const bucket = await timed(20, () => nativeGroupOf(group)!.exchange([buffer], options()).finish());
 if (group.rank === 0) console.log(JSON.stringify({ small, bucket }));
 await group.close();
 await device.close();

@@ -1,5 +1,7 @@
 // Compares three training methods on the host's own batches and objective: node methods.mjs [FOLDER]
-import { compare, createModel, engine, openDevice, preset, report } from 'apollo-lm';
+import { compare, createModel, openDevice, preset } from 'apollo-lm';
+import { add, crossEntropy, mean, mul, square } from 'apollo-lm/engine';
+import { tableRows, textTable } from 'apollo-lm/report';
 
 // The host's own corpus: sums, "3+4=7.", one a row, as a function of the step.
 const alphabet = '0123456789+=. ';
@@ -23,8 +25,8 @@ const corpus = { key: 'sums', shape, batch, heldOutCount: () => 2, heldOut };
 // The host's own objective: the cross-entropy of the next letter, and a penalty on large logits.
 const objective = { name: 'small logits', trace };
 function trace({ logits, input, shape: { batch, seq } }) {
-  const { loss, count } = engine.crossEntropy(logits(), input('labels', [batch * seq]));
-  return { loss: engine.add(loss, engine.mul(engine.mean(engine.square(logits())), 1e-4)), count };
+  const { loss, count } = crossEntropy(logits(), input('labels', [batch * seq]));
+  return { loss: add(loss, mul(mean(square(logits())), 1e-4)), count };
 }
 
 const sizes = { layers: 4, hidden: 32, heads: 2, ffn: 128, vocabSize: alphabet.length, maxPositions: seq };
@@ -33,6 +35,6 @@ const device = await openDevice({ threads: 1 });
 const run = { steps: 200, batch: 16, seq, learningRate: 3e-3, schedule: 'wsd', evaluateEvery: 20 };
 const host = { device, model, corpus, objective, folder: process.argv[2] ?? 'runs/sums' };
 for await (const event of compare({ ...run, ...host, methods: ['scratch', 'auto', 'stackbert'] })) {
-  if (event.type === 'results') console.log(report.textTable(report.tableRows(event.analysis)));
+  if (event.type === 'results') console.log(textTable(tableRows(event.analysis)));
 }
 await device.close();

@@ -1,6 +1,7 @@
 // A host program that uses the training loop as a library: it has its own data, its own idea of when training is good
 // enough and its own use for the model. Here, a door controller's log: lines the model finds unlikely are reported.
-import { createMethod, createModel, engine, openDevice, preset, train } from 'apollo-lm';
+import { createMethod, createModel, openDevice, preset, train } from 'apollo-lm';
+import { Graph, ParameterStore } from 'apollo-lm/engine';
 
 // ---- The host's own data: lines of a log, written by a little simulation ----------------------------------------
 const people = ['ana', 'bo', 'chris', 'dee'];
@@ -55,7 +56,7 @@ const model = createModel(
 );
 const method = createMethod('apollo', { layers, totalSteps: steps, seed: 1 });
 const device = await openDevice({ threads: 1 });
-const store = new engine.ParameterStore(device); // given to the loop, so that the weights are ours afterwards
+const store = new ParameterStore(device); // given to the loop, so that the weights are ours afterwards
 const enough = new AbortController();
 
 let trainedLayers = 0;
@@ -73,7 +74,7 @@ for await (const event of train(options, { device, model, method, corpus, store,
 }
 
 // ---- The model at work: how surprised is it by a line? ----------------------------------------------------------
-const graph = new engine.Graph();
+const graph = new Graph();
 const weights = (name, shape) => graph.parameter(name, shape);
 const layerMap = Array.from({ length: layers }, (_, layer) => layer);
 const { loss } = model.trace(graph, weights, corpus.shape({ batch: 1, seq: length }), { layerMap, training: false });

@@ -1,6 +1,8 @@
 // A model family outside the package: a decoder with RMS norms, ReLU, learned positions and no biases.
 // Registered, it is created, trained with Apollo, saved and opened as the built-in ones are: node family.mjs [folder]
-import { createModel, createTrainer, models, nn, openDevice, openModelFolder, preset, registerFamily } from 'apollo-lm';
+import { createModel, createTrainer, openDevice, openModelFolder, preset, registerFamily } from 'apollo-lm';
+import * as models from 'apollo-lm/models';
+import * as nn from 'apollo-lm/nn';
 
 const { span, table, linear, norm } = models;
 

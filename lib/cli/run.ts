@@ -22,6 +22,7 @@ import { type CommandIo, processIo } from './io.js';
 import { isClosed } from './output.js';
 import { checkRanks, parserOutput, tellOnce } from './ranks.js';
 import { flagOf } from './settings/config.js';
+import { loadModules, type ModuleSources } from './settings/modules.js';
 
 /**
  * Runs `apollo-lm` with the arguments after its name; resolves to the exit code. An ApolloError is the user's: one
@@ -40,7 +41,10 @@ export async function run(args: readonly string[], io: CommandIo = processIo()):
     .configureHelp({ helpWidth: Math.min(120, io.stdout.columns ?? 100) })
     .configureOutput(output)
     .exitOverride()
-    .hook('preAction', (_, command) => checkRanks(command.name(), io.env));
+    .hook('preAction', async (_, command) => {
+      await checkRanks(command.name(), io.env);
+      await loadModules(modulesOf(command));
+    });
   trainCommand(program, io, finish);
   annealCommand(program, io, finish);
   compareCommand(program, io, finish);
@@ -71,6 +75,18 @@ export async function run(args: readonly string[], io: CommandIo = processIo()):
 function checkNames(args: readonly string[]): void {
   const now = args.map((argument) => renamedFlagText(argument, flagOf)).find((text) => text !== undefined);
   if (now) throw new ApolloError('BAD_CONFIG', `${now}.`);
+}
+
+/** Where a command's settings name modules: its options, its file of settings, the folder of a run that it continues. */
+function modulesOf(command: Command): ModuleSources {
+  const flags: Record<string, unknown> = command.opts();
+  const { config, resume, out } = flags;
+  const run = command.name() === 'anneal' ? command.args[0] : resume === true ? out : undefined;
+  return {
+    flags,
+    ...(typeof config === 'string' && { config }),
+    ...(typeof run === 'string' && { run }),
+  };
 }
 
 /**

@@ -7,7 +7,7 @@ import type { CommandIo } from './io.js';
 import { loadSettings } from './settings/config.js';
 import { addOptions } from './settings/options.js';
 
-const deviceKeys = ['device', 'precision', 'threads'] as const;
+const deviceKeys = ['device', 'precision', 'threads', 'import'] as const;
 
 /** Values of the options that `addModelOptions` adds. */
 export interface ModelFlags {

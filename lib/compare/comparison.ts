@@ -42,6 +42,7 @@ export interface ComparedContext {
 export interface ComparedMethod {
   /** Its name in events, folders and results; each name once. */
   readonly name: string;
+  /** Makes the method of a run. @throws {ApolloError} BAD_CONFIG naming a setting that is wrong. */
   create(context: ComparedContext): TrainingMethod;
 }
 

@@ -10,7 +10,7 @@ import type { ParameterStore } from '../engine/parameters.js';
 import { RunGroup } from '../engine/run-group.js';
 import { ApolloError } from '../errors.js';
 import { rankFailed } from './agree.js';
-import type { Group } from './group.js';
+import { type Group, nativeGroupOf } from './group.js';
 
 /** Totals of one rank in a step, and after the exchange those of all ranks. */
 export interface StepShare {
@@ -82,7 +82,7 @@ export class GradientExchange {
     const verdict = new RunGroup();
     const { labels, microBatches, flops, note } = share;
     const order = [...names].reverse(); // about that of a backward pass
-    const native = this.group.native!.exchange(
+    const native = nativeGroupOf(this.group)!.exchange(
       order.map((name) => store.bind('gradient', name, store.spec(name).shape).buffer),
       {
         shared: [lossGuard, lossSum].map((name) => store.bind('gradient', name, lossBufferShape).buffer),

@@ -1,6 +1,6 @@
 /** A group of processes (ranks) that train one model together, and how this process joins it. */
 import { hostname } from 'node:os';
-import type { Device } from '../engine/device.js';
+import { type Device, nativeOf } from '../engine/device.js';
 import { loadAddon, type NativeGroup } from '../engine/native.js';
 import { translated } from '../engine/native-error.js';
 import { ApolloError } from '../errors.js';
@@ -20,8 +20,6 @@ export interface Group {
   /** Number among the ranks of this host, where the launcher provides it. */
   readonly localRank?: number | undefined;
   readonly host: string;
-  /** The engine's side; a group of one has none. */
-  readonly native?: NativeGroup;
   /** The sums of these values over all ranks. @throws ApolloError GROUP_FAILED, CLOSED. */
   sum(values: readonly number[]): Promise<readonly number[]>;
   /** The text of rank `root`. @throws ApolloError GROUP_FAILED, CLOSED. */
@@ -33,7 +31,16 @@ export interface Group {
   close(): Promise<void>;
 }
 
-/** The group of a process that trains by itself: it costs nothing. */
+const natives = new WeakMap<Group, NativeGroup>();
+
+/** The engine's side of a group, for this package alone; a group of one has none. */
+export const nativeGroupOf = (group: Group): NativeGroup | undefined => natives.get(group);
+
+/**
+ * The group of a process that trains by itself: it costs nothing.
+ * @example
+ * alone.size // 1
+ */
 export const alone: Group = {
   rank: 0,
   size: 1,
@@ -55,7 +62,7 @@ const takesOpenGroup = is.takes('openGroup', {
  * else at MASTER_ADDR and MASTER_PORT. A process joins once, and leaves with `close`, before it closes the device.
  * ```ts
  * const group = await openGroup(device);
- * for await (const event of train(options, { device, model, method, corpus, group })) …
+ * for await (const event of train(options, { device, model, method, corpus, group })) console.log(event.type);
  * await group.close();
  * ```
  * @throws ApolloError BAD_CONFIG where the environment contradicts itself or lacks the place to meet, or ranks run other versions;
@@ -68,7 +75,7 @@ export async function openGroup(device: Device, env: Environment = process.env):
   if (size === 1) return alone;
   const onGpu = device.info().kind === 'cuda';
   const id = onGpu ? await ncclIdOf(place, env) : undefined;
-  const native = await translated(() => loadAddon().joinGroup(device.native, { rank, size, id }));
+  const native = await translated(() => loadAddon().joinGroup(nativeOf(device), { rank, size, id }));
   if (native.rank !== rank || native.size !== size) {
     throw new ApolloError(
       'NO_GROUP',
@@ -82,11 +89,11 @@ export async function openGroup(device: Device, env: Environment = process.env):
     size,
     localRank,
     host: hostname(),
-    native,
     sum: (values) => translated(() => native.sum(values)),
     broadcast: (text, root) => translated(() => native.broadcast(text, root)),
     close: () => translated(() => native.close()),
   };
+  natives.set(group, native);
   await checkSameVersion(group);
   return group;
 }

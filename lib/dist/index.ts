@@ -9,9 +9,10 @@ export {
   type StartedExchange,
   type StepShare,
 } from './gradient-exchange.js';
-export { alone, type Group, openGroup } from './group.js';
+export { nativeGroupOf } from './group.js';
 export { type OuterOptions, OuterStep, outerSlots } from './outer-step.js';
-export { type Environment, type RankPlace, rankOf } from './rank.js';
+export * from './public.js';
+export { type RankPlace, rankOf } from './rank.js';
 export { type EndedRank, type RankWatch, watchRanks } from './rank-watch.js';
 export { StepAgreement, type StepExchange } from './step-agreement.js';
 export {

@@ -4,13 +4,14 @@
  * Nesterov's momentum. All on the device, in its queue.
  */
 import { BufferProgram } from '../engine/buffer-program.js';
+import { nativeOf } from '../engine/device.js';
 import type { NativeBuffer, NativeProgram } from '../engine/native.js';
 import { translated } from '../engine/native-error.js';
 import type { StateSlot } from '../engine/optim/index.js';
 import type { ParameterStore } from '../engine/parameters.js';
 import { RunGroup } from '../engine/run-group.js';
 import { rankFailed } from './agree.js';
-import type { Group } from './group.js';
+import { type Group, nativeGroupOf } from './group.js';
 
 export interface OuterOptions {
   readonly learningRate: number;
@@ -102,7 +103,7 @@ export class OuterStep {
 
   /** Averages the changes once they are computed; returns the bytes that all ranks together have sent. */
   async #average(gradients: readonly NativeBuffer[], { flag: stopped }: RunGroup, verdict: RunGroup): Promise<number> {
-    const { native } = this.group;
+    const native = nativeGroupOf(this.group);
     if (!native) return 0;
     const { failed, bytes } = await translated(() =>
       native
@@ -127,7 +128,7 @@ export class OuterStep {
     const known = this.#compiled;
     if (known?.key === key && known.removals === removals) return known;
     this.dispose();
-    const { native } = this.store.device;
+    const native = nativeOf(this.store.device);
     const [change, apply] = [new BufferProgram(), new BufferProgram()];
     const gradients = names.map((name) => this.#add(name, change, apply));
     const programs = { change: await change.compile(native), apply: await apply.compile(native) };

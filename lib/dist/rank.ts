@@ -2,6 +2,7 @@
 import { ApolloError } from '../errors.js';
 import * as is from '../is.js';
 
+/** Environment variables, as `process.env`. */
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 export interface RankPlace {

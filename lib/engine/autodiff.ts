@@ -129,6 +129,8 @@ const takesGradients = is.takes('gradients', { loss: is.tensor, wrt: is.list(is.
 /**
  * Gradients of a scalar by tensors of the same graph; zeros where the loss does not depend on one. f32 for parameters,
  * else in the tensor's dtype.
+ * @example
+ * const [dx] = gradients(x.square().sum(), [x]);
  * @throws ApolloError BAD_ARGUMENT for a loss of more than one element, or an op without gradient on the way.
  */
 export function gradients(loss: Tensor, wrt: readonly Tensor[]): Tensor[] {
@@ -151,6 +153,7 @@ export function gradients(loss: Tensor, wrt: readonly Tensor[]): Tensor[] {
   );
 }
 
+/** Options of {@link accumulateGradients}. */
 export interface AccumulateOptions {
   /** Factor of the loss, e.g. 1 / micro-batches; a tensor (one f32) makes it an input of the program. Default 1. */
   readonly scale?: Tensor | number;
@@ -179,6 +182,9 @@ const takesAccumulateGradients = is.takes('accumulateGradients', {
  * Adds d(scale * loss) / d(parameter) to the store's gradient of every trainable parameter that the loss depends on.
  * Contributions of a shared parameter add up in its one buffer, by the producing kernel itself where it can.
  * @returns the names of these parameters, in the order of their first use.
+ * @example
+ * const loss = crossEntropy(graph.parameter('w', [2, 4]), graph.input('labels', [2], 'i32')).loss;
+ * accumulateGradients(loss); // each run adds to the store's gradients
  * @throws ApolloError BAD_ARGUMENT as for `gradients`.
  */
 export function accumulateGradients(loss: Tensor, options: AccumulateOptions = {}): string[] {

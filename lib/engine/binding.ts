@@ -15,6 +15,7 @@ export interface ProgramStores {
 /** The store's name of each parameter of a graph. */
 export type ParameterNames = (name: string) => string;
 
+/** The buffers of the parameters that a program works on, from `Program.bind`. */
 export interface Binding {
   /** By buffer slot. */
   readonly buffers: readonly NativeBuffer[];

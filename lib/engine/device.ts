@@ -7,10 +7,11 @@ import { bindBuffers, type ParameterNames, type ProgramStores } from './binding.
 import type { DType } from './dtype.js';
 import type { Graph } from './graph.js';
 import { graphFlops, lower } from './lowering.js';
-import { loadAddon, type NativeBuffer, type NativeDevice } from './native.js';
+import { type DeviceInfo, loadAddon, type NativeBuffer, type NativeDevice } from './native.js';
 import { fromNative, translated } from './native-error.js';
 import { type CompiledProgram, Program } from './program.js';
 
+/** Which device to open, and how, see {@link openDevice}. */
 export interface DeviceOptions {
   /** 'cuda': an NVIDIA GPU. Default 'cpu'. */
   readonly kind?: 'cpu' | 'cuda';
@@ -35,7 +36,7 @@ export interface CompileOptions extends ProgramStores {
   readonly parameters?: ParameterNames | undefined;
 }
 
-export type DeviceInfo = ReturnType<NativeDevice['info']>;
+export type { DeviceInfo } from './native.js';
 
 /** Programs kept for reuse by one device or store; the oldest beyond this are left to the garbage collector. */
 const cachedPrograms = 256;
@@ -104,14 +105,35 @@ const takesNewDevice = is.takes('new Device', {
   native: is.having('a NativeDevice (use openDevice)', ['compile', 'createBuffer', 'info', 'close']),
 });
 
+let readNative: (device: Device) => NativeDevice;
+
+/** The addon's side of a device, for this package alone: it checks nothing. */
+export const nativeOf = (device: Device): NativeDevice => readNative(device);
+
+/**
+ * Where programs are compiled and run; from {@link openDevice}. One native thread owns it: calls queue, and none blocks JavaScript.
+ * @example
+ * const program = await device.compile(graph, { store });
+ * const { outputs } = await program.run({ x: [1, 2, 3] });
+ */
 export class Device {
   private closed = false;
   /** By parameter store, then by states, then by the graph's signature. */
   private readonly caches = new WeakMap<object, WeakMap<object, ProgramCache>>();
 
-  /** Use `openDevice`; tests hand in a NativeDevice of their own. */
-  constructor(readonly native: NativeDevice) {
+  readonly #native: NativeDevice;
+
+  /**
+   * Use `openDevice`; tests give a NativeDevice of their own.
+   * @internal
+   */
+  constructor(native: NativeDevice) {
     takesNewDevice(native);
+    this.#native = native;
+  }
+
+  static {
+    readNative = (device) => device.#native;
   }
 
   /**
@@ -121,7 +143,7 @@ export class Device {
   info(): DeviceInfo {
     this.checkOpen();
     try {
-      return this.native.info();
+      return this.#native.info();
     } catch (error) {
       throw fromNative(error);
     }
@@ -170,15 +192,16 @@ export class Device {
   }
 
   /**
-   * A zeroed persistent buffer. @throws ApolloError OUT_OF_MEMORY, CLOSED.
-   * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+   * A zeroed persistent buffer.
+   * @throws {ApolloError} OUT_OF_MEMORY, CLOSED; BAD_ARGUMENT naming an argument that is wrong.
+   * @internal
    */
   createBuffer(dtype: DType, elements: number): NativeBuffer {
     takesDeviceCreateBuffer(dtype, elements);
 
     this.checkOpen();
     try {
-      return this.native.createBuffer(dtype, elements);
+      return this.#native.createBuffer(dtype, elements);
     } catch (error) {
       throw fromNative(error);
     }
@@ -188,14 +211,17 @@ export class Device {
   async close(): Promise<void> {
     if (this.closed) return;
     this.closed = true;
-    await translated(() => this.native.close());
+    await translated(() => this.#native.close());
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
 
-  /** Throws CLOSED after close(). */
+  /**
+   * @throws {ApolloError} CLOSED after close().
+   * @internal
+   */
   checkOpen(): void {
     if (this.closed) throw new ApolloError('CLOSED', 'the device is closed; open another with openDevice()');
   }
@@ -224,7 +250,7 @@ export class Device {
     check(!states || states.device === this, 'compile: the states belong to another device');
     const bind = (names?: ParameterNames) => bindBuffers(lowered.buffers, { store, states }, names);
     const binding = bind(parameters);
-    const native = await translated(() => this.native.compile(lowered.desc, binding.buffers));
+    const native = await translated(() => this.#native.compile(lowered.desc, binding.buffers));
     return { native, lowered, flops: graphFlops(graph), binding, bind, checkOpen: () => this.checkOpen() };
   }
 }

@@ -16,7 +16,12 @@ const takesNewTensor = is.takes('new Tensor', {
   dtype: is.dtype,
 });
 
-/** A value in a graph: shape and dtype, no data. Its methods are the functions of ops/index.ts (see ops/methods.ts). */
+/**
+ * A value in a graph: shape and dtype, no data. Its methods are the functions of ops/index.ts (see ops/methods.ts).
+ * @example
+ * const x = graph.input('x', [2, 3]);
+ * const y = x.mul(2).add(1).sum([1]); // f32 [2]
+ */
 export class Tensor implements TensorType {
   constructor(
     /** The node that makes it. */
@@ -52,7 +57,11 @@ const takesNewNode = is.takes('new Node', {
   types: is.list(is.tensorType),
 });
 
-/** One use of an op. */
+/**
+ * One use of an op.
+ * @example
+ * graph.nodes.map(({ op, outputs }) => `${op.name}: ${outputs.join()}`);
+ */
 export class Node {
   readonly outputs: readonly Tensor[];
   /** Output index -> name of the parameter whose gradient this output is added to (set by accumulateGradients). */
@@ -198,7 +207,10 @@ export class Graph {
     return this.input('rng', [4], 'i32');
   }
 
-  /** Dropout streams 1, 2, 3, … in the order of tracing, so that no two uses drop alike. */
+  /**
+   * Dropout streams 1, 2, 3, … in the order of tracing, so that no two uses drop alike.
+   * @internal
+   */
   nextStream(): number {
     return ++this.streams;
   }
@@ -206,6 +218,7 @@ export class Graph {
   /**
    * Records a node; ops call it through `emit`.
    * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+   * @internal
    */
   append(op: OpDefinition, inputs: readonly Tensor[], attrs: Attributes, types: readonly TensorType[]): Node {
     takesGraphAppend(op, inputs, attrs, types);
@@ -218,6 +231,7 @@ export class Graph {
   /**
    * From now on `to` stands for `from` wherever it is used (see GradientContext.replaceOutput).
    * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+   * @internal
    */
   replace(from: Tensor, to: Tensor): void {
     takesGraphReplace(from, to);
@@ -228,6 +242,7 @@ export class Graph {
   /**
    * The tensor that stands for `tensor`: itself unless replaced.
    * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+   * @internal
    */
   resolve(tensor: Tensor): Tensor {
     takesGraphResolve(tensor);

@@ -15,6 +15,7 @@ import { formatType, type TensorType } from './shape.js';
 /** Which of a parameter's buffers a program uses. */
 export type BufferKind = 'value' | 'workingCopy' | 'gradient';
 
+/** An input or output of a program: name, shape and dtype. */
 export interface NamedType extends TensorType {
   readonly name: string;
 }
@@ -83,6 +84,8 @@ const takesGraphFlops = is.takes('graphFlops', { graph: is.graph });
 
 /**
  * FLOPs of one run: multiply-adds x 2 of matmuls, attention and heads (`flops.executed`).
+ * @example
+ * graphFlops(graph) // as program.flops, without a device
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function graphFlops(graph: Graph): number {

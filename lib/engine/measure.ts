@@ -9,6 +9,7 @@ import { Graph, type Tensor } from './graph.js';
 import { copyOp } from './ops/elementwise.js';
 import { dropout, emitOne, matmul, slice } from './ops/index.js';
 
+/** The fastest products that {@link matmulPeak} has timed. */
 export interface MatmulPeak {
   /** Best rate over `shapes`, in FLOP/s (a multiply-add counts as two). */
   readonly flopsPerSecond: number;
@@ -78,6 +79,8 @@ const takesMatmulPeak = is.takes('matmulPeak', {
 /**
  * The fastest plain matrix product on `device` in `dtype`, over `shapes` [m, n, k], by default those of language models.
  * Takes about a second.
+ * @example
+ * const { flopsPerSecond } = await matmulPeak(device, 'bf16');
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export async function matmulPeak(
@@ -102,6 +105,8 @@ const takesCopyBandwidth = is.takes('copyBandwidth', { device: is.device, megaby
 
 /**
  * Bytes read and written per second by a copy of `megabytes` MB (default: several times the caches of most machines).
+ * @example
+ * const bytesPerSecond = await copyBandwidth(device);
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export async function copyBandwidth(device: Device, megabytes?: number): Promise<number> {

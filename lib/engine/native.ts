@@ -85,20 +85,30 @@ export interface NativeProgram {
   dispose(): void;
 }
 
+/** What a device says of itself, see {@link Device.info}. Sizes are bytes. */
+export interface DeviceInfo {
+  /** `cpu` or `cuda`. */
+  readonly kind: string;
+  /** The processor's or the GPU's name. */
+  readonly name: string;
+  /** Worker threads of the CPU; 1 on a GPU. */
+  readonly threads: number;
+  /** What the engine may use. */
+  readonly totalBytes: number;
+  /** What of it is left. */
+  readonly availableBytes: number;
+  /** What the machine has free now, whoever uses the rest. */
+  readonly freeBytes: number;
+  /** The arena that all programs share. */
+  readonly arenaBytes: number;
+  /** Parameters, moments and other buffers. */
+  readonly bufferBytes: number;
+  /** The ops that have kernels, as `matmul(f32, f32)`. */
+  readonly ops: readonly string[];
+}
+
 export interface NativeDevice {
-  info(): {
-    kind: string;
-    name: string;
-    threads: number;
-    /** Memory that the engine may use, and how much of it is free. */
-    totalBytes: number;
-    availableBytes: number;
-    /** Free memory of the machine. */
-    freeBytes: number;
-    arenaBytes: number;
-    bufferBytes: number;
-    ops: string[];
-  };
+  info(): DeviceInfo;
   createBuffer(dtype: DType, elements: number): NativeBuffer;
   compile(desc: NativeProgramDesc, buffers: readonly NativeBuffer[]): Promise<NativeProgram>;
   close(): Promise<void>;

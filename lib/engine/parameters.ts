@@ -4,7 +4,7 @@
  */
 import { ApolloError, check } from '../errors.js';
 import { BufferProgram } from './buffer-program.js';
-import type { Device } from './device.js';
+import { type Device, nativeOf } from './device.js';
 import { lossBufferShape, lossBuffers, lossSum } from './loss-guard.js';
 import type { BufferKind } from './lowering.js';
 import type { NativeBuffer, NativeGroup } from './native.js';
@@ -26,6 +26,14 @@ export interface BoundBuffer {
   readonly removed: () => boolean;
 }
 
+/**
+ * Parameters on a device by name: f32 values, gradients, the optimizer's state, and a bf16 working copy where one is
+ * asked for.
+ * @example
+ * const store = new ParameterStore(device);
+ * store.declare({ name: 'w', shape: [2, 3], workingCopy: false, decay: true });
+ * await store.write('w', new Float32Array(6));
+ */
 export class ParameterStore {
   readonly precision: 'f32' | 'bf16';
   private readonly entries = new Map<string, Entry>();
@@ -35,7 +43,10 @@ export class ParameterStore {
   private readonly buffers: ParameterBuffers;
   private readonly state: OptimizerState;
   private disposed = false;
-  /** Parameters removed so far: while it stays, what was bound is still there. */
+  /**
+   * Parameters removed so far: while it stays, what was bound is still there.
+   * @internal
+   */
   removals = 0;
 
   constructor(
@@ -53,7 +64,10 @@ export class ParameterStore {
     this.state = new OptimizerState(this.buffers);
   }
 
-  /** How the optimizer's state is divided, where ranks share it. */
+  /**
+   * How the optimizer's state is divided, where ranks share it.
+   * @internal
+   */
   get shards(): StateShards | undefined {
     return this.state.shards;
   }
@@ -87,6 +101,7 @@ export class ParameterStore {
    * Keeps a share of the optimizer's state from now on, as the other ranks of the group do: they declare the same parameters,
    * and `moments` and `copy` are collective.
    * @throws ApolloError BAD_ARGUMENT before there is an optimizer, or when there are parameters.
+   * @internal
    */
   shardState(group: NativeGroup): void {
     takes.shardState(group);
@@ -97,6 +112,7 @@ export class ParameterStore {
   /**
    * Keeps further f32 arrays of every parameter next to the optimizer's state, which are stored, grown and counted as it is.
    * @throws ApolloError BAD_ARGUMENT when others are kept.
+   * @internal
    */
   keepAlso(slots: readonly StateSlot[]): void {
     takes.keepAlso(slots);
@@ -111,6 +127,7 @@ export class ParameterStore {
     return this.state.of(this.entry(name)).slots;
   }
 
+  /** Whether a parameter of this name is declared. @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong. */
   has(name: string): boolean {
     takes.has(name);
 
@@ -122,7 +139,7 @@ export class ParameterStore {
     return [...this.entries.keys()];
   }
 
-  /** @throws ApolloError BAD_ARGUMENT for an unknown name. */
+  /** The declaration of a parameter. @throws {ApolloError} BAD_ARGUMENT for an unknown name. */
   spec(name: string): ParameterDeclaration {
     takes.spec(name);
 
@@ -164,7 +181,10 @@ export class ParameterStore {
     return this.state.read(this.entry(name), root);
   }
 
-  /** @throws ApolloError BAD_ARGUMENT unless `slots` are those that the optimizer keeps, in any order. */
+  /**
+   * Sets the optimizer's state of a parameter: f32 values by slot, and its count of updates.
+   * @throws {ApolloError} BAD_ARGUMENT unless `slots` are those that the optimizer keeps, in any order.
+   */
   async writeMoments(
     name: string,
     moments: { slots: readonly { name: string; values: Float32Array }[]; count: number },
@@ -193,6 +213,7 @@ export class ParameterStore {
     return this.entry(name).count;
   }
 
+  /** Sets how many updates a parameter has had. @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong. */
   setCount(name: string, count: number): void {
     takes.setCount(name, count);
 
@@ -224,6 +245,7 @@ export class ParameterStore {
    * were. Until the old ones are freed the store holds both.
    * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong; BAD_SHAPE where an expression has another shape than
    * its parameter.
+   * @internal
    */
   async rebuild(parameters: readonly RebuiltParameter[]): Promise<void> {
     takes.rebuild(parameters);
@@ -263,7 +285,7 @@ export class ParameterStore {
     for (const { buffers } of this.all()) {
       if (buffers.gradient) program.add('fill', [], [program.buffer(buffers.gradient)], { value: 0 });
     }
-    await program.runOnce(this.device.native);
+    await program.runOnce(nativeOf(this.device));
   }
 
   /**
@@ -287,6 +309,7 @@ export class ParameterStore {
     return total;
   }
 
+  /** Frees all buffers; every later call throws CLOSED. */
   dispose(): void {
     if (this.disposed) return;
     for (const entry of this.all()) this.buffers.release(entry);
@@ -297,7 +320,10 @@ export class ParameterStore {
     this.dispose();
   }
 
-  /** Throws CLOSED after dispose() or when the device is closed. */
+  /**
+   * Throws CLOSED after dispose() or when the device is closed.
+   * @internal
+   */
   checkOpen(): void {
     if (this.disposed) throw new ApolloError('CLOSED', 'the parameter store was disposed; make a new one');
     this.device.checkOpen();
@@ -306,6 +332,7 @@ export class ParameterStore {
   /**
    * Whether `name` has a bf16 working copy.
    * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+   * @internal
    */
   hasWorkingCopy(name: string): boolean {
     takes.hasWorkingCopy(name);
@@ -316,6 +343,7 @@ export class ParameterStore {
   /**
    * The device buffer behind a program's value, for compilation.
    * @throws ApolloError BAD_ARGUMENT when the parameter is unknown, of another shape, or has no working copy.
+   * @internal
    */
   bind(kind: BufferKind, name: string, shape: Shape): BoundBuffer {
     takes.bind(kind, name, shape);
@@ -336,6 +364,7 @@ export class ParameterStore {
   /**
    * The device buffer of a slot of the optimizer's state, or of this rank's part of it.
    * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+   * @internal
    */
   bindSlot(slot: string, name: string): BoundBuffer {
     takes.bindSlot(slot, name);

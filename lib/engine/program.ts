@@ -12,6 +12,7 @@ import { formatShape, size } from './shape.js';
 /** Values of an input: the dtype's array (bf16: f32 values or its bits) or plain numbers. */
 export type InputData = TypedArray | readonly number[];
 
+/** Options of one run of a program. */
 export interface RunOptions {
   /**
    * Stops the run between two instructions; it then rejects with ABORT_ERR. What a GPU has been given already runs to its
@@ -28,6 +29,7 @@ export interface RunOptions {
   readonly exchange?: NativeExchange | undefined;
 }
 
+/** Time of one instruction of a profiled run. */
 export interface InstructionTime {
   readonly op: string;
   /** Dtypes and shapes of its inputs. */
@@ -35,6 +37,7 @@ export interface InstructionTime {
   readonly ns: number;
 }
 
+/** What one run of a program gave. */
 export interface RunResult {
   /** By name; bf16 comes as f32. */
   readonly outputs: Record<string, Float32Array | Int32Array>;
@@ -45,6 +48,7 @@ export interface RunResult {
   readonly profile?: readonly InstructionTime[];
 }
 
+/** Memory of a program, in bytes. */
 export interface ProgramMemory {
   /** The one arena of activations and temporaries, as planned by lifetime. */
   readonly arenaBytes: number;
@@ -122,6 +126,9 @@ const takesProgramBind = is.takes('Program.bind', { names: is.func });
 /**
  * Made by `Device.compile`, for one holder: equal graphs share the native program, which is freed with the last of its
  * holders. Several runs may be in progress; the device takes them one after the other.
+ * @example
+ * using program = await device.compile(graph);
+ * const { outputs } = await program.run({ x: [1, 2, 3] });
  */
 export class Program {
   readonly inputs: readonly NamedType[];
@@ -131,6 +138,7 @@ export class Program {
   readonly flops: number;
   private disposed = false;
 
+  /** @internal */
   constructor(
     private readonly parts: CompiledProgram,
     /** Ends this holder's share. */

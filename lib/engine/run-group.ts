@@ -6,8 +6,18 @@ import * as is from '../is.js';
 
 const takesNewRunGroup = is.takes('new RunGroup', { signal: is.optional(is.signal) });
 
+/**
+ * Runs that are stopped together: by a signal, by `stop`, or when one of them fails.
+ * @example
+ * const group = new RunGroup(signal);
+ * await Promise.all([program.run({ x: [1] }, { group }), program.run({ x: [2] }, { group })]);
+ * group.dispose();
+ */
 export class RunGroup {
-  /** Shared with the device's thread. 0: running, 1: stopped from outside, 2: one of the runs has failed. */
+  /**
+   * Shared with the device's thread. 0: running, 1: stopped from outside, 2: one of the runs has failed.
+   * @internal
+   */
   readonly flag = new Int32Array(new SharedArrayBuffer(4));
   readonly #signal: AbortSignal | undefined;
   readonly #stop = () => this.stop();
@@ -31,11 +41,15 @@ export class RunGroup {
     return this.#signal?.aborted ? this.#signal.reason : undefined;
   }
 
+  /** Stops all runs of the group; they reject with ABORT_ERR. */
   stop(): void {
     Atomics.compareExchange(this.flag, 0, 0, 1);
   }
 
-  /** Stops the group because a part of its work has failed. */
+  /**
+   * Stops the group because a part of its work has failed.
+   * @internal
+   */
   fail(): void {
     Atomics.compareExchange(this.flag, 0, 0, 2);
   }

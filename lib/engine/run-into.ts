@@ -1,5 +1,5 @@
 /** A graph that runs once and whose result stays on the device. */
-import type { Device } from './device.js';
+import { type Device, nativeOf } from './device.js';
 import { Graph, type Tensor } from './graph.js';
 import { lower } from './lowering.js';
 import type { NativeBuffer } from './native.js';
@@ -32,7 +32,7 @@ export async function runInto(
   const bound: NativeBuffer[] = [];
   for (const { name } of buffers) bound.push(await bufferOf(name)); // in order, for where that is a call of all ranks
   bound.push(target.buffer);
-  const program = await translated(() => device.native.compile({ ...desc, values }, bound));
+  const program = await translated(() => nativeOf(device).compile({ ...desc, values }, bound));
   try {
     await translated(() => program.run([], { profile: false }));
   } finally {

@@ -96,7 +96,10 @@ export class StateStore {
     this.dispose();
   }
 
-  /** Throws CLOSED after dispose() or when the device is closed. */
+  /**
+   * Throws CLOSED after dispose() or when the device is closed.
+   * @internal
+   */
   checkOpen(): void {
     if (this.disposed) throw new ApolloError('CLOSED', 'the states were disposed; make a new StateStore');
     this.device.checkOpen();
@@ -105,6 +108,7 @@ export class StateStore {
   /**
    * The device buffer behind a state, for compilation; made if there is none yet.
    * @throws ApolloError BAD_ARGUMENT when it exists with another shape or dtype, OUT_OF_MEMORY, CLOSED.
+   * @internal
    */
   bind(name: string, type: TensorType): NativeBuffer {
     takesStateStoreBind(name, type);

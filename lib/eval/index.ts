@@ -1,49 +1,11 @@
-/** Evaluation: fine-tuning on tasks, their scores, and the loss of language models on text. */
-
-export { type SequenceEncoder, sequenceEncoder } from './finetune/encode.js';
-export { evaluateTask, type TaskEvaluation, type TaskEvaluationOptions } from './finetune/evaluate-task.js';
-export type { FineTuneEvent, SeedRecord } from './finetune/events.js';
-export { type ExportFineTunedOptions, exportFineTuned } from './finetune/export-fine-tuned.js';
+/** Evaluation as other rooms see it: what users have (public.ts), and what only this package needs. */
 export { digestOf, encodeAll } from './finetune/features.js';
-export { type FineTunedDescription, isFineTuned, readFineTuned, saveFineTuned } from './finetune/fine-tuned.js';
-export {
-  type FineTunedFolder,
-  type FineTunedModel,
-  loadFineTuned,
-  openFineTuned,
-  type TunedTask,
-} from './finetune/fine-tuned-folder.js';
-export { checkFineTuning, type FineTuneDependencies, fineTune } from './finetune/finetune.js';
-export type { Head, HeadContext, HuggingFaceHead, LossContext } from './finetune/head.js';
-export { classification, regression } from './finetune/heads/sequence.js';
-export { spans } from './finetune/heads/spans.js';
-export { NetworkPrograms, networkSpecs, trainedLayersOf } from './finetune/network.js';
-export { type FineTuneConfig, type FineTuneOptions, fineTuneConfig } from './finetune/options.js';
-export { type PredictOptions, predict } from './finetune/predict.js';
-export { bestEpoch, type EpochRecord } from './finetune/seed-folder.js';
-export { type BodySource, trainedSource, untrainedSource } from './finetune/source.js';
-export * as squad from './finetune/squad/index.js';
-export * from './finetune/task.js';
-export { taskByName, taskNames } from './finetune/tasks.js';
-export { Decoder, type DecoderOptions } from './generate/decoder.js';
-export { type FillCandidate, type FilledMask, type FillOptions, fillMask } from './generate/fill.js';
-export { type GeneratedToken, type GenerateOptions, generate } from './generate/generate.js';
-export {
-  type Candidates,
-  candidates,
-  checkSampling,
-  draw,
-  likeliest,
-  type SamplingOptions,
-} from './generate/sampling.js';
-export { checkLambada, type LambadaResult, lambada, readPassages } from './text/lambada.js';
-export {
-  checkWindow,
-  type MeasuredModel,
-  readTokens,
-  type TextLoss,
-  type TextReading,
-  type TextTokens,
-  textLoss,
-} from './text/text-loss.js';
-export type { TrainedModel } from './trained.js';
+export { saveFineTuned } from './finetune/fine-tuned.js';
+export { checkFineTuning } from './finetune/finetune.js';
+export { networkSpecs, trainedLayersOf } from './finetune/network.js';
+export { fineTuneConfig } from './finetune/options.js';
+export { bestEpoch } from './finetune/seed-folder.js';
+export { checkSampling } from './generate/sampling.js';
+export * from './public.js';
+export { checkLambada } from './text/lambada.js';
+export { checkWindow } from './text/text-loss.js';

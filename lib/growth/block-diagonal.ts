@@ -14,6 +14,8 @@ const takesBlockDiagonal = is.takes('blockDiagonal', {
 /**
  * diag(W, W): [in, out] -> [2 in, 2 out], zeros elsewhere. With `blocks`, the widths of matrices side by side (queries, keys
  * and values), each becomes a diagonal by itself.
+ * @example
+ * const grown = blockDiagonal({ values: Float32Array.of(1, 2, 3, 4), rows: 2, columns: 2 }); // 4 x 4
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function blockDiagonal(matrix: Matrix, blocks?: readonly number[]): Float32Array {
@@ -41,6 +43,8 @@ const takesMomentFactors = is.takes('momentFactors', { scale: is.anyNumber });
 
 /**
  * Factors on AdamW's moments when a gradient is multiplied by `scale`: m is linear in it, v quadratic.
+ * @example
+ * momentFactors(0.5) // gradients that are half as large
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function momentFactors(scale: number): { readonly m: number; readonly v: number } {

@@ -19,6 +19,8 @@ const takesRelativeCost = is.takes('relativeCost', {
 
 /**
  * Expected cost of a step with `trainedLayers`, as a fraction of a step at full depth.
+ * @example
+ * relativeCost(lvps, 3, 12, { layer: 4, head: 1 }) // of a step at full depth
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function relativeCost(sampler: DepthSampler, trainedLayers: number, layers: number, flops: LayerFlops): number {
@@ -40,6 +42,9 @@ const takesRelativeRunCost = is.takes('relativeRunCost', {
 
 /**
  * Expected cost of a whole run of `totalSteps` steps, as a fraction of the same run at full depth.
+ * @example
+ * const schedule = makeSchedule({ stageLayers: [1, 3, 6, 12], boundaries: { fractions: [0.1, 0.2, 0.4] }, totalSteps: 1000 });
+ * relativeRunCost(lvps, schedule, 1000, { layer: 4, head: 1 });
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function relativeRunCost(

@@ -6,6 +6,7 @@
 import { check } from '../errors.js';
 import * as is from '../is.js';
 
+/** When a stage ends by the loss curve, see {@link curveBoundaries}. */
 export interface CurveRule {
   /** Steps of a window; decisions fall at multiples of it. */
   readonly window: number;

@@ -1,8 +1,8 @@
 /**
- * Growth as arithmetic: layer maps, depth samplers, stage schedules, expansions of tensors. Pure functions; nothing else
- * of the package is needed.
+ * `apollo-lm/growth`: growth as arithmetic. Layer maps, depth samplers, stage schedules, expansions of tensors. Pure functions; nothing else
+ * of the package is needed, and nothing else is loaded.
+ * @module growth
  */
-
 export { philox4x32, seedWords, uniform as uniformNumber, type Words2, type Words4 } from '../random/philox.js';
 export { blockDiagonal, momentFactors } from './block-diagonal.js';
 export { type LayerFlops, relativeCost, relativeRunCost } from './cost.js';

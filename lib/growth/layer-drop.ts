@@ -1,6 +1,7 @@
 /** Keep and drop probabilities: progressive layer dropping (Zhang and He, NeurIPS 2020) and annealed layer dropout. */
 import * as is from '../is.js';
 
+/** How the share of kept layers falls, see {@link keepLevel}. */
 export interface DropOptions {
   /** theta-bar: what theta falls to. */
   readonly limit: number;
@@ -12,6 +13,8 @@ const takesKeepLevel = is.takes('keepLevel', { step: is.notNegative, options: is
 
 /**
  * theta(t) = (1 - limit) exp(-gamma t) + limit: 1 at the first step.
+ * @example
+ * keepLevel(100, { limit: 0.5, gamma: 0.01 });
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function keepLevel(step: number, options: DropOptions): number {
@@ -29,6 +32,8 @@ const takesKeepProbability = is.takes('keepProbability', {
 
 /**
  * Probability that layer `layer` (0-based) of `layers` runs in step `step`: 1 - (i / L)(1 - theta(t)), i counted from 1.
+ * @example
+ * keepProbability(100, 3, 12, { limit: 0.5, gamma: 0.01 });
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function keepProbability(step: number, layer: number, layers: number, options: DropOptions): number {
@@ -47,6 +52,8 @@ const takesAnnealedDropProbability = is.takes('annealedDropProbability', {
  * Probability that layer `layer` (0-based) of `layers` is skipped in step `step` (0-based) of `steps` under annealed layer
  * dropout ("Don't Drop Dropout", arXiv 2609.05275): highest * layer / (layers - 1) * (1 - step / (steps - 1)). It rises
  * with depth and falls to 0 at the last step; on average over layers and steps highest / 4 of the layers are skipped.
+ * @example
+ * annealedDropProbability({ layer: 3, layers: 12 }, { step: 100, steps: 1000 }, 0.5);
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function annealedDropProbability(

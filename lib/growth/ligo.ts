@@ -13,15 +13,21 @@ import { interpolate, stackModulo } from './maps.js';
 /**
  * Initial operator row of a new unit. 'rand': a random average of all old units (uniform weights, divided by their sum). 'sel': a copy
  * of one old unit, drawn at random.
+ * @example
+ * widthInits.includes('rand')
  */
 export const widthInits = ['rand', 'sel'] as const;
+/** How the added rows of LiGO's width operators begin, see {@link initialWidthRows}. */
 export type WidthInit = (typeof widthInits)[number];
 
 /**
  * Initial operator row of a layer. 'stackbert': as small layer `l mod L1`. 'stackbert_noisy': the same with a little of all others.
  * 'interpolate': as small layer `floor(l L1 / L2)`.
+ * @example
+ * depthInits.includes('stackbert')
  */
 export const depthInits = ['stackbert_noisy', 'stackbert', 'interpolate'] as const;
+/** How LiGO's depth operators begin, see {@link initialDepthWeights}. */
 export type DepthInit = (typeof depthInits)[number];
 
 /** Which random numbers an operator draws: different operators of a seed draw different ones. */
@@ -65,6 +71,8 @@ const takesInitialWidthRows = is.takes('initialWidthRows', {
 /**
  * S [added, old], row-major: the lower part of a width operator [I; S], one row for each new unit. `noise` is the upper
  * end of uniform noise on every entry of 'sel', so that two copies of one unit can part.
+ * @example
+ * initialWidthRows('rand', { added: 2, old: 4 }, { seed: 42, operator: 0 });
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function initialWidthRows(
@@ -92,6 +100,8 @@ const takesInitialDepthWeights = is.takes('initialDepthWeights', {
 
 /**
  * w [small]: the weight of each small layer in layer `layer` of `large`. Rows sum to 1.
+ * @example
+ * initialDepthWeights('stackbert', { layer: 0, small: 3, large: 6 }, { seed: 42, operator: 0 });
  * @throws ApolloError BAD_ARGUMENT unless 1 <= small <= large and layer < large.
  */
 export function initialDepthWeights(

@@ -23,6 +23,8 @@ const takesInterpolate = is.takes('interpolate', { trainedLayers: is.number, dep
 /**
  * Interpolation: `map[i] = floor(i * trainedLayers / depth)`, in whole numbers. (The released code divides by the float
  * depth / trainedLayers, which is one too small at a few places, first at 14 -> 18.) `interpolate(3, 6)` is [0, 0, 1, 1, 2, 2].
+ * @example
+ * interpolate(2, 4) // [0, 0, 1, 1]
  * @throws ApolloError BAD_ARGUMENT unless 1 <= trainedLayers <= depth.
  */
 export function interpolate(trainedLayers: number, depth: number): number[] {
@@ -40,6 +42,8 @@ const takesStack = is.takes('stack', { trainedLayers: is.number, depth: is.numbe
 /**
  * Stacking as released: whole copies of the trained layers one above the other; a remainder of r places takes the top r of them.
  * `stack(3, 7)` is [0, 1, 2, 0, 1, 2, 2].
+ * @example
+ * stack(2, 4) // [0, 1, 0, 1]
  * @throws ApolloError BAD_ARGUMENT unless 1 <= trainedLayers <= depth.
  */
 export function stack(trainedLayers: number, depth: number): number[] {
@@ -57,6 +61,8 @@ const takesStackModulo = is.takes('stackModulo', { trainedLayers: is.number, dep
 
 /**
  * Stacking by the formula of the paper: `map[i] = i mod trainedLayers`. `stackModulo(3, 7)` is [0, 1, 2, 0, 1, 2, 0].
+ * @example
+ * stackModulo(2, 5)
  * @throws ApolloError BAD_ARGUMENT unless 1 <= trainedLayers <= depth.
  */
 export function stackModulo(trainedLayers: number, depth: number): number[] {
@@ -71,6 +77,8 @@ const takesStackTop = is.takes('stackTop', { trainedLayers: is.number, depth: is
 /**
  * Stacking of the topmost layers: the trained layers, then a copy of the top `depth - trainedLayers` of them, at most as many as there
  * are. `stackTop(3, 5)` is [0, 1, 2, 1, 2] (progressive stacking 2.0).
+ * @example
+ * stackTop(2, 3)
  * @throws ApolloError BAD_ARGUMENT unless 1 <= trainedLayers <= depth <= 2 trainedLayers.
  */
 export function stackTop(trainedLayers: number, depth: number): number[] {
@@ -84,8 +92,17 @@ export function stackTop(trainedLayers: number, depth: number): number[] {
   return Array.from({ length: depth }, (_, place) => (place < trainedLayers ? place : place - (depth - trainedLayers)));
 }
 
-/** The expansions by the name used in configurations. */
+/**
+ * The expansions by the name used in configurations.
+ * @example
+ * expansions.stack(2, 4) // [0, 1, 0, 1]
+ */
 export const expansions = { interpolate, stack, stackModulo } as const satisfies Record<string, Expansion>;
+/**
+ * The expansions by name, see {@link expansions}.
+ * @example
+ * const name: ExpansionName = 'interpolate';
+ */
 export type ExpansionName = keyof typeof expansions;
 
 const takesGrowThrough = is.takes('growThrough', { stageLayers: is.list(is.count, { least: 1 }), expand: is.func });
@@ -93,6 +110,8 @@ const takesGrowThrough = is.takes('growThrough', { stageLayers: is.list(is.count
 /**
  * Which layer of the first stage is at each place after growing through all of `stageLayers` by `expand`, one after the
  * other. `growThrough([3, 6, 12], stack)` is `stack(3, 12)`.
+ * @example
+ * growThrough([1, 2, 4], interpolate) // [0, 0, 0, 0]
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function growThrough(stageLayers: readonly number[], expand: Expansion): number[] {
@@ -114,6 +133,8 @@ const takesCompose = is.takes('compose', { inner: is.list(is.index), outer: is.l
 
 /**
  * The map that first goes through `outer` and then `inner`: place i of the deep network holds `inner[outer[i]]`.
+ * @example
+ * compose([0, 1, 1], [0, 1, 2, 2]) // [0, 1, 1, 1]
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function compose(inner: LayerMap, outer: LayerMap): number[] {

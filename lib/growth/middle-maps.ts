@@ -25,6 +25,8 @@ const takesRepeatMiddleBlock = is.takes('repeatMiddleBlock', { block: is.number 
 /**
  * MIDAS: of n blocks, a copy of block ceil(n / 2), counted from 1, right after it. `repeatMiddleBlock(3)(6, 9)` is
  * [0, 1, 2, 0, 1, 2, 3, 4, 5].
+ * @example
+ * const map = repeatMiddleBlock(3)(6, 9); // the middle block of three layers twice
  * @throws ApolloError BAD_ARGUMENT unless one block is added to whole blocks.
  */
 export function repeatMiddleBlock(block: number): Expansion {
@@ -42,6 +44,8 @@ const takesRepeatNewMiddle = is.takes('repeatNewMiddle', { block: is.number });
 /**
  * Of n blocks, block floor(n / 2) + 1, counted from 1, twice: after a growth by it the copy is the middle. Repeated with
  * blocks of two layers: [0, 1, 2, 3, 2, 3, 4, 5], then [0, 1, 2, 3, 4, 5, 4, 5, 6, 7].
+ * @example
+ * const map = repeatNewMiddle(3)(6, 9);
  * @throws ApolloError BAD_ARGUMENT unless one block is added to whole blocks.
  */
 export function repeatNewMiddle(block: number): Expansion {
@@ -60,6 +64,8 @@ const takesRepeatMiddleLayers = is.takes('repeatMiddleLayers', { block: is.numbe
  * LIDAS: at the seam after block ceil(n / 2), copies of the last half block before it and the first half block after it.
  * `repeatMiddleLayers(4)(8, 12)` is [0, 1, 2, 3, 2, 3, 4, 5, 4, 5, 6, 7]. The first block has nothing after it and is
  * repeated whole.
+ * @example
+ * const map = repeatMiddleLayers(3)(6, 9);
  * @throws ApolloError BAD_ARGUMENT for an odd block, or unless one block is added to whole blocks.
  */
 export function repeatMiddleLayers(block: number): Expansion {
@@ -79,6 +85,8 @@ const takesProportionalFractions = is.takes('proportionalFractions', { stages: i
 /**
  * Ends of all stages but the last as fractions of the run, when stage i of `stages`, counted from 1, takes a share of the
  * steps in proportion to i^alpha (Prop-alpha). `proportionalFractions(4, 1)` is [0.1, 0.3, 0.6].
+ * @example
+ * proportionalFractions(3, 1) // where the first two of three stages end
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function proportionalFractions(stages: number, alpha: number): number[] {

@@ -10,6 +10,11 @@ const middle = 397;
 
 const takesNewMt19937 = is.takes('new Mt19937', { seed: is.number });
 
+/**
+ * The Mersenne Twister with numpy's seeding: the draws of released code that used `numpy.random`.
+ * @example
+ * new Mt19937(42).next() // in [0, 1)
+ */
 export class Mt19937 {
   readonly #state = new Uint32Array(size);
   #index = size;

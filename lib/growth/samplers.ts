@@ -8,6 +8,7 @@ import * as is from '../is.js';
 import { uniform as uniformNumber } from '../random/philox.js';
 import { uniformStreams } from '../random/streams.js';
 
+/** Draws the depth of a step, between the trained layers and the whole depth; from {@link makeSampler}. */
 export interface DepthSampler {
   readonly name: string;
   /** P(depth = k) at index k, 0..layers; exact, from the distribution function. */
@@ -124,6 +125,8 @@ const takesMakeLvps = is.takes('makeLvps', { shape: is.samplerShape });
 /**
  * Low-value-prioritised sampling (Pan et al., AAAI 2024, Eq. 7-10): y(x) = m / (x + n) through
  * y(smallest) = ratio + excess and y(1) = end, a density that falls as 1 / y^2.
+ * @example
+ * const sampler = makeLvps({ excess: 0.1 });
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function makeLvps(shape: SamplerShape = {}): DepthSampler {
@@ -142,6 +145,8 @@ const takesMakeEdge = is.takes('makeEdge', { shape: is.samplerShape });
 
 /**
  * Edge sampling: a logistic curve between the same ends, so that the shallowest and the deepest are the most likely.
+ * @example
+ * const sampler = makeEdge();
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function makeEdge(shape: SamplerShape = {}): DepthSampler {
@@ -163,6 +168,8 @@ const takesMakeCost = is.takes('makeCost', { shape: is.samplerShape });
  * Sampling by cost: P(d) is proportional to (fixed + layer d) ^ -power, so that a depth is drawn more often the cheaper its
  * step costs. LVPS has a density of the same kind, 1 / y^2, in the depth alone; where the head is most of a step, deep
  * steps cost little more than shallow ones and are drawn nearly as often.
+ * @example
+ * const sampler = makeCost({ power: 1 });
  * @throws ApolloError BAD_ARGUMENT for costs that are not positive.
  */
 export function makeCost(shape: SamplerShape = {}): DepthSampler {
@@ -189,34 +196,66 @@ export function makeCost(shape: SamplerShape = {}): DepthSampler {
   );
 }
 
+/**
+ * Low-value-prioritised sampling with the released constants, Apollo's default; see {@link makeLvps}.
+ * @example
+ * sampleDepth(lvps, 3, 12, 42, 0);
+ */
 export const lvps = makeLvps();
+/**
+ * The shallowest and the deepest most often, see {@link makeEdge}.
+ * @example
+ * sampleDepth(edge, 3, 12, 42, 0);
+ */
 export const edge = makeEdge();
 
-/** Every depth from the trained layers to all layers equally often. */
+/**
+ * Every depth from the trained layers to all layers equally often.
+ * @example
+ * sampleDepth(uniform, 3, 12, 42, 0);
+ */
 export const uniform = sampler(
   'uniform',
   (k, trainedLayers, layers) => (layers - k + 1) / (layers - trainedLayers + 1),
   (x, trainedLayers, layers) => Math.min(layers, trainedLayers + Math.floor(x * (layers - trainedLayers + 1))),
 );
 
-/** Always full depth, with shared weights. */
+/**
+ * Always full depth, with shared weights.
+ * @example
+ * sampleDepth(full, 3, 12, 42, 0) // 12
+ */
 export const full = sampler(
   'full',
   () => 1,
   (_x, _units, layers) => layers,
 );
 
-/** No sampling: always the trained layers alone. */
+/**
+ * No sampling: always the trained layers alone.
+ * @example
+ * sampleDepth(none, 3, 12, 42, 0) // 3
+ */
 export const none = sampler(
   'none',
   () => 0,
   (_x, trainedLayers) => trainedLayers,
 );
 
+/**
+ * Depths with a density that falls with what a step costs, see {@link makeCost}.
+ * @example
+ * sampleDepth(cost, 3, 12, 42, 0);
+ */
 export const cost = makeCost();
 
-/** The samplers by the name used in configurations, with the released constants. */
+/**
+ * The samplers by the name used in configurations, with the released constants.
+ * @example
+ * samplers.lvps.expectedDepth(3, 12);
+ */
 export const samplers = { lvps, edge, uniform, full, none, cost } as const satisfies Record<string, DepthSampler>;
+/** The samplers by name. */
 export type SamplerName = keyof typeof samplers;
 
 const takesMakeSampler = is.takes('makeSampler', {
@@ -226,6 +265,8 @@ const takesMakeSampler = is.takes('makeSampler', {
 
 /**
  * The sampler of that name; `shape` changes the constants of lvps, edge and cost.
+ * @example
+ * const sampler = makeSampler('lvps');
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function makeSampler(name: SamplerName, shape: SamplerShape = {}): DepthSampler {
@@ -237,7 +278,11 @@ export function makeSampler(name: SamplerName, shape: SamplerShape = {}): DepthS
   return samplers[name];
 }
 
-/** Philox stream of the depth draws; other uses of a run's seed take other streams. */
+/**
+ * Philox stream of the depth draws; other uses of a run's seed take other streams.
+ * @example
+ * uniformNumber(42, depthStream, 7);
+ */
 export const depthStream = uniformStreams.depth;
 
 const takesSampleDepth = is.takes('sampleDepth', {

@@ -12,12 +12,14 @@ export type Boundaries =
   | { readonly steps: readonly number[] }
   | { readonly tokens: readonly number[]; readonly tokensPerStep: number };
 
+/** A stage of a run: steps with the same trained layers. */
 export interface Stage {
   readonly index: number;
   /** Trained layers. */
   readonly trainedLayers: number;
 }
 
+/** The stages of a run, from {@link makeSchedule}. */
 export interface StageSchedule {
   /** Trained layers of each stage, strictly increasing; the last is the full model. */
   readonly stageLayers: readonly number[];
@@ -32,6 +34,8 @@ const takesBoundarySteps = is.takes('boundarySteps', { boundaries: is.boundaries
 /**
  * Boundaries in optimizer steps. Fractions and epochs are rounded to the nearest step; tokens to the first step that
  * starts after that many tokens.
+ * @example
+ * boundarySteps({ fractions: [0.1, 0.5] }, 1000) // [100, 500]
  * @throws ApolloError BAD_ARGUMENT for a value that is not a number >= 0, a list that falls, or a fraction above 1.
  */
 export function boundarySteps(boundaries: Boundaries, totalSteps: number): number[] {
@@ -106,6 +110,8 @@ const takesRewarmFactor = is.takes('rewarmFactor', { step: is.notNegative, steps
 /**
  * Factor on the learning rate of the `step`-th step of a stage (0-based) that warms up again over `steps` steps: 1/steps,
  * 2/steps, …, 1.
+ * @example
+ * rewarmFactor(10, 100);
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function rewarmFactor(step: number, steps: number): number {
@@ -119,6 +125,8 @@ const takesDefaultStageLayers = is.takes('defaultStageLayers', { layers: is.list
 /**
  * Layers of the stages when none are given: each stage's number is the largest proper divisor of the next one's, so that switches are
  * continuous. 12 layers give the paper's [1, 3, 6, 12], 24 give [1, 3, 6, 12, 24].
+ * @example
+ * defaultStageLayers(12) // [1, 3, 6, 12]
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function defaultStageLayers(layers: number): number[] {
@@ -140,6 +148,8 @@ const takesDefaultFractions = is.takes('defaultFractions', { stages: is.listed }
 /**
  * Boundaries when none are given, as fractions of the run: the paper's 0.05, 0.10, 0.25 (epochs 2, 4 and 10 of 40) for
  * four stages; fewer stages take the last of these, more halve the first again and again.
+ * @example
+ * defaultFractions(4) // where the first three of four stages end
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function defaultFractions(stages: number): number[] {

@@ -20,7 +20,11 @@ export interface Matrix {
   readonly columns: number;
 }
 
-/** Philox stream of the units that are drawn for copying. */
+/**
+ * Philox stream of the units that are drawn for copying.
+ * @example
+ * uniformNumber(42, widthStream, 0);
+ */
 export const widthStream = uniformStreams.width;
 
 /**
@@ -38,6 +42,8 @@ const takesDuplicationMap = is.takes('duplicationMap', {
 /**
  * The map g of a dimension that grows `from` -> `to`: g(j) = j for j < from, then by `rule`.
  * `duplicationMap(2, 5, 'even')` is [0, 1, 0, 1, 0].
+ * @example
+ * duplicationMap(2, 4, 'even');
  * @throws ApolloError BAD_ARGUMENT unless 1 <= from <= to.
  */
 export function duplicationMap(from: number, to: number, rule: CopyRule): number[] {
@@ -57,6 +63,8 @@ const takesCopyCounts = is.takes('copyCounts', { map: is.list(is.index), from: i
 
 /**
  * C: how often each of `from` units occurs in the map.
+ * @example
+ * copyCounts([0, 1, 1], 2) // [1, 2]
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function copyCounts(map: DimensionMap, from: number): number[] {
@@ -75,6 +83,8 @@ const takesExpandGroups = is.takes('expandGroups', { map: is.list(is.index), wid
 /**
  * A map of groups as a map of their elements: heads of `width` dimensions each, copied whole, so that each copy has its
  * head's softmax. `expandGroups([0, 1, 0], 2)` is [0, 1, 2, 3, 0, 1].
+ * @example
+ * expandGroups([0, 1, 1], 2) // [0, 1, 2, 3, 2, 3]
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function expandGroups(map: DimensionMap, width: number): number[] {
@@ -90,6 +100,8 @@ const takesSideBySide = is.takes('sideBySide', {
 /**
  * The map of blocks side by side, each of which grows from `from` units by a map of its own: queries, keys and values.
  * `sideBySide([{ map: [0, 1, 0], from: 2 }, { map: [0, 0], from: 1 }])` is [0, 1, 0, 2, 2].
+ * @example
+ * sideBySide([{ map: [0, 1, 1], from: 2 }, { map: [0, 1, 1], from: 2 }]) // [0, 1, 1, 2, 3, 3]
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function sideBySide(blocks: readonly { readonly map: DimensionMap; readonly from: number }[]): number[] {
@@ -107,6 +119,8 @@ const takesExpandVector = is.takes('expandVector', { values: is.float32, map: is
 
 /**
  * A vector whose units are copied: b'[j] = b[g(j)].
+ * @example
+ * expandVector(Float32Array.of(2, 4), [0, 1, 1]) // [2, 4, 4]
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function expandVector(values: Float32Array, map: DimensionMap): Float32Array {
@@ -122,6 +136,8 @@ const takesDivideVector = is.takes('divideVector', { values: is.float32, map: is
  * A vector whose units are copied and divided: b'[j] = b[g(j)] / C[g(j)]. Weight and bias of the last norm before a
  * decoder tied to the word table become this: the table's columns are copied without division, and each logit sums over
  * all copies.
+ * @example
+ * divideVector(Float32Array.of(2, 4), [0, 1, 1]) // [2, 2, 2]
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function divideVector(values: Float32Array, map: DimensionMap): Float32Array {
@@ -146,6 +162,8 @@ export interface RowWise {
 
 /**
  * `expandMatrix` in pieces, for a caller that must not block: all zeros until rows are filled.
+ * @example
+ * const rows = expandMatrixRows({ values: new Float32Array(4), rows: 2, columns: 2 }, { rows: [0, 1, 1] });
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function expandMatrixRows(matrix: Matrix, maps: { rows?: DimensionMap; columns?: DimensionMap }): RowWise {
@@ -177,6 +195,8 @@ export function expandMatrixRows(matrix: Matrix, maps: { rows?: DimensionMap; co
 /**
  * EXPN (bert2BERT, Eq. 5 and 6): U[i, j] = W[g_in(i), g_out(j)] / C_in[g_in(i)]. Without a map a dimension stays as it
  * is. The rows of a table that is looked up in, as the word embeddings, have none.
+ * @example
+ * const grown = expandMatrix({ values: new Float32Array(4), rows: 2, columns: 2 }, { rows: [0, 1, 1], columns: [0, 1, 1] });
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function expandMatrix(matrix: Matrix, maps: { rows?: DimensionMap; columns?: DimensionMap }): Float32Array {
@@ -190,6 +210,8 @@ const takesAdvancedColumns = is.takes('advancedColumns', { own: is.float32, next
 /**
  * AKI (bert2BERT, section 3.3.2): the columns that are copies come from the layer above. `own` and `next` are the two
  * layers' tensors after EXPN; `isNew` tells whether an element is in such a column.
+ * @example
+ * advancedColumns(Float32Array.of(1, 2), Float32Array.of(3, 4), (column) => column > 0);
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function advancedColumns(own: Float32Array, next: Float32Array, isNew: (at: number) => boolean): Float32Array {
@@ -201,7 +223,12 @@ export function advancedColumns(own: Float32Array, next: Float32Array, isNew: (a
 
 const takesCheckMatrix = is.takes('checkMatrix', { matrix: is.matrix });
 
-/** @throws ApolloError BAD_ARGUMENT when the values are not as many as the shape says. */
+/**
+ * Checks that `values` has rows * columns elements.
+ * @example
+ * checkMatrix({ values: new Float32Array(6), rows: 2, columns: 3 });
+ * @throws ApolloError BAD_ARGUMENT when the values are not as many as the shape says.
+ */
 export function checkMatrix(matrix: Matrix): void {
   takesCheckMatrix(matrix);
   const { values, rows, columns } = matrix;

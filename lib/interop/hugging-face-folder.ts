@@ -7,6 +7,7 @@ import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ApolloError } from '../errors.js';
+import * as is from '../is.js';
 import { isLfsPointer, lfsPointerMessage } from '../lfs-pointer.js';
 import type { ModelConfig } from '../models/config.js';
 import { configFromHuggingFace, huggingFaceOf } from './hugging-face-config.js';
@@ -19,6 +20,7 @@ export const configFile = 'config.json';
 export const weightsFile = 'model.safetensors';
 export const indexFile = 'model.safetensors.index.json';
 
+/** An open Hugging Face folder, from {@link openHuggingFaceFolder}; close it when done. */
 export interface HuggingFaceFolder {
   readonly folder: string;
   readonly config: ModelConfig;
@@ -35,6 +37,7 @@ export interface HuggingFaceFolder {
   read(spec: NamedShape): Promise<Float32Array | undefined>;
   /** Tensors, by their names in the files, that belong to none of `specs` and that no model of this kind is known to carry besides. */
   unused(specs: readonly NamedShape[]): string[];
+  /** Closes the files. */
   close(): Promise<void>;
 }
 
@@ -49,12 +52,19 @@ const otherFormats: readonly (readonly [file: string, what: string])[] = [
 /** Buffers of older versions. */
 const buffers = /(^|\.)position_ids$/;
 
+const takesOpenHuggingFaceFolder = is.takes('openHuggingFaceFolder', { folder: is.path });
+
 /**
  * Opens a Hugging Face folder and checks what can be checked without reading all of it. Of a model whose head has an output
  * matrix of its own, `config.tied` is false, whether config.json or the weights say so.
+ * @example
+ * const folder = await openHuggingFaceFolder('gpt2');
+ * console.log(folder.config.layers, folder.warnings);
+ * await folder.close();
  * @throws ApolloError BAD_CHECKPOINT when files are missing or damaged, for another architecture or another format.
  */
 export async function openHuggingFaceFolder(folder: string): Promise<HuggingFaceFolder> {
+  takesOpenHuggingFaceFolder(folder);
   const json = await readConfig(folder);
   const described = configFromHuggingFace(json, join(folder, configFile));
   const family = huggingFaceOf(described);

@@ -11,12 +11,14 @@ import type { TokenizerDefinition } from '../data/tokenizer/tokenizer-files.js';
 import { writeWholeFiles } from '../fs/whole-file.js';
 import * as is from '../is.js';
 
+/** A file of a tokenizer, from {@link tokenizerFiles}. */
 export interface TokenizerFile {
   readonly name: string;
   /** UTF-8 text. */
   readonly content: string;
 }
 
+/** Options of {@link tokenizerFiles} and {@link saveTokenizer}. */
 export interface TokenizerFilesOptions {
   /** Positions of the model the tokenizer goes with: `model_max_length`, to which Python truncates when asked to. */
   readonly maxLength?: number;
@@ -82,6 +84,8 @@ const takesSaveTokenizer = is.takes('saveTokenizer', {
 
 /**
  * Writes the files of a tokenizer into a folder, which is made if need be. Each file takes its place whole.
+ * @example
+ * await saveTokenizer('runs/gpt', tokenizer);
  * @throws ApolloError FILE_SYSTEM when the folder cannot be written.
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */

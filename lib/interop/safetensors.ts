@@ -6,6 +6,7 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { ApolloError } from '../errors.js';
 import type { FileWriter } from '../fs/durable.js';
+import * as is from '../is.js';
 import { isLfsPointer, lfsPointerMessage, pointerBytes } from '../lfs-pointer.js';
 import {
   decodeFloat32,
@@ -33,7 +34,21 @@ export interface TensorToWrite {
 /** Where bytes come from: fills a new array with [position, position + length). */
 type ByteSource = (position: number, length: number) => Promise<Uint8Array>;
 
-/** An open safetensors file. Tensors are read when asked for; close it when done. */
+const shape = is.optional(is.shape);
+const takesOpen = is.takes('SafetensorsReader.open', { path: is.path });
+const takesFromBytes = is.takes('SafetensorsReader.fromBytes', { bytes: is.bytes, source: is.string });
+const takesInfo = is.takes('SafetensorsReader.info', { name: is.string, shape });
+const takesReadFloat32 = is.takes('SafetensorsReader.readFloat32', { name: is.string, shape });
+const takesReadInt32 = is.takes('SafetensorsReader.readInt32', { name: is.string, shape });
+
+/**
+ * An open safetensors file. Tensors are read when asked for; close it when done.
+ * @example
+ * const reader = await SafetensorsReader.open('model.safetensors');
+ * for (const [name, { shape }] of reader.tensors) console.log(name, shape);
+ * const values = await reader.readFloat32('wte.weight');
+ * await reader.close();
+ */
 export class SafetensorsReader {
   readonly source: string;
   readonly metadata: Readonly<Record<string, string>>;
@@ -78,6 +93,7 @@ export class SafetensorsReader {
    * @throws ApolloError BAD_CHECKPOINT when it cannot be opened or anything in the header is wrong.
    */
   static async open(path: string): Promise<SafetensorsReader> {
+    takesOpen(path);
     let handle: FileHandle;
     try {
       handle = await open(path, 'r');
@@ -100,12 +116,13 @@ export class SafetensorsReader {
       return await SafetensorsReader.#from(path, size, read, () => handle.close());
     } catch (error) {
       await handle.close();
-      throw error;
+      throw error instanceof ApolloError ? error : bad(path, `cannot be read (${(error as Error).message}).`, error);
     }
   }
 
   /** Reads from memory; `source` names the bytes in errors. The bytes are not copied until a tensor is read. */
-  static fromBytes(bytes: Uint8Array, source = 'safetensors bytes'): Promise<SafetensorsReader> {
+  static async fromBytes(bytes: Uint8Array, source = 'safetensors bytes'): Promise<SafetensorsReader> {
+    takesFromBytes(bytes, source);
     const plain = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength); // Buffer's slice would not copy
     const read: ByteSource = async (position, length) => plain.slice(position, position + length);
     return SafetensorsReader.#from(source, bytes.byteLength, read, async () => {});
@@ -116,6 +133,7 @@ export class SafetensorsReader {
    * @throws ApolloError BAD_CHECKPOINT when the file has no such tensor, or another shape than `shape`.
    */
   info(name: string, shape?: readonly number[]): TensorInfo {
+    takesInfo(name, shape);
     const info = this.tensors.get(name);
     if (!info) throw bad(this.source, `tensor "${name}" is missing.`);
     if (shape && (shape.length !== info.shape.length || shape.some((extent, axis) => extent !== info.shape[axis]))) {
@@ -126,6 +144,7 @@ export class SafetensorsReader {
 
   /** A tensor of floats of 8 to 64 bits as 32-bit floats, row-major; checked against `shape` when given. */
   async readFloat32(name: string, shape?: readonly number[]): Promise<Float32Array> {
+    takesReadFloat32(name, shape);
     const info = this.info(name, shape);
     const values = decodeFloat32(info.dtype, await this.#bytes(info));
     if (!values)
@@ -135,6 +154,7 @@ export class SafetensorsReader {
 
   /** A tensor of I32 or I64 as 32-bit integers; a value that does not fit is an error. */
   async readInt32(name: string, shape?: readonly number[]): Promise<Int32Array> {
+    takesReadInt32(name, shape);
     const info = this.info(name, shape);
     const values = decodeInt32(info.dtype, await this.#bytes(info));
     if (values === 'range') throw bad(this.source, `tensor "${name}" has values beyond 32 bits.`);
@@ -146,6 +166,7 @@ export class SafetensorsReader {
     return this.#read(this.#dataStart + info.begin, info.end - info.begin);
   }
 
+  /** Closes the file. */
   close(): Promise<void> {
     return this.#close();
   }
@@ -206,11 +227,23 @@ async function dataOf(tensor: TensorToWrite): Promise<Uint8Array> {
   return bytes;
 }
 
-/** The whole file as bytes; for small files. Throws BAD_ARGUMENT for names, shapes or data that do not fit. */
+const takesEncodeSafetensors = is.takes('encodeSafetensors', {
+  tensors: is.list(
+    is.object('a tensor { name, dtype, shape, data }', { name: is.name, dtype: is.string, shape: is.shape }),
+  ),
+  metadata: is.record,
+});
+
+/**
+ * The whole file as bytes; for small files. Throws BAD_ARGUMENT for names, shapes or data that do not fit.
+ * @example
+ * const bytes = await encodeSafetensors([{ name: 'w', dtype: 'F32', shape: [2], data: Float32Array.of(1, 2) }]);
+ */
 export async function encodeSafetensors(
   tensors: readonly TensorToWrite[],
   metadata: Readonly<Record<string, string>> = {},
 ): Promise<Uint8Array> {
+  takesEncodeSafetensors(tensors, metadata);
   const { ordered, header, totalBytes } = layOut(tensors, metadata);
   const file = new Uint8Array(totalBytes);
   file.set(header, 0);

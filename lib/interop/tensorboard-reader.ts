@@ -1,9 +1,12 @@
 /** Reads TensorBoard event files: the steps, tags and values in them, whoever wrote them. */
 import { readFile } from 'node:fs/promises';
 import { ApolloError } from '../errors.js';
+import { fileError } from '../fs/error.js';
+import * as is from '../is.js';
 import { decodeFields, type ProtoField } from './protobuf.js';
 import { readRecords } from './tfrecord.js';
 
+/** A histogram of an event file. */
 export interface HistogramValue {
   readonly min: number;
   readonly max: number;
@@ -25,6 +28,7 @@ export interface LoggedValue {
   readonly histogram?: HistogramValue;
 }
 
+/** An event of an event file, from {@link readEventFile}. */
 export interface LoggedEvent {
   /** Milliseconds since 1970. */
   readonly wallTimeMs: number;
@@ -35,9 +39,18 @@ export interface LoggedEvent {
   readonly values: readonly LoggedValue[];
 }
 
-/** All events of a file in its order. @throws ApolloError BAD_ARGUMENT naming the file when it is damaged. */
+const takesReadEventFile = is.takes('readEventFile', { path: is.path });
+
+/**
+ * All events of a file in its order. @throws ApolloError BAD_ARGUMENT naming the file when it is damaged.
+ * @example
+ * for (const { step, values } of await readEventFile('events.out.tfevents.1')) console.log(step, values);
+ */
 export async function readEventFile(path: string): Promise<LoggedEvent[]> {
-  const file = await readFile(path);
+  takesReadEventFile(path);
+  const file = await readFile(path).catch((error: unknown) => {
+    throw fileError(error, 'The event file', path, 'be read');
+  });
   try {
     return [...readRecords(file)].map(decodeEvent);
   } catch (error) {

@@ -19,6 +19,8 @@ const takesScalar = is.takes('scalar', { tag: is.string, value: is.anyNumber });
 
 /**
  * A number under a tag: `scalar('loss/train', 2.31)`. "/" groups tags.
+ * @example
+ * await writer.add(100, [scalar('loss/train', 3.2)]);
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function scalar(tag: string, value: number): SummaryValue {
@@ -34,6 +36,8 @@ const takesText = is.takes('text', { tag: is.string, markdown: is.string });
 
 /**
  * Markdown under a tag.
+ * @example
+ * await writer.add(0, [text('settings', '**seed** 42')]);
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function text(tag: string, markdown: string): SummaryValue {
@@ -51,6 +55,8 @@ const takesHistogram = is.takes('histogram', { tag: is.string, counts: is.list(i
 /**
  * How often each whole number occurred: `counts[value]`. A number stands for the interval of length 1 around it, so
  * that TensorBoard draws bars of equal width.
+ * @example
+ * await writer.add(100, [histogram('depth', [4, 0, 2])]);
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function histogram(tag: string, counts: readonly number[]): SummaryValue {
@@ -106,6 +112,7 @@ export function encodeEvent(wallTimeMs: number, step: number, what: Uint8Array):
   return frameRecord(Buffer.concat([doubleField(1, wallTimeMs / 1e3), ...position, what]));
 }
 
+/** Options of `EventFileWriter.open`. */
 export interface EventFileOptions {
   /** A resumed run: events of earlier files from this step on no longer hold. */
   readonly purgeFrom?: number | undefined;
@@ -174,6 +181,7 @@ export class EventFileWriter {
     if (values.length > 0) await this.#write(step, messageField(5, values));
   }
 
+  /** Closes the file. */
   async close(): Promise<void> {
     await this.file.close();
   }

@@ -62,6 +62,11 @@ const schema = z.strictObject({
   /** Source of the depths: 'philox', a function of (seed, step), or 'release', the released code's Python stream. */
   stream: z.enum(['philox', 'release']).default('philox'),
 });
+/**
+ * Settings of the method `apollo`, see docs/methods.
+ * @example
+ * const options: ApolloOptions = { layers: 12, totalSteps: 10_000, seed: 42, sampler: 'edge' };
+ */
 export type ApolloOptions = z.input<typeof schema>;
 
 /** The k-th number of the released code's stream, for any k; numbers drawn once are kept. */

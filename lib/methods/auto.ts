@@ -17,6 +17,11 @@ const schema = z.strictObject({
   /** Default: true for pre-norm models unless new layers have a gate. */
   calibrate: z.boolean().optional(),
 });
+/**
+ * Settings of the method `auto`, see docs/methods.
+ * @example
+ * const options: AutoOptions = { layers: 12, totalSteps: 10_000, seed: 42 };
+ */
 export type AutoOptions = z.input<typeof schema>;
 
 /** Shares of the steps at which the stages of a twelfth, a quarter, a half and all of the layers start. */

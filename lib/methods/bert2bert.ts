@@ -24,6 +24,11 @@ const schema = z.strictObject({
   /** First trains prefixes of the network: the top `layers` of each, for `fraction` of the run's steps. */
   subModel: z.strictObject({ layers: positiveInteger, fraction: z.number().min(0).max(1) }).optional(),
 });
+/**
+ * Settings of the method `bert2bert`, see docs/methods.
+ * @example
+ * const options: Bert2BertOptions = { layers: 12, totalSteps: 10_000, seed: 42, source: 'runs/small/checkpoints', small: { layers: 6, hidden: 512, heads: 8, ffn: 2048 } };
+ */
 export type Bert2BertOptions = z.input<typeof schema>;
 
 /**

@@ -1,10 +1,12 @@
 /** Shared code of methods that grow by copying layers and run only the layers that they train. */
 import { type Expansion, growThrough, type LayerMap, type StageSchedule } from '../growth/index.js';
+import * as is from '../is.js';
 import { type GrowthGate, gatedPlan, gatesAfterGrowth } from './gates.js';
 import { type GrowthRate, type LastGrowth, rateAfterGrowth } from './growth-rate.js';
 import { identityMap, type LayerGrowth, type MethodContext, type TrainingMethod } from './method.js';
-import { layerCopies, type MomentOption } from './moments.js';
+import { layerCopies, type MomentOption, momentOption } from './moments.js';
 
+/** What {@link depthGrowth} makes the parts of a method from. */
 export interface DepthGrowth {
   readonly schedule: StageSchedule;
   /** Which old layer each layer of the next stage is a copy of. */
@@ -22,17 +24,35 @@ export interface DepthGrowth {
   readonly shared?: LayerGrowth['shared'];
 }
 
-/** The parts of a method that follow from its schedule and map; each step runs the trained layers. */
-export function depthGrowth({
-  schedule,
-  map,
-  moments,
-  rate,
-  gate,
-  calibrate = false,
-  context = {},
-  shared = 'keep',
-}: DepthGrowth): Pick<TrainingMethod, 'stageAt' | 'plan' | 'evaluationMaps' | 'evaluationGates' | 'growth'> {
+const takesDepthGrowth = is.takes('depthGrowth', {
+  options: is.options({
+    schedule: is.object('a StageSchedule (from makeSchedule)', {
+      stageLayers: is.list(is.count, { least: 1 }),
+      boundaries: is.list(is.number),
+      stageAt: is.func,
+    }),
+    map: is.func,
+    moments: is.oneOf(...momentOption.options),
+    rate: is.optional(is.record),
+    gate: is.optional(is.record),
+    calibrate: is.optional(is.boolean),
+    context: is.optional(is.options({ model: is.optional(is.modelConfig) })),
+    shared: is.optional(is.oneOf('keep', 'zero')),
+  }),
+});
+
+/**
+ * The parts of a method that follow from its schedule and map; each step runs the trained layers.
+ * @example
+ * const schedule = makeSchedule({ stageLayers: [6, 12], boundaries: { fractions: [0.3] }, totalSteps: 1000 });
+ * const parts = depthGrowth({ schedule, map: stackTop, moments: 'old-kept-new-zero' });
+ * const method: TrainingMethod = { name: 'mine', layers: 12, settings: {}, ...parts };
+ */
+export function depthGrowth(
+  options: DepthGrowth,
+): Pick<TrainingMethod, 'stageAt' | 'plan' | 'evaluationMaps' | 'evaluationGates' | 'growth'> {
+  takesDepthGrowth(options);
+  const { schedule, map, moments, rate, gate, calibrate = false, context = {}, shared = 'keep' } = options;
   const { stageLayers } = schedule;
   // The finished network that the layers of each stage would grow into now.
   const full = stageLayers.map((_, stage) => growThrough(stageLayers.slice(stage), map));

@@ -28,6 +28,11 @@ const schema = z.strictObject({
   ...gateOptions,
   ...calibrateOption,
 });
+/**
+ * Settings of the method `dpt`, see docs/methods.
+ * @example
+ * const options: DptOptions = { layers: 12, totalSteps: 10_000, seed: 42, mixingSteps: 2000 };
+ */
 export type DptOptions = z.input<typeof schema>;
 
 /**

@@ -35,6 +35,7 @@ export function checkCalibration(
   throw new ApolloError('BAD_CONFIG', `${owner}.calibrate: ${reason}. Remove it.`);
 }
 
+/** How new layers enter gradually: the share of the steps until their branches are fully open. */
 export interface GrowthGate {
   readonly gate?: { readonly share: number } | undefined;
   readonly totalSteps: number;

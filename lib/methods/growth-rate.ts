@@ -14,6 +14,7 @@ export const growthRateOptions = {
   /** Whether the schedule restarts at each growth, from its peak and over the steps that are left. */
   rewind: z.boolean().default(false),
 };
+/** What the learning rate does after a growth. */
 export type GrowthRate = z.output<z.ZodObject<typeof growthRateOptions>>;
 
 /** The last growth before a step. */

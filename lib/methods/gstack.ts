@@ -25,6 +25,11 @@ const schema = z.strictObject({
   ...gateOptions,
   ...calibrateOption,
 });
+/**
+ * Settings of the method `gstack`, see docs/methods.
+ * @example
+ * const options: GStackOptions = { layers: 12, totalSteps: 10_000, seed: 42, factor: 4 };
+ */
 export type GStackOptions = z.input<typeof schema>;
 
 /** @throws ApolloError BAD_CONFIG naming the setting that is wrong. */

@@ -17,6 +17,11 @@ const schema = z.strictObject({
   /** Scaling of a layer that is kept with probability p. */
   scale: keptScale.default('layer'),
 });
+/**
+ * Settings of the method `layerdrop`, see docs/methods.
+ * @example
+ * const options: LayerDropOptions = { layers: 12, totalSteps: 10_000, seed: 42 };
+ */
 export type LayerDropOptions = z.input<typeof schema>;
 
 /** @throws ApolloError BAD_CONFIG naming the setting that is wrong. */

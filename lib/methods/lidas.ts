@@ -7,6 +7,11 @@ import { repeatMiddleLayers } from '../growth/index.js';
 import type { MethodContext, TrainingMethod } from './method.js';
 import { type MiddleGrowthOptions, middleGrowth } from './middle-growth.js';
 
+/**
+ * Settings of the method `lidas`, see docs/methods.
+ * @example
+ * const options: LidasOptions = { layers: 12, totalSteps: 10_000, seed: 42, block: 4 };
+ */
 export type LidasOptions = MiddleGrowthOptions;
 
 /** Blocks of 4 as in the paper where that makes three stages or more, else of 2. */

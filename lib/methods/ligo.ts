@@ -25,6 +25,11 @@ const schema = z.strictObject({
   /** Upper end of uniform noise on the entries of width operators that are initialised by 'sel'. */
   selectionNoise: z.number().min(0).default(0),
 });
+/**
+ * Settings of the method `ligo`, see docs/methods.
+ * @example
+ * const options: LigoOptions = { layers: 12, totalSteps: 10_000, seed: 42, source: 'runs/small/checkpoints', small: { layers: 6, hidden: 512, heads: 8, ffn: 2048 } };
+ */
 export type LigoOptions = z.input<typeof schema>;
 
 /**

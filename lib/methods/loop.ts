@@ -24,6 +24,11 @@ const schema = z.strictObject({
   moments: momentOption.default('copy'),
   ...growthRateOptions,
 });
+/**
+ * Settings of the method `loop`, see docs/methods.
+ * @example
+ * const options: LoopOptions = { layers: 12, totalSteps: 10_000, seed: 42 };
+ */
 export type LoopOptions = z.input<typeof schema>;
 
 /** `count` fractions from 0.2 to 0.6. */

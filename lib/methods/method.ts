@@ -6,6 +6,7 @@
 import type { Graph, Tensor } from '../engine/graph.js';
 import type { StateSlot } from '../engine/optim/slots.js';
 import type { LayerMap, Stage } from '../growth/index.js';
+import * as is from '../is.js';
 import type { ModelConfig, ParameterSpec, StageShape } from '../models/index.js';
 import type { Weights } from '../nn/layers.js';
 
@@ -35,7 +36,7 @@ export interface WeightSource {
   readonly config: ModelConfig;
   /** Layers that it has. */
   readonly layers: number;
-  /** @throws ApolloError BAD_ARGUMENT for a name it does not have. */
+  /** The f32 values of a parameter, row-major. @throws {ApolloError} BAD_ARGUMENT for a name it does not have. */
   read(name: string): Promise<Float32Array>;
 }
 
@@ -43,7 +44,7 @@ export interface WeightSource {
 export interface InitialWeights {
   /** Folder of the run that trained it, of its checkpoints, of one, or a Hugging Face folder. */
   readonly source: string;
-  /** @throws ApolloError BAD_CONFIG when the run cannot start from a model of this kind. */
+  /** Checks the trained model. @throws {ApolloError} BAD_CONFIG when the run cannot start from a model of this kind. */
   check(source: ModelConfig, layers: number): void;
   /** Value of a parameter of the first stage; unused where that stage has a reparameterisation. */
   value(spec: ParameterSpec, source: WeightSource): Promise<Float32Array>;
@@ -97,6 +98,7 @@ export interface Materialisation {
   readonly to: number;
 }
 
+/** What is done at the beginning of a stage. */
 export type GrowthPlan = LayerGrowth | StateGrowth | Materialisation;
 
 /** Factors of a network's layers, given for each trained layer or for each place; 1 where absent. */
@@ -151,6 +153,7 @@ export interface Adaptive {
   after(means: readonly number[]): TrainingMethod;
 }
 
+/** A training method: what each step trains and how the network grows. All answers are pure functions of the step. */
 export interface TrainingMethod {
   readonly name: string;
   /** Depth of the finished model. */
@@ -159,6 +162,7 @@ export interface TrainingMethod {
   readonly settings: Readonly<Record<string, unknown>>;
   /** Initial weights of the run; absent: random ones. */
   readonly initial?: InitialWeights;
+  /** The stage of step `step` (0-based). */
   stageAt(step: number): MethodStage;
   /** The network of step `step` (0-based). */
   plan(step: number): StepPlan;
@@ -177,7 +181,14 @@ export interface MethodContext {
   readonly model?: ModelConfig | undefined;
 }
 
-/** The map of a network whose layers all have their own weights. */
+const takesIdentityMap = is.takes('identityMap', { layers: is.listed });
+
+/**
+ * The map of a network whose layers all have their own weights.
+ * @example
+ * identityMap(3) // [0, 1, 2]
+ */
 export function identityMap(layers: number): number[] {
+  takesIdentityMap(layers);
   return Array.from({ length: layers }, (_, layer) => layer);
 }

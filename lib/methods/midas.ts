@@ -6,6 +6,11 @@ import { repeatMiddleBlock } from '../growth/index.js';
 import type { MethodContext, TrainingMethod } from './method.js';
 import { type MiddleGrowthOptions, middleGrowth } from './middle-growth.js';
 
+/**
+ * Settings of the method `midas`, see docs/methods.
+ * @example
+ * const options: MidasOptions = { layers: 12, totalSteps: 10_000, seed: 42, block: 3 };
+ */
 export type MidasOptions = MiddleGrowthOptions;
 
 /** Four stages where that goes, else three, two or as many as there are layers. */

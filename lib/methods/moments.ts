@@ -1,6 +1,7 @@
 /** Rules for the optimizer's state when layers are copied, and the copies of a layer map. */
 import { z } from 'zod';
 import type { LayerMap } from '../growth/index.js';
+import * as is from '../is.js';
 import { newLayers } from './growth-rate.js';
 import type { LayerCopy, MomentRule } from './method.js';
 
@@ -11,8 +12,10 @@ import type { LayerCopy, MomentRule } from './method.js';
  * 'copy', scaled by the change in how often a layer is used.
  */
 export const momentOption = z.enum(['copy', 'old-kept-new-zero', 'release', 'reset', 'copyScaled']);
+/** What becomes of the optimizer's state when layers are copied. */
 export type MomentOption = z.output<typeof momentOption>;
 
+/** Options of {@link layerCopies}. */
 export interface CopyOptions {
   readonly moments: MomentOption;
   /** Trained layers before. */
@@ -33,11 +36,23 @@ function momentRule(from: number, to: number, isNew: boolean, { moments, from: u
   return rules[moments];
 }
 
+const takesLayerCopies = is.takes('layerCopies', {
+  map: is.layerMap,
+  options: is.options({
+    moments: is.oneOf(...momentOption.options),
+    from: is.count,
+    scale: is.optional(is.positive),
+  }),
+});
+
 /**
  * The copies by which layer i becomes what layer `map[i]` was, from the top down: since map[i] <= i for every expansion,
  * a layer is read before it is overwritten.
+ * @example
+ * const copies = layerCopies([0, 1, 0, 1], { moments: 'copy', from: 2 });
  */
 export function layerCopies(map: LayerMap, options: CopyOptions): LayerCopy[] {
+  takesLayerCopies(map, options);
   const copies: LayerCopy[] = [];
   const isNew = newLayers(map);
   map.forEach((from, to) => {

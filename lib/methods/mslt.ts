@@ -21,6 +21,11 @@ const schema = z.strictObject({
   /** From this fraction of the steps on all layers train. */
   joint: z.number().min(0).max(1).default(0.7),
 });
+/**
+ * Settings of the method `mslt`, see docs/methods.
+ * @example
+ * const options: MsltOptions = { layers: 12, totalSteps: 10_000, seed: 42 };
+ */
 export type MsltOptions = z.input<typeof schema>;
 
 /** As near to quarters as whole numbers come, without repetition. */

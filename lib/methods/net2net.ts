@@ -23,6 +23,11 @@ const schema = z.strictObject({
    */
   noise: z.number().min(0).max(1).default(0.01),
 });
+/**
+ * Settings of the method `net2net`, see docs/methods.
+ * @example
+ * const options: Net2NetOptions = { layers: 12, totalSteps: 10_000, seed: 42, source: 'runs/small/checkpoints', small: { layers: 6, hidden: 512, heads: 8, ffn: 2048 } };
+ */
 export type Net2NetOptions = z.input<typeof schema>;
 
 function rootMeanSquare(values: Float32Array): number {

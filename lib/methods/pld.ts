@@ -18,6 +18,11 @@ const schema = z.strictObject({
   /** How fast: the distance to `limit` shrinks by e in 1 / gamma steps. */
   gamma: z.number().positive().default(0.001),
 });
+/**
+ * Settings of the method `pld`, see docs/methods.
+ * @example
+ * const options: PldOptions = { layers: 12, totalSteps: 10_000, seed: 42 };
+ */
 export type PldOptions = z.input<typeof schema>;
 
 /** @throws ApolloError BAD_CONFIG naming the setting that is wrong. */

@@ -15,6 +15,11 @@ const schema = z.strictObject({
   /** alpha^2 in place of alpha, for post-norm models. Default: true for BERT. */
   square: z.boolean().optional(),
 });
+/**
+ * Settings of the method `prores`, see docs/methods.
+ * @example
+ * const options: ProResOptions = { layers: 12, totalSteps: 10_000, seed: 42 };
+ */
 export type ProResOptions = z.input<typeof schema>;
 
 /**

@@ -23,6 +23,11 @@ const schema = z.strictObject({
   /** Scaling of a layer that is kept with probability p. */
   scale: keptScale.default('branches'),
 });
+/**
+ * Settings of the method `raptr`, see docs/methods.
+ * @example
+ * const options: RaptrOptions = { layers: 12, totalSteps: 10_000, seed: 42 };
+ */
 export type RaptrOptions = z.input<typeof schema>;
 
 /** @throws ApolloError BAD_CONFIG naming the setting that is wrong, BAD_ARGUMENT for boundaries that do not fit. */

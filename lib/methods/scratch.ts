@@ -4,6 +4,11 @@ import { identityMap, type TrainingMethod } from './method.js';
 import { commonOptions, parseOptions } from './options.js';
 
 const schema = z.strictObject(commonOptions);
+/**
+ * Settings of the method `scratch`, see docs/methods.
+ * @example
+ * const options: ScratchOptions = { layers: 12, totalSteps: 10_000, seed: 42 };
+ */
 export type ScratchOptions = z.input<typeof schema>;
 
 /** @throws ApolloError BAD_CONFIG naming the setting that is wrong. */

@@ -29,6 +29,11 @@ export const stackingOptions = {
   ...calibrateOption,
 };
 const schema = z.strictObject(stackingOptions);
+/**
+ * Settings of the method `stackbert`, see docs/methods.
+ * @example
+ * const options: StackBertOptions = { layers: 12, totalSteps: 10_000, seed: 42, stageLayers: [3, 6, 12], boundaries: { fractions: [0.2, 0.4] } };
+ */
 export type StackBertOptions = z.input<typeof schema>;
 
 /** Halves while the number is even, at most twice. */

@@ -43,6 +43,11 @@ const schema = z.strictObject({
   /** Steps over which the learning rate rises again after a growth. Default: 200, but at most 2 % of the run. */
   rewarmSteps: z.int().min(0).optional(),
 });
+/**
+ * Settings of the method `staged`, see docs/methods.
+ * @example
+ * const options: StagedOptions = { layers: 12, totalSteps: 10_000, seed: 42 };
+ */
 export type StagedOptions = z.input<typeof schema>;
 type StageOption = NonNullable<z.output<typeof schema>['stages']>[number];
 

@@ -19,6 +19,11 @@ const schema = z.strictObject({
   /** Optimizer state at the end of sharing. */
   moments: momentOption.default('reset'),
 });
+/**
+ * Settings of the method `unshare`, see docs/methods.
+ * @example
+ * const options: UnshareOptions = { layers: 12, totalSteps: 10_000, seed: 42 };
+ */
 export type UnshareOptions = z.input<typeof schema>;
 
 /** @throws ApolloError BAD_CONFIG naming the setting that is wrong. */

@@ -20,6 +20,7 @@ type CommonOptions = Pick<
   | 'blockGates'
 >;
 
+/** The inputs of a body and the options of its stack, from {@link bodyInputs}. */
 export interface BodyInputs {
   /** i32 [B, T]. */
   readonly tokens: Tensor;
@@ -38,6 +39,8 @@ const takesBodyInputs = is.takes('bodyInputs', {
 
 /**
  * Checks batch and layer map and records the inputs. Dropout is that of the configuration when training, else 0.
+ * @example
+ * const { tokens, stack } = bodyInputs(graph, config, { batch: 2, seq: 8, padding: false }, { layerMap: [0, 1], training: true });
  * @throws {ApolloError} BAD_ARGUMENT as checkTrace, or naming an argument that is wrong.
  */
 export function bodyInputs(

@@ -25,6 +25,8 @@ const takesCausalGraphs = is.takes('causalGraphs', {
 
 /**
  * The graphs of a causal model whose head is one matrix without bias: the word table, or `headParameters`.
+ * @example
+ * const graphs = causalGraphs(config, model.body, outputParameters(config));
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function causalGraphs(
@@ -66,6 +68,8 @@ const takesDecodingCache = is.takes('decodingCache', {
 
 /**
  * The cache of a decoding program, with its input that says where the tokens are; undefined for one that does not decode.
+ * @example
+ * const cache = decodingCache(graph, config, { batch: 1, seq: 8, padding: false }, { layerMap: [0, 1], training: false });
  * @throws ApolloError BAD_ARGUMENT for decoding options that do not fit batch and model.
  */
 export function decodingCache(
@@ -103,6 +107,8 @@ const takesCausalHeadFlops = is.takes('causalHeadFlops', { config: is.modelConfi
 
 /**
  * Forward FLOPs of the head per token: 2 h V.
+ * @example
+ * causalHeadFlops(config) // 2 C V
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function causalHeadFlops(config: ModelConfig): number {

@@ -8,6 +8,9 @@ import type { ModelFamily, PresetSizes } from './family.js';
 import { groupSizeOf } from './heads.js';
 import { allFamilies, familyOf } from './registry.js';
 
+/**
+ * The configuration of a model, from {@link preset} or written out. A family may have more fields (docs/models.md).
+ */
 export interface ModelConfig {
   /** The model family: 'bert', 'gpt', or one that was registered. */
   readonly kind: string;

@@ -48,11 +48,11 @@ export interface ForeignClasses {
 export interface HuggingFaceFamily {
   /** Those that `readConfig` knows: models of one arithmetic under several names. */
   readonly modelTypes: readonly string[];
-  /** @throws ApolloError BAD_ARGUMENT where the library has no class that computes what the model computes. */
+  /** The names of its classes there. @throws {ApolloError} BAD_ARGUMENT where the library has no class that computes what the model computes. */
   classesOf(config: ModelConfig): ForeignClasses;
   /** Settings that would change the arithmetic, each with the values that this package computes; absent ones pass. */
   readonly supported: Readonly<Record<string, readonly unknown[]>>;
-  /** @throws ApolloError BAD_CHECKPOINT through `json` for a value that is wrong or not computed here. */
+  /** The configuration of a config.json. @throws {ApolloError} BAD_CHECKPOINT through `json` for a value that is wrong or not computed here. */
   readConfig(json: ForeignConfig): ModelConfig;
   /** Without `architectures` and `model_type`. */
   writeConfig(config: ModelConfig): ForeignJson;
@@ -74,6 +74,7 @@ export interface HuggingFaceFamily {
   };
 }
 
+/** A family of models: its configuration, parameters, graph, FLOPs and foreign names (docs/models.md). */
 export interface ModelFamily {
   /** The `kind` of its configurations. */
   readonly kind: string;
@@ -96,8 +97,9 @@ export interface ModelFamily {
   readonly presets: Readonly<Record<string, PresetSizes>>;
   /** The model of a configuration that is valid. */
   create(config: ModelConfig): ModelGraphs;
-  /** Forward FLOPs per token of a layer with sequences of `seq`, and of the head. */
+  /** Forward FLOPs per token of a layer with sequences of `seq`. */
   layerFlops(config: ModelConfig, seq: number, options?: FlopOptions): number;
+  /** Forward FLOPs per token of the head. */
   headFlops(config: ModelConfig, options?: FlopOptions): number;
   /** Absent: models of the family cannot be read from such folders or exported. */
   readonly huggingFace?: HuggingFaceFamily;

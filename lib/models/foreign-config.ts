@@ -2,6 +2,7 @@
 import { ApolloError } from '../errors.js';
 import type { Activation } from '../nn/layers.js';
 
+/** An object of a foreign config.json. */
 export type ForeignJson = Readonly<Record<string, unknown>>;
 
 /**
@@ -28,7 +29,11 @@ export const activationNames: Readonly<Record<Activation, string>> = {
   silu: 'silu',
 };
 
-/** A config.json. Its methods throw ApolloError BAD_CHECKPOINT naming the file. */
+/**
+ * A config.json. Its methods throw ApolloError BAD_CHECKPOINT naming the file.
+ * @example
+ * const layersOf = (json: ForeignConfig) => json.number('num_hidden_layers');
+ */
 export class ForeignConfig {
   constructor(
     readonly json: ForeignJson,
@@ -36,6 +41,7 @@ export class ForeignConfig {
     readonly source: string,
   ) {}
 
+  /** Refuses the file. @throws {ApolloError} BAD_CHECKPOINT with its path and `message`. */
   reject(message: string): never {
     throw new ApolloError('BAD_CHECKPOINT', `${this.source}: ${message}`);
   }

@@ -1,31 +1,5 @@
-/** Language models: families, configurations, presets, parameters and FLOPs. */
-
-import * as is from '../is.js';
-import { checkedModel } from './checked.js';
-import { type ModelConfig, validateModelConfig } from './config.js';
-import { headFlops, layerFlops, trainingFlops } from './flops.js';
-import type { LanguageModel } from './model.js';
-import { familyOf } from './registry.js';
-
-export {
-  configurableFields,
-  type ModelConfig,
-  type StageShape,
-  structureOf,
-  validateModelConfig,
-  withDefaults,
-  withShape,
-} from './config.js';
-export type {
-  ConfigField,
-  ForeignClasses,
-  HuggingFaceFamily,
-  ModelFamily,
-  PresetSizes,
-  TiedTensors,
-} from './family.js';
-export { type FlopOptions, forwardFlops, headFlops, layerFlops, trainingFlops } from './flops.js';
-export type { ForeignConfig, ForeignJson } from './foreign-config.js';
+/** Models as other rooms see them: what users have (public.ts), and what only this package needs. */
+export { configurableFields, structureOf, validateModelConfig, withDefaults, withShape } from './config.js';
 export { checkWholeGroups, groupSizeOf, headSizeOf, keyValueHeadsOf } from './heads.js';
 export {
   declarationOf,
@@ -38,32 +12,5 @@ export {
 } from './init.js';
 export { atPlace, isBehindLayers, isEmbedding, layerOf, nameAt, ofOtherLayer } from './layer-names.js';
 export * from './model.js';
-export { outputMatrix } from './parameters.js';
-export { preset, presetNames } from './presets.js';
-export { familyKinds, familyOf, objectiveOf, registerFamily } from './registry.js';
-
-const takesCreateModel = is.takes('createModel', { config: is.record });
-
-/**
- * The model of a configuration.
- * ```ts
- * const model = createModel(preset('gpt-small'));
- * const { loss } = model.trace(graph, weights, { batch: 8, seq: 128, padding: false },
- *   { layerMap: interpolate(3, 12), training: true });
- * ```
- * @throws ApolloError BAD_CONFIG for a configuration no model can have.
- * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
- */
-export function createModel(config: ModelConfig): LanguageModel {
-  takesCreateModel(config);
-
-  validateModelConfig(config);
-  const family = familyOf(config);
-  return checkedModel({
-    ...family.create(config),
-    config,
-    objective: family.objective,
-    flops: { layer: layerFlops(config, config.maxPositions), head: headFlops(config) },
-    flopsPerToken: (depth, seq) => trainingFlops(config, depth, seq),
-  });
-}
+export * from './public.js';
+export { familyOf, objectiveOf } from './registry.js';

@@ -101,6 +101,7 @@ export interface BatchShape {
   readonly types?: boolean;
 }
 
+/** How a training graph is recorded. */
 export interface TraceOptions {
   /** Entry i names the layer whose weights form layer i; its length is the depth. Any map is allowed. */
   readonly layerMap: readonly number[];
@@ -141,8 +142,10 @@ export interface DecodingOptions {
   readonly first: boolean;
 }
 
+/** How a prediction is recorded. */
 export type PredictionOptions = Pick<BodyOptions, 'layerMap' | 'decoding'>;
 
+/** What recording a training graph gives. */
 export interface Trace {
   /** Mean cross-entropy over the counted labels, scalar f32, and their count. */
   readonly loss: Tensor;
@@ -172,6 +175,7 @@ export interface ModelBody {
   trace(graph: Graph, weights: Weights, batch: Omit<PredictionShape, 'targets'>, options: BodyOptions): BodyTrace;
 }
 
+/** How a body is recorded, see {@link ModelBody}. */
 export interface BodyOptions extends Pick<TraceOptions, 'layerMap' | 'training' | 'branchScales' | 'blockGates'> {
   /** Causal models, when not training: with keys and values of earlier tokens. */
   readonly decoding?: DecodingOptions | undefined;
@@ -203,6 +207,7 @@ export interface ModelGraphs {
   logits(rows: Tensor, weights: Weights, training: boolean): Tensor;
 }
 
+/** A model, from {@link createModel}: its parameters and graphs. It holds no weights. */
 export interface LanguageModel extends ModelGraphs {
   readonly config: ModelConfig;
   readonly objective: ObjectiveName;
@@ -217,8 +222,17 @@ export function wantedRows(graph: Graph, hidden: Tensor, { targets }: Prediction
   return targets === undefined ? flatten(hidden) : atPositions(hidden, graph.input('rows', [targets], 'i32'));
 }
 
-/** Elements of all `specs`. */
-export function parameterCount(specs: readonly ParameterSpec[]): number {
+const takesParameterCount = is.takes('parameterCount', {
+  specs: is.list(is.object('a ParameterSpec (from model.parameters)', { shape: is.shape })),
+});
+
+/**
+ * Elements of all `specs`.
+ * @example
+ * parameterCount(model.parameters(model.config.layers));
+ */
+export function parameterCount(specs: readonly Pick<ParameterSpec, 'shape'>[]): number {
+  takesParameterCount(specs);
   return specs.reduce((total, { shape }) => total + shape.reduce((a, b) => a * b, 1), 0);
 }
 
@@ -230,6 +244,8 @@ const takesCheckTrace = is.takes('checkTrace', {
 
 /**
  * Checks what every model checks before tracing: batch and layer map fit the configuration.
+ * @example
+ * checkTrace(config, { batch: 2, seq: 8 }, [0, 1]);
  * @throws {ApolloError} BAD_ARGUMENT naming what does not, or an argument that is wrong.
  */
 export function checkTrace(

@@ -10,6 +10,8 @@ const takesSpan = is.takes('span', { axis: is.axis, size: is.count, module: is.o
 
 /**
  * Units along an axis; `module` names the module that makes them, where they are a layer's own.
+ * @example
+ * const heads = span('heads', config.hidden, 'attention.value');
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function span(axis: Axis, size: number, module?: string): Span {
@@ -42,6 +44,7 @@ const identity = (part: string, layer: number | undefined): Pick<ParameterSpec, 
 const foreignNames = (modules: readonly string[] | undefined, leaf: string, transposed = false): ForeignTensors[] =>
   modules ? [{ names: modules.map((module) => `${module}.${leaf}`), transposed }] : [];
 
+/** Options of {@link table}. */
 export interface TableOptions {
   /** Its whole name in Hugging Face checkpoints. */
   readonly foreign?: string | undefined;
@@ -59,6 +62,8 @@ const takesTable = is.takes('table', {
 
 /**
  * A table [rows, columns] that is looked up in, N(0, std), decayed.
+ * @example
+ * const spec = table('embeddings.word', span('vocab', config.vocabSize), span('hidden', config.hidden), config.initStd);
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function table(name: string, rows: Span, columns: Span, std: number, options: TableOptions = {}): ParameterSpec {
@@ -87,6 +92,8 @@ const takesLinear = is.takes('linear', {
 
 /**
  * The weight [inputs, outputs], N(0, std) and decayed, and the bias of a linear module, zeros and not decayed.
+ * @example
+ * const specs = linear('ffn.up', span('hidden', config.hidden), [span('ffn', config.ffn, 'ffn.up')], config.initStd, { layer: 0 });
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function linear(
@@ -137,6 +144,8 @@ const takesBias = is.takes('bias', { name: is.name, columns: is.axisSpan, foreig
 
 /**
  * A bias that stands alone, zeros and not decayed. `foreign`: its whole name in Hugging Face checkpoints.
+ * @example
+ * const spec = bias('head.bias', span('vocab', config.vocabSize));
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function bias(name: string, columns: Span, foreign?: string): ParameterSpec {
@@ -154,6 +163,8 @@ const takesNorm = is.takes('norm', {
 
 /**
  * The weight (ones) and, unless `bias` is false, the bias (zeros) of a norm.
+ * @example
+ * const specs = norm('attention.norm', span('hidden', config.hidden), { layer: 0 });
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function norm(module: string, columns: Span, options: ModuleOptions = {}): ParameterSpec[] {
@@ -170,6 +181,8 @@ const takesOutputParameters = is.takes('outputParameters', { config: is.modelCon
 
 /**
  * The head's output matrix [V, C] where it is not the word table; else nothing. `foreign`: its name in Hugging Face checkpoints.
+ * @example
+ * const specs = outputParameters(config, 'lm_head.weight');
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function outputParameters(config: ModelConfig, foreign?: string): ParameterSpec[] {
@@ -184,6 +197,8 @@ const takesOutputMatrix = is.takes('outputMatrix', { config: is.modelConfig, wei
 
 /**
  * The head's matrix [V, C]: the word table, or a separate matrix.
+ * @example
+ * const matrix = outputMatrix(config, weights); // [V, C]
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function outputMatrix(config: ModelConfig, weights: Weights): Tensor {

@@ -7,7 +7,11 @@ import * as is from '../is.js';
 import { type ModelConfig, withDefaults } from './config.js';
 import { allFamilies } from './registry.js';
 
-/** The names of all presets. */
+/**
+ * The names of all presets.
+ * @example
+ * presetNames().includes('gpt-nano')
+ */
 export function presetNames(): string[] {
   return allFamilies().flatMap(({ presets }) => Object.keys(presets));
 }

@@ -12,7 +12,11 @@ const families = new Map(
   [bertFamily, gptFamily, llamaFamily].map((family): [string, ModelFamily] => [family.kind, family]),
 );
 
-/** The values that `kind` of a configuration can have. */
+/**
+ * The values that `kind` of a configuration can have.
+ * @example
+ * familyKinds() // ['bert', 'gpt', 'llama'] and those that were registered
+ */
 export function familyKinds(): string[] {
   return [...families.keys()];
 }

@@ -65,6 +65,8 @@ const takesAttentionFlops = is.takes('attentionFlops', {
 
 /**
  * Forward FLOPs of scores and weighted values per token, for heads of `width` together.
+ * @example
+ * attentionFlops(config.hidden, 1024);
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function attentionFlops(width: number, seq: number, options: FlopOptions = {}): number {

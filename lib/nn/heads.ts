@@ -12,6 +12,8 @@ const takesFlatten = is.takes('flatten', { x: is.tensor });
 
 /**
  * [B, T, C] -> [B*T, C].
+ * @example
+ * const rows = flatten(hidden); // [B * T, C]
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function flatten(x: Tensor): Tensor {
@@ -30,6 +32,8 @@ const takesTiedLoss = is.takes('tiedLoss', {
 /**
  * Cross-entropy of the head over rows [M, C] against labels i32[M]; -100 is not counted. `loss` is the mean over
  * the `count` labels that are. Logits are formed in chunks of rows inside the op and never stored.
+ * @example
+ * const { loss } = tiedLoss(flatten(hidden), graph.parameter('table', [400, 64]), graph.input('labels', [16], 'i32'));
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function tiedLoss(rows: Tensor, table: Tensor, labels: Tensor, bias?: Tensor): { loss: Tensor; count: Tensor } {
@@ -42,6 +46,8 @@ const takesTiedLogits = is.takes('tiedLogits', { rows: is.tensor, table: is.tens
 
 /**
  * rows [M, C] times the table [V, C] transposed (+ bias [V]) -> logits f32 [M, V].
+ * @example
+ * const logits = tiedLogits(flatten(hidden), graph.parameter('table', [400, 64]));
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function tiedLogits(rows: Tensor, table: Tensor, bias?: Tensor): Tensor {
@@ -58,6 +64,8 @@ const takesMlmTransform = is.takes('mlmTransform', {
 
 /**
  * BERT's transform before the decoder: LN(activation(x W + b)); weights `head.transform.*` and `head.norm.*`.
+ * @example
+ * const rows = mlmTransform(flatten(hidden), weights, { epsilon: 1e-12, activation: 'gelu', training: true });
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function mlmTransform(
@@ -76,6 +84,8 @@ const takesAtPositions = is.takes('atPositions', { hidden: is.tensor, positions:
 
 /**
  * Rows of hidden [B, T, C] at flat positions i32[P] -> [P, C].
+ * @example
+ * const rows = atPositions(hidden, graph.input('positions', [4], 'i32')); // [4, C]
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function atPositions(hidden: Tensor, positions: Tensor): Tensor {

@@ -1,4 +1,8 @@
-/** Building blocks of language models, as functions that record graphs. */
+/**
+ * `apollo-lm/nn`: building blocks of language models, as functions that record graphs. Weights come from a {@link Weights}
+ * function by name and shape.
+ * @module nn
+ */
 export { atPositions, flatten, mlmTransform, tiedLogits, tiedLoss } from './heads.js';
 export {
   type Activation,
@@ -13,6 +17,7 @@ export {
 } from './layers.js';
 export {
   activatedLinear,
+  type Biases,
   feedForward,
   postNormStack,
   preNormStack,

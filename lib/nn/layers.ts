@@ -24,7 +24,9 @@ import * as is from '../is.js';
  */
 export type Weights = (name: string, shape: Shape, role: 'matrix' | 'vector') => Tensor;
 
-/** Activation of the feed-forward part: exact GELU (erf, BERT), its tanh approximation (GPT-2), max(x, 0), x sigmoid(x). */
+/**
+ * Activation of the feed-forward part: exact GELU (erf, BERT), its tanh approximation (GPT-2), max(x, 0), x sigmoid(x).
+ */
 export type Activation = 'gelu' | 'geluTanh' | 'relu' | 'silu';
 
 const takesLinear = is.takes('linear', {
@@ -37,6 +39,7 @@ const takesLinear = is.takes('linear', {
   ),
 });
 
+/** Options of {@link linear}. */
 export interface LinearOptions {
   /** Fused; the engine has that for GELU. */
   readonly activation?: Extract<Activation, 'gelu' | 'geluTanh'> | 'none' | undefined;
@@ -46,6 +49,8 @@ export interface LinearOptions {
 
 /**
  * y = x W + b; x [..., inputs], W `name.weight` [inputs, outputs], b `name.bias` [outputs].
+ * @example
+ * const y = linear(x, weights, 'ffn.up', 256, { activation: 'gelu' });
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function linear(
@@ -83,6 +88,8 @@ const takesNorm = is.takes('norm', normArguments);
 
 /**
  * Layer norm over the last axis with weights `name.weight`, `name.bias` [C].
+ * @example
+ * const y = norm(x, weights, 'final.norm', 1e-5);
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function norm(x: Tensor, weights: Weights, name: string, epsilon: number): Tensor {
@@ -95,6 +102,8 @@ const takesAddNorm = is.takes('addNorm', addNormArguments);
 
 /**
  * sum = residual + dropout(x); y = LN(sum): one pass over memory for the add, the dropout and the norm.
+ * @example
+ * const y = addNorm(x, residual, weights, 'attention.norm', { epsilon: 1e-12, p: 0.1 });
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function addNorm(
@@ -116,6 +125,8 @@ const scaleWeight = (x: Tensor, weights: Weights, name: string): Tensor =>
 
 /**
  * RMS norm over the last axis with the weight `name.weight` [C] (Zhang and Sennrich 2019).
+ * @example
+ * const y = scaleNorm(x, weights, 'final.norm', 1e-5);
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function scaleNorm(x: Tensor, weights: Weights, name: string, epsilon: number): Tensor {
@@ -128,6 +139,8 @@ const takesAddScaleNorm = is.takes('addScaleNorm', addNormArguments);
 
 /**
  * sum = residual + dropout(x); y = RMS norm of sum: one pass over memory for the add, the dropout and the norm.
+ * @example
+ * const { sum, y } = addScaleNorm(x, residual, weights, 'ffn.norm', { epsilon: 1e-5, p: 0 });
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function addScaleNorm(
@@ -159,6 +172,9 @@ const takesTokenEmbeddings = is.takes('tokenEmbeddings', {
  * Word + position (+ token type) embeddings of tokens i32[B, T] -> [B, T, C]. With a type table but no `types` every
  * token has type 0; with `positions` i32[B, T] tokens are there, else at 0, 1, 2, …. Tables: `embeddings.word` [V, C],
  * `embeddings.position` [maxPositions, C], `embeddings.type`.
+ * @example
+ * const tokens = graph.input('tokens', [2, 8], 'i32');
+ * const hidden = tokenEmbeddings(tokens, weights, { vocabSize: 400, hidden: 64, maxPositions: 128 });
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function tokenEmbeddings(

@@ -172,6 +172,8 @@ const takesSelfAttention = is.takes('selfAttention', {
 /**
  * Multi-head self-attention with its output projection: [B, T, C] -> [B, T, C]. Scores are scaled by 1/sqrt(headSize).
  * `place` is the layer's position in the stack.
+ * @example
+ * const y = selfAttention(hidden, weights, 'layer.0', stackOptions);
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function selfAttention(x: Tensor, weights: Weights, prefix: string, options: StackOptions, place = 0): Tensor {
@@ -196,6 +198,8 @@ const takesFeedForward = is.takes('feedForward', {
 /**
  * down(activation(up(x))), or gated down(SwiGLU(up(x))) with gate and up side by side in `up`: [B, T, C] -> [B, T, C]
  * through [B, T, ffn].
+ * @example
+ * const y = feedForward(hidden, weights, 'layer.0', stackOptions);
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function feedForward(x: Tensor, weights: Weights, prefix: string, options: StackOptions): Tensor {
@@ -222,6 +226,8 @@ const takesActivatedLinear = is.takes('activatedLinear', {
 /**
  * activation(x W + b). GELU: one op when nothing must be kept for the gradient, else the pre-activation is its own tensor;
  * the others are an op of their own in both.
+ * @example
+ * const y = activatedLinear(x, weights, 'ffn.up', 256, 'gelu', true);
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function activatedLinear(
@@ -247,6 +253,8 @@ const takesPostNormStack = is.takes('postNormStack', { x: is.tensor, weights: is
 /**
  * Post-norm stack (BERT): x = LN(x + dropout(attention(x))); x = LN(x + dropout(ffn(x))). `hidden` is the last layer's
  * output, `states` the input of the stack and the output of every layer, depth + 1 tensors [B, T, C].
+ * @example
+ * const y = postNormStack(hidden, weights, stackOptions);
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function postNormStack(
@@ -284,6 +292,8 @@ const takesPreNormStack = is.takes('preNormStack', {
  * Every residual add is fused with the norm that follows it, be it in the next layer or the final one. `states` as
  * Hugging Face counts them: the input, the sum after every layer but the last, and the output of the final norm. `stream` is
  * the sum after the last layer.
+ * @example
+ * const y = preNormStack(hidden, weights, 'final.norm', stackOptions);
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function preNormStack(

@@ -10,6 +10,7 @@ import { families } from './streams.js';
 
 /** Four or two unsigned 32-bit words. */
 export type Words4 = readonly [number, number, number, number];
+/** Two words of 32 bits: a key of Philox. */
 export type Words2 = readonly [number, number];
 
 const multiplier0 = 0xd2511f53;
@@ -32,6 +33,8 @@ const takesPhilox4x32 = is.takes('philox4x32', { counter: is.tuple(4), key: is.t
 
 /**
  * 128 random bits, as four unsigned 32-bit words, of a 128-bit counter under a 64-bit key; ten rounds.
+ * @example
+ * const words = philox4x32([0, 0, 0, 0], seedWords(42)); // four words of 32 bits
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function philox4x32(counter: Words4, key: Words2): [number, number, number, number] {
@@ -59,6 +62,8 @@ const takesSeedWords = is.takes('seedWords', { seed: is.number });
 /**
  * A seed as the two words of a Philox key, [low, high]; different safe integers give different keys (a negative one
  * in two's complement).
+ * @example
+ * seedWords(42) // [42, 0]
  * @throws ApolloError BAD_ARGUMENT for anything that is not a safe integer.
  */
 export function seedWords(seed: number): [number, number] {
@@ -73,6 +78,8 @@ const takesUniform = is.takes('uniformNumber', { seed: is.number, stream: is.num
 /**
  * A number in [0, 1) with 53 random bits: a pure function of a safe-integer seed, a 32-bit stream (one per use) and a
  * step below 2^53. The counter's last word is all ones; dropout counts micro-batches there, so the two never meet.
+ * @example
+ * uniformNumber(42, depthStream, 7) // the same on every machine
  * @throws ApolloError BAD_ARGUMENT for a seed, stream or step out of range.
  */
 export function uniform(seed: number, stream: number, step: number): number {

@@ -17,6 +17,8 @@ const takesFinalLoss = is.takes('finalLoss', {
 
 /**
  * The mean loss of the last `count` evaluations (of all, when there are fewer).
+ * @example
+ * finalLoss(results.runs[0]!.evaluations);
  * @throws ApolloError BAD_ARGUMENT without evaluations.
  */
 export function finalLoss(evaluations: readonly EvaluationPoint[], count: number = finalEvaluations): number {
@@ -120,6 +122,8 @@ const takesSavings = is.takes('savings', { spent: is.costs, reference: is.costs 
 
 /**
  * 1 - spent / reference per cost; 0.44 is a saving of 44 %. A reference cost of 0 gives NaN.
+ * @example
+ * const { flopsModel } = savings(spent, reference); // 0.3: 30 % less
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function savings(spent: Costs, reference: Costs): Costs {

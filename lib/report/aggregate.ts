@@ -18,7 +18,12 @@ export interface Spread {
 
 const takesSpread = is.takes('spread', { values: is.list(is.anyNumber) });
 
-/** @throws ApolloError BAD_ARGUMENT for no values. */
+/**
+ * Mean, standard deviation and ends of some values; NaN of none.
+ * @example
+ * spread([1, 3]).mean // 2
+ * @throws ApolloError BAD_ARGUMENT for no values.
+ */
 export function spread(values: readonly number[]): Spread {
   takesSpread(values);
 
@@ -30,6 +35,7 @@ export function spread(values: readonly number[]): Spread {
   return { ...base, sd: Math.sqrt(squares / (values.length - 1)) };
 }
 
+/** What one run reached and saved. */
 export interface SeedAnalysis {
   readonly seed: number;
   readonly finished: boolean;
@@ -46,6 +52,7 @@ export interface SeedAnalysis {
   readonly savingWithSource?: Costs;
 }
 
+/** What one method reached and saved, over its seeds. */
 export interface MethodAnalysis {
   readonly method: string;
   readonly isReference: boolean;
@@ -63,6 +70,7 @@ export interface MethodAnalysis {
   readonly gap?: Spread;
 }
 
+/** What the methods of a comparison reached and saved, from {@link analyse}. */
 export interface Analysis {
   readonly reference: string;
   /** l*: the reference's final loss, mean over seeds. */
@@ -88,6 +96,9 @@ function comparable({ runs }: Results): RunRecord[] {
 const takesAnalyse = is.takes('analyse', { results: is.results });
 
 /**
+ * What the methods of a comparison reached and saved, over its seeds.
+ * @example
+ * const analysis = analyse(await readResults('runs/compare/results.json'));
  * @throws ApolloError BAD_ARGUMENT when the reference has no evaluation in any seed.
  */
 export function analyse(results: Results): Analysis {

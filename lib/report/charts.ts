@@ -32,6 +32,8 @@ const takesLossChart = is.takes('lossChart', {
 /**
  * Held-out loss at full depth against a cost, with the target line and the point where each method meets it. Several
  * seeds are thin lines with their mean on top.
+ * @example
+ * const svg = renderSvg(lossChart(results, analysis, 'flopsModel'));
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function lossChart(results: Results, analysis: Analysis, cost: CostName): ChartOption {
@@ -101,6 +103,9 @@ const takesDepthChart = is.takes('depthChart', { results: is.results, analysis: 
 /**
  * At which depths the steps of a stage ran, as shares of the stage, for each method and stage in which they differ;
  * nothing when they never do.
+ * @example
+ * const chart = depthChart(results, analysis);
+ * if (chart) await writeFile('depths.svg', await renderSvg(chart));
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function depthChart(results: Results, analysis: Analysis): ChartOption | undefined {

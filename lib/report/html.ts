@@ -26,6 +26,8 @@ const takesHtmlReport = is.takes('htmlReport', {
 
 /**
  * The whole page as text. `interactive: false` leaves the 0.7 MB chart script out.
+ * @example
+ * await writeFile('report.html', await htmlReport(results, analysis));
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export async function htmlReport(

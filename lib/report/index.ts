@@ -1,24 +1,10 @@
-/** Reports on comparisons: crossing of the target loss, savings, tables, charts, pages. */
-export {
-  type Crossing,
-  crossing,
-  finalEvaluations,
-  finalLoss,
-  medianWindow,
-  runningMedian,
-  runningMinimum,
-  savings,
-  totalCosts,
-} from './acceleration.js';
+/**
+ * `apollo-lm/report`: reports on comparisons. Savings, tables, charts, pages, and the files that they are made from.
+ * @module report
+ */
+export { type Crossing, crossing, finalLoss, savings } from './acceleration.js';
 export { type Analysis, analyse, type MethodAnalysis, type SeedAnalysis, type Spread, spread } from './aggregate.js';
 export { type ChartOption, depthChart, lossChart } from './charts.js';
-export {
-  type FineTuneResults,
-  fineTuneChart,
-  fineTuneRows,
-  type SeedScores,
-  writeFineTuneResults,
-} from './finetune.js';
 export { htmlReport } from './html.js';
 export { type MetricRecord, readMetrics } from './metrics.js';
 export {
@@ -28,7 +14,6 @@ export {
   type Results,
   type RunRecord,
   readResults,
-  resultsSchema,
   writeResults,
 } from './results.js';
 export { renderSvg } from './svg.js';

@@ -99,6 +99,7 @@ export interface DoneMetrics extends Line<'done'> {
   readonly exchanged?: TrafficMetrics;
 }
 
+/** A line of metrics.jsonl (docs/watching.md). */
 export type MetricRecord =
   | StartMetrics
   | StepMetrics
@@ -112,6 +113,8 @@ const takesReadMetrics = is.takes('readMetrics', { path: is.path });
 /**
  * The records of a `metrics.jsonl` in their order; none when there is no such file. A last line without its end, as a
  * process that was killed leaves it, is left out.
+ * @example
+ * for await (const record of readMetrics('runs/gpt/metrics.jsonl')) console.log(record);
  * @throws ApolloError BAD_ARGUMENT naming file and line when one is not a record.
  */
 export function readMetrics(path: string): AsyncGenerator<MetricRecord, void, void> {

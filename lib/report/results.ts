@@ -11,7 +11,9 @@ import { withCurrentNames } from '../renamed.js';
 
 /** The ways a run is charged: FLOPs by the paper's accounting, the same without the head, those that ran, time. */
 export const costNames = ['flopsModel', 'flopsLayers', 'flopsExecuted', 'trainMs'] as const;
+/** The names of the costs. */
 export type CostName = (typeof costNames)[number];
+/** What training has cost so far. */
 export type Costs = Readonly<Record<CostName, number>>;
 
 const amount = z.number().nonnegative();
@@ -32,6 +34,7 @@ export const evaluationSchema = z.object({
   /** Mean training loss since the evaluation before; absent at step 0. */
   trainLoss: z.number().optional(),
 });
+/** An evaluation of a run, and what training had cost by then. */
 export type EvaluationPoint = z.infer<typeof evaluationSchema>;
 
 export const runSchema = z.object({
@@ -53,6 +56,11 @@ export const runSchema = z.object({
   /** The run started from a trained model without a recorded cost. */
   sourceUnknown: z.literal(true).optional(),
 });
+/**
+ * One run of a comparison.
+ * @example
+ * const ended = (run: RunRecord) => run.finished && run.evaluations.at(-1)?.lossFull;
+ */
 export type RunRecord = z.infer<typeof runSchema>;
 
 export const resultsSchema = z.object({
@@ -67,12 +75,15 @@ export const resultsSchema = z.object({
   reference: z.string(),
   runs: z.array(runSchema),
 });
+/** The runs of a comparison: the contents of results.json. */
 export type Results = z.infer<typeof resultsSchema>;
 
 const takesWriteResults = is.takes('writeResults', { path: is.path, results: is.results });
 
 /**
  * Writes results so that a reader never sees half a file.
+ * @example
+ * await writeResults('runs/compare/results.json', results);
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export async function writeResults(path: string, results: Results): Promise<void> {
@@ -85,6 +96,8 @@ const takesReadResults = is.takes('readResults', { path: is.path });
 
 /**
  * Reads a `results.json`.
+ * @example
+ * const results = await readResults('runs/compare/results.json');
  * @throws ApolloError BAD_ARGUMENT when it is not one, naming the file and the first wrong key.
  */
 export async function readResults(path: string): Promise<Results> {

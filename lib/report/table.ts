@@ -16,6 +16,8 @@ const takesTableRows = is.takes('tableRows', { analysis: is.analysis });
 
 /**
  * Header and rows of the comparison; the first column is left-aligned, the others right.
+ * @example
+ * console.log(textTable(tableRows(analysis)));
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function tableRows(analysis: Analysis): string[][] {
@@ -57,7 +59,12 @@ export function formatSpread(values: Spread, format: (value: number) => string):
 
 const takesTextTable = is.takes('textTable', { rows: is.rows });
 
-/** @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong. */
+/**
+ * Rows as a table of plain text with columns in line; the first one is the head.
+ * @example
+ * console.log(textTable(tableRows(analysis)));
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function textTable(rows: readonly (readonly string[])[]): string {
   takesTextTable(rows);
 
@@ -73,7 +80,12 @@ export function textTable(rows: readonly (readonly string[])[]): string {
 
 const takesMarkdownTable = is.takes('markdownTable', { rows: is.rows });
 
-/** @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong. */
+/**
+ * Rows as a table in Markdown; the first one is the head.
+ * @example
+ * console.log(markdownTable(tableRows(analysis)));
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
 export function markdownTable(rows: readonly (readonly string[])[]): string {
   takesMarkdownTable(rows);
 
@@ -87,6 +99,8 @@ const takesVerdicts = is.takes('verdicts', { analysis: is.analysis });
 
 /**
  * One sentence a method: what it saved, or that it did not reach the target; and whether a cost is not known.
+ * @example
+ * for (const sentence of verdicts(analysis)) console.log(sentence);
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function verdicts(analysis: Analysis): string[] {

@@ -4,13 +4,15 @@
  */
 import { join } from 'node:path';
 import { ApolloError } from '../errors.js';
+import * as is from '../is.js';
 import { type CheckpointFolder, latestCheckpoint, listCheckpoints } from './checkpoint/checkpoint-folder.js';
 import { resolveConfig, type TrainOptions } from './config.js';
 import type { TrainDependencies } from './dependencies.js';
 import type { TrainEvent } from './events.js';
 import { train } from './loop.js';
-import { type DecayShape, decaySteps } from './schedule.js';
+import { type DecayShape, decayShapeNames, decaySteps } from './schedule.js';
 
+/** Where decays end, and how long they take. */
 export interface AnnealOptions {
   /** Where the decays end: steps of the run, each above 1, or shares of it in (0, 1]. */
   readonly at: readonly number[];
@@ -20,6 +22,7 @@ export interface AnnealOptions {
   readonly shape?: DecayShape;
 }
 
+/** What {@link anneal} works with: that of the run, its checkpoints, and a folder for the end-points. */
 export interface AnnealDependencies extends Omit<TrainDependencies, 'checkpointDir' | 'branchFrom' | 'resume'> {
   /** Checkpoints of the run that the decays branch off. */
   readonly trunk: string;
@@ -60,15 +63,39 @@ export function branchSteps(steps: number, { at, decay = 0.2 }: AnnealOptions): 
   return endSteps(steps, at).map((end) => end - decaySteps(end, decay));
 }
 
+const takesAnneal = is.takes('anneal', {
+  options: is.record,
+  decays: is.options({
+    at: is.list(is.number, { least: 1 }),
+    decay: is.optional(is.number),
+    shape: is.optional(is.oneOf(...decayShapeNames)),
+  }),
+  deps: is.object('dependencies { device, model, method, corpus, trunk, out }', { trunk: is.path, out: is.path }),
+});
+
 /**
  * Trains the decays one after the other and reports their events; an end-point that is complete in `out` only reports
  * `start` and `done`, one that was cut resumes. `options` are those of the run itself. A decay starts from the newest
  * checkpoint at or before its first step and trains at the constant rate up to there, so the bits do not depend on which
  * checkpoints were kept.
+ * @example
+ * const deps = { device, model, method: 'auto', corpus: trainingCorpus(corpus), trunk: 'runs/gpt/checkpoints', out: 'runs/gpt/anneal' } as const;
+ * for await (const { end, event } of anneal({ steps: 1000, batch: 8, seq: 128, schedule: 'constant' }, { at: [0.5, 1] }, deps)) {
+ *   if (event.type === 'evaluation') console.log(end, event.lossFull);
+ * }
  * @throws ApolloError BAD_CHECKPOINT when no checkpoint is old enough, BAD_CONFIG when the schedule of the run is not
  * constant before a decay; and what `train` throws.
  */
-export async function* anneal(
+export function anneal(
+  options: TrainOptions,
+  decays: AnnealOptions,
+  deps: AnnealDependencies,
+): AsyncGenerator<AnnealEvent, void, void> {
+  takesAnneal(options, decays, deps);
+  return annealEvents(options, decays, deps);
+}
+
+async function* annealEvents(
   options: TrainOptions,
   { at, decay = 0.2, shape = 'linear' }: AnnealOptions,
   { trunk, out, ...deps }: AnnealDependencies,

@@ -72,7 +72,12 @@ const schema = z.strictObject({
   nonFiniteLimit: positiveInteger.default(5),
 });
 
+/**
+ * The settings of {@link train} and {@link createTrainer}: length, batch, learning rate, optimizer, evaluation,
+ * checkpoints.
+ */
 export type TrainOptions = z.input<typeof schema>;
+/** The settings of a run with their defaults. */
 export type TrainConfig = z.output<typeof schema> & { readonly warmupSteps: number };
 
 /**

@@ -23,6 +23,7 @@ export interface BatchSize {
   readonly objective: ObjectiveName;
 }
 
+/** Which batch the trainer asks a corpus for. */
 export interface BatchRequest extends BatchSize {
   readonly seed: number;
   /** Optimizer step, 0-based, and micro-batch within it. */
@@ -32,6 +33,7 @@ export interface BatchRequest extends BatchSize {
   readonly accumulation: number;
 }
 
+/** Where the batches of a run come from: {@link trainingCorpus}, or an object of the host. */
 export interface TrainingCorpus {
   /** Names the data: a checkpoint keeps it, and a run resumed on another corpus is refused. */
   readonly key: string;

@@ -10,6 +10,7 @@ import type { TrainingCorpus } from './corpus.js';
 import type { EvaluationEvent, StepEvent } from './events.js';
 import type { Objective } from './objective.js';
 
+/** What {@link train} works with. */
 export interface TrainDependencies {
   readonly device: Device;
   readonly model: LanguageModel;

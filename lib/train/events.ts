@@ -8,6 +8,7 @@
 import type { SeenLosses } from '../methods/adaptive.js';
 import type { SourceCosts } from './checkpoint/model-folder.js';
 
+/** The run starts or is resumed; always the first event. */
 export interface StartEvent {
   readonly type: 'start';
   readonly step: number;
@@ -34,6 +35,7 @@ export interface StartEvent {
   readonly seen?: SeenLosses;
 }
 
+/** A step was done. */
 export interface StepEvent {
   readonly type: 'step';
   readonly step: number;
@@ -68,6 +70,7 @@ export interface StepEvent {
   readonly withoutTarget?: true;
 }
 
+/** The held-out loss was measured. */
 export interface EvaluationEvent {
   readonly type: 'evaluation';
   readonly step: number;
@@ -92,6 +95,7 @@ export interface StageTraffic {
   readonly bytesPerToken: number;
 }
 
+/** The network has grown. */
 export interface GrowthEvent {
   readonly type: 'growth';
   readonly step: number;
@@ -105,6 +109,7 @@ export interface GrowthEvent {
   readonly exchanged?: StageTraffic;
 }
 
+/** A checkpoint was written. */
 export interface CheckpointEvent {
   readonly type: 'checkpoint';
   readonly step: number;
@@ -112,6 +117,7 @@ export interface CheckpointEvent {
   readonly ms: number;
 }
 
+/** Something that the user should know; the run continues. */
 export interface WarningEvent {
   readonly type: 'warning';
   readonly step: number;
@@ -126,6 +132,7 @@ export interface WarningEvent {
   readonly message: string;
 }
 
+/** The run has ended; always the last event. */
 export interface DoneEvent {
   readonly type: 'done';
   readonly step: number;
@@ -147,6 +154,7 @@ export interface DoneEvent {
   readonly stepsWithoutTarget?: number;
 }
 
+/** What {@link train} reports, by `type`. */
 export type TrainEvent =
   | StartEvent
   | StepEvent

@@ -65,7 +65,13 @@ class GivenBatches implements TrainingCorpus {
   }
 }
 
-/** Made by createTrainer. Calls may be queued: each starts when the previous one is settled. */
+/**
+ * Made by createTrainer. Calls may be queued: each starts when the previous one is settled.
+ * @example
+ * const trainer = await createTrainer({ steps: 10, batch: 2, seq: 16 }, { device, model, method: 'scratch' });
+ * const { loss } = await trainer.step({ tokens: new Int32Array(32), labels: new Int32Array(32) });
+ * await trainer.close();
+ */
 export class ModelTrainer {
   readonly config: TrainConfig;
   readonly #run: Run;

@@ -28,7 +28,8 @@ export interface ObjectiveContext {
  * ```ts
  * const objective: Objective = {
  *   name: 'label-smoothing-0.1',
- *   trace({ logits, input, shape }) { … return { loss, count }; },
+ *   trace: ({ logits, input, shape: { batch, seq } }) =>
+ *     crossEntropy(logits().mul(0.9), input('labels', [batch * seq], 'i32')),
  * };
  * ```
  */

@@ -1,5 +1,5 @@
 /** The state of one training run and what can be done with it: open, evaluate, save, grow, train a step, close. */
-import { GradientExchange, OuterStep, StepAgreement } from '../dist/index.js';
+import { GradientExchange, nativeGroupOf, OuterStep, StepAgreement } from '../dist/index.js';
 import type { Optimizer } from '../engine/optim/index.js';
 import { ParameterStore } from '../engine/parameters.js';
 import { AdaptiveMethod, type SeenLosses } from '../methods/adaptive.js';
@@ -74,7 +74,8 @@ export class Run {
     this.programs = this.#programs();
     this.optimizer = optimizerOf(config, this.store);
     this.nonFinite = new NonFiniteSteps(config.nonFiniteLimit);
-    if (config.shardOptimizer && group.native) this.store.shardState(group.native);
+    const native = nativeGroupOf(group);
+    if (config.shardOptimizer && native) this.store.shardState(native);
     const { exchangePrecision, overlapExchange: overlap } = config;
     const exchange =
       group.size > 1 ? new GradientExchange(group, this.store, { precision: exchangePrecision, overlap }) : undefined;

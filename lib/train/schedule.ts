@@ -3,6 +3,7 @@
  * peak; what follows is one entry in the table below. Adding a schedule is adding an entry.
  */
 import { check } from '../errors.js';
+import * as is from '../is.js';
 
 /** How a rate falls from its peak to 0 in a decay phase; `x` in [0, 1] is the part of the phase that has passed. */
 export const decayShapes = {
@@ -11,6 +12,7 @@ export const decayShapes = {
   '1-sqrt': (x: number) => 1 - Math.sqrt(x),
   cosine: (x: number) => 0.5 * (1 + Math.cos(Math.PI * x)),
 } as const satisfies Record<string, (x: number) => number>;
+/** How a rate falls from its peak to 0. */
 export type DecayShape = keyof typeof decayShapes;
 export const decayShapeNames = Object.keys(decayShapes) as [DecayShape, ...DecayShape[]];
 
@@ -39,6 +41,7 @@ const schedules = {
   /** Warm-up, stable, decay: the peak, then a decay phase at the end (Hu et al. 2024, MiniCPM, section 4). */
   wsd: ({ peak, done, length, decay }) => peak * decayed(done - (length - decay.steps), decay),
 } as const satisfies Record<string, (phase: Phase) => number>;
+/** The learning-rate schedules by name. */
 export type ScheduleName = keyof typeof schedules;
 export const scheduleNames = Object.keys(schedules) as [ScheduleName, ...ScheduleName[]];
 
@@ -47,6 +50,7 @@ function decayed(into: number, { steps, shape }: Decay): number {
   return into <= 0 ? 1 : decayShapes[shape](Math.min(1, into / steps));
 }
 
+/** A learning-rate schedule, see {@link learningRate}. */
 export interface LearningRateSchedule {
   /** Default: cosine. */
   readonly schedule?: ScheduleName | undefined;
@@ -69,6 +73,17 @@ export function decaySteps(totalSteps: number, share: number): number {
   return Math.max(1, Math.round(totalSteps * share));
 }
 
+const takesLearningRate = is.takes('learningRate', {
+  step: is.number,
+  options: is.object('a schedule { totalSteps, warmupSteps, peak }', {
+    schedule: is.optional(is.oneOf(...scheduleNames)),
+    totalSteps: is.number,
+    warmupSteps: is.number,
+    peak: is.number,
+    decay: is.optional(is.object('{ steps, shape }', { steps: is.number, shape: is.oneOf(...decayShapeNames) })),
+  }),
+});
+
 /**
  * The rate of the update that follows `step` updates already done. With a warm-up the first update has rate 0; from
  * `totalSteps` on the rate is 0.
@@ -76,6 +91,7 @@ export function decaySteps(totalSteps: number, share: number): number {
  * @throws ApolloError BAD_ARGUMENT for a negative step.
  */
 export function learningRate(step: number, options: LearningRateSchedule): number {
+  takesLearningRate(step, options);
   const { schedule = 'cosine', totalSteps, warmupSteps, peak } = options;
   check(step >= 0, `learningRate requires a step >= 0; got ${step}.`);
   if (step < warmupSteps) return (peak * step) / warmupSteps;

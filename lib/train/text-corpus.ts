@@ -14,6 +14,7 @@ import type { ObjectiveName } from '../models/index.js';
 import { batchShape } from './batch-shape.js';
 import type { BatchInputs, BatchRequest, BatchSize, TrainingCorpus } from './corpus.js';
 
+/** Options of {@link trainingCorpus}. */
 export interface TrainingCorpusOptions {
   /** Held-out batches at most, spread evenly over the held-out text. */
   readonly evaluationBatches?: number;
@@ -45,7 +46,7 @@ interface ObjectiveBatches {
 /**
  * Batches of `corpus` for any model: rows of whole text for causal ones, masked text for the others.
  * ```ts
- * for await (const event of train(options, { device, model, method, corpus: trainingCorpus(corpus) })) …
+ * for await (const event of train(options, { device, model, method, corpus: trainingCorpus(corpus) })) console.log(event.type);
  * ```
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong. The batches throw BAD_TOKENIZER when masked text is
  * asked of a tokenizer without [MASK], [CLS] and [SEP].

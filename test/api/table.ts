@@ -7,28 +7,28 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { IdBuffer } from '../../lib/data/tokenizer/id-buffer.js';
 import { alone } from '../../lib/dist/index.js';
+import { nativeOf } from '../../lib/engine/device.js';
 import {
   AdamW,
-  type Device,
+  Device,
   defineOp,
   Graph,
   openDevice,
   ParameterStore,
-  type Program,
+  Program,
   RunGroup,
   StateStore,
   type Tensor,
 } from '../../lib/engine/index.js';
-import { sequenceEncoder } from '../../lib/eval/finetune/encode.js';
 import { classification } from '../../lib/eval/finetune/heads/sequence.js';
 import { NetworkPrograms } from '../../lib/eval/finetune/network.js';
 import { taskByName } from '../../lib/eval/finetune/tasks.js';
 import { Decoder } from '../../lib/eval/generate/decoder.js';
 import { makeSampler, makeSchedule } from '../../lib/growth/index.js';
+import { encodeSafetensors, SafetensorsReader } from '../../lib/interop/safetensors.js';
 import { EventFileWriter } from '../../lib/interop/tensorboard.js';
 import { createMethod } from '../../lib/methods/index.js';
-import { span } from '../../lib/models/building-blocks.js';
-import { createModel, declareSpecs, familyOf } from '../../lib/models/index.js';
+import { createModel, declareSpecs, familyOf, span } from '../../lib/models/index.js';
 import { analyse } from '../../lib/report/index.js';
 import { temporaryFolder, tinyConfig, tinyTokenizer } from '../eval/support.js';
 import {
@@ -71,7 +71,11 @@ const states = new StateStore(device);
 const trained = { model, store, layerMap: [0, 1], tokenizer };
 const head = classification(2);
 const task = taskByName('sst2');
-const encoder = sequenceEncoder(tokenizer, config, 8);
+const tensorsFile = await encodeSafetensors([
+  { name: 'a', dtype: 'F32', shape: [1], data: new Float32Array(1) },
+  { name: 'i', dtype: 'I32', shape: [1], data: new Int32Array(1) },
+]);
+const reader = await SafetensorsReader.fromBytes(tensorsFile);
 const writer = await EventFileWriter.open(join(folder, 'events'));
 
 let graph = new Graph();
@@ -207,27 +211,8 @@ const operatorSeed = object({ seed, operator: whole(1) });
 const boundaries = only({ steps: [5] });
 const flops = object({ layer: notNegative(2), head: notNegative(1) });
 const positiveFlops = { ...flops };
-const features = list([[{ tokens: [1], types: [0] }]]);
-const question = {
-  id: 'q',
-  title: 't',
-  question: 'who',
-  context: 'Ann did',
-  answers: [{ text: 'Ann', start: 0 }],
-  impossible: false,
-};
-const encoded = only({
-  question,
-  questionIds: [1],
-  contextIds: [1, 2],
-  contextOffsets: [0, 3, 4, 7],
-  answer: undefined,
-});
-const aQuestion = only(question);
-const squadWindows = list([]);
 const gold = list([{ id: 'q', answers: ['Ann'] }]);
 const answers = record({ q: 'Ann' });
-const predicted = list([]);
 const costs = { flopsModel: 1, flopsLayers: 1, flopsExecuted: 1, trainMs: 1 };
 const someCosts = only(costs);
 const evaluation = { step: 0, tokens: 0, ...costs, lossFull: 1, lossStage: 1 };
@@ -243,20 +228,8 @@ const someResults = {
 };
 const results = only(someResults);
 const analysis = only(analyse(someResults));
-const fineTuneResults = only({
-  format: 'apollo-lm/finetune/1',
-  created: '',
-  task: 't',
-  title: 't',
-  metrics: ['m'],
-  splits: ['s'],
-  settings: {},
-  variants: [],
-  baselines: [],
-});
 const rows = list([['a']]);
 const maximum = { maxLength: maybe(whole(8)) };
-const bits = only(new Uint8Array(2));
 const tag = text('a');
 const exporting = {
   dtype: maybe(only('f32')),
@@ -292,7 +265,7 @@ const engine: Record<string, Arguments> = {
   },
   Muon: { store: made(() => new ParameterStore(device)), options: maybeOptions(muonOptions) },
   RunGroup: { signal: sig },
-  Device: { native: only(device.native) },
+  Device: { native: only(nativeOf(device)) },
   'Device#compile': {
     this: aDevice,
     graph: ownGraph,
@@ -479,7 +452,6 @@ const engine: Record<string, Arguments> = {
       scale: maybe(number(1)),
     }),
   },
-  broadcastShapes: { op: text('a'), a: shape, b: shape },
   broadcastTo: { x, shape },
   cast: { x, dtype },
   concat: { tensors: list([]), axis: number(0) },
@@ -494,20 +466,6 @@ const engine: Record<string, Arguments> = {
   updateFlops: { name: text('adamw'), spec: parameter, options: maybeOptions({ iterations: maybe(whole(5)) }) },
   crossEntropy: { logits: x, labels: ids },
   lmHeadLoss: { x, table: x, labels: ids, options: maybeOptions({ bias: maybe(vector) }) },
-  defineOp: {
-    definition: object({
-      name: also(
-        made(() => `op${fresh++}`),
-        'string',
-        'long',
-      ),
-      shape: func(() => []),
-    }),
-  },
-  emit: { definition: only(op), inputs: list([]), attrs: record({}), graph: maybe(ownGraph) },
-  emitOne: { definition: only(op), inputs: list([]), attrs: record({}), graph: maybe(ownGraph) },
-  opRegistry: {},
-  loadAddon: {},
   dropout: { x, p: probability },
   embedding: { table: x, ids },
   evaluate: {
@@ -515,8 +473,6 @@ const engine: Record<string, Arguments> = {
     inputs: maybe(record({ x: [1, 2] })),
     options: maybeOptions({ device: maybe(aDevice) }),
   },
-  formatShape: { shape },
-  size: { shape },
   fromBfloat16: { bits: only(new Uint16Array(2)) },
   toBfloat16: { values: floats },
   gatherRows: { x, rows: ids },
@@ -567,7 +523,6 @@ const engine: Record<string, Arguments> = {
   reshape: { x, shape },
   scale: { x, alpha: anyNumber(2), beta: maybe(anyNumber(0)) },
   slice: { x, starts: list([0, 0]), sizes: list([1, 1]) },
-  slotFactor: { scale: anyNumber(2), slot: object({ power: whole(1) }) },
   stateBytes: { layout, spec: parameter },
   transpose: { x, perm: maybe(list([1, 0])) },
   where: { condition: made(() => tensorOf([2, 2], 'i32')), a: operand, b: operand },
@@ -605,22 +560,13 @@ const evaluationTable: Record<string, Arguments> = {
   'NetworkPrograms#has': { this: only(networks), seq: whole(2) },
   'NetworkPrograms#training': { this: only(networks), seq: whole(2) },
   'NetworkPrograms#prediction': { this: only(networks), seq: whole(2) },
-  bestEpoch: { epochs: only([{ epoch: 0, metrics: { dev: { acc: 1 } } }]), split: text('dev'), metric: text('acc') },
   candidates: {
     logits: floats,
     options: object({ temperature: number(1), topK: number(0), topP: number(1), repetitionPenalty: number(1) }),
     seen: maybe(also(list([]), 'nested')),
   },
-  checkSampling: { options: { ...object(sampling), takes: ['object'] } },
   draw: { candidates: only({ ids: new Int32Array(1), probabilities: Float64Array.of(1) }), u: number(0.5) },
   likeliest: { logits: floats, repetitionPenalty: maybe(notNegative(1)), seen: maybe(also(list([]), 'nested')) },
-  checkFineTuning: {
-    options: settings({ maxLength: whole(8), epochs: maybe(whole(1)), precision: maybe(only('f32')) }),
-    parts: object({ task: aTask, tokenizer: aTokenizer, config: configuration }),
-  },
-  fineTuneConfig: {
-    options: settings({ maxLength: whole(8), epochs: maybe(whole(1)), precision: maybe(only('f32')) }),
-  },
   fineTune: {
     options: record({ maxLength: 8 }),
     deps: options({
@@ -633,12 +579,8 @@ const evaluationTable: Record<string, Arguments> = {
       signal: sig,
     }),
   },
-  checkLambada: { config: configuration },
-  checkWindow: { config: configuration, options: object({ seq: maybe(number(4)), stride: maybe(number(2)) }) },
   classification: { classes: whole(2) },
   regression: {},
-  digestOf: { lists: features },
-  encodeAll: { task: aTask, examples: without(list([]), 'nested'), encoder: only(encoder), signal: sig },
   evaluateTask: {
     options: options({
       device: aDevice,
@@ -669,21 +611,6 @@ const evaluationTable: Record<string, Arguments> = {
   },
   isFineTuned: { folder: aPath() },
   readFineTuned: { folder: aPath() },
-  saveFineTuned: {
-    folder: name(join(folder, 'saved')),
-    store: aStore,
-    tokenizer: aTokenizer,
-    description: object({
-      head: text('h'),
-      maxLength: whole(8),
-      task: text('t'),
-      model: record({}),
-      layerMap,
-      seed,
-      epoch: whole(0),
-      metrics: record({}),
-    }),
-  },
   lambada: {
     device: aDevice,
     measured: aTrained,
@@ -693,7 +620,6 @@ const evaluationTable: Record<string, Arguments> = {
   },
   loadFineTuned: { device: aDevice, folder: aPath(), task: aTask, precision: maybe(dtype) },
   openFineTuned: { folder: aPath(), task: aTask },
-  networkSpecs: { model: aModel, head: only(head), trainedLayers: whole(2) },
   predict: {
     programs: only(networks),
     features: list([]),
@@ -713,22 +639,9 @@ const evaluationTable: Record<string, Arguments> = {
     options: maybeOptions({ signal: sig, onNote: progress, ...reading }),
   },
   sequenceEncoder: { tokenizer: aTokenizer, config: configuration, maxLength: number(8) },
-  'squad.encodeQuestion': {
-    question: aQuestion,
-    options: object({
-      encode: without(
-        func(() => ({ ids: [], offsets: [] })),
-        'function',
-      ),
-      maxQuestion: whole(8),
-    }),
-  },
   'squad.exactMatch': { prediction: word, gold: word },
   'squad.f1': { prediction: word, gold: word, options: maybeOptions({ emptyMatches: maybe(boolean(true)) }) },
-  'squad.maxContext': { windows: squadWindows },
-  'squad.nBestOf': { questions: predicted },
   'squad.normalizeAnswer': { text: word },
-  'squad.nullOddsOf': { questions: predicted },
   'squad.officialScores': {
     scores: object({ exact: anyNumber(1), f1: anyNumber(1), total: anyNumber(1) }),
   },
@@ -750,17 +663,6 @@ const evaluationTable: Record<string, Arguments> = {
     ),
     name: word,
   },
-  'squad.predictQuestion': {
-    windows: squadWindows,
-    logits: list([]),
-    options: maybeOptions({
-      nBest: maybe(number(1)),
-      maxAnswer: maybe(number(1)),
-      canBeNull: maybe(boolean(true)),
-      nullThreshold: maybe(number(0)),
-    }),
-  },
-  'squad.predictionsOf': { questions: predicted },
   'squad.readSquad': { path: aPath(), options: maybeOptions({ signal: sig }) },
   'squad.scoreV1': { questions: gold, predictions: answers },
   'squad.scoreV2': {
@@ -768,10 +670,7 @@ const evaluationTable: Record<string, Arguments> = {
     predictions: answers,
     options: maybeOptions({ nullOdds: maybe(record({ q: 1 })), threshold: maybe(number(0)) }),
   },
-  'squad.spanText': { encoded, span: object({ start: whole(0), end: whole(0) }) },
   'squad.squadTask': { version: only(1), options: squadOptions },
-  'squad.tokenSpan': { offsets: list([0, 1]), start: whole(0), end: whole(1) },
-  'squad.windowsOf': { source: encoded, options: object({ maxLength: whole(8), stride: whole(2) }) },
   taskByName: { name: text('sst2') },
   textLoss: {
     device: aDevice,
@@ -788,7 +687,6 @@ const evaluationTable: Record<string, Arguments> = {
   },
   trainedSource: { folder: only({ config, layerMap: [0], read: async () => new Float32Array(1) }) },
   untrainedSource: { config: configuration },
-  trainedLayersOf: { layerMap: only([0, 1]) },
 };
 
 const growthTable: Record<string, Arguments> = {
@@ -977,8 +875,6 @@ const report: Record<string, Arguments> = {
   crossing: { evaluations, target: anyNumber(1) },
   depthChart: { results, analysis },
   finalLoss: { evaluations, count: maybe(whole(1)) },
-  fineTuneChart: { results: fineTuneResults },
-  fineTuneRows: { results: fineTuneResults },
   htmlReport: {
     results,
     analysis,
@@ -993,15 +889,11 @@ const report: Record<string, Arguments> = {
   readMetrics: { path: aPath() },
   readResults: { path: aPath() },
   renderSvg: { option: record({}), size: maybeOptions({ width: maybe(whole(10)), height: maybe(whole(10)) }) },
-  runningMedian: { values: numbers, window: maybe(number(1)) },
-  runningMinimum: { values: numbers },
   savings: { spent: someCosts, reference: someCosts },
   spread: { values: numbers },
   tableRows: { analysis },
   textTable: { rows },
-  totalCosts: { evaluations },
   verdicts: { analysis },
-  writeFineTuneResults: { path: name(join(folder, 'file.json')), results: fineTuneResults },
   writeResults: { path: name(join(folder, 'file.json')), results },
 };
 
@@ -1018,16 +910,79 @@ const modelChanges = maybeOptions({
   tied: maybe(boolean(true)),
 });
 
-const root: Record<string, Arguments> = {
+const aSource = object({
+  tokenCount: whole(64),
+  vocabSize: whole(8),
+  read: without(
+    func((_: number, n: number) => new Int32Array(n)),
+    'function',
+  ),
+});
+const sizes = { batch: whole(1), seq: whole(2) };
+/** Rows with room for [CLS] and [SEP]. */
+const longer = { batch: whole(1), seq: without(whole(4)) };
+const place = { seed: integer(1), step: whole(0), micro: maybe(whole(0)), accumulation: maybe(whole(1)) };
+const evaluationBatches = maybe(notNegative(1));
+const masks = {
+  seed: integer(1),
+  clsId: whole(2),
+  sepId: whole(3),
+  targets: whole(2),
+  maskId: whole(4),
+  vocab: whole(8),
+  specialIds: list([2, 3, 4]),
+};
+const flopOptions = maybeOptions({ attention: maybe(only('model')), headFraction: maybe(notNegative(1)) });
+
+const methodsTable: Record<string, Arguments> = {
   createMethod: {
     name: text('apollo'),
     options: settings({ layers: whole(2), totalSteps: whole(10), seed }),
     context: maybeOptions({ model: maybe(configuration) }),
   },
+  registerMethod: {
+    definition: object({
+      name: also(
+        made(() => `m${fresh++}`),
+        'string',
+        'long',
+      ),
+      create: func(() => undefined),
+    }),
+  },
+  identityMap: { layers: whole(2) },
+  layerCopies: {
+    map: layerMap,
+    options: options({ moments: only('copy'), from: whole(2), scale: maybe(positiveNumber) }),
+  },
+  depthGrowth: {
+    options: options({
+      schedule: only(makeSchedule({ stageLayers: [1, 2], boundaries: { steps: [5] }, totalSteps: 10 })),
+      map: func(() => [0, 0]),
+      moments: only('copy'),
+      rate: maybe(record({ rewarmSteps: 0 })),
+      gate: maybe(record({ totalSteps: 10 })),
+      calibrate: maybe(boolean(false)),
+      context: maybeOptions({ model: maybe(configuration) }),
+      shared: maybe(only('keep')),
+    }),
+  },
+};
+
+const ofModels: Record<string, Arguments> = {
   createModel: { config: record({ ...config }) },
   preset: { name: text('gpt-nano'), changes: modelChanges },
   presetNames: {},
   registerFamily: { family: only({ ...familyOf({ kind: 'gpt' }), kind: 'own', presets: {} }) },
+  familyKinds: {},
+  forwardFlops: { config: configuration, depth: notNegative(2), seq: notNegative(4), options: flopOptions },
+  headFlops: { config: configuration, options: flopOptions },
+  layerFlops: { config: configuration, seq: notNegative(4), options: flopOptions },
+  trainingFlops: { config: configuration, depth: notNegative(2), seq: notNegative(4), options: flopOptions },
+  parameterCount: { specs: list([{ shape: [2] }]) },
+};
+
+const dataTable: Record<string, Arguments> = {
   createTokenizer: { definition: record({}), name: maybe(text('t')) },
   loadTokenizer: { path: aPath() },
   prepareCorpus: {
@@ -1059,6 +1014,23 @@ const root: Record<string, Arguments> = {
       onProgress: progress,
     }),
   },
+  arraySource: { ids: list([1, 2]), vocabSize: whole(4) },
+  blockCount: { source: aSource, content: whole(2) },
+  causalBatch: { source: aSource, options: object({ ...sizes, ...place }) },
+  heldOutCausalBatches: { source: aSource, options: object({ ...sizes, evaluationBatches }) },
+  heldOutMlmBatches: { source: aSource, options: object({ ...longer, ...masks, evaluationBatches }) },
+  mlmBatch: { source: aSource, options: object({ ...longer, ...place, ...masks }) },
+  mlmCapacity: { positions: whole(8), rows: maybe(whole(1)) },
+  mlmIds: {
+    tokenizer: object({
+      specials: record({ mask: 1, cls: 2, sep: 3 }),
+      specialIds: also(list([]), 'nested'),
+      vocabSize: whole(8),
+    }),
+  },
+};
+
+const trainTable: Record<string, Arguments> = {
   loadModel: {
     device: aDevice,
     path: aPath(),
@@ -1069,23 +1041,6 @@ const root: Record<string, Arguments> = {
     path: aPath(),
     out: aPath('out'),
     options: maybeOptions({ depth: maybe(only('full')), tokenizer: maybe(aPath()), seed: maybe(seed), ...exporting }),
-  },
-  saveTokenizer: { folder: name(join(folder, 'saved')), tokenizer: aTokenizer, options: maybeOptions(maximum) },
-  tokenizerFiles: { tokenizer: aTokenizer, options: maybeOptions(maximum) },
-  compare: {
-    options: object({
-      device: aDevice,
-      model: aModel,
-      corpus: only({ key: 'k', shape: () => ({}), batch: () => ({}), heldOutCount: () => 0, heldOut: () => ({}) }),
-      methods: list(['scratch']),
-      seeds: maybe(list([1])),
-      folder: aPath(),
-      resume: maybe(boolean(true)),
-      small: maybe(record({ layers: 1 })),
-      init: maybe(aPath()),
-      objective: maybe(anObjective),
-      signal: sig,
-    }),
   },
   createTrainer: {
     options: record({ steps: 1 }),
@@ -1106,7 +1061,6 @@ const root: Record<string, Arguments> = {
       resume: maybe(also(only('auto'), 'boolean')),
     }),
   },
-  openGroup: { device: aDevice, env: maybe(record({})) },
   train: {
     options: record({ steps: 1 }),
     deps: options({
@@ -1135,12 +1089,65 @@ const root: Record<string, Arguments> = {
     }),
     options: maybeOptions({ evaluationBatches: maybe(whole(1)) }),
   },
-  // An error that is made of anything is better than a second error.
-  ApolloError: {},
+  anneal: {
+    options: record({ steps: 10 }),
+    decays: options({ at: list([0.5]), decay: maybe(number(0.2)), shape: maybe(only('linear')) }),
+    deps: object({ trunk: aPath(), out: aPath('out') }),
+  },
+  learningRate: {
+    step: number(1),
+    options: object({
+      schedule: maybe(only('cosine')),
+      totalSteps: number(10),
+      warmupSteps: number(2),
+      peak: number(1e-3),
+      decay: maybe(only({ steps: 2, shape: 'linear' })),
+    }),
+  },
+  listCheckpoints: { directory: aPath() },
+  newestCheckpoint: { directory: aPath() },
+  readCheckpointState: { folder: aPath() },
+};
+
+const interopTable: Record<string, Arguments> = {
+  saveTokenizer: { folder: name(join(folder, 'saved')), tokenizer: aTokenizer, options: maybeOptions(maximum) },
+  tokenizerFiles: { tokenizer: aTokenizer, options: maybeOptions(maximum) },
+  encodeSafetensors: {
+    tensors: list([{ name: 'a', dtype: 'F32', shape: [1], data: new Float32Array(1) }]),
+    metadata: maybe(record({})),
+  },
+  openHuggingFaceFolder: { folder: aPath() },
+  readEventFile: { path: aPath() },
+  'SafetensorsReader.open': { path: aPath() },
+  'SafetensorsReader.fromBytes': { bytes: only(tensorsFile), source: maybe(word) },
+  'SafetensorsReader#info': { this: only(reader), name: text('a'), shape: maybe(list([1])) },
+  'SafetensorsReader#readFloat32': { this: only(reader), name: text('a'), shape: maybe(list([1])) },
+  'SafetensorsReader#readInt32': { this: only(reader), name: text('i'), shape: maybe(list([1])) },
+};
+
+const compareTable: Record<string, Arguments> = {
+  compare: {
+    options: object({
+      device: aDevice,
+      model: aModel,
+      corpus: only({ key: 'k', shape: () => ({}), batch: () => ({}), heldOutCount: () => 0, heldOut: () => ({}) }),
+      methods: list(['scratch']),
+      seeds: maybe(list([1])),
+      folder: aPath(),
+      resume: maybe(boolean(true)),
+      small: maybe(record({ layers: 1 })),
+      init: maybe(aPath()),
+      objective: maybe(anObjective),
+      signal: sig,
+    }),
+  },
+};
+
+const distTable: Record<string, Arguments> = {
+  openGroup: { device: aDevice, env: maybe(record({})) },
 };
 
 const board: Record<string, Arguments> = {
-  encodeEvent: { wallTimeMs: number(1), step: whole(1), what: bits },
   histogram: { tag, counts: numbers },
   scalar: { tag, value: anyNumber(1) },
   text: { tag, markdown: word },
@@ -1192,19 +1199,28 @@ const under = (space: string, entries: Record<string, Arguments>) =>
   Object.entries(entries).map(([key, args]) => [`${space}${key}`, args] as const);
 
 export const table: Readonly<Record<string, Arguments>> = Object.fromEntries([
-  ...under('', root),
+  ...under('compare.', compareTable),
+  ...under('data.', dataTable),
+  ...under('dist.', distTable),
   ...under('engine.', engine),
   ...under('engine.', tensorMethods),
-  ...under('evaluation.', evaluationTable),
+  ...under('eval.', evaluationTable),
   ...under('growth.', growthTable),
+  ...under('interop.', interopTable),
+  ...under('interop.', board),
+  ...under('methods.', methodsTable),
   ...under('models.', models),
+  ...under('models.', ofModels),
   ...under('nn.', nn),
   ...under('report.', report),
-  ...under('tensorboard.', board),
-  ...['fillMask', 'generate'].map((key) => [key, evaluationTable[key]!] as const),
-  ['openDevice', engine['openDevice']!] as const,
+  ...under('train.', trainTable),
+  // An error that is made of anything is better than a second error.
+  ['ApolloError', {}],
   ...Object.entries(methodsOfObjects),
 ]);
+
+/** Classes that the package exports as types: users have their instances from functions. */
+export const classes: Readonly<Record<string, object>> = { 'engine.Device': Device, 'engine.Program': Program };
 
 /** Objects that functions of the package make: their methods are called, too. */
 export const objects: Readonly<Record<string, object>> = {
@@ -1216,11 +1232,14 @@ export const objects: Readonly<Record<string, object>> = {
 
 /** Exports that are no functions. */
 export const constants: readonly string[] = [
+  'dist.alone',
+  'data.formatNames',
+  'data.noLabel',
   'engine.bytesPerElement',
   'engine.ignoredLabel',
   'engine.optimizerNames',
-  'evaluation.spans',
-  'evaluation.taskNames',
+  'eval.spans',
+  'eval.taskNames',
   'growth.cost',
   'growth.depthInits',
   'growth.depthStream',
@@ -1233,19 +1252,14 @@ export const constants: readonly string[] = [
   'growth.uniform',
   'growth.widthInits',
   'growth.widthStream',
-  'methodNames',
-  'report.finalEvaluations',
-  'report.medianWindow',
-  'report.resultsSchema',
+  'methods.methodNames',
 ];
 
 /** Methods without arguments, and those that TypeScript hides and JavaScript shows. */
 export const internal: readonly string[] = [
   ...['info', 'close', 'checkOpen', 'cacheOf', 'build'].map((key) => `engine.Device#${key}`),
   ...['rng', 'nextStream', 'leaf'].map((key) => `engine.Graph#${key}`),
-  ...'names zeroGradients dispose checkOpen all stateOf keepsCopy entry slot buffer upload download compute computeShared copySharedMoments refresh release'
-    .split(' ')
-    .map((key) => `engine.ParameterStore#${key}`),
+  ...'names zeroGradients dispose checkOpen all entry'.split(' ').map((key) => `engine.ParameterStore#${key}`),
   ...['dispose', 'checkUsable', 'collect'].map((key) => `engine.Program#${key}`),
   ...['names', 'dispose', 'checkOpen', 'entry'].map((key) => `engine.StateStore#${key}`),
   ...['dispose', 'apply', 'compiled', 'groupsOf', 'compile', 'compileWhole'].flatMap((key) => [
@@ -1255,14 +1269,16 @@ export const internal: readonly string[] = [
   'engine.Muon#step',
   'engine.Muon#prepare',
   'engine.Tensor#toString',
-  'evaluation.Decoder#dispose',
+  'eval.Decoder#dispose',
   'engine.RunGroup#stop',
   'engine.RunGroup#fail',
   'engine.ParameterStore#takeLoss',
   'engine.RunGroup#dispose',
-  'evaluation.NetworkPrograms#dispose',
+  'eval.NetworkPrograms#dispose',
   'growth.Mt19937#next',
   'growth.Mt19937#nextWord',
-  'tensorboard.EventFileWriter',
-  'tensorboard.EventFileWriter#close',
+  'interop.EventFileWriter',
+  'interop.SafetensorsReader',
+  'interop.SafetensorsReader#close',
+  'interop.EventFileWriter#close',
 ];

@@ -1,6 +1,6 @@
 /** One native op with given operands on two devices, the CPU and the GPU or its emulator: what tests of kernels are made of. */
 import { BufferProgram } from '../../lib/engine/buffer-program.js';
-import { type Device, openDevice } from '../../lib/engine/device.js';
+import { type Device, nativeOf, openDevice } from '../../lib/engine/device.js';
 import { type DType, fromBfloat16, toBfloat16 } from '../../lib/engine/dtype.js';
 import type { Attribute, TypedArray } from '../../lib/engine/native.js';
 import { translated } from '../../lib/engine/native-error.js';
@@ -53,7 +53,7 @@ export async function runOp(
 ): Promise<TypedArray[]> {
   const program = new BufferProgram();
   const place = async ({ dtype, shape, values }: Operand) => {
-    const buffer = device.native.createBuffer(dtype, elements(shape));
+    const buffer = nativeOf(device).createBuffer(dtype, elements(shape));
     if (buffer.elements > 0) {
       const unset =
         dtype === 'i32' ? new Int32Array(buffer.elements).fill(-1e9) : new Float32Array(buffer.elements).fill(NaN);
@@ -70,7 +70,7 @@ export async function runOp(
     outputs.map(({ value }) => value),
     call.attrs,
   );
-  const native = await program.compile(device.native);
+  const native = await program.compile(nativeOf(device));
   try {
     await compiled();
     for (let run = 0; run < runs; run++) await translated(() => native.run([], { profile: false }));

@@ -3,7 +3,16 @@ import { createHash } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import { agreed, checkSame, firstThenOthers, fromFirst, type Group, openGroup, rankOf } from '../../lib/dist/index.js';
+import {
+  agreed,
+  checkSame,
+  firstThenOthers,
+  fromFirst,
+  type Group,
+  nativeGroupOf,
+  openGroup,
+  rankOf,
+} from '../../lib/dist/index.js';
 import { ApolloError } from '../../lib/errors.js';
 import { createModel } from '../../lib/models/index.js';
 import type { TrainingCorpus, TrainOptions } from '../../lib/train/index.js';
@@ -53,13 +62,14 @@ const contents = async (buffers: Awaited<ReturnType<typeof buffersOf>>) =>
   Promise.all(buffers.map(async (buffer) => digestOf((await buffer.read(0, buffer.elements)) as Float32Array)));
 
 /** Collectives on buffers: more elements than one message carries, and few. */
-async function ofBuffers({ rank, size, native }: Group) {
+async function ofBuffers(ranks: Group) {
+  const { rank, size } = ranks;
   const lengths = task.lengths!;
   const bounds = lengths.map((length) =>
     Array.from({ length: size + 1 }, (_, r) => Math.floor(length * (r / size) ** (task.even ? 1 : 2))),
   );
   const own = () => buffersOf(rank, lengths);
-  const group = native!;
+  const group = nativeGroupOf(ranks)!;
   const [all, rounded, scattered, gathered, sent] = [await own(), await own(), await own(), await own(), await own()];
   const bytes = [
     await group.allReduce(all, 'f32'),
@@ -187,9 +197,11 @@ async function train(group: Group) {
 }
 
 /** A rank that ends while it waits for the others, which do not come. */
-async function abandoned({ rank, native }: Group): Promise<never> {
-  if (rank > 0) await setTimeout(120_000);
-  native!.barrier().catch(() => {});
+async function abandoned(group: Group): Promise<never> {
+  if (group.rank > 0) await setTimeout(120_000);
+  nativeGroupOf(group)!
+    .barrier()
+    .catch(() => {});
   await setTimeout(300);
   process.exit(3);
 }

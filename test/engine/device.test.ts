@@ -3,7 +3,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import t, { type Test } from 'tap';
 import { accumulateGradients } from '../../lib/engine/autodiff.js';
-import { Device, openDevice } from '../../lib/engine/device.js';
+import { Device, nativeOf, openDevice } from '../../lib/engine/device.js';
 import { Graph } from '../../lib/engine/graph.js';
 import { embedding, sum } from '../../lib/engine/ops/index.js';
 import { ParameterStore } from '../../lib/engine/parameters.js';
@@ -41,7 +41,7 @@ t.test('bad options are refused', async (t) => {
 /** The device, and how many native programs it has compiled and freed. */
 function counted(device: Device) {
   const counts = { compiled: 0, freed: 0 };
-  const { native } = device;
+  const native = nativeOf(device);
   const counting = new Device({
     info: () => native.info(),
     createBuffer: (...args) => native.createBuffer(...args),

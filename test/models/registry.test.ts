@@ -6,20 +6,18 @@ import {
   bodyInputs,
   causalGraphs,
   causalHeadFlops,
-  linear,
-  norm,
-  outputParameters,
-  span,
-  table,
-} from '../../lib/models/building-blocks.js';
-import {
   createModel,
   familyKinds,
+  linear,
   type ModelConfig,
   type ModelFamily,
+  norm,
+  outputParameters,
   preset,
   presetNames,
   registerFamily,
+  span,
+  table,
   validateModelConfig,
 } from '../../lib/models/index.js';
 import { feedForward, scaleNorm } from '../../lib/nn/index.js';

@@ -1,5 +1,6 @@
 /** The one path of a step: the order in which the device is given its work, steps that fail, and losses that are not finite. */
 import t from 'tap';
+import { nativeOf } from '../../lib/engine/device.js';
 import {
   accumulateGradients,
   createOptimizer,
@@ -18,7 +19,7 @@ t.teardown(() => device.close());
 /** A device that records what its programs are given and when they have done it, under the names that `named` gives them. */
 function recording() {
   const log: string[] = [];
-  const { native } = device;
+  const native = nativeOf(device);
   let name = 'other';
   const recorded = new Device({
     info: () => native.info(),

@@ -7,6 +7,7 @@ import { formatBytes } from '../../report/format.js';
 import { type ExportedModel, exportModel } from '../../train/checkpoint/export-model.js';
 import { interruptible } from '../interrupt.js';
 import type { CommandIo } from '../io.js';
+import { addOptions } from '../settings/options.js';
 import { Progress } from '../watch/progress.js';
 
 interface ExportFlags {
@@ -38,8 +39,7 @@ export function parseSize(text: string): number {
 }
 
 export function exportCommand(program: Command, io: CommandIo): void {
-  program
-    .command('export')
+  addOptions(program.command('export'), ['import'])
     .description('write a trained model as a Hugging Face folder: config.json, safetensors, tokenizer')
     .argument('<run>', 'folder of a run, its checkpoints, one checkpoint, a fine-tuned model, or a Hugging Face folder')
     .requiredOption('--out <folder>', 'folder to write')

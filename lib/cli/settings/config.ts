@@ -7,13 +7,14 @@ import { dirname, resolve } from 'node:path';
 import * as z from 'zod';
 import { isUtf16, savedAsUtf16 } from '../../data/read/utf8.js';
 import { ApolloError } from '../../errors.js';
-import { methodNames } from '../../methods/index.js';
+import { knownMethods } from '../../methods/index.js';
 import { renamedText, withCurrentNames } from '../../renamed.js';
 import { issueText } from '../../setting-issue.js';
 import { nearest } from '../../suggest.js';
 import { exchangeSettings } from '../../train/exchange-settings.js';
 import { decayShapeNames, scheduleNames } from '../../train/index.js';
 import { muonSettings, optimizerName } from '../../train/optimizer.js';
+import { withModules } from './modules.js';
 import { runPreset } from './presets.js';
 
 const defaultModel = 'gpt-mini';
@@ -42,11 +43,17 @@ const optimizerObject = z.strictObject({
   weightDecay: z.number().min(0).optional(),
   maxNorm: z.number().min(0).optional(),
 });
-const methodName = z.enum(methodNames as [string, ...string[]]);
+/** A method of the package, or one that a module has added by now. */
+const methodName = z.string().superRefine((name, context) => {
+  const values = knownMethods();
+  if (!values.includes(name)) context.addIssue({ code: 'invalid_value', values, input: name });
+});
 /** A method, or one of `variants`; which there are is checked when all settings are known. */
 const label = z.string();
 
 const schema = z.strictObject({
+  /** Modules that add methods or model families: they are loaded first, and a resumed run loads them again. */
+  import: z.preprocess((value) => (typeof value === 'string' ? [value] : value), z.array(z.string().min(1)).optional()),
   /**
    * A preset of lib/models, or `bert` / `gpt` for its mini size; `init`, the default where `init` is given: the structure
    * of that model. An object changes fields: `{ preset, dropout: 0 }`.
@@ -213,7 +220,8 @@ export function loadSettings({ preset, config, keptByRun, flags }: SettingSource
   const begins = layers.some(({ values }) => values['init'] !== undefined);
   const merged: Record<string, unknown> = { model: begins ? 'init' : defaultModel };
   const origin = new Map<string, (key: string) => string>();
-  for (const { values, name } of layers) {
+  for (const { values: given, name } of layers) {
+    const values = withModules(given, name === flagOf || config === undefined ? '.' : dirname(config));
     // Steps and tokens both set the length; the later layer decides.
     if (values['steps'] !== undefined) delete merged['tokens'];
     if (values['tokens'] !== undefined) delete merged['steps'];
@@ -263,7 +271,7 @@ export function loadSettings({ preset, config, keptByRun, flags }: SettingSource
 
 /** @throws ApolloError BAD_CONFIG for a method that is neither one of the package nor a variant. */
 function checkLabels({ method, methods, variants }: Settings, where: (key: string) => string): void {
-  const known = [...methodNames, ...Object.keys(variants)];
+  const known = [...knownMethods(), ...Object.keys(variants)];
   for (const [key, names] of [
     ['method', [method]],
     ['methods', methods],
@@ -281,6 +289,7 @@ function checkLabels({ method, methods, variants }: Settings, where: (key: strin
 
 /** A later layer's value over an earlier one's: objects field by field, all else as it is. */
 function combine(key: string, earlier: unknown, later: unknown): unknown {
+  if (key === 'import') return [...new Set([earlier ?? [], later].flat())];
   if (!isObject(later)) return later;
   const base = key === 'model' && !isObject(earlier) ? { preset: earlier } : earlier;
   if (!isObject(base)) return later;
@@ -352,7 +361,7 @@ function describe(issue: Issue, values: Record<string, unknown>, where: (key: st
     return issue.keys
       .map((key) => {
         const path = first === undefined ? where(key) : `${where(String(first))}.${key}`;
-        if (first === undefined && methodNames.some((name) => name === key)) {
+        if (first === undefined && knownMethods().includes(key)) {
           return `${path}: there is no such setting; settings of a method belong in methodOptions: { "${key}": { … } }`;
         }
         const now = renamedText(key, known);

@@ -81,8 +81,12 @@ const options: Readonly<Partial<Record<keyof Settings, () => Option | readonly O
   vocabSize: () => option('--vocab-size <size>', 'vocabulary size of the model and of a trained tokenizer', whole),
   heldOut: () => option('--held-out <share>', 'share of the text held out for evaluation; 0: none', amount),
   cache: () => option('--cache <folder>', 'folder for prepared text'),
-  method: () => option('--method <name>', `training method: ${methodNames.join(', ')}`),
-  methods: () => option('--methods <names>', 'methods, separated by commas; the first is the reference', names),
+  import: () =>
+    new Option('--import <modules...>', 'modules that add methods or model families, such as ./mine.mjs, loaded first'),
+  method: () =>
+    option('--method <name>', `training method: ${methodNames.join(', ')}; or a module that adds one: ./mine.mjs`),
+  methods: () =>
+    option('--methods <names>', 'methods or modules, separated by commas; the first is the reference', names),
   steps: () => option('--steps <n>', 'optimizer steps of a run', whole),
   tokens: () => option('--tokens <n>', 'tokens of a run, e.g. 50M; instead of --steps', amount),
   batch: () => option('--batch <n>', 'sequences per micro-batch', whole),
@@ -150,6 +154,7 @@ const options: Readonly<Partial<Record<keyof Settings, () => Option | readonly O
 
 /** Settings of a model and a run, without those of its input and output. */
 export const runOptions = [
+  'import',
   'model',
   'init',
   'vocabSize',
@@ -259,9 +264,9 @@ function parseValue(text: string): unknown {
   }
 }
 
-/** The options of a device, for commands that take no settings. */
+/** The options of a device, and modules with the family of a model, for commands that take no settings. */
 export function addDeviceOptions(command: Command): Command {
-  return command
+  return addOptions(command, ['import'])
     .addOption(new Option('--device <name>', 'cpu, cuda (the first NVIDIA GPU) or cuda:N').default('cpu'))
     .addOption(new Option('--precision <kind>', 'of matrix products').choices(['auto', 'f32', 'bf16']).default('auto'))
     .option('--tf32', 'let f32 products on a GPU round their inputs to TF32', false)

@@ -1,7 +1,7 @@
 /** From settings to what the rooms below take: model configuration, training options, method, seeds. Nothing is opened. */
 import { smallShape } from '../../compare/index.js';
 import { ApolloError, check } from '../../errors.js';
-import { createMethod, type MethodName, methodsWithSource, type TrainingMethod } from '../../methods/index.js';
+import { createMethod, methodsWithSource, type TrainingMethod } from '../../methods/index.js';
 import {
   configurableFields,
   familyKinds,
@@ -131,8 +131,8 @@ function evaluateEveryOf({ evaluateEvery, heldOut }: Settings, steps: number): n
 }
 
 /** The method behind `label`, which is its name or that of a variant. */
-export function methodNameOf({ variants }: Pick<Settings, 'variants'>, label: string): MethodName {
-  return (variants[label]?.method ?? label) as MethodName;
+export function methodNameOf({ variants }: Pick<Settings, 'variants'>, label: string): string {
+  return variants[label]?.method ?? label;
 }
 
 /**
@@ -151,7 +151,7 @@ export function methodOf(
   const options = { ...(settings.methodOptions as Record<string, Record<string, unknown>>)[name], ...variant };
   const common = { layers: model.layers, totalSteps: totalStepsOf(settings, model), seed };
   const small = methodsWithSource.includes(name) && { small: smallShapeOf(settings, model), ...(source && { source }) };
-  return createMethod(name, { ...small, ...options, ...common } as never, { model });
+  return createMethod(name, { ...small, ...options, ...common }, { model });
 }
 
 /** Shape of the smaller model of the settings. */

@@ -5,14 +5,20 @@
  * cut and has epochs by itself, and rows are dealt out by shares (mixture.ts).
  */
 import { check } from '../../errors.js';
+import * as is from '../../is.js';
 import { type MaskRules, maskedRow } from './masking.js';
 import { createDealer, roundRows } from './mixture.js';
 import { epochOrder } from './permutation.js';
 import type { TokenSource } from './token-source.js';
 
-/** Label of a position that has none; the losses leave it out. */
+/**
+ * Label of a position that has none; the losses leave it out.
+ * @example
+ * const labels = new Int32Array(8).fill(noLabel);
+ */
 export const noLabel = -100;
 
+/** Which batch of a source, and its size. */
 export interface BatchOptions {
   /** Rows. */
   readonly batch: number;
@@ -27,13 +33,15 @@ export interface BatchOptions {
   readonly accumulation?: number;
 }
 
+/** A batch for next-token prediction. */
 export interface CausalBatch {
-  /** [B, T] */
+  /** Token ids, `[B, T]`. */
   readonly tokens: Int32Array;
-  /** [B * T]: the next token of the row; -100 at its last position. */
+  /** `[B * T]`: the next token of the row; -100 at its last position. */
   readonly labels: Int32Array;
 }
 
+/** Which batch of a source, its size, and the ids that masking needs (from {@link mlmIds}). */
 export interface MlmOptions extends BatchOptions, MaskRules {
   readonly clsId: number;
   readonly sepId: number;
@@ -41,20 +49,55 @@ export interface MlmOptions extends BatchOptions, MaskRules {
   readonly targets: number;
 }
 
+/** A batch for masked language modelling. */
 export interface MlmBatch {
-  /** [B, T], each row [CLS] ... [SEP], masks applied. */
+  /** `[B, T]`, each row [CLS] ... [SEP], masks applied. */
   readonly tokens: Int32Array;
-  /** [P]: flat places in tokens of the masked positions, ascending; unused ones are 0. */
+  /** `[P]`: flat places in tokens of the masked positions, ascending; unused ones are 0. */
   readonly positions: Int32Array;
-  /** [P]: the tokens that stood there; unused ones are -100. */
+  /** `[P]`: the tokens that stood there; unused ones are -100. */
   readonly labels: Int32Array;
 }
 
+const sizes = { batch: is.count, seq: is.count };
+const place = { seed: is.integer, step: is.index, micro: is.optional(is.index), accumulation: is.optional(is.count) };
+const masks = {
+  seed: is.integer,
+  clsId: is.index,
+  sepId: is.index,
+  targets: is.count,
+  maskId: is.index,
+  vocab: is.count,
+  specialIds: is.list(is.index),
+};
+const takesCausalBatch = is.takes('causalBatch', {
+  source: is.tokenSource,
+  options: is.object('options { batch, seq, seed, step }', { ...sizes, ...place }),
+});
+const takesMlmBatch = is.takes('mlmBatch', {
+  source: is.tokenSource,
+  options: is.object('options { batch, seq, seed, step, targets, … }', { ...sizes, ...place, ...masks }),
+});
+const takesMlmCapacity = is.takes('mlmCapacity', { positions: is.count, rows: is.index });
+const evaluationBatches = is.optional(is.positive);
+const takesHeldOutCausal = is.takes('heldOutCausalBatches', {
+  source: is.tokenSource,
+  options: is.object('options { batch, seq }', { ...sizes, evaluationBatches }),
+});
+const takesHeldOutMlm = is.takes('heldOutMlmBatches', {
+  source: is.tokenSource,
+  options: is.object('options { batch, seq, seed, targets, … }', { ...sizes, ...masks, evaluationBatches }),
+});
+const takesBlockCount = is.takes('blockCount', { source: is.tokenSource, content: is.count });
+
 /**
  * A batch for next-token prediction.
+ * @example
+ * const { tokens, labels } = causalBatch(corpus.train, { batch: 8, seq: 128, seed: 42, step: 0 });
  * @throws ApolloError BAD_ARGUMENT for sizes out of range, or when the source does not fill one row.
  */
 export function causalBatch(source: TokenSource, options: BatchOptions): CausalBatch {
+  takesCausalBatch(source, options);
   const { batch, seq } = options;
   return causalRows(source, rowsOf(options, partsOf(source, seq)), batch, seq);
 }
@@ -63,9 +106,13 @@ export function causalBatch(source: TokenSource, options: BatchOptions): CausalB
  * A batch for masked language modelling: 15 % of the positions that hold no special token, each chosen by itself, and
  * at least one in each row; 80 % of them become the mask, 10 % a random token, 10 % stay (Devlin et al. 2019, section 3.1). Masks depend on
  * (seed, epoch, block) and not on the batch the block is in.
+ * @example
+ * const masks = { ...mlmIds(tokenizer), targets: mlmCapacity(8 * 128, 8) };
+ * const { tokens, positions, labels } = mlmBatch(corpus.train, { batch: 8, seq: 128, seed: 42, step: 0, ...masks });
  * @throws ApolloError BAD_ARGUMENT for sizes out of range, or when the source does not fill one row.
  */
 export function mlmBatch(source: TokenSource, options: MlmOptions): MlmBatch {
+  takesMlmBatch(source, options);
   return mlmRows(source, rowsOf(options, partsOf(source, options.seq - 2)), options);
 }
 
@@ -73,8 +120,11 @@ export function mlmBatch(source: TokenSource, options: MlmOptions): MlmBatch {
  * Room for the masked positions of a batch of `positions` tokens in `rows` rows: the mean plus six standard deviations
  * (more are chosen less than once in 10^8 batches), as a multiple of 16, so that shapes are static. That each row has
  * at least one matters for rows of less than ten tokens only.
+ * @example
+ * mlmCapacity(8 * 128, 8) // room for the masks of 8 rows of 128 tokens, a multiple of 16
  */
 export function mlmCapacity(positions: number, rows = 0): number {
+  takesMlmCapacity(positions, rows);
   const share = 0.15;
   const deviations = (count: number): number => 6 * Math.sqrt(count * share * (1 - share));
   const most = share * positions + deviations(positions);
@@ -95,12 +145,13 @@ export interface HeldOutOptions {
 /**
  * All held-out text as a fixed list of batches for next-token prediction. Rows missing in the last batch repeat the
  * first one without labels, so that they do not count. Of a mixture as much as has its shares is taken.
+ * @example
+ * const batches = heldOutCausalBatches(corpus.heldOut, { batch: 8, seq: 128, evaluationBatches: 4 });
  * @throws ApolloError BAD_ARGUMENT when the source does not fill one row.
  */
-export function heldOutCausalBatches(
-  source: TokenSource,
-  { batch, seq, evaluationBatches }: HeldOutOptions,
-): CausalBatch[] {
+export function heldOutCausalBatches(source: TokenSource, options: HeldOutOptions): CausalBatch[] {
+  takesHeldOutCausal(source, options);
+  const { batch, seq, evaluationBatches } = options;
   return heldOutRows(partsOf(source, seq, true), batch, evaluationBatches).map((rows, _, all) => {
     const made = causalRows(source, fill(rows, batch, all[0]![0]!), batch, seq);
     made.labels.fill(noLabel, rows.length * seq);
@@ -108,11 +159,17 @@ export function heldOutCausalBatches(
   });
 }
 
-/** The same for masked language modelling; `seed` decides the masks, which are the same on every call. */
+/**
+ * The same for masked language modelling; `seed` decides the masks, which are the same on every call.
+ * @example
+ * const masks = { ...mlmIds(tokenizer), targets: mlmCapacity(8 * 128, 8) };
+ * const batches = heldOutMlmBatches(corpus.heldOut, { batch: 8, seq: 128, seed: 0, ...masks });
+ */
 export function heldOutMlmBatches(
   source: TokenSource,
   options: HeldOutOptions & Omit<MlmOptions, 'step' | 'micro' | 'accumulation'>,
 ): MlmBatch[] {
+  takesHeldOutMlm(source, options);
   const { batch, seq, evaluationBatches } = options;
   return heldOutRows(partsOf(source, seq - 2, true), batch, evaluationBatches).map((rows, _, all) =>
     mlmRows(source, fill(rows, batch, all[0]![0]!), options, rows.length),
@@ -122,8 +179,13 @@ export function heldOutMlmBatches(
 /** An epoch that training never reaches: held-out masks are drawn as of this one. */
 const heldOutEpoch = 2 ** 32 - 1;
 
-/** How many rows of `content` tokens the source gives; of a mixture, all parts together. */
+/**
+ * How many rows of `content` tokens the source gives; of a mixture, all parts together.
+ * @example
+ * blockCount(arraySource([1, 2, 3, 4, 5], 8), 2) // 2
+ */
 export function blockCount(source: TokenSource, content: number): number {
+  takesBlockCount(source, content);
   return partsOf(source, content).reduce((sum, { blocks }) => sum + blocks, 0);
 }
 

@@ -1,10 +1,12 @@
 /** BERT's masks for one row, from counters: a function of (seed, epoch, block, position) and of the ids alone. */
 
 import { ApolloError } from '../../errors.js';
+import * as is from '../../is.js';
 import { philox4x32, seedWords } from '../../random/philox.js';
 import { families } from '../../random/streams.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
 
+/** What tokens may be masked, and what they become. */
 export interface MaskRules {
   readonly maskId: number;
   /** Ids are below this; random tokens are drawn from those of them that are not special. */
@@ -13,14 +15,21 @@ export interface MaskRules {
   readonly specialIds: readonly number[];
 }
 
+const takesMlmIds = is.takes('mlmIds', {
+  tokenizer: is.object('a Tokenizer', { specials: is.record, specialIds: is.array, vocabSize: is.count }),
+});
+
 /**
  * The ids that masked language modelling needs, from the tokenizer; `vocabSize` is its size, so that random tokens are real
  * ones even where the model's table is larger.
+ * @example
+ * const { maskId, clsId, sepId } = mlmIds(tokenizer);
  * @throws ApolloError BAD_TOKENIZER when it has no mask, or none to start or end a row with.
  */
 export function mlmIds(
   tokenizer: Pick<Tokenizer, 'specials' | 'specialIds' | 'vocabSize'>,
 ): MaskRules & { readonly clsId: number; readonly sepId: number } {
+  takesMlmIds(tokenizer);
   const { mask, cls, sep } = tokenizer.specials;
   if (mask === undefined || cls === undefined || sep === undefined) {
     const missing = [mask === undefined && '[MASK]', cls === undefined && '[CLS]', sep === undefined && '[SEP]'];

@@ -14,6 +14,7 @@ export const roundRows = 1000;
 /** Number of the order of rounds among the orders of a seed; sources have their place in the list. */
 const roundOrder = 2 ** 20;
 
+/** A part of a mixture. */
 export interface SourcePart {
   readonly name: string;
   /** Its offset in the mixed source, and its number of tokens. */

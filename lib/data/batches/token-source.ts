@@ -1,9 +1,11 @@
 /** The source of batches: a long row of token ids that can be read at any offset. */
 import { check } from '../../errors.js';
+import * as is from '../../is.js';
 import type { TokenFile } from '../corpus/token-file.js';
 import type { SourcePart } from './mixture.js';
 import type { Ranges } from './split.js';
 
+/** A long row of token ids from which batches are cut: the training or held-out text of a corpus, or an array. */
 export interface TokenSource {
   readonly tokenCount: number;
   readonly vocabSize: number;
@@ -16,8 +18,16 @@ export interface TokenSource {
   read(offset: number, length: number): Int32Array;
 }
 
-/** Ids held in memory, for tests and small texts. */
+const takesArraySource = is.takes('arraySource', { ids: is.numericArray, vocabSize: is.count });
+
+/**
+ * Ids held in memory, for tests and small texts.
+ * @example
+ * const source = arraySource([3, 1, 2, 0], 4);
+ * source.read(1, 2); // Int32Array [1, 2]
+ */
 export function arraySource(ids: ArrayLike<number>, vocabSize: number): TokenSource {
+  takesArraySource(ids, vocabSize);
   const tokens = Int32Array.from(ids);
   return {
     tokenCount: tokens.length,

@@ -67,6 +67,7 @@ export interface CorpusOptions extends ReadOptions {
   readonly onNote?: (note: string) => void;
 }
 
+/** What a corpus, or one source of a mixture, holds. */
 export interface CorpusStats {
   readonly files: number;
   readonly sizeBytes: number;
@@ -92,6 +93,10 @@ export interface CorpusSource {
   document(index: number, length: number): Int32Array;
 }
 
+/**
+ * Text that was prepared for training, from {@link prepareCorpus}: token ids in files, split into training and
+ * held-out text.
+ */
 export interface Corpus {
   readonly train: TokenSource;
   readonly heldOut: TokenSource;

@@ -5,11 +5,13 @@ import { ApolloError } from '../../errors.js';
 import { type CorpusFile, findFiles, type OnNote } from './files.js';
 import { formats, type RecordOptions } from './formats/index.js';
 
+/** How files of text are read. */
 export interface ReadOptions extends RecordOptions {
   /** Format of the files; 'auto' goes by their names. See docs/data.md. */
   readonly format?: string | undefined;
 }
 
+/** Files of text, with their weight in a mixture and how they are read. */
 export interface CorpusInput extends ReadOptions {
   /** Files, folders and patterns. */
   readonly path: string | readonly string[];

@@ -26,6 +26,7 @@ export interface SpecialTokens {
   readonly eot: number | undefined;
 }
 
+/** How ids become text. */
 export interface DecodeOptions {
   /** Leaves special tokens out of the text. */
   readonly skipSpecialTokens?: boolean;
@@ -40,6 +41,7 @@ export interface PairEncoding extends FramedTokens {
   readonly offsets: Int32Array | undefined;
 }
 
+/** Text to token ids and back, from {@link loadTokenizer}, {@link createTokenizer} or a corpus. */
 export interface Tokenizer {
   /** `bpe`: byte-level, over words that have a scanner (tokenizer/word-scanners.ts). Only `other` keeps no places. */
   readonly kind: 'wordpiece' | 'bpe' | 'other';
@@ -130,6 +132,8 @@ const takesCreateTokenizer = is.takes('createTokenizer', { definition: is.record
 
 /**
  * A tokenizer from the content of a tokenizer.json; `name` is what errors call it.
+ * @example
+ * const tokenizer = createTokenizer(JSON.parse(await readFile('tokenizer.json', 'utf8')));
  * @throws ApolloError BAD_TOKENIZER when the content does not make a tokenizer.
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */

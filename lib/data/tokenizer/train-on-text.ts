@@ -11,6 +11,7 @@ import type { TokenizerDefinition } from './tokenizer-files.js';
 import { checkTraining, type TrainableKind, trainTokenizer } from './train-tokenizer.js';
 import { addWordCounts, WordCounts } from './word-counts.js';
 
+/** How a tokenizer is trained, see {@link trainTokenizerOnText}. */
 export interface TextTraining {
   readonly kind: TrainableKind;
   /** Tokens wanted, special tokens included. */
@@ -25,6 +26,7 @@ export interface TextTraining {
   readonly onProgress?: (progress: TextTrainingProgress) => void;
 }
 
+/** How far the training of a tokenizer is. */
 export interface TextTrainingProgress {
   readonly phase: 'count words' | 'train tokenizer';
   /** UTF-16 units of text counted so far; in 'train tokenizer', tokens of the vocabulary. */
@@ -32,6 +34,7 @@ export interface TextTrainingProgress {
   readonly distinctWords: number;
 }
 
+/** What {@link trainTokenizerOnText} has made. */
 export interface TrainedTokenizer {
   readonly definition: TokenizerDefinition;
   /** UTF-16 units of text, words in it that were counted, and how many distinct ones were kept. */

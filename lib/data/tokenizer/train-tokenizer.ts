@@ -10,6 +10,7 @@ import { gptWordEnd, wordsOf } from './word-scanners.js';
 
 export { addWordCounts } from './word-counts.js';
 
+/** Kinds of tokenizer that can be trained. */
 export type TrainableKind = 'wordpiece' | 'bpe';
 
 export interface TokenizerTraining {

@@ -29,6 +29,8 @@ const takesGelu = is.takes('gelu', { x: is.tensor, options: is.options({ tanh: i
 
 /**
  * x * Phi(x); with `tanh` 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))).
+ * @example
+ * const y = gelu(x, { tanh: true });
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function gelu(x: Tensor, options: { readonly tanh?: boolean } = {}): Tensor {
@@ -64,6 +66,8 @@ const takesSwiglu = is.takes('swiglu', { x: is.tensor });
 /**
  * silu(gate) * up -> [.., F] for x [.., 2F], f32 or bf16, whose rows hold gate and up side by side; silu(z) =
  * z / (1 + e^-z). Computed in f32 and rounded once (Shazeer 2020, arXiv 2002.05202).
+ * @example
+ * const y = swiglu(x); // x [.., 2 N] -> [.., N]
  * @throws {ApolloError} BAD_SHAPE where the last extent is odd, BAD_ARGUMENT naming an argument that is wrong.
  */
 export function swiglu(x: Tensor): Tensor {

@@ -104,6 +104,7 @@ export const attentionBackwardOp = defineOp<AttentionAttributes>({
   flops: (inputs, _, attrs) => 5 * squareFlops(inputs.slice(1), attrs),
 });
 
+/** Queries, keys and values: side by side in one tensor, or apart. */
 export type AttentionSource = { readonly qkv: Tensor } | { readonly q: Tensor; readonly k: Tensor; readonly v: Tensor };
 
 /** Throws BAD_ARGUMENT unless `keyValueHeads` key/value heads serve `heads` query heads evenly. */
@@ -115,6 +116,7 @@ export function checkHeads(op: string, heads: number, keyValueHeads: number): vo
   );
 }
 
+/** Options of {@link attention}. */
 export interface AttentionOptions {
   /** Query heads. */
   readonly heads: number;
@@ -146,6 +148,9 @@ const takesAttention = is.takes('attention', {
  * softmax(scale Q K^T) V per head -> [B, Tq, heads D]. `qkv` [B, T, (heads + 2 keyValueHeads) D] holds query, key and
  * value heads side by side, D neighbouring elements each; or q is [B, Tq, heads D], k and v [B, Tk, keyValueHeads D].
  * All are f32 or bf16. A query that may attend to nothing gives 0.
+ * @example
+ * const qkv = graph.input('qkv', [2, 128, 3 * 64]); // [B, T, 3 C]
+ * const y = attention({ qkv }, { heads: 4, causal: true }); // [B, T, C]
  * @throws {ApolloError} BAD_SHAPE where the tensors do not fit each other or the heads; BAD_ARGUMENT naming an argument
  * that is wrong, as keyValueHeads is where it does not divide heads.
  */

@@ -89,6 +89,9 @@ const takesAppendToCache = is.takes('appendToCache', {
  * Writes the keys and values of `qkv` into the states `cache`, token t of sequence b at positions[b, t]; a qkv of one
  * sequence goes into all of them. A row of qkv [B, T, nC] ends with a key row and a value row of the cache's C elements.
  * Returns the cache as it is then. A run with a position outside [0, L) is rejected.
+ * @example
+ * const cache = { keys: graph.state('keys', [1, 64, 32]), values: graph.state('values', [1, 64, 32]) };
+ * appendToCache(x, cache, graph.input('positions', [1, 1], 'i32'));
  * @throws {ApolloError} BAD_SHAPE where the tensors do not fit each other, BAD_ARGUMENT naming an argument that is wrong.
  */
 export function appendToCache(qkv: Tensor, cache: AttentionCache, positions: Tensor): AttentionCache {
@@ -109,6 +112,9 @@ const takesCachedAttention = is.takes('cachedAttention', {
  * softmax(scale q K^T) V per head -> [B, T, heads D], with q out of `qkv` [B, T, (heads + 2 keyValueHeads) D] and K, V the
  * first positions[b, t] + 1 positions of the cache: those up to the token's own, which must have been appended. As in
  * `attention`, query heads may share key/value heads; keyValueHeads is `heads` unless given.
+ * @example
+ * const cache = { keys: graph.state('keys', [1, 64, 32]), values: graph.state('values', [1, 64, 32]) };
+ * const y = cachedAttention(x, cache, graph.input('positions', [1, 1], 'i32'), { heads: 4 });
  * @throws {ApolloError} BAD_SHAPE where the tensors do not fit each other or the heads, BAD_ARGUMENT naming an argument
  * that is wrong.
  */

@@ -25,6 +25,8 @@ const takesDropout = is.takes('dropout', { x: is.tensor, p: is.number });
 
 /**
  * Zeroes elements with probability p and scales the others by 1 / (1 - p); x itself when p is 0. Reads input `rng`.
+ * @example
+ * const y = dropout(x, 0.1);
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function dropout(x: Tensor, p: number): Tensor {

@@ -180,25 +180,101 @@ function unary(kind: UnaryKind): (x: Tensor) => Tensor {
   };
 }
 
+/**
+ * -x.
+ * @example
+ * const y = neg(x); // the same as x.neg()
+ */
 export const neg = unary('neg');
+/**
+ * The absolute value of x.
+ * @example
+ * const y = abs(x); // the same as x.abs()
+ */
 export const abs = unary('abs');
+/**
+ * x * x.
+ * @example
+ * const y = square(x); // the same as x.square()
+ */
 export const square = unary('square');
+/**
+ * The square root of x.
+ * @example
+ * const y = sqrt(x); // the same as x.sqrt()
+ */
 export const sqrt = unary('sqrt');
-/** 1 / sqrt(x). */
+/**
+ * 1 / sqrt(x).
+ * @example
+ * const y = rsqrt(x); // the same as x.rsqrt()
+ */
 export const rsqrt = unary('rsqrt');
+/**
+ * 1 / x.
+ * @example
+ * const y = reciprocal(x); // the same as x.reciprocal()
+ */
 export const reciprocal = unary('reciprocal');
+/**
+ * e to the power x.
+ * @example
+ * const y = exp(x); // the same as x.exp()
+ */
 export const exp = unary('exp');
-/** Natural logarithm. */
+/**
+ * Natural logarithm.
+ * @example
+ * const y = log(x); // the same as x.log()
+ */
 export const log = unary('log');
+/**
+ * The hyperbolic tangent of x.
+ * @example
+ * const y = tanh(x); // the same as x.tanh()
+ */
 export const tanh = unary('tanh');
+/**
+ * 1 / (1 + exp(-x)).
+ * @example
+ * const y = sigmoid(x); // the same as x.sigmoid()
+ */
 export const sigmoid = unary('sigmoid');
+/**
+ * The larger of x and 0.
+ * @example
+ * const y = relu(x); // the same as x.relu()
+ */
 export const relu = unary('relu');
-/** x * sigmoid(x). */
+/**
+ * x * sigmoid(x).
+ * @example
+ * const y = silu(x); // the same as x.silu()
+ */
 export const silu = unary('silu');
+/**
+ * The error function of x.
+ * @example
+ * const y = erf(x); // the same as x.erf()
+ */
 export const erf = unary('erf');
+/**
+ * The sine of x, in radians.
+ * @example
+ * const y = sin(x); // the same as x.sin()
+ */
 export const sin = unary('sin');
+/**
+ * The cosine of x, in radians.
+ * @example
+ * const y = cos(x); // the same as x.cos()
+ */
 export const cos = unary('cos');
-/** -1, 0 or 1. */
+/**
+ * -1, 0 or 1.
+ * @example
+ * const y = sign(x); // the same as x.sign()
+ */
 export const sign = unary('sign');
 
 function operand(a: Tensor, b: Tensor | number): Tensor {
@@ -228,6 +304,8 @@ const takesScale = is.takes('scale', { x: is.tensor, alpha: is.anyNumber, beta: 
 
 /**
  * alpha * x + beta.
+ * @example
+ * const y = scale(x, 2, 1); // 2 x + 1
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function scale(x: Tensor, alpha: number, beta = 0): Tensor {
@@ -236,30 +314,95 @@ export function scale(x: Tensor, alpha: number, beta = 0): Tensor {
   return emitOne(scaleOp, [x], { alpha, beta });
 }
 
-/** a + b; shapes broadcast as in numpy, b may be a number. So do all below. */
+/**
+ * a + b; shapes broadcast as in numpy, b may be a number. So do all below.
+ * @example
+ * const y = add(a, b); // the same as a.add(b)
+ * const z = add(a, 1);
+ */
 export const add = binaryOr('add', (a, b) => scale(a, 1, b));
+/**
+ * a - b. Shapes broadcast as in numpy; b may be a number.
+ * @example
+ * const y = sub(a, b); // the same as a.sub(b)
+ */
 export const sub = binaryOr('sub', (a, b) => scale(a, 1, -b));
+/**
+ * a * b, element by element. Shapes broadcast as in numpy; b may be a number.
+ * @example
+ * const y = mul(a, b); // the same as a.mul(b)
+ */
 export const mul = binaryOr('mul', (a, b) => scale(a, b));
+/**
+ * a / b. Shapes broadcast as in numpy; b may be a number.
+ * @example
+ * const y = div(a, b); // the same as a.div(b)
+ */
 export const div = binaryOr('div', (a, b) => scale(a, 1 / b));
-/** a to the power b. The gradient with respect to a tensor b needs a > 0. */
+/**
+ * a to the power b. The gradient with respect to a tensor b needs a > 0.
+ * @example
+ * const y = pow(a, 3); // the same as a.pow(3)
+ */
 export const pow = binaryOr('pow', (a, b) => {
   const shortcuts: Record<string, (x: Tensor) => Tensor> = { 2: square, 0.5: sqrt, '-0.5': rsqrt, '-1': reciprocal };
   return shortcuts[b]?.(a);
 });
+/**
+ * The larger of a and b. Shapes broadcast as in numpy; b may be a number.
+ * @example
+ * const y = maximum(a, b); // the same as a.maximum(b)
+ */
 export const maximum = binary('max');
+/**
+ * The smaller of a and b. Shapes broadcast as in numpy; b may be a number.
+ * @example
+ * const y = minimum(a, b); // the same as a.minimum(b)
+ */
 export const minimum = binary('min');
-/** a < b as i32 0 or 1. No gradient flows through comparisons. */
+/**
+ * a < b as i32 0 or 1. No gradient flows through comparisons.
+ * @example
+ * const y = less(a, b); // the same as a.less(b)
+ */
 export const less = binary('less');
+/**
+ * a <= b as i32 0 or 1. No gradient flows.
+ * @example
+ * const y = lessEqual(a, b); // the same as a.lessEqual(b)
+ */
 export const lessEqual = binary('lessEqual');
+/**
+ * a == b as i32 0 or 1. No gradient flows.
+ * @example
+ * const y = equal(a, b); // the same as a.equal(b)
+ */
 export const equal = binary('equal');
+/**
+ * a > b as i32 0 or 1. No gradient flows.
+ * @example
+ * const y = greater(a, b); // the same as a.greater(b)
+ */
 export const greater = binary('greater');
+/**
+ * a >= b as i32 0 or 1. No gradient flows.
+ * @example
+ * const y = greaterEqual(a, b); // the same as a.greaterEqual(b)
+ */
 export const greaterEqual = binary('greaterEqual');
+/**
+ * a != b as i32 0 or 1. No gradient flows.
+ * @example
+ * const y = notEqual(a, b); // the same as a.notEqual(b)
+ */
 export const notEqual = binary('notEqual');
 
 const takesWhere = is.takes('where', { condition: is.tensor, a: is.operand, b: is.operand });
 
 /**
  * a where `condition` (i32) is not 0, else b. The three broadcast; a and b may be numbers (one of them a tensor).
+ * @example
+ * const positive = where(x.greater(0), x, 0);
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function where(condition: Tensor, a: Tensor | number, b: Tensor | number): Tensor {
@@ -278,6 +421,8 @@ const takesCast = is.takes('cast', { x: is.tensor, dtype: is.dtype });
 
 /**
  * x in another dtype; x itself when it has it. To i32: towards zero.
+ * @example
+ * const y = cast(x, 'bf16');
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function cast(x: Tensor, dtype: DType): Tensor {

@@ -34,6 +34,9 @@ const takesEmbedding = is.takes('embedding', { table: is.tensor, ids: is.tensor 
 
 /**
  * Rows of `table` [V, C] chosen by `ids` (i32, any shape) -> [.., C]. A run with an id outside [0, V) is rejected.
+ * @example
+ * const table = graph.parameter('table', [400, 64]);
+ * const rows = embedding(table, graph.input('tokens', [2, 8], 'i32')); // [2, 8, 64]
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function embedding(table: Tensor, ids: Tensor): Tensor {

@@ -10,7 +10,11 @@ import { defineOp, emit } from './define.js';
 import { cast } from './elementwise.js';
 import { reshape } from './shape.js';
 
-/** Labels of this value take no part in the loss. */
+/**
+ * Labels of this value take no part in the loss.
+ * @example
+ * const labels = new Int32Array(8).fill(ignoredLabel);
+ */
 export const ignoredLabel = -100;
 
 const scalar: TensorType = { shape: [1], dtype: 'f32' };
@@ -107,6 +111,9 @@ const takesLmHeadLoss = is.takes('lmHeadLoss', {
 /**
  * Mean over labels != -100 of -log softmax(x table^T + bias)[label], and how many labels there were (both f32 [1];
  * loss 0 when none). x [M, C], table [V, C], labels i32 [M] in [0, V) or -100: others reject the run.
+ * @example
+ * const table = graph.parameter('table', [400, 64]);
+ * const { loss } = lmHeadLoss(graph.input('rows', [16, 64]), table, graph.input('labels', [16], 'i32'));
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function lmHeadLoss(
@@ -126,6 +133,8 @@ const takesCrossEntropy = is.takes('crossEntropy', { logits: is.tensor, labels: 
 
 /**
  * Mean cross-entropy of logits [M, V] with labels i32 [M] (-100 is ignored); loss and count as in lmHeadLoss.
+ * @example
+ * const { loss, count } = crossEntropy(logits, graph.input('labels', [2], 'i32'));
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function crossEntropy(logits: Tensor, labels: Tensor): { loss: Tensor; count: Tensor } {

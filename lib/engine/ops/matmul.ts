@@ -10,6 +10,7 @@ import { cast } from './elementwise.js';
 import { columnSum, sum } from './reduce.js';
 import { reshape } from './shape.js';
 
+/** What a product may end with. */
 export type Activation = 'none' | 'gelu' | 'geluTanh';
 
 type MatmulAttributes = {
@@ -97,6 +98,7 @@ function foldBatch(g: Tensor, shape: Shape): Tensor {
   return axes.length === 0 ? g : sum(g, axes, true);
 }
 
+/** Options of {@link matmul}. */
 export interface MatmulOptions {
   /** a is given as [.., K, M]. */
   readonly transA?: boolean;
@@ -125,6 +127,9 @@ const takesMatmul = is.takes('matmul', {
 /**
  * a [.., M, K] times b [K, N] or [.., K, N] -> [.., M, N]. A 2-D b multiplies every row of a; else leading extents
  * must be equal or 1, a lower rank counts as leading ones.
+ * @example
+ * const w = graph.parameter('w', [64, 32]);
+ * const y = matmul(graph.input('rows', [8, 64]), w, { activation: 'gelu' }); // [8, 32]
  * @throws ApolloError BAD_SHAPE naming both shapes.
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */

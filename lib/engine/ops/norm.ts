@@ -92,6 +92,8 @@ const takesLayerNorm = is.takes('layerNorm', {
 
 /**
  * (x - mean) / sqrt(variance + epsilon) * weight + bias over the last axis; weight and bias f32 [C].
+ * @example
+ * const y = layerNorm(x, graph.parameter('weight', [64]), graph.parameter('bias', [64]), { epsilon: 1e-5 });
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function layerNorm(
@@ -116,6 +118,8 @@ const takesResidualNorm = is.takes('residualNorm', {
 /**
  * `sum` = residual + dropout(x, p) and `y` = layerNorm(sum) in one pass over memory.
  * Post-LN (BERT) uses y only; pre-LN (GPT-2) uses y for the next sub-layer and sum as the next residual.
+ * @example
+ * const y = residualNorm(x, residual, graph.parameter('weight', [64]), graph.parameter('bias', [64]), { p: 0.1 });
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function residualNorm(

@@ -131,16 +131,38 @@ function reducer(kind: ReduceKind): Reducer {
   };
 }
 
-/** Sum over `axes` (default: all). Sums run in f32; the result has x's dtype, or of bf16 also f32. So do the others. */
+/**
+ * Sum over `axes` (default: all). Sums run in f32; the result has x's dtype, or of bf16 also f32. So do the others.
+ * @example
+ * const total = sum(x); // a scalar
+ * const rows = sum(x, [1], true);
+ */
 export const sum = reducer('sum');
+/**
+ * The mean over `axes` (default: all), as `sum`.
+ * @example
+ * const y = mean(x, [1]);
+ */
 export const mean = reducer('mean');
+/**
+ * The largest element over `axes` (default: all), as `sum`.
+ * @example
+ * const y = max(x, [1]);
+ */
 export const max = reducer('max');
+/**
+ * The smallest element over `axes` (default: all), as `sum`.
+ * @example
+ * const y = min(x, [1]);
+ */
 export const min = reducer('min');
 
 const takesBroadcastTo = is.takes('broadcastTo', { x: is.tensor, shape: is.shape });
 
 /**
  * x stretched to `shape` along axes of extent 1 and new leading axes.
+ * @example
+ * const y = broadcastTo(graph.input('row', [1, 4]), [8, 4]);
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function broadcastTo(x: Tensor, shape: Shape): Tensor {
@@ -153,6 +175,8 @@ const takesColumnSum = is.takes('columnSum', { x: is.tensor });
 
 /**
  * x [..., N] -> f32 [N], summed over all other axes.
+ * @example
+ * const bias = columnSum(x);
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function columnSum(x: Tensor): Tensor {
@@ -165,6 +189,8 @@ const takesArgmax = is.takes('argmax', { x: is.tensor });
 
 /**
  * Index (i32) of the largest element along the last axis; the first of equals.
+ * @example
+ * const classes = argmax(logits); // i32
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function argmax(x: Tensor): Tensor {
@@ -177,6 +203,8 @@ const takesSoftmax = is.takes('softmax', { x: is.tensor });
 
 /**
  * Softmax over the last axis.
+ * @example
+ * const probabilities = softmax(logits);
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function softmax(x: Tensor): Tensor {
@@ -189,6 +217,8 @@ const takesLogSoftmax = is.takes('logSoftmax', { x: is.tensor });
 
 /**
  * Logarithm of softmax over the last axis.
+ * @example
+ * const y = logSoftmax(logits);
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function logSoftmax(x: Tensor): Tensor {

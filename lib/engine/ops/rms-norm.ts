@@ -69,6 +69,8 @@ const takesRmsNorm = is.takes('rmsNorm', {
 /**
  * x / sqrt(mean(x^2) + epsilon) * weight over the last axis of x [.., C], f32 or bf16; weight f32 [C], epsilon 1e-6
  * unless given. The mean is computed in f32 and the result rounded once.
+ * @example
+ * const y = rmsNorm(x, graph.parameter('weight', [64]));
  * @throws {ApolloError} BAD_SHAPE where x or weight is of another type, BAD_ARGUMENT naming an argument that is wrong.
  */
 export function rmsNorm(x: Tensor, weight: Tensor, options: { readonly epsilon?: number } = {}): Tensor {
@@ -87,6 +89,8 @@ const takesResidualRmsNorm = is.takes('residualRmsNorm', {
 /**
  * `sum` = residual + dropout(x, p) and `y` = rmsNorm(sum) in one pass over memory; x and residual [.., C] of one type,
  * weight f32 [C]. A pre-norm decoder uses y for the next sub-layer and sum as the next residual.
+ * @example
+ * const y = residualRmsNorm(x, residual, graph.parameter('weight', [64]));
  * @throws {ApolloError} BAD_SHAPE where types do not fit, BAD_ARGUMENT naming an argument that is wrong.
  */
 export function residualRmsNorm(

@@ -23,6 +23,7 @@ export interface Llama3Scaling {
   readonly originalPositions: number;
 }
 
+/** How rotary frequencies are stretched for longer contexts. */
 export type RotaryScaling = LinearScaling | Llama3Scaling;
 
 const f32 = Math.fround;
@@ -57,6 +58,8 @@ const takesLlama3 = is.takes('rotaryFrequencies', {
 /**
  * headSize / 2 inverse frequencies, theta^(-2 i / headSize) for i = 0, 1, .., scaled where `scaling` is given; numbers
  * that f32 can hold. For `rotary`.
+ * @example
+ * rotaryFrequencies(64, 10_000, { type: 'linear', factor: 2 }) // 32 frequencies
  * @throws {ApolloError} BAD_ARGUMENT where headSize is odd, or naming an argument that is wrong.
  */
 export function rotaryFrequencies(headSize: number, theta: number, scaling?: RotaryScaling): number[] {

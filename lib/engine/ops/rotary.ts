@@ -48,6 +48,7 @@ export const rotaryOp: OpDefinition<RotaryAttributes> = defineOp<RotaryAttribute
   ],
 });
 
+/** Options of {@link rotary}. */
 export interface RotaryOptions {
   /** Elements of a head, an even number. */
   readonly headSize: number;
@@ -74,6 +75,9 @@ const takesRotary = is.takes('rotary', {
  * query, key and value row, queries and keys are rotated in one pass. At position p, the pair (a, b) of frequency f
  * becomes (a cos(p f) - b sin(p f), b cos(p f) + a sin(p f)); the angle is an f32 product, as PyTorch computes it, and the
  * result is rounded once.
+ * @example
+ * const frequencies = rotaryFrequencies(16, 10_000);
+ * const y = rotary(graph.input('qkv', [1, 8, 192]), { headSize: 16, heads: 8, frequencies });
  * @throws {ApolloError} BAD_SHAPE where x or positions do not fit, BAD_ARGUMENT naming an argument that is wrong.
  */
 export function rotary(x: Tensor, options: RotaryOptions): Tensor {

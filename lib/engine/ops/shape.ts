@@ -93,6 +93,8 @@ const takesReshape = is.takes('reshape', { x: is.tensor, shape: is.shape });
 
 /**
  * x with another shape of as many elements; one extent may be -1 (what is left).
+ * @example
+ * const y = reshape(x, [6]);
  * @throws ApolloError BAD_SHAPE when the element counts differ.
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
@@ -117,6 +119,9 @@ const takesTranspose = is.takes('transpose', { x: is.tensor, perm: is.optional(i
 
 /**
  * x with its axes in the order `perm` (default: reversed).
+ * @example
+ * const y = transpose(x); // the last two axes
+ * const z = transpose(x, [1, 0]);
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function transpose(x: Tensor, perm?: readonly number[]): Tensor {
@@ -135,6 +140,8 @@ const takesConcat = is.takes('concat', { tensors: is.list(is.tensor), axis: is.n
 
 /**
  * Tensors joined along `axis` (negative: from the back).
+ * @example
+ * const y = concat([a, b], 0);
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function concat(tensors: readonly Tensor[], axis: number): Tensor {
@@ -150,6 +157,8 @@ const takesSlice = is.takes('slice', { x: is.tensor, starts: is.shape, sizes: is
 /**
  * The block of x that starts at `starts` and has extents `sizes` (-1: up to the end), one entry per axis.
  * `slice(x, [0, 2], [-1, 3])` is numpy's `x[:, 2:5]`.
+ * @example
+ * const y = slice(x, [0, 1], [2, 2]); // x[0:2, 1:3]
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function slice(x: Tensor, starts: readonly number[], sizes: readonly number[]): Tensor {
@@ -174,6 +183,8 @@ const takesGatherRows = is.takes('gatherRows', { x: is.tensor, rows: is.tensor }
 
 /**
  * Rows `rows` (i32 [P], each in [0, M)) of x [M, C] -> [P, C].
+ * @example
+ * const rows = gatherRows(x, graph.input('places', [2], 'i32'));
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function gatherRows(x: Tensor, rows: Tensor): Tensor {
@@ -186,6 +197,8 @@ const takesScatterRows = is.takes('scatterRows', { y: is.tensor, rows: is.tensor
 
 /**
  * Zeros [rowCount, C] with row i of y [P, C] added at `rows[i]`.
+ * @example
+ * const y = scatterRows(x, graph.input('places', [2], 'i32'), 8); // 8 rows, 0 elsewhere
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function scatterRows(y: Tensor, rows: Tensor, rowCount: number): Tensor {

@@ -5,6 +5,7 @@ import type { ParameterStore } from '../parameters.js';
 import { ProgramOptimizer, type UpdateRule } from './program-optimizer.js';
 import type { ParameterState, StateLayout } from './slots.js';
 
+/** Options of {@link AdamW}. */
 export interface AdamWOptions {
   readonly beta1?: number;
   readonly beta2?: number;
@@ -64,6 +65,8 @@ export function adamwRule({ beta1, beta2, epsilon, weightDecay, maxNorm }: Requi
 const takesNewAdamW = is.takes('new AdamW', { store: is.store, options: is.options(adamwFields) });
 
 /**
+ * AdamW (Loshchilov and Hutter 2019): one compiled program for each list of parameters, which also clips their
+ * gradients.
  * ```ts
  * const adamw = new AdamW(store, { weightDecay: 0.01, maxNorm: 1 });
  * const { gradNorm } = await adamw.step(names, { learningRate: 1e-4 });

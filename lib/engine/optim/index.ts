@@ -1,15 +1,15 @@
-/** The optimizers by name. */
-import { ApolloError } from '../../errors.js';
-import * as is from '../../is.js';
-import type { ParameterDeclaration, ParameterStore } from '../parameters.js';
-import { AdamW, type AdamWOptions, adamwState } from './adamw.js';
-import { Muon, type MuonOptions, muonFlops, muonState } from './muon.js';
-import type { Optimizer } from './optimizer.js';
-import type { StateLayout } from './slots.js';
-
+/** Optimizers, what they keep of each parameter, and their registry. */
 export { AdamW, type AdamWOptions } from './adamw.js';
 export { Muon, type MuonMatrixOptions, type MuonOptions } from './muon.js';
 export type { Optimizer, StepOptions, StepResult, Update } from './optimizer.js';
+export {
+  createOptimizer,
+  type OptimizerName,
+  type OptimizerOptions,
+  optimizerNames,
+  optimizerState,
+  updateFlops,
+} from './registry.js';
 export {
   type MomentSlot,
   type Moments,
@@ -19,85 +19,3 @@ export {
   slotFactor,
   stateBytes,
 } from './slots.js';
-
-/** The options of each optimizer. */
-export interface OptimizerOptions {
-  readonly adamw: AdamWOptions;
-  readonly muon: MuonOptions;
-}
-
-export type OptimizerName = keyof OptimizerOptions;
-
-interface Entry<Name extends OptimizerName> {
-  readonly state: StateLayout;
-  readonly create: (store: ParameterStore, options: OptimizerOptions[Name]) => Optimizer;
-  readonly flops: (spec: UpdatedParameter, options: CostOptions) => number;
-}
-
-/** Settings that the FLOPs of an update depend on, in addition to shapes. */
-interface CostOptions {
-  /** Muon's. */
-  readonly iterations?: number | undefined;
-}
-
-type UpdatedParameter = Pick<ParameterDeclaration, 'shape' | 'matrices'>;
-
-const registry: { readonly [Name in OptimizerName]: Entry<Name> } = {
-  adamw: { state: adamwState, create: (store, options) => new AdamW(store, options), flops: () => 0 },
-  muon: { state: muonState, create: (store, options) => new Muon(store, options), flops: muonFlops },
-};
-
-export const optimizerNames = Object.keys(registry) as OptimizerName[];
-
-function entryOf<Name extends OptimizerName>(name: Name): Entry<Name> {
-  if (!Object.hasOwn(registry, name)) {
-    throw new ApolloError('BAD_ARGUMENT', `there is no optimizer '${name}'; known: ${optimizerNames.join(', ')}`);
-  }
-  return registry[name];
-}
-
-const takesCreateOptimizer = is.takes('createOptimizer', { name: is.string, store: is.store, options: is.record });
-
-/**
- * An optimizer over the parameters of `store`, which keeps its state from then on.
- * ```ts
- * const optimizer = createOptimizer('adamw', store, { weightDecay: 0.1 });
- * await optimizer.step(names, { learningRate: 1e-3 });
- * ```
- * @throws ApolloError BAD_ARGUMENT for an unknown name, a bad option, or a store that keeps another optimizer's state.
- */
-export function createOptimizer<Name extends OptimizerName>(
-  name: Name,
-  store: ParameterStore,
-  options: OptimizerOptions[Name],
-): Optimizer {
-  takesCreateOptimizer(name, store, options);
-
-  return entryOf(name).create(store, options);
-}
-
-const takesOptimizerState = is.takes('optimizerState', { name: is.string });
-
-/** The state slots per parameter of the optimizer with this name. @throws ApolloError BAD_ARGUMENT for an unknown name. */
-export function optimizerState(name: OptimizerName): StateLayout {
-  takesOptimizerState(name);
-
-  return entryOf(name).state;
-}
-
-const takesUpdateFlops = is.takes('updateFlops', {
-  name: is.string,
-  spec: is.parameterShape,
-  options: is.options({ iterations: is.optional(is.index) }),
-});
-
-/**
- * FLOPs of the matrix products in one update of a parameter (as everywhere, two for a multiply-add of a product, and
- * nothing for work on single elements). They are no part of a model's FLOPs.
- * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
- */
-export function updateFlops(name: OptimizerName, spec: UpdatedParameter, options: CostOptions = {}): number {
-  takesUpdateFlops(name, spec, options);
-
-  return entryOf(name).flops(spec, options);
-}

@@ -116,6 +116,8 @@ const takesNewMuon = is.takes('new Muon', {
 });
 
 /**
+ * Muon (Jordan et al. 2024) for hidden matrices, AdamW for all else. `store.declare` says which are matrices
+ * (`matrices`).
  * ```ts
  * const muon = new Muon(store, { weightDecay: 0.1 });
  * await muon.step(names, { learningRate: 1e-3 });

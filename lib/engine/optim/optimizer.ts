@@ -2,6 +2,7 @@
 import type { RunGroup } from '../run-group.js';
 import type { StateLayout } from './slots.js';
 
+/** Options of one update. */
 export interface StepOptions {
   /** Learning rate of this step. */
   readonly learningRate: number;
@@ -18,6 +19,7 @@ export interface StepOptions {
   readonly group?: RunGroup | undefined;
 }
 
+/** What one update did. */
 export interface StepResult {
   /** L2 norm of the scaled gradients before clipping. */
   readonly gradNorm: number;
@@ -40,6 +42,7 @@ export interface Update {
   run(options: StepOptions): Promise<StepResult>;
 }
 
+/** What updates the parameters of a store, from {@link createOptimizer}. */
 export interface Optimizer {
   readonly name: string;
   /** Its state slots per parameter. */

@@ -6,6 +6,7 @@
 import { ApolloError, check } from '../../errors.js';
 import * as is from '../../is.js';
 import { BufferProgram } from '../buffer-program.js';
+import { nativeOf } from '../device.js';
 import { lossBufferShape, lossGuard } from '../loss-guard.js';
 import type { Attribute, TypedArray } from '../native.js';
 import { translated } from '../native-error.js';
@@ -232,7 +233,7 @@ export abstract class ProgramOptimizer implements Optimizer {
         ...rule.attributes(specs),
       });
     }
-    const native = await program.compile(this.store.device.native);
+    const native = await program.compile(nativeOf(this.store.device));
     const run = async (active: Int32Array, inputs: readonly TypedArray[], stopped?: Int32Array) => {
       const { outputs, elapsedMs, waitedMs } = await translated(() =>
         native.run([active, ...inputs], { profile: false, whole: true, ...(stopped && { stopped }) }),

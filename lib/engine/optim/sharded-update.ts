@@ -4,6 +4,7 @@
  * without ranks, to the same bits.
  */
 import { BufferProgram } from '../buffer-program.js';
+import { nativeOf } from '../device.js';
 import { lossBufferShape, lossGuard } from '../loss-guard.js';
 import type { NativeBuffer, NativeProgram, TypedArray } from '../native.js';
 import { translated } from '../native-error.js';
@@ -52,7 +53,7 @@ export async function compileSharded(
   names: readonly string[],
   groups: readonly RuleGroup[],
 ): Promise<CompiledUpdate> {
-  const { native: device } = store.device;
+  const device = nativeOf(store.device);
   const { group } = shards;
   const bound: BoundBuffer[] = [];
   const parts = new Parts();

@@ -11,6 +11,7 @@ export interface StateSlot {
   readonly power: number;
 }
 
+/** What an optimizer keeps of one parameter. */
 export interface ParameterState {
   readonly slots: readonly StateSlot[];
   /** Whether the updates of the parameter are counted (for bias correction); uncounted ones stay at 0. */
@@ -21,11 +22,13 @@ export interface ParameterState {
 export interface StateLayout {
   /** Name of the optimizer. */
   readonly optimizer: string;
+  /** What it keeps of a parameter. */
   of(spec: Pick<ParameterDeclaration, 'shape' | 'matrices'>): ParameterState;
   /** Whether an update of the parameter needs all of it, and not its elements one by one. Default: no. */
   whole?(spec: Pick<ParameterDeclaration, 'shape' | 'matrices'>): boolean;
 }
 
+/** A slot of an optimizer's state with its values. */
 export interface MomentSlot extends StateSlot {
   /** Row-major. */
   readonly values: Float32Array;
@@ -58,6 +61,8 @@ const takesStateBytes = is.takes('stateBytes', { layout: is.stateLayout, spec: i
 
 /**
  * Bytes that an optimizer keeps of a parameter.
+ * @example
+ * stateBytes(optimizerState('adamw'), { shape: [256, 1024] }) // two f32 moments of each element
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function stateBytes(layout: StateLayout, spec: Pick<ParameterDeclaration, 'shape' | 'matrices'>): number {

@@ -1,7 +1,7 @@
 /** Device buffers of parameters: made when first needed, written, read and freed. */
 import { check } from '../../errors.js';
 import { BufferProgram } from '../buffer-program.js';
-import type { Device } from '../device.js';
+import { type Device, nativeOf } from '../device.js';
 import type { BufferKind } from '../lowering.js';
 import type { NativeBuffer } from '../native.js';
 import { translated } from '../native-error.js';
@@ -68,7 +68,9 @@ export class ParameterBuffers {
     if (!entry.refresh) {
       const program = new BufferProgram();
       const [value, copy] = [this.of(entry, 'value'), this.of(entry, 'workingCopy')];
-      entry.refresh = program.add('cast', [program.buffer(value)], [program.buffer(copy)]).compile(this.device.native);
+      entry.refresh = program
+        .add('cast', [program.buffer(value)], [program.buffer(copy)])
+        .compile(nativeOf(this.device));
     }
     const program = await entry.refresh;
     await translated(() => program.run([], { profile: false }));

@@ -3,6 +3,7 @@ import type { BufferKind } from '../lowering.js';
 import type { NativeBuffer, NativeProgram } from '../native.js';
 import { type Shape, size } from '../shape.js';
 
+/** A parameter of a {@link ParameterStore}. */
 export interface ParameterDeclaration {
   readonly name: string;
   readonly shape: Shape;

@@ -2,6 +2,7 @@
 import { check } from '../../errors.js';
 import { scaledValues } from '../../pauses.js';
 import { BufferProgram } from '../buffer-program.js';
+import { nativeOf } from '../device.js';
 import type { NativeBuffer, NativeGroup } from '../native.js';
 import { translated } from '../native-error.js';
 import { StateShards } from '../optim/shards.js';
@@ -108,7 +109,7 @@ export class OptimizerState {
     const program = new BufferProgram();
     for (const buffer of entry.slots.values()) program.add('fill', [], [program.buffer(buffer)], { value: 0 });
     entry.count = 0;
-    await program.runOnce(this.buffers.device.native);
+    await program.runOnce(nativeOf(this.buffers.device));
   }
 
   setCount(entry: Entry, count: number): void {
@@ -133,7 +134,7 @@ export class OptimizerState {
       else program.add('fill', [], [destination], { value: 0 });
     }
     target.count = moments === 'zero' ? 0 : source.count;
-    await program.runOnce(this.buffers.device.native);
+    await program.runOnce(nativeOf(this.buffers.device));
   }
 
   /** The two parameters need not be divided alike. */

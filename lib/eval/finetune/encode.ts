@@ -4,6 +4,7 @@ import { ApolloError } from '../../errors.js';
 import * as is from '../../is.js';
 import { familyOf, type ModelConfig, type ObjectiveName } from '../../models/index.js';
 
+/** Texts as the features that a fine-tuned model takes, from {@link sequenceEncoder}. */
 export interface SequenceEncoder {
   readonly tokenizer: Tokenizer;
   readonly objective: ObjectiveName;
@@ -33,6 +34,9 @@ const takesSequenceEncoder = is.takes('sequenceEncoder', {
 
 /**
  * The encoder of a model and its tokenizer.
+ * @example
+ * const encoder = sequenceEncoder(tokenizer, model.config, 128);
+ * const { tokens, types } = encoder.encode('A sentence.', 'Another.');
  * @throws ApolloError BAD_CONFIG for a length beyond the model's positions, BAD_TOKENIZER where a special token is
  * missing.
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.

@@ -8,6 +8,7 @@ import { NetworkPrograms } from './network.js';
 import { predict } from './predict.js';
 import type { FineTuneTask, Metrics, PredictionFile, Split, TaskData } from './task.js';
 
+/** What {@link evaluateTask} has measured. */
 export interface TaskEvaluation {
   /** Scores by split. */
   readonly metrics: Readonly<Record<string, Metrics>>;
@@ -19,6 +20,7 @@ export interface TaskEvaluation {
   readonly warnings: readonly string[];
 }
 
+/** What {@link evaluateTask} measures, and on what. */
 export interface TaskEvaluationOptions<Example> {
   readonly device: Device;
   /** Folder of the fine-tuned model. */
@@ -50,6 +52,9 @@ const takesEvaluateTask = is.takes('evaluateTask', {
 
 /**
  * Runs the model once over every split.
+ * @example
+ * const data = await task.read('glue', ['evaluations']);
+ * const { metrics } = await evaluateTask({ device, folder: 'runs/sst2/pre-trained/seed-42/model', task, data: { ...data, tests: [] }, batch: 32 });
  * @throws ApolloError as loadFineTuned; ABORT_ERR.
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */

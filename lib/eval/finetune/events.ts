@@ -1,6 +1,7 @@
 /** Events of fine-tuning. */
 import type { EpochRecord } from './seed-folder.js';
 
+/** What {@link fineTune} reports. */
 export type FineTuneEvent =
   | {
       readonly type: 'start';

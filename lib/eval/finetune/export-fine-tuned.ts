@@ -21,6 +21,7 @@ import type { Head, HuggingFaceHead } from './head.js';
 import { networkSpecs } from './network.js';
 import { taskByName } from './tasks.js';
 
+/** How {@link exportFineTuned} writes the folder. */
 export interface ExportFineTunedOptions extends WriteOptions {
   /** The data that the model was tuned on, if that is not a task of this package. */
   readonly task?: TunedTask;
@@ -42,6 +43,8 @@ const takesExportFineTuned = is.takes('exportFineTuned', {
 /**
  * Writes the fine-tuned model in `folder` as the folder `out`, which Python's `transformers` loads as
  * BertForSequenceClassification, BertForQuestionAnswering or the same of another family, with its tokenizer.
+ * @example
+ * await exportFineTuned('runs/sst2/pre-trained/seed-42/model', 'sst2-hf');
  * @throws ApolloError as openFineTuned; BAD_ARGUMENT for a head without a class there, when `out` may not be written, or
  * when a value does not fit the dtype; ABORT_ERR. Nothing is left behind then.
  */

@@ -32,20 +32,24 @@ interface Structure {
   readonly tokenizer: Tokenizer;
 }
 
+/** An open folder of a fine-tuned model, from {@link openFineTuned}; close it when done. */
 export interface FineTunedFolder extends Structure {
   /** Warnings, one sentence each. */
   readonly warnings: readonly string[];
   /** Its body's and its head's. */
   readonly specs: readonly ParameterSpec[];
-  /** @throws ApolloError BAD_CHECKPOINT when the weights are damaged. */
+  /** The f32 values of a parameter, row-major. @throws {ApolloError} BAD_CHECKPOINT when the weights are damaged. */
   read(spec: ParameterSpec): Promise<Float32Array>;
+  /** Closes the files. */
   close(): Promise<void>;
 }
 
+/** A fine-tuned model with its weights on a device, from {@link loadFineTuned}. */
 export interface FineTunedModel extends Structure {
   readonly store: ParameterStore;
   /** Same as FineTunedFolder.warnings. */
   readonly warnings: readonly string[];
+  /** Frees the weights. */
   dispose(): void;
 }
 
@@ -54,6 +58,9 @@ const takesOpenFineTuned = is.takes('openFineTuned', { folder: is.path, task: is
 /**
  * Opens the folder of a model that was fine-tuned for `task`: one that finetune made, or one of Hugging Face's
  * BertFor… and GPT2ForSequenceClassification, BertFor… and GPT2ForQuestionAnswering with its tokenizer.
+ * @example
+ * const folder = await openFineTuned('runs/sst2/pre-trained/seed-42/model', task);
+ * await folder.close();
  * @throws ApolloError BAD_CHECKPOINT when the folder holds none or it is damaged; BAD_CONFIG when it was tuned on a task
  * with another head; BAD_TOKENIZER.
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
@@ -186,6 +193,8 @@ const takesLoadFineTuned = is.takes('loadFineTuned', {
 
 /**
  * Loads a fine-tuned model for `task` into a new store.
+ * @example
+ * const tuned = await loadFineTuned(device, 'runs/sst2/pre-trained/seed-42/model', task);
  * @throws ApolloError as openFineTuned.
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */

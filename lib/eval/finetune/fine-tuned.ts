@@ -32,12 +32,15 @@ const schema = z.object({
   metrics: z.record(z.string(), z.record(z.string(), z.number().nullable())),
 });
 
+/** What a fine-tuned model's folder says of it, as plain data. */
 export type FineTunedDescription = Omit<z.output<typeof schema>, 'formatVersion'>;
 
 const takesIsFineTuned = is.takes('isFineTuned', { folder: is.path });
 
 /**
  * Whether `folder` holds a fine-tuned model.
+ * @example
+ * if (isFineTuned('runs/sst2/pre-trained/seed-42/model')) console.log('tuned');
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function isFineTuned(folder: string): boolean {
@@ -100,6 +103,8 @@ const takesReadFineTuned = is.takes('readFineTuned', { folder: is.path });
 
 /**
  * The content of finetuned.json. @throws ApolloError BAD_CHECKPOINT when there is none or it is damaged.
+ * @example
+ * const { task, epoch, metrics } = await readFineTuned('runs/sst2/pre-trained/seed-42/model');
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export async function readFineTuned(folder: string): Promise<FineTunedDescription> {

@@ -19,6 +19,7 @@ import { SeedRun } from './seed-run.js';
 import type { BodySource } from './source.js';
 import type { FineTuneTask, Outputs, TaskData } from './task.js';
 
+/** What {@link fineTune} works with. */
 export interface FineTuneDependencies<Example> {
   readonly device: Device;
   readonly task: FineTuneTask<Example>;

@@ -38,6 +38,7 @@ export interface HuggingFaceHead {
   readonly outputs?: { readonly count: number; readonly problem: 'single_label_classification' | 'regression' };
 }
 
+/** What is put on a body for a task: its parameters, its output and its loss. */
 export interface Head {
   /** Kept with a fine-tuned model, which is refused by a task with another head. */
   readonly kind: string;

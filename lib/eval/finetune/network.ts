@@ -107,6 +107,13 @@ const takesNewNetworkPrograms = is.takes('new NetworkPrograms', {
   }),
 });
 
+/**
+ * The programs of a body with a head: one for each length of sequences, compiled when it is first needed.
+ * @example
+ * const tuned = await loadFineTuned(device, 'runs/sst2/pre-trained/seed-42/model', task);
+ * const { model, store, layerMap } = tuned;
+ * const programs = new NetworkPrograms({ device, store, model, layerMap, head: task.head, batch: 16 });
+ */
 export class NetworkPrograms {
   readonly #options: NetworkOptions;
   readonly #training = new Map<number, Promise<NetworkTraining>>();
@@ -130,6 +137,7 @@ export class NetworkPrograms {
     return this.#ready.has(seq);
   }
 
+  /** The program of a training step with sequences of `seq` tokens. @throws {ApolloError} BAD_ARGUMENT, OUT_OF_MEMORY. */
   async training(seq: number): Promise<NetworkTraining> {
     takesNetworkProgramsTraining(seq);
 
@@ -170,6 +178,7 @@ export class NetworkPrograms {
     return device.compile(graph, { store });
   }
 
+  /** Frees the programs. */
   dispose(): void {
     const free = (program: Program) => program.dispose();
     for (const entry of this.#training.values()) entry.then(({ program }) => free(program)).catch(() => undefined);

@@ -31,7 +31,13 @@ const schema = z.strictObject({
   keepCheckpoints: positiveInteger.default(2),
 });
 
+/** The settings of {@link fineTune}. */
 export type FineTuneOptions = z.input<typeof schema>;
+/**
+ * The settings of fine-tuning with their defaults.
+ * @example
+ * const { epochs, learningRate }: Pick<FineTuneConfig, 'epochs' | 'learningRate'> = { epochs: 3, learningRate: 2e-5 };
+ */
 export type FineTuneConfig = z.output<typeof schema>;
 
 const takesFineTuneConfig = is.takes('fineTuneConfig', { options: is.record });

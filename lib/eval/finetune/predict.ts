@@ -6,6 +6,7 @@ import type { Head } from './head.js';
 import { inputsOf, type NetworkPrograms } from './network.js';
 import type { Feature, Outputs } from './task.js';
 
+/** Options of {@link predict}. */
 export interface PredictOptions {
   readonly head: Pick<Head, 'targets'>;
   readonly batch: number;
@@ -31,6 +32,11 @@ const takesPredict = is.takes('predict', {
 
 /**
  * The head's row for each feature of each example, in their order.
+ * @example
+ * const { tokenizer, model, maxLength } = await loadFineTuned(device, 'runs/sst2/pre-trained/seed-42/model', task);
+ * const encoder = sequenceEncoder(tokenizer, model.config, maxLength);
+ * const features = ['Good.', 'Bad.'].map((text) => [encoder.encode(text)]);
+ * const rows = await predict(programs, features, { head: task.head, batch: 16, maxLength, padId: encoder.padId });
  * @throws ApolloError ABORT_ERR when the signal fires.
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */

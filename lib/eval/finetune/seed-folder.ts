@@ -39,6 +39,7 @@ const epochSchema = z.object({
   trainMs: z.number().min(0),
 });
 
+/** What an epoch of fine-tuning has reached. */
 export type EpochRecord = z.output<typeof epochSchema>;
 
 const takesBestEpoch = is.takes('bestEpoch', {

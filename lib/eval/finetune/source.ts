@@ -4,6 +4,7 @@ import * as is from '../../is.js';
 import { atPlace, createModel, type ModelConfig } from '../../models/index.js';
 import { trainedLayersOf } from './network.js';
 
+/** Where the weights of a body come from, see {@link trainedSource} and {@link untrainedSource}. */
 export interface BodySource {
   readonly config: ModelConfig;
   /** Which weights form which layers. */
@@ -26,6 +27,8 @@ const takesTrainedSource = is.takes('trainedSource', {
  * The weights of an open model folder, which stays open as long as the source is used. They are read once for their
  * digest. Of a model that was still growing every place gets a copy of the layer that is there, so that fine-tuning
  * has the structure of the finished model.
+ * @example
+ * const source = trainedSource(await openModelFolder('runs/bert'));
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export async function trainedSource(folder: {
@@ -52,6 +55,8 @@ const takesUntrainedSource = is.takes('untrainedSource', { config: is.modelConfi
 
 /**
  * Random weights of a structure, as a baseline: every place has a layer of its own.
+ * @example
+ * const source = untrainedSource(preset('bert-nano'));
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function untrainedSource(config: ModelConfig): BodySource {

@@ -23,6 +23,7 @@ export interface Split<Example> {
   readonly examples: readonly Example[];
 }
 
+/** The examples of a task. */
 export interface TaskData<Example> {
   readonly train: readonly Example[];
   /** Labelled examples to measure on. The first split decides which epoch was the best. */
@@ -33,6 +34,7 @@ export interface TaskData<Example> {
   readonly notes: readonly string[];
 }
 
+/** What a split is for. */
 export type SplitKind = 'train' | 'evaluations' | 'tests';
 
 /** Scores by metric; NaN where a metric is not defined, as a correlation with constant predictions. */
@@ -55,6 +57,7 @@ export interface TaskSetting {
   readonly about: string;
 }
 
+/** A task: how its files are read, its examples become features, and predictions are scored. */
 export interface FineTuneTask<Example = unknown> {
   /** As given on the command line: 'sst2'. */
   readonly name: string;
@@ -89,6 +92,7 @@ export interface FineTuneTask<Example = unknown> {
   remark?(examples: readonly Example[], outputs: Outputs): string;
   /** Settings of the task, and the task with other values than the defaults; absent if there are none. */
   readonly settings?: readonly TaskSetting[];
+  /** The task with these settings. @throws {ApolloError} BAD_CONFIG naming one that is wrong. */
   configured?(values: Readonly<Record<string, unknown>>): FineTuneTask<Example>;
   /** Whether predictions of labelled splits are wanted as files, too. */
   readonly keepsPredictions?: boolean;

@@ -14,12 +14,19 @@ import type { FineTuneTask } from './task.js';
 
 const tasks = [cola, sst2, mrpc, stsb, qqp, mnli, qnli, rte, squad, squad2] as readonly FineTuneTask[];
 
+/**
+ * The tasks by the names that `--task` takes.
+ * @example
+ * taskNames.includes('squad2')
+ */
 export const taskNames: readonly string[] = tasks.map(({ name }) => name);
 
 const takesTaskByName = is.takes('taskByName', { name: is.string });
 
 /**
  * The task called `name`, as on the command line or as in papers. @throws ApolloError BAD_CONFIG for one that is unknown.
+ * @example
+ * const task = taskByName('sst2');
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function taskByName(name: string): FineTuneTask {

@@ -8,6 +8,7 @@ import * as is from '../../is.js';
 import { type DecodingOptions, familyOf, modelWeights } from '../../models/index.js';
 import type { TrainedModel } from '../trained.js';
 
+/** Options of {@link Decoder}. */
 export interface DecoderOptions {
   /** Sequences side by side. Default 1. */
   readonly batch?: number;
@@ -28,8 +29,10 @@ const takesNewDecoder = is.takes('new Decoder', {
 });
 
 /**
+ * Decodes several sequences side by side with caches of keys and values: `begin` reads their beginnings, `next` one
+ * token of each.
  * ```ts
- * const decoder = new Decoder(loaded);
+ * const decoder = new Decoder(trained);
  * let logits = await decoder.begin([[464, 2068]]);           // f32 [V]: logits of the next token
  * logits = await decoder.next([logits.indexOf(Math.max(...logits))]);
  * ```

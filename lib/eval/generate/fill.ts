@@ -7,12 +7,14 @@ import { familyOf, modelWeights } from '../../models/index.js';
 import type { TrainedModel } from '../trained.js';
 import { candidates, checkSampling } from './sampling.js';
 
+/** Options of {@link fillMask}. */
 export interface FillOptions {
   /** Candidates for each mask. Default 5. */
   readonly topK?: number;
   readonly signal?: AbortSignal | undefined;
 }
 
+/** A token for a mask. */
 export interface FillCandidate {
   readonly token: number;
   /** As the vocabulary spells it; `##` marks a piece that continues a word. */
@@ -42,7 +44,7 @@ const takesFillMask = is.takes('fillMask', {
  * BERT's candidates for the masked words of `text`, each mask predicted separately from the words around it.
  * ```ts
  * const [mask] = await fillMask(await loadModel(device, 'runs/bert'), 'The [MASK] sat on the mat.');
- * mask.candidates[0].sentence; // 'The cat sat on the mat.'
+ * mask?.candidates[0]?.sentence; // 'The cat sat on the mat.'
  * ```
  * @throws ApolloError BAD_ARGUMENT (a GPT, a text without a mask or longer than the model's positions, no tokenizer),
  * BAD_TOKENIZER when the tokenizer has no mask, NON_FINITE, ABORT_ERR.

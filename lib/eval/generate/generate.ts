@@ -10,6 +10,7 @@ import { Decoder } from './decoder.js';
 import { candidates, checkSampling, draw, likeliest, type SamplingOptions } from './sampling.js';
 import { type TextStream, textStream } from './text-stream.js';
 
+/** Options of {@link generate}. */
 export interface GenerateOptions extends SamplingOptions {
   /** Tokens after the prompt, at most. Default 128. */
   readonly maxTokens?: number;

@@ -5,6 +5,7 @@
 import { ApolloError, check } from '../../errors.js';
 import * as is from '../../is.js';
 
+/** How a token is chosen from its probabilities. */
 export interface SamplingOptions {
   /** Logits are divided by it. Below 1, likely tokens become more likely; 0: always the most likely token. Default 1. */
   readonly temperature?: number;
@@ -59,6 +60,8 @@ const takesLikeliest = is.takes('likeliest', { logits: is.float32, repetitionPen
 
 /**
  * The most likely token; ties go to the first. @throws ApolloError NON_FINITE when the logits have no largest.
+ * @example
+ * const [token] = candidates(logitsOfToken, { temperature: 0, topK: 0, topP: 1, repetitionPenalty: 1 }).ids; // the same token
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function likeliest(logits: Float32Array, repetitionPenalty = 1, seen: Iterable<number> = []): number {
@@ -84,6 +87,8 @@ const takesCandidates = is.takes('candidates', {
 
 /**
  * The distribution of the next token under `options`; `seen` are the tokens before it.
+ * @example
+ * const { ids, probabilities } = candidates(logitsOfToken, { temperature: 0.8, topK: 50, topP: 1, repetitionPenalty: 1 });
  * @throws ApolloError NON_FINITE when the logits have no largest.
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
@@ -131,6 +136,8 @@ const takesDraw = is.takes('draw', {
 
 /**
  * The token at `u` of [0, 1) in the distribution.
+ * @example
+ * const token = draw({ ids: Int32Array.of(7, 9), probabilities: Float64Array.of(0.5, 0.5) }, Math.random());
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function draw(candidates: Candidates, u: number): number {

@@ -23,6 +23,8 @@ const takesReadPassages = is.takes('readPassages', { path: is.path, options: is.
 /**
  * The passages of a file: the records of JSON lines, CSV, TSV or Parquet, or one passage a line of text; its format and
  * packing are known as those of a corpus.
+ * @example
+ * const texts = await readPassages('lambada_test.jsonl');
  * @throws ApolloError BAD_CORPUS naming file and line or record; BAD_CONFIG for options that do not go with the format.
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
@@ -62,6 +64,7 @@ async function passagesOf(file: CorpusFile, options: ReadOptions): Promise<strin
   });
 }
 
+/** What {@link lambada} has measured. */
 export interface LambadaResult {
   /** Share of passages whose last word was guessed. */
   readonly accuracy: number;
@@ -124,6 +127,8 @@ const takesLambada = is.takes('lambada', {
 
 /**
  * Accuracy and perplexity on passages.
+ * @example
+ * const { accuracy, perplexity } = await lambada(device, trained, tokenizer, await readPassages('lambada_test.jsonl'), { batch: 16 });
  * @throws ApolloError BAD_CONFIG for a model that is not causal; ABORT_ERR.
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */

@@ -30,6 +30,7 @@ export interface MeasuredModel {
   readonly layerMap: readonly number[];
 }
 
+/** A text as token ids, from {@link readTokens}. */
 export interface TextTokens {
   readonly ids: Int32Array;
   /** Bytes of the text in UTF-8. */
@@ -39,6 +40,7 @@ export interface TextTokens {
   readonly warnings?: readonly string[];
 }
 
+/** How {@link readTokens} reads files. */
 export interface TextReading extends ReadOptions {
   readonly signal?: AbortSignal | undefined;
   /** Takes what the user should know of the text, one sentence each. */
@@ -55,6 +57,8 @@ const takesReadTokens = is.takes('readTokens', {
  * Tokens of files, folders or patterns, found and read as those of a corpus; records without text are counted in a note.
  * Where there are several documents each ends with the tokenizer's end of text or [SEP], as in training; `warnings` says
  * where it has neither.
+ * @example
+ * const text = await readTokens(['wiki.valid.txt'], tokenizer);
  * @throws ApolloError BAD_CORPUS for files that are missing or no text, BAD_CONFIG for options that do not go with them;
  * ABORT_ERR.
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
@@ -96,6 +100,7 @@ export async function readTokens(
   return { ids, bytes, documents: parts.length, warnings };
 }
 
+/** What {@link textLoss} has measured. */
 export interface TextLoss {
   /** Causal models: 'token'; BERT: 'masked token'. */
   readonly of: 'token' | 'masked token';
@@ -139,6 +144,9 @@ const takesTextLoss = is.takes('textLoss', {
 
 /**
  * Loss and perplexity of a model on tokens.
+ * @example
+ * const text = await readTokens(['wiki.valid.txt'], tokenizer);
+ * const { perplexity } = await textLoss(device, trained, tokenizer, text, { batch: 16 });
  * @throws ApolloError BAD_CONFIG for a window or stride that does not fit, BAD_CORPUS for too little text, BAD_TOKENIZER.
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */

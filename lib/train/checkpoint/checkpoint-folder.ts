@@ -5,10 +5,12 @@
 import { rename } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { entriesOf, recoverFolder, removeWholeFolder, traceOf, writeWholeFolder } from '../../fs/whole-folder.js';
+import * as is from '../../is.js';
 
 const finished = /^step-(\d{8,})$/;
 const damagedPrefix = 'damaged-';
 
+/** The folder of a checkpoint. */
 export interface CheckpointFolder {
   readonly step: number;
   readonly path: string;
@@ -18,8 +20,16 @@ export function folderName(step: number): string {
   return `step-${String(step).padStart(8, '0')}`;
 }
 
-/** The finished checkpoints in `directory`, oldest first; none when there is no such directory. */
+const takesListCheckpoints = is.takes('listCheckpoints', { directory: is.path });
+const takesNewestCheckpoint = is.takes('newestCheckpoint', { directory: is.path });
+
+/**
+ * The finished checkpoints in `directory`, oldest first; none when there is no such directory.
+ * @example
+ * for (const { step, path } of await listCheckpoints('runs/gpt/checkpoints')) console.log(step, path);
+ */
 export async function listCheckpoints(directory: string): Promise<CheckpointFolder[]> {
+  takesListCheckpoints(directory);
   return (await entriesOf(directory))
     .flatMap((name) => {
       const match = finished.exec(name);
@@ -37,8 +47,11 @@ export async function latestCheckpoint(directory: string): Promise<CheckpointFol
 /**
  * The newest finished checkpoint, found without changing anything: the run may still be writing. One whose replacement
  * never came is taken from the name it waits under.
+ * @example
+ * const newest = await newestCheckpoint('runs/gpt/checkpoints');
  */
 export async function newestCheckpoint(directory: string): Promise<CheckpointFolder | undefined> {
+  takesNewestCheckpoint(directory);
   const names = await entriesOf(directory);
   const waiting = names.flatMap((entry) => {
     const trace = traceOf(entry);

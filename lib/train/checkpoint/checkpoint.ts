@@ -12,6 +12,7 @@ import type { ParameterStore } from '../../engine/parameters.js';
 import { ApolloError } from '../../errors.js';
 import { type Checksum, writeSynced } from '../../fs/durable.js';
 import { SafetensorsReader, type TensorToWrite, writeSafetensors } from '../../interop/safetensors.js';
+import * as is from '../../is.js';
 import { declareSpecs, type ModelConfig, type ParameterSpec } from '../../models/index.js';
 import { withCurrentNames } from '../../renamed.js';
 import { type Kept, writeFolder } from './checkpoint-folder.js';
@@ -187,11 +188,16 @@ export async function saveCheckpoint(
   });
 }
 
+const takesReadCheckpointState = is.takes('readCheckpointState', { folder: is.path });
+
 /**
  * The state.json of a checkpoint folder.
+ * @example
+ * const { step, totals } = await readCheckpointState('runs/gpt/checkpoints/step-00001000');
  * @throws ApolloError BAD_CHECKPOINT when it is missing, not what this version writes, or of another format version.
  */
 export async function readCheckpointState(folder: string): Promise<CheckpointState> {
+  takesReadCheckpointState(folder);
   let value: unknown;
   try {
     value = withCurrentNames(JSON.parse(await readFile(join(folder, stateFile), 'utf8')));

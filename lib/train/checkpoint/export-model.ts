@@ -13,6 +13,7 @@ import { createModel, type ModelConfig, objectiveOf } from '../../models/index.j
 import { atDepth } from './at-depth.js';
 import { type ModelFolder, type OpenOptions, openModelFolder } from './model-folder.js';
 
+/** How {@link exportModel} writes the folder. */
 export interface ExportOptions extends OpenOptions, WriteOptions {
   /**
    * 'full': the finished model's depth, every place with the weights of the stored layer that is there; 'stored': the
@@ -23,6 +24,7 @@ export interface ExportOptions extends OpenOptions, WriteOptions {
   readonly tokenizer?: string | undefined;
 }
 
+/** What {@link exportModel} has written. */
 export interface ExportedModel {
   readonly folder: string;
   readonly config: ModelConfig;

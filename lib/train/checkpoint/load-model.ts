@@ -6,6 +6,7 @@ import * as is from '../../is.js';
 import { createModel, declareSpecs, type LanguageModel, type ModelConfig, objectiveOf } from '../../models/index.js';
 import { type OpenOptions, openModelFolder } from './model-folder.js';
 
+/** How {@link loadModel} reads a model. */
 export interface LoadOptions extends OpenOptions {
   /** Precision of matrix products; the weights are f32 masters in both. */
   readonly precision?: 'f32' | 'bf16';
@@ -13,6 +14,7 @@ export interface LoadOptions extends OpenOptions {
   readonly depth?: 'full' | 'stored';
 }
 
+/** A trained model with its weights on a device, from {@link loadModel}. */
 export interface LoadedModel {
   readonly model: LanguageModel;
   readonly config: ModelConfig;
@@ -26,6 +28,7 @@ export interface LoadedModel {
   /** Same as ModelFolder.folder. */
   readonly folder: string;
   readonly warnings: readonly string[];
+  /** Frees the weights. */
   dispose(): void;
 }
 
@@ -43,8 +46,7 @@ const takesLoadModel = is.takes('loadModel', {
  * Declares the model's parameters in a new store on `device` and fills them.
  * ```ts
  * const { model, store, layerMap } = await loadModel(device, 'runs/train');
- * const graph = new Graph();
- * model.trace(graph, modelWeights(graph, model, store.precision), shape, { layerMap, training: false });
+ * console.log(model.config.layers, layerMap, store.bytes);
  * ```
  * @throws ApolloError as openModelFolder; BAD_TOKENIZER or BAD_CONFIG when the tokenizer next to it is not one, or has more
  * tokens than the model; OUT_OF_MEMORY.

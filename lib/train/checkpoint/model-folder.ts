@@ -45,6 +45,7 @@ export interface SourceCosts {
   readonly trainMs: number;
 }
 
+/** An open folder of a trained model, from {@link openModelFolder}; close it when done. */
 export interface ModelFolder extends WeightSource {
   /** The folder that holds the weights: of a run, that of its newest checkpoint. */
   readonly folder: string;
@@ -57,10 +58,12 @@ export interface ModelFolder extends WeightSource {
   readonly costs: SourceCosts | undefined;
   /** Warnings for the user, one sentence each: parameters that are initial values, tensors that were left out. */
   readonly warnings: readonly string[];
+  /** Closes the files. */
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
 
+/** How {@link openModelFolder} reads a folder. */
 export interface OpenOptions {
   /** Seed for the parameters that the folder lacks: the masked-language-model head of a bare BertModel. */
   readonly seed?: number;
@@ -75,6 +78,10 @@ const takesOpenModelFolder = is.takes('openModelFolder', {
  * Opens a trained model: a run's folder, the folder of its checkpoints, one checkpoint, or a Hugging Face folder. Files
  * are checked now and tensors read when asked for. Nothing in the folder is changed, so a run that is going on may be
  * opened too. `read` gives f32 values under this package's parameter names.
+ * @example
+ * const folder = await openModelFolder('runs/gpt');
+ * const table = await folder.read('embeddings.word');
+ * await folder.close();
  * @throws ApolloError BAD_CHECKPOINT when there is no model, it is damaged or cannot be represented here, or its weights
  * were expressions of other parameters when the checkpoint was written.
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.

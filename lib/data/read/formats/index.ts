@@ -9,6 +9,11 @@ import { wiki } from './wiki.js';
 
 export const formats: readonly Format[] = [auto, text, wiki, gutenberg, jsonLines, csv, tsv, parquet];
 
+/**
+ * The formats of text files by name, as `--format` and the option `format` take them.
+ * @example
+ * formatNames.includes('jsonl')
+ */
 export const formatNames: readonly string[] = formats.map(({ name }) => name);
 
 export type { Format, FormatInput, RecordOptions } from './format.js';

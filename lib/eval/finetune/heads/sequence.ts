@@ -43,6 +43,8 @@ const takesClassification = is.takes('classification', { classes: is.count });
 
 /**
  * Logits f32 [B, classes]; loss: cross-entropy with the target `label`.
+ * @example
+ * const head = classification(3);
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function classification(classes: number): Head {
@@ -61,7 +63,11 @@ export function classification(classes: number): Head {
   };
 }
 
-/** A number f32 [B, 1]; loss: the mean squared difference from the target `label`. */
+/**
+ * A number f32 [B, 1]; loss: the mean squared difference from the target `label`.
+ * @example
+ * const head = regression();
+ */
 export function regression(): Head {
   return {
     kind: 'regression',

@@ -14,6 +14,8 @@ const noToken = -1e9;
  * Output f32 [B, 2, T]: of each row first the start logits, then the end logits, of all T places of its bucket; -1e9
  * behind the last token. Loss: the mean of both cross-entropies with the targets `start` and `end`, places in the
  * sequence; -100 is not counted.
+ * @example
+ * spans.kind // kept with a fine-tuned model
  */
 export const spans: Head = {
   kind: 'spans',

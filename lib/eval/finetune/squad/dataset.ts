@@ -8,6 +8,7 @@ import { ApolloError } from '../../../errors.js';
 import * as is from '../../../is.js';
 import { readJson } from './json.js';
 
+/** An answer as the data set gives it. */
 export interface SquadAnswer {
   readonly text: string;
   /**
@@ -17,6 +18,7 @@ export interface SquadAnswer {
   readonly start: number | undefined;
 }
 
+/** A question with its context and its answers. */
 export interface SquadQuestion {
   readonly id: string;
   readonly title: string;
@@ -27,6 +29,7 @@ export interface SquadQuestion {
   readonly impossible: boolean;
 }
 
+/** The questions of a file, and what of it was left out. */
 export interface SquadDataset {
   /** As the file has it, '1.1' or 'v2.0'; '' without one. */
   readonly version: string;
@@ -39,6 +42,7 @@ export interface SquadDataset {
   readonly skipped: readonly Skipped[];
 }
 
+/** Questions or answers that were left out, and why. */
 export interface Skipped {
   /** "without an id". */
   readonly reason: string;
@@ -58,7 +62,7 @@ const takesReadSquad = is.takes('readSquad', {
 /**
  * The questions of a file, in its order.
  * ```ts
- * const { questions } = await readSquad('dev-v2.0.json');
+ * const { questions } = await squad.readSquad('dev-v2.0.json');
  * ```
  * @throws ApolloError BAD_CORPUS for a file that cannot be read, is not JSON, has another layout, or holds no question
  * that can be read, with the place of the first that cannot. ABORT_ERR when the signal fires.
@@ -84,6 +88,8 @@ const takesParseSquad = is.takes('parseSquad', { json: is.kind('a parsed JSON va
 
 /**
  * As readSquad, from JSON that has been parsed; `name` is what errors call it.
+ * @example
+ * const { questions } = squad.parseSquad(JSON.parse(await readFile('dev-v1.1.json', 'utf8')), 'dev-v1.1.json');
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function parseSquad(json: unknown, name: string): SquadDataset {

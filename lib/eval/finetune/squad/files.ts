@@ -6,6 +6,7 @@ import { ApolloError } from '../../../errors.js';
 import type { Split, SplitKind, TaskData } from '../task.js';
 import { describeSkipped, readSquad, type SquadDataset, type SquadQuestion } from './dataset.js';
 
+/** Version 2 has questions without an answer. */
 export type SquadVersion = 1 | 2;
 
 export interface SquadFileOptions {

@@ -27,6 +27,7 @@ export interface Score {
   readonly total: number;
 }
 
+/** The scores at the thresholds for "no answer" that are best for them, in percent. */
 export interface BestThresholds {
   readonly bestExact: number;
   readonly bestExactThreshold: number;
@@ -34,6 +35,7 @@ export interface BestThresholds {
   readonly bestF1Threshold: number;
 }
 
+/** Scores of all questions, and of those with and without an answer, in percent. */
 export interface Scores extends Score {
   /** Questions without a prediction; they score 0. */
   readonly missing: readonly string[];
@@ -53,6 +55,8 @@ const takesScoreV1 = is.takes('scoreV1', { questions: is.gold, predictions: is.p
 
 /**
  * v1.1: exact match and F1 of every question, the best over its answers.
+ * @example
+ * squad.scoreV1([{ id: 'q', answers: ['Ann'] }], { q: 'Ann' }).exact // 100
  * @throws ApolloError BAD_ARGUMENT for a question without answers (that is v2.0) or no questions at all.
  */
 export function scoreV1(questions: readonly GoldQuestion[], predictions: Predictions): Scores {
@@ -83,6 +87,8 @@ const takesScoreV2 = is.takes('scoreV2', {
  * not count as one. With `nullOdds` every prediction whose odds are above `threshold` (default: none is) becomes '',
  * and the best thresholds are searched. Search with `predictions` that always give an answer, so that the odds alone
  * decide.
+ * @example
+ * squad.scoreV2([{ id: 'q', answers: [] }], { q: '' }, { nullOdds: { q: 3 } });
  * @throws ApolloError BAD_ARGUMENT for a question without null odds where odds are given, or no questions at all.
  */
 export function scoreV2(
@@ -216,6 +222,8 @@ const takesOfficialScores = is.takes('officialScores', {
 
 /**
  * Scores under the names that the official scripts print.
+ * @example
+ * squad.officialScores(squad.scoreV2([{ id: 'q', answers: ['Ann'] }], { q: 'Ann' }));
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function officialScores(scores: Scores): Record<string, number> {

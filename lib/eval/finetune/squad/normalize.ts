@@ -22,6 +22,8 @@ const takesNormalizeAnswer = is.takes('normalizeAnswer', { text: is.string });
 
 /**
  * The form in which two answers are compared: `answerWords` with one blank between them.
+ * @example
+ * squad.normalizeAnswer('The Cat!') // 'cat'
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function normalizeAnswer(text: string): string {
@@ -34,6 +36,8 @@ const takesExactMatch = is.takes('exactMatch', { prediction: is.string, gold: is
 
 /**
  * 1 when both are the same after normalisation, else 0.
+ * @example
+ * squad.exactMatch('the Cat.', 'cat') // true
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function exactMatch(prediction: string, gold: string): number {
@@ -52,6 +56,8 @@ const takesF1 = is.takes('f1', {
  * Harmonic mean of the precision and the recall of the prediction's words; a word counts as often as it is in both.
  * Without a word in one of them: 1 if both have none, else 0. (The v1.1 script gives 0 also where both have none: pass
  * `emptyMatches: false`.)
+ * @example
+ * squad.f1('a big cat', 'cat')
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function f1(prediction: string, gold: string, options: { readonly emptyMatches?: boolean } = {}): number {

@@ -27,6 +27,7 @@ const settings: readonly TaskSetting[] = [
   { name: 'dev', kind: 'path', about: 'evaluation file; default: dev*.json' },
 ];
 
+/** Settings of {@link squad.squadTask}. */
 export interface SquadOptions extends Pick<PredictOptions, 'nBest' | 'maxAnswer' | 'nullThreshold'>, SquadFileOptions {
   /** Tokens from the start of one window's context to the next. Default: a third of the windows' length. */
   readonly docStride?: number | undefined;
@@ -50,7 +51,7 @@ const takesSquadTask = is.takes('squadTask', {
 /**
  * SQuAD v1.1 (version 1) or v2.0 (version 2).
  * ```ts
- * const task = squadTask(2, { nullThreshold: -1.5 });
+ * const task = squad.squadTask(2, { nullThreshold: -1.5 });
  * ```
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */

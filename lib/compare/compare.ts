@@ -1,0 +1,210 @@
+/** Comparing training methods at equal loss: each on the same batches, with what they save in FLOPs and time. */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { alone, fromFirst, type Group } from '../dist/index.js';
+import type { Device } from '../engine/device.js';
+import { ApolloError } from '../errors.js';
+import { type FolderLock, lockFolder } from '../fs/lock.js';
+import { makeFolder } from '../fs/make-folder.js';
+import * as is from '../is.js';
+import { chosenMethod, knownMethods, type MethodChoice, type MethodName, methodsWithSource } from '../methods/index.js';
+import type { LanguageModel } from '../models/index.js';
+import { type Analysis, analyse } from '../report/aggregate.js';
+import { type Results, readResults, writeResults } from '../report/results.js';
+import { checkSettings, type Objective, type TrainingCorpus } from '../train/index.js';
+import { type ComparedMethod, Comparison, type RunEvent, type SeedlessOptions } from './comparison.js';
+import { type SmallModel, smallModel, smallShape, smallTrain } from './small.js';
+
+/** A method of the package, under a name of its own where one method is compared with itself. */
+export interface ComparedChoice extends MethodChoice {
+  /** Default: the method's. */
+  readonly name?: string;
+}
+
+/** Length of the runs, batch, learning rate and all else of a run but its seed, as `train` takes it, and: */
+export interface CompareOptions extends SeedlessOptions {
+  readonly device: Device;
+  /** The finished model, the same for all methods. */
+  readonly model: LanguageModel;
+  readonly corpus: TrainingCorpus;
+  /** The first is the reference. Your own method is an object with `name` and `create`. */
+  readonly methods: readonly (MethodName | (string & {}) | ComparedChoice | ComparedMethod)[];
+  /** Default: 42. */
+  readonly seeds?: readonly number[];
+  /** For checkpoints (`METHOD-SEED`) and results.json. */
+  readonly folder: string;
+  /** Whether runs that are in the folder are resumed; else it must hold none. Default: false. */
+  readonly resume?: boolean;
+  /** The smaller model that methods such as bert2BERT start from; it is trained first, once per seed. */
+  readonly small?: SmallModel;
+  /** Folder of a trained model that all runs start from. */
+  readonly init?: string;
+  /** The objective that all runs minimise and are compared by, instead of the model's own loss. */
+  readonly objective?: Objective;
+  readonly signal?: AbortSignal;
+  /**
+   * The ranks that train every run together (openGroup). Each calls compare() with the same options and the same folder, into
+   * which the first one writes; all yield the same events but for times.
+   */
+  readonly group?: Group;
+}
+
+/** The last event of a comparison, also of one that was stopped. */
+export interface ResultsEvent {
+  readonly type: 'results';
+  /** Whether all runs went to their end. */
+  readonly finished: boolean;
+  /** The contents of results.json in the folder. */
+  readonly results: Results;
+  /** Loss at the end and savings by method. Absent before the reference was evaluated. */
+  readonly analysis?: Analysis;
+}
+
+/** What {@link compare} reports: an event of one of the runs, and at the end the results. */
+export type CompareEvent = RunEvent | ResultsEvent;
+
+const resultsFile = 'results.json';
+
+const takesCompare = is.takes('compare', {
+  options: is.object('options { device, model, corpus, methods, steps, batch, seq, folder }', {
+    device: is.device,
+    model: is.languageModel,
+    corpus: is.having('a TrainingCorpus (from trainingCorpus)', ['shape', 'batch', 'heldOutCount', 'heldOut']),
+    methods: is.list(is.either(is.string, is.record), { least: 1 }),
+    seeds: is.optional(is.list(is.integer, { least: 1 })),
+    folder: is.path,
+    resume: is.optional(is.oneOf(true, false)),
+    small: is.optional(is.record),
+    init: is.optional(is.path),
+    objective: is.optional(is.objective),
+    signal: is.optional(is.signal),
+    group: is.optional(is.group),
+  }),
+});
+
+/**
+ * Trains the model with each method, for each seed, and reports what the methods save against the first. Runs of one seed
+ * take turns from evaluation to evaluation on the same batches.
+ * ```ts
+ * for await (const event of compare({ device, model, corpus, methods: ['scratch', 'auto'], steps: 2000, batch: 16, seq: 64,
+ *   evaluateEvery: 50, folder: 'runs/compare' })) {
+ *   if (event.type === 'results' && event.analysis) console.log(textTable(tableRows(event.analysis)));
+ * }
+ * ```
+ * @throws ApolloError BAD_CONFIG for wrong settings, naming them; what `train` throws.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ */
+export function compare(options: CompareOptions): AsyncGenerator<CompareEvent, void, void> {
+  takesCompare(options);
+  return compareEvents(options, planned(options));
+}
+
+/** @throws ApolloError BAD_CONFIG for settings, methods or a smaller model that are wrong: before anything is trained. */
+function planned(options: CompareOptions): (previous: Results | undefined) => Comparison {
+  const {
+    device,
+    model,
+    corpus,
+    methods,
+    seeds = [42],
+    folder,
+    resume = false,
+    small,
+    init,
+    objective,
+    signal,
+    group,
+    ...train
+  } = options;
+  const own = { corpus, device, folder, group, init, model, objective, resume, seeds, signal, train };
+  checkSettings({ ...train, seed: seeds[0] as number }, model.config);
+  const chosen = methods.map((method) => comparedMethod(method, small));
+  const description = {
+    structure: `${model.config.kind}, ${model.config.layers} layers x ${model.config.hidden}, vocabulary ${model.config.vocabSize}`,
+    corpus: corpus.key,
+    steps: train.steps,
+    batch: `${train.batch} x ${train.seq} tokens`,
+    'learning rate': String(train.learningRate ?? 'default'),
+    precision: train.precision ?? 'f32',
+  };
+  const make = (previous: Results | undefined) =>
+    new Comparison({
+      ...own,
+      methods: chosen,
+      small: { model: smallModel(model.config, small), train: smallTrain(train, small) },
+      previous: previous?.runs ?? [],
+      description,
+    });
+  make(undefined);
+  return make;
+}
+
+async function* compareEvents(
+  options: CompareOptions,
+  make: (previous: Results | undefined) => Comparison,
+): AsyncGenerator<CompareEvent, void, void> {
+  const { folder, group = alone } = options;
+  const path = join(folder, resultsFile);
+  const write = async (results: Results) => {
+    if (group.rank === 0) await writeResults(path, results);
+  };
+  let lock: FolderLock | undefined;
+  try {
+    const previous = await fromFirst<Results | null>(group, async () => {
+      await makeFolder(folder);
+      lock = await lockFolder(folder, 'compare()');
+      return previousResults(options, path);
+    });
+    const comparison = make(previous ?? undefined);
+    for await (const event of comparison.run()) {
+      if (event.event.type === 'evaluation') await write(comparison.results());
+      yield event;
+    }
+    const results = comparison.results();
+    await write(results);
+    const isMeasured = results.runs.some(
+      ({ method, evaluations }) => method === results.reference && evaluations.length > 0,
+    );
+    yield {
+      type: 'results',
+      finished: results.runs.every(({ finished }) => finished),
+      results,
+      ...(isMeasured && { analysis: analyse(results) }),
+    };
+  } finally {
+    await lock?.release();
+  }
+}
+
+/** Earlier results in the folder of a comparison that is resumed. @throws ApolloError BAD_ARGUMENT where another one has left results. */
+async function previousResults({ folder, resume = false }: CompareOptions, path: string): Promise<Results | null> {
+  if (!existsSync(path)) return null;
+  if (resume) return readResults(path);
+  throw new ApolloError(
+    'BAD_ARGUMENT',
+    `${folder} holds another comparison. Give resume: true to continue it, or another folder.`,
+  );
+}
+
+/** @throws ApolloError BAD_CONFIG for what is neither a method of the package nor a custom one. */
+function comparedMethod(given: CompareOptions['methods'][number], small: SmallModel | undefined): ComparedMethod {
+  if (typeof given === 'object' && 'create' in given) return given;
+  const {
+    method,
+    name = method,
+    options = {},
+  } = typeof given === 'string' ? ({ method: given } as ComparedChoice) : given;
+  if (!knownMethods().includes(method)) {
+    throw new ApolloError(
+      'BAD_CONFIG',
+      `methods: there is no training method "${String(method)}". Known: ${knownMethods().join(', ')}; one of your own is { name, create }.`,
+    );
+  }
+  return {
+    name,
+    create: ({ totalSteps, seed, model, source }) => {
+      const begins = methodsWithSource.includes(method) && { source, small: smallShape(model, small) };
+      return chosenMethod({ method, options: { ...begins, ...options } }, { totalSteps, seed }, model);
+    },
+  };
+}

@@ -1,0 +1,91 @@
+// Checks that everything the package exports is documented, and that all examples compile:
+//
+// - every function, class and constant has a description and an example (`@example`, or a code block in the description);
+// - every type has a description, and an example of its own or a function, class or constant with an example whose declaration
+//   mentions the type, or mentions a type that does (TypeScript needs no name for most of them);
+// - every method of an exported class or interface has a description;
+// - the examples, and the TypeScript blocks in README.md and docs, compile against the package as users import it.
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { exampleFiles, paths } from './examples.mjs';
+import { readExports, root } from './exports.mjs';
+
+const exports = readExports();
+const label = ({ specifier, name }) => `${specifier}: ${name}`;
+
+/** Types that an example reaches: mentioned by something that has one, at any distance. */
+function shownTypes() {
+  const byName = new Map();
+  for (const each of exports) {
+    const last = each.name.split('.').at(-1);
+    byName.set(last, [...(byName.get(last) ?? []), each]);
+  }
+  const shown = new Set(exports.filter(({ examples }) => examples.length > 0));
+  const open = [...shown];
+  for (let each = open.pop(); each; each = open.pop()) {
+    for (const name of each.mentions) {
+      for (const type of byName.get(name) ?? []) {
+        if (type.isValue && type.examples.length === 0) continue;
+        if (!shown.has(type)) open.push(type);
+        shown.add(type);
+      }
+    }
+  }
+  return shown;
+}
+
+const shown = shownTypes();
+const without = {
+  description: exports.filter(({ description }) => description === '').map(label),
+  example: exports.filter((each) => (each.isValue ? each.examples.length === 0 : !shown.has(each))).map(label),
+  'description of a method': exports.flatMap((each) =>
+    each.members
+      .filter(({ isMethod, description }) => isMethod && description === '')
+      .map(({ name }) => `${label(each)}.${name}`),
+  ),
+};
+
+/** What the compiler says of the examples. */
+function compile(files) {
+  const folder = join(root, 'build/examples');
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  const names = files.map(({ code }, i) => {
+    const name = `example-${String(i).padStart(3, '0')}.ts`;
+    writeFileSync(join(folder, name), code);
+    return name;
+  });
+  const compilerOptions = {
+    noEmit: true,
+    verbatimModuleSyntax: false,
+    rootDir: '../..',
+    skipLibCheck: true,
+    paths,
+    lib: ['ES2023', 'ESNext.Disposable', 'DOM'],
+  };
+  const config = { extends: '../../tsconfig.json', compilerOptions, include: [], files: names };
+  writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(config, undefined, 2));
+  const compiler = join(root, 'node_modules/typescript/bin/tsc');
+  const { stdout, stderr } = spawnSync(process.execPath, [compiler, '-p', folder, '--pretty', 'false'], {
+    encoding: 'utf8',
+    cwd: folder,
+  });
+  const places = (line) => line.replace(/^example-(\d+)\.ts/, (_, number) => files[Number(number)].at);
+  return `${stdout}${stderr}`
+    .split('\n')
+    .filter((line) => line !== '' && !line.startsWith(' '))
+    .map(places);
+}
+
+const files = exampleFiles(exports);
+const errors = compile(files);
+const values = exports.filter(({ isValue }) => isValue).length;
+console.log(`${exports.length} exports: ${values} functions, classes and constants, ${exports.length - values} types`);
+for (const [what, list] of Object.entries(without)) {
+  console.log(`without ${what}: ${list.length}`);
+  for (const each of list) console.log(`  ${each}`);
+}
+console.log(`examples and code blocks: ${files.length}; errors of the compiler: ${errors.length}`);
+for (const error of errors) console.log(`  ${error}`);
+process.exitCode = errors.length > 0 || Object.values(without).some((list) => list.length > 0) ? 1 : 0;
