@@ -3,11 +3,11 @@
 // kept row statistics lse (ibid., Algorithm 4). The heads are read in place, also out of a packed qkv; query heads may
 // share key/value heads (Ainslie et al. 2023).
 //
-// The products of the blocks are oneDNN's, on dense copies that stay in L1/L2 (rows padded with zeros to multiples of
-// 16, so that one primitive serves every block); what is between them is vectorised here. Forward shares (sequence,
-// head, query block) among threads, backward (sequence, key/value head): within one, sums run in a fixed order, so
-// results do not depend on the number of threads. Limited by FLOPs for long rows; at T 128, D 64 products, exponentials
-// with conversions, and copies cost about the same.
+// The products of the blocks (block_product.h) work on dense copies that stay in L1/L2 (rows padded with zeros to
+// multiples of 16, so that one plan serves every block); what is between them is vectorised here. Forward shares
+// (sequence, head, query block) among threads, backward (sequence, key/value head): within one, sums run in a fixed
+// order, so results do not depend on the number of threads. Limited by FLOPs for long rows; at T 128, D 64 products,
+// exponentials with conversions, and copies cost about the same.
 #include <omp.h>
 
 #include <algorithm>
@@ -21,6 +21,7 @@
 #include "core/attention_heads.h"
 #include "cpu/cpu.h"
 #include "cpu/onednn/onednn.h"
+#include "cpu/ops/block_product.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "cpu/ops/attention.cc"
@@ -41,16 +42,13 @@ constexpr float kLowest = -std::numeric_limits<float>::infinity();
 
 // One block of scores, as the vectorised parts see it. Rows have `stride` elements, a multiple of 16; probabilities
 // beyond a row's `limit` are written as 0.
-struct ScoreBlock {
-  std::int64_t rows, columns, stride;  // real rows; padded columns = stride
-  std::int64_t first_limit;            // row i attends to columns below min(columns, first_limit + i)
-  const float* bias;                   // 0 or -infinity a column, or null
+struct ScoreBlock : ScoreLimits {
+  std::int64_t rows, stride;  // real rows; padded columns = stride
+  const float* bias;          // 0 or -infinity a column, or null
   float scale;
   const Dropout* dropout;  // or null
   RngState rng;
   std::int64_t dropout_row, dropout_columns, dropout_first;  // of element (0, 0), a multiple of 8 columns
-
-  std::int64_t limit(std::int64_t row) const { return std::clamp<std::int64_t>(first_limit + row, 0, columns); }
 };
 
 // The vectorised parts for one element type.
@@ -312,7 +310,7 @@ struct Geometry : AttentionHeads {
     block.rows = queries.rows(i);
     block.columns = keys.rows(j);
     block.stride = keys.size;
-    block.first_limit = causal ? queries.begin(i) + offset() + 1 - keys.begin(j) : keys.size;
+    block.first = causal ? queries.begin(i) + offset() + 1 - keys.begin(j) : keys.size;
     block.bias = bias;
     block.scale = scale;
     if (drops) {
@@ -364,29 +362,6 @@ class Carver {
   std::size_t used_ = 0;
 };
 
-// A block product: dense row-major operands, the first one given transposed or not.
-Product block_product(DType dtype, std::int64_t m, std::int64_t n, std::int64_t k, bool trans_a, bool trans_b,
-                      bool accumulate) {
-  ProductDesc desc;
-  desc.a = MatrixDesc::dense(dtype, {m, k}, trans_a);
-  desc.b = MatrixDesc::dense(dtype, {k, n}, trans_b);
-  desc.c = MatrixDesc::dense(DType::F32, {m, n});
-  desc.accumulate = accumulate;
-  return Product(desc);
-}
-
-// The same product once overwriting and once adding to its result.
-struct SumOfProducts {
-  Product first, next;
-  SumOfProducts(DType dtype, std::int64_t m, std::int64_t n, std::int64_t k, bool trans_a)
-      : first(block_product(dtype, m, n, k, trans_a, false, false)),
-        next(block_product(dtype, m, n, k, trans_a, false, true)) {}
-  std::size_t scratch_bytes() const { return std::max(first.scratch_bytes(), next.scratch_bytes()); }
-  void run(bool is_first, const void* a, const void* b, float* c, void* scratch) {
-    (is_first ? first : next).run(a, b, c, scratch);
-  }
-};
-
 // Calls body(task, worker) for each task of [0, tasks) with a worker no other thread uses; rethrows what it throws.
 template <class Worker, class Body>
 void share_tasks(std::int64_t tasks, std::vector<Worker>& workers, const Body& body) {
@@ -403,13 +378,16 @@ void share_tasks(std::int64_t tasks, std::vector<Worker>& workers, const Body& b
   if (failure) std::rethrow_exception(failure);
 }
 
-// Per thread: primitives with their memory objects, and a slice of the kernel's scratch.
+// A product of this op's blocks.
+BlockProduct block_product(const Geometry& g, BlockKind kind) {
+  return {kind, g.dtype, g.queries.size, g.keys.size, g.padded};
+}
+
+// Per thread: products with their memory objects, and a slice of the kernel's scratch.
 struct ForwardWorker {
-  Product scores;
-  SumOfProducts values;
+  BlockProduct scores, values;
   explicit ForwardWorker(const Geometry& g)
-      : scores(block_product(g.dtype, g.queries.size, g.keys.size, g.padded, false, true, false)),
-        values(g.dtype, g.queries.size, g.padded, g.keys.size, false) {}
+      : scores(block_product(g, BlockKind::Scores)), values(block_product(g, BlockKind::ToRows)) {}
 };
 
 struct ForwardScratch {
@@ -478,11 +456,12 @@ class AttentionKernel final : public Kernel {
     for (std::int64_t j = 0; j < g_.keys.count && g_.touches(i, j); ++j) {
       const std::int64_t keys = g_.keys.rows(j), first = g_.keys.begin(j);
       g_.load(c.inputs[g_.k], g_.at(1, b, kv_head, first), g_.stride(1), keys, g_.keys.size, s.kv);
-      worker.scores.run(s.q, s.kv, s.scores, s.product);
-      parts_.softmax(g_.block(c, g_.bias_of(c, b, j, s.bias), b, h, i, j), s.scores, s.maximum, s.sum, s.shrink, s.p);
+      const ScoreBlock block = g_.block(c, g_.bias_of(c, b, j, s.bias), b, h, i, j);
+      worker.scores.run(s.q, s.kv, s.scores, s.product, block);
+      parts_.softmax(block, s.scores, s.maximum, s.sum, s.shrink, s.p);
       if (j > 0) parts_.scale_rows(s.output, rows, g_.padded, s.shrink);
       g_.load(c.inputs[g_.v], g_.at(2, b, kv_head, first), g_.stride(2), keys, g_.keys.size, s.kv);
-      worker.values.run(j == 0, s.p, s.kv, s.output, s.product);
+      worker.values.run(s.p, s.kv, s.output, s.product, block, j > 0);
     }
     float* lse = c.out<float>(1) + (b * g_.heads + h) * g_.queries.extent + begin;
     parts_.finish(rows, s.maximum, s.sum, lse, s.shrink);
@@ -498,12 +477,11 @@ class AttentionKernel final : public Kernel {
 };
 
 struct BackwardWorker {
-  Product scores;  // Q K^T, and dO V^T
-  SumOfProducts to_keys, to_queries;
+  BlockProduct scores, to_keys, to_queries;  // scores: Q K^T, and dO V^T
   explicit BackwardWorker(const Geometry& g)
-      : scores(block_product(g.dtype, g.queries.size, g.keys.size, g.padded, false, true, false)),
-        to_keys(g.dtype, g.keys.size, g.padded, g.queries.size, true),
-        to_queries(g.dtype, g.queries.size, g.padded, g.keys.size, false) {}
+      : scores(block_product(g, BlockKind::Scores)),
+        to_keys(block_product(g, BlockKind::ToKeys)),
+        to_queries(block_product(g, BlockKind::ToRows)) {}
 };
 
 struct BackwardScratch {
@@ -594,14 +572,15 @@ class AttentionBackwardKernel final : public Kernel {
         if (!g_.touches(i, j)) continue;
         const std::int64_t at = g_.queries.begin(i);
         void *q = row_of(s.q, i * size), *d_o = row_of(s.d_o, i * size);
-        worker.scores.run(q, s.k, s.scores, s.product);
-        worker.scores.run(d_o, s.v, s.d_p, s.product);
+        const ScoreBlock block = g_.block(c, bias, b, h, i, j);
+        worker.scores.run(q, s.k, s.scores, s.product, block);
+        worker.scores.run(d_o, s.v, s.d_p, s.product, block);
         zero_padding(s.p, g_.queries.rows(i));
         zero_padding(s.d_s, g_.queries.rows(i));
-        parts_.gradient(g_.block(c, bias, b, h, i, j), s.scores, s.d_p, lse + at, s.delta + at, s.p, s.d_s);
-        worker.to_keys.run(is_first, s.p, d_o, s.d_v + kept, s.product);
-        worker.to_keys.run(is_first, s.d_s, q, s.d_k + kept, s.product);
-        worker.to_queries.run(j == 0, s.d_s, s.k, s.d_q + i * size * g_.padded, s.product);
+        parts_.gradient(block, s.scores, s.d_p, lse + at, s.delta + at, s.p, s.d_s);
+        worker.to_keys.run(s.p, d_o, s.d_v + kept, s.product, block, !is_first);
+        worker.to_keys.run(s.d_s, q, s.d_k + kept, s.product, block, !is_first);
+        worker.to_queries.run(s.d_s, s.k, s.d_q + i * size * g_.padded, s.product, block, j > 0);
         is_first = false;
       }
       if (member + 1 < g_.group()) continue;

@@ -1,0 +1,66 @@
+// The products inside blocks of attention: of dense, row-major matrices that stay in L1/L2, by the calling thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+
+#include "cpu/cpu.h"
+#include "cpu/onednn/onednn.h"
+
+namespace apollo::cpu {
+
+// Row i of a block of scores [rows, columns] attends to columns below limit(i); beyond it scores are not read and
+// probabilities are 0.
+struct ScoreLimits {
+  std::int64_t first, columns;  // row 0 attends to columns below `first`, each row to one more
+
+  std::int64_t limit(std::int64_t row) const {
+    const std::int64_t wanted = first + row;
+    return wanted < 0 ? 0 : wanted < columns ? wanted : columns;
+  }
+};
+
+enum class BlockKind : std::uint8_t {
+  Scores,  // s [R, C] = q [R, D] k [C, D]^T; where no row attends, s may be left as it is
+  ToRows,  // y [R, D] = p [R, C] v [C, D], for p a block of probabilities or their gradient
+  ToKeys,  // y [C, D] = p [R, C]^T x [R, D]
+};
+
+// One product for blocks of R x C scores and heads of D elements, all multiples of 16, f32 or bf16 into f32. Not to be
+// run by two threads at once.
+//
+// bf16 goes through tiles of AVX-512's bf16 dot products where the processor has them, which leave out what a causal
+// limit makes 0 (at R = C = 128 nearly half) and add up in oneDNN's order, so that the bits are the same; all else,
+// and processors with AMX, through oneDNN.
+class BlockProduct {
+ public:
+  BlockProduct(BlockKind kind, DType dtype, std::int64_t rows, std::int64_t columns, std::int64_t head);
+
+  // Bytes that `scratch` of run() must have, 64-byte aligned.
+  std::size_t scratch_bytes() const;
+  // The result is overwritten or, with `add`, added to.
+  void run(const void* a, const void* b, float* to, void* scratch, const ScoreLimits& limits, bool add = false);
+
+ private:
+  BlockKind kind_;
+  std::int64_t rows_, columns_, head_;
+  std::optional<Product> write_, add_;  // without tiles
+};
+
+// Tiles of bf16 dot products (block_tiles.cc). A pair is two bf16 of consecutive inner index in 32 bits.
+struct BlockTiles {
+  // to[j, r] = pair j of row r, for rows of `pairs` pairs
+  void (*transpose_pairs)(const void* from, std::int64_t rows, std::int64_t pairs, void* to);
+  // to[r / 2, c] = (from[r, c], from[r + 1, c]) for c below `columns`; rows have `stride` elements here and there.
+  void (*pair_rows)(const void* from, std::int64_t columns, std::int64_t stride, void* to);
+  // Eight rows: to[m, n] (+)= sum over `pairs` pairs j of a[m row + j step] . b[j, n], for n < columns, a multiple of
+  // 16. a, b and their distances in pairs; rows of b are `b_stride` apart, of `to` `to_stride`.
+  void (*rows)(const void* a, std::int64_t row, std::int64_t step, const void* b, std::int64_t b_stride,
+               std::int64_t pairs, float* to, std::int64_t to_stride, std::int64_t columns, bool add);
+};
+
+// Null where the processor lacks them, or has something faster.
+const BlockTiles* block_tiles();
+
+}  // namespace apollo::cpu
