@@ -11,6 +11,7 @@
 #include "core/error.h"
 #include "cpu/parallel.h"
 #include "cpu/simd/simd-inl.h"
+#include "cpu/tiles/tiled_product.h"
 
 namespace apollo::cpu {
 namespace {
@@ -124,6 +125,7 @@ struct Operand {
 };
 
 struct Product::State {
+  std::optional<TiledProduct> tiled;  // in place of all that follows
   dnnl::matmul primitive;
   dnnl::stream stream{cpu_engine()};
   Operand a, b, c;
@@ -168,6 +170,10 @@ struct Product::State {
 
 Product::Product(const ProductDesc& given) : state_(std::make_unique<State>()) {
   require(!given.accumulate || given.c.dtype == DType::F32, "a product accumulates in f32 only");
+  if (TiledProduct::suits(given)) {
+    state_->tiled.emplace(given);
+    return;
+  }
   ProductDesc desc = given;
   DType a_type = desc.a.dtype, b_type = desc.b.dtype, c_type = desc.c.dtype;
   dnnl::matmul::primitive_desc plan;
@@ -216,10 +222,16 @@ Product::Product(Product&&) noexcept = default;
 Product& Product::operator=(Product&&) noexcept = default;
 Product::~Product() = default;
 
-std::size_t Product::scratch_bytes() const { return state_->bytes; }
+std::size_t Product::scratch_bytes() const {
+  return state_->tiled ? state_->tiled->scratch_bytes() : state_->bytes;
+}
 
 void Product::run(const void* a, const void* b, void* c, void* scratch, const float* bias) {
   State& s = *state_;
+  if (s.tiled) {
+    s.tiled->run(a, b, c, scratch);
+    return;
+  }
   auto* memory = static_cast<std::byte*>(scratch);
   s.bring(s.a, a, memory);
   s.bring(s.b, b, memory);

@@ -3,7 +3,7 @@
 // kept row statistics lse (ibid., Algorithm 4). The heads are read in place, also out of a packed qkv; query heads may
 // share key/value heads (Ainslie et al. 2023).
 //
-// The products of the blocks (block_product.h) work on dense copies that stay in L1/L2 (rows padded with zeros to
+// The products of the blocks (tiles/block_product.h) work on dense copies that stay in L1/L2 (rows padded with zeros to
 // multiples of 16, so that one plan serves every block); what is between them is vectorised here. Forward shares
 // (sequence, head, query block) among threads, backward (sequence, key/value head): within one, sums run in a fixed
 // order, so results do not depend on the number of threads. Limited by FLOPs for long rows; at T 128, D 64 products,
@@ -21,7 +21,7 @@
 #include "core/attention_heads.h"
 #include "cpu/cpu.h"
 #include "cpu/onednn/onednn.h"
-#include "cpu/ops/block_product.h"
+#include "cpu/tiles/block_product.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "cpu/ops/attention.cc"

@@ -48,19 +48,4 @@ class BlockProduct {
   std::optional<Product> write_, add_;  // without tiles
 };
 
-// Tiles of bf16 dot products (block_tiles.cc). A pair is two bf16 of consecutive inner index in 32 bits.
-struct BlockTiles {
-  // to[j, r] = pair j of row r, for rows of `pairs` pairs
-  void (*transpose_pairs)(const void* from, std::int64_t rows, std::int64_t pairs, void* to);
-  // to[r / 2, c] = (from[r, c], from[r + 1, c]) for c below `columns`; rows have `stride` elements here and there.
-  void (*pair_rows)(const void* from, std::int64_t columns, std::int64_t stride, void* to);
-  // Eight rows: to[m, n] (+)= sum over `pairs` pairs j of a[m row + j step] . b[j, n], for n < columns, a multiple of
-  // 16. a, b and their distances in pairs; rows of b are `b_stride` apart, of `to` `to_stride`.
-  void (*rows)(const void* a, std::int64_t row, std::int64_t step, const void* b, std::int64_t b_stride,
-               std::int64_t pairs, float* to, std::int64_t to_stride, std::int64_t columns, bool add);
-};
-
-// Null where the processor lacks them, or has something faster.
-const BlockTiles* block_tiles();
-
 }  // namespace apollo::cpu

@@ -1,26 +1,18 @@
-#include "cpu/ops/block_product.h"
+#include "cpu/tiles/block_product.h"
 
 #include <algorithm>
+
+#include "cpu/tiles/bf16_tiles.h"
 
 namespace apollo::cpu {
 namespace {
 
-constexpr std::int64_t kTileRows = 8;
-constexpr std::size_t kPair = 4;  // bytes of two bf16
-
-std::byte* at(void* pairs, std::int64_t index) {
-  return static_cast<std::byte*>(pairs) + static_cast<std::size_t>(index) * kPair;
-}
-const std::byte* at(const void* pairs, std::int64_t index) {
-  return static_cast<const std::byte*>(pairs) + static_cast<std::size_t>(index) * kPair;
-}
-
 // `rows` rows of `columns` bf16 by twos. Of a block with limits, only what the two rows attend to.
-void pair_all(const BlockTiles& tiles, const void* from, std::int64_t rows, std::int64_t columns, void* to,
+void pair_all(const Bf16Tiles& tiles, const void* from, std::int64_t rows, std::int64_t columns, void* to,
               const ScoreLimits* limits = nullptr) {
   for (std::int64_t r = 0; r < rows; r += 2) {
     const std::int64_t used = limits == nullptr ? columns : (limits->limit(r + 1) + 15) / 16 * 16;
-    tiles.pair_rows(at(from, r * columns / 2), used, columns, at(to, r / 2 * columns));
+    tiles.pair_rows(pair_at(from, r * columns / 2), columns, 1, used, pair_at(to, r / 2 * columns), columns);
   }
 }
 
@@ -41,7 +33,7 @@ Product library_product(BlockKind kind, DType dtype, std::int64_t rows, std::int
 
 BlockProduct::BlockProduct(BlockKind kind, DType dtype, std::int64_t rows, std::int64_t columns, std::int64_t head)
     : kind_(kind), rows_(rows), columns_(columns), head_(head) {
-  if (dtype == DType::BF16 && block_tiles() != nullptr) return;
+  if (dtype == DType::BF16 && bf16_tiles() != nullptr) return;
   write_.emplace(library_product(kind, dtype, rows, columns, head, false));
   if (kind != BlockKind::Scores) add_.emplace(library_product(kind, dtype, rows, columns, head, true));
 }
@@ -57,32 +49,43 @@ void BlockProduct::run(const void* a, const void* b, float* to, void* scratch, c
     (add ? *add_ : *write_).run(a, b, to, scratch);
     return;
   }
-  const BlockTiles& tiles = *block_tiles();
+  const Bf16Tiles& tiles = *bf16_tiles();
   const std::int64_t row = (kind_ == BlockKind::Scores ? head_ : columns_) / 2;
+  TileRows tile{a, row, 1, scratch, head_, head_ / 2, to, head_, head_, add ? TileStore::Add : TileStore::Write};
   switch (kind_) {
     case BlockKind::Scores:
-      tiles.transpose_pairs(b, columns_, head_ / 2, scratch);
+      tiles.transpose_pairs(b, head_ / 2, columns_, head_ / 2, scratch, columns_);
+      tile.b_stride = tile.to_stride = columns_;
       for (std::int64_t r = 0; r < rows_; r += kTileRows) {
-        const std::int64_t used = (limits.limit(r + kTileRows - 1) + 15) / 16 * 16;
-        tiles.rows(at(a, r * row), row, 1, scratch, columns_, head_ / 2, to + r * columns_, columns_, used, add);
+        tile.a = pair_at(a, r * row);
+        tile.to = to + r * columns_;
+        tile.columns = (limits.limit(r + kTileRows - 1) + 15) / 16 * 16;
+        tiles.rows(tile);
       }
       return;
     case BlockKind::ToRows:
       pair_all(tiles, b, columns_, head_, scratch);
       for (std::int64_t r = 0; r < rows_; r += kTileRows) {
-        const std::int64_t pairs = (limits.limit(r + kTileRows - 1) + 1) / 2;
-        tiles.rows(at(a, r * row), row, 1, scratch, head_, pairs, to + r * head_, head_, head_, add);
+        tile.a = pair_at(a, r * row);
+        tile.to = to + r * head_;
+        tile.pairs = (limits.limit(r + kTileRows - 1) + 1) / 2;
+        tiles.rows(tile);
       }
       return;
     case BlockKind::ToKeys: {
-      void* paired = at(scratch, rows_ * head_ / 2);
+      void* paired = pair_at(scratch, rows_ * head_ / 2);
       pair_all(tiles, b, rows_, head_, scratch);
       pair_all(tiles, a, rows_, columns_, paired, &limits);
+      tile.row = 1;
+      tile.step = columns_;
       for (std::int64_t c = 0; c < columns_; c += kTileRows) {
         // Row i attends to column c from i = c + 1 - first on.
         const std::int64_t skipped = std::clamp<std::int64_t>(c + 1 - limits.first, 0, rows_) / 2;
-        tiles.rows(at(paired, skipped * columns_ + c), 1, columns_, at(scratch, skipped * head_), head_,
-                   rows_ / 2 - skipped, to + c * head_, head_, head_, add);
+        tile.a = pair_at(paired, skipped * columns_ + c);
+        tile.b = pair_at(scratch, skipped * head_);
+        tile.to = to + c * head_;
+        tile.pairs = rows_ / 2 - skipped;
+        tiles.rows(tile);
       }
     }
   }
