@@ -222,9 +222,7 @@ Product::Product(Product&&) noexcept = default;
 Product& Product::operator=(Product&&) noexcept = default;
 Product::~Product() = default;
 
-std::size_t Product::scratch_bytes() const {
-  return state_->tiled ? state_->tiled->scratch_bytes() : state_->bytes;
-}
+std::size_t Product::scratch_bytes() const { return state_->tiled ? state_->tiled->scratch_bytes() : state_->bytes; }
 
 void Product::run(const void* a, const void* b, void* c, void* scratch, const float* bias) {
   State& s = *state_;
