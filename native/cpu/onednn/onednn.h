@@ -1,5 +1,6 @@
 // Matrix products through oneDNN, behind one class: all that differs between oneDNN 2.x and 3.x, and between machines
-// with and without bf16 arithmetic, stays in onednn.cc. Where tiles suit a product (tiles/tiled_product.h), they run it.
+// with and without bf16 arithmetic, stays in onednn.cc. Where tiles suit a product (tiles/tiled_product.h), they run
+// it.
 #pragma once
 
 #include <cstddef>
