@@ -214,6 +214,26 @@ const matmulCases: OpCase[] = [
   differentiable('matmul, f32 result', { a: x([5, 33]), b: x([33, 3]) }, (t) =>
     ops.matmul(t.a!, t.b!, { dtype: 'f32' }),
   ),
+  // Extents that a CPU multiplies in tiles, with parts of a tile at the end; f32 sums of exact inputs, so the error is small.
+  ...(['tall', 'wide'] as const).flatMap((form) => {
+    const [m, n] = form === 'tall' ? [208, 112] : [48, 272];
+    const exact = { tolerance: { bf16: 1e-5 } };
+    return [
+      forward(
+        `matmul, ${form}, f32 result`,
+        { a: x([m, 96]), b: x([96, n]) },
+        (t) => ops.matmul(t.a!, t.b!, { dtype: 'f32' }),
+        exact,
+      ),
+      forward(
+        `matmul, ${form}, both transposed, f32 result`,
+        { a: x([96, m]), b: x([n, 96]) },
+        (t) => ops.matmul(t.a!, t.b!, { transA: true, transB: true, dtype: 'f32' }),
+        exact,
+      ),
+      differentiable(`matmul, ${form}`, { a: x([m, 96]), b: x([96, n]) }, (t) => ops.matmul(t.a!, t.b!)),
+    ];
+  }),
   differentiable(
     'matmul, fused gelu',
     { a: x([5, 7]), b: x([7, 3]), bias: vector([3]) },

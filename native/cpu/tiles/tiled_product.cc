@@ -74,7 +74,8 @@ TiledProduct::TiledProduct(const ProductDesc& desc)
       threads_(static_cast<int>(std::min<std::int64_t>(omp_get_max_threads(), std::max(m_, n_) / kPanelRows))),
       block_rows_(std::max<std::int64_t>(kBlockBytes / (2 * k_) / kPanelRows, 1) * kPanelRows),
       b_bytes_(by_columns_ ? 0 : bytes_of(n_ * k_)),
-      a_bytes_(a_transposed_ ? bytes_of(std::min(block_rows_, m_) * k_) : 0),
+      a_bytes_(a_transposed_ ? bytes_of((std::min(block_rows_, m_) + kPanelRows - 1) / kPanelRows * kPanelRows * k_)
+                             : 0),
       panel_bytes_(by_columns_ ? bytes_of(kTileColumns * k_) : 0) {}
 
 struct TiledProduct::Part {
