@@ -30,7 +30,7 @@ function modelFolder(name: string, tokenizer: string, content: string | Uint8Arr
 const skip = engineMissing();
 const gpt2Tokenizer = gunzipSync(readFileSync(join(fixtures, 'tokenizers/gpt2/tokenizer.json.gz')));
 const gpt = modelFolder('tiny-gpt2', 'tokenizer.json', gpt2Tokenizer);
-const bert = modelFolder('bert-pretrain-ref', 'vocab.txt', `${fill.vocabSize.join('\n')}\n`);
+const bert = modelFolder('bert-pretrain-ref', 'vocab.txt', `${fill.vocab.join('\n')}\n`);
 const common = ['--precision', 'f32', '--threads', '1'];
 const { prompt, tokens } = expected;
 const continued = loadTokenizer(gpt).decode(tokens);
@@ -104,7 +104,7 @@ t.test('fill prints candidates with their share and sentence', { skip }, async (
   const [{ text, tokens: ids }] = fill.cases as [Answers['fill']['cases'][number]];
   const io = memoryIo();
   t.equal(await run(['fill', '--model', bert, ...common, '--top-k', '2', text], io), 0, io.err());
-  const words = ids[0]!.slice(0, 2).map((id) => fill.vocabSize[id]!);
+  const words = ids[0]!.slice(0, 2).map((id) => fill.vocab[id]!);
   const lines = io.out().trimEnd().split('\n');
   t.equal(lines.length, 2);
   for (const [i, word] of words.entries()) {

@@ -67,7 +67,7 @@ const masks = {
   sepId: is.index,
   targets: is.count,
   maskId: is.index,
-  vocab: is.count,
+  vocabSize: is.count,
   specialIds: is.list(is.index),
 };
 const takesCausalBatch = is.takes('causalBatch', {

@@ -314,19 +314,19 @@ t.test('sizes out of range say what is wrong', async (t) => {
     [() => causalBatch(counting(7), options), /^BAD_ARGUMENT: The source has 7 tokens, too few for one row of 8/],
     [
       () => causalBatch(counting(70), { ...options, batch: 0 }),
-      /^BAD_ARGUMENT: batch must be a whole number >= 1; got 0/,
+      /^BAD_ARGUMENT: causalBatch: options\.batch must be a whole number >= 1; got 0/,
     ],
-    [() => causalBatch(counting(70), { ...options, step: -1 }), /^BAD_ARGUMENT: step must be/],
+    [() => causalBatch(counting(70), { ...options, step: -1 }), /^BAD_ARGUMENT: causalBatch: options\.step must be/],
     [
       () => causalBatch(counting(70), { ...options, micro: 2, accumulation: 2 }),
       /^BAD_ARGUMENT: micro must be from 0 to accumulation - 1 \(1\); got 2/,
     ],
-    [() => causalBatch(counting(70), { ...options, seed: 0.5 }), /^BAD_ARGUMENT: seed must be a safe integer/],
+    [() => causalBatch(counting(70), { ...options, seed: 0.5 }), /^BAD_ARGUMENT: causalBatch: options\.seed must be a safe integer/],
     [() => mlmBatch(text, mlm(0, { seq: 2 })), /^BAD_ARGUMENT: A row must hold at least one token/],
-    [() => mlmBatch(text, mlm(0, { targets: 0 })), /^BAD_ARGUMENT: targets must be/],
+    [() => mlmBatch(text, mlm(0, { targets: 0 })), /^BAD_ARGUMENT: mlmBatch: options\.targets must be/],
     [
       () => heldOutCausalBatches(counting(70), { batch: 2, seq: 8, evaluationBatches: 0 }),
-      /^BAD_ARGUMENT: evaluationBatches/,
+      /^BAD_ARGUMENT: heldOutCausalBatches: options\.evaluationBatches/,
     ],
   ];
   for (const [call, message] of expected) t.match(await failure(call), message);

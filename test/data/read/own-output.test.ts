@@ -5,7 +5,7 @@ import t from 'tap';
 import { findFiles } from '../../../lib/data/read/files.js';
 import { failure } from '../support.js';
 
-const settings = JSON.stringify({ model: 'gpt-nano', methodOptions: {}, evaluationBatches: 8 });
+const settings = JSON.stringify({ model: 'gpt-nano', methodOptions: {}, heldOut: 0.01, evaluationBatches: 8 });
 const started = `${JSON.stringify({ type: 'start', method: 'apollo', seed: 42, step: 0, steps: 8 })}\n`;
 const state = JSON.stringify({ formatVersion: 1, step: 8, identity: {}, layerMap: [0] });
 

@@ -16,7 +16,7 @@ const device = await testDevice({ threads: 2 });
 t.teardown(() => device.close());
 const { fill } = (await goldenJson('generation.json')) as unknown as { fill: Answers };
 const path = join(mkdtempSync(join(tmpdir(), 'apollo-fill-')), 'vocab.txt');
-writeFileSync(path, `${fill.vocabSize.join('\n')}\n`);
+writeFileSync(path, `${fill.vocab.join('\n')}\n`);
 const tokenizer = loadTokenizer(path);
 const model = await goldenModel('bert-pretrain-ref');
 const store = await goldenStore(device, model, 'bert-pretrain-ref');
@@ -36,7 +36,7 @@ for (const { text, ids, tokens, probabilities } of fill.cases) {
       for (const [rank, { probability, token, text: word }] of candidates.entries()) {
         const error = Math.abs(probability / probabilities[i]![rank]! - 1);
         t.ok(error <= 1e-5, `mask ${i}, word ${rank}: relative error ${error.toExponential(1)}`);
-        t.equal(word, fill.vocabSize[token]);
+        t.equal(word, fill.vocab[token]);
       }
     }
   });
@@ -44,14 +44,14 @@ for (const { text, ids, tokens, probabilities } of fill.cases) {
 
 t.test('sentences have the candidate in its place and the likeliest words in the other masks', async (t) => {
   const { text, tokens } = fill.cases[1]!;
-  const words = tokens.map((row) => row.map((id) => fill.vocabSize[id]!));
+  const words = tokens.map((row) => row.map((id) => fill.vocab[id]!));
   const [first, second] = await fillMask(trained, text, { topK: 2 });
   t.equal(first!.candidates[1]!.sentence, `The old man walk${words[0]![1]} in the ${words[1]![0]} , the woman ran`);
   t.equal(second!.candidates[1]!.sentence, `The old man walk${words[0]![0]} in the ${words[1]![1]} , the woman ran`);
 });
 
 t.test('what continues a word joins it', async (t) => {
-  const masks = await fillMask(trained, 'the man walk [MASK] .', { topK: fill.vocabSize.length });
+  const masks = await fillMask(trained, 'the man walk [MASK] .', { topK: fill.vocab.length });
   const continued = masks[0]!.candidates.find(({ text }) => text === '##ing')!;
   t.equal(continued.sentence, 'the man walking .');
   const sum = masks[0]!.candidates.reduce((total, { probability }) => total + probability, 0);
