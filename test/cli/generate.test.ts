@@ -10,7 +10,7 @@ import { engineMissing, memoryIo, temporaryFolder } from './support.js';
 
 interface Answers {
   readonly text: { readonly prompt: string; readonly tokens: number[] };
-  readonly fill: { readonly vocabSize: string[]; readonly cases: { text: string; tokens: number[][] }[] };
+  readonly fill: { readonly vocab: string[]; readonly cases: { text: string; tokens: number[][] }[] };
 }
 
 const fixtures = join(import.meta.dirname, '../fixtures');

@@ -68,7 +68,7 @@ export function testAdamW(device: Device, reference: CausalReference): void {
   const { name, batch, seq } = reference;
   t.test(`${name}: AdamW steps give the losses of torch.optim.AdamW`, async (t) => {
     const settings = (await goldenJson(`${name}/adamw_losses.json`)) as {
-      learningRate: number;
+      lr: number;
       betas: [number, number];
       eps: number;
       weight_decay: number;
@@ -92,7 +92,7 @@ export function testAdamW(device: Device, reference: CausalReference): void {
       const loss = (await program.run(fed)).outputs.loss?.[0] as number;
       // Losses printed in f32; Adam's division lets the roundings of small gradients grow a little each step.
       t.ok(Math.abs(loss / expected - 1) <= 1e-5, `loss before step ${step}: ${loss}, expected ${expected}`);
-      const { applied } = await adamw.step(names, { learningRate: settings.learningRate });
+      const { applied } = await adamw.step(names, { learningRate: settings.lr });
       t.ok(applied);
     }
   });

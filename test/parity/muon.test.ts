@@ -7,7 +7,7 @@ import { orthogonalised } from '../reference/optimizer.js';
 import { golden, goldenJson } from './golden.js';
 
 interface Settings {
-  readonly learningRate: number;
+  readonly lr: number;
   readonly weight_decay: number;
   readonly momentum: number;
   readonly nesterov: boolean;
@@ -32,7 +32,7 @@ function exactly(
   settings: Settings,
   adjust: string,
 ): Float64Array[] {
-  const { learningRate, weight_decay: decay, momentum: mu, nesterov, ns_steps: iterations } = settings;
+  const { lr, weight_decay: decay, momentum: mu, nesterov, ns_steps: iterations } = settings;
   const factor =
     adjust === 'original' ? Math.sqrt(Math.max(1, columns / rows)) : 0.2 * Math.sqrt(Math.max(rows, columns));
   let value = Float64Array.from(start);
@@ -42,7 +42,7 @@ function exactly(
     const direction = nesterov ? mean.map((m, i) => mu * m + (1 - mu) * gradient[i]!) : mean;
     const matrix = Array.from({ length: rows }, (_, row) => direction.slice(row * columns, (row + 1) * columns));
     const update = orthogonalised(matrix, iterations).flatMap((row) => [...row]);
-    value = value.map((x, i) => x * (1 - learningRate * decay) - learningRate * factor * update[i]!);
+    value = value.map((x, i) => x * (1 - lr * decay) - lr * factor * update[i]!);
     return value;
   });
 }
@@ -92,7 +92,7 @@ t.test('five steps, three shapes, both adjustments of the rate', async (t) => {
         const values: Float32Array[] = [];
         for (const gradient of gradients) {
           await feed({ w: gradient });
-          await muon.step(['w'], { learningRate: own.learningRate });
+          await muon.step(['w'], { learningRate: own.lr });
           values.push(await store.read('w'));
         }
         store.dispose();
