@@ -8,7 +8,7 @@ import { testDevice } from '../../device.js';
 import { goldenJson, goldenModel, goldenStore, plainMap } from '../../parity/golden.js';
 
 interface Answers {
-  readonly vocabSize: readonly string[];
+  readonly vocab: readonly string[];
   readonly cases: readonly { text: string; ids: number[]; tokens: number[][]; probabilities: number[][] }[];
 }
 
