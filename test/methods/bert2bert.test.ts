@@ -158,7 +158,7 @@ t.test('the checkpoint must hold the model that the settings describe', async (t
     message: /bert2bert\.source: expected a model of layers 12; it has layers 6/,
   });
   t.throws(() => check({ ...source, vocabSize: 100, hidden: 256 }, 12), {
-    message: /expected a model of hidden 512, vocab 30522; it has hidden 256, vocab 100/,
+    message: /expected a model of hidden 512, vocabSize 30522; it has hidden 256, vocabSize 100/,
   });
   t.throws(() => check(preset('gpt-small'), 12), { message: /kind bert.*kind gpt/ });
 });

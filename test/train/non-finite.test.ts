@@ -41,7 +41,7 @@ t.test('one bad step is left out with a warning, and the run goes on', async (t)
     warnings.map((event) => [event.step, event.code]),
     [1, 2, 3, 4, 5, 6].map((step) => [step, 'NON_FINITE']),
   );
-  t.match(warnings[0]?.message, /Step 1 \(depth 1, lr 0\): loss Infinity, .* left out/);
+  t.match(warnings[0]?.message, /Step 1 \(depth 1, learning rate 0\): loss Infinity, .* was skipped/);
   for (const name of store.names()) weights.push(await store.read(name));
   t.ok(
     weights.every((values) => values.every(Number.isFinite)),

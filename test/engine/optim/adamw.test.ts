@@ -153,7 +153,7 @@ t.test('arguments are checked', async (t) => {
   await t.rejects(adamw.step([], { learningRate: 1 }), bad);
   await t.rejects(adamw.step(['one', 'one'], { learningRate: 1 }), bad);
   await t.rejects(adamw.step(['nobody'], { learningRate: 1 }), { ...bad, message: /'nobody'/ });
-  await t.rejects(adamw.step(names, { learningRate: NaN }), { ...bad, message: /lr .* NaN/ });
+  await t.rejects(adamw.step(names, { learningRate: NaN }), { ...bad, message: /learningRate .* NaN/ });
   await t.rejects(adamw.step(names, { learningRate: 1, gradScale: 0 }), bad);
   t.throws(() => new AdamW(store, { beta1: 1 }), bad);
   t.throws(() => new AdamW(store, { maxNorm: -1 }), bad);
