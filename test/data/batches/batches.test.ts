@@ -321,7 +321,10 @@ t.test('sizes out of range say what is wrong', async (t) => {
       () => causalBatch(counting(70), { ...options, micro: 2, accumulation: 2 }),
       /^BAD_ARGUMENT: micro must be from 0 to accumulation - 1 \(1\); got 2/,
     ],
-    [() => causalBatch(counting(70), { ...options, seed: 0.5 }), /^BAD_ARGUMENT: causalBatch: options\.seed must be a safe integer/],
+    [
+      () => causalBatch(counting(70), { ...options, seed: 0.5 }),
+      /^BAD_ARGUMENT: causalBatch: options\.seed must be a safe integer/,
+    ],
     [() => mlmBatch(text, mlm(0, { seq: 2 })), /^BAD_ARGUMENT: A row must hold at least one token/],
     [() => mlmBatch(text, mlm(0, { targets: 0 })), /^BAD_ARGUMENT: mlmBatch: options\.targets must be/],
     [
