@@ -46,6 +46,10 @@ ExchangeResult Exchange::finish() {
   mark_ = std::move(mark);
   changed_.notify_all();
   changed_.wait(lock, [&] { return done_; });
+  // A growth frees the gradients while JavaScript may still hold this exchange.
+  buckets_.clear();
+  settings_.gradients.clear();
+  settings_.shared.clear();
   if (lost) std::rethrow_exception(lost);
   if (failure_) std::rethrow_exception(failure_);
   result_.uncovered_ms = Milliseconds(Clock::now() - since).count();
