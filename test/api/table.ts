@@ -929,7 +929,7 @@ const masks = {
   sepId: whole(3),
   targets: whole(2),
   maskId: whole(4),
-  vocab: whole(8),
+  vocabSize: whole(8),
   specialIds: list([2, 3, 4]),
 };
 const flopOptions = maybeOptions({ attention: maybe(only('model')), headFraction: maybe(notNegative(1)) });
