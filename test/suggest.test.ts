@@ -9,7 +9,7 @@ t.test('edit distance counts insertions, deletions, substitutions and swaps', as
 });
 
 t.test('the nearest word is suggested only when it is near', async (t) => {
-  t.equal(nearest('evalevery', ['evaluationBatches', 'evaluateEvery']), 'evaluateEvery');
+  t.equal(nearest('evaluateevry', ['evaluationBatches', 'evaluateEvery']), 'evaluateEvery');
   t.equal(nearest('gpt-mnii', ['gpt-mini', 'bert-mini']), 'gpt-mini');
   t.equal(nearest('banana', ['steps', 'tokens']), undefined);
 });

@@ -222,10 +222,10 @@ t.test('fill writes blanks where a tokenizer has marks for them', async (t) => {
 t.test('generation ends at every token that the model names, and a model that names none says so', async (t) => {
   const folder = t.testdir();
   for (const file of ['config.json', 'model.safetensors']) await cp(fixture('g-act-relu', file), join(folder, file));
-  type Definition = { added_tokens: unknown[]; model: { vocabSize: Record<string, number> } };
+  type Definition = { added_tokens: unknown[]; model: { vocab: Record<string, number> } };
   const tokenizer = JSON.parse(await readFile(fixture('end-of-text/tokenizer.json'), 'utf8')) as Definition;
   tokenizer.added_tokens.pop(); // <pad>: the model has 258 tokens
-  delete tokenizer.model.vocabSize['<pad>'];
+  delete tokenizer.model.vocab['<pad>'];
   await writeFile(join(folder, 'tokenizer.json'), JSON.stringify(tokenizer));
   // A class without special tokens of its own: that of GPT-2 would add its <|endoftext|>.
   const plain = JSON.stringify({ tokenizer_class: 'PreTrainedTokenizerFast' });
