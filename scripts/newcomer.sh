@@ -94,8 +94,8 @@ npx apollo-lm doctor --no-measure
 
 say 'from a program: ES modules and CommonJS'
 cat > first.mjs <<'JS'
-import { engine } from 'apollo-lm';
-console.log(...(await engine.evaluate((g) => g.input('x', [2]).mul(3), { x: [1, 2] })));
+import { evaluate } from 'apollo-lm/engine';
+console.log(...(await evaluate((g) => g.input('x', [2]).mul(3), { x: [1, 2] })));
 JS
 cat > second.cjs <<'JS'
 const { interpolate } = require('apollo-lm/growth');
@@ -103,6 +103,17 @@ console.log(...interpolate(2, 4));
 JS
 [ "$(node first.mjs)" = '3 6' ] || fail 'first.mjs: expected 3 6'
 [ "$(node second.cjs)" = '0 0 1 1' ] || fail 'second.cjs: expected 0 0 1 1'
+cat > third.mjs <<'JS'
+import { readFileSync } from 'node:fs';
+const { exports } = JSON.parse(readFileSync('node_modules/apollo-lm/package.json', 'utf8'));
+const paths = Object.keys(exports).filter((path) => !path.endsWith('.json'));
+for (const path of paths) {
+  const names = Object.keys(await import(`apollo-lm${path.slice(1)}`));
+  if (names.length === 0) throw new Error(`apollo-lm${path.slice(1)} exports nothing`);
+}
+console.log(`${paths.length} entry points`);
+JS
+node third.mjs || fail 'third.mjs: an entry point cannot be imported'
 
 say 'train on a text file, stop, resume'
 node -e "
