@@ -82,7 +82,7 @@ const withOldNames = (text: string): string =>
     text,
   );
 
-t.test('a run that an earlier version has begun is resumed to the same bits', { skip: engineMissing() }, async (t) => {
+t.test('a run that an earlier version started is resumed to the same bits', { skip: engineMissing() }, async (t) => {
   const folder = temporaryFolder();
   const config = tinyConfig(folder, { checkpointEvery: 4 });
   const [whole, cut] = [join(folder, 'whole'), join(folder, 'cut')];
