@@ -409,6 +409,7 @@ const roundM: Round = {
     run('gpt', 'scratch', budgets['8M'], muon),
     run('gpt', 'stack-mid-calibrated', budgets['8M'], muon),
     run('bert', 'scratch', budgets['8M'], { ...muon, ...tunedWarmup.bert }),
+    run('bert', 'stack-mid-gated', budgets['8M'], muon),
     run('bert', 'stack-latest-gated', budgets['8M'], muon),
     run('gpt', 'scratch', budgets['8M'], { ...muon, rate: 8e-3 }),
     run('bert', 'scratch', budgets['8M'], { ...muon, rate: 2e-3, ...tunedWarmup.bert }),
@@ -436,8 +437,14 @@ const roundM: Round = {
     },
     {
       id: 'm4',
-      text: 'BERT: what auto chooses, with Muon, ends no worse than Scratch with Muon, with half of the FLOPs.',
+      text: 'BERT: gated growth at 25/55/85 %, with Muon, ends no worse than Scratch with Muon, with half of the FLOPs.',
       ...{ kind: 'bert', steps: budgets['8M'], arm: 'stack-latest-gated', against: 'scratch', atMost: 0 },
+      ...{ ...muon, againstOptimizer: 'muon' },
+    },
+    {
+      id: 'm5',
+      text: 'BERT: what auto chooses (gated growth at 10/25/50 %), with Muon, ends no worse than Scratch with Muon, with 27 % fewer FLOPs.',
+      ...{ kind: 'bert', steps: budgets['8M'], arm: 'stack-mid-gated', against: 'scratch', atMost: 0 },
       ...{ ...muon, againstOptimizer: 'muon' },
     },
   ],
