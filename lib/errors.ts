@@ -34,6 +34,7 @@ export type ErrorCode =
  * }
  */
 export class ApolloError extends Error {
+  /** What kind of error it is. Stable over versions, for programs to branch on. */
   readonly code: ErrorCode;
 
   constructor(code: ErrorCode, message: string, options?: ErrorOptions) {

@@ -23,9 +23,11 @@ export interface ComparedChoice extends MethodChoice {
 
 /** Length of the runs, batch, learning rate and all else of a run but its seed, as `train` takes it, and: */
 export interface CompareOptions extends SeedlessOptions {
+  /** All runs train on it. It stays open afterwards. */
   readonly device: Device;
   /** The finished model, the same for all methods. */
   readonly model: LanguageModel;
+  /** Gives every run the same batches, and the held-out text on which they are compared. */
   readonly corpus: TrainingCorpus;
   /** The first is the reference. Your own method is an object with `name` and `create`. */
   readonly methods: readonly (MethodName | (string & {}) | ComparedChoice | ComparedMethod)[];
@@ -41,6 +43,9 @@ export interface CompareOptions extends SeedlessOptions {
   readonly init?: string;
   /** The objective that all runs minimise and are compared by, instead of the model's own loss. */
   readonly objective?: Objective;
+  /**
+   * When it fires, every run that was started writes its checkpoint, and the comparison ends with `finished: false`.
+   */
   readonly signal?: AbortSignal;
   /**
    * The ranks that train every run together (openGroup). Each calls compare() with the same options and the same folder, into
@@ -51,6 +56,7 @@ export interface CompareOptions extends SeedlessOptions {
 
 /** The last event of a comparison, also of one that was stopped. */
 export interface ResultsEvent {
+  /** Tells it from the events of runs, whose type is `'run'`. */
   readonly type: 'results';
   /** Whether all runs went to their end. */
   readonly finished: boolean;

@@ -16,12 +16,15 @@ import { RunRecorder } from './recorder.js';
 
 /** Something happened in one of the runs. */
 export interface RunEvent {
+  /** Tells it from the event of the results, whose type is `'results'`. */
   readonly type: 'run';
   /** The method's name in the comparison; `small` for the smaller model that methods start from. */
   readonly method: string;
+  /** The seed of the run, one of the `seeds` of the comparison. */
   readonly seed: number;
   /** The run's own folder. */
   readonly folder: string;
+  /** The run's own event, as `train` reports it. */
   readonly event: TrainEvent;
   /** Share of the whole comparison that is done, in model FLOPs. */
   readonly done: number;
@@ -31,8 +34,11 @@ export interface RunEvent {
 export interface ComparedContext {
   /** Depth of the finished model. */
   readonly layers: number;
+  /** Optimizer steps of the run: the `steps` of the comparison. */
   readonly totalSteps: number;
+  /** The seed of the run, one of the `seeds` of the comparison. */
   readonly seed: number;
+  /** Configuration of the finished model. */
   readonly model: ModelConfig;
   /** Folder of the smaller model, which the comparison trains first when a method starts from it. */
   readonly source: string;

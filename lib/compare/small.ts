@@ -15,15 +15,21 @@ import type { SeedlessOptions } from './comparison.js';
  * share a key/value head, and as many layers.
  */
 export interface SmallShape {
+  /** Number of layers; default: as many as the finished model has. */
   readonly layers?: number | undefined;
+  /** Width of the residual stream; default: `heads` times the finished model's hidden / heads. */
   readonly hidden?: number | undefined;
+  /** Query heads; default: two thirds of the finished model's, in whole groups that share a key/value head. */
   readonly heads?: number | undefined;
+  /** Width of the feed-forward part; default: as many times `hidden` as in the finished model, rounded. */
   readonly ffn?: number | undefined;
 }
 
 /** Shape, and what of its training differs from the run's. */
 export interface SmallModel extends SmallShape {
+  /** Optimizer steps of its training; default: as many as the compared runs have. */
   readonly steps?: number | undefined;
+  /** Peak learning rate of its training; default: that of the compared runs. */
   readonly learningRate?: number | undefined;
 }
 

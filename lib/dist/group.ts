@@ -15,10 +15,13 @@ import { textOfFirst } from './rendezvous.js';
  * device's thread, in the order in which they and programs are queued.
  */
 export interface Group {
+  /** Number of this process in the group, from 0 to size - 1. */
   readonly rank: number;
+  /** Number of ranks; 1 for a process that trains by itself. */
   readonly size: number;
   /** Number among the ranks of this host, where the launcher provides it. */
   readonly localRank?: number | undefined;
+  /** Host name of this machine. */
   readonly host: string;
   /** The sums of these values over all ranks. @throws ApolloError GROUP_FAILED, CLOSED. */
   sum(values: readonly number[]): Promise<readonly number[]>;

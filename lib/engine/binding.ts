@@ -8,7 +8,11 @@ import type { StateStore } from './state.js';
 
 /** The buffers of a graph's parameters and states. */
 export interface ProgramStores {
+  /**
+   * Holds the graph's parameters, on the device that compiles. Required where the graph has parameters or gradients.
+   */
   readonly store?: ParameterStore | undefined;
+  /** Holds the graph's states, on the device that compiles. Required where the graph has states. */
   readonly states?: StateStore | undefined;
 }
 

@@ -28,12 +28,15 @@ export class Tensor implements TensorType {
     readonly node: Node,
     /** Which of the node's outputs it is. */
     readonly index: number,
+    /** Extents, outermost first; `[]` for a scalar. */
     readonly shape: Shape,
+    /** Type of the elements: f32, bf16 or i32. */
     readonly dtype: DType,
   ) {
     takesNewTensor(node, index, shape, dtype);
   }
 
+  /** The graph in which it was recorded. */
   get graph(): Graph {
     return this.node.graph;
   }
@@ -63,16 +66,21 @@ const takesNewNode = is.takes('new Node', {
  * graph.nodes.map(({ op, outputs }) => `${op.name}: ${outputs.join()}`);
  */
 export class Node {
+  /** The tensors that it makes, in the order of the op's outputs. */
   readonly outputs: readonly Tensor[];
   /** Output index -> name of the parameter whose gradient this output is added to (set by accumulateGradients). */
   readonly sinks = new Map<number, string>();
 
   constructor(
+    /** The graph in which it was recorded. */
     readonly graph: Graph,
     /** Position in the order of recording; inputs always come from smaller ids. */
     readonly id: number,
+    /** The op: its name, and its rules for shapes, gradients and FLOPs. */
     readonly op: OpDefinition,
+    /** Its operands, in the op's order. */
     readonly inputs: readonly Tensor[],
+    /** Fixed properties of this use of the op, such as an axis or a drop probability. */
     readonly attrs: Attributes,
     types: readonly TensorType[],
   ) {
@@ -135,10 +143,20 @@ const takesGraphInput = is.takes('Graph.input', { name: is.name, shape: is.shape
  * ```
  */
 export class Graph {
+  /**
+   * All nodes in the order of recording. Compilation leaves out those that neither outputs nor gradients nor states
+   * need.
+   */
   readonly nodes: Node[] = [];
+  /** Tensors that each run is given, by the names of `input`. */
   readonly inputs = new Map<string, Tensor>();
+  /** Leaves that a ParameterStore holds, by the names of `parameter`. */
   readonly parameters = new Map<string, Tensor>();
+  /**
+   * Tensors that a StateStore holds from run to run, by the names of `state`, as they are before a run changes them.
+   */
   readonly states = new Map<string, Tensor>();
+  /** Tensors that each run returns, by the names of `output`. */
   readonly outputs = new Map<string, Tensor>();
   private readonly constants = new Map<string, Tensor>();
   private readonly replacements = new Map<Tensor, Tensor>();

@@ -17,6 +17,7 @@ export type BufferKind = 'value' | 'workingCopy' | 'gradient';
 
 /** An input or output of a program: name, shape and dtype. */
 export interface NamedType extends TensorType {
+  /** Its name in the graph; of an input or output the key under which `Program.run` takes or returns it. */
   readonly name: string;
 }
 

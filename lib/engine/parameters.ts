@@ -35,6 +35,7 @@ export interface BoundBuffer {
  * await store.write('w', new Float32Array(6));
  */
 export class ParameterStore {
+  /** 'bf16': parameters declared with `workingCopy` have a bf16 copy next to the f32 value. Default f32. */
   readonly precision: 'f32' | 'bf16';
   private readonly entries = new Map<string, Entry>();
   private readonly losses = new Map(
@@ -50,6 +51,7 @@ export class ParameterStore {
   removals = 0;
 
   constructor(
+    /** The device that holds all buffers of the store. */
     readonly device: Device,
     options: { readonly precision: 'f32' | 'bf16' } = { precision: 'f32' },
   ) {

@@ -31,9 +31,11 @@ export interface RunOptions {
 
 /** Time of one instruction of a profiled run. */
 export interface InstructionTime {
+  /** Name of the op, as 'matmul'; several instructions may have the same. */
   readonly op: string;
   /** Dtypes and shapes of its inputs. */
   readonly name: string;
+  /** Nanoseconds that the instruction took on the device. */
   readonly ns: number;
 }
 
@@ -45,6 +47,7 @@ export interface RunResult {
   readonly elapsedMs: number;
   /** For how long the device had nothing to do before this run. */
   readonly waitedMs: number;
+  /** The time of each instruction, in the order in which they ran; present when the run asked for it. */
   readonly profile?: readonly InstructionTime[];
 }
 
@@ -131,8 +134,11 @@ const takesProgramBind = is.takes('Program.bind', { names: is.func });
  * const { outputs } = await program.run({ x: [1, 2, 3] });
  */
 export class Program {
+  /** What `run` must be given: names, shapes and dtypes. */
   readonly inputs: readonly NamedType[];
+  /** What `run` returns: names, shapes and dtypes (f32 or i32; bf16 is cast to f32). */
   readonly outputs: readonly NamedType[];
+  /** The memory that the program needs on the device. */
   readonly memory: ProgramMemory;
   /** Executed FLOPs of one run: multiply-adds x 2 of matmuls, attention and heads. */
   readonly flops: number;

@@ -8,7 +8,9 @@ export type Shape = readonly number[];
 
 /** Shape and dtype of a tensor, before it has memory. */
 export interface TensorType {
+  /** Extents, outermost first; `[]` for a scalar. */
   readonly shape: Shape;
+  /** Type of the elements: f32, bf16 or i32. */
   readonly dtype: DType;
 }
 

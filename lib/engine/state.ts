@@ -42,7 +42,10 @@ export class StateStore {
   private readonly entries = new Map<string, Entry>();
   private disposed = false;
 
-  constructor(readonly device: Device) {
+  constructor(
+    /** The device that holds all states; programs that use them are compiled for it. */
+    readonly device: Device,
+  ) {
     takesNewStateStore(device);
   }
 

@@ -24,6 +24,7 @@ export interface BatchOptions {
   readonly batch: number;
   /** Tokens per row, T. */
   readonly seq: number;
+  /** Whole number from which the order of the blocks in each epoch follows, the masks of a masked batch as well. */
   readonly seed: number;
   /** Optimizer step, from 0. */
   readonly step: number;
@@ -43,7 +44,9 @@ export interface CausalBatch {
 
 /** Which batch of a source, its size, and the ids that masking needs (from {@link mlmIds}). */
 export interface MlmOptions extends BatchOptions, MaskRules {
+  /** Id of the token at the start of each row, [CLS]. */
   readonly clsId: number;
+  /** Id of the token at the end of each row, [SEP]. */
   readonly sepId: number;
   /** Masked positions a batch has room for, P; see mlmCapacity. Masks beyond it are not made. */
   readonly targets: number;
@@ -136,7 +139,9 @@ export function mlmCapacity(positions: number, rows = 0): number {
 
 /** Settings of held-out batches: fixed, so without step and micro. */
 export interface HeldOutOptions {
+  /** Rows per batch, B. */
   readonly batch: number;
+  /** Tokens per row, T; of masked batches [CLS] and [SEP] included. */
   readonly seq: number;
   /** At most this many batches, spread evenly over the source; all of it when left out. */
   readonly evaluationBatches?: number;

@@ -8,6 +8,7 @@ import type { Tokenizer } from '../tokenizer/tokenizer.js';
 
 /** What tokens may be masked, and what they become. */
 export interface MaskRules {
+  /** Id of the mask token, which replaces 80 % of the chosen tokens. */
   readonly maskId: number;
   /** Ids are below this; random tokens are drawn from those of them that are not special. */
   readonly vocabSize: number;

@@ -16,9 +16,11 @@ const roundOrder = 2 ** 20;
 
 /** A part of a mixture. */
 export interface SourcePart {
+  /** Names the source in messages. */
   readonly name: string;
-  /** Its offset in the mixed source, and its number of tokens. */
+  /** Offset of its first token in the mixed source. */
   readonly start: number;
+  /** Number of its tokens. */
   readonly tokenCount: number;
   /** Rows of each round. */
   readonly rows: number;

@@ -7,7 +7,9 @@ import type { Ranges } from './split.js';
 
 /** A long row of token ids from which batches are cut: the training or held-out text of a corpus, or an array. */
 export interface TokenSource {
+  /** Number of tokens; of a mixture, those of all parts. */
   readonly tokenCount: number;
+  /** All ids are below this. */
   readonly vocabSize: number;
   /** The parts of a mixture (mixture.ts). Reads do not cross from one part into the next. */
   readonly parts?: readonly SourcePart[] | undefined;

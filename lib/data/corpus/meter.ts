@@ -1,14 +1,22 @@
 /** How far the preparation of a corpus is. */
 
 export interface CorpusProgress {
+  /**
+   * The work in progress. A mixture passes through `check` and `tokenise` once per source; a phase without work is
+   * left out.
+   */
   readonly phase: 'read' | 'count words' | 'train tokenizer' | 'wait for another process' | 'check' | 'tokenise';
   /** The source that is checked or tokenised, if the corpus is a mixture. */
   readonly source?: string | undefined;
   /** Bytes of the files on disk; in 'check', of what was prepared earlier; in 'train tokenizer', tokens of the vocabulary. */
   readonly done: number;
+  /** The value of `done` at which the phase ends, in the same unit. */
   readonly total: number;
+  /** Documents of the current source tokenised so far, by earlier calls too; 0 in phases other than `tokenise`. */
   readonly documents: number;
+  /** Tokens of the current source so far, by earlier calls too; 0 in phases other than `tokenise`. */
   readonly tokens: number;
+  /** Tokens of this call divided by the seconds since the phase started; 0 in phases other than `tokenise`. */
   readonly tokensPerSecond: number;
 }
 

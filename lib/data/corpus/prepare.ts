@@ -41,7 +41,12 @@ export interface CorpusOptions extends ReadOptions {
    * weights, training batches hold each input's share; without, all text is one.
    */
   readonly inputs: readonly (string | CorpusInput)[];
+  /**
+   * `path`: a file or folder for loadTokenizer. `train`: a tokenizer of `vocabSize` tokens, special tokens included,
+   * is trained on the text and kept in the cache.
+   */
   readonly tokenizer: { readonly path: string } | { readonly train: TrainableKind; readonly vocabSize: number };
+  /** Folder for token files and trained tokenizers, made if it does not exist. Several processes may share it. */
   readonly cacheDir: string;
   /** Fraction of the tokens held out from training; 0 for none. */
   readonly heldOut?: number;
@@ -61,7 +66,9 @@ export interface CorpusOptions extends ReadOptions {
   readonly workers?: number;
   /** Tokens after which what is done is written down, so that a stopped preparation can be resumed. */
   readonly journalEvery?: number;
+  /** Ends the preparation with ABORT_ERR. What was tokenised by then is kept. */
   readonly signal?: AbortSignal;
+  /** Called at the start and the end of each phase, and at most ten times per second in between. */
   readonly onProgress?: (progress: CorpusProgress) => void;
   /** Takes what the user should know of the text, one sentence each: what is passed over in folders. */
   readonly onNote?: (note: string) => void;
@@ -69,13 +76,24 @@ export interface CorpusOptions extends ReadOptions {
 
 /** What a corpus, or one source of a mixture, holds. */
 export interface CorpusStats {
+  /** Number of files that were read. */
   readonly files: number;
+  /** Bytes of the files on disk; of packed files, their packed size. */
   readonly sizeBytes: number;
+  /** Documents with text; training and held out together. */
   readonly documents: number;
+  /** Tokens of the documents, separators included: `trainTokens` + `heldOutTokens`. */
   readonly tokens: number;
+  /** Tokens that batches for training are cut from. */
   readonly trainTokens: number;
+  /** Tokens that are held out from training. */
   readonly heldOutTokens: number;
+  /**
+   * What was held out: whole documents, or sections of documents where too few documents would be held out.
+   * `'section'` for a mixture that has both.
+   */
   readonly heldOutUnit: Split['unit'];
+  /** Number of documents or sections that were held out. */
   readonly heldOutUnits: number;
   /** Records that gave no document, by reason. */
   readonly skipped: Readonly<Record<string, number>>;
@@ -85,9 +103,11 @@ export interface CorpusStats {
 
 /** One source of a mixture, or all text. */
 export interface CorpusSource {
+  /** The path of its input; where all inputs are one source, their paths joined by ", ". */
   readonly name: string;
   /** Share of the training batches, from 0 to 1. */
   readonly share: number;
+  /** Statistics of this source alone. */
   readonly stats: CorpusStats;
   /** At most `length` tokens of document number `index`, training and held out alike. */
   document(index: number, length: number): Int32Array;
@@ -98,11 +118,15 @@ export interface CorpusSource {
  * held-out text.
  */
 export interface Corpus {
+  /** Tokens to train on, without the held-out ones. */
   readonly train: TokenSource;
+  /** Tokens to measure the held-out loss on; empty where `heldOut` was 0. */
   readonly heldOut: TokenSource;
+  /** The tokenizer that made the tokens, loaded or trained. */
   readonly tokenizer: Tokenizer;
   /** Statistics of all sources together. */
   readonly stats: CorpusStats;
+  /** The sources of a mixture in the order of the inputs; one source where the inputs have no weights. */
   readonly sources: readonly CorpusSource[];
   /** Warnings, one sentence each: for example, that documents are joined without a separator. */
   readonly warnings: readonly string[];

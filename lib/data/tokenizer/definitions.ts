@@ -6,10 +6,18 @@ import { qwen2Pattern } from './word-scanners.js';
 
 /** The part of tokenizer.json that is looked at here; the rest is kept as it is. */
 export interface TokenizerDefinition {
+  /** Version of the format, '1.0'; not used, only kept. */
   version?: string;
+  /** Not used, and no part of the digest: how long a text may be is an option of each call. */
   truncation?: unknown;
+  /** Not used, and no part of the digest: the package pads rows itself. */
   padding?: unknown;
+  /** Tokens that are found in the text before it is split; those that are `special` are never masked or drawn. */
   added_tokens?: AddedToken[];
+  /**
+   * What changes the text before it is split, such as lower case or NFC. `type` names it; the other fields depend on
+   * the type. Absent or null: nothing changes it.
+   */
   normalizer?: {
     type: string;
     clean_text?: boolean;
@@ -18,6 +26,7 @@ export interface TokenizerDefinition {
     lowercase?: boolean;
     normalizers?: readonly object[];
   } | null;
+  /** How the text is split into words, within which the model works. Absent or null: it is not split. */
   pre_tokenizer?: {
     type: string;
     add_prefix_space?: boolean;
@@ -25,8 +34,14 @@ export interface TokenizerDefinition {
     trim_offsets?: boolean;
     pretokenizers?: readonly object[];
   } | null;
+  /** Which special tokens are put around one text and around a pair of texts. Absent or null: none. */
   post_processor?: unknown;
+  /** How tokens are joined into text. Absent or null: the general pipeline joins them by blanks. */
   decoder?: unknown;
+  /**
+   * The vocabulary and what makes tokens of a word: WordPiece, byte-level or other BPE, WordLevel or Unigram, by its
+   * `type`.
+   */
   model: {
     type?: string;
     vocab?: Record<string, number> | [string, number][];

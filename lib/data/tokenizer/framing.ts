@@ -22,6 +22,7 @@ const bare: Frame = {
 
 /** Ids with their special tokens. */
 export interface FramedTokens {
+  /** Token ids, special tokens included, in the order in which a model reads them. */
   readonly ids: Int32Array;
   /** Segment of each token: BERT's token types. */
   readonly types: Int32Array;

@@ -14,6 +14,7 @@ export interface TextEncoding {
 
 /** Token ids with the place of each in the text. */
 export interface PlacedTokens {
+  /** Token ids, without special tokens around the text. */
   readonly ids: Int32Array;
   /** Two numbers per token: where its text starts and where it ends, in UTF-16 units (`text.slice(start, end)`). */
   readonly offsets: Int32Array;

@@ -15,12 +15,17 @@ import { type PlacedTokens, placedTokens } from './offsets.js';
 import { ownPipeline, vocabularyOf } from './pipeline.js';
 import { type Role, readTokenizerFiles, type TokenizerDefinition, usualTokens } from './tokenizer-files.js';
 
-/** Ids of the tokens with a role; undefined where the vocabulary has none. */
+/** Ids of the tokens with a role: as tokenizer_config.json names them, else the usual ones; undefined where the vocabulary has none. */
 export interface SpecialTokens {
+  /** [MASK] or `<mask>`: stands for a token that a masked model must predict. */
   readonly mask: number | undefined;
+  /** [PAD] or `<pad>`: fills rows after their last token. */
   readonly pad: number | undefined;
+  /** [CLS] or `<s>`: the start of a row for masked models. */
   readonly cls: number | undefined;
+  /** [SEP] or `</s>`: the end of each text in a row for masked models. */
   readonly sep: number | undefined;
+  /** [UNK] or `<unk>`: stands for what the vocabulary cannot represent. */
   readonly unk: number | undefined;
   /** End of text: what the files next to the tokenizer name as eos_token, else `<|endoftext|>` or `<|end_of_text|>`. */
   readonly eot: number | undefined;
@@ -47,6 +52,7 @@ export interface Tokenizer {
   readonly kind: 'wordpiece' | 'bpe' | 'other';
   /** One more than the largest id: the number of rows an embedding table needs at least. */
   readonly vocabSize: number;
+  /** Ids of its special tokens by role. */
   readonly specials: SpecialTokens;
   /** Every special id, ascending: positions that are never masked and ids that are never drawn. */
   readonly specialIds: readonly number[];

@@ -13,6 +13,7 @@ import { addWordCounts, WordCounts } from './word-counts.js';
 
 /** How a tokenizer is trained, see {@link trainTokenizerOnText}. */
 export interface TextTraining {
+  /** `wordpiece`: BERT's uncased WordPiece; `bpe`: GPT-2's byte-level BPE. */
   readonly kind: TrainableKind;
   /** Tokens wanted, special tokens included. */
   readonly vocabSize: number;
@@ -22,24 +23,31 @@ export interface TextTraining {
   readonly workers?: number;
   /** Distinct words held at most; see WordCounts for what happens beyond. */
   readonly maxDistinctWords?: number;
+  /** Ends the training with ABORT_ERR. */
   readonly signal?: AbortSignal;
+  /** Called after each piece of text that was counted, and while the merges are learned. */
   readonly onProgress?: (progress: TextTrainingProgress) => void;
 }
 
 /** How far the training of a tokenizer is. */
 export interface TextTrainingProgress {
+  /** Words of the text are counted first; then the vocabulary is built from the counts. */
   readonly phase: 'count words' | 'train tokenizer';
   /** UTF-16 units of text counted so far; in 'train tokenizer', tokens of the vocabulary. */
   readonly done: number;
+  /** Distinct words that are held; the rarest are forgotten beyond `maxDistinctWords`. */
   readonly distinctWords: number;
 }
 
 /** What {@link trainTokenizerOnText} has made. */
 export interface TrainedTokenizer {
+  /** Content of a tokenizer.json, for createTokenizer and saveTokenizer. */
   readonly definition: TokenizerDefinition;
-  /** UTF-16 units of text, words in it that were counted, and how many distinct ones were kept. */
+  /** Length of the text in UTF-16 units. */
   readonly textLength: number;
+  /** Words of the text that were counted, each as often as it occurs. */
   readonly words: number;
+  /** Distinct words that were kept, from which the merges were learned. */
   readonly distinctWords: number;
   /** 0: every count was exact. Otherwise each may be too small by up to this, and rarer words may be missing. */
   readonly undercount: number;

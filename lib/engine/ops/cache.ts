@@ -75,7 +75,9 @@ export const cachedAttentionOp = defineOp<{ heads: number; keyValueHeads: number
 
 /** Keys and values of earlier positions, each [B, L, C] with C = keyValueHeads D. */
 export interface AttentionCache {
+  /** Keys [B, L, C], f32 or bf16; `appendToCache` needs a state of the graph. */
   readonly keys: Tensor;
+  /** Values, of the shape and dtype of `keys`; likewise a state. */
   readonly values: Tensor;
 }
 

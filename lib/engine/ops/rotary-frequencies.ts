@@ -7,7 +7,11 @@ import * as is from '../../is.js';
 
 /** Positions divided by `factor` (Chen et al. 2023, arXiv 2306.15595). */
 export interface LinearScaling {
+  /** Selects this scaling. */
   readonly type: 'linear';
+  /**
+   * Divisor of all frequencies, above 0: with 2 the angles of twice as many positions stay within the trained range.
+   */
   readonly factor: number;
 }
 
@@ -16,10 +20,18 @@ export interface LinearScaling {
  * `factor`, those that turn more than `highFrequencyFactor` times are kept, those between are interpolated.
  */
 export interface Llama3Scaling {
+  /** Selects this scaling. */
   readonly type: 'llama3';
+  /** Divisor of the low frequencies, above 0; 8 for Llama 3.1. */
   readonly factor: number;
+  /**
+   * Turns within `originalPositions` below which a frequency is divided by `factor`; above 0 and below
+   * `highFrequencyFactor`. 1 for Llama 3.1.
+   */
   readonly lowFrequencyFactor: number;
+  /** Turns within `originalPositions` above which a frequency is kept; 4 for Llama 3.1. */
   readonly highFrequencyFactor: number;
+  /** Positions of the model before its context was extended, a whole number from 1; 8192 for Llama 3.1. */
   readonly originalPositions: number;
 }
 

@@ -7,11 +7,18 @@ import type { ParameterState, StateLayout } from './slots.js';
 
 /** Options of {@link AdamW}. */
 export interface AdamWOptions {
+  /** Decay of the mean of gradients, in [0, 1). Default 0.9. */
   readonly beta1?: number;
+  /** Decay of the mean of squared gradients, in [0, 1). Default 0.999. */
   readonly beta2?: number;
+  /** Added to the root of the second moment, which the update is divided by; above 0. Default 1e-8. */
   readonly epsilon?: number;
+  /**
+   * Each update also subtracts learning rate x this x the weight, from parameters declared with `decay`; 0 or more.
+   * Default 0.01.
+   */
   readonly weightDecay?: number;
-  /** Gradients are scaled down to this L2 norm (over all tensors of a step); 0 = no clipping. */
+  /** Gradients are scaled down to this L2 norm (over all tensors of a step); 0 = no clipping. Default 1. */
   readonly maxNorm?: number;
 }
 
@@ -73,6 +80,7 @@ const takesNewAdamW = is.takes('new AdamW', { store: is.store, options: is.optio
  * ```
  */
 export class AdamW extends ProgramOptimizer {
+  /** The options with their defaults. */
   readonly options: Required<AdamWOptions>;
 
   constructor(store: ParameterStore, options: AdamWOptions = {}) {

@@ -11,21 +11,23 @@ import type { ParameterState, StateLayout } from './slots.js';
 
 /** Options for the hidden matrices only. */
 export interface MuonMatrixOptions {
-  /** Decay of the mean of gradients. */
+  /** Decay of the mean of gradients, in [0, 1). Default 0.95. */
   readonly momentum?: number;
-  /** Orthogonalise the mean with the newest gradient mixed in again. */
+  /** Orthogonalise the mean with the newest gradient mixed in again. Default true. */
   readonly nesterov?: boolean;
-  /** Newton-Schulz iterations. */
+  /** Newton-Schulz iterations, a whole number from 1. Default 5. */
   readonly iterations?: number;
-  /** Precision of the inputs of the iterations' products; sums are f32 in both. */
+  /** Precision of the inputs of the iterations' products; sums are f32 in both. Default f32. */
   readonly precision?: 'f32' | 'bf16';
   /**
    * Factor on the learning rate of a matrix [inputs, outputs]. 'original': sqrt(max(1, outputs / inputs)).
-   * 'match_rms_adamw': 0.2 sqrt(max(inputs, outputs)), with which one rate serves Muon and AdamW (Liu et al. 2025, arXiv
-   * 2502.16982, section 2.2).
+   * 'match_rms_adamw', the default: 0.2 sqrt(max(inputs, outputs)), with which one rate serves Muon and AdamW (Liu et
+   * al. 2025, arXiv 2502.16982, section 2.2).
    */
   readonly adjust?: 'original' | 'match_rms_adamw';
-  /** Factor on the learning rate of all its matrices, for 'original', whose rate is not AdamW's. */
+  /**
+   * Factor on the learning rate of all its matrices, 0 or more, for 'original', whose rate is not AdamW's. Default 1.
+   */
   readonly rateFactor?: number;
 }
 
@@ -124,6 +126,7 @@ const takesNewMuon = is.takes('new Muon', {
  * ```
  */
 export class Muon extends ProgramOptimizer {
+  /** The options with their defaults, those of AdamW for the other parameters included. */
   readonly options: Required<MuonOptions>;
 
   constructor(store: ParameterStore, options: MuonOptions = {}) {

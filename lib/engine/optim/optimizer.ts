@@ -25,6 +25,7 @@ export interface StepResult {
   readonly gradNorm: number;
   /** False when norm or loss was not finite: values, state and counts are unchanged, the gradients zeroed. */
   readonly applied: boolean;
+  /** Milliseconds that the device computed the update, without what ranks exchange. */
   readonly elapsedMs: number;
   /** For how long the device had nothing to do before it. */
   readonly waitedMs: number;
@@ -44,6 +45,7 @@ export interface Update {
 
 /** What updates the parameters of a store, from {@link createOptimizer}. */
 export interface Optimizer {
+  /** Its name in the registry, such as 'adamw'. */
   readonly name: string;
   /** Its state slots per parameter. */
   readonly state: StateLayout;

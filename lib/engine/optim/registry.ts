@@ -9,7 +9,9 @@ import type { StateLayout } from './slots.js';
 
 /** The options of each optimizer. */
 export interface OptimizerOptions {
+  /** Options of AdamW, for all parameters. */
   readonly adamw: AdamWOptions;
+  /** Options of Muon for hidden matrices, with those of AdamW for all else. */
   readonly muon: MuonOptions;
 }
 

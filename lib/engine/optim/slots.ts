@@ -13,6 +13,7 @@ export interface StateSlot {
 
 /** What an optimizer keeps of one parameter. */
 export interface ParameterState {
+  /** Its arrays, in the order in which the optimizer's op takes them. */
   readonly slots: readonly StateSlot[];
   /** Whether the updates of the parameter are counted (for bias correction); uncounted ones stay at 0. */
   readonly counted: boolean;
@@ -36,7 +37,9 @@ export interface MomentSlot extends StateSlot {
 
 /** The optimizer's state of one parameter. */
 export interface Moments {
+  /** The arrays with their values; empty values on ranks other than the `root` of `ParameterStore.moments`. */
   readonly slots: readonly MomentSlot[];
+  /** Updates that the parameter has had; 0 where they are not counted. */
   readonly count: number;
 }
 

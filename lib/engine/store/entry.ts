@@ -5,7 +5,9 @@ import { type Shape, size } from '../shape.js';
 
 /** A parameter of a {@link ParameterStore}. */
 export interface ParameterDeclaration {
+  /** Unique in its store; programs and optimizers refer to the parameter by it. */
   readonly name: string;
+  /** Extents, outermost first, each a positive whole number; its value is row-major. */
   readonly shape: Shape;
   /** Keep a bf16 copy when the store's precision is bf16 (matrices; not for vectors, which stay f32). */
   readonly workingCopy: boolean;
