@@ -6,7 +6,9 @@ import type { StageSchedule } from './schedule.js';
 
 /** FLOPs per token of one layer and of the head; only their ratio matters. A head of 0 counts layers alone. */
 export interface LayerFlops {
+  /** FLOPs of one layer per token, in any unit. */
   readonly layer: number;
+  /** FLOPs of the head per token, in the same unit, counted once at every depth. */
   readonly head: number;
 }
 

@@ -32,6 +32,7 @@ export type DepthInit = (typeof depthInits)[number];
 
 /** Which random numbers an operator draws: different operators of a seed draw different ones. */
 export interface OperatorSeed {
+  /** Seed of the run, a whole number. */
   readonly seed: number;
   /** Number of the operator, a whole number below 2^32. */
   readonly operator: number;

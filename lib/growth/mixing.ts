@@ -7,7 +7,9 @@ import * as is from '../is.js';
 
 /** A held-out loss after a number of steps. */
 export interface LossPoint {
+  /** Updates done before the evaluation. */
   readonly step: number;
+  /** Held-out loss in nats per token. */
   readonly loss: number;
 }
 

@@ -10,6 +10,7 @@ import { uniformStreams } from '../random/streams.js';
 
 /** Draws the depth of a step, between the trained layers and the whole depth; from {@link makeSampler}. */
 export interface DepthSampler {
+  /** Its name in configurations, as 'lvps'. */
   readonly name: string;
   /** P(depth = k) at index k, 0..layers; exact, from the distribution function. */
   probabilities(trainedLayers: number, layers: number): number[];
@@ -21,16 +22,23 @@ export interface DepthSampler {
 
 /** Shape of the samplers that have one; the defaults of the first three are the constants of the released code. */
 export interface SamplerShape {
-  /** How far the open range of multipliers goes above layers / trainedLayers; its mass there falls on full depth. */
+  /**
+   * LVPS and edge sampling: how far the open range of multipliers goes above layers / trainedLayers; its mass there
+   * falls on full depth. Above 0. Default 0.4.
+   */
   readonly excess?: number | undefined;
-  /** Lower end of the range of multipliers, in (0, 1]; the mass below one falls on depth = trainedLayers. Lower is cheaper. */
+  /**
+   * LVPS and edge sampling: lower end of the range of multipliers, in (0, 1]; the mass below one falls on depth =
+   * trainedLayers. Lower is cheaper. Default 0.6.
+   */
   readonly end?: number | undefined;
-  /** Edge sampling only: steepness of the logistic curve. */
+  /** Edge sampling only: steepness of the logistic curve, above 0. Default 20. */
   readonly slope?: number | undefined;
-  /** Cost sampling only: what a step costs at any depth, and what each layer adds, in the same unit. */
+  /** Cost sampling only: what a step costs at any depth, 0 or more. Default 0. */
   readonly fixed?: number | undefined;
+  /** Cost sampling only: what each layer adds to the cost of a step, in the unit of `fixed`; above 0. Default 1. */
   readonly layer?: number | undefined;
-  /** Cost sampling only: how strongly cheap depths are preferred; 0 does not prefer them. */
+  /** Cost sampling only: how strongly cheap depths are preferred; 0 does not prefer them. Default 2. */
   readonly power?: number | undefined;
 }
 

@@ -14,6 +14,7 @@ export type Boundaries =
 
 /** A stage of a run: steps with the same trained layers. */
 export interface Stage {
+  /** Number of the stage, from 0. */
   readonly index: number;
   /** Trained layers. */
   readonly trainedLayers: number;

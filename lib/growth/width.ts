@@ -15,8 +15,11 @@ export type DimensionMap = readonly number[];
 
 /** A row-major matrix of `rows` inputs and `columns` outputs. */
 export interface Matrix {
+  /** Row-major, rows * columns elements. */
   readonly values: Float32Array;
+  /** Number of inputs. */
   readonly rows: number;
+  /** Number of outputs. */
   readonly columns: number;
 }
 
@@ -154,7 +157,9 @@ const takesExpandMatrixRows = is.takes('expandMatrixRows', {
 
 /** A matrix that is filled row by row. */
 export interface RowWise {
+  /** The whole matrix, row-major; the rows that were not filled are zeros. */
   readonly values: Float32Array;
+  /** Number of rows. */
   readonly rows: number;
   /** Fills rows [from, to). */
   fill(from: number, to: number): void;

@@ -36,7 +36,7 @@ export class Cache {
   private constructor(readonly folder: string) {}
 
   /**
-   * Opens the folder, makes it if need be, and removes what processes of this machine that have died left behind. An
+   * Opens the folder, makes it if need be, and removes what processes of this machine that have died left behind. A
    * partial entry that can be resumed (writeResumable) is kept for 30 days.
    * @throws ApolloError FILE_SYSTEM when it cannot be made.
    */

@@ -6,7 +6,9 @@ import { familyOf, type ModelConfig, type ObjectiveName } from '../../models/ind
 
 /** Texts as the features that a fine-tuned model takes, from {@link sequenceEncoder}. */
 export interface SequenceEncoder {
+  /** The tokenizer that `encode` uses. */
   readonly tokenizer: Tokenizer;
+  /** The objective of the model, by which `encode` chooses the special tokens. */
   readonly objective: ObjectiveName;
   /** Tokens of a sequence at most, special ones included. */
   readonly maxLength: number;

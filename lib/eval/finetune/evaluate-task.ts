@@ -22,13 +22,19 @@ export interface TaskEvaluation {
 
 /** What {@link evaluateTask} measures, and on what. */
 export interface TaskEvaluationOptions<Example> {
+  /** The device that the model is loaded on and runs on; its weights are freed at the end. */
   readonly device: Device;
   /** Folder of the fine-tuned model. */
   readonly folder: string;
+  /** The task that the model was fine-tuned on; another head is refused with BAD_CONFIG. */
   readonly task: FineTuneTask<Example>;
+  /** Splits to score (`evaluations`) and splits without labels to predict (`tests`), from `task.read`. */
   readonly data: Pick<TaskData<Example>, 'evaluations' | 'tests'>;
+  /** Sequences per run of the model. The device's memory limits it; scores do not depend on it but for rounding. */
   readonly batch: number;
+  /** Precision of matrix products; the weights are f32 masters in both. Default f32. */
   readonly precision?: 'f32' | 'bf16';
+  /** Ends the evaluation with ABORT_ERR. */
   readonly signal?: AbortSignal | undefined;
   /** Receives the current split and the share of it that is done. */
   readonly onProgress?: ((split: string, done: number) => void) | undefined;

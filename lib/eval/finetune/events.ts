@@ -46,10 +46,13 @@ export type FineTuneEvent =
 
 /** Results of a finished seed. */
 export interface SeedRecord {
+  /** The seed: of the initial head, the order of examples and dropout. */
   readonly seed: number;
+  /** All epochs in their order. */
   readonly epochs: readonly EpochRecord[];
   /** The epoch with the best main metric on the first split; the earlier of equals. */
   readonly best: EpochRecord;
+  /** The last epoch; the same as `best` where that was the best. */
   readonly last: EpochRecord;
   /** Folder of the best epoch's model, where one was given. */
   readonly model?: string;

@@ -46,6 +46,7 @@ export interface FineTunedFolder extends Structure {
 
 /** A fine-tuned model with its weights on a device, from {@link loadFineTuned}. */
 export interface FineTunedModel extends Structure {
+  /** Holds the weights of body and head on the device; `dispose` frees it. */
   readonly store: ParameterStore;
   /** Same as FineTunedFolder.warnings. */
   readonly warnings: readonly string[];

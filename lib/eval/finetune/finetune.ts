@@ -21,10 +21,15 @@ import type { FineTuneTask, Outputs, TaskData } from './task.js';
 
 /** What {@link fineTune} works with. */
 export interface FineTuneDependencies<Example> {
+  /** The device to train on. It stays open afterwards. */
   readonly device: Device;
+  /** The task: its head, its features and its scores. */
   readonly task: FineTuneTask<Example>;
+  /** Labelled examples to train on and to measure on after each epoch, from `task.read`; neither may be empty. */
   readonly data: Pick<TaskData<Example>, 'train' | 'evaluations'>;
+  /** The weights that the body starts with: `trainedSource` or `untrainedSource`. */
   readonly source: BodySource;
+  /** The tokenizer of the pre-trained model; at most as many ids as the model's vocabulary has, or BAD_CONFIG. */
   readonly tokenizer: Tokenizer;
   /** Folder for seed-N folders. Without it nothing is kept, and the best model neither. */
   readonly folder?: string | undefined;

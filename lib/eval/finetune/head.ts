@@ -8,11 +8,13 @@ import type { Weights } from '../../nn/layers.js';
 
 /** Inputs of a head's trace. */
 export interface HeadContext {
+  /** Configuration of the body. */
   readonly config: ModelConfig;
   /** The body's output, [B, T, C], in the working precision. */
   readonly hidden: Tensor;
   /** i32 [B, T]: 1 where there is a token, 0 behind the last one. */
   mask(): Tensor;
+  /** Gives the head's parameters as tensors, by name. */
   readonly weights: Weights;
   /** Dropout on. */
   readonly training: boolean;
@@ -33,6 +35,7 @@ export interface LossContext {
 
 /** A model with this head among Hugging Face's classes: BertFor<task>, GPT2For<task>, LlamaFor<task>. */
 export interface HuggingFaceHead {
+  /** The end of the class's name. */
   readonly task: 'SequenceClassification' | 'QuestionAnswering';
   /** The number of outputs of a sequence, and whether they are classes or numbers. */
   readonly outputs?: { readonly count: number; readonly problem: 'single_label_classification' | 'regression' };

@@ -8,10 +8,15 @@ import type { Feature, Outputs } from './task.js';
 
 /** Options of {@link predict}. */
 export interface PredictOptions {
+  /** The head of the network, whose targets are inputs of a batch. */
   readonly head: Pick<Head, 'targets'>;
+  /** Sequences per run, as many as the programs were made for. */
   readonly batch: number;
+  /** Tokens of a sequence at most: the length of the longest program. */
   readonly maxLength: number;
+  /** Token id that fills rows after their last token, from the SequenceEncoder. */
   readonly padId: number;
+  /** Ends the predictions with ABORT_ERR. */
   readonly signal?: AbortSignal | undefined;
   /** Called after each batch with the share that is done. */
   readonly onProgress?: ((done: number) => void) | undefined;

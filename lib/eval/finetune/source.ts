@@ -6,6 +6,7 @@ import { trainedLayersOf } from './network.js';
 
 /** Where the weights of a body come from, see {@link trainedSource} and {@link untrainedSource}. */
 export interface BodySource {
+  /** Configuration of the model whose body it is. */
   readonly config: ModelConfig;
   /** Which weights form which layers. */
   readonly layerMap: readonly number[];

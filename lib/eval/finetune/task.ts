@@ -19,12 +19,15 @@ export interface Feature {
 
 /** Examples under a name that is used in results and file names: 'dev', 'matched'. */
 export interface Split<Example> {
+  /** Short and unique within the task; a key in metrics, and a part of file names. */
   readonly name: string;
+  /** The examples in the order of their file, in which predictions are written. */
   readonly examples: readonly Example[];
 }
 
 /** The examples of a task. */
 export interface TaskData<Example> {
+  /** Labelled examples to train on; empty where they were not asked for and are not there. */
   readonly train: readonly Example[];
   /** Labelled examples to measure on. The first split decides which epoch was the best. */
   readonly evaluations: readonly Split<Example>[];
@@ -45,7 +48,9 @@ export type Outputs = readonly (readonly Float32Array[])[];
 
 /** A file with predictions for examples without labels. */
 export interface PredictionFile {
+  /** Path within the folder of results. */
   readonly name: string;
+  /** Content, UTF-8. */
   readonly text: string;
 }
 
@@ -53,7 +58,9 @@ export interface PredictionFile {
 export interface TaskSetting {
   /** `docStride`; on the command line `--doc-stride`. */
   readonly name: string;
+  /** What a value may be: 'count': a whole number from 1; 'number': any number; 'path': a file. */
   readonly kind: 'count' | 'number' | 'path';
+  /** Description for the help of the command line, with the default. */
   readonly about: string;
 }
 
@@ -65,6 +72,7 @@ export interface FineTuneTask<Example = unknown> {
   readonly title: string;
   /** Metrics of `score`; greater is better for all. The best epoch is chosen by the first. */
   readonly metrics: readonly [string, ...string[]];
+  /** The head that is put on the body, with its loss. */
   readonly head: Head;
   /** Names of the classes, in their order; absent where the head gives none. */
   readonly labels?: readonly string[];

@@ -38,7 +38,9 @@ const takesNewDecoder = is.takes('new Decoder', {
  * ```
  */
 export class Decoder {
+  /** Number of sequences side by side. */
   readonly batch: number;
+  /** Positions that are kept for each sequence: `next` is refused when all are taken. */
   readonly length: number;
   readonly #trained: TrainedModel;
   readonly #states: StateStore;

@@ -11,14 +11,17 @@ import { candidates, checkSampling } from './sampling.js';
 export interface FillOptions {
   /** Candidates for each mask. Default 5. */
   readonly topK?: number;
+  /** Ends the run with ABORT_ERR. */
   readonly signal?: AbortSignal | undefined;
 }
 
 /** A token for a mask. */
 export interface FillCandidate {
+  /** Id of the token. */
   readonly token: number;
   /** As the vocabulary spells it; `##` marks a piece that continues a word. */
   readonly text: string;
+  /** Probability of the token at the mask among all tokens of the vocabulary, from 0 to 1. */
   readonly probability: number;
   /** The text with this candidate in the mask's place, and the most likely candidates in the other masks. */
   readonly sentence: string;
@@ -28,6 +31,7 @@ export interface FillCandidate {
 export interface FilledMask {
   /** Which mask of the text, from 0. */
   readonly mask: number;
+  /** As many as `topK` says, or as the vocabulary has. */
   readonly candidates: readonly FillCandidate[];
 }
 

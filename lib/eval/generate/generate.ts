@@ -24,6 +24,7 @@ export interface GenerateOptions extends SamplingOptions {
   readonly seed?: number;
   /** Texts side by side, each with random numbers of its own. Default 1. */
   readonly samples?: number;
+  /** Ends the generation with ABORT_ERR. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -31,6 +32,7 @@ export interface GenerateOptions extends SamplingOptions {
 export interface GeneratedToken {
   /** Which sample, from 0. */
   readonly sample: number;
+  /** Id of the token; the end-of-text token is reported too, with `finish: 'eos'`. */
   readonly token: number;
   /**
    * Text that can be shown now: it may be empty while a character or a possible stop string is incomplete, and without a
@@ -171,7 +173,6 @@ class Sample {
   }
 }
 
-/** @throws ApolloError BAD_ARGUMENT when there is nothing to go on from, or more than the model has positions for. */
 /** The tokens of a prompt behind the one that its tokenizer puts before a text, as Python's; of an empty one the end of a text. */
 function framedPrompt(tokenizer: Tokenizer, prompt: string): Int32Array {
   const ids = tokenizer.encode(prompt);
@@ -181,6 +182,7 @@ function framedPrompt(tokenizer: Tokenizer, prompt: string): Int32Array {
   return ids.length === 0 && eot !== undefined ? Int32Array.of(eot) : Int32Array.from(ids);
 }
 
+/** @throws ApolloError BAD_ARGUMENT when the prompt has no tokens, or more than the model has positions. */
 function promptTokens({ model, tokenizer }: TrainedModel, prompt: string | ArrayLike<number>): Int32Array {
   const { vocabSize, maxPositions } = model.config;
   let tokens: Int32Array;

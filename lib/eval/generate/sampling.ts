@@ -19,7 +19,9 @@ export interface SamplingOptions {
 
 /** Tokens that may follow and their probabilities, which sum to 1; the most likely first when any are left out. */
 export interface Candidates {
+  /** Token ids, each once. */
   readonly ids: Int32Array;
+  /** Probability of each id, in the order of `ids`. */
   readonly probabilities: Float64Array;
 }
 

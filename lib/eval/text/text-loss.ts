@@ -25,16 +25,24 @@ import { batchShape } from '../../train/index.js';
 
 /** A model to be measured; LoadedModel of lib/train is one. */
 export interface MeasuredModel {
+  /** The model's structure and graphs. */
   readonly model: LanguageModel;
+  /** Holds the weights, on the device that measures. */
   readonly store: ParameterStore;
+  /** Entry i names the trained layer whose weights form layer i; its length is the depth that is measured. */
   readonly layerMap: readonly number[];
 }
 
 /** A text as token ids, from {@link readTokens}. */
 export interface TextTokens {
+  /**
+   * Token ids of all documents one after the other; with several, each followed by the end of text or [SEP] where the
+   * tokenizer has one.
+   */
   readonly ids: Int32Array;
   /** Bytes of the text in UTF-8. */
   readonly bytes: number;
+  /** Number of documents. */
   readonly documents: number;
   /** Warnings, one sentence each. */
   readonly warnings?: readonly string[];
@@ -42,6 +50,7 @@ export interface TextTokens {
 
 /** How {@link readTokens} reads files. */
 export interface TextReading extends ReadOptions {
+  /** Ends the reading with ABORT_ERR. */
   readonly signal?: AbortSignal | undefined;
   /** Takes what the user should know of the text, one sentence each. */
   readonly onNote?: OnNote | undefined;

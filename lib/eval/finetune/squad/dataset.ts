@@ -10,6 +10,7 @@ import { readJson } from './json.js';
 
 /** An answer as the data set gives it. */
 export interface SquadAnswer {
+  /** The answer as it is written in the context. */
   readonly text: string;
   /**
    * UTF-16 offset in the context; undefined where the context does not hold the text at the place that the file names.
@@ -20,10 +21,15 @@ export interface SquadAnswer {
 
 /** A question with its context and its answers. */
 export interface SquadQuestion {
+  /** Unique in the file; predictions and scores refer to the question by it. */
   readonly id: string;
+  /** Title of the article; '' where the file has none. */
   readonly title: string;
+  /** Text of the question. */
   readonly question: string;
+  /** The paragraph in which the answer is looked for. */
   readonly context: string;
+  /** Accepted answers; empty where there is none, or where the file holds no labels. */
   readonly answers: readonly SquadAnswer[];
   /** The file says that the context holds no answer (v2.0). */
   readonly impossible: boolean;
@@ -33,8 +39,11 @@ export interface SquadQuestion {
 export interface SquadDataset {
   /** As the file has it, '1.1' or 'v2.0'; '' without one. */
   readonly version: string;
+  /** Number of articles; the flat layout counts one for each change of the title. */
   readonly articles: number;
+  /** Number of paragraphs, skipped ones included; the flat layout counts one for each change of the context. */
   readonly paragraphs: number;
+  /** The questions that could be read, in the order of the file. */
   readonly questions: readonly SquadQuestion[];
   /** Places of answers whose text is not where answer_start says: `data[0].paragraphs[2].qas[1].answers[0]`. */
   readonly misplaced: readonly string[];
@@ -46,6 +55,7 @@ export interface SquadDataset {
 export interface Skipped {
   /** "without an id". */
   readonly reason: string;
+  /** Number of entries that were left out for this reason. */
   readonly count: number;
   /** Place of the first one: `data[0].paragraphs[2].qas[1]`. */
   readonly first: string;

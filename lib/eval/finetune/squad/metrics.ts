@@ -9,6 +9,7 @@ import { exactMatch, f1, normalizeAnswer } from './normalize.js';
 
 /** Data of a question for scoring. */
 export interface GoldQuestion {
+  /** Finds the prediction for the question, and its null odds. */
   readonly id: string;
   /** Texts of the accepted answers; none: the question cannot be answered. */
   readonly answers: readonly string[];
@@ -22,16 +23,23 @@ export type NullOdds = Readonly<Record<string, number>>;
 
 /** Percentages over `total` questions. */
 export interface Score {
+  /** Percentage of questions whose prediction equals one of the answers after normalisation. */
   readonly exact: number;
+  /** Mean over the questions of the F1 of common words, with the best of the answers, in percent. */
   readonly f1: number;
+  /** Number of questions. */
   readonly total: number;
 }
 
 /** The scores at the thresholds for "no answer" that are best for them, in percent. */
 export interface BestThresholds {
+  /** Highest exact match of any threshold, in percent. */
   readonly bestExact: number;
+  /** Null odds above which a question is given no answer for `bestExact`; 0 where no answer at all is best. */
   readonly bestExactThreshold: number;
+  /** Highest F1 of any threshold, in percent. */
   readonly bestF1: number;
+  /** Null odds above which a question is given no answer for `bestF1`; 0 where no answer at all is best. */
   readonly bestF1Threshold: number;
 }
 
@@ -39,8 +47,9 @@ export interface BestThresholds {
 export interface Scores extends Score {
   /** Questions without a prediction; they score 0. */
   readonly missing: readonly string[];
-  /** v2.0: the same for questions with and without an answer, where there are any. */
+  /** v2.0: the scores of the questions with an answer, where there are any. */
   readonly hasAnswer?: Score;
+  /** v2.0: the scores of the questions without an answer, where there are any. */
   readonly noAnswer?: Score;
   /** v2.0 with null odds. */
   readonly best?: BestThresholds;

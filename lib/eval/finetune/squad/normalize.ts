@@ -37,7 +37,7 @@ const takesExactMatch = is.takes('exactMatch', { prediction: is.string, gold: is
 /**
  * 1 when both are the same after normalisation, else 0.
  * @example
- * squad.exactMatch('the Cat.', 'cat') // true
+ * squad.exactMatch('the Cat.', 'cat') // 1
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function exactMatch(prediction: string, gold: string): number {
