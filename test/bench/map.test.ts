@@ -104,6 +104,9 @@ t.test('predictions are kept, refuted or open', (t) => {
   t.equal(outcomeOf(records, ofMuon).outcome, 'open');
   t.equal(outcomeOf([...records, muon], { ...ofMuon, arm: 'scratch' }).outcome, 'kept');
   t.equal(outcomeOf([...records, muon], { ...prediction, againstOptimizer: 'muon', atMost: 0 }).outcome, 'refuted');
+  const longer = record({ loss: 2.7, steps: 200 });
+  t.equal(outcomeOf([...records, longer], { ...prediction, againstSteps: 200, atMost: 0 }).outcome, 'refuted');
+  t.equal(outcomeOf(records, { ...prediction, againstSteps: 200, atMost: 0 }).outcome, 'open');
   t.end();
 });
 

@@ -172,10 +172,13 @@ export type Outcome = 'kept' | 'refuted' | 'open';
 /** Outcome of a prediction, with the difference that decides it. */
 export function outcomeOf(
   records: readonly MapRecord[],
-  { kind, steps, arm, optimizer, against, againstOptimizer, atMost, atLeast }: Prediction,
+  { kind, steps, arm, optimizer, against, againstOptimizer, againstSteps = steps, atMost, atLeast }: Prediction,
 ): { readonly outcome: Outcome; readonly difference?: Difference } {
   const own = tuned(records, { kind, arm, steps, ...(optimizer && { optimizer }) });
-  const other = tuned(records, { kind, arm: against, steps, ...(againstOptimizer && { optimizer: againstOptimizer }) });
+  const other = tuned(records, {
+    ...{ kind, arm: against, steps: againstSteps },
+    ...(againstOptimizer && { optimizer: againstOptimizer }),
+  });
   const difference = own && other && pairedDifference(own, other);
   if (!difference) return { outcome: 'open' };
   const kept =
