@@ -22,7 +22,9 @@ export const indexFile = 'model.safetensors.index.json';
 
 /** An open Hugging Face folder, from {@link openHuggingFaceFolder}; close it when done. */
 export interface HuggingFaceFolder {
+  /** Path of the folder, as it was given. */
   readonly folder: string;
+  /** Configuration of the model by config.json, with `tied` as the weights have it. */
   readonly config: ModelConfig;
   /** Warnings about how it was read, one sentence each. */
   readonly warnings: readonly string[];

@@ -13,6 +13,7 @@ import * as is from '../is.js';
 
 /** A file of a tokenizer, from {@link tokenizerFiles}. */
 export interface TokenizerFile {
+  /** Name of the file, as 'tokenizer.json'. */
   readonly name: string;
   /** UTF-8 text. */
   readonly content: string;

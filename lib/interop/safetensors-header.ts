@@ -6,10 +6,15 @@ import { bitsOf } from './elements.js';
 
 /** One entry of a file's header; `begin` and `end` count bytes from the start of the data. */
 export interface TensorInfo {
+  /** Name of the tensor, unique in the file. */
   readonly name: string;
+  /** Element type as the format spells it, 'F32' or 'BF16'; it may be one that cannot be read here. */
   readonly dtype: string;
+  /** Extents, outermost first; `[]` for a scalar. The data are row-major. */
   readonly shape: readonly number[];
+  /** First byte of the tensor, counted from the start of the data. */
   readonly begin: number;
+  /** Byte after its last one, counted likewise. */
   readonly end: number;
 }
 

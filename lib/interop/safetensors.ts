@@ -25,9 +25,13 @@ export type { TensorInfo } from './safetensors-header.js';
 
 /** A tensor to be written. `data` may be a function, called when its turn comes, so that only one is held at a time. */
 export interface TensorToWrite {
+  /** Name of the tensor, unique in the file and not `__metadata__`. */
   readonly name: string;
+  /** Element type of the file: F32, BF16, F16, I32 or I64; `data` of another type is refused. */
   readonly dtype: Element;
+  /** Extents, outermost first: whole numbers of 0 or more. */
   readonly shape: readonly number[];
+  /** Row-major elements, as many as the shape has; BF16 and F16 take their bits (Uint16Array) or floats. */
   readonly data: TensorData | (() => TensorData | Promise<TensorData>);
 }
 
@@ -50,8 +54,11 @@ const takesReadInt32 = is.takes('SafetensorsReader.readInt32', { name: is.string
  * await reader.close();
  */
 export class SafetensorsReader {
+  /** Path of the file, or the name of the bytes; messages start with it. */
   readonly source: string;
+  /** The texts of `__metadata__` by name; empty where the file has none. */
   readonly metadata: Readonly<Record<string, string>>;
+  /** The header's entry of each tensor, by name. */
   readonly tensors: ReadonlyMap<string, TensorInfo>;
   readonly #dataStart: number;
   readonly #read: ByteSource;

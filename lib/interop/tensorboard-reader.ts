@@ -8,23 +8,33 @@ import { readRecords } from './tfrecord.js';
 
 /** A histogram of an event file. */
 export interface HistogramValue {
+  /** Smallest value, as the writer states it. */
   readonly min: number;
+  /** Largest value, as the writer states it. */
   readonly max: number;
+  /** Number of values. */
   readonly count: number;
+  /** Sum of the values. */
   readonly sum: number;
+  /** Sum of the squares of the values. */
   readonly sumSquares: number;
-  /** Right edges of the buckets, and how many values each holds. */
+  /** Right edges of the buckets, ascending. */
   readonly limits: readonly number[];
+  /** Number of values in each bucket, in the order of `limits`. */
   readonly counts: readonly number[];
 }
 
 /** One value of an event; of the last three at most one is there, none for kinds that are not read (images, audio). */
 export interface LoggedValue {
+  /** Name of the curve or panel, as 'loss/train'; '' where the file has none. */
   readonly tag: string;
   /** The plugin that shows it, where the writer named one. */
   readonly plugin?: string;
+  /** A number: a simple value, or a tensor of one float or double. */
   readonly scalar?: number;
+  /** A text, in Markdown for the text plugin: a tensor of one string. */
   readonly text?: string;
+  /** A histogram of the first format, with buckets of its own; those that are tensors are not read. */
   readonly histogram?: HistogramValue;
 }
 
@@ -32,10 +42,13 @@ export interface LoggedValue {
 export interface LoggedEvent {
   /** Milliseconds since 1970. */
   readonly wallTimeMs: number;
+  /** Step that the values belong to; 0 where the file has none. */
   readonly step: number;
+  /** Version of the format, 'brain.Event:2'; only in the first event of a file. */
   readonly fileVersion?: string;
   /** The run was started or resumed here: earlier events from this step on no longer hold. */
   readonly sessionStart: boolean;
+  /** Its values; empty for events that mark the start of a file or a run. */
   readonly values: readonly LoggedValue[];
 }
 

@@ -140,6 +140,7 @@ const takesEventFileWriterOpen = is.takes('EventFileWriter.open', {
  */
 export class EventFileWriter {
   private constructor(
+    /** Path of the event file. */
     readonly path: string,
     private readonly file: FileHandle,
     private readonly now: () => number,

@@ -5,9 +5,11 @@ import type { TrainingMethod } from './method.js';
 export interface SeenLosses {
   /** Mean of each whole window; null where no loss was finite. */
   readonly means: readonly (number | null)[];
-  /** The current window: its steps, and the finite losses among them. */
+  /** Steps of the current window so far; its mean is not formed yet. */
   readonly steps: number;
+  /** Sum of the finite losses of the current window. */
   readonly sum: number;
+  /** Number of the finite losses of the current window. */
   readonly count: number;
 }
 

@@ -8,9 +8,11 @@ import { layerCopies, type MomentOption, momentOption } from './moments.js';
 
 /** What {@link depthGrowth} makes the parts of a method from. */
 export interface DepthGrowth {
+  /** Trained layers of each stage and the steps at which stages end, from `makeSchedule`. */
   readonly schedule: StageSchedule;
   /** Which old layer each layer of the next stage is a copy of. */
   readonly map: Expansion;
+  /** What becomes of the optimizer's state when layers are copied. */
   readonly moments: MomentOption;
   /** Change of the learning rate after a growth; default: none. */
   readonly rate?: GrowthRate;

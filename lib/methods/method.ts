@@ -33,6 +33,7 @@ export interface Reparameterisation {
 
 /** Weights to start from: those of a model that was trained before. Values are row-major; do not change them. */
 export interface WeightSource {
+  /** Configuration of the trained model. */
   readonly config: ModelConfig;
   /** Layers that it has. */
   readonly layers: number;
@@ -56,18 +57,23 @@ export interface InitialWeights {
  */
 export type MomentRule = 'copy' | 'zero' | 'keep' | { readonly scale: number };
 
-/** One layer's copy at a switch. `from === to` changes the moments alone. */
+/** One layer's copy at a growth. `from === to` changes the moments alone. */
 export interface LayerCopy {
+  /** The layer that is read, from 0, as it was before the growth. */
   readonly from: number;
+  /** The layer that gets its weights, from 0. */
   readonly to: number;
+  /** What becomes of the optimizer's state of layer `to`. */
   readonly moments: MomentRule;
 }
 
 /** Layers are copied on the device; the values of parameters that no layer owns stay as they are. */
 export interface LayerGrowth {
+  /** Tells growth by copies of layers from the other kinds. */
   readonly kind: 'layers';
-  /** Trained layers before and after. */
+  /** Number of trained layers before. */
   readonly from: number;
+  /** Number of trained layers after. */
   readonly to: number;
   /** In an order in which no copy overwrites a layer that is still to be read. */
   readonly copies: readonly LayerCopy[];
@@ -82,8 +88,11 @@ export interface LayerGrowth {
 
 /** Every tensor becomes an expression over the one of its name, computed on the device: growth in width. */
 export interface StateGrowth {
+  /** Tells growth in which every tensor changes from the other kinds. */
   readonly kind: 'state';
+  /** Number of trained layers before. */
   readonly from: number;
+  /** Number of trained layers after; the same as `from` where only widths grow. */
   readonly to: number;
   /** A parameter of the grown network; `before`: its value, f32 in the shape it had. */
   value(spec: ParameterSpec, before: Tensor): Tensor;
@@ -93,8 +102,11 @@ export interface StateGrowth {
 
 /** The expressions of a reparameterised stage become weights; all moments and step counts are reset to zero. */
 export interface Materialisation {
+  /** Tells the end of a reparameterised stage from the other kinds. */
   readonly kind: 'materialise';
+  /** Number of trained layers before. */
   readonly from: number;
+  /** Number of trained layers after. */
   readonly to: number;
 }
 
@@ -155,6 +167,7 @@ export interface Adaptive {
 
 /** A training method: what each step trains and how the network grows. All answers are pure functions of the step. */
 export interface TrainingMethod {
+  /** Its name in checkpoints and messages; a run resumes only with the method of the same name and settings. */
   readonly name: string;
   /** Depth of the finished model. */
   readonly layers: number;
@@ -178,6 +191,10 @@ export interface TrainingMethod {
 
 /** Context of a method, in addition to its options: methods that grow in width plan in the finished model's shapes. */
 export interface MethodContext {
+  /**
+   * Configuration of the finished model. Methods that need it, such as those that grow in width, refuse to be made
+   * without it (BAD_CONFIG).
+   */
   readonly model?: ModelConfig | undefined;
 }
 

@@ -17,10 +17,11 @@ export type MomentOption = z.output<typeof momentOption>;
 
 /** Options of {@link layerCopies}. */
 export interface CopyOptions {
+  /** The rule from which that of each copy follows. */
   readonly moments: MomentOption;
   /** Trained layers before. */
   readonly from: number;
-  /** Uses of a layer after the switch over those before: a layer's gradient is the sum over its uses. */
+  /** Uses of a layer after the growth over those before: a layer's gradient is the sum over its uses. */
   readonly scale?: number;
 }
 

@@ -12,19 +12,23 @@ import { allFamilies, familyOf } from './registry.js';
  * The configuration of a model, from {@link preset} or written out. A family may have more fields (docs/models.md).
  */
 export interface ModelConfig {
-  /** The model family: 'bert', 'gpt', or one that was registered. */
+  /** The model family: 'bert', 'gpt', 'llama', or one that was registered. */
   readonly kind: string;
   /** Final depth; a smaller number of trained layers is the training method's matter. */
   readonly layers: number;
+  /** Width of the residual stream and of the embeddings, C. */
   readonly hidden: number;
+  /** Query heads of each layer. Unless there is `headSize`, hidden must be a multiple of it. */
   readonly heads: number;
   /** Width of the feed-forward part, usually 4 x hidden. */
   readonly ffn: number;
+  /** Rows of the word table, V: one more than the largest token id, or more. */
   readonly vocabSize: number;
   /** Longest sequence; also the length at which FLOPs are quoted. */
   readonly maxPositions: number;
-  /** Drop probabilities of embeddings and residual branches, and of attention probabilities. */
+  /** Drop probability of embeddings and residual branches in training, in [0, 1). */
   readonly dropout: number;
+  /** Drop probability of the attention probabilities in training, in [0, 1). */
   readonly attentionDropout: number;
   /** Epsilon of every norm. */
   readonly epsilon: number;

@@ -29,7 +29,9 @@ export type PresetSizes = Omit<Partial<ModelConfig>, 'kind'> &
 
 /** Two tensors that Hugging Face ties: a file may hold either or both. */
 export interface TiedTensors {
+  /** Name of the tensor that is read where both are there, unless `prefersOther`. */
   readonly name: string;
+  /** The second name under which a file may hold the same tensor. */
   readonly other: string;
   /** `other` counts where both are there, and is written besides where the model's head is not tied. */
   readonly prefersOther?: boolean;
@@ -39,8 +41,9 @@ export interface TiedTensors {
 export interface ForeignClasses {
   /** `model_type` in config.json. */
   readonly modelType: string;
-  /** The class of the language model, and the prefix of the classes of its task heads. */
+  /** The class of the language model, as `GPT2LMHeadModel`. */
   readonly languageModel: string;
+  /** What the classes of its task heads start with: `GPT2` of `GPT2ForSequenceClassification`. */
   readonly taskPrefix: string;
 }
 
@@ -94,6 +97,7 @@ export interface ModelFamily {
   readonly fields: Readonly<Record<string, ConfigField>>;
   /** Rules between fields. `expect(holds, message)` throws BAD_CONFIG; the message follows "model.". */
   check(config: ModelConfig, expect: (holds: boolean, message: string) => void): void;
+  /** Its presets by name; the names are unique among all families. */
   readonly presets: Readonly<Record<string, PresetSizes>>;
   /** The model of a configuration that is valid. */
   create(config: ModelConfig): ModelGraphs;

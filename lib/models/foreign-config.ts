@@ -36,6 +36,7 @@ export const activationNames: Readonly<Record<Activation, string>> = {
  */
 export class ForeignConfig {
   constructor(
+    /** All fields of the file, as they were read. */
     readonly json: ForeignJson,
     /** Names the file in messages. */
     readonly source: string,

@@ -35,7 +35,9 @@ export type Axis =
 
 /** Units side by side along one dimension of a tensor. */
 export interface Span {
+  /** The dimension of the network that the units belong to, which decides how they grow. */
   readonly axis: Axis;
+  /** Number of units. */
   readonly size: number;
   /** The module of the layer that makes the units, as `attention.value`; absent for those that belong to no layer. */
   readonly module?: string;
@@ -58,6 +60,7 @@ export type TensorUse = 'branchOutput' | 'norm' | 'innerNorm' | 'headNorm';
 
 /** Where a parameter is in a Hugging Face checkpoint: one tensor, or several whose outputs are joined. */
 export interface ForeignTensors {
+  /** Names of the tensors in the file; of several, their outputs are joined in this order. */
   readonly names: readonly string[];
   /** Theirs is [outputs, inputs], ours [inputs, outputs]. */
   readonly transposed: boolean;
@@ -71,7 +74,9 @@ export interface ParameterSpec {
   readonly part: string;
   /** The layer it belongs to; absent for embeddings, final norm and head. */
   readonly layer?: number;
+  /** Extents, outermost first: a matrix is [inputs, outputs], a table [entries, width]. */
   readonly shape: Shape;
+  /** The values that it starts with. */
   readonly init: Initial;
   /** Whether weight decay applies: matrices and tables yes, biases and norms no. */
   readonly decay: boolean;
@@ -79,6 +84,7 @@ export interface ParameterSpec {
   readonly role: 'matrix' | 'vector';
   /** Absent for parameters of methods, which do not grow. */
   readonly axes?: TensorAxes;
+  /** Its role in growth beyond its shape; absent for those without one. */
   readonly use?: TensorUse;
   /** A row that starts as zeros (the padding token's embedding). */
   readonly zeroRow?: number;
@@ -91,7 +97,9 @@ export type ObjectiveName = 'causal' | 'masked';
 
 /** The static shape of one batch. */
 export interface BatchShape {
+  /** Sequences of the batch, B. */
   readonly batch: number;
+  /** Tokens per sequence, T; at most the model's `maxPositions`. */
   readonly seq: number;
   /** Masked objective: rows of `positions` and `labels`, the padded number of masked positions in the batch. */
   readonly targets?: number;
@@ -119,7 +127,9 @@ export interface TraceOptions {
 
 /** The static shape of what `predict` reads: no labels. */
 export interface PredictionShape {
+  /** Sequences of the batch, B. */
   readonly batch: number;
+  /** Tokens per sequence, T; at most the model's `maxPositions`. */
   readonly seq: number;
   /** Rows of logits: an input `rows` i32[targets] says of which positions, flat. Without it all of them, in order. */
   readonly targets?: number;
@@ -147,10 +157,16 @@ export type PredictionOptions = Pick<BodyOptions, 'layerMap' | 'decoding'>;
 
 /** What recording a training graph gives. */
 export interface Trace {
-  /** Mean cross-entropy over the counted labels, scalar f32, and their count. */
+  /** Mean cross-entropy over the counted labels, in nats, scalar f32. */
   readonly loss: Tensor;
+  /** Number of labels that count, f32 of one element: the weight of `loss` among other batches. */
   readonly count: Tensor;
+  /** Logits of every position, f32 [B*T, V]; present when asked for. */
   readonly logits?: Tensor;
+  /**
+   * The embeddings' output, then one tensor for each layer, [B, T, C] each, the last one after a final norm where
+   * there is one; present when asked for.
+   */
   readonly hiddenStates?: Tensor[];
 }
 
@@ -209,7 +225,9 @@ export interface ModelGraphs {
 
 /** A model, from {@link createModel}: its parameters and graphs. It holds no weights. */
 export interface LanguageModel extends ModelGraphs {
+  /** Its configuration, as `createModel` has checked it. */
   readonly config: ModelConfig;
+  /** The training objective, by which batches have their fields: that of its family. */
   readonly objective: ObjectiveName;
   /** Forward FLOPs per token at the configured length; the head on all positions. */
   readonly flops: { readonly layer: number; readonly head: number };

@@ -24,6 +24,7 @@ export function span(axis: Axis, size: number, module?: string): Span {
 export interface ModuleOptions {
   /** The layer it belongs to. */
   readonly layer?: number;
+  /** Role of its weight and bias in growth; default: none for `linear`, 'norm' for `norm`. */
   readonly use?: TensorUse | undefined;
   /** Whether there is a bias; default true. */
   readonly bias?: boolean;

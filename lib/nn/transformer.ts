@@ -45,7 +45,9 @@ export interface StackCache {
 export interface Biases {
   /** Queries, keys and values. */
   readonly qkv: boolean;
+  /** The output projection of attention. */
   readonly attentionOutput: boolean;
+  /** The linear layers of the feed-forward part. */
   readonly ffn: boolean;
 }
 
@@ -53,14 +55,21 @@ const allBiases: Biases = { qkv: true, attentionOutput: true, ffn: true };
 
 /** Options shared by the layers of one stack. */
 export interface StackOptions {
+  /** Entry i names the trained layer whose weights form layer i; its length is the depth of the stack. */
   readonly layerMap: readonly number[];
+  /** Query heads of each layer; with no `headSize`, C must be a multiple of it. */
   readonly heads: number;
+  /** Width of the feed-forward part. */
   readonly ffn: number;
+  /** Added to the variance, or to the mean square of RMS norms, in every norm. */
   readonly epsilon: number;
-  /** Drop probabilities of the residual branches and of the attention probabilities; 0 when not training. */
+  /** Drop probability of the residual branches; 0 when not training. */
   readonly dropout: number;
+  /** Drop probability of the attention probabilities; 0 when not training. */
   readonly attentionDropout: number;
+  /** Whether a position attends only to itself and those before it. */
   readonly causal: boolean;
+  /** Activation of the feed-forward part; not used where it is `gated`. */
   readonly activation: Activation;
   /** Key/value heads, each shared by heads / keyValueHeads query heads (Ainslie et al. 2023); default: `heads`. */
   readonly keyValueHeads?: number | undefined;
