@@ -9,17 +9,22 @@ import { type CostName, type Costs, costNames, type Results, type RunRecord } fr
 
 /** Mean, sample standard deviation (absent for one value), least and greatest. */
 export interface Spread {
+  /** Number of values, at least 1. */
   readonly count: number;
+  /** Arithmetic mean. */
   readonly mean: number;
+  /** Sample standard deviation, with count - 1 in the denominator; absent for one value. */
   readonly sd?: number;
+  /** Smallest value. */
   readonly min: number;
+  /** Largest value. */
   readonly max: number;
 }
 
 const takesSpread = is.takes('spread', { values: is.list(is.anyNumber) });
 
 /**
- * Mean, standard deviation and ends of some values; NaN of none.
+ * Mean, standard deviation and ends of some values.
  * @example
  * spread([1, 3]).mean // 2
  * @throws ApolloError BAD_ARGUMENT for no values.
@@ -37,16 +42,31 @@ export function spread(values: readonly number[]): Spread {
 
 /** What one run reached and saved. */
 export interface SeedAnalysis {
+  /** The seed of the run. */
   readonly seed: number;
+  /** Whether the run went to its end. */
   readonly finished: boolean;
+  /** Mean held-out loss at full depth of its last three evaluations, in nats, or of all where there are fewer. */
   readonly finalLoss: number;
+  /** What the run has cost up to its last evaluation, without its initial model. */
   readonly totals: Costs;
+  /** Tokens trained on up to its last evaluation. */
   readonly tokens: number;
-  /** Against the target common to all seeds, and against the final loss of the reference with the same seed. */
+  /** Where its smoothed loss meets `target`, the final loss of the reference over all seeds. */
   readonly crossing: Crossing;
+  /**
+   * Where its smoothed loss meets the final loss of the reference with the same seed; absent where there is no such
+   * run.
+   */
   readonly crossingOfSeed?: Crossing;
-  /** Present where the common target was reached, respectively the seed's own. */
+  /**
+   * One minus the costs at `crossing` divided by `referenceCosts`, by cost; absent where the target was not reached.
+   */
   readonly saving?: Costs;
+  /**
+   * The same at `crossingOfSeed`, against the costs of the reference with the same seed; absent where its loss was
+   * not reached.
+   */
   readonly savingOfSeed?: Costs;
   /** `saving` with the cost of the run's initial model, if it has one. */
   readonly savingWithSource?: Costs;
@@ -54,11 +74,17 @@ export interface SeedAnalysis {
 
 /** What one method reached and saved, over its seeds. */
 export interface MethodAnalysis {
+  /** Name of the method in the comparison. */
   readonly method: string;
+  /** Whether the other methods are compared with this one. */
   readonly isReference: boolean;
+  /** The final losses of its seeds, in nats. */
   readonly finalLoss: Spread;
+  /** Tokens divided by training time of its seeds; 0 for a run without training time. */
   readonly tokensPerSecond: Spread;
+  /** One entry for each of its runs that is compared. */
   readonly seeds: readonly SeedAnalysis[];
+  /** Number of seeds whose smoothed loss reached the target. */
   readonly reached: number;
   /** Present only where every seed reached the target: a mean over the lucky ones would flatter. */
   readonly saving?: Readonly<Record<CostName, Spread>>;
@@ -72,6 +98,7 @@ export interface MethodAnalysis {
 
 /** What the methods of a comparison reached and saved, from {@link analyse}. */
 export interface Analysis {
+  /** Name of the method that the others are compared with. */
   readonly reference: string;
   /** l*: the reference's final loss, mean over seeds. */
   readonly target: number;
@@ -79,6 +106,7 @@ export interface Analysis {
   readonly referenceCosts: Costs;
   /** Whether every run went to its end. */
   readonly complete: boolean;
+  /** One entry for each method, in the order of the runs. */
   readonly methods: readonly MethodAnalysis[];
 }
 

@@ -32,7 +32,9 @@ export interface AnnealDependencies extends Omit<TrainDependencies, 'checkpointD
 
 /** An event of the decay that ends at step `end`. */
 export interface AnnealEvent {
+  /** Step at which the decay ends, which names its folder. */
   readonly end: number;
+  /** The event of the decay's own run, as `train` reports it. */
   readonly event: TrainEvent;
 }
 

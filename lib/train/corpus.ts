@@ -16,8 +16,9 @@ export function hasTarget({ labels }: BatchInputs): boolean {
 
 /** The size of batches, and what a model learns from them. */
 export interface BatchSize {
-  /** Sequences and their length. */
+  /** Sequences of the batch, B. */
   readonly batch: number;
+  /** Tokens per sequence, T. */
   readonly seq: number;
   /** 'causal': `tokens` and `labels`, each token's next one; 'masked': `tokens`, and `positions` and `labels` of masked ones. */
   readonly objective: ObjectiveName;
@@ -25,9 +26,11 @@ export interface BatchSize {
 
 /** Which batch the trainer asks a corpus for. */
 export interface BatchRequest extends BatchSize {
+  /** Seed of the run. */
   readonly seed: number;
-  /** Optimizer step, 0-based, and micro-batch within it. */
+  /** Optimizer step, from 0. */
   readonly step: number;
+  /** Which of the step's micro-batches, from 0 to accumulation - 1; ranks divide them among each other. */
   readonly micro: number;
   /** Micro-batches of the step; its rows should not depend on how it is cut. */
   readonly accumulation: number;

@@ -12,10 +12,13 @@ import type { Objective } from './objective.js';
 
 /** What {@link train} works with. */
 export interface TrainDependencies {
+  /** The device to train on. It stays open afterwards. */
   readonly device: Device;
+  /** The finished model; the method decides how many of its layers each stage trains. */
   readonly model: LanguageModel;
   /** A method, by name (`'auto'`), with settings (`{ method: 'apollo', options: { sampler: 'edge' } }`) or made before. */
   readonly method: ChosenMethod;
+  /** Gives the batches to train on and the held-out text. */
   readonly corpus: TrainingCorpus;
   /**
    * Folder of a trained model (see openModelFolder) whose weights the first stage starts with: of the same sizes, and as

@@ -73,6 +73,7 @@ class GivenBatches implements TrainingCorpus {
  * await trainer.close();
  */
 export class ModelTrainer {
+  /** The settings with their defaults; `accumulation` is that of all ranks together. */
   readonly config: TrainConfig;
   readonly #run: Run;
   readonly #given: GivenBatches | undefined;

@@ -8,8 +8,11 @@ import type { Weights } from '../nn/layers.js';
 
 /** Inputs of an objective. */
 export interface ObjectiveContext {
+  /** The graph to record in. */
   readonly graph: Graph;
+  /** The finished model; while a stage has other widths, the model in these widths. */
   readonly model: LanguageModel;
+  /** Static shape of the batch. */
   readonly shape: BatchShape;
   /** Whether the graph is for training; the loss of an evaluation may leave out what only regularises. */
   readonly training: boolean;
@@ -19,6 +22,7 @@ export interface ObjectiveContext {
   logits(rows?: Tensor): Tensor;
   /** A field of the batch by its name in BatchInputs. */
   input(name: string, shape: Shape, dtype?: DType): Tensor;
+  /** Gives the model's weights as tensors, by name. */
   readonly weights: Weights;
 }
 

@@ -18,7 +18,9 @@ export const decayShapeNames = Object.keys(decayShapes) as [DecayShape, ...Decay
 
 /** The decay phase that ends a run: `steps` updates down to a rate of 0. */
 export interface Decay {
+  /** Length of the phase in optimizer steps, at least 1. */
   readonly steps: number;
+  /** How the rate falls from the peak to 0: 'linear', '1-sqrt' or 'cosine'. */
   readonly shape: DecayShape;
 }
 
@@ -56,6 +58,9 @@ export interface LearningRateSchedule {
   readonly schedule?: ScheduleName | undefined;
   /** Optimizer steps of the whole run. */
   readonly totalSteps: number;
+  /**
+   * Steps in which the rate rises from 0 on a straight line; 0: the first update has the peak.
+   */
   readonly warmupSteps: number;
   /** The highest rate, reached at step `warmupSteps`. */
   readonly peak: number;

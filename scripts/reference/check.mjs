@@ -3,7 +3,7 @@
 // - every function, class and constant has a description and an example (`@example`, or a code block in the description);
 // - every type has a description, and an example of its own or a function, class or constant with an example whose declaration
 //   mentions the type, or mentions a type that does (TypeScript needs no name for most of them);
-// - every method of an exported class or interface has a description;
+// - every method and every property of an exported class or interface has a description, its own or that of the base type;
 // - the examples, and the TypeScript blocks in README.md and docs, compile against the package as users import it.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
@@ -35,15 +35,20 @@ function shownTypes() {
   return shown;
 }
 
+/** Methods, or properties, without a description. */
+const undescribed = (methods) =>
+  exports.flatMap((each) =>
+    each.members
+      .filter(({ isMethod, description }) => isMethod === methods && description === '')
+      .map(({ name }) => `${label(each)}.${name}`),
+  );
+
 const shown = shownTypes();
 const without = {
   description: exports.filter(({ description }) => description === '').map(label),
   example: exports.filter((each) => (each.isValue ? each.examples.length === 0 : !shown.has(each))).map(label),
-  'description of a method': exports.flatMap((each) =>
-    each.members
-      .filter(({ isMethod, description }) => isMethod && description === '')
-      .map(({ name }) => `${label(each)}.${name}`),
-  ),
+  'description of a method': undescribed(true),
+  'description of a property': undescribed(false),
 };
 
 /** What the compiler says of the examples. */

@@ -12,7 +12,9 @@ const damagedPrefix = 'damaged-';
 
 /** The folder of a checkpoint. */
 export interface CheckpointFolder {
+  /** Updates done when it was written. */
   readonly step: number;
+  /** Path of the folder. */
   readonly path: string;
 }
 

@@ -26,13 +26,17 @@ export interface ExportOptions extends OpenOptions, WriteOptions {
 
 /** What {@link exportModel} has written. */
 export interface ExportedModel {
+  /** The folder that was written, as it was given. */
   readonly folder: string;
+  /** Configuration of the exported model, with the number of layers that `depth` says. */
   readonly config: ModelConfig;
   /** Python's class that loads it by its config.json. */
   readonly autoClass: string;
   /** Layers that the exported weights were made of. */
   readonly stored: number;
+  /** The files of the folder with their sizes in bytes. */
   readonly files: readonly WrittenFile[];
+  /** Warnings for the user, one sentence each: those of the opened model, and that no tokenizer was found. */
   readonly warnings: readonly string[];
 }
 

@@ -16,17 +16,24 @@ export interface LoadOptions extends OpenOptions {
 
 /** A trained model with its weights on a device, from {@link loadModel}. */
 export interface LoadedModel {
+  /** Structure and graphs of the model, for `layerMap` and `store`. */
   readonly model: LanguageModel;
+  /** Configuration of the finished model. */
   readonly config: ModelConfig;
   /** Holds the stored layers' parameters; disposed with the model. */
   readonly store: ParameterStore;
   /** For `model.trace`: which stored layer is at each place. */
   readonly layerMap: readonly number[];
+  /** The tokenizer that was found with the model; undefined where there is none. */
   readonly tokenizer: Tokenizer | undefined;
   /** Causal models: tokens at which a text ends, as the tokenizer and what is next to it name them; undefined without a tokenizer. */
   readonly ends: readonly number[] | undefined;
   /** Same as ModelFolder.folder. */
   readonly folder: string;
+  /**
+   * Warnings for the user, one sentence each: those of the folder, and that a causal model's tokenizer has no end of
+   * text.
+   */
   readonly warnings: readonly string[];
   /** Frees the weights. */
   dispose(): void;

@@ -36,12 +36,17 @@ import {
 } from './checkpoint.js';
 import { type CheckpointFolder, listCheckpoints, newestCheckpoint } from './checkpoint-folder.js';
 
-/** Training cost of a model, from its checkpoint. */
+/** Training cost of a model and of the model that its run started from, from its checkpoint. */
 export interface SourceCosts {
+  /** Tokens that it was trained on. */
   readonly tokens: number;
+  /** Training FLOPs by the paper's accounting. */
   readonly flopsModel: number;
+  /** The same without the FLOPs of the language-model head. */
   readonly flopsLayers: number;
+  /** FLOPs of what ran. */
   readonly flopsExecuted: number;
+  /** Training time in milliseconds, without evaluations and checkpoints. */
   readonly trainMs: number;
 }
 
@@ -49,6 +54,7 @@ export interface SourceCosts {
 export interface ModelFolder extends WeightSource {
   /** The folder that holds the weights: of a run, that of its newest checkpoint. */
   readonly folder: string;
+  /** Who wrote it: a run of this package, or Hugging Face's library (or an export). */
   readonly kind: 'checkpoint' | 'hugging-face';
   /** Runs the stored layers at full depth: `config.layers` places, each naming one of `layers` stored layers. */
   readonly layerMap: readonly number[];
