@@ -1,7 +1,7 @@
 /// <reference types="node" preserve="true" />
 /// <reference lib="esnext.disposable" preserve="true" />
 /**
- * The package: everything a training script needs by name, each room of the package in full is a subpath (`apollo-lm/engine`,
+ * `apollo-lm`: everything a training script needs, by name. Each room of the package in full is a subpath (`apollo-lm/engine`,
  * `apollo-lm/growth`, …). Importing loads no native code; that happens when a device is opened.
  *
  * ```ts
@@ -17,6 +17,7 @@
  *   if (event.type === 'evaluation') console.log(event.step, event.lossFull);
  * }
  * ```
+ * @module apollo-lm
  */
 export {
   type ComparedChoice,

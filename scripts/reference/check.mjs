@@ -4,12 +4,14 @@
 // - every type has a description, and an example of its own or a function, class or constant with an example whose declaration
 //   mentions the type, or mentions a type that does (TypeScript needs no name for most of them);
 // - every method and every property of an exported class or interface has a description, its own or that of the base type;
+// - every export has a page of its own in docs/api, with its name and its import;
 // - the examples, and the TypeScript blocks in README.md and docs, compile against the package as users import it.
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { exampleFiles, paths } from './examples.mjs';
 import { readExports, root } from './exports.mjs';
+import { importOf, pageOf, titleOf } from './places.mjs';
 
 const exports = readExports();
 const label = ({ specifier, name }) => `${specifier}: ${name}`;
@@ -43,7 +45,15 @@ const undescribed = (methods) =>
       .map(({ name }) => `${label(each)}.${name}`),
   );
 
+/** Whether docs/api has the page of an export, and it begins as that page does. */
+function hasPage(each) {
+  const page = join(root, 'docs/api', pageOf(each));
+  if (!existsSync(page)) return false;
+  return readFileSync(page, 'utf8').startsWith(`${titleOf(each)}\n\n\`\`\`ts\n${importOf(each)}\n`);
+}
+
 const shown = shownTypes();
+const withoutPage = exports.filter((each) => !hasPage(each));
 const without = {
   description: exports.filter(({ description }) => description === '').map(label),
   example: exports.filter((each) => (each.isValue ? each.examples.length === 0 : !shown.has(each))).map(label),
@@ -91,6 +101,9 @@ for (const [what, list] of Object.entries(without)) {
   console.log(`without ${what}: ${list.length}`);
   for (const each of list) console.log(`  ${each}`);
 }
+console.log(`exports without a page: ${withoutPage.length}`);
+for (const each of withoutPage) console.log(`  ${label(each)}: docs/api/${pageOf(each)} (run "npm run docs:api")`);
 console.log(`examples and code blocks: ${files.length}; errors of the compiler: ${errors.length}`);
 for (const error of errors) console.log(`  ${error}`);
-process.exitCode = errors.length > 0 || Object.values(without).some((list) => list.length > 0) ? 1 : 0;
+const lists = [errors, withoutPage, ...Object.values(without)];
+process.exitCode = lists.some((list) => list.length > 0) ? 1 : 0;

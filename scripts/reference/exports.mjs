@@ -68,6 +68,14 @@ function mentioned(symbol) {
   return names;
 }
 
+/** Whether an export is a type to users: also a class that is exported with `export type`. */
+function isTypeOnly(exported, checker) {
+  for (let symbol = exported; symbol.flags & ts.SymbolFlags.Alias; symbol = checker.getImmediateAliasedSymbol(symbol)) {
+    if (symbol.declarations?.some(ts.isTypeOnlyImportOrExportDeclaration)) return true;
+  }
+  return false;
+}
+
 /** All exports, each once: of its room, not of the package itself. */
 export function readExports() {
   const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), ts.sys.readFile);
@@ -86,7 +94,7 @@ export function readExports() {
         continue;
       }
       if (seen.has(symbol)) continue;
-      const isValue = (symbol.flags & ts.SymbolFlags.Value) !== 0;
+      const isValue = (symbol.flags & ts.SymbolFlags.Value) !== 0 && !isTypeOnly(exported, checker);
       seen.set(symbol, {
         specifier,
         name: prefix + exported.name,

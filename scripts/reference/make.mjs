@@ -1,5 +1,5 @@
-// The reference in docs/api, made by TypeDoc from the docstrings of what package.json exports: a page for each room of the
-// package. It needs no network and takes about 15 seconds.
+// The reference in docs/api, made by TypeDoc from the docstrings of what package.json exports: an index for each room of the
+// package and a page for each export (layout.mjs). It needs no network and takes about 15 seconds.
 //
 //   node scripts/reference/make.mjs            writes docs/api
 //   node scripts/reference/make.mjs --check    says which pages are not what the docstrings give; exit code 1
@@ -18,9 +18,12 @@ const hook = `export const resolve = (specifier, context, next) =>
   specifier === 'typescript' ? next('typescript-5', { ...context, parentURL: ${JSON.stringify(import.meta.url)} }) : next(specifier, context);`;
 register(`data:text/javascript,${encodeURIComponent(hook)}`);
 const { Application, Comment, CommentTag, ReflectionKind } = await import('typedoc');
+const { PageRouter, PageTheme } = await import('./layout.mjs');
 
 /** Kinds that have an example of their own; a type's is that of a value which mentions it. */
 const values = ReflectionKind.Function | ReflectionKind.Class | ReflectionKind.Variable;
+
+const types = ReflectionKind.Interface | ReflectionKind.TypeAlias;
 
 const commentsOf = (reflection) => [reflection.comment, ...(reflection.signatures ?? []).map(({ comment }) => comment)];
 const hasExample = (reflection) =>
@@ -41,7 +44,7 @@ function linkExamples(project) {
       seen.add(node);
       if (node.type === 'reference' && node.reflection) {
         const { reflection: type } = node;
-        if (!type.kindOf(values)) shows.set(type, [...(shows.get(type) ?? []), reflection]);
+        if (type.kindOf(types)) shows.set(type, [...(shows.get(type) ?? []), reflection]);
       }
       for (const key of [
         'type',
@@ -72,16 +75,45 @@ function linkExamples(project) {
   }
 }
 
+const addLayout = (app) => {
+  app.renderer.defineRouter('page', PageRouter);
+  app.renderer.defineTheme('page', PageTheme);
+};
+
+/** Order of what follows the description: errors before examples. */
+const tagOrder = ['@throws', '@example', '@see'];
+const isBlock = ({ kind, text }) => kind === 'code' && text.startsWith('```');
+
+/** Makes the code block that ends a description its example, so that all pages have the same order. */
+function orderComment(comment) {
+  const { summary, blockTags } = comment;
+  const end = summary.findLastIndex(({ kind, text }) => kind !== 'text' || text.trim() !== '');
+  if (end > 0 && isBlock(summary[end]) && !blockTags.some(({ tag }) => tag === '@example')) {
+    const before = summary[end - 1];
+    if (before.kind === 'text') summary[end - 1] = { ...before, text: before.text.trimEnd().replace(/:$/, '.') };
+    blockTags.push(new CommentTag('@example', [summary[end]]));
+    summary.length = end;
+  }
+  const errors = blockTags.filter(({ tag }) => tag === '@throws');
+  if (errors.length > 1) {
+    const items = errors.flatMap(({ content }) => [{ kind: 'text', text: '\n- ' }, ...content]);
+    comment.blockTags = [...blockTags.filter((tag) => !errors.includes(tag)), new CommentTag('@throws', items)];
+  }
+  const rank = ({ tag }) => tagOrder.indexOf(tag);
+  comment.blockTags.sort((a, b) => rank(a) - rank(b));
+}
+
 async function generate(out) {
   const [main, ...rooms] = modules.map(({ source }) => source);
   const app = await Application.bootstrapWithPlugins({
-    plugin: ['typedoc-plugin-markdown'],
+    plugin: ['typedoc-plugin-markdown', addLayout],
     entryPoints: [...rooms, main],
     tsconfig: join(root, 'tsconfig.json'),
     out,
     name: 'apollo-lm',
     readme: join(root, 'scripts/reference/index.md'),
-    router: 'module',
+    router: 'page',
+    theme: 'page',
     entryFileName: 'README',
     mergeReadme: true,
     disableSources: true, // line numbers would change with every commit
@@ -92,6 +124,7 @@ async function generate(out) {
     sort: ['kind', 'alphabetical'],
     kindSortOrder: ['Class', 'Function', 'Variable', 'Interface', 'TypeAlias'],
     hidePageHeader: true,
+    hidePageTitle: true,
     hideBreadcrumbs: true,
     useCodeBlocks: true,
     expandObjects: true,
@@ -115,6 +148,11 @@ async function generate(out) {
   if (project) app.validate(project);
   if (!project || app.logger.hasErrors() || app.logger.hasWarnings()) process.exit(1);
   linkExamples(project);
+  for (const reflection of project.getReflectionsByKind(ReflectionKind.All)) {
+    if (reflection.comment && !reflection.kindOf(ReflectionKind.Module)) orderComment(reflection.comment);
+    // TypeDoc takes the code of a schema for the default value of its field, and the field for an optional one.
+    if (reflection.kindOf(ReflectionKind.Property)) delete reflection.defaultValue;
+  }
   rmSync(out, { recursive: true, force: true });
   await app.generateOutputs(project);
   if (app.logger.hasErrors() || app.logger.hasWarnings()) process.exit(1);

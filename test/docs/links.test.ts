@@ -2,7 +2,7 @@
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import t from 'tap';
-import { anchorsOf, pages, root, textOf, withoutBlocks } from './pages.js';
+import { anchorsOf, pages, referencePages, root, textOf, withoutBlocks } from './pages.js';
 
 /** The problem of a link from a page, if there is one. */
 function fault(page: string, target: string): string | undefined {
@@ -14,18 +14,40 @@ function fault(page: string, target: string): string | undefined {
   return anchorsOf(file).has(anchor) ? undefined : `${page}: ${target}: no such heading`;
 }
 
+const linksOf = (page: string): { page: string; target: string }[] =>
+  [...withoutBlocks(textOf(page)).matchAll(/\]\((?!https?:|mailto:)([^)\s]+)\)/g)].map(([, target]) => ({
+    page,
+    target: target!,
+  }));
+
 t.test('links and anchors of all pages', async (t) => {
-  const links = pages.flatMap((page) =>
-    [...withoutBlocks(textOf(page)).matchAll(/\]\((?!https?:|mailto:)([^)\s]+)\)/g)].map(([, target]) => ({
-      page,
-      target: target!,
-    })),
-  );
+  const links = pages.flatMap(linksOf);
   t.ok(links.length > 200, `${links.length} links`);
   t.same(
     links.flatMap(({ page, target }) => fault(page, target) ?? []),
     [],
   );
+});
+
+t.test('links and anchors of the reference, and a way to each of its pages from the start page', async (t) => {
+  const links = referencePages.flatMap(linksOf);
+  t.ok(links.length > 2000, `${links.length} links`);
+  t.same(
+    links.flatMap(({ page, target }) => fault(page, target) ?? []),
+    [],
+  );
+  const reached = new Set(['docs/api/README.md']);
+  for (const page of reached) {
+    if (!page.endsWith('README.md')) continue;
+    for (const { target } of linksOf(page)) reached.add(normalize(join(dirname(page), target.split('#')[0]!)));
+  }
+  t.same(
+    referencePages.filter((page) => !reached.has(page)),
+    [],
+    'pages that no index has',
+  );
+  const folded = new Set(referencePages.map((page) => page.toLowerCase()));
+  t.equal(folded.size, referencePages.length, 'no two names of pages differ in case only');
 });
 
 t.test('every page of docs is in docs/index.md or in the list of methods', async (t) => {

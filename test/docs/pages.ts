@@ -22,6 +22,9 @@ export const pages: readonly string[] = [
   ...pagesBelow('bench'),
 ];
 
+/** The reference: the start page, an index for each room, a page for each export. */
+export const referencePages: readonly string[] = pagesBelow('docs/api');
+
 export const textOf = (page: string): string => readFileSync(join(root, page), 'utf8');
 
 /** The same without code blocks; lines keep their numbers. */
@@ -34,7 +37,7 @@ export const proseOf = (page: string): string =>
     .replace(/`[^`]*`/g, (code) => code.replace(/[^\n]/g, ' '))
     .replace(/\]\([^)]*\)/g, ']');
 
-/** Anchors of a page's headings, as GitHub makes them. */
+/** Anchors of a page: its headings, as GitHub makes them, and elements with an id. */
 export function anchorsOf(page: string): Set<string> {
   const seen = new Map<string, number>();
   const anchors = new Set<string>();
@@ -49,5 +52,6 @@ export function anchorsOf(page: string): Set<string> {
     seen.set(slug, count + 1);
     anchors.add(count === 0 ? slug : `${slug}-${count}`);
   }
+  for (const [, id] of withoutBlocks(textOf(page)).matchAll(/<a id="([^"]+)">/g)) anchors.add(id!);
   return anchors;
 }

@@ -13,6 +13,7 @@ t.test('every export has a description and an example, and all examples compile'
   t.equal(status, 0, stdout + stderr);
   const [, exports] = /^(\d+) exports: /.exec(stdout) ?? [];
   const [, examples] = /examples and code blocks: (\d+); errors of the compiler: 0$/m.exec(stdout) ?? [];
+  t.match(stdout, /^exports without a page: 0$/m);
   t.ok(Number(exports) > 400 && Number(examples) > 250, 'they were found');
 });
 

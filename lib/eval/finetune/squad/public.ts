@@ -1,4 +1,7 @@
-/** SQuAD (Rajpurkar et al. 2016, 2018): its data, its scores, and `squadTask`, which is all of it as a task. */
+/**
+ * SQuAD (Rajpurkar et al. 2016, 2018): its data, its scores, and `squadTask`, which is all of it as a task.
+ * @module squad
+ */
 export {
   parseSquad,
   readSquad,
