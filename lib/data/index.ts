@@ -6,7 +6,7 @@ export { TokenFile, TokenFileWriter } from './corpus/token-file.js';
 export * from './public.js';
 export { parseInput } from './read/inputs.js';
 export { endOfTextFile, endsOfText, noEndOfText } from './tokenizer/end-of-text.js';
-export { beginOf } from './tokenizer/framing.js';
+export { beginOf, longestFirst } from './tokenizer/framing.js';
 export { checkVocabulary } from './tokenizer/tokenizer.js';
 export { countWords, trainTokenizer } from './tokenizer/train-tokenizer.js';
 export { WordCounts } from './tokenizer/word-counts.js';

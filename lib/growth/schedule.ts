@@ -26,7 +26,7 @@ export interface StageSchedule {
   readonly stageLayers: readonly number[];
   /** `boundaries[i]` is the first step of stage i + 1. */
   readonly boundaries: readonly number[];
-  /** Stage of a step. A stage between two equal boundaries is passed over. */
+  /** Stage of a step. A stage between two equal boundaries is skipped. */
   stageAt(step: number): Stage;
 }
 

@@ -105,7 +105,7 @@ export function lastGrowth(
   const { index } = stageAt(step);
   const since = boundaries[index - 1];
   if (!since) return undefined; // a stage that starts at step 0 has no earlier one
-  // A stage between two equal boundaries was passed over: the growth started from the one before it.
+  // A stage between two equal boundaries was skipped: the growth started from the one before it.
   const from = boundaries.indexOf(since);
   return { since, until: boundaries[index], map: growThrough(stageLayers.slice(from, index + 1), map) };
 }

@@ -99,8 +99,8 @@ export function learningRate(step: number, options: LearningRateSchedule): numbe
   takesLearningRate(step, options);
   const { schedule = 'cosine', totalSteps, warmupSteps, peak } = options;
   check(step >= 0, `learningRate requires a step >= 0; got ${step}.`);
-  if (step < warmupSteps) return (peak * step) / warmupSteps;
   if (step >= totalSteps) return 0;
+  if (step < warmupSteps) return (peak * step) / warmupSteps;
   const decay = options.decay ?? { steps: decaySteps(totalSteps, 0.2), shape: 'linear' };
   return schedules[schedule]({ peak, done: step - warmupSteps, length: totalSteps - warmupSteps, decay });
 }

@@ -65,7 +65,8 @@ export function trainingCorpus(corpus: Text, options: TrainingCorpusOptions = {}
   const held = new Map<string, readonly BatchInputs[]>();
   const heldOut = ({ batch, seq, objective }: BatchSize): readonly BatchInputs[] => {
     const key = `${objective} ${batch} x ${seq}`;
-    const list = held.get(key) ?? batchesFor(objective).heldOut(batch, seq);
+    const isEmpty = corpus.heldOut.tokenCount === 0; // prepared with heldOut: 0
+    const list = held.get(key) ?? (isEmpty ? [] : batchesFor(objective).heldOut(batch, seq));
     held.set(key, list);
     return list;
   };

@@ -39,6 +39,12 @@ t.test('held-out batches are limited, spread and always the same', async (t) => 
   t.ok(first['tokens']!.length === 64);
 });
 
+t.test('a text of which nothing was held out has no held-out batches', async (t) => {
+  const nothing = trainingCorpus(corpusOf(4000, 0));
+  for (const objective of ['causal', 'masked'] as const)
+    t.equal(nothing.heldOutCount({ batch: 4, seq: 16, objective }), 0);
+});
+
 t.test('BERT: rows from [CLS] to [SEP] with room for the masks', async (t) => {
   const corpus = trainingCorpus(corpusOf(4000, 400));
   const size = { batch: 4, seq: 16, objective: 'masked' } as const;

@@ -79,7 +79,7 @@ const schema = z.strictObject({
   /** Vocabulary of the model and of a tokenizer that is trained. Default: the model's. */
   vocabSize: count.optional(),
   /** Share of the text kept back for evaluation; 0: none, and nothing is evaluated (not of `compare`). */
-  heldOut: z.number().min(0).lt(0.5).default(0.02),
+  heldOut: z.number().min(0).max(0.5).default(0.02),
   /** Where prepared corpora are kept. */
   cache: z.string().min(1, 'expected the name of a folder').default('.cache/apollo-lm'),
   /** For `train` and `plan`. */

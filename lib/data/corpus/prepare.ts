@@ -70,7 +70,7 @@ export interface CorpusOptions extends ReadOptions {
   readonly signal?: AbortSignal;
   /** Called at the start and the end of each phase, and at most ten times per second in between. */
   readonly onProgress?: (progress: CorpusProgress) => void;
-  /** Takes what the user should know of the text, one sentence each: what is passed over in folders. */
+  /** Takes what the user should know of the text, one sentence each: what is skipped in folders. */
   readonly onNote?: (note: string) => void;
 }
 

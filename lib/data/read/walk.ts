@@ -1,6 +1,6 @@
 /**
  * The files below a folder. Links to folders are followed, and a loop of them is found by real path; what this package
- * writes (own-output.ts) is passed over.
+ * writes (own-output.ts) is skipped.
  */
 import { type Dirent, readdirSync, realpathSync, statSync } from 'node:fs';
 import { join, relative } from 'node:path';

@@ -125,7 +125,7 @@ export function framed(
 }
 
 /** How many tokens of each text stay when both may have `room`: the longer one is cut to the shorter, then both to half. */
-function longestFirst(first: number, second: number, room: number): [number, number] {
+export function longestFirst(first: number, second: number, room: number): [number, number] {
   if (first + second <= room) return [first, second];
   let [shorter, longer] = first > second ? [second, first] : [first, second];
   longer = shorter > room ? shorter : Math.max(shorter, room - shorter);

@@ -1,5 +1,5 @@
 /** From text to the sequence a model reads: special tokens, token types, and what is left of texts that are too long. */
-import type { Tokenizer } from '../../data/index.js';
+import { longestFirst, type Tokenizer } from '../../data/index.js';
 import { ApolloError } from '../../errors.js';
 import * as is from '../../is.js';
 import { familyOf, type ModelConfig, type ObjectiveName } from '../../models/index.js';
@@ -97,13 +97,4 @@ export function sequenceEncoder(
       return join(ids.slice(0, keepA), others.slice(0, keepB));
     },
   };
-}
-
-/** How much of two texts is kept so that both fit in `room`: the longer one gives way until both are alike. */
-export function longestFirst(a: number, b: number, room: number): [number, number] {
-  if (a + b <= room) return [a, b];
-  const [shorter, longer] = a <= b ? [a, b] : [b, a];
-  const half = Math.floor(room / 2);
-  const [keptShort, keptLong] = shorter <= half ? [shorter, room - shorter] : [half, room - half];
-  return a <= b ? [keptShort, Math.min(keptLong, longer)] : [Math.min(keptLong, longer), keptShort];
 }

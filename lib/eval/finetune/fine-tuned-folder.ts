@@ -58,7 +58,7 @@ const takesOpenFineTuned = is.takes('openFineTuned', { folder: is.path, task: is
 
 /**
  * Opens the folder of a model that was fine-tuned for `task`: one that finetune made, or one of Hugging Face's
- * BertFor… and GPT2ForSequenceClassification, BertFor… and GPT2ForQuestionAnswering with its tokenizer.
+ * classes of a supported family that end in ForSequenceClassification or ForQuestionAnswering, with its tokenizer.
  * @example
  * const folder = await openFineTuned('runs/sst2/pre-trained/seed-42/model', task);
  * await folder.close();

@@ -33,7 +33,7 @@ export interface LossContext {
   counted(): Tensor;
 }
 
-/** A model with this head among Hugging Face's classes: BertFor<task>, GPT2For<task>, LlamaFor<task>. */
+/** A model with this head among Hugging Face's classes: BertFor<task>, GPT2For<task>, LlamaFor<task>, Qwen2For<task>, Qwen3For<task>. */
 export interface HuggingFaceHead {
   /** The end of the class's name. */
   readonly task: 'SequenceClassification' | 'QuestionAnswering';

@@ -89,7 +89,7 @@ class Gather final : public Kernel {
 // one that crosses borders leaves a partial sum in each piece, and a second kernel adds those in a fixed order. No
 // atomics: equal inputs give equal bits.
 
-// Wrong ids get the key `limit`: they come last, and are passed over.
+// Wrong ids get the key `limit`: they come last, and are skipped.
 __global__ void keys_kernel(const std::int32_t* ids, std::int32_t count, std::int32_t limit, std::uint32_t* keys,
                             std::int32_t* positions) {
   const auto p = static_cast<std::int32_t>(blockIdx.x * blockDim.x + threadIdx.x);

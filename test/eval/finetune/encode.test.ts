@@ -1,5 +1,6 @@
 import t from 'tap';
-import { longestFirst, sequenceEncoder } from '../../../lib/eval/finetune/encode.js';
+import { longestFirst } from '../../../lib/data/tokenizer/framing.js';
+import { sequenceEncoder } from '../../../lib/eval/finetune/encode.js';
 import { tinyConfig, tinyTokenizer } from '../support.js';
 
 t.test('BERT: [CLS] a [SEP] b [SEP] with types; GPT: the end-of-text token in all three places', async (t) => {
