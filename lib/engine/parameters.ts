@@ -53,7 +53,11 @@ export class ParameterStore {
   constructor(
     /** The device that holds all buffers of the store. */
     readonly device: Device,
-    options: { readonly precision: 'f32' | 'bf16' } = { precision: 'f32' },
+    /** Whether parameters have a bf16 working copy. */
+    options: {
+      /** 'bf16': those declared with `workingCopy` have a bf16 copy next to the f32 value. Default: 'f32', no copies. */
+      readonly precision: 'f32' | 'bf16';
+    } = { precision: 'f32' },
   ) {
     takes.newStore(device, options);
 

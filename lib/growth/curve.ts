@@ -30,6 +30,7 @@ const takesCurveBoundaries = is.takes('curveBoundaries', {
  * Ends of the stages, as far as windows with these mean losses tell; stages whose end is not decided yet have their
  * latest one. Deciding never looks ahead: more windows leave what was decided as it is.
  * @param means Mean training loss of windows 0, 1, …; NaN for a window without a finite loss, which decides nothing.
+ * @param rule Length of a window, costs and latest ends of the stages, and the margin of a decision.
  * @returns One boundary less than there are stages, in steps.
  * @example curveBoundaries([9, 8, 7, 6.9, 6.85], { window: 10, costs: [1, 2], latest: [500], margin: 1 }) // [40]
  * @throws ApolloError BAD_ARGUMENT for a rule that does not fit together.

@@ -31,11 +31,13 @@ export interface TextFile {
 
 /** How a folder is written. */
 export interface WriteOptions {
+  /** Type of the written weights; narrower ones are rounded. Default: 'f32'. */
   readonly dtype?: ExportDtype;
-  /** Bytes of weights in one file at most, except that a tensor is never cut; beyond that they are split and get an index. */
+  /** Bytes of weights in one file at most, except that a tensor is never cut; beyond that they are split and get an index. Default: one file. */
   readonly shardBytes?: number;
-  /** Replaces an exported model that is there. */
+  /** Replaces an exported model that is there. Default: false. */
   readonly force?: boolean;
+  /** Stops the export with ABORT_ERR; nothing is left behind then. */
   readonly signal?: AbortSignal | undefined;
   /** Share of the weights that is written, 0 to 1. */
   readonly onProgress?: ((done: number) => void) | undefined;

@@ -37,11 +37,13 @@ export function checkCalibration(
 
 /** How new layers enter gradually: the share of the steps until their branches are fully open. */
 export interface GrowthGate {
-  /**
-   * `share`: share of the run's steps, in (0, 1], over which the gate of a new layer goes from 0 to 1. Absent: new
-   * layers enter at once.
-   */
-  readonly gate?: { readonly share: number } | undefined;
+  /** How long the gate of a new layer takes from 0 to 1. Absent: new layers enter at once. */
+  readonly gate?:
+    | {
+        /** Share of the run's steps, in (0, 1], over which the gate goes from 0 to 1. */
+        readonly share: number;
+      }
+    | undefined;
   /** Optimizer steps of the run, of which `share` is a part. */
   readonly totalSteps: number;
 }

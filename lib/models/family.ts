@@ -65,14 +65,15 @@ export interface HuggingFaceFamily {
   readonly tied: readonly TiedTensors[];
   /** Tensors that a file may hold and this package does not need. */
   readonly ignored: RegExp;
-  /**
-   * Modules of task heads; `pooler` where the first token's state passes through one; `spansPrefix` where the class for spans
-   * has another prefix.
-   */
+  /** Names of the modules of task heads. */
   readonly heads: {
+    /** The module that the first token's state passes through, such as `bert.pooler.dense`; absent where there is none. */
     readonly pooler?: string;
+    /** The head of a sequence: `classifier`, `score`. */
     readonly classifier: string;
+    /** The head of start and end of an answer: `qa_outputs`. */
     readonly spans: string;
+    /** Prefix of the body's names in the class for spans. Default: `prefix`. */
     readonly spansPrefix?: string;
   };
 }

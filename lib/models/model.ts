@@ -230,7 +230,12 @@ export interface LanguageModel extends ModelGraphs {
   /** The training objective, by which batches have their fields: that of its family. */
   readonly objective: ObjectiveName;
   /** Forward FLOPs per token at the configured length; the head on all positions. */
-  readonly flops: { readonly layer: number; readonly head: number };
+  readonly flops: {
+    /** Of one layer, with sequences of `maxPositions`. */
+    readonly layer: number;
+    /** Of the head. */
+    readonly head: number;
+  };
   /** Training FLOPs per token (3 x forward) at any depth and length: `flops.model`. */
   flopsPerToken(depth: number, seq: number): number;
 }

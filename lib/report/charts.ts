@@ -32,6 +32,9 @@ const takesLossChart = is.takes('lossChart', {
 /**
  * Held-out loss at full depth against a cost, with the target line and the point where each method meets it. Several
  * seeds are thin lines with their mean on top.
+ * @param results The runs, of which the chart shows the evaluations.
+ * @param analysis What `analyse` made of the same results: the target loss and where the methods meet it.
+ * @param cost The horizontal axis: FLOPs by one of the three accountings, or training time.
  * @example
  * const svg = renderSvg(lossChart(results, analysis, 'flopsModel'));
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
@@ -103,6 +106,8 @@ const takesDepthChart = is.takes('depthChart', { results: is.results, analysis: 
 /**
  * At which depths the steps of a stage ran, as shares of the stage, for each method and stage in which they differ;
  * nothing when they never do.
+ * @param results The runs, of which the chart shows the stages.
+ * @param analysis What `analyse` made of the same results: the methods and their order.
  * @example
  * const chart = depthChart(results, analysis);
  * if (chart) await writeFile('depths.svg', await renderSvg(chart));

@@ -25,7 +25,10 @@ const takesHtmlReport = is.takes('htmlReport', {
 });
 
 /**
- * The whole page as text. `interactive: false` leaves the 0.7 MB chart script out.
+ * The whole page as text: verdicts, tables and charts, with everything it needs in it.
+ * @param results The runs, and the settings for the head of the page.
+ * @param analysis What `analyse` made of the same results.
+ * @param options Whether the page has scripts.
  * @example
  * await writeFile('report.html', await htmlReport(results, analysis));
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
@@ -33,7 +36,10 @@ const takesHtmlReport = is.takes('htmlReport', {
 export async function htmlReport(
   results: Results,
   analysis: Analysis,
-  options: { interactive?: boolean } = {},
+  options: {
+    /** Whether charts answer to the mouse; false leaves their script of 0.7 MB out. Default: true. */
+    interactive?: boolean;
+  } = {},
 ): Promise<string> {
   takesHtmlReport(results, analysis, options);
 

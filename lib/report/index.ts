@@ -13,6 +13,7 @@ export {
   type EvaluationPoint,
   type Results,
   type RunRecord,
+  type RunStage,
   readResults,
   writeResults,
 } from './results.js';

@@ -14,18 +14,31 @@ export const costNames = ['flopsModel', 'flopsLayers', 'flopsExecuted', 'trainMs
 /** The names of the costs. */
 export type CostName = (typeof costNames)[number];
 /** What training has cost so far. */
-export type Costs = Readonly<Record<CostName, number>>;
+export interface Costs extends Readonly<Record<CostName, number>> {
+  /** Training FLOPs by the paper's accounting. */
+  readonly flopsModel: number;
+  /** The same without the head. */
+  readonly flopsLayers: number;
+  /** Training FLOPs of what has run. */
+  readonly flopsExecuted: number;
+  /** Training time in milliseconds, without evaluation. */
+  readonly trainMs: number;
+}
 
 const amount = z.number().nonnegative();
 
 export const evaluationSchema = z.object({
   /** Optimizer steps done before this evaluation. */
   step: z.number().int().nonnegative(),
+  /** Tokens trained on before this evaluation, by all ranks. */
   tokens: amount,
-  /** Cumulative costs of training up to here; evaluating is not charged. */
+  /** Training FLOPs up to here by the paper's accounting; evaluating is not charged. */
   flopsModel: amount,
+  /** The same without the head. */
   flopsLayers: amount,
+  /** Training FLOPs of what has run up to here. */
   flopsExecuted: amount,
+  /** Training time up to here in milliseconds, without evaluation. */
   trainMs: amount,
   /** Held-out loss at full depth, through the map of the stage. */
   lossFull: z.number(),
@@ -35,21 +48,29 @@ export const evaluationSchema = z.object({
   trainLoss: z.number().optional(),
 });
 /** An evaluation of a run, and what training had cost by then. */
-export type EvaluationPoint = z.infer<typeof evaluationSchema>;
+export interface EvaluationPoint extends z.infer<typeof evaluationSchema> {}
+
+const stageSchema = z.object({
+  /** First step of the stage, from 0. */
+  step: z.number().int().nonnegative(),
+  /** Number of layers that the stage trains. */
+  trainedLayers: z.number().int().positive(),
+  /** How many steps of the stage ran at each depth (index = depth, from 0). */
+  depthSteps: z.array(z.number().int().nonnegative()),
+});
+/** A stage of a run, and the depths that its steps ran at. */
+export interface RunStage extends z.infer<typeof stageSchema> {}
 
 export const runSchema = z.object({
+  /** Name of the method in the comparison. */
   method: z.string(),
+  /** Seed of the run: of its initial weights, batches and dropout. */
   seed: z.number().int(),
   /** False while the run is in progress or was stopped. */
   finished: z.boolean(),
-  stages: z.array(
-    z.object({
-      /** First step of the stage, trained layers, and how many of its steps ran at each depth (index = depth). */
-      step: z.number().int().nonnegative(),
-      trainedLayers: z.number().int().positive(),
-      depthSteps: z.array(z.number().int().nonnegative()),
-    }),
-  ),
+  /** The stages so far, in their order. */
+  stages: z.array(stageSchema),
+  /** The evaluations so far, in rising order of their steps. */
   evaluations: z.array(evaluationSchema),
   /** Training cost of the run's initial model, if it has one; not part of the run's own costs. */
   source: z.object({ flopsModel: amount, flopsLayers: amount, flopsExecuted: amount, trainMs: amount }).optional(),
@@ -61,27 +82,43 @@ export const runSchema = z.object({
  * @example
  * const ended = (run: RunRecord) => run.finished && run.evaluations.at(-1)?.lossFull;
  */
-export type RunRecord = z.infer<typeof runSchema>;
+export interface RunRecord extends z.infer<typeof runSchema> {
+  /** The stages so far, in their order. */
+  stages: RunStage[];
+  /** The evaluations so far, in rising order of their steps. */
+  evaluations: EvaluationPoint[];
+  /** Training cost of the run's initial model, if it has one; not part of the run's own costs. */
+  source?: Costs | undefined;
+}
 
 export const resultsSchema = z.object({
+  /** Name and version of the format of results.json. */
   format: z.literal('apollo-lm/results/1'),
+  /** When these results were put together: date and time in UTC, ISO 8601. */
   created: z.string(),
   /** Description of model and data for the head of a report: e.g. `model`, `data`, `batch`, `processor`. */
   settings: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])),
   /** Trained layers of the finished model. */
   layers: z.number().int().positive(),
+  /** Optimizer steps of a whole run. */
   totalSteps: z.number().int().positive(),
   /** The method that the others are compared with. */
   reference: z.string(),
+  /** The runs so far, one for each method and seed. */
   runs: z.array(runSchema),
 });
 /** The runs of a comparison: the contents of results.json. */
-export type Results = z.infer<typeof resultsSchema>;
+export interface Results extends z.infer<typeof resultsSchema> {
+  /** The runs so far, one for each method and seed. */
+  runs: RunRecord[];
+}
 
 const takesWriteResults = is.takes('writeResults', { path: is.path, results: is.results });
 
 /**
  * Writes results so that a reader never sees half a file.
+ * @param path The file, such as `results.json`; it is replaced where there is one.
+ * @param results What it will hold, as JSON.
  * @example
  * await writeResults('runs/compare/results.json', results);
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.

@@ -16,9 +16,9 @@ import { type DecayShape, decayShapeNames, decaySteps } from './schedule.js';
 export interface AnnealOptions {
   /** Where the decays end: steps of the run, each above 1, or shares of it in (0, 1]. */
   readonly at: readonly number[];
-  /** Share of the steps up to an end-point that its decay takes; default 0.2. */
+  /** Share of the steps up to an end-point that its decay takes; above 0, at most 1. Default: 0.2. */
   readonly decay?: number;
-  /** Default: linear. */
+  /** How the learning rate falls to 0 in the decays. Default: 'linear'. */
   readonly shape?: DecayShape;
 }
 
@@ -80,6 +80,9 @@ const takesAnneal = is.takes('anneal', {
  * `start` and `done`, one that was cut resumes. `options` are those of the run itself. A decay starts from the newest
  * checkpoint at or before its first step and trains at the constant rate up to there, so the bits do not depend on which
  * checkpoints were kept.
+ * @param options Settings of the run that the decays branch off, as `train` took them.
+ * @param decays Where the decays end, how long they take, and the shape of the learning rate.
+ * @param deps Device, model, method and corpus of the run, its checkpoints, and the folder for the end-points.
  * @example
  * const deps = { device, model, method: 'auto', corpus: trainingCorpus(corpus), trunk: 'runs/gpt/checkpoints', out: 'runs/gpt/anneal' } as const;
  * for await (const { end, event } of anneal({ steps: 1000, batch: 8, seq: 128, schedule: 'constant' }, { at: [0.5, 1] }, deps)) {

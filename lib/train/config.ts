@@ -21,54 +21,78 @@ import {
 } from './schedule.js';
 
 const decaySchema = {
-  /** Steps of the decay phase, as a share of all steps up to its end. */
+  /** Steps of the decay phase, as a share of all steps up to its end; above 0, at most 1. Default: 0.2. */
   share: z.number().gt(0).max(1).default(0.2),
+  /**
+   * How the learning rate falls to 0 in the decay phase: on a straight line ('linear'), by 1 - sqrt(x) of the part x of
+   * the phase that has passed ('1-sqrt'), or on half a cosine ('cosine'). Default: 'linear'.
+   */
   shape: z.enum(decayShapeNames).default('linear'),
 };
 
 const schema = z.strictObject({
-  /** Seed of initial weights, batches and dropout; a safe integer. */
+  /** Seed of initial weights, batches and dropout; a safe integer. Default: 42. */
   seed: z.int().default(42),
   /** Optimizer steps of the whole run; every schedule but `constant` reaches a learning rate of 0 at their end. */
   steps: positiveInteger,
-  /** Sequences of one micro-batch, and their length in tokens. */
+  /** Sequences of one micro-batch, at least 1. */
   batch: positiveInteger,
+  /** Tokens of each sequence, at most the model's `maxPositions`; at least 2 for a causal model, 3 for a masked one. */
   seq: positiveInteger,
-  /** Micro-batches of one optimizer step. */
+  /** Micro-batches of one optimizer step, on each rank. Default: 1. */
   accumulation: positiveInteger.default(1),
-  /** Precision of matrix products; master weights, moments, norms, softmax and loss are f32 in both. */
+  /** Precision of matrix products; master weights, moments, norms, softmax and loss are f32 in both. Default: 'f32'. */
   precision: z.enum(['f32', 'bf16']).default('f32'),
-  /** Highest learning rate. */
+  /** Highest learning rate, above 0; the schedule reaches it at the end of the warm-up. Default: 1e-4. */
   learningRate: z.number().positive().default(1e-4),
-  /** Learning rate schedule after the warm-up, see schedule.ts. */
+  /**
+   * Learning rate after the warm-up: from the highest down to 0 on half a cosine ('cosine') or a straight line ('linear'),
+   * the highest throughout ('constant'), or the highest and then a decay phase at the end ('wsd'). Default: 'cosine'.
+   */
   schedule: z.enum(scheduleNames).default('cosine'),
-  /** The decay phase of `wsd`. */
+  /** The decay phase of the schedule `wsd`; no other schedule uses it. Default: the last fifth of the run, linear. */
   decay: z.strictObject(decaySchema).prefault({}),
   /**
    * Ends the run at step `end` with a decay phase there, instead of at the end of its schedule, which must be constant up
-   * to the decay (`constant`, or `wsd` before its own decay).
+   * to the decay (`constant`, or `wsd` before its own decay). Default: the run goes to the end of its schedule.
    */
-  anneal: z.strictObject({ end: positiveInteger, ...decaySchema }).optional(),
-  /** Steps of linear warm-up; default 2.5 % of the run, rounded up. */
+  anneal: z
+    .strictObject({
+      /** Step at which the decay phase and the run end: at most `steps`. */
+      end: positiveInteger,
+      ...decaySchema,
+    })
+    .optional(),
+  /** Steps of linear warm-up, from 0 to `steps`. Default: 2.5 % of the run, rounded up. */
   warmupSteps: z.int().min(0).optional(),
   ...optimizerSettings,
   ...exchangeSettings,
   ...outerSettings,
-  /** Steps between evaluations, besides those at step 0 and at the end. 0: never. Default: at the start and the end. */
+  /** Steps between evaluations, besides those at step 0 and at the end. 0: never. Default: only at step 0 and at the end. */
   evaluateEvery: z.int().min(0).optional(),
-  /** Held-out batches of one evaluation, at most. */
+  /** Held-out batches of one evaluation, at most. Default: 16. */
   evaluationBatches: positiveInteger.default(16),
-  /** Steps between checkpoints, besides the one at the end. 0: only at the end. */
+  /** Steps between checkpoints, besides the one at the end and those by time. 0: none by steps. Default: 0. */
   checkpointEvery: z.int().min(0).default(0),
-  /** Minutes of training between additional checkpoints. 0: not by time. */
+  /** Minutes of training between additional checkpoints. 0: none by time. Default: 10. */
   checkpointMinutes: z.number().min(0).default(10),
-  /** Complete checkpoints that are kept: with two, a damaged one costs the time between them and not the run. */
+  /**
+   * How many of the newest checkpoints are kept: with two, a damaged one costs the time between them and not the run.
+   * Default: 2.
+   */
   keepCheckpoints: positiveInteger.default(2),
-  /** Write a checkpoint at each of these steps as well and keep it, for decays that branch off there. */
+  /** Write a checkpoint at each of these steps as well and keep it, for decays that branch off there. Default: []. */
   keepAt: z.array(positiveInteger).default([]),
-  /** Stop early, with the schedule of the whole run: after this many steps, or when this many tokens have been seen. */
-  stopAfter: z.strictObject({ steps: z.int().min(0).optional(), tokens: positiveInteger.optional() }).default({}),
-  /** Consecutive steps with a loss or gradient that is not finite after which the run stops. */
+  /** Stop early, with the schedule of the whole run: at whichever limit comes first. Default: no limit. */
+  stopAfter: z
+    .strictObject({
+      /** Optimizer steps after which the run stops, from 0. Default: no limit. */
+      steps: z.int().min(0).optional(),
+      /** Tokens after which the run stops: at the end of the step that reaches them. Default: no limit. */
+      tokens: positiveInteger.optional(),
+    })
+    .default({}),
+  /** Consecutive steps with a loss or gradient that is not finite after which the run stops. Default: 5. */
   nonFiniteLimit: positiveInteger.default(5),
 });
 
@@ -76,9 +100,12 @@ const schema = z.strictObject({
  * The settings of {@link train} and {@link createTrainer}: length, batch, learning rate, optimizer, evaluation,
  * checkpoints.
  */
-export type TrainOptions = z.input<typeof schema>;
+export interface TrainOptions extends z.input<typeof schema> {}
 /** The settings of a run with their defaults. */
-export type TrainConfig = z.output<typeof schema> & { readonly warmupSteps: number };
+export interface TrainConfig extends z.output<typeof schema> {
+  /** Steps of linear warm-up. */
+  readonly warmupSteps: number;
+}
 
 /**
  * The settings with their defaults.

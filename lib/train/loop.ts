@@ -25,6 +25,9 @@ const takesTrain = is.takes('train', {
 /**
  * Trains a model and reports each step. The run ends after the last event; leaving the iteration early frees what it
  * holds and writes nothing.
+ * @param options Settings of the run: length, batch, learning rate, optimizer, evaluation, checkpoints.
+ * @param deps Device, model, method and corpus; where the run starts from, and the folder of its checkpoints.
+ * @example
  * ```ts
  * for await (const event of train({ steps: 1000, batch: 16, seq: 128 }, { device, model, method, corpus })) {
  *   if (event.type === 'step') console.log(event.step, event.loss);

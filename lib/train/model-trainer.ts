@@ -199,6 +199,9 @@ export class ModelTrainer {
 /**
  * A trainer for your own loop: settings, methods, objectives and checkpoints are those of `train`, but nothing happens
  * unless it is called.
+ * @param options Settings of the run, as `train` takes them.
+ * @param deps Device and model; method, corpus or shape of the batches; the folder of the checkpoints.
+ * @example
  * ```ts
  * const trainer = await createTrainer({ steps: 1000, batch: 16, seq: 64 }, { device, model });
  * while (!trainer.done) {

@@ -14,13 +14,21 @@ import { positiveInteger } from '../methods/options.js';
 
 /** Settings of the hidden matrices that Muon updates; see MuonMatrixOptions. `resolveOptimizer` has the defaults. */
 export const muonSettings = z.strictObject({
+  /** Decay of the mean of gradients, in [0, 1). Default: 0.95. */
   momentum: z.number().min(0).lt(1).optional(),
+  /** Orthogonalise the mean with the newest gradient mixed in again. Default: true. */
   nesterov: z.boolean().optional(),
+  /** Newton-Schulz iterations of an update, at least 1. Default: 5. */
   iterations: positiveInteger.optional(),
   /** Precision of the inputs of the iterations' products. Default: the run's precision. */
   precision: z.enum(['f32', 'bf16']).optional(),
+  /**
+   * Factor on the learning rate of a matrix [inputs, outputs]: sqrt(max(1, outputs / inputs)) ('original'), or
+   * 0.2 sqrt(max(inputs, outputs)), with which one rate serves Muon and AdamW ('match_rms_adamw'). Default:
+   * 'match_rms_adamw'.
+   */
   adjust: z.enum(['original', 'match_rms_adamw']).optional(),
-  /** Factor on the learning rate of the matrices, for 'original'. */
+  /** Further factor on the learning rate of all matrices, 0 or more; meant for 'original'. Default: 1. */
   rateFactor: z.number().min(0).optional(),
 });
 
@@ -28,17 +36,25 @@ export const optimizerName = z.enum(optimizerNames as [OptimizerName, ...Optimiz
 
 /** The optimizer settings of a run. */
 export const optimizerSettings = {
-  /** The optimizer; see docs/optimizers.md. */
+  /** The optimizer; see docs/optimizers.md. Default: 'adamw'. */
   optimizer: optimizerName.default('adamw'),
-  /** AdamW's; with Muon they hold for embeddings, head, norms and biases. */
+  /**
+   * AdamW's decay of the mean of gradients, in [0, 1); with Muon it holds for embeddings, head, norms and biases, as do
+   * `beta2` and `epsilon`. Default: 0.9.
+   */
   beta1: z.number().min(0).lt(1).default(0.9),
+  /** AdamW's decay of the mean of squared gradients, in [0, 1). Default: 0.999. */
   beta2: z.number().min(0).lt(1).default(0.999),
+  /** AdamW's addend to the root of the second moment, which the update is divided by; above 0. Default: 1e-8. */
   epsilon: z.number().positive().default(1e-8),
-  /** Weight decay of all matrices and tables, with either optimizer. */
+  /**
+   * Weight decay of all matrices and tables, with either optimizer: each update also subtracts learning rate x this x the
+   * weight. 0 or more. Default: 0.01.
+   */
   weightDecay: z.number().min(0).default(0.01),
-  /** Gradients are scaled down to this global norm; 0 leaves them as they are. */
+  /** Gradients are scaled down to this L2 norm over all of them; 0 leaves them as they are. Default: 1. */
   maxNorm: z.number().min(0).default(1),
-  /** Muon's, only with the optimizer 'muon'. */
+  /** Settings of the matrices that Muon updates; only with the optimizer 'muon'. */
   muon: muonSettings.optional(),
 };
 

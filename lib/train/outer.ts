@@ -11,11 +11,12 @@ export const outerDefaults: OuterOptions = { learningRate: 0.7, momentum: 0.9 };
 export const outerSettings = {
   /**
    * Each rank updates its own weights; after every `syncEvery` steps an outer step brings the ranks together
-   * (docs/distributed.md). Default: the ranks share the gradients of each step.
+   * (docs/distributed.md). At least 1. Default: the ranks share the gradients of each step.
    */
   syncEvery: positiveInteger.optional(),
-  /** Settings of the outer steps, only with syncEvery. */
+  /** Learning rate of the outer steps, above 0; only with `syncEvery`. Default: 0.7. */
   outerLearningRate: z.number().positive().optional(),
+  /** Nesterov momentum of the outer steps, in [0, 1); only with `syncEvery`. Default: 0.9. */
   outerMomentum: z.number().min(0).lt(1).optional(),
 };
 

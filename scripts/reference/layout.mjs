@@ -72,12 +72,12 @@ function firstSentence(text) {
 const table = (heads, rows) =>
   [heads, heads.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n');
 
-/** A table of parameters whose objects have a row for each field; the object's own row need not repeat them. */
-function shortened(parameters) {
-  const lines = parameters.split('\n');
+/** A table of parameters or properties whose objects have a row for each field; the object's own row need not repeat them. */
+function shortened(rows) {
+  const lines = rows.split('\n');
   return lines
     .map((line, i) => {
-      const [, name] = /^\| `([^`?]+)\??` \| \\\{ /.exec(line) ?? [];
+      const [, name] = /^\| (?:<a [^>]*><\/a> )?`([^`?]+)\??` \| \\\{ /.exec(line) ?? [];
       if (!name || !lines[i + 1]?.startsWith(`| \`${name}.`)) return line;
       return line.replace(/ \| \\\{ .* \\\}( \|[^|]*\|)?$/, ' | `object`$1');
     })
@@ -99,8 +99,10 @@ class PageContext extends MarkdownThemeContext {
   constructor(...args) {
     super(...args);
     const { reflection } = this.templates;
-    const { parametersTable } = this.partials;
+    const { parametersTable, propertiesTable, typeDeclarationTable } = this.partials;
     this.partials.parametersTable = (model) => shortened(parametersTable(model));
+    this.partials.propertiesTable = (...args) => shortened(propertiesTable(...args));
+    this.partials.typeDeclarationTable = (...args) => shortened(typeDeclarationTable(...args));
     this.templates.reflection = (page) => {
       const { model } = page;
       if (model.kindOf(ReflectionKind.Project)) return this.start(model);

@@ -152,6 +152,9 @@ async function generate(out) {
     if (reflection.comment && !reflection.kindOf(ReflectionKind.Module)) orderComment(reflection.comment);
     // TypeDoc takes the code of a schema for the default value of its field, and the field for an optional one.
     if (reflection.kindOf(ReflectionKind.Property)) delete reflection.defaultValue;
+    // A type that is made from a schema lists its fields; the schema is no export.
+    const ofSchema = ({ typeArguments }) => typeArguments?.some(({ type }) => type === 'query');
+    if (reflection.extendedTypes?.every(ofSchema)) delete reflection.extendedTypes;
   }
   rmSync(out, { recursive: true, force: true });
   await app.generateOutputs(project);

@@ -43,17 +43,29 @@ export interface TokenizerDefinition {
    * `type`.
    */
   model: {
+    /** 'WordPiece', 'BPE', 'WordLevel' or 'Unigram'; where older files leave it out, it follows from the other fields. */
     type?: string;
+    /** Ids by token; of Unigram the pairs of token and log-probability, whose places are the ids. */
     vocab?: Record<string, number> | [string, number][];
+    /** BPE: pairs of tokens that are joined, those of highest priority first, as `'a b'` or `['a', 'b']`. */
     merges?: (string | [string, string])[];
+    /** Token for what the vocabulary lacks. Default: '[UNK]' for WordPiece, '<unk>' for WordLevel, none for BPE. */
     unk_token?: string | null;
+    /** Put before each piece of a word but its first. Default: '##' for WordPiece, '' for BPE. */
     continuing_subword_prefix?: string | null;
+    /** BPE: put after the last piece of a word. Default: ''. */
     end_of_word_suffix?: string | null;
+    /** WordPiece: a longer word is one unknown token; in characters. Default: 100. */
     max_input_chars_per_word?: number;
+    /** BPE: probability that a merge is skipped; only 0 or absent is accepted, since ids must be fixed. */
     dropout?: number | null;
+    /** BPE and Unigram: a character that the vocabulary lacks becomes the tokens of its UTF-8 bytes (`<0x0A>`). Default: false. */
     byte_fallback?: boolean;
+    /** BPE: neighbouring unknown characters are one unknown token. Default: false. */
     fuse_unk?: boolean;
+    /** BPE: a word that is a token itself is not split. Default: false. */
     ignore_merges?: boolean;
+    /** Unigram: id of the unknown token. Default: none. */
     unk_id?: number | null;
   };
   /** Special tokens in a text are text. Not a part of tokenizer.json: a setting of tokenizer_config.json. */

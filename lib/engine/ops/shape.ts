@@ -120,7 +120,7 @@ const takesTranspose = is.takes('transpose', { x: is.tensor, perm: is.optional(i
 /**
  * x with its axes in the order `perm` (default: reversed).
  * @example
- * const y = transpose(x); // the last two axes
+ * const y = transpose(x); // axes reversed
  * const z = transpose(x, [1, 0]);
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */

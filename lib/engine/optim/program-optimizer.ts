@@ -79,7 +79,9 @@ export abstract class ProgramOptimizer implements Optimizer {
   private last: Promise<unknown> = Promise.resolve();
 
   constructor(
+    /** The store whose parameters are updated. It also holds gradients and state. */
     readonly store: ParameterStore,
+    /** State slots per parameter: 'm' and 'v' for AdamW, 'momentum' for Muon's matrices. */
     readonly state: StateLayout,
     private readonly rules: readonly UpdateRule[],
   ) {

@@ -24,11 +24,13 @@ import type { FineTuneTask } from './task.js';
 export type TunedTask = Pick<FineTuneTask, 'name' | 'title' | 'head' | 'labels' | 'classes' | 'maxLength'>;
 
 interface Structure {
+  /** The model that the folder's configuration describes; its body is used, with the task's head. */
   readonly model: LanguageModel;
   /** Which trained layer is at each place. */
   readonly layerMap: readonly number[];
   /** Tokens of a sequence at most. */
   readonly maxLength: number;
+  /** The tokenizer that is kept with the model. */
   readonly tokenizer: Tokenizer;
 }
 

@@ -73,6 +73,9 @@ const takesFineTune = is.takes('fineTune', {
 
 /**
  * Fine-tunes a model on a task, seed by seed.
+ * @param options Settings of the runs: seeds, epochs, batch, learning rate, checkpoints.
+ * @param deps Device, task and its data, the model to start from, its tokenizer, and the folder of the results.
+ * @example
  * ```ts
  * const source = await trainedSource(await openModelFolder('runs/train'));
  * const data = await task.read('glue', ['train', 'evaluations']);

@@ -37,8 +37,13 @@ export interface LossContext {
 export interface HuggingFaceHead {
   /** The end of the class's name. */
   readonly task: 'SequenceClassification' | 'QuestionAnswering';
-  /** The number of outputs of a sequence, and whether they are classes or numbers. */
-  readonly outputs?: { readonly count: number; readonly problem: 'single_label_classification' | 'regression' };
+  /** Outputs of a sequence; absent for a head of spans. */
+  readonly outputs?: {
+    /** Number of outputs: the classes, or 1 for a number. */
+    readonly count: number;
+    /** Whether they are scores of classes or a number; `problem_type` in config.json. */
+    readonly problem: 'single_label_classification' | 'regression';
+  };
 }
 
 /** What is put on a body for a task: its parameters, its output and its loss. */

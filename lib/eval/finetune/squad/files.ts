@@ -10,8 +10,9 @@ import { describeSkipped, readSquad, type SquadDataset, type SquadQuestion } fro
 export type SquadVersion = 1 | 2;
 
 export interface SquadFileOptions {
-  /** Files in place of those that the folder's names say. */
+  /** File of training questions. Default: the folder's `train*.json`. */
   readonly train?: string | undefined;
+  /** File of questions to measure on. Default: the folder's `dev*.json` or `validation*.json`. */
   readonly dev?: string | undefined;
 }
 
