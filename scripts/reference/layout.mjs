@@ -134,7 +134,7 @@ class PageContext extends MarkdownThemeContext {
     ].join('\n\n');
   }
 
-  /** A room's first sentence, without the subpath that it begins with. */
+  /** A room's first sentence, without the subpath that it starts with. */
   descriptionOf(container) {
     const text = firstSentence(this.summaryOf(container)).replace(/^`[^`]*`: /, '');
     return text.charAt(0).toUpperCase() + text.slice(1);
@@ -168,7 +168,7 @@ class PageContext extends MarkdownThemeContext {
     );
   }
 
-  /** What the page of an export begins with: its name, how it is imported, and where it belongs. */
+  /** What the page of an export starts with: its name, how it is imported, and where it belongs. */
   head(model) {
     const exported = exportOf(model);
     const others = model.project

@@ -154,7 +154,7 @@ async function generate(out) {
     if (reflection.kindOf(ReflectionKind.Property)) delete reflection.defaultValue;
     // A type that is made from a schema lists its fields; the schema is no export.
     const ofSchema = ({ typeArguments }) => typeArguments?.some(({ type }) => type === 'query');
-    if (reflection.extendedTypes?.every(ofSchema)) delete reflection.extendedTypes;
+    if (reflection.extendedTypes?.every(ofSchema)) reflection.typeHierarchy = reflection.typeHierarchy?.next;
   }
   rmSync(out, { recursive: true, force: true });
   await app.generateOutputs(project);

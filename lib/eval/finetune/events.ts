@@ -58,7 +58,7 @@ export type FineTuneEvent =
       readonly step: number;
       /** Its folder. */
       readonly path: string;
-      /** Time from its start to its end in milliseconds; training goes on meanwhile. */
+      /** Time from its start to its end in milliseconds; training continues in parallel. */
       readonly ms: number;
     }
   | {
