@@ -36,6 +36,7 @@ const system = await import(`./package/${process.platform}.mjs`);
 function build() {
   const folder = join(root, 'build', 'package-build', target.name);
   const flags = ['-DAPOLLO_PACKAGE=ON', ...target.cmake];
+  if (target.cudaHeaders) execFileSync('bash', [join(root, 'scripts/cuda-headers.sh')], { stdio: 'inherit' });
   if (target.cross) {
     prepareSysroot(target);
     const toolchain = join(root, 'scripts', `${target.name}.cmake`);

@@ -86,7 +86,8 @@ export interface StepComparison {
 export const variantNames: Readonly<Record<PeerVariant, string>> = {
   eager: 'torch eager',
   compile: 'torch compile',
-  huggingface: 'Hugging Face',
+  huggingface: 'Hugging Face eager',
+  'huggingface-compile': 'Hugging Face compile',
 };
 
 /** Times of our steps, and how much of them JavaScript took. */
@@ -238,15 +239,16 @@ export function describeStep(result: StepComparison): string {
   const rate = (value: number) => value.toFixed(0).padStart(8);
   const times = ({ median, min, max }: Spread) =>
     `step ${median.toFixed(1)} ms (${min.toFixed(1)} to ${max.toFixed(1)})`;
+  const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
   const mebibytes = (bytes: number) => `${(bytes / 2 ** 20).toFixed(0)} MiB`;
   const lines = [
-    `apollo-lm       ${rate(tokensPerSecond)} tokens/s   batch ${batch}, ${times(stepMs)}   ` +
-      `${(utilisation.flopsPerSecond / 1e9).toFixed(0)} GFLOP/s = ${(100 * utilisation.share).toFixed(1)} % of peak   ` +
+    `apollo-lm            ${rate(tokensPerSecond)} tokens/s   batch ${batch}, ${times(stepMs)}   ` +
+      `${(utilisation.flopsPerSecond / 1e9).toFixed(0)} GFLOP/s = ${percent(utilisation.share)} of peak   ` +
       `JavaScript ${(100 * jsShare).toFixed(1)} %   planned ${mebibytes(plannedBytes.arena + plannedBytes.buffers)}`,
     ...peers.map(
       (peer) =>
-        `${peer.name.padEnd(15)} ${rate(peer.tokensPerSecond)} tokens/s   batch ${peer.batch}, ${times(peer.stepMs)}   ` +
-        `apollo-lm is ${peer.speedup.toFixed(2)} times as fast   torch ${peer.version}, peak ${mebibytes(peer.peakBytes)}`,
+        `${peer.name.padEnd(20)} ${rate(peer.tokensPerSecond)} tokens/s   batch ${peer.batch}, ${times(peer.stepMs)}   ` +
+        `${percent(utilisation.share / peer.speedup)} of peak   apollo-lm is ${peer.speedup.toFixed(2)} times as fast   torch ${peer.version}, peak ${mebibytes(peer.peakBytes)}`,
     ),
     '',
     'where a step goes:',

@@ -58,7 +58,7 @@ const comparison = await compareStep({
   precision: o.precision,
   steps: o.steps,
   python,
-  peers: ['eager', 'compile', ...(o.huggingFace ? (['huggingface'] as const) : [])],
+  peers: ['eager', 'compile', ...(o.huggingFace ? (['huggingface', 'huggingface-compile'] as const) : [])],
   depths: o.depths ? Array.from({ length: layers }, (_, i) => i + 1) : [],
   byShape: Boolean(o.byShape),
   say,

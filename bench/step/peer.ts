@@ -11,13 +11,14 @@ export function findPeerPython(modules: readonly string[] = ['torch']): string |
   return spawnSync(python, ['-c', `import ${modules.join(', ')}`]).status === 0 ? python : undefined;
 }
 
-/** Plain modules, the same compiled, or the classes of the transformers package compiled. */
-export type PeerVariant = 'eager' | 'compile' | 'huggingface';
+/** Plain modules or the classes of the transformers package, each as they are or compiled. */
+export type PeerVariant = 'eager' | 'compile' | 'huggingface' | 'huggingface-compile';
 
 const variantFlags: Readonly<Record<PeerVariant, readonly string[]>> = {
   eager: [],
   compile: ['--compile'],
-  huggingface: ['--hugging-face', '--compile'],
+  huggingface: ['--hugging-face'],
+  'huggingface-compile': ['--hugging-face', '--compile'],
 };
 
 export class Peer {

@@ -18,8 +18,9 @@ export const capture = (program, ...args) =>
 export const lines = (text) => text.split('\n').filter(Boolean);
 
 /**
- * By name: npm's fields, CMake's options, the files that must have been built, and, for a processor that is not this machine's, the Debian packages to link with
- * (`sysroot`), the prefix of its tools and the npm package of its Node, which QEMU runs.
+ * By name: npm's fields, CMake's options, the files that must have been built, whether the headers of cuBLASLt and NCCL are
+ * fetched first, and, for a processor that is not this machine's, the Debian packages to link with (`packages`), the prefix
+ * of its tools and the npm package of its Node, which QEMU runs.
  */
 export const targets = {
   'linux-x64': {
@@ -32,6 +33,7 @@ export const targets = {
     npm: { os: ['linux'], cpu: ['x64'], libc: ['glibc'] },
     cmake: ['-DAPOLLO_WITH_CUDA=ON'],
     files: ['apollo.node', 'libapollo_cuda.so', 'libapollo_mpi.so', 'libapollo_nccl.so'],
+    cudaHeaders: true,
     byRequest: true,
   },
   'linux-arm64': {
