@@ -5,13 +5,15 @@
 //   mentions the type, or mentions a type that does (TypeScript needs no name for most of them);
 // - every method and every property of an exported class or interface has a description, its own or that of the base type;
 // - every export has a page of its own in docs/api, with its name and its import;
+// - every row of a table in docs/api has a description, if any row of the table has one;
 // - the examples, and the TypeScript blocks in README.md and docs, compile against the package as users import it.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { exampleFiles, paths } from './examples.mjs';
 import { readExports, root } from './exports.mjs';
 import { importOf, pageOf, titleOf } from './places.mjs';
+import { undescribedRows } from './rows.mjs';
 
 const exports = readExports();
 const label = ({ specifier, name }) => `${specifier}: ${name}`;
@@ -52,7 +54,20 @@ function hasPage(each) {
   return readFileSync(page, 'utf8').startsWith(`${titleOf(each)}\n\n\`\`\`ts\n${importOf(each)}\n`);
 }
 
+/** Rows of the tables in docs/api without a description, as `page:line`, and the number of those in tables without any. */
+function rowsOfPages() {
+  const pages = readdirSync(join(root, 'docs/api'), { recursive: true, encoding: 'utf8' }).filter((name) =>
+    name.endsWith('.md'),
+  );
+  const found = pages.map((page) => ({ page, ...undescribedRows(readFileSync(join(root, 'docs/api', page), 'utf8')) }));
+  return {
+    empty: found.flatMap(({ page, empty }) => empty.map((line) => `docs/api/${page}:${line}`)),
+    bare: found.reduce((count, { bare }) => count + bare.length, 0),
+  };
+}
+
 const shown = shownTypes();
+const rows = rowsOfPages();
 const withoutPage = exports.filter((each) => !hasPage(each));
 const without = {
   description: exports.filter(({ description }) => description === '').map(label),
@@ -103,7 +118,9 @@ for (const [what, list] of Object.entries(without)) {
 }
 console.log(`exports without a page: ${withoutPage.length}`);
 for (const each of withoutPage) console.log(`  ${label(each)}: docs/api/${pageOf(each)} (run "npm run docs:api")`);
+console.log(`rows without description: ${rows.empty.length}; in tables that have no descriptions: ${rows.bare}`);
+for (const each of rows.empty) console.log(`  ${each}`);
 console.log(`examples and code blocks: ${files.length}; errors of the compiler: ${errors.length}`);
 for (const error of errors) console.log(`  ${error}`);
-const lists = [errors, withoutPage, ...Object.values(without)];
+const lists = [errors, withoutPage, rows.empty, ...Object.values(without)];
 process.exitCode = lists.some((list) => list.length > 0) ? 1 : 0;
