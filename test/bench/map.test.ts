@@ -5,7 +5,7 @@ import { outcomeOf, pairedDifference, rowsOf, type Tuned, tuned } from '../../be
 import { arms } from '../../bench/acceleration/map/arms.js';
 import { idOf, type MapRecord, type MapRun } from '../../bench/acceleration/map/record.js';
 import { writeMap } from '../../bench/acceleration/map/report.js';
-import { rounds } from '../../bench/acceleration/map/rounds.js';
+import { rounds } from '../../bench/acceleration/map/rounds/index.js';
 import { mapModel, mapOptions } from '../../bench/acceleration/map/run.js';
 import { autoEvidence } from '../../lib/methods/auto-evidence.js';
 import { createMethod } from '../../lib/methods/index.js';

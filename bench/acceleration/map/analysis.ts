@@ -5,7 +5,7 @@
 import { type Spread, spread } from '../../../lib/report/aggregate.js';
 import { flopsFor, lossFor } from '../annealed.js';
 import type { MapRecord, ModelKind } from './record.js';
-import type { Prediction } from './rounds.js';
+import type { Prediction } from './rounds/index.js';
 
 /** Runs of one arm that differ in their seeds alone. */
 export interface Tuned {

@@ -10,7 +10,7 @@ import { loadAddon } from '../../../lib/engine/native.js';
 import { ApolloError } from '../../../lib/errors.js';
 import { idOf, type MapRecord } from './record.js';
 import { writeMap } from './report.js';
-import { rounds } from './rounds.js';
+import { rounds } from './rounds/index.js';
 import { finishedRun, makeRun, openMapCorpus } from './run.js';
 
 const names = rounds.map(({ name }) => name);

@@ -9,7 +9,7 @@ import { colors, panelChart, panelSize, type Series } from '../figures/draw.js';
 import { type Difference, frontierOf, outcomeOf, type Row, rowsOf } from './analysis.js';
 import { type Arm, arms } from './arms.js';
 import { idOf, type MapRecord, type MapResults, type ModelKind } from './record.js';
-import { type Round, rounds } from './rounds.js';
+import { type Round, rounds } from './rounds/index.js';
 
 const kinds: readonly ModelKind[] = ['gpt', 'bert', 'llama'];
 const titles = { gpt: 'GPT', bert: 'BERT', llama: 'Llama' } as const;
