@@ -22,6 +22,10 @@ const takesEvaluate = is.takes('evaluate', {
 
 /**
  * Runs the computation that `build` records. A tensor gives its values, a record of tensors a record of values.
+ * @param build Records the computation in the graph that it is given, and returns its result.
+ * @param inputs Values of the graph's inputs by name. Default: none.
+ * @param options The device.
+ * @example
  * ```ts
  * await evaluate((g) => g.input('x', [2]).mul(3), { x: [1, 2] }); // Float32Array [3, 6]
  * ```
@@ -31,7 +35,10 @@ const takesEvaluate = is.takes('evaluate', {
 export async function evaluate<T extends Tensor | Record<string, Tensor>>(
   build: (graph: Graph) => T,
   inputs: Readonly<Record<string, InputData>> = {},
-  options: { readonly device?: Device } = {},
+  options: {
+    /** Where it runs; it stays open. Default: a CPU device that is opened for the call and closed after it. */
+    readonly device?: Device;
+  } = {},
 ): Promise<T extends Tensor ? Values : { [K in keyof T]: Values }> {
   takesEvaluate(build, inputs, options);
 

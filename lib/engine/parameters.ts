@@ -189,11 +189,18 @@ export class ParameterStore {
 
   /**
    * Sets the optimizer's state of a parameter: f32 values by slot, and its count of updates.
+   * @param name Name of the parameter.
+   * @param moments Its new state.
    * @throws {ApolloError} BAD_ARGUMENT unless `slots` are those that the optimizer keeps, in any order.
    */
   async writeMoments(
     name: string,
-    moments: { slots: readonly { name: string; values: Float32Array }[]; count: number },
+    moments: {
+      /** One entry for each slot of the optimizer: its name and as many f32 values as the parameter has. */
+      slots: readonly { name: string; values: Float32Array }[];
+      /** Number of updates that the parameter has had, from 0. */
+      count: number;
+    },
   ): Promise<void> {
     takes.writeMoments(name, moments);
     await this.state.write(this.entry(name), moments);
@@ -229,9 +236,19 @@ export class ParameterStore {
   /**
    * Copies a parameter's value and working copy onto another of the same shape, on the device; the optimizer's
    * state of it by `moments`: 'copy', 'zero' (count 0 too), 'keep' the destination's, or a copy scaled.
+   * @param from Name of the parameter that is copied.
+   * @param to Name of the parameter that is overwritten.
+   * @param options What is done with the optimizer's state.
    * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
    */
-  async copy(from: string, to: string, options: { readonly moments: MomentCopy }): Promise<void> {
+  async copy(
+    from: string,
+    to: string,
+    options: {
+      /** What the destination's optimizer state becomes. */
+      readonly moments: MomentCopy;
+    },
+  ): Promise<void> {
     takes.copy(from, to, options);
     const { moments } = options;
     const [source, target] = [this.entry(from), this.entry(to)];

@@ -43,11 +43,17 @@ const takesMomentFactors = is.takes('momentFactors', { scale: is.anyNumber });
 
 /**
  * Factors on AdamW's moments when a gradient is multiplied by `scale`: m is linear in it, v quadratic.
+ * @param scale Factor on the gradient.
  * @example
  * momentFactors(0.5) // gradients that are half as large
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
-export function momentFactors(scale: number): { readonly m: number; readonly v: number } {
+export function momentFactors(scale: number): {
+  /** Factor on the mean of gradients: `scale`. */
+  readonly m: number;
+  /** Factor on the mean of squared gradients: `scale` squared. */
+  readonly v: number;
+} {
   takesMomentFactors(scale);
 
   return { m: scale, v: scale * scale };

@@ -52,13 +52,26 @@ const takesAnnealedDropProbability = is.takes('annealedDropProbability', {
  * Probability that layer `layer` (0-based) of `layers` is skipped in step `step` (0-based) of `steps` under annealed layer
  * dropout ("Don't Drop Dropout", arXiv 2609.05275): highest * layer / (layers - 1) * (1 - step / (steps - 1)). It rises
  * with depth and falls to 0 at the last step; on average over layers and steps highest / 4 of the layers are skipped.
+ * @param place Where the layer is.
+ * @param time How far the run is.
+ * @param highest Probability of the last layer in the first step, in [0, 1].
  * @example
  * annealedDropProbability({ layer: 3, layers: 12 }, { step: 100, steps: 1000 }, 0.5);
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function annealedDropProbability(
-  place: { readonly layer: number; readonly layers: number },
-  time: { readonly step: number; readonly steps: number },
+  place: {
+    /** The layer, from 0. */
+    readonly layer: number;
+    /** Number of layers. */
+    readonly layers: number;
+  },
+  time: {
+    /** The step, from 0. */
+    readonly step: number;
+    /** Number of steps. */
+    readonly steps: number;
+  },
   highest: number,
 ): number {
   takesAnnealedDropProbability(place, time, highest);

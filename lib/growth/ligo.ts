@@ -72,13 +72,22 @@ const takesInitialWidthRows = is.takes('initialWidthRows', {
 /**
  * S [added, old], row-major: the lower part of a width operator [I; S], one row for each new unit. `noise` is the upper
  * end of uniform noise on every entry of 'sel', so that two copies of one unit can part.
+ * @param init How a row starts.
+ * @param sizes Size of S.
+ * @param from Seed and number of the operator, for random values.
+ * @param noise Upper end of the uniform noise of 'sel', 0 or more. Default: 0.
  * @example
  * initialWidthRows('rand', { added: 2, old: 4 }, { seed: 42, operator: 0 });
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function initialWidthRows(
   init: WidthInit,
-  sizes: { readonly added: number; readonly old: number },
+  sizes: {
+    /** Number of new units. */
+    readonly added: number;
+    /** Number of units that there are. */
+    readonly old: number;
+  },
   from: OperatorSeed,
   noise = 0,
 ): Float32Array {
@@ -101,13 +110,23 @@ const takesInitialDepthWeights = is.takes('initialDepthWeights', {
 
 /**
  * w [small]: the weight of each small layer in layer `layer` of `large`. Rows sum to 1.
+ * @param init How small layers are chosen, and whether noise is added.
+ * @param place Which layer, and of how many.
+ * @param from Seed and number of the operator, for the noise.
  * @example
  * initialDepthWeights('stackbert', { layer: 0, small: 3, large: 6 }, { seed: 42, operator: 0 });
  * @throws ApolloError BAD_ARGUMENT unless 1 <= small <= large and layer < large.
  */
 export function initialDepthWeights(
   init: DepthInit,
-  place: { readonly layer: number; readonly small: number; readonly large: number },
+  place: {
+    /** The layer of the large network, from 0. */
+    readonly layer: number;
+    /** Number of layers of the small network. */
+    readonly small: number;
+    /** Number of layers of the large network. */
+    readonly large: number;
+  },
   from: OperatorSeed,
 ): Float32Array {
   takesInitialDepthWeights(init, place, from);

@@ -97,7 +97,14 @@ export function stackTop(trainedLayers: number, depth: number): number[] {
  * @example
  * expansions.stack(2, 4) // [0, 1, 0, 1]
  */
-export const expansions = { interpolate, stack, stackModulo } as const satisfies Record<string, Expansion>;
+export const expansions = {
+  /** Copies of a layer are side by side: `map[i] = floor(i * trainedLayers / depth)`; {@link interpolate}. */
+  interpolate,
+  /** Whole copies of the trained layers one above the other, then the top ones; {@link stack}. */
+  stack,
+  /** Whole copies one above the other, then the bottom ones: `map[i] = i mod trainedLayers`; {@link stackModulo}. */
+  stackModulo,
+} as const satisfies Record<string, Expansion>;
 /**
  * The expansions by name, see {@link expansions}.
  * @example

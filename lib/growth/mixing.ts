@@ -38,14 +38,20 @@ const takesMixingTime = is.takes('mixingTime', {
  * Steps from `grownAt` to the first step at which the smoothed loss of the grown run is at most that of the fixed run plus
  * `epsilon` nats; undefined when that does not happen. The runs are compared at steps at which both were evaluated; each
  * point is the mean of up to `window` points since the growth.
+ * @param options Losses of both runs, the step of the growth, and when they count as equal.
  * @example mixingTime({ grown, fixed, grownAt: 500 })
  * @throws ApolloError BAD_ARGUMENT when the runs share no step after the growth.
  */
 export function mixingTime(options: {
+  /** Held-out losses of the run that grew, in rising order of their steps. */
   readonly grown: readonly LossPoint[];
+  /** Held-out losses of the run that had all layers from the start, in rising order of their steps. */
   readonly fixed: readonly LossPoint[];
+  /** Steps done before the growth. */
   readonly grownAt: number;
+  /** How far above the fixed run's loss counts as equal, in nats. Default: 0.01. */
   readonly epsilon?: number;
+  /** Points that a mean is taken over, at most. Default: 3. */
   readonly window?: number;
 }): number | undefined {
   takesMixingTime(options);

@@ -67,12 +67,16 @@ const takesMakeSchedule = is.takes('makeSchedule', {
 
 /**
  * The schedule of a run of `totalSteps` steps.
+ * @param options Stages, boundaries and length of the run.
  * @example makeSchedule({ stageLayers: [1, 3, 6, 12], boundaries: { fractions: [0.05, 0.1, 0.25] }, totalSteps: 1000 })
  * @throws ApolloError BAD_ARGUMENT when stageLayers do not rise or the number of boundaries does not fit.
  */
 export function makeSchedule(options: {
+  /** Number of trained layers of each stage, rising. */
   readonly stageLayers: readonly number[];
+  /** Where stages end; one boundary less than there are stages. */
   readonly boundaries: Boundaries;
+  /** Optimizer steps of the run, at least 1. */
   readonly totalSteps: number;
 }): StageSchedule {
   takesMakeSchedule(options);

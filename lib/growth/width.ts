@@ -167,11 +167,21 @@ export interface RowWise {
 
 /**
  * `expandMatrix` in pieces, for a caller that must not block: all zeros until rows are filled.
+ * @param matrix Values with their numbers of rows and columns.
+ * @param maps What the new rows and columns are copies of.
  * @example
  * const rows = expandMatrixRows({ values: new Float32Array(4), rows: 2, columns: 2 }, { rows: [0, 1, 1] });
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
-export function expandMatrixRows(matrix: Matrix, maps: { rows?: DimensionMap; columns?: DimensionMap }): RowWise {
+export function expandMatrixRows(
+  matrix: Matrix,
+  maps: {
+    /** Old row of each new row. Default: rows stay as they are. */
+    rows?: DimensionMap;
+    /** Old column of each new column. Default: columns stay as they are. */
+    columns?: DimensionMap;
+  },
+): RowWise {
   takesExpandMatrixRows(matrix, maps);
 
   const { values, rows, columns } = matrix;
@@ -200,11 +210,21 @@ export function expandMatrixRows(matrix: Matrix, maps: { rows?: DimensionMap; co
 /**
  * EXPN (bert2BERT, Eq. 5 and 6): U[i, j] = W[g_in(i), g_out(j)] / C_in[g_in(i)]. Without a map a dimension stays as it
  * is. The rows of a table that is looked up in, as the word embeddings, have none.
+ * @param matrix Values with their numbers of rows and columns.
+ * @param maps What the new rows and columns are copies of.
  * @example
  * const grown = expandMatrix({ values: new Float32Array(4), rows: 2, columns: 2 }, { rows: [0, 1, 1], columns: [0, 1, 1] });
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
-export function expandMatrix(matrix: Matrix, maps: { rows?: DimensionMap; columns?: DimensionMap }): Float32Array {
+export function expandMatrix(
+  matrix: Matrix,
+  maps: {
+    /** Old row of each new row. Default: rows stay as they are. */
+    rows?: DimensionMap;
+    /** Old column of each new column. Default: columns stay as they are. */
+    columns?: DimensionMap;
+  },
+): Float32Array {
   const { values, rows, fill } = expandMatrixRows(matrix, maps);
   fill(0, rows);
   return values;

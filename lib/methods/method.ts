@@ -180,7 +180,12 @@ export interface TrainingMethod {
   /** The network of step `step` (0-based). */
   plan(step: number): StepPlan;
   /** Maps for evaluation during the stage of `step`: at full depth, and the trained layers alone. */
-  evaluationMaps(step: number): { readonly full: LayerMap; readonly stage: LayerMap };
+  evaluationMaps(step: number): {
+    /** Which trained layer is at each place of the finished model. */
+    readonly full: LayerMap;
+    /** Which trained layer is at each place of the network of the stage's trained layers alone. */
+    readonly stage: LayerMap;
+  };
   /** Gates of the trained layers when the network is evaluated: those of the step. Absent or undefined: none. */
   evaluationGates?(step: number): Gates | undefined;
   /** When `step` is the first of a new stage: the growth before it. */

@@ -67,7 +67,15 @@ export class ForeignConfig {
    * `activation` and `tied` where they differ from `usual` and true: fields that do not are left out, as in configurations
    * made here.
    */
-  differing(key: string, usual: Activation): { readonly activation?: Activation; readonly tied?: false } {
+  differing(
+    key: string,
+    usual: Activation,
+  ): {
+    /** The activation, where it is not the usual one. */
+    readonly activation?: Activation;
+    /** false where the head has a table of its own; else absent. */
+    readonly tied?: false;
+  } {
     const name = this.json[key] ?? undefined;
     const activation = name === undefined ? usual : this.#activation(key, name);
     return {

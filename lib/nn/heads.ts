@@ -32,11 +32,25 @@ const takesTiedLoss = is.takes('tiedLoss', {
 /**
  * Cross-entropy of the head over rows [M, C] against labels i32[M]; -100 is not counted. `loss` is the mean over
  * the `count` labels that are. Logits are formed in chunks of rows inside the op and never stored.
+ * @param rows Hidden states, [M, C].
+ * @param table Table of the word embeddings, [V, C].
+ * @param labels i32 [M], each in [0, V), or -100 for a row that does not count.
+ * @param bias Added to the logits, f32 [V]. Default: none.
  * @example
  * const { loss } = tiedLoss(flatten(hidden), graph.parameter('table', [400, 64]), graph.input('labels', [16], 'i32'));
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
-export function tiedLoss(rows: Tensor, table: Tensor, labels: Tensor, bias?: Tensor): { loss: Tensor; count: Tensor } {
+export function tiedLoss(
+  rows: Tensor,
+  table: Tensor,
+  labels: Tensor,
+  bias?: Tensor,
+): {
+  /** Mean over the labels that count, in nats, f32 [1]; 0 when there are none. */
+  loss: Tensor;
+  /** Number of labels that count, f32 [1]. */
+  count: Tensor;
+} {
   takesTiedLoss(rows, table, labels, bias);
 
   return lmHeadLoss(rows, table, labels, { bias });
@@ -64,6 +78,9 @@ const takesMlmTransform = is.takes('mlmTransform', {
 
 /**
  * BERT's transform before the decoder: LN(activation(x W + b)); weights `head.transform.*` and `head.norm.*`.
+ * @param rows Hidden states, [M, C].
+ * @param weights Gives the tensors of parameters by name.
+ * @param options Norm and activation.
  * @example
  * const rows = mlmTransform(flatten(hidden), weights, { epsilon: 1e-12, activation: 'gelu', training: true });
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
@@ -71,7 +88,14 @@ const takesMlmTransform = is.takes('mlmTransform', {
 export function mlmTransform(
   rows: Tensor,
   weights: Weights,
-  options: { readonly epsilon: number; readonly activation: Activation; readonly training: boolean },
+  options: {
+    /** Added to the variance of the norm, 0 or more. */
+    readonly epsilon: number;
+    /** The activation after the product. */
+    readonly activation: Activation;
+    /** Whether the graph is trained, so that what its backward pass needs is kept. */
+    readonly training: boolean;
+  },
 ): Tensor {
   takesMlmTransform(rows, weights, options);
 

@@ -102,6 +102,11 @@ const takesAddNorm = is.takes('addNorm', addNormArguments);
 
 /**
  * sum = residual + dropout(x); y = LN(sum): one pass over memory for the add, the dropout and the norm.
+ * @param x Output of the branch, [.., C].
+ * @param residual The residual stream, [.., C].
+ * @param weights Gives the tensors of parameters by name.
+ * @param name Name of the norm, whose parameters are `NAME.weight` and `NAME.bias`, f32 [C].
+ * @param options Epsilon and dropout.
  * @example
  * const y = addNorm(x, residual, weights, 'attention.norm', { epsilon: 1e-12, p: 0.1 });
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
@@ -111,8 +116,18 @@ export function addNorm(
   residual: Tensor,
   weights: Weights,
   name: string,
-  options: { epsilon: number; p: number },
-): { y: Tensor; sum: Tensor } {
+  options: {
+    /** Added to the variance, 0 or more. */
+    epsilon: number;
+    /** Probability of dropout of x, in [0, 1). */
+    p: number;
+  },
+): {
+  /** The norm of the sum, [.., C]. */
+  y: Tensor;
+  /** residual + dropout(x), [.., C]: the next residual. */
+  sum: Tensor;
+} {
   takesAddNorm(x, residual, weights, name, options);
 
   return residualNorm(x, residual, ...normWeights(x, weights, name), options);
@@ -139,6 +154,11 @@ const takesAddScaleNorm = is.takes('addScaleNorm', addNormArguments);
 
 /**
  * sum = residual + dropout(x); y = RMS norm of sum: one pass over memory for the add, the dropout and the norm.
+ * @param x Output of the branch, [.., C].
+ * @param residual The residual stream, [.., C].
+ * @param weights Gives the tensors of parameters by name.
+ * @param name Name of the norm, whose parameter is `NAME.weight`, f32 [C].
+ * @param options Epsilon and dropout.
  * @example
  * const { sum, y } = addScaleNorm(x, residual, weights, 'ffn.norm', { epsilon: 1e-5, p: 0 });
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
@@ -148,8 +168,18 @@ export function addScaleNorm(
   residual: Tensor,
   weights: Weights,
   name: string,
-  options: { epsilon: number; p: number },
-): { y: Tensor; sum: Tensor } {
+  options: {
+    /** Added to the mean of squares, 0 or more. */
+    epsilon: number;
+    /** Probability of dropout of x, in [0, 1). */
+    p: number;
+  },
+): {
+  /** The norm of the sum, [.., C]. */
+  y: Tensor;
+  /** residual + dropout(x), [.., C]: the next residual. */
+  sum: Tensor;
+} {
   takesAddScaleNorm(x, residual, weights, name, options);
 
   return residualRmsNorm(x, residual, scaleWeight(x, weights, name), options);
@@ -172,6 +202,11 @@ const takesTokenEmbeddings = is.takes('tokenEmbeddings', {
  * Word + position (+ token type) embeddings of tokens i32[B, T] -> [B, T, C]. With a type table but no `types` every
  * token has type 0; with `positions` i32[B, T] tokens are there, else at 0, 1, 2, …. Tables: `embeddings.word` [V, C],
  * `embeddings.position` [maxPositions, C], `embeddings.type`.
+ * @param tokens Ids, i32 [B, T], each in [0, V).
+ * @param weights Gives the tensors of parameters by name.
+ * @param sizes Sizes of the tables.
+ * @param types Token types, i32 [B, T]. Default: 0 for every token.
+ * @param positions Positions of the tokens, i32 [B, T]. Default: 0, 1, 2, … in each sequence.
  * @example
  * const tokens = graph.input('tokens', [2, 8], 'i32');
  * const hidden = tokenEmbeddings(tokens, weights, { vocabSize: 400, hidden: 64, maxPositions: 128 });
@@ -180,7 +215,16 @@ const takesTokenEmbeddings = is.takes('tokenEmbeddings', {
 export function tokenEmbeddings(
   tokens: Tensor,
   weights: Weights,
-  sizes: { vocabSize: number; hidden: number; maxPositions: number; typeVocab?: number | undefined },
+  sizes: {
+    /** Rows of the word table, V. */
+    vocabSize: number;
+    /** Width of the residual stream, C. */
+    hidden: number;
+    /** Rows of the table of positions, at least T. */
+    maxPositions: number;
+    /** Rows of the table of token types. Default: there is none. */
+    typeVocab?: number | undefined;
+  },
   types?: Tensor,
   positions?: Tensor,
 ): Tensor {

@@ -262,6 +262,9 @@ const takesPostNormStack = is.takes('postNormStack', { x: is.tensor, weights: is
 /**
  * Post-norm stack (BERT): x = LN(x + dropout(attention(x))); x = LN(x + dropout(ffn(x))). `hidden` is the last layer's
  * output, `states` the input of the stack and the output of every layer, depth + 1 tensors [B, T, C].
+ * @param x Embeddings, [B, T, C].
+ * @param weights Gives the tensors of parameters by name.
+ * @param options Sizes, order and dropout of the layers.
  * @example
  * const y = postNormStack(hidden, weights, stackOptions);
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
@@ -270,7 +273,12 @@ export function postNormStack(
   x: Tensor,
   weights: Weights,
   options: StackOptions,
-): { hidden: Tensor; states: Tensor[] } {
+): {
+  /** Output of the stack, [B, T, C]. */
+  hidden: Tensor;
+  /** Input of the stack and output of every layer, depth + 1 tensors [B, T, C]. */
+  states: Tensor[];
+} {
   takesPostNormStack(x, weights, options);
 
   const { epsilon, dropout: p } = options;
@@ -301,6 +309,10 @@ const takesPreNormStack = is.takes('preNormStack', {
  * Every residual add is fused with the norm that follows it, be it in the next layer or the final one. `states` as
  * Hugging Face counts them: the input, the sum after every layer but the last, and the output of the final norm. `stream` is
  * the sum after the last layer.
+ * @param x Embeddings, [B, T, C].
+ * @param weights Gives the tensors of parameters by name.
+ * @param finalNorm Name of the norm at the end.
+ * @param options Sizes, order and dropout of the layers.
  * @example
  * const y = preNormStack(hidden, weights, 'final.norm', stackOptions);
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
@@ -310,7 +322,14 @@ export function preNormStack(
   weights: Weights,
   finalNorm: string,
   options: StackOptions,
-): { hidden: Tensor; states: Tensor[]; stream: Tensor } {
+): {
+  /** Output of the final norm, [B, T, C]. */
+  hidden: Tensor;
+  /** The input, the sum after every layer but the last, and `hidden`: depth + 1 tensors [B, T, C]. */
+  states: Tensor[];
+  /** Sum after the last layer, before the final norm, [B, T, C]. */
+  stream: Tensor;
+} {
   takesPreNormStack(x, weights, finalNorm, options);
 
   const { epsilon, dropout: p, layerMap } = options;

@@ -12,10 +12,20 @@ const takesRenderSvg = is.takes('renderSvg', {
 /**
  * An SVG document of `width` x `height` pixels.
  *
+ * @param option The chart, from `lossChart` or `depthChart`.
+ * @param size Size of the document.
  * @example writeFileSync('loss-flops.svg', await renderSvg(lossChart(results, analysis, 'flopsModel')))
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
-export async function renderSvg(option: ChartOption, size: { width?: number; height?: number } = {}): Promise<string> {
+export async function renderSvg(
+  option: ChartOption,
+  size: {
+    /** Width in pixels. Default: 820. */
+    width?: number;
+    /** Height in pixels. Default: 460. */
+    height?: number;
+  } = {},
+): Promise<string> {
   takesRenderSvg(option, size);
 
   const { width = 820, height = 460 } = size;

@@ -44,7 +44,12 @@ export interface Objective {
    * Records the loss: one f32, the mean over the examples that count, and how many do (one f32), by which held-out batches
    * are weighed.
    */
-  trace(context: ObjectiveContext): { readonly loss: Tensor; readonly count: Tensor };
+  trace(context: ObjectiveContext): {
+    /** Mean over the examples that count, f32 with one element. */
+    readonly loss: Tensor;
+    /** Number of examples that count, f32 with one element. */
+    readonly count: Tensor;
+  };
 }
 
 /** The loss of a model over a batch of `shape`, by its own objective or by `objective`. */

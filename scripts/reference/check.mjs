@@ -5,7 +5,7 @@
 //   mentions the type, or mentions a type that does (TypeScript needs no name for most of them);
 // - every method and every property of an exported class or interface has a description, its own or that of the base type;
 // - every export has a page of its own in docs/api, with its name and its import;
-// - every row of a table in docs/api has a description, if any row of the table has one;
+// - every row of a table in docs/api has a description, but for parameters in a table that describes none of them;
 // - the examples, and the TypeScript blocks in README.md and docs, compile against the package as users import it.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -54,7 +54,7 @@ function hasPage(each) {
   return readFileSync(page, 'utf8').startsWith(`${titleOf(each)}\n\n\`\`\`ts\n${importOf(each)}\n`);
 }
 
-/** Rows of the tables in docs/api without a description, as `page:line`, and the number of those in tables without any. */
+/** Rows of the tables in docs/api without a description, as `page:line`, and the number of parameters that need none. */
 function rowsOfPages() {
   const pages = readdirSync(join(root, 'docs/api'), { recursive: true, encoding: 'utf8' }).filter((name) =>
     name.endsWith('.md'),
@@ -118,7 +118,7 @@ for (const [what, list] of Object.entries(without)) {
 }
 console.log(`exports without a page: ${withoutPage.length}`);
 for (const each of withoutPage) console.log(`  ${label(each)}: docs/api/${pageOf(each)} (run "npm run docs:api")`);
-console.log(`rows without description: ${rows.empty.length}; in tables that have no descriptions: ${rows.bare}`);
+console.log(`rows without description: ${rows.empty.length}; parameters in tables without descriptions: ${rows.bare}`);
 for (const each of rows.empty) console.log(`  ${each}`);
 console.log(`examples and code blocks: ${files.length}; errors of the compiler: ${errors.length}`);
 for (const error of errors) console.log(`  ${error}`);

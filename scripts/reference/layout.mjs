@@ -130,7 +130,7 @@ class PageContext extends MarkdownThemeContext {
     return [
       this.helpers.getCommentParts(project.readme),
       '## Rooms',
-      table(['Import', 'What it has', 'Exports'], rows),
+      table(['Import', 'Description', 'Exports'], rows),
     ].join('\n\n');
   }
 

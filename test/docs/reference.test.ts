@@ -33,6 +33,11 @@ t.test('rows without a description are found', async (t) => {
     '| Parameter | Type |',
     '| ------ | ------ |',
     '| `d` | `number` |',
+    '| `d.field?` | `number` |',
+    '',
+    '| Name | Type |',
+    '| ------ | ------ |',
+    '| `f` | `number` |',
     '',
     '```',
     '| Parameter | Description |',
@@ -40,7 +45,7 @@ t.test('rows without a description are found', async (t) => {
     '| `e` | - |',
     '```',
   ];
-  t.same(undescribedRows(page.join('\n')), { empty: [4, 5], bare: [9] });
+  t.same(undescribedRows(page.join('\n')), { empty: [4, 5, 10, 14], bare: [9] });
 });
 
 t.test('docs/api is what the docstrings give (npm run docs:api)', async (t) => {

@@ -74,14 +74,37 @@ export interface Tokenizer {
    * One text or a pair with the special tokens that the tokenizer puts around them ([CLS] and [SEP] for BERT, none for
    * GPT-2), and the segment of each token. Above `maxLength` tokens the longer text loses its end.
    *
+   * @param first The text.
+   * @param second The second text of a pair. Default: there is none.
+   * @param options Limit of the length.
+   * @example
    * ```ts
    * tokenizer.encodePair('a cat', 'a dog', { maxLength: 128 }).types; // 0 0 0 0 1 1 1: [CLS] a cat [SEP] a dog [SEP]
    * ```
    * @throws ApolloError BAD_ARGUMENT when maxLength has no room for the special tokens.
    */
-  encodePair(first: string, second?: string, options?: { readonly maxLength?: number }): PairEncoding;
-  /** The same around ids that are there already. */
-  frame(first: ArrayLike<number>, second?: ArrayLike<number>, options?: { readonly maxLength?: number }): FramedTokens;
+  encodePair(
+    first: string,
+    second?: string,
+    options?: {
+      /** Tokens at most, special ones included. Default: no limit. */
+      readonly maxLength?: number;
+    },
+  ): PairEncoding;
+  /**
+   * The same around ids that are there already.
+   * @param first Ids of the text, without special tokens.
+   * @param second Ids of the second text of a pair. Default: there is none.
+   * @param options Limit of the length.
+   */
+  frame(
+    first: ArrayLike<number>,
+    second?: ArrayLike<number>,
+    options?: {
+      /** Tokens at most, special ones included. Default: no limit. */
+      readonly maxLength?: number;
+    },
+  ): FramedTokens;
   /** Text of ids; ids without a token have none. BERT's text is cleaned of blanks before punctuation, as in Python. */
   decode(ids: ArrayLike<number>, options?: DecodeOptions): string;
   /** Text of ids that come one by one, in whole characters: joined, it is what `decode` gives for all of them. */

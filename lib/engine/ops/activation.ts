@@ -29,11 +29,19 @@ const takesGelu = is.takes('gelu', { x: is.tensor, options: is.options({ tanh: i
 
 /**
  * x * Phi(x); with `tanh` 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))).
+ * @param x f32 or bf16, of any shape.
+ * @param options Exact or by tanh.
  * @example
  * const y = gelu(x, { tanh: true });
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
-export function gelu(x: Tensor, options: { readonly tanh?: boolean } = {}): Tensor {
+export function gelu(
+  x: Tensor,
+  options: {
+    /** Whether Phi is approximated by tanh, as in GPT-2. Default: false, exact by erf. */
+    readonly tanh?: boolean;
+  } = {},
+): Tensor {
   takesGelu(x, options);
   const { tanh = false } = options;
   return emitOne(geluOp, [x], { tanh });

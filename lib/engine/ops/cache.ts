@@ -114,6 +114,10 @@ const takesCachedAttention = is.takes('cachedAttention', {
  * softmax(scale q K^T) V per head -> [B, T, heads D], with q out of `qkv` [B, T, (heads + 2 keyValueHeads) D] and K, V the
  * first positions[b, t] + 1 positions of the cache: those up to the token's own, which must have been appended. As in
  * `attention`, query heads may share key/value heads; keyValueHeads is `heads` unless given.
+ * @param qkv Queries, keys and values side by side, [B, T, (heads + 2 keyValueHeads) D].
+ * @param cache Keys and values of all positions so far, each [B, L, keyValueHeads D].
+ * @param positions Position of each token, i32 [B, T], from 0.
+ * @param options Heads and scale.
  * @example
  * const cache = { keys: graph.state('keys', [1, 64, 32]), values: graph.state('values', [1, 64, 32]) };
  * const y = cachedAttention(x, cache, graph.input('positions', [1, 1], 'i32'), { heads: 4 });
@@ -124,7 +128,14 @@ export function cachedAttention(
   qkv: Tensor,
   cache: AttentionCache,
   positions: Tensor,
-  options: { readonly heads: number; readonly keyValueHeads?: number | undefined; readonly scale?: number },
+  options: {
+    /** Number of query heads. */
+    readonly heads: number;
+    /** Number of key/value heads, of which `heads` is a multiple. Default: `heads`. */
+    readonly keyValueHeads?: number | undefined;
+    /** Factor on the scores. Default: 1 / sqrt(D), with D the size of a head. */
+    readonly scale?: number;
+  },
 ): Tensor {
   takesCachedAttention(qkv, cache, positions, options);
   const { keys, values } = cache;

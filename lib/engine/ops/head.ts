@@ -111,6 +111,10 @@ const takesLmHeadLoss = is.takes('lmHeadLoss', {
 /**
  * Mean over labels != -100 of -log softmax(x table^T + bias)[label], and how many labels there were (both f32 [1];
  * loss 0 when none). x [M, C], table [V, C], labels i32 [M] in [0, V) or -100: others reject the run.
+ * @param x Rows of hidden states [M, C].
+ * @param table Table [V, C], such as that of the word embeddings.
+ * @param labels i32 [M], each in [0, V), or -100 for a row that does not count.
+ * @param options A bias of the logits.
  * @example
  * const table = graph.parameter('table', [400, 64]);
  * const { loss } = lmHeadLoss(graph.input('rows', [16, 64]), table, graph.input('labels', [16], 'i32'));
@@ -120,8 +124,16 @@ export function lmHeadLoss(
   x: Tensor,
   table: Tensor,
   labels: Tensor,
-  options: { readonly bias?: Tensor | undefined } = {},
-): { loss: Tensor; count: Tensor } {
+  options: {
+    /** Added to the logits, f32 [V]. Default: none. */
+    readonly bias?: Tensor | undefined;
+  } = {},
+): {
+  /** Mean over the labels that count, in nats, f32 [1]; 0 when there are none. */
+  loss: Tensor;
+  /** Number of labels that count, f32 [1]. */
+  count: Tensor;
+} {
   takesLmHeadLoss(x, table, labels, options);
   const { bias } = options;
   const inputs = [x, table, ...(bias ? [bias] : []), labels];
@@ -133,11 +145,21 @@ const takesCrossEntropy = is.takes('crossEntropy', { logits: is.tensor, labels: 
 
 /**
  * Mean cross-entropy of logits [M, V] with labels i32 [M] (-100 is ignored); loss and count as in lmHeadLoss.
+ * @param logits f32 or bf16 [M, V].
+ * @param labels i32 [M], each in [0, V), or -100 for a row that does not count.
  * @example
  * const { loss, count } = crossEntropy(logits, graph.input('labels', [2], 'i32'));
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
-export function crossEntropy(logits: Tensor, labels: Tensor): { loss: Tensor; count: Tensor } {
+export function crossEntropy(
+  logits: Tensor,
+  labels: Tensor,
+): {
+  /** Mean over the labels that count, in nats, f32 [1]; 0 when there are none. */
+  loss: Tensor;
+  /** Number of labels that count, f32 [1]. */
+  count: Tensor;
+} {
   takesCrossEntropy(logits, labels);
 
   const [loss, count] = emit(crossEntropyOp, [logits, labels], {}) as [Tensor, Tensor];

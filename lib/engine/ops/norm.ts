@@ -92,6 +92,10 @@ const takesLayerNorm = is.takes('layerNorm', {
 
 /**
  * (x - mean) / sqrt(variance + epsilon) * weight + bias over the last axis; weight and bias f32 [C].
+ * @param x [.., C], f32 or bf16.
+ * @param weight f32 [C].
+ * @param bias f32 [C].
+ * @param options Epsilon.
  * @example
  * const y = layerNorm(x, graph.parameter('weight', [64]), graph.parameter('bias', [64]), { epsilon: 1e-5 });
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
@@ -100,7 +104,10 @@ export function layerNorm(
   x: Tensor,
   weight: Tensor,
   bias: Tensor,
-  options: { readonly epsilon?: number } = {},
+  options: {
+    /** Added to the variance, 0 or more. Default: 1e-5. */
+    readonly epsilon?: number;
+  } = {},
 ): Tensor {
   takesLayerNorm(x, weight, bias, options);
   const { epsilon = 1e-5 } = options;
@@ -118,6 +125,11 @@ const takesResidualNorm = is.takes('residualNorm', {
 /**
  * `sum` = residual + dropout(x, p) and `y` = layerNorm(sum) in one pass over memory.
  * Post-LN (BERT) uses y only; pre-LN (GPT-2) uses y for the next sub-layer and sum as the next residual.
+ * @param x [.., C], f32 or bf16.
+ * @param residual The residual stream, of the type of x.
+ * @param weight f32 [C].
+ * @param bias f32 [C].
+ * @param options Epsilon and dropout.
  * @example
  * const y = residualNorm(x, residual, graph.parameter('weight', [64]), graph.parameter('bias', [64]), { p: 0.1 });
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
@@ -127,8 +139,18 @@ export function residualNorm(
   residual: Tensor,
   weight: Tensor,
   bias: Tensor,
-  options: { readonly epsilon?: number; readonly p?: number } = {},
-): { y: Tensor; sum: Tensor } {
+  options: {
+    /** Added to the variance, 0 or more. Default: 1e-5. */
+    readonly epsilon?: number;
+    /** Probability of dropout of x, in [0, 1). Default: 0. */
+    readonly p?: number;
+  } = {},
+): {
+  /** The norm of the sum, [.., C]. */
+  y: Tensor;
+  /** residual + dropout(x), [.., C]: the next residual. */
+  sum: Tensor;
+} {
   takesResidualNorm(x, residual, weight, bias, options);
   const { epsilon = 1e-5, p = 0 } = options;
   checkProbability('residualNorm', p);

@@ -69,11 +69,21 @@ const takesRmsNorm = is.takes('rmsNorm', {
 /**
  * x / sqrt(mean(x^2) + epsilon) * weight over the last axis of x [.., C], f32 or bf16; weight f32 [C], epsilon 1e-6
  * unless given. The mean is computed in f32 and the result rounded once.
+ * @param x [.., C], f32 or bf16.
+ * @param weight f32 [C].
+ * @param options Epsilon.
  * @example
  * const y = rmsNorm(x, graph.parameter('weight', [64]));
  * @throws {ApolloError} BAD_SHAPE where x or weight is of another type, BAD_ARGUMENT naming an argument that is wrong.
  */
-export function rmsNorm(x: Tensor, weight: Tensor, options: { readonly epsilon?: number } = {}): Tensor {
+export function rmsNorm(
+  x: Tensor,
+  weight: Tensor,
+  options: {
+    /** Added to the mean of squares, 0 or more. Default: 1e-6. */
+    readonly epsilon?: number;
+  } = {},
+): Tensor {
   takesRmsNorm(x, weight, options);
   const { epsilon = 1e-6 } = options;
   return emitOne(rmsNormOp, [x, weight], { epsilon });
@@ -89,6 +99,10 @@ const takesResidualRmsNorm = is.takes('residualRmsNorm', {
 /**
  * `sum` = residual + dropout(x, p) and `y` = rmsNorm(sum) in one pass over memory; x and residual [.., C] of one type,
  * weight f32 [C]. A pre-norm decoder uses y for the next sub-layer and sum as the next residual.
+ * @param x [.., C], f32 or bf16.
+ * @param residual The residual stream, of the type of x.
+ * @param weight f32 [C].
+ * @param options Epsilon and dropout.
  * @example
  * const y = residualRmsNorm(x, residual, graph.parameter('weight', [64]));
  * @throws {ApolloError} BAD_SHAPE where types do not fit, BAD_ARGUMENT naming an argument that is wrong.
@@ -97,8 +111,18 @@ export function residualRmsNorm(
   x: Tensor,
   residual: Tensor,
   weight: Tensor,
-  options: { readonly epsilon?: number; readonly p?: number } = {},
-): { y: Tensor; sum: Tensor } {
+  options: {
+    /** Added to the mean of squares, 0 or more. Default: 1e-6. */
+    readonly epsilon?: number;
+    /** Probability of dropout of x, in [0, 1). Default: 0. */
+    readonly p?: number;
+  } = {},
+): {
+  /** The norm of the sum, [.., C]. */
+  y: Tensor;
+  /** residual + dropout(x), [.., C]: the next residual. */
+  sum: Tensor;
+} {
   takesResidualRmsNorm(x, residual, weight, options);
   const { epsilon = 1e-6, p = 0 } = options;
   checkProbability('residualRmsNorm', p);

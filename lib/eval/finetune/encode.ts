@@ -19,9 +19,25 @@ export interface SequenceEncoder {
    * and extract token (Radford et al. 2018, section 3.3): the same without types. What is too long is cut at the end,
    * the longer text first (Hugging Face's longest_first).
    */
-  encode(a: string, b?: string): { tokens: number[]; types: number[] };
+  encode(
+    a: string,
+    b?: string,
+  ): {
+    /** Ids with the special tokens, at most `maxLength`. */
+    tokens: number[];
+    /** Token type of each id: 1 from the second text on where the model has types, else 0. */
+    types: number[];
+  };
   /** The same of ids that exist already; they are not cut. @throws ApolloError BAD_ARGUMENT when they do not fit. */
-  join(a: readonly number[], b?: readonly number[]): { tokens: number[]; types: number[] };
+  join(
+    a: readonly number[],
+    b?: readonly number[],
+  ): {
+    /** Ids with the special tokens, at most `maxLength`. */
+    tokens: number[];
+    /** Token type of each id: 1 from the second text on where the model has types, else 0. */
+    types: number[];
+  };
 }
 
 const takesSequenceEncoder = is.takes('sequenceEncoder', {

@@ -28,13 +28,17 @@ const takesTrainedSource = is.takes('trainedSource', {
  * The weights of an open model folder, which stays open as long as the source is used. They are read once for their
  * digest. Of a model that was still growing every place gets a copy of the layer that is there, so that fine-tuning
  * has the structure of the finished model.
+ * @param folder An open model folder, from `openModelFolder`.
  * @example
  * const source = trainedSource(await openModelFolder('runs/bert'));
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export async function trainedSource(folder: {
+  /** Configuration of the finished model. */
   readonly config: ModelConfig;
+  /** Which stored layer is at each place of the finished model. */
   readonly layerMap: readonly number[];
+  /** The f32 values of a parameter, row-major. */
   read(name: string): Promise<Float32Array>;
 }): Promise<BodySource> {
   takesTrainedSource(folder);

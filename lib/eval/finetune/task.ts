@@ -95,7 +95,12 @@ export interface FineTuneTask<Example = unknown> {
   baseline?(
     train: readonly Example[],
     examples: readonly Example[],
-  ): { readonly name: string; readonly metrics: Metrics };
+  ): {
+    /** Name of the baseline in results, such as 'majority'. */
+    readonly name: string;
+    /** Its scores by metric. */
+    readonly metrics: Metrics;
+  };
   /** A line of additional information about the scores of a split; absent if there is none. */
   remark?(examples: readonly Example[], outputs: Outputs): string;
   /** Settings of the task, and the task with other values than the defaults; absent if there are none. */

@@ -71,6 +71,9 @@ const takesReadSquad = is.takes('readSquad', {
 
 /**
  * The questions of a file, in its order.
+ * @param path The file, JSON or JSON Lines, packed or not.
+ * @param options How the reading is stopped.
+ * @example
  * ```ts
  * const { questions } = await squad.readSquad('dev-v2.0.json');
  * ```
@@ -78,7 +81,13 @@ const takesReadSquad = is.takes('readSquad', {
  * that can be read, with the place of the first that cannot. ABORT_ERR when the signal fires.
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
-export async function readSquad(path: string, options: { readonly signal?: AbortSignal } = {}): Promise<SquadDataset> {
+export async function readSquad(
+  path: string,
+  options: {
+    /** Stops the reading with ABORT_ERR. */
+    readonly signal?: AbortSignal;
+  } = {},
+): Promise<SquadDataset> {
   takesReadSquad(path, options);
 
   const reading = new Reading(await readJson(path, options), path);

@@ -96,6 +96,9 @@ const takesScoreV2 = is.takes('scoreV2', {
  * not count as one. With `nullOdds` every prediction whose odds are above `threshold` (default: none is) becomes '',
  * and the best thresholds are searched. Search with `predictions` that always give an answer, so that the odds alone
  * decide.
+ * @param questions The questions with their answers; none for a question without.
+ * @param predictions The predicted text by the question's id; '' for no answer.
+ * @param options Odds of having no answer, and their threshold.
  * @example
  * squad.scoreV2([{ id: 'q', answers: [] }], { q: '' }, { nullOdds: { q: 3 } });
  * @throws ApolloError BAD_ARGUMENT for a question without null odds where odds are given, or no questions at all.
@@ -103,7 +106,12 @@ const takesScoreV2 = is.takes('scoreV2', {
 export function scoreV2(
   questions: readonly GoldQuestion[],
   predictions: Predictions,
-  options: { readonly nullOdds?: NullOdds; readonly threshold?: number } = {},
+  options: {
+    /** By question: how much better having no answer scores than the best answer. Default: predictions count as they are. */
+    readonly nullOdds?: NullOdds;
+    /** Odds above which a prediction becomes ''. Default: none is. */
+    readonly threshold?: number;
+  } = {},
 ): Scores {
   takesScoreV2(questions, predictions, options);
   const { nullOdds, threshold = Number.POSITIVE_INFINITY } = options;

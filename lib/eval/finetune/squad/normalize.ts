@@ -56,11 +56,21 @@ const takesF1 = is.takes('f1', {
  * Harmonic mean of the precision and the recall of the prediction's words; a word counts as often as it is in both.
  * Without a word in one of them: 1 if both have none, else 0. (The v1.1 script gives 0 also where both have none: pass
  * `emptyMatches: false`.)
+ * @param prediction The predicted answer.
+ * @param gold The right answer.
+ * @param options What texts without tokens score.
  * @example
  * squad.f1('a big cat', 'cat')
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
-export function f1(prediction: string, gold: string, options: { readonly emptyMatches?: boolean } = {}): number {
+export function f1(
+  prediction: string,
+  gold: string,
+  options: {
+    /** Whether two texts without a token match, with F1 1; else 0. Default: true. */
+    readonly emptyMatches?: boolean;
+  } = {},
+): number {
   takesF1(prediction, gold, options);
   const { emptyMatches = true } = options;
   const predicted = answerWords(prediction);
