@@ -6,7 +6,7 @@ import { arms } from '../../bench/acceleration/map/arms.js';
 import { idOf, type MapRecord, type MapRun } from '../../bench/acceleration/map/record.js';
 import { writeMap } from '../../bench/acceleration/map/report.js';
 import { rounds } from '../../bench/acceleration/map/rounds/index.js';
-import { mapModel, mapOptions } from '../../bench/acceleration/map/run.js';
+import { mapModel, mapOptions, updateFlopsOf } from '../../bench/acceleration/map/run.js';
 import { autoEvidence } from '../../lib/methods/auto-evidence.js';
 import { createMethod } from '../../lib/methods/index.js';
 import { parameterCount } from '../../lib/models/index.js';
@@ -89,6 +89,26 @@ t.test('loss at equal FLOPs: against the frontier of Scratch, where it holds the
   t.ok(Math.abs((rows['stack-mid']?.savingAtOwnLoss?.mean ?? 0) - (1 - 200 / (100 * 4 ** 0.75))) < 1e-12);
   t.equal(rows.pld?.savingAtOwnLoss, undefined, 'below every run of Scratch');
   t.equal(rows.apollo?.equalFlops, undefined, 'fewer than the shortest run of Scratch');
+  t.end();
+});
+
+t.test("FLOPs of the optimizer's own work are shown besides those of the network", (t) => {
+  const muon = { ...run, steps: 100, optimizer: 'muon' } as const;
+  // 12 layers with four matrices of 64 x 64 and two of 64 x 256, five iterations of 4 m^2 n + 2 m^3.
+  const layer = 5 * (4 * 6 * 64 ** 3 + 2 * (4 * 64 ** 2 * 256 + 2 * 64 ** 3));
+  t.equal(updateFlopsOf(muon), 100 * 12 * layer);
+  t.equal(updateFlopsOf(run), 0);
+  // Depths 1, 3, 6 and 12 over 10, 15, 25 and 50 steps of 100.
+  t.equal(updateFlopsOf({ ...muon, arm: 'stack-mid-calibrated' }), (10 + 3 * 15 + 6 * 25 + 12 * 50) * layer);
+  const flops = 1e15;
+  const records = [
+    record({ steps: 25, loss: 5, flops: flops / 4 }),
+    record({ loss: 3, flops }),
+    record({ loss: 4, flops: flops / 8, optimizer: 'muon' }),
+  ];
+  const own = rowsOf(records, 'gpt', 100).find(({ tuned }) => tuned.optimizer === 'muon');
+  t.equal(own?.savingAtOwnLoss?.mean, 0.75, 'Scratch needs half of its FLOPs for 4');
+  t.ok(Math.abs((own?.savingWithUpdates?.mean ?? 0) - (1 - 2 * (1 / 8 + (1200 * layer) / flops))) < 1e-12);
   t.end();
 });
 

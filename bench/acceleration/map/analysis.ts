@@ -6,6 +6,7 @@ import { type Spread, spread } from '../../../lib/report/aggregate.js';
 import { flopsFor, lossFor } from '../annealed.js';
 import type { MapRecord, ModelKind } from './record.js';
 import type { Prediction } from './rounds/index.js';
+import { updateFlopsOf } from './run.js';
 
 /** Runs of one arm that differ in their seeds alone. */
 export interface Tuned {
@@ -17,6 +18,8 @@ export interface Tuned {
   readonly steps: number;
   readonly loss: Spread;
   readonly flops: number;
+  /** FLOPs of the optimizer's own work, which `flops` leaves out; 0 for AdamW. */
+  readonly updateFlops: number;
   /** One run per seed, all of which finished. */
   readonly runs: readonly (MapRecord & { readonly loss: number })[];
 }
@@ -46,7 +49,8 @@ export function tuned(
     const { rate, schedule, warmup } = whole[0]!;
     const loss = spread(whole.map((run) => run.loss));
     const flops = spread(whole.map((run) => run.flops)).mean;
-    return [{ arm, optimizer, rate, schedule, warmup, steps, loss, flops, runs: whole }];
+    const updateFlops = updateFlopsOf(whole[0]!);
+    return [{ arm, optimizer, rate, schedule, warmup, steps, loss, flops, updateFlops, runs: whole }];
   });
   const most = Math.max(...finished.map(({ runs }) => runs.length));
   return finished
@@ -96,6 +100,8 @@ export interface Row {
   readonly equalFlops?: Spread | undefined;
   /** One minus its FLOPs over those with which Scratch's frontier reaches its loss; one value per seed that it holds. */
   readonly savingAtOwnLoss?: Spread | undefined;
+  /** The same with the optimizer's own work. */
+  readonly savingWithUpdates?: Spread | undefined;
   /** One minus the FLOPs with which the arm's frontier reaches Scratch's loss, over Scratch's; one value per seed. */
   readonly saving?: Spread | undefined;
   /** Seeds whose frontier does not hold Scratch's loss: it is above the arm's longest run, or below its shortest. */
@@ -142,16 +148,21 @@ function against(
     const theirs = lossFor(pointsOf(seed), flops);
     return theirs === undefined ? [] : [loss - theirs];
   });
-  const ownLoss = own.runs.flatMap(({ seed, loss, flops }) => {
-    const points = pointsOf(seed);
-    const needed = points.length > 0 ? flopsFor(points, loss) : undefined;
-    return needed?.kind === 'between' ? [1 - flops / needed.flops] : [];
-  });
+  const ownLoss = (updateFlops: number) =>
+    own.runs.flatMap(({ seed, loss, flops }) => {
+      const points = pointsOf(seed);
+      const needed = points.length > 0 ? flopsFor(points, loss) : undefined;
+      return needed?.kind === 'between' ? [1 - (flops + updateFlops) / needed.flops] : [];
+    });
+  const ownSavings = ownLoss(0);
   return {
     difference: pairedDifference(own, reference),
     flopsShare: own.flops / reference.flops,
     ...(equal.length > 0 && { equalFlops: spread(equal) }),
-    ...(ownLoss.length > 0 && { savingAtOwnLoss: spread(ownLoss) }),
+    ...(ownSavings.length > 0 && {
+      savingAtOwnLoss: spread(ownSavings),
+      savingWithUpdates: spread(ownLoss(own.updateFlops)),
+    }),
     ...(savings.length > 0 && { saving: spread(savings) }),
     outside,
   };

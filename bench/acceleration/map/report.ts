@@ -65,7 +65,7 @@ function nameOf({ tuned }: Row): string {
 function page({ scale, about, records }: MapResults, shown: readonly ModelKind[]): string {
   return [
     `# Which method for what: annealed runs at ${scale} scale`,
-    "Made by `npm run bench:map`. Every run reaches the end of its own schedule; each arm is shown at the rate and schedule with which it ends lowest, and is compared with Scratch at its own best rate and schedule over the same seeds. FLOPs saved at the arm's loss: compared with the FLOPs that Scratch needs for that loss, interpolated between the runs of Scratch of all lengths. FLOPs saved at Scratch's loss: as a share of Scratch's FLOPs, interpolated between the runs of the arm. Nothing is extrapolated: a value outside the range of the runs is omitted or given as a bound.",
+    "Made by `npm run bench:map`. Every run reaches the end of its own schedule; each arm is shown at the rate and schedule with which it ends lowest, and is compared with Scratch at its own best rate and schedule over the same seeds. FLOPs saved at the arm's loss: compared with the FLOPs that Scratch needs for that loss, interpolated between the runs of Scratch of all lengths. FLOPs saved at Scratch's loss: as a share of Scratch's FLOPs, interpolated between the runs of the arm. FLOPs are those of the network, as in the paper; in brackets, those of the optimizer are added (Muon's iterations, which are a large share here, with 1,024 tokens per step and matrices 64 wide). Nothing is extrapolated: a value outside the range of the runs is omitted or given as a bound.",
     markdownTable([['setting', 'value'], ...Object.entries(about).map(([key, value]) => [key, String(value)])]),
     ...shown.flatMap((kind) => [
       `## ${titles[kind]}`,
@@ -105,14 +105,26 @@ function lengthSection(records: readonly MapRecord[], kind: ModelKind, steps: nu
         row.difference ? formatDifference(row.difference) : '-',
         row.equalFlops ? formatSpread(row.equalFlops, formatSigned) : '-',
         formatFlops(row.tuned.flops),
-        row.flopsShare === undefined ? '-' : formatPercent(row.flopsShare),
-        row.savingAtOwnLoss ? formatSpread(row.savingAtOwnLoss, formatPercent) : '-',
+        shareOf(row),
+        savingAtOwnLossOf(row),
         savingOf(row),
         String(row.tuned.runs.length),
       ]),
     ]),
   ].join('\n');
 }
+
+const shareOf = ({ flopsShare, tuned: { flops, updateFlops } }: Row): string =>
+  flopsShare === undefined
+    ? '-'
+    : `${formatPercent(flopsShare)}${inBrackets(updateFlops, formatPercent((flopsShare * (flops + updateFlops)) / flops))}`;
+
+function savingAtOwnLossOf({ savingAtOwnLoss, savingWithUpdates, tuned: { updateFlops } }: Row): string {
+  if (!savingAtOwnLoss || !savingWithUpdates) return '-';
+  return `${formatSpread(savingAtOwnLoss, formatPercent)}${inBrackets(updateFlops, formatPercent(savingWithUpdates.mean))}`;
+}
+
+const inBrackets = (updateFlops: number, text: string): string => (updateFlops === 0 ? '' : ` (${text})`);
 
 function savingOf({ saving, outside, flopsShare = 1 }: Row): string {
   const seeds = (count: number) => (count === 1 ? 'one seed' : `${count} seeds`);

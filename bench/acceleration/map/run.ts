@@ -1,10 +1,11 @@
 /** Trains one run of the map to its end, resumable, and makes its record. */
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { stageCosts } from '../../../lib/cli/plan.js';
 import { type Corpus, prepareCorpus } from '../../../lib/data/index.js';
 import type { Device } from '../../../lib/engine/index.js';
 import { ApolloError } from '../../../lib/errors.js';
-import { createMethod } from '../../../lib/methods/index.js';
+import { createMethod, type TrainingMethod } from '../../../lib/methods/index.js';
 import { createModel, type LanguageModel, type ObjectiveName, preset } from '../../../lib/models/index.js';
 import { flopsOfStep, type TrainOptions, train } from '../../../lib/train/index.js';
 import { trainingCorpus } from '../../../lib/train/text-corpus.js';
@@ -70,6 +71,22 @@ export function mapOptions(run: MapRun, precision: 'f32' | 'bf16') {
   } satisfies TrainOptions;
 }
 
+function methodOf({ arm, kind, steps, seed }: MapRun): { model: LanguageModel; method: TrainingMethod } {
+  const { method, options }: Arm = arms[arm];
+  const model = mapModel(kind, arms[arm]);
+  const common = { layers: model.config.layers, totalSteps: steps, seed };
+  return { model, method: createMethod(method, { ...options, ...common } as never, { model: model.config }) };
+}
+
+/** FLOPs of all updates of a run: Muon's iterations, which the FLOPs of a record leave out as the paper's accounting does. */
+export function updateFlopsOf(run: MapRun): number {
+  if (run.optimizer === 'adamw') return 0;
+  const { model, method } = methodOf(run);
+  const { batch, seq } = shapes[run.kind];
+  const costs = stageCosts(method, model, { steps: run.steps, seq, tokens: batch * seq }, { name: run.optimizer });
+  return costs.reduce((sum, { updateFlops }) => sum + updateFlops, 0);
+}
+
 const recordFile = (run: MapRun, work: string): string => join(work, `${idOf(run)}.json`);
 
 /** The record of a run that an earlier call has finished. */
@@ -88,12 +105,8 @@ export async function makeRun(run: MapRun, context: MapContext): Promise<MapReco
   const folder = join(work, id);
   const finished = finishedRun(run, work);
   if (finished) return finished;
-  const arm: Arm = arms[run.arm];
-  const model = mapModel(run.kind, arm);
-  const { layers } = model.config;
+  const { model, method } = methodOf(run);
   const options = mapOptions(run, precision);
-  const common = { layers, totalSteps: run.steps, seed: run.seed };
-  const method = createMethod(arm.method, { ...arm.options, ...common } as never, { model: model.config });
   const corpus = trainingCorpus(corpora[model.objective], { evaluationBatches: evaluation.batches });
   const size = { seq: options.seq, tokens: options.batch * options.seq };
   const curveFile = join(folder, 'curve.json');
