@@ -36,30 +36,46 @@ const schema = z.strictObject({
   ...commonOptions,
   /** Trained layers of each stage. Default: each a divisor of the next, 12 layers -> [1, 3, 6, 12]. */
   stageLayers: stageOptions.stageLayers.optional(),
-  /** Where stages end. Default: 5 %, 10 % and 25 % of the steps. With `curve`: the latest that they end. */
+  /**
+   * Where stages end; with `curve` the latest that they end. Default: for four stages 5 %, 10 % and 25 % of the steps
+   * (`defaultFractions`), with `curve` twice as much.
+   */
   boundaries: stageOptions.boundaries.optional(),
-  /** Stages end by the training loss instead, see growth/curve.ts; the window is a share of the steps. */
+  /** Stages end by the training loss, at the latest at their boundaries (`curveBoundaries`). Default: at the boundaries. */
   curve: z
-    .strictObject({ window: z.number().gt(0).max(0.5).default(0.0125), margin: z.number().positive().default(1) })
+    .strictObject({
+      /** Length of a window of losses, as a share of the steps; above 0, at most 0.5. Default: 0.0125. */
+      window: z.number().gt(0).max(0.5).default(0.0125),
+      /** Factor on the promise of the next stage, above 0: above 1 stages end sooner. Default: 1. */
+      margin: z.number().positive().default(1),
+    })
     .optional(),
+  /** How the depth of a step is drawn between the trained layers and all layers, see `makeSampler`. Default: 'lvps'. */
   sampler: z.enum(keysOf(samplers)).default('lvps'),
-  /** Constants of lvps, edge and cost; see growth/samplers.ts. Costs default to the FLOPs of the model. */
+  /** Constants of the samplers 'lvps', 'edge' and 'cost'. */
   samplerShape: z
     .strictObject({
+      /** 'lvps' and 'edge': how far multipliers go above layers / trained layers; above 0. Default: 0.4. */
       excess: z.number().positive().optional(),
+      /** 'lvps' and 'edge': lower end of the multipliers, in (0, 1]; lower is cheaper. Default: 0.6. */
       end: z.number().positive().max(1).optional(),
+      /** 'edge': steepness of the logistic curve, above 0. Default: 20. */
       slope: z.number().positive().optional(),
+      /** 'cost': what a step costs at any depth, 0 or more. Default: FLOPs of the model's head. */
       fixed: z.number().min(0).optional(),
+      /** 'cost': what each layer adds to that, above 0. Default: FLOPs of a layer of the model. */
       layer: z.number().positive().optional(),
+      /** 'cost': how strongly cheap depths are preferred; 0 does not prefer them. Default: 2. */
       power: z.number().min(0).optional(),
     })
     .default({}),
+  /** Which trained layer is at each place of a deeper network, see `expansions`. Default: 'interpolate'. */
   expansion: z.enum(keysOf(expansions)).default('interpolate'),
-  /** Optimizer state at a switch. */
+  /** Optimizer state at a growth, see `MomentOption`. Default: 'copy'. */
   moments: momentOption.default('copy'),
   ...growthRateOptions,
   ...gateOptions,
-  /** Source of the depths: 'philox', a function of (seed, step), or 'release', the released code's Python stream. */
+  /** Source of the depths: 'philox', a function of (seed, step), or 'release', the released code's Python stream. Default: 'philox'. */
   stream: z.enum(['philox', 'release']).default('philox'),
 });
 /**
@@ -67,7 +83,7 @@ const schema = z.strictObject({
  * @example
  * const options: ApolloOptions = { layers: 12, totalSteps: 10_000, seed: 42, sampler: 'edge' };
  */
-export type ApolloOptions = z.input<typeof schema>;
+export interface ApolloOptions extends z.input<typeof schema> {}
 
 /** The k-th number of the released code's stream, for any k; numbers drawn once are kept. */
 function releasedStream(seed: number): (step: number) => number {

@@ -12,9 +12,15 @@ import { stacking, stackingOptions } from './stackbert.js';
 
 const schema = z.strictObject({
   ...stackingOptions,
-  /** Optimizer state at a growth. */
+  /** Trained layers of each stage; requires `boundaries`. Default: a twelfth, a quarter, half and all of the layers. */
+  stageLayers: stackingOptions.stageLayers,
+  /** Where stages end. Default: 10 %, 25 % and 50 % of the steps. */
+  boundaries: stackingOptions.boundaries,
+  /** Optimizer state at a growth, see `MomentOption`. Default: 'old-kept-new-zero'. */
   moments: momentOption.default('old-kept-new-zero'),
-  /** Default: true for pre-norm models unless new layers have a gate. */
+  /** New layers enter with a gate that goes from 0 to 1. Default: for post-norm models { share: 0.05 }, else none. */
+  gate: stackingOptions.gate,
+  /** Whether the residual stream keeps its size at a growth. Default: true for pre-norm models unless new layers have a gate. */
   calibrate: z.boolean().optional(),
 });
 /**
@@ -22,7 +28,7 @@ const schema = z.strictObject({
  * @example
  * const options: AutoOptions = { layers: 12, totalSteps: 10_000, seed: 42 };
  */
-export type AutoOptions = z.input<typeof schema>;
+export interface AutoOptions extends z.input<typeof schema> {}
 
 /** Shares of the steps at which the stages of a twelfth, a quarter, a half and all of the layers start. */
 const starts = [0, 0.1, 0.25, 0.5] as const;

@@ -17,19 +17,26 @@ import { advanceTensor, expandTensor, isAdvanced, specsByPart, widthMaps } from 
 const schema = z.strictObject({
   ...commonOptions,
   ...smallModelOptions,
-  /** 'fpi': new units are copies of their layer's own; 'aki': of those of the layer above. */
+  /** 'fpi': new units are copies of their layer's own; 'aki': of those of the layer above. Default: 'aki'. */
   mode: z.enum(['fpi', 'aki']).default('aki'),
-  /** Which units are copied: drawn at random, as in the paper, or in turn, so that all have equally many copies or nearly so. */
+  /** Which units are copied: drawn at random, as in the paper, or in turn, so that all have equally many copies or nearly so. Default: 'random'. */
   map: z.enum(['random', 'even']).default('random'),
-  /** First trains prefixes of the network: the top `layers` of each, for `fraction` of the run's steps. */
-  subModel: z.strictObject({ layers: positiveInteger, fraction: z.number().min(0).max(1) }).optional(),
+  /** First trains prefixes of the network, the top layers of each. Default: the whole network from the start. */
+  subModel: z
+    .strictObject({
+      /** Number of layers that train; must divide the layers. */
+      layers: positiveInteger,
+      /** Share of the run's steps that train prefixes, in [0, 1]. */
+      fraction: z.number().min(0).max(1),
+    })
+    .optional(),
 });
 /**
  * Settings of the method `bert2bert`, see docs/methods.
  * @example
  * const options: Bert2BertOptions = { layers: 12, totalSteps: 10_000, seed: 42, source: 'runs/small/checkpoints', small: { layers: 6, hidden: 512, heads: 8, ffn: 2048 } };
  */
-export type Bert2BertOptions = z.input<typeof schema>;
+export interface Bert2BertOptions extends z.input<typeof schema> {}
 
 /**
  * The trained parameters in a prefix of `depth` layers whose top `count` train: these and the head's own. Where no frozen

@@ -16,13 +16,13 @@ import { scheduleOf } from './stages.js';
 
 const schema = z.strictObject({
   ...commonOptions,
-  /** Layers before the expansion. */
+  /** Layers before the expansion, fewer than all. Default: 1. */
   from: positiveInteger.default(1),
   /** The mixing time in steps, as growth/mixing.ts measures it in two pilot runs; see docs/methods/dpt.md. */
   mixingSteps: positiveInteger,
-  /** Share of the steps in which the learning rate decays at the end; that of the run's schedule. */
+  /** Share of the steps in which the learning rate decays at the end; that of the run's schedule. In [0, 1). Default: 0.2. */
   decay: z.number().min(0).lt(1).default(0.2),
-  /** Optimizer state at the expansion. */
+  /** Optimizer state at the expansion, see `MomentOption`. Default: 'old-kept-new-zero'. */
   moments: momentOption.default('old-kept-new-zero'),
   ...growthRateOptions,
   ...gateOptions,
@@ -33,7 +33,7 @@ const schema = z.strictObject({
  * @example
  * const options: DptOptions = { layers: 12, totalSteps: 10_000, seed: 42, mixingSteps: 2000 };
  */
-export type DptOptions = z.input<typeof schema>;
+export interface DptOptions extends z.input<typeof schema> {}
 
 /**
  * The method with its settings. It grows at T - Tc - t_mix: total steps less those of the decay and the mixing time.

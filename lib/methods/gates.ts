@@ -11,13 +11,18 @@ import type { Gates, MethodContext, StepPlan } from './method.js';
 
 /** Settings of a method that grows by copies. */
 export const gateOptions = {
-  /** New layers enter with a gate that goes from 0 to 1 over this share of the run's steps; absent: at once. */
-  gate: z.strictObject({ share: z.number().gt(0).max(1).default(0.03) }).optional(),
+  /** New layers enter with a gate that goes from 0 to 1. Default: they enter at once. */
+  gate: z
+    .strictObject({
+      /** Share of the run's steps over which the gate opens; above 0, at most 1. Default: 0.03. */
+      share: z.number().gt(0).max(1).default(0.03),
+    })
+    .optional(),
 };
 
 /** Setting of a method that grows by copies and trains the layers alone. */
 export const calibrateOption = {
-  /** Whether the residual stream keeps its size at a growth: pre-norm models, and without a gate. */
+  /** Whether the residual stream keeps its size at a growth: pre-norm models, and without a gate. Default: false. */
   calibrate: z.boolean().default(false),
 };
 

@@ -5,17 +5,17 @@ import type { StepPlan } from './method.js';
 
 /** Settings of a method that grows. */
 export const growthRateOptions = {
-  /** Steps over which the learning rate rises again after each growth; 0: it does not. */
+  /** Steps over which the learning rate rises again after each growth; 0: it does not. Default: 0. */
   rewarmSteps: z.int().min(0).default(0),
-  /** Whose rate: that of all parameters, or of the new layers alone. */
+  /** Whose rate: that of all parameters, or of the new layers alone. Default: 'all'. */
   rewarm: z.enum(['all', 'new']).default('all'),
-  /** Where it rises to, as a factor on the schedule; from there it falls back to 1 over ten times as many steps. */
+  /** Where it rises to, as a factor on the schedule; from there it falls back to 1 over ten times as many steps. Default: 1. */
   rewarmPeak: z.number().min(1).default(1),
-  /** Whether the schedule restarts at each growth, from its peak and over the steps that are left. */
+  /** Whether the schedule restarts at each growth, from its peak and over the steps that are left. Default: false. */
   rewind: z.boolean().default(false),
 };
 /** What the learning rate does after a growth. */
-export type GrowthRate = z.output<z.ZodObject<typeof growthRateOptions>>;
+export interface GrowthRate extends z.output<z.ZodObject<typeof growthRateOptions>> {}
 
 /** The last growth before a step. */
 export interface LastGrowth {

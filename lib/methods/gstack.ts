@@ -19,7 +19,7 @@ const schema = z.strictObject({
   factor: z.int().min(2).optional(),
   /** Where the small model ends. Default: 10 % of the steps. */
   boundaries: boundariesSchema.default({ fractions: [0.1] }),
-  /** Optimizer state at the growth; 'reset' starts with a fresh optimizer, as the released code does. */
+  /** Optimizer state at the growth; 'reset' starts with a fresh optimizer, as the released code does. Default: 'reset'. */
   moments: momentOption.default('reset'),
   ...growthRateOptions,
   ...gateOptions,
@@ -30,7 +30,7 @@ const schema = z.strictObject({
  * @example
  * const options: GStackOptions = { layers: 12, totalSteps: 10_000, seed: 42, factor: 4 };
  */
-export type GStackOptions = z.input<typeof schema>;
+export interface GStackOptions extends z.input<typeof schema> {}
 
 /** @throws ApolloError BAD_CONFIG naming the setting that is wrong. */
 export function gstack(options: GStackOptions, context: MethodContext = {}): TrainingMethod {

@@ -12,9 +12,12 @@ import { keptScale, subNetworkPlan } from './sub-network.js';
 
 const schema = z.strictObject({
   ...commonOptions,
-  /** Probability that the top layer is skipped in the first step; a quarter of it is what the layers save. */
+  /** Probability that the top layer is skipped in the first step; a quarter of it is what the layers save. In [0, 1). Default: 0.2. */
   drop: z.number().min(0).lt(1).default(0.2),
-  /** Scaling of a layer that is kept with probability p. */
+  /**
+   * How a layer that is kept with probability p makes up for the steps without it: both residual branches times 1 / p
+   * ('branches'), its whole residual times 1 / p ('layer'), or not at all ('none'). Default: 'layer'.
+   */
   scale: keptScale.default('layer'),
 });
 /**
@@ -22,7 +25,7 @@ const schema = z.strictObject({
  * @example
  * const options: LayerDropOptions = { layers: 12, totalSteps: 10_000, seed: 42 };
  */
-export type LayerDropOptions = z.input<typeof schema>;
+export interface LayerDropOptions extends z.input<typeof schema> {}
 
 /** @throws ApolloError BAD_CONFIG naming the setting that is wrong. */
 export function layerdrop(options: LayerDropOptions): TrainingMethod {

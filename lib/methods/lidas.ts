@@ -12,7 +12,13 @@ import { type MiddleGrowthOptions, middleGrowth } from './middle-growth.js';
  * @example
  * const options: LidasOptions = { layers: 12, totalSteps: 10_000, seed: 42, block: 4 };
  */
-export type LidasOptions = MiddleGrowthOptions;
+export interface LidasOptions extends MiddleGrowthOptions {
+  /**
+   * Layers that each growth adds, and the first stage has: an even number that divides the layers. Default: 4 where that
+   * divides 12 layers or more, else 2.
+   */
+  block?: number | undefined;
+}
 
 /** Blocks of 4 as in the paper where that makes three stages or more, else of 2. */
 function defaultBlock(layers: number): number {

@@ -15,14 +15,15 @@ import { fromSmallModel, smallModelOptions } from './small-model.js';
 const schema = z.strictObject({
   ...commonOptions,
   ...smallModelOptions,
-  /** Steps in which the operators train. */
+  /** Steps in which the operators train, at least 1. Default: 100. */
   operatorSteps: positiveInteger.default(100),
-  /** Learning rate of these steps, constant; to be tuned, see docs/methods/ligo.md. */
+  /** Learning rate of these steps, constant; to be tuned, see docs/methods/ligo.md. Above 0. Default: 1e-3. */
   operatorLearningRate: z.number().positive().default(1e-3),
-  /** Initial values of the operators; see growth/ligo.ts. */
+  /** Initial values of the width operators, see `widthInits`. Default: 'rand'. */
   widthInit: z.enum(widthInits).default('rand'),
+  /** Initial values of the depth operators, see `depthInits`. Default: 'stackbert_noisy'. */
   depthInit: z.enum(depthInits).default('stackbert_noisy'),
-  /** Upper end of uniform noise on the entries of width operators that are initialised by 'sel'. */
+  /** Upper end of uniform noise on the entries of width operators that are initialised by 'sel', 0 or more. Default: 0. */
   selectionNoise: z.number().min(0).default(0),
 });
 /**
@@ -30,7 +31,7 @@ const schema = z.strictObject({
  * @example
  * const options: LigoOptions = { layers: 12, totalSteps: 10_000, seed: 42, source: 'runs/small/checkpoints', small: { layers: 6, hidden: 512, heads: 8, ffn: 2048 } };
  */
-export type LigoOptions = z.input<typeof schema>;
+export interface LigoOptions extends z.input<typeof schema> {}
 
 /**
  * The method with its settings; `context.model` is the finished model.

@@ -18,9 +18,12 @@ const schema = z.strictObject({
   block: positiveInteger.optional(),
   /** Layers at the start, whole blocks. Default: half of the layers. */
   from: positiveInteger.optional(),
-  /** For each block: the step at which it starts to run twice, and the step at which it becomes two. Default: evenly from 20 to 60 % of the steps. */
+  /**
+   * For each block: the step at which it starts to run twice, and the step at which it becomes two. Default: evenly from
+   * 20 to 60 % of the steps.
+   */
   boundaries: boundariesSchema.optional(),
-  /** Optimizer state of the two blocks. */
+  /** Optimizer state of the two blocks, see `MomentOption`. Default: 'copy'. */
   moments: momentOption.default('copy'),
   ...growthRateOptions,
 });
@@ -29,7 +32,7 @@ const schema = z.strictObject({
  * @example
  * const options: LoopOptions = { layers: 12, totalSteps: 10_000, seed: 42 };
  */
-export type LoopOptions = z.input<typeof schema>;
+export interface LoopOptions extends z.input<typeof schema> {}
 
 /** `count` fractions from 0.2 to 0.6. */
 function evenly(count: number): number[] {

@@ -11,7 +11,7 @@ import { type MiddleGrowthOptions, middleGrowth } from './middle-growth.js';
  * @example
  * const options: MidasOptions = { layers: 12, totalSteps: 10_000, seed: 42, block: 3 };
  */
-export type MidasOptions = MiddleGrowthOptions;
+export interface MidasOptions extends MiddleGrowthOptions {}
 
 /** Four stages where that goes, else three, two or as many as there are layers. */
 function defaultBlock(layers: number): number {

@@ -12,19 +12,22 @@ import { boundariesSchema, scheduleOf } from './stages.js';
 
 export const middleGrowthSchema = z.strictObject({
   ...commonOptions,
-  /** Layers that each growth adds, and the first stage has; must divide the layers. */
+  /**
+   * Layers that each growth adds, and the first stage has; must divide the layers. Default: for four
+   * stages, where that goes, else for three, for two or for as many as there are layers.
+   */
   block: positiveInteger.optional(),
-  /** Stage i, counted from 1, takes a share of the steps in proportion to i^alpha (Prop-alpha). */
+  /** Stage i, counted from 1, takes a share of the steps in proportion to i^alpha (Prop-alpha). 0 or more. Default: 1. */
   alpha: z.number().min(0).default(1),
-  /** Where stages end, in place of `alpha`. */
+  /** Where stages end, in place of `alpha`. Default: by `alpha`. */
   boundaries: boundariesSchema.optional(),
-  /** Optimizer state at a growth. */
+  /** Optimizer state at a growth, see `MomentOption`. Default: 'old-kept-new-zero'. */
   moments: momentOption.default('old-kept-new-zero'),
   ...growthRateOptions,
   ...gateOptions,
   ...calibrateOption,
 });
-export type MiddleGrowthOptions = z.input<typeof middleGrowthSchema>;
+export interface MiddleGrowthOptions extends z.input<typeof middleGrowthSchema> {}
 
 /** @throws ApolloError BAD_CONFIG naming the setting that is wrong, BAD_ARGUMENT for stages that do not fit together. */
 export function middleGrowth(

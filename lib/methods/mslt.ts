@@ -18,7 +18,7 @@ const schema = z.strictObject({
   stageLayers: stageOptions.stageLayers.optional(),
   /** Where stages end. Default: stages of equal length up to `joint`. */
   boundaries: stageOptions.boundaries.optional(),
-  /** From this fraction of the steps on all layers train. */
+  /** From this fraction of the steps on all layers train, in [0, 1]. Default: 0.7. */
   joint: z.number().min(0).max(1).default(0.7),
 });
 /**
@@ -26,7 +26,7 @@ const schema = z.strictObject({
  * @example
  * const options: MsltOptions = { layers: 12, totalSteps: 10_000, seed: 42 };
  */
-export type MsltOptions = z.input<typeof schema>;
+export interface MsltOptions extends z.input<typeof schema> {}
 
 /** As near to quarters as whole numbers come, without repetition. */
 function quarters(layers: number): number[] {

@@ -15,11 +15,11 @@ import { expandTensor, newColumns, specsByPart, widthMaps } from './width-expans
 const schema = z.strictObject({
   ...commonOptions,
   ...smallModelOptions,
-  /** Which units are copied: drawn at random, as in the paper, or in turn, so that all have equally many copies or nearly so. */
+  /** Which units are copied: drawn at random, as in the paper, or in turn, so that all have equally many copies or nearly so. Default: 'random'. */
   map: z.enum(['random', 'even']).default('random'),
   /**
    * Noise on the new columns of the layers' matrices: its standard deviation relative to the matrix's root mean square.
-   * Without it copies of feed-forward units stay copies permanently, for any dropout of the stream.
+   * Without it copies of feed-forward units stay copies permanently, for any dropout of the stream. In [0, 1]. Default: 0.01.
    */
   noise: z.number().min(0).max(1).default(0.01),
 });
@@ -28,7 +28,7 @@ const schema = z.strictObject({
  * @example
  * const options: Net2NetOptions = { layers: 12, totalSteps: 10_000, seed: 42, source: 'runs/small/checkpoints', small: { layers: 6, hidden: 512, heads: 8, ffn: 2048 } };
  */
-export type Net2NetOptions = z.input<typeof schema>;
+export interface Net2NetOptions extends z.input<typeof schema> {}
 
 function rootMeanSquare(values: Float32Array): number {
   return Math.sqrt(values.reduce((sum, value) => sum + value * value, 0) / values.length);

@@ -57,9 +57,9 @@ export const positiveInteger = z.int().min(1);
 
 /** Settings every method has. */
 export const commonOptions = {
-  /** Depth of the finished model. */
+  /** Number of layers of the finished model, at least 1. */
   layers: positiveInteger,
-  /** Optimizer steps of the whole run. */
+  /** Optimizer steps of the whole run, at least 1. */
   totalSteps: positiveInteger,
   /** Seed of the method's own draws, a safe integer. */
   seed: z.int(),

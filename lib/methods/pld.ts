@@ -13,9 +13,9 @@ import { commonOptions, parseOptions } from './options.js';
 
 const schema = z.strictObject({
   ...commonOptions,
-  /** Final keep probability of the top layer. */
+  /** Final keep probability of the top layer, in (0, 1]. Default: 0.5. */
   limit: z.number().gt(0).max(1).default(0.5),
-  /** How fast: the distance to `limit` shrinks by e in 1 / gamma steps. */
+  /** How fast: the distance to `limit` shrinks by e in 1 / gamma steps. Above 0. Default: 0.001. */
   gamma: z.number().positive().default(0.001),
 });
 /**
@@ -23,7 +23,7 @@ const schema = z.strictObject({
  * @example
  * const options: PldOptions = { layers: 12, totalSteps: 10_000, seed: 42 };
  */
-export type PldOptions = z.input<typeof schema>;
+export interface PldOptions extends z.input<typeof schema> {}
 
 /** @throws ApolloError BAD_CONFIG naming the setting that is wrong. */
 export function pld(options: PldOptions): TrainingMethod {

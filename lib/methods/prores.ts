@@ -10,9 +10,9 @@ import { commonOptions, parseOptions } from './options.js';
 
 const schema = z.strictObject({
   ...commonOptions,
-  /** Share of the steps after which the last layer counts in full. Default: 0.12, with `square` 0.4. */
+  /** Share of the steps after which the last layer counts in full. In (0, 1]. Default: 0.12, with `square` 0.4. */
   ramp: z.number().gt(0).max(1).optional(),
-  /** alpha^2 in place of alpha, for post-norm models. Default: true for BERT. */
+  /** alpha^2 in place of alpha, for post-norm models. Default: true for post-norm models (BERT), else false. */
   square: z.boolean().optional(),
 });
 /**
@@ -20,7 +20,7 @@ const schema = z.strictObject({
  * @example
  * const options: ProResOptions = { layers: 12, totalSteps: 10_000, seed: 42 };
  */
-export type ProResOptions = z.input<typeof schema>;
+export interface ProResOptions extends z.input<typeof schema> {}
 
 /**
  * The method with its settings; `context.model` decides the default of `square`.

@@ -18,9 +18,12 @@ const schema = z.strictObject({
   depths: z.array(z.number().positive()).min(1).optional(),
   /** Where these stages end. Default: stages of equal length. */
   boundaries: boundariesSchema.optional(),
-  /** Share of the steps at the start that train all layers. */
+  /** Share of the steps at the start that train all layers, in [0, 1). Default: 0. */
   full: z.number().min(0).lt(1).default(0),
-  /** Scaling of a layer that is kept with probability p. */
+  /**
+   * How a layer that is kept with probability p makes up for the steps without it: both residual branches times 1 / p
+   * ('branches'), its whole residual times 1 / p ('layer'), or not at all ('none'). Default: 'branches'.
+   */
   scale: keptScale.default('branches'),
 });
 /**
@@ -28,7 +31,7 @@ const schema = z.strictObject({
  * @example
  * const options: RaptrOptions = { layers: 12, totalSteps: 10_000, seed: 42 };
  */
-export type RaptrOptions = z.input<typeof schema>;
+export interface RaptrOptions extends z.input<typeof schema> {}
 
 /** @throws ApolloError BAD_CONFIG naming the setting that is wrong, BAD_ARGUMENT for boundaries that do not fit. */
 export function raptr(options: RaptrOptions): TrainingMethod {

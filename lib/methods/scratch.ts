@@ -9,7 +9,7 @@ const schema = z.strictObject(commonOptions);
  * @example
  * const options: ScratchOptions = { layers: 12, totalSteps: 10_000, seed: 42 };
  */
-export type ScratchOptions = z.input<typeof schema>;
+export interface ScratchOptions extends z.input<typeof schema> {}
 
 /** @throws ApolloError BAD_CONFIG naming the setting that is wrong. */
 export function scratch(options: ScratchOptions): TrainingMethod {

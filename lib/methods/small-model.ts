@@ -10,9 +10,13 @@ import { positiveInteger } from './options.js';
 export const smallModelOptions = {
   /** Sizes of the smaller model. */
   small: z.strictObject({
+    /** Number of layers. */
     layers: positiveInteger,
+    /** Width of the residual stream. */
     hidden: positiveInteger,
+    /** Number of query heads. */
     heads: positiveInteger,
+    /** Width of the feed-forward part. */
     ffn: positiveInteger,
   }),
   /** Where it is: folder of the run that trained it, of its checkpoints, of one, or a Hugging Face folder. */

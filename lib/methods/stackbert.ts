@@ -20,9 +20,9 @@ export const stackingOptions = {
   ...commonOptions,
   /** Trained layers of each stage. Default: halved twice where that goes, 12 layers -> [3, 6, 12]. */
   stageLayers: stageOptions.stageLayers.optional(),
-  /** Default: 12.5 % and 30 % of the steps; with two stages 30 %. */
+  /** Where stages end. Default: 12.5 % and 30 % of the steps; with two stages 30 %. */
   boundaries: stageOptions.boundaries.optional(),
-  /** Optimizer state at a doubling; 'reset', as the released script has it, also clears that of embeddings and head. */
+  /** Optimizer state at a doubling; 'reset', as the released script has it, also clears that of embeddings and head. Default: 'reset'. */
   moments: momentOption.default('reset'),
   ...growthRateOptions,
   ...gateOptions,
@@ -34,7 +34,7 @@ const schema = z.strictObject(stackingOptions);
  * @example
  * const options: StackBertOptions = { layers: 12, totalSteps: 10_000, seed: 42, stageLayers: [3, 6, 12], boundaries: { fractions: [0.2, 0.4] } };
  */
-export type StackBertOptions = z.input<typeof schema>;
+export interface StackBertOptions extends z.input<typeof schema> {}
 
 /** Halves while the number is even, at most twice. */
 function halvings(layers: number): number[] {

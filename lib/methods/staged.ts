@@ -28,17 +28,26 @@ const schema = z.strictObject({
   stages: z
     .array(
       z.strictObject({
-        /** Layers. */
+        /** Number of layers that the stage trains. */
         trainedLayers: positiveInteger,
         /** Widths; absent: the finished model's. */
-        shape: z.strictObject({ hidden: positiveInteger, heads: positiveInteger, ffn: positiveInteger }).optional(),
+        shape: z
+          .strictObject({
+            /** Width of the residual stream. */
+            hidden: positiveInteger,
+            /** Number of query heads. */
+            heads: positiveInteger,
+            /** Width of the feed-forward part. */
+            ffn: positiveInteger,
+          })
+          .optional(),
         /** Where the stage ends, as a fraction of the run's steps; the last stage has none. */
         boundary: z.number().gt(0).lt(1).optional(),
       }),
     )
     .min(1)
     .optional(),
-  /** Where copies of layers are: each next to its original, or all above the originals. */
+  /** Where copies of layers are: each next to its original, or all above the originals. Default: 'interleave'. */
   depth: z.enum(['interleave', 'append']).default('interleave'),
   /** Steps over which the learning rate rises again after a growth. Default: 200, but at most 2 % of the run. */
   rewarmSteps: z.int().min(0).optional(),
@@ -48,7 +57,7 @@ const schema = z.strictObject({
  * @example
  * const options: StagedOptions = { layers: 12, totalSteps: 10_000, seed: 42 };
  */
-export type StagedOptions = z.input<typeof schema>;
+export interface StagedOptions extends z.input<typeof schema> {}
 type StageOption = NonNullable<z.output<typeof schema>['stages']>[number];
 
 const placements = { interleave: interpolate, append: stack } as const;

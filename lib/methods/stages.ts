@@ -9,13 +9,15 @@ export const boundariesSchema = z
   .strictObject({
     /** Ends of the stages as fractions of the run's steps. */
     fractions: z.array(z.number().min(0).max(1)).optional(),
-    /** In epochs, with the steps of one epoch. */
+    /** In epochs; requires `stepsPerEpoch`. */
     epochs: z.array(z.number().min(0)).optional(),
+    /** Optimizer steps of one epoch, for `epochs`. */
     stepsPerEpoch: positiveInteger.optional(),
     /** In optimizer steps. */
     steps: z.array(z.int().min(0)).optional(),
-    /** In tokens seen, with the tokens of one step. */
+    /** In tokens seen; requires `tokensPerStep`. */
     tokens: z.array(z.number().min(0)).optional(),
+    /** Tokens of one optimizer step, for `tokens`. */
     tokensPerStep: positiveInteger.optional(),
   })
   .transform((given, context) => {

@@ -12,11 +12,11 @@ import { boundariesSchema, scheduleOf } from './stages.js';
 
 const schema = z.strictObject({
   ...commonOptions,
-  /** Layers that are shared. */
+  /** Number of layers that are shared, at least 1. Default: 1. */
   trainedLayers: positiveInteger.default(1),
   /** Where sharing ends. Default: 10 % of the steps. */
   boundaries: boundariesSchema.default({ fractions: [0.1] }),
-  /** Optimizer state at the end of sharing. */
+  /** Optimizer state at the end of sharing, see `MomentOption`. Default: 'reset'. */
   moments: momentOption.default('reset'),
 });
 /**
@@ -24,7 +24,7 @@ const schema = z.strictObject({
  * @example
  * const options: UnshareOptions = { layers: 12, totalSteps: 10_000, seed: 42 };
  */
-export type UnshareOptions = z.input<typeof schema>;
+export interface UnshareOptions extends z.input<typeof schema> {}
 
 /** @throws ApolloError BAD_CONFIG naming the setting that is wrong. */
 export function unshare(options: UnshareOptions): TrainingMethod {
