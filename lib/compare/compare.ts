@@ -7,7 +7,13 @@ import { ApolloError } from '../errors.js';
 import { type FolderLock, lockFolder } from '../fs/lock.js';
 import { makeFolder } from '../fs/make-folder.js';
 import * as is from '../is.js';
-import { chosenMethod, knownMethods, type MethodChoice, type MethodName, methodsWithSource } from '../methods/index.js';
+import {
+  type AnyMethodName,
+  chosenMethod,
+  knownMethods,
+  type MethodChoice,
+  methodsWithSource,
+} from '../methods/index.js';
 import type { LanguageModel } from '../models/index.js';
 import { type Analysis, analyse } from '../report/aggregate.js';
 import { type Results, readResults, writeResults } from '../report/results.js';
@@ -21,6 +27,9 @@ export interface ComparedChoice extends MethodChoice {
   readonly name?: string;
 }
 
+/** What a comparison takes as a method: its name, one with settings or under another name, or your own. */
+export type MethodToCompare = AnyMethodName | ComparedChoice | ComparedMethod;
+
 /** Length of the runs, batch, learning rate and all else of a run but its seed, as `train` takes it, and: */
 export interface CompareOptions extends SeedlessOptions {
   /** All runs train on it. It stays open afterwards. */
@@ -30,7 +39,7 @@ export interface CompareOptions extends SeedlessOptions {
   /** Gives every run the same batches, and the held-out text on which they are compared. */
   readonly corpus: TrainingCorpus;
   /** The first is the reference. Your own method is an object with `name` and `create`. */
-  readonly methods: readonly (MethodName | (string & {}) | ComparedChoice | ComparedMethod)[];
+  readonly methods: readonly MethodToCompare[];
   /** Default: 42. */
   readonly seeds?: readonly number[];
   /** For checkpoints (`METHOD-SEED`) and results.json. */
@@ -193,7 +202,7 @@ async function previousResults({ folder, resume = false }: CompareOptions, path:
 }
 
 /** @throws ApolloError BAD_CONFIG for what is neither a method of the package nor a custom one. */
-function comparedMethod(given: CompareOptions['methods'][number], small: SmallModel | undefined): ComparedMethod {
+function comparedMethod(given: MethodToCompare, small: SmallModel | undefined): ComparedMethod {
   if (typeof given === 'object' && 'create' in given) return given;
   const {
     method,

@@ -63,6 +63,9 @@ const takesOpenGroup = is.takes('openGroup', {
  * Joins the group that the launcher of this process has started; a process without a launcher is a group of one. Ranks on CPUs
  * exchange over MPI. Ranks on GPUs, each on its own, exchange over NCCL; they meet over MPI where its launcher has started them,
  * else at MASTER_ADDR and MASTER_PORT. A process joins once, and leaves with `close`, before it closes the device.
+ * @param device The device of this rank, which trains on it.
+ * @param env Environment variables, by which the launcher says rank, size and place to meet. Default: `process.env`.
+ * @example
  * ```ts
  * const group = await openGroup(device);
  * for await (const event of train(options, { device, model, method, corpus, group })) console.log(event.type);

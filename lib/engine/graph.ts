@@ -164,6 +164,9 @@ export class Graph {
 
   /**
    * A tensor fed at each run under `name`. The same name again gives the same tensor.
+   * @param name Name by which a run is given its values.
+   * @param shape Extents, outermost first.
+   * @param dtype Type of the elements. Default: 'f32'.
    * @throws ApolloError BAD_ARGUMENT when it exists with another shape or dtype.
    */
   input(name: string, shape: Shape, dtype: DType = 'f32'): Tensor {
@@ -175,6 +178,9 @@ export class Graph {
   /**
    * A leaf held by a ParameterStore. The same name again gives the same tensor. dtype bf16 means the store's working
    * copy; gradients are f32 in both cases.
+   * @param name Name of the parameter in the store.
+   * @param shape Extents, outermost first.
+   * @param dtype 'bf16' for the working copy. Default: 'f32'.
    * @throws ApolloError BAD_ARGUMENT when it exists with another shape or dtype.
    */
   parameter(name: string, shape: Shape, dtype: 'f32' | 'bf16' = 'f32'): Tensor {
@@ -186,6 +192,9 @@ export class Graph {
   /**
    * A tensor that stays on the device from run to run, held by a StateStore; ops that work in place change it. The same
    * name again gives the same tensor, as it is before any change.
+   * @param name Name of the state in its store.
+   * @param shape Extents, outermost first.
+   * @param dtype Type of the elements. Default: 'f32'.
    * @throws ApolloError BAD_ARGUMENT when it exists with another shape or dtype.
    */
   state(name: string, shape: Shape, dtype: DType = 'f32'): Tensor {
@@ -196,6 +205,9 @@ export class Graph {
 
   /**
    * A tensor filled with one value (default: a scalar f32). Equal constants are one tensor.
+   * @param value Value of all elements.
+   * @param shape Extents, outermost first. Default: [], a scalar.
+   * @param dtype Type of the elements. Default: 'f32'.
    * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
    */
   constant(value: number, shape: Shape = [], dtype: DType = 'f32'): Tensor {

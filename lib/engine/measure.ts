@@ -79,6 +79,9 @@ const takesMatmulPeak = is.takes('matmulPeak', {
 /**
  * The fastest plain matrix product on `device` in `dtype`, over `shapes` [m, n, k], by default those of language models.
  * Takes about a second.
+ * @param device The device that is measured.
+ * @param dtype Type of both factors.
+ * @param shapes Sizes [m, n, k] of the products that are tried. Default: products of language models, by the device's kind.
  * @example
  * const { flopsPerSecond } = await matmulPeak(device, 'bf16');
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
@@ -105,6 +108,8 @@ const takesCopyBandwidth = is.takes('copyBandwidth', { device: is.device, megaby
 
 /**
  * Bytes read and written per second by a copy of `megabytes` MB (default: several times the caches of most machines).
+ * @param device The device that is measured.
+ * @param megabytes Size of what is copied, in MB (1e6 bytes). Default: 256 on a CPU, 2048 on a GPU.
  * @example
  * const bytesPerSecond = await copyBandwidth(device);
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.

@@ -14,6 +14,8 @@ const takesBlockDiagonal = is.takes('blockDiagonal', {
 /**
  * diag(W, W): [in, out] -> [2 in, 2 out], zeros elsewhere. With `blocks`, the widths of matrices side by side (queries, keys
  * and values), each becomes a diagonal by itself.
+ * @param matrix W, with its numbers of rows and columns.
+ * @param blocks Widths of the matrices side by side, which sum to the columns of W. Default: one matrix.
  * @example
  * const grown = blockDiagonal({ values: Float32Array.of(1, 2, 3, 4), rows: 2, columns: 2 }); // 4 x 4
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.

@@ -243,6 +243,8 @@ const takesEncodeSafetensors = is.takes('encodeSafetensors', {
 
 /**
  * The whole file as bytes; for small files. Throws BAD_ARGUMENT for names, shapes or data that do not fit.
+ * @param tensors Names, dtypes, shapes and data, in any order.
+ * @param metadata Text by key for the header's `__metadata__`. Default: none.
  * @example
  * const bytes = await encodeSafetensors([{ name: 'w', dtype: 'F32', shape: [2], data: Float32Array.of(1, 2) }]);
  */

@@ -43,6 +43,7 @@ export type { PldOptions } from './pld.js';
 export type { ProResOptions } from './prores.js';
 export type { RaptrOptions } from './raptr.js';
 export {
+  type AnyMethodName,
   type ChosenMethod,
   type CommonOptions,
   createMethod,

@@ -170,13 +170,16 @@ export function createMethod(
 /** A method by name with its own settings; layers, steps and seed follow from model and run. */
 export interface MethodChoice {
   /** Of a built-in method, or of one that was registered. */
-  readonly method: MethodName | (string & {});
+  readonly method: AnyMethodName;
   /** Its own settings, as its page in docs/methods has them. */
   readonly options?: Readonly<Record<string, unknown>>;
 }
 
+/** Name of a built-in method, or of one that was registered. */
+export type AnyMethodName = MethodName | (string & {});
+
 /** What a run trains with: a method by name, one with settings, or a `TrainingMethod` that was made already; see {@link train}. */
-export type ChosenMethod = MethodName | (string & {}) | MethodChoice | TrainingMethod;
+export type ChosenMethod = AnyMethodName | MethodChoice | TrainingMethod;
 
 /**
  * The method that was chosen, for a run of `totalSteps` steps that ends with a model of `model`.

@@ -145,6 +145,9 @@ const takesBias = is.takes('bias', { name: is.name, columns: is.axisSpan, foreig
 
 /**
  * A bias that stands alone, zeros and not decayed. `foreign`: its whole name in Hugging Face checkpoints.
+ * @param name Name of the parameter.
+ * @param columns What its elements stand for.
+ * @param foreign Its whole name in Hugging Face checkpoints. Default: it has none there.
  * @example
  * const spec = bias('head.bias', span('vocab', config.vocabSize));
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
@@ -182,6 +185,8 @@ const takesOutputParameters = is.takes('outputParameters', { config: is.modelCon
 
 /**
  * The head's output matrix [V, C] where it is not the word table; else nothing. `foreign`: its name in Hugging Face checkpoints.
+ * @param config Configuration of the model; `tied` says whether the head has a matrix of its own.
+ * @param foreign Name of the matrix in Hugging Face checkpoints. Default: it has none there.
  * @example
  * const specs = outputParameters(config, 'lm_head.weight');
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.

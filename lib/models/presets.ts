@@ -37,6 +37,9 @@ const takesPreset = is.takes('preset', { name: is.string, changes: is.record });
 
 /**
  * The configuration called `name`, with some fields changed.
+ * @param name Name of the preset, one of `presetNames()`.
+ * @param changes Fields of the configuration in place of those of the preset. Default: none.
+ * @example
  * ```ts
  * preset('bert-nano', { vocabSize: 4096, dropout: 0 });
  * ```

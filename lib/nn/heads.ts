@@ -60,6 +60,9 @@ const takesTiedLogits = is.takes('tiedLogits', { rows: is.tensor, table: is.tens
 
 /**
  * rows [M, C] times the table [V, C] transposed (+ bias [V]) -> logits f32 [M, V].
+ * @param rows Hidden states, [M, C].
+ * @param table Table of the word embeddings, [V, C].
+ * @param bias Added to the logits, f32 [V]. Default: none.
  * @example
  * const logits = tiedLogits(flatten(hidden), graph.parameter('table', [400, 64]));
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.

@@ -181,6 +181,11 @@ const takesSelfAttention = is.takes('selfAttention', {
 /**
  * Multi-head self-attention with its output projection: [B, T, C] -> [B, T, C]. Scores are scaled by 1/sqrt(headSize).
  * `place` is the layer's position in the stack.
+ * @param x [B, T, C].
+ * @param weights Gives the tensors of parameters by name.
+ * @param prefix Name of the module, such as `layer.0.attention`.
+ * @param options Heads, masks and dropout of the stack.
+ * @param place The layer's position in the stack, from 0. Default: 0.
  * @example
  * const y = selfAttention(hidden, weights, 'layer.0', stackOptions);
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
@@ -235,6 +240,13 @@ const takesActivatedLinear = is.takes('activatedLinear', {
 /**
  * activation(x W + b). GELU: one op when nothing must be kept for the gradient, else the pre-activation is its own tensor;
  * the others are an op of their own in both.
+ * @param x [.., inputs].
+ * @param weights Gives the tensors of parameters by name.
+ * @param name Name of the module, whose parameters are `NAME.weight` and `NAME.bias`.
+ * @param outputs Number of columns of W.
+ * @param activation The activation.
+ * @param training Whether the graph is trained, so that what its backward pass needs is kept.
+ * @param bias Whether there is b. Default: true.
  * @example
  * const y = activatedLinear(x, weights, 'ffn.up', 256, 'gelu', true);
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.

@@ -17,6 +17,8 @@ const takesFinalLoss = is.takes('finalLoss', {
 
 /**
  * The mean loss of the last `count` evaluations (of all, when there are fewer).
+ * @param evaluations Evaluations of a run, in rising order of their steps; at least one.
+ * @param count How many of the last are averaged. Default: 3.
  * @example
  * finalLoss(results.runs[0]!.evaluations);
  * @throws ApolloError BAD_ARGUMENT without evaluations.

@@ -123,6 +123,8 @@ export function mlmBatch(source: TokenSource, options: MlmOptions): MlmBatch {
  * Room for the masked positions of a batch of `positions` tokens in `rows` rows: the mean plus six standard deviations
  * (more are chosen less than once in 10^8 batches), as a multiple of 16, so that shapes are static. That each row has
  * at least one matters for rows of less than ten tokens only.
+ * @param positions Tokens of the batch: rows times their length.
+ * @param rows Rows of the batch, of which each has a masked token at least. Default: 0, no such rule.
  * @example
  * mlmCapacity(8 * 128, 8) // room for the masks of 8 rows of 128 tokens, a multiple of 16
  */

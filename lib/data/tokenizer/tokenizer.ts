@@ -161,6 +161,8 @@ const takesCreateTokenizer = is.takes('createTokenizer', { definition: is.record
 
 /**
  * A tokenizer from the content of a tokenizer.json; `name` is what errors call it.
+ * @param definition The content of a tokenizer.json.
+ * @param name What errors call it. Default: 'tokenizer'.
  * @example
  * const tokenizer = createTokenizer(JSON.parse(await readFile('tokenizer.json', 'utf8')));
  * @throws ApolloError BAD_TOKENIZER when the content does not make a tokenizer.

@@ -304,6 +304,9 @@ const takesScale = is.takes('scale', { x: is.tensor, alpha: is.anyNumber, beta: 
 
 /**
  * alpha * x + beta.
+ * @param x f32 or bf16, of any shape.
+ * @param alpha The factor.
+ * @param beta What is added. Default: 0.
  * @example
  * const y = scale(x, 2, 1); // 2 x + 1
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.

@@ -119,6 +119,8 @@ const takesTranspose = is.takes('transpose', { x: is.tensor, perm: is.optional(i
 
 /**
  * x with its axes in the order `perm` (default: reversed).
+ * @param x Of any shape and dtype.
+ * @param perm Axis of x at each place of the result, each once; negative: from the back. Default: x's axes in reverse.
  * @example
  * const y = transpose(x); // axes reversed
  * const z = transpose(x, [1, 0]);

@@ -196,6 +196,10 @@ const takesLoadFineTuned = is.takes('loadFineTuned', {
 
 /**
  * Loads a fine-tuned model for `task` into a new store.
+ * @param device Where the weights are put. It stays open.
+ * @param folder A folder that fine-tuning made, or one of Hugging Face, as for `openFineTuned`.
+ * @param task The task that the model was tuned on.
+ * @param precision Precision of matrix products; 'bf16' keeps a working copy of the matrices. Default: 'f32'.
  * @example
  * const tuned = await loadFineTuned(device, 'runs/sst2/pre-trained/seed-42/model', task);
  * @throws ApolloError as openFineTuned.

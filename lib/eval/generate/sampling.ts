@@ -61,7 +61,11 @@ function penalised(logits: Float32Array, penalty: number, seen: Iterable<number>
 const takesLikeliest = is.takes('likeliest', { logits: is.float32, repetitionPenalty: is.positive, seen: is.iterable });
 
 /**
- * The most likely token; ties go to the first. @throws ApolloError NON_FINITE when the logits have no largest.
+ * The most likely token; ties go to the first.
+ * @param logits Logits of the next token, [V].
+ * @param repetitionPenalty Penalty of the ids in `seen`; 1 leaves them as they are. Default: 1.
+ * @param seen Ids that the repetition penalty applies to. Default: none.
+ * @throws ApolloError NON_FINITE when the logits have no largest.
  * @example
  * const [token] = candidates(logitsOfToken, { temperature: 0, topK: 0, topP: 1, repetitionPenalty: 1 }).ids; // the same token
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
@@ -89,6 +93,9 @@ const takesCandidates = is.takes('candidates', {
 
 /**
  * The distribution of the next token under `options`; `seen` are the tokens before it.
+ * @param logits Logits of the next token, [V].
+ * @param options Temperature, top-k, top-p and repetition penalty, each of them given.
+ * @param seen Ids that the repetition penalty applies to. Default: none.
  * @example
  * const { ids, probabilities } = candidates(logitsOfToken, { temperature: 0.8, topK: 50, topP: 1, repetitionPenalty: 1 });
  * @throws ApolloError NON_FINITE when the logits have no largest.
