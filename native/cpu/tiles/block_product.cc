@@ -2,19 +2,12 @@
 
 #include <algorithm>
 
-#include "cpu/tiles/bf16_tiles.h"
+#include "cpu/tiles/avx512_tiles.h"
 
 namespace apollo::cpu {
 namespace {
 
-// `rows` rows of `columns` bf16 by twos. Of a block with limits, only what the two rows attend to.
-void pair_all(const Bf16Tiles& tiles, const void* from, std::int64_t rows, std::int64_t columns, void* to,
-              const ScoreLimits* limits = nullptr) {
-  for (std::int64_t r = 0; r < rows; r += 2) {
-    const std::int64_t used = limits == nullptr ? columns : (limits->limit(r + 1) + 15) / 16 * 16;
-    tiles.pair_rows(pair_at(from, r * columns / 2), columns, 1, used, pair_at(to, r / 2 * columns), columns);
-  }
-}
+std::size_t word_bytes(std::int64_t words) { return static_cast<std::size_t>(words) * kWordBytes; }
 
 Product library_product(BlockKind kind, DType dtype, std::int64_t rows, std::int64_t columns, std::int64_t head,
                         bool accumulate) {
@@ -32,63 +25,86 @@ Product library_product(BlockKind kind, DType dtype, std::int64_t rows, std::int
 }  // namespace
 
 BlockProduct::BlockProduct(BlockKind kind, DType dtype, std::int64_t rows, std::int64_t columns, std::int64_t head)
-    : kind_(kind), rows_(rows), columns_(columns), head_(head) {
-  if (dtype == DType::BF16 && bf16_tiles() != nullptr) return;
+    : kind_(kind),
+      rows_(rows),
+      columns_(columns),
+      head_(head),
+      word_(dtype == DType::BF16 ? 2 : 1),
+      tiles_(dtype == DType::BF16 ? bf16_tiles() : f32_tiles()) {
+  if (tiles_ != nullptr) return;
   write_.emplace(library_product(kind, dtype, rows, columns, head, false));
   if (kind != BlockKind::Scores) add_.emplace(library_product(kind, dtype, rows, columns, head, true));
 }
 
 std::size_t BlockProduct::scratch_bytes() const {
   if (write_) return std::max(write_->scratch_bytes(), add_ ? add_->scratch_bytes() : 0);
-  const std::int64_t b = (kind_ == BlockKind::ToKeys ? rows_ : columns_) * head_;
-  return static_cast<std::size_t>(b + (kind_ == BlockKind::ToKeys ? rows_ * columns_ : 0)) * size_of(DType::BF16);
+  if (kind_ == BlockKind::Scores) return word_bytes(columns_ * head_ / word_);
+  if (word_ == 1) return 0;
+  return word_bytes(kind_ == BlockKind::ToRows ? columns_ * head_ / 2 : rows_ * (head_ + columns_) / 2);
 }
 
 void BlockProduct::run(const void* a, const void* b, float* to, void* scratch, const ScoreLimits& limits, bool add) {
-  if (write_) {
+  if (tiles_ == nullptr) {
     (add ? *add_ : *write_).run(a, b, to, scratch);
     return;
   }
-  const Bf16Tiles& tiles = *bf16_tiles();
-  const std::int64_t row = (kind_ == BlockKind::Scores ? head_ : columns_) / 2;
-  TileRows tile{a, row, 1, scratch, head_, head_ / 2, to, head_, head_, add ? TileStore::Add : TileStore::Write};
+  TileRows tile{};
+  tile.store = add ? TileStore::Add : TileStore::Write;
   switch (kind_) {
-    case BlockKind::Scores:
-      tiles.transpose_pairs(b, head_ / 2, columns_, head_ / 2, scratch, columns_);
+    case BlockKind::Scores: {
+      const std::int64_t words = head_ / word_;
+      tiles_->transpose(b, words, columns_, words, scratch, columns_);
+      tile.row = tile.words = words;
+      tile.step = 1;
+      tile.b = scratch;
       tile.b_stride = tile.to_stride = columns_;
       for (std::int64_t r = 0; r < rows_; r += kTileRows) {
-        tile.a = pair_at(a, r * row);
+        tile.a = word_at(a, r * words);
         tile.to = to + r * columns_;
         tile.columns = (limits.limit(r + kTileRows - 1) + 15) / 16 * 16;
-        tiles.rows(tile);
+        tiles_->rows(tile);
       }
       return;
+    }
     case BlockKind::ToRows:
-      pair_all(tiles, b, columns_, head_, scratch);
+      tile.b = words_of(b, columns_, head_, scratch);
+      tile.row = columns_ / word_;
+      tile.step = 1;
+      tile.b_stride = tile.to_stride = tile.columns = head_;
       for (std::int64_t r = 0; r < rows_; r += kTileRows) {
-        tile.a = pair_at(a, r * row);
+        tile.a = word_at(a, r * tile.row);
         tile.to = to + r * head_;
-        tile.pairs = (limits.limit(r + kTileRows - 1) + 1) / 2;
-        tiles.rows(tile);
+        tile.words = (limits.limit(r + kTileRows - 1) + word_ - 1) / word_;
+        tiles_->rows(tile);
       }
       return;
     case BlockKind::ToKeys: {
-      void* paired = pair_at(scratch, rows_ * head_ / 2);
-      pair_all(tiles, b, rows_, head_, scratch);
-      pair_all(tiles, a, rows_, columns_, paired, &limits);
+      const void* x = words_of(b, rows_, head_, scratch);
+      const void* p = words_of(a, rows_, columns_, word_at(scratch, rows_ * head_ / 2), &limits);
       tile.row = 1;
       tile.step = columns_;
+      tile.b_stride = tile.to_stride = tile.columns = head_;
       for (std::int64_t c = 0; c < columns_; c += kTileRows) {
         // Row i attends to column c from i = c + 1 - first on.
-        const std::int64_t skipped = std::clamp<std::int64_t>(c + 1 - limits.first, 0, rows_) / 2;
-        tile.a = pair_at(paired, skipped * columns_ + c);
-        tile.b = pair_at(scratch, skipped * head_);
+        const std::int64_t skipped = std::clamp<std::int64_t>(c + 1 - limits.first, 0, rows_) / word_;
+        tile.a = word_at(p, skipped * columns_ + c);
+        tile.b = word_at(x, skipped * head_);
         tile.to = to + c * head_;
-        tile.pairs = rows_ / 2 - skipped;
-        tiles.rows(tile);
+        tile.words = rows_ / word_ - skipped;
+        tiles_->rows(tile);
       }
     }
   }
+}
+
+const void* BlockProduct::words_of(const void* from, std::int64_t rows, std::int64_t columns, void* scratch,
+                                   const ScoreLimits* limits) const {
+  if (word_ == 1) return from;
+  for (std::int64_t r = 0; r < rows; r += 2) {
+    const std::int64_t used = limits == nullptr ? columns : (limits->limit(r + 1) + 15) / 16 * 16;
+    tiles_->pair_rows(word_at(from, r * columns / 2), columns, 1, used, word_at(scratch, r / 2 * columns), columns);
+  }
+  return scratch;
 }
 
 }  // namespace apollo::cpu

@@ -7,6 +7,7 @@
 
 #include "cpu/cpu.h"
 #include "cpu/onednn/onednn.h"
+#include "cpu/tiles/avx512_tiles.h"
 
 namespace apollo::cpu {
 
@@ -30,9 +31,9 @@ enum class BlockKind : std::uint8_t {
 // One product for blocks of R x C scores and heads of D elements, all multiples of 16, f32 or bf16 into f32. Not to be
 // run by two threads at once.
 //
-// bf16 goes through tiles of AVX-512's bf16 dot products where the processor has them, which leave out what a causal
-// limit makes 0 (at R = C = 128 nearly half) and add up in oneDNN's order, so that the bits are the same; all else,
-// and processors with AMX, through oneDNN.
+// Where the processor has AVX-512's bf16 dot products, tiles of them, or of f32's, leave out what a causal limit makes
+// 0 (at R = C = 128 nearly half) and add up in oneDNN's order, so that the bits are the same. Other processors go
+// through oneDNN, and bf16 with AMX does.
 class BlockProduct {
  public:
   BlockProduct(BlockKind kind, DType dtype, std::int64_t rows, std::int64_t columns, std::int64_t head);
@@ -43,8 +44,13 @@ class BlockProduct {
   void run(const void* a, const void* b, float* to, void* scratch, const ScoreLimits& limits, bool add = false);
 
  private:
+  // Rows of elements as rows of words: bf16 by twos in `scratch`; of a block with limits, only what two rows attend to.
+  const void* words_of(const void* from, std::int64_t rows, std::int64_t columns, void* scratch,
+                       const ScoreLimits* limits = nullptr) const;
+
   BlockKind kind_;
-  std::int64_t rows_, columns_, head_;
+  std::int64_t rows_, columns_, head_, word_;  // word_: elements of 32 bits
+  const Tiles* tiles_;
   std::optional<Product> write_, add_;  // without tiles
 };
 

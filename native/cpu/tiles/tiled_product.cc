@@ -93,7 +93,7 @@ void TiledProduct::run(const void* a, const void* b, void* c, void* scratch) con
 #pragma omp for schedule(static)
       for (std::int64_t p = 0; p < panels; ++p) {
         const std::int64_t n = p * kTileColumns;
-        pack_panel(b, n, width(n, n_), pair_at(packed, n * (k_ / 2)));
+        pack_panel(b, n, width(n, n_), word_at(packed, n * (k_ / 2)));
       }
     } else if (!by_columns_) {
 #pragma omp for schedule(static)
@@ -120,13 +120,13 @@ void TiledProduct::pack_rows(const void* b, void* packed, std::int64_t first) co
   for (std::int64_t n = 0; n < n_; n += kTileColumns) {
     const std::int64_t columns = width(n, n_);
     bf16_tiles()->pair_rows(bf16_at(b, first * b_stride_ + n), b_stride_, count, columns,
-                            pair_at(packed, n * (k_ / 2) + first / 2 * columns), columns);
+                            word_at(packed, n * (k_ / 2) + first / 2 * columns), columns);
   }
 }
 
 void TiledProduct::pack_panel(const void* b, std::int64_t n, std::int64_t columns, void* panel) const {
   if (b_transposed_) {
-    bf16_tiles()->transpose_pairs(bf16_at(b, n * b_stride_), b_stride_ / 2, columns, k_ / 2, panel, columns);
+    bf16_tiles()->transpose(bf16_at(b, n * b_stride_), b_stride_ / 2, columns, k_ / 2, panel, columns);
   } else {
     bf16_tiles()->pair_rows(bf16_at(b, n), b_stride_, k_ / 2, columns, panel, columns);
   }
@@ -138,7 +138,7 @@ void TiledProduct::pack_a(const void* a, std::int64_t first, std::int64_t rows, 
     const std::int64_t count = std::min(kPackRows, k_ - k) / 2;
     for (std::int64_t m = 0; m < rows; m += kPanelRows) {
       bf16_tiles()->pair_rows(bf16_at(a, k * a_stride_ + first + m), a_stride_, count, std::min(kPanelRows, rows - m),
-                              pair_at(block, m * (k_ / 2) + k / 2 * kPanelRows), kPanelRows);
+                              word_at(block, m * (k_ / 2) + k / 2 * kPanelRows), kPanelRows);
     }
   }
 }
@@ -148,7 +148,7 @@ void TiledProduct::multiply(const void* a, const void* b, void* c, const Part& p
   TileRows tile{};
   tile.row = a_transposed_ ? 1 : a_stride_ / 2;
   tile.step = a_transposed_ ? kPanelRows : 1;
-  tile.pairs = pairs;
+  tile.words = pairs;
   tile.to_stride = c_stride_;
   tile.store = store_;
   for (std::int64_t first = part.rows.begin; first < part.rows.end; first += block_rows_) {
@@ -161,7 +161,7 @@ void TiledProduct::multiply(const void* a, const void* b, void* c, const Part& p
     }
     for (std::int64_t n = part.columns.begin; n < part.columns.end; n += kTileColumns) {
       tile.columns = tile.b_stride = width(n, part.columns.end);
-      tile.b = part.packed == nullptr ? part.panel : pair_at(part.packed, n * pairs);
+      tile.b = part.packed == nullptr ? part.panel : word_at(part.packed, n * pairs);
       if (part.packed == nullptr) {
         pack_panel(b, n, tile.columns, part.panel);
         const std::int64_t next = n + kTileColumns, columns = std::max<std::int64_t>(width(next, part.columns.end), 0);
@@ -169,8 +169,8 @@ void TiledProduct::multiply(const void* a, const void* b, void* c, const Part& p
                               : Ahead(bf16_at(b, next), b_stride_, columns == 0 ? 0 : k_, columns, tiles);
       }
       for (std::int64_t m = 0; m < rows; m += kTileRows) {
-        tile.a = a_transposed_ ? pair_at(part.block, m / kPanelRows * kPanelRows * pairs + m % kPanelRows)
-                               : pair_at(a, (first + m) * tile.row);
+        tile.a = a_transposed_ ? word_at(part.block, m / kPanelRows * kPanelRows * pairs + m % kPanelRows)
+                               : word_at(a, (first + m) * tile.row);
         tile.to = static_cast<std::byte*>(c) + ((first + m) * c_stride_ + n) * element;
         ahead.advance();
         bf16_tiles()->rows(tile);

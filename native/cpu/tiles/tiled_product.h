@@ -6,7 +6,7 @@
 #include <cstdint>
 
 #include "cpu/onednn/onednn.h"
-#include "cpu/tiles/bf16_tiles.h"
+#include "cpu/tiles/avx512_tiles.h"
 
 namespace apollo::cpu {
 

@@ -1,7 +1,7 @@
-// Tiles of AVX-512's bf16 dot products, written with the compiler's own intrinsics: Highway has no target that stands
-// for every processor with them. A tile is 8 rows by up to 3 vectors of 16 columns, whose 24 sums stay in registers;
-// each sum runs over the pairs in order, as oneDNN's do.
-#include "cpu/tiles/bf16_tiles.h"
+// Written with the compiler's own intrinsics: Highway has no target that stands for every processor with AVX-512's bf16
+// dot products. A tile is 8 rows by up to 3 vectors of 16 columns, whose 24 sums stay in registers; each sum runs over
+// the words in order, as oneDNN's do.
+#include "cpu/tiles/avx512_tiles.h"
 
 #if defined(__x86_64__) && defined(__GNUC__)
 
@@ -20,12 +20,12 @@
 namespace apollo::cpu {
 namespace {
 
-// Two bf16 of memory that others see as 16-bit elements.
-using Pair = std::int32_t __attribute__((may_alias));
+// 32 bits of memory that others see as f32 or as two bf16.
+using Word = std::int32_t __attribute__((may_alias));
 
 struct Tile {
-  const Pair* a;
-  const Pair* b;
+  const Word* a;
+  const Word* b;
   std::byte* to;
 };
 
@@ -39,7 +39,19 @@ APOLLO_TILES inline void store_sums(__m512 sums, std::byte* to) {
   }
 }
 
-template <TileStore kStore, int kVectors>
+enum class WordKind : std::uint8_t { Bf16Pair, F32 };
+
+// sums + a word of a times a vector of words of b.
+template <WordKind kKind>
+APOLLO_TILES inline __m512 add_products(__m512 sums, __m512i a, __m512i b) {
+  if constexpr (kKind == WordKind::Bf16Pair) {
+    return _mm512_dpbf16_ps(sums, reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(b));
+  } else {
+    return _mm512_fmadd_ps(_mm512_castsi512_ps(a), _mm512_castsi512_ps(b), sums);
+  }
+}
+
+template <WordKind kKind, TileStore kStore, int kVectors>
 APOLLO_TILES void run_tile(const TileRows& t, const Tile& tile) {
   constexpr int kRows = static_cast<int>(kTileRows);
   __m512 sums[kRows][kVectors];
@@ -56,20 +68,17 @@ APOLLO_TILES void run_tile(const TileRows& t, const Tile& tile) {
       _mm_prefetch(reinterpret_cast<const char*>(tile.to + (m * t.to_stride + 16 * n) * kElement), _MM_HINT_T0);
     }
   }
-  const Pair *a = tile.a, *b = tile.b;
-  const std::int64_t row = t.row, step = t.step, b_stride = t.b_stride, pairs = t.pairs;
-  for (std::int64_t j = 0; j < pairs; ++j, a += step, b += b_stride) {
+  const Word *a = tile.a, *b = tile.b;
+  const std::int64_t row = t.row, step = t.step, b_stride = t.b_stride, words = t.words;
+  for (std::int64_t j = 0; j < words; ++j, a += step, b += b_stride) {
     __m512i columns[kVectors];
 #pragma GCC unroll 3
     for (int n = 0; n < kVectors; ++n) columns[n] = _mm512_loadu_si512(b + 16 * n);
 #pragma GCC unroll 8
     for (int m = 0; m < kRows; ++m) {
-      const __m512i pair = _mm512_set1_epi32(a[m * row]);
+      const __m512i word = _mm512_set1_epi32(a[m * row]);
 #pragma GCC unroll 3
-      for (int n = 0; n < kVectors; ++n) {
-        sums[m][n] =
-            _mm512_dpbf16_ps(sums[m][n], reinterpret_cast<__m512bh>(pair), reinterpret_cast<__m512bh>(columns[n]));
-      }
+      for (int n = 0; n < kVectors; ++n) sums[m][n] = add_products<kKind>(sums[m][n], word, columns[n]);
     }
   }
 #pragma GCC unroll 8
@@ -81,26 +90,27 @@ APOLLO_TILES void run_tile(const TileRows& t, const Tile& tile) {
   }
 }
 
-template <TileStore kStore>
+template <WordKind kKind, TileStore kStore>
 APOLLO_TILES void run_rows(const TileRows& t) {
   constexpr std::int64_t kElement = kStore == TileStore::Round ? 2 : 4;
-  Tile tile{static_cast<const Pair*>(t.a), static_cast<const Pair*>(t.b), static_cast<std::byte*>(t.to)};
+  Tile tile{static_cast<const Word*>(t.a), static_cast<const Word*>(t.b), static_cast<std::byte*>(t.to)};
   for (std::int64_t vectors = t.columns / 16; vectors > 0;) {
     const std::int64_t wide = vectors == 4 ? 2 : vectors < 3 ? vectors : 3;  // 4 as 2 + 2
-    if (wide == 3) run_tile<kStore, 3>(t, tile);
-    if (wide == 2) run_tile<kStore, 2>(t, tile);
-    if (wide == 1) run_tile<kStore, 1>(t, tile);
+    if (wide == 3) run_tile<kKind, kStore, 3>(t, tile);
+    if (wide == 2) run_tile<kKind, kStore, 2>(t, tile);
+    if (wide == 1) run_tile<kKind, kStore, 1>(t, tile);
     tile.b += 16 * wide;
     tile.to += 16 * wide * kElement;
     vectors -= wide;
   }
 }
 
+template <WordKind kKind>
 void rows(const TileRows& t) {
   switch (t.store) {
-    case TileStore::Write: return run_rows<TileStore::Write>(t);
-    case TileStore::Add: return run_rows<TileStore::Add>(t);
-    case TileStore::Round: return run_rows<TileStore::Round>(t);
+    case TileStore::Write: return run_rows<kKind, TileStore::Write>(t);
+    case TileStore::Add: return run_rows<kKind, TileStore::Add>(t);
+    case TileStore::Round: return run_rows<kKind, TileStore::Round>(t);
   }
 }
 
@@ -114,7 +124,7 @@ alignas(64) constexpr std::uint16_t kInterleave[2][32] = {
 APOLLO_TILES void pair_rows(const void* from, std::int64_t stride, std::int64_t pairs, std::int64_t columns, void* to,
                             std::int64_t to_stride) {
   const auto* first = static_cast<const std::uint16_t*>(from);
-  auto* target = static_cast<Pair*>(to);
+  auto* target = static_cast<Word*>(to);
   const __m512i low = _mm512_load_si512(kInterleave[0]), high = _mm512_load_si512(kInterleave[1]);
   const std::int64_t whole = columns / 32 * 32;
   for (std::int64_t j = 0; j < pairs; ++j, first += 2 * stride, target += to_stride) {
@@ -132,10 +142,10 @@ APOLLO_TILES void pair_rows(const void* from, std::int64_t stride, std::int64_t 
   }
 }
 
-// Sixteen rows of up to 16 pairs.
-APOLLO_TILES void transpose_block(const Pair* from, std::int64_t stride, std::int64_t pairs, Pair* to,
+// Sixteen rows of up to 16 words.
+APOLLO_TILES void transpose_block(const Word* from, std::int64_t stride, std::int64_t words, Word* to,
                                   std::int64_t to_stride) {
-  const auto used = static_cast<__mmask16>(pairs >= 16 ? 0xFFFF : (1 << pairs) - 1);
+  const auto used = static_cast<__mmask16>(words >= 16 ? 0xFFFF : (1 << words) - 1);
   __m512i x[16], y[16];
 #pragma GCC unroll 16
   for (int r = 0; r < 16; ++r) x[r] = _mm512_maskz_loadu_epi32(used, from + r * stride);
@@ -168,27 +178,34 @@ APOLLO_TILES void transpose_block(const Pair* from, std::int64_t stride, std::in
   }
 #pragma GCC unroll 16
   for (int c = 0; c < 16; ++c) {
-    if (c < pairs) _mm512_storeu_si512(to + c * to_stride, x[c]);
+    if (c < words) _mm512_storeu_si512(to + c * to_stride, x[c]);
   }
 }
 
-APOLLO_TILES void transpose_pairs(const void* from, std::int64_t stride, std::int64_t rows, std::int64_t pairs,
-                                  void* to, std::int64_t to_stride) {
-  const auto* source = static_cast<const Pair*>(from);
-  auto* target = static_cast<Pair*>(to);
+APOLLO_TILES void transpose(const void* from, std::int64_t stride, std::int64_t rows, std::int64_t words, void* to,
+                            std::int64_t to_stride) {
+  const auto* source = static_cast<const Word*>(from);
+  auto* target = static_cast<Word*>(to);
   for (std::int64_t r = 0; r < rows; r += 16) {
-    for (std::int64_t j = 0; j < pairs; j += 16) {
-      transpose_block(source + r * stride + j, stride, pairs - j, target + j * to_stride + r, to_stride);
+    for (std::int64_t j = 0; j < words; j += 16) {
+      transpose_block(source + r * stride + j, stride, words - j, target + j * to_stride + r, to_stride);
     }
   }
 }
 
 }  // namespace
 
-const Bf16Tiles* bf16_tiles() {
-  static const Bf16Tiles tiles{pair_rows, transpose_pairs, rows};
+const Tiles* bf16_tiles() {
+  static const Tiles tiles{pair_rows, transpose, rows<WordKind::Bf16Pair>};
   static const bool used =
       dnnl::get_effective_cpu_isa() == dnnl::cpu_isa::avx512_core_bf16 && __builtin_cpu_supports("avx512bf16");
+  return used ? &tiles : nullptr;
+}
+
+const Tiles* f32_tiles() {
+  static const Tiles tiles{nullptr, transpose, rows<WordKind::F32>};
+  // Compiled for processors with the bf16 dot products, although f32 uses none.
+  static const bool used = __builtin_cpu_supports("avx512bf16");
   return used ? &tiles : nullptr;
 }
 
@@ -197,7 +214,8 @@ const Bf16Tiles* bf16_tiles() {
 #else
 
 namespace apollo::cpu {
-const Bf16Tiles* bf16_tiles() { return nullptr; }
+const Tiles* bf16_tiles() { return nullptr; }
+const Tiles* f32_tiles() { return nullptr; }
 }  // namespace apollo::cpu
 
 #endif
