@@ -26,7 +26,8 @@ export interface MuonMatrixOptions {
    */
   readonly adjust?: 'original' | 'match_rms_adamw';
   /**
-   * Factor on the learning rate of all its matrices, 0 or more, for 'original', whose rate is not AdamW's. Default 1.
+   * Factor on the learning rate of all its matrices, 0 or more; 'original' usually wants one, as its rate is not AdamW's.
+   * Default 1.
    */
   readonly rateFactor?: number;
 }

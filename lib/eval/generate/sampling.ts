@@ -82,7 +82,7 @@ export function likeliest(logits: Float32Array, repetitionPenalty = 1, seen: Ite
 
 const takesCandidates = is.takes('candidates', {
   logits: is.float32,
-  options: is.object('sampling options (from checkSampling)', {
+  options: is.object('sampling options { temperature, topK, topP, repetitionPenalty }', {
     temperature: is.number,
     topK: is.number,
     topP: is.number,
