@@ -1,10 +1,13 @@
 /** Measured savings of `auto`: lines of the map of runs (bench/results/acceleration/map), to which a test holds them. */
+import type { OptimizerName } from '../engine/optim/index.js';
 import type { ModelConfig } from '../models/index.js';
 
 export interface AutoEvidence {
   readonly kind: 'gpt' | 'bert' | 'llama';
   readonly layers: number;
   readonly hidden: number;
+  /** Of the run with `auto`; training from scratch had AdamW. */
+  readonly optimizer: OptimizerName;
   /** Trained tokens over parameters. */
   readonly tokensPerParameter: number;
   readonly seeds: number;
@@ -14,18 +17,22 @@ export interface AutoEvidence {
   readonly difference: number;
 }
 
-const model = { layers: 12, hidden: 64 };
+const model = { layers: 12, hidden: 64, optimizer: 'adamw' } as const;
 export const autoEvidence: readonly AutoEvidence[] = [
   { ...model, kind: 'gpt', tokensPerParameter: 11.1, seeds: 3, flopsShare: 0.724, difference: -0.0043 },
   { ...model, kind: 'bert', tokensPerParameter: 11, seeds: 3, flopsShare: 0.73, difference: -0.3432 },
   { ...model, kind: 'llama', tokensPerParameter: 11.3, seeds: 3, flopsShare: 0.724, difference: 0.0071 },
 ];
 
-/** The measurement of this kind of model that is nearest in tokens per parameter. */
-export function nearestEvidence(kind: ModelConfig['kind'], tokensPerParameter: number): AutoEvidence | undefined {
+/** The measurement of this kind of model and this optimizer that is nearest in tokens per parameter. */
+export function nearestEvidence(
+  kind: ModelConfig['kind'],
+  optimizer: OptimizerName,
+  tokensPerParameter: number,
+): AutoEvidence | undefined {
   const distance = (evidence: AutoEvidence) => Math.abs(Math.log(evidence.tokensPerParameter / tokensPerParameter));
   return autoEvidence
-    .filter((evidence) => evidence.kind === kind)
+    .filter((evidence) => evidence.kind === kind && evidence.optimizer === optimizer)
     .reduce<AutoEvidence | undefined>(
       (best, other) => (best && distance(best) <= distance(other) ? best : other),
       undefined,

@@ -162,12 +162,14 @@ const committed = () => {
 t.test('the evidence of `auto` is what the map has measured of the arm that it is', (t) => {
   const records = committed();
   const autoArms = { gpt: 'stack-mid-calibrated', bert: 'stack-mid-gated', llama: 'stack-mid-calibrated' } as const;
-  for (const { kind, layers, hidden, tokensPerParameter, seeds, flopsShare, difference } of autoEvidence) {
+  for (const { kind, layers, hidden, optimizer, tokensPerParameter, seeds, flopsShare, difference } of autoEvidence) {
     const steps = [...new Set(records.map((record) => record.steps))].find((steps) => {
       const run = records.find((record) => record.kind === kind && record.steps === steps);
       return run && Math.abs(run.tokens / run.parameters - tokensPerParameter) < 0.1;
     });
-    const row = rowsOf(records, kind, steps as number).find((row) => row.tuned.arm === autoArms[kind]);
+    const row = rowsOf(records, kind, steps as number).find(
+      ({ tuned }) => tuned.arm === autoArms[kind] && tuned.optimizer === optimizer,
+    );
     t.equal(row?.tuned.runs.length, seeds);
     t.equal(row?.flopsShare?.toFixed(3), flopsShare.toFixed(3));
     t.equal(row?.difference?.mean.toFixed(4), difference.toFixed(4));

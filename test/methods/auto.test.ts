@@ -80,10 +80,11 @@ t.test('a setting that is given counts', (t) => {
   t.end();
 });
 
-t.test('the nearest measurement is of the same kind', (t) => {
-  t.match(nearestEvidence('gpt', 20), { kind: 'gpt' });
-  t.match(nearestEvidence('bert', 1e-3), { kind: 'bert' });
-  t.match(nearestEvidence('llama', 10), { kind: 'llama', seeds: 3 });
-  t.equal(nearestEvidence('own', 10), undefined, 'of other families there is none');
+t.test('the nearest measurement is of the same kind and optimizer', (t) => {
+  t.match(nearestEvidence('gpt', 'adamw', 20), { kind: 'gpt', optimizer: 'adamw' });
+  t.match(nearestEvidence('bert', 'adamw', 1e-3), { kind: 'bert' });
+  t.match(nearestEvidence('llama', 'adamw', 10), { kind: 'llama', seeds: 3 });
+  t.equal(nearestEvidence('own', 'adamw', 10), undefined, 'of other families there is none');
+  t.equal(nearestEvidence('llama', 'muon', 10), undefined, 'nor of this optimizer');
   t.end();
 });

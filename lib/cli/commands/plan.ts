@@ -110,7 +110,7 @@ async function makePlan(
   });
   const tokens = size.steps * size.tokens;
   const parameters = parameterCount(model.parameters(config.layers));
-  const evidence = method.name === 'auto' ? nearestEvidence(config.kind, tokens / parameters) : undefined;
+  const evidence = method.name === 'auto' ? nearestEvidence(config.kind, optimizer, tokens / parameters) : undefined;
   const plan: Plan = {
     method: method.name,
     ...(evidence && { evidence }),
@@ -223,12 +223,13 @@ function formatPlan(plan: Plan): string {
 
 /** The measurement closest to the run, and how far the run is from it. */
 function evidenceLine({ tokens, parameters }: Plan, evidence: AutoEvidence): string {
-  const { kind, layers, hidden, tokensPerParameter, seeds, flopsShare, difference } = evidence;
+  const { kind, layers, hidden, optimizer, tokensPerParameter, seeds, flopsShare, difference } = evidence;
   const { title } = familyOf({ kind });
+  const [own, reference] = optimizer === 'adamw' ? ['', ''] : [` with ${optimizer}`, ' with adamw'];
   const side = difference <= 0 ? 'below' : 'above';
   return (
     `auto: measured nearest, a ${title} of ${layers} layers x ${hidden} at ${tokensPerParameter} tokens per parameter (here ` +
-    `${(tokens / parameters).toFixed(1)}) ended ${Math.abs(difference).toFixed(3)} ${side} training from scratch over the same tokens, with ` +
+    `${(tokens / parameters).toFixed(1)})${own} ended ${Math.abs(difference).toFixed(3)} ${side} training from scratch${reference} over the same tokens, with ` +
     `${formatPercent(flopsShare)} of its FLOPs (${seeds === 1 ? 'one seed' : `${seeds} seeds`})`
   );
 }
