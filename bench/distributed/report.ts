@@ -149,19 +149,24 @@ function page(results: Results): string {
     '',
     '![tokens per second](tokens-per-second.svg)',
     '',
-    `The plan is that of \`apollo-lm plan --ranks\`: a rank computes ${(1e3 * machine!.compute).toFixed(1)} ms a step (measured on one rank beside another one without a`,
-    `group), memory moves ${(machine!.memory / 1e9).toFixed(2)} GB/s (an exchange of 4 MiB between two ranks of one machine), a message takes what it takes at`,
-    'the place, and a link carries 95 % of its rate. On one machine nothing else of the exchange is known, so its rows check the',
-    `sum of parts only. The plan's overlap is ${engineOverlap} of the backward pass; measured (the step without overlap less the step with it, in`,
-    `backward passes of two thirds of what a rank computes): ${overlaps.join(', ')}.`,
+    'The planned times are those of `apollo-lm plan --ranks`. Its inputs are:',
+    '',
+    `- computation: ${(1e3 * machine!.compute).toFixed(1)} ms per step, measured with two processes side by side that exchange nothing;`,
+    `- memory: ${(machine!.memory / 1e9).toFixed(2)} GB/s, from an exchange of 4 MiB between two ranks of one machine;`,
+    '- latency: the measured time of a small message at each place;',
+    '- links: 95 % of the nominal rate.',
+    '',
+    'On one machine the memory figure comes from the same kind of exchange, so those rows only check that the parts are added up',
+    `correctly. The plan assumes that ${engineOverlap} of the backward pass can hide an exchange. Measured (the step without overlap minus the`,
+    `step with it, divided by the backward pass, which is two thirds of the computation): ${overlaps.join(', ')}.`,
     '',
     ...(version
       ? [
-          `PyTorch ${version} trains the same model by DistributedDataParallel over gloo, one thread a process, on the same rows with the same`,
-          'learning rates, from weights and with dropout of its own; its bytes are counted, not measured: f32 gradients in a ring.',
+          `PyTorch ${version} trains the same model by DistributedDataParallel over gloo, with one thread per process, the same rows and the`,
+          'same learning rates. Its initial weights and dropout masks are its own. Its bytes are calculated (f32 gradients in a ring), not measured.',
         ]
       : []),
-    'Losses are of the same held-out text after as many tokens.',
+    'All losses are on the same held-out text, after the same number of tokens.',
     '',
   ].join('\n');
 }

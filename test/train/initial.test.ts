@@ -135,7 +135,7 @@ t.test('a digest names weights and map, not files', async (t) => {
   t.not(await digest(rounded), await digest(whole));
 });
 
-t.test('a resumed run must have begun with the same model, wherever that is now', async (t) => {
+t.test('a run resumes only with the initial model that it started from, wherever that is now', async (t) => {
   const method = scratch(common);
   const init = join(root, 'moved');
   await exportModel(whole, init);

@@ -135,7 +135,7 @@ t.test('a step that fails changes nothing, nor does the one behind it', async (t
   t.match(await queue(micro(program)), { applied: true }, 'the trainer goes on');
 });
 
-t.test('a signal and stop() refuse what has not begun', async (t) => {
+t.test('a signal and stop() refuse work that has not started', async (t) => {
   const { store, graph, names, trainer } = await setting(device);
   const program = await device.compile(graph, { store });
   const step = { microBatches: () => each([micro(program)]), names, update: { learningRate: 0.1 } };
