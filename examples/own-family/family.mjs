@@ -88,7 +88,7 @@ const trainer = await createTrainer(
 );
 while (!trainer.done) {
   const { step, loss, depth, growth } = await trainer.step(rows(trainer.steps));
-  if (growth) console.log(`step ${step}: ${growth.from} layers grow to ${growth.to}`);
+  if (growth) console.log(`step ${step}: growth from ${growth.from} to ${growth.to} layers`);
   if (step % 60 === 0) console.log(`step ${step}: loss ${loss.toFixed(3)} at depth ${depth}`);
 }
 if (checkpointDir) {

@@ -26,7 +26,7 @@ let strides = 1; // the curriculum: another stride is added whenever the loss sa
 let average = Math.log(10);
 while (!trainer.done) {
   const { step, loss, growth } = await trainer.step(rows(trainer.steps, strides));
-  if (growth) console.log(`step ${step}: ${growth.from} layers grow to ${growth.to}`);
+  if (growth) console.log(`step ${step}: growth from ${growth.from} to ${growth.to} layers`);
   average += (loss - average) / 10;
   if (average > 1 || strides === 4) continue;
   strides++;

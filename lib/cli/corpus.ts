@@ -10,7 +10,7 @@ import {
 } from '../data/index.js';
 import { ApolloError } from '../errors.js';
 import { type ModelConfig, objectiveOf } from '../models/index.js';
-import { formatCount, formatPercent } from '../report/format.js';
+import { counted, formatCount, formatPercent } from '../report/format.js';
 import { nearest } from '../suggest.js';
 import type { ModelFolder } from '../train/index.js';
 import type { Settings } from './settings/config.js';
@@ -106,7 +106,7 @@ export function corpusProgress({ phase, source, done, total, tokens, tokensPerSe
 
 /** Size of a corpus, and of a mixture how often a run goes through its sources. */
 export function describeCorpus({ stats, sources, train }: Corpus, settings: Settings, model: ModelConfig): string {
-  const size = `${stats.documents} documents, ${formatCount(stats.trainTokens)} tokens for training, ${formatCount(stats.heldOutTokens)} held out`;
+  const size = `${counted(stats.documents, 'document')}, ${formatCount(stats.trainTokens)} tokens for training, ${formatCount(stats.heldOutTokens)} held out`;
   if (sources.length === 1) return size;
   const rows = totalStepsOf(settings, model) * settings.batch * settings.accumulation;
   const content = sequenceOf(settings, model) - (objectiveOf(model) === 'masked' ? 2 : 0);

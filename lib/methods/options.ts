@@ -4,6 +4,7 @@ import { describe } from '../arguments.js';
 import { ApolloError } from '../errors.js';
 import { renamedText } from '../renamed.js';
 import { issueText } from '../setting-issue.js';
+import { nearest } from '../suggest.js';
 
 function valueAt(root: unknown, path: readonly PropertyKey[]): unknown {
   return path.reduce<unknown>((value, key) => (value as Record<PropertyKey, unknown> | undefined)?.[key], root);
@@ -46,7 +47,9 @@ export function parseOptions<Schema extends z.ZodType>(
       const now = issue.keys.flatMap((key) => renamedText(key, fields.length > 0 ? fields : undefined) ?? []);
       if (now.length > 0) return `${name}: ${now.join('; ')}.`;
       const known = fields.length > 0 ? ` Known: ${fields.join(', ')}.` : '';
-      return `${name}: there is no setting ${issue.keys.map(describe).join(', ')}.${known}`;
+      const [hint] = issue.keys.flatMap((key) => nearest(key, fields) ?? []);
+      const advice = hint === undefined ? '.' : `; did you mean "${hint}"?`;
+      return `${name}: there is no setting ${issue.keys.map(describe).join(', ')}${advice}${known}`;
     }
     return `${name}: ${issueText(issue)}; got ${shown(valueAt(value, issue.path))}.`;
   });

@@ -20,7 +20,7 @@ export const smallModelOptions = {
     ffn: positiveInteger,
   }),
   /** Where it is: folder of the run that trained it, of its checkpoints, of one, or a Hugging Face folder. */
-  source: z.string().min(1),
+  source: z.string('expected the folder of a trained smaller model ("apollo-lm compare" trains one by itself)').min(1),
 };
 
 export type SmallModel = z.output<typeof smallModelOptions.small>;

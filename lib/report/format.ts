@@ -24,6 +24,11 @@ export function formatCount(value: number): string {
   return `${scaled.toFixed(digits)} ${letter}`.trimEnd();
 }
 
+/** "1 layer", "3 layers". */
+export function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}
+
 /** "1.23 PFLOP". */
 export function formatFlops(value: number): string {
   return withUnit(value, 'FLOP');

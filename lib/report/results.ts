@@ -144,7 +144,11 @@ export async function readResults(path: string): Promise<Results> {
   try {
     json = withCurrentNames(JSON.parse(await readFile(path, 'utf8')));
   } catch (error) {
-    throw new ApolloError('BAD_ARGUMENT', `${path} is not a readable results file: ${(error as Error).message}`);
+    const isMissing = (error as NodeJS.ErrnoException).code === 'ENOENT';
+    const why = isMissing
+      ? 'there is no such file. "apollo-lm compare" writes it into its folder.'
+      : (error as Error).message;
+    throw new ApolloError('BAD_ARGUMENT', `${path} is not a readable results file: ${why}`);
   }
   const parsed = resultsSchema.safeParse(json);
   if (parsed.success) return parsed.data;

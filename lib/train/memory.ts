@@ -117,14 +117,22 @@ export async function checkMemory(
       );
       programs.clear();
       if (!fits) continue;
-      const accumulation = config.accumulation * Math.ceil(config.batch / batch);
+      const equal = largestDivisor(config.batch, batch);
+      const accumulation = (config.accumulation * config.batch) / equal;
       throw new ApolloError(
         'OUT_OF_MEMORY',
         `batch ${config.batch} at depth ${plan.depth} does not fit: ${error.message}\n` +
-          `batch ${batch} fits; with ${accumulation} micro-batches per step (accumulation) it is the same step. See docs/troubleshooting.md#does-not-fit-in-memory.`,
+          `batch ${equal} fits; with ${accumulation} micro-batches per step (accumulation) it is the same step. See docs/troubleshooting.md#does-not-fit-in-memory.`,
         { cause: error },
       );
     }
     throw error;
   }
+}
+
+/** The largest divisor of `count` that is at most `limit`. */
+function largestDivisor(count: number, limit: number): number {
+  let divisor = limit;
+  while (count % divisor !== 0) divisor--;
+  return divisor;
 }

@@ -2,6 +2,7 @@
 import {
   type Corpus,
   causalBatch,
+  checkHasRows,
   heldOutCausalBatches,
   heldOutMlmBatches,
   mlmBatch,
@@ -39,6 +40,8 @@ type Text = Pick<Corpus, 'train' | 'heldOut' | 'key' | 'tokenizer'>;
 
 /** The batches of a text for one objective. */
 interface ObjectiveBatches {
+  /** Tokens of the text in a row of `seq`. */
+  content(seq: number): number;
   batch(request: BatchRequest): BatchInputs;
   heldOut(batch: number, seq: number): readonly BatchInputs[];
 }
@@ -48,8 +51,8 @@ interface ObjectiveBatches {
  * ```ts
  * for await (const event of train(options, { device, model, method, corpus: trainingCorpus(corpus) })) console.log(event.type);
  * ```
- * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong. The batches throw BAD_TOKENIZER when masked text is
- * asked of a tokenizer without [MASK], [CLS] and [SEP].
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong. A run throws BAD_TOKENIZER when
+ * masked text is asked of a tokenizer without [MASK], [CLS] and [SEP], BAD_CORPUS when a text is too short for one row.
  */
 export function trainingCorpus(corpus: Text, options: TrainingCorpusOptions = {}): TrainingCorpus {
   takesTrainingCorpus(corpus, options);
@@ -73,7 +76,9 @@ export function trainingCorpus(corpus: Text, options: TrainingCorpusOptions = {}
   return {
     key: corpus.key,
     shape(size) {
-      batchesFor(size.objective); // refuses a tokenizer that cannot make them
+      const content = batchesFor(size.objective).content(size.seq); // refuses a tokenizer that cannot make them
+      checkHasRows(corpus.train, content, { isHeldOut: false });
+      if (corpus.heldOut.tokenCount > 0) checkHasRows(corpus.heldOut, content, { isHeldOut: true });
       return batchShape(size);
     },
     batch: (request) => batchesFor(request.objective).batch(request),
@@ -91,6 +96,7 @@ const makers: Readonly<Record<ObjectiveName, (corpus: Text, limit: HeldOutLimit)
 
 function causalBatches(corpus: Text, limit: HeldOutLimit): ObjectiveBatches {
   return {
+    content: (seq) => seq,
     batch: ({ accumulation, objective, ...request }) => ({
       ...causalBatch(corpus.train, { ...request, accumulation }),
     }),
@@ -109,6 +115,7 @@ function maskedBatches({ train, heldOut, tokenizer }: Text, limit: HeldOutLimit)
   };
   const targets = (batch: number, seq: number) => mlmCapacity(batch * seq, batch);
   return {
+    content: (seq) => seq - 2,
     batch: ({ accumulation, objective, ...request }) => ({
       ...mlmBatch(train, {
         ...request,

@@ -71,11 +71,11 @@ t.test('a run that cannot be annealed is refused with one message', async (t) =>
 
 t.test('settings of the schedule', async (t) => {
   for (const [args, expected] of [
-    [['--schedule', 'wds'], /--schedule: .*"wsd"/s],
+    [['--schedule', 'wds'], /--schedule: expected .* or wsd; got "wds"/],
     [['--decay', '0'], /--decay: expected more than 0; got 0$/m],
     [['--schedule', 'wsd', '--decay', '1.5'], /--decay: expected at most 1; got 1\.5$/m],
     [['--set', 'decay.shape=steep'], /--decay-shape: /],
-    [['--set', 'decay.part=1'], /--decay\.part: there is no such setting/],
+    [['--set', 'decay.part=1'], /--set decay\.part: there is no such setting/],
     [['--keep-at', '2.5'], /a share of the run, such as 25% or 0\.25, or a step/],
   ] as const) {
     const io = memoryIo();

@@ -66,6 +66,11 @@ t.test('with the engine it names oneDNN, the instruction sets and bf16', async (
 t.test('the MPI library is named; a machine without one lacks nothing', async (t) => {
   const cuda = { file: '/x/libapollo_cuda.so', built: false, devices: [], missing: noDriver };
   t.match(await textWith(cuda), /MPI +not in use: MPI is not built in\n[\s\S]*Everything is in place\.$/);
+  t.match(
+    await textWith(cuda),
+    /CUDA backend +not installed; for an NVIDIA GPU: npm install @apollo-lm\/linux-x64-cuda/,
+  );
+  t.match(await textWith(cuda), /NCCL +not installed; it comes with the CUDA backend\n/);
   const mpi = { file: '/x/libapollo_mpi.so', library: 'Open MPI v4.1.4' };
   t.match(await textWith(cuda, {}, mpi), /^ {2}MPI +Open MPI v4\.1\.4$/m);
 });
@@ -87,7 +92,10 @@ t.test('NCCL is named; only a machine with several GPUs lacks it', async (t) => 
 t.test('a GPU without the backend is a problem with its remedy', async (t) => {
   const cuda = { file: '/x/libapollo_cuda.so', built: false, devices: [], missing: 'CUDA backend not built' };
   const text = await textWith(cuda, { 'nvidia-smi': 'NVIDIA-SMI 580' });
-  t.match(text, /! CUDA backend +not built\n +There is an NVIDIA GPU\. The backend is built where nvcc/);
+  t.match(
+    text,
+    /! CUDA backend +not built\n +There is an NVIDIA GPU\. npm install @apollo-lm\/linux-x64-cuda .* Or build it: that takes nvcc/,
+  );
   t.match(text, /Lines with "!" need attention\.$/);
 });
 

@@ -134,6 +134,17 @@ t.test('a text too short to hold a part out: what is advised is accepted', { ski
   }
 });
 
+t.test('a text without a whole row leaves the folder free', { skip }, async (t) => {
+  const folder = temporaryFolder();
+  const config = tinyConfig(folder, { evaluateEvery: undefined, heldOut: 0, data: 'short.txt', steps: 2 });
+  writeFileSync(join(folder, 'short.txt'), 'the cat');
+  for (const _ of [1, 2]) {
+    const io = memoryIo();
+    t.equal(await run(['train', '--config', config, '--out', join(folder, 'a')], io), 1);
+    t.match(io.err(), /too few for one row of \d+\. Add text, or use shorter rows \(--seq\)/);
+  }
+});
+
 t.test('a BERT of three tokens and one row trains: each row has a mask', { skip }, async (t) => {
   const folder = temporaryFolder();
   const config = tinyConfig(folder, { model: bert, seq: 3, batch: 1, steps: 6 });

@@ -14,7 +14,7 @@ t.test('a family from outside the package trains with Apollo, is saved and opene
   writeFileSync(join(folder, 'family.ts'), script);
   const args = [...typescript, join(folder, 'family.ts'), join(folder, 'checkpoints')];
   const { stdout } = await promisify(execFile)(process.execPath, args);
-  t.match(stdout, /^step \d+: \d layers grow to 4$/m);
+  t.match(stdout, /^step \d+: growth from \d to 4 layers$/m);
   const [, loss] = /^step 240: loss (\d\.\d+) at depth \d$/m.exec(stdout) ?? [];
   t.ok(Number(loss) < 1, `a loss of ${loss}, far below ln 10`);
   t.match(stdout, /step-00000240: bare, 4 layers x 32$/m);

@@ -14,8 +14,8 @@ t.test('the example trains step by step inside a loop of its own', async (t) => 
   // From source instead of from the installed package; nothing else is changed.
   writeFileSync(join(folder, 'loop.ts'), script);
   const { stdout } = await promisify(execFile)(process.execPath, [...typescript, join(folder, 'loop.ts')]);
-  t.match(stdout, /^step \d+: 1 layers grow to 2$/m);
-  t.match(stdout, /^step \d+: 2 layers grow to 4$/m);
+  t.match(stdout, /^step \d+: growth from 1 to 2 layers$/m);
+  t.match(stdout, /^step \d+: growth from 2 to 4 layers$/m);
   t.match(stdout, /^step \d+: loss 0\.\d+, now 4 strides$/m);
   t.match(stdout, /^trained 240 steps, 4 layers, loss [01]\.\d+$/m);
 });

@@ -20,5 +20,8 @@ t.test('what is not a results file is refused with the file and the key', async 
   await t.rejects(readResults(path), { code: 'BAD_ARGUMENT', message: /wrong\.json .*: layers: / });
   writeFileSync(path, '{');
   await t.rejects(readResults(path), { code: 'BAD_ARGUMENT', message: /wrong\.json is not a readable results file/ });
+  await t.rejects(readResults('/nowhere/results.json'), {
+    message: /there is no such file\. "apollo-lm compare" writes it/,
+  });
   await t.rejects(readResults(join(folder, 'none.json')), { code: 'BAD_ARGUMENT' });
 });

@@ -69,3 +69,14 @@ t.test('BERT needs a tokenizer with a mask token', async (t) => {
   t.same(batches.shape({ batch: 4, seq: 16, objective: 'causal' }), { batch: 4, seq: 16, padding: false });
   t.throws(() => batches.shape({ batch: 4, seq: 16, objective: 'masked' }), { code: 'BAD_TOKENIZER', message: /mask/ });
 });
+
+t.test('a text without a whole row is refused before the run, the held-out part with its own advice', async (t) => {
+  const shape = (tokens: number, heldOut: number, objective: 'causal' | 'masked') => () =>
+    trainingCorpus(corpusOf(tokens, heldOut)).shape({ batch: 4, seq: 16, objective });
+  const tooFew = { code: 'BAD_CORPUS', message: /too few for one row of 16\. Add text, or use shorter rows/ };
+  t.throws(shape(15, 0, 'causal'), tooFew);
+  t.throws(shape(400, 15, 'causal'), { code: 'BAD_CORPUS', message: /hold out more \(--held-out\)/ });
+  t.throws(shape(13, 0, 'masked'), { code: 'BAD_CORPUS', message: /too few for one row of 14/ });
+  t.doesNotThrow(shape(16, 16, 'causal'));
+  t.doesNotThrow(shape(14, 14, 'masked'));
+});

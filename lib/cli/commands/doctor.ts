@@ -86,10 +86,13 @@ function mpiFinding({ library, missing }: MpiInfo): Finding {
 }
 
 /** Requirements of ranks on several GPUs. A machine with fewer needs none of them. */
-function ncclFinding({ library, missing }: NcclInfo, { devices }: CudaInfo): Finding {
+function ncclFinding({ library, missing }: NcclInfo, { built, devices }: CudaInfo): Finding {
   if (devices.length > 1 && missing) return { name: 'NCCL', value: 'missing', problem: missing };
+  if (!built) return { name: 'NCCL', value: 'not installed; it comes with the CUDA backend' };
   return { name: 'NCCL', value: library ?? `not in use: ${missing}` };
 }
+
+const cudaPackage = 'npm install @apollo-lm/linux-x64-cuda (on Linux x64)';
 
 /** GPUs and what it takes to use them. A machine without one lacks nothing. */
 function gpuFindings({ built, file, devices, cublasLt, missing }: CudaInfo, { version }: DoctorTools): Finding[] {
@@ -107,11 +110,12 @@ function gpuFindings({ built, file, devices, cublasLt, missing }: CudaInfo, { ve
     ...(wanted && {
       problem: built
         ? missing
-        : `There is an NVIDIA GPU. The backend is built where nvcc and cublasLt.h are found (CUDA toolkit 12.4 or newer; ` +
+        : `There is an NVIDIA GPU. ${cudaPackage}. Or build it: that takes nvcc and cublasLt.h (CUDA toolkit 12.4 or newer; ` +
           `cublasLt.h alone: bash scripts/cuda-headers.sh); then: npx apollo-lm build\n${missing}`,
     }),
   };
-  return [wanted ? backend : { name: 'CUDA backend', value: `not in use: ${missing}` }, ...gpus];
+  const idle = built ? `not in use: ${missing}` : `not installed; for an NVIDIA GPU: ${cudaPackage}`;
+  return [wanted ? backend : { name: 'CUDA backend', value: idle }, ...gpus];
 }
 
 async function measurements(options: DeviceOptions, prefix: string): Promise<Finding[]> {

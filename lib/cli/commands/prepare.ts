@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import type { Corpus, CorpusSource } from '../../data/index.js';
 import { ApolloError } from '../../errors.js';
-import { formatBytes, formatCount, formatPercent } from '../../report/format.js';
+import { counted, formatBytes, formatCount, formatPercent } from '../../report/format.js';
 import { textTable } from '../../report/table.js';
 import { corpusProgress, openCorpus } from '../corpus.js';
 import { interruptible, stoppedExitCode } from '../interrupt.js';
@@ -164,7 +164,7 @@ function format({ key, cache, tokenizer, stats, sources }: Prepared): string {
   return [
     table,
     '',
-    ...(isMixture ? [`in all ${stats.documents} documents, ${stats.tokens} tokens`, ...repeats] : []),
+    ...(isMixture ? [`in all ${counted(stats.documents, 'document')}, ${stats.tokens} tokens`, ...repeats] : []),
     ...(skipped.length > 0 ? [`skipped: ${skipped.join('; ')}`] : []),
     `tokenizer: ${tokenizer.kind}, ${tokenizer.vocabSize} tokens`,
     `kept in ${cache} for train and compare with the same settings (corpus ${key})`,

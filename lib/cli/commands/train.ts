@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { plannedFlops } from '../../compare/index.js';
-import { formatBytes, formatCount, formatDuration, formatFlops } from '../../report/format.js';
+import { counted, formatBytes, formatCount, formatDuration, formatFlops } from '../../report/format.js';
 import { type StageTraffic, type TrainDependencies, type TrainEvent, train } from '../../train/index.js';
 import { interruptible, stoppedByReader, stoppedExitCode } from '../interrupt.js';
 import type { CommandIo } from '../io.js';
@@ -172,11 +172,13 @@ export function describeEvent(event: TrainEvent): string | undefined {
       return event.resumedFrom ? `resumed from ${event.resumedFrom}, step ${event.step} of ${event.steps}` : undefined;
     case 'evaluation': {
       const stage =
-        event.lossStage === event.lossFull ? '' : `, ${event.trainedLayers} layers alone ${event.lossStage.toFixed(4)}`;
+        event.lossStage === event.lossFull
+          ? ''
+          : `, ${counted(event.trainedLayers, 'layer')} alone ${event.lossStage.toFixed(4)}`;
       return `step ${event.step}: held-out loss ${event.lossFull.toFixed(4)}${stage}, ${formatFlops(event.flopsModel)}, ${formatDuration(event.trainMs)}`;
     }
     case 'growth':
-      return `step ${event.step}: ${event.from} layers grow to ${event.to}${describeTraffic(event.exchanged)}`;
+      return `step ${event.step}: ${counted(event.from, 'layer')} ${event.from === 1 ? 'grows' : 'grow'} to ${event.to}${describeTraffic(event.exchanged)}`;
     case 'warning':
       return `warning: ${event.message}`;
     case 'done': {

@@ -16,6 +16,7 @@ import { decayShapeNames, scheduleNames } from '../../train/index.js';
 import { muonSettings, optimizerName } from '../../train/optimizer.js';
 import { withModules } from './modules.js';
 import { runPreset } from './presets.js';
+import { checkUnused } from './unused.js';
 
 const defaultModel = 'gpt-mini';
 const count = z.int().min(1);
@@ -247,7 +248,7 @@ export function loadSettings({ preset, config, keptByRun, flags }: SettingSource
   if (settings.optimizer.name !== 'muon' && Object.keys(settings.muon).length > 0) {
     throw new ApolloError(
       'BAD_CONFIG',
-      `${where('muon')}: these are settings of the optimizer "muon", and the optimizer is "${settings.optimizer.name}". Add --optimizer muon, or remove them.`,
+      `${where('muon').replace(/^--/, '--set ')}: these are settings of the optimizer "muon", and the optimizer is "${settings.optimizer.name}". Add --optimizer muon, or remove them.`,
     );
   }
   for (const key of ['outerLearningRate', 'outerMomentum'] as const) {
@@ -257,6 +258,7 @@ export function loadSettings({ preset, config, keptByRun, flags }: SettingSource
       `${where(key)}: this is a setting of outer steps. Add --sync-every, the steps between them, or remove this setting.`,
     );
   }
+  checkUnused(flags, settings);
   if (config === undefined) return settings;
   // Paths in a file are relative to the file, so that it can be used from anywhere.
   const fromFile = (key: string) => origin.get(key)?.(key).startsWith(`${config}:`) ?? false;
@@ -351,7 +353,16 @@ const nestedSettings = {
 export const nestedNames = Object.keys(nestedSettings);
 
 /** Fields that have a flag of their own on the command line. */
-const ownFlags: Readonly<Record<string, string>> = { '--decay.share': '--decay', '--decay.shape': '--decay-shape' };
+const ownFlags: Readonly<Record<string, string>> = {
+  '--decay.share': '--decay',
+  '--decay.shape': '--decay-shape',
+  '--optimizer.name': '--optimizer',
+};
+
+/** A setting as the user wrote it: `--set optimizer.beta1` for a field without a flag of its own. */
+function asGiven(path: string): string {
+  return ownFlags[path] ?? path.replace(/^--(?=\w+\.)/, '--set ');
+}
 
 function describe(issue: Issue, values: Record<string, unknown>, where: (key: string) => string): string {
   const [first, ...rest] = issue.path;
@@ -360,7 +371,7 @@ function describe(issue: Issue, values: Record<string, unknown>, where: (key: st
     const known = first === undefined ? settingNames : Object.keys((first === 'data' ? inputObject : inner).shape);
     return issue.keys
       .map((key) => {
-        const path = first === undefined ? where(key) : `${where(String(first))}.${key}`;
+        const path = first === undefined ? where(key) : asGiven(`${where(String(first))}.${key}`);
         if (first === undefined && knownMethods().includes(key)) {
           return `${path}: there is no such setting; settings of a method belong in methodOptions: { "${key}": { … } }`;
         }
@@ -373,7 +384,7 @@ function describe(issue: Issue, values: Record<string, unknown>, where: (key: st
   }
   const base = where(String(first));
   const inside = rest.map((key) => (typeof key === 'number' ? `[${key}]` : `.${String(key)}`)).join('');
-  const path = ownFlags[base + inside] ?? base + inside;
+  const path = asGiven(base + inside);
   const value = issue.path.reduce<unknown>(
     (at, key) => (at as Record<PropertyKey, unknown> | undefined)?.[key],
     values,

@@ -39,7 +39,7 @@ export function names(text: string): string[] {
 export function point(text: string, previous: readonly number[] = []): number[] {
   const percent = /^(.+)%$/.exec(text.trim());
   const value = percent ? amount(percent[1] as string) / 100 : amount(text);
-  if (!(value > 0) || (value > 1 && !Number.isInteger(value))) {
+  if (!(value > 0) || (value > 1 && (percent || !Number.isInteger(value)))) {
     throw new InvalidArgumentError('It must be a share of the run, such as 25% or 0.25, or a step.');
   }
   return [...previous, value];

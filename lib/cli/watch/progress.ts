@@ -103,8 +103,11 @@ export function progressLine(state: ProgressState, bar: boolean): string {
     .join('  ');
 }
 
-/** Time left from the share done since `startShare`, and the time that took; undefined before the first per mille. */
+/**
+ * Time left from the share done since `startShare`, and the time that took; undefined before the first per mille. A share
+ * above 1, of a run whose growths cost more than planned, leaves none.
+ */
 export function timeLeft(elapsedMs: number, share: number, startShare = 0): number | undefined {
   const gained = share - startShare;
-  return gained < 1e-3 ? undefined : (elapsedMs * (1 - share)) / gained;
+  return gained < 1e-3 ? undefined : (elapsedMs * Math.max(0, 1 - share)) / gained;
 }

@@ -4,7 +4,7 @@
  * once, in an order of its own (permutation.ts); the remainder that fills no row is left out. Of a mixture each part is
  * cut and has epochs by itself, and rows are dealt out by shares (mixture.ts).
  */
-import { check } from '../../errors.js';
+import { ApolloError, check } from '../../errors.js';
 import * as is from '../../is.js';
 import { type MaskRules, maskedRow } from './masking.js';
 import { createDealer, roundRows } from './mixture.js';
@@ -97,7 +97,7 @@ const takesBlockCount = is.takes('blockCount', { source: is.tokenSource, content
  * A batch for next-token prediction.
  * @example
  * const { tokens, labels } = causalBatch(corpus.train, { batch: 8, seq: 128, seed: 42, step: 0 });
- * @throws ApolloError BAD_ARGUMENT for sizes out of range, or when the source does not fill one row.
+ * @throws ApolloError BAD_ARGUMENT for sizes out of range; BAD_CORPUS when the source does not fill one row.
  */
 export function causalBatch(source: TokenSource, options: BatchOptions): CausalBatch {
   takesCausalBatch(source, options);
@@ -112,7 +112,7 @@ export function causalBatch(source: TokenSource, options: BatchOptions): CausalB
  * @example
  * const masks = { ...mlmIds(tokenizer), targets: mlmCapacity(8 * 128, 8) };
  * const { tokens, positions, labels } = mlmBatch(corpus.train, { batch: 8, seq: 128, seed: 42, step: 0, ...masks });
- * @throws ApolloError BAD_ARGUMENT for sizes out of range, or when the source does not fill one row.
+ * @throws ApolloError BAD_ARGUMENT for sizes out of range; BAD_CORPUS when the source does not fill one row.
  */
 export function mlmBatch(source: TokenSource, options: MlmOptions): MlmBatch {
   takesMlmBatch(source, options);
@@ -154,7 +154,7 @@ export interface HeldOutOptions {
  * first one without labels, so that they do not count. Of a mixture as much as has its shares is taken.
  * @example
  * const batches = heldOutCausalBatches(corpus.heldOut, { batch: 8, seq: 128, evaluationBatches: 4 });
- * @throws ApolloError BAD_ARGUMENT when the source does not fill one row.
+ * @throws ApolloError BAD_CORPUS when the source does not fill one row.
  */
 export function heldOutCausalBatches(source: TokenSource, options: HeldOutOptions): CausalBatch[] {
   takesHeldOutCausal(source, options);
@@ -219,16 +219,27 @@ interface Part {
   readonly rows: number;
 }
 
+/** @throws ApolloError BAD_CORPUS when the source, or a part of a mixture, has too few tokens for one row of `content`. */
+export function checkHasRows(
+  source: TokenSource,
+  content: number,
+  { isHeldOut }: { readonly isHeldOut: boolean },
+): void {
+  partsOf(source, content, isHeldOut);
+}
+
 function partsOf(source: TokenSource, content: number, isHeldOut = false): Part[] {
   check(Number.isInteger(content) && content >= 1, `A row must hold at least one token of the source; got ${content}.`);
   const whole = { name: '', start: 0, tokenCount: source.tokenCount, rows: roundRows };
   let firstBlock = 0;
   return (source.parts ?? [whole]).map(({ name, start, tokenCount, rows }) => {
     const blocks = Math.floor(tokenCount / content);
-    check(
-      blocks >= 1,
-      `The source ${name === '' ? '' : `"${name}" `}has ${tokenCount} tokens, too few for one row of ${content}. Add text, ${isHeldOut ? 'hold out more (--held-out), ' : ''}or use shorter rows (--seq).`,
-    );
+    if (blocks < 1) {
+      throw new ApolloError(
+        'BAD_CORPUS',
+        `The source ${name === '' ? '' : `"${name}" `}has ${tokenCount} tokens, too few for one row of ${content}. Add text, ${isHeldOut ? 'hold out more (--held-out), ' : ''}or use shorter rows (--seq). See docs/troubleshooting.md#text-is-too-short.`,
+      );
+    }
     const part = { name, blocks, firstBlock, firstToken: start, content, rows };
     firstBlock += blocks;
     return part;

@@ -47,7 +47,7 @@ export function splitDocuments(documentEnds: Float64Array, fraction: number, see
   if (tokenCount < leastTokens) {
     throw new ApolloError(
       'BAD_CORPUS',
-      `The corpus has ${tokenCount} tokens in ${documentEnds.length} documents, too few to hold a part out (at least ${leastTokens}). Add text, or hold nothing out (--held-out 0 with prepare and train, heldOut: 0 in a program); then there is no held-out loss.`,
+      `The corpus has ${tokenCount} tokens in ${documentEnds.length} ${documentEnds.length === 1 ? 'document' : 'documents'}, too few to hold a part out (at least ${leastTokens}). Add text, or hold nothing out (--held-out 0 with prepare and train, heldOut: 0 in a program); then there is no held-out loss. See docs/troubleshooting.md#text-is-too-short.`,
     );
   }
   const target = fraction * tokenCount;

@@ -119,7 +119,7 @@ function kindOf(path: string, format: string): Pick<CorpusFile, 'format' | 'pack
   const found = format === 'auto' ? formats.find(({ endings }) => endings.includes(ending)) : named(format);
   if (found === undefined) {
     throw bad(
-      `${path}: no format is known by the ending "${ending}". Give one with format (--format): ${formatNames.slice(1).join(', ')}.`,
+      `${path}: no format is known by the ending "${ending}". Give one with format (--format): ${formatNames.slice(1).join(', ')}. See docs/troubleshooting.md#no-text-found.`,
     );
   }
   if (packing !== undefined && !found.packable)

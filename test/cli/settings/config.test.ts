@@ -41,7 +41,7 @@ t.test('objects are combined field by field', async (t) => {
   });
   const settings = loadSettings({
     config,
-    flags: { model: { dropout: 0 }, methodOptions: { apollo: { moments: 'reset' } } },
+    flags: { method: 'apollo', model: { dropout: 0 }, methodOptions: { apollo: { moments: 'reset' } } },
   });
   t.same(settings.model, { preset: 'gpt-nano', layers: 4, dropout: 0 });
   t.same(settings.methodOptions, { apollo: { sampler: 'edge', moments: 'reset' } });
@@ -56,9 +56,9 @@ t.test('an optimizer by name keeps what is set of it, and Muon has settings of i
   t.same(loadSettings({ flags: {} }).optimizer, { name: 'adamw' });
   const fails = (flags: Record<string, unknown>, message: RegExp) =>
     t.throws(() => loadSettings({ flags }), { code: 'BAD_CONFIG', message });
-  fails({ muon: { momentum: 0.9 } }, /--muon: .*the optimizer is "adamw"\. Add --optimizer muon/);
-  fails({ optimizer: 'moun' }, /--optimizer\.name: .*got "moun"/);
-  fails({ optimizer: 'muon', muon: { momentun: 0.9 } }, /--muon\.momentun: .*did you mean "momentum"/);
+  fails({ muon: { momentum: 0.9 } }, /--set muon: .*the optimizer is "adamw"\. Add --optimizer muon/);
+  fails({ optimizer: 'moun' }, /--optimizer: .*got "moun"/);
+  fails({ optimizer: 'muon', muon: { momentun: 0.9 } }, /--set muon\.momentun: .*did you mean "momentum"/);
 });
 
 t.test('data in a file is relative to the file, on the command line to the working folder', async (t) => {
@@ -92,6 +92,39 @@ t.test('an error names the key and where it came from', async (t) => {
     t.match(message, /^--learning-rate: .*got -1$/m);
     t.match(message, /^--evaluate-every: .*got "x"$/m);
   }
+});
+
+t.test('a setting is named as it is given on the command line, with the values that it takes', async (t) => {
+  const message = (flags: Record<string, unknown>) => {
+    try {
+      loadSettings({ flags });
+    } catch (error) {
+      return (error as Error).message;
+    }
+    return 'none';
+  };
+  t.equal(message({ schedule: 'cosin' }), '--schedule: expected cosine, linear, constant or wsd; got "cosin"');
+  t.equal(message({ optimizer: 'adam' }), '--optimizer: expected adamw or muon; got "adam"');
+  t.match(
+    message({ optimizer: { beta3: 1 } }),
+    /^--set optimizer\.beta3: there is no such setting; did you mean "beta1"/,
+  );
+  t.match(message({ muon: { momentum: 0.9 } }), /^--set muon: these are settings of the optimizer "muon"/);
+});
+
+t.test('a setting of the command line that the run would not use is refused', async (t) => {
+  const refused = (flags: Record<string, unknown>, message: RegExp) =>
+    t.throws(() => loadSettings({ flags }), { code: 'BAD_CONFIG', message });
+  const edge = { methodOptions: { apollo: { sampler: 'edge' } } };
+  const variants = { ES: { method: 'apollo' } };
+  refused(
+    { ...edge, method: 'scratch', methods: ['scratch', 'auto'] },
+    /^--set apollo: .*method "apollo", which does not/,
+  );
+  t.doesNotThrow(() => loadSettings({ flags: { ...edge, method: 'apollo' } }));
+  t.doesNotThrow(() => loadSettings({ flags: { ...edge, methods: ['scratch', 'ES'], variants } }));
+  refused({ decay: { share: 0.1 } }, /^--decay: .*schedule "wsd", and the schedule is "cosine"/);
+  t.doesNotThrow(() => loadSettings({ flags: { decay: { share: 0.1 }, schedule: 'constant' } }));
 });
 
 t.test('a method may be one of the package or a variant of the settings', async (t) => {

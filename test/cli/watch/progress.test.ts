@@ -49,6 +49,7 @@ t.test('time left is that of the share not done, from where this session began',
   t.equal(timeLeft(1000, 0.25), 3000);
   t.equal(timeLeft(1000, 0.75, 0.5), 1000);
   t.equal(timeLeft(1000, 0), undefined);
+  t.equal(timeLeft(1000, 1.05), 0, 'never less than none');
 });
 
 t.test('the first Ctrl-C aborts, the second leaves, and none is listened to afterwards', async (t) => {

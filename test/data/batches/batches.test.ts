@@ -311,7 +311,7 @@ t.test('the ids for masks come from the tokenizer, and one without a mask is ref
 t.test('sizes out of range say what is wrong', async (t) => {
   const options = { batch: 2, seq: 8, seed: 1, step: 0 };
   const expected: [() => unknown, RegExp][] = [
-    [() => causalBatch(counting(7), options), /^BAD_ARGUMENT: The source has 7 tokens, too few for one row of 8/],
+    [() => causalBatch(counting(7), options), /^BAD_CORPUS: The source has 7 tokens, too few for one row of 8/],
     [
       () => causalBatch(counting(70), { ...options, batch: 0 }),
       /^BAD_ARGUMENT: causalBatch: options\.batch must be a whole number >= 1; got 0/,

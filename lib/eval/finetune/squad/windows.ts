@@ -140,7 +140,7 @@ export function windowsOf(source: EncodedQuestion, options: WindowOptions): Squa
     throw new ApolloError(
       'BAD_CONFIG',
       `Question ${source.question.id} has ${source.questionIds.length} tokens, and a window of ${maxLength} has no room ` +
-        'for the context beside it and three special tokens. Use longer windows or a smaller maximum for the question.',
+        'for the context beside it and three special tokens. Use longer windows (--max-length) or a smaller maximum for the question (--max-question).',
     );
   }
   const total = source.contextIds.length;

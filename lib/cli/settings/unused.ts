@@ -1,0 +1,23 @@
+/** Settings of the command line that the run would not use: an error, so that nobody takes them for effective. */
+import { ApolloError } from '../../errors.js';
+import type { Settings } from './config.js';
+
+/** @throws ApolloError BAD_CONFIG for settings of a method that does not train, or of a decay that the schedule does not have. */
+export function checkUnused(flags: Readonly<Record<string, unknown>>, settings: Settings): void {
+  const { method, methods, variants, schedule } = settings;
+  const used = new Set([method, ...methods]);
+  const names = [...used, ...[...used].flatMap((name) => variants[name]?.method ?? [])];
+  for (const name of Object.keys((flags['methodOptions'] as object | undefined) ?? {})) {
+    if (names.includes(name)) continue;
+    throw new ApolloError(
+      'BAD_CONFIG',
+      `--set ${name}: these are settings of the method "${name}", which does not train here. Add it (--method ${name}; compare: --methods), or remove them.`,
+    );
+  }
+  if (flags['decay'] !== undefined && (schedule === 'cosine' || schedule === 'linear')) {
+    throw new ApolloError(
+      'BAD_CONFIG',
+      `--decay: this is a setting of the schedule "wsd", and the schedule is "${schedule}". Add --schedule wsd, or remove it.`,
+    );
+  }
+}
