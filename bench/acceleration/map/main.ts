@@ -8,7 +8,7 @@ import { Command, Option } from 'commander';
 import { openDevice } from '../../../lib/engine/index.js';
 import { loadAddon } from '../../../lib/engine/native.js';
 import { ApolloError } from '../../../lib/errors.js';
-import { idOf, type MapRecord } from './record.js';
+import { idOf, type MapRecord, type ModelKind, modelKinds } from './record.js';
 import { writeMap } from './report.js';
 import { rounds } from './rounds/index.js';
 import { finishedRun, makeRun, openMapCorpus } from './run.js';
@@ -17,6 +17,9 @@ const names = rounds.map(({ name }) => name);
 const command = new Command('bench:map')
   .description('Loss at the end of annealed runs against FLOPs: every method, several budgets, Scratch tuned first.')
   .addOption(new Option('--round <names...>', 'rounds to make').choices(names).default(names))
+  .addOption(
+    new Option('--kind <names...>', 'kinds of model to train').choices([...modelKinds]).default([...modelKinds]),
+  )
   .requiredOption('--data <paths...>', 'text files, folders or patterns')
   .option('--threads <n>', 'of the CPU', Number, 1)
   .addOption(new Option('--precision <kind>', 'of matrix products').choices(['auto', 'f32', 'bf16']).default('auto'))
@@ -27,6 +30,7 @@ const command = new Command('bench:map')
   .parse();
 const o = command.opts<{
   round: string[];
+  kind: ModelKind[];
   data: string[];
   threads: number;
   precision: 'auto' | 'f32' | 'bf16';
@@ -67,7 +71,9 @@ try {
     };
     const write = (records: readonly MapRecord[]) =>
       writeMap(o.out, { format: 'apollo-lm/map/1', scale: 'nano', about, records });
-    const chosen = rounds.filter(({ name }) => o.round.includes(name)).flatMap(({ runs }) => runs);
+    const chosen = rounds
+      .filter(({ name }) => o.round.includes(name))
+      .flatMap(({ runs }) => runs.filter(({ kind }) => o.kind.includes(kind)));
     // What earlier calls made is in the results from the beginning, wherever it is in the order.
     const records = new Map(
       chosen.flatMap((run) => {

@@ -2,7 +2,8 @@
 import type { ScheduleName } from '../../../lib/train/index.js';
 import type { ArmName } from './arms.js';
 
-export type ModelKind = 'gpt' | 'bert' | 'llama';
+export const modelKinds = ['gpt', 'bert', 'llama'] as const;
+export type ModelKind = (typeof modelKinds)[number];
 
 /** One run: it goes to the end of its own schedule. */
 export interface MapRun {

@@ -8,16 +8,15 @@ import { formatSpread, markdownTable } from '../../../lib/report/table.js';
 import { colors, panelChart, panelSize, type Series } from '../figures/draw.js';
 import { type Difference, frontierOf, outcomeOf, type Row, rowsOf } from './analysis.js';
 import { type Arm, arms } from './arms.js';
-import { idOf, type MapRecord, type MapResults, type ModelKind } from './record.js';
+import { idOf, type MapRecord, type MapResults, type ModelKind, modelKinds } from './record.js';
 import { type Round, rounds } from './rounds/index.js';
 
-const kinds: readonly ModelKind[] = ['gpt', 'bert', 'llama'];
 const titles = { gpt: 'GPT', bert: 'BERT', llama: 'Llama' } as const;
 
 export async function writeMap(folder: string, results: MapResults): Promise<void> {
   mkdirSync(folder, { recursive: true });
   const { records } = results;
-  const shown = kinds.filter((kind) => records.some((record) => record.kind === kind));
+  const shown = modelKinds.filter((kind) => records.some((record) => record.kind === kind));
   for (const kind of shown) {
     const svg = await renderSvg(panelChart([lossPanel(records, kind)]), panelSize(1));
     write(join(folder, `${kind}.svg`), svg);
