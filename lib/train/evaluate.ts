@@ -49,7 +49,7 @@ async function heldOutLoss(layerMap: LayerMap, options: EvaluationOptions): Prom
   if (batches > 0 && labels === 0) {
     throw new ApolloError(
       'BAD_CORPUS',
-      'The held-out text has nothing to predict: all its tokens are special ones. Hold out more text (--held-out), or check the tokenizer.',
+      'The held-out text has nothing to predict: all its tokens are special ones. Hold out more text (--held-out), or check text and tokenizer. See docs/troubleshooting.md#nothing-to-predict.',
     );
   }
   return labels === 0 ? Number.NaN : sum / labels;
