@@ -82,7 +82,7 @@ const schema = z.strictObject({
    */
   keepCheckpoints: positiveInteger.default(2),
   /** Write a checkpoint at each of these steps as well and keep it, for decays that branch off there. Default: []. */
-  keepAt: z.array(positiveInteger).default([]),
+  keepAt: z.array(positiveInteger).readonly().default([]),
   /** Stop early, with the schedule of the whole run: at whichever limit comes first. Default: no limit. */
   stopAfter: z
     .strictObject({

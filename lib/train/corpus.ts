@@ -40,6 +40,8 @@ export interface BatchRequest extends BatchSize {
 export interface TrainingCorpus {
   /** Names the data: a checkpoint keeps it, and a run resumed on another corpus is refused. */
   readonly key: string;
+  /** Number of token ids that its batches may hold. A run on a model with a smaller vocabulary is refused. Default: not checked. */
+  readonly vocabSize?: number;
   /** Static shape of every batch of that size. */
   shape(size: BatchSize): BatchShape;
   /** A pure function of the request: the same batch for every method and after every resume. */

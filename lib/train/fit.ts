@@ -1,4 +1,5 @@
 /** A run of settings, model, method and corpus that belong together. */
+import { checkVocabulary } from '../data/index.js';
 import { alone } from '../dist/index.js';
 import { ApolloError } from '../errors.js';
 import { chosenMethod } from '../methods/index.js';
@@ -19,7 +20,7 @@ export function createRun(options: TrainOptions, given: TrainDependencies): Run 
 }
 
 /** @throws ApolloError BAD_CONFIG when settings, model and method do not belong together. */
-function checkFit(config: TrainConfig, { model, method, store }: RunDependencies): void {
+function checkFit(config: TrainConfig, { model, method, corpus, store }: RunDependencies): void {
   if (method.layers !== model.config.layers) {
     throw new ApolloError(
       'BAD_CONFIG',
@@ -34,6 +35,7 @@ function checkFit(config: TrainConfig, { model, method, store }: RunDependencies
     );
   }
   checkSequence(config.seq, model.config);
+  if (corpus.vocabSize !== undefined) checkVocabulary({ vocabSize: corpus.vocabSize }, model.config.vocabSize);
   if (store && (store.precision !== config.precision || store.names().length > 0)) {
     throw new ApolloError(
       'BAD_ARGUMENT',

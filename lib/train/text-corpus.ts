@@ -75,6 +75,7 @@ export function trainingCorpus(corpus: Text, options: TrainingCorpusOptions = {}
   };
   return {
     key: corpus.key,
+    vocabSize: corpus.tokenizer.vocabSize,
     shape(size) {
       const content = batchesFor(size.objective).content(size.seq); // refuses a tokenizer that cannot make them
       checkHasRows(corpus.train, content, { isHeldOut: false });

@@ -1,6 +1,8 @@
 import t from 'tap';
 import { arraySource, type Corpus, mlmCapacity } from '../../lib/data/index.js';
+import { openDevice } from '../../lib/engine/index.js';
 import { trainingCorpus } from '../../lib/train/text-corpus.js';
+import { countingCorpus, runTiny, tinyModel } from './tiny.js';
 
 const specials = { mask: 4, pad: 0, cls: 2, sep: 3, unk: 1, eot: undefined };
 
@@ -79,4 +81,19 @@ t.test('a text without a whole row is refused before the run, the held-out part 
   t.throws(shape(13, 0, 'masked'), { code: 'BAD_CORPUS', message: /too few for one row of 14/ });
   t.doesNotThrow(shape(16, 16, 'causal'));
   t.doesNotThrow(shape(14, 14, 'masked'));
+});
+
+t.test('a corpus with more token ids than the model has is refused before the first step', async (t) => {
+  t.equal(trainingCorpus(corpusOf(400, 100)).vocabSize, 50);
+  const device = await openDevice({ threads: 1 });
+  const { vocabSize } = tinyModel.config;
+  let events = 0;
+  const start = (ids: number) => runTiny(device, {}, { corpus: { ...countingCorpus, vocabSize: ids } }, () => ++events);
+  await t.rejects(start(vocabSize + 1), {
+    code: 'BAD_CONFIG',
+    message: new RegExp(`tokenizer has ${vocabSize + 1} token ids and the model's vocabulary only ${vocabSize}`),
+  });
+  t.equal(events, 0);
+  await t.resolves(start(vocabSize));
+  await device.close();
 });
