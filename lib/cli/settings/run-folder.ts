@@ -69,7 +69,7 @@ function resumedSettings(sources: SettingSources): { path: string; settings: Set
   if (!existsSync(kept)) {
     throw new ApolloError(
       'BAD_CONFIG',
-      `--resume: ${path} is not the folder of an earlier run (there is no ${settingsFile} in it).`,
+      `${path} is not the folder of an earlier run (there is no ${settingsFile} in it).`,
     );
   }
   return {
@@ -80,6 +80,7 @@ function resumedSettings(sources: SettingSources): { path: string; settings: Set
 
 async function openResumed(sources: SettingSources, command: string, starts: string): Promise<RunFolder> {
   const { path, settings } = resumedSettings(sources);
+  checkMadeBy(path, starts);
   const held = await holdFolder(path, command);
   try {
     const notes = await checkResumable(path, starts);
@@ -88,6 +89,19 @@ async function openResumed(sources: SettingSources, command: string, starts: str
     await held.release();
     throw error;
   }
+}
+
+/** @throws ApolloError BAD_CONFIG for a comparison that `train` is to resume, and the other way round. */
+function checkMadeBy(path: string, starts: string): void {
+  const has = (name: string) => existsSync(join(path, name));
+  const [trained, compared] = [has(metricsFile), has('results.json')];
+  const [program, own] = [starts.slice(0, starts.lastIndexOf(' ')), starts.slice(starts.lastIndexOf(' ') + 1)];
+  const maker = trained === compared ? own : compared ? 'compare' : 'train';
+  if (maker === own) return;
+  throw new ApolloError(
+    'BAD_CONFIG',
+    `${path} is the folder of "${maker}", not of "${own}". Nothing was changed. Resume it with: ${program} ${maker} --resume --out ${path}`,
+  );
 }
 
 async function openNew(sources: SettingSources, fallback: string, command: string): Promise<RunFolder> {

@@ -86,6 +86,18 @@ for (const command of ['train', 'compare']) {
     t.equal(await run([command, '--config', config, ...inside], again), 0, again.err());
   });
 
+  t.test(`${command}: a folder is resumed by the command that made it alone`, async (t) => {
+    const folder = temporaryFolder();
+    const out = join(folder, 'one');
+    t.equal(await run([command, '--config', tinyConfig(folder), '--out', out], memoryIo()), 0);
+    const [before, other] = [readdirSync(out), command === 'train' ? 'compare' : 'train'];
+    const io = memoryIo();
+    t.equal(await run([other, '--resume', '--out', out], io), 1);
+    t.match(io.err(), `is the folder of "${command}", not of "${other}". Nothing was changed.`);
+    t.match(io.err(), `apollo-lm ${command} --resume --out ${out}`);
+    t.same(readdirSync(out), before);
+  });
+
   t.test(`${command}: a run without a checkpoint has nothing to resume from, and stays as it is`, async (t) => {
     const folder = temporaryFolder();
     const out = join(folder, 'one');
