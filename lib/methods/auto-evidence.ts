@@ -18,10 +18,14 @@ export interface AutoEvidence {
 }
 
 const model = { layers: 12, hidden: 64, optimizer: 'adamw' } as const;
+const muon = { ...model, optimizer: 'muon' } as const;
 export const autoEvidence: readonly AutoEvidence[] = [
   { ...model, kind: 'gpt', tokensPerParameter: 11.1, seeds: 3, flopsShare: 0.724, difference: -0.0043 },
+  { ...model, kind: 'gpt', tokensPerParameter: 44.6, seeds: 1, flopsShare: 0.724, difference: 0.0459 },
   { ...model, kind: 'bert', tokensPerParameter: 11, seeds: 3, flopsShare: 0.73, difference: -0.3432 },
   { ...model, kind: 'llama', tokensPerParameter: 11.3, seeds: 3, flopsShare: 0.724, difference: 0.0071 },
+  { ...muon, kind: 'gpt', tokensPerParameter: 11.1, seeds: 3, flopsShare: 0.724, difference: -0.0677 },
+  { ...muon, kind: 'bert', tokensPerParameter: 11, seeds: 3, flopsShare: 0.73, difference: -1.0395 },
 ];
 
 /** The measurement of this kind of model and this optimizer that is nearest in tokens per parameter. */

@@ -102,7 +102,7 @@ function lengthSection(records: readonly MapRecord[], kind: ModelKind, steps: nu
         formatSpread(row.tuned.loss, (value) => value.toFixed(4)),
         [row.tuned.rate, row.tuned.schedule, ...(row.tuned.warmup ? [`warm-up ${row.tuned.warmup}`] : [])].join(', '),
         row.difference ? formatDifference(row.difference) : '-',
-        row.equalFlops ? formatSpread(row.equalFlops, formatSigned) : '-',
+        row.equalFlops ? formatSpread(row.equalFlops, formatSigned).replace('± +', '± ') : '-',
         formatFlops(row.tuned.flops),
         shareOf(row),
         savingAtOwnLossOf(row),
