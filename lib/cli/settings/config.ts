@@ -7,6 +7,7 @@ import { dirname, resolve } from 'node:path';
 import * as z from 'zod';
 import { isUtf16, savedAsUtf16 } from '../../data/read/utf8.js';
 import { ApolloError } from '../../errors.js';
+import { inWords } from '../../fs/error.js';
 import { knownMethods } from '../../methods/index.js';
 import { renamedText, withCurrentNames } from '../../renamed.js';
 import { issueText } from '../../setting-issue.js';
@@ -320,7 +321,7 @@ function readConfigFile(path: string): Record<string, unknown> {
   try {
     bytes = readFileSync(path);
   } catch (error) {
-    throw new ApolloError('BAD_CONFIG', `--config: ${path} cannot be read: ${(error as Error).message}`);
+    throw new ApolloError('BAD_CONFIG', `--config: ${path} cannot be read: ${inWords(error)}.`);
   }
   if (isUtf16(bytes)) throw new ApolloError('BAD_CONFIG', `${path} ${savedAsUtf16}.`);
   const text = bytes.toString('utf8');
