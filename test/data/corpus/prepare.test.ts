@@ -287,7 +287,7 @@ t.test('what fails leaves nothing behind', async (t) => {
   );
   t.match(
     await failure(() => prepare({ ...base, inputs: at('small.txt') })),
-    /^BAD_CORPUS: The corpus has 5 tokens in 1 documents, too few to hold a part out/,
+    /^BAD_CORPUS: The corpus has 5 tokens in 1 document, too few to hold a part out/,
   );
   t.equal((await prepare({ ...base, inputs: at('small.txt'), heldOut: 0 })).train.tokenCount, 5);
 });
