@@ -1,5 +1,6 @@
 #include "addon/mpi_library.h"
 
+#include <cstdlib>
 #include <mutex>
 
 #include "addon/shared_library.h"
@@ -14,6 +15,10 @@ const comm::Api& mpi_library() {
   static const comm::Api* loaded = nullptr;
   const std::lock_guard lock(mutex);
   if (loaded != nullptr) return *loaded;
+  // UCX, below MPICH and Open MPI, replaces the system's calls for memory while other threads of Node use them, and one
+  // start in sixty then crashed (UCX 1.13 with MPICH 4.0). It reads this setting when it is loaded or initialised; what
+  // it costs is that memory is registered again for each large message on networks with RDMA.
+  setenv("UCX_MEM_EVENTS", "no", /*overwrite=*/0);
   try {
     loaded = &library_table<comm::Api>(mpi_library_file(), "apollo_mpi_api", comm::kAbi);
   } catch (const Error& error) {
