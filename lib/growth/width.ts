@@ -157,7 +157,7 @@ const takesExpandMatrixRows = is.takes('expandMatrixRows', {
 
 /** A matrix that is filled row by row. */
 export interface RowWise {
-  /** The whole matrix, row-major; the rows that were not filled are zeros. */
+  /** The whole matrix, row-major; rows not filled yet are zeros. */
   readonly values: Float32Array;
   /** Number of rows. */
   readonly rows: number;

@@ -55,7 +55,7 @@ export class ForeignConfig {
       : this.reject(`${key} must be a number; got ${JSON.stringify(this.json[key])}.`);
   }
 
-  /** Refuses a setting whose value is none of `allowed`. */
+  /** Refuses a setting whose value is not in `allowed`. */
   check(key: string, allowed: readonly unknown[]): void {
     const value = this.json[key] ?? undefined;
     if (value === undefined || allowed.includes(value)) return;

@@ -15,7 +15,7 @@ const families = new Map(
 /**
  * The values that `kind` of a configuration can have.
  * @example
- * familyKinds() // ['bert', 'gpt', 'llama'] and those that were registered
+ * familyKinds() // ['bert', 'gpt', 'llama'] and registered families
  */
 export function familyKinds(): string[] {
   return [...families.keys()];

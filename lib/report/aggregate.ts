@@ -125,7 +125,7 @@ const takesAnalyse = is.takes('analyse', { results: is.results });
 
 /**
  * What the methods of a comparison reached and saved, over its seeds.
- * @param results The runs; those of complete seeds count, or all that were evaluated while no seed is complete.
+ * @param results The runs; only complete seeds count or, while there is none, all evaluated runs.
  * @example
  * const analysis = analyse(await readResults('runs/compare/results.json'));
  * @throws ApolloError BAD_ARGUMENT when the reference has no evaluation in any seed.

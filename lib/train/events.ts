@@ -46,7 +46,7 @@ export interface StartEvent {
 export interface StepEvent {
   /** A step was done. */
   readonly type: 'step';
-  /** Updates done with this one, so 1 for the first; steps that were left out count too. */
+  /** Updates done with this one, so 1 for the first; skipped steps count too. */
   readonly step: number;
   /** Mean training loss of the step's micro-batches, at the step's depth and with dropout. */
   readonly loss: number;
@@ -204,7 +204,7 @@ export interface DoneEvent {
   readonly exchanged?: StageTraffic;
   /** The last checkpoint, where a folder was given. */
   readonly checkpoint?: string;
-  /** Steps since the last start or resume that were left out because they had nothing to predict, where there were any. */
+  /** Steps skipped since the last start or resume because they had nothing to predict; absent when there are none. */
   readonly stepsWithoutTarget?: number;
 }
 

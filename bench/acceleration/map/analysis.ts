@@ -18,8 +18,6 @@ export interface Tuned {
   readonly steps: number;
   readonly loss: Spread;
   readonly flops: number;
-  /** FLOPs of the optimizer's own work, which `flops` leaves out; 0 for AdamW. */
-  readonly updateFlops: number;
   /** One run per seed, all of which finished. */
   readonly runs: readonly (MapRecord & { readonly loss: number })[];
 }
@@ -49,8 +47,7 @@ export function tuned(
     const { rate, schedule, warmup } = whole[0]!;
     const loss = spread(whole.map((run) => run.loss));
     const flops = spread(whole.map((run) => run.flops)).mean;
-    const updateFlops = updateFlopsOf(whole[0]!);
-    return [{ arm, optimizer, rate, schedule, warmup, steps, loss, flops, updateFlops, runs: whole }];
+    return [{ arm, optimizer, rate, schedule, warmup, steps, loss, flops, runs: whole }];
   });
   const most = Math.max(...finished.map(({ runs }) => runs.length));
   return finished
@@ -93,6 +90,8 @@ export function pairedDifference(a: Tuned, b: Tuned): Difference | undefined {
 /** An arm against tuned Scratch at the same number of steps. */
 export interface Row {
   readonly tuned: Tuned;
+  /** FLOPs of the optimizer's own work, which those of a run leave out; 0 for AdamW. */
+  readonly updateFlops: number;
   readonly difference?: Difference | undefined;
   /** FLOPs of the run over those of Scratch at the same tokens. */
   readonly flopsShare?: number | undefined;
@@ -128,8 +127,9 @@ function against(
   own: Tuned,
   reference: Tuned | undefined,
 ): Omit<Row, 'tuned'> {
+  const updateFlops = updateFlopsOf(own.runs[0]!);
   if (!reference || (own.arm === reference.arm && own.optimizer === reference.optimizer)) {
-    return { outside: { notReached: 0, below: 0 } };
+    return { updateFlops, outside: { notReached: 0, below: 0 } };
   }
   const frontier = frontierOf(records, kind, own);
   const savings: number[] = [];
@@ -148,20 +148,21 @@ function against(
     const theirs = lossFor(pointsOf(seed), flops);
     return theirs === undefined ? [] : [loss - theirs];
   });
-  const ownLoss = (updateFlops: number) =>
+  const savingsWith = (extraFlops: number) =>
     own.runs.flatMap(({ seed, loss, flops }) => {
       const points = pointsOf(seed);
       const needed = points.length > 0 ? flopsFor(points, loss) : undefined;
-      return needed?.kind === 'between' ? [1 - (flops + updateFlops) / needed.flops] : [];
+      return needed?.kind === 'between' ? [1 - (flops + extraFlops) / needed.flops] : [];
     });
-  const ownSavings = ownLoss(0);
+  const ownSavings = savingsWith(0);
   return {
+    updateFlops,
     difference: pairedDifference(own, reference),
     flopsShare: own.flops / reference.flops,
     ...(equal.length > 0 && { equalFlops: spread(equal) }),
     ...(ownSavings.length > 0 && {
       savingAtOwnLoss: spread(ownSavings),
-      savingWithUpdates: spread(ownLoss(own.updateFlops)),
+      savingWithUpdates: spread(savingsWith(updateFlops)),
     }),
     ...(savings.length > 0 && { saving: spread(savings) }),
     outside,

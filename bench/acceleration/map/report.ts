@@ -113,12 +113,12 @@ function lengthSection(records: readonly MapRecord[], kind: ModelKind, steps: nu
   ].join('\n');
 }
 
-const shareOf = ({ flopsShare, tuned: { flops, updateFlops } }: Row): string =>
+const shareOf = ({ flopsShare, updateFlops, tuned: { flops } }: Row): string =>
   flopsShare === undefined
     ? '-'
     : `${formatPercent(flopsShare)}${inBrackets(updateFlops, formatPercent((flopsShare * (flops + updateFlops)) / flops))}`;
 
-function savingAtOwnLossOf({ savingAtOwnLoss, savingWithUpdates, tuned: { updateFlops } }: Row): string {
+function savingAtOwnLossOf({ savingAtOwnLoss, savingWithUpdates, updateFlops }: Row): string {
   if (!savingAtOwnLoss || !savingWithUpdates) return '-';
   return `${formatSpread(savingAtOwnLoss, formatPercent)}${inBrackets(updateFlops, formatPercent(savingWithUpdates.mean))}`;
 }

@@ -76,7 +76,7 @@ export interface CorpusOptions extends ReadOptions {
 
 /** What a corpus, or one source of a mixture, holds. */
 export interface CorpusStats {
-  /** Number of files that were read. */
+  /** Number of files read. */
   readonly files: number;
   /** Bytes of the files on disk; of packed files, their packed size. */
   readonly sizeBytes: number;
@@ -93,7 +93,7 @@ export interface CorpusStats {
    * `'section'` for a mixture that has both.
    */
   readonly heldOutUnit: Split['unit'];
-  /** Number of documents or sections that were held out. */
+  /** Number of held-out documents or sections. */
   readonly heldOutUnits: number;
   /** Records that gave no document, by reason. */
   readonly skipped: Readonly<Record<string, number>>;

@@ -45,9 +45,9 @@ export interface TrainedTokenizer {
   readonly definition: TokenizerDefinition;
   /** Length of the text in UTF-16 units. */
   readonly textLength: number;
-  /** Words of the text that were counted, each as often as it occurs. */
+  /** Counted words of the text, each as often as it occurs. */
   readonly words: number;
-  /** Distinct words that were kept, from which the merges were learned. */
+  /** Distinct words kept; the merges are learned from these. */
   readonly distinctWords: number;
   /** 0: every count was exact. Otherwise each may be too small by up to this, and rarer words may be missing. */
   readonly undercount: number;

@@ -22,7 +22,7 @@ export type FineTuneEvent =
       readonly seed: number;
       /** The epoch that the step belongs to, from 1. */
       readonly epoch: number;
-      /** Steps done with this one, so 1 for the first; those that were left out count too. */
+      /** Steps done with this one, so 1 for the first; skipped steps count too. */
       readonly step: number;
       /** Optimizer steps of the whole run. */
       readonly steps: number;

@@ -33,7 +33,7 @@ export interface TaskData<Example> {
   readonly evaluations: readonly Split<Example>[];
   /** Examples without labels, to predict. */
   readonly tests: readonly Split<Example>[];
-  /** Warnings about the data, one sentence each: rows that were left out, splits that are missing. */
+  /** Warnings about the data, one sentence each: skipped rows, missing splits. */
   readonly notes: readonly string[];
 }
 

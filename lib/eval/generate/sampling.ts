@@ -13,7 +13,7 @@ export interface SamplingOptions {
   readonly topK?: number;
   /** Only the most likely tokens that together reach this probability (Holtzman et al. 2020). Default 1: all. */
   readonly topP?: number;
-  /** Logits of tokens that were there are divided by it, negative ones multiplied (Keskar et al. 2019). Default 1. */
+  /** Logits of tokens that have already occurred are divided by it, negative ones multiplied (Keskar et al. 2019). Default 1. */
   readonly repetitionPenalty?: number;
 }
 

@@ -70,7 +70,7 @@ export interface LambadaResult {
   readonly accuracy: number;
   /** exp of the mean loss of a whole last word. */
   readonly perplexity: number;
-  /** Number of passages that were measured. */
+  /** Number of measured passages. */
   readonly passages: number;
 }
 

@@ -62,7 +62,7 @@ export interface ModelFolder extends WeightSource {
   readonly tokenizerPath: string | undefined;
   /** Its training cost; undefined for models of other origin. */
   readonly costs: SourceCosts | undefined;
-  /** Warnings for the user, one sentence each: parameters that are initial values, tensors that were left out. */
+  /** Warnings for the user, one sentence each: parameters with initial values, skipped tensors. */
   readonly warnings: readonly string[];
   /** Closes the files. */
   close(): Promise<void>;

@@ -8,7 +8,7 @@ const halves = (seed: number): MapRun[] => [
   run('bert', 'stack-mid-gated', budgets['8M'] / 2, { ...muon, seed }),
   run('gpt', 'stack-late-calibrated', budgets['8M'] / 2, { ...muon, seed }),
 ];
-/** The seeds that were added when those of seed 42 had ended; their predictions say so. */
+/** Seeds added after the runs of seed 42; their predictions say so. */
 const more = [43, 44];
 
 export const roundM: Round = {

@@ -47,15 +47,15 @@ export interface SquadDataset {
   readonly questions: readonly SquadQuestion[];
   /** Places of answers whose text is not where answer_start says: `data[0].paragraphs[2].qas[1].answers[0]`. */
   readonly misplaced: readonly string[];
-  /** Number of entries that were left out, by reason. */
+  /** Number of skipped entries, by reason. */
   readonly skipped: readonly Skipped[];
 }
 
-/** Questions or answers that were left out, and why. */
+/** Skipped questions or answers, and why. */
 export interface Skipped {
   /** "without an id". */
   readonly reason: string;
-  /** Number of entries that were left out for this reason. */
+  /** Number of entries skipped for this reason. */
   readonly count: number;
   /** Place of the first one: `data[0].paragraphs[2].qas[1]`. */
   readonly first: string;
