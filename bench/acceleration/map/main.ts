@@ -20,6 +20,7 @@ const command = new Command('bench:map')
   .addOption(
     new Option('--kind <names...>', 'kinds of model to train').choices([...modelKinds]).default([...modelKinds]),
   )
+  .option('--only <texts...>', 'train runs whose name contains one of these, in the order of the texts')
   .requiredOption('--data <paths...>', 'text files, folders or patterns')
   .option('--threads <n>', 'of the CPU', Number, 1)
   .addOption(new Option('--precision <kind>', 'of matrix products').choices(['auto', 'f32', 'bf16']).default('auto'))
@@ -31,6 +32,7 @@ const command = new Command('bench:map')
 const o = command.opts<{
   round: string[];
   kind: ModelKind[];
+  only?: string[];
   data: string[];
   threads: number;
   precision: 'auto' | 'f32' | 'bf16';
@@ -71,9 +73,12 @@ try {
     };
     const write = (records: readonly MapRecord[]) =>
       writeMap(o.out, { format: 'apollo-lm/map/1', scale: 'nano', about, records });
-    const chosen = rounds
+    const ofRounds = rounds
       .filter(({ name }) => o.round.includes(name))
       .flatMap(({ runs }) => runs.filter(({ kind }) => o.kind.includes(kind)));
+    const chosen = o.only?.flatMap((text) => ofRounds.filter((run) => idOf(run).includes(text))) ?? ofRounds;
+    if (chosen.length === 0)
+      throw new ApolloError('BAD_ARGUMENT', `--only: no run of these rounds has ${o.only?.join(' or ')} in its name.`);
     // What earlier calls made is in the results from the beginning, wherever it is in the order.
     const records = new Map(
       chosen.flatMap((run) => {
