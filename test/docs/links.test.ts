@@ -1,4 +1,5 @@
 // Every link within the documentation, and from an error message to it, leads to a file and a heading that exist.
+import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import t from 'tap';
@@ -13,6 +14,10 @@ function fault(page: string, target: string): string | undefined {
   if (!file.endsWith('.md')) return `${page}: ${target}: only a page has headings`;
   return anchorsOf(file).has(anchor) ? undefined : `${page}: ${target}: no such heading`;
 }
+
+/** The folders that a file of the package is in. */
+const foldersOf = (file: string): string[] =>
+  dirname(file) === '.' ? [] : [dirname(file), ...foldersOf(dirname(file))];
 
 const linksOf = (page: string): { page: string; target: string }[] =>
   [...withoutBlocks(textOf(page)).matchAll(/\]\((?!https?:|mailto:)([^)\s]+)\)/g)].map(([, target]) => ({
@@ -48,6 +53,25 @@ t.test('links and anchors of the reference, and a way to each of its pages from 
   );
   const folded = new Set(referencePages.map((page) => page.toLowerCase()));
   t.equal(folded.size, referencePages.length, 'no two names of pages differ in case only');
+});
+
+t.test('links of a packed page lead to what is packed too', async (t) => {
+  const output = execFileSync('npm', ['pack', '--dry-run', '--ignore-scripts', '--json'], {
+    ...{ cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] },
+  });
+  const [pack] = Object.values(JSON.parse(output)) as { files: { path: string }[] }[];
+  const files = pack!.files.map(({ path }) => path);
+  const packed = new Set(files.flatMap((file) => [file, ...foldersOf(file)]));
+  const links = files.filter((file) => file.endsWith('.md')).flatMap(linksOf);
+  t.ok(links.length > 2000, `${links.length} links`);
+  const target = (page: string, link: string) => {
+    const [path] = link.split('#') as [string];
+    return path === '' ? page : normalize(join(dirname(page), path)).replace(/\/$/, '');
+  };
+  t.same(
+    links.filter((link) => !packed.has(target(link.page, link.target))),
+    [],
+  );
 });
 
 t.test('every page of docs is in docs/index.md or in the list of methods', async (t) => {
