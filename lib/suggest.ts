@@ -12,6 +12,12 @@ export function nearest(word: string, known: readonly string[]): string | undefi
   return best;
 }
 
+/** The end of "there is no task": the word, the known word nearest to it, and all known words. */
+export function unknownName(word: string, known: readonly string[]): string {
+  const hint = nearest(word, known);
+  return `"${word}"${hint ? `; did you mean "${hint}"?` : '.'} Known: ${known.join(', ')}.`;
+}
+
 /** Insertions, deletions, substitutions and swaps of neighbours between two words (optimal string alignment). */
 export function editDistance(a: string, b: string): number {
   let beforeLast: number[] = [];

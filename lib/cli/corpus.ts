@@ -11,7 +11,7 @@ import {
 import { ApolloError } from '../errors.js';
 import { type ModelConfig, objectiveOf } from '../models/index.js';
 import { counted, formatCount, formatPercent } from '../report/format.js';
-import { nearest } from '../suggest.js';
+import { unknownName } from '../suggest.js';
 import type { ModelFolder } from '../train/index.js';
 import type { Settings } from './settings/config.js';
 import { modelConfigOf, sequenceOf, totalStepsOf } from './settings/resolve.js';
@@ -60,11 +60,7 @@ export function checkData({ data, format }: Settings): NonNullable<Settings['dat
 /** @throws ApolloError BAD_CONFIG for a format that does not exist. */
 export function checkFormat(name: string): void {
   if (formatNames.includes(name)) return;
-  const hint = nearest(name, formatNames);
-  throw new ApolloError(
-    'BAD_CONFIG',
-    `format: there is no format "${name}"${hint ? `; did you mean "${hint}"?` : '.'} Known: ${formatNames.join(', ')}.`,
-  );
+  throw new ApolloError('BAD_CONFIG', `format: there is no format ${unknownName(name, formatNames)}`);
 }
 
 /** Properties of the initial model that decide the tokenizer. */

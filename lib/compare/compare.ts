@@ -17,6 +17,7 @@ import {
 import type { LanguageModel } from '../models/index.js';
 import { type Analysis, analyse } from '../report/aggregate.js';
 import { type Results, readResults, writeResults } from '../report/results.js';
+import { unknownName } from '../suggest.js';
 import { checkSettings, type Objective, type TrainingCorpus } from '../train/index.js';
 import { type ComparedMethod, Comparison, type RunEvent, type SeedlessOptions } from './comparison.js';
 import { type SmallModel, smallModel, smallShape, smallTrain } from './small.js';
@@ -212,7 +213,7 @@ function comparedMethod(given: MethodToCompare, small: SmallModel | undefined): 
   if (!knownMethods().includes(method)) {
     throw new ApolloError(
       'BAD_CONFIG',
-      `methods: there is no training method "${String(method)}". Known: ${knownMethods().join(', ')}; one of your own is { name, create }.`,
+      `methods: there is no training method ${unknownName(String(method), knownMethods())} One of your own is { name, create }.`,
     );
   }
   return {

@@ -3,6 +3,7 @@ import { describe } from '../arguments.js';
 import { ApolloError, check } from '../errors.js';
 import * as is from '../is.js';
 import type { ModelConfig } from '../models/index.js';
+import { unknownName } from '../suggest.js';
 import { apollo } from './apollo.js';
 import { auto } from './auto.js';
 import { bert2bert } from './bert2bert.js';
@@ -152,10 +153,7 @@ export function createMethod(
   }
   const definition = registered.get(name);
   if (!definition) {
-    throw new ApolloError(
-      'BAD_CONFIG',
-      `There is no training method "${String(name)}". Known: ${knownMethods().join(', ')}.`,
-    );
+    throw new ApolloError('BAD_CONFIG', `There is no training method ${unknownName(String(name), knownMethods())}`);
   }
   const made = definition.create(options, context);
   if (takesTrainingMethod.problem(made)) {

@@ -4,6 +4,7 @@
  */
 import { ApolloError } from '../errors.js';
 import * as is from '../is.js';
+import { unknownName } from '../suggest.js';
 import { type ModelConfig, withDefaults } from './config.js';
 import { allFamilies } from './registry.js';
 
@@ -52,7 +53,7 @@ export function preset(name: string, changes: Partial<Omit<ModelConfig, 'kind'>>
   const family = allFamilies().find(({ presets }) => Object.hasOwn(presets, name));
   const sizes = family?.presets[name];
   if (!family || !sizes) {
-    throw new ApolloError('BAD_CONFIG', `There is no model preset "${name}". Known: ${presetNames().join(', ')}.`);
+    throw new ApolloError('BAD_CONFIG', `There is no model preset ${unknownName(name, presetNames())}`);
   }
   const own = Object.keys(family.fields).map((field) => [field, is.anything] as const);
   is.argument('preset: changes', changes, is.options({ ...common, ...Object.fromEntries(own) }));

@@ -119,7 +119,7 @@ t.test('what cannot begin a run is told in one message', async (t) => {
   const out = (name: string) => ['--out', join(folder, name)];
   await fails([...out('a'), '--init', join(golden, 'gpt2-ref')], /the model in .*gpt2-ref has no tokenizer/);
   await fails([...out('b'), '--init', join(folder, 'none')], /There is no model in .*none: there is no such folder/);
-  await fails([...out('c'), '--model', 'init'], /there is no model "init".*"init" needs the setting init/);
+  await fails([...out('c'), '--model', 'init'], /there is no model "init".*"init" requires the setting init/);
   await fails(
     [...out('d'), '--init', join(golden, 'gpt2-ref'), '--set', 'model.heads=5'],
     /model\.heads must divide hidden \(32\); got 5/,

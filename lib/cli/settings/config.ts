@@ -11,7 +11,7 @@ import { inWords } from '../../fs/error.js';
 import { knownMethods } from '../../methods/index.js';
 import { renamedText, withCurrentNames } from '../../renamed.js';
 import { issueText } from '../../setting-issue.js';
-import { nearest } from '../../suggest.js';
+import { nearest, unknownName } from '../../suggest.js';
 import { exchangeSettings } from '../../train/exchange-settings.js';
 import { decayShapeNames, scheduleNames } from '../../train/index.js';
 import { muonSettings, optimizerName } from '../../train/optimizer.js';
@@ -186,6 +186,15 @@ export type Settings = z.output<typeof schema> & {
 export type SettingsInput = z.input<typeof schema>;
 export const settingNames = Object.keys(schema.shape) as (keyof z.output<typeof schema>)[];
 
+/** The default of a setting as it is written on a command line; undefined for a switch and where there is none. */
+export function settingDefault(key: string): string | undefined {
+  const field = (schema.shape as Readonly<Record<string, z.ZodType>>)[key];
+  const { data } = field?.safeParse(undefined) ?? {};
+  const value = isObject(data) ? data['name'] : data;
+  if (typeof value === 'string' || typeof value === 'number') return String(value);
+  return Array.isArray(value) && value.length > 0 ? value.join(',') : undefined;
+}
+
 /** `evaluateEvery` -> `--evaluate-every`. */
 export function flagOf(key: string): string {
   return `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
@@ -281,11 +290,7 @@ function checkLabels({ method, methods, variants }: Settings, where: (key: strin
   ] as const) {
     for (const name of names) {
       if (known.includes(name)) continue;
-      const hint = nearest(name, known);
-      throw new ApolloError(
-        'BAD_CONFIG',
-        `${where(key)}: there is no method "${name}"${hint ? `; did you mean "${hint}"?` : '.'} Known: ${known.join(', ')}.`,
-      );
+      throw new ApolloError('BAD_CONFIG', `${where(key)}: there is no method ${unknownName(name, known)}`);
     }
   }
 }

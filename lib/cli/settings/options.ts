@@ -7,7 +7,7 @@ import { methodNames } from '../../methods/index.js';
 import { familyKinds, presetNames } from '../../models/index.js';
 import { decayShapeNames, scheduleNames } from '../../train/index.js';
 import { outerDefaults } from '../../train/outer.js';
-import { nestedNames, type Settings } from './config.js';
+import { nestedNames, type Settings, settingDefault } from './config.js';
 
 /** A whole number; "50M" and the like are allowed. */
 export function whole(text: string): number {
@@ -90,24 +90,24 @@ const options: Readonly<Partial<Record<keyof Settings, () => Option | readonly O
   steps: () => option('--steps <n>', 'optimizer steps of a run', whole),
   tokens: () => option('--tokens <n>', 'tokens of a run, e.g. 50M; instead of --steps', amount),
   batch: () => option('--batch <n>', 'sequences per micro-batch', whole),
-  seq: () => option('--seq <n>', "tokens per sequence; default: the model's positions", whole),
+  seq: () => option('--seq <n>', "tokens per sequence (default: the model's positions)", whole),
   accumulation: () => option('--accumulation <n>', 'micro-batches per step', whole),
   syncEvery: () => option('--sync-every <n>', 'steps of each rank between two outer steps (DiLoCo)', whole),
   outerLearningRate: () =>
     option(
       '--outer-learning-rate <rate>',
-      `learning rate of outer steps; default: ${outerDefaults.learningRate}`,
+      `learning rate of outer steps (default: ${outerDefaults.learningRate})`,
       amount,
     ),
   outerMomentum: () =>
-    option('--outer-momentum <n>', `momentum of outer steps; default: ${outerDefaults.momentum}`, amount),
+    option('--outer-momentum <n>', `momentum of outer steps (default: ${outerDefaults.momentum})`, amount),
   optimizer: () => option('--optimizer <name>', `optimizer: ${optimizerNames.join(', ')}`),
   learningRate: () => option('--learning-rate <rate>', 'peak learning rate', amount),
   warmup: () => option('--warmup <n>', 'below 1: share of the steps; else steps', amount),
   schedule: () => option('--schedule <name>', `learning rate after the warm-up: ${scheduleNames.join(', ')}`),
   decay: () => [
-    option('--decay <share>', 'share of the steps in which wsd decays the learning rate to 0; default: 0.2', amount),
-    option('--decay-shape <name>', `shape of the decay: ${decayShapeNames.join(', ')}; default: linear`),
+    option('--decay <share>', 'share of the steps in which wsd decays the learning rate to 0 (default: 0.2)', amount),
+    option('--decay-shape <name>', `shape of the decay: ${decayShapeNames.join(', ')} (default: linear)`),
   ],
   keepAt: () =>
     new Option(
@@ -118,7 +118,7 @@ const options: Readonly<Partial<Record<keyof Settings, () => Option | readonly O
     option('--device <name>', 'cpu, cuda (the first NVIDIA GPU; with several ranks one GPU per rank) or cuda:N'),
   precision: () => option('--precision <kind>', 'auto, f32 or bf16 (matrix products only)'),
   exchangePrecision: () =>
-    option('--exchange-precision <kind>', 'several ranks: send gradients as f32 or bf16; default: f32'),
+    option('--exchange-precision <kind>', 'several ranks: send gradients as f32 or bf16 (default: f32)'),
   shardOptimizer: () => [
     new Option('--shard-optimizer', "several ranks: each keeps a share of the optimizer's state"),
     new Option('--no-shard-optimizer', 'each keeps the whole state (default)'),
@@ -132,23 +132,31 @@ const options: Readonly<Partial<Record<keyof Settings, () => Option | readonly O
   seed: () => option('--seed <n>', 'seed of weights, batches, depths and dropout', whole),
   seeds: () => option('--seeds <n>', 'number of seeds, counted up from --seed', whole),
   evaluateEvery: () =>
-    option('--evaluate-every <steps>', 'steps between evaluations; default: 60 evaluations per run', whole),
+    option('--evaluate-every <steps>', 'steps between evaluations (default: 60 evaluations per run)', whole),
   evaluationBatches: () => option('--evaluation-batches <n>', 'held-out batches per evaluation', whole),
   checkpointEvery: () =>
     option(
       '--checkpoint-every <steps>',
-      'steps between checkpoints, in addition to those by time; default: none',
+      'steps between checkpoints, in addition to those by time (default: none)',
       whole,
     ),
   checkpointMinutes: () =>
-    option('--checkpoint-minutes <n>', 'minutes of training between checkpoints; 0: none (default: 10)', amount),
-  keepCheckpoints: () => option('--keep-checkpoints <n>', 'number of checkpoints to keep (default: 2)', whole),
+    option('--checkpoint-minutes <n>', 'minutes of training between checkpoints; 0: none', amount),
+  keepCheckpoints: () => option('--keep-checkpoints <n>', 'number of checkpoints to keep', whole),
   resume: () => new Option('--resume', 'resume from the newest complete checkpoint in --out'),
   out: () => option('--out <folder>', 'folder for checkpoints and results'),
   tensorboard: () =>
-    option('--tensorboard [folder]', "write TensorBoard's event files; default: in --out; off: none", onOrOff),
+    option(
+      '--tensorboard [folder]',
+      "write TensorBoard's event files, in --out unless a folder is given; off: none",
+      onOrOff,
+    ),
   dashboard: () =>
-    option('--dashboard [port]', 'serve a live page on this machine; default: any free port; off: none', portOrOff),
+    option(
+      '--dashboard [port]',
+      'serve a live page on this machine, at any free port unless one is given; off: none',
+      portOrOff,
+    ),
   dashboardKeep: () => new Option('--dashboard-keep', "keep the page after the run's end, until Ctrl-C"),
 };
 
@@ -200,11 +208,16 @@ export const rankOptions = [
 /** How a run can be watched. */
 export const watchOptions = ['tensorboard', 'dashboard', 'dashboardKeep'] as const;
 
-/** Adds options to a command. */
+/** Adds options to a command, each with the default of its setting in its description. */
 export function addOptions(command: Command, keys: readonly (keyof Settings)[]): Command {
   for (const key of keys) {
     const make = options[key];
-    for (const made of make ? [make()].flat() : []) command.addOption(made);
+    for (const made of make ? [make()].flat() : []) {
+      // In the description, not as commander's default: a preset or a file may set it, and only what is given overrides that.
+      const value = settingDefault(key);
+      if (value !== undefined && !made.description.includes('default')) made.description += ` (default: ${value})`;
+      command.addOption(made);
+    }
   }
   return command;
 }

@@ -1,7 +1,7 @@
 /** Whole runs by name, for `--preset`. */
 import { fileURLToPath } from 'node:url';
 import { ApolloError } from '../../errors.js';
-import { nearest } from '../../suggest.js';
+import { unknownName } from '../../suggest.js';
 import type { SettingsInput } from './config.js';
 
 /** The package's folder, from lib/cli as from dist/cli. */
@@ -73,11 +73,7 @@ const presets: Readonly<Record<string, RunPreset>> = {
 export function runPreset(name: string): SettingsInput {
   const found = Object.hasOwn(presets, name) ? presets[name] : undefined;
   if (found) return found.settings;
-  const hint = nearest(name, Object.keys(presets));
-  throw new ApolloError(
-    'BAD_CONFIG',
-    `--preset: there is no preset "${name}"${hint ? `; did you mean "${hint}"?` : ''} Known: ${Object.keys(presets).join(', ')}.`,
-  );
+  throw new ApolloError('BAD_CONFIG', `--preset: there is no preset ${unknownName(name, Object.keys(presets))}`);
 }
 
 /** One line per preset, for the help. */

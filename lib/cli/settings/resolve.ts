@@ -11,7 +11,7 @@ import {
   validateModelConfig,
 } from '../../models/index.js';
 import { renamedText } from '../../renamed.js';
-import { nearest } from '../../suggest.js';
+import { nearest, unknownName } from '../../suggest.js';
 import { endSteps, type TrainOptions } from '../../train/index.js';
 import type { Settings } from './config.js';
 
@@ -32,10 +32,9 @@ export function modelConfigOf(
   const own = name === 'init' ? init : undefined;
   const names = presetNames();
   if (!own && !names.includes(full)) {
-    const hint = nearest(name, names);
     throw new ApolloError(
       'BAD_CONFIG',
-      `model: there is no model "${name}"${hint ? `; did you mean "${hint}"?` : '.'} Known: ${[...familyKinds(), ...names].join(', ')}${name === 'init' ? '; "init" needs the setting init' : ''}.`,
+      `model: there is no model ${unknownName(name, [...familyKinds(), ...names])}${name === 'init' ? ' "init" requires the setting init.' : ''}`,
     );
   }
   const known = configurableFields(own ?? preset(full));

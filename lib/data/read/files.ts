@@ -2,6 +2,7 @@
 import { type BigIntStats, realpathSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { ApolloError } from '../../errors.js';
+import { unknownName } from '../../suggest.js';
 import { formatNames, formats } from './formats/index.js';
 import { packings } from './unpack/index.js';
 import { filesBelow, filesMatching, type PassedOver } from './walk.js';
@@ -40,7 +41,7 @@ export function findFiles(inputs: readonly string[], format = 'auto', onNote: On
   if (inputs.length === 0)
     throw bad('No input was given for the corpus: give files, folders or patterns such as "books/*.txt.gz".');
   if (!formatNames.includes(format)) {
-    throw new ApolloError('BAD_CONFIG', `There is no format "${format}". Known: ${formatNames.join(', ')}.`);
+    throw new ApolloError('BAD_CONFIG', `There is no format ${unknownName(format, formatNames)}`);
   }
   const found = new Map<string, CorpusFile>();
   const passed: PassedOver = { own: [], broken: [] };

@@ -1,6 +1,7 @@
 /** The tasks that models are fine-tuned on, by name. */
 import { ApolloError } from '../../errors.js';
 import * as is from '../../is.js';
+import { unknownName } from '../../suggest.js';
 import { cola } from './glue/cola.js';
 import { mnli } from './glue/mnli.js';
 import { mrpc } from './glue/mrpc.js';
@@ -35,5 +36,5 @@ export function taskByName(name: string): FineTuneTask {
   const plain = (text: string) => text.toLowerCase().replace(/[^a-z0-9]/g, '');
   const task = tasks.find((each) => plain(each.name) === plain(name));
   if (task) return task;
-  throw new ApolloError('BAD_CONFIG', `There is no task "${name}". Known: ${taskNames.join(', ')}.`);
+  throw new ApolloError('BAD_CONFIG', `There is no task ${unknownName(name, taskNames)}`);
 }

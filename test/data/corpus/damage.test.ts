@@ -145,7 +145,7 @@ const damages: readonly Damage[] = [
     content: 'a',
     options: { format: 'jsnol' },
     code: 'BAD_CONFIG',
-    message: /There is no format "jsnol"\. Known: auto, text/,
+    message: /There is no format "jsnol"; did you mean "jsonl"\? Known: auto, text/,
   },
   {
     name: 'broken.jsonl',
