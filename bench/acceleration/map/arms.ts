@@ -107,6 +107,16 @@ const table = {
     method: 'stackbert',
     options: { ...fromOne, ...fractions(0.1, 0.25, 0.5), ...kept, calibrate: true, rewarmSteps: 100 },
   },
+  'stack-early-calibrated': {
+    title: 'as stack-early-kept (5/10/25 %), calibrated',
+    method: 'stackbert',
+    options: { ...fromOne, ...fractions(0.05, 0.1, 0.25), ...kept, calibrate: true },
+  },
+  'stack-earliest-calibrated': {
+    title: '1-3-6-12 by stacking at 2.5/6.25/12.5 %, old moments kept, calibrated',
+    method: 'stackbert',
+    options: { ...fromOne, ...fractions(0.025, 0.0625, 0.125), ...kept, calibrate: true },
+  },
   'stack-late-calibrated': {
     title: 'as stack-late-kept (15/35/65 %), calibrated',
     method: 'stackbert',
