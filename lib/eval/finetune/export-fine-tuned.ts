@@ -57,7 +57,7 @@ export async function exportFineTuned(
 
   await checkExportFolder(out, options.force);
   const { task = taskByName((await readFineTuned(folder)).task) } = options;
-  const { head, labels } = task;
+  const { head } = task;
   const { task: theirs, outputs } = classOf(head);
   const source = await openFineTuned(folder, task);
   try {
@@ -76,7 +76,7 @@ export async function exportFineTuned(
       read,
       fields: {
         architectures: [`${huggingFaceOf(config).classesOf(config).taskPrefix}For${theirs}`],
-        ...(outputs && labelFields(outputs, labels)),
+        ...(outputs && labelFields(outputs, classNames(task))),
         ...textEnds(config, tokenizer),
       },
       files: tokenizerFiles(tokenizer, { maxLength }),
@@ -101,13 +101,17 @@ function inClass(
   return task === 'QuestionAnswering' ? specs.map((spec) => withPrefix(spec, prefix, spansPrefix)) : specs;
 }
 
+/** Names of a task's classes that say what they mean (`positive`), where their labels in its files are numbers. */
+const classNames = ({ classes, labels }: TunedTask): readonly string[] | undefined =>
+  classes?.names.map(([name], id) => name ?? String(id)) ?? labels;
+
 /** As that library's configuration names outputs. */
-function labelFields({ count, problem }: NonNullable<HuggingFaceHead['outputs']>, labels?: readonly string[]) {
-  const names = labels ?? Array.from({ length: count }, (_, id) => `LABEL_${id}`);
+function labelFields({ count, problem }: NonNullable<HuggingFaceHead['outputs']>, names?: readonly string[]) {
+  const called = names ?? Array.from({ length: count }, (_, id) => `LABEL_${id}`);
   return {
     problem_type: problem,
-    id2label: Object.fromEntries(names.map((name, id) => [id, name])),
-    label2id: Object.fromEntries(names.map((name, id) => [name, id])),
+    id2label: Object.fromEntries(called.map((name, id) => [id, name])),
+    label2id: Object.fromEntries(called.map((name, id) => [name, id])),
   };
 }
 

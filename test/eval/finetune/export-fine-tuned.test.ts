@@ -11,6 +11,7 @@ import {
   regression,
   spans,
   type TunedTask,
+  taskByName,
 } from '../../../lib/eval/index.js';
 import { SafetensorsReader } from '../../../lib/interop/safetensors.js';
 import { testDevice } from '../../device.js';
@@ -68,6 +69,17 @@ for (const [kind, prefix] of [
     });
   }
 }
+
+t.test('classes that are numbers in the files of a task are exported by what they mean', async (t) => {
+  const named = { ...task(classification(2), ['0', '1']), classes: taskByName('sst2').classes! };
+  const folder = await tinyFineTuned(device, 'bert', named);
+  const out = join(temporaryFolder(), 'exported');
+  const exported = await exportFineTuned(folder, out, { task: named });
+  t.same(json(out, 'config.json').id2label, { 0: 'negative', 1: 'positive' });
+  t.same(json(out, 'config.json').label2id, { negative: 0, positive: 1 });
+  t.same(exported.warnings, []);
+  t.same(await weights(out, named), await weights(folder, named), 'found again by these names');
+});
 
 t.test('a Llama has the names of its classes, which for spans have another prefix', async (t) => {
   for (const [of, names] of [
