@@ -117,9 +117,9 @@ export const nativeOf = (device: Device): NativeDevice => readNative(device);
  * const { outputs } = await program.run({ x: [1, 2, 3] });
  */
 export class Device {
-  private closed = false;
+  #closed = false;
   /** By parameter store, then by states, then by the graph's signature. */
-  private readonly caches = new WeakMap<object, WeakMap<object, ProgramCache>>();
+  readonly #caches = new WeakMap<object, WeakMap<object, ProgramCache>>();
 
   readonly #native: NativeDevice;
 
@@ -162,12 +162,12 @@ export class Device {
     options.store?.checkOpen();
     options.states?.checkOpen();
     const { parameters } = options;
-    const cache = this.cacheOf(options);
+    const cache = this.#cacheOf(options);
     const names = parameters ? JSON.stringify([...graph.parameters.keys()].map(parameters)) : '';
     const key = graph.signature + names;
     let entry = cache.get(key);
     if (!entry || (entry.ready && isClosed(entry.ready))) {
-      entry = { compiled: this.build(graph, options), holders: 0 };
+      entry = { compiled: this.#build(graph, options), holders: 0 };
       cache.delete(key);
       cache.set(key, entry);
       if (cache.size > cachedPrograms) cache.delete(cache.keys().next().value!);
@@ -209,8 +209,8 @@ export class Device {
 
   /** Finishes what is queued and frees the device; every later call throws CLOSED. */
   async close(): Promise<void> {
-    if (this.closed) return;
-    this.closed = true;
+    if (this.#closed) return;
+    this.#closed = true;
     await translated(() => this.#native.close());
   }
 
@@ -223,18 +223,18 @@ export class Device {
    * @internal
    */
   checkOpen(): void {
-    if (this.closed) throw new ApolloError('CLOSED', 'the device is closed; open another with openDevice()');
+    if (this.#closed) throw new ApolloError('CLOSED', 'the device is closed; open another with openDevice()');
   }
 
-  private cacheOf({ store, states }: ProgramStores): ProgramCache {
-    const byStates = this.caches.get(store ?? this) ?? new WeakMap<object, ProgramCache>();
-    this.caches.set(store ?? this, byStates);
+  #cacheOf({ store, states }: ProgramStores): ProgramCache {
+    const byStates = this.#caches.get(store ?? this) ?? new WeakMap<object, ProgramCache>();
+    this.#caches.set(store ?? this, byStates);
     const cache: ProgramCache = byStates.get(states ?? this) ?? new Map();
     byStates.set(states ?? this, cache);
     return cache;
   }
 
-  private async build(graph: Graph, { store, states, parameters }: CompileOptions): Promise<CompiledProgram> {
+  async #build(graph: Graph, { store, states, parameters }: CompileOptions): Promise<CompiledProgram> {
     check(
       graph.outputs.size > 0 || graph.nodes.some((node) => node.sinks.size > 0 || node.op.inPlace),
       'compile: the graph has no output; call graph.output(name, tensor)',

@@ -158,9 +158,9 @@ export class Graph {
   readonly states = new Map<string, Tensor>();
   /** Tensors that each run returns, by the names of `output`. */
   readonly outputs = new Map<string, Tensor>();
-  private readonly constants = new Map<string, Tensor>();
-  private readonly replacements = new Map<Tensor, Tensor>();
-  private streams = 0;
+  readonly #constants = new Map<string, Tensor>();
+  readonly #replacements = new Map<Tensor, Tensor>();
+  #streams = 0;
 
   /**
    * A tensor fed at each run under `name`. The same name again gives the same tensor.
@@ -172,7 +172,7 @@ export class Graph {
   input(name: string, shape: Shape, dtype: DType = 'f32'): Tensor {
     takesGraphInput(name, shape, dtype);
 
-    return this.leaf(inputOp, this.inputs, name, { shape, dtype });
+    return this.#leaf(inputOp, this.inputs, name, { shape, dtype });
   }
 
   /**
@@ -186,7 +186,7 @@ export class Graph {
   parameter(name: string, shape: Shape, dtype: 'f32' | 'bf16' = 'f32'): Tensor {
     takesGraphParameter(name, shape, dtype);
 
-    return this.leaf(parameterOp, this.parameters, name, { shape, dtype });
+    return this.#leaf(parameterOp, this.parameters, name, { shape, dtype });
   }
 
   /**
@@ -200,7 +200,7 @@ export class Graph {
   state(name: string, shape: Shape, dtype: DType = 'f32'): Tensor {
     takesGraphState(name, shape, dtype);
 
-    return this.leaf(stateOp, this.states, name, { shape, dtype });
+    return this.#leaf(stateOp, this.states, name, { shape, dtype });
   }
 
   /**
@@ -215,10 +215,10 @@ export class Graph {
 
     checkShape('constant', shape);
     const key = `${Object.is(value, -0) ? '-0' : value}:${dtype}:${shape.join(',')}`;
-    let tensor = this.constants.get(key);
+    let tensor = this.#constants.get(key);
     if (!tensor) {
       tensor = emitOne(fillOp, [], { value, shape: [...shape], dtype }, this);
-      this.constants.set(key, tensor);
+      this.#constants.set(key, tensor);
     }
     return tensor;
   }
@@ -242,7 +242,7 @@ export class Graph {
    * @internal
    */
   nextStream(): number {
-    return ++this.streams;
+    return ++this.#streams;
   }
 
   /**
@@ -266,7 +266,7 @@ export class Graph {
   replace(from: Tensor, to: Tensor): void {
     takesGraphReplace(from, to);
 
-    this.replacements.set(from, to);
+    this.#replacements.set(from, to);
   }
 
   /**
@@ -278,7 +278,7 @@ export class Graph {
     takesGraphResolve(tensor);
 
     let current = tensor;
-    for (let next = this.replacements.get(current); next; next = this.replacements.get(current)) current = next;
+    for (let next = this.#replacements.get(current); next; next = this.#replacements.get(current)) current = next;
     return current;
   }
 
@@ -309,7 +309,7 @@ export class Graph {
     return hash.digest('hex');
   }
 
-  private leaf(op: OpDefinition<LeafAttributes>, table: Map<string, Tensor>, name: string, type: TensorType): Tensor {
+  #leaf(op: OpDefinition<LeafAttributes>, table: Map<string, Tensor>, name: string, type: TensorType): Tensor {
     check(
       typeof name === 'string' && name !== '',
       `${op.name}: a name must be a non-empty string; got ${String(name)}`,

@@ -106,131 +106,131 @@ class Lowering {
   readonly inputs: NamedType[] = [];
   readonly outputs: NamedType[] = [];
   readonly buffers: BufferUse[] = [];
-  private readonly valueOf = new Map<Tensor, number>();
-  private readonly bufferSlots = new Map<string, number>();
+  readonly #valueOf = new Map<Tensor, number>();
+  readonly #bufferSlots = new Map<string, number>();
   /** Outputs that take the memory of the tensor itself, by tensor. */
-  private readonly direct = new Map<Tensor, string>();
+  readonly #direct = new Map<Tensor, string>();
   /** Outputs that need a copy or a cast, by the tensor they come from. */
-  private readonly derived = new Map<Tensor, string[]>();
+  readonly #derived = new Map<Tensor, string[]>();
   /** Tensors whose memory has since been changed in place, by the op that did it. */
-  private readonly changed = new Map<Tensor, string>();
+  readonly #changed = new Map<Tensor, string>();
 
   constructor(private readonly graph: Graph) {
     for (const [name, tensor] of graph.outputs) {
-      const root = this.root(tensor);
+      const root = this.#root(tensor);
       const lasting =
         ['input', 'parameter', 'state'].includes(root.node.op.name) || root.node.op.inPlace?.[root.index] !== undefined;
-      const own = root.dtype !== 'bf16' && !lasting && !this.direct.has(root);
-      if (own) this.direct.set(root, name);
-      else this.derived.set(root, [...(this.derived.get(root) ?? []), name]);
+      const own = root.dtype !== 'bf16' && !lasting && !this.#direct.has(root);
+      if (own) this.#direct.set(root, name);
+      else this.#derived.set(root, [...(this.#derived.get(root) ?? []), name]);
     }
   }
 
   run(): LoweredProgram {
-    for (const node of schedule(this.graph)) this.lower(node);
+    for (const node of schedule(this.graph)) this.#lower(node);
     const { values, instructions, labels, inputs, outputs, buffers } = this;
     return { desc: { values, instructions }, inputs, outputs, buffers, labels };
   }
 
   /** The tensor whose memory `tensor` is. */
-  private root(tensor: Tensor): Tensor {
+  #root(tensor: Tensor): Tensor {
     let current = this.graph.resolve(tensor);
     while (current.node.op.name === reshapeOp.name) current = this.graph.resolve(current.node.inputs[0]!);
     return current;
   }
 
-  private value(type: TensorType, storage: NativeValue['storage'], slot = 0): number {
+  #value(type: TensorType, storage: NativeValue['storage'], slot = 0): number {
     return this.values.push({ dtype: type.dtype, shape: type.shape, storage, slot }) - 1;
   }
 
-  private buffer(kind: BufferUse['kind'], name: string, { shape, dtype }: TensorType): number {
+  #buffer(kind: BufferUse['kind'], name: string, { shape, dtype }: TensorType): number {
     const key = `${kind} ${name}`;
-    const slot = this.bufferSlots.get(key) ?? this.buffers.push({ kind, name, shape, dtype }) - 1;
-    this.bufferSlots.set(key, slot);
+    const slot = this.#bufferSlots.get(key) ?? this.buffers.push({ kind, name, shape, dtype }) - 1;
+    this.#bufferSlots.set(key, slot);
     return slot;
   }
 
-  private output(name: string, type: TensorType): number {
+  #output(name: string, type: TensorType): number {
     const shape = this.graph.outputs.get(name)!.shape;
     const dtype: DType = type.dtype === 'bf16' ? 'f32' : type.dtype;
-    return this.value({ shape: type.shape, dtype }, 'output', this.outputs.push({ name, shape, dtype }) - 1);
+    return this.#value({ shape: type.shape, dtype }, 'output', this.outputs.push({ name, shape, dtype }) - 1);
   }
 
-  private lower(node: Node): void {
+  #lower(node: Node): void {
     const { op, attrs } = node;
     if (op.name === 'input') {
       const [tensor] = node.outputs as [Tensor];
       const slot = this.inputs.push({ name: attrs.name as string, shape: tensor.shape, dtype: tensor.dtype }) - 1;
-      this.valueOf.set(tensor, this.value(tensor, 'input', slot));
+      this.#valueOf.set(tensor, this.#value(tensor, 'input', slot));
     } else if (op.name === 'parameter' || op.name === 'state') {
       const [tensor] = node.outputs as [Tensor];
       const kind = op.name === 'state' ? 'state' : tensor.dtype === 'bf16' ? 'workingCopy' : 'value';
-      this.valueOf.set(tensor, this.value(tensor, 'buffer', this.buffer(kind, attrs.name as string, tensor)));
+      this.#valueOf.set(tensor, this.#value(tensor, 'buffer', this.#buffer(kind, attrs.name as string, tensor)));
     } else if (op.name === reshapeOp.name) {
       const [tensor] = node.outputs as [Tensor];
-      this.valueOf.set(tensor, this.value(tensor, 'alias', this.read(this.root(tensor))));
+      this.#valueOf.set(tensor, this.#value(tensor, 'alias', this.#read(this.#root(tensor))));
       return;
     } else {
-      const inputs = node.inputs.map((input) => this.read(this.graph.resolve(input)));
-      const outputs = node.outputs.map((tensor) => this.write(node, tensor));
-      this.instruction(op.name, inputs, outputs, this.attributes(node), node.inputs);
+      const inputs = node.inputs.map((input) => this.#read(this.graph.resolve(input)));
+      const outputs = node.outputs.map((tensor) => this.#write(node, tensor));
+      this.#instruction(op.name, inputs, outputs, this.#attributes(node), node.inputs);
     }
     for (const tensor of node.outputs) {
-      for (const name of this.derived.get(tensor) ?? []) {
+      for (const name of this.#derived.get(tensor) ?? []) {
         const copy = tensor.dtype === 'bf16' ? 'cast' : 'copy';
-        this.instruction(copy, [this.read(tensor)], [this.output(name, tensor)], {}, [tensor]);
+        this.#instruction(copy, [this.#read(tensor)], [this.#output(name, tensor)], {}, [tensor]);
       }
     }
   }
 
-  private read(tensor: Tensor): number {
-    const op = this.changed.get(this.root(tensor));
+  #read(tensor: Tensor): number {
+    const op = this.#changed.get(this.#root(tensor));
     if (op !== undefined) {
       throw new ApolloError('BAD_ARGUMENT', `${tensor} was changed by ${op} and is read later; use ${op}'s result`);
     }
-    return this.valueOf.get(tensor)!;
+    return this.#valueOf.get(tensor)!;
   }
 
   /** The memory of a state that `node` changes, from now on that of its result. */
-  private change(node: Node, tensor: Tensor, input: number): number {
+  #change(node: Node, tensor: Tensor, input: number): number {
     const before = this.graph.resolve(node.inputs[input]!);
-    const value = this.read(before);
+    const value = this.#read(before);
     if (this.values[value]!.storage !== 'buffer') {
       throw new ApolloError('BAD_ARGUMENT', `${node.op.name} works in place and ${before} is not a state`);
     }
-    this.changed.set(this.root(before), node.op.name);
-    this.valueOf.set(tensor, value);
+    this.#changed.set(this.#root(before), node.op.name);
+    this.#valueOf.set(tensor, value);
     return value;
   }
 
-  private write(node: Node, tensor: Tensor): number {
+  #write(node: Node, tensor: Tensor): number {
     const changed = node.op.inPlace?.[tensor.index];
-    if (changed !== undefined) return this.change(node, tensor, changed);
+    if (changed !== undefined) return this.#change(node, tensor, changed);
     const sink = node.sinks.get(tensor.index);
-    const output = this.direct.get(tensor);
+    const output = this.#direct.get(tensor);
     const value =
       sink !== undefined
-        ? this.value(tensor, 'buffer', this.gradient(sink))
+        ? this.#value(tensor, 'buffer', this.#gradient(sink))
         : output !== undefined
-          ? this.output(output, tensor)
-          : this.value(tensor, 'arena');
-    this.valueOf.set(tensor, value);
+          ? this.#output(output, tensor)
+          : this.#value(tensor, 'arena');
+    this.#valueOf.set(tensor, value);
     return value;
   }
 
-  private gradient(name: string): number {
+  #gradient(name: string): number {
     const shape = lossBuffers.includes(name) ? lossBufferShape : this.graph.parameters.get(name)!.shape;
-    return this.buffer('gradient', name, { shape, dtype: 'f32' });
+    return this.#buffer('gradient', name, { shape, dtype: 'f32' });
   }
 
-  private attributes(node: Node): Record<string, Attribute> {
+  #attributes(node: Node): Record<string, Attribute> {
     const attrs: Record<string, Attribute> = {};
     for (const [name, value] of Object.entries(node.attrs)) if (value !== undefined) attrs[name] = value;
     if (node.sinks.size > 0 && node.op.name !== accumulateOp.name) attrs.accumulate = [...node.sinks.keys()].sort();
     return attrs;
   }
 
-  private instruction(
+  #instruction(
     op: string,
     inputs: number[],
     outputs: number[],

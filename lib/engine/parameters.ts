@@ -37,13 +37,13 @@ export interface BoundBuffer {
 export class ParameterStore {
   /** 'bf16': parameters declared with `workingCopy` have a bf16 copy next to the f32 value. Default f32. */
   readonly precision: 'f32' | 'bf16';
-  private readonly entries = new Map<string, Entry>();
-  private readonly losses = new Map(
+  readonly #entries = new Map<string, Entry>();
+  readonly #losses = new Map(
     lossBuffers.map((name) => [name, newEntry({ name, shape: lossBufferShape, workingCopy: false, decay: false })]),
   );
-  private readonly buffers: ParameterBuffers;
-  private readonly state: OptimizerState;
-  private disposed = false;
+  readonly #buffers: ParameterBuffers;
+  readonly #state: OptimizerState;
+  #disposed = false;
   /**
    * Parameters removed so far: while it stays, what was bound is still there.
    * @internal
@@ -66,8 +66,8 @@ export class ParameterStore {
       this.precision === 'f32' || this.precision === 'bf16',
       `precision must be 'f32' or 'bf16'; got '${options.precision}'`,
     );
-    this.buffers = new ParameterBuffers(device, this.precision);
-    this.state = new OptimizerState(this.buffers);
+    this.#buffers = new ParameterBuffers(device, this.precision);
+    this.#state = new OptimizerState(this.#buffers);
   }
 
   /**
@@ -75,7 +75,7 @@ export class ParameterStore {
    * @internal
    */
   get shards(): StateShards | undefined {
-    return this.state.shards;
+    return this.#state.shards;
   }
 
   /** Adds a parameter of zeros. @throws ApolloError BAD_ARGUMENT when the name exists, BAD_SHAPE. */
@@ -84,12 +84,12 @@ export class ParameterStore {
 
     this.checkOpen();
     check(
-      !this.entries.has(spec.name),
+      !this.#entries.has(spec.name),
       `parameter '${spec.name}' is declared already; remove it first or choose another name`,
     );
-    check(!this.losses.has(spec.name), `'${spec.name}' is taken by the engine; choose another name for the parameter`);
+    check(!this.#losses.has(spec.name), `'${spec.name}' is taken by the engine; choose another name for the parameter`);
     checkShape(`parameter '${spec.name}'`, spec.shape);
-    this.entries.set(spec.name, newEntry({ ...spec }));
+    this.#entries.set(spec.name, newEntry({ ...spec }));
     this.shards?.add(spec);
   }
 
@@ -100,7 +100,7 @@ export class ParameterStore {
   keepState(layout: StateLayout): void {
     takes.keepState(layout);
 
-    this.state.keep(layout);
+    this.#state.keep(layout);
   }
 
   /**
@@ -112,7 +112,7 @@ export class ParameterStore {
   shardState(group: NativeGroup): void {
     takes.shardState(group);
 
-    this.state.shard(group, this.entries.size === 0);
+    this.#state.shard(group, this.#entries.size === 0);
   }
 
   /**
@@ -123,33 +123,33 @@ export class ParameterStore {
   keepAlso(slots: readonly StateSlot[]): void {
     takes.keepAlso(slots);
 
-    this.state.keepAlso(slots);
+    this.#state.keepAlso(slots);
   }
 
   /** The state of a parameter: the optimizer's, and arrays that `keepAlso` has added. @throws ApolloError BAD_ARGUMENT for an unknown name. */
   slots(name: string): readonly StateSlot[] {
     takes.slots(name);
 
-    return this.state.of(this.entry(name)).slots;
+    return this.#state.of(this.#entry(name)).slots;
   }
 
   /** Whether a parameter of this name is declared. @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong. */
   has(name: string): boolean {
     takes.has(name);
 
-    return this.entries.has(name);
+    return this.#entries.has(name);
   }
 
   /** In the order of declaration. */
   names(): string[] {
-    return [...this.entries.keys()];
+    return [...this.#entries.keys()];
   }
 
   /** The declaration of a parameter. @throws {ApolloError} BAD_ARGUMENT for an unknown name. */
   spec(name: string): ParameterDeclaration {
     takes.spec(name);
 
-    return this.entry(name).spec;
+    return this.#entry(name).spec;
   }
 
   /**
@@ -160,8 +160,8 @@ export class ParameterStore {
   async write(name: string, values: Float32Array): Promise<void> {
     takes.write(name, values);
 
-    const entry = this.entry(name);
-    const { buffers } = this;
+    const entry = this.#entry(name);
+    const buffers = this.#buffers;
     await buffers.upload(entry, buffers.of(entry, 'value'), values);
     await buffers.refresh(entry);
   }
@@ -173,7 +173,7 @@ export class ParameterStore {
   async read(name: string): Promise<Float32Array> {
     takes.read(name);
 
-    return this.buffers.download(this.entry(name), 'value');
+    return this.#buffers.download(this.#entry(name), 'value');
   }
 
   /**
@@ -184,7 +184,7 @@ export class ParameterStore {
   async moments(name: string, root?: number): Promise<Moments> {
     takes.moments(name, root);
 
-    return this.state.read(this.entry(name), root);
+    return this.#state.read(this.#entry(name), root);
   }
 
   /**
@@ -203,7 +203,7 @@ export class ParameterStore {
     },
   ): Promise<void> {
     takes.writeMoments(name, moments);
-    await this.state.write(this.entry(name), moments);
+    await this.#state.write(this.#entry(name), moments);
   }
 
   /**
@@ -213,7 +213,7 @@ export class ParameterStore {
   async zeroMoments(name: string): Promise<void> {
     takes.zeroMoments(name);
 
-    await this.state.zero(this.entry(name));
+    await this.#state.zero(this.#entry(name));
   }
 
   /**
@@ -223,14 +223,14 @@ export class ParameterStore {
   count(name: string): number {
     takes.count(name);
 
-    return this.entry(name).count;
+    return this.#entry(name).count;
   }
 
   /** Sets how many updates a parameter has had. @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong. */
   setCount(name: string, count: number): void {
     takes.setCount(name, count);
 
-    this.state.setCount(this.entry(name), count);
+    this.#state.setCount(this.#entry(name), count);
   }
 
   /**
@@ -251,13 +251,13 @@ export class ParameterStore {
   ): Promise<void> {
     takes.copy(from, to, options);
     const { moments } = options;
-    const [source, target] = [this.entry(from), this.entry(to)];
+    const [source, target] = [this.#entry(from), this.#entry(to)];
     check(
       source.elements === target.elements,
       `copy: '${from}' ${formatShape(source.spec.shape)} and '${to}' ${formatShape(target.spec.shape)} differ in size`,
     );
     if (source === target) return;
-    const { buffers, state } = this;
+    const [buffers, state] = [this.#buffers, this.#state];
     const value = translated(() => buffers.of(target, 'value').copyFrom(buffers.of(source, 'value')));
     await Promise.all([value, state.copy(source, target, moments)]);
     await buffers.refresh(target);
@@ -274,11 +274,11 @@ export class ParameterStore {
     takes.rebuild(parameters);
 
     this.checkOpen();
-    const { buffers, state } = this;
-    const rebuilt = await rebuiltEntries({ buffers, state, entry: (name) => this.entry(name) }, parameters);
+    const [buffers, state] = [this.#buffers, this.#state];
+    const rebuilt = await rebuiltEntries({ buffers, state, entry: (name) => this.#entry(name) }, parameters);
     for (const name of this.names()) this.remove(name);
     for (const { entry, shared } of rebuilt) {
-      this.entries.set(entry.spec.name, entry);
+      this.#entries.set(entry.spec.name, entry);
       this.shards?.add(entry.spec);
       if (shared) await state.write(entry, { slots: shared, count: entry.count });
     }
@@ -291,12 +291,12 @@ export class ParameterStore {
   async gradient(name: string): Promise<Float32Array> {
     takes.gradient(name);
 
-    return this.buffers.download(this.entry(name), 'gradient');
+    return this.#buffers.download(this.#entry(name), 'gradient');
   }
 
   /** The loss that backward passes with `sumLoss` have added since the last call. The work is queued immediately. */
   async takeLoss(): Promise<number> {
-    const buffer = this.buffers.of(this.entry(lossSum), 'gradient');
+    const buffer = this.#buffers.of(this.#entry(lossSum), 'gradient');
     const [values] = await translated(() => Promise.all([buffer.read(0, 1), buffer.write(new Float32Array(1), 0)]));
     return values[0]!;
   }
@@ -305,7 +305,7 @@ export class ParameterStore {
   async zeroGradients(): Promise<void> {
     this.checkOpen();
     const program = new BufferProgram();
-    for (const { buffers } of this.all()) {
+    for (const { buffers } of this.#all()) {
       if (buffers.gradient) program.add('fill', [], [program.buffer(buffers.gradient)], { value: 0 });
     }
     await program.runOnce(nativeOf(this.device));
@@ -318,25 +318,25 @@ export class ParameterStore {
   remove(name: string): void {
     takes.remove(name);
 
-    const entry = this.entry(name);
-    this.buffers.release(entry);
+    const entry = this.#entry(name);
+    this.#buffers.release(entry);
     this.shards?.remove(entry.spec);
-    this.entries.delete(name);
+    this.#entries.delete(name);
     this.removals++;
   }
 
   /** Bytes of all buffers made so far. */
   get bytes(): number {
     let total = 0;
-    for (const entry of this.all()) for (const { bytes } of buffersOf(entry)) total += bytes;
+    for (const entry of this.#all()) for (const { bytes } of buffersOf(entry)) total += bytes;
     return total;
   }
 
   /** Frees all buffers; every later call throws CLOSED. */
   dispose(): void {
-    if (this.disposed) return;
-    for (const entry of this.all()) this.buffers.release(entry);
-    this.disposed = true;
+    if (this.#disposed) return;
+    for (const entry of this.#all()) this.#buffers.release(entry);
+    this.#disposed = true;
   }
 
   [Symbol.dispose](): void {
@@ -348,7 +348,7 @@ export class ParameterStore {
    * @internal
    */
   checkOpen(): void {
-    if (this.disposed) throw new ApolloError('CLOSED', 'the parameter store was disposed; make a new one');
+    if (this.#disposed) throw new ApolloError('CLOSED', 'the parameter store was disposed; make a new one');
     this.device.checkOpen();
   }
 
@@ -360,7 +360,7 @@ export class ParameterStore {
   hasWorkingCopy(name: string): boolean {
     takes.hasWorkingCopy(name);
 
-    return this.buffers.keepsCopy(this.entry(name));
+    return this.#buffers.keepsCopy(this.#entry(name));
   }
 
   /**
@@ -371,17 +371,17 @@ export class ParameterStore {
   bind(kind: BufferKind, name: string, shape: Shape): BoundBuffer {
     takes.bind(kind, name, shape);
 
-    const entry = this.entry(name);
+    const entry = this.#entry(name);
     const declared = entry.spec.shape;
     check(
       formatShape(shape) === formatShape(declared),
       `parameter '${name}' is ${formatShape(declared)} in the store and ${formatShape(shape)} in the graph`,
     );
     check(
-      kind !== 'workingCopy' || this.buffers.keepsCopy(entry),
+      kind !== 'workingCopy' || this.#buffers.keepsCopy(entry),
       `parameter '${name}' has no bf16 working copy (store precision '${this.precision}', workingCopy ${entry.spec.workingCopy}); ask for it as f32`,
     );
-    return { buffer: this.buffers.of(entry, kind), removed: () => entry.removed };
+    return { buffer: this.#buffers.of(entry, kind), removed: () => entry.removed };
   }
 
   /**
@@ -392,17 +392,17 @@ export class ParameterStore {
   bindSlot(slot: string, name: string): BoundBuffer {
     takes.bindSlot(slot, name);
 
-    const entry = this.entry(name);
-    return { buffer: this.state.slot(entry, slot), removed: () => entry.removed };
+    const entry = this.#entry(name);
+    return { buffer: this.#state.slot(entry, slot), removed: () => entry.removed };
   }
 
-  private all(): Entry[] {
-    return [...this.entries.values(), ...this.losses.values()];
+  #all(): Entry[] {
+    return [...this.#entries.values(), ...this.#losses.values()];
   }
 
-  private entry(name: string): Entry {
+  #entry(name: string): Entry {
     this.checkOpen();
-    const entry = this.losses.get(name) ?? this.entries.get(name);
+    const entry = this.#losses.get(name) ?? this.#entries.get(name);
     if (entry) return entry;
     const names = this.names();
     throw new ApolloError(

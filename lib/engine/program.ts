@@ -142,7 +142,7 @@ export class Program {
   readonly memory: ProgramMemory;
   /** Executed FLOPs of one run: multiply-adds x 2 of matmuls, attention and heads. */
   readonly flops: number;
-  private disposed = false;
+  #disposed = false;
 
   /** @internal */
   constructor(
@@ -163,7 +163,7 @@ export class Program {
   /** Whether `run` would be refused as CLOSED. */
   get closed(): boolean {
     try {
-      this.checkUsable(this.parts.binding);
+      this.#checkUsable(this.parts.binding);
       return false;
     } catch {
       return true;
@@ -190,8 +190,8 @@ export class Program {
     takesProgramRun(inputs, options);
 
     const { signal, group = signal && new RunGroup(signal), profile = false, binding, exchange } = options;
-    this.checkUsable(binding ?? this.parts.binding);
-    const data = this.collect(inputs);
+    this.#checkUsable(binding ?? this.parts.binding);
+    const data = this.#collect(inputs);
     if (group?.stopped)
       throw new ApolloError('ABORT_ERR', 'the run was cancelled before it started', { cause: group.reason });
     try {
@@ -220,8 +220,8 @@ export class Program {
 
   /** Ends the use of this program; runs in progress finish. What other callers of `compile` hold stays usable. */
   dispose(): void {
-    if (this.disposed) return;
-    this.disposed = true;
+    if (this.#disposed) return;
+    this.#disposed = true;
     this.release();
   }
 
@@ -229,13 +229,13 @@ export class Program {
     this.dispose();
   }
 
-  private checkUsable(binding: Binding): void {
-    if (this.disposed) throw new ApolloError('CLOSED', 'the program was disposed; compile the graph again');
+  #checkUsable(binding: Binding): void {
+    if (this.#disposed) throw new ApolloError('CLOSED', 'the program was disposed; compile the graph again');
     binding.checkOpen();
     this.parts.checkOpen();
   }
 
-  private collect(inputs: Readonly<Record<string, InputData>>): TypedArray[] {
+  #collect(inputs: Readonly<Record<string, InputData>>): TypedArray[] {
     const wanted = this.inputs.map(({ name }) => name);
     const missing = wanted.filter((name) => inputs[name] === undefined);
     const unknown = Object.keys(inputs).filter((name) => !wanted.includes(name));

@@ -39,8 +39,8 @@ const takesNewStateStore = is.takes('new StateStore', { device: is.device });
  * ```
  */
 export class StateStore {
-  private readonly entries = new Map<string, Entry>();
-  private disposed = false;
+  readonly #entries = new Map<string, Entry>();
+  #disposed = false;
 
   constructor(
     /** The device that holds all states; programs that use them are compiled for it. */
@@ -51,13 +51,13 @@ export class StateStore {
 
   /** In the order in which they were made. */
   names(): string[] {
-    return [...this.entries.keys()];
+    return [...this.#entries.keys()];
   }
 
   /** Bytes of all states. */
   get bytes(): number {
     let total = 0;
-    for (const { buffer } of this.entries.values()) total += buffer.bytes;
+    for (const { buffer } of this.#entries.values()) total += buffer.bytes;
     return total;
   }
 
@@ -65,7 +65,7 @@ export class StateStore {
   async read(name: string): Promise<Float32Array | Int32Array> {
     takesStateStoreRead(name);
 
-    const { buffer } = this.entry(name);
+    const { buffer } = this.#entry(name);
     const values: TypedArray = await translated(() => buffer.read(0, buffer.elements));
     return values instanceof Uint16Array ? fromBfloat16(values) : values;
   }
@@ -77,7 +77,7 @@ export class StateStore {
   async write(name: string, values: Float32Array | Int32Array): Promise<void> {
     takesStateStoreWrite(name, values);
 
-    const { buffer, ...type } = this.entry(name);
+    const { buffer, ...type } = this.#entry(name);
     const wanted = type.dtype === 'i32' ? Int32Array : Float32Array;
     check(
       values instanceof wanted && values.length === buffer.elements,
@@ -89,10 +89,10 @@ export class StateStore {
 
   /** Frees all states; programs that use them throw CLOSED from now on. */
   dispose(): void {
-    if (this.disposed) return;
-    this.disposed = true;
-    for (const { buffer } of this.entries.values()) buffer.dispose();
-    this.entries.clear();
+    if (this.#disposed) return;
+    this.#disposed = true;
+    for (const { buffer } of this.#entries.values()) buffer.dispose();
+    this.#entries.clear();
   }
 
   [Symbol.dispose](): void {
@@ -104,7 +104,7 @@ export class StateStore {
    * @internal
    */
   checkOpen(): void {
-    if (this.disposed) throw new ApolloError('CLOSED', 'the states were disposed; make a new StateStore');
+    if (this.#disposed) throw new ApolloError('CLOSED', 'the states were disposed; make a new StateStore');
     this.device.checkOpen();
   }
 
@@ -117,7 +117,7 @@ export class StateStore {
     takesStateStoreBind(name, type);
 
     this.checkOpen();
-    const existing = this.entries.get(name);
+    const existing = this.#entries.get(name);
     if (existing) {
       check(
         sameShape(existing.shape, type.shape) && existing.dtype === type.dtype,
@@ -126,13 +126,13 @@ export class StateStore {
       return existing.buffer;
     }
     const buffer = this.device.createBuffer(type.dtype, size(type.shape));
-    this.entries.set(name, { shape: type.shape, dtype: type.dtype, buffer });
+    this.#entries.set(name, { shape: type.shape, dtype: type.dtype, buffer });
     return buffer;
   }
 
-  private entry(name: string): Entry {
+  #entry(name: string): Entry {
     this.checkOpen();
-    const entry = this.entries.get(name);
+    const entry = this.#entries.get(name);
     check(entry, `state '${name}' is not there; the store has ${this.names().join(', ') || 'none yet'}`);
     return entry;
   }

@@ -74,9 +74,9 @@ const takesStep = is.takes('step', {
 });
 
 export abstract class ProgramOptimizer implements Optimizer {
-  private readonly updates = new Map<string, Promise<Compiled>>();
+  readonly #updates = new Map<string, Promise<Compiled>>();
   /** Steps run one after the other: each needs the counts the one before has left. */
-  private last: Promise<unknown> = Promise.resolve();
+  #last: Promise<unknown> = Promise.resolve();
 
   constructor(
     /** The store whose parameters are updated. It also holds gradients and state. */
@@ -94,8 +94,8 @@ export abstract class ProgramOptimizer implements Optimizer {
 
   async step(names: readonly string[], options: StepOptions): Promise<StepResult> {
     takesStep(names, options);
-    const step = this.last.then(async () => (await this.prepare(names)).run(options));
-    this.last = step.catch(() => undefined);
+    const step = this.#last.then(async () => (await this.prepare(names)).run(options));
+    this.#last = step.catch(() => undefined);
     return step;
   }
 
@@ -107,21 +107,21 @@ export abstract class ProgramOptimizer implements Optimizer {
     );
     this.store.checkOpen();
     const own = [...names];
-    const compiled = await this.compiled(own);
-    return { run: (options) => this.apply(compiled, own, options) };
+    const compiled = await this.#compiled(own);
+    return { run: (options) => this.#apply(compiled, own, options) };
   }
 
   dispose(): void {
-    for (const update of this.updates.values())
+    for (const update of this.#updates.values())
       update.then(
         (compiled) => compiled.dispose(),
         () => undefined,
       );
-    this.updates.clear();
+    this.#updates.clear();
   }
 
   /** Runs up to the device's queue without waiting. */
-  private async apply(
+  async #apply(
     compiled: Compiled,
     names: readonly string[],
     { learningRate, gradScale = 1, rateFactor = () => 1, active = () => true, group }: StepOptions,
@@ -151,9 +151,9 @@ export abstract class ProgramOptimizer implements Optimizer {
     return { gradNorm, applied, elapsedMs, waitedMs, bytesSent };
   }
 
-  private async compiled(names: readonly string[]): Promise<Compiled> {
+  async #compiled(names: readonly string[]): Promise<Compiled> {
     const key = JSON.stringify(names);
-    const known = this.updates.get(key);
+    const known = this.#updates.get(key);
     if (known) {
       const update = await known;
       const { removals } = this.store;
@@ -163,14 +163,14 @@ export abstract class ProgramOptimizer implements Optimizer {
       }
       update.dispose();
     }
-    const update = this.compile(names);
-    this.updates.set(key, update);
-    update.catch(() => this.updates.delete(key));
+    const update = this.#compile(names);
+    this.#updates.set(key, update);
+    update.catch(() => this.#updates.delete(key));
     return update;
   }
 
   /** The names by rule, in their order. */
-  private groupsOf(names: readonly string[]): RuleGroup[] {
+  #groupsOf(names: readonly string[]): RuleGroup[] {
     const groups = this.rules.map((rule) => ({ rule, names: [] as string[], places: [] as number[] }));
     for (const [place, name] of names.entries()) {
       const spec = this.store.spec(name);
@@ -182,14 +182,14 @@ export abstract class ProgramOptimizer implements Optimizer {
     return groups.filter(({ names: tensors }) => tensors.length > 0);
   }
 
-  private async compile(names: readonly string[]): Promise<Compiled> {
+  async #compile(names: readonly string[]): Promise<Compiled> {
     const { store } = this;
     const { removals, shards } = store;
-    const groups = this.groupsOf(names);
+    const groups = this.#groupsOf(names);
     try {
       const update = shards
         ? await compileSharded(store, shards, names, groups)
-        : await this.compileWhole(names, groups);
+        : await this.#compileWhole(names, groups);
       return { ...update, removals };
     } catch (error) {
       throw error instanceof ApolloError
@@ -200,7 +200,7 @@ export abstract class ProgramOptimizer implements Optimizer {
     }
   }
 
-  private async compileWhole(names: readonly string[], groups: readonly RuleGroup[]): Promise<CompiledUpdate> {
+  async #compileWhole(names: readonly string[], groups: readonly RuleGroup[]): Promise<CompiledUpdate> {
     const program = new BufferProgram();
     const bound: BoundBuffer[] = [];
     const use = (name: string, buffer: BoundBuffer): number => {
