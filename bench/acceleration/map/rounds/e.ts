@@ -1,17 +1,24 @@
-/** Round (e): when to grow in a longer run. Declared after seed 42 of `auto` at 32 M tokens in round (b). */
-import { budgets, type Round, runsOf, seeds } from './round.js';
+/**
+ * Round (e): when to grow in a longer run. Declared after seed 42 of `auto` at 32 M tokens in round (b): GPT ended 0.046
+ * behind tuned Scratch, BERT 0.145 ahead.
+ */
+import { budgets, type Round, run, runsOf, seeds } from './round.js';
 
 const [first, ...others] = seeds;
 const early = ['stack-early-calibrated'] as const;
+const threeQuarters = (budgets['32M'] / 4) * 3;
 
 export const roundE: Round = {
   name: 'e',
-  title: 'When to grow in a longer run: GPT, growth at 5/10/25 % and at 2.5/6.25/12.5 %',
+  title: 'When to grow in a longer run: GPT earlier than auto, BERT later',
   runs: [
     ...runsOf('gpt', budgets['32M'], early, [first as number]),
     ...runsOf('gpt', budgets['32M'], ['stack-earliest-calibrated'], [first as number]),
+    run('bert', 'stack-mid-gated', threeQuarters),
+    run('bert', 'stack-later-gated', budgets['32M']),
     ...runsOf('gpt', budgets['8M'], early, seeds),
     ...runsOf('gpt', budgets['32M'], early, others),
+    ...others.map((seed) => run('bert', 'stack-mid-gated', threeQuarters, { seed })),
   ],
   predictions: [
     {
@@ -35,6 +42,17 @@ export const roundE: Round = {
       id: 'e4',
       text: 'GPT, 8 M tokens: growth at 5/10/25 %, calibrated, ends at least 0.02 ahead of tuned Scratch (not calibrated: 0.041, one seed).',
       ...{ kind: 'gpt', steps: budgets['8M'], arm: 'stack-early-calibrated', against: 'scratch', atMost: -0.02 },
+    },
+    {
+      id: 'e5',
+      text: 'BERT: auto over 24.6 M tokens ends no worse than tuned Scratch over 32.8 M, with 45 % fewer FLOPs.',
+      ...{ kind: 'bert', steps: threeQuarters, arm: 'stack-mid-gated', against: 'scratch', atMost: 0 },
+      againstSteps: budgets['32M'],
+    },
+    {
+      id: 'e6',
+      text: 'BERT, 32 M tokens: growth at 20/45/75 % behind gates ends no worse than tuned Scratch, with 43 % fewer FLOPs.',
+      ...{ kind: 'bert', steps: budgets['32M'], arm: 'stack-later-gated', against: 'scratch', atMost: 0 },
     },
   ],
 };
