@@ -215,14 +215,17 @@ t.test('a cancelled run rejects, and the device goes on', (t) =>
 t.test('a run that fails stops those of its group; a whole run is stopped only before it begins', (t) =>
   withDevice(async (device) => {
     const size = 256;
-    const long = await device.compile(squares(size, 800), []);
+    // The whole run takes several times as long as its start, even where this process waits for a processor.
+    const long = await device.compile(squares(size, 2000), []);
     const x = new Float32Array(size * size).fill(1);
     const group = () => new Int32Array(new SharedArrayBuffer(4));
 
     const stopped = group();
+    const before = (await device.compile(squares(size, 1), [])).run([x], { profile: false });
     const whole = long.run([x], { profile: false, stopped, whole: true });
     const behind = long.run([x], { profile: false, stopped, whole: true });
-    setTimeout(() => Atomics.store(stopped, 0, 1), 5);
+    await before;
+    setTimeout(() => Atomics.store(stopped, 0, 1), 50);
     t.ok(await whole, 'it had begun');
     await t.rejects(behind, { code: 'APOLLO_ABORTED' });
 
