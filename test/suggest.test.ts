@@ -20,8 +20,5 @@ t.test('an unknown name comes with the nearest known one, if any is near, and wi
   t.equal(unknownName('jsnol', ['text', 'jsonl']), '"jsnol"; did you mean "jsonl"? Known: text, jsonl.');
   t.equal(unknownName('banana', ['text', 'jsonl']), '"banana". Known: text, jsonl.');
   t.throws(() => taskByName('ssst2'), /^There is no task "ssst2"; did you mean "sst2"\? Known: /);
-  t.throws(
-    () => preset('gpt-bse'),
-    /^There is no model preset "gpt-bse"; did you mean "gpt-base"\? Known: /,
-  );
+  t.throws(() => preset('gpt-bse'), /^There is no model preset "gpt-bse"; did you mean "gpt-base"\? Known: /);
 });

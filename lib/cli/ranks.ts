@@ -17,6 +17,7 @@ import { ApolloError } from '../errors.js';
 import { openDeviceOf } from './device.js';
 import type { CommandIo, Output } from './io.js';
 import type { Settings } from './settings/config.js';
+import { quoted } from './settings/quoted.js';
 import { inRunFolder, type RunFolder } from './settings/run-folder.js';
 
 /** Context of a rank. */
@@ -91,7 +92,7 @@ export async function inFolderOfRanks(
     folder = await site.open();
     return folder.path;
   });
-  if (seat) seat.resumeWith = `${called} --resume --out ${path}`;
+  if (seat) seat.resumeWith = `${called} --resume --out ${quoted(path)}`;
   if (!folder) return site.follow(ofRanks(site.settings(), seat!), path, seat!);
   const own = seat ? { ...folder, settings: ofRanks(folder.settings, seat) } : folder;
   return inRunFolder(own, called, () => site.lead(own));

@@ -1,7 +1,15 @@
 /** Opens everything that `train` and `compare` need before they start: the device, the corpus, and a model that fits both. */
 
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Corpus, type CorpusProgress, checkVocabulary, endOfTextFile, loadTokenizer } from '../data/index.js';
+import {
+  type Corpus,
+  type CorpusProgress,
+  checkVocabulary,
+  endOfTextFile,
+  endOfTextName,
+  loadTokenizer,
+} from '../data/index.js';
 import { alone, firstThenOthers, type Group } from '../dist/index.js';
 import type { Device } from '../engine/index.js';
 import { writeWholeFile } from '../fs/whole-file.js';
@@ -91,7 +99,8 @@ export async function saveTokenizer(session: Session, folder: string): Promise<v
   const { tokenizer } = session.corpus;
   await writeWholeFile(join(folder, 'tokenizer.json'), JSON.stringify(tokenizer.definition), 'The tokenizer');
   const end = endOfTextFile(tokenizer);
-  if (end) await writeWholeFile(join(folder, end.name), end.content, 'The tokenizer');
+  if (end) await writeWholeFile(join(folder, endOfTextName), end, 'The tokenizer');
+  else await rm(join(folder, endOfTextName), { force: true }); // an earlier run's would add its token
 }
 
 /** Config and tokenizer of the initial model; its weights are read when the run starts. */

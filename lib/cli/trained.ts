@@ -15,6 +15,7 @@ export interface ModelFlags {
   readonly device?: string;
   readonly precision?: string;
   readonly threads?: number;
+  readonly import?: readonly string[];
   readonly json?: boolean;
 }
 

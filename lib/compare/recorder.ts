@@ -50,7 +50,8 @@ export class RunRecorder {
         this.#countStep(event.step - 1);
         this.#method.add(event.loss);
         this.#flopsExecuted = event.flopsExecuted;
-        if (event.withoutTarget) return;
+        // A step whose loss is not finite was skipped by training.
+        if (event.withoutTarget || !Number.isFinite(event.loss)) return;
         this.#losses.sum += event.loss;
         this.#losses.count += 1;
         return;

@@ -5,7 +5,7 @@ export { rangeSource } from './batches/token-source.js';
 export { TokenFile, TokenFileWriter } from './corpus/token-file.js';
 export * from './public.js';
 export { parseInput } from './read/inputs.js';
-export { endOfTextFile, endsOfText, noEndOfText } from './tokenizer/end-of-text.js';
+export { endOfTextFile, endOfTextName, endsOfText, noEndOfText } from './tokenizer/end-of-text.js';
 export { beginOf, longestFirst } from './tokenizer/framing.js';
 export { checkVocabulary } from './tokenizer/tokenizer.js';
 export { countWords, trainTokenizer } from './tokenizer/train-tokenizer.js';

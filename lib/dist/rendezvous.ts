@@ -60,10 +60,13 @@ function portOf(variable: string, text: string, above = 0): number {
   throw new ApolloError('BAD_CONFIG', `${variable} must hold a port from 1 to ${65_535 - above}; got "${text}".`);
 }
 
+/** The longest time that a timer of Node.js takes, 24 days. */
+const longestSeconds = 2_147_483;
+
 function secondsOf(env: Environment): number {
   const { APOLLO_GROUP_TIMEOUT: text } = env;
   const seconds = text === undefined ? defaultSeconds : Number(text);
-  if (seconds > 0) return seconds;
+  if (seconds > 0) return Math.min(seconds, longestSeconds);
   throw new ApolloError('BAD_CONFIG', `APOLLO_GROUP_TIMEOUT must be seconds, above 0; got "${text}".`);
 }
 

@@ -198,10 +198,16 @@ export function meanCurve(runs: readonly RunRecord[]): EvaluationPoint[] {
  * the first fall from ln(vocabulary) would press the rest flat.
  */
 function lossRange(results: Results, analysis: Analysis): { min?: number; max?: number } {
-  const best = Math.min(...results.runs.flatMap((run) => run.evaluations.map((point) => point.lossFull)));
+  const best = Math.min(
+    ...results.runs.flatMap((run) =>
+      run.evaluations.flatMap(({ lossFull }) => (Number.isFinite(lossFull) ? lossFull : [])),
+    ),
+  );
   const early = results.runs
     .filter((run) => run.method === analysis.reference && run.evaluations.length > 4)
-    .map((run) => run.evaluations.find((point) => point.flopsModel >= 0.12 * analysis.referenceCosts.flopsModel)!);
+    .flatMap(
+      (run) => run.evaluations.find((point) => point.flopsModel >= 0.12 * analysis.referenceCosts.flopsModel) ?? [],
+    );
   const top = Math.max(...early.map((point) => point.lossFull));
   if (!Number.isFinite(top) || !Number.isFinite(best) || top <= best) return {};
   const margin = 0.05 * (top - best);

@@ -26,6 +26,8 @@ export interface Costs extends Readonly<Record<CostName, number>> {
 }
 
 const amount = z.number().nonnegative();
+/** A loss; one that is not finite is null in JSON, and NaN here. */
+const loss = z.union([z.number(), z.nan(), z.null().transform(() => Number.NaN)]);
 
 export const evaluationSchema = z.object({
   /** Optimizer steps done before this evaluation. */
@@ -41,11 +43,11 @@ export const evaluationSchema = z.object({
   /** Training time up to here in milliseconds, without evaluation. */
   trainMs: amount,
   /** Held-out loss at full depth, through the map of the stage. */
-  lossFull: z.number(),
+  lossFull: loss,
   /** Held-out loss at the depth of the stage's trained layers. */
-  lossStage: z.number(),
-  /** Mean training loss since the evaluation before; absent at step 0. */
-  trainLoss: z.number().optional(),
+  lossStage: loss,
+  /** Mean training loss since the evaluation before, of steps with a finite loss; absent at step 0. */
+  trainLoss: loss.optional(),
 });
 /** An evaluation of a run, and what training had cost by then. */
 export interface EvaluationPoint extends z.infer<typeof evaluationSchema> {}

@@ -205,6 +205,19 @@ t.test("a user's mistakes get one message each", { skip }, async (t) => {
   await refuses(['evaluate', '--model', model, ...common], /Nothing to measure/);
   await refuses(['evaluate', '--model', model, '--data', glueFixtures, ...common], /no fine-tuned model in/);
   await refuses(['evaluate', '--model', model, '--task', 'sst2', ...common], /--task needs --data/);
+  const text = join(glueFixtures, 'README.md');
+  await refuses(
+    ['evaluate', '--model', model, '--data', glueFixtures, '--text', text, ...common],
+    /--text: this measures a language model.*Measure them in two calls/,
+  );
+  await refuses(
+    ['evaluate', '--model', model, '--data', glueFixtures, '--tokenizer', 'x', ...common],
+    /--tokenizer: this is an option of --text and --lambada/,
+  );
+  await refuses(
+    ['evaluate', '--model', model, '--lambada', text, '--stride', '4', ...common],
+    /--stride: this is an option of --text\./,
+  );
   await refuses(
     ['evaluate', '--model', model, '--text', '/nowhere.txt', ...common],
     /no file or folder \/nowhere\.txt/,

@@ -45,6 +45,14 @@ t.test('generate writes prompt and text to stdout as they come, and the speed to
   t.ok(pieces.length > tokens.length, 'a piece for each token');
 });
 
+t.test('generate takes modules with a family of models', { skip }, async (t) => {
+  const module = join(temporaryFolder(), 'nothing.mjs');
+  writeFileSync(module, 'export {};\n');
+  const io = memoryIo();
+  t.equal(await run([...greedy, '--prompt', prompt, '--import', module], io), 0, io.err());
+  t.equal(io.out(), `${prompt}${continued}\n`);
+});
+
 t.test('the prompt may be piped in, also in pieces that cut a character', { skip }, async (t) => {
   const bytes = Buffer.from('Grüße, ');
   const io = memoryIo({ stdin: [bytes.subarray(0, 3), bytes.subarray(3)] });

@@ -121,3 +121,19 @@ t.test('a run that was stopped before its evaluation and resumes there has the F
   for (const event of [start(2, 180), evaluation(2, 5)]) second.add(event);
   t.match(second.record().evaluations[1], { step: 2, flopsLayers: 2 * 144, flopsExecuted: 180 });
 });
+
+t.test('a step that was skipped for its loss has no part in the mean', async (t) => {
+  const recorder = new RunRecorder({ method, seed: 7, model, size });
+  for (const event of [
+    start(0),
+    step(1, 8),
+    step(2, Number.NaN),
+    evaluation(2, 5),
+    step(3, Number.NaN),
+    evaluation(3, 4),
+  ])
+    recorder.add(event);
+  const [first, second] = recorder.record().evaluations;
+  t.equal(first!.trainLoss, 8);
+  t.equal(second!.trainLoss, undefined);
+});

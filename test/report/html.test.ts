@@ -101,3 +101,14 @@ t.test('a report without a method is refused: its chart has no end of ticks to d
   const analysis = { reference: 'scratch', target: 1, referenceCosts: costs, complete: true, methods: [] };
   await t.rejects(htmlReport(results, analysis), { code: 'BAD_ARGUMENT', message: /htmlReport: analysis.methods/ });
 });
+
+t.test('a run that has not come to 12 % of its costs has no part in the range of losses', async (t) => {
+  const short = record(
+    'scratch',
+    2,
+    [0, 0.01, 0.02, 0.03, 0.04].map((flops, i) => [flops, 9 - i] as const),
+  );
+  const both = comparison([...results.runs, { ...short, finished: false }]);
+  const svg = await renderSvg(lossChart(both, analyse(both), 'flopsModel'), { width: 600, height: 400 });
+  t.ok(/^<svg /.test(svg));
+});

@@ -25,3 +25,12 @@ t.test('what is not a results file is refused with the file and the key', async 
   });
   await t.rejects(readResults(join(folder, 'none.json')), { code: 'BAD_ARGUMENT' });
 });
+
+t.test('a loss that is not finite is null in the file and read again', async (t) => {
+  const run = record('scratch', 1, [[1, 2]]);
+  const [point] = run.evaluations;
+  const nan = { ...point!, lossFull: Number.NaN, lossStage: Number.NaN, trainLoss: Number.NaN };
+  const path = join(folder, 'nan.json');
+  await writeResults(path, comparison([{ ...run, evaluations: [nan, point!] }]));
+  t.match((await readResults(path)).runs[0]!.evaluations, [nan, point]);
+});

@@ -17,6 +17,7 @@ import { openSession, saveTokenizer } from '../session.js';
 import type { Settings } from '../settings/config.js';
 import { addSettings, flagsOf, runOptions, trainingOptions, watchOptions } from '../settings/options.js';
 import { presetHelp } from '../settings/presets.js';
+import { quoted } from '../settings/quoted.js';
 import { seedsOf } from '../settings/resolve.js';
 import { openRunFolder, type RunFolder, runSettings } from '../settings/run-folder.js';
 import { Progress, type ProgressState, timeLeft } from '../watch/progress.js';
@@ -34,7 +35,7 @@ export function compareCommand(program: Command, io: CommandIo, finish: (exitCod
   command.action(async (parsed: Record<string, unknown>) => {
     const { preset, config, json } = parsed as { preset?: string; config?: string; json?: boolean };
     const called = `${io.program} compare`;
-    const sources = { preset, config, flags: flagsOf(parsed) };
+    const sources = { preset, config, flags: flagsOf(parsed), trains: 'methods' } as const;
     const exitCode = await asRanks(
       io,
       () => runSettings(sources),
@@ -147,7 +148,10 @@ async function compareOnce(
       else io.stdout.write(summary(analysis, files.html));
     }
     if (aborted) {
-      progress.stopped(`Stopped. Resume with: ${io.program} compare --resume --out ${path}`, stoppedByReader(signal));
+      progress.stopped(
+        `Stopped. Resume with: ${io.program} compare --resume --out ${quoted(path)}`,
+        stoppedByReader(signal),
+      );
     }
     return aborted ? 'stopped' : 'finished';
   } finally {

@@ -5,6 +5,7 @@ import type { Command } from 'commander';
 import { type DeviceOptions, openDevice } from '../../engine/index.js';
 import { copyBandwidth, matmulPeak } from '../../engine/measure.js';
 import { type CudaInfo, loadAddon, type MpiInfo, type NativeAddon, type NcclInfo } from '../../engine/native.js';
+import { ApolloError } from '../../errors.js';
 import { formatBytes, formatCount } from '../../report/format.js';
 import type { CommandIo } from '../io.js';
 
@@ -75,7 +76,7 @@ export async function examine(tools: DoctorTools): Promise<Finding[]> {
   if (!tools.measure) return findings;
   findings.push(...(await measurements({}, '')));
   for (const index of cuda.missing ? [] : cuda.devices.keys()) {
-    findings.push(...(await measurements({ kind: 'cuda', index }, `cuda:${index} `)));
+    findings.push(...(await gpuMeasurements(index)));
   }
   return findings;
 }
@@ -116,6 +117,16 @@ function gpuFindings({ built, file, devices, cublasLt, missing }: CudaInfo, { ve
   };
   const idle = built ? `not in use: ${missing}` : `not installed; for an NVIDIA GPU: ${cudaPackage}`;
   return [wanted ? backend : { name: 'CUDA backend', value: idle }, ...gpus];
+}
+
+/** A GPU may be in use, or full. */
+async function gpuMeasurements(index: number): Promise<Finding[]> {
+  try {
+    return await measurements({ kind: 'cuda', index }, `cuda:${index} `);
+  } catch (error) {
+    if (!(error instanceof ApolloError)) throw error;
+    return [{ name: `cuda:${index} measurements`, value: 'not possible', problem: error.message }];
+  }
 }
 
 async function measurements(options: DeviceOptions, prefix: string): Promise<Finding[]> {

@@ -24,6 +24,7 @@ import { checkFormat } from '../corpus.js';
 import { openDeviceOf, precisionOf } from '../device.js';
 import { interruptible } from '../interrupt.js';
 import type { CommandIo } from '../io.js';
+import { flagOf } from '../settings/config.js';
 import { addDeviceOptions, addOptions, readOptions, whole } from '../settings/options.js';
 import { addTaskOptions, configuredTask } from '../settings/task-options.js';
 import { describeScores, tokenizerOf } from '../settings/tuning.js';
@@ -70,6 +71,23 @@ export function evaluateCommand(program: Command, io: CommandIo): void {
 
 type Findings = Record<string, unknown>;
 
+/** @throws ApolloError BAD_CONFIG for options that nothing that is measured uses. */
+function checkApplies(parsed: Parsed, isTask: boolean): void {
+  const { text, lambada: passages } = parsed;
+  const given = (keys: readonly (keyof Parsed)[]) => keys.find((key) => parsed[key] !== undefined);
+  const refuse = (key: keyof Parsed, why: string) => {
+    throw new ApolloError('BAD_CONFIG', `${flagOf(key)}: ${why}`);
+  };
+  const ofText = given(['text', 'lambada']);
+  if (isTask && ofText)
+    refuse(ofText, 'this measures a language model, and --data a fine-tuned model. Measure them in two calls.');
+  const windows = given(['seq', 'stride']);
+  if (windows && !text) refuse(windows, 'this is an option of --text. Add --text, or remove it.');
+  const reading = given(['tokenizer', ...readOptions]);
+  if (reading && !text && passages === undefined)
+    refuse(reading, 'this is an option of --text and --lambada. Add one of them, or remove it.');
+}
+
 async function runEvaluation(parsed: Parsed, io: CommandIo): Promise<void> {
   const { json = false, out } = parsed;
   const progress = new Progress(io, { quiet: json && !io.stderr.isTTY });
@@ -81,6 +99,7 @@ async function runEvaluation(parsed: Parsed, io: CommandIo): Promise<void> {
       'Nothing to measure: give --text FILES, --lambada FILE, or --data FOLDER for a fine-tuned model.',
     );
   }
+  checkApplies(parsed, isTask);
   if (out === '') throw new ApolloError('BAD_CONFIG', '--out: the name of the folder is empty.');
   if (parsed.format !== undefined) checkFormat(parsed.format);
   if (parsed.batch < 1) throw new ApolloError('BAD_CONFIG', `--batch must be at least 1; got ${parsed.batch}.`);
@@ -176,6 +195,7 @@ async function onText({ parsed, device, signal, progress, lines, warn }: Work): 
     if (text) checkWindow(loaded.config, { seq, stride });
     if (text && objectiveOf(loaded.config) === 'masked') mlmIds(tokenizer);
     if (passages !== undefined) checkLambada(loaded.config);
+    const list = passages === undefined ? undefined : await readPassages(passages, reading);
     if (text) {
       const onNote = (note: string) => progress.message(note);
       const tokens = await readTokens(text, tokenizer, { ...reading, signal, onNote });
@@ -189,9 +209,8 @@ async function onText({ parsed, device, signal, progress, lines, warn }: Work): 
       );
       found['text'] = { ...result, textTokens: tokens.ids.length, bytes: tokens.bytes, documents: tokens.documents };
     }
-    if (passages !== undefined) {
+    if (list) {
       const onProgress = (done: number) => progress.update({ label: 'LAMBADA', done });
-      const list = await readPassages(passages, reading);
       const result = await lambada(device, loaded, tokenizer, list, { batch, signal, onProgress });
       lines.push(
         `LAMBADA: accuracy ${(100 * result.accuracy).toFixed(2)} %, perplexity of the last word ` +

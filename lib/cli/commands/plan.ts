@@ -67,7 +67,7 @@ export function planCommand(program: Command, io: CommandIo): void {
     const { measure, ranks, bandwidth, latency, overlap, flops, memoryBandwidth, ...rest } = parsed;
     const ofRanks = { ranks, bandwidth, latency, overlap, flops, memoryBandwidth } as RankFlags;
     const { preset, config, json } = rest as { preset?: string; config?: string; json?: boolean };
-    const settings = loadSettings({ preset, config, flags: flagsOf(rest) });
+    const settings = loadSettings({ preset, config, flags: flagsOf(rest), trains: 'method' });
     const progress = new Progress(io, { quiet: json === true && !io.stderr.isTTY });
     const wanted = measure === false || flops !== undefined ? 'none' : (measure as Measure);
     checkFlags(ofRanks, wanted);

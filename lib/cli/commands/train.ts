@@ -11,6 +11,7 @@ import { openSession, type Session, saveTokenizer } from '../session.js';
 import type { Settings } from '../settings/config.js';
 import { addSettings, flagsOf, rankOptions, runOptions, trainingOptions, watchOptions } from '../settings/options.js';
 import { presetHelp } from '../settings/presets.js';
+import { quoted } from '../settings/quoted.js';
 import { methodOf, sequenceOf, tokensPerStepOf, trainOptionsOf } from '../settings/resolve.js';
 import { openRunFolder, type RunFolder, runSettings } from '../settings/run-folder.js';
 import { Progress, type ProgressState, timeLeft } from '../watch/progress.js';
@@ -26,6 +27,7 @@ export function trainCommand(program: Command, io: CommandIo, finish: (exitCode:
       preset: parsed['preset'] as string,
       config: parsed['config'] as string,
       flags: flagsOf(parsed),
+      trains: 'method' as const,
     };
     const exitCode = await asRanks(
       io,
@@ -150,7 +152,10 @@ async function trainOnce(
     }
     progress.clear();
     if (aborted)
-      progress.stopped(`Stopped. Resume with: ${io.program} train --resume --out ${path}`, stoppedByReader(signal));
+      progress.stopped(
+        `Stopped. Resume with: ${io.program} train --resume --out ${quoted(path)}`,
+        stoppedByReader(signal),
+      );
     return aborted ? 'stopped' : 'finished';
   } finally {
     progress.clear();

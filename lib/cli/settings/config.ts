@@ -209,6 +209,8 @@ export interface SettingSources {
   readonly keptByRun?: boolean | undefined;
   /** Settings from the command line. */
   readonly flags: Readonly<Record<string, unknown>>;
+  /** The setting that says what the command trains. Default: it may be either. */
+  readonly trains?: 'method' | 'methods' | undefined;
 }
 
 /**
@@ -216,7 +218,7 @@ export interface SettingSources {
  * @throws ApolloError BAD_CONFIG with one line for each problem: `run.json: stpes: there is no such setting; did you
  * mean "steps"?`, `--batch: expected at least 1; got 0`.
  */
-export function loadSettings({ preset, config, keptByRun, flags }: SettingSources): Settings {
+export function loadSettings({ preset, config, keptByRun, flags, trains }: SettingSources): Settings {
   const layers: { readonly values: Readonly<Record<string, unknown>>; readonly name: (key: string) => string }[] = [];
   if (preset !== undefined) layers.push({ values: runPreset(preset), name: (key) => `preset ${preset}: ${key}` });
   if (config !== undefined) {
@@ -268,16 +270,25 @@ export function loadSettings({ preset, config, keptByRun, flags }: SettingSource
       `${where(key)}: this is a setting of outer steps. Add --sync-every, the steps between them, or remove this setting.`,
     );
   }
-  checkUnused(flags, settings);
-  if (config === undefined) return settings;
+  checkUnused(flags, settings, trains);
+  // A run keeps absolute paths.
+  if (config === undefined || keptByRun) return settings;
   // Paths in a file are relative to the file, so that it can be used from anywhere.
   const fromFile = (key: string) => origin.get(key)?.(key).startsWith(`${config}:`) ?? false;
-  const absolute = (key: string, path: string) => (fromFile(key) ? resolve(dirname(config), path) : path);
-  const { data, init } = settings;
+  return placePaths(settings, (key, path) => (fromFile(key) ? resolve(dirname(config), path) : path));
+}
+
+/** Settings with the paths of what they read and keep made by `place`; `out` is left to the command. */
+export function placePaths<T extends Partial<Settings>>(settings: T, place: (key: string, path: string) => string): T {
+  const { data, init, tokenizer, cache, tensorboard } = settings;
+  const isKind = tokenizer === 'bpe' || tokenizer === 'wordpiece';
   return {
     ...settings,
-    ...(data && { data: placeInputs(data, (path) => absolute('data', path)) }),
-    ...(init && { init: absolute('init', init) }),
+    ...(data && { data: placeInputs(data, (path) => place('data', path)) }),
+    ...(init && { init: place('init', init) }),
+    ...(tokenizer && !isKind && { tokenizer: place('tokenizer', tokenizer) }),
+    ...(cache && { cache: place('cache', cache) }),
+    ...(typeof tensorboard === 'string' && { tensorboard: place('tensorboard', tensorboard) }),
   };
 }
 
@@ -310,7 +321,7 @@ function isObject(value: unknown): value is Record<string, unknown> {
 }
 
 /** Inputs with their paths made by `place`: a weight stays at the end of a text. */
-export function placeInputs(
+function placeInputs(
   inputs: NonNullable<Settings['data']>,
   place: (path: string) => string,
 ): NonNullable<Settings['data']> {

@@ -21,7 +21,10 @@ export function amount(text: string): number {
   const match = /^(-?\d+(?:\.\d+)?(?:e-?\d+)?)([kMGB]?)$/i.exec(text.trim());
   const factor = { '': 1, k: 1e3, m: 1e6, g: 1e9, b: 1e9 }[match?.[2]?.toLowerCase() ?? ''];
   if (!match || factor === undefined) throw new InvalidArgumentError('It must be a number, such as 500, 2e-4 or 50M.');
-  return Number(match[1]) * factor;
+  const value = Number(match[1]) * factor;
+  // 16.1 * 1000 is 16100.000000000002.
+  const nearest = Math.round(value);
+  return Math.abs(value - nearest) <= 4 * Number.EPSILON * Math.abs(value) ? nearest : value;
 }
 
 /** "off" takes back what a preset, a file or the run that is resumed has set. */

@@ -5,6 +5,7 @@
 import { existsSync } from 'node:fs';
 import { readdir, rm, rmdir, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
+import { endOfTextName } from '../../data/index.js';
 import { ApolloError } from '../../errors.js';
 import { fileError, isSystemError } from '../../fs/error.js';
 import { describeHolder, type FolderLock, lockFolder, lockHolder } from '../../fs/lock.js';
@@ -12,12 +13,13 @@ import { makeFolder } from '../../fs/make-folder.js';
 import { writeWholeFile } from '../../fs/whole-file.js';
 import { newestCheckpoint } from '../../train/checkpoint/checkpoint-folder.js';
 import { metricsFile } from '../watch/metrics.js';
-import { loadSettings, placeInputs, type SettingSources, type Settings } from './config.js';
+import { loadSettings, placePaths, type SettingSources, type Settings } from './config.js';
+import { quoted } from './quoted.js';
 
 const settingsFile = 'settings.json';
 
 /** Files that a run writes into its folder before its training starts: removed again if the start fails. */
-const startFiles = [settingsFile, 'tokenizer.json', 'dashboard.json'];
+const startFiles = [settingsFile, 'tokenizer.json', endOfTextName, 'dashboard.json'];
 
 export interface RunFolder {
   readonly settings: Settings;
@@ -100,7 +102,7 @@ function checkMadeBy(path: string, starts: string): void {
   if (maker === own) return;
   throw new ApolloError(
     'BAD_CONFIG',
-    `${path} is the folder of "${maker}", not of "${own}". Nothing was changed. Resume it with: ${program} ${maker} --resume --out ${path}`,
+    `${path} is the folder of "${maker}", not of "${own}". Nothing was changed. Resume it with: ${program} ${maker} --resume --out ${quoted(path)}`,
   );
 }
 
@@ -110,12 +112,7 @@ async function openNew(sources: SettingSources, fallback: string, command: strin
   const { path, held } =
     typeof named === 'string' ? await holdNamed(named, command) : await holdNextFree(settings.out ?? fallback, command);
   const { resume, out, ...kept } = settings;
-  const absolute = {
-    ...kept,
-    ...(kept.data && { data: placeInputs(kept.data, (path) => resolve(path)) }),
-    ...(kept.init && { init: resolve(kept.init) }),
-    ...(typeof kept.tensorboard === 'string' && { tensorboard: resolve(kept.tensorboard) }),
-  };
+  const absolute = placePaths(kept, (_, path) => resolve(path));
   try {
     await writeWholeFile(join(path, settingsFile), `${JSON.stringify(absolute, undefined, 2)}\n`, 'The settings');
   } catch (error) {
@@ -230,7 +227,7 @@ export async function inRunFolder<T>(folder: RunFolder, command: string, work: (
 async function withResume(error: unknown, path: string, command: string): Promise<unknown> {
   const known = fileError(error, 'A file of the run', (error as NodeJS.ErrnoException).path ?? path);
   if (!(known instanceof ApolloError && known.code === 'FILE_SYSTEM')) return error;
-  const left = (await newestStep(path)) === undefined ? '' : ` Then resume: ${command} --resume --out ${path}`;
+  const left = (await newestStep(path)) === undefined ? '' : ` Then resume: ${command} --resume --out ${quoted(path)}`;
   return left === '' ? known : new ApolloError(known.code, known.message + left, { cause: error });
 }
 
@@ -253,7 +250,7 @@ async function checkResumable(path: string, command: string): Promise<string[]> 
     'BAD_CHECKPOINT',
     `--resume: there is nothing to resume from in ${path}: the run ended before its first checkpoint. Nothing was changed; ` +
       `what it did is in ${started.join(', ')}. To start it again with the same settings, name another folder: ` +
-      `${command} --config ${join(path, settingsFile)} --out ${path}-2`,
+      `${command} --config ${quoted(join(path, settingsFile))} --out ${quoted(`${path}-2`)}`,
   );
 }
 

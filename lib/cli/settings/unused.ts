@@ -2,10 +2,17 @@
 import { ApolloError } from '../../errors.js';
 import type { Settings } from './config.js';
 
-/** @throws ApolloError BAD_CONFIG for settings of a method that does not train, or of a decay that the schedule does not have. */
-export function checkUnused(flags: Readonly<Record<string, unknown>>, settings: Settings): void {
+/**
+ * @param trains The setting that says which methods train; absent: either.
+ * @throws ApolloError BAD_CONFIG for settings of a method that does not train, or of a decay that the schedule does not have.
+ */
+export function checkUnused(
+  flags: Readonly<Record<string, unknown>>,
+  settings: Settings,
+  trains?: 'method' | 'methods',
+): void {
   const { method, methods, variants, schedule } = settings;
-  const used = new Set([method, ...methods]);
+  const used = new Set([...(trains === 'methods' ? [] : [method]), ...(trains === 'method' ? [] : methods)]);
   const names = [...used, ...[...used].flatMap((name) => variants[name]?.method ?? [])];
   for (const name of Object.keys((flags['methodOptions'] as object | undefined) ?? {})) {
     if (names.includes(name)) continue;

@@ -29,7 +29,7 @@ import { mapInOrder } from './worker-pool.js';
 export type { CorpusProgress } from './meter.js';
 
 /** Part of every key; raised when the same text and options would give other files. */
-const formatVersion = 3;
+const formatVersion = 4;
 
 /** Below this many bytes on disk the start of worker threads costs more than it saves. */
 const smallCorpusBytes = 1 << 20;

@@ -1,4 +1,5 @@
 /** The two jobs on a piece of text that may run in a worker thread: to encode it, and to count its words. */
+import { continuation } from '../tokenizer/continuation.js';
 import { IdBuffer } from '../tokenizer/id-buffer.js';
 import { createTokenizer, type Tokenizer } from '../tokenizer/tokenizer.js';
 import type { TokenizerDefinition } from '../tokenizer/tokenizer-files.js';
@@ -13,6 +14,8 @@ export type WorkSetup =
 export interface Work {
   readonly texts: readonly string[];
   readonly isLast: readonly boolean[];
+  /** Whether the first text continues a document. */
+  readonly continues: boolean;
 }
 
 /** The ids of all texts with the separator after each document; documentEnds are offsets in `ids`. */
@@ -40,12 +43,13 @@ export function createJob(setup: WorkSetup): (work: Work) => WorkResult {
     };
   }
   const tokenizer: Tokenizer = createTokenizer(setup.definition);
+  const continued = continuation(setup.definition);
   const out = new IdBuffer(1 << 16);
-  return ({ texts, isLast }) => {
+  return ({ texts, isLast, continues }) => {
     out.clear();
     const documentEnds: number[] = [];
     texts.forEach((text, i) => {
-      tokenizer.encodeInto(text, out);
+      tokenizer.encodeInto((i === 0 ? continues : !isLast[i - 1]) ? continued(text) : text, out);
       if (!isLast[i]) return;
       if (setup.separator !== undefined) out.push(setup.separator);
       documentEnds.push(out.length);

@@ -45,14 +45,15 @@ export function* piecesOf(text: string): Iterable<DocumentPiece> {
 }
 
 /**
- * The first place at or after pieceLength where neither BERT's nor GPT-2's split looks across: before a blank or line
- * end that follows a character that is no white space. GPT-2's words start with their blank and no word ends with
- * white space there; BERT's words end at it.
+ * The first place at or after pieceLength where no split of a known tokenizer looks across: before a blank that follows a
+ * character that is no white space. Words of byte-level BPE and of SentencePiece start with their blank, BERT's end at it.
+ * A line end would not do: Llama 3 and Qwen take the punctuation before it into one word, and SentencePiece puts a blank
+ * before a text that starts with something else.
  */
 function cutPlace(text: string): number | undefined {
   for (let i = pieceLength; i < text.length; i++) {
     const code = text.charCodeAt(i);
-    if ((code === 0x20 || code === 0x0a) && !/\s|\x85/.test(text[i - 1]!)) return i;
+    if (code === 0x20 && !/\s|\x85/.test(text[i - 1]!)) return i;
   }
   if (text.length <= longestPiece) return undefined;
   const code = text.charCodeAt(longestPiece);

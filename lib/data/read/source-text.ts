@@ -2,6 +2,7 @@
 import { ApolloError } from '../../errors.js';
 import type { Meter } from '../corpus/meter.js';
 import type { Work } from '../corpus/tasks.js';
+import { BlankDocuments } from './blank-documents.js';
 import { changed, readDocuments } from './documents.js';
 import type { CorpusFile } from './files.js';
 import { formats, type RecordOptions } from './formats/index.js';
@@ -64,8 +65,10 @@ export async function* works(
   let texts: string[] = [];
   let isLast: boolean[] = [];
   let length = 0;
+  let continues = false;
   const take = (): Work => {
-    const work = { texts, isLast };
+    const work = { texts, isLast, continues };
+    continues = isLast.at(-1) === false;
     onPlace?.(place);
     place = undefined;
     texts = [];
@@ -83,22 +86,18 @@ export async function* works(
     const onDigest = (sha256: string): void => {
       if (sha256 !== digests[i]) throw changed(file.path);
     };
-    let hasText = false;
+    const blank = new BlankDocuments(onSkip);
     const progress = { onBytes: (count: number) => meter.addBytes(count), onDigest, onSkip, signal };
     for await (const piece of readDocuments(file, progress, options[i])) {
       if (documents >= behind) {
-        hasText ||= piece.text.trim() !== '';
-        if (hasText) {
+        if (blank.keeps(piece)) {
           texts.push(piece.text);
           isLast.push(piece.isLast);
           length += piece.text.length;
-        } else if (piece.isLast) {
-          onSkip('empty text');
         }
       }
       if (piece.isLast) {
         documents++;
-        hasText = false;
         if (documents > behind) place = { file: i, documents, skipped: { ...skipped } };
       }
       if (length >= workLength) yield take();

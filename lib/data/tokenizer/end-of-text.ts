@@ -63,14 +63,21 @@ export function withEndOfText(tokenizer: Tokenizer, path: string): Tokenizer {
   return { ...tokenizer, specials: { ...tokenizer.specials, eot }, specialIds };
 }
 
+/** Name of the file of `endOfTextFile`. */
+export const endOfTextName = 'special_tokens_map.json';
+
 /**
- * The file that keeps the end of text next to a tokenizer.json whose own content does not define it; undefined where it does:
- * `<|endoftext|>` is known by its name, before any other.
+ * Content of the file that keeps the end of text next to a tokenizer.json whose own content does not define it; undefined
+ * where it does: by `special_roles`, or as `<|endoftext|>`, which is known by its name before any other.
  */
-export function endOfTextFile({ specials, tokenOf }: Pick<Tokenizer, 'specials' | 'tokenOf'>) {
+export function endOfTextFile({
+  specials,
+  tokenOf,
+  definition,
+}: Pick<Tokenizer, 'specials' | 'tokenOf' | 'definition'>): string | undefined {
   const token = specials.eot === undefined ? undefined : tokenOf(specials.eot);
-  if (token === undefined || token === '<|endoftext|>') return undefined;
-  return { name: 'special_tokens_map.json', content: `${JSON.stringify({ eos_token: token }, null, 2)}\n` };
+  if (token === undefined || token === '<|endoftext|>' || token === definition.special_roles?.eot) return undefined;
+  return `${JSON.stringify({ eos_token: token }, null, 2)}\n`;
 }
 
 /** Message where texts have no end. */

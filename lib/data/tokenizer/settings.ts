@@ -143,7 +143,7 @@ class SettingsReader {
       ...framed,
       ...(!isEqual(framed.added_tokens ?? [], added) && { added_tokens: added }),
       ...(this.#flag('split_special_tokens', false) && { split_special_tokens: true }),
-      ...(roles !== undefined && { special_roles: roles }),
+      ...(roles !== undefined && { special_roles: { ...framed.special_roles, ...roles } }),
     };
   }
 

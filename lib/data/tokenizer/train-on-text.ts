@@ -126,7 +126,7 @@ async function* inWorks(
   let batch: string[] = [];
   let length = 0;
   const take = (): Work => {
-    const work = { texts: batch, isLast: batch.map(() => true) };
+    const work = { texts: batch, isLast: batch.map(() => true), continues: false };
     onWork(length);
     batch = [];
     length = 0;

@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
-import { endOfTextFile, type Tokenizer } from '../../data/index.js';
+import { endOfTextFile, endOfTextName, type Tokenizer } from '../../data/index.js';
 import type { ParameterStore } from '../../engine/parameters.js';
 import { ApolloError } from '../../errors.js';
 import { writeSynced } from '../../fs/durable.js';
@@ -94,7 +94,7 @@ export async function saveFineTuned(
     const write = (name: string, content: string) => writeSynced(join(inside, name), (file) => file.append(content));
     await writeSynced(join(inside, weightsFile), (file) => writeSafetensors(file, tensors));
     await write(tokenizerFile, JSON.stringify(tokenizer.definition));
-    if (end) await write(end.name, end.content);
+    if (end) await write(endOfTextName, end);
     await write(descriptionFile, text);
   });
 }

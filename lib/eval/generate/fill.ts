@@ -80,7 +80,7 @@ export async function fillMask(trained: TrainedModel, text: string, options: Fil
 
   const seq = Math.min(maxPositions, roundUp(ids.length, shortest));
   const targets = roundUp(masks.length, 1);
-  const program = await compile(trained, seq, targets);
+  using program = await compile(trained, seq, targets);
   const padded = (values: readonly number[], length: number, filler: number) =>
     Int32Array.from({ length }, (_, i) => values[i] ?? filler);
   const inputs = {

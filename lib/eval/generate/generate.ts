@@ -120,7 +120,10 @@ async function* generatedTokens(
   let logits = await decoder.begin([tokens], run);
   for (let step = 0; step < maxTokens; step++) {
     for (const [sample, text] of texts.entries()) {
-      if (text.finished) continue;
+      if (text.finished) {
+        text.stay();
+        continue;
+      }
       const row = logits.length === vocabSize ? 0 : sample;
       const token = choose(logits.subarray(row * vocabSize, (row + 1) * vocabSize), sample, step);
       yield { sample, token, ...text.push(token, eos.has(token), step + 1 === maxTokens) };
@@ -130,7 +133,7 @@ async function* generatedTokens(
   }
 }
 
-/** One more token of each sample. */
+/** One more token of each sample; of a finished one its last token again, since the rows of a batch have one length. */
 const next = (decoder: Decoder, texts: readonly Sample[], run: { signal?: AbortSignal }) =>
   decoder.next(
     texts.map(({ tokens }) => tokens.at(-1)!),
@@ -159,6 +162,11 @@ class Sample {
   ) {
     this.tokens = Array.from(prompt);
     this.seen = new Set(this.tokens);
+  }
+
+  /** Adds the last token once more: a finished text stays as long as the others, whose rows it shares. */
+  stay(): void {
+    this.tokens.push(this.tokens.at(-1)!);
   }
 
   push(token: number, isEos: boolean, isLast: boolean): Pick<GeneratedToken, 'text' | 'finish'> {

@@ -4,9 +4,11 @@
  */
 
 import { arraySource, heldOutMlmBatches, mlmIds, type ReadOptions, type Tokenizer } from '../../data/index.js';
+import { BlankDocuments } from '../../data/read/blank-documents.js';
 import { readDocuments } from '../../data/read/documents.js';
 import type { OnNote } from '../../data/read/files.js';
 import { filesToRead } from '../../data/read/inputs.js';
+import { continuation } from '../../data/tokenizer/continuation.js';
 import { noEndOfText } from '../../data/tokenizer/end-of-text.js';
 import type { Device } from '../../engine/device.js';
 import { Graph } from '../../engine/graph.js';
@@ -81,13 +83,17 @@ export async function readTokens(
   const { signal, onNote, ...reading } = options;
   const skipped = new Map<string, number>();
   const onSkip = (reason: string): void => void skipped.set(reason, (skipped.get(reason) ?? 0) + 1);
+  const continued = continuation(tokenizer.definition);
   const parts: Uint32Array[][] = [];
   let bytes = 0;
   let current: Uint32Array[] = [];
   for (const file of filesToRead(inputs, reading, onNote)) {
-    for await (const { text, isLast } of readDocuments(file, { signal, onSkip }, reading)) {
+    const blank = new BlankDocuments(onSkip);
+    for await (const piece of readDocuments(file, { signal, onSkip }, reading)) {
+      if (!blank.keeps(piece)) continue;
+      const { text, isLast } = piece;
       bytes += Buffer.byteLength(text);
-      current.push(tokenizer.encode(text));
+      current.push(tokenizer.encode(current.length > 0 ? continued(text) : text));
       if (!isLast) continue;
       parts.push(current);
       current = [];

@@ -2,6 +2,8 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { flagOf, loadSettings } from '../../../lib/cli/settings/config.js';
+import { amount, whole } from '../../../lib/cli/settings/options.js';
+import { quoted } from '../../../lib/cli/settings/quoted.js';
 import { temporaryFolder } from '../support.js';
 
 const folder = temporaryFolder();
@@ -59,6 +61,38 @@ t.test('an optimizer by name keeps what is set of it, and Muon has settings of i
   fails({ muon: { momentum: 0.9 } }, /--set muon: .*the optimizer is "adamw"\. Add --optimizer muon/);
   fails({ optimizer: 'moun' }, /--optimizer: .*got "moun"/);
   fails({ optimizer: 'muon', muon: { momentun: 0.9 } }, /--set muon\.momentun: .*did you mean "momentum"/);
+});
+
+t.test('all paths in a file are relative to the file; those that a run has kept are absolute', async (t) => {
+  mkdirSync(join(folder, 'paths'), { recursive: true });
+  const paths = { init: 'model', tokenizer: './tok.json', cache: 'cache', tensorboard: 'events' };
+  const config = file('paths/run.json', paths);
+  const placed = Object.fromEntries(Object.entries(paths).map(([key, path]) => [key, join(folder, 'paths', path)]));
+  t.match(loadSettings({ config, flags: {} }), placed);
+  t.match(loadSettings({ config, flags: { cache: 'here' } }), { cache: 'here' });
+  t.match(loadSettings({ config: file('paths/kind.json', { tokenizer: 'bpe', tensorboard: true }), flags: {} }), {
+    tokenizer: 'bpe',
+    tensorboard: true,
+    cache: '.cache/apollo-lm',
+  });
+  t.match(loadSettings({ config, keptByRun: true, flags: {} }), paths);
+});
+
+t.test('settings of a method that does not train are refused, whatever the other command would train', async (t) => {
+  const flags = { methodOptions: { auto: { share: 1 } } };
+  const refused = { code: 'BAD_CONFIG', message: /--set auto: .*does not train here/ };
+  t.throws(() => loadSettings({ flags: { ...flags, method: 'scratch' }, trains: 'method' }), refused);
+  t.throws(() => loadSettings({ flags: { ...flags, methods: ['scratch', 'apollo'] }, trains: 'methods' }), refused);
+  t.ok(loadSettings({ flags, trains: 'method' }));
+});
+
+t.test('numbers with a unit, and paths for a shell', async (t) => {
+  for (const [text, value] of Object.entries({ '16.1k': 16_100, '8.2M': 8_200_000, '1.001M': 1_001_000, '2e3': 2000 }))
+    t.equal(whole(text), value);
+  t.equal(amount('0.1'), 0.1);
+  t.throws(() => whole('1.5'), /whole number/);
+  t.equal(quoted('runs/a-1_b.c'), 'runs/a-1_b.c');
+  t.equal(quoted("my run's"), "'my run'\\''s'");
 });
 
 t.test('data in a file is relative to the file, on the command line to the working folder', async (t) => {

@@ -5,7 +5,9 @@ import { gzipSync } from 'node:zlib';
 import t from 'tap';
 import { type ReadProgress, readDocuments } from '../../../lib/data/read/documents.js';
 import { describe } from '../../../lib/data/read/files.js';
-import { bert, failure, gpt2 } from '../support.js';
+import { continuation } from '../../../lib/data/tokenizer/continuation.js';
+import { loadTokenizer } from '../../../lib/data/tokenizer/tokenizer.js';
+import { bert, failure, fixture, gpt2 } from '../support.js';
 
 /** The documents of a file, each as its pieces. */
 async function documents(path: string, progress?: ReadProgress): Promise<string[][]> {
@@ -51,18 +53,29 @@ t.test('a file that only mentions <doc later is one document', async (t) => {
 });
 
 t.test('pieces of a long document join to it, and are tokenised like the whole', async (t) => {
-  const sentences = ["It's 1801, said he.  ", 'Ünd\u00a0so\n\n\n  weiter; ', 'naïve 文字 🙂!\t', "\n'Tis "];
+  const sentences = [
+    "It's 1801, said he.  ",
+    'Ünd\u00a0so\n\n\n  weiter; ',
+    'naïve 文字 🙂!\t',
+    "\n'Tis ",
+    'end.\n',
+    'x\nY',
+  ];
   let text = '';
-  for (let i = 0; text.length < 400_000; i++) text += sentences[(i * i) % 4]! + i;
+  for (let i = 0; text.length < 400_000; i++) text += sentences[(i * i) % 6]! + i;
+  // About where pieces end, no blank but after line ends.
+  for (const at of [1 << 17, 1 << 18]) text = `${text.slice(0, at - 40)}${'end.\nNew'.repeat(20)}${text.slice(at)}`;
   const folder = t.testdir({ 'long.txt': text, 'block.txt': `<doc id="1">\n${text}\n</doc>\n` });
   const [pieces] = await documents(join(folder, 'long.txt'));
   t.ok(pieces!.length >= 3, `${pieces!.length} pieces`);
   t.ok(pieces!.join('') === text);
-  for (const tokenizer of [bert(), gpt2()]) {
-    t.ok(
-      pieces!.flatMap((piece) => [...tokenizer.encode(piece)]).join() === tokenizer.encode(text).join(),
-      tokenizer.kind,
-    );
+  const llamas = ['llama-2', 'llama-3', 'qwen-2', 'smollm'].map((name) =>
+    loadTokenizer(fixture(`tokenizers/llama/${name}.json.gz`)),
+  );
+  for (const [i, tokenizer] of [bert(), gpt2(), ...llamas].entries()) {
+    const continued = continuation(tokenizer.definition);
+    const ids = pieces!.flatMap((piece, i) => [...tokenizer.encode(i === 0 ? piece : continued(piece))]);
+    t.ok(ids.join() === tokenizer.encode(text).join(), `tokenizer ${i}`);
   }
   t.ok((await joined(join(folder, 'block.txt')))[0] === `${text}\n`);
 });

@@ -2,7 +2,7 @@
 import { cpSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { endOfTextFile, loadTokenizer, prepareCorpus } from '../../../lib/data/index.js';
+import { endOfTextFile, endOfTextName, loadTokenizer, prepareCorpus, type Tokenizer } from '../../../lib/data/index.js';
 import { readTokens } from '../../../lib/eval/text/text-loss.js';
 
 const published = join(import.meta.dirname, '../../fixtures/published/end-of-text');
@@ -84,11 +84,26 @@ t.test('documents are joined by it, and without one there is a warning', async (
   t.match((await readTokens(inputs, loadTokenizer(bare))).warnings, [/3 documents are joined without a separator/]);
 });
 
-t.test('a run keeps it beside its tokenizer.json', async (t) => {
-  const tokenizer = loadTokenizer(published);
-  const file = endOfTextFile(tokenizer)!;
-  const folder = t.testdir({ 'tokenizer.json': JSON.stringify(tokenizer.definition), [file.name]: file.content });
-  t.equal(loadTokenizer(join(folder, 'tokenizer.json')).specials.eot, 257);
+t.test('a run keeps it in its tokenizer.json, or beside it', async (t) => {
+  const kept = (tokenizer: Tokenizer) => {
+    const content = endOfTextFile(tokenizer);
+    const folder = t.testdir({
+      'tokenizer.json': JSON.stringify(tokenizer.definition),
+      ...(content && { [endOfTextName]: content }),
+    });
+    return { content, tokenizer: loadTokenizer(join(folder, 'tokenizer.json')) };
+  };
+  const roles = { mask_token: '<M>', cls_token: '<C>', sep_token: '<S>', pad_token: '<pad>' };
+  const inside = loadTokenizer(folderWith(t, { 'tokenizer_config.json': { ...roles, eos_token: '<eos>' } }));
+  t.match(inside.specials, { mask: Number, cls: Number, sep: Number, pad: 258, eot: 257 });
+  const first = kept(inside);
+  t.equal(first.content, undefined, 'the roles in the definition name it');
+  t.same([first.tokenizer.specials, first.tokenizer.digest], [inside.specials, inside.digest], 'with all other roles');
+
+  const beside = loadTokenizer(folderWith(t, { 'config.json': { eos_token_id: 257 } }));
+  t.equal(kept(beside).tokenizer.specials.eot, 257);
+  const both = loadTokenizer(folderWith(t, { 'tokenizer_config.json': roles, 'config.json': { eos_token_id: 257 } }));
+  t.same(kept(both).tokenizer.specials, both.specials, 'a file beside it leaves the other roles');
   const gpt = loadTokenizer(join(import.meta.dirname, '../../fixtures/tokenizers/gpt2/tokenizer.json.gz'));
   t.equal(endOfTextFile(gpt), undefined, '<|endoftext|> is known by its name');
 });

@@ -95,6 +95,21 @@ t.test('drawing from the single likeliest token is decoding greedily', async (t)
   t.same(tokensOf(await all(small, prompt, { topK: 1, maxTokens: tokens.length, seed: 9 })), tokens);
 });
 
+t.test('samples that have ended stay while others outgrow the positions', async (t) => {
+  const length = 3 * model.config.maxPositions;
+  const alone = await all(small, [3, 4], { maxTokens: length, eos: null, temperature: 2, seed: 6 });
+  t.equal(alone.length, length);
+  // The first token of the first sample ends all texts that come to it; the search finds a seed where not all do at once.
+  for (let seed = 1; ; seed++) {
+    const events = await all(small, [3, 4], { samples: 3, maxTokens: length, eos: 11, temperature: 2, seed });
+    const counts = [0, 1, 2].map((sample) => tokensOf(events, sample).length);
+    if (Math.min(...counts) > model.config.maxPositions / 2 || Math.max(...counts) < model.config.maxPositions)
+      continue;
+    t.equal(events.filter(({ finish }) => finish).length, 3, `seed ${seed}: ${counts.join(', ')} tokens`);
+    break;
+  }
+});
+
 t.test('the end of text ends a sample and has no text; eos: null goes on', async (t) => {
   const { prompt, tokens } = answers.greedy[2]!; // 5, 5, 15, …
   const pieces = Array.from({ length: 120 }, (_, i) => `<${i}>`);

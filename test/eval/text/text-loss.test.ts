@@ -244,3 +244,17 @@ t.test("LAMBADA's development file", { skip: official.skip }, async (t) => {
   t.equal(passages.length, 4869);
   t.equal(passages[1]?.split(' ').at(-1), 'rowan');
 });
+
+t.test('documents without text are left out and counted, as in a corpus', async (t) => {
+  const docs = ['One.', '', 'Two.', ' \n', ''].map((text, id) => `<doc id="${id}">\n${text}\n</doc>\n`);
+  const folder = t.testdir({ wiki_00: docs.join(''), 'lines.jsonl': '{"text":"One."}\n{"text":""}\n{"text":" "}\n' });
+  const notes: string[] = [];
+  const read = (name: string) =>
+    readTokens([join(folder, name)], gpt.tokenizer, { onNote: (note) => notes.push(note) });
+  const wiki = await read('wiki_00');
+  t.equal(wiki.documents, 2);
+  const eot = gpt.tokenizer.specials.eot!;
+  t.equal([...wiki.ids].filter((id) => id === eot).length, 2);
+  t.equal((await read('lines.jsonl')).documents, 1);
+  t.match(notes, [/3 with empty text/, /2 with empty text/]);
+});

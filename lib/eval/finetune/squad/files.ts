@@ -49,10 +49,14 @@ export function squadPaths(
   const other = version === 1 ? /v2/i : /v1/i;
   const found = readdirSync(path).filter((name) => !other.test(name));
   const matching = (kind: SplitKind): string[] => {
-    return found
-      .filter((name) => patterns[kind].test(unpackedName(name).name))
-      .sort()
-      .map((name) => join(path, name));
+    const files = found.filter((name) => patterns[kind].test(unpackedName(name).name)).sort();
+    // Of a file and its packed form only the former counts.
+    const single = files.filter((name) => !files.includes(unpackedName(name).name) || unpackedName(name).name === name);
+    // The splits that are measured have the names of their files.
+    const twice = single.find((name, i) => single.findIndex((other) => splitName(other) === splitName(name)) < i);
+    if (twice !== undefined && kind !== 'train')
+      throw bad(`${path} holds several files that are called ${splitName(twice)}. Remove or rename all but one.`);
+    return single.map((name) => join(path, name));
   };
   return {
     train: given(train, matching('train')),

@@ -45,6 +45,19 @@ t.test('files are found by name, each version its own', async (t) => {
   });
 });
 
+t.test('a packed file beside itself counts once, and two files of one name are refused', async (t) => {
+  const names = ['train-v1.1.json', 'train-v1.1.json.gz', 'dev-v1.1.json.gz', 'dev-v1.1.json'];
+  const folder = t.testdir(Object.fromEntries(names.map((name) => [name, ''])));
+  const paths = squadPaths(folder, ['train'], 1);
+  t.same(paths.train, [join(folder, 'train-v1.1.json')]);
+  t.same(paths.evaluations, [join(folder, 'dev-v1.1.json')]);
+  writeFileSync(join(folder, 'dev-v1.1.jsonl'), '');
+  t.throws(() => squadPaths(folder, ['train'], 1), {
+    code: 'BAD_CORPUS',
+    message: /several files that are called dev-v1\.1/,
+  });
+});
+
 t.test('a file in place of a folder is what is needed', async (t) => {
   t.same(squadPaths(v1, ['train'], 1), { train: [v1], evaluations: [], tests: [] });
   t.same(squadPaths(v1, ['train', 'evaluations'], 1, { dev: v2 }), { train: [v1], evaluations: [v2], tests: [] });
@@ -105,11 +118,11 @@ t.test('what is left out is noted, and a few questions without an answer do not 
 });
 
 t.test("Hugging Face's names: JSON lines, and validation", async (t) => {
-  const names = ['train.jsonl', 'train.ndjson.zst', 'validation.jsonl', 'validation.json.gz', 'test.JSONL'];
+  const names = ['train.jsonl', 'train.ndjson.zst', 'validation.jsonl', 'validation-2.json.gz', 'test.JSONL'];
   const folder = t.testdir(Object.fromEntries(names.map((name) => [name, ''])));
   t.same(squadPaths(folder, ['train'], 1), {
     train: [join(folder, 'train.jsonl'), join(folder, 'train.ndjson.zst')],
-    evaluations: [join(folder, 'validation.json.gz'), join(folder, 'validation.jsonl')],
+    evaluations: [join(folder, 'validation-2.json.gz'), join(folder, 'validation.jsonl')],
     tests: [join(folder, 'test.JSONL')],
   });
 });
