@@ -58,9 +58,18 @@ export const operand = kind(
 );
 
 export const graph = having('a Graph', ['input', 'output', 'append']);
+export const trainingMethod = object('a TrainingMethod (from createMethod)', {
+  name: string,
+  layers: count,
+  settings: record,
+  stageAt: func,
+  plan: func,
+  evaluationMaps: func,
+  growth: func,
+});
 export const chosenMethod = either(
   string,
-  having('a TrainingMethod (from createMethod)', ['stageAt', 'plan', 'evaluationMaps', 'growth']),
+  trainingMethod,
   object('a method { method, options }', { method: string, options: optional(record) }),
 );
 export const objective = object('an Objective { name, trace }', { name, trace: func });

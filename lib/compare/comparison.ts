@@ -109,8 +109,13 @@ const sizeOf = ({ batch, seq, accumulation = 1 }: SeedlessOptions, { size: ranks
 /** Name of the runs of smaller models in events and folders. */
 const smallLabel = 'small';
 
-/** @throws ApolloError BAD_CONFIG when a method is named twice. */
+/** @throws ApolloError BAD_CONFIG when a method is named twice, or its name cannot be that of a folder. */
 export function checkNames(names: readonly string[]): void {
+  for (const name of names) {
+    if (/^[\w.+-]+$/.test(name) && name !== smallLabel) continue;
+    const why = name === smallLabel ? 'the smaller model has this name' : 'expected letters, digits and . + - _';
+    throw new ApolloError('BAD_CONFIG', `methods: the name ${JSON.stringify(name)} cannot be used: ${why}.`);
+  }
   if (new Set(names).size === names.length) return;
   throw new ApolloError('BAD_CONFIG', `methods: each method once; got ${names.join(', ')}`);
 }
@@ -123,13 +128,15 @@ export class Comparison {
   readonly #group: Group;
   #stopped = false;
 
-  /** @throws ApolloError BAD_CONFIG when a method is named twice or has wrong settings. */
+  /** @throws ApolloError BAD_CONFIG when a method or seed is named twice, or a method has a wrong name or settings. */
   constructor(options: ComparisonOptions) {
     this.#options = options;
     const { model, methods, seeds, previous, train, group = alone } = options;
     this.#group = group;
     const { config } = model;
     checkNames(methods.map(({ name }) => name));
+    if (new Set(seeds).size < seeds.length)
+      throw new ApolloError('BAD_CONFIG', `seeds: each seed once; got ${seeds.join(', ')}`);
     const size = sizeOf(train, group);
     const { layers } = config;
     const totalSteps = train.steps;
@@ -188,13 +195,18 @@ export class Comparison {
       return { type: 'run', method: run.label, seed: run.seed, folder: run.folder, event, done };
     };
     for (const seed of seeds) {
+      if (this.stopped) return;
       for (const run of this.#small.filter((each) => each.seed === seed)) {
         for await (const event of this.#train(run)) yield told(run, event);
       }
       if (this.stopped) return;
       const runs = this.#runs.filter((run) => run.seed === seed);
       const streams = runs.map((run) => this.#train(run));
-      for await (const { run: index, event } of interleave(streams, (event) => event.type === 'evaluation')) {
+      const turns = interleave(streams, {
+        endsTurn: (event) => event.type === 'evaluation',
+        mayStart: () => !this.stopped,
+      });
+      for await (const { run: index, event } of turns) {
         const run = runs[index]!;
         run.recorder.add(event);
         yield told(run, event);

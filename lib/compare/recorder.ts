@@ -25,7 +25,8 @@ export class RunRecorder {
   #source: Costs | undefined;
   #sourceUnknown = false;
   #stage = -1;
-  #flopsLayers = 0;
+  /** What the steps so far cost by the method's plan. Calibrations, which are passes through layers alone, come on top. */
+  #planned = { layers: 0, model: 0 };
   #flopsExecuted = 0;
   /** Sum and count of the training losses since the last evaluation. */
   #losses = { sum: 0, count: 0 };
@@ -63,7 +64,7 @@ export class RunRecorder {
           step: event.step,
           tokens: event.tokens,
           flopsModel: event.flopsModel,
-          flopsLayers: this.#flopsLayers,
+          flopsLayers: this.#planned.layers + (event.flopsModel - this.#planned.model),
           flopsExecuted: this.#flopsExecuted,
           trainMs: event.trainMs,
           lossFull: event.lossFull,
@@ -109,6 +110,7 @@ export class RunRecorder {
     }
     const { depthSteps } = this.#stages.at(-1)!;
     depthSteps[depth] = (depthSteps[depth] ?? 0) + 1;
-    this.#flopsLayers += flopsOfStep(method, model, step, size).layers;
+    const { layers, model: whole } = flopsOfStep(method, model, step, size);
+    this.#planned = { layers: this.#planned.layers + layers, model: this.#planned.model + whole };
   }
 }

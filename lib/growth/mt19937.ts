@@ -11,7 +11,7 @@ const middle = 397;
 const takesNewMt19937 = is.takes('new Mt19937', { seed: is.number });
 
 /**
- * The Mersenne Twister with numpy's seeding: the draws of released code that used `numpy.random`.
+ * The Mersenne Twister with the seeding of Python's `random`: the draws of released code that used it.
  * @example
  * new Mt19937(42).next() // in [0, 1)
  */

@@ -114,6 +114,12 @@ export function apollo(options: ApolloOptions, context: MethodContext = {}): Tra
   const flops = flopsOf(context);
   const samplerShape =
     parsed.sampler === 'cost' ? { fixed: flops.head, layer: flops.layer, ...parsed.samplerShape } : parsed.samplerShape;
+  if (Object.keys(parsed.samplerShape).length > 0 && ['uniform', 'full', 'none'].includes(parsed.sampler)) {
+    throw new ApolloError(
+      'BAD_CONFIG',
+      `apollo.samplerShape: the sampler "${parsed.sampler}" has no constants. Remove it, or use lvps, edge or cost.`,
+    );
+  }
   const settings = { ...parsed, stageLayers, boundaries, samplerShape };
   const schedule = scheduleOf('apollo', settings);
   const sampler = makeSampler(settings.sampler, samplerShape);

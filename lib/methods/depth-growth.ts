@@ -1,4 +1,6 @@
 /** Shared code of methods that grow by copying layers and run only the layers that they train. */
+
+import { check } from '../errors.js';
 import { type Expansion, growThrough, type LayerMap, type StageSchedule } from '../growth/index.js';
 import * as is from '../is.js';
 import { type GrowthGate, gatedPlan, gatesAfterGrowth } from './gates.js';
@@ -35,8 +37,20 @@ const takesDepthGrowth = is.takes('depthGrowth', {
     }),
     map: is.func,
     moments: is.oneOf(...momentOption.options),
-    rate: is.optional(is.record),
-    gate: is.optional(is.record),
+    rate: is.optional(
+      is.object('a GrowthRate { rewarmSteps, rewarm, rewarmPeak, rewind }', {
+        rewarmSteps: is.index,
+        rewarm: is.oneOf('all', 'new'),
+        rewarmPeak: is.positive,
+        rewind: is.boolean,
+      }),
+    ),
+    gate: is.optional(
+      is.object('a GrowthGate { gate, totalSteps }', {
+        gate: is.optional(is.object('a gate { share }', { share: is.positive })),
+        totalSteps: is.count,
+      }),
+    ),
     calibrate: is.optional(is.boolean),
     context: is.optional(is.options({ model: is.optional(is.modelConfig) })),
     shared: is.optional(is.oneOf('keep', 'zero')),
@@ -54,6 +68,10 @@ export function depthGrowth(
   options: DepthGrowth,
 ): Pick<TrainingMethod, 'stageAt' | 'plan' | 'evaluationMaps' | 'evaluationGates' | 'growth'> {
   takesDepthGrowth(options);
+  check(
+    !(options.calibrate && options.gate?.gate),
+    'depthGrowth: calibrate and gate exclude each other; a gated layer adds nothing at first. Give one of them',
+  );
   const { schedule, map, moments, rate, gate, calibrate = false, context = {}, shared = 'keep' } = options;
   const { stageLayers } = schedule;
   // The finished network that the layers of each stage would grow into now.

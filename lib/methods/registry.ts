@@ -122,7 +122,7 @@ const takesCreateMethod = is.takes('createMethod', {
   context: is.options({ model: is.optional(is.modelConfig) }),
 });
 
-const takesTrainingMethod = is.having('a TrainingMethod', ['stageAt', 'plan', 'evaluationMaps', 'growth']);
+const takesTrainingMethod = is.trainingMethod;
 
 /**
  * The method called `name`. Methods that grow in width need the finished model's configuration in `context`.
@@ -190,5 +190,25 @@ export function chosenMethod(
 ): TrainingMethod {
   if (typeof chosen === 'object' && 'stageAt' in chosen) return chosen;
   const { method, options = {} } = typeof chosen === 'string' ? { method: chosen } : chosen;
-  return createMethod(method, { ...options, layers: model.layers, totalSteps, seed }, { model });
+  return methodOfRun(method, options, { totalSteps, seed }, model);
+}
+
+/**
+ * The method called `name` in a run, from which its layers, steps and seed follow.
+ * @throws ApolloError BAD_CONFIG as createMethod, and for one of these three among the options.
+ */
+export function methodOfRun(
+  name: string,
+  options: Readonly<Record<string, unknown>>,
+  run: { readonly totalSteps: number; readonly seed: number },
+  model: ModelConfig,
+): TrainingMethod {
+  const common = { ...run, layers: model.layers };
+  const given = Object.keys(common).find((key) => key in options);
+  if (given !== undefined)
+    throw new ApolloError(
+      'BAD_CONFIG',
+      `${name}.${given}: this follows from the run. Remove it from the method's settings.`,
+    );
+  return createMethod(name, { ...options, ...common }, { model });
 }

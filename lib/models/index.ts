@@ -13,4 +13,4 @@ export {
 export { atPlace, isBehindLayers, isEmbedding, layerOf, nameAt, ofOtherLayer } from './layer-names.js';
 export * from './model.js';
 export * from './public.js';
-export { familyOf, objectiveOf } from './registry.js';
+export { familyOf, objectiveOf, ownKinds } from './registry.js';

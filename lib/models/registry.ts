@@ -12,6 +12,9 @@ const families = new Map(
   [bertFamily, gptFamily, llamaFamily].map((family): [string, ModelFamily] => [family.kind, family]),
 );
 
+/** The kinds of the package's own families. */
+export const ownKinds: readonly string[] = [...families.keys()];
+
 /**
  * The values that `kind` of a configuration can have.
  * @example

@@ -23,7 +23,8 @@ export interface AnnealOptions {
 }
 
 /** What {@link anneal} works with: that of the run, its checkpoints, and a folder for the end-points. */
-export interface AnnealDependencies extends Omit<TrainDependencies, 'checkpointDir' | 'branchFrom' | 'resume'> {
+export interface AnnealDependencies
+  extends Omit<TrainDependencies, 'checkpointDir' | 'branchFrom' | 'resume' | 'store'> {
   /** Checkpoints of the run that the decays branch off. */
   readonly trunk: string;
   /** Each end-point has a folder with its checkpoints here, named by `annealFolder`. */
@@ -105,17 +106,22 @@ async function* annealEvents(
   { at, decay = 0.2, shape = 'linear' }: AnnealOptions,
   { trunk, out, ...deps }: AnnealDependencies,
 ): AsyncGenerator<AnnealEvent, void, void> {
+  const { stopAfter: _, ...whole } = options; // a budget of the run, which the decays have behind them
   const annealed = endSteps(options.steps, at).map((end) => {
-    const own = { ...options, anneal: { end, share: decay, shape } };
+    const own = { ...whole, anneal: { end, share: decay, shape } };
     resolveConfig(own); // every end-point is checked before the first is trained
     return { end, own };
   });
   for (const { end, own } of annealed) {
-    if (deps.signal?.aborted) return;
+    // In a group the signal of one rank ends the decay of all of them, and `done` tells each.
+    if (deps.signal?.aborted && (deps.group?.size ?? 1) === 1) return;
     const checkpointDir = join(out, annealFolder(end));
     const started = (await latestCheckpoint(checkpointDir)) !== undefined;
     const branchFrom = started ? undefined : (await checkpointBefore(trunk, end - decaySteps(end, decay), end)).path;
-    for await (const event of train(own, { ...deps, checkpointDir, branchFrom, resume: 'auto' })) yield { end, event };
+    for await (const event of train(own, { ...deps, checkpointDir, branchFrom, resume: 'auto' })) {
+      yield { end, event };
+      if (event.type === 'done' && event.aborted) return;
+    }
   }
 }
 

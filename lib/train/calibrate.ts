@@ -78,7 +78,11 @@ export async function calibrate(
   network: StageNetwork,
   store: ParameterStore,
   batch: CalibrationBatch,
-  { target, from }: { readonly target: number; readonly from: number },
+  {
+    target,
+    from,
+    agree,
+  }: { readonly target: number; readonly from: number; readonly agree: (factor: number) => Promise<number> },
 ): Promise<Calibrated> {
   const meter = await streamMeter(network, store, batch);
   let passes = 0;
@@ -98,7 +102,7 @@ export async function calibrate(
   } finally {
     meter.dispose();
   }
-  const factor = (low + high) / 2;
+  const factor = await agree((low + high) / 2);
   for (const { name, use } of network.specs) {
     if (factor === 1 || use !== 'branchOutput') continue;
     const value = await store.read(name);

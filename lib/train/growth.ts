@@ -27,6 +27,8 @@ export interface GrowthSite {
   readonly seed: number;
   /** Batch on which a calibration is measured. */
   readonly batch: () => Promise<CalibrationBatch>;
+  /** The factor of a calibration that all ranks take, given that of this one. Default: this one's. */
+  readonly agree?: (factor: number) => Promise<number>;
 }
 
 /** Makes what `after` holds out of what `before` holds. Only what a stage uses is ever held, so memory grows with them. */
@@ -50,10 +52,15 @@ async function calibratedCopies(plan: LayerGrowth, site: GrowthSite): Promise<Ca
   const { store, before, after } = site;
   const batch = await site.batch();
   const meter = await streamMeter(before, store, batch);
-  const target = await meter.measure(1);
-  meter.dispose();
+  let target: number;
+  try {
+    target = await meter.measure(1);
+  } finally {
+    meter.dispose();
+  }
   await copyLayers(plan, site);
-  const { factor, passes, flops } = await calibrate(after, store, batch, { target, from: plan.from });
+  const { agree = async (own) => own } = site;
+  const { factor, passes, flops } = await calibrate(after, store, batch, { target, from: plan.from, agree });
   return { factor, layerPasses: plan.from + passes * plan.to, flops: flops + meter.flops };
 }
 

@@ -2,13 +2,12 @@
  * The training loop as an async iterator of events. It knows no method and no model by name; a run's bits are a function
  * of its settings, and a run that was interrupted resumes from its last checkpoint to the same bits.
  */
-import type { Device } from '../engine/device.js';
 import * as is from '../is.js';
-import type { CheckpointState } from './checkpoint/checkpoint.js';
 import { lastStep, type TrainOptions } from './config.js';
 import { dependencyChecks, type TrainDependencies } from './dependencies.js';
 import type { TrainEvent } from './events.js';
 import { createRun } from './fit.js';
+import { startWarnings } from './start-warnings.js';
 
 const takesTrain = is.takes('train', {
   options: is.record,
@@ -62,13 +61,7 @@ async function* trainEvents(options: TrainOptions, given: TrainDependencies): As
       ...(deps.method.initial && !run.sourceCosts && { sourceUnknown: true }),
       ...(run.seen && { seen: run.seen }),
     };
-    for (const message of run.beginWarnings) yield { type: 'warning', step: run.step, code: 'BEGINS_WITH', message };
-    for (const message of run.damageWarnings)
-      yield { type: 'warning', step: run.step, code: 'DAMAGED_CHECKPOINT', message };
-    const moved = resumed && deviceChange(resumed.state, deps.device, run.deps.group.size);
-    if (moved) yield { type: 'warning', step: run.step, code: 'OTHER_DEVICE', message: moved };
-    const regrouped = resumed && ranksChange(resumed.state, run.deps.group.size);
-    if (regrouped) yield { type: 'warning', step: run.step, code: 'OTHER_RANKS', message: regrouped };
+    yield* startWarnings(run, resumed?.state);
     let stopped = false;
     while (!stopped && (run.isAhead || !run.aborted)) {
       if (!run.isAhead) {
@@ -114,28 +107,4 @@ async function* trainEvents(options: TrainOptions, given: TrainDependencies): As
   } finally {
     await run.close();
   }
-}
-
-function ranksChange({ local }: CheckpointState, now: number): string | undefined {
-  if (!local || local.ranks === now) return undefined;
-  const lost =
-    now < local.ranks && local.changed.length > 0
-      ? ` The steps of ranks ${now} to ${local.ranks - 1} since the last outer step are lost.`
-      : '';
-  return (
-    `The checkpoint was written by ${local.ranks} ranks; this is ${now}. Rank r takes the weights and moments of rank r mod ${local.ranks}. ` +
-    `The run continues, but its bits differ from those of an uninterrupted one.${lost}`
-  );
-}
-
-function deviceChange(state: CheckpointState, device: Device, ranks: number): string | undefined {
-  const { kind, threads } = device.info();
-  const { ranks: former = 1, ...before } = state.device;
-  if (kind === before.kind && threads === before.threads && ranks === former) return undefined;
-  const ofRanks = (count: number) => (ranks === former ? '' : ` on ${count} ${count === 1 ? 'rank' : 'ranks'}`);
-  return (
-    `The checkpoint was written on ${before.kind} with ${before.threads} threads${ofRanks(former)}; ` +
-    `this is ${kind} with ${threads}${ofRanks(ranks)}. ` +
-    'The run continues, but its bits may differ from those of an uninterrupted one.'
-  );
 }

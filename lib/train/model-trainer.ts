@@ -10,6 +10,7 @@ import { dependencyChecks, type TrainDependencies } from './dependencies.js';
 import type { EvaluationEvent, GrowthEvent, StepEvent } from './events.js';
 import { createRun } from './fit.js';
 import type { Run } from './run.js';
+import { startWarnings } from './start-warnings.js';
 
 /** As `train` takes them; what follows is for your own loop. */
 export interface TrainerDependencies extends Omit<TrainDependencies, 'method' | 'corpus' | 'stop' | 'store'> {
@@ -75,14 +76,20 @@ class GivenBatches implements TrainingCorpus {
 export class ModelTrainer {
   /** The settings with their defaults; `accumulation` is that of all ranks together. */
   readonly config: TrainConfig;
+  /**
+   * Warnings about the start, which `train` reports as events: a damaged checkpoint that was passed over, another device
+   * or number of ranks than before, weights that the initial model lacks.
+   */
+  readonly warnings: readonly string[];
   readonly #run: Run;
   readonly #given: GivenBatches | undefined;
   #last: Promise<unknown> = Promise.resolve();
-  #closed = false;
+  #closing: Promise<void> | undefined;
 
   /** Use createTrainer. */
-  constructor(run: Run, given: GivenBatches | undefined) {
+  constructor(run: Run, given: GivenBatches | undefined, warnings: readonly string[]) {
     this.config = run.config;
+    this.warnings = warnings;
     this.#run = run;
     this.#given = given;
   }
@@ -126,14 +133,16 @@ export class ModelTrainer {
         !this.done,
         `step: the run ended with step ${run.step}, as in its settings; start another run to continue training`,
       );
-      if (this.#given) {
-        const list = batches === undefined ? [] : Array.isArray(batches) ? batches : [batches];
-        check(
-          list.length === accumulation,
-          `step takes ${accumulation} micro-batches (accumulation), for there is no corpus; got ${list.length}`,
-        );
-        this.#given.given = list as readonly BatchInputs[];
-      } else check(batches === undefined, 'step takes no batches: the corpus gives them');
+      await agreed(run.deps.group, async () => {
+        if (this.#given) {
+          const list = batches === undefined ? [] : Array.isArray(batches) ? batches : [batches];
+          check(
+            list.length === accumulation,
+            `step takes ${accumulation} micro-batches (accumulation), for there is no corpus; got ${list.length}`,
+          );
+          this.#given.given = list as readonly BatchInputs[];
+        } else check(batches === undefined, 'step takes no batches: the corpus gives them');
+      });
       const growth = await run.grow();
       const { type: _, ...step } = await run.train();
       run.warningOf({ type: 'step', ...step }); // throws when too many were left out
@@ -173,24 +182,19 @@ export class ModelTrainer {
   }
 
   /** Frees weights and programs, when what was asked for before is done. */
-  async close(): Promise<void> {
-    if (this.#closed) return;
-    this.#closed = true;
-    await this.#last.catch(() => {});
-    await this.#run.close();
+  close(): Promise<void> {
+    this.#closing ??= this.#last.then(() => this.#run.close());
+    return this.#closing;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
 
-  #next<Value>(work: () => Promise<Value>): Promise<Value> {
-    const next = this.#last
-      .catch(() => {})
-      .then(() => {
-        if (this.#closed) throw new ApolloError('CLOSED', 'the trainer is closed; create another with createTrainer()');
-        return work();
-      });
+  /** Does `work` when what was asked for before is done. */
+  async #next<Value>(work: () => Promise<Value>): Promise<Value> {
+    if (this.#closing) throw new ApolloError('CLOSED', 'the trainer is closed; create another with createTrainer()');
+    const next = this.#last.then(work);
     this.#last = next.catch(() => {});
     return next;
   }
@@ -220,8 +224,9 @@ export async function createTrainer(options: TrainOptions, deps: TrainerDependen
   const { method = 'scratch' } = rest;
   const run = createRun(options, { ...rest, method, corpus: corpus ?? (given as TrainingCorpus), lookAhead: false });
   try {
-    await run.open();
-    return new ModelTrainer(run, given);
+    const resumed = await run.open();
+    const warnings = startWarnings(run, resumed?.state).map(({ message }) => message);
+    return new ModelTrainer(run, given, warnings);
   } catch (error) {
     await run.close();
     throw error;

@@ -29,6 +29,8 @@ export interface CheckpointSite {
   readonly step: number;
   /** That the weights are in. */
   readonly stage: MethodStage;
+  /** The step whose maps fit them. */
+  readonly trainedStep: number;
   /** As far as the losses so far have decided it, and those losses where it goes by them. */
   readonly method: TrainingMethod;
   readonly seen: SeenLosses | undefined;
@@ -149,17 +151,15 @@ export class RunCheckpoints {
   }
 
   #state() {
-    const { deps, method, outer, seen, sourceCosts, step } = this.site;
+    const { deps, method, outer, seen, sourceCosts, step, trainedStep } = this.site;
     const { kind, threads } = deps.device.info();
     const ranks = deps.group.size;
-    // The map of the stage the weights are in: that of the next step when its switch is done, else of the last one.
     const { index, trainedLayers, shape, reparameterisation } = this.site.stage;
-    const next = method.stageAt(step).index === index ? step : step - 1;
     return {
       step,
       stage: { index, trainedLayers, ...(shape && { shape }), ...(reparameterisation && { reparameterised: true }) },
       ...(sourceCosts && { source: sourceCosts }),
-      layerMap: [...method.evaluationMaps(next).full],
+      layerMap: [...method.evaluationMaps(trainedStep).full],
       identity: this.site.identity,
       totals: { ...this.site.totals },
       nonFiniteSteps: this.site.nonFinite.count,

@@ -1,5 +1,5 @@
 /** The state of one training run and what can be done with it: open, evaluate, save, grow, train a step, close. */
-import { GradientExchange, nativeGroupOf, OuterStep, StepAgreement } from '../dist/index.js';
+import { fromFirst, GradientExchange, nativeGroupOf, OuterStep, StepAgreement } from '../dist/index.js';
 import type { Optimizer } from '../engine/optim/index.js';
 import { ParameterStore } from '../engine/parameters.js';
 import { AdaptiveMethod, type SeenLosses } from '../methods/adaptive.js';
@@ -226,6 +226,16 @@ export class Run {
     );
   }
 
+  /**
+   * The step whose maps fit the weights: the last one, or the next one where its growth is done and no step of the new stage
+   * is.
+   */
+  get trainedStep(): number {
+    const { method, stage, step } = this;
+    const last = Math.max(0, step - 1);
+    return method.stageAt(last).index === stage.index ? last : step;
+  }
+
   /** Whether an evaluation is due when `step` steps are done. */
   evaluationDue(step: number): boolean {
     const every = this.config.evaluateEvery;
@@ -237,8 +247,7 @@ export class Run {
   async evaluate(): Promise<EvaluationEvent> {
     const { config, deps, step, totals } = this;
     const start = performance.now();
-    // The stage that has been trained so far: a switch due at this step is not done yet.
-    const trained = Math.max(0, step - 1);
+    const trained = this.trainedStep;
     const maps = this.method.evaluationMaps(trained);
     const losses = await evaluateMaps(maps, {
       programs: this.programs,
@@ -274,7 +283,10 @@ export class Run {
     this.#letGo();
     const next = stageNetwork(model, stage);
     const { batch, seq, seed } = this.config;
+    const { group } = this.deps;
     const calibration = await grow(plan, {
+      // Ranks whose own loop gives them their batches measure different streams: the first one's counts.
+      agree: (factor) => fromFirst(group, async () => factor),
       store: this.store,
       before: this.network,
       after: next,
@@ -309,7 +321,7 @@ export class Run {
   #mayFollow(step: number): boolean {
     const { method, stage, programs } = this;
     const { store, stop, lookAhead = !store && !stop } = this.deps;
-    if (!lookAhead || this.aborted || step >= lastStep(this.config)) return false;
+    if (!lookAhead || stop || this.aborted || step >= lastStep(this.config)) return false;
     if (this.#method.decidesNext || method.stageAt(step).index !== stage.index) return false;
     if (this.outer && !this.rounds.isOpen(step)) return false;
     // A program that is still to be compiled would take device time between two runs of the current step.

@@ -960,7 +960,7 @@ const methodsTable: Record<string, Arguments> = {
       schedule: only(makeSchedule({ stageLayers: [1, 2], boundaries: { steps: [5] }, totalSteps: 10 })),
       map: func(() => [0, 0]),
       moments: only('copy'),
-      rate: maybe(record({ rewarmSteps: 0 })),
+      rate: maybe(record({ rewarmSteps: 0, rewarm: 'all', rewarmPeak: 1, rewind: false })),
       gate: maybe(record({ totalSteps: 10 })),
       calibrate: maybe(boolean(false)),
       context: maybeOptions({ model: maybe(configuration) }),
@@ -1255,17 +1255,15 @@ export const constants: readonly string[] = [
   'methods.methodNames',
 ];
 
-/** Methods without arguments, and those that TypeScript hides and JavaScript shows. */
+/** Methods without arguments, and those that only this package calls. */
 export const internal: readonly string[] = [
-  ...['info', 'close', 'checkOpen', 'cacheOf', 'build'].map((key) => `engine.Device#${key}`),
-  ...['rng', 'nextStream', 'leaf'].map((key) => `engine.Graph#${key}`),
-  ...'names zeroGradients dispose checkOpen all entry'.split(' ').map((key) => `engine.ParameterStore#${key}`),
-  ...['dispose', 'checkUsable', 'collect'].map((key) => `engine.Program#${key}`),
-  ...['names', 'dispose', 'checkOpen', 'entry'].map((key) => `engine.StateStore#${key}`),
-  ...['dispose', 'apply', 'compiled', 'groupsOf', 'compile', 'compileWhole'].flatMap((key) => [
-    `engine.AdamW#${key}`,
-    `engine.Muon#${key}`,
-  ]),
+  ...['info', 'close', 'checkOpen'].map((key) => `engine.Device#${key}`),
+  ...['rng', 'nextStream'].map((key) => `engine.Graph#${key}`),
+  ...'names zeroGradients dispose checkOpen'.split(' ').map((key) => `engine.ParameterStore#${key}`),
+  'engine.Program#dispose',
+  ...['names', 'dispose', 'checkOpen'].map((key) => `engine.StateStore#${key}`),
+  'engine.AdamW#dispose',
+  'engine.Muon#dispose',
   'engine.Muon#step',
   'engine.Muon#prepare',
   'engine.Tensor#toString',

@@ -113,6 +113,16 @@ t.test('what is wrong is said before anything is trained', async (t) => {
     /^BAD_CONFIG: methods: there is no training method "apolo"/,
   );
   t.match(await message({ methods: ['scratch', 'scratch'] }), /^BAD_CONFIG: methods: each method once/);
+  t.match(await message({ seeds: [42, 43, 42] }), /^BAD_CONFIG: seeds: each seed once; got 42, 43, 42/);
+  for (const name of ['small', '../x', 'a b', ''])
+    t.match(
+      await message({ methods: ['scratch', { method: 'apollo', name }] }),
+      /^BAD_CONFIG: methods: the name .* cannot be used: /,
+    );
+  t.match(
+    await message({ methods: ['scratch', { method: 'raptr', options: { seed: 7 } }] }),
+    /^BAD_CONFIG: raptr\.seed: this follows from the run/,
+  );
   t.match(await message({ step: 5 }), /^BAD_CONFIG: train: there is no setting "step"/);
   t.match(await message({ seq: 4000 }), /^BAD_CONFIG: train\.seq/);
   t.match(

@@ -2,7 +2,7 @@ import t from 'tap';
 import { RunRecorder } from '../../lib/compare/recorder.js';
 import { createMethod } from '../../lib/methods/index.js';
 import { preset } from '../../lib/models/index.js';
-import type { EvaluationEvent, StepEvent } from '../../lib/train/index.js';
+import { type EvaluationEvent, flopsOfStep, type StepEvent } from '../../lib/train/index.js';
 
 // Two stages of a method with 3 layers: without sampling, 1 layer for 2 steps, then all 3.
 const method = createMethod('apollo', {
@@ -18,6 +18,10 @@ const method = createMethod('apollo', {
 const model = { ...preset('gpt-nano'), hidden: 1, heads: 1, ffn: 8 };
 const size = { seq: 2, tokens: 1 };
 
+/** FLOPs of the first steps by the method's plan. */
+const planned = (steps: number): number =>
+  Array.from({ length: steps }, (_, step) => flopsOfStep(method, model, step, size).model).reduce((a, b) => a + b, 0);
+
 const start = (step: number, flopsExecuted = 0) => {
   const totals = { flopsModel: 0, flopsExecuted, tokens: 0, trainMs: 0 };
   return { type: 'start', step, steps: 4, layers: 3, trainedLayers: 1, parameters: 1, ...totals } as const;
@@ -31,7 +35,7 @@ const step = (number: number, loss: number): StepEvent => ({
   depth: 1,
   trainedLayers: 1,
   applied: true,
-  flopsModel: 100 * number,
+  flopsModel: planned(number),
   flopsExecuted: 90 * number,
   tokens: 8 * number,
   trainMs: 5 * number,
@@ -45,7 +49,7 @@ const evaluation = (number: number, loss: number): EvaluationEvent => ({
   trainedLayers: 1,
   lossFull: loss,
   lossStage: loss + 1,
-  flopsModel: 100 * number,
+  flopsModel: planned(number),
   trainMs: 5 * number,
   tokens: 8 * number,
   ms: 1,
@@ -66,7 +70,7 @@ t.test('a run becomes evaluations with all costs, and stages with their depths',
   t.match(record.evaluations[1], {
     step: 2,
     tokens: 16,
-    flopsModel: 200,
+    flopsModel: planned(2),
     flopsLayers: 2 * 144,
     flopsExecuted: 180,
     trainMs: 10,
@@ -136,4 +140,11 @@ t.test('a step that was skipped for its loss has no part in the mean', async (t)
   const [first, second] = recorder.record().evaluations;
   t.equal(first!.trainLoss, 8);
   t.equal(second!.trainLoss, undefined);
+});
+
+t.test('passes of a calibration are passes through layers', async (t) => {
+  const recorder = new RunRecorder({ method, seed: 7, model, size });
+  const calibrated = { ...evaluation(2, 5), flopsModel: planned(2) + 1000 };
+  for (const event of [start(0), step(1, 8), step(2, 6), calibrated]) recorder.add(event);
+  t.match(recorder.record().evaluations, [{ flopsModel: planned(2) + 1000, flopsLayers: 2 * 144 + 1000 }]);
 });

@@ -1,5 +1,6 @@
 import t from 'tap';
-import { createMethod, type MethodName } from '../../lib/methods/index.js';
+import { makeSchedule, stackTop } from '../../lib/growth/index.js';
+import { createMethod, depthGrowth, type MethodName } from '../../lib/methods/index.js';
 import { withDefaults } from '../../lib/models/index.js';
 
 const model = (kind: 'gpt' | 'bert') => withDefaults({ kind, layers: 12, hidden: 64, vocabSize: 64, maxPositions: 16 });
@@ -66,4 +67,16 @@ t.test('gates are open before the next growth and at the end', (t) => {
   );
   t.throws(() => make('apollo', { curve: {} }), { code: 'BAD_CONFIG', message: /apollo\.gate: .*with curve/ });
   t.end();
+});
+
+t.test('depthGrowth checks what it is given before the first step', async (t) => {
+  const schedule = makeSchedule({ stageLayers: [1, 2], boundaries: { fractions: [0.5] }, totalSteps: 10 });
+  const parts = { schedule, map: stackTop, moments: 'copy' } as const;
+  const gate = { gate: { share: 0.1 }, totalSteps: 10 };
+  t.ok(depthGrowth({ ...parts, gate }));
+  const refused = (options: object, message: RegExp) =>
+    t.throws(() => depthGrowth({ ...parts, ...options }), { code: 'BAD_ARGUMENT', message });
+  refused({ gate: { gate: { share: 0.1 } } }, /options\.gate\.totalSteps/);
+  refused({ rate: {} }, /options\.rate\.rewarmSteps/);
+  refused({ gate, calibrate: true }, /calibrate and gate exclude each other/);
 });

@@ -29,7 +29,7 @@ t.test('methods are made by name', (t) => {
   }
   t.throws(() => createMethod('appolo' as 'apollo', { layers: 1, totalSteps: 1, seed: 0 }), {
     code: 'BAD_CONFIG',
-    message: /no training method "appolo"\. Known: auto, scratch, apollo/,
+    message: /no training method "appolo"; did you mean "apollo"\? Known: auto, scratch, apollo/,
   });
   t.end();
 });

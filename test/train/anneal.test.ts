@@ -48,6 +48,16 @@ t.test('end-points and where their decays start', (t) => {
   t.end();
 });
 
+t.test('a budget of the run is behind its decays', async (t) => {
+  const dir = t.testdir();
+  const [trunk, out] = [join(dir, 'trunk'), join(dir, 'anneal')];
+  const stopped = { ...trunkOptions, keepAt: [6], stopAfter: { steps: 8 } };
+  await runTiny(device, stopped, { checkpointDir: trunk });
+  const events: AnnealEvent[] = [];
+  for await (const event of anneal(stopped, { at: [10], decay: 0.4 }, { ...deps, trunk, out })) events.push(event);
+  t.match(events.at(-1), { end: 10, event: { type: 'done', step: 10, aborted: false } });
+});
+
 t.test('a decay from a kept checkpoint equals the run that decayed there from the start', async (t) => {
   const dir = t.testdir();
   const trunk = join(dir, 'trunk');

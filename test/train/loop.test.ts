@@ -450,3 +450,16 @@ t.test('parts that do not belong together are refused before anything runs', { s
     /corpus: "other", was "counting"/,
   );
 });
+
+t.test(
+  'a rule that stops the run turns looking ahead off: the checkpoint is that of the step it stops at',
+  async (t) => {
+    const dir = t.testdir();
+    const stop = (event: TrainEvent) => event.type === 'step' && event.step === 4;
+    const [a, b] = [join(dir, 'a'), join(dir, 'b')];
+    await runTiny(device, { evaluateEvery: 0 }, { checkpointDir: a, stop, lookAhead: true });
+    await runTiny(device, { evaluateEvery: 0, stopAfter: { steps: 4 } }, { checkpointDir: b });
+    const contents = (folder: string) => contentsOf(device, join(folder, 'step-00000004'));
+    t.equal(await contents(a), await contents(b));
+  },
+);

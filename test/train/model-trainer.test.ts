@@ -1,4 +1,6 @@
 /** createTrainer: the same bits as train, custom batches, checkpoints, errors. */
+import { truncate } from 'node:fs/promises';
+import { join } from 'node:path';
 import t from 'tap';
 import { createModel, createTrainer, preset } from '../../lib/index.js';
 import type { StepEvent, TrainEvent } from '../../lib/train/index.js';
@@ -50,6 +52,52 @@ t.test('steps on batches of one’s own, one call behind the other', async (t) =
     (await Promise.all(queued)).map(({ growth, ...step }) => bits(step)),
     stepsOf(whole).map(bits),
   );
+  await trainer.close();
+});
+
+t.test('close waits for what was asked for before, and refuses what comes after', async (t) => {
+  const trainer = await createTrainer(tinyOptions, { ...deps, checkpointDir: t.testdir() });
+  const [step, saved] = [trainer.step(), trainer.save()];
+  const closed = trainer.close();
+  await t.rejects(trainer.step(), { code: 'CLOSED' });
+  t.equal(trainer.close(), closed, 'the same end for every caller');
+  await closed;
+  t.equal((await step).step, 1);
+  t.match(await saved, /step-00000001$/);
+});
+
+t.test('warnings about the start are there to read', async (t) => {
+  const checkpointDir = t.testdir();
+  const options = { ...tinyOptions, keepCheckpoints: 2 };
+  const first = await createTrainer(options, { ...deps, checkpointDir });
+  t.same(first.warnings, []);
+  await first.step();
+  await first.save();
+  await first.step();
+  await truncate(join(await first.save(), 'model.safetensors'), 100);
+  await first.close();
+  const resumed = await createTrainer(options, { ...deps, checkpointDir, resume: 'auto' });
+  t.equal(resumed.steps, 1);
+  t.match(resumed.warnings, [/step-00000002 is damaged.*the run resumes from step 1/]);
+  await resumed.close();
+});
+
+t.test('an evaluation between a growth and the first step of its stage is that of the grown network', async (t) => {
+  let fails = false;
+  const corpus = {
+    ...countingCorpus,
+    batch: (request: Parameters<typeof countingCorpus.batch>[0]) => {
+      if (fails) throw new Error('no batch');
+      return countingCorpus.batch(request);
+    },
+  };
+  const trainer = await createTrainer(tinyOptions, { ...deps, corpus });
+  while (trainer.steps < 14) await trainer.step();
+  fails = true;
+  await t.rejects(trainer.step(), /no batch/);
+  t.equal(trainer.layers, 4, 'all layers are there');
+  const { lossFull, lossStage } = await trainer.evaluate();
+  t.equal(lossFull, lossStage, 'so both maps are the same network');
   await trainer.close();
 });
 

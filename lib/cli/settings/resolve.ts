@@ -1,7 +1,7 @@
 /** From settings to what the rooms below take: model configuration, training options, method, seeds. Nothing is opened. */
 import { smallShape } from '../../compare/index.js';
 import { ApolloError, check } from '../../errors.js';
-import { createMethod, methodsWithSource, type TrainingMethod } from '../../methods/index.js';
+import { methodOfRun, methodsWithSource, type TrainingMethod } from '../../methods/index.js';
 import {
   configurableFields,
   familyKinds,
@@ -148,9 +148,8 @@ export function methodOf(
   const name = methodNameOf(settings, label);
   const { method: _, ...variant } = settings.variants[label] ?? {};
   const options = { ...(settings.methodOptions as Record<string, Record<string, unknown>>)[name], ...variant };
-  const common = { layers: model.layers, totalSteps: totalStepsOf(settings, model), seed };
   const small = methodsWithSource.includes(name) && { small: smallShapeOf(settings, model), ...(source && { source }) };
-  return createMethod(name, { ...small, ...options, ...common }, { model });
+  return methodOfRun(name, { ...small, ...options }, { totalSteps: totalStepsOf(settings, model), seed }, model);
 }
 
 /** Shape of the smaller model of the settings. */

@@ -11,9 +11,11 @@ import { z } from 'zod';
 import type { ParameterStore } from '../../engine/parameters.js';
 import { ApolloError } from '../../errors.js';
 import { type Checksum, writeSynced } from '../../fs/durable.js';
+import { fileError, isSystemError } from '../../fs/error.js';
 import { SafetensorsReader, type TensorToWrite, writeSafetensors } from '../../interop/safetensors.js';
 import * as is from '../../is.js';
-import { declareSpecs, type ModelConfig, type ParameterSpec } from '../../models/index.js';
+import { methodNames } from '../../methods/index.js';
+import { declareSpecs, type ModelConfig, ownKinds, type ParameterSpec } from '../../models/index.js';
 import { withCurrentNames } from '../../renamed.js';
 import { type Kept, writeFolder } from './checkpoint-folder.js';
 import { checkpointOfRank } from './rank-folder.js';
@@ -85,6 +87,16 @@ function damaged(folder: string, what: string, cause?: unknown): ApolloError {
   const error = new ApolloError('BAD_CHECKPOINT', message, { cause });
   damages.add(error);
   return error;
+}
+
+/** Errors of the system that come from what is on the disk. Others, such as too many open files, say nothing about it. */
+const damageCodes = ['ENOENT', 'ENOTDIR', 'EISDIR', 'EIO'];
+
+/** The error for a file of a checkpoint that could not be read: damage, or one of the file system. */
+function unreadable(folder: string, file: string, error: unknown): unknown {
+  if (isSystemError(error) && !damageCodes.includes(error.code))
+    return fileError(error, 'The checkpoint', join(folder, file), 'be read');
+  return damaged(folder, `${file} cannot be read (${(error as Error).message}).`, error);
 }
 
 /** Whether an error means that a checkpoint is damaged, and not that it is another run's or another version's. */
@@ -200,9 +212,9 @@ export async function readCheckpointState(folder: string): Promise<CheckpointSta
   takesReadCheckpointState(folder);
   let value: unknown;
   try {
-    value = withCurrentNames(JSON.parse(await readFile(join(folder, stateFile), 'utf8')));
+    value = withNamesOfNow(JSON.parse(await readFile(join(folder, stateFile), 'utf8')));
   } catch (error) {
-    throw damaged(folder, `${stateFile} cannot be read (${(error as Error).message}).`, error);
+    throw unreadable(folder, stateFile, error);
   }
   const version = (value as { formatVersion?: unknown } | null)?.formatVersion;
   if (typeof version === 'number' && version !== formatVersion) {
@@ -219,6 +231,27 @@ export async function readCheckpointState(folder: string): Promise<CheckpointSta
   return result.data;
 }
 
+/**
+ * A state.json with the names that settings of this package have now. Names of weights, and settings of methods and families
+ * from outside of the package, are theirs.
+ */
+function withNamesOfNow(value: unknown): unknown {
+  const state = withCurrentNames(value) as { counts?: unknown; identity?: Record<string, unknown> } | null;
+  const { counts, identity } = (value ?? {}) as {
+    counts?: unknown;
+    identity?: Record<string, Record<string, unknown>>;
+  };
+  if (!state || typeof state !== 'object' || !identity) return state;
+  const { method, model } = identity;
+  const isForeign = method && !(methodNames as readonly unknown[]).includes(method['name']);
+  const isOfForeignFamily = model && !ownKinds.includes(model['kind'] as string);
+  return {
+    ...state,
+    ...(counts !== undefined && { counts }),
+    identity: { ...state.identity, ...(isForeign && { method }), ...(isOfForeignFamily && { model }) },
+  };
+}
+
 /** The model that a checkpoint holds: the finished one, in the widths of the checkpoint's stage. */
 export function modelConfigOf(state: CheckpointState): ModelConfig {
   return { ...(state.identity['model'] as ModelConfig), ...state.stage.shape };
@@ -228,8 +261,8 @@ export function modelConfigOf(state: CheckpointState): ModelConfig {
 export async function verifyFile(folder: string, file: string, state: CheckpointState): Promise<void> {
   const expected = state.files[file];
   if (!expected) throw damaged(folder, `${stateFile} does not list ${file}.`);
-  const found = await checksum(join(folder, file)).catch((error: Error) => {
-    throw damaged(folder, `${file} cannot be read (${error.message}).`, error);
+  const found = await checksum(join(folder, file)).catch((error) => {
+    throw unreadable(folder, file, error);
   });
   if (found.bytes !== expected.bytes) {
     throw damaged(folder, `${file} has ${found.bytes} bytes, ${expected.bytes} were written.`);

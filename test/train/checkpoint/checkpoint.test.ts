@@ -1,4 +1,4 @@
-import { cp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { cp, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
 import { optimizerState, ParameterStore } from '../../../lib/engine/index.js';
@@ -9,6 +9,7 @@ import {
   readCheckpointState,
   type StateToWrite,
   saveCheckpoint,
+  verifyFile,
 } from '../../../lib/train/checkpoint/checkpoint.js';
 import { adamwMoments, momentsOf } from '../../moments.js';
 import { openTinyDevice, tinyModel } from '../tiny.js';
@@ -144,4 +145,38 @@ t.test('a checkpoint of another model does not load', async (t) => {
   });
   t.ok(declareParameters(target, wider, 2).length > 0);
   for (const each of [store, target]) each.dispose();
+});
+
+t.test('a file that the system cannot open is no damage', async (t) => {
+  const store = await filledStore();
+  const folder = await saveCheckpoint(t.testdir(), store, state);
+  store.dispose();
+  for (const file of ['model.safetensors', 'state.json']) {
+    await rm(join(folder, file));
+    await symlink(file, join(folder, file)); // ELOOP, which stands for EMFILE and EACCES
+    const error = await readCheckpointState(folder)
+      .then((read) => verifyFile(folder, file, read))
+      .catch((error) => error);
+    t.match(error, { code: 'FILE_SYSTEM', message: new RegExp(`The checkpoint cannot be read: .*${file}: .*ELOOP`) });
+  }
+});
+
+t.test('old names are read as current ones, but those of others are theirs', async (t) => {
+  const store = await filledStore();
+  const identity = (name: string, kind: string) => ({
+    seed: 1,
+    accumulate: 2,
+    method: { name, lr: 0.1, units: [1, 2] },
+    model: { ...tinyModel.config, kind, vocab: 13 },
+  });
+  for (const [name, kind, expected] of [
+    ['apollo', 'gpt', { method: { learningRate: 0.1, stageLayers: [1, 2] }, model: { vocabSize: 13 } }],
+    ['mine', 'own', { method: { lr: 0.1, units: [1, 2] }, model: { vocab: 13 } }],
+  ] as const) {
+    const folder = await saveCheckpoint(t.testdir(), store, { ...state, identity: identity(name, kind) });
+    const read = await readCheckpointState(folder);
+    t.match(read.identity, { accumulation: 2, ...expected });
+    t.same(Object.keys(read.counts).sort(), store.names().sort());
+  }
+  store.dispose();
 });
