@@ -218,9 +218,9 @@ function comparedMethod(given: MethodToCompare, small: SmallModel | undefined): 
   }
   return {
     name,
-    create: ({ totalSteps, seed, model, source }) => {
+    create: ({ totalSteps, seed, tokensPerStep, model, source }) => {
       const begins = methodsWithSource.includes(method) && { source, small: smallShape(model, small) };
-      return chosenMethod({ method, options: { ...begins, ...options } }, { totalSteps, seed }, model);
+      return chosenMethod({ method, options: { ...begins, ...options } }, { totalSteps, seed, tokensPerStep }, model);
     },
   };
 }

@@ -38,6 +38,8 @@ export interface ComparedContext {
   readonly totalSteps: number;
   /** The seed of the run, one of the `seeds` of the comparison. */
   readonly seed: number;
+  /** Tokens of a step, through all ranks. */
+  readonly tokensPerStep: number;
   /** Configuration of the finished model. */
   readonly model: ModelConfig;
   /** Folder of the smaller model, which the comparison trains first when a method starts from it. */
@@ -143,7 +145,7 @@ export class Comparison {
     this.#runs = seeds.flatMap((seed) =>
       methods.map(({ name: label, create }) => {
         const source = this.#folder(smallLabel, seed);
-        const method = create({ layers, totalSteps, seed, model: config, source });
+        const method = create({ layers, totalSteps, seed, tokensPerStep: size.tokens, model: config, source });
         const before = previous.find((run) => run.method === label && run.seed === seed);
         const recorder = new RunRecorder({ label, method, seed, model: config, size, previous: before });
         const flops = plannedFlops(method, model, totalSteps, size);

@@ -1,5 +1,5 @@
 /** A device: where programs are compiled and run. One native thread owns it; calls queue and never block JavaScript. */
-import { homedir } from 'node:os';
+import { availableParallelism, homedir } from 'node:os';
 import { join } from 'node:path';
 import { ApolloError, check } from '../errors.js';
 import * as is from '../is.js';
@@ -80,6 +80,8 @@ export async function openDevice(options: DeviceOptions = {}): Promise<Device> {
     Number.isInteger(threads) && threads >= 0,
     `threads must be a whole number >= 0 (0: all cores); got ${threads}`,
   );
+  const most = Math.max(256, 8 * availableParallelism());
+  check(threads <= most, `threads must be at most ${most} on this machine; got ${threads}`);
   check(Number.isInteger(index) && index >= 0, `index must be a whole number >= 0; got ${index}`);
   check(
     Number.isSafeInteger(memoryLimitBytes) && memoryLimitBytes >= 0,

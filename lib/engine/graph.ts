@@ -214,6 +214,10 @@ export class Graph {
     takesGraphConstant(value, shape, dtype);
 
     checkShape('constant', shape);
+    check(
+      dtype !== 'i32' || (Number.isInteger(value) && Math.abs(value + 0.5) < 2 ** 31),
+      `constant: an i32 is a whole number from -2147483648 to 2147483647; got ${value}`,
+    );
     const key = `${Object.is(value, -0) ? '-0' : value}:${dtype}:${shape.join(',')}`;
     let tensor = this.#constants.get(key);
     if (!tensor) {

@@ -21,24 +21,32 @@ const model = { layers: 12, hidden: 64, optimizer: 'adamw' } as const;
 const muon = { ...model, optimizer: 'muon' } as const;
 export const autoEvidence: readonly AutoEvidence[] = [
   { ...model, kind: 'gpt', tokensPerParameter: 11.1, seeds: 3, flopsShare: 0.724, difference: -0.0043 },
-  { ...model, kind: 'gpt', tokensPerParameter: 44.6, seeds: 1, flopsShare: 0.724, difference: 0.0459 },
+  { ...model, kind: 'gpt', tokensPerParameter: 44.6, seeds: 1, flopsShare: 0.867, difference: 0.009 },
   { ...model, kind: 'bert', tokensPerParameter: 11, seeds: 3, flopsShare: 0.73, difference: -0.3432 },
+  { ...model, kind: 'bert', tokensPerParameter: 44.2, seeds: 1, flopsShare: 0.73, difference: -0.1449 },
   { ...model, kind: 'llama', tokensPerParameter: 11.3, seeds: 3, flopsShare: 0.724, difference: 0.0071 },
   { ...muon, kind: 'gpt', tokensPerParameter: 11.1, seeds: 3, flopsShare: 0.724, difference: -0.0677 },
   { ...muon, kind: 'bert', tokensPerParameter: 11, seeds: 3, flopsShare: 0.73, difference: -1.0395 },
+  { ...muon, kind: 'bert', tokensPerParameter: 44.2, seeds: 1, flopsShare: 0.73, difference: -0.186 },
 ];
 
-/** The measurement of this kind of model and this optimizer that is nearest in tokens per parameter. */
+/** Tokens per parameter from which a run is long: `auto` grows a pre-norm model earlier there. */
+export const longRun = 20;
+
+/**
+ * The measurement of this kind of model and this optimizer that is nearest in tokens per parameter, of long runs for a long
+ * one and of others for another where there is one.
+ */
 export function nearestEvidence(
   kind: ModelConfig['kind'],
   optimizer: OptimizerName,
   tokensPerParameter: number,
 ): AutoEvidence | undefined {
   const distance = (evidence: AutoEvidence) => Math.abs(Math.log(evidence.tokensPerParameter / tokensPerParameter));
-  return autoEvidence
-    .filter((evidence) => evidence.kind === kind && evidence.optimizer === optimizer)
-    .reduce<AutoEvidence | undefined>(
-      (best, other) => (best && distance(best) <= distance(other) ? best : other),
-      undefined,
-    );
+  const all = autoEvidence.filter((evidence) => evidence.kind === kind && evidence.optimizer === optimizer);
+  const alike = all.filter((evidence) => evidence.tokensPerParameter >= longRun === tokensPerParameter >= longRun);
+  return (alike.length > 0 ? alike : all).reduce<AutoEvidence | undefined>(
+    (best, other) => (best && distance(best) <= distance(other) ? best : other),
+    undefined,
+  );
 }

@@ -52,7 +52,7 @@ const takesDepthGrowth = is.takes('depthGrowth', {
       }),
     ),
     calibrate: is.optional(is.boolean),
-    context: is.optional(is.options({ model: is.optional(is.modelConfig) })),
+    context: is.optional(is.options({ model: is.optional(is.modelConfig), tokensPerStep: is.optional(is.positive) })),
     shared: is.optional(is.oneOf('keep', 'zero')),
   }),
 });

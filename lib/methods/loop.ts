@@ -43,6 +43,12 @@ function evenly(count: number): number[] {
 export function loop(options: LoopOptions): TrainingMethod {
   const parsed = parseOptions('loop', schema, options);
   const { layers, totalSteps, moments } = parsed;
+  if (moments === 'copyScaled') {
+    throw new ApolloError(
+      'BAD_CONFIG',
+      "loop.moments: 'copyScaled' scales by one change in use for all layers, and here it differs between layers. Use 'copy'.",
+    );
+  }
   const block = parsed.block ?? (layers % 2 === 0 ? 2 : 1);
   const from = parsed.from ?? block * Math.ceil(layers / block / 2);
   if (layers % block !== 0 || from % block !== 0 || from > layers) {

@@ -201,6 +201,8 @@ export interface MethodContext {
    * without it (BAD_CONFIG).
    */
   readonly model?: ModelConfig | undefined;
+  /** Tokens of a step, through all ranks: how long the run is for its model. A run gives it to methods by name. */
+  readonly tokensPerStep?: number | undefined;
 }
 
 const takesIdentityMap = is.takes('identityMap', { layers: is.listed });

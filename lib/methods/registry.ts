@@ -119,7 +119,7 @@ export function registerMethod(definition: MethodDefinition): void {
 const takesCreateMethod = is.takes('createMethod', {
   name: is.string,
   options: is.record,
-  context: is.options({ model: is.optional(is.modelConfig) }),
+  context: is.options({ model: is.optional(is.modelConfig), tokensPerStep: is.optional(is.positive) }),
 });
 
 const takesTrainingMethod = is.trainingMethod;
@@ -179,18 +179,22 @@ export type AnyMethodName = MethodName | (string & {});
 /** What a run trains with: a method by name, one with settings, or a `TrainingMethod` that was made already; see {@link train}. */
 export type ChosenMethod = AnyMethodName | MethodChoice | TrainingMethod;
 
+/** The run of a method. */
+export interface MethodRun {
+  readonly totalSteps: number;
+  readonly seed: number;
+  /** Through all ranks. */
+  readonly tokensPerStep: number;
+}
+
 /**
  * The method that was chosen, for a run of `totalSteps` steps that ends with a model of `model`.
  * @throws ApolloError BAD_CONFIG as createMethod.
  */
-export function chosenMethod(
-  chosen: ChosenMethod,
-  { totalSteps, seed }: { readonly totalSteps: number; readonly seed: number },
-  model: ModelConfig,
-): TrainingMethod {
+export function chosenMethod(chosen: ChosenMethod, run: MethodRun, model: ModelConfig): TrainingMethod {
   if (typeof chosen === 'object' && 'stageAt' in chosen) return chosen;
   const { method, options = {} } = typeof chosen === 'string' ? { method: chosen } : chosen;
-  return methodOfRun(method, options, { totalSteps, seed }, model);
+  return methodOfRun(method, options, run, model);
 }
 
 /**
@@ -200,15 +204,15 @@ export function chosenMethod(
 export function methodOfRun(
   name: string,
   options: Readonly<Record<string, unknown>>,
-  run: { readonly totalSteps: number; readonly seed: number },
+  { totalSteps, seed, tokensPerStep }: MethodRun,
   model: ModelConfig,
 ): TrainingMethod {
-  const common = { ...run, layers: model.layers };
+  const common = { totalSteps, seed, layers: model.layers };
   const given = Object.keys(common).find((key) => key in options);
   if (given !== undefined)
     throw new ApolloError(
       'BAD_CONFIG',
       `${name}.${given}: this follows from the run. Remove it from the method's settings.`,
     );
-  return createMethod(name, { ...options, ...common }, { model });
+  return createMethod(name, { ...options, ...common }, { model, tokensPerStep });
 }

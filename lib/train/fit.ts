@@ -13,8 +13,9 @@ export function createRun(options: TrainOptions, given: TrainDependencies): Run 
   const { group = alone } = given;
   const own = resolveConfig(options);
   const config = { ...own, accumulation: own.accumulation * group.size };
-  const { steps: totalSteps, seed } = config;
-  const deps = { ...given, group, method: chosenMethod(given.method, { totalSteps, seed }, given.model.config) };
+  const { steps: totalSteps, seed, batch, seq, accumulation } = config;
+  const run = { totalSteps, seed, tokensPerStep: batch * seq * accumulation };
+  const deps = { ...given, group, method: chosenMethod(given.method, run, given.model.config) };
   checkFit(config, deps);
   return new Run(config, deps);
 }

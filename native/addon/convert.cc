@@ -129,13 +129,15 @@ Attrs attrs_from(const Napi::Object& object) {
 ProgramDesc program_desc(const Napi::Object& object) {
   ProgramDesc desc;
   const Napi::Array values = object.Get("values").As<Napi::Array>();
+  double total = 0.0;
   for (std::uint32_t i = 0; i < values.Length(); ++i) {
     const Napi::HandleScope scope(object.Env());
     const Napi::Object value = values.Get(i).As<Napi::Object>();
     ValueDesc out;
     out.tensor.dtype = dtype_from(value.Get("dtype"));
     const Napi::Array shape = value.Get("shape").As<Napi::Array>();
-    // The product of all dimensions stays within 2^53 bytes, so that no size computed from them overflows.
+    // The product of all dimensions stays within 2^53 bytes, and the sum over all values within 2^60, so that no size
+    // computed from them overflows.
     double elements = 1.0;
     for (std::uint32_t d = 0; d < shape.Length(); ++d) {
       const std::size_t size = size_from(shape.Get(d), "a dimension");
@@ -143,6 +145,8 @@ ProgramDesc program_desc(const Napi::Object& object) {
       require(elements <= 0x1p50, "a tensor of more than 2^50 elements");
       out.tensor.shape.push_back(static_cast<std::int64_t>(size));
     }
+    total += elements * static_cast<double>(size_of(out.tensor.dtype)) + 4096.0;
+    require(total <= 0x1p60, "a program of more than 2^60 bytes");
     out.storage = storage_from(value.Get("storage").ToString());
     out.slot = int_from(value.Get("slot"), "a slot");
     // Slots are numbered without gaps, so none is beyond the number of values.

@@ -318,7 +318,8 @@ ExchangeObject::ExchangeObject(const Napi::CallbackInfo& info) : ObjectWrap(info
 Napi::Value ExchangeObject::finish(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     auto result = std::make_shared<comm::ExchangeResult>();
-    return session_->call(
+    // Also of a lost device: the channel's thread waits for it.
+    return session_->call_always(
         info.Env(), [exchange = exchange_, channel = channel_, result] { *result = exchange->finish(); },
         [result](Napi::Env env) {
           Napi::Object out = Napi::Object::New(env);

@@ -274,10 +274,12 @@ Napi::Value DeviceObject::compile(const Napi::CallbackInfo& info) {
 Napi::Value DeviceObject::close(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     // Queued work is settled first: the closing job is at the queue's end, and its promise closes the session.
-    return session_->call_always(info.Env(), [session = session_](Napi::Env js) {
-      session->close(/*drain=*/true);
-      return js.Undefined();
-    });
+    return session_->call_always(
+        info.Env(), [] {},
+        [session = session_](Napi::Env js) {
+          session->close(/*drain=*/true);
+          return js.Undefined();
+        });
   });
 }
 

@@ -79,9 +79,8 @@ Napi::Value Session::call_filling(Napi::Env env, std::function<void()> work, Nap
   return call(env, std::move(work), nullptr, filled);
 }
 
-Napi::Value Session::call_always(Napi::Env env, Result result) {
-  return queue(
-      env, [] {}, std::move(result), Napi::Value());
+Napi::Value Session::call_always(Napi::Env env, std::function<void()> work, Result result, Napi::Value kept) {
+  return queue(env, std::move(work), std::move(result), kept);
 }
 
 Napi::Value Session::queue(Napi::Env env, std::function<void()> work, Result result, Napi::Value kept) {

@@ -29,8 +29,8 @@ class Session : public std::enable_shared_from_this<Session> {
   Napi::Value call(Napi::Env env, std::function<void()> work, Result result, Napi::Value kept = Napi::Value());
   // The same with `filled` as the promise's value: memory of JavaScript's that `work` writes.
   Napi::Value call_filling(Napi::Env env, std::function<void()> work, Napi::Object filled);
-  // Settles with `result` when everything that was queued before is done, even if the device has failed.
-  Napi::Value call_always(Napi::Env env, Result result);
+  // As `call`, also where the device is lost.
+  Napi::Value call_always(Napi::Env env, std::function<void()> work, Result result, Napi::Value kept = Napi::Value());
 
   // Ends the device; queued work is finished when `drain`, else dropped.
   void close(bool drain);

@@ -23,6 +23,4 @@ struct Api {
   std::unique_ptr<Communicator> (*join)(std::function<bool()> cancelled);
 };
 
-using GetApi = const Api* (*)();
-
 }  // namespace apollo::comm

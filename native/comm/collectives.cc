@@ -70,7 +70,7 @@ class HostCollectives final : public Collectives {
   }
 
  private:
-  void swap(const std::vector<std::size_t>& send, const std::vector<std::size_t>& receive, bool same);
+  void reserve(const std::vector<std::size_t>& send, const std::vector<std::size_t>& receive, bool same);
 
   Communicator& group_;
   std::vector<std::byte> sent_, received_;
@@ -127,7 +127,8 @@ std::shared_ptr<Collectives> collectives_of(Communicator& group) {
 }
 
 // Room for what goes to and comes from each rank, side by side; `same`: one part goes to all.
-void HostCollectives::swap(const std::vector<std::size_t>& send, const std::vector<std::size_t>& receive, bool same) {
+void HostCollectives::reserve(const std::vector<std::size_t>& send, const std::vector<std::size_t>& receive,
+                              bool same) {
   const auto place = [](const std::vector<std::size_t>& sizes, bool overlap, std::vector<std::size_t>& offsets) {
     std::size_t total = 0;
     offsets.clear();
@@ -149,7 +150,7 @@ std::size_t HostCollectives::reduce_scatter(const Bucket& bucket, Wire wire, flo
   std::vector<std::size_t> send(ranks), receive(ranks, own.elements * unit);
   for (std::size_t r = 0; r < ranks; ++r) send[r] = r == me ? 0 : bucket.parts()[r].elements * unit;
   receive[me] = 0;
-  swap(send, receive, false);
+  reserve(send, receive, false);
   std::vector<std::span<const std::byte>> outgoing;
   std::vector<std::span<std::byte>> incoming;
   for (std::size_t r = 0; r < ranks; ++r) {
@@ -196,7 +197,7 @@ std::size_t HostCollectives::all_gather(const Bucket& bucket, Wire wire) {
     receive[r] = r == me ? 0 : bytes_in(r);
     all += bytes_in(r);
   }
-  swap(send, receive, true);
+  reserve(send, receive, true);
   std::byte* to = sent_.data();
   for (const Bucket::Range& range : bucket.parts()[me].ranges) {
     if (wire == Wire::F32) {

@@ -15,7 +15,7 @@ namespace apollo {
 struct ProgramDesc;
 
 // A block of bytes on its way between host and device. Host memory that a device copies to and from without help of
-// the processor, reused from run to run.
+// the processor may be reused from run to run.
 class Transfer {
  public:
   Transfer() = default;
@@ -63,7 +63,6 @@ class Backend {
   virtual bool in_host_memory() const { return true; }
   virtual const OpTable& ops() const = 0;
 
-  virtual std::size_t total_bytes() const = 0;
   virtual std::size_t available_bytes() const = 0;
   // At least 64-byte aligned. Null when the memory cannot be had. From any thread.
   virtual void* allocate(std::size_t bytes) = 0;

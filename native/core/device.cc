@@ -73,6 +73,11 @@ void Device::close(bool drain) {
   }
   queue_->wake.notify_one();
   const std::lock_guard lock(join_mutex_);
+  // What waits for the device from another thread, such as an exchange of gradients, ends once its queue is done.
+  const struct Ended {
+    std::atomic<bool>& cancelled;
+    ~Ended() { cancelled.store(true, std::memory_order_relaxed); }
+  } ended{cancelled_};
   if (!thread_.joinable()) return;
   if (thread_.get_id() == std::this_thread::get_id()) {
     thread_.detach();  // the last owner was a job's own closure; the loop ends after it and needs only the queue

@@ -82,7 +82,8 @@ class Device : public std::enable_shared_from_this<Device> {
   void close(bool drain);
   // Milliseconds for which there was nothing to do before the job that runs. Only on the device's thread.
   double waited_ms() const { return queue_->waited_ms; }
-  // Set by close(false): running programs stop at their next instruction.
+  // Set by close: at once where the queue is dropped, so that running programs stop at their next instruction; else
+  // when it is done.
   bool cancelled() const { return cancelled_.load(std::memory_order_relaxed); }
 
   // Runs `body`, which uses the device, unless the device is lost. An error of code APOLLO_DEVICE_LOST is remembered:

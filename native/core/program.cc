@@ -181,14 +181,14 @@ std::unique_ptr<Program::Run> Program::make_run(std::vector<std::shared_ptr<Buff
   return run;
 }
 
+void Program::stop_if_cancelled(const Run& run) const {
+  if (device_->cancelled() || (run.stopped != nullptr && run.stopped->load(std::memory_order_relaxed) != 0)) {
+    throw Error("the run was cancelled", "APOLLO_ABORTED");
+  }
+}
+
 // Kernel by kernel the first time, which also loads what they need; then, where the backend can, as one recording.
 void Program::launch(const Run& run) {
-  const auto stop_if_cancelled = [&] {
-    if (device_->cancelled() || (run.stopped != nullptr && run.stopped->load(std::memory_order_relaxed) != 0)) {
-      throw Error("the run was cancelled", "APOLLO_ABORTED");
-    }
-  };
-  stop_if_cancelled();
   if (!run.follower && warm_ && !replay_) {
     replay_ = device_->backend().record([&] {
       for (const Step& step : steps_) step.kernel->run(context(step));
@@ -200,7 +200,7 @@ void Program::launch(const Run& run) {
   }
   if (run.follower) run.follower->begins(run.buffers.empty() ? buffers_ : run.buffers, last_writes_);
   for (std::size_t s = 0; s < steps_.size(); ++s) {
-    if (!run.whole) stop_if_cancelled();
+    if (!run.whole) stop_if_cancelled(run);
     steps_[s].kernel->run(context(steps_[s]));
     if (run.follower) run.follower->did(static_cast<int>(s));
   }
@@ -226,6 +226,7 @@ void Program::run(Run& run) {
 
 void Program::run_all(Run& run) {
   run.waited_ms = device_->waited_ms();
+  stop_if_cancelled(run);
   Backend& backend = device_->backend();
   bind(run.buffers.empty() ? buffers_ : run.buffers);
   run.inputs->deliver(input_block_.memory.get());
@@ -233,6 +234,7 @@ void Program::run_all(Run& run) {
   watch->lap();
   if (run.profile) {
     for (const Step& step : steps_) {
+      if (!run.whole) stop_if_cancelled(run);
       step.kernel->run(context(step));
       watch->lap();
     }

@@ -110,6 +110,8 @@ class Program {
   void plan();
   void bind(const std::vector<std::shared_ptr<Buffer>>& buffers);
   RunContext context(const Step& step) const;
+  // Throws APOLLO_ABORTED when the device is closing or what stops the run has been set.
+  void stop_if_cancelled(const Run& run) const;
   void launch(const Run& run);
   void run_all(Run& run);
 

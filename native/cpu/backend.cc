@@ -9,10 +9,10 @@
 #include <cstring>
 #include <fstream>
 #include <mutex>
-#include <sstream>
 
 #include <dnnl.hpp>
 
+#include "core/memory.h"
 #include "cpu/cpu.h"
 #include "cpu/parallel.h"
 #include "cpu/simd/targets.h"
@@ -28,17 +28,6 @@
 namespace apollo::cpu {
 namespace {
 
-// The number in `file` in bytes (first one on the line that starts with `key`, or of the whole file), or `fallback`.
-std::size_t number_in(const char* file, const std::string& key, std::size_t unit, std::size_t fallback) {
-  std::ifstream in(file);
-  for (std::string line; std::getline(in, line);) {
-    if (line.compare(0, key.size(), key) != 0) continue;
-    std::istringstream text(line.substr(key.size()));
-    if (std::size_t value = 0; text >> value) return value * unit;
-  }
-  return fallback;
-}
-
 std::size_t total_memory() {
 #if defined(__APPLE__)
   std::uint64_t bytes = 0;
@@ -48,14 +37,11 @@ std::size_t total_memory() {
   return static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
 }
 
-// Free memory of the system, within the container's limit if there is one.
+// Free memory of the system, within the limits of a container or a batch system if there are any.
 std::size_t available_memory() {
   const std::size_t total = total_memory();
-  std::size_t available = number_in("/proc/meminfo", "MemAvailable:", 1024, total / 4 * 3);
-  const std::size_t limit = number_in("/sys/fs/cgroup/memory.max", "", 1, total);
-  const std::size_t used = number_in("/sys/fs/cgroup/memory.current", "", 1, 0);
-  if (limit < total) available = std::min(available, limit > used ? limit - used : 0);
-  return available;
+  const std::size_t free = number_in("/proc/meminfo", "MemAvailable:", 1024, total / 4 * 3);
+  return std::min(free, left_in_groups("/sys/fs/cgroup", "/proc/self/cgroup", total));
 }
 
 class CpuBackend final : public Backend {
@@ -83,7 +69,6 @@ class CpuBackend final : public Backend {
   std::string name() const override { return cpu_info().cpu_name; }
   int threads() const override { return threads_; }
   const OpTable& ops() const override { return ops_; }
-  std::size_t total_bytes() const override { return total_memory(); }
   // Asked for at each step of a run by those who watch it, so not read more often than once a second.
   std::size_t available_bytes() const override {
     const std::lock_guard lock(available_mutex_);

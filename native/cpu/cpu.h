@@ -29,9 +29,4 @@ void register_binary(OpTable& table);   // elementwise
 void register_softmax(OpTable& table);  // reduce
 void register_muon(OpTable& table);     // optimizer
 
-// Fills multipliers[0..columns) of one row with 0 (dropped) or dropout.keep_scale (see core/philox.h for the rule).
-// Vectorised; defined in random.cc.
-void dropout_row(const Dropout& dropout, const RngState& rng, std::int64_t row, std::int64_t columns,
-                 float* multipliers);
-
 }  // namespace apollo::cpu

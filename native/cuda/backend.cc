@@ -113,7 +113,6 @@ class CudaBackend final : public Backend {
   bool in_host_memory() const override { return false; }
   const OpTable& ops() const override { return ops_; }
 
-  std::size_t total_bytes() const override { return memory().total; }
   // Kept back: what CUDA itself takes later on, for kernels' code, graphs and the transfers' blocks.
   std::size_t available_bytes() const override {
     constexpr std::size_t kReserve = std::size_t{256} << 20;

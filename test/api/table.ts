@@ -938,7 +938,7 @@ const methodsTable: Record<string, Arguments> = {
   createMethod: {
     name: text('apollo'),
     options: settings({ layers: whole(2), totalSteps: whole(10), seed }),
-    context: maybeOptions({ model: maybe(configuration) }),
+    context: maybeOptions({ model: maybe(configuration), tokensPerStep: maybe(positiveNumber) }),
   },
   registerMethod: {
     definition: object({
@@ -963,7 +963,7 @@ const methodsTable: Record<string, Arguments> = {
       rate: maybe(record({ rewarmSteps: 0, rewarm: 'all', rewarmPeak: 1, rewind: false })),
       gate: maybe(record({ totalSteps: 10 })),
       calibrate: maybe(boolean(false)),
-      context: maybeOptions({ model: maybe(configuration) }),
+      context: maybeOptions({ model: maybe(configuration), tokensPerStep: maybe(positiveNumber) }),
       shared: maybe(only('keep')),
     }),
   },

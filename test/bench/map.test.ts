@@ -7,7 +7,7 @@ import { idOf, type MapRecord, type MapRun } from '../../bench/acceleration/map/
 import { writeMap } from '../../bench/acceleration/map/report.js';
 import { rounds } from '../../bench/acceleration/map/rounds/index.js';
 import { mapModel, mapOptions, updateFlopsOf } from '../../bench/acceleration/map/run.js';
-import { autoEvidence } from '../../lib/methods/auto-evidence.js';
+import { autoEvidence, longRun } from '../../lib/methods/auto-evidence.js';
 import { createMethod } from '../../lib/methods/index.js';
 import { parameterCount } from '../../lib/models/index.js';
 import { resolveConfig } from '../../lib/train/index.js';
@@ -161,24 +161,27 @@ const committed = () => {
 
 t.test('the evidence of `auto` is what the map has measured of the arm that it is', (t) => {
   const records = committed();
-  const autoArms = { gpt: 'stack-mid-calibrated', bert: 'stack-mid-gated', llama: 'stack-mid-calibrated' } as const;
+  const armOf = (kind: string, isLong: boolean) =>
+    kind === 'bert' ? 'stack-mid-gated' : isLong ? 'stack-early-calibrated' : 'stack-mid-calibrated';
   for (const { kind, layers, hidden, optimizer, tokensPerParameter, seeds, flopsShare, difference } of autoEvidence) {
     const steps = [...new Set(records.map((record) => record.steps))].find((steps) => {
       const run = records.find((record) => record.kind === kind && record.steps === steps);
       return run && Math.abs(run.tokens / run.parameters - tokensPerParameter) < 0.1;
     });
+    const name = armOf(kind, tokensPerParameter >= longRun);
     const row = rowsOf(records, kind, steps as number).find(
-      ({ tuned }) => tuned.arm === autoArms[kind] && tuned.optimizer === optimizer,
+      ({ tuned }) => tuned.arm === name && tuned.optimizer === optimizer,
     );
     t.equal(row?.tuned.runs.length, seeds);
     t.equal(row?.flopsShare?.toFixed(3), flopsShare.toFixed(3));
     t.equal(row?.difference?.mean.toFixed(4), difference.toFixed(4));
-    const arm = arms[autoArms[kind]];
-    const { config } = mapModel(kind, arm);
+    const arm = arms[name];
+    const { config, parameters } = mapModel(kind, arm);
     t.same([config.layers, config.hidden], [layers, hidden]);
     const common = { layers, totalSteps: 400, seed: 1 };
     const same = createMethod(arm.method, { ...arm.options, ...common } as never, { model: config });
-    const auto = createMethod('auto', common, { model: config });
+    const tokensPerStep = (tokensPerParameter * parameterCount(parameters(layers))) / 400;
+    const auto = createMethod('auto', common, { model: config, tokensPerStep });
     for (let step = 0; step < 400; step++) {
       t.same(JSON.stringify(auto.plan(step)), JSON.stringify(same.plan(step)), `${kind}: plan of step ${step}`);
       const [own, other] = [auto.growth(step), same.growth(step)];

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { nearestEvidence } from '../../lib/methods/auto-evidence.js';
 import { auto, createMethod, stackbert } from '../../lib/methods/index.js';
-import { withDefaults } from '../../lib/models/index.js';
+import { createModel, parameterCount, withDefaults } from '../../lib/models/index.js';
 
 type Kind = 'gpt' | 'bert' | 'llama';
 
@@ -52,6 +52,23 @@ t.test('stages of other depths: those that add no layer are left out', (t) => {
   const single = make('gpt', 1);
   t.same([single.settings['stageLayers'], growths(single)], [[1], []]);
   t.same(single.plan(0), { trainedLayers: 1, depth: 1, layerMap: [0] });
+  t.end();
+});
+
+t.test('in a run of 20 tokens per parameter or more a pre-norm model grows earlier', (t) => {
+  for (const kind of ['gpt', 'llama', 'bert'] as const) {
+    const model = modelOf(kind, 12);
+    const parameters = parameterCount(createModel(model).parameters(12));
+    const at = (tokensPerParameter: number) =>
+      growths(
+        auto(
+          { layers: 12, totalSteps: 400, seed: 1 },
+          { model, tokensPerStep: (tokensPerParameter * parameters) / 400 },
+        ),
+      );
+    t.same(at(19.9), [40, 100, 200], kind);
+    t.same(at(20.1), kind === 'bert' ? [40, 100, 200] : [20, 40, 100], kind);
+  }
   t.end();
 });
 

@@ -149,7 +149,8 @@ export function methodOf(
   const { method: _, ...variant } = settings.variants[label] ?? {};
   const options = { ...(settings.methodOptions as Record<string, Record<string, unknown>>)[name], ...variant };
   const small = methodsWithSource.includes(name) && { small: smallShapeOf(settings, model), ...(source && { source }) };
-  return methodOfRun(name, { ...small, ...options }, { totalSteps: totalStepsOf(settings, model), seed }, model);
+  const run = { totalSteps: totalStepsOf(settings, model), seed, tokensPerStep: tokensPerStepOf(settings, model) };
+  return methodOfRun(name, { ...small, ...options }, run, model);
 }
 
 /** Shape of the smaller model of the settings. */

@@ -90,7 +90,8 @@ const takesAppendToCache = is.takes('appendToCache', {
 /**
  * Writes the keys and values of `qkv` into the states `cache`, token t of sequence b at positions[b, t]; a qkv of one
  * sequence goes into all of them. A row of qkv [B, T, nC] ends with a key row and a value row of the cache's C elements.
- * Returns the cache as it is then. A run with a position outside [0, L) is rejected.
+ * Of tokens of a sequence at one position the last one stays. Returns the cache as it is then. A run with a position outside
+ * [0, L) is rejected.
  * @example
  * const cache = { keys: graph.state('keys', [1, 64, 32]), values: graph.state('values', [1, 64, 32]) };
  * appendToCache(x, cache, graph.input('positions', [1, 1], 'i32'));

@@ -33,6 +33,4 @@ struct NcclApi {
                                         std::function<bool()> cancelled);
 };
 
-using GetNcclApi = const NcclApi* (*)();
-
 }  // namespace apollo::comm

@@ -1,5 +1,6 @@
 #include "cpu/ops/attention_parts.h"
 
+#include <cmath>
 #include <cstring>
 
 #undef HWY_TARGET_INCLUDE
@@ -28,6 +29,15 @@ HWY_INLINE hn::Vec<F32> masked_score(const ScoreBlock& block, const float* score
   } else {
     return score;
   }
+}
+
+// NaN where one of the row's first `limit` scores is NaN, else kLowest.
+float nan_or_lowest(const ScoreBlock& block, const float* scores, std::int64_t limit) {
+  for (std::int64_t i = 0; i < limit; ++i) {
+    const float score = block.scale * scores[i] + (block.bias == nullptr ? 0.0f : block.bias[i]);
+    if (std::isnan(score)) return score;
+  }
+  return kLowest;
 }
 
 // Dropout multipliers of the first `limit` columns of a block's row, in `out`.
@@ -63,7 +73,9 @@ void softmax_block(const ScoreBlock& block, const float* scores, float* maximum,
     for_vectors(d, static_cast<std::size_t>(block.limit(r)), [&](std::size_t i, auto part) HWY_ATTR {
       high = hn::Max(high, masked_score(block, scores + r * block.stride, i, part));
     });
-    const float top = hn::GetLane(hn::MaxOfLanes(d, high));
+    float top = hn::GetLane(hn::MaxOfLanes(d, high));
+    // The maximum of some processors passes over NaN.
+    if (top == kLowest) top = nan_or_lowest(block, scores + r * block.stride, block.limit(r));
     shrink[r] = top == kLowest ? 0.0f : maximum[r] - top;
     maximum[r] = top;
   }

@@ -144,8 +144,10 @@ std::unique_ptr<Kernel> make_append(const OpDesc& desc) {
   return std::make_unique<FunctionKernel>([=, op = desc.op](const RunContext& c) {
     const auto* positions = c.in<std::int32_t>(3);
     check_indices(op, "positions", positions, shape.rows * shape.tokens, shape.length);
-    parallel_rows(shape.batch * shape.tokens, 4 * static_cast<std::int64_t>(row), [&](std::int64_t begin, auto end) {
-      for (std::int64_t i = begin; i < end; ++i) {
+    // A sequence stays with one thread: of tokens at one position the last one stays.
+    const std::int64_t bytes = 4 * shape.tokens * static_cast<std::int64_t>(row);
+    parallel_rows(shape.batch, bytes, [&](std::int64_t begin, auto end) {
+      for (std::int64_t i = begin * shape.tokens; i < end * shape.tokens; ++i) {
         const std::int64_t b = i / shape.tokens, from = (shape.rows == 1 ? 0 : b * shape.tokens) + i % shape.tokens;
         const auto* keys =
             c.in<std::byte>(0) + static_cast<std::size_t>(from * shape.row + shape.query_width) * element;

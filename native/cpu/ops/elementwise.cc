@@ -2,6 +2,7 @@
 // in binary.cc.) All are limited by memory traffic; bf16 is computed in f32 and rounded once, at the store. Threads
 // take contiguous ranges of elements, so results do not depend on their number.
 #include <cstring>
+#include <limits>
 #include <string_view>
 
 #include "cpu/cpu.h"
@@ -13,6 +14,7 @@
 #include "hwy/foreach_target.h"
 // The above must come first.
 #include "cpu/simd/math-inl.h"
+#include "cpu/simd/simd-i32-inl.h"
 #include "cpu/simd/simd-inl.h"
 #include "hwy/highway.h"
 
@@ -195,16 +197,15 @@ UnaryRun find_accumulate(DType from) {
 template <class From, class To>
 void cast_run(const void* x, void* y, std::size_t count) {
   const F32 d;
-  const hn::RebindToSigned<F32> di;
+  const I32 di;
   const From* from = static_cast<const From*>(x);
   To* to = static_cast<To*>(y);
   for_vectors(d, count, [&](std::size_t i, auto part) HWY_ATTR {
     if constexpr (std::is_same_v<From, std::int32_t>) {
-      const auto bits = load(d, reinterpret_cast<const float*>(from + i), part);
-      store(hn::ConvertTo(d, hn::BitCast(di, bits)), d, to + i, part);
-    } else if constexpr (std::is_same_v<To, std::int32_t>) {  // towards 0
-      const auto integers = hn::ConvertTo(di, load(d, from + i, part));
-      store(hn::BitCast(d, integers), d, reinterpret_cast<float*>(to + i), part);
+      store(hn::ConvertTo(d, load(di, from + i, part)), d, to + i, part);
+    } else if constexpr (std::is_same_v<To, std::int32_t>) {  // towards 0; NaN becomes 0, as on a GPU
+      const auto x = load(d, from + i, part);
+      store(hn::ConvertTo(di, hn::IfThenZeroElse(hn::IsNaN(x), x)), di, to + i, part);
     } else {
       store(load(d, from + i, part), d, to + i, part);
     }
@@ -341,6 +342,10 @@ std::unique_ptr<Kernel> make_fill(const OpDesc& desc) {
   const double value = desc.attrs.number("value");
   const DType dtype = desc.outputs[0].dtype;
   const std::int64_t count = desc.outputs[0].elements();
+  if (dtype == DType::I32) {
+    using Limits = std::numeric_limits<std::int32_t>;
+    require(value >= Limits::min() && value <= Limits::max(), "fill: the value is not an i32");
+  }
   const auto fill = [count](auto* y, auto element) {
     parallel_elements(count, sizeof element,
                       [&](std::int64_t begin, std::int64_t end) { std::fill(y + begin, y + end, element); });

@@ -14,7 +14,8 @@
 HWY_BEFORE_NAMESPACE();
 namespace apollo::cpu::HWY_NAMESPACE {
 
-// e^x for x <= 0 (a little above is fine): relative error about 1e-7, exactly 0 below -80, NaN stays NaN.
+// e^x for x <= 0 (a little above is fine): relative error about 1e-7, exactly 0 below -80; the NaN that arithmetic
+// gives stays NaN.
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V exp_nonpositive(D d, V x) {
   return hn::IfThenZeroElse(hn::Lt(x, hn::Set(d, -80.0f)), exp_of_product(d, x, hn::Set(d, 1.0f)));

@@ -1,12 +1,16 @@
 // Tests of native/core that JavaScript cannot reach: a backend whose allocations fail on demand, threads that race, a
 // device that is released by its own job. `core_tests` lists its cases, `core_tests NAME` runs one: each is a process
 // of its own (test/native/core.test.ts), so that a crash fails one test.
+#include <unistd.h>
+
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <functional>
 #include <future>
 #include <map>
@@ -18,6 +22,7 @@
 #include "core/backend.h"
 #include "core/device.h"
 #include "core/indices.h"
+#include "core/memory.h"
 #include "core/program.h"
 #include "cuda/lib/launch.cuh"
 
@@ -64,8 +69,7 @@ class StubBackend final : public Backend {
   std::string kind() const override { return "stub"; }
   std::string name() const override { return "stub"; }
   const OpTable& ops() const override { return ops_; }
-  std::size_t total_bytes() const override { return std::size_t{1} << 40; }
-  std::size_t available_bytes() const override { return total_bytes(); }
+  std::size_t available_bytes() const override { return std::size_t{1} << 40; }
   void* allocate(std::size_t bytes) override {
     control_.in_allocate();
     if (bytes > control_.largest) return nullptr;
@@ -258,7 +262,41 @@ void grids_and_counts_are_checked() {
   error_of([&] { to_int32(-1, "rows"); });
 }
 
+// Files of control groups in a folder of its own.
+void memory_of_groups() {
+  namespace fs = std::filesystem;
+  const fs::path root = fs::temp_directory_path() / ("apollo-groups-" + std::to_string(getpid()));
+  const auto write = [&](const std::string& path, const std::string& text) {
+    fs::create_directories((root / path).parent_path());
+    std::ofstream(root / path) << text;
+  };
+  const auto left = [&](const std::string& membership) {
+    write("self", membership);
+    return left_in_groups((root / "mount").string(), (root / "self").string(), 1000);
+  };
+  expect(left("0::/\n") == 1000, "no limit");
+  expect(left_in_groups("/nowhere", "/nowhere", 1000) == 1000, "no groups");
+  write("mount/memory.max", "max\n");
+  write("mount/job/memory.max", "800\n");
+  write("mount/job/memory.current", "500\n");
+  write("mount/job/memory.stat", "anon 300\ninactive_file 150\n");
+  write("mount/job/step/memory.max", "900\n");
+  write("mount/job/step/memory.current", "100\n");
+  expect(left("0::/job/step\n") == 450, "the least of a group and those above it, without its file cache");
+  expect(left("0::/\n") == 1000, "the root of a container has no limit here");
+  write("mount/memory/slurm/memory.limit_in_bytes", "600\n");
+  write("mount/memory/slurm/memory.usage_in_bytes", "250\n");
+  write("mount/memory/slurm/memory.stat", "inactive_file 9\ntotal_inactive_file 50\n");
+  expect(left("4:memory,cpu:/slurm/uid_1/job_2\n0::/\n") == 400, "version 1, a group above that is there");
+  expect(left("4:cpu:/slurm\n") == 1000, "a line of another controller");
+  write("mount/memory/memory.limit_in_bytes", "700\n");
+  write("mount/memory/memory.usage_in_bytes", "900\n");
+  expect(left("4:memory:/elsewhere\n") == 0, "a container's own group at the mount, used up");
+  fs::remove_all(root);
+}
+
 const std::map<std::string, void (*)()> kCases = {
+    {"memory is what the control groups have left", memory_of_groups},
     {"a failed growth of the arena leaves earlier programs as they were", arena_growth_fails},
     {"a program that cannot be built gives back what it had", program_construction_fails},
     {"two threads that allocate at once share one limit", threads_share_one_limit},
