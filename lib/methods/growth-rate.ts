@@ -1,5 +1,6 @@
 /** The learning rate after a growth by copying layers: keep it, warm up again, or rewind. */
 import { z } from 'zod';
+import { ApolloError } from '../errors.js';
 import { type LayerMap, rewarmFactor } from '../growth/index.js';
 import type { StepPlan } from './method.js';
 
@@ -16,6 +17,21 @@ export const growthRateOptions = {
 };
 /** What the learning rate does after a growth. */
 export interface GrowthRate extends z.output<z.ZodObject<typeof growthRateOptions>> {}
+
+/** @throws ApolloError BAD_CONFIG for a peak that nothing rises to. */
+export function checkRate(
+  owner: string,
+  { rewarmSteps = 0, rewarmPeak = 1, rewarm, rewind }: Partial<GrowthRate>,
+): void {
+  if (rewarmPeak === 1) return;
+  const reason =
+    rewarmSteps === 0
+      ? 'it has no effect without rewarmSteps'
+      : rewind && rewarm === 'all'
+        ? 'it has no effect with rewind, which rises to the peak of the schedule'
+        : undefined;
+  if (reason !== undefined) throw new ApolloError('BAD_CONFIG', `${owner}.rewarmPeak: ${reason}. Remove one of them.`);
+}
 
 /** The last growth before a step. */
 export interface LastGrowth {

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { ApolloError } from '../errors.js';
 import { makeSchedule, type StageSchedule } from '../growth/index.js';
+import { checkRate, type GrowthRate } from './growth-rate.js';
 import { positiveInteger } from './options.js';
 
 /** Ends of stages in one of four units, see growth/schedule.ts. */
@@ -43,7 +44,7 @@ export const stageOptions = {
   boundaries: boundariesSchema,
 };
 
-/** @throws ApolloError BAD_CONFIG when the last stage does not train all layers, BAD_ARGUMENT for stages that do not fit. */
+/** @throws ApolloError BAD_CONFIG when the last stage does not train all layers or the rate's settings exclude each other, BAD_ARGUMENT for stages that do not fit. */
 export function scheduleOf(
   owner: string,
   settings: {
@@ -51,8 +52,9 @@ export function scheduleOf(
     boundaries: z.output<typeof boundariesSchema>;
     layers: number;
     totalSteps: number;
-  },
+  } & Partial<GrowthRate>,
 ): StageSchedule {
+  checkRate(owner, settings);
   const { stageLayers, boundaries, layers, totalSteps } = settings;
   const schedule = makeSchedule({ stageLayers, boundaries, totalSteps });
   if (stageLayers.at(-1) !== layers) {

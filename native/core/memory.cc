@@ -51,8 +51,8 @@ std::size_t left_in_groups(const std::string& mount, const std::string& membersh
   for (std::string line; std::getline(in, line);) {
     const std::size_t first = line.find(':'), second = line.find(':', first + 1);
     if (first == std::string::npos || second == std::string::npos) continue;
-    const std::string controllers = "," + line.substr(first + 1, second - first - 1) + ",",
-                      path = line.substr(second + 1);
+    std::string controllers(","), path(line, second + 1);
+    controllers.append(line, first + 1, second - first - 1).push_back(',');
     const std::string below = path == "/" ? "" : path;
     if (controllers == ",,") {
       left = std::min(left, left_in(mount, below, kVersion2, otherwise));

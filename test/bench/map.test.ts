@@ -194,7 +194,7 @@ t.test('the evidence of `auto` is what the map has measured of the arm that it i
 t.test('the table of earlier and later growth in docs/methods/auto.md has the figures of the map', (t) => {
   const page = readFileSync(join(import.meta.dirname, '../../docs/methods/auto.md'), 'utf8');
   const measured = {
-    '5, 10, 25 %': 'stack-early-kept',
+    '5, 10, 25 %': 'stack-early-calibrated',
     '10, 25, 50 %': 'stack-mid-calibrated',
     '20, 45, 75 %': 'stack-later-calibrated',
   };

@@ -170,6 +170,8 @@ t.test('settings that are wrong are named', (t) => {
   fails({ seed: 2 ** 60 }, /apollo\.seed/);
   fails({ samplerShape: { end: 2 } }, /apollo\.samplerShape\.end: .*got 2/);
   fails({ sampler: 'none', samplerShape: { end: 0.5 } }, /apollo\.samplerShape: the sampler "none" has no constants/);
+  fails({ rewarmPeak: 1.3 }, /apollo\.rewarmPeak: it has no effect without rewarmSteps/);
+  fails({ rewarmPeak: 1.3, rewarmSteps: 5, rewind: true }, /apollo\.rewarmPeak: it has no effect with rewind/);
   fails({ steps: [1] }, /there is no setting "steps"\. Known: layers, totalSteps, seed, stageLayers, boundaries/);
   fails({ stageLayers: [1, 3, 6] }, /apollo\.stageLayers: the last stage must train all 12 layers; got \[1, 3, 6\]/);
   fails({ stageLayers: [3, 1, 12], boundaries: { steps: [1, 2] } }, /each larger/, 'BAD_ARGUMENT');
