@@ -126,7 +126,10 @@ t.test('scores, baselines and submissions', async (t) => {
 
 t.test('a task that is not known is refused with those that are', async (t) => {
   t.equal(taskByName('SST-2').name, 'sst2');
-  t.throws(() => taskByName('wnli'), { code: 'BAD_CONFIG', message: /no task "wnli"; did you mean "mnli"\? Known: cola, sst2/ });
+  t.throws(() => taskByName('wnli'), {
+    code: 'BAD_CONFIG',
+    message: /no task "wnli"; did you mean "mnli"\? Known: cola, sst2/,
+  });
 });
 
 const glue = shared('glue');
