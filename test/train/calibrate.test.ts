@@ -40,6 +40,24 @@ async function network(t: Test, kind: 'gpt' | 'bert', scale: number) {
   return { store, site, size };
 }
 
+t.test('ranks that would find other factors take the one that they agree on', async (t) => {
+  const { store, site } = await network(t, 'gpt', 4);
+  const name = 'layer.0.ffn.down.weight';
+  const before = await store.read(name);
+  const asked: number[] = [];
+  const agree = async (own: number) => {
+    asked.push(own);
+    return 0.75;
+  };
+  const calibration = await grow(plan, { ...site, agree });
+  t.equal(calibration?.factor, 0.75);
+  t.equal(asked.length, 1);
+  t.same(
+    await store.read(name),
+    before.map((x) => x * 0.75),
+  );
+});
+
 t.test('the stream before the final norm is as large as before the growth', async (t) => {
   const { store, site, size } = await network(t, 'gpt', 4);
   const before = await size(3);
