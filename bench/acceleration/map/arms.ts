@@ -20,6 +20,9 @@ const fromOne = { stageLayers: [1, 3, 6, 12] };
 const plain = { ...fromOne, sampler: 'none', moments: 'reset' };
 const stacked = { ...plain, expansion: 'stackModulo' };
 const kept = { moments: 'old-kept-new-zero' };
+/** By StackBERT, which has the setting; its stacking from given stages is the same. */
+const calibrated = (...starts: number[]) =>
+  ({ method: 'stackbert', options: { ...fromOne, ...fractions(...starts), ...kept, calibrate: true } }) as const;
 
 const table = {
   scratch: { title: 'Scratch', method: 'scratch' },
@@ -96,11 +99,9 @@ const table = {
     method: 'apollo',
     options: { ...stacked, ...fractions(0.1, 0.25, 0.5), sampler: 'lvps' },
   },
-  // By StackBERT, which has the setting; its stacking from given stages is the same.
   'stack-mid-calibrated': {
     title: 'as stack-mid-kept, residual stream calibrated at growth (pre-norm)',
-    method: 'stackbert',
-    options: { ...fromOne, ...fractions(0.1, 0.25, 0.5), ...kept, calibrate: true },
+    ...calibrated(0.1, 0.25, 0.5),
   },
   'stack-mid-calibrated-rewarm': {
     title: 'as stack-mid-calibrated, rate warmed up again over 100 steps',
@@ -109,28 +110,23 @@ const table = {
   },
   'stack-early-calibrated': {
     title: 'as stack-early-kept (5/10/25 %), calibrated',
-    method: 'stackbert',
-    options: { ...fromOne, ...fractions(0.05, 0.1, 0.25), ...kept, calibrate: true },
+    ...calibrated(0.05, 0.1, 0.25),
   },
   'stack-earliest-calibrated': {
     title: '1-3-6-12 by stacking at 2.5/6.25/12.5 %, old moments kept, calibrated',
-    method: 'stackbert',
-    options: { ...fromOne, ...fractions(0.025, 0.0625, 0.125), ...kept, calibrate: true },
+    ...calibrated(0.025, 0.0625, 0.125),
   },
   'stack-late-calibrated': {
     title: 'as stack-late-kept (15/35/65 %), calibrated',
-    method: 'stackbert',
-    options: { ...fromOne, ...fractions(0.15, 0.35, 0.65), ...kept, calibrate: true },
+    ...calibrated(0.15, 0.35, 0.65),
   },
   'stack-later-calibrated': {
     title: 'as stack-later-kept (20/45/75 %), calibrated',
-    method: 'stackbert',
-    options: { ...fromOne, ...fractions(0.2, 0.45, 0.75), ...kept, calibrate: true },
+    ...calibrated(0.2, 0.45, 0.75),
   },
   'stack-latest-calibrated': {
     title: '1-3-6-12 by stacking at 25/55/85 %, old moments kept, calibrated',
-    method: 'stackbert',
-    options: { ...fromOne, ...fractions(0.25, 0.55, 0.85), ...kept, calibrate: true },
+    ...calibrated(0.25, 0.55, 0.85),
   },
   'five-stages-calibrated': {
     title: '1-2-4-8-12 by stacking at 10/25/45/70 %, old moments kept, calibrated',

@@ -76,9 +76,12 @@ try {
     const ofRounds = rounds
       .filter(({ name }) => o.round.includes(name))
       .flatMap(({ runs }) => runs.filter(({ kind }) => o.kind.includes(kind)));
-    const chosen = o.only?.flatMap((text) => ofRounds.filter((run) => idOf(run).includes(text))) ?? ofRounds;
-    if (chosen.length === 0)
-      throw new ApolloError('BAD_ARGUMENT', `--only: no run of these rounds has ${o.only?.join(' or ')} in its name.`);
+    const named = (text: string) => {
+      const runs = ofRounds.filter((run) => idOf(run).includes(text));
+      if (runs.length > 0) return runs;
+      throw new ApolloError('BAD_ARGUMENT', `--only: no run of these rounds has "${text}" in its name.`);
+    };
+    const chosen = o.only?.flatMap(named) ?? ofRounds;
     // What earlier calls made is in the results from the beginning, wherever it is in the order.
     const records = new Map(
       chosen.flatMap((run) => {
