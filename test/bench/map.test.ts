@@ -3,10 +3,11 @@ import { join } from 'node:path';
 import t from 'tap';
 import { outcomeOf, pairedDifference, rowsOf, type Tuned, tuned } from '../../bench/acceleration/map/analysis.js';
 import { arms } from '../../bench/acceleration/map/arms.js';
+import { claimResult } from '../../bench/acceleration/map/claims.js';
 import { idOf, type MapRecord, type MapRun } from '../../bench/acceleration/map/record.js';
 import { writeMap } from '../../bench/acceleration/map/report.js';
 import { rounds } from '../../bench/acceleration/map/rounds/index.js';
-import { mapModel, mapOptions, updateFlopsOf } from '../../bench/acceleration/map/run.js';
+import { mapModel, mapOptions, methodOf, sourceOf, updateFlopsOf } from '../../bench/acceleration/map/run.js';
 import { autoEvidence, longRun } from '../../lib/methods/auto-evidence.js';
 import { createMethod } from '../../lib/methods/index.js';
 import { parameterCount } from '../../lib/models/index.js';
@@ -130,14 +131,55 @@ t.test('predictions are kept, refuted or open', (t) => {
   t.end();
 });
 
+t.test("the paper's claims: at equal FLOPs, against the spread of Scratch", (t) => {
+  const claim = { text: '', arm: 'apollo', against: 'stackbert' } as const;
+  const scratch = [
+    record({ steps: 50, loss: 5, flops: 50 }),
+    record({ loss: 4, flops: 100 }),
+    record({ loss: 4.02, flops: 100, seed: 2 }),
+  ];
+  const of = (apollo: number, stackbert: number, flops = 100) => [
+    ...scratch,
+    record({ arm: 'apollo', loss: apollo, flops: 100 }),
+    record({ arm: 'stackbert', loss: stackbert, flops }),
+  ];
+  // The sd of Scratch is 0.0141, twice the standard error of a difference of one seed 0.04.
+  const verdict = (records: readonly MapRecord[]) => claimResult(records, claim, 'gpt', 100)?.verdict;
+  t.equal(verdict(of(4, 4.05)), 'holds');
+  t.equal(verdict(of(4, 4.03)), 'within noise');
+  t.equal(verdict(of(4.05, 4)), 'does not hold');
+  // Half of the FLOPs cost Scratch 0.99 (5 to 4.01): so much may StackBERT end behind.
+  const cheaper = claimResult(of(4, 4.5, 50), claim, 'gpt', 100);
+  t.equal(cheaper?.verdict, 'does not hold');
+  t.ok(Math.abs((cheaper?.difference ?? 0) - 0.49) < 1e-9);
+  t.equal(claimResult(scratch, claim, 'gpt', 100), undefined);
+  t.equal(claimResult(of(4, 4), claim, 'gpt', 50), undefined);
+  t.equal(claimResult(of(4, 4.05), { text: '', arm: 'apollo' }, 'gpt', 100), undefined, 'no stage of fewer layers');
+  const point = { step: 1, flops: 1, loss: 4.5 };
+  const curve = [{ ...point, stageLoss: 4 }, { ...point, stageLoss: 4.6 }, point];
+  const stage = claimResult([record({ arm: 'apollo', curve })], { text: '', arm: 'apollo' }, 'gpt', 100);
+  t.match(stage, { verdict: 'holds', seeds: 1 });
+  t.ok(Math.abs((stage?.difference ?? 0) + 0.1) < 1e-12);
+  t.end();
+});
+
+t.test('bert2BERT and LiGO start from a model half as wide, trained for a quarter of the steps', (t) => {
+  t.equal(sourceOf(run), undefined);
+  const source = sourceOf({ ...run, arm: 'ligo', steps: 8000 }) as MapRun;
+  t.equal(idOf(source), 'gpt-2000-small-wsd-1-1');
+  for (const kind of ['gpt', 'bert'] as const) {
+    t.match(methodOf({ ...source, kind }).model.config, { layers: 12, hidden: 32, heads: 1, ffn: 128 });
+  }
+  const { method, model } = methodOf({ ...run, arm: 'bert2bert' }, 'folder');
+  t.equal(method.initial?.source, 'folder');
+  t.equal(model.config.hidden, 64);
+  t.end();
+});
+
 t.test('every run of every round can be made: its method and options are valid, its name is its own', (t) => {
   for (const round of rounds) {
     for (const each of round.runs) {
-      const arm = arms[each.arm];
-      const model = mapModel(each.kind, arm);
-      const options = 'options' in arm ? arm.options : {};
-      const common = { layers: model.config.layers, totalSteps: each.steps, seed: each.seed };
-      const method = createMethod(arm.method, { ...options, ...common } as never, { model: model.config });
+      const { model, method } = methodOf(each);
       t.equal(method.layers, model.config.layers, idOf(each));
       t.equal(resolveConfig(mapOptions(each, 'f32')).steps, each.steps);
       t.equal(resolveConfig(mapOptions({ ...each, optimizer: 'muon' }, 'f32')).optimizer, 'muon');

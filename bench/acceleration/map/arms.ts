@@ -12,6 +12,10 @@ export interface Arm {
   readonly train?: Partial<TrainOptions>;
   /** Layers of the finished model; default: 12. */
   readonly layers?: number;
+  /** The model is half as wide: 12 layers x 32 and one head, from which bert2BERT and LiGO start. */
+  readonly isSmall?: true;
+  /** The method starts from the arm `small`, trained for this share of the run's steps. */
+  readonly smallShare?: number;
 }
 
 const fractions = (...values: number[]) => ({ boundaries: { fractions: values } });
@@ -23,11 +27,20 @@ const kept = { moments: 'old-kept-new-zero' };
 /** By StackBERT, which has the setting; its stacking from given stages is the same. */
 const calibrated = (...starts: number[]) =>
   ({ method: 'stackbert', options: { ...fromOne, ...fractions(...starts), ...kept, calibrate: true } }) as const;
-
 const table = {
   scratch: { title: 'Scratch', method: 'scratch' },
   'scratch-6': { title: 'Scratch, 6 layers (a shallower model)', method: 'scratch', layers: 6 },
   apollo: { title: 'Apollo as in the paper (1-3-6-12, LVPS, interpolation, moments copied)', method: 'apollo' },
+  'apollo-none': {
+    title: 'Apollo without sampling (1-3-6-12, interpolation, moments copied)',
+    method: 'apollo',
+    options: { sampler: 'none' },
+  },
+  'apollo-stack': {
+    title: 'Apollo with stacking (1-3-6-12, LVPS, moments copied)',
+    method: 'apollo',
+    options: { expansion: 'stackModulo' },
+  },
   'apollo-reset': { title: 'Apollo, moments reset', method: 'apollo', options: { moments: 'reset' } },
   'interp-early': {
     title: '1-3-6-12 by interpolation, no sampling, at 5/10/25 %',
@@ -175,6 +188,17 @@ const table = {
     options: { factor: 12, ...fractions(0.25), ...kept },
   },
   stackbert: { title: 'StackBERT (3-6-12 at 12.5/30 %)', method: 'stackbert' },
+  small: {
+    title: 'Scratch of 12 layers x 32, the smaller model of bert2BERT and LiGO',
+    method: 'scratch',
+    isSmall: true,
+  },
+  bert2bert: {
+    title: 'bert2BERT (AKI) from 12 x 32 trained for a quarter of the steps',
+    method: 'bert2bert',
+    smallShare: 0.25,
+  },
+  ligo: { title: 'LiGO from 12 x 32 trained for a quarter of the steps', method: 'ligo', smallShare: 0.25 },
   mslt: { title: 'MSLT', method: 'mslt' },
   unshare: { title: 'Weight sharing, then unsharing', method: 'unshare' },
   pld: { title: 'Progressive layer dropping', method: 'pld' },

@@ -24,7 +24,10 @@ export interface MapRun {
 export interface CurvePoint {
   readonly step: number;
   readonly flops: number;
+  /** Of all layers. */
   readonly loss: number;
+  /** Of the trained layers alone, where they are fewer. */
+  readonly stageLoss?: number;
 }
 
 /** A finished run. */
@@ -34,7 +37,7 @@ export interface MapRecord extends MapRun {
   readonly tokens: number;
   /** Held-out loss at full depth at the end; null: the run diverged. */
   readonly loss: number | null;
-  /** By the paper's accounting: with the head, and of the layers alone. */
+  /** By the paper's accounting, with the training of a smaller model that the run starts from: with the head, and of the layers alone. */
   readonly flops: number;
   readonly flopsLayers: number;
   /** Training time by the clock of a machine that may have been busy with other work. */

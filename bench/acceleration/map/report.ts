@@ -8,8 +8,9 @@ import { formatSpread, markdownTable } from '../../../lib/report/table.js';
 import { colors, panelChart, panelSize, type Series } from '../figures/draw.js';
 import { type Difference, frontierOf, outcomeOf, type Row, rowsOf } from './analysis.js';
 import { type Arm, arms } from './arms.js';
+import { type Claim, type ClaimResult, claimNoise, claimResult, claims } from './claims.js';
 import { idOf, type MapRecord, type MapResults, type ModelKind, modelKinds } from './record.js';
-import { type Round, rounds } from './rounds/index.js';
+import { budgets, type Round, rounds } from './rounds/index.js';
 
 const titles = { gpt: 'GPT', bert: 'BERT', llama: 'Llama' } as const;
 
@@ -71,6 +72,9 @@ function page({ scale, about, records }: MapResults, shown: readonly ModelKind[]
       `![${titles[kind]}](${kind}.svg)`,
       ...lengthsOf(records, kind).map((steps) => lengthSection(records, kind, steps)),
     ]),
+    "## The paper's claims",
+    claimsText,
+    ...shown.filter((kind) => kind !== 'llama').map((kind) => claimsTable(records, kind)),
     '## Predictions',
     ...rounds.map((round) => predictionTable(records, round)),
     '',
@@ -143,6 +147,25 @@ function formatDifference({ mean, halfWidth }: Difference): string {
 function formatSigned(value: number): string {
   return `${value >= 0 ? '+' : ''}${value.toFixed(4)}`;
 }
+
+const claimsText =
+  "Loss of the first arm minus that of the second, mean over paired seeds, at equal FLOPs: less what the difference in FLOPs is worth to Scratch, from the next shorter length to this one. A difference within twice its standard error, with the spread of Scratch's loss between seeds at that length (or the nearest with two seeds), is within noise. Table 3 compares the same weights on the same text, at 12 and at 6 layers in the 6-layer stage; there it is 0.01.";
+
+function claimsTable(records: readonly MapRecord[], kind: ModelKind): string {
+  const lengths = [budgets['8M'], budgets['32M'], budgets['128M']];
+  const cell = (claim: Claim, steps: number): string => {
+    const result = claimResult(records, claim, kind, steps);
+    return result ? formatClaim(result) : 'not run';
+  };
+  return markdownTable([
+    [`${titles[kind]}: claim`, ...lengths.map((steps) => `${formatCount(1024 * steps)} tokens`)],
+    ...claims.map((claim) => [claim.text, ...lengths.map((steps) => cell(claim, steps))]),
+    ['noise of one seed', ...lengths.map((steps) => claimNoise(records, kind, steps, 1)?.toFixed(4) ?? '-')],
+  ]);
+}
+
+const formatClaim = ({ verdict, difference, seeds }: ClaimResult): string =>
+  `${verdict} (${formatSigned(difference)}, ${seeds === 1 ? 'one seed' : `${seeds} seeds`})`;
 
 function predictionTable(records: readonly MapRecord[], { name, title, predictions, runs }: Round): string {
   const wanted = new Set(runs.map(idOf));

@@ -2,6 +2,7 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { stageCosts } from '../../../lib/cli/plan.js';
+import { smallModel, smallShape } from '../../../lib/compare/index.js';
 import { type Corpus, prepareCorpus } from '../../../lib/data/index.js';
 import type { Device } from '../../../lib/engine/index.js';
 import { ApolloError } from '../../../lib/errors.js';
@@ -49,7 +50,8 @@ export function openMapCorpus(
 }
 
 export function mapModel(kind: ModelKind, arm: Arm): LanguageModel {
-  return createModel(preset(`${kind}-nano`, { ...sizes, layers: arm.layers ?? layers }));
+  const config = preset(`${kind}-nano`, { ...sizes, layers: arm.layers ?? layers });
+  return arm.isSmall ? smallModel(config, undefined) : createModel(config);
 }
 
 /** The options of lib/train for a run. */
@@ -71,11 +73,20 @@ export function mapOptions(run: MapRun, precision: 'f32' | 'bf16') {
   } satisfies TrainOptions;
 }
 
-function methodOf({ arm, kind, steps, seed }: MapRun): { model: LanguageModel; method: TrainingMethod } {
+/** The run of the smaller model that a run starts from. */
+export function sourceOf(run: MapRun): MapRun | undefined {
+  const { smallShare }: Arm = arms[run.arm];
+  return smallShare === undefined ? undefined : { ...run, arm: 'small', steps: run.steps * smallShare };
+}
+
+/** The model and method of a run; `source` is the folder of the smaller model that it starts from. */
+export function methodOf(run: MapRun, source = 'smaller model'): { model: LanguageModel; method: TrainingMethod } {
+  const { arm, kind, steps, seed } = run;
   const { method, options }: Arm = arms[arm];
   const model = mapModel(kind, arms[arm]);
   const common = { layers: model.config.layers, totalSteps: steps, seed };
-  return { model, method: createMethod(method, { ...options, ...common } as never, { model: model.config }) };
+  const begin = sourceOf(run) && { source, small: smallShape(model.config) };
+  return { model, method: createMethod(method, { ...options, ...begin, ...common } as never, { model: model.config }) };
 }
 
 /** FLOPs of all updates of a run: Muon's iterations, which the FLOPs of a record leave out as the paper's accounting does. */
@@ -87,6 +98,7 @@ export function updateFlopsOf(run: MapRun): number {
   return costs.reduce((sum, { updateFlops }) => sum + updateFlops, 0);
 }
 
+const checkpointsOf = (run: MapRun, work: string): string => join(work, idOf(run), 'checkpoints');
 const recordFile = (run: MapRun, work: string): string => join(work, `${idOf(run)}.json`);
 
 /** The record of a run that an earlier call has finished. */
@@ -97,7 +109,7 @@ export function finishedRun(run: MapRun, work: string): MapRecord | undefined {
 
 /**
  * The record of a run, made now or read from an earlier call; undefined when the signal stopped it. What is in its folder
- * is resumed, and removed once the record is kept.
+ * is resumed, and removed once the record is kept, except for models that other runs start from.
  */
 export async function makeRun(run: MapRun, context: MapContext): Promise<MapRecord | undefined> {
   const { device, precision, corpora, work, signal, say } = context;
@@ -105,7 +117,9 @@ export async function makeRun(run: MapRun, context: MapContext): Promise<MapReco
   const folder = join(work, id);
   const finished = finishedRun(run, work);
   if (finished) return finished;
-  const { model, method } = methodOf(run);
+  const source = sourceOf(run);
+  if (source && !(await makeRun(source, context))) return undefined;
+  const { model, method } = methodOf(run, source && checkpointsOf(source, work));
   const options = mapOptions(run, precision);
   const corpus = trainingCorpus(corpora[model.objective], { evaluationBatches: evaluation.batches });
   const size = { seq: options.seq, tokens: options.batch * options.seq };
@@ -114,19 +128,21 @@ export async function makeRun(run: MapRun, context: MapContext): Promise<MapReco
   let curve: CurvePoint[] = existsSync(curveFile) ? JSON.parse(readFileSync(curveFile, 'utf8')) : [];
   let parameters = 0;
   let totals = { flopsModel: 0, tokens: 0, trainMs: 0 };
+  let before = { flopsModel: 0, flopsLayers: 0 };
   const finish = (loss: number | null): MapRecord => {
-    let flopsLayers = 0;
+    let { flopsLayers } = before;
     for (let step = 0; step < run.steps; step++) flopsLayers += flopsOfStep(method, model.config, step, size).layers;
-    const { flopsModel: flops, tokens, trainMs } = totals;
+    const { tokens, trainMs } = totals;
+    const flops = totals.flopsModel + before.flopsModel;
     const record = { ...run, id, parameters, tokens, loss, flops, flopsLayers, trainMs, curve };
     writeFileSync(recordFile(run, work), `${JSON.stringify(record)}\n`);
-    rmSync(folder, { recursive: true });
+    if (run.arm !== 'small') rmSync(folder, { recursive: true });
     return record;
   };
   try {
     for await (const event of train(options, {
       ...{ device, model, method, corpus, signal },
-      checkpointDir: join(folder, 'checkpoints'),
+      checkpointDir: checkpointsOf(run, work),
       resume: 'auto',
     })) {
       switch (event.type) {
@@ -134,6 +150,7 @@ export async function makeRun(run: MapRun, context: MapContext): Promise<MapReco
           if (event.resumedFrom) say(`${id}: resumes at step ${event.step}`);
           curve = curve.filter((point) => point.step <= event.step);
           parameters = event.parameters;
+          if (event.source) before = event.source;
           break;
         case 'growth':
           parameters = event.parameters;
@@ -141,7 +158,12 @@ export async function makeRun(run: MapRun, context: MapContext): Promise<MapReco
         case 'evaluation':
           curve = [
             ...curve.filter((point) => point.step < event.step),
-            { step: event.step, flops: event.flopsModel, loss: event.lossFull },
+            {
+              step: event.step,
+              flops: event.flopsModel + before.flopsModel,
+              loss: event.lossFull,
+              ...(event.trainedLayers < model.config.layers && { stageLoss: event.lossStage }),
+            },
           ];
           writeFileSync(curveFile, JSON.stringify(curve));
           say(`${id}: step ${event.step}, loss ${event.lossFull.toFixed(4)}`);

@@ -1,0 +1,34 @@
+/** Round (g): the rule of `auto` for longer runs where round (e) has not measured it: Llama, Muon, and 128 M tokens. */
+import { budgets, muon, type Round, run, runsOf } from './round.js';
+
+const first = [42];
+
+export const roundG: Round = {
+  name: 'g',
+  title: 'What auto chooses in longer runs: with Muon, for Llama, and over 128 M tokens',
+  runs: [
+    run('gpt', 'stack-early-calibrated', budgets['32M'], muon),
+    ...runsOf('llama', budgets['32M'], ['scratch', 'stack-early-calibrated'], first),
+    ...runsOf('gpt', budgets['128M'], ['scratch', 'stack-early-calibrated'], first),
+  ],
+  predictions: [
+    {
+      id: 'g1',
+      text: 'GPT, 32 M tokens: growth at 5/10/25 % with Muon ends at most 0.04 behind Scratch with Muon (growth at 10/25/50 %: 0.064).',
+      ...{ kind: 'gpt', steps: budgets['32M'], arm: 'stack-early-calibrated', against: 'scratch', atMost: 0.04 },
+      ...{ ...muon, againstOptimizer: 'muon' },
+    },
+    {
+      id: 'g2',
+      text: 'Llama, 32 M tokens: growth at 5/10/25 % ends within 0.03 of Scratch, as for GPT.',
+      ...{ kind: 'llama', steps: budgets['32M'], arm: 'stack-early-calibrated', against: 'scratch' },
+      ...{ atMost: 0.03, atLeast: -0.03 },
+    },
+    {
+      id: 'g3',
+      text: 'GPT, 128 M tokens: growth at 5/10/25 % ends 0.005 to 0.03 behind Scratch: it saves an amount of FLOPs, not a share.',
+      ...{ kind: 'gpt', steps: budgets['128M'], arm: 'stack-early-calibrated', against: 'scratch' },
+      ...{ atMost: 0.03, atLeast: 0.005 },
+    },
+  ],
+};

@@ -1,0 +1,68 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import type { MapRun } from '../../bench/acceleration/map/record.js';
+import { finishedRun, type MapContext, makeRun, openMapCorpus, sourceOf } from '../../bench/acceleration/map/run.js';
+import { openDevice } from '../../lib/engine/index.js';
+
+t.test('runs of the map', async (t) => {
+  const folder = t.testdir();
+  const data = [join(import.meta.dirname, '../../data/sample/shelley-frankenstein.txt.gz')];
+  const { signal } = new AbortController();
+  const causal = await openMapCorpus('causal', { data, cacheDir: join(folder, 'cache'), signal });
+  t.teardown(() => causal.close());
+  const device = await openDevice({ kind: 'cpu', threads: 1 });
+  t.teardown(() => device.close());
+  const work = join(folder, 'work');
+  const context = { device, precision: 'f32', corpora: { causal, masked: causal }, work, signal } as const;
+  const lines: string[] = [];
+  const make = (run: MapRun, changes: Partial<MapContext> = {}) =>
+    makeRun(run, { ...context, say: (line) => lines.push(line), ...changes });
+  const run: MapRun = {
+    ...{ arm: 'apollo', kind: 'gpt', steps: 8, rate: 1e-3, schedule: 'wsd', optimizer: 'adamw', seed: 1, warmup: 1 },
+  };
+
+  await t.test('the loss of the trained layers alone is kept while they are fewer than all', async (t) => {
+    const record = await make(run);
+    // 1, 3, 6 and 12 layers from steps 0, 0.4, 0.8 and 2 on.
+    const shallow = record?.curve.filter(({ stageLoss }) => stageLoss !== undefined) ?? [];
+    t.same(
+      shallow.map(({ step }) => step),
+      [0, 1, 2],
+      'the evaluation of step 2 is before the growth',
+    );
+    t.not(shallow[0]?.stageLoss, shallow[0]?.loss);
+    t.equal(record?.curve.at(-1)?.loss, record?.loss);
+    t.notOk(existsSync(join(work, record?.id ?? '')));
+    t.same(await make(run), record, 'read from its record');
+  });
+
+  await t.test(
+    'a method that starts from the smaller model has it trained first, and its FLOPs are counted',
+    async (t) => {
+      const wide = { ...run, arm: 'bert2bert' } as const;
+      const record = await make(wide);
+      const small = finishedRun(sourceOf(wide) as MapRun, work);
+      t.equal(small?.steps, 2);
+      const scratch = await make({ ...run, arm: 'scratch' });
+      t.equal(record?.flops, (scratch?.flops ?? 0) + (small?.flops ?? 0));
+      t.equal(record?.flopsLayers, (scratch?.flopsLayers ?? 0) + (small?.flopsLayers ?? 0));
+      t.equal(record?.curve.at(-1)?.flops, record?.flops);
+      t.not(record?.loss, scratch?.loss);
+    },
+  );
+
+  await t.test('a run that is stopped has no record, and is resumed to the same end', async (t) => {
+    const stop = new AbortController();
+    const stopped = { ...run, arm: 'stackbert', seed: 2 } as const;
+    const say = (line: string) => {
+      if (line.includes('step 3,')) stop.abort();
+    };
+    t.equal(await make(stopped, { signal: stop.signal, say }), undefined);
+    t.equal(finishedRun(stopped, work), undefined);
+    const resumed = await make(stopped);
+    t.ok(lines.some((line) => /stackbert.*resumes at step [34]$/.test(line)));
+    const { trainMs: _, ...whole } = (await make(stopped, { work: join(folder, 'other') })) ?? {};
+    t.match(resumed, whole);
+  });
+});
