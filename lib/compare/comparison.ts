@@ -128,6 +128,8 @@ export class Comparison {
   /** Smaller models that methods start from, one per seed. */
   readonly #small: readonly PlannedRun[];
   readonly #group: Group;
+  /** Earlier records of methods and seeds that this comparison does not train. */
+  readonly #others: readonly RunRecord[];
   #stopped = false;
 
   /** @throws ApolloError BAD_CONFIG when a method or seed is named twice, or a method has a wrong name or settings. */
@@ -153,6 +155,9 @@ export class Comparison {
         return { label, method, model, options: { ...train, seed }, seed, size, recorder, folder, flops };
       }),
     );
+    const isTrained = ({ method, seed }: RunRecord) =>
+      this.#runs.some((run) => run.label === method && run.seed === seed);
+    this.#others = previous.filter((record) => !isTrained(record));
     const begins = new Set(this.#runs.map(({ method }) => method.initial?.source));
     this.#small = seeds
       .filter((seed) => begins.has(this.#folder(smallLabel, seed)))
@@ -216,7 +221,7 @@ export class Comparison {
     }
   }
 
-  /** The records so far. */
+  /** The records so far, with earlier ones of methods and seeds that are not trained now. */
   results(): Results {
     const { model, train, methods, description } = this.#options;
     return {
@@ -226,7 +231,7 @@ export class Comparison {
       layers: model.config.layers,
       totalSteps: train.steps,
       reference: methods[0]!.name,
-      runs: this.#runs.map((run) => run.recorder.record()),
+      runs: [...this.#runs.map((run) => run.recorder.record()), ...this.#others],
     };
   }
 

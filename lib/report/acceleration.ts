@@ -16,7 +16,8 @@ const takesFinalLoss = is.takes('finalLoss', {
 });
 
 /**
- * The mean loss of the last `count` evaluations (of all, when there are fewer).
+ * The mean loss of the last `count` evaluations (of all, when there are fewer). The evaluation before the first step
+ * counts only where there is no other.
  * @param evaluations Evaluations of a run, in rising order of their steps; at least one.
  * @param count How many of the last are averaged. Default: 3.
  * @example
@@ -27,7 +28,8 @@ export function finalLoss(evaluations: readonly EvaluationPoint[], count: number
   takesFinalLoss(evaluations, count);
 
   check(evaluations.length > 0, 'the final loss of a run needs at least one evaluation; got none');
-  const last = evaluations.slice(-count);
+  const trained = evaluations.filter(({ step }) => step !== 0);
+  const last = (trained.length > 0 ? trained : evaluations).slice(-count);
   return last.reduce((sum, point) => sum + point.lossFull, 0) / last.length;
 }
 
@@ -80,7 +82,7 @@ const takesCrossing = is.takes('crossing', { evaluations: is.evaluations, target
 /**
  * The first point at which the smoothed curve is at or below `target`, linear between the two evaluations around it:
  * C = C_a + (C_b - C_a) (L_a - target) / (L_a - L_b). A run that never gets there is `not reached`, with the gap that is
- * left and all it spent; nothing is extrapolated.
+ * left and all it spent; nothing is extrapolated. Evaluations whose loss is not finite are left out.
  *
  * @example crossing(run.evaluations, finalLoss(scratch.evaluations))
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
@@ -88,16 +90,13 @@ const takesCrossing = is.takes('crossing', { evaluations: is.evaluations, target
 export function crossing(evaluations: readonly EvaluationPoint[], target: number): Crossing {
   takesCrossing(evaluations, target);
 
-  const losses = smoothedLosses(evaluations);
+  const points = evaluations.filter(({ lossFull }) => Number.isFinite(lossFull));
+  const losses = smoothedLosses(points);
   const index = losses.findIndex((loss) => loss <= target);
-  if (index < 0) {
-    const last = evaluations.at(-1);
-    check(last, 'a crossing needs at least one evaluation; got none');
-    return { reached: false, gap: losses.at(-1)! - target, costs: pickCosts((cost) => last[cost]) };
-  }
-  const after = evaluations[index]!;
+  if (index < 0) return { reached: false, gap: (losses.at(-1) ?? Number.NaN) - target, costs: totalCosts(evaluations) };
+  const after = points[index]!;
   if (index === 0) return { reached: true, step: after.step, costs: pickCosts((cost) => after[cost]) };
-  const before = evaluations[index - 1]!;
+  const before = points[index - 1]!;
   const share = (losses[index - 1]! - target) / (losses[index - 1]! - losses[index]!);
   return {
     reached: true,

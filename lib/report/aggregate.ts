@@ -46,7 +46,10 @@ export interface SeedAnalysis {
   readonly seed: number;
   /** Whether the run went to its end. */
   readonly finished: boolean;
-  /** Mean held-out loss at full depth of its last three evaluations, in nats, or of all where there are fewer. */
+  /**
+   * Mean held-out loss at full depth of its last three evaluations, in nats, or of all where there are fewer; without that
+   * of the untrained model.
+   */
   readonly finalLoss: number;
   /** What the run has cost up to its last evaluation, without its initial model. */
   readonly totals: Costs;

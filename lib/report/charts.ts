@@ -31,7 +31,7 @@ const takesLossChart = is.takes('lossChart', {
 
 /**
  * Held-out loss at full depth against a cost, with the target line and the point where each method meets it. Several
- * seeds are thin lines with their mean on top.
+ * seeds are thin lines with the mean of those that `analysis` compares on top.
  * @param results The runs, of which the chart shows the evaluations.
  * @param analysis What `analyse` made of the same results: the target loss and where the methods meet it.
  * @param cost The horizontal axis: FLOPs by one of the three accountings, or training time.
@@ -49,14 +49,15 @@ export function lossChart(results: Results, analysis: Analysis, cost: CostName):
   const series: ChartOption[] = [];
   for (const { method } of analysis.methods) {
     const color = methodColor(analysis, method);
-    const runs = results.runs.filter((run) => run.method === method && run.evaluations.length > 0);
-    if (runs.length > 1) {
-      for (const run of runs) {
+    const evaluated = results.runs.filter((run) => run.method === method && run.evaluations.length > 0);
+    const compared = evaluated.filter((run) => seedsOf(analysis, method).has(run.seed));
+    if (evaluated.length > 1) {
+      for (const run of evaluated) {
         series.push(lineSeries(method, toPoints(run.evaluations, cost, factor), { color, width: 1, opacity: 0.3 }));
       }
     }
     series.push({
-      ...lineSeries(method, toPoints(meanCurve(runs), cost, factor), { color, width: 2, opacity: 1 }),
+      ...lineSeries(method, toPoints(meanCurve(compared), cost, factor), { color, width: 2, opacity: 1 }),
       ...(method === analysis.reference && { markLine: targetLine(analysis) }),
     });
     const met = analysis.methods.find((entry) => entry.method === method);
@@ -101,6 +102,9 @@ export function lossChart(results: Results, analysis: Analysis, cost: CostName):
   };
 }
 
+const seedsOf = ({ methods }: Analysis, method: string): ReadonlySet<number> =>
+  new Set(methods.find((entry) => entry.method === method)?.seeds.map(({ seed }) => seed));
+
 const takesDepthChart = is.takes('depthChart', { results: is.results, analysis: is.analysis });
 
 /**
@@ -119,23 +123,23 @@ export function depthChart(results: Results, analysis: Analysis): ChartOption | 
   const methods = analysis.methods.filter(({ method }) => sampledStages(results, method).length > 0);
   if (methods.length === 0) return undefined;
   const series: ChartOption[] = [];
-  const names = new Set<string>();
+  const counts = methods.flatMap(({ method }) => sampledStages(results, method).map((stage) => stage.trainedLayers));
+  const shown = [...new Set(counts)].sort((a, b) => a - b);
+  const nameOf = (layers: number) => (layers === 1 ? '1 trained layer' : `${layers} trained layers`);
   methods.forEach(({ method }, index) => {
-    sampledStages(results, method).forEach(({ trainedLayers, depthSteps }, stage) => {
-      const name = trainedLayers === 1 ? '1 trained layer' : `${trainedLayers} trained layers`;
+    for (const { trainedLayers, depthSteps } of sampledStages(results, method)) {
       const steps = total(depthSteps);
-      names.add(name);
       series.push({
         type: 'bar',
-        name,
+        name: nameOf(trainedLayers),
         xAxisIndex: index,
         yAxisIndex: index,
         data: Array.from({ length: results.layers }, (_, depth) => round((100 * (depthSteps[depth + 1] ?? 0)) / steps)),
-        itemStyle: { color: stagePalette[stage % stagePalette.length] },
+        itemStyle: { color: stagePalette[shown.indexOf(trainedLayers) % stagePalette.length] },
         barCategoryGap: '25%',
         barGap: '5%',
       });
-    });
+    }
   });
   const depths = Array.from({ length: results.layers }, (_, depth) => String(depth + 1));
   const width = 100 / methods.length;
@@ -143,7 +147,7 @@ export function depthChart(results: Results, analysis: Analysis): ChartOption | 
     animation: false,
     textStyle: font,
     backgroundColor: '#ffffff',
-    legend: { top: 8, itemGap: 32, data: [...names] },
+    legend: { top: 8, itemGap: 32, data: shown.map(nameOf) },
     tooltip: { trigger: 'item' },
     title: methods.map(({ method }, index) => ({
       text: method,
@@ -215,13 +219,14 @@ function lossRange(results: Results, analysis: Analysis): { min?: number; max?: 
 }
 
 function targetLine(analysis: Analysis): ChartOption {
+  const isFinal = analysis.methods.find(({ isReference }) => isReference)?.seeds.every(({ finished }) => finished);
   return {
     silent: true,
     symbol: 'none',
     lineStyle: { color: ink, type: 'dashed', width: 1 },
     label: {
       position: 'insideStartBottom',
-      formatter: `final loss of ${analysis.reference}: ${analysis.target.toFixed(4)}`,
+      formatter: `${isFinal ? 'final loss' : 'loss so far'} of ${analysis.reference}: ${analysis.target.toFixed(4)}`,
       color: ink,
     },
     data: [{ yAxis: round(analysis.target) }],

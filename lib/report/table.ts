@@ -40,9 +40,11 @@ export function tableRows(analysis: Analysis): string[][] {
   return [header, ...rows];
 }
 
-/** A saving as it may be claimed: a figure only where every seed reached the target. */
+/**
+ * A saving as it may be claimed: a figure only where every seed reached the target. That of the reference is how far
+ * before its end it meets its own final loss, a mean over its last evaluations.
+ */
 export function formatSaving(method: MethodAnalysis, cost: CostName): string {
-  if (method.isReference) return '-';
   if (method.saving) return formatSpread(method.saving[cost], formatPercent);
   if (cost !== 'flopsModel') return '-';
   const missed = method.seeds.length - method.reached;
@@ -98,7 +100,8 @@ export function markdownTable(rows: readonly (readonly string[])[]): string {
 const takesVerdicts = is.takes('verdicts', { analysis: is.analysis });
 
 /**
- * One sentence a method: what it saved, or that it did not reach the target; and whether a cost is not known.
+ * One sentence per method: what it saved, or that it did not reach the target; and whether a cost is not known. Before
+ * them, one sentence where runs are not complete.
  * @example
  * for (const sentence of verdicts(analysis)) console.log(sentence);
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
@@ -106,12 +109,14 @@ const takesVerdicts = is.takes('verdicts', { analysis: is.analysis });
 export function verdicts(analysis: Analysis): string[] {
   takesVerdicts(analysis);
 
-  return analysis.methods.flatMap((method) => {
+  const incomplete = analysis.complete ? [] : ['Not all runs are complete: figures may still change.'];
+  const sentences = analysis.methods.flatMap((method) => {
     const uncounted = method.sourceUnknown
       ? [`${method.method} started from a trained model of unknown cost; its cost is not counted.`]
       : [];
     return [...verdict(method, analysis), ...uncounted];
   });
+  return [...incomplete, ...sentences];
 }
 
 function verdict(method: MethodAnalysis, analysis: Analysis): string[] {

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { run } from '../../lib/cli/run.js';
@@ -69,6 +69,40 @@ t.test('stopped by Ctrl-C and resumed, it gives the same figures', { skip }, asy
   t.equal(await run(['compare', '--resume', '--out', out], resumed), 0, resumed.err());
   t.same(await losses(out), await losses(whole), 'the same bits');
 });
+
+t.test(
+  'methods and seeds that a resume adds stay, also when it is resumed again without naming them',
+  { skip },
+  async (t) => {
+    const out = join(folder, 'added');
+    const compare = async (...args: string[]) => {
+      const io = memoryIo();
+      t.equal(await run(['compare', ...args, '--out', out], io), 0, io.err());
+      return io;
+    };
+    const names = async () => (await losses(out)).map(([method, seed]) => `${method} ${seed}`);
+    await compare('--config', config);
+    await compare('--resume', '--methods', 'scratch,apollo,stackbert', '--set', 'stackbert.moments=copy');
+    await compare('--resume', '--seeds', '2');
+    const all = await losses(out);
+    t.same((await names()).sort(), [
+      ...['apollo 42', 'apollo 43', 'scratch 42', 'scratch 43', 'stackbert 42', 'stackbert 43'],
+    ]);
+    await compare('--resume');
+    t.same(await losses(out), all);
+    await compare('--resume', '--methods', 'scratch,stackbert');
+    t.same((await losses(out)).sort(), all.sort(), 'records of a method that is left out are kept');
+
+    const results = JSON.parse(readFileSync(join(out, 'results.json'), 'utf8'));
+    for (const each of results.runs) if (each.method === 'stackbert') each.evaluations = [];
+    writeFileSync(join(out, 'results.json'), JSON.stringify(results));
+    const io = await compare('--resume');
+    t.match(
+      io.err(),
+      /has no evaluations of stackbert-42, which is finished, .* remove the folder .*stackbert-42 and resume/,
+    );
+  },
+);
 
 t.test('--json writes one event a line, and the results at the end', { skip }, async (t) => {
   const io = memoryIo();

@@ -70,6 +70,17 @@ t.test('a comparison that was stopped is resumed to the same losses', async (t) 
   t.same(losses(resumed.results), losses(whole));
 });
 
+t.test('a resume with other methods keeps the records of the earlier ones', async (t) => {
+  const folder = t.testdir();
+  const before = resultsOf(await all(options(folder))).results;
+  const { results } = resultsOf(await all(options(folder, { resume: true, methods: ['scratch', 'gstack'] })));
+  t.same(
+    results.runs.map(({ method }) => method),
+    ['scratch', 'gstack', 'stackbert'],
+  );
+  t.same(results.runs[2], before.runs[1]);
+});
+
 t.test('a method with settings of its own, one of the host, and one that begins with a smaller model', async (t) => {
   const events = await all(
     options(t.testdir(), {

@@ -112,3 +112,28 @@ t.test('the final loss is the mean of the last three evaluations', async (t) => 
   t.equal(finalLoss(run, 1), 4);
   t.throws(() => finalLoss([]), { code: 'BAD_ARGUMENT' });
 });
+
+t.test('the untrained model has no part in the final loss, unless there is nothing else', async (t) => {
+  const points = curve([
+    [0, 6],
+    [1, 5],
+    [2, 4],
+  ]);
+  t.equal(finalLoss(points), 4.5);
+  t.equal(finalLoss(points.slice(0, 1)), 6);
+});
+
+t.test('an evaluation without a finite loss is left out of the crossing', async (t) => {
+  const points = curve([
+    [1, 7],
+    [2, 5],
+    [3, Number.NaN],
+    [4, 3],
+    [5, 3],
+  ]);
+  const met = crossing(points, 4);
+  t.match(met, { reached: true, step: 30, costs: { flopsModel: 3 } });
+  const none = crossing(curve([[1, Number.NaN]]), 4);
+  t.match(none, { reached: false, costs: { flopsModel: 1 } });
+  t.ok(Number.isNaN((none as { gap: number }).gap));
+});

@@ -112,3 +112,46 @@ t.test('a run that has not come to 12 % of its costs has no part in the range of
   const svg = await renderSvg(lossChart(both, analyse(both), 'flopsModel'), { width: 600, height: 400 });
   t.ok(/^<svg /.test(svg));
 });
+
+t.test('the mean of a method is over the seeds that are compared; one under way is a thin line', async (t) => {
+  const of = (method: string, seed: number, points: [number, number][], finished = true) => ({
+    ...record(method, seed, points),
+    finished,
+  });
+  const points: [number, number][] = [
+    [1, 4],
+    [2, 3],
+    [3, 2],
+  ];
+  const results = comparison([of('scratch', 1, points), of('scratch', 2, points.slice(0, 1), false)]);
+  const { series } = lossChart(results, analyse(results), 'flopsModel') as {
+    series: { data: number[][]; lineStyle: { width: number } }[];
+  };
+  t.same(
+    series.map(({ data, lineStyle }) => [data.length, lineStyle.width]),
+    [
+      [3, 1],
+      [1, 1],
+      [3, 2],
+    ],
+  );
+});
+
+t.test('a number of trained layers has one colour in all panels of the depths', async (t) => {
+  const stage = (step: number, trainedLayers: number) => ({ step, trainedLayers, depthSteps: [0, 1, 2, 3] });
+  const results = comparison([
+    { ...record('apollo', 1, [[1, 4]]), stages: [stage(0, 1), stage(9, 2)] },
+    { ...record('scratch', 1, [[1, 4]]), stages: [stage(0, 2)] },
+  ]);
+  const { series, legend } = depthChart(results, analyse(results)) as {
+    series: { name: string; itemStyle: { color: string } }[];
+    legend: { data: string[] };
+  };
+  t.same(legend.data, ['1 trained layer', '2 trained layers']);
+  const colors = new Map(legend.data.map((name) => [name, new Set<string>()]));
+  for (const { name, itemStyle } of series) colors.get(name)?.add(itemStyle.color);
+  t.same(
+    [...colors.values()].map(({ size }) => size),
+    [1, 1],
+  );
+});

@@ -24,7 +24,7 @@ t.test('the table says what was saved', async (t) => {
     ),
   );
   t.same(rows[0]!.slice(0, 3), ['method', 'final loss', 'saved FLOPs']);
-  t.same(rows[1]!.slice(0, 3), ['scratch (reference)', '3.0400', '-']);
+  t.same(rows[1]!.slice(0, 3), ['scratch (reference)', '3.0400', '10.0 %']);
   t.same(rows[2]!.slice(0, 3), ['apollo', '3.0000', '44.0 %']);
   t.match(markdownTable(rows), /^\| method \| final loss \|.*\n\| --- \| ---: \|/);
   const lines = textTable(rows).split('\n');
@@ -45,6 +45,13 @@ t.test('a method that does not reach the target says so, with its gap', async (t
   const analysis = analyse(comparison([scratch, record('apollo', 1, [[1, 3.29]])]));
   t.equal(tableRows(analysis)[2]![2], 'not reached, gap 0.2500');
   t.match(verdicts(analysis)[0], /not reached, gap 0\.2500 to scratch's final loss of 3\.0400/);
+});
+
+t.test('runs that are not complete are named before the sentences about methods', async (t) => {
+  const running = { ...record('apollo', 1, [[1, 3.0]]), finished: false };
+  const [first, second] = verdicts(analyse(comparison([scratch, running])));
+  t.equal(first, 'Not all runs are complete: figures may still change.');
+  t.match(second, /^apollo reached scratch's final loss/);
 });
 
 t.test('a method that needs more than the reference says more', async (t) => {

@@ -140,6 +140,13 @@ async function compareOnce(
     const results = comparison.results();
     await writeResults(resultsPath, results);
     const aborted = comparison.stopped && results.runs.some((run) => !run.finished);
+    for (const { method, seed, finished, evaluations } of results.runs) {
+      if (!finished || evaluations.length > 0) continue;
+      const run = `${method}-${seed}`;
+      progress.warn(
+        `${resultsFile} has no evaluations of ${run}, which is finished, so it is left out. To train it again, remove the folder ${join(path, run)} and resume.`,
+      );
+    }
     const measured = results.runs.some((run) => run.method === results.reference && run.evaluations.length > 0);
     if (measured) {
       const analysis = analyse(results);

@@ -3,7 +3,7 @@
  * keeps a second process out, and what is removed when a start fails.
  */
 import { existsSync } from 'node:fs';
-import { readdir, rm, rmdir, stat } from 'node:fs/promises';
+import { readdir, readFile, rm, rmdir, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { endOfTextName } from '../../data/index.js';
 import { ApolloError } from '../../errors.js';
@@ -15,6 +15,7 @@ import { newestCheckpoint } from '../../train/checkpoint/checkpoint-folder.js';
 import { metricsFile } from '../watch/metrics.js';
 import { loadSettings, placePaths, type SettingSources, type Settings } from './config.js';
 import { quoted } from './quoted.js';
+import { methodNameOf, seedsOf } from './resolve.js';
 
 const settingsFile = 'settings.json';
 
@@ -86,11 +87,33 @@ async function openResumed(sources: SettingSources, command: string, starts: str
   const held = await holdFolder(path, command);
   try {
     const notes = await checkResumable(path, starts);
+    if (starts.endsWith(' compare')) await keepAdded(sources, path, settings);
     return { settings, path, resume: true, notes, begun: false, held };
   } catch (error) {
     await held.release();
     throw error;
   }
+}
+
+/** Methods and seeds that a resumed comparison adds are kept, so that resuming it again needs no flags. */
+async function keepAdded(sources: SettingSources, path: string, settings: Settings): Promise<void> {
+  const file = join(path, settingsFile);
+  const kept = loadSettings({ ...sources, config: file, keptByRun: true, flags: {} });
+  const methods = settings.methods.filter((name) => !kept.methods.includes(name));
+  const seeds = seedsOf(settings).filter((seed) => !seedsOf(kept).includes(seed));
+  if (methods.length === 0 && seeds.length === 0) return;
+  const known = new Set(kept.methods.map((name) => methodNameOf(kept, name)));
+  const added = {
+    ...JSON.parse(await readFile(file, 'utf8')),
+    methods: [...kept.methods, ...methods],
+    seeds: seeds.length > 0 ? [...seedsOf(kept), ...seeds] : kept.seeds,
+    variants: { ...settings.variants, ...kept.variants },
+    methodOptions: {
+      ...kept.methodOptions,
+      ...Object.fromEntries(Object.entries(settings.methodOptions).filter(([name]) => !known.has(name))),
+    },
+  };
+  await writeWholeFile(file, `${JSON.stringify(added, undefined, 2)}\n`, 'The settings');
 }
 
 /** @throws ApolloError BAD_CONFIG for a comparison that `train` is to resume, and the other way round. */
