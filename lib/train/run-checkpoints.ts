@@ -155,11 +155,13 @@ export class RunCheckpoints {
     const { kind, threads } = deps.device.info();
     const ranks = deps.group.size;
     const { index, trainedLayers, shape, reparameterisation } = this.site.stage;
+    const gates = method.evaluationGates?.(trainedStep);
     return {
       step,
       stage: { index, trainedLayers, ...(shape && { shape }), ...(reparameterisation && { reparameterised: true }) },
       ...(sourceCosts && { source: sourceCosts }),
       layerMap: [...method.evaluationMaps(trainedStep).full],
+      ...(gates && { gates: { ...gates } }),
       identity: this.site.identity,
       totals: { ...this.site.totals },
       nonFiniteSteps: this.site.nonFinite.count,

@@ -52,6 +52,13 @@ const stateSchema = z.object({
   }),
   /** Layer map that runs these weights at full depth. */
   layerMap: z.array(count),
+  /** Gates of the trained layers in an evaluation here, where there are some. */
+  gates: z
+    .object({
+      branchScales: z.array(z.number()).readonly().optional(),
+      blockGates: z.array(z.number()).readonly().optional(),
+    })
+    .optional(),
   /** The settings the run's bits depend on. */
   identity: z.record(z.string(), z.unknown()),
   totals: totalsSchema,

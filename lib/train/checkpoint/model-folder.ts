@@ -35,6 +35,7 @@ import {
   weightsFile,
 } from './checkpoint.js';
 import { type CheckpointFolder, listCheckpoints, newestCheckpoint } from './checkpoint-folder.js';
+import { closedGates, withBranchScales } from './open-gates.js';
 
 /** Training cost of a model and of the model that its run started from, from its checkpoint. */
 export interface SourceCosts {
@@ -83,7 +84,8 @@ const takesOpenModelFolder = is.takes('openModelFolder', {
 /**
  * Opens a trained model: a run's folder, the folder of its checkpoints, one checkpoint, or a Hugging Face folder. Files
  * are checked now and tensors read when asked for. Nothing in the folder is changed, so a run that is going on may be
- * opened too. `read` gives f32 values under this package's parameter names.
+ * opened too. `read` gives f32 values under this package's parameter names. Scales of residual branches that were partly
+ * open in the run are in the values; gates of whole layers (BERT) cannot be, and give a warning.
  * @example
  * const folder = await openModelFolder('runs/gpt');
  * const table = await folder.read('embeddings.word');
@@ -150,6 +152,7 @@ async function openCheckpoint(folder: string): Promise<ModelFolder> {
   const layers = state.stage.trainedLayers;
   await verifyFile(folder, weightsFile, state);
   const specs = specsByName(createModel(config), layers);
+  const { gates = {} } = state;
   const reader = await SafetensorsReader.open(join(folder, weightsFile));
   return {
     folder,
@@ -159,8 +162,11 @@ async function openCheckpoint(folder: string): Promise<ModelFolder> {
     layerMap: state.layerMap,
     tokenizerPath: tokenizerNear(folder),
     costs: costsOf(state, config),
-    warnings: [],
-    read: async (name) => reader.readFloat32(name, specOf(specs, name, folder).shape),
+    warnings: closedGates(folder, gates),
+    read: async (name) => {
+      const spec = specOf(specs, name, folder);
+      return withBranchScales(spec, await reader.readFloat32(name, spec.shape), gates);
+    },
     close: () => reader.close(),
     [Symbol.asyncDispose]: () => reader.close(),
   };
