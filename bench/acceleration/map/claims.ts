@@ -66,7 +66,7 @@ const verdictOf = (difference: number, noise: number): ClaimResult['verdict'] =>
   Math.abs(difference) <= noise ? 'within noise' : difference < 0 ? 'holds' : 'does not hold';
 
 /**
- * Twice the standard error of a difference over so many seeds, from the spread of Scratch's loss at this length, or at the
+ * Twice the standard error of a mean difference over `seeds` seeds, from the spread of Scratch's loss at this length, or at the
  * nearest (in the logarithm) that has two seeds; undefined without one.
  */
 export function claimNoise(
