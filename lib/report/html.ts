@@ -124,7 +124,7 @@ function seedRows(analysis: Analysis): string[][] {
       seed.finalLoss.toFixed(4),
       formatFlops(seed.totals.flopsModel),
       formatDuration(seed.totals.trainMs),
-      seed.saving ? formatPercent(seed.saving.flopsModel) : 'not reached',
+      entry.isReference ? '-' : seed.saving ? formatPercent(seed.saving.flopsModel) : 'not reached',
       seed.savingOfSeed ? formatPercent(seed.savingOfSeed.flopsModel) : 'not reached',
     ]),
   );
@@ -136,8 +136,8 @@ function method(analysis: Analysis): string {
   return `<p>The target is the final held-out loss of ${reference}: the mean of its last three evaluations, averaged over
 seeds. Each curve is smoothed by a running median of three evaluations and made monotone by its running minimum; the first
 crossing of the target is interpolated linearly between the two evaluations around it. The saving is one minus the cost
-there over everything that ${reference} spends. The row of ${reference} says how far before its own end it meets the target,
-which is a mean over its last evaluations: so much of each saving any run with the same curve would show. A run that never reaches the target is reported as such, with the loss that is
+there over everything that ${reference} spends. The row of ${reference} says how far before its end each seed meets its own
+target, which is a mean over its last evaluations: so much of each saving any run with the same curve would show. A run that never reaches the target is reported as such, with the loss that is
 left; nothing is extrapolated. All methods see the same batches in the same order, and their runs take turns on the machine.
 FLOPs count matrix multiplications only, two for a multiply-add, the head on every position and the full square of attention;
 layer FLOPs leave the head out; executed FLOPs are what ran.</p>`;

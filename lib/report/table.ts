@@ -1,7 +1,7 @@
 /** The table of a comparison, as aligned text for a terminal and as Markdown. */
 
 import * as is from '../is.js';
-import type { Analysis, MethodAnalysis, Spread } from './aggregate.js';
+import { type Analysis, type MethodAnalysis, type Spread, spread } from './aggregate.js';
 import { formatCount, formatPercent } from './format.js';
 import { type CostName, costNames } from './results.js';
 
@@ -42,9 +42,13 @@ export function tableRows(analysis: Analysis): string[][] {
 
 /**
  * A saving as it may be claimed: a figure only where every seed reached the target. That of the reference is how far
- * before its end it meets its own final loss, a mean over its last evaluations.
+ * before its end each seed meets its own final loss, a mean over its last evaluations.
  */
 export function formatSaving(method: MethodAnalysis, cost: CostName): string {
+  if (method.isReference) {
+    const own = method.seeds.flatMap(({ savingOfSeed }) => (savingOfSeed ? [savingOfSeed[cost]] : []));
+    return own.length === method.seeds.length ? formatSpread(spread(own), formatPercent) : '-';
+  }
   if (method.saving) return formatSpread(method.saving[cost], formatPercent);
   if (cost !== 'flopsModel') return '-';
   const missed = method.seeds.length - method.reached;

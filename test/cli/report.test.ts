@@ -14,6 +14,9 @@ t.test('report makes page, picture and table from results.json', async (t) => {
   t.equal(await run(['report', folder], io), 0, io.err());
   t.match(io.out(), /apollo reached scratch's final loss of 2\.0000 with 50\.0 % fewer FLOPs/);
   for (const file of ['report.html', 'loss-flops.svg', 'table.md']) t.ok(existsSync(join(folder, file)), file);
+  const again = memoryIo();
+  t.equal(await run(['report', join(folder, 'results.json')], again), 0, again.err());
+  t.equal(again.out(), io.out(), 'the file stands for its folder');
 });
 
 t.test('a folder without results is refused by name', async (t) => {

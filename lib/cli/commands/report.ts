@@ -1,5 +1,5 @@
 /** `apollo-lm report`: the report of a comparison, made again from its results.json; also while it is running. */
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import type { Command } from 'commander';
 import { analyse } from '../../report/aggregate.js';
 import { readResults } from '../../report/results.js';
@@ -10,9 +10,10 @@ export function reportCommand(program: Command, io: CommandIo): void {
   program
     .command('report')
     .description('write the report of a comparison again from its results.json')
-    .argument('<folder>', 'the folder of the comparison')
+    .argument('<folder>', 'the folder of the comparison, or its results.json')
     .option('--json', 'machine-readable output')
-    .action(async (folder: string, { json }: { json?: boolean }) => {
+    .action(async (given: string, { json }: { json?: boolean }) => {
+      const folder = basename(given) === 'results.json' ? dirname(given) : given;
       const path = join(folder, 'results.json');
       const results = await readResults(path);
       const analysis = analyse(results);
