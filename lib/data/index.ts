@@ -1,12 +1,14 @@
 /** Text for training as other rooms see it: what users have (public.ts), and what only this package needs. */
-export { checkHasRows, passes } from './batches/batches.js';
+export { checkHasRows, type HeldOutBatches, heldOutCausal, heldOutMlm, passes } from './batches/batches.js';
 export { mixedSource } from './batches/mixture.js';
 export { rangeSource } from './batches/token-source.js';
 export { TokenFile, TokenFileWriter } from './corpus/token-file.js';
 export * from './public.js';
 export { parseInput } from './read/inputs.js';
+export { continuation } from './tokenizer/continuation.js';
 export { endOfTextFile, endOfTextName, endsOfText, noEndOfText } from './tokenizer/end-of-text.js';
 export { beginOf, longestFirst } from './tokenizer/framing.js';
 export { checkVocabulary } from './tokenizer/tokenizer.js';
+export { holdsTokenizer } from './tokenizer/tokenizer-files.js';
 export { countWords, trainTokenizer } from './tokenizer/train-tokenizer.js';
 export { WordCounts } from './tokenizer/word-counts.js';

@@ -70,7 +70,7 @@ const schema = z.strictObject({
   ...outerSettings,
   /** Steps between evaluations, besides those at step 0 and at the end. 0: never. Default: only at step 0 and at the end. */
   evaluateEvery: z.int().min(0).optional(),
-  /** Held-out batches of one evaluation, at most. Default: 16. */
+  /** Held-out batches of one evaluation, at most; of more they are spread evenly over all of the corpus. Default: 16. */
   evaluationBatches: positiveInteger.default(16),
   /** Steps between checkpoints, besides the one at the end and those by time. 0: none by steps. Default: 0. */
   checkpointEvery: z.int().min(0).default(0),

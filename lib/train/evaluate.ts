@@ -13,7 +13,7 @@ import { gateInputs, type RunPrograms } from './programs.js';
 export interface EvaluationOptions extends BatchSize {
   readonly programs: RunPrograms;
   readonly corpus: TrainingCorpus;
-  /** Batches at most. */
+  /** Batches at most: of more they are spread evenly over all. */
   readonly limit: number;
   /** Gates of the trained layers. */
   readonly gates?: Gates | undefined;
@@ -35,8 +35,8 @@ interface BatchLoss {
  * the same bits on every rank, whenever they come, and those of one rank with these weights.
  */
 async function heldOutLoss(layerMap: LayerMap, options: EvaluationOptions): Promise<number> {
-  const { corpus, batch, seq, objective, limit, group = alone } = options;
-  const batches = Math.min(limit, corpus.heldOutCount({ batch, seq, objective }));
+  const { limit, group = alone } = options;
+  const batches = Math.min(limit, heldOutCount(options));
   const own = Array.from({ length: batches }, (_, index) => index).filter((index) => index % group.size === group.rank);
   const losses = await allOf(group, batches, await agreed(group, () => batchLosses(layerMap, own, options)));
   let sum = 0;
@@ -55,7 +55,11 @@ async function heldOutLoss(layerMap: LayerMap, options: EvaluationOptions): Prom
   return labels === 0 ? Number.NaN : sum / labels;
 }
 
-/** The losses of these batches, by their index. */
+function heldOutCount({ corpus, batch, seq, objective }: EvaluationOptions): number {
+  return corpus.heldOutCount({ batch, seq, objective });
+}
+
+/** The losses of these batches of the evaluation, by their index. */
 async function batchLosses(
   layerMap: LayerMap,
   indices: readonly number[],
@@ -65,9 +69,12 @@ async function batchLosses(
   const size = { batch, seq, objective };
   const program = await options.programs.evaluation(layerMap, corpus.shape(size), gates);
   const gateValues = gates && gateInputs(gatesAtPlaces(gates, layerMap));
+  const available = heldOutCount(options);
+  const batches = Math.min(options.limit, available);
   const losses = new Map<number, BatchLoss>();
   for (const index of indices) {
-    const inputs = await corpus.heldOut({ ...size, index });
+    // A mixture lists its batches source by source: the first ones alone would be of one source.
+    const inputs = await corpus.heldOut({ ...size, index: Math.floor((index * available) / batches) });
     const { outputs } = await program.run({ ...inputs, ...gateValues }, signal ? { signal } : {});
     const labels = (outputs['count'] as Float32Array)[0] as number;
     losses.set(index, { sum: ((outputs['loss'] as Float32Array)[0] as number) * labels, labels });

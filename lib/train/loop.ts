@@ -48,6 +48,7 @@ async function* trainEvents(options: TrainOptions, given: TrainDependencies): As
   const { stop = () => false } = deps;
   try {
     const resumed = await run.open();
+    const { flopsLayers: _, ...totals } = run.totals;
     yield {
       type: 'start',
       step: run.step,
@@ -55,7 +56,7 @@ async function* trainEvents(options: TrainOptions, given: TrainDependencies): As
       layers: deps.model.config.layers,
       trainedLayers: run.stage.trainedLayers,
       parameters: run.parameters,
-      ...run.totals,
+      ...totals,
       ...(resumed && { resumedFrom: resumed.folder }),
       ...(run.sourceCosts && { source: run.sourceCosts }),
       ...(deps.method.initial && !run.sourceCosts && { sourceUnknown: true }),
@@ -85,11 +86,11 @@ async function* trainEvents(options: TrainOptions, given: TrainDependencies): As
       if (warning) yield warning;
       stopped = stop(step);
     }
-    run.counts.checkTargets();
     await run.checkpoints.written();
     yield* run.checkpoints.events();
     await run.checkpoints.saveLast();
     yield* run.checkpoints.lastEvents();
+    run.counts.checkTargets(run.step);
     yield {
       type: 'done',
       step: run.step,

@@ -19,7 +19,7 @@ export interface TrainerDependencies extends Omit<TrainDependencies, 'method' | 
   /** Where `step()` takes batches and `evaluate()` the held-out text. Without one, each step is given its batch. */
   readonly corpus?: TrainingCorpus;
   /** Static shape of the batches that steps are given, where it is more than { batch, seq }: BERT's masked positions, padding. */
-  readonly shape?: Omit<BatchShape, 'batch' | 'seq'>;
+  readonly shape?: Partial<Omit<BatchShape, 'batch' | 'seq'>>;
 }
 
 /** The outcome of one step; see StepEvent for its fields. */
@@ -83,6 +83,8 @@ export class ModelTrainer {
   readonly warnings: readonly string[];
   readonly #run: Run;
   readonly #given: GivenBatches | undefined;
+  /** A growth that no step has returned yet: the one that it was done for may have failed. */
+  #growth: GrowthEvent | undefined;
   #last: Promise<unknown> = Promise.resolve();
   #closing: Promise<void> | undefined;
 
@@ -143,12 +145,14 @@ export class ModelTrainer {
           this.#given.given = list as readonly BatchInputs[];
         } else check(batches === undefined, 'step takes no batches: the corpus gives them');
       });
-      const growth = await run.grow();
+      const grown = await run.grow();
+      if (grown?.type === 'growth') this.#growth = grown;
       const { type: _, ...step } = await run.train();
       run.warningOf({ type: 'step', ...step }); // throws when too many were left out
-      if (growth?.type !== 'growth') return step;
-      const { type: _type, step: _step, ...switched } = growth;
-      return { ...step, growth: switched };
+      if (!this.#growth) return step;
+      const { type: _type, step: _step, ...growth } = this.#growth;
+      this.#growth = undefined;
+      return { ...step, growth };
     });
   }
 
@@ -171,7 +175,7 @@ export class ModelTrainer {
       const run = this.#run;
       const { group } = run.deps;
       const own = await agreed(group, async () => {
-        await run.checkpoints.saveLast();
+        await run.checkpoints.saveNow();
         run.checkpoints.lastEvents();
         return run.checkpoints.lastSaved;
       });

@@ -119,6 +119,12 @@ export class RunCheckpoints {
     if (this.#directory !== undefined) await this.#writer.complete(this.#job(this.#directory));
   }
 
+  /** Writes one of what the store holds now, which its owner may have changed since this position was saved. */
+  async saveNow(): Promise<void> {
+    this.#writer.outdated();
+    await this.saveLast();
+  }
+
   /** Waits for the one that is being written. */
   async written(): Promise<void> {
     await this.#writer.settled();

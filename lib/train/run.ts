@@ -5,7 +5,7 @@ import { ParameterStore } from '../engine/parameters.js';
 import { AdaptiveMethod, type SeenLosses } from '../methods/adaptive.js';
 import type { MethodStage, TrainingMethod } from '../methods/method.js';
 import { layerFlops, parameterCount } from '../models/index.js';
-import { type CheckpointState, loadCheckpoint } from './checkpoint/checkpoint.js';
+import { type CheckpointState, flopsLayersOf, loadCheckpoint } from './checkpoint/checkpoint.js';
 import type { SourceCosts } from './checkpoint/model-folder.js';
 import { checkpointOfRank } from './checkpoint/rank-folder.js';
 import { identityOf, lastStep, type RunIdentity, type TrainConfig, withBeginning } from './config.js';
@@ -25,7 +25,7 @@ import { queueStep, type RunStep } from './queue-step.js';
 import { RunCheckpoints } from './run-checkpoints.js';
 import { checkSameSettings } from './same-run.js';
 import { type StageNetwork, stageNetwork } from './stage.js';
-import { StepCounts } from './step-counts.js';
+import { type RunTotals, StepCounts } from './step-counts.js';
 import { leftOut, tooManyNonFinite, withoutTarget } from './step-warnings.js';
 import { StepStream, Trainer } from './trainer.js';
 
@@ -96,7 +96,7 @@ export class Run {
     this.batches = new BatchAhead((step, micro) => corpus.batch(this.#request(step, micro)));
   }
 
-  get totals(): CheckpointState['totals'] {
+  get totals(): RunTotals {
     return this.counts.totals;
   }
 
@@ -195,7 +195,7 @@ export class Run {
     this.outer?.updates(state.local?.changed ?? []);
     this.step = state.step;
     this.sourceCosts = state.source;
-    Object.assign(this.totals, state.totals);
+    Object.assign(this.totals, state.totals, { flopsLayers: flopsLayersOf(state) });
     this.nonFinite.count = state.nonFiniteSteps;
     this.evaluatedAt = state.evaluated ? state.step : -1;
     this.checkpoints.resumed(start.isBranch ? undefined : folder);
@@ -297,7 +297,9 @@ export class Run {
       }),
     });
     if (calibration) {
-      this.totals.flopsModel += calibration.layerPasses * layerFlops(next.model.config, seq) * batch * seq;
+      const flops = calibration.layerPasses * layerFlops(next.model.config, seq) * batch * seq;
+      this.totals.flopsModel += flops;
+      this.totals.flopsLayers += flops;
       this.totals.flopsExecuted += calibration.flops;
     }
     this.network = next;

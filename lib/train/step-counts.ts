@@ -19,12 +19,14 @@ export interface CountedStep extends Pick<RunStep, 'plan' | 'learningRate'> {
   readonly config: ModelConfig;
 }
 
+/** Counts of a run. */
+export type RunTotals = CheckpointState['totals'] & { flopsLayers: number };
+
 export class StepCounts {
   /** Counts of the run, through all resumes. */
-  readonly totals: CheckpointState['totals'] = { tokens: 0, flopsModel: 0, flopsExecuted: 0, trainMs: 0 };
+  readonly totals: RunTotals = { tokens: 0, flopsModel: 0, flopsLayers: 0, flopsExecuted: 0, trainMs: 0 };
   /** Steps of this process of which no batch had a target. */
   withoutTarget = 0;
-  #here = 0;
   readonly #traffic = new Traffic();
 
   constructor(private readonly size: { readonly seq: number; readonly tokens: number }) {}
@@ -43,10 +45,11 @@ export class StepCounts {
     const { loss, gradNorm, applied, flops, waitedMs, microBatches, exchange } = result;
     const ms = result.ms + round.ms;
     const bytesOfStep = (exchange?.bytes ?? 0) + round.bytesSent;
-    this.#here++;
     if (microBatches === 0) this.withoutTarget++;
     totals.tokens += size.tokens;
-    totals.flopsModel += stepFlops(config, plan, size).model;
+    const { model, layers } = stepFlops(config, plan, size);
+    totals.flopsModel += model;
+    totals.flopsLayers += layers;
     totals.flopsExecuted += flops;
     totals.trainMs += ms;
     if (exchange) {
@@ -81,8 +84,8 @@ export class StepCounts {
     };
   }
 
-  /** @throws ApolloError BAD_CORPUS when none of the steps that were done had a target. */
-  checkTargets(): void {
-    if (this.withoutTarget > 0 && this.withoutTarget === this.#here) throw nothingLearnt(this.#here);
+  /** @throws ApolloError BAD_CORPUS when none of all `steps` steps of the run had a target. */
+  checkTargets(steps: number): void {
+    if (this.withoutTarget > 0 && this.withoutTarget === steps) throw nothingLearnt(steps);
   }
 }

@@ -3,8 +3,9 @@ import {
   type Corpus,
   causalBatch,
   checkHasRows,
-  heldOutCausalBatches,
-  heldOutMlmBatches,
+  type HeldOutBatches,
+  heldOutCausal,
+  heldOutMlm,
   mlmBatch,
   mlmCapacity,
   type SpecialTokens,
@@ -43,7 +44,7 @@ interface ObjectiveBatches {
   /** Tokens of the text in a row of `seq`. */
   content(seq: number): number;
   batch(request: BatchRequest): BatchInputs;
-  heldOut(batch: number, seq: number): readonly BatchInputs[];
+  heldOut(batch: number, seq: number): HeldOutBatches<object>;
 }
 
 /**
@@ -65,13 +66,13 @@ export function trainingCorpus(corpus: Text, options: TrainingCorpusOptions = {}
     made.set(objective, batches);
     return batches;
   };
-  const held = new Map<string, readonly BatchInputs[]>();
-  const heldOut = ({ batch, seq, objective }: BatchSize): readonly BatchInputs[] => {
+  const held = new Map<string, HeldOutBatches<BatchInputs>>();
+  const heldOut = ({ batch, seq, objective }: BatchSize): HeldOutBatches<BatchInputs> => {
     const key = `${objective} ${batch} x ${seq}`;
     const isEmpty = corpus.heldOut.tokenCount === 0; // prepared with heldOut: 0
-    const list = held.get(key) ?? (isEmpty ? [] : batchesFor(objective).heldOut(batch, seq));
-    held.set(key, list);
-    return list;
+    const batches = held.get(key) ?? kept(isEmpty ? noBatches : batchesFor(objective).heldOut(batch, seq));
+    held.set(key, batches);
+    return batches;
   };
   return {
     key: corpus.key,
@@ -83,8 +84,28 @@ export function trainingCorpus(corpus: Text, options: TrainingCorpusOptions = {}
       return batchShape(size);
     },
     batch: (request) => batchesFor(request.objective).batch(request),
-    heldOutCount: (size) => heldOut(size).length,
-    heldOut: ({ index, ...size }) => heldOut(size)[index]!,
+    heldOutCount: (size) => heldOut(size).count,
+    heldOut: ({ index, ...size }) => heldOut(size).at(index),
+  };
+}
+
+const noBatches: HeldOutBatches<object> = {
+  count: 0,
+  at: () => {
+    throw new ApolloError('INTERNAL', 'There is no held-out text.');
+  },
+};
+
+/** Each batch is made once: an evaluation repeats those of the one before. */
+function kept({ count, at }: HeldOutBatches<object>): HeldOutBatches<BatchInputs> {
+  const made = new Map<number, BatchInputs>();
+  return {
+    count,
+    at(index) {
+      const batch = made.get(index) ?? { ...at(index) };
+      made.set(index, batch);
+      return batch;
+    },
   };
 }
 
@@ -101,8 +122,7 @@ function causalBatches(corpus: Text, limit: HeldOutLimit): ObjectiveBatches {
     batch: ({ accumulation, objective, ...request }) => ({
       ...causalBatch(corpus.train, { ...request, accumulation }),
     }),
-    heldOut: (batch, seq) =>
-      heldOutCausalBatches(corpus.heldOut, { batch, seq, ...limit }).map((rows) => ({ ...rows })),
+    heldOut: (batch, seq) => heldOutCausal(corpus.heldOut, { batch, seq, ...limit }),
   };
 }
 
@@ -126,14 +146,14 @@ function maskedBatches({ train, heldOut, tokenizer }: Text, limit: HeldOutLimit)
       }),
     }),
     heldOut: (batch, seq) =>
-      heldOutMlmBatches(heldOut, {
+      heldOutMlm(heldOut, {
         ...rules,
         ...limit,
         batch,
         seq,
         seed: heldOutSeed,
         targets: targets(batch, seq),
-      }).map((rows) => ({ ...rows })),
+      }),
   };
 }
 

@@ -3,7 +3,7 @@ import { truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
 import { createModel, createTrainer, preset } from '../../lib/index.js';
-import type { StepEvent, TrainEvent } from '../../lib/train/index.js';
+import { openModelFolder, readCheckpointState, type StepEvent, type TrainEvent } from '../../lib/train/index.js';
 import { countingCorpus, openTinyDevice, runTiny, tinyMethod, tinyModel, tinyOptions } from './tiny.js';
 
 const device = await openTinyDevice();
@@ -98,6 +98,9 @@ t.test('an evaluation between a growth and the first step of its stage is that o
   t.equal(trainer.layers, 4, 'all layers are there');
   const { lossFull, lossStage } = await trainer.evaluate();
   t.equal(lossFull, lossStage, 'so both maps are the same network');
+  fails = false;
+  t.match(await trainer.step(), { step: 15, growth: { from: 2, to: 4 } }, 'the growth is reported by a later step');
+  t.notOk('growth' in (await trainer.step()));
   await trainer.close();
 });
 
@@ -130,7 +133,7 @@ t.test('a checkpoint resumes to the same bits', async (t) => {
   for (let step = 0; step < 10; step++) await first.step();
   const path = await first.save();
   t.match(path, /step-00000010$/);
-  t.equal(await first.save(), path, 'what is saved is not saved again');
+  t.equal(await first.save(), path);
   t.equal(first.checkpoint, path);
   await first.close();
   const second = await createTrainer(tinyOptions, { ...deps, checkpointDir, resume: true });
@@ -144,16 +147,29 @@ t.test('a checkpoint resumes to the same bits', async (t) => {
   t.same(rest, stepsOf(whole).slice(10).map(bits));
 });
 
+t.test('a checkpoint holds what its owner wrote to the weights, and whether the evaluation is done', async (t) => {
+  const checkpointDir = t.testdir();
+  const trainer = await createTrainer(tinyOptions, { ...deps, checkpointDir });
+  await trainer.step();
+  const path = await trainer.save();
+  t.equal((await readCheckpointState(path)).evaluated, false);
+  const name = 'final.norm.weight';
+  await trainer.store.write(name, new Float32Array(32).fill(7));
+  await trainer.evaluate();
+  t.equal(await trainer.save(), path);
+  t.equal((await readCheckpointState(path)).evaluated, true);
+  await trainer.close();
+  await using folder = await openModelFolder(checkpointDir);
+  t.same([...(await folder.read(name))], new Array(32).fill(7));
+});
+
 t.test('by default all layers are trained from the start; BERT takes the shape of its batches', async (t) => {
   const gpt = await createTrainer({ steps: 3, batch: 2, seq: 16 }, { device, model: tinyModel });
   t.equal(gpt.layers, 4);
   await gpt.close();
   const sizes = { layers: 2, hidden: 32, heads: 2, ffn: 64, vocabSize: 20, maxPositions: 8 };
   const model = createModel(preset('bert-nano', sizes));
-  const bert = await createTrainer(
-    { steps: 3, batch: 2, seq: 8 },
-    { device, model, shape: { targets: 4, padding: false } },
-  );
+  const bert = await createTrainer({ steps: 3, batch: 2, seq: 8 }, { device, model, shape: { targets: 4 } });
   const tokens = Int32Array.from({ length: 16 }, (_, i) => i);
   const { loss } = await bert.step({
     tokens,

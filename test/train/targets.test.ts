@@ -1,7 +1,7 @@
 /** Steps and micro-batches without anything to predict: left out, told and counted, and no success where all are so. */
 import t from 'tap';
 import { hasTarget } from '../../lib/train/corpus.js';
-import type { DoneEvent, StepEvent, TrainingCorpus } from '../../lib/train/index.js';
+import { type DoneEvent, listCheckpoints, type StepEvent, type TrainingCorpus } from '../../lib/train/index.js';
 import { contentsOf, countingCorpus, openTinyDevice, runTiny } from './tiny.js';
 
 const device = await openTinyDevice();
@@ -75,6 +75,26 @@ t.test('a run of which no step had a target is no success', async (t) => {
     message: /None of 6 steps had anything to predict/,
   });
 });
+
+t.test(
+  'a run without a target leaves its checkpoint, and one that resumes for a few such steps is no error',
+  async (t) => {
+    const options = { steps: 24, evaluateEvery: 0 };
+    const empty = { corpus: without(() => true), checkpointDir: t.testdir() };
+    await t.rejects(runTiny(device, { ...options, stopAfter: { steps: 3 } }, empty), { code: 'BAD_CORPUS' });
+    t.same(
+      (await listCheckpoints(empty.checkpointDir)).map(({ step }) => step),
+      [3],
+    );
+
+    const corpus = without((step) => step >= 4);
+    const deps = { corpus, checkpointDir: t.testdir(), resume: 'auto' } as const;
+    await runTiny(device, { ...options, stopAfter: { steps: 4 } }, deps);
+    const events = await runTiny(device, { ...options, stopAfter: { steps: 6 } }, deps);
+    t.match(events.at(-1), { type: 'done', step: 6, stepsWithoutTarget: 2 });
+    t.equal((await listCheckpoints(deps.checkpointDir)).at(-1)?.step, 6);
+  },
+);
 
 t.test('held-out text without a target is told', async (t) => {
   const corpus: TrainingCorpus = {

@@ -1,6 +1,7 @@
 import t from 'tap';
 import { arraySource, type Corpus, mlmCapacity } from '../../lib/data/index.js';
 import { openDevice } from '../../lib/engine/index.js';
+import type { TrainingCorpus } from '../../lib/train/index.js';
 import { trainingCorpus } from '../../lib/train/text-corpus.js';
 import { countingCorpus, runTiny, tinyModel } from './tiny.js';
 
@@ -39,6 +40,42 @@ t.test('held-out batches are limited, spread and always the same', async (t) => 
   t.same(await few.heldOut({ ...size, index: 2 }), first);
   // The last of three reaches into the last third of the held-out text.
   t.ok(first['tokens']!.length === 64);
+});
+
+t.test('an evaluation of fewer batches than there are takes them from the whole held-out text', async (t) => {
+  await using device = await openDevice({ threads: 1 });
+  const measured = async (evaluationBatches: number, count: number) => {
+    const taken: number[] = [];
+    const heldOut: TrainingCorpus['heldOut'] = (request) => {
+      taken.push(request.index);
+      return countingCorpus.heldOut(request);
+    };
+    const corpus = { ...countingCorpus, heldOutCount: () => count, heldOut };
+    await runTiny(device, { evaluationBatches, stopAfter: { steps: 0 } }, { corpus, method: 'scratch' });
+    return taken;
+  };
+  t.same(await measured(4, 10), [0, 2, 5, 7]);
+  t.same(await measured(4, 4), [0, 1, 2, 3], 'all of them where they are not more');
+  t.same(await measured(4, 3), [0, 1, 2]);
+});
+
+t.test('held-out batches are made when they are asked for', async (t) => {
+  const { heldOut, ...rest } = corpusOf(4000, 1600);
+  let reads = 0;
+  const read: typeof heldOut.read = (...place) => {
+    reads++;
+    return heldOut.read(...place);
+  };
+  const corpus = trainingCorpus({ ...rest, heldOut: { ...heldOut, read } });
+  for (const objective of ['causal', 'masked'] as const) {
+    reads = 0;
+    const size = { batch: 4, seq: 16, objective };
+    t.ok(corpus.heldOutCount(size) > 20);
+    t.equal(reads, 0);
+    await corpus.heldOut({ ...size, index: 7 });
+    await corpus.heldOut({ ...size, index: 7 });
+    t.equal(reads, 4, 'a row each, once');
+  }
 });
 
 t.test('a text of which nothing was held out has no held-out batches', async (t) => {

@@ -149,6 +149,12 @@ export interface HeldOutOptions {
   readonly evaluationBatches?: number;
 }
 
+/** A fixed list of batches that are made when they are asked for, the same each time. */
+export interface HeldOutBatches<Batch> {
+  readonly count: number;
+  at(index: number): Batch;
+}
+
 /**
  * All held-out text as a fixed list of batches for next-token prediction. Rows missing in the last batch repeat the
  * first one without labels, so that they do not count. Of a mixture as much as has its shares is taken.
@@ -157,11 +163,16 @@ export interface HeldOutOptions {
  * @throws ApolloError BAD_CORPUS when the source does not fill one row.
  */
 export function heldOutCausalBatches(source: TokenSource, options: HeldOutOptions): CausalBatch[] {
+  return allOf(heldOutCausal(source, options));
+}
+
+/** The same, each batch made when it is asked for. */
+export function heldOutCausal(source: TokenSource, options: HeldOutOptions): HeldOutBatches<CausalBatch> {
   takesHeldOutCausal(source, options);
   const { batch, seq, evaluationBatches } = options;
-  return heldOutRows(partsOf(source, seq, true), batch, evaluationBatches).map((rows, _, all) => {
-    const made = causalRows(source, fill(rows, batch, all[0]![0]!), batch, seq);
-    made.labels.fill(noLabel, rows.length * seq);
+  return heldOutBatches(heldOutRows(partsOf(source, seq, true), batch, evaluationBatches), batch, (rows, count) => {
+    const made = causalRows(source, rows, batch, seq);
+    made.labels.fill(noLabel, count * seq);
     return made;
   });
 }
@@ -176,10 +187,18 @@ export function heldOutMlmBatches(
   source: TokenSource,
   options: HeldOutOptions & Omit<MlmOptions, 'step' | 'micro' | 'accumulation'>,
 ): MlmBatch[] {
+  return allOf(heldOutMlm(source, options));
+}
+
+/** The same, each batch made when it is asked for. */
+export function heldOutMlm(
+  source: TokenSource,
+  options: HeldOutOptions & Omit<MlmOptions, 'step' | 'micro' | 'accumulation'>,
+): HeldOutBatches<MlmBatch> {
   takesHeldOutMlm(source, options);
   const { batch, seq, evaluationBatches } = options;
-  return heldOutRows(partsOf(source, seq - 2, true), batch, evaluationBatches).map((rows, _, all) =>
-    mlmRows(source, fill(rows, batch, all[0]![0]!), options, rows.length),
+  return heldOutBatches(heldOutRows(partsOf(source, seq - 2, true), batch, evaluationBatches), batch, (rows, count) =>
+    mlmRows(source, rows, options, count),
   );
 }
 
@@ -345,6 +364,22 @@ function heldOutRows(parts: readonly Part[], batch: number, evaluationBatches = 
   });
   const batches = Math.ceil(chosen.length / batch);
   return Array.from({ length: batches }, (_, i) => chosen.slice(i * batch, (i + 1) * batch));
+}
+
+/** Batches of these rows, which `make` gets with the number of those that count. */
+function heldOutBatches<Batch>(
+  all: readonly (readonly Row[])[],
+  batch: number,
+  make: (rows: readonly Row[], count: number) => Batch,
+): HeldOutBatches<Batch> {
+  return {
+    count: all.length,
+    at: (index) => make(fill(all[index]!, batch, all[0]![0]!), all[index]!.length),
+  };
+}
+
+function allOf<Batch>({ count, at }: HeldOutBatches<Batch>): Batch[] {
+  return Array.from({ length: count }, (_, index) => at(index));
 }
 
 function fill(rows: readonly Row[], batch: number, missing: Row): Row[] {

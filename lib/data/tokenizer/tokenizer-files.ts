@@ -32,6 +32,12 @@ const pairs = [
 const wholeFiles = ['tokenizer.json', 'tokenizer.json.gz'] as const;
 const olderFiles = ['vocab.txt', 'r50k_base.tiktoken', 'r50k_base.tiktoken.gz'] as const;
 
+/** Whether a folder has one of the layouts that readTokenizerFiles reads. */
+export function holdsTokenizer(folder: string): boolean {
+  const layouts = [...wholeFiles, ...olderFiles].map((name): readonly string[] => [name]);
+  return [...layouts, ...pairs].some((files) => files.every((name) => existsSync(join(folder, name))));
+}
+
 /**
  * The definition found at a file or folder.
  * @throws ApolloError BAD_TOKENIZER when nothing usable is there.

@@ -43,6 +43,11 @@ export class CheckpointWriter {
     this.#savedAt = position;
   }
 
+  /** The store changed without a step, or is to be written again: no position is saved. */
+  outdated(): void {
+    this.#savedAt = undefined;
+  }
+
   isSaved(position: string): boolean {
     return this.#savedAt === position;
   }

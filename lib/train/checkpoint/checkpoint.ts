@@ -15,7 +15,14 @@ import { fileError, isSystemError } from '../../fs/error.js';
 import { SafetensorsReader, type TensorToWrite, writeSafetensors } from '../../interop/safetensors.js';
 import * as is from '../../is.js';
 import { methodNames } from '../../methods/index.js';
-import { declareSpecs, type ModelConfig, ownKinds, type ParameterSpec } from '../../models/index.js';
+import {
+  declareSpecs,
+  headFlops,
+  type ModelConfig,
+  ownKinds,
+  type ParameterSpec,
+  withShape,
+} from '../../models/index.js';
 import { withCurrentNames } from '../../renamed.js';
 import { type Kept, writeFolder } from './checkpoint-folder.js';
 import { checkpointOfRank } from './rank-folder.js';
@@ -26,11 +33,16 @@ export const weightsFile = 'model.safetensors';
 const momentsFile = 'optimizer.safetensors';
 export const stateFile = 'state.json';
 
+/** Layers were once counted with the head of the finished model, although that of earlier stages was narrower. */
+const atLeastZero = (flops: number): number => Math.max(0, flops);
+
 const count = z.int().min(0);
 const total = z.number().min(0);
 const totalsSchema = z.object({
   tokens: total,
   flopsModel: total,
+  /** The same without the head; older checkpoints have none, see flopsLayersOf. */
+  flopsLayers: total.optional(),
   flopsExecuted: total,
   trainMs: total,
   /** Bytes of gradients and weights that ranks have sent, where there are several. */
@@ -63,7 +75,7 @@ const stateSchema = z.object({
   identity: z.record(z.string(), z.unknown()),
   totals: totalsSchema,
   /** Training cost of the run's initial model. */
-  source: totalsSchema.extend({ flopsLayers: total }).optional(),
+  source: totalsSchema.extend({ flopsLayers: z.number().transform(atLeastZero) }).optional(),
   /** Consecutive steps so far whose loss or gradients were not finite. */
   nonFiniteSteps: count,
   /** Training losses that an adaptive method has seen. */
@@ -261,7 +273,14 @@ function withNamesOfNow(value: unknown): unknown {
 
 /** The model that a checkpoint holds: the finished one, in the widths of the checkpoint's stage. */
 export function modelConfigOf(state: CheckpointState): ModelConfig {
-  return { ...(state.identity['model'] as ModelConfig), ...state.stage.shape };
+  const model = state.identity['model'] as ModelConfig;
+  return state.stage.shape ? withShape(model, state.stage.shape) : model;
+}
+
+/** Training FLOPs of a run without the head; where they were not counted, with the head that its model has now. */
+export function flopsLayersOf(state: CheckpointState): number {
+  const { flopsLayers, flopsModel, tokens } = state.totals;
+  return flopsLayers ?? atLeastZero(flopsModel - 3 * headFlops(modelConfigOf(state)) * tokens);
 }
 
 /** @throws ApolloError BAD_CHECKPOINT unless `file` is as it was written. */

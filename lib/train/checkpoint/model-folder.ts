@@ -6,6 +6,7 @@
 import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { holdsTokenizer } from '../../data/index.js';
 import { ApolloError } from '../../errors.js';
 import {
   configFile,
@@ -19,7 +20,6 @@ import type { WeightSource } from '../../methods/method.js';
 import {
   createModel,
   drawnValue,
-  headFlops,
   type LanguageModel,
   type ModelConfig,
   type ParameterSpec,
@@ -27,6 +27,7 @@ import {
 import {
   type CheckpointState,
   damageOf,
+  flopsLayersOf,
   isDamage,
   modelConfigOf,
   readCheckpointState,
@@ -161,7 +162,7 @@ async function openCheckpoint(folder: string): Promise<ModelFolder> {
     layers,
     layerMap: state.layerMap,
     tokenizerPath: tokenizerNear(folder),
-    costs: costsOf(state, config),
+    costs: costsOf(state),
     warnings: closedGates(folder, gates),
     read: async (name) => {
       const spec = specOf(specs, name, folder);
@@ -173,8 +174,9 @@ async function openCheckpoint(folder: string): Promise<ModelFolder> {
 }
 
 /** The costs of a run and of its initial model, if recorded. */
-function costsOf({ totals, source }: CheckpointState, config: ModelConfig): SourceCosts {
-  const own = { ...totals, flopsLayers: totals.flopsModel - 3 * headFlops(config) * totals.tokens };
+function costsOf(state: CheckpointState): SourceCosts {
+  const { totals, source } = state;
+  const own = { ...totals, flopsLayers: flopsLayersOf(state) };
   if (!source) return own;
   const keys = ['tokens', 'flopsModel', 'flopsLayers', 'flopsExecuted', 'trainMs'] as const;
   return Object.fromEntries(keys.map((key) => [key, own[key] + source[key]])) as unknown as SourceCosts;
@@ -217,7 +219,7 @@ async function openPretrained(folder: string, { seed = 0 }: OpenOptions): Promis
       config,
       layers: config.layers,
       layerMap: Array.from({ length: config.layers }, (_, layer) => layer),
-      tokenizerPath: hasTokenizer(folder) ? folder : undefined,
+      tokenizerPath: holdsTokenizer(folder) ? folder : undefined,
       costs: undefined,
       warnings,
       async read(name) {
@@ -262,10 +264,4 @@ function few(names: readonly string[]): string {
 function tokenizerNear(checkpoint: string): string | undefined {
   const folders = [checkpoint, dirname(checkpoint), dirname(dirname(checkpoint))];
   return folders.map((folder) => join(folder, 'tokenizer.json')).find((path) => existsSync(path));
-}
-
-/** Whether a Hugging Face folder has one of the layouts that loadTokenizer reads. */
-function hasTokenizer(folder: string): boolean {
-  const layouts = [['tokenizer.json'], ['vocab.txt'], ['vocab.json', 'merges.txt']];
-  return layouts.some((files) => files.every((file) => existsSync(join(folder, file))));
 }

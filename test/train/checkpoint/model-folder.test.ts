@@ -1,13 +1,22 @@
-import { cp, mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
 import { type Device, Graph, ParameterStore } from '../../../lib/engine/index.js';
 import { SafetensorsReader } from '../../../lib/interop/safetensors.js';
 import { apollo, scratch } from '../../../lib/methods/index.js';
-import { type BatchShape, initialiseParameters, initialValue, modelWeights } from '../../../lib/models/index.js';
+import {
+  type BatchShape,
+  createModel,
+  initialiseParameters,
+  initialValue,
+  modelWeights,
+  withDefaults,
+  withShape,
+} from '../../../lib/models/index.js';
+import { stepFlops } from '../../../lib/train/cost.js';
 import { loadModel, openModelFolder, saveCheckpoint, train } from '../../../lib/train/index.js';
 import { relativeError, shiftedLabels } from '../../parity/golden.js';
-import { countingCorpus, openTinyDevice, runTiny, tinyModel, tinyOptions } from '../tiny.js';
+import { countingCorpus, openTinyDevice, runTiny, tinyLlama, tinyModel, tinyOptions } from '../tiny.js';
 
 const golden = (path: string): string => join(import.meta.dirname, '../../fixtures/golden', path);
 const device = await openTinyDevice();
@@ -189,6 +198,57 @@ t.test('the costs of a model that began with another are those of both', async (
     flopsExecuted: 704,
     trainMs: 14,
   });
+});
+
+/** A Llama with grouped heads, half as wide for the first six of 24 steps. */
+const grouped = createModel(withDefaults({ ...tinyLlama.config, heads: 4, keyValueHeads: 2 }));
+const narrowShape = { hidden: 16, heads: 2, ffn: 64 };
+const narrowStart = {
+  method: 'staged' as const,
+  options: {
+    stages: [{ trainedLayers: 4, shape: narrowShape, boundary: 0.25 }, { trainedLayers: 4 }],
+  },
+};
+
+t.test('a model within a stage of other widths is opened in these, grouped heads included', async (t) => {
+  const checkpointDir = t.testdir();
+  const deps = { checkpointDir, model: grouped, method: narrowStart };
+  await runTiny(device, { evaluateEvery: 0, stopAfter: { steps: 3 } }, deps);
+  const { model, dispose } = await loadModel(device, checkpointDir);
+  t.match(model.config, { hidden: 16, heads: 2, keyValueHeads: 1 });
+  dispose();
+});
+
+t.test('the FLOPs of the layers are those of each step, whose head may have been narrower', async (t) => {
+  const checkpointDir = t.testdir();
+  await runTiny(device, { evaluateEvery: 0 }, { checkpointDir, model: grouped, method: narrowStart });
+  await using folder = await openModelFolder(checkpointDir);
+  const size = { seq: 16, tokens: 128 };
+  const narrow = withShape(grouped.config, narrowShape);
+  const early = stepFlops(narrow, { depth: 4 }, size).layers;
+  const late = stepFlops(grouped.config, { depth: 4 }, size).layers;
+  t.equal(folder.costs?.flopsLayers, 6 * early + 18 * late);
+
+  // As older versions wrote it, one that began with such a model included.
+  const file = join(folder.folder, 'state.json');
+  const { totals, ...state } = JSON.parse(await readFile(file, 'utf8'));
+  const { flopsLayers, ...older } = totals;
+  const source = { ...totals, flopsLayers: -5 };
+  await writeFile(file, JSON.stringify({ ...state, totals: { ...older, flopsModel: 1 }, source }));
+  await using old = await openModelFolder(checkpointDir);
+  t.equal(old.costs?.flopsLayers, 0, 'never less than nothing');
+});
+
+t.test('a tokenizer in any layout that loadTokenizer reads is found', async (t) => {
+  const layouts = [['tokenizer.json.gz'], ['encoder.json', 'vocab.bpe'], ['r50k_base.tiktoken'], ['vocab.txt']];
+  for (const layout of layouts) {
+    const path = t.testdir();
+    await cp(golden('gpt2-ref'), path, { recursive: true });
+    for (const name of ['tokenizer.json', 'vocab.json', 'merges.txt']) await rm(join(path, name), { force: true });
+    for (const name of layout) await writeFile(join(path, name), '');
+    await using folder = await openModelFolder(path);
+    t.equal(folder.tokenizerPath, path, layout.join(' and '));
+  }
 });
 
 t.test('stored depth runs the stored layers, full depth the whole network', async (t) => {
