@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream, readdirSync, statSync } from 'node:fs';
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { ApolloError } from '../../errors.js';
 import { syncFolder } from '../../fs/durable.js';
@@ -31,6 +31,9 @@ const maxDigests = 20_000;
 export function keyOf(...parts: readonly unknown[]): string {
   return createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 32);
 }
+
+/** Entries that calls of this process work on, by path. */
+const inWork = new Map<string, Promise<void>>();
 
 export class Cache {
   private constructor(readonly folder: string) {}
@@ -115,6 +118,25 @@ export class Cache {
       });
       await syncFolder(this.folder);
     });
+  }
+
+  /**
+   * Does `work` while no other call of this process works on the entry `name`. `pause` ends the waiting when it throws.
+   */
+  async alone<Value>(name: string, pause: () => Promise<void>, work: () => Promise<Value>): Promise<Value> {
+    const path = resolve(this.path(name));
+    while (inWork.has(path)) await Promise.race([inWork.get(path), pause()]);
+    const result = work();
+    const settled = result.then(
+      () => {},
+      () => {},
+    );
+    inWork.set(path, settled);
+    try {
+      return await result;
+    } finally {
+      inWork.delete(path);
+    }
   }
 
   /** Whether another process of this machine that still runs is making the entry `name`. */

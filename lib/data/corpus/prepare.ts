@@ -195,7 +195,7 @@ export async function prepareCorpus(options: CorpusOptions): Promise<Corpus> {
   const textKeys = texts.map((text) => keyOf(formatVersion, textKey(text)));
   const all: TextInput = { texts, workers, signal, meter };
   const tokenizer =
-    given ?? (await trainedTokenizer(cache, joined(textKeys), all, options.tokenizer as TrainableChoice));
+    given ?? (await commonTokenizer(cache, joined(textKeys), all, options.tokenizer as TrainableChoice));
   const separatorId = separator === 'none' ? undefined : (tokenizer.specials.eot ?? tokenizer.specials.sep);
   const encoder = specialTokensAsText ? withSpecialsAsText(tokenizer) : tokenizer;
   const unmarked = separator !== 'none' && separatorId === undefined;
@@ -213,20 +213,21 @@ export async function prepareCorpus(options: CorpusOptions): Promise<Corpus> {
       const make = (folder: string) => tokenise(folder, { ...work, journalEvery: options.journalEvery });
       const open = async () =>
         (await cache.isWhole(key, checking(meter, text.name), signal)) ? openTokenised(cache.path(key)) : undefined;
-      let entry = await open();
-      if (!entry && cache.isMadeByAnother(key)) {
-        meter.start('wait for another process', undefined, text.name);
-        while (cache.isMadeByAnother(key)) await pause(signal);
-        entry = await open();
-      }
-      const cached = entry !== undefined;
-      if (!cached) {
+      const prepare = async () => {
+        let entry = await open();
+        if (!entry && cache.isMadeByAnother(key)) {
+          meter.start('wait for another process', undefined, text.name);
+          while (cache.isMadeByAnother(key)) await pause(signal);
+          entry = await open();
+        }
+        if (entry) return { ...entry, cached: true };
         await cache.writeResumable(key, make, hasJournal);
         entry = openTokenised(cache.path(key));
-      }
-      if (entry === undefined)
+        if (entry) return { ...entry, cached: false };
         throw new ApolloError('BAD_CORPUS', `The cache entry ${cache.path(key)} was changed while it was made.`);
-      sources.push({ ...entry, ...found[i]!, key, cached, sizeBytes: sizes[i]! });
+      };
+      const entry = await cache.alone(key, () => pause(signal), prepare);
+      sources.push({ ...entry, ...found[i]!, key, sizeBytes: sizes[i]! });
     }
     return corpusOf(sources, { tokenizer, warnings, heldOut, heldOutSeed, close });
   } catch (error) {
@@ -374,14 +375,26 @@ interface TextInput {
 }
 
 /** A tokenizer trained on the text, or read from the cache when this text has trained it before. */
-async function trainedTokenizer(
+function commonTokenizer(
   cache: Cache,
   contentKey: string,
   text: TextInput,
   choice: TrainableChoice,
 ): Promise<Tokenizer> {
-  const { train: kind, vocabSize } = choice;
-  const key = `tokenizer-${keyOf(contentKey, kind, vocabSize)}`;
+  const key = `tokenizer-${keyOf(contentKey, choice.train, choice.vocabSize)}`;
+  return cache.alone(
+    key,
+    () => pause(text.signal),
+    () => trainedTokenizer(cache, key, text, choice),
+  );
+}
+
+async function trainedTokenizer(
+  cache: Cache,
+  key: string,
+  text: TextInput,
+  { train: kind, vocabSize }: TrainableChoice,
+): Promise<Tokenizer> {
   const file = join(cache.path(key), 'tokenizer.json');
   const { meter, signal } = text;
   if (await cache.isWhole(key, undefined, signal)) return loadTokenizer(file);

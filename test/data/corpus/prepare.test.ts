@@ -67,6 +67,24 @@ t.test('documents become their ids, each with its separator', async (t) => {
   }
 });
 
+t.test('calls at the same time prepare a text once, and one that waits can be stopped', async (t) => {
+  const folder = t.testdir({ wiki_00: wiki(300) });
+  const options = { inputs: [join(folder, 'wiki_00')], workers: 0 };
+  for (let round = 0; round < 5; round++) {
+    const same = { ...options, cacheDir: join(folder, `cache ${round}`) };
+    const stop = new AbortController();
+    const stopped = prepareCorpus({ ...same, tokenizer: { train: 'bpe', vocabSize: 300 }, signal: stop.signal });
+    stop.abort();
+    const calls = [0.02, 0.1, 0.02].map((heldOut) =>
+      prepare({ ...same, heldOut, tokenizer: { train: 'bpe', vocabSize: 300 } }),
+    );
+    await t.rejects(stopped, { code: 'ABORT_ERR' });
+    const made = await Promise.all(calls);
+    t.same(made.map(({ stats }) => stats.cached).sort(), [false, true, true]);
+    t.equal(made[0]!.key, made[2]!.key);
+  }
+});
+
 const twoBooks = [book('conrad-typhoon'), book('twain-tom-sawyer-detective')];
 for (const [tokenizer, counts] of [
   [{ path: gptPath }, [0, 3]],
