@@ -17,7 +17,7 @@ import { type FineTuneConfig, type FineTuneOptions, fineTuneConfig } from './opt
 import { type Identity, SeedFolder } from './seed-folder.js';
 import { SeedRun } from './seed-run.js';
 import type { BodySource } from './source.js';
-import type { FineTuneTask, Outputs, TaskData } from './task.js';
+import type { Feature, FineTuneTask, Outputs, TaskData } from './task.js';
 
 /** What {@link fineTune} works with. */
 export interface FineTuneDependencies<Example> {
@@ -83,8 +83,8 @@ const takesFineTune = is.takes('fineTune', {
  *   if (event.type === 'epoch') console.log(event.seed, event.epoch, event.metrics);
  * }
  * ```
- * @throws ApolloError BAD_CONFIG for wrong settings or a folder of other settings; BAD_CORPUS without examples to train or
- * measure on; BAD_TOKENIZER, BAD_CHECKPOINT, NON_FINITE, and what the engine throws.
+ * @throws ApolloError BAD_CONFIG for wrong settings or a folder of other settings; BAD_CORPUS without examples to train on, or in a
+ * split to measure on, or where none of them has a label; BAD_TOKENIZER, BAD_CHECKPOINT, NON_FINITE, and what the engine throws.
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function fineTune<Example>(
@@ -101,21 +101,22 @@ async function* fineTuneEvents<Example>(
 ): AsyncGenerator<FineTuneEvent, void, void> {
   const config = fineTuneConfig(options);
   const { task, data, source, tokenizer, signal } = deps;
-  for (const [what, examples] of [
-    ['train', data.train],
-    ['measure', data.evaluations[0]?.examples ?? []],
-  ] as const) {
-    if (examples.length === 0)
-      throw new ApolloError('BAD_CORPUS', `${task.title}: there are no examples to ${what} on.`);
+  const bad = (what: string) => new ApolloError('BAD_CORPUS', `${task.title}: ${what}.`);
+  if (data.train.length === 0) throw bad('there are no examples to train on');
+  if (data.evaluations.length === 0) throw bad('there are no examples to measure on');
+  for (const { name, examples } of data.evaluations) {
+    if (examples.length === 0) throw bad(`there are no examples to measure on in "${name}"`);
   }
   const model = modelFor(source.config, config);
   checkVocabulary(tokenizer, model.config.vocabSize);
   const encoder = sequenceEncoder(tokenizer, model.config, config.maxLength);
   try {
     const train = (await encodeAll(task, data.train, encoder, signal)).flat();
+    if (!hasLabel(train)) throw bad('no example to train on has a label');
     const evaluations = [];
     for (const { name, examples } of data.evaluations) {
       const features = await encodeAll(task, examples, encoder, signal);
+      if (!hasLabel(features.flat())) throw bad(`no example to measure on in "${name}" has a label`);
       evaluations.push({
         name,
         features,
@@ -155,6 +156,8 @@ async function* fineTuneEvents<Example>(
     yield { type: 'done', aborted: true };
   }
 }
+
+const hasLabel = (features: readonly Feature[]): boolean => features.some(({ targets }) => targets);
 
 /** The model with the dropout of fine-tuning. */
 function modelFor(source: ModelConfig, { dropout }: FineTuneConfig): LanguageModel {

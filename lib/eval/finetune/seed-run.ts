@@ -226,7 +226,7 @@ export class SeedRun {
     return this.#order.steps[step % this.#stepsPerEpoch]!;
   }
 
-  /** The micro-batches of a step that have labels, each with its share of the step's labelled rows. */
+  /** The micro-batches of a step that have labels, each with its share of the step's labelled rows; if none has, the first with 0. */
   #partsOf(rows: readonly number[]): readonly Part[] {
     const { config, train } = this.#options;
     const all = buckets(config.maxLength);
@@ -237,8 +237,8 @@ export class SeedRun {
       parts.push({ features, seq: bucketOf(features, all), counted });
     }
     const total = parts.reduce((sum, { counted }) => sum + counted, 0);
-    // A mean over no rows need not be a number, so such a part is run only where there is no other.
-    if (total === 0) return parts.slice(0, 1).map(({ features, seq }) => ({ features, seq, share: 1 }));
+    // Without any label nothing is run; the step has a program all the same, which says what an update would change.
+    if (total === 0) return parts.slice(0, 1).map(({ features, seq }) => ({ features, seq, share: 0 }));
     return parts
       .filter(({ counted }) => counted > 0)
       .map(({ features, seq, counted }) => ({ features, seq, share: counted / total }));
@@ -247,6 +247,7 @@ export class SeedRun {
   async *#microBatches(step: number, parts: readonly Part[]): AsyncGenerator<MicroBatch, void, void> {
     const { config, task, padId, seed } = this.#options;
     for (const [micro, { features, seq, share }] of parts.entries()) {
+      if (share === 0) continue;
       const { program } = await this.#programs.training(seq);
       const rng = Int32Array.from([...seedWords(seed), step, micro]);
       const data = featureBatch(features, { batch: config.batch, seq, padId }, task.head);

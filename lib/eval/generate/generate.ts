@@ -36,7 +36,8 @@ export interface GeneratedToken {
   readonly token: number;
   /**
    * Text that can be shown now: it may be empty while a character or a possible stop string is incomplete, and without a
-   * tokenizer. The pieces of a sample joined are its text, the prompt not included.
+   * tokenizer. The pieces of a sample joined are its text, the prompt not included: it begins with the blank that separates
+   * the two, if there is one.
    */
   readonly text: string;
   /** Why the sample ends with this token; the last one of each sample has it. */
@@ -109,7 +110,10 @@ async function* generatedTokens(
     batch: samples,
     length: Math.min(maxPositions, tokens.length + maxTokens),
   });
-  const texts = Array.from({ length: samples }, () => new Sample(tokens, tokenizer && textStream(tokenizer, stop)));
+  const texts = Array.from(
+    { length: samples },
+    () => new Sample(tokens, tokenizer && textStream(tokenizer, stop, tokens)),
+  );
   const run = signal ? { signal } : {};
   const choose = (logits: Float32Array, sample: number, step: number): number => {
     const seen = texts[sample]!.seen;

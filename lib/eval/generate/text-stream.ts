@@ -47,15 +47,49 @@ function overlap(text: string, stop: string): number {
   return 0;
 }
 
-/** The text of a sequence that a tokenizer's tokens make. Special tokens have none. */
-export function textStream(tokenizer: Tokenizer, stops: readonly string[] = []): TextStream {
-  const decoder = tokenizer.streamDecoder({ skipSpecialTokens: true });
+/** Tokens at the end of a prompt by which it is known how a text continues: a decoder looks at a word or two. */
+const contextTokens = 32;
+
+/**
+ * The text that a tokenizer's tokens add to that of `prompt`: the first token of a whole text is written without the blank
+ * before it, one that continues a text is not. Special tokens have none.
+ */
+export function textStream(
+  tokenizer: Tokenizer,
+  stops: readonly string[] = [],
+  prompt: ArrayLike<number> = [],
+): TextStream {
+  const options = { skipSpecialTokens: true };
+  const decoder = tokenizer.streamDecoder(options);
+  const context = contextOf(tokenizer, Array.from(prompt));
+  let shown = '';
+  for (const token of context) shown += decoder.push(token);
+  const added = withoutStart(tokenizer.decode(context, options).slice(shown.length));
   const filter = stopFilter(stops);
   return {
-    push: (token) => filter.push(decoder.push(token)),
+    push: (token) => filter.push(added(decoder.push(token))),
     end() {
-      const { text, stopped } = filter.push(decoder.end());
+      const { text, stopped } = filter.push(added(decoder.end()));
       return stopped ? text : text + filter.end();
     },
+  };
+}
+
+/** The last tokens of a prompt, so many that some have text where any has. */
+function contextOf(tokenizer: Tokenizer, prompt: readonly number[]): readonly number[] {
+  const last = (count: number) => prompt.slice(-count);
+  let count = contextTokens;
+  while (count < prompt.length && tokenizer.decode(last(count), { skipSpecialTokens: true }) === '') count *= 2;
+  return last(count);
+}
+
+/** Leaves out `start`, which the pieces of a text begin with; where they differ, the text is shown from there. */
+function withoutStart(start: string): (piece: string) => string {
+  let rest = start;
+  return (piece) => {
+    let same = 0;
+    while (same < Math.min(rest.length, piece.length) && rest[same] === piece[same]) same++;
+    rest = same < piece.length ? '' : rest.slice(same);
+    return piece.slice(same);
   };
 }

@@ -3,7 +3,7 @@
  * when every one of its tokens is the most likely one, which is what greedy decoding would write.
  */
 
-import type { ReadOptions, Tokenizer } from '../../data/index.js';
+import { continuation, type ReadOptions, type Tokenizer } from '../../data/index.js';
 import { readDocuments } from '../../data/read/documents.js';
 import type { CorpusFile } from '../../data/read/files.js';
 import { filesToRead } from '../../data/read/inputs.js';
@@ -59,10 +59,13 @@ async function passagesOf(file: CorpusFile, options: ReadOptions): Promise<strin
   return all.flatMap((each, index) => {
     const passage = each.trim();
     if (isText && passage === '') return [];
-    if (/\S\s+\S+$/.test(passage)) return [passage];
+    if (hasTwoWords(passage)) return [passage];
     throw bad(index + 1, '');
   });
 }
+
+/** Whether a text without white space around it has a last word and something before it. */
+const hasTwoWords = (text: string): boolean => /\S\s+\S+$/.test(text);
 
 /** What {@link lambada} has measured. */
 export interface LambadaResult {
@@ -87,10 +90,17 @@ interface Passage {
 }
 
 /** Context and last word (with the space before it) as tokens; a passage that is too long loses its start. */
-function passageOf(text: string, tokenizer: Tokenizer, maxPositions: number): Passage {
+function passageOf(given: string, tokenizer: Tokenizer, maxPositions: number): Passage {
+  const text = given.trim();
+  if (!hasTwoWords(text)) {
+    throw new ApolloError(
+      'BAD_CORPUS',
+      `lambada: expected passages of at least two words; got ${JSON.stringify(given)}.`,
+    );
+  }
   const at = text.search(/\s+\S+$/);
   const context = tokenizer.encode(text.slice(0, at));
-  const word = tokenizer.encode(` ${text.slice(at).trim()}`);
+  const word = tokenizer.encode(continuation(tokenizer.definition)(` ${text.slice(at).trim()}`));
   if (word.length === 0 || context.length === 0 || word.length >= maxPositions) {
     throw new ApolloError(
       'BAD_TOKENIZER',
@@ -130,7 +140,8 @@ const takesLambada = is.takes('lambada', {
  * Accuracy and perplexity on passages.
  * @example
  * const { accuracy, perplexity } = await lambada(device, trained, tokenizer, await readPassages('lambada_test.jsonl'), { batch: 16 });
- * @throws ApolloError BAD_CONFIG for a model that is not causal; ABORT_ERR.
+ * @throws ApolloError BAD_CONFIG for a model that is not causal; BAD_CORPUS without passages, or for one of less than two
+ * words; ABORT_ERR.
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export async function lambada(
@@ -144,6 +155,7 @@ export async function lambada(
   const { batch, signal, onProgress } = options;
   const { config } = measured.model;
   checkLambada(config);
+  if (texts.length === 0) throw new ApolloError('BAD_CORPUS', 'lambada: expected at least one passage; got none.');
   const passages = texts.map((text) => passageOf(text, tokenizer, config.maxPositions));
   passages.sort((a, b) => a.tokens.length - b.tokens.length);
   const width = Math.max(...passages.map(({ word }) => word));

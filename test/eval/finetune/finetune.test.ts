@@ -309,6 +309,25 @@ t.test(
   },
 );
 
+/** The toy task, whose examples may have no label. */
+const sometimes: FineTuneTask<Film> = {
+  ...toy,
+  features: ({ text, label }, encoder) => [{ ...encoder.encode(text), ...(label >= 0 && { targets: { label } }) }],
+};
+const withoutLabels = (films: readonly Film[]): Film[] => films.map((film) => ({ ...film, label: -1 }));
+
+t.test('a step of which no example has a label updates nothing', async (t) => {
+  const deps = await setting('bert');
+  const [first, ...rest] = data.train;
+  const few = { ...data, train: [first!, ...withoutLabels(rest.slice(0, 31))] };
+  const events = await collect(fineTune({ ...options, epochs: 1 }, { ...deps, task: sometimes, data: few }));
+  const steps = of(events, 'step');
+  t.equal(steps.length, 4);
+  t.equal(steps.filter(({ applied, loss }) => applied && loss > 0).length, 1);
+  t.equal(steps.filter(({ applied, loss }) => !applied && Number.isNaN(loss)).length, 3);
+  t.ok(of(events, 'epoch')[0]!.loss > 0, 'they do not count');
+});
+
 t.test('what cannot be run is refused', async (t) => {
   const deps = await setting('bert');
   const refuses = (changed: Partial<FineTuneOptions>, other: object, error: object) =>
@@ -319,6 +338,16 @@ t.test('what cannot be run is refused', async (t) => {
   await refuses({}, noTrain, { code: 'BAD_CORPUS', message: /Toy: there are no examples to train on/ });
   const noDev = { data: { ...data, evaluations: [] } };
   await refuses({}, noDev, { code: 'BAD_CORPUS', message: /no examples to measure on/ });
+  const emptySplit = { data: { ...data, evaluations: [...data.evaluations, { name: 'other', examples: [] }] } };
+  await refuses({}, emptySplit, { code: 'BAD_CORPUS', message: /no examples to measure on in "other"/ });
+  const unlabelled = { data: { ...data, train: withoutLabels(data.train) }, task: sometimes };
+  await refuses({}, unlabelled, { code: 'BAD_CORPUS', message: /Toy: no example to train on has a label/ });
+  const mute = { name: 'mute', examples: withoutLabels(data.train) };
+  const unlabelledSplit = { data: { ...data, evaluations: [...data.evaluations, mute] }, task: sometimes };
+  await refuses({}, unlabelledSplit, {
+    code: 'BAD_CORPUS',
+    message: /Toy: no example to measure on in "mute" has a label/,
+  });
   const small = { source: untrainedSource(tinyConfig('bert', 20)) };
   await refuses({}, small, { code: 'BAD_CONFIG', message: /tokenizer has \d+ token ids.*only 20/ });
   const gpt = { source: untrainedSource(tinyConfig('gpt', 400)) };

@@ -2,13 +2,13 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import t from 'tap';
-import type { Tokenizer } from '../../../lib/data/index.js';
+import { loadTokenizer, type Tokenizer } from '../../../lib/data/index.js';
 import { type Device, Graph } from '../../../lib/engine/index.js';
 import { checkWindow, lambada, readPassages, readTokens, textLoss } from '../../../lib/eval/index.js';
 import { windows } from '../../../lib/eval/text/text-loss.js';
 import { modelWeights } from '../../../lib/models/index.js';
 import { type LoadedModel, loadModel } from '../../../lib/train/index.js';
-import { shared } from '../../data/support.js';
+import { fixture, shared } from '../../data/support.js';
 import { testDevice } from '../../device.js';
 import { type Kind, temporaryFolder, tinyModelFolder } from '../support.js';
 
@@ -177,6 +177,36 @@ for (const [kind, loaded] of Object.entries(causal)) {
     t.ok(Math.abs(found.perplexity / Math.exp(sum / texts.length) - 1) < 1e-4, `${found.perplexity}`);
   });
 }
+
+t.test('the last word has the tokens that it has in the whole passage, whatever is around that', async (t) => {
+  const llama2 = loadTokenizer(fixture('tokenizers/llama/llama-2.json.gz'));
+  const few = (ids: Uint32Array) => ids.map((id) => id % 300); // as many as the model has
+  const tokenizer: Tokenizer = { ...llama2, encode: (text) => few(llama2.encode(text)) };
+  const text = 'the little cat sat on the mat';
+  const whole = llama2.encode(text);
+  const before = llama2.encode('the little cat sat on the').length;
+  const parts: Tokenizer = {
+    ...gpt.tokenizer,
+    encode: (given) => few(given === ' mat' ? whole.slice(before) : whole.slice(0, before)),
+  };
+  const expected = await lambada(device, llama, parts, [text], { batch: 2 });
+  t.ok(expected.perplexity > 1);
+  for (const each of [text, `${text} `, `\n ${text}\n\n`])
+    t.same(await lambada(device, llama, tokenizer, [each], { batch: 2 }), expected, JSON.stringify(each));
+});
+
+t.test('what has no last word to predict is refused', async (t) => {
+  for (const text of ['mat', ' mat ', '']) {
+    await t.rejects(lambada(device, gpt, gpt.tokenizer, ['the mat', text], { batch: 2 }), {
+      code: 'BAD_CORPUS',
+      message: `lambada: expected passages of at least two words; got ${JSON.stringify(text)}.`,
+    });
+  }
+  await t.rejects(lambada(device, gpt, gpt.tokenizer, [], { batch: 2 }), {
+    code: 'BAD_CORPUS',
+    message: /at least one passage/,
+  });
+});
 
 t.test('a masked model writes no words', async (t) => {
   await t.rejects(lambada(device, bert, bert.tokenizer, ['a b'], { batch: 4 }), {
