@@ -2,7 +2,7 @@ import t from 'tap';
 import { accumulateGradients, gradients } from '../../lib/engine/autodiff.js';
 import { Graph } from '../../lib/engine/graph.js';
 import { lower } from '../../lib/engine/lowering.js';
-import { add, lmHeadLoss, matmul, mul, square, sum } from '../../lib/engine/ops/index.js';
+import { add, lmHeadLoss, matmul, mul, pow, square, sum } from '../../lib/engine/ops/index.js';
 import { interpret } from '../reference/interpreter.js';
 
 /** Runs a graph in float64 over parameter values; returns outputs and gradients by name. */
@@ -40,6 +40,16 @@ t.test('gradients by a tensor on the way, and zeros by one that is not', async (
   const y = square(x);
   gradients(sum(mul(y, 3)), [y, x, z]).forEach((tensor, i) => g.output(`d${i}`, tensor));
   t.strictSame(execute(g, {}, { x: [2, 5], z: [1, 1, 1] }).outputs, { d0: [3, 3], d1: [12, 30], d2: [0, 0, 0] });
+});
+
+t.test('the slope of a power of 0 is 0, also at 0', async (t) => {
+  const g = new Graph();
+  const [x, b] = [g.input('x', [3]), g.input('b', [3])];
+  const slopes = [pow(x, 0), pow(x, g.constant(0, [3])), pow(x, b), pow(x, 3)];
+  for (const [i, y] of slopes.entries()) g.output(`d${i}`, gradients(sum(y), [x])[0]!);
+  const zeros = [0, 0, 0];
+  const { outputs } = execute(g, {}, { x: [0, 2, 0], b: [0, 0, 1] });
+  t.strictSame(outputs, { d0: zeros, d1: zeros, d2: [0, 0, 1], d3: [0, 12, 0] });
 });
 
 t.test('a loss must be one f32 value', async (t) => {

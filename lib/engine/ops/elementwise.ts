@@ -75,6 +75,15 @@ function indicator(kind: ComparisonKind, a: Tensor, b: Tensor): Tensor {
   return cast(emitOne(binaryOp, [a, b], { kind }), a.dtype);
 }
 
+/** d pow(a, b) / da. Where b is 0 it is 0, also at a = 0, where 0 * a^-1 is no number. */
+function powSlope(a: Tensor, b: Tensor): Tensor {
+  const { op, attrs } = b.node;
+  const constant = op.name === 'fill' ? attrs['value'] : undefined;
+  if (constant === 0) return a.graph.constant(0, [], a.dtype);
+  const slope = mul(b, pow(a, sub(b, 1)));
+  return constant === undefined ? where(equal(b, 0), 0, slope) : slope;
+}
+
 export const binaryOp = defineOp<{ kind: ArithmeticKind | ComparisonKind }>({
   name: 'binary',
   shape([a, b], { kind }) {
@@ -99,7 +108,7 @@ export const binaryOp = defineOp<{ kind: ArithmeticKind | ComparisonKind }>({
       case 'div':
         return [left(() => div(g, b)), right(() => neg(mul(g, div(outputs[0]!, b))))];
       case 'pow':
-        return [left(() => mul(g, mul(b, pow(a, sub(b, 1))))), right(() => mul(g, mul(outputs[0]!, log(a))))];
+        return [left(() => mul(g, powSlope(a, b))), right(() => mul(g, mul(outputs[0]!, log(a))))];
       case 'max':
         // At a tie the whole gradient goes to a.
         return [left(() => mul(g, indicator('greaterEqual', a, b))), right(() => mul(g, indicator('less', a, b)))];
