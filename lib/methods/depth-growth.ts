@@ -114,16 +114,18 @@ export function depthGrowth(
   };
 }
 
-/** The growth before `step`, if there was one. */
-export function lastGrowth(
-  step: number,
-  { stageLayers, boundaries, stageAt }: StageSchedule,
-  map: Expansion,
-): LastGrowth | undefined {
-  const { index } = stageAt(step);
+/** The stage that ran before stage `index`: one between two equal boundaries is skipped. Undefined for one that starts at step 0. */
+export function stageBefore({ boundaries }: StageSchedule, index: number): number | undefined {
   const since = boundaries[index - 1];
-  if (!since) return undefined; // a stage that starts at step 0 has no earlier one
-  // A stage between two equal boundaries was skipped: the growth started from the one before it.
-  const from = boundaries.indexOf(since);
+  return since ? boundaries.indexOf(since) : undefined;
+}
+
+/** The growth before `step`, if there was one. */
+export function lastGrowth(step: number, schedule: StageSchedule, map: Expansion): LastGrowth | undefined {
+  const { stageLayers, boundaries } = schedule;
+  const { index } = schedule.stageAt(step);
+  const from = stageBefore(schedule, index);
+  if (from === undefined) return undefined;
+  const since = boundaries[index - 1] as number;
   return { since, until: boundaries[index], map: growThrough(stageLayers.slice(from, index + 1), map) };
 }

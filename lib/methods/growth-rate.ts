@@ -18,11 +18,17 @@ export const growthRateOptions = {
 /** What the learning rate does after a growth. */
 export interface GrowthRate extends z.output<z.ZodObject<typeof growthRateOptions>> {}
 
-/** @throws ApolloError BAD_CONFIG for a peak that nothing rises to. */
+/** @throws ApolloError BAD_CONFIG for a peak that nothing rises to, or new layers whose rate does not rise. */
 export function checkRate(
   owner: string,
   { rewarmSteps = 0, rewarmPeak = 1, rewarm, rewind }: Partial<GrowthRate>,
 ): void {
+  if (rewarm === 'new' && rewarmSteps === 0) {
+    throw new ApolloError(
+      'BAD_CONFIG',
+      `${owner}.rewarm: "new" has no effect without rewarmSteps. Give ${owner}.rewarmSteps, or remove it.`,
+    );
+  }
   if (rewarmPeak === 1) return;
   const reason =
     rewarmSteps === 0

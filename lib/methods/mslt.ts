@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { ApolloError } from '../errors.js';
 import { stackTop } from '../growth/index.js';
 import { isBehindLayers, layerOf } from '../models/index.js';
-import { depthGrowth } from './depth-growth.js';
+import { depthGrowth, stageBefore } from './depth-growth.js';
 import type { TrainingMethod } from './method.js';
 import { commonOptions, parseOptions } from './options.js';
 import { scheduleOf, stageOptions } from './stages.js';
@@ -58,9 +58,9 @@ export function mslt(options: MsltOptions): TrainingMethod {
     ...base,
     plan(step) {
       const plan = base.plan(step);
-      const { index } = schedule.stageAt(step);
-      if (index === 0 || step >= jointStep) return plan;
-      const frozen = stageLayers[index - 1] as number;
+      const before = stageBefore(schedule, schedule.stageAt(step).index);
+      if (before === undefined || step >= jointStep) return plan;
+      const frozen = stageLayers[before] as number;
       // The head's output matrix may be the word table, which stays frozen with the embeddings.
       const trainable = (name: string) => {
         const layer = layerOf(name);

@@ -44,7 +44,10 @@ export const stageOptions = {
   boundaries: boundariesSchema,
 };
 
-/** @throws ApolloError BAD_CONFIG when the last stage does not train all layers or the rate's settings exclude each other, BAD_ARGUMENT for stages that do not fit. */
+/**
+ * @throws ApolloError BAD_CONFIG when the last stage does not train all layers or starts after the run, or the rate's settings
+ * exclude each other; BAD_ARGUMENT for stages that do not fit.
+ */
 export function scheduleOf(
   owner: string,
   settings: {
@@ -61,6 +64,16 @@ export function scheduleOf(
     throw new ApolloError(
       'BAD_CONFIG',
       `${owner}.stageLayers: the last stage must train all ${layers} layers; got [${stageLayers.join(', ')}].`,
+    );
+  }
+  const start = schedule.boundaries.at(-1) ?? 0;
+  // Shares below 1 that are rounded to the end of a very short run are no mistake of the settings.
+  const isRounded = 'fractions' in boundaries && (boundaries.fractions.at(-1) ?? 0) < 1;
+  if (start >= totalSteps && !isRounded) {
+    throw new ApolloError(
+      'BAD_CONFIG',
+      `${owner}.boundaries: the last stage, with all ${layers} layers, would start after step ${start}, and the run ends after ` +
+        `step ${totalSteps}. Give earlier boundaries, or more steps.`,
     );
   }
   return schedule;

@@ -78,3 +78,11 @@ t.test("'old-kept-new-zero' takes the state to the first copy of a layer and cle
   ]);
   t.end();
 });
+
+t.test('a rate of new layers that does not rise is refused', (t) => {
+  t.throws(() => apollo({ layers: 4, totalSteps: 100, seed: 1, rewarm: 'new' }), {
+    code: 'BAD_CONFIG',
+    message: /apollo\.rewarm: "new" has no effect without rewarmSteps\. Give apollo\.rewarmSteps/,
+  });
+  t.end();
+});

@@ -74,3 +74,17 @@ t.test('wrong settings are refused', (t) => {
   t.throws(() => make({ joint: 1.5 }), { code: 'BAD_CONFIG', message: /mslt\.joint/ });
   t.end();
 });
+
+t.test('layers of a stage that was skipped are not frozen before they have trained', (t) => {
+  const method = make({ totalSteps: 60, boundaries: { steps: [20, 20, 40] } });
+  t.same(
+    [19, 20, 39, 40].map((step) => method.plan(step).forwardOnly),
+    [undefined, 3, 3, 9],
+  );
+  t.ok(method.plan(20).trainable!('layer.3.attention.query.weight'));
+  t.notOk(method.plan(20).trainable!('layer.2.attention.query.weight'));
+  const early = make({ boundaries: { steps: [0, 0, 40] } });
+  t.equal(early.plan(0).forwardOnly, undefined, 'layers with random weights');
+  t.equal(early.plan(40).forwardOnly, 9);
+  t.end();
+});

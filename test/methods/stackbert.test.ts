@@ -57,3 +57,23 @@ t.test('wrong stages are refused', (t) => {
   t.throws(() => make({ momments: 'copy' }), { code: 'BAD_CONFIG', message: /no setting "momments"/ });
   t.end();
 });
+
+t.test('boundaries after the end of the run are refused: the model would not get its layers', (t) => {
+  const stages = (boundaries: object, totalSteps = 40) => make({ stageLayers: [3, 6, 12], boundaries, totalSteps });
+  for (const boundaries of [
+    { steps: [10, 100] },
+    { steps: [10, 40] },
+    { epochs: [1, 5], stepsPerEpoch: 8 },
+    { tokens: [100, 400], tokensPerStep: 10 },
+    { fractions: [0.1, 1] },
+  ]) {
+    t.throws(() => stages(boundaries), {
+      code: 'BAD_CONFIG',
+      message:
+        /stackbert\.boundaries: the last stage, with all 12 layers, would start after step \d+, and the run ends/,
+    });
+  }
+  t.equal(stages({ steps: [10, 39] }).plan(39).trainedLayers, 12);
+  t.doesNotThrow(() => stages({ fractions: [0.1, 0.9] }, 1), 'a share that is rounded');
+  t.end();
+});
