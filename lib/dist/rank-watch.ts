@@ -3,11 +3,11 @@
  * ends, for any reason. Nothing else reports this: a collective waits for a rank that is gone as for one that is slow.
  */
 import { randomBytes } from 'node:crypto';
-import { connect, createServer, type Socket } from 'node:net';
+import { connect, createServer, type Server, type Socket } from 'node:net';
 import { networkInterfaces } from 'node:os';
-import { createInterface } from 'node:readline';
 import { fromFirst } from './agree.js';
 import type { Group } from './group.js';
+import { onLines } from './lines.js';
 
 /** A rank that has ended before the group has. */
 export interface EndedRank {
@@ -54,6 +54,16 @@ type Message =
 const keepAliveMs = 10_000;
 const connectMs = 3000;
 
+/** The message of a line; undefined where it is no JSON object: it comes from something else than a rank. */
+function messageOf(line: string): Message | undefined {
+  try {
+    const value: unknown = JSON.parse(line);
+    return typeof value === 'object' && value !== null ? (value as Message) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /** One connection, in lines of JSON. */
 class Wire {
   #done = false;
@@ -68,13 +78,9 @@ class Wire {
     socket.on('close', () => {
       if (!this.#done) onClose();
     });
-    const lines = createInterface(socket);
-    lines.on('error', () => {}); // the socket reports it too
-    lines.on('line', (line) => {
-      let message: Message;
-      try {
-        message = JSON.parse(line) as Message;
-      } catch {
+    onLines(socket, (line) => {
+      const message = messageOf(line);
+      if (!message) {
         socket.destroy();
         return;
       }
@@ -128,10 +134,12 @@ export async function watchRanks(group: Group, onEnded: (ended: EndedRank) => vo
 /** The first rank's side. */
 class Hub {
   readonly wires: Wire[] = [];
+  /** Connections that have not introduced themselves. */
+  readonly #strangers = new Set<Socket>();
 
   private constructor(
     readonly meeting: Meeting,
-    readonly admitNoMore: () => void,
+    readonly server: Server,
   ) {}
 
   static async open(self: Member, onEnded: (ended: EndedRank) => void): Promise<Hub> {
@@ -140,12 +148,25 @@ class Hub {
     const port = await new Promise<number>((resolve, reject) => {
       server.on('error', reject).listen(0, () => resolve((server.address() as { port: number }).port));
     });
-    const hub = new Hub({ host: self.host, addresses: ownAddresses(), port, secret }, () => server.close());
+    const hub = new Hub({ host: self.host, addresses: ownAddresses(), port, secret }, server);
     return hub;
+  }
+
+  /** Called when all ranks that can connect have done so. */
+  admitNoMore(): void {
+    this.server.close();
+    for (const socket of this.#strangers) socket.destroy();
   }
 
   #admit(socket: Socket, self: Member, onEnded: (ended: EndedRank) => void): void {
     let member: Member | undefined;
+    this.#strangers.add(socket);
+    const timer = setTimeout(() => socket.destroy(), connectMs).unref();
+    const introduced = () => {
+      clearTimeout(timer);
+      this.#strangers.delete(socket);
+    };
+    socket.on('close', introduced);
     const report = (how: EndedRank['how']) => {
       if (!member) return;
       const ended = { ...member, how };
@@ -158,6 +179,7 @@ class Hub {
         if (message.type === 'hello' && message.secret === this.meeting.secret) {
           const { rank, host, pid } = message;
           member = { rank, host, pid };
+          introduced();
           this.wires.push(wire);
           wire.send({ type: 'welcome', ...self });
         } else if (!member) socket.destroy();

@@ -6,6 +6,7 @@ import { createServer, connect as openSocket, type Server, type Socket } from 'n
 import { setTimeout as delay } from 'node:timers/promises';
 import { ApolloError } from '../errors.js';
 import { rankFailed } from './agree.js';
+import { longestLine } from './lines.js';
 import type { Environment, RankPlace } from './rank.js';
 
 interface MeetingPoint {
@@ -28,9 +29,6 @@ type Answer = { readonly text: string } | { readonly refused: string } | { reado
 
 const retryMs = 200;
 const defaultSeconds = 300;
-/** A line that is longer comes from something else. */
-const longestLine = 65_536;
-
 /** @throws ApolloError BAD_CONFIG where the environment names no place, or one that cannot be. */
 export function meetingPoint(env: Environment): MeetingPoint {
   const { APOLLO_MASTER: own, MASTER_ADDR: host, MASTER_PORT: port } = env;
@@ -156,7 +154,7 @@ async function receiveAll(visit: Visit, text: string): Promise<string> {
     await listen(server, visit);
     await complete;
     for (const socket of here.values()) answer(socket, { text });
-    await Promise.all([...here.values()].map(closed));
+    await Promise.race([Promise.all([...here.values()].map(closed)), overdue(visit, here)]);
     return text;
   } catch (error) {
     for (const socket of here.values()) answer(socket, { failed: true });
@@ -175,11 +173,21 @@ const closed = (socket: Socket) =>
     else socket.once('close', () => resolve());
   });
 
-function missingRanks({ size, host, port, seconds }: Visit, here: ReadonlyMap<number, unknown>): ApolloError {
-  const missing = Array.from({ length: size - 1 }, (_, i) => i + 1).filter((rank) => !here.has(rank));
+/** Rejects when the time is up; `here` has the ranks whose connections are still open. */
+async function overdue(visit: Visit, here: ReadonlyMap<number, unknown>): Promise<never> {
+  await delay(Math.max(0, visit.until - performance.now()), undefined, { ref: false });
+  throw absent([...here.keys()], 'connected, but did not take the answer of rank 0', visit);
+}
+
+function missingRanks(visit: Visit, here: ReadonlyMap<number, unknown>): ApolloError {
+  const missing = Array.from({ length: visit.size - 1 }, (_, i) => i + 1).filter((rank) => !here.has(rank));
+  return absent(missing, `did not connect to ${visit.host}:${visit.port}`, visit);
+}
+
+function absent(ranks: readonly number[], what: string, { size, seconds }: Visit): ApolloError {
   return noGroup(
-    `${missing.length} of ${size} ranks did not connect to ${host}:${port} within ${seconds} s: ${missing.slice(0, 8).join(', ')}` +
-      `${missing.length > 8 ? ', …' : ''}. Check the output of these ranks, and whether they can reach this host. ` +
+    `${ranks.length} of ${size} ranks ${what} within ${seconds} s: ${ranks.slice(0, 8).join(', ')}` +
+      `${ranks.length > 8 ? ', …' : ''}. Check the output of these ranks, and whether they can reach this host. ` +
       'See docs/troubleshooting.md#ranks-do-not-meet.',
   );
 }

@@ -108,6 +108,16 @@ t.test('two groups that nothing tells apart', async (t) => {
   for (const line of [one, two]) t.match(line, /^RANK_FAILED /);
 });
 
+t.test('a rank that never takes the answer', async (t) => {
+  const port = await freePort();
+  const first = meet([{ rank: 0, size: 2, env: seconds(8) }], port);
+  await listening(port);
+  const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true }).on('error', () => {});
+  socket.write(`${JSON.stringify({ apolloLm: 1, rank: 1, size: 2, job: '   ' })}\n`);
+  t.match((await first)[0], /^NO_GROUP 1 of 2 ranks connected, but did not take the answer of rank 0 within 8 s: 1\./);
+  socket.destroy();
+});
+
 t.test('where the ranks meet', async (t) => {
   const torchrun = { MASTER_ADDR: 'a.b', MASTER_PORT: '29500' };
   t.same(meetingPoint(torchrun), { host: 'a.b', port: 29_500 });
