@@ -104,7 +104,7 @@ export function corpusProgress({ phase, source, done, total, tokens, tokensPerSe
 export function describeCorpus({ stats, sources, train }: Corpus, settings: Settings, model: ModelConfig): string {
   const size = `${counted(stats.documents, 'document')}, ${formatCount(stats.trainTokens)} tokens for training, ${formatCount(stats.heldOutTokens)} held out`;
   if (sources.length === 1) return size;
-  const rows = totalStepsOf(settings, model) * settings.batch * settings.accumulation;
+  const rows = totalStepsOf(settings, model) * settings.batch * settings.accumulation * (settings.ranks ?? 1);
   const content = sequenceOf(settings, model) - (objectiveOf(model) === 'masked' ? 2 : 0);
   const times = passes(train, { rows, content });
   const shares = sources.map(

@@ -24,6 +24,11 @@ export interface AnnealResults {
   readonly endPoints: readonly EndPoint[];
 }
 
+/** End-points with another one, in order; an earlier one of the same step is replaced. */
+export function withEndPoint(endPoints: readonly EndPoint[], added: EndPoint): readonly EndPoint[] {
+  return [...endPoints.filter(({ end }) => end !== added.end), added].sort((a, b) => a.end - b.end);
+}
+
 /** Header and a row per end-point. */
 export function annealRows({ endPoints }: AnnealResults): string[][] {
   return [

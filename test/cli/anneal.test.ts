@@ -46,6 +46,24 @@ t.test('end-points of a run: files, a table, and nothing to do the second time',
     .map((line) => JSON.parse(line) as { type: string });
   t.notOk(events.some(({ type }) => type === 'step'));
   t.same((events.at(-1) as unknown as AnnealResults).endPoints, results.endPoints);
+
+  const last = memoryIo();
+  t.equal(await run(['anneal', out, '--at', '100%', '--decay', '0.25'], last), 0, last.err());
+  t.same(JSON.parse(readFileSync(path, 'utf8')), results, 'the end-points of earlier commands stay');
+  t.match(readFileSync(join(out, 'anneal', 'table.md'), 'utf8'), /step 4 [\s\S]*step 8 /);
+  t.match(last.out(), /^step 4 [\s\S]*^step 8 /m);
+
+  const text = join(out, '..', 'text.txt');
+  const evaluation = memoryIo();
+  const endPoint = join(out, 'anneal', 'end-00000008');
+  t.equal(
+    await run(['evaluate', '--model', endPoint, '--text', text, '--threads', '1'], evaluation),
+    0,
+    evaluation.err(),
+  );
+  const generation = memoryIo();
+  const prompt = ['--prompt', 'the cat', '--max-tokens', '2', '--threads', '1'];
+  t.equal(await run(['generate', '--model', endPoint, ...prompt], generation), 0, generation.err());
 });
 
 t.test('a run that cannot be annealed is refused with one message', async (t) => {

@@ -42,6 +42,17 @@ t.test('plan takes the example, with its settings by its name', async (t) => {
   t.match(wrong.err, /^apollo-lm: halves\.fist: there is no such setting\. Known: first\.\n$/);
 });
 
+t.test('a name with "-" has settings on the command line', async (t) => {
+  const path = file('late-halves.mjs', readFileSync(example, 'utf8').replaceAll('halves', 'late-halves'));
+  const args = ['plan', '--model', 'gpt-nano', '--method', path, '--steps', '10', '--no-measure', '--json'];
+  const { code, out, err } = await outcome(...args, '--set', 'late-halves.first=0.5');
+  t.equal(code, 0, err);
+  t.same(
+    (JSON.parse(out) as { stages: { steps: number }[] }).stages.map(({ steps }) => steps),
+    [5, 5],
+  );
+});
+
 t.test('a module that cannot be used is answered with one line that names it', async (t) => {
   const good = "{ name: 'NAME', create: () => 3 }";
   const cases: [args: string[], message: RegExp][] = [

@@ -1,16 +1,18 @@
 /** `apollo-lm anneal`: annealed end-points of a run at a constant rate, each a short decay off a kept checkpoint. */
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { ApolloError } from '../../errors.js';
 import { writeWholeFile } from '../../fs/whole-file.js';
-import { type AnnealResults, annealChart, annealRows, type EndPoint } from '../../report/anneal.js';
+import { type AnnealResults, annealChart, annealRows, type EndPoint, withEndPoint } from '../../report/anneal.js';
 import { readMetrics } from '../../report/metrics.js';
 import { renderSvg } from '../../report/svg.js';
 import { markdownTable, textTable } from '../../report/table.js';
 import { anneal, annealFolder, decayShapeNames, decaySteps, endSteps } from '../../train/index.js';
 import { interruptible, stoppedByReader, stoppedExitCode } from '../interrupt.js';
 import type { CommandIo } from '../io.js';
-import { openSession } from '../session.js';
+import { openSession, saveTokenizer } from '../session.js';
 import { amount, point } from '../settings/options.js';
 import { methodOf, trainOptionsOf } from '../settings/resolve.js';
 import { inRunFolder, openRunFolder, type RunFolder } from '../settings/run-folder.js';
@@ -18,6 +20,8 @@ import { metricsFile } from '../watch/metrics.js';
 import { Progress, type ProgressState, timeLeft } from '../watch/progress.js';
 import { Watch } from '../watch/watch.js';
 import { describeEvent } from './train.js';
+
+const resultsFile = 'annealed.json';
 
 interface AnnealFlags {
   readonly at: number[];
@@ -95,6 +99,7 @@ async function annealOnce(
     needsHeldOut: 'end-points are measured on held-out text',
   });
   try {
+    await saveTokenizer(session, path);
     watch.begin(session);
     const { device, model, batches: corpus, precision } = session;
     const options = trainOptionsOf(settings, model.config, seed, precision);
@@ -102,7 +107,8 @@ async function annealOnce(
     const ends = endSteps(options.steps, flags.at);
     const stepsOf = (end: number) => decaySteps(end, share);
     const all = ends.reduce((sum, end) => sum + stepsOf(end), 0);
-    const endPoints: EndPoint[] = [];
+    let endPoints = await earlierEndPoints(path, { share, shape });
+    let isNew = false;
     const started = io.now();
     let steps = 0;
     let aborted = false;
@@ -138,13 +144,15 @@ async function annealOnce(
         aborted = event.aborted;
         const { tokens, flopsModel } = event;
         const loss = (await evaluationsOf(join(path, annealFolder(end)))).at(-1)?.loss;
-        if (!aborted && loss !== undefined) endPoints.push({ end, from: end - stepsOf(end), tokens, flopsModel, loss });
+        if (aborted || loss === undefined) continue;
+        endPoints = withEndPoint(endPoints, { end, from: end - stepsOf(end), tokens, flopsModel, loss });
+        isNew = true;
       }
     }
     progress.clear();
-    if (endPoints.length > 0) await writeReport(path, results(), await evaluationsOf(run));
+    if (isNew) await writeReport(path, results(), await evaluationsOf(run));
     if (flags.json) io.stdout.write(`${JSON.stringify({ type: 'results', ...results() })}\n`);
-    else if (endPoints.length > 0) io.stdout.write(`${textTable(annealRows(results()))}\n\n${path}\n`);
+    else if (isNew) io.stdout.write(`${textTable(annealRows(results()))}\n\n${path}\n`);
     if (aborted) progress.stopped('Stopped. Resume with the same command.', stoppedByReader(signal));
     return aborted ? 'stopped' : 'finished';
   } finally {
@@ -156,6 +164,24 @@ async function annealOnce(
 /** Options of the decay from the command line. */
 function given({ decay, shape }: AnnealFlags) {
   return { ...(decay !== undefined && { share: decay }), ...(shape && { shape }) };
+}
+
+/** End-points of earlier commands with the same decay. */
+async function earlierEndPoints(
+  folder: string,
+  { share, shape }: AnnealResults['decay'],
+): Promise<readonly EndPoint[]> {
+  const path = join(folder, resultsFile);
+  if (!existsSync(path)) return [];
+  try {
+    const { decay, endPoints } = JSON.parse(await readFile(path, 'utf8')) as AnnealResults;
+    return decay.share === share && decay.shape === shape ? [...endPoints] : [];
+  } catch (error) {
+    throw new ApolloError(
+      'FILE_SYSTEM',
+      `${path}, the results of earlier end-points, cannot be read: ${(error as Error).message} Remove it, and give all end-points again.`,
+    );
+  }
 }
 
 /** Held-out losses at full depth in a folder's metrics. */
@@ -175,7 +201,7 @@ async function writeReport(
   curve: readonly { readonly flopsModel: number; readonly loss: number }[],
 ): Promise<void> {
   await Promise.all([
-    writeWholeFile(join(folder, 'annealed.json'), `${JSON.stringify(results, undefined, 2)}\n`, 'The results'),
+    writeWholeFile(join(folder, resultsFile), `${JSON.stringify(results, undefined, 2)}\n`, 'The results'),
     writeWholeFile(join(folder, 'table.md'), `${markdownTable(annealRows(results))}\n`, 'The table'),
     renderSvg(annealChart(results, curve)).then((svg) =>
       writeWholeFile(join(folder, 'frontier.svg'), svg, 'The chart'),

@@ -378,7 +378,20 @@ const ownFlags: Readonly<Record<string, string>> = {
 
 /** A setting as the user wrote it: `--set optimizer.beta1` for a field without a flag of its own. */
 function asGiven(path: string): string {
-  return ownFlags[path] ?? path.replace(/^--(?=\w+\.)/, '--set ');
+  return ownFlags[path] ?? path.replace(/^--(?:method-options\.|(?=\w+\.))/, '--set ');
+}
+
+/** Why nothing takes the settings given for `name`, and what takes them. */
+function unknownOwner(name: string, { variants }: Record<string, unknown>): string {
+  const variant = isObject(variants) ? variants[name] : undefined;
+  if (isObject(variant)) {
+    const method = String(variant['method']);
+    return (
+      `this is a variant of "${method}", and its settings are in variants of the configuration file. Change them there, or ` +
+      `give those of the method to all its variants: --set ${method}.KEY=VALUE.`
+    );
+  }
+  return `there is no method, and no setting with fields, ${unknownName(name, ['model', ...nestedNames, ...knownMethods()])}`;
 }
 
 function describe(issue: Issue, values: Record<string, unknown>, where: (key: string) => string): string {
@@ -400,6 +413,9 @@ function describe(issue: Issue, values: Record<string, unknown>, where: (key: st
       .join('\n');
   }
   const base = where(String(first));
+  if (issue.code === 'invalid_key' && first === 'methodOptions') {
+    return `${asGiven(`${base}.${String(rest[0])}`)}: ${unknownOwner(String(rest[0]), values)}`;
+  }
   const inside = rest.map((key) => (typeof key === 'number' ? `[${key}]` : `.${String(key)}`)).join('');
   const path = asGiven(base + inside);
   const value = issue.path.reduce<unknown>(

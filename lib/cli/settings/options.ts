@@ -253,7 +253,7 @@ export function flagsOf(parsed: Readonly<Record<string, unknown>>): Record<strin
 
 /** `model.dropout=0`: into the setting's object. A method's name stands for methodOptions.NAME. */
 function assign(flags: Record<string, unknown>, pair: string): void {
-  const match = /^([A-Za-z][\w]*)\.([A-Za-z]\w*)=(.*)$/s.exec(pair);
+  const match = /^([A-Za-z][\w-]*)\.([A-Za-z]\w*)=(.*)$/s.exec(pair);
   if (!match) throw new ApolloError('BAD_CONFIG', `--set takes KEY.FIELD=VALUE, e.g. model.dropout=0; got "${pair}"`);
   const [, key, field, text] = match as unknown as [string, string, string, string];
   const value = parseValue(text);

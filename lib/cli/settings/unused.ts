@@ -4,14 +4,15 @@ import type { Settings } from './config.js';
 
 /**
  * @param trains The setting that says which methods train; absent: either.
- * @throws ApolloError BAD_CONFIG for settings of a method that does not train, or of a decay that the schedule does not have.
+ * @throws ApolloError BAD_CONFIG for settings of a method that does not train, of a decay that the schedule does not have, or of
+ * a page that is not served.
  */
 export function checkUnused(
   flags: Readonly<Record<string, unknown>>,
   settings: Settings,
   trains?: 'method' | 'methods',
 ): void {
-  const { method, methods, variants, schedule } = settings;
+  const { method, methods, variants, schedule, dashboard } = settings;
   const used = new Set([...(trains === 'methods' ? [] : [method]), ...(trains === 'method' ? [] : methods)]);
   const names = [...used, ...[...used].flatMap((name) => variants[name]?.method ?? [])];
   for (const name of Object.keys((flags['methodOptions'] as object | undefined) ?? {})) {
@@ -25,6 +26,12 @@ export function checkUnused(
     throw new ApolloError(
       'BAD_CONFIG',
       `--decay: this is a setting of the schedule "wsd", and the schedule is "${schedule}". Add --schedule wsd, or remove it.`,
+    );
+  }
+  if (flags['dashboardKeep'] === true && dashboard === false) {
+    throw new ApolloError(
+      'BAD_CONFIG',
+      '--dashboard-keep: this is a setting of the live page, which is not served. Add --dashboard, or remove it.',
     );
   }
 }

@@ -143,6 +143,15 @@ t.test('a setting is named as it is given on the command line, with the values t
     message({ optimizer: { beta3: 1 } }),
     /^--set optimizer\.beta3: there is no such setting; did you mean "beta1"/,
   );
+  t.match(
+    message({ methodOptions: { apolo: { sampler: 'edge' } } }),
+    /^--set apolo: there is no method, and no setting with fields, "apolo"; did you mean "apollo"\? Known: model, small/,
+  );
+  t.match(
+    message({ methodOptions: { late: { sampler: 'edge' } }, variants: { late: { method: 'apollo' } } }),
+    /^--set late: this is a variant of "apollo", .* in variants of the configuration file.* --set apollo\.KEY=VALUE\.$/,
+  );
+  t.match(message({ methodOptions: { apollo: 3 } }), /^--set apollo: expected record; got 3/);
   t.match(message({ muon: { momentum: 0.9 } }), /^--set muon: these are settings of the optimizer "muon"/);
 });
 
@@ -157,6 +166,8 @@ t.test('a setting of the command line that the run would not use is refused', as
   );
   t.doesNotThrow(() => loadSettings({ flags: { ...edge, method: 'apollo' } }));
   t.doesNotThrow(() => loadSettings({ flags: { ...edge, methods: ['scratch', 'ES'], variants } }));
+  refused({ dashboardKeep: true }, /^--dashboard-keep: .*Add --dashboard, or remove it/);
+  t.doesNotThrow(() => loadSettings({ flags: { dashboardKeep: true, dashboard: 0 } }));
   refused({ decay: { share: 0.1 } }, /^--decay: .*schedule "wsd", and the schedule is "cosine"/);
   t.doesNotThrow(() => loadSettings({ flags: { decay: { share: 0.1 }, schedule: 'constant' } }));
 });
