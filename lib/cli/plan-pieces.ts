@@ -107,17 +107,7 @@ export function pieceOf(
  * @throws ApolloError OUT_OF_MEMORY where not even a piece fits; BUSY where the machine has not run one in time; ABORT_ERR.
  */
 export async function estimateDepths(options: ProbeOptions): Promise<Estimate> {
-  const {
-    device,
-    model,
-    precision,
-    batch,
-    seq,
-    depths,
-    signal,
-    onProgress,
-    now = performance.now.bind(performance),
-  } = options;
+  const { device, model, precision, batch, seq, signal, onProgress, now = performance.now.bind(performance) } = options;
   const started = now();
   const left = () => budgetMs - (now() - started);
   const store = new ParameterStore(device, { precision });
@@ -138,20 +128,42 @@ export async function estimateDepths(options: ProbeOptions): Promise<Estimate> {
     );
     const flopsAt = (depth: number) => graphFlops(trainingGraph(model, precision, whole, depth));
     const time = extrapolated(piece.piece, piece.smaller, [flopsAt(1), flopsAt(2)]);
-    const costs: DepthCost[] = [];
-    for (const [index, depth] of depths.entries()) {
-      report(`memory at depth ${depth}`, (1 + index / depths.length) / 2);
-      costs.push({
-        depth,
-        ms: time(depth),
-        parameterBytes: parameterBytes(model, { ...options, layers: depth }),
-        ...(await memoryOf(device, store, trainingGraph(model, precision, whole, depth))),
-      });
-    }
+    const costs = await plannedDepths(options, store, time);
     return { depths: costs, piece: { ...piece.shape, runs: piece.runs } };
   } finally {
     store.dispose();
   }
+}
+
+/** Costs of the depths of a network whose time is known. */
+export async function depthsWithTime(options: ProbeOptions, time: (depth: number) => number): Promise<DepthCost[]> {
+  const store = new ParameterStore(options.device, { precision: options.precision });
+  try {
+    declareParameters(store, options.model, 1);
+    return await plannedDepths(options, store, time);
+  } finally {
+    store.dispose();
+  }
+}
+
+/** Costs of the depths: memory from their programs, which are not run. `store`: with the parameters of one layer. */
+async function plannedDepths(
+  options: ProbeOptions,
+  store: ParameterStore,
+  time: (depth: number) => number,
+): Promise<DepthCost[]> {
+  const { device, model, precision, batch, seq, depths, onProgress } = options;
+  const costs: DepthCost[] = [];
+  for (const [index, depth] of depths.entries()) {
+    onProgress?.(`memory at depth ${depth}`, (1 + index / depths.length) / 2);
+    costs.push({
+      depth,
+      ms: time(depth),
+      parameterBytes: parameterBytes(model, { ...options, layers: depth }),
+      ...(await memoryOf(device, store, trainingGraph(model, precision, { batch, seq }, depth))),
+    });
+  }
+  return costs;
 }
 
 /** Activations and temporaries of a program, as planned; or why it cannot run on this device. */

@@ -10,6 +10,7 @@ import {
   type StepCost,
   stepCost,
 } from '../dist/index.js';
+import { ApolloError } from '../errors.js';
 import { formatBytes, formatCount, formatDuration, formatPercent } from '../report/format.js';
 import { textTable } from '../report/table.js';
 import type { StageCost } from './plan.js';
@@ -95,6 +96,30 @@ export const rankFlags: readonly Option[] = [
   new Option('--memory-bandwidth <rate>', 'of a rank; default: 8GB, with --flops 1TB').argParser(byteRate),
 ];
 
+/**
+ * Refuses what would have no effect. `given`: names of the options on the command line.
+ * @throws ApolloError BAD_CONFIG where the ranks' step would be made of nothing or of two speeds, or there are no ranks.
+ */
+export function checkRankFlags({ ranks, flops }: RankFlags, measure: string, given: ReadonlySet<string>): void {
+  const refuse = (message: string) => {
+    throw new ApolloError('BAD_CONFIG', message);
+  };
+  if (!ranks) {
+    const idle = rankFlags.find((option) => given.has(option.attributeName()))?.long;
+    const flag = idle ?? (given.has('shardOptimizer') ? '--shard-optimizer' : undefined);
+    if (flag) refuse(`${flag} is for a plan on many ranks: add --ranks, e.g. --ranks 8 64, or remove it.`);
+    return;
+  }
+  if (measure === 'none' && flops === undefined) {
+    refuse(
+      '--ranks requires the speed of one rank: remove --no-measure, or give --flops, the FLOP per second of a rank.',
+    );
+  }
+  if (measure !== 'none' && flops !== undefined && given.has('measure')) {
+    refuse(`--measure ${measure} and --flops both give the speed of one rank. Give one of them.`);
+  }
+}
+
 /** The figures of a mode for one number of ranks. */
 export interface RankRow {
   readonly ranks: number;
@@ -114,12 +139,17 @@ export interface RanksPlan {
     readonly bytes: Readonly<Record<RankModeName, number>>;
   })[];
   readonly rows: readonly RankRow[];
+  /** Steps of each stage, which may follow from the tokens of all ranks. */
+  readonly runs: readonly { readonly ranks: number; readonly steps: readonly number[] }[];
 }
 
-/** The run on each number of ranks. `secondsOf`: of what one rank computes in all steps of a stage. */
+/**
+ * The run on each number of ranks. `stagesOf`: the stages of a run on so many, as what one of them computes; `secondsOf`: of
+ * that, for all steps of a stage.
+ */
 export function ranksPlan(
   flags: RankFlags & { readonly ranks: readonly number[] },
-  stages: readonly StageCost[],
+  stagesOf: (ranks: number) => readonly StageCost[],
   secondsOf: (stage: StageCost) => number,
   { syncEvery, accumulation: microBatches }: { readonly syncEvery?: number | undefined; readonly accumulation: number },
 ): RanksPlan {
@@ -130,16 +160,19 @@ export function ranksPlan(
     memory: flags.memoryBandwidth ?? memory[compute],
   };
   const model = { network, overlap: flags.overlap };
-  const loads = stages.map(({ trainedLayers, steps, parameters, ...stage }) => ({
-    trainedLayers,
-    steps,
-    parameters,
-    compute: secondsOf({ trainedLayers, steps, parameters, ...stage }) / steps,
-    microBatches,
+  const runs = flags.ranks.map((ranks) => ({
+    ranks,
+    loads: stagesOf(ranks).map((stage) => ({
+      trainedLayers: stage.trainedLayers,
+      steps: stage.steps,
+      parameters: stage.parameters,
+      compute: secondsOf(stage) / stage.steps,
+      microBatches,
+    })),
   }));
   const everies = syncEvery === undefined ? rounds : [syncEvery];
   const modes = Object.keys(rankModes) as RankModeName[];
-  const rows = flags.ranks.flatMap((ranks) =>
+  const rows = runs.flatMap(({ ranks, loads }) =>
     modes.flatMap((mode) =>
       (mode === 'outer' ? everies : [undefined]).map((every) => ({
         ranks,
@@ -149,7 +182,7 @@ export function ranksPlan(
       })),
     ),
   );
-  const ranks = flags.ranks.at(-1)!;
+  const { ranks, loads } = runs.at(-1)!;
   const sent = (load: StageLoad, mode: RankModeName) => stepCost(mode, load, ranks, { ...model, syncEvery: 1 }).bytes;
   const bytesOf = (load: StageLoad) => Object.fromEntries(modes.map((mode) => [mode, sent(load, mode)]));
   return {
@@ -157,6 +190,7 @@ export function ranksPlan(
     compute,
     stages: loads.map((load) => ({ ...load, bytes: bytesOf(load) as Record<RankModeName, number> })),
     rows,
+    runs: runs.map(({ ranks, loads }) => ({ ranks, steps: loads.map(({ steps }) => steps) })),
   };
 }
 
@@ -165,8 +199,8 @@ function time(value: number): string {
   return value < 1 ? `${Number((1e3 * value).toPrecision(3))} ms` : formatDuration(1e3 * value);
 }
 
-/** The tables, with what they assume. */
-export function formatRanks({ model, compute, stages, rows }: RanksPlan): string {
+/** The tables, with what they assume. `alone`: the stages on one rank. */
+export function formatRanks({ model, compute, stages, rows, runs }: RanksPlan, alone: readonly StageCost[]): string {
   const ranks = [...new Set(rows.map((row) => row.ranks))];
   const columns = rows.filter((row) => row.ranks === ranks[0]);
   const title = ({ mode, syncEvery }: RankRow) =>
@@ -190,12 +224,23 @@ export function formatRanks({ model, compute, stages, rows }: RanksPlan): string
       ...(['f32', 'bf16', 'sharded', 'outer'] as const).map((mode) => formatBytes(Math.round(sent[mode]))),
     ]),
   ]);
+  const onOne = alone.map(({ steps }) => steps).join(', ');
+  const others = runs
+    .map(({ ranks: count, steps }) => ({ count, steps: steps.join(', ') }))
+    .filter(({ steps }) => steps !== onOne)
+    .map(({ count, steps }) => `on ${count.toLocaleString('en')} ranks ${steps}`);
   const { network, overlap } = model;
   return [
     'Mean step on many ranks, and the share of it in which a rank computes. Each rank has its own micro-batches, so N ranks',
     'process N times as many tokens per step.',
     '',
     table,
+    ...(others.length > 0
+      ? [
+          '',
+          `The tokens of all ranks decide the steps of the stages: ${others.join('; ')}; on one rank, as above, ${onOne}.`,
+        ]
+      : []),
     '',
     `A step of each stage on ${last.toLocaleString('en')} ranks: what a rank computes, and the bytes that it sends by mode`,
     '',

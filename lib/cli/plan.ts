@@ -18,6 +18,7 @@ import {
   modelWeights,
   type ParameterSpec,
   parameterCount,
+  type StageShape,
 } from '../models/index.js';
 import { batchShape, flopsOfStep, parameterBytes, stageNetwork } from '../train/index.js';
 
@@ -30,8 +31,12 @@ export interface StageCost {
   readonly flops: number;
   /** FLOPs of the optimizer's matrix products, which are not among those. */
   readonly updateFlops: number;
+  /** Those over the FLOPs of the same steps in which all layers train and nothing else is computed: less than 1 with frozen layers. */
+  readonly relativeFlops: number;
   /** Steps at each depth (index = depth). */
   readonly depthSteps: readonly number[];
+  /** Widths of the stage's network; absent: the finished model's. */
+  readonly shape?: StageShape;
 }
 
 export interface RunSize {
@@ -71,14 +76,18 @@ export function stageCosts(
   return stages.map(({ stage, flops, updateFlops: update, depthSteps }) => {
     const count = depthSteps.reduce((sum, value) => sum + value, 0);
     const depths = depthSteps.reduce((sum, value, depth) => sum + value * depth, 0);
+    const network = stageNetwork(model, stage);
+    const plain = depthSteps.reduce((sum, value, depth) => sum + value * network.model.flopsPerToken(depth, seq), 0);
     return {
       trainedLayers: stage.trainedLayers,
       steps: count,
       meanDepth: depths / count,
-      parameters: parameterCount(stageNetwork(model, stage).specs),
+      parameters: parameterCount(network.specs),
       flops,
       updateFlops: update,
+      relativeFlops: flops / (tokens * plain),
       depthSteps,
+      ...(stage.shape && { shape: stage.shape }),
     };
   });
 }
@@ -88,6 +97,8 @@ const flopsOfUpdate = (spec: ParameterSpec, { name, iterations }: PlannedOptimiz
 
 export interface DepthCost {
   readonly depth: number;
+  /** Width of the network, where a stage has another one than the finished model. */
+  readonly hidden?: number;
   /** Activations and temporaries, as planned; absent where the program does not fit on the device. */
   readonly arenaBytes?: number;
   /** Why it does not fit. */
@@ -105,6 +116,8 @@ export interface ProbeOptions {
   readonly optimizer: OptimizerName;
   /** Ranks that share the optimizer's state; default: 1. */
   readonly shards?: number | undefined;
+  /** Steps between outer steps, whose state each rank keeps as well. */
+  readonly syncEvery?: number | undefined;
   readonly batch: number;
   readonly seq: number;
   readonly depths: readonly number[];
@@ -128,6 +141,7 @@ export async function probeDepths({
   precision,
   optimizer,
   shards,
+  syncEvery,
   batch,
   seq,
   depths,
@@ -163,7 +177,7 @@ export async function probeDepths({
       costs.push({
         depth,
         arenaBytes: program.memory.arenaBytes,
-        parameterBytes: parameterBytes(model, { layers: depth, precision, optimizer, shards }),
+        parameterBytes: parameterBytes(model, { layers: depth, precision, optimizer, shards, syncEvery }),
         ms: times[times.length >> 1]!,
       });
     }

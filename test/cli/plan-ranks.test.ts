@@ -56,7 +56,13 @@ t.test('the tables name what they assume', async (t) => {
 t.test('what does not belong together is refused', async (t) => {
   for (const [args, message] of [
     [['--ranks', '8', '--no-measure'], /--ranks requires the speed of one rank/],
-    [['--flops', '1T'], /add --ranks/],
+    [['--flops', '1T'], /--flops is for a plan on many ranks: add --ranks/],
+    [['--bandwidth', '1Gbit'], /--bandwidth is for a plan on many ranks: add --ranks/],
+    [['--latency', '1ms'], /--latency is for a plan on many ranks/],
+    [['--overlap', '0.5'], /--overlap is for a plan on many ranks/],
+    [['--memory-bandwidth', '8GB'], /--memory-bandwidth is for a plan on many ranks/],
+    [['--shard-optimizer'], /--shard-optimizer is for a plan on many ranks/],
+    [['--measure', 'full', '--ranks', '2', '--flops', '1T'], /--measure full and --flops both give the speed/],
     [['--ranks', '0'], /at least 1/],
     [['--ranks', '8', '--overlap', '2'], /a share from 0 to 1/],
   ] as const) {
@@ -64,4 +70,24 @@ t.test('what does not belong together is refused', async (t) => {
     t.equal(await run([...nano, ...args], io), 1);
     t.match(io.err(), message);
   }
+});
+
+t.test('stages are those of the tokens of all ranks', async (t) => {
+  const io = memoryIo();
+  const args = ['plan', '--model', 'gpt-nano', '--batch', '4', '--steps', '100', '--method', 'auto', '--flops', '1T'];
+  t.equal(await run([...args, '--ranks', '8', '4096', '--json'], io), 0, io.err());
+  const { runs } = (JSON.parse(io.out()) as { onRanks: RanksPlan }).onRanks;
+  t.same(runs, [
+    { ranks: 8, steps: [10, 15, 25, 50] },
+    { ranks: 4096, steps: [5, 5, 15, 75] },
+  ]);
+  const text = memoryIo();
+  await run([...args, '--ranks', '8', '4096'], text);
+  t.match(
+    text.out(),
+    /decide the steps of the stages: on 4,096 ranks 5, 5, 15, 75; on one rank, as above, 10, 15, 25, 50\./,
+  );
+  const short = memoryIo();
+  await run([...args, '--ranks', '8'], short);
+  t.notMatch(short.out(), /steps of the stages/);
 });

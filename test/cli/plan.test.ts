@@ -91,6 +91,81 @@ t.test('the pure part needs no engine and no data', async (t) => {
   t.match(llama.out(), /measured nearest, a Llama of 12 layers x 64 at 11\.3 tokens per parameter/);
 });
 
+t.test('a measurement of the recipe is named only where the recipe trains, and grows', async (t) => {
+  const plan = async (...more: string[]) => {
+    const io = memoryIo();
+    t.equal(await run(['plan', '--model', 'gpt-nano', '--steps', '100', '--no-measure', ...more], io), 0, io.err());
+    return io.out();
+  };
+  t.match(await plan(), /measured nearest/);
+  t.notMatch(await plan('--set', 'auto.calibrate=false'), /measured nearest/);
+  t.notMatch(await plan('--set', 'auto.moments=copy'), /measured nearest/);
+  t.notMatch(await plan('--set', 'model.layers=1'), /measured nearest/);
+});
+
+t.test('frozen layers count as what they cost; a stage of another width is one of its own', async (t) => {
+  const model = createModel(preset('gpt-nano', { layers: 4 }));
+  const common = { layers: 4, totalSteps: 40, seed: 1 };
+  const size = { steps: 40, seq: 128, tokens: 256 };
+  const [whole, half, , last] = stageCosts(createMethod('mslt', common), model, size, { name: 'adamw' });
+  t.equal(whole!.relativeFlops, 1);
+  const frozen = model.flopsPerToken(2, 128) - (2 / 3) * (model.flopsPerToken(2, 128) - model.flopsPerToken(1, 128));
+  t.ok(Math.abs(half!.relativeFlops - frozen / model.flopsPerToken(2, 128)) < 1e-12, 'one of two layers forward only');
+  t.ok(last!.relativeFlops > half!.relativeFlops && last!.relativeFlops < 1, 'the joint phase is a part of it');
+  const staged = stageCosts(createMethod('staged', common, { model: model.config }), model, size, { name: 'adamw' });
+  t.same(
+    staged.map(({ shape, relativeFlops }) => [shape?.hidden, relativeFlops]),
+    [
+      [64, 1],
+      [64, 1],
+      [undefined, 1],
+    ],
+  );
+});
+
+t.test('time and memory of narrow stages and frozen layers', { skip: engineMissing() }, async (t) => {
+  const small = ['model.layers=4', 'model.hidden=128', 'model.heads=2', 'model.ffn=256', 'model.maxPositions=16'];
+  const plan = async (...more: string[]) => {
+    const io = memoryIo();
+    const args = ['--model', 'gpt-nano', '--vocab-size', '64', '--steps', '40', '--batch', '2', '--precision', 'f32'];
+    t.equal(await run(['plan', ...args, ...more, '--threads', '1', '--json', '--set', ...small], io), 0, io.err());
+    return JSON.parse(io.out()) as {
+      stages: { relativeFlops: number; shape?: { hidden: number }; depthSteps: number[] }[];
+      measured: {
+        depths: { depth: number; hidden?: number; arenaBytes: number; parameterBytes: number; ms: number }[];
+        estimatedMs: number;
+        scratchMs: number;
+      };
+    };
+  };
+  for (const method of ['mslt', 'staged']) {
+    const { stages, measured } = await plan('--method', method);
+    const expected = stages.reduce((sum, { relativeFlops, shape, depthSteps }) => {
+      const msOf = (depth: number) =>
+        measured.depths.find((cost) => cost.depth === depth && cost.hidden === shape?.hidden)!.ms;
+      return sum + relativeFlops * depthSteps.reduce((ms, steps, depth) => ms + (steps && steps * msOf(depth)), 0);
+    }, 0);
+    t.ok(Math.abs(measured.estimatedMs / expected - 1) < 1e-9, method);
+    t.ok(measured.estimatedMs < measured.scratchMs);
+    const config = { layers: 4, hidden: 64, heads: 1, ffn: 128, vocabSize: 64, maxPositions: 16 };
+    const narrow = measured.depths.filter(({ hidden }) => hidden === 64);
+    const parameters = (layers: number) => parameterCount(createModel(preset('gpt-nano', config)).parameters(layers));
+    t.same(
+      narrow.map(({ depth, parameterBytes }) => [depth, parameterBytes]),
+      method === 'mslt' ? [] : [2, 4].map((depth) => [depth, 16 * parameters(depth)]),
+    );
+    const wide = measured.depths.find(({ depth, hidden }) => depth === 4 && !hidden)!;
+    t.ok(narrow.every(({ arenaBytes }) => arenaBytes < wide.arenaBytes));
+  }
+  const [alone, outer] = [await plan('--method', 'scratch'), await plan('--method', 'scratch', '--sync-every', '10')];
+  const bytes = ({ measured: { depths } }: typeof alone) => depths.map(({ parameterBytes }) => parameterBytes);
+  t.same(
+    bytes(outer),
+    bytes(alone).map((value) => (value * 24) / 16),
+    'outer steps keep an anchor and a momentum',
+  );
+});
+
 t.test('an estimate plans the same memory as a measurement', { skip: engineMissing() }, async (t) => {
   for (const name of ['gpt-nano', 'bert-nano', 'llama-nano']) {
     const sizes = { layers: 3, hidden: 64, heads: 1, ffn: 128, vocabSize: 128, maxPositions: 16 };

@@ -9,15 +9,17 @@ import { textTable } from '../../report/table.js';
 import { checkSettings } from '../../train/index.js';
 import { openDeviceOf, precisionOf } from '../device.js';
 import type { CommandIo } from '../io.js';
-import { type DepthCost, probeDepths, type StageCost, stageCosts, timeAtDepth } from '../plan.js';
-import { estimateDepths, type Piece } from '../plan-pieces.js';
-import { formatRanks, type RankFlags, type RanksPlan, rankFlags, ranksPlan } from '../plan-ranks.js';
+import { type DepthCost, type StageCost, stageCosts } from '../plan.js';
+import { measureStages } from '../plan-measure.js';
+import type { Piece } from '../plan-pieces.js';
+import { checkRankFlags, formatRanks, type RankFlags, type RanksPlan, rankFlags, ranksPlan } from '../plan-ranks.js';
 import { readInit } from '../session.js';
 import { loadSettings, type Settings } from '../settings/config.js';
 import { addSettings, flagsOf, runOptions } from '../settings/options.js';
 import { presetHelp } from '../settings/presets.js';
 import {
   methodOf,
+  methodOptionsOf,
   modelConfigOf,
   sequenceOf,
   tokensPerStepOf,
@@ -64,32 +66,24 @@ export function planCommand(program: Command, io: CommandIo): void {
     .option('--no-measure', 'same as --measure none, which requires no native engine');
   for (const option of rankFlags) command.addOption(option);
   command.action(async (parsed: Record<string, unknown>) => {
+    const given = new Set(
+      Object.keys(parsed).filter((name) => command.getOptionValueSource(name) === 'cli' && parsed[name] !== false),
+    );
     const { measure, ranks, bandwidth, latency, overlap, flops, memoryBandwidth, ...rest } = parsed;
     const ofRanks = { ranks, bandwidth, latency, overlap, flops, memoryBandwidth } as RankFlags;
     const { preset, config, json } = rest as { preset?: string; config?: string; json?: boolean };
     const settings = loadSettings({ preset, config, flags: flagsOf(rest), trains: 'method' });
     const progress = new Progress(io, { quiet: json === true && !io.stderr.isTTY });
-    const wanted = measure === false || flops !== undefined ? 'none' : (measure as Measure);
-    checkFlags(ofRanks, wanted);
-    const plan = await makePlan(settings, wanted, ofRanks, progress).finally(() => progress.clear());
+    const wanted = measure === false ? 'none' : (measure as Measure);
+    checkRankFlags(ofRanks, wanted, given);
+    const plan = await makePlan(settings, flops === undefined ? wanted : 'none', ofRanks, progress).finally(() =>
+      progress.clear(),
+    );
     io.stdout.write(json ? `${JSON.stringify(plan, undefined, 2)}\n` : `${formatPlan(plan)}\n`);
   });
 }
 
 type Measure = 'estimate' | 'full' | 'none';
-
-/** @throws ApolloError BAD_CONFIG where the ranks' step would be made of nothing, or there are no ranks. */
-function checkFlags({ ranks, flops }: RankFlags, measure: Measure): void {
-  if (ranks && measure === 'none' && flops === undefined) {
-    throw new ApolloError(
-      'BAD_CONFIG',
-      '--ranks requires the speed of one rank: remove --no-measure, or give --flops, the FLOP per second of a rank.',
-    );
-  }
-  if (!ranks && flops !== undefined) {
-    throw new ApolloError('BAD_CONFIG', '--flops is for a plan on many ranks: add --ranks, e.g. --ranks 8 64.');
-  }
-}
 
 async function makePlan(
   settings: Settings,
@@ -104,13 +98,20 @@ async function makePlan(
   const seq = sequenceOf(settings, config);
   const size = { steps: totalStepsOf(settings, config), seq, tokens: tokensPerStepOf(settings, config) };
   const { name: optimizer } = settings.optimizer;
-  const stages = stageCosts(method, model, size, {
-    name: optimizer,
-    iterations: settings.muon.iterations,
-  });
+  const costsOf = (own: Settings) =>
+    stageCosts(
+      methodOf(own, own.method, config, own.seed),
+      model,
+      { ...size, steps: totalStepsOf(own, config) },
+      { name: optimizer, iterations: own.muon.iterations },
+    );
+  const stages = costsOf(settings);
   const tokens = size.steps * size.tokens;
   const parameters = parameterCount(model.parameters(config.layers));
-  const evidence = method.name === 'auto' ? nearestEvidence(config.kind, optimizer, tokens / parameters) : undefined;
+  // A measurement of the recipe says nothing of another one, nor of a model that does not grow.
+  const asMeasured = Object.keys(methodOptionsOf(settings, settings.method)).length === 0 && stages.length > 1;
+  const evidence =
+    method.name === 'auto' && asMeasured ? nearestEvidence(config.kind, optimizer, tokens / parameters) : undefined;
   const plan: Plan = {
     method: method.name,
     ...(evidence && { evidence }),
@@ -123,7 +124,9 @@ async function makePlan(
     stages,
   };
   const onRanks = (secondsOf: (stage: StageCost) => number) =>
-    ranks && { onRanks: ranksPlan({ ...flags, ranks }, stages, secondsOf, settings) };
+    ranks && {
+      onRanks: ranksPlan({ ...flags, ranks }, (count) => costsOf({ ...settings, ranks: count }), secondsOf, settings),
+    };
   if (measure === 'none') return { ...plan, ...onRanks((stage) => (stage.flops + stage.updateFlops) / flags.flops!) };
   let device: Device;
   try {
@@ -134,48 +137,46 @@ async function makePlan(
   }
   try {
     const precision = precisionOf(settings);
-    const wanted = new Set([1, ...stages.map((stage) => stage.trainedLayers), config.layers]);
     const probe = {
       device,
-      model,
       precision,
       optimizer,
+      syncEvery: settings.syncEvery,
       // Of the fewest ranks, each of which keeps the most.
       shards: settings.shardOptimizer ? Math.min(...(ranks ?? [settings.ranks ?? 1])) : 1,
       batch: settings.batch,
       seq,
-      depths: [...wanted].sort((a, b) => a - b),
       onProgress: (label: string, done: number) => progress.update({ label, done }),
     };
-    const measured = measure === 'full' ? { depths: await probeDepths(probe) } : await estimateDepths(probe);
-    const { depths } = measured;
-    const time = timeAtDepth(depths);
+    const { depths, piece, msOf, scratchMs } = await measureStages(stages, { ...probe, model }, measure);
     const micro = settings.accumulation;
-    const sumOver = (depthSteps: readonly number[]) =>
-      depthSteps.reduce((sum, steps, depth) => sum + steps * micro * time(depth), 0);
-    const estimatedMs = stages.reduce((sum, stage) => sum + sumOver(stage.depthSteps), 0);
+    const estimatedMs = micro * stages.reduce((sum, stage) => sum + msOf(stage), 0);
     return {
       ...plan,
       measured: {
         device: device.info().name,
         precision,
         how: measure,
-        ...measured,
+        ...(piece && { piece }),
+        depths,
         estimatedMs,
-        scratchMs: size.steps * micro * time(config.layers),
+        scratchMs: size.steps * micro * scratchMs,
       },
-      ...onRanks((stage) => sumOver(stage.depthSteps) / 1e3),
+      ...onRanks((stage) => (micro * msOf(stage)) / 1e3),
     };
   } finally {
     await device.close();
   }
 }
 
+/** "6", "6, 384 wide". */
+const depthText = (depth: number, hidden?: number) => (hidden === undefined ? `${depth}` : `${depth}, ${hidden} wide`);
+
 function formatPlan(plan: Plan): string {
   const stages = textTable([
     ['trained layers', 'steps', 'mean depth', 'parameters', 'FLOPs'],
-    ...plan.stages.map(({ trainedLayers, steps, meanDepth, parameters, flops }) => [
-      String(trainedLayers),
+    ...plan.stages.map(({ trainedLayers, shape, steps, meanDepth, parameters, flops }) => [
+      depthText(trainedLayers, shape?.hidden),
       String(steps),
       meanDepth.toFixed(2),
       formatCount(parameters),
@@ -195,14 +196,14 @@ function formatPlan(plan: Plan): string {
     '',
     stages,
   ];
-  if (plan.onRanks && !plan.measured) return [...lines, '', formatRanks(plan.onRanks)].join('\n');
+  if (plan.onRanks && !plan.measured) return [...lines, '', formatRanks(plan.onRanks, plan.stages)].join('\n');
   if (plan.missing) return [...lines, '', `Memory and time require the native engine. ${plan.missing}`].join('\n');
   if (!plan.measured) return lines.join('\n');
   const { device, precision, depths, piece, estimatedMs, scratchMs } = plan.measured;
   const memory = textTable([
     ['depth', 'weights, gradients, optimizer', 'activations', 'time of a micro-batch'],
-    ...depths.map(({ depth, parameterBytes, arenaBytes, ms }) => [
-      String(depth),
+    ...depths.map(({ depth, hidden, parameterBytes, arenaBytes, ms }) => [
+      depthText(depth, hidden),
       formatBytes(parameterBytes),
       arenaBytes === undefined ? 'does not fit' : formatBytes(arenaBytes),
       formatDuration(ms),
@@ -217,7 +218,7 @@ function formatPlan(plan: Plan): string {
     : 'Time is the median of three runs of a whole micro-batch at each depth.';
   const misfit = depths.find((depth) => depth.misfit !== undefined);
   const missing = misfit ? ['', `At depth ${misfit.depth}: ${misfit.misfit}`] : [];
-  const onRanks = plan.onRanks ? ['', formatRanks(plan.onRanks)] : [];
+  const onRanks = plan.onRanks ? ['', formatRanks(plan.onRanks, plan.stages)] : [];
   return [...lines, '', memory, ...missing, '', time, source, ...onRanks].join('\n');
 }
 

@@ -134,6 +134,12 @@ export function methodNameOf({ variants }: Pick<Settings, 'variants'>, label: st
   return variants[label]?.method ?? label;
 }
 
+/** The settings of the method called `label`: those of `methodOptions`, and of the variant over them. */
+export function methodOptionsOf({ variants, methodOptions }: Settings, label: string): Record<string, unknown> {
+  const { method = label, ...variant } = variants[label] ?? {};
+  return { ...(methodOptions as Record<string, Record<string, unknown>>)[method], ...variant };
+}
+
 /**
  * The method called `label` with its options from the settings. `source` is the folder in which the smaller model is or
  * will be trained, for methods that start from one and whose settings do not name another.
@@ -146,8 +152,7 @@ export function methodOf(
   source?: string,
 ): TrainingMethod {
   const name = methodNameOf(settings, label);
-  const { method: _, ...variant } = settings.variants[label] ?? {};
-  const options = { ...(settings.methodOptions as Record<string, Record<string, unknown>>)[name], ...variant };
+  const options = methodOptionsOf(settings, label);
   const small = methodsWithSource.includes(name) && { small: smallShapeOf(settings, model), ...(source && { source }) };
   const run = { totalSteps: totalStepsOf(settings, model), seed, tokensPerStep: tokensPerStepOf(settings, model) };
   return methodOfRun(name, { ...small, ...options }, run, model);
