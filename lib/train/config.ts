@@ -192,7 +192,7 @@ function checkAnneal(config: TrainConfig): void {
   }
 }
 
-/** The step at which the run ends, by its length and its budgets. */
+/** The step at which the run ends, by its length and its budgets. `config` is that of a run: its `accumulation` counts all ranks. */
 export function lastStep(config: TrainConfig): number {
   const { steps, stopAfter, anneal } = config;
   const tokensPerStep = config.batch * config.seq * config.accumulation;

@@ -80,6 +80,13 @@ t.test('the same bits twice, and only the first rank writes', { skip: noMpi }, a
   t.equal(one.results[1]!.checkpoint, undefined);
 });
 
+t.test('a budget of tokens counts those of all ranks', { skip: noMpi }, async (t) => {
+  const options = { evaluateEvery: 0, stopAfter: { tokens: 1000 } }; // 2 ranks x 2 x 4 x 16 tokens a step
+  const { results, err } = await runRanks<Trained>(2, join(folder, 'tokens'), { what: 'train', options });
+  t.equal(results.length, 2, err);
+  for (const { losses, tokens } of results) t.same([losses.length, tokens], [4, 1024]);
+});
+
 t.test('a rank with other settings is one clear error', { skip: noMpi }, async (t) => {
   const { code, err } = await runRanks(2, join(folder, 'odd'), { what: 'train', odd: 1 });
   t.not(code, 0);
