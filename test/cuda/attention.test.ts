@@ -6,11 +6,12 @@ import { Graph, type Tensor } from '../../lib/engine/graph.js';
 import { lower } from '../../lib/engine/lowering.js';
 import { type AttentionAttributes, attentionBackwardOp, attentionOp } from '../../lib/engine/ops/attention.js';
 import { emit } from '../../lib/engine/ops/define.js';
-import { cast } from '../../lib/engine/ops/index.js';
+import { attention, cast } from '../../lib/engine/ops/index.js';
 import { difference, relativeError } from '../cases/compare.js';
 import { caseData } from '../cases/trace.js';
-import { cudaDevices } from '../device.js';
+import { cudaDevices, emulatedDevice } from '../device.js';
 import { interpret } from '../reference/interpreter.js';
+import { noEmulated } from './op-pair.js';
 
 interface Problem {
   readonly batch: number;
@@ -169,3 +170,30 @@ for (const [i, { name, skip, open }] of cudaDevices.entries()) {
     }
   });
 }
+
+t.test('a GPU with 99 KiB of shared memory a block', { skip: noEmulated }, async (t) => {
+  process.env.APOLLO_EMULATOR_SHARED_BYTES = '101376';
+  t.teardown(() => delete process.env.APOLLO_EMULATOR_SHARED_BYTES);
+  const device = await emulatedDevice();
+  t.teardown(() => device.close());
+  const shared = { batch: 1, heads: 2, keyValueHeads: 1, head: 128, queries: 40, causal: true, p: 0.1 };
+  for (const problem of [...problems.filter(({ head, queries }) => head === 128 && queries < 100), shared])
+    await t.test(describe(problem), (t) => check(t, device, problem));
+
+  const forward = (head: number) => {
+    const graph = new Graph();
+    graph.output('o', attention({ qkv: graph.input('qkv', [1, 4, 3 * head]) }, { heads: 1 }));
+    return graph;
+  };
+  (await device.compile(forward(252))).dispose();
+  await t.rejects(device.compile(forward(256)), {
+    code: 'NO_KERNEL',
+    message: /attention with heads of 256 needs 102912 bytes of shared memory a block on cuda; this GPU has 101376\./,
+  });
+  const wide = { batch: 1, heads: 1, head: 192, queries: 4 };
+  await t.rejects(run(device, wide, 'bf16'), {
+    code: 'NO_KERNEL',
+    message: /attention's backward pass with heads of 192 needs 107264 bytes of shared memory .* has 101376\. Use more/,
+  });
+  await t.resolves(run(device, { ...wide, head: 180 }, 'bf16'));
+});

@@ -499,6 +499,11 @@ bool told_to_fail(const char* what) { return std::strcmp(failing(), what) == 0; 
 
 void hold(int objects) { held_objects() += objects; }
 
+std::size_t max_shared() {
+  const char* text = std::getenv("APOLLO_EMULATOR_SHARED_BYTES");
+  return text != nullptr ? std::strtoull(text, nullptr, 10) : 232448;
+}
+
 std::size_t shared_limit(const void* kernel) {
   const Guard guard(lock());
   const auto limit = shared_limits().find(kernel);
@@ -507,13 +512,13 @@ std::size_t shared_limit(const void* kernel) {
 
 cudaError_t set_shared_limit(const void* kernel, std::size_t bytes) {
   const Guard guard(lock());
-  if (bytes > kMaxShared) return result(cudaErrorInvalidValue);
+  if (bytes > max_shared()) return result(cudaErrorInvalidValue);
   shared_limits()[kernel] = bytes;
   return cudaSuccess;
 }
 
 cudaError_t check_shared(const void* kernel, std::size_t bytes) {
-  return bytes <= shared_limit(kernel) ? cudaSuccess : result(cudaErrorInvalidValue);
+  return bytes <= std::min(shared_limit(kernel), max_shared()) ? cudaSuccess : result(cudaErrorInvalidValue);
 }
 
 cudaError_t launch(const cudaLaunchConfig_t& config, std::function<void()> body) {
@@ -565,7 +570,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   *properties = {};
   std::snprintf(properties->name, sizeof properties->name, "CUDA emulator");
   properties->totalGlobalMem = total_bytes();
-  properties->sharedMemPerBlockOptin = emulator::kMaxShared;
+  properties->sharedMemPerBlockOptin = emulator::max_shared();
   properties->sharedMemPerMultiprocessor = 233472;
   properties->major = 9;
   properties->multiProcessorCount = 4;

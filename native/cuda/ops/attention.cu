@@ -72,7 +72,7 @@ bool plain_wanted() {
 template <class T>
 class AttentionBase : public Kernel {
  public:
-  AttentionBase(const OpDesc& desc, const Context& context, std::size_t first, std::size_t kept)
+  AttentionBase(const OpDesc& desc, const Context& context, AttentionPass pass, std::size_t first, std::size_t kept)
       : heads_(desc, desc.inputs[first].shape[2]),
         shape_(shape_of(desc, heads_, first)),
         has_mask_(desc.attrs.flag("hasMask")),
@@ -81,9 +81,9 @@ class AttentionBase : public Kernel {
         first_(first),
         after_(first + (heads_.packed ? 1 : 3) + kept) {
     if constexpr (sizeof(T) == 2) {
-      if (!plain_wanted()) kernels_ = tensor_core_attention(shape_, context);
+      if (!plain_wanted()) kernels_ = tensor_core_attention(shape_, pass, context);
     }
-    if (!kernels_) kernels_ = plain_attention<T>(shape_);
+    if (!kernels_) kernels_ = plain_attention<T>(shape_, pass, context);
   }
 
  protected:
@@ -117,7 +117,8 @@ class AttentionBase : public Kernel {
 template <class T>
 class ForwardKernel final : public AttentionBase<T> {
  public:
-  ForwardKernel(const OpDesc& desc, const Context& context) : AttentionBase<T>(desc, context, 0, 0) {}
+  ForwardKernel(const OpDesc& desc, const Context& context)
+      : AttentionBase<T>(desc, context, AttentionPass::Forward, 0, 0) {}
 
   void run(const RunContext& c) override {
     AttentionForward<T> args{};
@@ -132,7 +133,8 @@ class ForwardKernel final : public AttentionBase<T> {
 template <class T>
 class BackwardKernel final : public AttentionBase<T> {
  public:
-  BackwardKernel(const OpDesc& desc, const Context& context) : AttentionBase<T>(desc, context, 1, 2) {}
+  BackwardKernel(const OpDesc& desc, const Context& context)
+      : AttentionBase<T>(desc, context, AttentionPass::Backward, 1, 2) {}
 
   std::size_t scratch_bytes() const override {
     return (terms_bytes() + 255) / 256 * 256 + this->kernels_->partial_bytes(this->shape_);

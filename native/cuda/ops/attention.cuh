@@ -76,8 +76,10 @@ struct AttentionBackward {
   float* partial;   // scratch of the kernels for dq
 };
 
-// Kernels for one descriptor. `Forward` and `Backward` are implemented by the plain kernels (any head size up to 256,
-// f32 and bf16) and by those on tensor cores.
+enum class AttentionPass { Forward, Backward };
+
+// Kernels for one descriptor, of the pass that they were made for: the plain ones (any head size up to 256, f32 and
+// bf16) and those on tensor cores.
 template <class T>
 struct AttentionKernels {
   virtual ~AttentionKernels() = default;
@@ -86,10 +88,14 @@ struct AttentionKernels {
   virtual void backward(const AttentionBackward<T>& args, void* stream) const = 0;
 };
 
+// Throws Error APOLLO_NO_KERNEL when a block of the GPU has too little shared memory for heads of this size.
 template <class T>
-std::unique_ptr<AttentionKernels<T>> plain_attention(const AttentionShape& shape);
-// Null when the head size is none of 32, 64 and 128 or the scale is not positive.
-std::unique_ptr<AttentionKernels<Bf16>> tensor_core_attention(const AttentionShape& shape, const Context& context);
+std::unique_ptr<AttentionKernels<T>> plain_attention(const AttentionShape& shape, AttentionPass pass,
+                                                     const Context& context);
+// Null when the head size is none of 32, 64 and 128, the scale is not positive, or a block of the GPU has too little
+// shared memory.
+std::unique_ptr<AttentionKernels<Bf16>> tensor_core_attention(const AttentionShape& shape, AttentionPass pass,
+                                                              const Context& context);
 
 // Whether a key may be attended to at all.
 __device__ __forceinline__ bool key_attended(const std::int32_t* mask, const AttentionShape& shape, std::int32_t b,

@@ -234,6 +234,11 @@ constexpr std::size_t kSharedBytes = (kQueries + 4 * kKeys) * kHead * 2;
 }  // namespace
 
 template <int kHead>
+std::size_t AttentionTensorCores<kHead>::forward_bytes() {
+  return kSharedBytes<kHead>;
+}
+
+template <int kHead>
 void AttentionTensorCores<kHead>::prepare_forward() const {
   allow_shared(forward_kernel<kHead, false>, kSharedBytes<kHead>);
   allow_shared(forward_kernel<kHead, true>, kSharedBytes<kHead>);

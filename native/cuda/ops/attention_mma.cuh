@@ -9,13 +9,20 @@ namespace apollo::cuda {
 template <int kHead>
 class AttentionTensorCores final : public AttentionKernels<Bf16> {
  public:
-  AttentionTensorCores(const AttentionShape& shape, int multiprocessors);
+  AttentionTensorCores(const AttentionShape& shape, AttentionPass pass, int multiprocessors);
+
+  // Of a block.
+  static std::size_t shared_bytes(AttentionPass pass) {
+    return pass == AttentionPass::Forward ? forward_bytes() : backward_bytes();
+  }
 
   void forward(const AttentionForward<Bf16>& args, void* stream) const override;
   std::size_t partial_bytes(const AttentionShape& shape) const override;
   void backward(const AttentionBackward<Bf16>& args, void* stream) const override;
 
  private:
+  static std::size_t forward_bytes();
+  static std::size_t backward_bytes();
   void prepare_forward() const;
   void prepare_backward() const;
 

@@ -326,11 +326,19 @@ constexpr std::size_t kSharedBytes = (2 * kKeys + 4 * kQueries) * kHead * 2 + kK
 
 // Enough blocks for all multiprocessors; more would only cost memory.
 template <int kHead>
-AttentionTensorCores<kHead>::AttentionTensorCores(const AttentionShape& shape, int multiprocessors)
+AttentionTensorCores<kHead>::AttentionTensorCores(const AttentionShape& shape, AttentionPass pass, int multiprocessors)
     : splits_(static_cast<std::int32_t>(std::clamp<std::int64_t>(
           ceil_div(multiprocessors, shape.batch * shape.key_value_heads()), 1, key_tiles(shape)))) {
-  prepare_forward();
-  prepare_backward();
+  if (pass == AttentionPass::Forward) {
+    prepare_forward();
+  } else {
+    prepare_backward();
+  }
+}
+
+template <int kHead>
+std::size_t AttentionTensorCores<kHead>::backward_bytes() {
+  return kSharedBytes<kHead>;
 }
 
 template <int kHead>
@@ -361,13 +369,24 @@ template class AttentionTensorCores<32>;
 template class AttentionTensorCores<64>;
 template class AttentionTensorCores<128>;
 
-std::unique_ptr<AttentionKernels<Bf16>> tensor_core_attention(const AttentionShape& shape, const Context& context) {
+namespace {
+
+template <int kHead>
+std::unique_ptr<AttentionKernels<Bf16>> made(const AttentionShape& shape, AttentionPass pass, const Context& context) {
+  using Kernels = AttentionTensorCores<kHead>;
+  if (Kernels::shared_bytes(pass) > context.properties.sharedMemPerBlockOptin) return nullptr;
+  return std::make_unique<Kernels>(shape, pass, context.multiprocessors());
+}
+
+}  // namespace
+
+std::unique_ptr<AttentionKernels<Bf16>> tensor_core_attention(const AttentionShape& shape, AttentionPass pass,
+                                                              const Context& context) {
   if (shape.scale <= 0.0f || context.capability() < 80) return nullptr;
-  const int multiprocessors = context.multiprocessors();
   switch (shape.head) {
-    case 32: return std::make_unique<AttentionTensorCores<32>>(shape, multiprocessors);
-    case 64: return std::make_unique<AttentionTensorCores<64>>(shape, multiprocessors);
-    case 128: return std::make_unique<AttentionTensorCores<128>>(shape, multiprocessors);
+    case 32: return made<32>(shape, pass, context);
+    case 64: return made<64>(shape, pass, context);
+    case 128: return made<128>(shape, pass, context);
     default: return nullptr;
   }
 }

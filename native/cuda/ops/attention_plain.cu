@@ -2,6 +2,8 @@
 // are compared with. Tiles of 32 rows by 32 columns of scores: a warp owns four rows, a lane one column, so that each
 // value of a tile that is read from shared memory serves four multiplications. Limited by these reads: a quarter of the
 // f32 peak at best.
+#include <string>
+
 #include "cuda/lib/block.cuh"
 #include "cuda/lib/intrinsics.cuh"
 #include "cuda/ops/attention.cuh"
@@ -284,10 +286,16 @@ __global__ void __launch_bounds__(kThreads) plain_keys_kernel(const AttentionBac
 template <class T, int kChunks>
 class PlainAttention final : public AttentionKernels<T> {
  public:
-  explicit PlainAttention(const AttentionShape& shape) {
-    allow_shared(plain_forward_kernel<T, kChunks>, shared_bytes(shape, 3, 1));
-    allow_shared(plain_queries_kernel<T, kChunks>, shared_bytes(shape, 4, 1));
-    allow_shared(plain_keys_kernel<T, kChunks>, shared_bytes(shape, 4, 2));
+  PlainAttention(const AttentionShape& shape, AttentionPass pass, const Context& context) {
+    const std::size_t available = context.properties.sharedMemPerBlockOptin;
+    if (pass == AttentionPass::Forward) {
+      const std::size_t bytes = fitting(shape, shared_bytes(shape, 3, 1), available, "attention");
+      allow_shared(plain_forward_kernel<T, kChunks>, bytes);
+    } else {
+      const std::size_t bytes = fitting(shape, shared_bytes(shape, 4, 2), available, "attention's backward pass");
+      allow_shared(plain_queries_kernel<T, kChunks>, shared_bytes(shape, 4, 1));
+      allow_shared(plain_keys_kernel<T, kChunks>, bytes);
+    }
   }
 
   void forward(const AttentionForward<T>& args, void* stream) const override {
@@ -301,6 +309,14 @@ class PlainAttention final : public AttentionKernels<T> {
   }
 
  private:
+  static std::size_t fitting(const AttentionShape& shape, std::size_t bytes, std::size_t available,
+                             const std::string& what) {
+    if (bytes <= available) return bytes;
+    throw Error(what + " with heads of " + std::to_string(shape.head) + " needs " + std::to_string(bytes) +
+                    " bytes of shared memory a block on cuda; this GPU has " + std::to_string(available) +
+                    ". Use more heads.",
+                "APOLLO_NO_KERNEL");
+  }
   // Tiles of positions and of scores.
   static std::size_t shared_bytes(const AttentionShape& shape, int positions, int scores) {
     return sizeof(float) * static_cast<std::size_t>(kTile * (positions * (shape.head + 1) + scores * (kTile + 1)));
@@ -314,14 +330,15 @@ class PlainAttention final : public AttentionKernels<T> {
 }  // namespace
 
 template <class T>
-std::unique_ptr<AttentionKernels<T>> plain_attention(const AttentionShape& shape) {
-  if (shape.head <= 32) return std::make_unique<PlainAttention<T, 1>>(shape);
-  if (shape.head <= 64) return std::make_unique<PlainAttention<T, 2>>(shape);
-  if (shape.head <= 128) return std::make_unique<PlainAttention<T, 4>>(shape);
-  return std::make_unique<PlainAttention<T, 8>>(shape);
+std::unique_ptr<AttentionKernels<T>> plain_attention(const AttentionShape& shape, AttentionPass pass,
+                                                     const Context& context) {
+  if (shape.head <= 32) return std::make_unique<PlainAttention<T, 1>>(shape, pass, context);
+  if (shape.head <= 64) return std::make_unique<PlainAttention<T, 2>>(shape, pass, context);
+  if (shape.head <= 128) return std::make_unique<PlainAttention<T, 4>>(shape, pass, context);
+  return std::make_unique<PlainAttention<T, 8>>(shape, pass, context);
 }
 
-template std::unique_ptr<AttentionKernels<float>> plain_attention(const AttentionShape&);
-template std::unique_ptr<AttentionKernels<Bf16>> plain_attention(const AttentionShape&);
+template std::unique_ptr<AttentionKernels<float>> plain_attention(const AttentionShape&, AttentionPass, const Context&);
+template std::unique_ptr<AttentionKernels<Bf16>> plain_attention(const AttentionShape&, AttentionPass, const Context&);
 
 }  // namespace apollo::cuda

@@ -160,7 +160,8 @@ const char* cudaGetErrorName(cudaError_t error);
 namespace emulator {
 
 constexpr unsigned kWarp = 32;
-constexpr std::size_t kMaxShared = 232448;  // what a Hopper block may have
+// Of a block: $APOLLO_EMULATOR_SHARED_BYTES, or what Hopper has.
+std::size_t max_shared();
 
 struct Fiber;
 // The running thread of the running block; threadIdx and its like are read from here.
@@ -276,7 +277,7 @@ cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, Kernel* kernel
 template <class Kernel>
 cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, Kernel*, int threads, std::size_t shared) {
   const int by_threads = 2048 / std::max(threads, 1);
-  const int by_shared = shared == 0 ? 32 : static_cast<int>(emulator::kMaxShared / shared);
+  const int by_shared = shared == 0 ? 32 : static_cast<int>(emulator::max_shared() / shared);
   *blocks = std::max(1, std::min({by_threads, by_shared, 32}));
   return cudaSuccess;
 }
