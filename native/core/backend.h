@@ -86,7 +86,8 @@ class Backend {
 
   // Rewrites a program into one that gives the same results faster here: ops that this backend has fused kernels for.
   virtual void fuse(ProgramDesc&) const {}
-  // Records what `launch_all` queues, without running it; null where there is nothing to gain.
+  // Records what `launch_all` queues, without running it; null where there is nothing to gain. Throws Error where that
+  // fails: what `launch_all` queues can still be run.
   virtual std::unique_ptr<Replay> record(const std::function<void()>& /*launch_all*/) { return nullptr; }
 
   // The kernel for `desc`. Throws Error with code APOLLO_NO_KERNEL when there is none.

@@ -139,6 +139,7 @@ void Program::bind(const std::vector<std::shared_ptr<Buffer>>& buffers) {
   if (bound_ && bound_arena_ == arena && bound_buffers_ == buffers) return;
   replay_.reset();
   warm_ = false;
+  recorded_ = false;
   bound_ = false;
   const auto pointer = [&](int value) -> void* {
     const int owner = root(value);
@@ -187,13 +188,21 @@ void Program::stop_if_cancelled(const Run& run) const {
   }
 }
 
-// Kernel by kernel the first time, which also loads what they need; then, where the backend can, as one recording.
-void Program::launch(const Run& run) {
-  if (!run.follower && warm_ && !replay_) {
+// Where the backend cannot record, for example for lack of memory, the kernels still run one by one.
+void Program::record() {
+  recorded_ = true;
+  try {
     replay_ = device_->backend().record([&] {
       for (const Step& step : steps_) step.kernel->run(context(step));
     });
+  } catch (const Error& error) {
+    if (error.code() == "APOLLO_DEVICE_LOST") throw;
   }
+}
+
+// Kernel by kernel the first time, which also loads what they need; then, where the backend can, as one recording.
+void Program::launch(const Run& run) {
+  if (!run.follower && warm_ && !recorded_) record();
   if (!run.follower && replay_) {
     replay_->launch();
     return;

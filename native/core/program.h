@@ -113,6 +113,7 @@ class Program {
   // Throws APOLLO_ABORTED when the device is closing or what stops the run has been set.
   void stop_if_cancelled(const Run& run) const;
   void launch(const Run& run);
+  void record();
   void run_all(Run& run);
 
   std::shared_ptr<Device> device_;
@@ -130,7 +131,8 @@ class Program {
   const std::byte* bound_arena_ = nullptr;
   std::vector<std::shared_ptr<Buffer>> bound_buffers_;
   bool bound_ = false;
-  bool warm_ = false;  // has run since it was bound
+  bool warm_ = false;      // has run since it was bound
+  bool recorded_ = false;  // there was an attempt since then: replay_ is what came of it
   std::unique_ptr<Replay> replay_;
 };
 

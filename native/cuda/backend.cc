@@ -160,6 +160,19 @@ class CudaBackend final : public Backend {
 
   void fuse(ProgramDesc& program) const override { cuda::fuse(program); }
   std::unique_ptr<Replay> record(const std::function<void()>& launch_all) override {
+    try {
+      return capture(launch_all);
+    } catch (...) {
+      cudaGetLastError();  // it is dealt with
+      throw;
+    }
+  }
+
+ private:
+  struct Memory {
+    std::size_t free = 0, total = 0;
+  };
+  std::unique_ptr<Replay> capture(const std::function<void()>& launch_all) {
     // Other threads may allocate meanwhile; this one must not.
     check(cudaStreamBeginCapture(context_.stream, cudaStreamCaptureModeThreadLocal), "recording a CUDA graph");
     cudaGraph_t captured = nullptr;
@@ -175,11 +188,6 @@ class CudaBackend final : public Backend {
     graph->instantiate();
     return graph;
   }
-
- private:
-  struct Memory {
-    std::size_t free = 0, total = 0;
-  };
   Memory memory() const {
     select();
     Memory memory;

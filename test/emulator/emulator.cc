@@ -682,6 +682,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
   return *graph != nullptr ? cudaSuccess : cudaErrorInvalidValue;
 }
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long) {
+  if (emulator::told_to_fail("cudaGraphInstantiate")) return cudaErrorMemoryAllocation;
   *exec = new CUgraphExec_st{graph->work};
   return cudaSuccess;
 }

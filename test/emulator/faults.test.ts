@@ -55,6 +55,16 @@ t.test('an arena that cannot grow leaves earlier programs as they were', { skip 
   t.same([await run(), await run(), await run()], results);
 });
 
+t.test('a program whose graph cannot be built runs kernel by kernel', { skip }, async (t) => {
+  const device = await emulatedDevice();
+  t.teardown(() => device.close());
+  const program = await device.compile(exponentials(1000));
+  const run = async () => (await program.run({ x: new Float32Array(1000).fill(1) })).outputs['y']![999]!;
+  const first = await run();
+  const second = await failing('cudaGraphInstantiate', run);
+  t.same([second, await run(), await run()], [first, first, first]);
+});
+
 t.test('a device that cannot be opened leaves nothing behind', { skip }, async (t) => {
   const device = await emulatedDevice();
   t.teardown(() => device.close());
