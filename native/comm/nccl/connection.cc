@@ -150,7 +150,8 @@ void Connection::end_lap() { cuda::check(cudaEventRecord(laps_[lap_++]->end, str
 
 double Connection::milliseconds() {
   double all = 0.0;
-  for (std::size_t i = 0; i < std::exchange(lap_, 0); ++i) {
+  const std::size_t laps = std::exchange(lap_, 0);
+  for (std::size_t i = 0; i < laps; ++i) {
     float between = 0.0f;
     cuda::check(cudaEventElapsedTime(&between, laps_[i]->begin, laps_[i]->end), "reading an event");
     all += static_cast<double>(between);
