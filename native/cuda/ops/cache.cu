@@ -18,7 +18,8 @@ namespace {
 
 constexpr int kAppendWarps = 8;
 
-// A warp a token: row positions[b, t] of sequence b of keys and values = the last two parts of the token's qkv.
+// A warp a token: row positions[b, t] of sequence b of keys and values = the last two parts of the token's qkv. Of
+// tokens at one position the last one writes.
 template <class Word>
 __global__ void __launch_bounds__(kAppendWarps* kWarp)
     append_kernel(const CacheShape shape, std::int64_t words, const Word* qkv, const std::int32_t* positions,
@@ -29,6 +30,11 @@ __global__ void __launch_bounds__(kAppendWarps* kWarp)
   const std::int64_t from = (shape.rows == 1 ? 0 : b * shape.tokens) + t;
   const std::int32_t position = positions[from];
   if (!allowed(position, static_cast<std::int32_t>(shape.length), false)) return;
+  bool replaced = false;
+  for (std::int64_t i = 1 + threadIdx.x % kWarp; i < shape.tokens - t; i += kWarp) {
+    replaced = replaced || positions[from + i] == position;
+  }
+  if (__ballot_sync(kAllLanes, replaced) != 0) return;
   const std::int64_t parts = shape.row / shape.width;  // rows of `words` that a row of qkv is; the last two are wanted
   const Word* source = qkv + ((from + 1) * parts - 2) * words;
   const std::int64_t to = (b * shape.length + position) * words;
