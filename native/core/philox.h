@@ -2,9 +2,13 @@
 // 128-bit counter and a 64-bit key, without state. And the one rule by which every backend drops elements.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdint>
+#include <string>
+
+#include "core/error.h"
 
 namespace apollo {
 
@@ -26,8 +30,9 @@ inline std::array<std::uint32_t, 4> philox4x32_10(std::array<std::uint32_t, 4> c
 // Dropout's integers. A tensor is seen as rows of its last dimension; a row is cut into blocks of 8 elements, the last
 // one padded. Block k of row r (k counted per row, ceil(columns / 8) blocks per row) takes Philox counter
 // (r * blocks + k, stream, step, micro) under key (seed low, seed high); element j of the block takes 16 bits, word
-// j / 2, low half first. It is dropped iff these 16 bits are < threshold = round(p * 65536); kept elements are
-// multiplied by 65536 / (65536 - threshold).
+// j / 2, low half first. It is dropped iff these 16 bits are < threshold = round(p * 65536), at least 1 and at most
+// 65535 for 0 < p < 1, so that some elements are dropped and some are kept; these are multiplied by
+// 65536 / (65536 - threshold).
 struct Dropout {
   std::uint32_t threshold = 0;
   float keep_scale = 1.0f;
@@ -35,8 +40,9 @@ struct Dropout {
 
   static Dropout make(double p, std::uint32_t stream) {
     Dropout d;
-    d.threshold = static_cast<std::uint32_t>(std::lround(p * 65536.0));
-    d.keep_scale = d.threshold >= 65536u ? 0.0f : 65536.0f / static_cast<float>(65536u - d.threshold);
+    require(p >= 0.0 && p < 1.0, "the drop probability must lie in [0, 1); got " + std::to_string(p));
+    if (p > 0.0) d.threshold = static_cast<std::uint32_t>(std::clamp(std::lround(p * 65536.0), 1L, 65535L));
+    d.keep_scale = 65536.0f / static_cast<float>(65536u - d.threshold);
     d.stream = stream;
     return d;
   }

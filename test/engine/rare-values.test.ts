@@ -1,8 +1,8 @@
-/** What programs do with values that are rare: NaN, a position named twice, sizes beyond any memory. */
+/** What programs do with values that are rare: NaN, a position named twice, probabilities next to 0 and 1, sizes beyond any memory. */
 import t from 'tap';
 import { Graph, openDevice, RunGroup, StateStore } from '../../lib/engine/index.js';
-import { appendToCache, attention, cast } from '../../lib/engine/ops/index.js';
-import { onCpu, testDevice } from '../device.js';
+import { appendToCache, attention, cast, dropout } from '../../lib/engine/ops/index.js';
+import { testDevice } from '../device.js';
 
 const device = await testDevice({ threads: 2 });
 t.teardown(() => device.close());
@@ -35,7 +35,7 @@ t.test('NaN is 0 as an i32, and what is too large the nearest', async (t) => {
   t.ok(new Graph().constant(-2147483648, [1], 'i32'));
 });
 
-t.test('of tokens at one position the last one stays', { skip: !onCpu && 'of the CPU backend' }, async (t) => {
+t.test('of tokens at one position the last one stays', async (t) => {
   const [tokens, width] = [64, 1024];
   const graph = new Graph();
   const state = (name: string) => graph.state(name, [1, tokens, width]);
@@ -47,6 +47,21 @@ t.test('of tokens at one position the last one stays', { skip: !onCpu && 'of the
   await program.run({ qkv, at: new Int32Array(tokens).fill(3) });
   const row = (await states.read('keys')).subarray(3 * width, 4 * width);
   t.ok(row.every((value) => value === tokens - 1));
+});
+
+t.test('dropout with a probability next to 0 drops some elements, next to 1 keeps some', async (t) => {
+  const shape = [1024, 1024];
+  const graph = new Graph();
+  const x = graph.constant(1, shape);
+  graph.output('most', dropout(x, 1e-9));
+  graph.output('few', dropout(x, 1 - 1e-9));
+  using program = await device.compile(graph);
+  const { outputs } = await program.run({ rng: [1, 2, 3, 4] });
+  const zeros = (values: ArrayLike<number>) => Array.from(values).filter((value) => value === 0).length;
+  const [dropped, kept] = [zeros(outputs['most']!), shape[0]! * shape[1]! - zeros(outputs['few']!)];
+  t.ok(dropped > 4 && dropped < 64, `${dropped} dropped; 16 are expected`);
+  t.ok(kept > 4 && kept < 64, `${kept} kept; 16 are expected`);
+  t.ok(outputs['few']!.every((value) => value === 0 || value === 65536));
 });
 
 t.test('sizes whose sum is beyond any memory, and threads beyond any machine, are refused', async (t) => {

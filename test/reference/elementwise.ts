@@ -82,7 +82,7 @@ export function dropoutRow(
   columns: number,
 ): Float64Array {
   const [low, high, step, micro] = Array.from(rng, (word) => word >>> 0) as [number, number, number, number];
-  const threshold = Math.round(p * 65536);
+  const threshold = p === 0 ? 0 : Math.min(Math.max(Math.round(p * 65536), 1), 65535);
   const keep = Math.fround(65536 / (65536 - threshold));
   const blocks = Math.ceil(columns / 8);
   return Float64Array.from({ length: columns }, (_, column) => {
