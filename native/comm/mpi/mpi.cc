@@ -20,7 +20,7 @@ using Clock = std::chrono::steady_clock;
 // leave it to those that have work.
 constexpr auto kBusyWait = std::chrono::milliseconds(1);
 constexpr auto kPause = std::chrono::microseconds(50);
-// Bytes of one message to a rank of this host: MPI counts them in an int.
+// Bytes of one message to a rank of this host, and of one broadcast: MPI counts them in an int.
 constexpr std::size_t kMessage = std::size_t{1} << 30;
 // To a rank of another host: below what libraries send at once (Open MPI over TCP: 64 KiB with its header). A longer
 // message waits for an answer, which is behind what that rank sends here itself, so that one TCP connection would
@@ -109,7 +109,10 @@ class MpiCommunicator final : public Communicator {
 
   void broadcast(std::span<std::byte> bytes, int root) override {
     barrier();
-    check(MPI_Bcast(bytes.data(), count(bytes.size()), MPI_BYTE, root, MPI_COMM_WORLD), "MPI_Bcast");
+    for (; !bytes.empty(); bytes = bytes.subspan(std::min(bytes.size(), kMessage))) {
+      const int piece = count(std::min(bytes.size(), kMessage));
+      check(MPI_Bcast(bytes.data(), piece, MPI_BYTE, root, MPI_COMM_WORLD), "MPI_Bcast");
+    }
   }
 
   void barrier() override {
