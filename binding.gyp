@@ -7,7 +7,8 @@
       "include_dirs": [ "native", "<!(node -p \"require('node-addon-api').include_dir\")" ],
       "defines": [
         "NAPI_VERSION=9", "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS", "NODE_ADDON_API_DISABLE_DEPRECATED", "NAPI_CPP_EXCEPTIONS", "NODE_ADDON_API_CPP_EXCEPTIONS_ALL", "HWY_SHARED_DEFINE",
-        "APOLLO_VERSION=\"<!(node -p \"require('./package.json').version\")\""
+        "APOLLO_VERSION=\"<!(node -p \"require('./package.json').version\")\"",
+        "APOLLO_ABI=<!(node scripts/abi.mjs)"
       ],
       "cflags!": [ "-fno-exceptions" ],
       "cflags_cc!": [ "-fno-exceptions", "-fno-rtti", "-std=gnu++17", "-std=gnu++20" ],

@@ -17,7 +17,8 @@ t.test('the packed package works where only its files are', async (t) => {
   const listing = plain('npm', ['pack', '--dry-run', '--json', '--ignore-scripts', '--loglevel=error'], root);
   const [{ files }] = JSON.parse(listing.stdout) as [{ files: { path: string }[] }];
   const paths = files.map(({ path }) => path);
-  const needed = ['CMakeLists.txt', 'binding.gyp', 'scripts/build-native.mjs', 'scripts/cuda-headers.sh', 'LICENSE'];
+  const scripts = ['scripts/abi.mjs', 'scripts/build-native.mjs', 'scripts/cuda-headers.sh'];
+  const needed = ['CMakeLists.txt', 'binding.gyp', 'native/abi.cmake', ...scripts, 'LICENSE'];
   needed.push('native/addon/addon.cc', 'native/cuda/ops/attention.cuh');
   for (const path of needed) t.ok(paths.includes(path), path);
   t.ok(

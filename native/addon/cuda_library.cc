@@ -15,7 +15,7 @@ const cuda::Api& cuda_library() {
   const std::lock_guard lock(mutex);
   if (loaded != nullptr) return *loaded;
   try {
-    loaded = &library_table<cuda::Api>(cuda_library_file(), "apollo_cuda_api", cuda::kAbi);
+    loaded = &library_table<cuda::Api>(cuda_library_file(), "apollo_cuda_api", APOLLO_ABI);
   } catch (const Error& error) {
     throw Error(std::string("CUDA backend not built or not loadable: ") + error.what() +
                     ". Run \"npx apollo-lm doctor\" to see what is missing, or use device \"cpu\"",

@@ -20,7 +20,7 @@ const comm::Api& mpi_library() {
   // it costs is that memory is registered again for each large message on networks with RDMA.
   setenv("UCX_MEM_EVENTS", "no", /*overwrite=*/0);
   try {
-    loaded = &library_table<comm::Api>(mpi_library_file(), "apollo_mpi_api", comm::kAbi);
+    loaded = &library_table<comm::Api>(mpi_library_file(), "apollo_mpi_api", APOLLO_ABI);
   } catch (const Error& error) {
     throw Error(std::string("MPI is not built in or not loadable: ") + error.what() +
                     ". Install an MPI library with its headers (Debian: libopenmpi-dev openmpi-bin), then run "

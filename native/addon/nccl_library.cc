@@ -15,7 +15,7 @@ const comm::NcclApi& nccl_library() {
   const std::lock_guard lock(mutex);
   if (loaded != nullptr) return *loaded;
   try {
-    loaded = &library_table<comm::NcclApi>(nccl_library_file(), "apollo_nccl_api", comm::kNcclAbi);
+    loaded = &library_table<comm::NcclApi>(nccl_library_file(), "apollo_nccl_api", APOLLO_ABI);
   } catch (const Error& error) {
     throw Error(std::string("NCCL is not built in or not loadable: ") + error.what() +
                     ". It is built where nvcc and nccl.h are found (the headers alone: bash scripts/cuda-headers.sh); "

@@ -20,9 +20,10 @@ void* library_symbol(const std::string& file, const char* symbol);
 template <class Api>
 const Api& library_table(const std::string& file, const char* symbol, std::uint32_t abi) {
   const Api* api = reinterpret_cast<const Api* (*)()>(library_symbol(file, symbol))();
-  if (api->abi != abi || std::string(api->version) != APOLLO_VERSION) {
+  if (std::string(api->version) != APOLLO_VERSION) {
     throw Error(file + " is of version " + api->version + ", the engine of " APOLLO_VERSION "; build both again");
   }
+  if (api->abi != abi) throw Error(file + " was built from other sources than the engine; build both again");
   return *api;
 }
 

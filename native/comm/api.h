@@ -1,5 +1,5 @@
 // Interface of libapollo_mpi.so, which the addon loads on first use: a table behind one exported function. Both
-// are built together; the version in the table catches a file that was left over from another build.
+// are built together; what begins the table catches a file that was left over from another build.
 #pragma once
 
 #include <cstdint>
@@ -11,10 +11,8 @@
 
 namespace apollo::comm {
 
-constexpr std::uint32_t kAbi = 3;
-
 struct Api {
-  std::uint32_t abi;
+  std::uint32_t abi;    // APOLLO_ABI: of the headers that both share (scripts/abi.mjs)
   const char* version;  // of the package
   // Name and version of the MPI library.
   std::string (*library)();

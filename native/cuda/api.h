@@ -1,5 +1,5 @@
 // Interface of libapollo_cuda.so, which the addon loads on first use: a table behind one exported function. Both
-// are built together; the version in the table catches a file that was left over from another build.
+// are built together; what begins the table catches a file that was left over from another build.
 #pragma once
 
 #include <cstddef>
@@ -11,8 +11,6 @@
 #include "core/backend.h"
 
 namespace apollo::cuda {
-
-constexpr std::uint32_t kAbi = 1;
 
 struct DeviceSummary {
   std::string name;
@@ -27,7 +25,7 @@ struct Options {
 };
 
 struct Api {
-  std::uint32_t abi;
+  std::uint32_t abi;    // APOLLO_ABI: of the headers that both share (scripts/abi.mjs)
   const char* version;  // of the package
   // Both throw Error: no driver, an old one, no such GPU, no cuBLASLt.
   std::vector<DeviceSummary> (*devices)();

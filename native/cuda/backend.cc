@@ -226,6 +226,6 @@ std::string blas() {
 
 extern "C" __attribute__((visibility("default"))) const apollo::cuda::Api* apollo_cuda_api() {
   using namespace apollo::cuda;
-  static const Api api{kAbi, APOLLO_VERSION, devices, open, blas};
+  static const Api api{APOLLO_ABI, APOLLO_VERSION, devices, open, blas};
   return &api;
 }

@@ -1,6 +1,7 @@
 // Messages for a user without a CUDA device: each message names what is missing and what to do.
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { loadAddon } from '../../lib/engine/native.js';
@@ -42,6 +43,23 @@ t.test('the real backend on a machine without a driver', { skip: noDriver }, asy
   const { devices } = loadAddon().cudaInfo();
   if (devices.length > 0) return t.comment('this machine has a GPU');
   t.match(openingWith({ APOLLO_CUDA_LIBRARY: built }), /^APOLLO_NO_DEVICE no (CUDA driver|usable GPU) on this machine/);
+});
+
+t.test('a backend of other headers than the engine', { skip: noEmulator }, async (t) => {
+  const { stdout } = spawnSync(process.execPath, [file('scripts/abi.mjs')], { encoding: 'utf8' });
+  const abi = Buffer.alloc(4);
+  abi.writeUInt32LE(Number(stdout.trim().replace('u', '')));
+  const library = readFileSync(file('build/emulator/libapollo_cuda_emulated.so'));
+  const places: number[] = [];
+  for (let at = library.indexOf(abi); at >= 0; at = library.indexOf(abi, at + 4)) places.push(at);
+  t.ok(places.length > 0, 'the library names its headers');
+  for (const at of places) library[at]! ^= 1;
+  const other = join(t.testdir(), 'libapollo_cuda.so');
+  writeFileSync(other, library);
+  t.match(
+    openingWith({ APOLLO_CUDA_LIBRARY: other }),
+    /^APOLLO_NO_DEVICE .*libapollo_cuda\.so was built from other sources than the engine; build both again/,
+  );
 });
 
 t.test('a GPU that does not exist', { skip: noEmulator }, async (t) => {

@@ -219,6 +219,6 @@ std::unique_ptr<Communicator> join(std::function<bool()> cancelled) {
 
 extern "C" __attribute__((visibility("default"))) const apollo::comm::Api* apollo_mpi_api() {
   using namespace apollo::comm;
-  static const Api api{kAbi, APOLLO_VERSION, library, join};
+  static const Api api{APOLLO_ABI, APOLLO_VERSION, library, join};
   return &api;
 }

@@ -1,5 +1,5 @@
 // Interface of libapollo_nccl.so, which the addon loads on first use: a table behind one exported function. Both
-// are built together; the version in the table catches a file that was left over from another build.
+// are built together; what begins the table catches a file that was left over from another build.
 #pragma once
 
 #include <cstdint>
@@ -11,8 +11,6 @@
 
 namespace apollo::comm {
 
-constexpr std::uint32_t kNcclAbi = 1;
-
 struct NcclPlace {
   int device = 0;          // the GPU
   void* stream = nullptr;  // of the GPU's programs
@@ -21,7 +19,7 @@ struct NcclPlace {
 };
 
 struct NcclApi {
-  std::uint32_t abi;
+  std::uint32_t abi;    // APOLLO_ABI: of the headers that both share (scripts/abi.mjs)
   const char* version;  // of the package
   // Version and file of NCCL. Throws Error APOLLO_NO_GROUP with the files it tried and what to do, as the others do.
   std::string (*library)();

@@ -131,6 +131,6 @@ std::unique_ptr<Communicator> join(const NcclPlace& place, std::unique_ptr<Commu
 
 extern "C" __attribute__((visibility("default"))) const apollo::comm::NcclApi* apollo_nccl_api() {
   using namespace apollo::comm;
-  static const NcclApi api{kNcclAbi, APOLLO_VERSION, library, unique_id, join};
+  static const NcclApi api{APOLLO_ABI, APOLLO_VERSION, library, unique_id, join};
   return &api;
 }
