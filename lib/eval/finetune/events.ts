@@ -26,13 +26,13 @@ export type FineTuneEvent =
       readonly step: number;
       /** Optimizer steps of the whole run. */
       readonly steps: number;
-      /** Mean training loss of the step's labelled sequences, with dropout. */
+      /** Mean training loss of the step's labelled sequences, with dropout; NaN where none has a label. */
       readonly loss: number;
       /** L2 norm of all gradients before clipping. */
       readonly gradNorm: number;
       /** Learning rate of the step. */
       readonly learningRate: number;
-      /** False where loss or gradients were not finite: the weights did not change. */
+      /** False where loss or gradients were not finite, or no sequence has a label: the weights did not change. */
       readonly applied: boolean;
       /** Tokens of the step's sequences, without padding. */
       readonly tokens: number;
