@@ -144,7 +144,7 @@ export interface RanksPlan {
 }
 
 /**
- * The run on each number of ranks. `stagesOf`: the stages of a run on so many, as what one of them computes; `secondsOf`: of
+ * The run on each number of ranks. `stagesOf`: the stages of a run on that number, as what one of them computes; `secondsOf`: of
  * that, for all steps of a stage.
  */
 export function ranksPlan(

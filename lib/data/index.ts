@@ -1,5 +1,5 @@
 /** Text for training as other rooms see it: what users have (public.ts), and what only this package needs. */
-export { checkHasRows, type HeldOutBatches, heldOutCausal, heldOutMlm, passes } from './batches/batches.js';
+export { type BatchList, checkHasRows, heldOutCausal, heldOutMlm, passes } from './batches/batches.js';
 export { mixedSource } from './batches/mixture.js';
 export { rangeSource } from './batches/token-source.js';
 export { TokenFile, TokenFileWriter } from './corpus/token-file.js';

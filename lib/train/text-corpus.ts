@@ -1,9 +1,9 @@
 /** A prepared corpus as the training loop wants it: next tokens for causal models, masked tokens for the others. */
 import {
+  type BatchList,
   type Corpus,
   causalBatch,
   checkHasRows,
-  type HeldOutBatches,
   heldOutCausal,
   heldOutMlm,
   mlmBatch,
@@ -44,7 +44,7 @@ interface ObjectiveBatches {
   /** Tokens of the text in a row of `seq`. */
   content(seq: number): number;
   batch(request: BatchRequest): BatchInputs;
-  heldOut(batch: number, seq: number): HeldOutBatches<object>;
+  heldOut(batch: number, seq: number): BatchList<object>;
 }
 
 /**
@@ -66,8 +66,8 @@ export function trainingCorpus(corpus: Text, options: TrainingCorpusOptions = {}
     made.set(objective, batches);
     return batches;
   };
-  const held = new Map<string, HeldOutBatches<BatchInputs>>();
-  const heldOut = ({ batch, seq, objective }: BatchSize): HeldOutBatches<BatchInputs> => {
+  const held = new Map<string, BatchList<BatchInputs>>();
+  const heldOut = ({ batch, seq, objective }: BatchSize): BatchList<BatchInputs> => {
     const key = `${objective} ${batch} x ${seq}`;
     const isEmpty = corpus.heldOut.tokenCount === 0; // prepared with heldOut: 0
     const batches = held.get(key) ?? kept(isEmpty ? noBatches : batchesFor(objective).heldOut(batch, seq));
@@ -89,7 +89,7 @@ export function trainingCorpus(corpus: Text, options: TrainingCorpusOptions = {}
   };
 }
 
-const noBatches: HeldOutBatches<object> = {
+const noBatches: BatchList<object> = {
   count: 0,
   at: () => {
     throw new ApolloError('INTERNAL', 'There is no held-out text.');
@@ -97,7 +97,7 @@ const noBatches: HeldOutBatches<object> = {
 };
 
 /** Each batch is made once: an evaluation repeats those of the one before. */
-function kept({ count, at }: HeldOutBatches<object>): HeldOutBatches<BatchInputs> {
+function kept({ count, at }: BatchList<object>): BatchList<BatchInputs> {
   const made = new Map<number, BatchInputs>();
   return {
     count,

@@ -150,7 +150,7 @@ export interface HeldOutOptions {
 }
 
 /** A fixed list of batches that are made when they are asked for, the same each time. */
-export interface HeldOutBatches<Batch> {
+export interface BatchList<Batch> {
   readonly count: number;
   at(index: number): Batch;
 }
@@ -167,10 +167,10 @@ export function heldOutCausalBatches(source: TokenSource, options: HeldOutOption
 }
 
 /** The same, each batch made when it is asked for. */
-export function heldOutCausal(source: TokenSource, options: HeldOutOptions): HeldOutBatches<CausalBatch> {
+export function heldOutCausal(source: TokenSource, options: HeldOutOptions): BatchList<CausalBatch> {
   takesHeldOutCausal(source, options);
   const { batch, seq, evaluationBatches } = options;
-  return heldOutBatches(heldOutRows(partsOf(source, seq, true), batch, evaluationBatches), batch, (rows, count) => {
+  return batchList(heldOutRows(partsOf(source, seq, true), batch, evaluationBatches), batch, (rows, count) => {
     const made = causalRows(source, rows, batch, seq);
     made.labels.fill(noLabel, count * seq);
     return made;
@@ -194,10 +194,10 @@ export function heldOutMlmBatches(
 export function heldOutMlm(
   source: TokenSource,
   options: HeldOutOptions & Omit<MlmOptions, 'step' | 'micro' | 'accumulation'>,
-): HeldOutBatches<MlmBatch> {
+): BatchList<MlmBatch> {
   takesHeldOutMlm(source, options);
   const { batch, seq, evaluationBatches } = options;
-  return heldOutBatches(heldOutRows(partsOf(source, seq - 2, true), batch, evaluationBatches), batch, (rows, count) =>
+  return batchList(heldOutRows(partsOf(source, seq - 2, true), batch, evaluationBatches), batch, (rows, count) =>
     mlmRows(source, rows, options, count),
   );
 }
@@ -367,18 +367,18 @@ function heldOutRows(parts: readonly Part[], batch: number, evaluationBatches = 
 }
 
 /** Batches of these rows, which `make` gets with the number of those that count. */
-function heldOutBatches<Batch>(
+function batchList<Batch>(
   all: readonly (readonly Row[])[],
   batch: number,
   make: (rows: readonly Row[], count: number) => Batch,
-): HeldOutBatches<Batch> {
+): BatchList<Batch> {
   return {
     count: all.length,
     at: (index) => make(fill(all[index]!, batch, all[0]![0]!), all[index]!.length),
   };
 }
 
-function allOf<Batch>({ count, at }: HeldOutBatches<Batch>): Batch[] {
+function allOf<Batch>({ count, at }: BatchList<Batch>): Batch[] {
   return Array.from({ length: count }, (_, index) => at(index));
 }
 

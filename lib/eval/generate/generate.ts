@@ -36,7 +36,7 @@ export interface GeneratedToken {
   readonly token: number;
   /**
    * Text that can be shown now: it may be empty while a character or a possible stop string is incomplete, and without a
-   * tokenizer. The pieces of a sample joined are its text, the prompt not included: it begins with the blank that separates
+   * tokenizer. The pieces of a sample joined are its text, the prompt not included: it starts with the blank that separates
    * the two, if there is one.
    */
   readonly text: string;

@@ -75,7 +75,7 @@ export function textStream(
   };
 }
 
-/** The last tokens of a prompt, so many that some have text where any has. */
+/** The last tokens of a prompt: enough that some have text where any has. */
 function contextOf(tokenizer: Tokenizer, prompt: readonly number[]): readonly number[] {
   const last = (count: number) => prompt.slice(-count);
   let count = contextTokens;

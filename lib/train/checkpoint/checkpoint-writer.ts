@@ -43,7 +43,7 @@ export class CheckpointWriter {
     this.#savedAt = position;
   }
 
-  /** The store changed without a step, or is to be written again: no position is saved. */
+  /** After a change of the store without a step: no position counts as saved, so the next checkpoint is written. */
   outdated(): void {
     this.#savedAt = undefined;
   }
