@@ -93,6 +93,22 @@ t.test('loss at equal FLOPs: against the frontier of Scratch, where it holds the
   t.end();
 });
 
+t.test('a seed without a run of a length between its others has no frontier', (t) => {
+  const records = [
+    record({ steps: 25, loss: 5, flops: 100 }),
+    record({ steps: 50, loss: 3.5, flops: 200 }),
+    record({ loss: 3, flops: 400 }),
+    ...[record({ steps: 25, loss: 5, flops: 100, seed: 2 }), record({ loss: 3, flops: 400, seed: 2 })],
+    ...[1, 2].map((seed) => record({ arm: 'stack-mid', loss: 3.5, flops: 150, seed })),
+  ];
+  const [, row] = rowsOf(records, 'gpt', 100);
+  t.equal(row?.savingAtOwnLoss?.count, 1);
+  t.equal(row?.savingAtOwnLoss?.mean, 0.25);
+  const whole = [...records, record({ steps: 50, loss: 3.5, flops: 200, seed: 2 })];
+  t.equal(rowsOf(whole, 'gpt', 100)[1]?.savingAtOwnLoss?.count, 2);
+  t.end();
+});
+
 t.test("FLOPs of the optimizer's own work are shown besides those of the network", (t) => {
   const muon = { ...run, steps: 100, optimizer: 'muon' } as const;
   // 12 layers with four matrices of 64 x 64 and two of 64 x 256, five iterations of 4 m^2 n + 2 m^3.

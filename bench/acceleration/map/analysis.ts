@@ -135,7 +135,7 @@ function against(
   const savings: number[] = [];
   const outside = { notReached: 0, below: 0 };
   for (const { seed, loss, flops } of reference.runs) {
-    const points = frontier.filter((run) => run.seed === seed);
+    const points = ofSeed(frontier, seed);
     if (points.length === 0) continue;
     const needed = flopsFor(points, loss);
     if (needed.kind === 'between') savings.push(1 - needed.flops / flops);
@@ -143,7 +143,7 @@ function against(
     else outside.below++;
   }
   const scratch = frontierOf(records, kind, reference);
-  const pointsOf = (seed: number) => scratch.filter((run) => run.seed === seed);
+  const pointsOf = (seed: number) => ofSeed(scratch, seed);
   const equal = own.runs.flatMap(({ seed, loss, flops }) => {
     const theirs = lossFor(pointsOf(seed), flops);
     return theirs === undefined ? [] : [loss - theirs];
@@ -167,6 +167,21 @@ function against(
     ...(savings.length > 0 && { saving: spread(savings) }),
     outside,
   };
+}
+
+/**
+ * The runs of one seed on a frontier; none where it lacks a length between its shortest and longest that other seeds have:
+ * frontiers are convex, and a straight line over a missing run says that more FLOPs are needed than are.
+ */
+function ofSeed<Point extends { readonly seed: number; readonly steps: number }>(
+  frontier: readonly Point[],
+  seed: number,
+): readonly Point[] {
+  const own = frontier.filter((run) => run.seed === seed);
+  const lengths = own.map(({ steps }) => steps);
+  const [shortest, longest] = [Math.min(...lengths), Math.max(...lengths)];
+  const isCoarse = frontier.some(({ steps }) => steps > shortest && steps < longest && !lengths.includes(steps));
+  return isCoarse ? [] : own;
 }
 
 /** The runs of an arm at all lengths, each length at its best rate and schedule. */
