@@ -15,6 +15,9 @@ export const roundG: Round = {
     ...runsOf('llama', budgets['32M'], ['scratch', 'stack-early-calibrated'], first),
     ...seeds.map((seed) => run('gpt', 'scratch', budgets['8M'], { rate: 6e-3, seed })),
     ...seeds.map((seed) => run('gpt', 'stack-mid-calibrated', budgets['8M'], { rate: 6e-3, seed })),
+    // The frontiers of the other seeds between 8 and 32 M.
+    ...runsOf('gpt', budgets['32M'] / 2, ['scratch'], seeds),
+    ...runsOf('bert', budgets['32M'] / 2, ['scratch'], seeds),
     ...runsOf('gpt', budgets['128M'], ['scratch', 'stack-early-calibrated'], first),
   ],
   predictions: [
