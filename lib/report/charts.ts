@@ -47,10 +47,11 @@ export function lossChart(results: Results, analysis: Analysis, cost: CostName):
   const [factor, letter] = isTime ? timeUnit(greatest) : decimalPrefix(greatest);
   const xTitle = isTime ? `training time (${letter})` : `training FLOPs (${letter}FLOP)`;
   const series: ChartOption[] = [];
-  for (const { method } of analysis.methods) {
+  for (const met of analysis.methods) {
+    const { method } = met;
     const color = methodColor(analysis, method);
     const evaluated = results.runs.filter((run) => run.method === method && run.evaluations.length > 0);
-    const compared = evaluated.filter((run) => seedsOf(analysis, method).has(run.seed));
+    const compared = evaluated.filter((run) => met.seeds.some(({ seed }) => seed === run.seed));
     if (evaluated.length > 1) {
       for (const run of evaluated) {
         series.push(lineSeries(method, toPoints(run.evaluations, cost, factor), { color, width: 1, opacity: 0.3 }));
@@ -60,8 +61,7 @@ export function lossChart(results: Results, analysis: Analysis, cost: CostName):
       ...lineSeries(method, toPoints(meanCurve(compared), cost, factor), { color, width: 2, opacity: 1 }),
       ...(method === analysis.reference && { markLine: targetLine(analysis) }),
     });
-    const met = analysis.methods.find((entry) => entry.method === method);
-    if (met?.saving && !met.isReference) {
+    if (met.saving && !met.isReference) {
       const x = (analysis.referenceCosts[cost] * (1 - met.saving[cost].mean)) / factor;
       const sign = met.saving[cost].mean >= 0 ? '-' : '+';
       series.push({
@@ -101,9 +101,6 @@ export function lossChart(results: Results, analysis: Analysis, cost: CostName):
     series,
   };
 }
-
-const seedsOf = ({ methods }: Analysis, method: string): ReadonlySet<number> =>
-  new Set(methods.find((entry) => entry.method === method)?.seeds.map(({ seed }) => seed));
 
 const takesDepthChart = is.takes('depthChart', { results: is.results, analysis: is.analysis });
 

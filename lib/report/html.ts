@@ -175,7 +175,7 @@ const style = `
 body { font: 16px/1.5 system-ui, sans-serif; color: #222; background: #fff; margin: 0 }
 main { max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
 h1 { font-size: 1.6rem } h2 { font-size: 1.15rem; margin-top: 2.5rem }
-.verdict { font-size: 1.1rem; margin: .3rem 0 } .notice { background: #fff3cd; padding: .5rem .8rem }
+.verdict { font-size: 1.1rem; margin: .3rem 0 }
 .table { overflow-x: auto } table { border-collapse: collapse; font-size: .9rem; margin: 1rem 0 }
 th, td { padding: .3rem .7rem; text-align: right; border-bottom: 1px solid #ddd; white-space: nowrap }
 th:first-child, td:first-child { text-align: left }

@@ -113,8 +113,11 @@ async function keepAdded(sources: SettingSources, path: string, settings: Settin
       ...Object.fromEntries(Object.entries(settings.methodOptions).filter(([name]) => !known.has(name))),
     },
   };
-  await writeWholeFile(file, `${JSON.stringify(added, undefined, 2)}\n`, 'The settings');
+  await writeSettings(path, added);
 }
+
+const writeSettings = (path: string, settings: object): Promise<void> =>
+  writeWholeFile(join(path, settingsFile), `${JSON.stringify(settings, undefined, 2)}\n`, 'The settings');
 
 /** @throws ApolloError BAD_CONFIG for a comparison that `train` is to resume, and the other way round. */
 function checkMadeBy(path: string, starts: string): void {
@@ -137,7 +140,7 @@ async function openNew(sources: SettingSources, fallback: string, command: strin
   const { resume, out, ...kept } = settings;
   const absolute = placePaths(kept, (_, path) => resolve(path));
   try {
-    await writeWholeFile(join(path, settingsFile), `${JSON.stringify(absolute, undefined, 2)}\n`, 'The settings');
+    await writeSettings(path, absolute);
   } catch (error) {
     await held.undo(startFiles);
     await held.release();

@@ -85,8 +85,8 @@ const takesOpenModelFolder = is.takes('openModelFolder', {
 /**
  * Opens a trained model: a run's folder, the folder of its checkpoints, one checkpoint, or a Hugging Face folder. Files
  * are checked now and tensors read when asked for. Nothing in the folder is changed, so a run that is going on may be
- * opened too. `read` gives f32 values under this package's parameter names. Scales of residual branches that were partly
- * open in the run are in the values; gates of whole layers (BERT) cannot be, and give a warning.
+ * opened too. `read` gives f32 values under this package's parameter names. Scales of residual branches, partly open in
+ * the run, are in the values; gates of whole layers (BERT) cannot be, and give a warning.
  * @example
  * const folder = await openModelFolder('runs/gpt');
  * const table = await folder.read('embeddings.word');

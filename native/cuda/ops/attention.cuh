@@ -92,8 +92,8 @@ struct AttentionKernels {
 template <class T>
 std::unique_ptr<AttentionKernels<T>> plain_attention(const AttentionShape& shape, AttentionPass pass,
                                                      const Context& context);
-// Null when the head size is none of 32, 64 and 128, the scale is not positive, or a block of the GPU has too little
-// shared memory.
+// Null for head sizes other than 32, 64 and 128, for a scale that is not positive, and where a block of the GPU has too
+// little shared memory.
 std::unique_ptr<AttentionKernels<Bf16>> tensor_core_attention(const AttentionShape& shape, AttentionPass pass,
                                                               const Context& context);
 
