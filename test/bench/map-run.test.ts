@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import type { MapRun } from '../../bench/acceleration/map/record.js';
 import { finishedRun, type MapContext, makeRun, openMapCorpus, sourceOf } from '../../bench/acceleration/map/run.js';
+import { measureTimes, readTimes, timesTable, writeTimes } from '../../bench/acceleration/map/times.js';
 import { openDevice } from '../../lib/engine/index.js';
 
 t.test('runs of the map', async (t) => {
@@ -64,5 +65,30 @@ t.test('runs of the map', async (t) => {
     t.ok(lines.some((line) => /stackbert.*resumes at step [34]$/.test(line)));
     const { trainMs: _, ...whole } = (await make(stopped, { work: join(folder, 'other') })) ?? {};
     t.match(resumed, whole);
+  });
+
+  await t.test('times: every arm trains in every round, and the table compares its time with its FLOPs', async (t) => {
+    const arms = { gpt: [['scratch', 'adamw'] as const, ['stack-mid', 'muon'] as const], bert: [], llama: [] };
+    const size = { kinds: ['gpt'] as const, steps: 20, rounds: 2, arms };
+    const times = await measureTimes(size, { ...context, say: (line) => lines.push(line) });
+    t.same(
+      times.map(({ arm, runs }) => [arm, runs.length]),
+      [
+        ['scratch', 2],
+        ['stack-mid', 2],
+      ],
+    );
+    const [scratch, grown] = times.map(({ runs }) => runs[0]!);
+    t.ok(scratch!.ms > 0 && grown!.ms > 0);
+    t.equal(scratch!.flopsWithUpdates, scratch!.flops);
+    t.ok(grown!.flops < scratch!.flops && grown!.flopsWithUpdates > grown!.flops);
+    writeTimes(folder, { format: 'apollo-lm/map-times/1', about: {}, steps: 20, arms: times });
+    const table = timesTable(readTimes(folder)!, 'gpt') ?? '';
+    t.match(table, /\| scratch \| *[\d.]+ ms \| *- \|/);
+    t.match(table, /\| stack-mid \+ muon \| *[\d.]+ ms \| *[\d.]+ % \([\d.]+ % to [\d.]+ %\) \|/);
+    t.equal(timesTable(readTimes(folder)!, 'bert'), undefined);
+    await t.rejects(measureTimes(size, { ...context, say: () => {}, signal: AbortSignal.abort() }), {
+      code: 'ABORT_ERR',
+    });
   });
 });

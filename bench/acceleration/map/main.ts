@@ -8,10 +8,12 @@ import { Command, Option } from 'commander';
 import { openDevice } from '../../../lib/engine/index.js';
 import { loadAddon } from '../../../lib/engine/native.js';
 import { ApolloError } from '../../../lib/errors.js';
+import { whole } from '../../options.js';
 import { idOf, type MapRecord, type ModelKind, modelKinds } from './record.js';
 import { writeMap } from './report.js';
 import { rounds } from './rounds/index.js';
 import { finishedRun, makeRun, openMapCorpus } from './run.js';
+import { measureTimes, writeTimes } from './times.js';
 
 const names = rounds.map(({ name }) => name);
 const command = new Command('bench:map')
@@ -24,6 +26,12 @@ const command = new Command('bench:map')
   .requiredOption('--data <paths...>', 'text files, folders or patterns')
   .option('--threads <n>', 'of the CPU', Number, 1)
   .addOption(new Option('--precision <kind>', 'of matrix products').choices(['auto', 'f32', 'bf16']).default('auto'))
+  .option(
+    '--times <steps>',
+    'train nothing to its end, but time the arms in turns for so many steps each; the machine has to be quiet',
+    whole,
+  )
+  .option('--repeats <n>', 'of --times', whole, 3)
   .option('--minutes <n>', 'stop cleanly after so long; call again to resume', Number)
   .option('--cache <folder>', 'where prepared corpora are kept', '.cache/apollo-lm')
   .option('--work <folder>', 'where runs are kept', 'runs/map')
@@ -36,6 +44,8 @@ const o = command.opts<{
   data: string[];
   threads: number;
   precision: 'auto' | 'f32' | 'bf16';
+  times?: number;
+  repeats: number;
   minutes?: number;
   cache: string;
   work: string;
@@ -89,9 +99,14 @@ try {
         return record ? [[record.id, record]] : [];
       }),
     );
+    if (o.times) {
+      const size = { steps: o.times, rounds: o.repeats };
+      const times = await measureTimes({ kinds: o.kind, ...size }, context);
+      writeTimes(o.out, { format: 'apollo-lm/map-times/1', about, steps: o.times, arms: times });
+    }
     if (records.size > 0) await write([...records.values()]);
     let open = 0;
-    for (const run of chosen) {
+    for (const run of o.times ? [] : chosen) {
       const record = signal.aborted ? records.get(idOf(run)) : await makeRun(run, context);
       if (!record) open++;
       else if (!records.has(record.id)) {

@@ -11,6 +11,7 @@ import { type Arm, arms } from './arms.js';
 import { type Claim, type ClaimResult, claimNoise, claimResult, claims } from './claims.js';
 import { idOf, type MapRecord, type MapResults, type ModelKind, modelKinds } from './record.js';
 import { budgets, type Round, rounds } from './rounds/index.js';
+import { type MapTimes, readTimes, timesTable } from './times.js';
 
 const titles = { gpt: 'GPT', bert: 'BERT', llama: 'Llama' } as const;
 
@@ -23,7 +24,7 @@ export async function writeMap(folder: string, results: MapResults): Promise<voi
     write(join(folder, `${kind}.svg`), svg);
   }
   write(join(folder, 'records.json'), `${JSON.stringify(results)}\n`);
-  write(join(folder, 'README.md'), page(results, shown));
+  write(join(folder, 'README.md'), page(results, shown, readTimes(folder)));
 }
 
 function write(path: string, text: string): void {
@@ -62,7 +63,7 @@ function nameOf({ tuned }: Row): string {
   return tuned.optimizer === 'adamw' ? tuned.arm : `${tuned.arm} + ${tuned.optimizer}`;
 }
 
-function page({ scale, about, records }: MapResults, shown: readonly ModelKind[]): string {
+function page({ scale, about, records }: MapResults, shown: readonly ModelKind[], times: MapTimes | undefined): string {
   return [
     `# Which method for what: annealed runs at ${scale} scale`,
     "Made by `npm run bench:map`. Every run reaches the end of its own schedule; each arm is shown at the rate and schedule with which it ends lowest, and is compared with Scratch at its own best rate and schedule over the same seeds. FLOPs saved at the arm's loss: compared with the FLOPs that Scratch needs for that loss, interpolated between the runs of Scratch of all lengths. FLOPs saved at Scratch's loss: as a share of Scratch's FLOPs, interpolated between the runs of the arm. FLOPs are those of the network, as in the paper; in brackets, those of the optimizer are added (Muon's iterations, which are a large share here, with 1,024 tokens per step and matrices 64 wide). Nothing is extrapolated: a value outside the range of the runs is omitted or given as a bound.",
@@ -72,6 +73,11 @@ function page({ scale, about, records }: MapResults, shown: readonly ModelKind[]
       `![${titles[kind]}](${kind}.svg)`,
       ...lengthsOf(records, kind).map((steps) => lengthSection(records, kind, steps)),
     ]),
+    ...(times ? ['## Time against FLOPs', timesText(times)] : []),
+    ...shown.flatMap((kind) => {
+      const table = times && timesTable(times, kind);
+      return table ? [`${titles[kind]}:`, table] : [];
+    }),
     "## The paper's claims",
     claimsText,
     ...shown.filter((kind) => kind !== 'llama').map((kind) => claimsTable(records, kind)),
@@ -147,6 +153,9 @@ function formatDifference({ mean, halfWidth }: Difference): string {
 function formatSigned(value: number): string {
   return `${value >= 0 ? '+' : ''}${value.toFixed(4)}`;
 }
+
+const timesText = ({ steps, about }: MapTimes): string =>
+  `Made by \`npm run bench:map -- --times ${steps}\` (${about.processor}, ${about.precision}, quiet). The arms train in turns for ${steps} steps; steps of the same network count with their median, so that compilation does not. Shares are those of Scratch in the same round: the median over rounds, and the range. The last column is the share of time less that of the FLOPs with the optimizer's, in points. It holds for runs of every length, which have the same networks for the same shares of their steps.`;
 
 const claimsText =
   "Loss of the first arm minus that of the second, mean over paired seeds, at equal FLOPs: less what the difference in FLOPs is worth to Scratch, from the next shorter length to this one. A difference within twice its standard error, with the spread of Scratch's loss between seeds at that length (or the nearest with two seeds), is within noise. Table 3 compares the same weights on the same text, at 12 and at 6 layers in the 6-layer stage; there it is 0.01.";
