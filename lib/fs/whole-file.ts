@@ -9,11 +9,20 @@ import { isRunning, parseWritingName, writingName } from './process.js';
 /** The name of a file until it is whole. */
 const temporaryOf = (path: string): string => join(dirname(path), writingName(basename(path)));
 
-/** Removes the unfinished files in a folder and below whose writers have ended. What cannot be removed stays. */
+/**
+ * Removes the unfinished files in a folder and below whose writers have ended. What cannot be removed stays. Others may work
+ * there: a folder below that is gone when it is looked into has none.
+ */
 export async function removeUnfinishedFiles(folder: string): Promise<void> {
-  for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
+  for (const entry of await readdir(folder, { withFileTypes: true })) {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) {
+      await removeUnfinishedFiles(path).catch((error: NodeJS.ErrnoException) => {
+        if (error.code !== 'ENOENT') throw error;
+      });
+    }
     const writer = entry.isFile() ? parseWritingName(entry.name)?.writer : undefined;
-    if (writer && !isRunning(writer)) await rm(join(entry.parentPath, entry.name), { force: true }).catch(() => {});
+    if (writer && !isRunning(writer)) await rm(path, { force: true }).catch(() => {});
   }
 }
 

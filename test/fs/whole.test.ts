@@ -1,10 +1,16 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { lockFolder } from '../../lib/fs/lock.js';
-import { openWholeFile, setFileAside, writeWholeFile, writeWholeFiles } from '../../lib/fs/whole-file.js';
+import {
+  openWholeFile,
+  removeUnfinishedFiles,
+  setFileAside,
+  writeWholeFile,
+  writeWholeFiles,
+} from '../../lib/fs/whole-file.js';
 import { recoverFolder, removeWholeFolder, waitingPath, writeWholeFolder } from '../../lib/fs/whole-folder.js';
 
 const text = (path: string) => readFileSync(path, 'utf8');
@@ -31,6 +37,27 @@ t.test('of files that belong together none changes when one cannot be written', 
   t.equal(text(join(dir, 'a.txt')), 'old');
   await t.rejects(writeWholeFile(join(dir, 'taken'), 'x', 'The file'), { message: /\((EISDIR|ENOTEMPTY|EEXIST)\)/ });
   t.same(readdirSync(dir).sort(), ['a.txt', 'file', 'taken'], 'nothing else is left');
+});
+
+t.test('unfinished files of processes that have ended go, while others make and move folders there', async (t) => {
+  const left = `.writing-${hostname()}-4194399-1-0123456789ab-a.txt`;
+  const living = `.writing-${hostname()}-${process.pid}-0-0123456789ab-a.txt`;
+  const dir = t.testdir({ [left]: 'x', [living]: 'x', below: { [left]: 'x', 'a.txt': 'x' } });
+  let isDone = false;
+  const other = async (name: string) => {
+    const [making, whole] = [join(dir, `.making-${name}`), join(dir, name)];
+    while (!isDone) {
+      await mkdir(making);
+      await rename(making, whole);
+      await rm(whole, { recursive: true });
+    }
+  };
+  const others = Promise.all(['one', 'two', 'three'].map(other));
+  for (let i = 0; i < 300; i++) await removeUnfinishedFiles(dir);
+  isDone = true;
+  await others;
+  t.same(readdirSync(dir).sort(), [living, 'below']);
+  t.same(readdirSync(join(dir, 'below')), ['a.txt']);
 });
 
 t.test('a file that is continued keeps its predecessor until its beginning is written', async (t) => {

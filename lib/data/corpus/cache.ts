@@ -4,8 +4,8 @@
  * folder may be deleted at any time.
  */
 import { createHash } from 'node:crypto';
-import { createReadStream, readdirSync, statSync } from 'node:fs';
-import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { createReadStream, statSync } from 'node:fs';
+import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
@@ -32,7 +32,11 @@ export function keyOf(...parts: readonly unknown[]): string {
   return createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 32);
 }
 
-/** Entries that calls of this process work on, by path. */
+/** Milliseconds between two renewals of a partial entry, and after the last one until a thread of this process counts as gone. */
+const renewMs = 1000;
+const goneMs = 15 * renewMs;
+
+/** Entries that calls of this thread work on, by path. */
 const inWork = new Map<string, Promise<void>>();
 
 export class Cache {
@@ -65,21 +69,16 @@ export class Cache {
 
   /**
    * Makes the entry `name`: `write` fills a new folder, which then takes its place. When it fails, nothing is left.
-   * If another process was first, its entry stays, unless `replace` is set: then the existing one is removed.
+   * If another thread or process was first, its entry stays; a damaged one is replaced.
    */
-  async write(name: string, write: (folder: string) => Promise<void>, replace = false): Promise<void> {
-    const temporary = this.path(`.tmp-${markText(ownMark())}-${unique()}`);
+  async write(name: string, write: (folder: string) => Promise<void>): Promise<void> {
+    const temporary = this.#temporary();
     try {
       await this.#writing(async () => {
         await mkdir(temporary);
         await write(temporary);
         await seal(temporary);
-        await syncFolder(temporary);
-        if (replace) await rm(this.path(name), { recursive: true, force: true });
-        await rename(temporary, this.path(name)).catch((error: NodeJS.ErrnoException) => {
-          if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error;
-        });
-        await syncFolder(this.folder);
+        await this.#settle(temporary, name);
       });
     } finally {
       await rm(temporary, { recursive: true, force: true });
@@ -87,7 +86,7 @@ export class Cache {
   }
 
   /**
-   * As `write` with `replace`, for entries that take long: what `write` has left in the folder when it is stopped is
+   * As `write`, for entries that take long: what `write` has left in the folder when it is stopped is
    * there again the next time. It is kept when it `isWorthKeeping` and the text is not what was wrong (BAD_CORPUS).
    */
   async writeResumable(
@@ -98,7 +97,9 @@ export class Cache {
     const working = this.path(`.begun-${name}-${markText(ownMark())}-${unique()}`);
     await this.#writing(async () => {
       if (!(await this.#claim(name, working))) await mkdir(working);
+      const renewal = setInterval(() => void renew(working), renewMs).unref();
       try {
+        await renew(working); // one that was claimed is as old as it was left
         await write(working);
       } catch (error) {
         const isText = error instanceof ApolloError && error.code === 'BAD_CORPUS';
@@ -108,20 +109,41 @@ export class Cache {
           await rm(working, { recursive: true, force: true });
         }
         throw error;
+      } finally {
+        clearInterval(renewal);
       }
       await seal(working);
-      await syncFolder(working);
-      await rm(this.path(name), { recursive: true, force: true });
-      await rename(working, this.path(name)).catch((error: NodeJS.ErrnoException) => {
-        if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error;
-        return rm(working, { recursive: true, force: true }); // another process was first with the same
-      });
-      await syncFolder(this.folder);
+      await this.#settle(working, name);
     });
   }
 
+  #temporary(): string {
+    return this.path(`.tmp-${markText(ownMark())}-${unique()}`);
+  }
+
   /**
-   * Does `work` while no other call of this process works on the entry `name`. `pause` ends the waiting when it throws.
+   * Gives a finished folder the name of its entry. An entry that is there and whole stays, for others may be reading it, and
+   * the folder is removed; a damaged entry is moved aside.
+   */
+  async #settle(folder: string, name: string): Promise<void> {
+    await syncFolder(folder);
+    const path = this.path(name);
+    while (!(await renamed(folder, path))) {
+      if (await this.isWhole(name)) {
+        await rm(folder, { recursive: true, force: true });
+        return;
+      }
+      const aside = this.#temporary();
+      await rename(path, aside).catch((error: NodeJS.ErrnoException) => {
+        if (error.code !== 'ENOENT') throw error; // another thread or process has moved it
+      });
+      await rm(aside, { recursive: true, force: true });
+    }
+    await syncFolder(this.folder);
+  }
+
+  /**
+   * Does `work` while no other call of this thread works on the entry `name`. `pause` ends the waiting when it throws.
    */
   async alone<Value>(name: string, pause: () => Promise<void>, work: () => Promise<Value>): Promise<Value> {
     const path = resolve(this.path(name));
@@ -139,12 +161,19 @@ export class Cache {
     }
   }
 
-  /** Whether another process of this machine that still runs is making the entry `name`. */
-  isMadeByAnother(name: string): boolean {
-    return readdirSync(this.folder).some((found) => {
+  /**
+   * Whether another process of this machine, or another thread of this one, is making the entry `name`. Whether a thread still
+   * runs shows in its folder, which it renews.
+   */
+  async isMadeByAnother(name: string): Promise<boolean> {
+    for (const found of await readdir(this.folder)) {
       const worker = processOf(found, begunPrefix(name));
-      return worker !== undefined && worker.pid !== process.pid && isRunning(worker);
-    });
+      if (worker === undefined || !isRunning(worker)) continue;
+      if (worker.pid !== process.pid) return true;
+      const renewedMs = (await stat(this.path(found)).catch(() => undefined))?.mtimeMs ?? 0;
+      if (Date.now() - renewedMs < goneMs) return true;
+    }
+    return false;
   }
 
   /** Takes over a partial entry that no process works on; false when there is none. */
@@ -274,6 +303,22 @@ async function digestOf(path: string, onBytes: (count: number) => void, signal?:
     throw new ApolloError('BAD_CORPUS', `${path} cannot be read: ${(error as Error).message}.`, { cause: error });
   }
   return hash.digest('hex');
+}
+
+/** Renames a folder unless there is another at `path`; false then. */
+async function renamed(folder: string, path: string): Promise<boolean> {
+  try {
+    await rename(folder, path);
+    return true;
+  } catch (error) {
+    if (!['ENOTEMPTY', 'EEXIST'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+    return false;
+  }
+}
+
+async function renew(folder: string): Promise<void> {
+  const now = new Date();
+  await utimes(folder, now, now).catch(() => {});
 }
 
 /** The present for a folder that is gone: another process has taken it. */

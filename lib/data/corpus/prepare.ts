@@ -215,9 +215,9 @@ export async function prepareCorpus(options: CorpusOptions): Promise<Corpus> {
         (await cache.isWhole(key, checking(meter, text.name), signal)) ? openTokenised(cache.path(key)) : undefined;
       const prepare = async () => {
         let entry = await open();
-        if (!entry && cache.isMadeByAnother(key)) {
+        if (!entry && (await cache.isMadeByAnother(key))) {
           meter.start('wait for another process', undefined, text.name);
-          while (cache.isMadeByAnother(key)) await pause(signal);
+          while (await cache.isMadeByAnother(key)) await pause(signal);
           entry = await open();
         }
         if (entry) return { ...entry, cached: true };
@@ -412,7 +412,7 @@ async function trainedTokenizer(
   const definition: TokenizerDefinition = await trainTokenizer(kind, counts, { vocabSize, onMerge });
   const write = (folder: string) =>
     writeFile(join(folder, 'tokenizer.json'), JSON.stringify(definition), { flush: true });
-  await cache.write(key, write, true);
+  await cache.write(key, write);
   return createTokenizer(definition, file);
 }
 

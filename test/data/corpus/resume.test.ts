@@ -165,39 +165,48 @@ t.test('what a living process works on is left to it; what nobody came back to g
   const begun = await begin(cacheDir, inputs);
   const living = begun.replace('-free-0-', `-${hostname()}-${process.pid}-`);
   renameSync(join(cacheDir, begun), join(cacheDir, living));
+  const isOld = (seconds: number) => {
+    const then = Date.now() / 1000 - seconds;
+    utimesSync(join(cacheDir, living), then, then);
+  };
+  isOld(60); // of a thread that has ended: nobody renews it
   await finish({ inputs, tokenizer, cacheDir });
   t.strictSame(cached(cacheDir).begun, [living]);
-  const old = (Date.now() - 31 * 24 * 3600 * 1000) / 1000;
-  utimesSync(join(cacheDir, living), old, old);
+  isOld(31 * 24 * 3600);
   await finish({ inputs, tokenizer, cacheDir });
   t.strictSame(cached(cacheDir).begun, []);
 });
 
-t.test('text that another process prepares is waited for', async (t) => {
+t.test('text that another process or thread prepares is waited for', async (t) => {
   const folder = t.testdir(files);
   const inputs = [join(folder, 'a.jsonl'), join(folder, 'c.txt')];
   const straight = join(folder, 'straight');
   await finish({ inputs, tokenizer, cacheDir: straight });
-  const cacheDir = join(folder, 'cache');
-  const begun = await begin(cacheDir, inputs);
-  const key = begun.split('-')[1]!;
   const other = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1e6)'], { stdio: 'ignore' });
   t.teardown(() => other.kill('SIGKILL'));
-  const theirs = join(cacheDir, begun.replace('-free-0-', `-${hostname()}-${other.pid}-`));
-  renameSync(join(cacheDir, begun), theirs);
-  let waited = false;
-  const second = await finish({
-    inputs,
-    tokenizer,
-    cacheDir,
-    onProgress({ phase }) {
-      if (waited || phase !== 'wait for another process') return;
-      waited = true;
-      rmSync(theirs, { recursive: true });
-      cpSync(join(straight, key), join(cacheDir, key), { recursive: true }); // the other one is done
-    },
-  });
-  t.ok(waited);
-  t.ok(second.stats.cached);
-  t.strictSame(cached(cacheDir), cached(straight));
+  for (const { name, pid } of [
+    { name: 'process', pid: other.pid },
+    { name: 'thread', pid: process.pid },
+  ]) {
+    const cacheDir = join(folder, name);
+    const begun = await begin(cacheDir, inputs);
+    const key = begun.split('-')[1]!;
+    const theirs = join(cacheDir, begun.replace('-free-0-', `-${hostname()}-${pid}-`));
+    renameSync(join(cacheDir, begun), theirs);
+    let waited = false;
+    const second = await finish({
+      inputs,
+      tokenizer,
+      cacheDir,
+      onProgress({ phase }) {
+        if (waited || phase !== 'wait for another process') return;
+        waited = true;
+        rmSync(theirs, { recursive: true });
+        cpSync(join(straight, key), join(cacheDir, key), { recursive: true }); // the other one is done
+      },
+    });
+    t.ok(waited, name);
+    t.ok(second.stats.cached, name);
+    t.strictSame(cached(cacheDir), cached(straight), name);
+  }
 });
