@@ -1,8 +1,8 @@
 /** Figures that are comparisons of methods on the same batches: `apollo-lm compare` at a scale's recipe. */
 import { copyFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Settings, SettingsInput } from '../../lib/cli/settings/config.js';
 import { modelConfigOf, tokensPerStepOf, totalStepsOf } from '../../lib/cli/settings/resolve.js';
+import type { Settings, SettingsInput } from '../../lib/cli/settings/schema.js';
 import { type Analysis, analyse } from '../../lib/report/aggregate.js';
 import { lossChart } from '../../lib/report/charts.js';
 import type { Results } from '../../lib/report/results.js';

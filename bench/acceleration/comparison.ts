@@ -3,7 +3,8 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { processIo, type StopSignal } from '../../lib/cli/io.js';
 import { run } from '../../lib/cli/run.js';
-import { loadSettings, type Settings, type SettingsInput } from '../../lib/cli/settings/config.js';
+import { loadSettings } from '../../lib/cli/settings/config.js';
+import type { Settings, SettingsInput } from '../../lib/cli/settings/schema.js';
 import { ApolloError } from '../../lib/errors.js';
 import { type Results, readResults } from '../../lib/report/results.js';
 

@@ -1,5 +1,5 @@
 /** Interface of a figure or table of the paper: a name, and a function that makes it at a scale. */
-import type { SettingsInput } from '../../lib/cli/settings/config.js';
+import type { SettingsInput } from '../../lib/cli/settings/schema.js';
 
 /**
  * `nano`: one machine without an accelerator, at most 40 minutes a figure. `small`: one GPU, at most nine minutes a call,

@@ -1,5 +1,5 @@
 /** The recipes of the three scales: models, lengths, rates, and how far each is from the paper's. */
-import type { SettingsInput } from '../../lib/cli/settings/config.js';
+import type { SettingsInput } from '../../lib/cli/settings/schema.js';
 import { createModel, type ModelConfig, parameterCount, preset } from '../../lib/models/index.js';
 import { formatCount } from '../../lib/report/format.js';
 import type { ScaleName } from './figure.js';

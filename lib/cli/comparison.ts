@@ -4,8 +4,8 @@ import type { LanguageModel, ModelConfig } from '../models/index.js';
 import type { RunRecord } from '../report/results.js';
 import type { TrainOptions } from '../train/index.js';
 import type { Session } from './session.js';
-import type { Settings } from './settings/config.js';
 import { methodOf, seedsOf, totalStepsOf, trainOptionsOf } from './settings/resolve.js';
+import type { Settings } from './settings/schema.js';
 
 export interface ComparisonRun {
   readonly settings: Settings;

@@ -13,8 +13,8 @@ import { type ModelConfig, objectiveOf } from '../models/index.js';
 import { counted, formatCount, formatPercent } from '../report/format.js';
 import { unknownName } from '../suggest.js';
 import type { ModelFolder } from '../train/index.js';
-import type { Settings } from './settings/config.js';
 import { modelConfigOf, sequenceOf, totalStepsOf } from './settings/resolve.js';
+import type { Settings } from './settings/schema.js';
 import type { ProgressState } from './watch/progress.js';
 
 export interface CorpusWatch {

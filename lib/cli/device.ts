@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os';
 import { type Device, type DeviceOptions, openDevice } from '../engine/index.js';
 import { loadAddon } from '../engine/native.js';
 import { ApolloError } from '../errors.js';
-import type { Settings } from './settings/config.js';
+import type { Settings } from './settings/schema.js';
 
 type DeviceSettings = Pick<Settings, 'device' | 'threads' | 'tf32'>;
 

@@ -5,8 +5,8 @@ import { methodsWithSource, type TrainingMethod } from '../methods/index.js';
 import { type LanguageModel, type ModelConfig, objectiveOf } from '../models/index.js';
 import { checkBeginning, checkSettings, openModelFolder } from '../train/index.js';
 import { checkMethods, smallRun } from './comparison.js';
-import type { Settings } from './settings/config.js';
 import { methodNameOf, methodOf, seedsOf, totalStepsOf, trainOptionsOf } from './settings/resolve.js';
+import type { Settings } from './settings/schema.js';
 
 /** The intended use of the settings. */
 export interface RunPlan {

@@ -16,9 +16,9 @@ import type { Device } from '../engine/index.js';
 import { ApolloError } from '../errors.js';
 import { openDeviceOf } from './device.js';
 import type { CommandIo, Output } from './io.js';
-import type { Settings } from './settings/config.js';
 import { quoted } from './settings/quoted.js';
 import { inRunFolder, type RunFolder } from './settings/run-folder.js';
+import type { Settings } from './settings/schema.js';
 
 /** Context of a rank. */
 export interface Seat {

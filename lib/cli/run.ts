@@ -21,8 +21,8 @@ import { closedExitCode, interruptedExitCode } from './interrupt.js';
 import { type CommandIo, processIo } from './io.js';
 import { isClosed } from './output.js';
 import { checkRanks, parserOutput, tellOnce } from './ranks.js';
-import { flagOf } from './settings/config.js';
 import { loadModules, type ModuleSources } from './settings/modules.js';
+import { flagOf } from './settings/schema.js';
 
 /**
  * Runs `apollo-lm` with the arguments after its name; resolves to the exit code. An ApolloError is the user's: one

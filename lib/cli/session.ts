@@ -21,8 +21,8 @@ import { checkData, corpusProgress, describeCorpus, type InitialModel, openCorpu
 import { describeDevice, openDeviceOf, precisionOf } from './device.js';
 import { preflight, type RunPlan } from './preflight.js';
 import type { Seat } from './ranks.js';
-import type { Settings } from './settings/config.js';
 import { modelConfigOf, modelName, sequenceOf, totalStepsOf } from './settings/resolve.js';
+import type { Settings } from './settings/schema.js';
 import type { Progress } from './watch/progress.js';
 
 export interface Session {

@@ -4,8 +4,9 @@
  */
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { loadSettings, type Settings, type SettingsInput } from '../../../lib/cli/settings/config.js';
+import { loadSettings } from '../../../lib/cli/settings/config.js';
 import { modelConfigOf, tokensPerStepOf } from '../../../lib/cli/settings/resolve.js';
+import type { Settings, SettingsInput } from '../../../lib/cli/settings/schema.js';
 import { spread } from '../../../lib/report/aggregate.js';
 import { formatFlops, formatPercent } from '../../../lib/report/format.js';
 import { type Results, readResults, writeResults } from '../../../lib/report/results.js';

@@ -3,7 +3,7 @@
  * where growing pays and where it does not. Not in the paper, whose runs are all longer than these.
  */
 import { join } from 'node:path';
-import type { SettingsInput } from '../../../lib/cli/settings/config.js';
+import type { SettingsInput } from '../../../lib/cli/settings/schema.js';
 import { analyse } from '../../../lib/report/aggregate.js';
 import { atBetterRates, type RatedResults } from '../better-rates.js';
 import { drawLosses, lossPictures, whatWasRun } from '../compared.js';

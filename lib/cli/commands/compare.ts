@@ -14,12 +14,12 @@ import { interruptible, stoppedByReader, stoppedExitCode } from '../interrupt.js
 import type { CommandIo } from '../io.js';
 import { asRanks, inFolderOfRanks, type Seat } from '../ranks.js';
 import { openSession, saveTokenizer } from '../session.js';
-import type { Settings } from '../settings/config.js';
 import { addSettings, flagsOf, runOptions, trainingOptions, watchOptions } from '../settings/options.js';
 import { presetHelp } from '../settings/presets.js';
 import { quoted } from '../settings/quoted.js';
 import { seedsOf } from '../settings/resolve.js';
 import { openRunFolder, type RunFolder, runSettings } from '../settings/run-folder.js';
+import type { Settings } from '../settings/schema.js';
 import { Progress, type ProgressState, timeLeft } from '../watch/progress.js';
 import { Watch } from '../watch/watch.js';
 import { describeEvent, type Surroundings } from './train.js';

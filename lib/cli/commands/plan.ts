@@ -14,7 +14,7 @@ import { measureStages } from '../plan-measure.js';
 import type { Piece } from '../plan-pieces.js';
 import { checkRankFlags, formatRanks, type RankFlags, type RanksPlan, rankFlags, ranksPlan } from '../plan-ranks.js';
 import { readInit } from '../session.js';
-import { loadSettings, type Settings } from '../settings/config.js';
+import { loadSettings } from '../settings/config.js';
 import { addSettings, flagsOf, runOptions } from '../settings/options.js';
 import { presetHelp } from '../settings/presets.js';
 import {
@@ -26,6 +26,7 @@ import {
   totalStepsOf,
   trainOptionsOf,
 } from '../settings/resolve.js';
+import type { Settings } from '../settings/schema.js';
 import { Progress } from '../watch/progress.js';
 
 interface Plan {

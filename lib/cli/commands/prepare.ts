@@ -7,9 +7,10 @@ import { textTable } from '../../report/table.js';
 import { corpusProgress, openCorpus } from '../corpus.js';
 import { interruptible, stoppedExitCode } from '../interrupt.js';
 import type { CommandIo } from '../io.js';
-import { loadSettings, type Settings } from '../settings/config.js';
+import { loadSettings } from '../settings/config.js';
 import { addSettings, dataOptions, flagsOf } from '../settings/options.js';
 import { presetHelp } from '../settings/presets.js';
+import type { Settings } from '../settings/schema.js';
 import { Progress } from '../watch/progress.js';
 
 /** Tokens shown of a document. */

@@ -7,7 +7,7 @@ import { methodNames } from '../../methods/index.js';
 import { familyKinds, presetNames } from '../../models/index.js';
 import { decayShapeNames, scheduleNames } from '../../train/index.js';
 import { outerDefaults } from '../../train/outer.js';
-import { nestedNames, type Settings, settingDefault } from './config.js';
+import { nestedNames, type Settings, settingDefault } from './schema.js';
 
 /** A whole number; "50M" and the like are allowed. */
 export function whole(text: string): number {

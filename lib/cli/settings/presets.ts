@@ -2,7 +2,7 @@
 import { fileURLToPath } from 'node:url';
 import { ApolloError } from '../../errors.js';
 import { unknownName } from '../../suggest.js';
-import type { SettingsInput } from './config.js';
+import type { SettingsInput } from './schema.js';
 
 /** The package's folder, from lib/cli as from dist/cli. */
 export const packageRoot = fileURLToPath(new URL('../../..', import.meta.url));

@@ -13,7 +13,7 @@ import {
 import { renamedText } from '../../renamed.js';
 import { nearest, unknownName } from '../../suggest.js';
 import { endSteps, type TrainOptions } from '../../train/index.js';
-import type { Settings } from './config.js';
+import type { Settings } from './schema.js';
 
 /** Default number of evaluations of a run. */
 const defaultEvaluations = 60;

@@ -13,9 +13,10 @@ import { makeFolder } from '../../fs/make-folder.js';
 import { writeWholeFile } from '../../fs/whole-file.js';
 import { newestCheckpoint } from '../../train/checkpoint/checkpoint-folder.js';
 import { metricsFile } from '../watch/metrics.js';
-import { loadSettings, placePaths, type SettingSources, type Settings } from './config.js';
+import { loadSettings, placePaths, type SettingSources } from './config.js';
 import { quoted } from './quoted.js';
 import { methodNameOf, seedsOf } from './resolve.js';
+import type { Settings } from './schema.js';
 
 const settingsFile = 'settings.json';
 

@@ -2,8 +2,8 @@
 import { type Command, Option } from 'commander';
 import { ApolloError } from '../../errors.js';
 import { type FineTuneTask, taskByName, taskNames } from '../../eval/index.js';
-import { flagOf } from './config.js';
 import { amount, whole } from './options.js';
+import { flagOf } from './schema.js';
 
 /** Each setting once, with the names of the tasks that have it. */
 function allSettings() {

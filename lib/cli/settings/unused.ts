@@ -1,6 +1,6 @@
 /** Settings of the command line that the run would not use: an error, so that nobody takes them for effective. */
 import { ApolloError } from '../../errors.js';
-import type { Settings } from './config.js';
+import type { Settings } from './schema.js';
 
 /**
  * @param trains The setting that says which methods train; absent: either.

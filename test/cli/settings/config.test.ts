@@ -1,9 +1,10 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { flagOf, loadSettings } from '../../../lib/cli/settings/config.js';
+import { loadSettings } from '../../../lib/cli/settings/config.js';
 import { amount, whole } from '../../../lib/cli/settings/options.js';
 import { quoted } from '../../../lib/cli/settings/quoted.js';
+import { flagOf } from '../../../lib/cli/settings/schema.js';
 import { temporaryFolder } from '../support.js';
 
 const folder = temporaryFolder();
