@@ -73,6 +73,14 @@ export const chosenMethod = either(
   object('a method { method, options }', { method: string, options: optional(record) }),
 );
 export const objective = object('an Objective { name, trace }', { name, trace: func });
+export const trainingCorpus = object('a TrainingCorpus (from trainingCorpus)', {
+  key: string,
+  vocabSize: optional(count),
+  shape: func,
+  batch: func,
+  heldOutCount: func,
+  heldOut: func,
+});
 export const runGroup = having('a RunGroup', ['stop', 'dispose']);
 export const group = having('a Group (from openGroup)', ['sum', 'broadcast', 'close']);
 export const device = having('a Device (from openDevice)', ['compile', 'createBuffer', 'info']);

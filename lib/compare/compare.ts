@@ -85,7 +85,7 @@ const takesCompare = is.takes('compare', {
   options: is.object('options { device, model, corpus, methods, steps, batch, seq, folder }', {
     device: is.device,
     model: is.languageModel,
-    corpus: is.having('a TrainingCorpus (from trainingCorpus)', ['shape', 'batch', 'heldOutCount', 'heldOut']),
+    corpus: is.trainingCorpus,
     methods: is.list(is.either(is.string, is.record), { least: 1 }),
     seeds: is.optional(is.list(is.integer, { least: 1 })),
     folder: is.path,

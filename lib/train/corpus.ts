@@ -1,4 +1,5 @@
 /** Interface of a corpus for the loop: batches as pure functions of a request. It never sees files or tokenizers. */
+import { describe } from '../arguments.js';
 import { ignoredLabel } from '../engine/ops/index.js';
 import { ApolloError } from '../errors.js';
 import type { BatchShape, ObjectiveName } from '../models/index.js';
@@ -52,6 +53,21 @@ export interface TrainingCorpus {
   heldOut(request: BatchSize & { readonly index: number }): BatchInputs | Promise<BatchInputs>;
 }
 
+/** What is wrong with a batch, without its sizes and dtypes, which the program checks; undefined for a batch. */
+export function batchProblem(given: unknown): string | undefined {
+  if (typeof given !== 'object' || given === null || Array.isArray(given))
+    return `A batch must be an object of arrays by name, { tokens, labels, … }; got ${describe(given)}.`;
+  const { labels } = given as { readonly labels?: unknown };
+  if (labels === undefined || Array.isArray(labels) || ArrayBuffer.isView(labels)) return undefined;
+  return `The labels of a batch must be an Int32Array; got ${describe(labels)}.`;
+}
+
+function checkedBatch(given: BatchInputs): BatchInputs {
+  const problem = batchProblem(given);
+  if (problem === undefined) return given;
+  throw new ApolloError('BAD_CORPUS', problem);
+}
+
 /** Labels of a batch. @throws ApolloError BAD_CORPUS for one without `labels`. */
 export function labelCount({ labels }: BatchInputs): number {
   if (!labels) {
@@ -94,13 +110,16 @@ export class BatchAhead {
     this.#ahead.batches.set(micro, inputs);
   }
 
-  /** These batches of a step, prepared or built now, one after the other. */
+  /**
+   * These batches of a step, prepared or built now, one after the other.
+   * @throws ApolloError BAD_CORPUS for what is no batch; what the corpus throws.
+   */
   async take(step: number, micros: readonly number[]): Promise<BatchInputs[]> {
     const prepared = this.#ahead?.step === step ? this.#ahead.batches : undefined;
     this.#ahead = undefined;
     const batches: BatchInputs[] = [];
     for (const micro of micros) {
-      batches.push(await (prepared?.get(micro) ?? this.#build(step, micro)));
+      batches.push(checkedBatch(await (prepared?.get(micro) ?? this.#build(step, micro))));
     }
     return batches;
   }

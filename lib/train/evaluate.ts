@@ -2,6 +2,7 @@
  * Held-out loss through given layer maps. Neither its FLOPs nor its time count as training. The ranks of a group share the
  * batches.
  */
+import { describe } from '../arguments.js';
 import { agreed, alone, type Group } from '../dist/index.js';
 import { ApolloError } from '../errors.js';
 import type { LayerMap } from '../growth/index.js';
@@ -55,8 +56,14 @@ async function heldOutLoss(layerMap: LayerMap, options: EvaluationOptions): Prom
   return labels === 0 ? Number.NaN : sum / labels;
 }
 
+/** @throws ApolloError BAD_CORPUS where the corpus gives no number. */
 function heldOutCount({ corpus, batch, seq, objective }: EvaluationOptions): number {
-  return corpus.heldOutCount({ batch, seq, objective });
+  const count: unknown = corpus.heldOutCount({ batch, seq, objective });
+  if (Number.isSafeInteger(count) && (count as number) >= 0) return count as number;
+  throw new ApolloError(
+    'BAD_CORPUS',
+    `heldOutCount of the corpus must return a whole number >= 0, the number of held-out batches; got ${describe(count)}.`,
+  );
 }
 
 /** The losses of these batches of the evaluation, by their index. */

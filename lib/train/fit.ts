@@ -5,6 +5,7 @@ import { ApolloError } from '../errors.js';
 import { chosenMethod } from '../methods/index.js';
 import { resolveConfig, type TrainConfig, type TrainOptions } from './config.js';
 import type { RunDependencies, TrainDependencies } from './dependencies.js';
+import { checkAnswers } from './method-answers.js';
 import { checkSequence } from './preflight.js';
 import { Run } from './run.js';
 
@@ -28,6 +29,7 @@ function checkFit(config: TrainConfig, { model, method, corpus, store }: RunDepe
       `The method ends with ${method.layers} layers, the model has ${model.config.layers}. Give both the same number.`,
     );
   }
+  checkAnswers(method);
   const total = method.settings['totalSteps'];
   if (typeof total === 'number' && total !== config.steps) {
     throw new ApolloError(

@@ -2,10 +2,11 @@
  * The training loop as an async iterator of events. It knows no method and no model by name; a run's bits are a function
  * of its settings, and a run that was interrupted resumes from its last checkpoint to the same bits.
  */
+import { check } from '../errors.js';
 import * as is from '../is.js';
 import { lastStep, type TrainOptions } from './config.js';
 import { dependencyChecks, type TrainDependencies } from './dependencies.js';
-import type { TrainEvent } from './events.js';
+import type { EvaluationEvent, StepEvent, TrainEvent } from './events.js';
 import { createRun } from './fit.js';
 import { startWarnings } from './start-warnings.js';
 
@@ -14,7 +15,7 @@ const takesTrain = is.takes('train', {
   deps: is.options({
     ...dependencyChecks,
     method: is.chosenMethod,
-    corpus: is.having('a TrainingCorpus (from trainingCorpus)', ['shape', 'batch', 'heldOutCount', 'heldOut']),
+    corpus: is.trainingCorpus,
     store: is.optional(is.store),
     stop: is.optional(is.func),
     lookAhead: is.optional(is.boolean),
@@ -45,7 +46,7 @@ async function* trainEvents(options: TrainOptions, given: TrainDependencies): As
   const run = createRun(options, given);
   const { config, deps } = run;
   const end = lastStep(config);
-  const { stop = () => false } = deps;
+  const stop = (event: StepEvent | EvaluationEvent) => isStopped(deps.stop?.(event));
   try {
     const resumed = await run.open();
     const { flopsLayers: _, ...totals } = run.totals;
@@ -108,4 +109,13 @@ async function* trainEvents(options: TrainOptions, given: TrainDependencies): As
   } finally {
     await run.close();
   }
+}
+
+/** What `stop` says. @throws ApolloError BAD_ARGUMENT for a promise, which would always count as true. */
+function isStopped(answer: unknown): boolean {
+  check(
+    typeof (answer as { then?: unknown } | null | undefined)?.then !== 'function',
+    'train: stop must return true or false; got a promise. It is asked between two steps, and cannot be async.',
+  );
+  return Boolean(answer);
 }

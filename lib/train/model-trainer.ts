@@ -5,7 +5,7 @@ import { ApolloError, check } from '../errors.js';
 import * as is from '../is.js';
 import type { BatchShape } from '../models/index.js';
 import { lastStep, type TrainConfig, type TrainOptions } from './config.js';
-import type { BatchInputs, BatchSize, TrainingCorpus } from './corpus.js';
+import { type BatchInputs, type BatchSize, batchProblem, type TrainingCorpus } from './corpus.js';
 import { dependencyChecks, type TrainDependencies } from './dependencies.js';
 import type { EvaluationEvent, GrowthEvent, StepEvent } from './events.js';
 import { createRun } from './fit.js';
@@ -33,8 +33,14 @@ const takesCreateTrainer = is.takes('createTrainer', {
   deps: is.options({
     ...dependencyChecks,
     method: is.optional(is.chosenMethod),
-    corpus: is.optional(is.having('a TrainingCorpus (from trainingCorpus)', ['shape', 'batch', 'heldOut'])),
-    shape: is.optional(is.record),
+    corpus: is.optional(is.trainingCorpus),
+    shape: is.optional(
+      is.options({
+        targets: is.optional(is.count),
+        padding: is.optional(is.boolean),
+        types: is.optional(is.boolean),
+      }),
+    ),
   }),
 });
 
@@ -142,6 +148,10 @@ export class ModelTrainer {
             list.length === accumulation,
             `step takes ${accumulation} micro-batches (accumulation), for there is no corpus; got ${list.length}`,
           );
+          for (const batch of list) {
+            const problem = batchProblem(batch);
+            check(problem === undefined, `step: ${problem}`);
+          }
           this.#given.given = list as readonly BatchInputs[];
         } else check(batches === undefined, 'step takes no batches: the corpus gives them');
       });

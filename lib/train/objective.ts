@@ -1,8 +1,10 @@
 /** The objective of a step: the model's own loss, or one that a host program records from the model's outputs. */
+import { argument } from '../arguments.js';
 import type { DType } from '../engine/dtype.js';
 import type { Graph, Tensor } from '../engine/graph.js';
 import { reshape } from '../engine/ops/index.js';
 import type { Shape } from '../engine/shape.js';
+import * as is from '../is.js';
 import type { BatchShape, LanguageModel, TraceOptions } from '../models/index.js';
 import type { Weights } from '../nn/layers.js';
 
@@ -72,7 +74,7 @@ export function traceLoss(
   if (!objective) return model.trace(graph, weights, shape, options);
   const { training } = options;
   const { hidden } = model.body.trace(graph, weights, shape, options);
-  return objective.trace({
+  const traced = objective.trace({
     graph,
     model,
     shape,
@@ -82,4 +84,8 @@ export function traceLoss(
     logits: (rows = reshape(hidden, [-1, model.config.hidden])) => model.logits(rows, weights, training),
     input: (name, extent, dtype = 'i32') => graph.input(name, extent, dtype),
   });
+  argument(`objective ${JSON.stringify(objective.name)}: what trace returns`, traced, lossAndCount);
+  return traced;
 }
+
+const lossAndCount = is.object('{ loss, count }', { loss: is.tensor, count: is.tensor });

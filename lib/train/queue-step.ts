@@ -4,6 +4,7 @@ import type { StepPlan, TrainingMethod } from '../methods/method.js';
 import { lastStep, rateOfStep, type TrainConfig } from './config.js';
 import { type BatchAhead, type BatchInputs, type BatchSize, hasTarget, labelCount, labelShares } from './corpus.js';
 import type { RunDependencies } from './dependencies.js';
+import { planOf } from './method-answers.js';
 import { gateInputs, type RunPrograms, type TrainingProgram } from './programs.js';
 import type { MicroBatch, QueuedStep, Trainer } from './trainer.js';
 import { updateOf } from './updates.js';
@@ -36,7 +37,7 @@ export interface RunStep extends QueuedStep {
 /** Queues step `step`, which must be of the stage that the site's programs are of. */
 export async function queueStep(site: StepSite, step: number): Promise<RunStep> {
   const { config, deps, method, programs, trainer, note } = site;
-  const plan = method.plan(step);
+  const plan = planOf(method, step);
   const training = await programs.training(plan, deps.corpus.shape(site.batchSize), site.micros.length);
   const learningRate = rateOf(plan, step, config);
   const { names, options } = updateOf(training, plan);

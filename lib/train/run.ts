@@ -16,6 +16,7 @@ import type { EvaluationEvent, StepEvent, TrainEvent } from './events.js';
 import { grow } from './growth.js';
 import { type BeginningOptions, initialise } from './initial.js';
 import { checkMemory } from './memory.js';
+import { growthOf, planOf } from './method-answers.js';
 import { NonFiniteSteps } from './non-finite.js';
 import { checkedStart, findCommonStart, type Start } from './opening.js';
 import { optimizerOf } from './optimizer.js';
@@ -278,7 +279,7 @@ export class Run {
     const { method } = this;
     const { model, corpus } = this.deps;
     const stage = method.stageAt(this.step);
-    const plan = stage.index === this.stage.index ? undefined : method.growth(this.step);
+    const plan = stage.index === this.stage.index ? undefined : growthOf(method, this.step);
     if (!plan) return undefined;
     this.#letGo();
     const next = stageNetwork(model, stage);
@@ -327,7 +328,7 @@ export class Run {
     if (this.#method.decidesNext || method.stageAt(step).index !== stage.index) return false;
     if (this.outer && !this.rounds.isOpen(step)) return false;
     // A program that is still to be compiled would take device time between two runs of the current step.
-    return !this.evaluationDue(step) && !this.checkpoints.isDue(step) && programs.has(method.plan(step));
+    return !this.evaluationDue(step) && !this.checkpoints.isDue(step) && programs.has(planOf(method, step));
   }
 
   /** Whether a step is running whose event was not reported yet. */

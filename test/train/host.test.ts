@@ -1,0 +1,132 @@
+/** Corpora, methods, objectives and callbacks of a host program: what they give is checked, with one clear message. */
+import t from 'tap';
+import { mean } from '../../lib/engine/index.js';
+import { compare, createTrainer, type TrainDependencies, type TrainOptions } from '../../lib/index.js';
+import { countingCorpus, openTinyDevice, runTiny, tinyMethod, tinyModel, tinyOptions } from './tiny.js';
+
+const device = await openTinyDevice();
+t.teardown(() => device.close());
+
+const short: Partial<TrainOptions> = { accumulation: 1, stopAfter: { steps: 8 } };
+/** As from JavaScript, where types refuse nothing. */
+const run = (deps: object, options = short) => runTiny(device, options, deps as Partial<TrainDependencies>);
+const withCorpus = (parts: object) => run({ corpus: { ...countingCorpus, ...parts } });
+const withMethod = (parts: object) => run({ method: { ...tinyMethod(), ...parts } });
+
+t.test('a corpus has all that the loop asks for', async (t) => {
+  for (const [part, got] of [
+    ['key', 'must be a string'],
+    ['shape', 'must be a function'],
+    ['batch', 'must be a function'],
+    ['heldOutCount', 'must be a function'],
+    ['heldOut', 'must be a function'],
+  ] as const) {
+    const corpus = { ...countingCorpus, [part]: undefined };
+    const expected = { code: 'BAD_ARGUMENT', message: new RegExp(`corpus\\.${part} ${got}; got undefined`) };
+    const deps = { device, model: tinyModel, method: tinyMethod(), corpus };
+    await t.rejects(createTrainer(tinyOptions, deps as never), expected, part);
+    await t.rejects(run({ corpus }), expected, part);
+    const all = { ...tinyOptions, ...deps, methods: ['scratch'], folder: t.testdir() };
+    t.throws(() => compare(all as never), expected, part);
+  }
+});
+
+t.test('the number of held-out batches is a number', async (t) => {
+  for (const [count, shown] of [
+    [undefined, 'undefined'],
+    [Number.NaN, 'NaN'],
+    [-1, '-1'],
+    [1.5, '1\\.5'],
+    [Promise.resolve(2), 'an object of class Promise'],
+  ] as const) {
+    await t.rejects(withCorpus({ heldOutCount: () => count }), {
+      code: 'BAD_CORPUS',
+      message: new RegExp(`heldOutCount of the corpus must return .*; got ${shown}\\.`),
+    });
+  }
+});
+
+t.test('a batch is an object of arrays', async (t) => {
+  const { tokens } = await countingCorpus.batch({
+    seed: 1,
+    step: 0,
+    micro: 0,
+    accumulation: 1,
+    batch: 4,
+    seq: 16,
+    objective: 'causal',
+  });
+  const { corpus: _, ...deps } = { device, model: tinyModel, method: tinyMethod(), corpus: countingCorpus };
+  const trainer = await createTrainer({ ...tinyOptions, accumulation: 1 }, deps);
+  for (const [batch, message] of [
+    [undefined, /batch must be an object of arrays.*; got undefined/],
+    [null, /batch must be an object of arrays.*; got null/],
+    ['abc', /batch must be an object of arrays.*; got "abc"/],
+    [{ tokens, labels: null }, /labels of a batch must be an Int32Array; got null/],
+    [{ tokens, labels: 3 }, /labels of a batch must be an Int32Array; got 3/],
+  ] as const) {
+    await t.rejects(withCorpus({ batch: () => batch }), { code: 'BAD_CORPUS', message });
+    await t.rejects(run({ corpus: { ...countingCorpus, batch: async () => batch } }, { stopAfter: { steps: 8 } }), {
+      code: 'BAD_CORPUS',
+      message,
+    });
+    await t.rejects(trainer.step([batch] as never), { code: 'BAD_ARGUMENT', message });
+  }
+  t.equal(trainer.steps, 0);
+  await trainer.close();
+});
+
+t.test('the shape of the batches of a trainer has no other fields, and not their size', async (t) => {
+  const { corpus: _, ...deps } = { device, model: tinyModel, method: tinyMethod(), corpus: countingCorpus };
+  for (const [shape, message] of [
+    [{ tragets: 3 }, /shape has no option "tragets"; did you mean "targets"/],
+    [{ batch: 1 }, /shape has no option "batch"/],
+    [{ targets: Number.NaN }, /shape\.targets must be a whole number >= 1; got NaN/],
+  ] as const) {
+    await t.rejects(createTrainer(tinyOptions, { ...deps, shape } as never), { code: 'BAD_ARGUMENT', message });
+  }
+});
+
+t.test('what a method answers is checked', async (t) => {
+  const own = tinyMethod();
+  const plan = (parts: object) => ({ plan: (step: number) => ({ ...own.plan(step), ...parts }) });
+  for (const [parts, message] of [
+    [{ stageAt: () => undefined }, /method "apollo": stageAt\(0\) must be a stage .*; got undefined/],
+    [{ plan: () => undefined }, /method "apollo": plan\(0\) must be a plan .*; got undefined/],
+    [{ plan: async (step: number) => own.plan(step) }, /plan\(0\)\.trainedLayers must be/],
+    [{ plan: (step: number) => (step < 3 ? own.plan(step) : null) }, /plan\(3\) must be a plan .*; got null/],
+    [plan({ layerMap: [] }), /plan\(0\)\.layerMap must be an array of at least 1/],
+    [plan({ layerMap: [0, Number.NaN] }), /plan\(0\)\.layerMap\[1\] must be a whole number >= 0; got NaN/],
+    [plan({ depth: 3, layerMap: [0, 0] }), /plan\(0\)\.depth must be the length of its layerMap, 2; got 3/],
+    [plan({ learningRate: 0.1 }), /plan\(0\)\.learningRate must be an object; got 0\.1/],
+    [{ evaluationMaps: () => undefined }, /evaluationMaps\(0\) must be layer maps .*; got undefined/],
+    [{ growth: () => ({ kind: 'wider', from: 1, to: 2 }) }, /growth\(6\)\.kind must be one of .*; got "wider"/],
+    [{ growth: async () => undefined }, /growth\(6\)\.kind must be one of/],
+  ] as const) {
+    await t.rejects(withMethod(parts), { code: 'BAD_ARGUMENT', message }, String(message));
+  }
+  const circular: Record<string, unknown> = {};
+  circular['self'] = circular;
+  for (const settings of [circular, { of: 1n }]) {
+    await t.rejects(withMethod({ settings }), { code: 'BAD_CONFIG', message: /settings must be plain data/ });
+  }
+});
+
+t.test('an objective gives a loss and a count', async (t) => {
+  for (const [trace, message] of [
+    [() => undefined, /objective "own": what trace returns must be \{ loss, count \}; got undefined/],
+    [async () => undefined, /what trace returns\.loss must be a Tensor/],
+    [({ hidden }: { hidden: never }) => ({ loss: mean(hidden) }), /what trace returns\.count must be a Tensor/],
+  ] as const) {
+    await t.rejects(run({ objective: { name: 'own', trace } }), { code: 'BAD_ARGUMENT', message });
+  }
+});
+
+t.test('stop is no async function, whose promise would end every run', async (t) => {
+  await t.rejects(run({ stop: async () => false }), {
+    code: 'BAD_ARGUMENT',
+    message: /stop must return true or false/,
+  });
+  const events = await run({ stop: () => undefined });
+  t.match(events.at(-1), { type: 'done', step: 8 });
+});
