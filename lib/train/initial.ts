@@ -116,7 +116,8 @@ function fittingDepth(folder: ModelFolder, { model, stage }: StageNetwork, metho
   if (stage.trainedLayers === layerMap.length) return atDepth(folder, 'full');
   return fail(
     `the model in ${folder.folder} has ${layers} layers; ${method.name} starts from ${stage.trainedLayers}. ` +
-      'A method that grows can start from it if its first stage has that many layers (its setting "stageLayers"), ' +
+      'A method that grows can start from it if its first stage has that many layers (its setting "stageLayers", or what ' +
+      'it has in place of that: see docs/interchange.md#continuing-the-training), ' +
       'any other method if the finished model has.',
   );
 }
