@@ -28,7 +28,7 @@ const command = new Command('bench:map')
   .addOption(new Option('--precision <kind>', 'of matrix products').choices(['auto', 'f32', 'bf16']).default('auto'))
   .option(
     '--times <steps>',
-    'train nothing to its end, but time the arms in turns for so many steps each; the machine has to be quiet',
+    'train nothing to its end, but time the arms in turns for this many steps each; the machine has to be quiet',
     whole,
   )
   .option('--repeats <n>', 'of --times', whole, 3)
