@@ -14,12 +14,15 @@ import { momentOption } from './moments.js';
 import { commonOptions, parseOptions, positiveInteger } from './options.js';
 import { scheduleOf } from './stages.js';
 
+/** The error where `mixingSteps` is missing, which has no default. */
+const missing = 'expected the mixing time in steps, as two pilot runs measure it (docs/methods/dpt.md)';
+
 const schema = z.strictObject({
   ...commonOptions,
   /** Layers before the expansion, fewer than all. Default: 1. */
   from: positiveInteger.default(1),
   /** The mixing time in steps, as growth/mixing.ts measures it in two pilot runs; see docs/methods/dpt.md. */
-  mixingSteps: positiveInteger,
+  mixingSteps: z.int({ error: ({ input }) => (input === undefined ? missing : undefined) }).min(1),
   /** Share of the steps in which the learning rate decays at the end; that of the run's schedule. In [0, 1). Default: 0.2. */
   decay: z.number().min(0).lt(1).default(0.2),
   /** Optimizer state at the expansion, see `MomentOption`. Default: 'old-kept-new-zero'. */

@@ -24,7 +24,7 @@ t.test('it says when mixing takes too much of the run', (t) => {
   t.throws(() => make({ from: 12 }), { code: 'BAD_CONFIG', message: /dpt\.from: must be less than the 12 layers/ });
   t.throws(() => dpt({ layers: 12, totalSteps: 1000, seed: 1 } as never), {
     code: 'BAD_CONFIG',
-    message: /dpt\.mixingSteps/,
+    message: /dpt\.mixingSteps: expected the mixing time in steps, .*docs\/methods\/dpt\.md\); got nothing/,
   });
   t.end();
 });
