@@ -66,7 +66,10 @@ export function glueTask(registration: GlueRegistration): FineTuneTask<GlueExamp
 
   const score = (examples: readonly GlueExample[], outputs: Outputs): Metrics => {
     const predictions = predicted(outputs);
-    const expected = examples.map(({ label }) => label as number);
+    const expected = examples.map(({ label, index }) => {
+      if (label !== undefined) return label;
+      throw new ApolloError('BAD_CORPUS', `${title}: example ${index} has no label to measure against.`);
+    });
     return Object.fromEntries(metrics.map((metric) => [metric, metricFunctions[metric](predictions, expected)]));
   };
 
@@ -83,8 +86,10 @@ export function glueTask(registration: GlueRegistration): FineTuneTask<GlueExamp
       const notes: string[] = [];
       const load = async (kind: SplitKind, file: AnyFile): Promise<GlueExample[] | undefined> => {
         const path = findTable(at, file.file);
-        if (path) return readExamples(path, file, registration, notes);
+        if (path) return readExamples(path, { ...file, kind }, registration, notes);
         if (!need.includes(kind) || file.optional) return undefined;
+        // A folder to predict may hold nothing but tests.
+        if (kind === 'evaluations' && need.includes('tests') && tests.some((test) => findTable(at, test.file))) return;
         throw new ApolloError(
           'BAD_CORPUS',
           `${folder} has no ${file.file}.tsv (or .tsv.gz) of ${title}. Expected the official layout: ` +
@@ -148,15 +153,30 @@ export function glueTask(registration: GlueRegistration): FineTuneTask<GlueExamp
   };
 }
 
+/** What stands in place of a label that is not published: nothing, or -1 in Hugging Face's datasets. */
+const missing = /^(?:|-|\?|-1(?:\.0+)?)$/;
+
 async function readExamples(
   path: string,
-  { columns }: AnyFile,
+  { columns, file, kind }: AnyFile & { readonly kind: SplitKind },
   registration: GlueRegistration,
   notes: string[],
 ): Promise<GlueExample[]> {
-  const { skipIncomplete = false, labels, title } = registration;
+  const { skipIncomplete = false, labels, tests, title } = registration;
   const wanted = Object.fromEntries(Object.entries(columns).filter(([, column]) => column !== undefined));
-  const { rows, incomplete } = await readTable(path, wanted, { skipIncomplete });
+  const purpose = kind === 'train' ? 'Training requires' : 'Evaluation requires';
+  const advice =
+    `${purpose} a ${file}.tsv with labels; take it from the official download. ` +
+    'Sentences without labels can only be predicted: call their file ' +
+    `${tests[0]?.file}.tsv and give evaluate --out.`;
+  const { rows, incomplete } = await readTable(path, wanted, { skipIncomplete, advice: { label: advice } });
+  const labelsOf = rows.map(({ values }) => (values as { label?: string }).label);
+  if (labelsOf.every((label) => label !== undefined && missing.test(label))) {
+    throw new ApolloError(
+      'BAD_CORPUS',
+      `${path}, the ${file} split, has no labels: the label is ${JSON.stringify(labelsOf[0])} in all of its ${rows.length} rows. ${advice}`,
+    );
+  }
   if (incomplete > 0) notes.push(`${path}: ${incomplete} incomplete lines were skipped.`);
   return rows.map(({ line, values }, place) => {
     const { a, b, label, index } = values as { a: string; b?: string; label?: string; index?: string };

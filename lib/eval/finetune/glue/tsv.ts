@@ -51,7 +51,11 @@ async function readText(path: string): Promise<string> {
 export async function readTable<Name extends string>(
   path: string,
   columns: Readonly<Record<Name, Column>>,
-  options: { readonly skipIncomplete?: boolean } = {},
+  options: {
+    readonly skipIncomplete?: boolean;
+    /** What to do about a file without a column, by its name; default: that the official download has it. */
+    readonly advice?: Readonly<Partial<Record<Name, string>>>;
+  } = {},
 ): Promise<Table<Name>> {
   const lines = (await readText(path)).split('\n').map((line) => (line.endsWith('\r') ? line.slice(0, -1) : line));
   while (lines.at(-1) === '') lines.pop();
@@ -65,7 +69,7 @@ export async function readTable<Name extends string>(
     if (place >= 0) return place;
     throw bad(
       `${path}: there is no column "${column}" in its header (${header.join(', ') || 'an empty file'}). ` +
-        `${basename(path)} of this task's official download has it.`,
+        (options.advice?.[name] ?? `${basename(path)} of this task's official download has it.`),
     );
   });
   const needed = Math.max(header.length, ...places.map((place) => place + 1));

@@ -45,6 +45,8 @@ export interface SquadDataset {
   readonly paragraphs: number;
   /** The questions that could be read, in the order of the file. */
   readonly questions: readonly SquadQuestion[];
+  /** Whether any question has an answer or is marked as impossible. Empty lists of answers alone may as well be missing labels. */
+  readonly isLabelled: boolean;
   /** Places of answers whose text is not where answer_start says: `data[0].paragraphs[2].qas[1].answers[0]`. */
   readonly misplaced: readonly string[];
   /** Number of skipped entries, by reason. */
@@ -143,6 +145,7 @@ class Reading {
   #done = 0;
   #articles = 0;
   #paragraphs = 0;
+  #isLabelled = false;
   readonly #questions: SquadQuestion[] = [];
   readonly #misplaced: string[] = [];
   readonly #skipped = new Map<string, { count: number; first: string }>();
@@ -243,6 +246,7 @@ class Reading {
     }
     this.#byId.set(id, read);
     this.#questions.push(read);
+    this.#isLabelled ||= answers.length > 0 || says === true;
     this.#misplaced.push(...misplaced);
   }
 
@@ -267,6 +271,7 @@ class Reading {
       articles: this.#articles,
       paragraphs: this.#paragraphs,
       questions: this.#questions,
+      isLabelled: this.#isLabelled,
       misplaced: this.#misplaced,
       skipped,
     };

@@ -88,7 +88,7 @@ export async function readSquadFiles(
   const notes: string[] = [];
   const train: SquadQuestion[] = [];
   for (const file of need.includes('train') ? paths.train : []) {
-    const dataset = await readLabelled(file, version, notes);
+    const dataset = await readLabelled(file, 'train', version, notes);
     const usable = dataset.questions.filter(({ answers }) => answers.length === 0 || answers[0]?.start !== undefined);
     const left = dataset.questions.length - usable.length;
     if (left > 0) {
@@ -101,7 +101,8 @@ export async function readSquadFiles(
   }
   const evaluations: Split<SquadQuestion>[] = [];
   for (const file of paths.evaluations) {
-    evaluations.push({ name: splitName(file), examples: (await readLabelled(file, version, notes)).questions });
+    const { questions } = await readLabelled(file, 'evaluations', version, notes);
+    evaluations.push({ name: splitName(file), examples: questions });
   }
   const tests: Split<SquadQuestion>[] = [];
   for (const file of need.includes('tests') ? paths.tests : []) {
@@ -117,18 +118,44 @@ async function readNoted(file: string, notes: string[]): Promise<SquadDataset> {
   return dataset;
 }
 
-/** A file to train or measure on. In one of v1.1, a few questions without an answer are left out. */
-async function readLabelled(file: string, version: SquadVersion, notes: string[]): Promise<SquadDataset> {
+/**
+ * A file to train or measure on. In one of v1.1, a few questions without an answer are left out; in one of v2.0 they count as
+ * without one, as in the official script.
+ */
+async function readLabelled(
+  file: string,
+  kind: 'train' | 'evaluations',
+  version: SquadVersion,
+  notes: string[],
+): Promise<SquadDataset> {
   const dataset = await readNoted(file, notes);
-  const without = dataset.questions.filter(({ answers }) => answers.length === 0);
+  const { questions, isLabelled } = dataset;
+  if (!isLabelled) throw unlabelled(file, kind, questions);
+  const without = questions.filter(({ answers, impossible }) => answers.length === 0 && (version === 1 || !impossible));
   const [first] = without;
-  if (version === 2 || first === undefined) return dataset;
-  const isSecond = /^v?2/i.test(dataset.version) || dataset.questions.some(({ impossible }) => impossible);
-  if (isSecond || without.length === dataset.questions.length) {
+  if (first === undefined) return dataset;
+  if (version === 2) {
+    notes.push(
+      `${file}: ${without.length} questions have no answer and are not marked as impossible (the first is ${first.id}). ` +
+        'They count as questions without an answer.',
+    );
+    return dataset;
+  }
+  if (/^v?2/i.test(dataset.version) || questions.some(({ impossible }) => impossible)) {
     throw bad(`${file}: question ${first.id} has no answer, so this is not SQuAD v1.1. Use the task squad2.`);
   }
   notes.push(`${file}: skipped: ${without.length} questions without an answer (the first is ${first.id}).`);
-  return { ...dataset, questions: dataset.questions.filter(({ answers }) => answers.length > 0) };
+  return { ...dataset, questions: questions.filter(({ answers }) => answers.length > 0) };
+}
+
+function unlabelled(file: string, kind: 'train' | 'evaluations', questions: readonly SquadQuestion[]): ApolloError {
+  const { [kind]: name } = names;
+  const purpose = kind === 'train' ? 'Training requires' : 'Evaluation requires';
+  return bad(
+    `${file}, the ${name} split, has no labels: none of its ${questions.length} questions has an answer or is marked as ` +
+      `impossible. ${purpose} a file with answers: name it with --${name}, or correct this one. ` +
+      'To predict questions without answers, call their file test*.json and give evaluate --out.',
+  );
 }
 
 /** `data/dev-v2.0.json.gz` -> `dev-v2.0`: what a split is called in results. */

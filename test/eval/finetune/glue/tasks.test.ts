@@ -3,6 +3,7 @@ import { cp, mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
 import type { GlueExample } from '../../../../lib/eval/finetune/glue/task.js';
+import type { SplitKind } from '../../../../lib/eval/finetune/task.js';
 import { type FineTuneTask, taskByName, taskNames } from '../../../../lib/eval/index.js';
 import { shared } from '../../../data/support.js';
 import { glueFixtures, temporaryFolder } from '../../support.js';
@@ -84,18 +85,51 @@ t.test('what is wrong with a file is told by file and line', async (t) => {
   );
   await refuses('sentence\tlabel\nfine\t1\nbad\n', /dev\.tsv, line 3: 1 columns; expected 2/);
   await refuses('sentence\tlabel\nfine\t2\n', /dev\.tsv, line 2: the label is "2"; SST-2 has one of 0, 1/);
-  await refuses('sentence\tlabel\nfine\t\n', /line 2: the label is ""/);
+  await refuses('sentence\tlabel\nfine\t\nbad\t0\n', /line 2: the label is ""/);
   await refuses('sentence\tlabel\n', /holds no examples/);
   await refuses('', /no column "sentence" in its header \(an empty file\)/);
   await refuses(Uint8Array.of(0xff, 0xfe, 0x00), /cannot be read as text/);
   const header = readFileSync(join(glueFixtures, 'STS-B/dev.tsv'), 'utf8').split('\n')[0];
   await mkdir(join(folder, 'STS-B'));
   for (const wrong of ['5.1', 'high', '', '-1', 'NaN']) {
-    writeFileSync(join(folder, 'STS-B/dev.tsv'), `${header}\n0\tg\tf\ty\t1\tn\tn\tA\tB\t${wrong}\n`);
+    writeFileSync(
+      join(folder, 'STS-B/dev.tsv'),
+      `${header}\n${[wrong, '1'].map((score) => `0\tg\tf\ty\t1\tn\tn\tA\tB\t${score}\n`).join('')}`,
+    );
     await t.rejects(task('stsb').read(folder, ['evaluations']), {
       message: new RegExp(`the label is "${wrong}"; STS-B has a number from 0 to 5`),
     });
   }
+});
+
+t.test('a split without labels is refused, and only a test split may be one', async (t) => {
+  const folder = temporaryFolder();
+  const reads = async (name: string, file: string, text: string, need: readonly SplitKind[]) => {
+    writeFileSync(join(folder, file), text);
+    return task(name).read(folder, need);
+  };
+  const unlabelled = 'index\tsentence\n0\tfine\n1\tbad\n';
+  await t.rejects(reads('sst2', 'dev.tsv', unlabelled, ['evaluations']), {
+    message:
+      /dev\.tsv: there is no column "label".* Evaluation requires a dev\.tsv with labels.* test\.tsv and give evaluate --out/,
+  });
+  for (const label of ['-1', '', '-1.0']) {
+    const text = `sentence\tlabel\nfine\t${label}\nbad\t${label}\n`;
+    await t.rejects(reads('sst2', 'train.tsv', text, ['train']), {
+      code: 'BAD_CORPUS',
+      message: new RegExp(
+        `train\\.tsv, the train split, has no labels: the label is "${label}" in all of its 2 rows\\. Training requires`,
+      ),
+    });
+  }
+  await rm(join(folder, 'dev.tsv'));
+  const { evaluations, tests } = await reads('sst2', 'test.tsv', unlabelled, ['evaluations', 'tests']);
+  t.same([evaluations, tests[0]?.examples.length], [[], 2], 'tests alone can be predicted');
+  await t.rejects(task('sst2').read(folder, ['evaluations']), { message: /has no dev\.tsv/ });
+  t.throws(() => task('sst2').score(tests[0]!.examples, [[Float32Array.of(1, 0)], [Float32Array.of(0, 1)]]), {
+    code: 'BAD_CORPUS',
+    message: /SST-2: example 0 has no label/,
+  });
 });
 
 t.test('scores, baselines and submissions', async (t) => {

@@ -1,5 +1,5 @@
 /** Which files are read, and what a task gets of them. */
-import { copyFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { readSquadFiles, squadPaths } from '../../../../lib/eval/finetune/squad/files.js';
@@ -136,4 +136,57 @@ t.test('misplaced answers are not trained on, and counted', async (t) => {
   t.equal(train.length, 5);
   t.match(notes, [/x\.json: 2 of 7 questions are not trained on.*data\[0\]\.paragraphs\[0\]\.qas\[1\]\.answers\[0\]/]);
   t.equal((await readSquadFiles(path, ['evaluations'], 1)).evaluations[0]!.examples.length, 7, 'they are scored');
+});
+
+t.test('a split without labels is refused, whichever way its answers are missing', async (t) => {
+  const unlabelled = (change: (qa: any) => void) => {
+    const file = json('made-up-v2.0.json');
+    for (const { paragraphs } of file.data) for (const { qas } of paragraphs) for (const qa of qas) change(qa);
+    return file;
+  };
+  const missing = unlabelled((qa) => {
+    delete qa.answers;
+    delete qa.is_impossible;
+  });
+  const empty = unlabelled((qa) => {
+    qa.answers = [];
+    qa.is_impossible = false;
+  });
+  const flat = missing.data.flatMap(({ paragraphs }: any) =>
+    paragraphs.flatMap(({ context, qas }: any) =>
+      qas.map((qa: any) => ({ ...qa, context, answers: { text: [], answer_start: [] } })),
+    ),
+  );
+  for (const file of [missing, empty, flat]) {
+    const folder = t.testdir({ 'train.json': JSON.stringify(file), 'dev.json': JSON.stringify(file) });
+    for (const version of [1, 2] as const) {
+      t.match(
+        await failure(() => readSquadFiles(folder, ['train'], version)),
+        /train\.json, the train split, has no labels: none of its 5 questions .*Training requires .*--train.*test\*\.json/,
+      );
+      t.match(
+        await failure(() => readSquadFiles(folder, ['evaluations'], version)),
+        /dev\.json, the dev split, has no labels.*Evaluation requires a file with answers: name it with --dev/,
+      );
+    }
+    renameSync(join(folder, 'dev.json'), join(folder, 'test.json'));
+    const { evaluations, tests } = await readSquadFiles(folder, ['evaluations', 'tests'], 2);
+    t.same([evaluations, tests[0]?.examples.length], [[], 5], 'as a test file it can be predicted');
+  }
+  const impossible = unlabelled((qa) => {
+    qa.answers = [];
+    qa.is_impossible = true;
+  });
+  const path = join(t.testdir({ 'x.json': JSON.stringify(impossible) }), 'x.json');
+  t.equal((await readSquadFiles(path, ['evaluations'], 2)).evaluations[0]?.examples.length, 5, 'a mark is a label');
+});
+
+t.test('v2.0: a few questions without an answer or a mark are noted', async (t) => {
+  const file = json('made-up-v2.0.json');
+  const { qas } = file.data[0].paragraphs[0];
+  qas[0].answers = [];
+  const path = join(t.testdir({ 'x.json': JSON.stringify(file) }), 'x.json');
+  const { evaluations, notes } = await readSquadFiles(path, ['evaluations'], 2);
+  t.equal(evaluations[0]?.examples.length, 5);
+  t.match(notes, [/x\.json: 1 questions have no answer and are not marked as impossible \(the first is river-1\)/]);
 });
