@@ -135,23 +135,37 @@ export interface RanksPlan {
   readonly compute: 'measured' | 'given';
   readonly stages: readonly (StageLoad & {
     readonly trainedLayers: number;
+    /** Bytes of weights, gradients and optimizer state on each of the last number of ranks. */
+    readonly parameterBytes: number;
     /** Bytes that a rank sends in a step with the last number of ranks, by mode, and in an outer step. */
     readonly bytes: Readonly<Record<RankModeName, number>>;
   })[];
+  /** Precision that those bytes are of, and whether the ranks share the optimizer's state. */
+  readonly precision: 'f32' | 'bf16';
+  readonly sharded: boolean;
   readonly rows: readonly RankRow[];
   /** Steps of each stage, which may follow from the tokens of all ranks. */
   readonly runs: readonly { readonly ranks: number; readonly steps: readonly number[] }[];
 }
 
+/** What of a run's settings decides the cost of its ranks. */
+export interface RankSettings {
+  readonly syncEvery?: number | undefined;
+  readonly accumulation: number;
+  readonly precision: 'f32' | 'bf16';
+  readonly shardOptimizer: boolean;
+}
+
 /**
  * The run on each number of ranks. `stagesOf`: the stages of a run on that number, as what one of them computes; `secondsOf`: of
- * that, for all steps of a stage.
+ * that, for all steps of a stage; `bytesOf`: of the weights, gradients and optimizer state of such a stage on a rank.
  */
 export function ranksPlan(
   flags: RankFlags & { readonly ranks: readonly number[] },
   stagesOf: (ranks: number) => readonly StageCost[],
   secondsOf: (stage: StageCost) => number,
-  { syncEvery, accumulation: microBatches }: { readonly syncEvery?: number | undefined; readonly accumulation: number },
+  bytesOf: (stage: StageCost, held: { readonly precision: 'f32' | 'bf16'; readonly shards: number }) => number,
+  { syncEvery, accumulation: microBatches, precision, shardOptimizer: sharded }: RankSettings,
 ): RanksPlan {
   const compute = flags.flops === undefined ? 'measured' : 'given';
   const network = {
@@ -168,6 +182,7 @@ export function ranksPlan(
       parameters: stage.parameters,
       compute: secondsOf(stage) / stage.steps,
       microBatches,
+      parameterBytes: bytesOf(stage, { precision, shards: sharded ? ranks : 1 }),
     })),
   }));
   const everies = syncEvery === undefined ? rounds : [syncEvery];
@@ -184,11 +199,13 @@ export function ranksPlan(
   );
   const { ranks, loads } = runs.at(-1)!;
   const sent = (load: StageLoad, mode: RankModeName) => stepCost(mode, load, ranks, { ...model, syncEvery: 1 }).bytes;
-  const bytesOf = (load: StageLoad) => Object.fromEntries(modes.map((mode) => [mode, sent(load, mode)]));
+  const allSent = (load: StageLoad) => Object.fromEntries(modes.map((mode) => [mode, sent(load, mode)]));
   return {
     model,
     compute,
-    stages: loads.map((load) => ({ ...load, bytes: bytesOf(load) as Record<RankModeName, number> })),
+    stages: loads.map((load) => ({ ...load, bytes: allSent(load) as Record<RankModeName, number> })),
+    precision,
+    sharded,
     rows,
     runs: runs.map(({ ranks, loads }) => ({ ranks, steps: loads.map(({ steps }) => steps) })),
   };
@@ -200,7 +217,10 @@ function time(value: number): string {
 }
 
 /** The tables, with what they assume. `alone`: the stages on one rank. */
-export function formatRanks({ model, compute, stages, rows, runs }: RanksPlan, alone: readonly StageCost[]): string {
+export function formatRanks(
+  { model, compute, stages, precision, sharded, rows, runs }: RanksPlan,
+  alone: readonly StageCost[],
+): string {
   const ranks = [...new Set(rows.map((row) => row.ranks))];
   const columns = rows.filter((row) => row.ranks === ranks[0]);
   const title = ({ mode, syncEvery }: RankRow) =>
@@ -216,12 +236,13 @@ export function formatRanks({ model, compute, stages, rows, runs }: RanksPlan, a
   ]);
   const last = ranks.at(-1)!;
   const bytes = textTable([
-    ['trained layers', 'parameters', 'computes', 'f32', 'bf16', 'ZeRO-1', 'an outer step'],
-    ...stages.map(({ trainedLayers, parameters, compute: own, bytes: sent }) => [
+    ['trained layers', 'parameters', 'computes', 'f32', 'bf16', 'ZeRO-1', 'an outer step', 'holds'],
+    ...stages.map(({ trainedLayers, parameters, compute: own, bytes: sent, parameterBytes: held }) => [
       String(trainedLayers),
       formatCount(parameters),
       time(own),
       ...(['f32', 'bf16', 'sharded', 'outer'] as const).map((mode) => formatBytes(Math.round(sent[mode]))),
+      formatBytes(held),
     ]),
   ]);
   const onOne = alone.map(({ steps }) => steps).join(', ');
@@ -242,7 +263,12 @@ export function formatRanks({ model, compute, stages, rows, runs }: RanksPlan, a
         ]
       : []),
     '',
-    `A step of each stage on ${last.toLocaleString('en')} ranks: what a rank computes, and the bytes that it sends by mode`,
+    `A step of each stage on ${last.toLocaleString('en')} ranks: what a rank computes, the bytes that it sends by mode, and those that it`,
+    `holds of weights, gradients and optimizer state with ${precision} products, ${
+      sharded
+        ? `${last === 1 ? 'all' : `1/${last.toLocaleString('en')}`} of that state (--shard-optimizer)`
+        : 'whole on each rank; --shard-optimizer shares that state'
+    }`,
     '',
     bytes,
     '',

@@ -2,7 +2,7 @@
 import t from 'tap';
 import { byteRate, flopRate, type RanksPlan, seconds } from '../../lib/cli/plan-ranks.js';
 import { run } from '../../lib/cli/run.js';
-import { memoryIo } from './support.js';
+import { engineMissing, memoryIo } from './support.js';
 
 const nano = ['plan', '--model', 'gpt-nano', '--batch', '4', '--steps', '100', '--method', 'apollo'];
 
@@ -52,6 +52,34 @@ t.test('the tables name what they assume', async (t) => {
   t.match(io.out(), /50 % of the backward pass of the last micro-batch overlaps the exchange/);
   t.match(io.out(), /Thakur, Rabenseifner, Gropp 2005/);
 });
+
+t.test(
+  'what a rank holds, with the optimizer sharded or whole, measured or not',
+  { skip: engineMissing() },
+  async (t) => {
+    const plan = async (...args: string[]) => {
+      const io = memoryIo();
+      t.equal(await run([...nano, '--precision', 'f32', ...args, '--json'], io), 0, io.err());
+      return JSON.parse(io.out()) as {
+        readonly onRanks: RanksPlan;
+        readonly measured?: { readonly depths: readonly { readonly parameterBytes: number }[] };
+      };
+    };
+    const given = ['--ranks', '8', '64', '--flops', '1T'];
+    const whole = (await plan(...given)).onRanks;
+    const sharded = (await plan(...given, '--shard-optimizer')).onRanks;
+    t.same([whole.sharded, sharded.sharded], [false, true]);
+    for (const [i, { parameters, parameterBytes }] of whole.stages.entries()) {
+      t.equal(parameterBytes, 16 * parameters, 'weights, gradients and two moments in f32');
+      t.equal(sharded.stages[i]!.parameterBytes, 8 * parameters + Math.ceil((8 * parameters) / 64));
+    }
+    const measured = await plan('--ranks', '64', '--shard-optimizer');
+    t.equal(measured.onRanks.stages.at(-1)!.parameterBytes, measured.measured!.depths.at(-1)!.parameterBytes);
+    const io = memoryIo();
+    await run([...nano, ...given, '--shard-optimizer'], io);
+    t.match(io.out(), /1\/64 of that state \(--shard-optimizer\)\n\ntrained layers .* holds/);
+  },
+);
 
 t.test('what does not belong together is refused', async (t) => {
   for (const [args, message] of [

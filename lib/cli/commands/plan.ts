@@ -3,10 +3,10 @@ import { type Command, Option } from 'commander';
 import type { Device } from '../../engine/index.js';
 import { ApolloError } from '../../errors.js';
 import { type AutoEvidence, nearestEvidence } from '../../methods/auto-evidence.js';
-import { createModel, familyOf, parameterCount } from '../../models/index.js';
+import { createModel, familyOf, parameterCount, withShape } from '../../models/index.js';
 import { formatBytes, formatCount, formatDuration, formatFlops, formatPercent } from '../../report/format.js';
 import { textTable } from '../../report/table.js';
-import { checkSettings } from '../../train/index.js';
+import { checkSettings, parameterBytes } from '../../train/index.js';
 import { openDeviceOf, precisionOf } from '../device.js';
 import type { CommandIo } from '../io.js';
 import { type DepthCost, type StageCost, stageCosts } from '../plan.js';
@@ -124,10 +124,21 @@ async function makePlan(
     scratchFlops: tokens * model.flopsPerToken(config.layers, seq),
     stages,
   };
-  const onRanks = (secondsOf: (stage: StageCost) => number) =>
-    ranks && {
-      onRanks: ranksPlan({ ...flags, ranks }, (count) => costsOf({ ...settings, ranks: count }), secondsOf, settings),
+  const onRanks = (secondsOf: (stage: StageCost) => number) => {
+    if (!ranks) return undefined;
+    const stagesOf = (count: number) => costsOf({ ...settings, ranks: count });
+    const bytesOf: Parameters<typeof ranksPlan>[3] = ({ shape, trainedLayers }, held) =>
+      parameterBytes(shape ? createModel(withShape(config, shape)) : model, {
+        ...{ optimizer, syncEvery: settings.syncEvery, layers: trainedLayers },
+        ...held,
+      });
+    const ofRun = {
+      ...settings,
+      precision: plannedPrecision(settings),
+      shardOptimizer: settings.shardOptimizer === true,
     };
+    return { onRanks: ranksPlan({ ...flags, ranks }, stagesOf, secondsOf, bytesOf, ofRun) };
+  };
   if (measure === 'none') return { ...plan, ...onRanks((stage) => (stage.flops + stage.updateFlops) / flags.flops!) };
   let device: Device;
   try {
@@ -167,6 +178,16 @@ async function makePlan(
     };
   } finally {
     await device.close();
+  }
+}
+
+/** The precision of ranks whose speed may be given: without the native engine, `auto` on a CPU is f32. */
+function plannedPrecision(settings: Settings): 'f32' | 'bf16' {
+  try {
+    return precisionOf(settings);
+  } catch (error) {
+    if (error instanceof ApolloError && error.code === 'NO_ADDON') return 'f32';
+    throw error;
   }
 }
 
