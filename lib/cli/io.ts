@@ -35,6 +35,8 @@ export interface CommandIo {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** How this program was called, for messages that name a command. */
   readonly program: string;
+  /** Milliseconds that this process took to start; absent: none. */
+  readonly startMs?: number;
   /** Milliseconds that only go forward. */
   readonly now: () => number;
   /** Calls back at each Ctrl-C and other signal to stop until the returned function is called. */
@@ -55,6 +57,7 @@ export function processIo(): CommandIo {
     stderr: new ProcessOutput(process.stderr),
     env: process.env,
     program: programName(process.argv[1]),
+    startMs: performance.now(), // since the process started
     now: () => performance.now(),
     onInterrupt(callback) {
       for (const signal of signals) process.on(signal, callback);

@@ -33,6 +33,19 @@ export interface Seat {
 /** Milliseconds that a rank leaves to the one that reports the failure, whose end makes the launcher end all others. */
 const patienceMs = { ofOthers: 3000, ofRanksWithoutReason: 10_000, ofGroupsThatFail: 1000 };
 
+/** A rank may take this many times as long as another one to start. */
+const unevenStart = 4;
+
+/**
+ * Waits until the first rank will have reported an error that all have. It may still be starting: the slower this process did, the
+ * longer the wait. Time in which this process does not run, on a machine with other work, is none in which the first one could.
+ */
+async function leaveToFirst({ startMs = 0 }: CommandIo): Promise<void> {
+  const pieceMs = 50;
+  const pieces = Math.max(patienceMs.ofOthers, unevenStart * startMs) / pieceMs;
+  for (let piece = 0; piece < pieces; piece++) await delay(pieceMs);
+}
+
 /** Before a signal counts: where a launcher sends it because a rank has died, that rank is known by then. */
 const signalMs = 100;
 
@@ -165,7 +178,7 @@ export function parserOutput(io: CommandIo) {
     },
     async end(): Promise<void> {
       if (held === '') return;
-      await delay(patienceMs.ofOthers);
+      await leaveToFirst(io);
       io.stderr.write(held);
     },
   };
@@ -179,7 +192,7 @@ export async function tellOnce(error: unknown, io: CommandIo, tell: (who: string
   const { rank, size } = placeOf(io.env);
   if (size === 1) return tell('');
   if ((error as { code?: unknown }).code === 'RANK_FAILED') await delay(patienceMs.ofRanksWithoutReason);
-  else if (rank > 0) await delay(patienceMs.ofOthers);
+  else if (rank > 0) await leaveToFirst(io);
   const code = tell(speaker({ rank, size }));
   await io.stderr.flush?.();
   io.exit(code);

@@ -1,11 +1,13 @@
 /** `apollo-lm train` under mpirun: one voice, one folder, a stop that all ranks agree on. */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { launcherKind, ranksOf } from '../../../bench/launcher.js';
+import { run } from '../../../lib/cli/run.js';
 import { noMpi, startRanks, untilPrinted } from '../../dist/mpirun.js';
-import { temporaryFolder } from '../support.js';
+import { memoryIo, temporaryFolder } from '../support.js';
 import { tinyConfig } from '../tiny.js';
 
 const main = fileURLToPath(new URL('../../../lib/cli/main.ts', import.meta.url));
@@ -72,6 +74,15 @@ t.test('what fails is told once, by the rank that failed', { skip: noMpi }, asyn
   t.equal(said, launcherKind() === 'hydra' ? 2 : 1, parsed.err);
   const finetune = await startRanks(2, main, ['finetune', '--task', 'sst2', '--data', folder, '--model', folder]).ended;
   t.match(finetune.err, /finetune runs on one rank; .* Only train and compare run on several ranks/);
+});
+
+t.test('a rank that was slow to start leaves more time to the first one', async (t) => {
+  const io = { ...memoryIo({ env: { RANK: '1', WORLD_SIZE: '2' } }), startMs: 900 };
+  const ended = run(['train', '--no-such'], io);
+  await delay(3300);
+  t.equal(io.err(), '', 'longer than the 3 s of a rank that started at once');
+  t.equal(await ended, 1);
+  t.equal(io.err().match(/unknown option '--no-such'/g)?.length, 1, 'it says so where the first does not');
 });
 
 t.test('with outer steps a stop within a round resumes to the same bits', { skip: noMpi }, async (t) => {
