@@ -17,6 +17,7 @@ import {
   textLoss,
 } from '../../eval/index.js';
 import { writeWholeFile } from '../../fs/whole-file.js';
+import { checkWritable } from '../../fs/writable.js';
 import { objectiveOf } from '../../models/index.js';
 import { formatCount } from '../../report/format.js';
 import { type LoadedModel, loadModel } from '../../train/index.js';
@@ -101,6 +102,7 @@ async function runEvaluation(parsed: Parsed, io: CommandIo): Promise<void> {
   }
   checkApplies(parsed, isTask);
   if (out === '') throw new ApolloError('BAD_CONFIG', '--out: the name of the folder is empty.');
+  if (out !== undefined) await checkWritable(out, 'The results');
   if (parsed.format !== undefined) checkFormat(parsed.format);
   if (parsed.batch < 1) throw new ApolloError('BAD_CONFIG', `--batch must be at least 1; got ${parsed.batch}.`);
   const findings = await interruptible(
@@ -125,10 +127,10 @@ async function runEvaluation(parsed: Parsed, io: CommandIo): Promise<void> {
       }
     },
   );
+  io.stdout.write(json ? `${JSON.stringify(findings)}\n` : `${lines.join('\n')}\n`);
   if (out !== undefined) {
     await writeWholeFile(join(out, 'results.json'), `${JSON.stringify(findings, undefined, 1)}\n`, 'The results');
   }
-  io.stdout.write(json ? `${JSON.stringify(findings)}\n` : `${lines.join('\n')}\n`);
 }
 
 interface Work {
@@ -161,9 +163,9 @@ async function onTask({ parsed, device, signal, progress, lines, warn }: Work): 
     onProgress: (split, done) => progress.update({ label: `${task.title}, ${split}`, done }),
   });
   for (const warning of warnings) warn(warning);
-  lines.push(`${task.title}: ${describeScores(metrics)}`);
+  if (data.evaluations.length > 0) lines.push(`${task.title}: ${describeScores(metrics)}`);
   for (const [split, remark] of Object.entries(remarks)) lines.push(`${split}: ${remark}`);
-  if (out !== undefined) {
+  if (out !== undefined && predictions.length > 0) {
     for (const { name, text } of predictions) {
       await writeWholeFile(join(out, name), text, 'The predictions');
     }

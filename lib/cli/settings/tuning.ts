@@ -54,7 +54,9 @@ export function describeEvent(event: FineTuneEvent): string | undefined {
 export function describeScores(metrics: Readonly<Record<string, Metrics>>): string {
   return Object.entries(metrics)
     .map(([split, scores]) => {
-      const list = Object.entries(scores).map(([metric, value]) => `${metric} ${(100 * value).toFixed(1)}`);
+      const list = Object.entries(scores).map(
+        ([metric, value]) => `${metric} ${Number.isFinite(value) ? (100 * value).toFixed(1) : 'not defined'}`,
+      );
       return `${split} ${list.join(', ')}`;
     })
     .join('; ');

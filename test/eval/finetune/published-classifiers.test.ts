@@ -1,5 +1,5 @@
 /** Published classifiers: a task gets the same scores for any order and names of their classes. */
-import { cpSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { run } from '../../../lib/cli/run.js';
@@ -65,6 +65,30 @@ t.test('MNLI is two thirds, also where the classes have no names', async (t) => 
     t.ok(Math.abs(found.metrics['matched']!['accuracy']! - 2 / 3) < 1e-9, JSON.stringify(fields));
     t.equal(found.warnings.length, warnings);
   }
+});
+
+t.test('evaluate --out: tests alone give predictions, and no line of scores', async (t) => {
+  const folder = await reordered(t, 'sst2', [0, 1], named('negative', 'positive'));
+  const data = join(folder, 'tests');
+  mkdirSync(data);
+  writeFileSync(join(data, 'test.tsv'), 'index\tsentence\n0\tgood\n');
+  const evaluate = async (...args: string[]) => {
+    const io = memoryIo();
+    const given = ['--model', folder, '--task', 'sst2', '--threads', '1', ...args];
+    return { code: await run(['evaluate', ...given], io), out: io.out(), err: io.err() };
+  };
+  const out = join(folder, 'predicted');
+  t.equal((await evaluate('--data', data, '--out', out)).out, `predictions: ${join(out, 'SST-2.tsv')}\n`);
+  const without = await evaluate('--data', data);
+  t.equal(without.code, 1);
+  t.match(without.err, /has no dev\.tsv.* To predict its test\.tsv alone, give evaluate --out\./);
+});
+
+t.test('evaluate --out: a folder that cannot be written is found before anything is measured', async (t) => {
+  const io = memoryIo();
+  const out = join(t.testdir({ file: '' }), 'file');
+  t.equal(await run(['evaluate', '--model', 'no-model', '--text', 'no-text', '--out', out], io), 1);
+  t.match(io.err(), /The results cannot be written: .*file: a file stands where a folder is needed \(ENOTDIR\)/);
 });
 
 t.test('evaluate --json says what is to be known on stderr and in its results', async (t) => {

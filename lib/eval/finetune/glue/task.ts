@@ -90,10 +90,12 @@ export function glueTask(registration: GlueRegistration): FineTuneTask<GlueExamp
         if (!need.includes(kind) || file.optional) return undefined;
         // A folder to predict may hold nothing but tests.
         if (kind === 'evaluations' && need.includes('tests') && tests.some((test) => findTable(at, test.file))) return;
+        const test = kind === 'evaluations' && tests.find((each) => findTable(at, each.file));
         throw new ApolloError(
           'BAD_CORPUS',
           `${folder} has no ${file.file}.tsv (or .tsv.gz) of ${title}. Expected the official layout: ` +
-            `${folder}/${registration.folder}/${file.file}.tsv, or ${file.file}.tsv in the folder itself.`,
+            `${folder}/${registration.folder}/${file.file}.tsv, or ${file.file}.tsv in the folder itself.` +
+            (test ? ` To predict its ${test.file}.tsv alone, give evaluate --out.` : ''),
         );
       };
       const splits = async (kind: SplitKind, files: readonly (AnyFile & { readonly name: string })[]) => {
