@@ -61,7 +61,7 @@ export function lossChart(results: Results, analysis: Analysis, cost: CostName):
       ...lineSeries(method, toPoints(meanCurve(compared), cost, factor), { color, width: 2, opacity: 1 }),
       ...(method === analysis.reference && { markLine: targetLine(analysis) }),
     });
-    if (met.saving && !met.isReference) {
+    if (met.saving && !met.isReference && Number.isFinite(met.saving[cost].mean)) {
       const x = (analysis.referenceCosts[cost] * (1 - met.saving[cost].mean)) / factor;
       const sign = met.saving[cost].mean >= 0 ? '-' : '+';
       series.push({

@@ -8,7 +8,7 @@ import type { Analysis } from './aggregate.js';
 import { chartLibrary } from './chart-library.js';
 import { type ChartOption, depthChart, lossChart } from './charts.js';
 import { formatDuration, formatFlops, formatPercent } from './format.js';
-import type { Results } from './results.js';
+import type { Costs, Results } from './results.js';
 import { renderSvg } from './svg.js';
 import { tableRows, verdicts } from './table.js';
 
@@ -124,11 +124,17 @@ function seedRows(analysis: Analysis): string[][] {
       seed.finalLoss.toFixed(4),
       formatFlops(seed.totals.flopsModel),
       formatDuration(seed.totals.trainMs),
-      entry.isReference ? '-' : seed.saving ? formatPercent(seed.saving.flopsModel) : 'not reached',
-      seed.savingOfSeed ? formatPercent(seed.savingOfSeed.flopsModel) : 'not reached',
+      entry.isReference ? '-' : savedText(seed.saving),
+      savedText(seed.savingOfSeed),
     ]),
   );
   return [header, ...rows];
+}
+
+/** A saving of FLOPs; '-' before the first step of what it is a share of. */
+function savedText(saving: Costs | undefined): string {
+  if (!saving) return 'not reached';
+  return Number.isFinite(saving.flopsModel) ? formatPercent(saving.flopsModel) : '-';
 }
 
 function method(analysis: Analysis): string {

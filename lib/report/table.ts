@@ -34,7 +34,7 @@ export function tableRows(analysis: Analysis): string[][] {
     ];
     const { savingWithSource } = method;
     if (!savingWithSource) return [row];
-    const costs = costNames.map((cost) => formatSpread(savingWithSource[cost], formatPercent));
+    const costs = costNames.map((cost) => formatShare(savingWithSource[cost]));
     return [row, [`${method.method}, small model charged`, '', ...costs, '', '']];
   });
   return [header, ...rows];
@@ -46,14 +46,21 @@ export function tableRows(analysis: Analysis): string[][] {
  */
 export function formatSaving(method: MethodAnalysis, cost: CostName): string {
   if (method.isReference) {
+    // Before the first step nothing has been spent that a share could be of.
     const own = method.seeds.flatMap(({ savingOfSeed }) => (savingOfSeed ? [savingOfSeed[cost]] : []));
-    return own.length === method.seeds.length ? formatSpread(spread(own), formatPercent) : '-';
+    return own.length === method.seeds.length ? formatShare(spread(own)) : '-';
   }
-  if (method.saving) return formatSpread(method.saving[cost], formatPercent);
+  if (method.saving) return formatShare(method.saving[cost]);
   if (cost !== 'flopsModel') return '-';
   const missed = method.seeds.length - method.reached;
   const of = method.seeds.length > 1 ? ` (${missed} of ${method.seeds.length} seeds)` : '';
-  return `not reached${of}, gap ${method.gap?.mean.toFixed(4)}`;
+  const gap = method.gap?.mean ?? Number.NaN;
+  return `not reached${of}${Number.isFinite(gap) ? `, gap ${gap.toFixed(4)}` : ''}`;
+}
+
+/** A spread of shares as percent, where there is something that they are shares of. */
+function formatShare(shares: Spread): string {
+  return Number.isFinite(shares.mean) ? formatSpread(shares, formatPercent) : '-';
 }
 
 /** "12.3 ± 0.4" with the standard deviation where there are several values. */
@@ -125,6 +132,14 @@ export function verdicts(analysis: Analysis): string[] {
 
 function verdict(method: MethodAnalysis, analysis: Analysis): string[] {
   if (method.isReference) return [];
+  if (!Number.isFinite(analysis.target)) {
+    return [`${method.method}: nothing to compare with, because ${analysis.reference}'s final loss is not finite.`];
+  }
+  if (!(analysis.referenceCosts.flopsModel > 0)) {
+    return [
+      `${method.method}: nothing to compare yet, because ${analysis.reference} has been evaluated before its first step only.`,
+    ];
+  }
   const target = `${analysis.reference}'s final loss of ${analysis.target.toFixed(4)}`;
   if (!method.saving) return [`${method.method}: ${formatSaving(method, 'flopsModel')} to ${target}.`];
   const flops = describe(method.saving.flopsModel.mean, 'fewer FLOPs', 'more FLOPs');

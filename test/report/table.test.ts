@@ -1,5 +1,6 @@
 import t from 'tap';
 import { analyse } from '../../lib/report/aggregate.js';
+import { htmlReport } from '../../lib/report/html.js';
 import { markdownTable, tableRows, textTable, verdicts } from '../../lib/report/table.js';
 import { comparison, record } from './curves.js';
 
@@ -39,6 +40,29 @@ t.test('several seeds show the standard deviation; cells are escaped in Markdown
   t.equal(rows[2]![1], '2.2500 ± 0.3536');
   t.match(rows[2]![2], /^25\.0 ± 35\.4 %$/);
   t.match(markdownTable(rows), /a\\\|b/);
+});
+
+t.test('what has no figure shows none', async (t) => {
+  const start = comparison([record('scratch', 1, [[0, 5]]), record('apollo', 1, [[0, 4]])]);
+  const analysis = analyse(start);
+  t.ok(Number.isNaN(analysis.methods[1]!.saving!.flopsModel.mean), 'a share of nothing');
+  t.same(
+    tableRows(analysis).map((row) => row.slice(1, 4)),
+    [
+      ['final loss', 'saved FLOPs', 'saved layer FLOPs'],
+      ['5.0000', '-', '-'],
+      ['4.0000', '-', '-'],
+    ],
+  );
+  t.match(
+    verdicts(analysis).at(-1),
+    /apollo: nothing to compare yet, because scratch has been evaluated before its first/,
+  );
+  t.notMatch(await htmlReport(start, analysis, { interactive: false }), /NaN %/);
+
+  const diverged = analyse(comparison([record('scratch', 1, [[1, Number.NaN]]), record('apollo', 1, [[1, 4]])]));
+  t.equal(tableRows(diverged)[2]![2], 'not reached');
+  t.match(verdicts(diverged).at(-1), /apollo: nothing to compare with, because scratch's final loss is not finite/);
 });
 
 t.test('a method that does not reach the target says so, with its gap', async (t) => {
