@@ -110,7 +110,7 @@ async function readConfig(folder: string): Promise<Record<string, unknown>> {
   try {
     const bytes = await readFile(path);
     if (isLfsPointer(bytes)) throw new ApolloError('BAD_CHECKPOINT', `${path} ${lfsPointerMessage}`);
-    value = JSON.parse(bytes.toString('utf8'));
+    value = JSON.parse(new TextDecoder().decode(bytes)); // takes a byte order mark away
   } catch (error) {
     if (error instanceof ApolloError) throw error;
     throw new ApolloError('BAD_CHECKPOINT', `${path}: cannot be read as JSON (${(error as Error).message}).`, {

@@ -28,7 +28,7 @@ async function readIndex(path: string): Promise<Map<string, string>> {
   try {
     const bytes = await readFile(path);
     if (isLfsPointer(bytes)) throw new ApolloError('BAD_CHECKPOINT', `${path} ${lfsPointerMessage}`);
-    value = JSON.parse(bytes.toString('utf8'));
+    value = JSON.parse(new TextDecoder().decode(bytes)); // takes a byte order mark away
   } catch (error) {
     if (error instanceof ApolloError) throw error;
     throw bad(path, `cannot be read as JSON (${(error as Error).message}).`, error);

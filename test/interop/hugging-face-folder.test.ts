@@ -257,6 +257,8 @@ t.test('what cannot be read says what to do', async (t) => {
   await refuses(/config\.json: must hold a JSON object/);
   await writeFile(join(folder, 'config.json'), '{');
   await refuses(/config\.json: cannot be read as JSON/);
+  await writeFile(join(folder, 'config.json'), '\ufeff{"model_type": "other"}');
+  await refuses(/config\.json: model_type is "other"/); // a byte order mark does no harm
   await mkdir(join(folder, 'empty'));
   await t.rejects(openHuggingFaceFolder(join(folder, 'empty')), { message: /config\.json: cannot be read/ });
 });

@@ -14,7 +14,7 @@ function objectIn(folder: string, file: string): Json {
   const path = join(folder, file);
   if (!existsSync(path)) return {};
   try {
-    const value: unknown = JSON.parse(readFileSync(path, 'utf8'));
+    const value: unknown = JSON.parse(new TextDecoder().decode(readFileSync(path)));
     return typeof value === 'object' && value !== null ? (value as Json) : {};
   } catch {
     return {}; // the code that needs the file reports what is wrong with it

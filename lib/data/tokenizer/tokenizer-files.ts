@@ -182,7 +182,7 @@ function parseJson(path: string): Record<string, unknown> {
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
   throw new ApolloError(
     'BAD_TOKENIZER',
-    `${path} should hold a JSON object, and holds ${Array.isArray(value) ? 'an array' : typeof value}.`,
+    `${path} should hold a JSON object, and holds ${value === null ? 'null' : Array.isArray(value) ? 'an array' : `a ${typeof value}`}.`,
   );
 }
 

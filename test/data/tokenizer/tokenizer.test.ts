@@ -300,6 +300,14 @@ const gptLike = (vocab: object, merges: unknown) =>
 const malformed: [string, Record<string, string | Buffer>, string, RegExp][] = [
   ['no such file', {}, 'no.json', /There is no tokenizer at .*no\.json: no such file or folder/],
   ['JSON that is cut off', { 'x.json': '{"model": {"vocab"' }, 'x.json', /x\.json is not JSON: /],
+  ['null', { 'x.json': 'null' }, 'x.json', /should hold a JSON object, and holds null/],
+  ['a text', { 'x.json': '"a"' }, 'x.json', /should hold a JSON object, and holds a string/],
+  [
+    'an id of a billion',
+    { 'x.json': bertLike({ ...small, b: 1e9 }) },
+    'x.json',
+    /ids from 0 to 1000000000 have no token/,
+  ],
   ['a list', { 'x.json': '[1, 2]' }, 'x.json', /should hold a JSON object, and holds an array/],
   ['an empty file', { 'x.json': '' }, 'x.json', /x\.json is not JSON: /],
   ['not gzip', { 'x.json.gz': '{}' }, 'x.json.gz', /x\.json\.gz cannot be read/],
