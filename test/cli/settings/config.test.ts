@@ -91,6 +91,8 @@ t.test('numbers with a unit, and paths for a shell', async (t) => {
   for (const [text, value] of Object.entries({ '16.1k': 16_100, '8.2M': 8_200_000, '1.001M': 1_001_000, '2e3': 2000 }))
     t.equal(whole(text), value);
   t.equal(amount('0.1'), 0.1);
+  t.same(['.5', '5.', '+3', '1e+3', '-.25', '.5M'].map(amount), [0.5, 5, 3, 1000, -0.25, 500_000], 'as Python reads');
+  for (const wrong of ['.', 'e3', '1e', '--1', '1.2.3']) t.throws(() => amount(wrong), /must be a number/);
   t.throws(() => whole('1.5'), /whole number/);
   t.equal(quoted('runs/a-1_b.c'), 'runs/a-1_b.c');
   t.equal(quoted("my run's"), "'my run'\\''s'");
