@@ -1,4 +1,4 @@
-/** A folder that results are to be written to is checked before they are made. */
+/** The folder of results is checked before they are measured. */
 import { readdirSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
