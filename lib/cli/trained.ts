@@ -48,12 +48,20 @@ export async function withTrained<Result>(
   }
 }
 
-/** The text given on the command line, or all of what is piped in. @throws ApolloError BAD_ARGUMENT: neither. */
+/** The text given on the command line, or all of what is piped in. @throws ApolloError BAD_ARGUMENT: neither, or no UTF-8. */
 export async function textOf(given: string | undefined, { stdin }: CommandIo, what: string): Promise<string> {
   if (given !== undefined) return given;
   if (!stdin || stdin.isTTY) throw new ApolloError('BAD_ARGUMENT', `There is no text: give ${what}, or pipe one in.`);
-  const decoder = new TextDecoder();
+  const decoder = new TextDecoder('utf-8', { fatal: true });
   let text = '';
-  for await (const chunk of stdin) text += typeof chunk === 'string' ? chunk : decoder.decode(chunk, { stream: true });
-  return text + decoder.decode();
+  try {
+    for await (const chunk of stdin)
+      text += typeof chunk === 'string' ? chunk : decoder.decode(chunk, { stream: true });
+    return text + decoder.decode();
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    throw new ApolloError('BAD_ARGUMENT', 'Standard input is not UTF-8 text. Convert it, for example with iconv.', {
+      cause: error,
+    });
+  }
 }

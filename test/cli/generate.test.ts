@@ -60,6 +60,14 @@ t.test('the prompt may be piped in, also in pieces that cut a character', { skip
   t.ok(io.out().startsWith('Grüße, '));
 });
 
+t.test('what is piped in must be UTF-8', async (t) => {
+  for (const bytes of [Uint8Array.of(0x47, 0xfc, 0x65), Uint8Array.of(0x47, 0xc3)]) {
+    const io = memoryIo({ stdin: [bytes] });
+    t.equal(await run(greedy, io), 1);
+    t.match(io.err(), /apollo-lm: Standard input is not UTF-8 text\. Convert it/);
+  }
+});
+
 t.test('--json is one line a token, then the text; samples are told apart', { skip }, async (t) => {
   const io = memoryIo();
   t.equal(await run([...greedy, '--prompt', prompt, '--samples', '2', '--json'], io), 0, io.err());

@@ -18,6 +18,7 @@ import { ApolloError } from '../../errors.js';
 import * as is from '../../is.js';
 import {
   type BatchShape,
+  familyOf,
   type LanguageModel,
   type ModelConfig,
   modelWeights,
@@ -225,13 +226,20 @@ export function checkWindow(
   takesCheckWindow(config, options);
   const { maxPositions } = config;
   const { seq = maxPositions, stride = Math.ceil(seq / 2) } = options;
+  const isCausal = objectiveOf(config) === 'causal';
   if (!Number.isInteger(seq) || seq < 4 || seq > maxPositions) {
     throw new ApolloError(
       'BAD_CONFIG',
       `seq must be a whole number from 4 to the model's ${maxPositions} positions; got ${seq}.`,
     );
   }
-  if (objectiveOf(config) === 'causal') checkStride(stride, seq);
+  if (isCausal) checkStride(stride, seq);
+  else if (options.stride !== undefined) {
+    throw new ApolloError(
+      'BAD_CONFIG',
+      `stride is for causal models (GPT, Llama), whose windows overlap; this model is a ${familyOf(config).title}. Remove it.`,
+    );
+  }
   return { seq, stride };
 }
 

@@ -266,6 +266,10 @@ t.test('a window that the model cannot have is told from its configuration alone
   t.same(checkWindow(config, {}), { seq: config.maxPositions, stride: Math.ceil(config.maxPositions / 2) });
   t.throws(() => checkWindow(config, { seq: config.maxPositions + 1 }), { code: 'BAD_CONFIG' });
   t.throws(() => checkWindow(config, { seq: 8, stride: 8 }), { code: 'BAD_CONFIG' });
+  t.throws(() => checkWindow(bert.model.config, { stride: 4 }), {
+    code: 'BAD_CONFIG',
+    message: /stride is for causal models .*; this model is a BERT\. Remove it/,
+  });
 });
 
 const official = shared('lambada/lambada_development_plain_text.txt.gz');
