@@ -1,11 +1,11 @@
-/** Whether a folder can be written, found out before the work whose results it is to hold. */
+/** Whether a folder can be written, checked before the work whose results go there. */
 import { constants } from 'node:fs';
 import { access, readdir, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { writing } from './error.js';
 
 /**
- * Checks a folder, or the nearest one above it where it is still to be made. Nothing is written.
+ * Checks a folder, or the nearest one above it where it does not exist yet. Nothing is written.
  * @throws ApolloError FILE_SYSTEM that names `what` and the folder.
  */
 export async function checkWritable(folder: string, what: string): Promise<void> {

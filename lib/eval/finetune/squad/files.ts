@@ -83,7 +83,11 @@ export async function readSquadFiles(
     if (kind === 'evaluations' && need.includes('tests') && paths.tests.length > 0) continue;
     const expected = `${names[kind]}*.json or ${names[kind]}*.json.gz`;
     const flag = kind === 'train' ? '--train' : '--dev';
-    throw bad(`${path} holds no ${expected} for SQuAD v${version === 1 ? '1.1' : '2.0'}. Name a file with ${flag}.`);
+    const predicts =
+      kind === 'evaluations' && paths.tests.length > 0 ? ' To predict its test files alone, give evaluate --out.' : '';
+    throw bad(
+      `${path} holds no ${expected} for SQuAD v${version === 1 ? '1.1' : '2.0'}. Name a file with ${flag}.${predicts}`,
+    );
   }
   const notes: string[] = [];
   const train: SquadQuestion[] = [];

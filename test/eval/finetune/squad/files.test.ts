@@ -172,6 +172,10 @@ t.test('a split without labels is refused, whichever way its answers are missing
     renameSync(join(folder, 'dev.json'), join(folder, 'test.json'));
     const { evaluations, tests } = await readSquadFiles(folder, ['evaluations', 'tests'], 2);
     t.same([evaluations, tests[0]?.examples.length], [[], 5], 'as a test file it can be predicted');
+    t.match(
+      await failure(() => readSquadFiles(folder, ['evaluations'], 2)),
+      /holds no dev\*\.json.* To predict its test files alone, give evaluate --out\./,
+    );
   }
   const impossible = unlabelled((qa) => {
     qa.answers = [];
