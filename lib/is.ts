@@ -67,10 +67,25 @@ export const trainingMethod = object('a TrainingMethod (from createMethod)', {
   evaluationMaps: func,
   growth: func,
 });
-export const chosenMethod = either(
-  string,
-  trainingMethod,
-  object('a method { method, options }', { method: string, options: optional(record) }),
+/** A choice of a method with settings, and what else belongs to it; an object with a part `made` is one that was made. */
+const methodOr = (made: string, other: Kind, choice: Readonly<Record<string, Kind>> = {}): Kind => {
+  const named = options({ method: string, options: optional(record), ...choice });
+  const expected = `a name, a method { method, options } or ${other.expected}`;
+  return {
+    expected,
+    problem(value) {
+      if (typeof value === 'string') return undefined;
+      if (typeof value !== 'object' || value === null) return { path: '', expected, got: value };
+      return (made in value ? other : named).problem(value);
+    },
+  };
+};
+export const chosenMethod = methodOr('stageAt', trainingMethod);
+/** A method of a comparison; one of the caller makes its own. */
+export const comparedMethod = methodOr(
+  'create',
+  object('a method of your own { name, create }', { name: string, create: func }),
+  { name: optional(string) },
 );
 export const objective = object('an Objective { name, trace }', { name, trace: func });
 export const trainingCorpus = object('a TrainingCorpus (from trainingCorpus)', {

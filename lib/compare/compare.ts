@@ -86,11 +86,20 @@ const takesCompare = is.takes('compare', {
     device: is.device,
     model: is.languageModel,
     corpus: is.trainingCorpus,
-    methods: is.list(is.either(is.string, is.record), { least: 1 }),
+    methods: is.list(is.comparedMethod, { least: 1 }),
     seeds: is.optional(is.list(is.integer, { least: 1 })),
     folder: is.path,
     resume: is.optional(is.oneOf(true, false)),
-    small: is.optional(is.record),
+    small: is.optional(
+      is.options({
+        layers: is.optional(is.number),
+        hidden: is.optional(is.number),
+        heads: is.optional(is.number),
+        ffn: is.optional(is.number),
+        steps: is.optional(is.number),
+        learningRate: is.optional(is.number),
+      }),
+    ),
     init: is.optional(is.path),
     objective: is.optional(is.objective),
     signal: is.optional(is.signal),
@@ -132,6 +141,9 @@ function planned(options: CompareOptions): (previous: Results | undefined) => Co
     group,
     ...train
   } = options;
+  if ('seed' in train) {
+    throw new ApolloError('BAD_CONFIG', 'compare.seed: there is no such setting; give seeds, a list of them.');
+  }
   const own = { corpus, device, folder, group, init, model, objective, resume, seeds, signal, train };
   checkSettings({ ...train, seed: seeds[0] as number }, model.config);
   const chosen = methods.map((method) => comparedMethod(method, small));

@@ -6,10 +6,17 @@ import { join } from 'node:path';
 import { alone, type Group } from '../dist/index.js';
 import type { Device } from '../engine/device.js';
 import { ApolloError } from '../errors.js';
-import { createMethod, type TrainingMethod } from '../methods/index.js';
+import { checkedMethod, createMethod, type TrainingMethod } from '../methods/index.js';
 import type { LanguageModel, ModelConfig } from '../models/index.js';
 import type { Results, RunRecord } from '../report/results.js';
-import { type Objective, type TrainEvent, type TrainingCorpus, type TrainOptions, train } from '../train/index.js';
+import {
+  checkAnswers,
+  type Objective,
+  type TrainEvent,
+  type TrainingCorpus,
+  type TrainOptions,
+  train,
+} from '../train/index.js';
 import { interleave } from './interleave.js';
 import { plannedFlops } from './planned-flops.js';
 import { RunRecorder } from './recorder.js';
@@ -147,7 +154,9 @@ export class Comparison {
     this.#runs = seeds.flatMap((seed) =>
       methods.map(({ name: label, create }) => {
         const source = this.#folder(smallLabel, seed);
-        const method = create({ layers, totalSteps, seed, tokensPerStep: size.tokens, model: config, source });
+        const made = create({ layers, totalSteps, seed, tokensPerStep: size.tokens, model: config, source });
+        const method = checkedMethod(label, made);
+        checkAnswers(method);
         const before = previous.find((run) => run.method === label && run.seed === seed);
         const recorder = new RunRecorder({ label, method, seed, model: config, size, previous: before });
         const flops = plannedFlops(method, model, totalSteps, size);

@@ -7,7 +7,7 @@ import { ApolloError, check } from '../errors.js';
 import * as is from '../is.js';
 import type { DType } from './dtype.js';
 import { type Attributes, defineOp, emitOne, type OpDefinition } from './ops/define.js';
-import { checkShape, formatType, type Shape, sameShape, size, type TensorType } from './shape.js';
+import { checkElements, checkShape, formatType, type Shape, sameShape, size, type TensorType } from './shape.js';
 
 const takesNewTensor = is.takes('new Tensor', {
   node: is.object('a Node', { graph: is.graph }),
@@ -257,6 +257,7 @@ export class Graph {
   append(op: OpDefinition, inputs: readonly Tensor[], attrs: Attributes, types: readonly TensorType[]): Node {
     takesGraphAppend(op, inputs, attrs, types);
 
+    for (const { shape } of types) checkElements(op.name, shape);
     const node = new Node(this, this.nodes.length, op, inputs, attrs, types);
     this.nodes.push(node);
     return node;

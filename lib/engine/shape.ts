@@ -54,6 +54,15 @@ export function shapeError(op: string, message: string): ApolloError {
   return new ApolloError('BAD_SHAPE', `${op}: ${message}`);
 }
 
+/** Elements of a tensor at most, in the engine. */
+const mostElements = 2 ** 50;
+
+/** Throws BAD_SHAPE for a tensor that is too large for the engine. */
+export function checkElements(op: string, shape: Shape): void {
+  if (shape.reduce((elements, extent) => elements * extent, 1) <= mostElements) return;
+  throw shapeError(op, `a tensor has at most 2^50 elements; got ${formatShape(shape)}`);
+}
+
 /** Throws BAD_SHAPE unless every extent is a positive integer. */
 export function checkShape(op: string, shape: Shape): void {
   if (!shape.every((extent) => Number.isSafeInteger(extent) && extent > 0)) {

@@ -17,7 +17,7 @@ export { type PldOptions, pld } from './pld.js';
 export { type ProResOptions, prores } from './prores.js';
 export * from './public.js';
 export { type RaptrOptions, raptr } from './raptr.js';
-export { chosenMethod, knownMethods, methodOfRun, methodsWithSource } from './registry.js';
+export { checkedMethod, chosenMethod, knownMethods, methodOfRun, methodsWithSource } from './registry.js';
 export { type ScratchOptions, scratch } from './scratch.js';
 export { type StackBertOptions, stackbert } from './stackbert.js';
 export { type StagedOptions, staged } from './staged.js';

@@ -122,8 +122,6 @@ const takesCreateMethod = is.takes('createMethod', {
   context: is.options({ model: is.optional(is.modelConfig), tokensPerStep: is.optional(is.positive) }),
 });
 
-const takesTrainingMethod = is.trainingMethod;
-
 /**
  * The method called `name`. Methods that grow in width need the finished model's configuration in `context`.
  * @example createMethod('apollo', { layers: 12, totalSteps: 10_000, seed: 42, sampler: 'edge' })
@@ -155,14 +153,16 @@ export function createMethod(
   if (!definition) {
     throw new ApolloError('BAD_CONFIG', `There is no training method ${unknownName(String(name), knownMethods())}`);
   }
-  const made = definition.create(options, context);
-  if (takesTrainingMethod.problem(made)) {
-    throw new ApolloError(
-      'BAD_CONFIG',
-      `The method "${name}" must make a TrainingMethod { name, layers, settings, stageAt, plan, evaluationMaps, growth }; got ${describe(made)}.`,
-    );
-  }
-  return made;
+  return checkedMethod(name, definition.create(options, context));
+}
+
+/** What a host program made as the method `name`. @throws {ApolloError} BAD_CONFIG for what is no method. */
+export function checkedMethod(name: string, made: TrainingMethod): TrainingMethod {
+  if (!is.trainingMethod.problem(made)) return made;
+  throw new ApolloError(
+    'BAD_CONFIG',
+    `The method "${name}" must make a TrainingMethod { name, layers, settings, stageAt, plan, evaluationMaps, growth }; got ${describe(made)}.`,
+  );
 }
 
 /** A method by name with its own settings; layers, steps and seed follow from model and run. */

@@ -107,6 +107,7 @@ async function* annealEvents(
   { trunk, out, ...deps }: AnnealDependencies,
 ): AsyncGenerator<AnnealEvent, void, void> {
   const { stopAfter: _, ...whole } = options; // a budget of the run, which the decays have behind them
+  resolveConfig(whole);
   const annealed = endSteps(options.steps, at).map((end) => {
     const own = { ...whole, anneal: { end, share: decay, shape } };
     resolveConfig(own); // every end-point is checked before the first is trained

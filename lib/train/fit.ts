@@ -1,6 +1,7 @@
 /** A run of settings, model, method and corpus that belong together. */
 import { checkVocabulary } from '../data/index.js';
 import { alone } from '../dist/index.js';
+import type { ParameterStore } from '../engine/parameters.js';
 import { ApolloError } from '../errors.js';
 import { chosenMethod } from '../methods/index.js';
 import { resolveConfig, type TrainConfig, type TrainOptions } from './config.js';
@@ -18,8 +19,13 @@ export function createRun(options: TrainOptions, given: TrainDependencies): Run 
   const run = { totalSteps, seed, tokensPerStep: batch * seq * accumulation };
   const deps = { ...given, group, method: chosenMethod(given.method, run, given.model.config) };
   checkFit(config, deps);
-  return new Run(config, deps);
+  const made = new Run(config, deps);
+  if (given.store) inUse.set(given.store, made);
+  return made;
 }
+
+/** Stores of callers, and the run that has each. */
+const inUse = new WeakMap<ParameterStore, Run>();
 
 /** @throws ApolloError BAD_CONFIG when settings, model and method do not belong together. */
 function checkFit(config: TrainConfig, { model, method, corpus, store }: RunDependencies): void {
@@ -39,6 +45,12 @@ function checkFit(config: TrainConfig, { model, method, corpus, store }: RunDepe
   }
   checkSequence(config.seq, model.config);
   if (corpus.vocabSize !== undefined) checkVocabulary({ vocabSize: corpus.vocabSize }, model.config.vocabSize);
+  if (store && inUse.get(store)?.closed === false) {
+    throw new ApolloError(
+      'BAD_ARGUMENT',
+      'store is in use by another run. Give each run its own, or start this one when the other has ended.',
+    );
+  }
   if (store && (store.precision !== config.precision || store.names().length > 0)) {
     throw new ApolloError(
       'BAD_ARGUMENT',

@@ -13,6 +13,7 @@ export { evaluateMaps } from './evaluate.js';
 export { type GrowthSite, grow } from './growth.js';
 export { checkBeginning } from './initial.js';
 export { parameterBytes } from './memory.js';
+export { checkAnswers } from './method-answers.js';
 export { ModelTrainer } from './model-trainer.js';
 export { NonFiniteSteps } from './non-finite.js';
 export { checkSequence, checkSettings } from './preflight.js';

@@ -1,6 +1,7 @@
 /** Where a run starts: at its first step, at a checkpoint of its own, or at one of the run that it branches off. */
 import { fromFirst, type Group } from '../dist/index.js';
 import { ApolloError } from '../errors.js';
+import { checkFolder } from '../fs/check-folder.js';
 import { type CheckpointState, readCheckpointState } from './checkpoint/checkpoint.js';
 import { latestCheckpoint } from './checkpoint/checkpoint-folder.js';
 import { newestWholeCheckpoint } from './checkpoint/whole-checkpoint.js';
@@ -19,7 +20,8 @@ export interface Start {
 
 /**
  * The checkpoint to continue from; undefined for a run that starts with its first step.
- * @throws ApolloError BAD_ARGUMENT for a folder that holds another run, BAD_CHECKPOINT when there is nothing to resume from.
+ * @throws ApolloError BAD_ARGUMENT for a folder that holds another run, BAD_CHECKPOINT when there is nothing to resume from,
+ * FILE_SYSTEM where a new run could write no checkpoint.
  */
 export async function findStart({
   checkpointDir,
@@ -34,6 +36,7 @@ export async function findStart({
   }
   const newest = checkpointDir === undefined ? undefined : await ownCheckpoint(checkpointDir, resume);
   if (newest) return { folder: newest.path, isBranch: false, setAside: () => newest.setAside() };
+  if (checkpointDir !== undefined && resume !== true) await checkFolder(checkpointDir, 'Checkpoints');
   if (branchFrom !== undefined) return { folder: branchFrom, isBranch: true, setAside: async () => [] };
   if (resume !== true) return undefined;
   throw new ApolloError(

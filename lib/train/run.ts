@@ -33,6 +33,7 @@ import { StepStream, Trainer } from './trainer.js';
 /** One run: its resources and the few numbers that change from step to step. */
 export class Run {
   step = 0;
+  closed = false;
   network: StageNetwork;
   readonly counts: StepCounts;
   /** Last step at which an evaluation was done. */
@@ -378,6 +379,7 @@ export class Run {
 
   /** Stops running steps, waits for the checkpoint that is being written, and frees everything. */
   async close(): Promise<void> {
+    this.closed = true;
     await this.trainer.stop();
     await this.#steps.drop();
     await this.checkpoints.written();

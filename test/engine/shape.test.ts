@@ -1,4 +1,5 @@
 import t from 'tap';
+import { Graph } from '../../lib/engine/index.js';
 import {
   broadcastShapes,
   checkShape,
@@ -43,4 +44,12 @@ t.test('strides are those of row-major order', async (t) => {
 t.test('extents must be positive integers', async (t) => {
   t.throws(() => checkShape('input', [2, 0]), { code: 'BAD_SHAPE', message: /input.*\[2, 0\]/ });
   t.throws(() => checkShape('input', [1.5]), { code: 'BAD_SHAPE' });
+});
+
+t.test('a tensor that is too large for the engine is refused when it is recorded', async (t) => {
+  const graph = new Graph();
+  const message = /at most 2\^50 elements; got \[/;
+  t.throws(() => graph.input('x', [2 ** 31, 2 ** 31]), { code: 'BAD_SHAPE', message });
+  const column = graph.input('column', [2 ** 30, 1]);
+  t.throws(() => column.add(graph.input('row', [1, 2 ** 30])), { code: 'BAD_SHAPE', message });
 });

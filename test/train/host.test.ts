@@ -1,7 +1,9 @@
 /** Corpora, methods, objectives and callbacks of a host program: what they give is checked, with one clear message. */
+import { join } from 'node:path';
 import t from 'tap';
-import { mean } from '../../lib/engine/index.js';
+import { mean, ParameterStore } from '../../lib/engine/index.js';
 import { compare, createTrainer, type TrainDependencies, type TrainOptions } from '../../lib/index.js';
+import { anneal } from '../../lib/train/index.js';
 import { countingCorpus, openTinyDevice, runTiny, tinyMethod, tinyModel, tinyOptions } from './tiny.js';
 
 const device = await openTinyDevice();
@@ -129,4 +131,63 @@ t.test('stop is no async function, whose promise would end every run', async (t)
   });
   const events = await run({ stop: () => undefined });
   t.match(events.at(-1), { type: 'done', step: 8 });
+});
+
+t.test('a choice of a method has no other fields', async (t) => {
+  await t.rejects(run({ method: { method: 'apollo', option: { boundaries: { steps: [6, 14] } } } }), {
+    code: 'BAD_ARGUMENT',
+    message: /method has no option "option"; did you mean "options"/,
+  });
+  const { growth: _, ...partial } = tinyMethod();
+  await t.rejects(run({ method: partial }), { code: 'BAD_ARGUMENT', message: /method\.growth must be a function/ });
+  await t.rejects(run({ method: 3 }), { code: 'BAD_ARGUMENT', message: /method must be a name, .*; got 3/ });
+});
+
+t.test('a store is that of one run at a time', async (t) => {
+  using store = new ParameterStore(device);
+  const both = await Promise.allSettled([run({ store }), run({ store })]);
+  t.match(both, [
+    { status: 'fulfilled' },
+    { status: 'rejected', reason: { code: 'BAD_ARGUMENT', message: /store is in use by another run/ } },
+  ]);
+  await t.rejects(run({ store }), { code: 'BAD_ARGUMENT', message: /store must be empty/ });
+});
+
+t.test('a folder that can hold no checkpoint is refused before training', async (t) => {
+  const folder = t.testdir({ file: 'x' });
+  for (const name of ['file', 'file/below']) {
+    const steps: number[] = [];
+    const checkpointDir = join(folder, name);
+    const training = runTiny(device, short, { checkpointDir }, ({ step }) => steps.push(step));
+    await t.rejects(training, { code: 'FILE_SYSTEM', message: /^Checkpoints cannot be written: .*\(ENOTDIR\)/ });
+    t.same(steps, []);
+  }
+});
+
+t.test('what is wrong with a comparison is refused before anything is trained', async (t) => {
+  const make = (): unknown => undefined;
+  const { seed: _, ...options } = tinyOptions;
+  const all = { ...options, device, model: tinyModel, corpus: countingCorpus, methods: ['scratch'] };
+  const wrong = (parts: object) => () => compare({ ...all, folder: t.testdir(), ...parts } as never);
+  for (const [parts, code, message] of [
+    [{ seed: 3 }, 'BAD_CONFIG', /compare\.seed: .* give seeds/],
+    [{ small: { layrs: 1 } }, 'BAD_ARGUMENT', /small has no option "layrs"; did you mean "layers"/],
+    [{ methods: [{ method: 'scratch', optoins: {} }] }, 'BAD_ARGUMENT', /methods\[0\] has no option "optoins"/],
+    [{ methods: [{ create: make }] }, 'BAD_ARGUMENT', /methods\[0\]\.name must be a string/],
+    [{ methods: [{ name: 'own', create: make }] }, 'BAD_CONFIG', /"own" must make a TrainingMethod .*; got undefined/],
+    [
+      { methods: [{ name: 'own', create: () => ({ ...tinyMethod(), plan: make }) }] },
+      'BAD_ARGUMENT',
+      /plan\(0\) must be a plan .*; got undefined/,
+    ],
+  ] as const) {
+    t.throws(wrong(parts), { code, message }, String(message));
+  }
+});
+
+t.test('decays of a run whose settings are wrong are refused for these', async (t) => {
+  const deps = { device, model: tinyModel, method: tinyMethod(), corpus: countingCorpus };
+  const folders = { trunk: t.testdir(), out: t.testdir() };
+  const decays = anneal({ ...tinyOptions, steps: undefined } as never, { at: [1] }, { ...deps, ...folders });
+  await t.rejects(decays.next(), { code: 'BAD_CONFIG', message: /train\.steps: / });
 });
