@@ -133,8 +133,8 @@ export function createMethod<Name extends MethodName>(
   options: MethodOptions[Name],
   context?: MethodContext,
 ): TrainingMethod;
-export function createMethod(
-  name: string & {},
+export function createMethod<Name extends string>(
+  name: Name extends MethodName ? never : Name,
   options: CommonOptions & Readonly<Record<string, unknown>>,
   context?: MethodContext,
 ): TrainingMethod;

@@ -129,7 +129,8 @@ export class ModelTrainer {
 
   /**
    * Trains one step: on these micro-batches (one, or as many as `accumulation` says), or on the corpus's. When the method's
-   * next stage starts there, the network grows first. All ranks of a group call it, each with its own micro-batches.
+   * next stage starts there, the network grows first. All ranks of a group call it, each with its own micro-batches. Until the
+   * promise is settled the arrays must stay as they are: a step that waits for others reads them when it starts.
    * @throws ApolloError BAD_ARGUMENT when batches are missing or not as many, or the run is at its end; NON_FINITE when too
    * many steps in a row were not applied; ABORT_ERR; what the engine throws for a batch that does not fit.
    */

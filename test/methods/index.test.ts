@@ -31,6 +31,10 @@ t.test('methods are made by name', (t) => {
     code: 'BAD_CONFIG',
     message: /no training method "appolo"; did you mean "apollo"\? Known: auto, scratch, apollo/,
   });
+  // @ts-expect-error: the settings of a method of the package are typed
+  t.throws(() => createMethod('apollo', { layers: 1, totalSteps: 1, seed: 0, sampler: 'lvsp' }), {
+    code: 'BAD_CONFIG',
+  });
   t.end();
 });
 
