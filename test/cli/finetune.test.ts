@@ -201,6 +201,10 @@ t.test("a user's mistakes get one message each", { skip }, async (t) => {
     tune(model, out, '--task', 'sst2', '--baseline', 'luck'),
     /--baseline must be one of majority, scratch, none/,
   );
+  await refuses(
+    tune(model, out, '--task', 'sst2', '--baseline', 'none,scratch'),
+    /--baseline: "none" is given beside scratch/,
+  );
   await refuses(tune(model, out, '--task', 'sst2', '--seeds', '0'), /--seeds must be at least 1/);
   await refuses(['evaluate', '--model', model, ...common], /Nothing to measure/);
   await refuses(['evaluate', '--model', model, '--data', glueFixtures, ...common], /no fine-tuned model in/);
@@ -217,6 +221,14 @@ t.test("a user's mistakes get one message each", { skip }, async (t) => {
   await refuses(
     ['evaluate', '--model', model, '--lambada', text, '--stride', '4', ...common],
     /--stride: this is an option of --text\./,
+  );
+  await refuses(
+    ['evaluate', '--model', model, '--text', text, '--n-best', '4', ...common],
+    /--n-best: this is an option of a task\. Add --data/,
+  );
+  await refuses(
+    ['evaluate', '--model', model, '--text', text, '--no-header', ...common],
+    /header is for CSV or TSV, and none of the files is that: .*README\.md is read as text\. Name their format/,
   );
   await refuses(
     ['evaluate', '--model', model, '--text', '/nowhere.txt', ...common],

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { checkVocabulary, mlmIds, type ReadOptions, type Tokenizer } from '../../data/index.js';
+import { checkReading } from '../../data/read/inputs.js';
 import type { Device } from '../../engine/index.js';
 import { ApolloError } from '../../errors.js';
 import {
@@ -27,7 +28,7 @@ import { interruptible } from '../interrupt.js';
 import type { CommandIo } from '../io.js';
 import { addDeviceOptions, addOptions, readOptions, whole } from '../settings/options.js';
 import { flagOf } from '../settings/schema.js';
-import { addTaskOptions, configuredTask } from '../settings/task-options.js';
+import { addTaskOptions, configuredTask, givenTaskOption } from '../settings/task-options.js';
 import { describeScores, tokenizerOf } from '../settings/tuning.js';
 import { Progress } from '../watch/progress.js';
 
@@ -82,6 +83,8 @@ function checkApplies(parsed: Parsed, isTask: boolean): void {
   const ofText = given(['text', 'lambada']);
   if (isTask && ofText)
     refuse(ofText, 'this measures a language model, and --data a fine-tuned model. Measure them in two calls.');
+  const ofTask = isTask ? undefined : givenTaskOption({ ...parsed });
+  if (ofTask) refuse(ofTask as keyof Parsed, 'this is an option of a task. Add --data, or remove it.');
   const windows = given(['seq', 'stride']);
   if (windows && !text) refuse(windows, 'this is an option of --text. Add --text, or remove it.');
   const reading = given(['tokenizer', ...readOptions]);
@@ -197,6 +200,7 @@ async function onText({ parsed, device, signal, progress, lines, warn }: Work): 
     if (text) checkWindow(loaded.config, { seq, stride });
     if (text && objectiveOf(loaded.config) === 'masked') mlmIds(tokenizer);
     if (passages !== undefined) checkLambada(loaded.config);
+    checkReading([...(text ?? []), ...(passages === undefined ? [] : [passages])], reading);
     const list = passages === undefined ? undefined : await readPassages(passages, reading);
     if (text) {
       const onNote = (note: string) => progress.message(note);

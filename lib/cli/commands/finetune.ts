@@ -274,5 +274,12 @@ function baselinesOf({ baseline, fromScratch }: Parsed): string[] {
       throw new ApolloError('BAD_CONFIG', `--baseline must be one of ${baselines.join(', ')}; got "${name}".`);
     }
   }
+  const others = baseline.filter((name) => name !== 'none');
+  if (baseline.includes('none') && others.length > 0) {
+    throw new ApolloError(
+      'BAD_CONFIG',
+      `--baseline: "none" is given beside ${others.join(', ')}. Give one of the two.`,
+    );
+  }
   return [...baseline, ...(fromScratch ? ['scratch'] : [])];
 }

@@ -25,6 +25,11 @@ export function addTaskOptions(command: Command): Command {
   return command;
 }
 
+/** An option of a task that is given. */
+export function givenTaskOption(parsed: Readonly<Record<string, unknown>>): string | undefined {
+  return allSettings().find(({ name }) => parsed[name] !== undefined)?.name;
+}
+
 /**
  * The task called `name` with what the command line sets of it.
  * @throws ApolloError BAD_CONFIG for an unknown task, a setting of another one, and a count below 1.

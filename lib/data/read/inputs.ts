@@ -69,8 +69,12 @@ export function findSources(
     if (weight !== undefined && !(weight > 0 && weight < Number.POSITIVE_INFINITY))
       throw new ApolloError('BAD_CONFIG', `The weight of "${nameOf(input)}" must be a number above 0; got ${weight}.`);
     const files = filesToRead(typeof path === 'string' ? [path] : path, { ...options, format }, onNote);
+    const own = typeof input === 'string' ? [] : unused(files, input);
+    for (const note of own) onNote?.(`No effect: ${note}`);
     return { name: nameOf(input), weight, files, options: files.map(() => options) };
   });
+  const all = sources.flatMap(({ files }) => files);
+  for (const note of unused(all, defaults)) onNote?.(`No effect: ${note}`);
   if (weighted.length > 1) {
     checkApart(sources);
     return sources;
@@ -109,6 +113,43 @@ export function filesToRead(
   const files = findFiles(paths, format, onNote);
   for (const file of files) formats.find(({ name }) => name === file.format)?.check?.(file.path, options);
   return files;
+}
+
+/** The formats that an option of reading is for; `auto` may turn out to be wiki. */
+const usedBy: Readonly<Record<keyof RecordOptions, (format: string) => boolean>> = {
+  field: (format) => formats.some(({ name, hasRecords }) => name === format && hasRecords),
+  header: (format) => format === 'csv' || format === 'tsv',
+  quotes: (format) => format === 'csv' || format === 'tsv',
+  decodeEntities: (format) => format === 'wiki' || format === 'auto',
+};
+
+const usersOf: Readonly<Record<keyof RecordOptions, string>> = {
+  field: 'JSON lines, Parquet, CSV or TSV',
+  header: 'CSV or TSV',
+  quotes: 'CSV or TSV',
+  decodeEntities: 'output of WikiExtractor',
+};
+
+/** One sentence for each option that is of no use for any of the files. */
+function unused(files: readonly CorpusFile[], options: RecordOptions): string[] {
+  const [first] = files;
+  if (first === undefined) return [];
+  return (Object.keys(usedBy) as (keyof RecordOptions)[]).flatMap((name) => {
+    const isGiven = name === 'decodeEntities' ? options[name] === true : options[name] !== undefined;
+    if (!isGiven || files.some(({ format }) => usedBy[name](format))) return [];
+    const as = first.format === 'auto' ? 'text' : first.format;
+    return `${name} is for ${usersOf[name]}, and none of the files is that: ${first.path} is read as ${as}.`;
+  });
+}
+
+/**
+ * Checks that options of reading are of use for the files of some paths.
+ * @throws ApolloError BAD_CORPUS as findFiles; BAD_CONFIG for an option that is not.
+ */
+export function checkReading(paths: readonly string[], options: ReadOptions): void {
+  const [problem] = unused(filesToRead(paths, options), options);
+  if (problem)
+    throw new ApolloError('BAD_CONFIG', `${problem} Name their format (--format), or remove ${problem.split(' ')[0]}.`);
 }
 
 function nameOf({ path }: CorpusInput): string {

@@ -3,7 +3,7 @@ import { linkSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import t from 'tap';
 import { describe, findFiles } from '../../../lib/data/read/files.js';
-import { findSources } from '../../../lib/data/read/inputs.js';
+import { type CorpusInput, findSources, type ReadOptions } from '../../../lib/data/read/inputs.js';
 import { failure } from '../support.js';
 
 const tree = {
@@ -148,4 +148,21 @@ t.test('inputs without text say so', async (t) => {
     [[folder], /^BAD_CORPUS: .*empty\.txt is empty/],
   ];
   for (const [inputs, message] of expected) t.match(await failure(() => findFiles(inputs)), message);
+});
+
+t.test('an option of reading that is of no use for any file is noted', async (t) => {
+  const folder = t.testdir({ 'a.txt': 'a b', 'b.jsonl': '{"body":"c"}', 'c.csv': 'text\nd' });
+  const at = (name: string) => join(folder, name);
+  const notesOf = (inputs: readonly (string | CorpusInput)[], defaults: ReadOptions = {}): string[] => {
+    const notes: string[] = [];
+    findSources(inputs, defaults, (note) => notes.push(note));
+    return notes;
+  };
+  t.match(notesOf([at('a.txt')], { field: 'body' }), [
+    /^No effect: field is for JSON lines, .*a\.txt is read as text\.$/,
+  ]);
+  t.match(notesOf([at('b.jsonl')], { header: false }), [/^No effect: header is for CSV or TSV, .*read as jsonl\.$/]);
+  t.match(notesOf([{ path: at('c.csv'), decodeEntities: true }]), [/^No effect: decodeEntities .*read as csv\.$/]);
+  t.same(notesOf([at('a.txt'), at('b.jsonl')], { field: 'body' }), [], 'one file uses it');
+  t.same(notesOf([at('c.csv')], { quotes: true, header: true, field: 'text' }), []);
 });
