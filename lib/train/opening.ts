@@ -1,7 +1,7 @@
 /** Where a run starts: at its first step, at a checkpoint of its own, or at one of the run that it branches off. */
 import { fromFirst, type Group } from '../dist/index.js';
 import { ApolloError } from '../errors.js';
-import { checkFolder } from '../fs/check-folder.js';
+import { checkWritable } from '../fs/writable.js';
 import { type CheckpointState, readCheckpointState } from './checkpoint/checkpoint.js';
 import { latestCheckpoint } from './checkpoint/checkpoint-folder.js';
 import { newestWholeCheckpoint } from './checkpoint/whole-checkpoint.js';
@@ -36,7 +36,7 @@ export async function findStart({
   }
   const newest = checkpointDir === undefined ? undefined : await ownCheckpoint(checkpointDir, resume);
   if (newest) return { folder: newest.path, isBranch: false, setAside: () => newest.setAside() };
-  if (checkpointDir !== undefined && resume !== true) await checkFolder(checkpointDir, 'Checkpoints');
+  if (checkpointDir !== undefined && resume !== true) await checkWritable(checkpointDir, 'Checkpoints');
   if (branchFrom !== undefined) return { folder: branchFrom, isBranch: true, setAside: async () => [] };
   if (resume !== true) return undefined;
   throw new ApolloError(
