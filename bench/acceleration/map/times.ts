@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { ApolloError } from '../../../lib/errors.js';
 import { formatPercent } from '../../../lib/report/format.js';
 import { markdownTable } from '../../../lib/report/table.js';
-import { train } from '../../../lib/train/index.js';
+import { flopsOfStep, train } from '../../../lib/train/index.js';
 import { trainingCorpus } from '../../../lib/train/text-corpus.js';
 import { spread } from '../../statistics.js';
 import type { ArmName } from './arms.js';
@@ -38,7 +38,7 @@ const timed: Readonly<Record<ModelKind, readonly (readonly [ArmName, MapRun['opt
   ],
 };
 
-/** A run in which steps were timed. */
+/** The steps of a run. */
 export interface TimedRun {
   readonly ms: number;
   /** FLOPs of the network, and with those of the optimizer. */
@@ -93,16 +93,25 @@ async function timeRun(run: MapRun, { device, precision, corpora, signal }: MapC
   const corpus = trainingCorpus(corpora[model.objective], { evaluationBatches: 1 });
   const options = { ...mapOptions(run, precision), evaluateEvery: run.steps, evaluationBatches: 1 };
   const times = new Map<string, number[]>();
-  let flops = 0;
   for await (const event of train(options, { device, model, method, corpus, signal })) {
     if (event.type === 'step') {
       const network = `${event.trainedLayers} ${event.depth}`;
       times.set(network, [...(times.get(network) ?? []), event.ms]);
-      flops = event.flopsModel;
     } else if (event.type === 'done' && event.aborted) throw new ApolloError('ABORT_ERR', 'Stopped.');
   }
   const ms = [...times.values()].reduce((sum, own) => sum + own.length * spread(own).median, 0);
-  return { ms, flops, flopsWithUpdates: flops + updateFlopsOf(run) };
+  return { ms, ...flopsOf(run) };
+}
+
+/** FLOPs of a run's steps, without what its growth computes once: that is nothing in a run of full length. */
+export function flopsOf(run: MapRun): Omit<TimedRun, 'ms'> {
+  const { model, method } = methodOf(run);
+  const { batch, seq } = mapOptions(run, 'f32');
+  let flops = 0;
+  for (let step = 0; step < run.steps; step++) {
+    flops += flopsOfStep(method, model.config, step, { seq, tokens: batch * seq }).model;
+  }
+  return { flops, flopsWithUpdates: flops + updateFlopsOf(run) };
 }
 
 const timesFile = 'times.json';
