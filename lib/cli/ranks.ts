@@ -46,6 +46,9 @@ async function leaveToFirst({ startMs = 0 }: CommandIo): Promise<void> {
   for (let piece = 0; piece < pieces; piece++) await delay(pieceMs);
 }
 
+/** Errors of ranks that have met, so that all have started: the first one waits `ofRanksWithoutReason` for the others' messages. */
+const afterMeeting = new WeakSet<object>();
+
 /** Before a signal counts: where a launcher sends it because a rank has died, that rank is known by then. */
 const signalMs = 100;
 
@@ -82,6 +85,7 @@ export async function asRanks(
   } catch (error) {
     if ((error as { code?: unknown }).code === 'GROUP_FAILED') await delay(patienceMs.ofGroupsThatFail); // a rank may have died
     await watch.failed();
+    if (typeof error === 'object' && error !== null) afterMeeting.add(error);
     throw error;
   }
 }
@@ -192,6 +196,7 @@ export async function tellOnce(error: unknown, io: CommandIo, tell: (who: string
   const { rank, size } = placeOf(io.env);
   if (size === 1) return tell('');
   if ((error as { code?: unknown }).code === 'RANK_FAILED') await delay(patienceMs.ofRanksWithoutReason);
+  else if (rank > 0 && afterMeeting.has(error as object)) await delay(patienceMs.ofOthers);
   else if (rank > 0) await leaveToFirst(io);
   const code = tell(speaker({ rank, size }));
   await io.stderr.flush?.();
