@@ -46,8 +46,13 @@ async function leaveToFirst({ startMs = 0 }: CommandIo): Promise<void> {
   for (let piece = 0; piece < pieces; piece++) await delay(pieceMs);
 }
 
-/** Errors of ranks that have met, so that all have started: the first one waits `ofRanksWithoutReason` for the others' messages. */
-const afterMeeting = new WeakSet<object>();
+/** Errors since the ranks began to meet, so that all have started: the first waits `ofRanksWithoutReason` for others' messages. */
+const afterStart = new WeakSet<object>();
+
+function markedAfterStart(error: unknown): unknown {
+  if (typeof error === 'object' && error !== null) afterStart.add(error);
+  return error;
+}
 
 /** Before a signal counts: where a launcher sends it because a rank has died, that rank is known by then. */
 const signalMs = 100;
@@ -67,7 +72,9 @@ export async function asRanks(
   const place = rankOf(io.env);
   if (place.size === 1) return work(io);
   const device = await openDeviceOf(settings(), place);
-  const group = await openGroup(device, io.env);
+  const group = await openGroup(device, io.env).catch((error) => {
+    throw markedAfterStart(error);
+  });
   const seat: Seat = { device, group, stderr: io.stderr };
   const watch = await watchRanks(group, (ended) => endWith(ended, seat, io));
   if (group.rank === 0 && watch.unwatched.length > 0) {
@@ -85,8 +92,7 @@ export async function asRanks(
   } catch (error) {
     if ((error as { code?: unknown }).code === 'GROUP_FAILED') await delay(patienceMs.ofGroupsThatFail); // a rank may have died
     await watch.failed();
-    if (typeof error === 'object' && error !== null) afterMeeting.add(error);
-    throw error;
+    throw markedAfterStart(error);
   }
 }
 
@@ -196,7 +202,7 @@ export async function tellOnce(error: unknown, io: CommandIo, tell: (who: string
   const { rank, size } = placeOf(io.env);
   if (size === 1) return tell('');
   if ((error as { code?: unknown }).code === 'RANK_FAILED') await delay(patienceMs.ofRanksWithoutReason);
-  else if (rank > 0 && afterMeeting.has(error as object)) await delay(patienceMs.ofOthers);
+  else if (rank > 0 && afterStart.has(error as object)) await delay(patienceMs.ofOthers);
   else if (rank > 0) await leaveToFirst(io);
   const code = tell(speaker({ rank, size }));
   await io.stderr.flush?.();
