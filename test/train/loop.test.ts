@@ -1,3 +1,4 @@
+import { writeFileSync } from 'node:fs';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -308,12 +309,16 @@ t.test(
   'a checkpoint that cannot be written is a warning within the run and an error at its end',
   { skip: notAboutDevice },
   async (t) => {
-    const dir = t.testdir({ taken: 'a file' });
+    const dir = t.testdir();
     const checkpointDir = join(dir, 'taken/checkpoints');
     const events: TrainEvent[] = [];
     const timed = { checkpointMinutes: 1e-9, evaluateEvery: 0, stopAfter: { steps: 3 } };
     await t.rejects(
-      runTiny(device, timed, { checkpointDir }, (event) => events.push(event)),
+      runTiny(device, timed, { checkpointDir }, (event) => {
+        events.push(event);
+        // Before the run starts the folder can be made, and is not refused.
+        if (event.type === 'start') writeFileSync(join(dir, 'taken'), 'a file');
+      }),
       {
         code: 'FILE_SYSTEM',
         message: /^The checkpoint of step 3 cannot be written: .*\(ENOTDIR\).*There is no earlier checkpoint/,
