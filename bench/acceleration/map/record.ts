@@ -53,6 +53,11 @@ export interface MapResults {
   readonly records: readonly MapRecord[];
 }
 
+/** "stack-mid", "scratch + muon". */
+export function nameOf({ arm, optimizer }: { readonly arm: string; readonly optimizer: string }): string {
+  return optimizer === 'adamw' ? arm : `${arm} + ${optimizer}`;
+}
+
 /** Names a run: its folder, and its place in the records. */
 export function idOf({ arm, kind, steps, rate, schedule, optimizer, seed, warmup }: MapRun): string {
   const other = optimizer === 'adamw' ? '' : `-${optimizer}`;

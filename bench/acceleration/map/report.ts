@@ -9,7 +9,7 @@ import { colors, panelChart, panelSize, type Series } from '../figures/draw.js';
 import { type Difference, frontierOf, outcomeOf, type Row, rowsOf } from './analysis.js';
 import { type Arm, arms } from './arms.js';
 import { type Claim, type ClaimResult, claimNoise, claimResult, claims } from './claims.js';
-import { idOf, type MapRecord, type MapResults, type ModelKind, modelKinds } from './record.js';
+import { idOf, type MapRecord, type MapResults, type ModelKind, modelKinds, nameOf } from './record.js';
 import { budgets, type Round, rounds } from './rounds/index.js';
 import { type MapTimes, readTimes, timesTable } from './times.js';
 
@@ -37,7 +37,9 @@ const palette = [colors.blue, colors.red, colors.green, colors.pink, colors.yell
 /** Loss at the end against FLOPs: Scratch's frontier, and the arms with the lowest losses at each length. */
 function lossPanel(records: readonly MapRecord[], kind: ModelKind) {
   const lengths = lengthsOf(records, kind);
-  const best = [...new Set(lengths.flatMap((steps) => rowsOf(records, kind, steps).slice(0, 5)).map(nameOf))];
+  const best = [
+    ...new Set(lengths.flatMap((steps) => rowsOf(records, kind, steps).slice(0, 5)).map(({ tuned }) => nameOf(tuned))),
+  ];
   const names = ['scratch', ...best.filter((name) => name !== 'scratch')].slice(0, palette.length + 1);
   const series = names.map((name, index): Series => {
     const [arm = '', optimizer = 'adamw'] = name.split(' + ');
@@ -56,11 +58,6 @@ function lossPanel(records: readonly MapRecord[], kind: ModelKind) {
 function lengthsOf(records: readonly MapRecord[], kind: ModelKind): number[] {
   const own = records.filter((record) => record.kind === kind);
   return [...new Set(own.map(({ steps }) => steps))].sort((a, b) => a - b);
-}
-
-/** "stack-mid", "scratch + muon". */
-function nameOf({ tuned }: Row): string {
-  return tuned.optimizer === 'adamw' ? tuned.arm : `${tuned.arm} + ${tuned.optimizer}`;
 }
 
 function page({ scale, about, records }: MapResults, shown: readonly ModelKind[], times: MapTimes | undefined): string {
@@ -108,7 +105,7 @@ function lengthSection(records: readonly MapRecord[], kind: ModelKind, steps: nu
         'seeds',
       ],
       ...rows.map((row) => [
-        `${nameOf(row)}: ${(arms as Readonly<Record<string, Arm>>)[row.tuned.arm]?.title ?? ''}`,
+        `${nameOf(row.tuned)}: ${(arms as Readonly<Record<string, Arm>>)[row.tuned.arm]?.title ?? ''}`,
         formatSpread(row.tuned.loss, (value) => value.toFixed(4)),
         [row.tuned.rate, row.tuned.schedule, ...(row.tuned.warmup ? [`warm-up ${row.tuned.warmup}`] : [])].join(', '),
         row.difference ? formatDifference(row.difference) : '-',

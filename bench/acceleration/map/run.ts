@@ -1,7 +1,7 @@
 /** Trains one run of the map to its end, resumable, and makes its record. */
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { stageCosts } from '../../../lib/cli/plan.js';
+import { type StageCost, stageCosts } from '../../../lib/cli/plan.js';
 import { smallModel, smallShape } from '../../../lib/compare/index.js';
 import { type Corpus, prepareCorpus } from '../../../lib/data/index.js';
 import type { Device } from '../../../lib/engine/index.js';
@@ -89,13 +89,17 @@ export function methodOf(run: MapRun, source = 'smaller model'): { model: Langua
   return { model, method: createMethod(method, { ...options, ...begin, ...common } as never, { model: model.config }) };
 }
 
+/** The stages of a run with their FLOPs. */
+export function stageCostsOf(run: MapRun): StageCost[] {
+  const { model, method } = methodOf(run);
+  const { batch, seq } = shapes[run.kind];
+  return stageCosts(method, model, { steps: run.steps, seq, tokens: batch * seq }, { name: run.optimizer });
+}
+
 /** FLOPs of all updates of a run: Muon's iterations, which the FLOPs of a record leave out as the paper's accounting does. */
 export function updateFlopsOf(run: MapRun): number {
   if (run.optimizer === 'adamw') return 0;
-  const { model, method } = methodOf(run);
-  const { batch, seq } = shapes[run.kind];
-  const costs = stageCosts(method, model, { steps: run.steps, seq, tokens: batch * seq }, { name: run.optimizer });
-  return costs.reduce((sum, { updateFlops }) => sum + updateFlops, 0);
+  return stageCostsOf(run).reduce((sum, { updateFlops }) => sum + updateFlops, 0);
 }
 
 const checkpointsOf = (run: MapRun, work: string): string => join(work, idOf(run), 'checkpoints');

@@ -4,12 +4,12 @@ import { join } from 'node:path';
 import { ApolloError } from '../../../lib/errors.js';
 import { formatPercent } from '../../../lib/report/format.js';
 import { markdownTable } from '../../../lib/report/table.js';
-import { flopsOfStep, train } from '../../../lib/train/index.js';
+import { train } from '../../../lib/train/index.js';
 import { trainingCorpus } from '../../../lib/train/text-corpus.js';
 import { spread } from '../../statistics.js';
 import type { ArmName } from './arms.js';
-import type { MapRun, ModelKind } from './record.js';
-import { type MapContext, mapOptions, methodOf, updateFlopsOf } from './run.js';
+import { type MapRun, type ModelKind, nameOf } from './record.js';
+import { type MapContext, mapOptions, methodOf, stageCostsOf, updateFlopsOf } from './run.js';
 
 type Timed = Pick<MapRun, 'kind' | 'arm' | 'optimizer'>;
 
@@ -104,19 +104,12 @@ async function timeRun(run: MapRun, { device, precision, corpora, signal }: MapC
 }
 
 /** FLOPs of a run's steps, without what its growth computes once: that is nothing in a run of full length. */
-export function flopsOf(run: MapRun): Omit<TimedRun, 'ms'> {
-  const { model, method } = methodOf(run);
-  const { batch, seq } = mapOptions(run, 'f32');
-  let flops = 0;
-  for (let step = 0; step < run.steps; step++) {
-    flops += flopsOfStep(method, model.config, step, { seq, tokens: batch * seq }).model;
-  }
+function flopsOf(run: MapRun): Omit<TimedRun, 'ms'> {
+  const flops = stageCostsOf(run).reduce((sum, stage) => sum + stage.flops, 0);
   return { flops, flopsWithUpdates: flops + updateFlopsOf(run) };
 }
 
 const timesFile = 'times.json';
-
-const nameOf = ({ arm, optimizer }: Timed): string => (optimizer === 'adamw' ? arm : `${arm} + ${optimizer}`);
 
 /** The times that are kept beside the page; undefined where none are. */
 export function readTimes(folder: string): MapTimes | undefined {
