@@ -115,14 +115,7 @@ export function filesToRead(
   return files;
 }
 
-/** The formats that an option of reading is for; `auto` may turn out to be wiki. */
-const usedBy: Readonly<Record<keyof RecordOptions, (format: string) => boolean>> = {
-  field: (format) => formats.some(({ name, hasRecords }) => name === format && hasRecords),
-  header: (format) => format === 'csv' || format === 'tsv',
-  quotes: (format) => format === 'csv' || format === 'tsv',
-  decodeEntities: (format) => format === 'wiki' || format === 'auto',
-};
-
+/** In words, the formats that an option of reading is for. */
 const usersOf: Readonly<Record<keyof RecordOptions, string>> = {
   field: 'JSON lines, Parquet, CSV or TSV',
   header: 'CSV or TSV',
@@ -134,9 +127,13 @@ const usersOf: Readonly<Record<keyof RecordOptions, string>> = {
 function unused(files: readonly CorpusFile[], options: RecordOptions): string[] {
   const [first] = files;
   if (first === undefined) return [];
-  return (Object.keys(usedBy) as (keyof RecordOptions)[]).flatMap((name) => {
+  return (Object.keys(usersOf) as (keyof RecordOptions)[]).flatMap((name) => {
     const isGiven = name === 'decodeEntities' ? options[name] === true : options[name] !== undefined;
-    if (!isGiven || files.some(({ format }) => usedBy[name](format))) return [];
+    if (
+      !isGiven ||
+      formats.some((format) => format.reads.includes(name) && files.some((file) => file.format === format.name))
+    )
+      return [];
     const as = first.format === 'auto' ? 'text' : first.format;
     return `${name} is for ${usersOf[name]}, and none of the files is that: ${first.path} is read as ${as}.`;
   });

@@ -34,11 +34,11 @@ export const textStart: TextPlace = { file: 0, documents: 0, skipped: {} };
 export function textKey({ files, digests, options }: SourceText): unknown {
   return files.map(({ format }, i) => {
     const { field = 'text', header = true, quotes = null, decodeEntities = false } = options[i]!;
-    const { hasRecords } = formats.find(({ name }) => name === format)!;
+    const { reads } = formats.find(({ name }) => name === format)!;
     return [
       digests[i],
       format,
-      ...(hasRecords ? [field, header, quotes] : []),
+      ...(reads.includes('field') ? [field, header, quotes] : []),
       ...(decodeEntities ? ['decodeEntities'] : []),
     ];
   });

@@ -8,7 +8,7 @@ import type { Format, FormatInput, RecordOptions } from './format.js';
 import { defaultField, missingField, TextField } from './records.js';
 
 /** Tables in a folder are often lists of its files, so they are taken only when asked for. */
-const common = { packable: true, hasRecords: true, check } as const;
+const common = { packable: true, reads: ['field', 'header', 'quotes'], check } as const;
 
 export const csv: Format = {
   ...common,

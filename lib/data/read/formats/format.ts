@@ -37,8 +37,8 @@ export interface Format {
   takes(name: string, packed: boolean, asked: boolean): boolean;
   /** Whether a file may be packed (unpack/). */
   readonly packable: boolean;
-  /** Whether `field` and its like change what is read. */
-  readonly hasRecords: boolean;
+  /** The options that change what is read. */
+  readonly reads: readonly (keyof RecordOptions)[];
   /** Reports options that do not apply to the format before a file is read. @throws ApolloError BAD_CONFIG. */
   check?(path: string, options: RecordOptions): void;
   /** Documents in order. @throws ApolloError BAD_CORPUS with the place of what is wrong. */

@@ -11,7 +11,7 @@ export const gutenberg: Format = {
   endings: [],
   takes: isTextName,
   packable: true,
-  hasRecords: false,
+  reads: [],
   read: (input) => splitText(input, new Books()),
 };
 

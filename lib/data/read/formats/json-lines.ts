@@ -15,7 +15,7 @@ export const jsonLines: Format = {
   // In a folder, .json files are mostly settings.
   takes: (name, _, asked) => (asked ? /\.(jsonl?|ndjson)$/i : /\.(jsonl|ndjson)$/i).test(name),
   packable: true,
-  hasRecords: true,
+  reads: ['field'],
   check,
   read: (input) => splitText(input, new JsonRecords(input)),
 };

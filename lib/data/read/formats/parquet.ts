@@ -14,7 +14,7 @@ export const parquet: Format = {
   endings: ['.parquet', '.pq'],
   takes: (name, packed) => !packed && /\.(parquet|pq)$/i.test(name),
   packable: false,
-  hasRecords: true,
+  reads: ['field'],
   check,
   read,
 };

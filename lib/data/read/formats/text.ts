@@ -7,11 +7,12 @@ import { ByBeginning, type Format, type FormatInput, isTextName, type Splitter, 
 import { Books, isBookHeading } from './gutenberg.js';
 import { ArticleBlocks, ArticleLines, isArticleLine, isOpening } from './wiki.js';
 
-const common = { packable: true, hasRecords: false, takes: isTextName } as const;
+const common = { packable: true, takes: isTextName } as const;
 
 export const text: Format = {
   ...common,
   name: 'text',
+  reads: [],
   endings: [],
   read: (input) => splitText(input, new WholeFile()),
 };
@@ -19,6 +20,7 @@ export const text: Format = {
 export const auto: Format = {
   ...common,
   name: 'auto',
+  reads: ['decodeEntities'], // it may turn out to be wiki
   endings: ['.txt', '.text', '.md', ''],
   read: (input) => splitText(input, byFirstLine(input)),
 };

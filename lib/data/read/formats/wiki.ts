@@ -15,7 +15,7 @@ export const wiki: Format = {
   endings: [],
   takes: isTextName,
   packable: true,
-  hasRecords: false,
+  reads: ['decodeEntities'],
   read: (input) => splitText(input, blocksOrLines(input)),
 };
 
