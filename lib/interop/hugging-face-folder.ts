@@ -4,11 +4,10 @@
  * tensors of every float type are read as f32.
  */
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ApolloError } from '../errors.js';
+import { readJsonObject } from '../fs/json-object.js';
 import * as is from '../is.js';
-import { isLfsPointer, lfsPointerMessage } from '../lfs-pointer.js';
 import type { ModelConfig } from '../models/config.js';
 import { configFromHuggingFace, huggingFaceOf } from './hugging-face-config.js';
 import { hasOwn, type NamedShape, presentTensors, readForeign, tiedPairs } from './hugging-face-names.js';
@@ -67,7 +66,7 @@ const takesOpenHuggingFaceFolder = is.takes('openHuggingFaceFolder', { folder: i
  */
 export async function openHuggingFaceFolder(folder: string): Promise<HuggingFaceFolder> {
   takesOpenHuggingFaceFolder(folder);
-  const json = await readConfig(folder);
+  const json = await readJsonObject(join(folder, configFile), 'BAD_CHECKPOINT');
   const described = configFromHuggingFace(json, join(folder, configFile));
   const family = huggingFaceOf(described);
   const reader = unwrapped(await openWeights(folder), family.prefix);
@@ -101,24 +100,6 @@ export async function openHuggingFaceFolder(folder: string): Promise<HuggingFace
     },
     close: () => reader.close(),
   };
-}
-
-/** The contents of config.json. */
-async function readConfig(folder: string): Promise<Record<string, unknown>> {
-  const path = join(folder, configFile);
-  let value: unknown;
-  try {
-    const bytes = await readFile(path);
-    if (isLfsPointer(bytes)) throw new ApolloError('BAD_CHECKPOINT', `${path} ${lfsPointerMessage}`);
-    value = JSON.parse(new TextDecoder().decode(bytes)); // takes a byte order mark away
-  } catch (error) {
-    if (error instanceof ApolloError) throw error;
-    throw new ApolloError('BAD_CHECKPOINT', `${path}: cannot be read as JSON (${(error as Error).message}).`, {
-      cause: error,
-    });
-  }
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
-  throw new ApolloError('BAD_CHECKPOINT', `${path}: must hold a JSON object.`);
 }
 
 async function openWeights(folder: string): Promise<TensorReader> {

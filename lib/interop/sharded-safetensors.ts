@@ -2,10 +2,9 @@
  * Tensors that are in one safetensors file or, as Hugging Face splits large models, in several with an index
  * (`model.safetensors.index.json`). Readers of both look alike.
  */
-import { readFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { ApolloError } from '../errors.js';
-import { isLfsPointer, lfsPointerMessage } from '../lfs-pointer.js';
+import { readJsonObject } from '../fs/json-object.js';
 import { SafetensorsReader, type TensorInfo } from './safetensors.js';
 
 /** A reader of named tensors, from one or more files. Names are those of the files; errors name the file. */
@@ -19,21 +18,12 @@ export interface TensorReader {
   close(): Promise<void>;
 }
 
-const bad = (source: string, message: string, cause?: unknown): ApolloError =>
-  new ApolloError('BAD_CHECKPOINT', `${source}: ${message}`, cause === undefined ? undefined : { cause });
+const bad = (source: string, message: string): ApolloError =>
+  new ApolloError('BAD_CHECKPOINT', `${source}: ${message}`);
 
 /** Which file each tensor is in: the index's `weight_map`, whose files must be next to it. */
 async function readIndex(path: string): Promise<Map<string, string>> {
-  let value: unknown;
-  try {
-    const bytes = await readFile(path);
-    if (isLfsPointer(bytes)) throw new ApolloError('BAD_CHECKPOINT', `${path} ${lfsPointerMessage}`);
-    value = JSON.parse(new TextDecoder().decode(bytes)); // takes a byte order mark away
-  } catch (error) {
-    if (error instanceof ApolloError) throw error;
-    throw bad(path, `cannot be read as JSON (${(error as Error).message}).`, error);
-  }
-  const map = (value as { weight_map?: unknown } | null)?.weight_map;
+  const map = (await readJsonObject(path, 'BAD_CHECKPOINT'))['weight_map'];
   if (typeof map !== 'object' || map === null || Array.isArray(map)) {
     throw bad(path, 'has no "weight_map" that names the file of each tensor.');
   }

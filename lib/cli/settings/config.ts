@@ -4,9 +4,9 @@
  */
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import { isUtf16, savedAsUtf16 } from '../../data/read/utf8.js';
 import { ApolloError } from '../../errors.js';
 import { inWords } from '../../fs/error.js';
+import { jsonObject } from '../../fs/json-object.js';
 import { knownMethods } from '../../methods/index.js';
 import { withCurrentNames } from '../../renamed.js';
 import { unknownName } from '../../suggest.js';
@@ -154,20 +154,6 @@ function readConfigFile(path: string): Record<string, unknown> {
   } catch (error) {
     throw new ApolloError('BAD_CONFIG', `--config: ${path} cannot be read: ${inWords(error)}.`);
   }
-  if (isUtf16(bytes)) throw new ApolloError('BAD_CONFIG', `${path} ${savedAsUtf16}.`);
-  const text = bytes.toString('utf8');
-  let json: unknown;
-  try {
-    json = JSON.parse(text.replace(/^\ufeff/, '')); // editors on Windows write a byte order mark
-  } catch (error) {
-    throw new ApolloError('BAD_CONFIG', `${path} is not JSON: ${(error as Error).message}`);
-  }
-  if (!isObject(json)) {
-    throw new ApolloError(
-      'BAD_CONFIG',
-      `${path} must hold a JSON object of settings; got ${JSON.stringify(json)?.slice(0, 40)}`,
-    );
-  }
-  const { $schema, ...values } = json;
+  const { $schema, ...values } = jsonObject(bytes, path, 'BAD_CONFIG');
   return values;
 }

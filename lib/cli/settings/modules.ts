@@ -6,6 +6,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { ApolloError } from '../../errors.js';
+import { jsonObject } from '../../fs/json-object.js';
 import { knownMethods, type MethodDefinition, registerMethod } from '../../methods/index.js';
 import { familyKinds, type ModelFamily, registerFamily } from '../../models/index.js';
 
@@ -102,8 +103,7 @@ export async function loadModules({ flags, config, run }: ModuleSources): Promis
 /** A file of settings; what is wrong with it is said where settings are read. */
 function readLeniently(path: string): Record<string, unknown> {
   try {
-    const values: unknown = JSON.parse(readFileSync(path, 'utf8').replace(/^\ufeff/, ''));
-    return typeof values === 'object' && values !== null ? (values as Record<string, unknown>) : {};
+    return jsonObject(readFileSync(path), path, 'BAD_CONFIG');
   } catch {
     return {};
   }

@@ -5,20 +5,15 @@
  */
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { jsonObject } from '../../fs/json-object.js';
 import type { Tokenizer } from './tokenizer.js';
 
 type Json = Readonly<Record<string, unknown>>;
 
-/** The object in a file of a folder; nothing where there is none, or something else. */
+/** The object in a file of a folder, empty where there is no such file. @throws ApolloError BAD_TOKENIZER. */
 function objectIn(folder: string, file: string): Json {
   const path = join(folder, file);
-  if (!existsSync(path)) return {};
-  try {
-    const value: unknown = JSON.parse(new TextDecoder().decode(readFileSync(path)));
-    return typeof value === 'object' && value !== null ? (value as Json) : {};
-  } catch {
-    return {}; // the code that needs the file reports what is wrong with it
-  }
+  return existsSync(path) ? jsonObject(readFileSync(path), path, 'BAD_TOKENIZER') : {};
 }
 
 /** A special token as text, however it is written down: as text, or as an object with its content. */
@@ -30,6 +25,7 @@ function contentOf(token: unknown): string | undefined {
 /**
  * Ids at which a text may end, the one that is written first: others only where a model's configuration names others.
  * @param path a tokenizer's file or folder.
+ * @throws ApolloError BAD_TOKENIZER naming a file beside it that is damaged.
  */
 export function endsOfText(
   tokenizer: Pick<Tokenizer, 'kind' | 'vocabSize' | 'specials' | 'idOf'>,

@@ -6,8 +6,9 @@ import { existsSync, readFileSync, type Stats, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { ApolloError } from '../../errors.js';
-import { fileError } from '../../fs/error.js';
-import { isUtf16, savedAsUtf16 } from '../read/utf8.js';
+import { fileError, inWords } from '../../fs/error.js';
+import { jsonObject } from '../../fs/json-object.js';
+import { isUtf16, savedAsUtf16 } from '../../fs/utf16.js';
 import { bertDefinition, endOfText, gptDefinition, type TokenizerDefinition } from './definitions.js';
 import { checkForm } from './pipeline.js';
 import { type Beside, hasCapitals, type Source, withSettings } from './settings.js';
@@ -172,30 +173,24 @@ function mergesOf(text: string, path: string): [string, string][] {
 }
 
 function parseJson(path: string): Record<string, unknown> {
-  const text = readText(path);
-  let value: unknown;
+  return jsonObject(readBytes(path), path, 'BAD_TOKENIZER');
+}
+
+function readBytes(path: string): Uint8Array {
   try {
-    value = JSON.parse(text);
+    const stored = readFileSync(path);
+    return path.endsWith('.gz') ? gunzipSync(stored) : stored;
   } catch (error) {
-    throw new ApolloError('BAD_TOKENIZER', `${path} is not JSON: ${(error as Error).message}.`);
+    throw new ApolloError('BAD_TOKENIZER', `${path} cannot be read: ${inWords(error)}.`, { cause: error });
   }
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
-  throw new ApolloError(
-    'BAD_TOKENIZER',
-    `${path} should hold a JSON object, and holds ${value === null ? 'null' : Array.isArray(value) ? 'an array' : `a ${typeof value}`}.`,
-  );
 }
 
 function readText(path: string, keepsMark = false): string {
+  const bytes = readBytes(path);
+  if (isUtf16(bytes)) throw new ApolloError('BAD_TOKENIZER', `${path} ${savedAsUtf16}.`);
   try {
-    const stored = readFileSync(path);
-    const bytes = path.endsWith('.gz') ? gunzipSync(stored) : stored;
-    if (isUtf16(bytes)) throw new ApolloError('BAD_TOKENIZER', `${path} ${savedAsUtf16}.`);
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: keepsMark }).decode(bytes);
   } catch (error) {
-    if (error instanceof ApolloError) throw error;
-    throw new ApolloError('BAD_TOKENIZER', `${path} cannot be read as UTF-8 text: ${(error as Error).message}.`, {
-      cause: error,
-    });
+    throw new ApolloError('BAD_TOKENIZER', `${path} is not UTF-8 text.`, { cause: error });
   }
 }

@@ -38,6 +38,17 @@ t.test('the end of text is what the files beside a tokenizer name', async (t) =>
   }
 });
 
+t.test('a file beside a tokenizer that is damaged is named', async (t) => {
+  for (const name of ['generation_config.json', 'special_tokens_map.json']) {
+    const folder = folderWith(t, {});
+    writeFileSync(join(folder, name), '{"eos_token_id": 258');
+    t.throws(() => loadTokenizer(folder), {
+      code: 'BAD_TOKENIZER',
+      message: new RegExp(`${name.replace('.', '\\.')} is not JSON: `),
+    });
+  }
+});
+
 t.test('a token that only the class names is left out where the model has no row for it', async (t) => {
   const withRows = (vocab_size: number, files: Record<string, object> = {}) =>
     loadTokenizer(folderWith(t, { 'config.json': { model_type: 'gpt2', vocab_size }, ...files }));

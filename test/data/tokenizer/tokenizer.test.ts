@@ -392,7 +392,7 @@ const malformed: [string, Record<string, string | Buffer>, string, RegExp][] = [
     'tokenizer.json',
     /is UTF-16, expected UTF-8: save/,
   ],
-  ['not UTF-8', { 'vocab.txt': Buffer.from([0x5b, 0xe9, 0x0a]) }, 'vocab.txt', /cannot be read as UTF-8 text/],
+  ['not UTF-8', { 'vocab.txt': Buffer.from([0x5b, 0xe9, 0x0a]) }, 'vocab.txt', /vocab\.txt is not UTF-8 text/],
   ['another name', { 'spiece.model': 'x' }, 'spiece.model', /expected a name that ends in \.json/],
   ['vocab.json alone', { 'vocab.json': '{}' }, '.', /vocab\.json needs merges\.txt beside it, .*Copy it into/],
   ['merges.txt alone', { 'merges.txt': 'a b' }, 'merges.txt', /merges\.txt needs vocab\.json beside it/],

@@ -2,8 +2,9 @@
 import { readFile } from 'node:fs/promises';
 import { parseJson } from '../../../data/read/json.js';
 import { unpackWhole } from '../../../data/read/unpack/index.js';
-import { firstInvalid, isUtf16, savedAsUtf16 } from '../../../data/read/utf8.js';
+import { firstInvalid } from '../../../data/read/utf8.js';
 import { ApolloError } from '../../../errors.js';
+import { isUtf16, savedAsUtf16 } from '../../../fs/utf16.js';
 
 /**
  * The value in a JSON file; for JSON lines (several objects, one per line) a list of them. Packed data are known by their first
