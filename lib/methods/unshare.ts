@@ -14,8 +14,8 @@ const schema = z.strictObject({
   ...commonOptions,
   /** Number of layers that are shared, at least 1. Default: 1. */
   trainedLayers: positiveInteger.default(1),
-  /** Where sharing ends. Default: 10 % of the steps. */
-  boundaries: boundariesSchema.default({ fractions: [0.1] }),
+  /** Where sharing ends. Default: 10 % of the steps; nowhere where each layer is shared with no other. */
+  boundaries: boundariesSchema.optional(),
   /** Optimizer state at the end of sharing, see `MomentOption`. Default: 'reset'. */
   moments: momentOption.default('reset'),
 });
@@ -28,12 +28,11 @@ export interface UnshareOptions extends z.input<typeof schema> {}
 
 /** @throws ApolloError BAD_CONFIG naming the setting that is wrong. */
 export function unshare(options: UnshareOptions): TrainingMethod {
-  const settings = parseOptions('unshare', schema, options);
-  const { layers, trainedLayers, moments } = settings;
-  const schedule = scheduleOf('unshare', {
-    ...settings,
-    stageLayers: trainedLayers < layers ? [trainedLayers, layers] : [trainedLayers],
-  });
+  const parsed = parseOptions('unshare', schema, options);
+  const { layers, trainedLayers, moments } = parsed;
+  const stageLayers = trainedLayers < layers ? [trainedLayers, layers] : [trainedLayers];
+  const settings = { ...parsed, boundaries: parsed.boundaries ?? { fractions: stageLayers.length > 1 ? [0.1] : [] } };
+  const schedule = scheduleOf('unshare', { ...settings, stageLayers });
   const shared = interpolate(trainedLayers, layers);
   const own = identityMap(layers);
   const mapAt = (step: number) => (schedule.stageAt(step).index === 0 ? shared : own);

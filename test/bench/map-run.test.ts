@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import type { MapRun } from '../../bench/acceleration/map/record.js';
+import type { MapRecord, MapRun } from '../../bench/acceleration/map/record.js';
 import { finishedRun, type MapContext, makeRun, openMapCorpus, sourceOf } from '../../bench/acceleration/map/run.js';
 import { measureTimes, readTimes, timesTable, writeTimes } from '../../bench/acceleration/map/times.js';
 import { openDevice } from '../../lib/engine/index.js';
@@ -66,6 +66,26 @@ t.test('runs of the map', async (t) => {
     const { trainMs: _, ...whole } = (await make(stopped, { work: join(folder, 'other') })) ?? {};
     t.match(resumed, whole);
   });
+
+  await t.test(
+    'a run of which a longer one has the beginning is a decay of that one, with the same bits',
+    async (t) => {
+      const scratch = { ...run, arm: 'scratch', steps: 20, seed: 3 } as const;
+      const whole = await make(scratch);
+      const short = { ...scratch, steps: 10 };
+      lines.length = 0;
+      const decay = await make(short);
+      t.match(lines[0], /gpt-10-scratch-.*: resumes at step 8$/);
+      const { trainMs, curve, ...alone } = (await make(short, { work: join(folder, 'alone') })) as MapRecord;
+      t.match(decay, alone);
+      t.same(decay?.curve.slice(-2), curve.slice(-2), 'of the decay');
+      t.same(
+        decay?.curve.slice(0, -2),
+        whole?.curve.filter(({ step }) => step <= 8),
+        'of the longer run',
+      );
+    },
+  );
 
   await t.test('times: every arm trains in every round, and the table compares its time with its FLOPs', async (t) => {
     const arms = { gpt: [['scratch', 'adamw'] as const, ['stack-mid', 'muon'] as const], bert: [], llama: [] };

@@ -18,5 +18,6 @@ t.test('one layer at all places for a tenth of the steps, then each place has it
     [0, 1, 2, 3],
     'nothing shared: scratch',
   );
+  t.same(make({ layers: 1 }).settings['boundaries'], { fractions: [] }, 'one layer is shared with no other');
   t.end();
 });

@@ -8,7 +8,15 @@ import type { Device } from '../../../lib/engine/index.js';
 import { ApolloError } from '../../../lib/errors.js';
 import { createMethod, type TrainingMethod } from '../../../lib/methods/index.js';
 import { createModel, type LanguageModel, type ObjectiveName, preset } from '../../../lib/models/index.js';
-import { flopsOfStep, type TrainOptions, train } from '../../../lib/train/index.js';
+import {
+  type AnnealDependencies,
+  anneal,
+  branchSteps,
+  flopsOfStep,
+  type TrainEvent,
+  type TrainOptions,
+  train,
+} from '../../../lib/train/index.js';
 import { trainingCorpus } from '../../../lib/train/text-corpus.js';
 import { type Arm, arms } from './arms.js';
 import { type CurvePoint, idOf, type MapRecord, type MapRun, type ModelKind } from './record.js';
@@ -22,6 +30,7 @@ const wide = { batch: 16, seq: 64 };
 const shapes = { gpt: wide, bert: { batch: 64, seq: 16 }, llama: wide } as const;
 const layers = 12;
 const defaultWarmup = 200;
+const half = 0.5;
 /** Held-out batches of each evaluation, and evaluations on the way. */
 const evaluation = { batches: 64, count: 16 };
 
@@ -69,6 +78,7 @@ export function mapOptions(run: MapRun, precision: 'f32' | 'bf16') {
     evaluateEvery: Math.ceil(steps / evaluation.count),
     evaluationBatches: evaluation.batches,
     checkpointEvery: 1000,
+    keepAt: isTrunk(run) ? branchSteps(steps, { at: [half] }) : [],
     ...arms[arm].train,
   } satisfies TrainOptions;
 }
@@ -77,6 +87,15 @@ export function mapOptions(run: MapRun, precision: 'f32' | 'bf16') {
 export function sourceOf(run: MapRun): MapRun | undefined {
   const { smallShare }: Arm = arms[run.arm];
   return smallShare === undefined ? undefined : { ...run, arm: 'small', steps: run.steps * smallShare };
+}
+
+/** Whether nothing but the decay depends on the length: a run half as long is a decay that branches off this one. */
+const isTrunk = ({ arm, schedule }: MapRun): boolean => arm === 'scratch' && schedule === 'wsd';
+
+/** The run twice as long that a run is a decay of, where its checkpoints are there. */
+function trunkOf(run: MapRun, work: string): MapRun | undefined {
+  const trunk = { ...run, steps: run.steps / half };
+  return isTrunk(run) && finishedRun(trunk, work) && existsSync(checkpointsOf(trunk, work)) ? trunk : undefined;
 }
 
 /** The model and method of a run; `source` is the folder of the smaller model that it starts from. */
@@ -113,7 +132,8 @@ export function finishedRun(run: MapRun, work: string): MapRecord | undefined {
 
 /**
  * The record of a run, made now or read from an earlier call; undefined when the signal stopped it. What is in its folder
- * is resumed, and removed once the record is kept, except for models that other runs start from.
+ * is resumed, and removed once the record is kept, except for models that other runs start from. One that is a decay of a
+ * longer run is trained as such: its bits are the same.
  */
 export async function makeRun(run: MapRun, context: MapContext): Promise<MapRecord | undefined> {
   const { device, precision, corpora, work, signal, say } = context;
@@ -123,13 +143,16 @@ export async function makeRun(run: MapRun, context: MapContext): Promise<MapReco
   if (finished) return finished;
   const source = sourceOf(run);
   if (source && !(await makeRun(source, context))) return undefined;
-  const { model, method } = methodOf(run, source && checkpointsOf(source, work));
+  const trunk = trunkOf(run, work);
+  const { model, method } = methodOf(trunk ?? run, source && checkpointsOf(source, work));
   const options = mapOptions(run, precision);
   const corpus = trainingCorpus(corpora[model.objective], { evaluationBatches: evaluation.batches });
   const size = { seq: options.seq, tokens: options.batch * options.seq };
   const curveFile = join(folder, 'curve.json');
   mkdirSync(folder, { recursive: true });
-  let curve: CurvePoint[] = existsSync(curveFile) ? JSON.parse(readFileSync(curveFile, 'utf8')) : [];
+  let curve: readonly CurvePoint[] = existsSync(curveFile)
+    ? JSON.parse(readFileSync(curveFile, 'utf8'))
+    : ((trunk && finishedRun(trunk, work)?.curve) ?? []);
   let parameters = 0;
   let totals = { flopsModel: 0, tokens: 0, trainMs: 0 };
   let before = { flopsModel: 0, flopsLayers: 0 };
@@ -140,15 +163,20 @@ export async function makeRun(run: MapRun, context: MapContext): Promise<MapReco
     const flops = totals.flopsModel + before.flopsModel;
     const record = { ...run, id, parameters, tokens, loss, flops, flopsLayers, trainMs, curve };
     writeFileSync(recordFile(run, work), `${JSON.stringify(record)}\n`);
-    if (run.arm !== 'small') rmSync(folder, { recursive: true });
+    if (run.arm !== 'small' && !isTrunk(run)) rmSync(folder, { recursive: true });
     return record;
   };
+  const deps = { device, model, method, corpus, signal };
+  const own = checkpointsOf(run, work);
+  const events = trunk
+    ? decayOf(
+        run,
+        { ...mapOptions(trunk, precision), evaluateEvery: options.evaluateEvery },
+        { ...deps, trunk: checkpointsOf(trunk, work), out: own },
+      )
+    : train(options, { ...deps, checkpointDir: own, resume: 'auto' });
   try {
-    for await (const event of train(options, {
-      ...{ device, model, method, corpus, signal },
-      checkpointDir: checkpointsOf(run, work),
-      resume: 'auto',
-    })) {
+    for await (const event of events) {
       switch (event.type) {
         case 'start':
           if (event.resumedFrom) say(`${id}: resumes at step ${event.step}`);
@@ -183,4 +211,12 @@ export async function makeRun(run: MapRun, context: MapContext): Promise<MapReco
     return finish(null);
   }
   return undefined;
+}
+
+async function* decayOf(
+  { steps }: MapRun,
+  options: TrainOptions,
+  deps: AnnealDependencies,
+): AsyncGenerator<TrainEvent, void, void> {
+  for await (const { event } of anneal(options, { at: [steps] }, deps)) yield event;
 }

@@ -1,6 +1,6 @@
 /**
  * Round (g): the rule of `auto` for longer runs where round (e) has not measured it: Llama, Muon, and 128 M tokens. And Scratch
- * at the rate that was best for its first seed in round (a), with all seeds.
+ * at the rate that was best for its first seed in round (a), with all seeds, and at half of its rate over 128 M tokens.
  */
 import { budgets, muon, type Round, run, runsOf, seeds } from './round.js';
 
@@ -9,7 +9,7 @@ const first = [42];
 export const roundG: Round = {
   name: 'g',
   title:
-    'What auto chooses in longer runs (with Muon, for Llama, over 128 M tokens), and Scratch at 6e-3 with all seeds',
+    'What auto chooses in longer runs (with Muon, for Llama, over 128 M tokens), and frontiers and rates of Scratch',
   runs: [
     run('gpt', 'stack-early-calibrated', budgets['32M'], muon),
     ...runsOf('llama', budgets['32M'], ['scratch', 'stack-early-calibrated'], first),
@@ -19,6 +19,11 @@ export const roundG: Round = {
     ...runsOf('gpt', budgets['32M'] / 2, ['scratch'], seeds),
     ...runsOf('bert', budgets['32M'] / 2, ['scratch'], seeds),
     ...runsOf('gpt', budgets['128M'], ['scratch', 'stack-early-calibrated'], first),
+    // Frontiers between 32 and 128 M.
+    ...(['gpt', 'bert'] as const).flatMap((kind) => runsOf(kind, budgets['128M'] / 2, ['scratch'], seeds.slice(0, 2))),
+    // Longer runs want no higher rate: at 32 M twice the rate is worse for both.
+    run('gpt', 'scratch', budgets['128M'], { rate: 2e-3 }),
+    run('bert', 'scratch', budgets['128M'], { rate: 5e-4, warmup: 1600 }),
   ],
   predictions: [
     {
