@@ -15,7 +15,7 @@ export const lockFile = 'run.lock';
 
 /** Milliseconds between two renewals, and after the last one until a process of another machine counts as gone. */
 const renewMs = 30_000;
-const goneMs = 10 * 60_000;
+const goneMs = 3 * 60_000;
 /** Before another look at a lock that is being taken over. */
 const retryMs = 20;
 
@@ -84,11 +84,14 @@ export function describeHolder({ host, pid, command, since }: LockHolder): strin
 }
 
 function busy(folder: string, path: string, holder: LockHolder | undefined): ApolloError {
-  const who = holder ? describeHolder(holder) : 'another process';
+  const isOwn = holder?.pid === process.pid && holder.host === ownMark().host;
+  const who = isOwn ? `this process itself (${holder.command})` : holder ? describeHolder(holder) : 'another process';
+  const advice = isOwn
+    ? 'Wait until that has ended, close it, or name another folder.'
+    : `Wait until it has ended, stop it, or name another folder. If there is no such process, remove ${path}.`;
   return new ApolloError(
     'BUSY',
-    `${folder} is in use by ${who}. Nothing was changed. Wait until it has ended, stop it, or name another folder. ` +
-      `If there is no such process, remove ${path}. See docs/troubleshooting.md#folder-in-use.`,
+    `${folder} is in use by ${who}. Nothing was changed. ${advice} See docs/troubleshooting.md#folder-in-use.`,
   );
 }
 

@@ -32,7 +32,7 @@ export interface TrainDependencies {
   readonly branchFrom?: string | undefined;
   /** Ends the run after or within the current step; a checkpoint is written where a folder is given. */
   readonly signal?: AbortSignal | undefined;
-  /** Folder for this run's checkpoints; without it none are written. */
+  /** Folder for this run's checkpoints, locked until the run ends; without it none are written. */
   readonly checkpointDir?: string | undefined;
   /** true: resume from the newest checkpoint in `checkpointDir`. 'auto': the same if there is one, else start. */
   readonly resume?: boolean | 'auto' | undefined;

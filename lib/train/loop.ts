@@ -35,7 +35,8 @@ const takesTrain = is.takes('train', {
  * ```
  * @throws ApolloError BAD_CONFIG for wrong settings or a checkpoint of other settings, BAD_CHECKPOINT for a damaged
  * checkpoint, NON_FINITE when the run diverged, BAD_CORPUS when no step had a target or the corpus gives something else than
- * batches, FILE_SYSTEM when no checkpoint can be written to the folder; and what engine and corpus throw.
+ * batches, FILE_SYSTEM when no checkpoint can be written to the folder, BUSY when another run has it; and what engine and
+ * corpus throw.
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function train(options: TrainOptions, deps: TrainDependencies): AsyncGenerator<TrainEvent, void, void> {

@@ -1,7 +1,6 @@
 /** Where a run starts: at its first step, at a checkpoint of its own, or at one of the run that it branches off. */
 import { fromFirst, type Group } from '../dist/index.js';
 import { ApolloError } from '../errors.js';
-import { checkWritable } from '../fs/writable.js';
 import { type CheckpointState, readCheckpointState } from './checkpoint/checkpoint.js';
 import { latestCheckpoint } from './checkpoint/checkpoint-folder.js';
 import { newestWholeCheckpoint } from './checkpoint/whole-checkpoint.js';
@@ -20,8 +19,7 @@ export interface Start {
 
 /**
  * The checkpoint to continue from; undefined for a run that starts with its first step.
- * @throws ApolloError BAD_ARGUMENT for a folder that holds another run, BAD_CHECKPOINT when there is nothing to resume from,
- * FILE_SYSTEM where a new run could write no checkpoint.
+ * @throws ApolloError BAD_ARGUMENT for a folder that holds another run, BAD_CHECKPOINT when there is nothing to resume from.
  */
 export async function findStart({
   checkpointDir,
@@ -36,7 +34,6 @@ export async function findStart({
   }
   const newest = checkpointDir === undefined ? undefined : await ownCheckpoint(checkpointDir, resume);
   if (newest) return { folder: newest.path, isBranch: false, setAside: () => newest.setAside() };
-  if (checkpointDir !== undefined && resume !== true) await checkWritable(checkpointDir, 'Checkpoints');
   if (branchFrom !== undefined) return { folder: branchFrom, isBranch: true, setAside: async () => [] };
   if (resume !== true) return undefined;
   throw new ApolloError(

@@ -1,6 +1,8 @@
 /** Checkpoints of a run: when one is due, what is in it, and which ranks write it. */
 import { fromFirst, type OuterStep } from '../dist/index.js';
 import type { ParameterStore } from '../engine/parameters.js';
+import { type HeldFolder, holdFolder } from '../fs/hold-folder.js';
+import { checkWritable } from '../fs/writable.js';
 import type { SeenLosses } from '../methods/adaptive.js';
 import type { MethodStage, TrainingMethod } from '../methods/method.js';
 import { type CheckpointState, saveCheckpoint } from './checkpoint/checkpoint.js';
@@ -43,6 +45,8 @@ export interface CheckpointSite {
 export class RunCheckpoints {
   readonly #writer: CheckpointWriter;
   #clock: CheckpointClock;
+  /** On the first rank: no other run writes checkpoints there. */
+  #held: HeldFolder | undefined;
   /** Where this rank writes: the first one, and those with their own weights. */
   #directory: string | undefined;
   /** Whether a rank has asked for a checkpoint in the last step that is known. */
@@ -53,16 +57,22 @@ export class RunCheckpoints {
     this.#clock = new CheckpointClock(site.config.checkpointMinutes, 0);
   }
 
-  /** Finds out where this rank writes. */
+  /**
+   * Takes the folder of the checkpoints for this run, which the first rank does for all, and finds out where this rank writes.
+   * @throws ApolloError BUSY when another run has it, FILE_SYSTEM where none could be written.
+   */
   async open(): Promise<void> {
     const { deps, outer } = this.site;
     const { group, checkpointDir } = deps;
-    if (!outer) {
-      this.#directory = group.rank === 0 ? checkpointDir : undefined;
-      return;
-    }
-    const common = await fromFirst(group, async () => checkpointDir);
-    this.#directory = typeof common === 'string' ? checkpointsOfRank(common, group.rank) : undefined;
+    const common = await fromFirst(group, async () => {
+      if (checkpointDir === undefined) return null;
+      await checkWritable(checkpointDir, 'Checkpoints');
+      this.#held = await holdFolder(checkpointDir, 'train()', 'The folder of checkpoints');
+      return checkpointDir;
+    });
+    if (common === null) return;
+    if (outer) this.#directory = checkpointsOfRank(common, group.rank);
+    else if (group.rank === 0) this.#directory = common;
   }
 
   /** The run is as a checkpoint left it: that in `folder`, where it is the run's own. */
@@ -128,6 +138,15 @@ export class RunCheckpoints {
   /** Waits for the one that is being written. */
   async written(): Promise<void> {
     await this.#writer.settled();
+  }
+
+  /** Does the same and gives the folder free; one that was made for the run and is still empty is removed. */
+  async close(): Promise<void> {
+    try {
+      await this.written();
+    } finally {
+      await this.#held?.undo([]);
+    }
   }
 
   /** Events of those that ended since. @throws what is no error of the file system. */

@@ -382,7 +382,7 @@ export class Run {
     this.closed = true;
     await this.trainer.stop();
     await this.#steps.drop();
-    await this.checkpoints.written();
+    await this.checkpoints.close();
     this.#letGo();
     if (!this.deps.store) this.store.dispose();
   }

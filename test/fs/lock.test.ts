@@ -16,7 +16,7 @@ t.test('a lock keeps others out until it is released, and names its holder', asy
   await t.rejects(lockFolder(dir, 'apollo-lm compare'), {
     code: 'BUSY',
     message: new RegExp(
-      `is in use by process ${process.pid} \\(apollo-lm train, since 2.* UTC\\)\\. Nothing was changed`,
+      `is in use by this process itself \\(apollo-lm train\\)\\. Nothing was changed\\. Wait until that has ended, close it`,
     ),
   });
   t.equal(readFileSync(join(dir, lockFile), 'utf8'), held);

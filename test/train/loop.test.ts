@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -316,8 +316,10 @@ t.test(
     await t.rejects(
       runTiny(device, timed, { checkpointDir }, (event) => {
         events.push(event);
-        // Before the run starts the folder can be made, and is not refused.
-        if (event.type === 'start') writeFileSync(join(dir, 'taken'), 'a file');
+        if (event.type !== 'start') return;
+        // When the run starts the folder can be made, and is not refused.
+        rmSync(join(dir, 'taken'), { recursive: true });
+        writeFileSync(join(dir, 'taken'), 'a file');
       }),
       {
         code: 'FILE_SYSTEM',
@@ -414,6 +416,38 @@ t.test('leaving the iteration early frees the run', async (t) => {
   for (let tries = 0; device.info().bufferBytes > before && tries < 2000; tries++) await delay(5);
   const after = device.info().bufferBytes;
   t.ok(after <= before, `${after} bytes are held, ${before} before the run`);
+});
+
+t.test('a folder has the checkpoints of one run at a time', { skip: notAboutDevice }, async (t) => {
+  const made = join(t.testdir(), 'runs', 'mine');
+  const files = { checkpointDir: made, resume: 'auto' } as const;
+  const second = () => runTiny(device, {}, files);
+  const busy = {
+    code: 'BUSY',
+    message: /mine is in use by this process itself \(train\(\)\)\. Nothing was changed\. Wait/,
+  };
+  await runTiny(device, { checkpointEvery: 5, stopAfter: { steps: 10 } }, files);
+  const first = train(tinyOptions, {
+    device,
+    model: tinyModel,
+    method: tinyMethod(),
+    corpus: countingCorpus,
+    ...files,
+  });
+  t.match((await first.next()).value, { type: 'start', step: 10 });
+  await t.rejects(second(), busy);
+  await first.return();
+  t.same((await readdir(made)).sort(), ['step-00000005', 'step-00000010'], 'the lock goes with the run');
+  t.match((await second())[0], { type: 'start', step: 10 });
+});
+
+t.test('a run that does not start leaves no folder', { skip: notAboutDevice }, async (t) => {
+  const folder = t.testdir();
+  await t.rejects(runTiny(device, {}, { checkpointDir: join(folder, 'a', 'b'), resume: true }), {
+    code: 'BAD_CHECKPOINT',
+    message: /There is no checkpoint in .*b to resume from/,
+  });
+  t.same(await readdir(folder), []);
 });
 
 t.test('parts that do not belong together are refused before anything runs', { skip: notAboutDevice }, async (t) => {

@@ -10,6 +10,7 @@ import {
   trainedSource,
   untrainedSource,
 } from '../../eval/index.js';
+import { holdFolder } from '../../fs/hold-folder.js';
 import { fineTuneRows } from '../../report/finetune.js';
 import { textTable } from '../../report/table.js';
 import { openModelFolder } from '../../train/index.js';
@@ -18,7 +19,6 @@ import { interruptible, stoppedByReader, stoppedExitCode } from '../interrupt.js
 import type { CommandIo } from '../io.js';
 import { warnOfLostOutput } from '../output.js';
 import { addDeviceOptions, amount, names, whole } from '../settings/options.js';
-import { holdFolder } from '../settings/run-folder.js';
 import { addTaskOptions, configuredTask } from '../settings/task-options.js';
 import {
   checkExamples,

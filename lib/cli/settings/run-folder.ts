@@ -3,13 +3,13 @@
  * keeps a second process out, and what is removed when a start fails.
  */
 import { existsSync } from 'node:fs';
-import { readdir, readFile, rm, rmdir, stat } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
 import { endOfTextName } from '../../data/index.js';
 import { ApolloError } from '../../errors.js';
 import { fileError, isSystemError } from '../../fs/error.js';
-import { describeHolder, type FolderLock, lockFolder, lockHolder } from '../../fs/lock.js';
-import { makeFolder } from '../../fs/make-folder.js';
+import { type HeldFolder, holdFolder } from '../../fs/hold-folder.js';
+import { describeHolder, lockHolder } from '../../fs/lock.js';
 import { writeWholeFile } from '../../fs/whole-file.js';
 import { newestCheckpoint } from '../../train/checkpoint/checkpoint-folder.js';
 import { metricsFile } from '../watch/metrics.js';
@@ -34,14 +34,6 @@ export interface RunFolder {
   /** Whether training has started: from then on everything is kept, even after an error. */
   begun: boolean;
   readonly held: HeldFolder;
-}
-
-/** A folder that this process works in. */
-export interface HeldFolder {
-  /** Removes those of `names` that were not there before, and the folders that were made if they are empty. */
-  undo(names: readonly string[]): Promise<void>;
-  /** Gives the lock free. */
-  release(): Promise<void>;
 }
 
 /**
@@ -190,46 +182,6 @@ async function holdNextFree(path: string, command: string) {
       if (!(error instanceof ApolloError && ['BUSY', 'BAD_CONFIG'].includes(error.code))) throw error;
     }
   }
-}
-
-/**
- * Makes a folder if need be and takes its lock.
- * @throws ApolloError BUSY naming the process that holds it; FILE_SYSTEM, after which nothing is left behind.
- */
-export async function holdFolder(path: string, command: string): Promise<HeldFolder> {
-  let first: string | undefined;
-  try {
-    first = await makeFolder(path);
-  } catch (error) {
-    throw fileError(error, 'The folder of the run', path);
-  }
-  const before = new Set(await readdir(path));
-  const undo = async (names: readonly string[]): Promise<void> => {
-    for (const name of names) if (!before.has(name)) await rm(join(path, name), { force: true });
-    if (first === undefined) return;
-    const top = dirname(resolve(first));
-    for (let folder = resolve(path); folder !== top; folder = dirname(folder)) {
-      const isGone = await rmdir(folder).then(
-        () => true,
-        () => false, // something else is in it: it stays
-      );
-      if (!isGone) return;
-    }
-  };
-  let lock: FolderLock;
-  try {
-    lock = await lockFolder(path, command);
-  } catch (error) {
-    await undo([]);
-    throw error;
-  }
-  return {
-    release: () => lock.release(),
-    undo: async (names) => {
-      await lock.release();
-      await undo(names);
-    },
-  };
 }
 
 /**
