@@ -78,17 +78,23 @@ export async function lockHolder(folder: string): Promise<LockHolder | undefined
 }
 
 /** "process 4711 (apollo-lm train, since 2026-01-01 12:00 UTC)". */
-export function describeHolder({ host, pid, command, since }: LockHolder): string {
+export function describeHolder(holder: LockHolder): string {
+  const { host, pid, command, since } = holder;
   const where = host === ownMark().host ? '' : ` on ${host}`;
-  return `process ${pid}${where} (${command}, since ${since.slice(0, 16).replace('T', ' ')} UTC)`;
+  const who = isOwn(holder) ? 'this process itself' : `process ${pid}${where}`;
+  return `${who} (${command}, since ${since.slice(0, 16).replace('T', ' ')} UTC)`;
+}
+
+function isOwn({ host, pid }: LockHolder): boolean {
+  return host === ownMark().host && pid === process.pid;
 }
 
 function busy(folder: string, path: string, holder: LockHolder | undefined): ApolloError {
-  const isOwn = holder?.pid === process.pid && holder.host === ownMark().host;
-  const who = isOwn ? `this process itself (${holder.command})` : holder ? describeHolder(holder) : 'another process';
-  const advice = isOwn
-    ? 'Wait until that has ended, close it, or name another folder.'
-    : `Wait until it has ended, stop it, or name another folder. If there is no such process, remove ${path}.`;
+  const who = holder ? describeHolder(holder) : 'another process';
+  const advice =
+    holder && isOwn(holder)
+      ? 'Wait until that has ended, close it, or name another folder.'
+      : `Wait until it has ended, stop it, or name another folder. If there is no such process, remove ${path}.`;
   return new ApolloError(
     'BUSY',
     `${folder} is in use by ${who}. Nothing was changed. ${advice} See docs/troubleshooting.md#folder-in-use.`,

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import type { MapRecord, MapRun } from '../../bench/acceleration/map/record.js';
@@ -50,6 +50,12 @@ t.test('runs of the map', async (t) => {
       t.equal(record?.flopsLayers, (scratch?.flopsLayers ?? 0) + (small?.flopsLayers ?? 0));
       t.equal(record?.curve.at(-1)?.flops, record?.flops);
       t.not(record?.loss, scratch?.loss);
+      const checkpoints = join(work, small?.id ?? '', 'checkpoints');
+      rmSync(checkpoints, { recursive: true });
+      t.ok(await make({ ...wide, seed: 4 }), 'another seed has its own');
+      rmSync(join(work, `${record?.id}.json`));
+      t.match(await make(wide), { loss: record?.loss, flops: record?.flops });
+      t.ok(existsSync(checkpoints), 'the smaller model is trained again where its record alone is there');
     },
   );
 

@@ -424,7 +424,7 @@ t.test('a folder has the checkpoints of one run at a time', { skip: notAboutDevi
   const second = () => runTiny(device, {}, files);
   const busy = {
     code: 'BUSY',
-    message: /mine is in use by this process itself \(train\(\)\)\. Nothing was changed\. Wait/,
+    message: /mine is in use by this process itself \(train\(\), since .*\)\. Nothing was changed\. Wait/,
   };
   await runTiny(device, { checkpointEvery: 5, stopAfter: { steps: 10 } }, files);
   const first = train(tinyOptions, {

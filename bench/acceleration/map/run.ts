@@ -135,14 +135,19 @@ export function finishedRun(run: MapRun, work: string): MapRecord | undefined {
  * is resumed, and removed once the record is kept, except for models that other runs start from. One that is a decay of a
  * longer run is trained as such: its bits are the same.
  */
-export async function makeRun(run: MapRun, context: MapContext): Promise<MapRecord | undefined> {
+export async function makeRun(
+  run: MapRun,
+  context: MapContext,
+  /** Its checkpoints are needed: a run whose record alone is there, from another machine, is made again. */
+  { withModel = false } = {},
+): Promise<MapRecord | undefined> {
   const { device, precision, corpora, work, signal, say } = context;
   const id = idOf(run);
   const folder = join(work, id);
   const finished = finishedRun(run, work);
-  if (finished) return finished;
+  if (finished && !(withModel && !existsSync(checkpointsOf(run, work)))) return finished;
   const source = sourceOf(run);
-  if (source && !(await makeRun(source, context))) return undefined;
+  if (source && !(await makeRun(source, context, { withModel: true }))) return undefined;
   const trunk = trunkOf(run, work);
   const { model, method } = methodOf(trunk ?? run, source && checkpointsOf(source, work));
   const options = mapOptions(run, precision);
