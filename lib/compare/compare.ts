@@ -4,8 +4,7 @@ import { join } from 'node:path';
 import { alone, fromFirst, type Group } from '../dist/index.js';
 import type { Device } from '../engine/device.js';
 import { ApolloError } from '../errors.js';
-import { type FolderLock, lockFolder } from '../fs/lock.js';
-import { makeFolder } from '../fs/make-folder.js';
+import { type HeldFolder, holdFolder } from '../fs/hold-folder.js';
 import * as is from '../is.js';
 import {
   type AnyMethodName,
@@ -176,11 +175,10 @@ async function* compareEvents(
   const write = async (results: Results) => {
     if (group.rank === 0) await writeResults(path, results);
   };
-  let lock: FolderLock | undefined;
+  let held: HeldFolder | undefined;
   try {
     const previous = await fromFirst<Results | null>(group, async () => {
-      await makeFolder(folder);
-      lock = await lockFolder(folder, 'compare()');
+      held = await holdFolder(folder, 'compare()');
       return previousResults(options, path);
     });
     const comparison = make(previous ?? undefined);
@@ -200,7 +198,7 @@ async function* compareEvents(
       ...(isMeasured && { analysis: analyse(results) }),
     };
   } finally {
-    await lock?.release();
+    await held?.release();
   }
 }
 

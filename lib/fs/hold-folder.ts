@@ -7,7 +7,7 @@ import { makeFolder } from './make-folder.js';
 
 /** A folder that this process works in. */
 export interface HeldFolder {
-  /** Removes those of `names` that were not there before, and the folders that were made if they are empty. */
+  /** Removes those of `names` that are new since then, and the folders made for it if they are empty. */
   undo(names: readonly string[]): Promise<void>;
   /** Gives the lock free. */
   release(): Promise<void>;
