@@ -5,7 +5,7 @@ import { ApolloError } from '../../errors.js';
 import { unknownName } from '../../suggest.js';
 import { formatNames, formats } from './formats/index.js';
 import { packings } from './unpack/index.js';
-import { filesBelow, filesMatching, type PassedOver } from './walk.js';
+import { filesBelow, filesMatching, isPattern, type PassedOver } from './walk.js';
 
 /** Data that shows without reading a file whether it was changed. */
 export interface FileStamp {
@@ -31,9 +31,9 @@ export type OnNote = (note: string) => void;
 
 /**
  * The files of `inputs`, in the order given, a folder's or pattern's in the order of their paths; a file that is met
- * twice, under any names and links, counts once. Patterns know `*`, `?`, `{a,b}` and, as a whole segment, `**`. In
- * folders and patterns, names that start with a dot and files that this package writes are skipped; `onNote` receives
- * the latter, and of links that lead nowhere. `format` 'auto' goes by the names; any other is what all files are.
+ * twice, under any names and links, counts once. Patterns know `*`, `?`, `[a-c]`, `[!a]`, `{a,b}` and, as a whole segment,
+ * `**`. In folders and patterns, names that start with a dot and files that this package writes are skipped; `onNote`
+ * receives the latter, and of links that lead nowhere. `format` 'auto' goes by the names; any other is what all files are.
  * @throws ApolloError BAD_CORPUS for a path that does not exist, a folder or pattern without a fitting file, an empty
  * file, a name that says no format, or no input at all; BAD_CONFIG for a format that does not exist.
  */
@@ -71,7 +71,7 @@ function pathsOf(input: string, format: string, passed: PassedOver): string[] {
     );
   }
   if (status !== undefined) return [input];
-  if (/[*?{]/.test(input)) {
+  if (isPattern(input)) {
     const paths = filesMatching(input, passed);
     if (paths.length === 0) throw bad(`The pattern ${input} matches no file.${ownHint()}`);
     return paths;

@@ -32,13 +32,21 @@ export function filesBelow(folder: string, passed: PassedOver): string[] {
   return walk(folder, realPath(folder), { passed, above: [], seen: new Set() });
 }
 
-/** Files that match a pattern of `*`, `?`, `{a,b}` and `**`: walks from its last folder without a wildcard. */
+/** Whether a path can be a pattern. It is none where there is such a file or folder: brackets occur in names. */
+export const isPattern = (path: string): boolean => /[*?{[]/.test(path);
+
+/**
+ * Files that match a pattern of `*`, `?`, `[a-c]`, `[!a]`, `{a,b}` and `**`: walks from its last folder without a wildcard.
+ * @throws ApolloError BAD_CORPUS for a folder that cannot be read, or a range such as `[9-0]`.
+ */
 export function filesMatching(pattern: string, passed: PassedOver): string[] {
   const segments = pattern.split('/');
-  const fixed = segments.findIndex((segment) => /[*?{]/.test(segment));
+  const isFolder = (count: number): boolean =>
+    statSync(segments.slice(0, count).join('/'), { throwIfNoEntry: false })?.isDirectory() ?? false;
+  const fixed = segments.findIndex((segment, i) => isPattern(segment) && !isFolder(i + 1));
   const root = segments.slice(0, fixed).join('/') || (pattern.startsWith('/') ? '/' : '.');
   if (!statSync(root, { throwIfNoEntry: false })?.isDirectory()) return [];
-  const matches = new RegExp(`^${segments.slice(fixed).map(segmentPattern).join('')}$`);
+  const matches = expressionOf(segments.slice(fixed), pattern);
   // Not each folder once: the pattern may fit one of its names only.
   const found = walk(root, realPath(root), { passed, above: [], seen: undefined });
   return found.filter((path) => matches.test(relative(root, path)));
@@ -96,13 +104,26 @@ function unreadable(folder: string, error: unknown): ApolloError {
   });
 }
 
+function expressionOf(segments: readonly string[], pattern: string): RegExp {
+  try {
+    return new RegExp(`^${segments.map(segmentPattern).join('')}$`);
+  } catch (error) {
+    const message = `The pattern ${pattern} cannot be read: expected ranges in brackets in order, such as [0-9].`;
+    throw new ApolloError('BAD_CORPUS', message, { cause: error });
+  }
+}
+
 function segmentPattern(segment: string, index: number, all: readonly string[]): string {
   const isLast = index === all.length - 1;
   if (segment === '**') return isLast ? '.*' : '(?:[^/]+/)*';
-  const text = segment
-    .replace(/[.+^$()|[\]\\]/g, '\\$&')
-    .replace(/\*/g, '[^/]*')
-    .replace(/\?/g, '[^/]');
+  const text = segment.replace(/\[([!^]?)(\]?[^\]]*)\]|[*?.+^$()|[\]\\]/g, (part, not?: string, inside?: string) => {
+    if (part === '*') return '[^/]*';
+    if (part === '?') return '[^/]';
+    return inside ? `[${not && '^/'}${inside.replace(/[^\w-]/g, codePoint)}]` : `\\${part}`;
+  });
   const braces = text.replace(/\{([^{}]*)\}/g, (_, choices: string) => `(?:${choices.split(',').join('|')})`);
   return braces + (isLast ? '' : '/');
 }
+
+/** An UTF-16 unit as a regular expression has it where its own meaning is not wanted. */
+const codePoint = (unit: string): string => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`;

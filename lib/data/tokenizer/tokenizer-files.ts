@@ -9,6 +9,7 @@ import { ApolloError } from '../../errors.js';
 import { fileError, inWords } from '../../fs/error.js';
 import { jsonObject } from '../../fs/json-object.js';
 import { isUtf16, savedAsUtf16 } from '../../fs/utf16.js';
+import { isLfsPointer, lfsPointerMessage } from '../../lfs-pointer.js';
 import { bertDefinition, endOfText, gptDefinition, type TokenizerDefinition } from './definitions.js';
 import { checkForm } from './pipeline.js';
 import { type Beside, hasCapitals, type Source, withSettings } from './settings.js';
@@ -187,6 +188,7 @@ function readBytes(path: string): Uint8Array {
 
 function readText(path: string, keepsMark = false): string {
   const bytes = readBytes(path);
+  if (isLfsPointer(bytes)) throw new ApolloError('BAD_TOKENIZER', `${path} ${lfsPointerMessage}`);
   if (isUtf16(bytes)) throw new ApolloError('BAD_TOKENIZER', `${path} ${savedAsUtf16}.`);
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: keepsMark }).decode(bytes);

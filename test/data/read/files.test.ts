@@ -36,6 +36,34 @@ t.test('a pattern may start in the current folder', async (t) => {
   t.ok(findFiles(['./data/*/austen*.gz']).length === 1);
 });
 
+t.test('brackets in a pattern are a set of characters, as in a shell', async (t) => {
+  const folder = t.testdir({
+    'part-0.txt': 'a',
+    'part-1.txt': 'b',
+    'part-7.txt': 'c',
+    'part-x.txt': 'd',
+    'part-].txt': 'e',
+    'part-,.txt': 'f',
+    'a[1]': { 'g.txt': 'g', 'h[2].txt': 'h' },
+  });
+  const found = (input: string): string =>
+    findFiles([join(folder, input)])
+      .map(({ path }) => relative(folder, path).replace(/part-|\.txt/g, ''))
+      .join(' ');
+  t.equal(found('part-[0-6].txt'), '0 1');
+  t.equal(found('part-[0x].txt'), '0 x');
+  t.equal(found('part-[!0-9].txt'), ', ] x', 'all but these');
+  t.equal(found('part-[^0-9,].txt'), '] x');
+  t.equal(found('part-[]7].txt'), '7 ]', 'one of them a bracket');
+  t.equal(found('part-{[7],[,]}.txt'), ', 7', 'inside braces');
+  t.match(await failure(() => found('*[!0]g.txt')), /matches no file/, 'never a slash');
+  t.equal(found('a[1]/*'), 'a[1]/g a[1]/h[2]', 'a folder of that name');
+  t.equal(found('a[1]/h[2].txt'), 'a[1]/h[2]', 'a file of that name');
+  t.equal(found('a[[]1]/h[[]*'), 'a[1]/h[2]');
+  const message = /^BAD_CORPUS: The pattern .*part-\[9-0\]\.txt cannot be read: expected ranges in brackets in order/;
+  t.match(await failure(() => findFiles([join(folder, 'part-[9-0].txt')])), message);
+});
+
 t.test('a link to itself is no loop', async (t) => {
   const folder = t.testdir({ 'a.txt': 'a' });
   symlinkSync(folder, join(folder, 'again'));

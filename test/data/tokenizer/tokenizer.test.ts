@@ -285,6 +285,7 @@ t.test('a unigram model takes the pieces of the largest sum of scores', async (t
 });
 
 const small = { '[UNK]': 0, a: 1 };
+const lfsPointer = 'version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 231508\n';
 const bytes = Object.fromEntries(byteCharacters.map((character, id) => [character, id]));
 const bertLike = (vocab: unknown, more: object = {}) =>
   JSON.stringify({
@@ -393,6 +394,13 @@ const malformed: [string, Record<string, string | Buffer>, string, RegExp][] = [
     /is UTF-16, expected UTF-8: save/,
   ],
   ['not UTF-8', { 'vocab.txt': Buffer.from([0x5b, 0xe9, 0x0a]) }, 'vocab.txt', /vocab\.txt is not UTF-8 text/],
+  ['a Git LFS pointer', { 'vocab.txt': lfsPointer }, 'vocab.txt', /vocab\.txt is a Git LFS pointer, .*git lfs pull/],
+  [
+    'merges behind a Git LFS pointer',
+    { 'vocab.json': JSON.stringify(bytes), 'merges.txt': lfsPointer },
+    '.',
+    /merges\.txt is a Git LFS pointer/,
+  ],
   ['another name', { 'spiece.model': 'x' }, 'spiece.model', /expected a name that ends in \.json/],
   ['vocab.json alone', { 'vocab.json': '{}' }, '.', /vocab\.json needs merges\.txt beside it, .*Copy it into/],
   ['merges.txt alone', { 'merges.txt': 'a b' }, 'merges.txt', /merges\.txt needs vocab\.json beside it/],
