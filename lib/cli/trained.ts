@@ -4,36 +4,29 @@ import { ApolloError } from '../errors.js';
 import { type LoadedModel, loadModel } from '../train/checkpoint/load-model.js';
 import { openDeviceOf, precisionOf } from './device.js';
 import type { CommandIo } from './io.js';
-import { loadSettings } from './settings/config.js';
-import { addOptions } from './settings/options.js';
-
-const deviceKeys = ['device', 'precision', 'threads', 'import'] as const;
+import { addDeviceOptions, type DeviceFlags } from './settings/options.js';
 
 /** Values of the options that `addModelOptions` adds. */
-export interface ModelFlags {
+export interface ModelFlags extends DeviceFlags {
   readonly model: string;
-  readonly device?: string;
-  readonly precision?: string;
-  readonly threads?: number;
-  readonly import?: readonly string[];
   readonly json?: boolean;
 }
 
 export function addModelOptions(command: Command): Command {
   command.requiredOption('--model <folder>', "a run's folder, a checkpoint, or a Hugging Face folder");
-  return addOptions(command, deviceKeys).option('--json', 'machine-readable lines on stdout');
+  return addDeviceOptions(command).option('--json', 'machine-readable lines on stdout');
 }
 
 /** Opens device and model, prints the warnings about the model's folder, and closes both when `work` is done. */
 export async function withTrained<Result>(
-  { model: folder, device: name, precision, threads, json = false }: ModelFlags,
+  flags: ModelFlags,
   io: CommandIo,
   work: (loaded: LoadedModel) => Promise<Result>,
 ): Promise<Result> {
-  const settings = loadSettings({ flags: { device: name, precision, threads } });
-  const device = await openDeviceOf(settings);
+  const { model: folder, json = false } = flags;
+  const device = await openDeviceOf(flags);
   try {
-    const loaded = await loadModel(device, folder, { precision: precisionOf(settings) });
+    const loaded = await loadModel(device, folder, { precision: precisionOf(flags) });
     try {
       for (const message of loaded.warnings) {
         io.stderr.write(`warning: ${message}\n`);

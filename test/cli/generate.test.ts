@@ -146,7 +146,10 @@ t.test("a user's mistake is one message", { skip }, async (t) => {
     [['generate', '--model', bert, '--prompt', 'a'], /this model is a BERT/],
     [['generate', '--model', gpt, '--prompt', 'a', '--samples', '0'], /samples must be a positive/],
     [['generate', '--model', gpt, '--prompt', 'a', '--top-p', '2'], /topP must be above 0 and at most 1/],
-    [['generate', '--model', gpt, '--prompt', 'a', '--device', 'tpu'], /--device: expected cpu, cuda or cuda:N/],
+    [
+      ['generate', '--model', gpt, '--prompt', 'a', '--device', 'tpu'],
+      /--device <name>' argument 'tpu' is invalid.* expected cpu, cuda or cuda:N/,
+    ],
     [['fill', '--model', gpt, 'a [MASK]'], /this model is a GPT/],
     [['fill', '--model', bert, 'a cat'], /The text has no \[MASK\]/],
   ] as const) {

@@ -26,13 +26,13 @@ import { checkFormat } from '../corpus.js';
 import { openDeviceOf, precisionOf } from '../device.js';
 import { interruptible } from '../interrupt.js';
 import type { CommandIo } from '../io.js';
-import { addDeviceOptions, addOptions, readOptions, whole } from '../settings/options.js';
+import { addDeviceOptions, addOptions, type DeviceFlags, readOptions, whole } from '../settings/options.js';
 import { flagOf } from '../settings/schema.js';
 import { addTaskOptions, configuredTask, givenTaskOption } from '../settings/task-options.js';
 import { describeScores, tokenizerOf } from '../settings/tuning.js';
 import { Progress } from '../watch/progress.js';
 
-interface Parsed extends ReadOptions {
+interface Parsed extends ReadOptions, DeviceFlags {
   readonly model: string;
   readonly tokenizer?: string;
   readonly text?: readonly string[];
@@ -42,10 +42,6 @@ interface Parsed extends ReadOptions {
   readonly seq?: number;
   readonly stride?: number;
   readonly batch: number;
-  readonly device: string;
-  readonly precision: 'auto' | 'f32' | 'bf16';
-  readonly tf32: boolean;
-  readonly threads: number;
   readonly out?: string;
   readonly json?: boolean;
 }

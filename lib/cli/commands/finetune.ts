@@ -18,7 +18,7 @@ import { describeDevice, openDeviceOf, precisionOf } from '../device.js';
 import { interruptible, stoppedByReader, stoppedExitCode } from '../interrupt.js';
 import type { CommandIo } from '../io.js';
 import { warnOfLostOutput } from '../output.js';
-import { addDeviceOptions, amount, names, whole } from '../settings/options.js';
+import { addDeviceOptions, amount, type DeviceFlags, names, whole } from '../settings/options.js';
 import { addTaskOptions, configuredTask } from '../settings/task-options.js';
 import {
   checkExamples,
@@ -31,7 +31,7 @@ import {
 } from '../settings/tuning.js';
 import { Progress, timeLeft } from '../watch/progress.js';
 
-interface Parsed {
+interface Parsed extends DeviceFlags {
   readonly task: string;
   readonly data: string;
   readonly model: string;
@@ -51,10 +51,6 @@ interface Parsed {
   readonly keepCheckpoints: number;
   readonly baseline: readonly string[];
   readonly fromScratch?: boolean;
-  readonly device: string;
-  readonly precision: 'auto' | 'f32' | 'bf16';
-  readonly tf32: boolean;
-  readonly threads: number;
   readonly out?: string;
   readonly json?: boolean;
 }

@@ -51,7 +51,7 @@ async function write(
   io: CommandIo,
 ): Promise<boolean> {
   const { json = false, samples = 1, eos, prompt: _prompt, model: _model, device: _device, ...others } = flags;
-  const { precision: _precision, threads: _threads, import: _import, ...settings } = others;
+  const { precision: _precision, tf32: _tf32, threads: _threads, import: _import, ...settings } = others;
   const options = { ...settings, samples, signal, ...(!eos && { eos: null }) };
   const texts: string[] = [];
   // Several samples come at once: each is written whole, when it has ended.

@@ -3,7 +3,8 @@ import { type Command, Option } from 'commander';
 import type { Device } from '../../engine/index.js';
 import { ApolloError } from '../../errors.js';
 import { type AutoEvidence, nearestEvidence } from '../../methods/auto-evidence.js';
-import { createModel, familyOf, parameterCount, withShape } from '../../models/index.js';
+import type { TrainingMethod } from '../../methods/index.js';
+import { createModel, familyOf, type LanguageModel, parameterCount, withShape } from '../../models/index.js';
 import { formatBytes, formatCount, formatDuration, formatFlops, formatPercent } from '../../report/format.js';
 import { textTable } from '../../report/table.js';
 import { checkSettings, parameterBytes } from '../../train/index.js';
@@ -29,6 +30,18 @@ import {
 import type { Settings } from '../settings/schema.js';
 import { Progress } from '../watch/progress.js';
 
+interface Measured {
+  /** Where and in what it was measured. */
+  readonly device: string;
+  readonly precision: string;
+  /** 'full': whole micro-batches were timed; 'estimate': a piece of one, extrapolated by FLOPs. */
+  readonly how: 'full' | 'estimate';
+  readonly piece?: Piece;
+  readonly depths: readonly DepthCost[];
+  readonly estimatedMs: number;
+  readonly scratchMs: number;
+}
+
 interface Plan {
   readonly method: string;
   /** For `auto`: the measurement that is closest to this run. */
@@ -42,17 +55,7 @@ interface Plan {
   readonly updateFlops: number;
   readonly stages: readonly StageCost[];
   /** Absent without the native engine, whose message is `missing`. */
-  readonly measured?: {
-    /** Where and in what it was measured. */
-    readonly device: string;
-    readonly precision: string;
-    /** 'full': whole micro-batches were timed; 'estimate': a piece of one, extrapolated by FLOPs. */
-    readonly how: 'full' | 'estimate';
-    readonly piece?: Piece;
-    readonly depths: readonly DepthCost[];
-    readonly estimatedMs: number;
-    readonly scratchMs: number;
-  };
+  readonly measured?: Measured;
   readonly missing?: string;
   /** On many ranks, where their numbers are given. */
   readonly onRanks?: RanksPlan;
@@ -86,6 +89,31 @@ export function planCommand(program: Command, io: CommandIo): void {
 
 type Measure = 'estimate' | 'full' | 'none';
 
+/** A run as its settings describe it, on this number of ranks. */
+interface PlannedRun {
+  readonly settings: Settings;
+  readonly model: LanguageModel;
+  readonly method: TrainingMethod;
+  readonly seq: number;
+  readonly steps: number;
+  /** Of a step, as one rank computes it. */
+  readonly tokens: number;
+  readonly stages: readonly StageCost[];
+}
+
+function plannedRun(
+  settings: Settings,
+  model: LanguageModel,
+  tokens = tokensPerStepOf(settings, model.config),
+): PlannedRun {
+  const { config } = model;
+  const seq = sequenceOf(settings, config);
+  const size = { steps: totalStepsOf(settings, config), seq, tokens };
+  const method = methodOf(settings, settings.method, config, settings.seed);
+  const optimizer = { name: settings.optimizer.name, iterations: settings.muon.iterations };
+  return { settings, model, method, ...size, stages: stageCosts(method, model, size, optimizer) };
+}
+
 async function makePlan(
   settings: Settings,
   measure: Measure,
@@ -93,52 +121,11 @@ async function makePlan(
   progress: Progress,
 ): Promise<Plan> {
   const model = createModel(modelConfigOf(settings, (await readInit(settings))?.config));
-  const { config } = model;
-  checkSettings(trainOptionsOf(settings, config, settings.seed, 'f32'), config);
-  const method = methodOf(settings, settings.method, config, settings.seed);
-  const seq = sequenceOf(settings, config);
-  const size = { steps: totalStepsOf(settings, config), seq, tokens: tokensPerStepOf(settings, config) };
-  const { name: optimizer } = settings.optimizer;
-  const costsOf = (own: Settings) =>
-    stageCosts(
-      methodOf(own, own.method, config, own.seed),
-      model,
-      { ...size, steps: totalStepsOf(own, config) },
-      { name: optimizer, iterations: own.muon.iterations },
-    );
-  const stages = costsOf(settings);
-  const tokens = size.steps * size.tokens;
-  const parameters = parameterCount(model.parameters(config.layers));
-  // A measurement of the recipe says nothing of another one, nor of a model that does not grow.
-  const asMeasured = Object.keys(methodOptionsOf(settings, settings.method)).length === 0 && stages.length > 1;
-  const evidence =
-    method.name === 'auto' && asMeasured ? nearestEvidence(config.kind, optimizer, tokens / parameters) : undefined;
-  const plan: Plan = {
-    method: method.name,
-    ...(evidence && { evidence }),
-    parameters,
-    tokens,
-    flops: stages.reduce((sum, stage) => sum + stage.flops, 0),
-    optimizer,
-    updateFlops: stages.reduce((sum, stage) => sum + stage.updateFlops, 0),
-    scratchFlops: tokens * model.flopsPerToken(config.layers, seq),
-    stages,
-  };
-  const onRanks = (secondsOf: (stage: StageCost) => number) => {
-    if (!ranks) return undefined;
-    const stagesOf = (count: number) => costsOf({ ...settings, ranks: count });
-    const bytesOf: Parameters<typeof ranksPlan>[3] = ({ shape, trainedLayers }, held) =>
-      parameterBytes(shape ? createModel(withShape(config, shape)) : model, {
-        ...{ optimizer, syncEvery: settings.syncEvery, layers: trainedLayers },
-        ...held,
-      });
-    const ofRun = {
-      ...settings,
-      precision: plannedPrecision(settings),
-      shardOptimizer: settings.shardOptimizer === true,
-    };
-    return { onRanks: ranksPlan({ ...flags, ranks }, stagesOf, secondsOf, bytesOf, ofRun) };
-  };
+  checkSettings(trainOptionsOf(settings, model.config, settings.seed, 'f32'), model.config);
+  const run = plannedRun(settings, model);
+  const plan = costOf(run);
+  const onRanks = (secondsOf: (stage: StageCost) => number) =>
+    ranks && { onRanks: onManyRanks(run, { ...flags, ranks }, secondsOf) };
   if (measure === 'none') return { ...plan, ...onRanks((stage) => (stage.flops + stage.updateFlops) / flags.flops!) };
   let device: Device;
   try {
@@ -148,37 +135,91 @@ async function makePlan(
     return { ...plan, missing: error.message };
   }
   try {
-    const precision = precisionOf(settings);
-    const probe = {
-      device,
-      precision,
-      optimizer,
-      syncEvery: settings.syncEvery,
-      // Of the fewest ranks, each of which keeps the most.
-      shards: settings.shardOptimizer ? Math.min(...(ranks ?? [settings.ranks ?? 1])) : 1,
-      batch: settings.batch,
-      seq,
-      onProgress: (label: string, done: number) => progress.update({ label, done }),
-    };
-    const { depths, piece, msOf, scratchMs } = await measureStages(stages, { ...probe, model }, measure);
-    const micro = settings.accumulation;
-    const estimatedMs = micro * stages.reduce((sum, stage) => sum + msOf(stage), 0);
-    return {
-      ...plan,
-      measured: {
-        device: device.info().name,
-        precision,
-        how: measure,
-        ...(piece && { piece }),
-        depths,
-        estimatedMs,
-        scratchMs: size.steps * micro * scratchMs,
-      },
-      ...onRanks((stage) => (micro * msOf(stage)) / 1e3),
-    };
+    // Of the fewest ranks, each of which keeps the most.
+    const shards = settings.shardOptimizer ? Math.min(...(ranks ?? [settings.ranks ?? 1])) : 1;
+    const { measured, msOf } = await measuredRun(run, { device, measure, shards, progress });
+    return { ...plan, measured, ...onRanks((stage) => msOf(stage) / 1e3) };
   } finally {
     await device.close();
   }
+}
+
+/** What a run costs before anything of it is measured. */
+function costOf({ settings, model, method, steps, tokens: tokensPerStep, seq, stages }: PlannedRun): Plan {
+  const { config } = model;
+  const { optimizer } = settings;
+  const tokens = steps * tokensPerStep;
+  const parameters = parameterCount(model.parameters(config.layers));
+  // A measurement of the recipe says nothing of another one, nor of a model that does not grow.
+  const asMeasured = Object.keys(methodOptionsOf(settings, settings.method)).length === 0 && stages.length > 1;
+  const evidence =
+    method.name === 'auto' && asMeasured
+      ? nearestEvidence(config.kind, optimizer.name, tokens / parameters)
+      : undefined;
+  return {
+    method: method.name,
+    ...(evidence && { evidence }),
+    parameters,
+    tokens,
+    flops: stages.reduce((sum, stage) => sum + stage.flops, 0),
+    optimizer: optimizer.name,
+    updateFlops: stages.reduce((sum, stage) => sum + stage.updateFlops, 0),
+    scratchFlops: tokens * model.flopsPerToken(config.layers, seq),
+    stages,
+  };
+}
+
+/** The run on many ranks; `secondsOf`: what one rank computes in all steps of a stage. */
+function onManyRanks(
+  { settings, model, tokens }: PlannedRun,
+  flags: RankFlags & { readonly ranks: readonly number[] },
+  secondsOf: (stage: StageCost) => number,
+): RanksPlan {
+  const { optimizer, syncEvery, accumulation, shardOptimizer = false } = settings;
+  return ranksPlan(
+    flags,
+    (ranks) => plannedRun({ ...settings, ranks }, model, tokens).stages,
+    secondsOf,
+    ({ shape, trainedLayers: layers }, held) =>
+      parameterBytes(shape ? createModel(withShape(model.config, shape)) : model, {
+        ...{ optimizer: optimizer.name, syncEvery, layers },
+        ...held,
+      }),
+    { syncEvery, accumulation, shardOptimizer, precision: plannedPrecision(settings) },
+  );
+}
+
+interface Measuring {
+  readonly device: Device;
+  readonly measure: 'estimate' | 'full';
+  /** How many ranks share the state of the optimizer. */
+  readonly shards: number;
+  readonly progress: Progress;
+}
+
+/** Memory and time of a run on a device, and the milliseconds of all steps of a stage. */
+async function measuredRun(
+  { settings, model, seq, steps, stages }: PlannedRun,
+  { device, measure, shards, progress }: Measuring,
+): Promise<{ readonly measured: Measured; readonly msOf: (stage: StageCost) => number }> {
+  const { batch, accumulation, syncEvery, optimizer } = settings;
+  const precision = precisionOf(settings);
+  const onProgress = (label: string, done: number) => progress.update({ label, done });
+  const probe = { device, model, precision, optimizer: optimizer.name, syncEvery, shards, batch, seq, onProgress };
+  const { depths, piece, msOf, scratchMs } = await measureStages(stages, probe, measure);
+  const ofStage = (stage: StageCost) => accumulation * msOf(stage);
+  return {
+    msOf: ofStage,
+    measured: {
+      device: device.info().name,
+      precision,
+      how: measure,
+      ...(piece && { piece }),
+      depths,
+      estimatedMs: stages.reduce((sum, stage) => sum + ofStage(stage), 0),
+      scratchMs: steps * accumulation * scratchMs,
+    },
+  };
 }
 
 /** The precision of ranks whose speed may be given: without the native engine, `auto` on a CPU is f32. */

@@ -7,7 +7,7 @@ import { methodNames } from '../../methods/index.js';
 import { familyKinds, presetNames } from '../../models/index.js';
 import { decayShapeNames, scheduleNames } from '../../train/index.js';
 import { outerDefaults } from '../../train/outer.js';
-import { nestedNames, type Settings, settingDefault } from './schema.js';
+import { deviceName, nestedNames, type Settings, settingDefault } from './schema.js';
 
 /** A whole number; "50M" and the like are allowed. */
 export function whole(text: string): number {
@@ -280,10 +280,23 @@ function parseValue(text: string): unknown {
   }
 }
 
+/** A device's name. @throws InvalidArgumentError. */
+function named(device: string): string {
+  if (!deviceName.pattern.test(device)) throw new InvalidArgumentError(`It is no device: ${deviceName.expected}.`);
+  return device;
+}
+
+/** Values of the options that `addDeviceOptions` adds. */
+export interface DeviceFlags extends Pick<Settings, 'device' | 'precision' | 'tf32' | 'threads'> {
+  readonly import?: readonly string[];
+}
+
 /** The options of a device, and modules with the family of a model, for commands that take no settings. */
 export function addDeviceOptions(command: Command): Command {
   return addOptions(command, ['import'])
-    .addOption(new Option('--device <name>', 'cpu, cuda (the first NVIDIA GPU) or cuda:N').default('cpu'))
+    .addOption(
+      new Option('--device <name>', 'cpu, cuda (the first NVIDIA GPU) or cuda:N').argParser(named).default('cpu'),
+    )
     .addOption(new Option('--precision <kind>', 'of matrix products').choices(['auto', 'f32', 'bf16']).default('auto'))
     .option('--tf32', 'let f32 products on a GPU round their inputs to TF32', false)
     .addOption(new Option('--threads <n>', 'worker threads of the CPU; 0: all cores').argParser(whole).default(0));

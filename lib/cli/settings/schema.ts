@@ -9,6 +9,8 @@ import { decayShapeNames, scheduleNames } from '../../train/index.js';
 import { muonSettings, optimizerName } from '../../train/optimizer.js';
 
 export const defaultModel = 'gpt-mini';
+/** What a device may be called. */
+export const deviceName = { pattern: /^(cpu|cuda(:\d+)?)$/, expected: 'expected cpu, cuda or cuda:N' };
 const count = z.int().min(1);
 const field = z.union([z.string(), count], { error: 'expected a name, or a column as a number from 1' });
 /** A path, perhaps with a weight (`books:0.3`), or an object that also defines how the files are read. */
@@ -125,10 +127,7 @@ export const schema = z.strictObject({
   /** Checkpoints that are kept besides the newest: up to 1 shares of the run, above steps. `anneal` branches off there. */
   keepAt: z.array(z.number().gt(0)).default([]),
   /** Where to train: `cpu`, `cuda` (the first NVIDIA GPU; of several ranks each its own) or `cuda:N`. */
-  device: z
-    .string()
-    .regex(/^(cpu|cuda(:\d+)?)$/, 'expected cpu, cuda or cuda:N')
-    .default('cpu'),
+  device: z.string().regex(deviceName.pattern, deviceName.expected).default('cpu'),
   /** `auto`: bf16 where the device multiplies it in hardware, else f32. */
   precision: z.enum(['auto', 'f32', 'bf16']).default('auto'),
   /** On a GPU: f32 products may round their inputs to TF32. */
