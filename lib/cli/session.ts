@@ -13,7 +13,7 @@ import {
 import { alone, firstThenOthers, type Group } from '../dist/index.js';
 import type { Device } from '../engine/index.js';
 import { writeWholeFile } from '../fs/whole-file.js';
-import { createModel, type LanguageModel } from '../models/index.js';
+import { createModel, headSizeOf, type LanguageModel } from '../models/index.js';
 import { formatPercent } from '../report/format.js';
 import { openModelFolder, type TrainingCorpus } from '../train/index.js';
 import { trainingCorpus } from '../train/text-corpus.js';
@@ -129,7 +129,7 @@ function describe(
   return {
     model: modelName(settings),
     ...(settings.init && { 'starts from': settings.init }),
-    structure: `${config.kind}, ${config.layers} layers x ${config.hidden}, heads of ${config.hidden / config.heads}, vocabulary ${config.vocabSize}`,
+    structure: `${config.kind}, ${config.layers} layers x ${config.hidden}, heads of ${headSizeOf(config)}, vocabulary ${config.vocabSize}`,
     data: describeCorpus(corpus, settings, config),
     corpus: corpus.key,
     steps: totalStepsOf(settings, config),

@@ -59,7 +59,7 @@ const mostElements = 2 ** 50;
 
 /** Throws BAD_SHAPE for a tensor that is too large for the engine. */
 export function checkElements(op: string, shape: Shape): void {
-  if (shape.reduce((elements, extent) => elements * extent, 1) <= mostElements) return;
+  if (size(shape) <= mostElements) return;
   throw shapeError(op, `a tensor has at most 2^50 elements; got ${formatShape(shape)}`);
 }
 

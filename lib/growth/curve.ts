@@ -32,7 +32,7 @@ const takesCurveBoundaries = is.takes('curveBoundaries', {
  * @param means Mean training loss of windows 0, 1, …; NaN for a window without a finite loss, which decides nothing.
  * @param rule Length of a window, costs and latest ends of the stages, and the margin of a decision.
  * @returns One boundary less than there are stages, in steps.
- * @example curveBoundaries([9, 8, 7, 6.9, 6.85], { window: 10, costs: [1, 2], latest: [500], margin: 1 }) // [40]
+ * @example curveBoundaries([9, 8, 7, 6.9, 6.85], { window: 10, costs: [1, 2], latest: [500], margin: 1 }) // [50]
  * @throws ApolloError BAD_ARGUMENT for a rule that does not fit together.
  */
 export function curveBoundaries(means: readonly number[], rule: CurveRule): number[] {

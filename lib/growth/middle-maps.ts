@@ -65,7 +65,7 @@ const takesRepeatMiddleLayers = is.takes('repeatMiddleLayers', { block: is.numbe
  * `repeatMiddleLayers(4)(8, 12)` is [0, 1, 2, 3, 2, 3, 4, 5, 4, 5, 6, 7]. The first block has nothing after it and is
  * repeated whole.
  * @example
- * const map = repeatMiddleLayers(3)(6, 9);
+ * const map = repeatMiddleLayers(4)(8, 12);
  * @throws ApolloError BAD_ARGUMENT for an odd block, or unless one block is added to whole blocks.
  */
 export function repeatMiddleLayers(block: number): Expansion {

@@ -236,7 +236,7 @@ export const uniform = sampler(
 export const full = sampler(
   'full',
   () => 1,
-  (_x, _units, layers) => layers,
+  (_x, _trainedLayers, layers) => layers,
 );
 
 /**

@@ -2,9 +2,11 @@
  * How our parameters are stored in Hugging Face checkpoints: under the names that their families declare, with the transposed
  * matrices of torch's Linear layers, and separate query, key and value matrices, which we hold as one.
  */
+
 import { ApolloError } from '../errors.js';
 import type { ForeignTensors, HuggingFaceFamily, ParameterSpec, Span } from '../models/index.js';
 import type { TensorToWrite } from './safetensors.js';
+import { elementsOf } from './safetensors-header.js';
 import type { TensorReader } from './sharded-safetensors.js';
 
 /** A parameter of ours, as far as conversion needs to know it. */
@@ -53,7 +55,7 @@ export function joinForeign(spec: NamedShape, parts: readonly Float32Array[]): F
   const { shape } = spec;
   const { transposed } = foreignTensors(spec);
   if (!transposed && parts.length === 1) return parts[0] as Float32Array;
-  const joined = new Float32Array(shape.reduce((a, b) => a * b, 1));
+  const joined = new Float32Array(elementsOf(shape));
   const columns = shape.at(-1) as number;
   let offset = 0;
   for (const [index, outputs] of partSizes(spec).entries()) {

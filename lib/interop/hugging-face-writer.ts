@@ -2,6 +2,7 @@
  * Writes a model as a folder that Hugging Face's `from_pretrained` loads: config.json, the weights as one safetensors
  * file or several with an index, and any small files that the caller adds. The folder is written atomically.
  */
+
 import { join } from 'node:path';
 import { ApolloError } from '../errors.js';
 import { writeSynced } from '../fs/durable.js';
@@ -13,6 +14,7 @@ import { configToHuggingFace, huggingFaceOf } from './hugging-face-config.js';
 import { configFile, indexFile, weightsFile } from './hugging-face-folder.js';
 import { type NamedShape, writeForeign } from './hugging-face-names.js';
 import { type TensorToWrite, writeSafetensors } from './safetensors.js';
+import { elementsOf } from './safetensors-header.js';
 
 export type ExportDtype = 'f32' | 'bf16' | 'f16';
 
@@ -59,7 +61,7 @@ export interface WrittenFile {
   readonly bytes: number;
 }
 
-const bytesOf = ({ shape, dtype }: TensorToWrite): number => shape.reduce((a, b) => a * b, 1) * widthOf(dtype);
+const bytesOf = ({ shape, dtype }: TensorToWrite): number => elementsOf(shape) * widthOf(dtype);
 
 /** Tensors by files, in order, as many in each as `limit` bytes hold and at least one. */
 export function shardsOf(tensors: readonly TensorToWrite[], limit: number): TensorToWrite[][] {

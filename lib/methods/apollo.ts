@@ -22,11 +22,11 @@ import {
   uniformNumber,
 } from '../growth/index.js';
 import { headFlops, layerFlops } from '../models/index.js';
-import { lastGrowth } from './depth-growth.js';
+import { growthAt, lastGrowth } from './depth-growth.js';
 import { gatedPlan, gateOptions, gatesAfterGrowth } from './gates.js';
 import { growthRateOptions, rateAfterGrowth } from './growth-rate.js';
 import { identityMap, type MethodContext, type TrainingMethod } from './method.js';
-import { layerCopies, momentOption } from './moments.js';
+import { momentOption } from './moments.js';
 import { commonOptions, parseOptions } from './options.js';
 import { scheduleOf, stageOptions } from './stages.js';
 
@@ -163,7 +163,9 @@ function withStages(
     settings.stream === 'release' ? releasedStream(seed) : (step: number) => uniformNumber(seed, depthStream, step);
   const usesPerLayer = (count: number) => sampler.expectedDepth(count, layers) / count;
 
-  const growthBefore = (step: number) => lastGrowth(step, schedule, expand);
+  // As a sampled depth, straight from the layers that were trained: a stage that was passed over leaves no trace.
+  const through = (stages: readonly number[]) => expand(stages[0] as number, stages.at(-1) as number);
+  const growthBefore = (step: number) => lastGrowth(step, schedule, through);
   const gatesAt = (step: number) => gatesAfterGrowth(step, growthBefore(step), settings, context);
 
   return {
@@ -188,17 +190,7 @@ function withStages(
       return { full: expand(count, layers), stage: identityMap(count) };
     },
     evaluationGates: gatesAt,
-    growth(step) {
-      const to = schedule.stageAt(step);
-      const from = schedule.stageAt(Math.max(0, step - 1));
-      if (from.index === to.index) return undefined;
-      const scale = usesPerLayer(to.trainedLayers) / usesPerLayer(from.trainedLayers);
-      const copies = layerCopies(expand(from.trainedLayers, to.trainedLayers), {
-        moments: settings.moments,
-        from: from.trainedLayers,
-        scale,
-      });
-      return { kind: 'layers', from: from.trainedLayers, to: to.trainedLayers, copies };
-    },
+    growth: (step) =>
+      growthAt(step, growthBefore(step), settings.moments, (from, to) => usesPerLayer(to) / usesPerLayer(from)),
   };
 }

@@ -75,8 +75,10 @@ export function depthGrowth(
   const { schedule, map, moments, rate, gate, calibrate = false, context = {}, shared = 'keep' } = options;
   const { stageLayers } = schedule;
   // The finished network that the layers of each stage would grow into now.
-  const full = stageLayers.map((_, stage) => growThrough(stageLayers.slice(stage), map));
-  const gatesAt = (step: number) => gate && gatesAfterGrowth(step, lastGrowth(step, schedule, map), gate, context);
+  const through = (stages: readonly number[]) => growThrough(stages, map);
+  const full = stageLayers.map((_, stage) => through(stageLayers.slice(stage)));
+  const growthBefore = (step: number) => lastGrowth(step, schedule, through);
+  const gatesAt = (step: number) => gate && gatesAfterGrowth(step, growthBefore(step), gate, context);
   return {
     stageAt: (step) => schedule.stageAt(step),
     plan(step) {
@@ -86,7 +88,7 @@ export function depthGrowth(
         trainedLayers: depth,
         depth,
         layerMap,
-        ...(rate && rateAfterGrowth(step, rate, lastGrowth(step, schedule, map))),
+        ...(rate && rateAfterGrowth(step, rate, growthBefore(step))),
         ...gatedPlan(gatesAt(step), layerMap),
       };
     },
@@ -96,20 +98,8 @@ export function depthGrowth(
     },
     evaluationGates: gatesAt,
     growth(step) {
-      const to = schedule.stageAt(step);
-      const from = schedule.stageAt(Math.max(0, step - 1));
-      if (from.index === to.index) return undefined;
-      // Boundaries may pass a stage over: the copies of all growths in between are one map.
-      const layers = growThrough(stageLayers.slice(from.index, to.index + 1), map);
-      const copies = layerCopies(layers, { moments, from: from.trainedLayers });
-      return {
-        kind: 'layers',
-        from: from.trainedLayers,
-        to: to.trainedLayers,
-        copies,
-        shared,
-        ...(calibrate && { calibrate }),
-      };
+      const growth = growthAt(step, growthBefore(step), moments);
+      return growth && { ...growth, shared, ...(calibrate && { calibrate }) };
     },
   };
 }
@@ -120,12 +110,38 @@ export function stageBefore({ boundaries }: StageSchedule, index: number): numbe
   return since ? boundaries.indexOf(since) : undefined;
 }
 
-/** The growth before `step`, if there was one. */
-export function lastGrowth(step: number, schedule: StageSchedule, map: Expansion): LastGrowth | undefined {
+/**
+ * The growth before `step`, or with it, if there was one. `through`: which of the layers of the first of some stages each layer
+ * of the last is a copy of; equal boundaries pass the stages in between over.
+ */
+export function lastGrowth(
+  step: number,
+  schedule: StageSchedule,
+  through: (stageLayers: readonly number[]) => LayerMap,
+): LastGrowth | undefined {
   const { stageLayers, boundaries } = schedule;
   const { index } = schedule.stageAt(step);
-  const from = stageBefore(schedule, index);
-  if (from === undefined) return undefined;
+  const before = stageBefore(schedule, index);
+  if (before === undefined) return undefined;
+  const stages = stageLayers.slice(before, index + 1);
   const since = boundaries[index - 1] as number;
-  return { since, until: boundaries[index], map: growThrough(stageLayers.slice(from, index + 1), map) };
+  return { from: stages[0] as number, since, until: boundaries[index], map: through(stages) };
+}
+
+/** The copies with which a step starts, where `last`, the growth before it, is its own. `scale`: as for layerCopies. */
+export function growthAt(
+  step: number,
+  last: LastGrowth | undefined,
+  moments: MomentOption,
+  scale?: (from: number, to: number) => number,
+): LayerGrowth | undefined {
+  if (last?.since !== step) return undefined;
+  const { from, map } = last;
+  const to = map.length;
+  return {
+    kind: 'layers',
+    from,
+    to,
+    copies: layerCopies(map, { moments, from, ...(scale && { scale: scale(from, to) }) }),
+  };
 }

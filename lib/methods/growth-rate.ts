@@ -41,6 +41,8 @@ export function checkRate(
 
 /** The last growth before a step. */
 export interface LastGrowth {
+  /** Trained layers before it. */
+  readonly from: number;
   /** First step after it. */
   readonly since: number;
   /** First step after the next growth; absent after the last. */

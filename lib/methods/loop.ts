@@ -5,10 +5,10 @@
 import { z } from 'zod';
 import { ApolloError } from '../errors.js';
 import { boundarySteps, growThrough, type LayerMap, repeatNewMiddle } from '../growth/index.js';
-import { lastGrowth } from './depth-growth.js';
+import { growthAt, lastGrowth } from './depth-growth.js';
 import { growthRateOptions, rateAfterGrowth } from './growth-rate.js';
 import { identityMap, type TrainingMethod } from './method.js';
-import { layerCopies, momentOption } from './moments.js';
+import { momentOption } from './moments.js';
 import { commonOptions, parseOptions, positiveInteger } from './options.js';
 import { boundariesSchema, scheduleOf } from './stages.js';
 
@@ -74,7 +74,9 @@ export function loop(options: LoopOptions): TrainingMethod {
     boundaries: { steps: steps.filter((_, i) => i % 2 === 1) },
   });
   const map = repeatNewMiddle(block);
-  const full = stageLayers.map((_, stage) => growThrough(stageLayers.slice(stage), map));
+  const through = (stages: readonly number[]) => growThrough(stages, map);
+  const growthBefore = (step: number) => lastGrowth(step, schedule, through);
+  const full = stageLayers.map((_, stage) => through(stageLayers.slice(stage)));
   const mapAt = (step: number): LayerMap => {
     const { index, trainedLayers: count } = schedule.stageAt(step);
     return step >= (begins[index] ?? Number.POSITIVE_INFINITY) ? map(count, count + block) : identityMap(count);
@@ -87,17 +89,10 @@ export function loop(options: LoopOptions): TrainingMethod {
     plan(step) {
       const layerMap = mapAt(step);
       const { trainedLayers: count } = schedule.stageAt(step);
-      const rate = rateAfterGrowth(step, settings, lastGrowth(step, schedule, map));
+      const rate = rateAfterGrowth(step, settings, growthBefore(step));
       return { trainedLayers: count, depth: layerMap.length, layerMap, ...rate };
     },
     evaluationMaps: (step) => ({ full: full[schedule.stageAt(step).index] as LayerMap, stage: mapAt(step) }),
-    growth(step) {
-      const to = schedule.stageAt(step);
-      const before = schedule.stageAt(Math.max(0, step - 1));
-      if (before.index === to.index) return undefined;
-      const layerMap = growThrough(stageLayers.slice(before.index, to.index + 1), map);
-      const copies = layerCopies(layerMap, { moments, from: before.trainedLayers });
-      return { kind: 'layers', from: before.trainedLayers, to: to.trainedLayers, copies };
-    },
+    growth: (step) => growthAt(step, growthBefore(step), moments),
   };
 }

@@ -1,5 +1,6 @@
 /** Rules for the optimizer's state when layers are copied, and the copies of a layer map. */
 import { z } from 'zod';
+import { check } from '../errors.js';
 import type { LayerMap } from '../growth/index.js';
 import * as is from '../is.js';
 import { newLayers } from './growth-rate.js';
@@ -19,18 +20,18 @@ export type MomentOption = z.output<typeof momentOption>;
 export interface CopyOptions {
   /** The rule from which that of each copy follows. */
   readonly moments: MomentOption;
-  /** Trained layers before. */
+  /** Trained layers before the growth. */
   readonly from: number;
   /** Uses of a layer after the growth over those before: a layer's gradient is the sum over its uses. */
   readonly scale?: number;
 }
 
 /** The rule for layer `to` whose weights come from layer `from`; undefined when nothing changes. */
-function momentRule(from: number, to: number, isNew: boolean, { moments, from: unitsBefore, scale = 1 }: CopyOptions) {
+function momentRule(from: number, to: number, isNew: boolean, { moments, from: before, scale = 1 }: CopyOptions) {
   const rules: Record<MomentOption, MomentRule | undefined> = {
     copy: from === to ? undefined : 'copy',
     'old-kept-new-zero': isNew ? 'zero' : from === to ? undefined : 'copy',
-    release: from === to ? undefined : to >= unitsBefore ? 'zero' : 'keep',
+    release: from === to ? undefined : to >= before ? 'zero' : 'keep',
     reset: 'zero',
     copyScaled: { scale },
   };
@@ -47,13 +48,20 @@ const takesLayerCopies = is.takes('layerCopies', {
 });
 
 /**
- * The copies by which layer i becomes what layer `map[i]` was, from the top down: since map[i] <= i for every expansion,
- * a layer is read before it is overwritten.
+ * The copies by which layer i becomes what layer `map[i]` was, from the top down: map[i] <= i, so a layer is read before it
+ * is overwritten.
  * @example
  * const copies = layerCopies([0, 1, 0, 1], { moments: 'copy', from: 2 });
+ * @throws {ApolloError} BAD_ARGUMENT for a map that has a layer start from one above it.
  */
 export function layerCopies(map: LayerMap, options: CopyOptions): LayerCopy[] {
   takesLayerCopies(map, options);
+  const upward = map.findIndex((from, to) => from > to);
+  check(
+    upward < 0,
+    `layerCopies: map must have each layer start from itself or from one below, since layers are copied in place from the ` +
+      `top down; got [${map.join(', ')}], where layer ${upward} starts from layer ${map[upward]}`,
+  );
   const copies: LayerCopy[] = [];
   const isNew = newLayers(map);
   map.forEach((from, to) => {

@@ -3,7 +3,9 @@
  * transformers: starts from a trained smaller model that computes the same, widened by copies of units whose inputs are
  * divided among the copies, and deepened by layers that add nothing yet.
  */
+
 import { z } from 'zod';
+import { size } from '../engine/shape.js';
 import { interpolate } from '../growth/index.js';
 import { drawnValue, initialValue, nameAt, type ParameterSpec } from '../models/index.js';
 import { changedValues } from '../pauses.js';
@@ -69,7 +71,7 @@ export function net2net(options: Net2NetOptions, context: MethodContext): Traini
         const { part, use } = spec;
         const layer = spec.layer === undefined ? undefined : (sourceLayer[spec.layer] as number);
         if (spec.layer !== undefined && isNew(spec.layer)) {
-          if (use === 'branchOutput') return new Float32Array(spec.shape.reduce((a, b) => a * b, 1)); // it adds nothing yet
+          if (use === 'branchOutput') return new Float32Array(size(spec.shape)); // it adds nothing yet
           // In a new post-norm layer it sees what the layer below has normed and should leave it alone: its weights of one
           // and biases of zero leave a single norm, the layer's last, between the two.
           if (use === 'innerNorm') return initialValue(spec, seed);

@@ -9,7 +9,7 @@ import { boundarySteps } from '../growth/index.js';
 import { uniformStreams } from '../random/streams.js';
 import { identityMap, type StepPlan, type TrainingMethod } from './method.js';
 import { commonOptions, parseOptions } from './options.js';
-import { boundariesSchema } from './stages.js';
+import { boundariesSchema, checkLastStart } from './stages.js';
 import { keptScale, subNetworkPlan } from './sub-network.js';
 
 const schema = z.strictObject({
@@ -56,6 +56,7 @@ export function raptr(options: RaptrOptions): TrainingMethod {
       `raptr.boundaries: ${depths.length} depths need ${depths.length - 1} boundaries; got ${boundaries.length}.`,
     );
   }
+  checkLastStart('raptr', `the last stage, of mean depth ${depths.at(-1)},`, { ...settings, starts: boundaries });
   const fullSteps = Math.round(full * totalSteps);
   const all = identityMap(layers);
   const probabilitiesAt = (step: number): number[] => {

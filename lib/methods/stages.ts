@@ -66,15 +66,27 @@ export function scheduleOf(
       `${owner}.stageLayers: the last stage must train all ${layers} layers; got [${stageLayers.join(', ')}].`,
     );
   }
-  const start = schedule.boundaries.at(-1) ?? 0;
+  checkLastStart(owner, `the last stage, with all ${layers} layers,`, { ...settings, starts: schedule.boundaries });
+  return schedule;
+}
+
+/** @throws ApolloError BAD_CONFIG when the last of the `starts`, which `boundaries` give, is after the run. */
+export function checkLastStart(
+  owner: string,
+  what: string,
+  {
+    starts,
+    boundaries,
+    totalSteps,
+  }: { starts: readonly number[]; boundaries: z.output<typeof boundariesSchema>; totalSteps: number },
+): void {
+  const start = starts.at(-1) ?? 0;
   // Shares below 1 that are rounded to the end of a very short run are no mistake of the settings.
   const isRounded = 'fractions' in boundaries && (boundaries.fractions.at(-1) ?? 0) < 1;
-  if (start >= totalSteps && !isRounded) {
-    throw new ApolloError(
-      'BAD_CONFIG',
-      `${owner}.boundaries: the last stage, with all ${layers} layers, would start after step ${start}, and the run ends after ` +
-        `step ${totalSteps}. Give earlier boundaries, or more steps.`,
-    );
-  }
-  return schedule;
+  if (start < totalSteps || isRounded) return;
+  throw new ApolloError(
+    'BAD_CONFIG',
+    `${owner}.boundaries: ${what} would start after step ${start}, and the run ends after step ${totalSteps}. Give earlier ` +
+      'boundaries, or more steps.',
+  );
 }

@@ -5,8 +5,9 @@
  */
 import { z } from 'zod';
 import { interpolate } from '../growth/index.js';
+import { growthAt, lastGrowth } from './depth-growth.js';
 import { identityMap, type TrainingMethod } from './method.js';
-import { layerCopies, momentOption } from './moments.js';
+import { momentOption } from './moments.js';
 import { commonOptions, parseOptions, positiveInteger } from './options.js';
 import { boundariesSchema, scheduleOf } from './stages.js';
 
@@ -43,10 +44,12 @@ export function unshare(options: UnshareOptions): TrainingMethod {
     stageAt: (step) => schedule.stageAt(step),
     plan: (step) => ({ trainedLayers: schedule.stageAt(step).trainedLayers, depth: layers, layerMap: mapAt(step) }),
     evaluationMaps: (step) => ({ full: mapAt(step), stage: mapAt(step) }),
-    growth(step) {
-      if (step === 0 || schedule.stageAt(step).index === schedule.stageAt(step - 1).index) return undefined;
-      const copies = layerCopies(shared, { moments, from: trainedLayers, scale: trainedLayers / layers });
-      return { kind: 'layers', from: trainedLayers, to: layers, copies };
-    },
+    growth: (step) =>
+      growthAt(
+        step,
+        lastGrowth(step, schedule, () => shared),
+        moments,
+        (from, to) => from / to,
+      ),
   };
 }

@@ -18,7 +18,7 @@ export interface ModelConfig {
   readonly layers: number;
   /** Width of the residual stream and of the embeddings, C. */
   readonly hidden: number;
-  /** Query heads of each layer. Unless there is `headSize`, hidden must be a multiple of it. */
+  /** Query heads of each layer; hidden must be a multiple of it, also where `headSize` is given. */
   readonly heads: number;
   /** Width of the feed-forward part, usually 4 x hidden. */
   readonly ffn: number;

@@ -5,6 +5,7 @@
 
 import { createHash } from 'node:crypto';
 import type { ParameterDeclaration, ParameterStore } from '../engine/parameters.js';
+import { size } from '../engine/shape.js';
 import { check } from '../errors.js';
 import { inPieces } from '../pauses.js';
 import { philox4x32, seedWords } from '../random/philox.js';
@@ -47,7 +48,7 @@ function fillOf({ init, name }: ParameterSpec, seed: number): Fill {
 }
 
 function emptyValue({ shape }: ParameterSpec): Float32Array {
-  return new Float32Array(shape.reduce((a, b) => a * b, 1));
+  return new Float32Array(size(shape));
 }
 
 function clearZeroRow(values: Float32Array, { shape, zeroRow }: ParameterSpec): Float32Array {

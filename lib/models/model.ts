@@ -3,7 +3,7 @@
  * map, and its FLOPs. A model holds no data and never touches a device.
  */
 import type { Graph, Tensor } from '../engine/graph.js';
-import type { Shape } from '../engine/shape.js';
+import { type Shape, size } from '../engine/shape.js';
 import { ApolloError, check } from '../errors.js';
 import * as is from '../is.js';
 import { atPositions, flatten } from '../nn/heads.js';
@@ -256,7 +256,7 @@ const takesParameterCount = is.takes('parameterCount', {
  */
 export function parameterCount(specs: readonly Pick<ParameterSpec, 'shape'>[]): number {
   takesParameterCount(specs);
-  return specs.reduce((total, { shape }) => total + shape.reduce((a, b) => a * b, 1), 0);
+  return specs.reduce((total, { shape }) => total + size(shape), 0);
 }
 
 const takesCheckTrace = is.takes('checkTrace', {

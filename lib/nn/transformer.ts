@@ -187,7 +187,7 @@ const takesSelfAttention = is.takes('selfAttention', {
  * @param options Heads, masks and dropout of the stack.
  * @param place The layer's position in the stack, from 0. Default: 0.
  * @example
- * const y = selfAttention(hidden, weights, 'layer.0', stackOptions);
+ * const y = selfAttention(hidden, weights, 'layer.0.attention', stackOptions);
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function selfAttention(x: Tensor, weights: Weights, prefix: string, options: StackOptions, place = 0): Tensor {
@@ -213,7 +213,7 @@ const takesFeedForward = is.takes('feedForward', {
  * down(activation(up(x))), or gated down(SwiGLU(up(x))) with gate and up side by side in `up`: [B, T, C] -> [B, T, C]
  * through [B, T, ffn].
  * @example
- * const y = feedForward(hidden, weights, 'layer.0', stackOptions);
+ * const y = feedForward(hidden, weights, 'layer.0.ffn', stackOptions);
  * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
  */
 export function feedForward(x: Tensor, weights: Weights, prefix: string, options: StackOptions): Tensor {

@@ -3,6 +3,7 @@
 import { outerSlots } from '../dist/index.js';
 import { optimizerState, stateBytes } from '../engine/optim/index.js';
 import { ParameterStore } from '../engine/parameters.js';
+import { size } from '../engine/shape.js';
 import { ApolloError } from '../errors.js';
 import { identityMap, type StepPlan, type TrainingMethod } from '../methods/method.js';
 import { type BatchShape, declarationOf, declareSpecs, type LanguageModel } from '../models/index.js';
@@ -53,7 +54,7 @@ export function parameterBytes(
   const state = optimizerState(optimizer);
   let [held, shared] = [0, 0];
   for (const spec of model.parameters(layers)) {
-    const elements = spec.shape.reduce((a, b) => a * b, 1);
+    const elements = size(spec.shape);
     const copy = precision === 'bf16' && spec.role === 'matrix' ? 2 : 0;
     const outer = syncEvery === undefined ? 0 : 4 * outerSlots.length;
     held += elements * (8 + copy + outer);

@@ -90,4 +90,8 @@ t.test('shape errors name the op, both shapes and what to do', async (t) => {
   );
   t.throws(() => x([4, 3]).swiglu(), message(/^swiglu: needs f32 or bf16 x \[.., 2F\], .*got f32 \[4, 3\]/));
   t.throws(() => x([4, 3]).broadcastTo([4, 1]), message(/does not stretch/));
+  for (const extent of [0, -1]) {
+    const expected = message(/^broadcastTo: every extent of a shape must be a positive integer; got \[/);
+    t.throws(() => x([1, 3]).broadcastTo([extent, 3]), expected);
+  }
 });

@@ -4,7 +4,7 @@ import { apollo, gstack, stackbert } from '../../lib/methods/index.js';
 import { layerCopies } from '../../lib/methods/moments.js';
 
 const keep = { rewarmSteps: 0, rewarm: 'all', rewarmPeak: 1, rewind: false } as const;
-const growth = { since: 10, map: [0, 0, 1, 1] };
+const growth = { from: 2, since: 10, map: [0, 0, 1, 1] };
 
 t.test('the first copy of a layer is that layer, further ones are new', (t) => {
   t.same(newLayers([0, 1, 2, 0, 1, 2]), [false, false, false, true, true, true]);
@@ -76,6 +76,35 @@ t.test("'old-kept-new-zero' takes the state to the first copy of a layer and cle
     { from: 1, to: 2, moments: 'copy' },
     { from: 0, to: 1, moments: 'zero' },
   ]);
+  t.end();
+});
+
+t.test('equal boundaries pass a stage over: copies, rates and moments go by one map', (t) => {
+  const common = { layers: 5, totalSteps: 100, seed: 1, moments: 'old-kept-new-zero' as const };
+  const stages = { stageLayers: [2, 3, 5], boundaries: { steps: [50, 50] } };
+  const method = apollo({ ...common, ...stages, sampler: 'none', rewarm: 'new', rewarmSteps: 10 });
+  t.same(method.growth(50), {
+    kind: 'layers',
+    from: 2,
+    to: 5,
+    copies: [
+      { from: 1, to: 4, moments: 'zero' },
+      { from: 1, to: 3, moments: 'copy' },
+      { from: 0, to: 2, moments: 'zero' },
+      { from: 0, to: 1, moments: 'zero' },
+    ],
+  });
+  t.same(method.plan(50).layerRates, [1, 0.1, 0.1, 1, 0.1]);
+  t.equal(method.growth(49), undefined);
+  t.equal(method.growth(51), undefined);
+  t.end();
+});
+
+t.test('a layer does not start from one above it', (t) => {
+  t.throws(() => layerCopies([1, 0], { moments: 'copy', from: 2 }), {
+    code: 'BAD_ARGUMENT',
+    message: /^layerCopies: map must have each layer start from itself or from one below.*got \[1, 0\], where layer 0/,
+  });
   t.end();
 });
 

@@ -55,5 +55,9 @@ t.test('depths and boundaries fit together', (t) => {
     code: 'BAD_CONFIG',
     message: /2 depths need 1 boundaries; got 2/,
   });
+  t.throws(() => make({ totalSteps: 10, depths: [6, 12], boundaries: { steps: [20] } }), {
+    code: 'BAD_CONFIG',
+    message: /raptr\.boundaries: the last stage, of mean depth 12, would start after step 20, and the run ends after step 10/,
+  });
   t.end();
 });

@@ -5,6 +5,7 @@ import type { DType } from '../dtype.js';
 import type { Tensor } from '../graph.js';
 import {
   broadcastShapes,
+  checkShape,
   formatShape,
   formatType,
   normalizeAxes,
@@ -54,6 +55,7 @@ export const reduceOp = defineOp<{ kind: ReduceKind; axes: readonly number[]; ke
 export const broadcastOp = defineOp<{ shape: Shape }>({
   name: 'broadcast',
   shape([x], { shape }) {
+    checkShape('broadcastTo', shape);
     if (!sameShape(broadcastShapes('broadcastTo', x!.shape, shape), shape)) {
       throw shapeError('broadcastTo', `${formatShape(x!.shape)} does not stretch to ${formatShape(shape)}`);
     }
@@ -163,7 +165,8 @@ const takesBroadcastTo = is.takes('broadcastTo', { x: is.tensor, shape: is.shape
  * x stretched to `shape` along axes of extent 1 and new leading axes.
  * @example
  * const y = broadcastTo(graph.input('row', [1, 4]), [8, 4]);
- * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+ * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong; BAD_SHAPE for an extent that is not positive, or to
+ * which x does not stretch.
  */
 export function broadcastTo(x: Tensor, shape: Shape): Tensor {
   takesBroadcastTo(x, shape);

@@ -2,6 +2,7 @@
 
 import * as is from '../../is.js';
 import type { ParameterDeclaration } from '../parameters.js';
+import { size } from '../shape.js';
 
 /** An f32 array in the parameter's shape. */
 export interface StateSlot {
@@ -71,6 +72,6 @@ const takesStateBytes = is.takes('stateBytes', { layout: is.stateLayout, spec: i
 export function stateBytes(layout: StateLayout, spec: Pick<ParameterDeclaration, 'shape' | 'matrices'>): number {
   takesStateBytes(layout, spec);
 
-  const elements = spec.shape.reduce((product, extent) => product * extent, 1);
+  const elements = size(spec.shape);
   return 4 * elements * layout.of(spec).slots.length;
 }

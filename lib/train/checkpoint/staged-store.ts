@@ -1,5 +1,7 @@
 /** A copy of what a store holds at one moment, taken while the device has other work queued behind it. */
+
 import type { ParameterDeclaration, ParameterStore } from '../../engine/parameters.js';
+import { size } from '../../engine/shape.js';
 import { ApolloError } from '../../errors.js';
 import { askNoMore, collectedMoments } from './sharded-store.js';
 
@@ -16,7 +18,7 @@ export interface StoreView {
 /** Bytes of a copy of `store`: the value and the optimizer's state of each parameter. */
 export function stagedBytes(store: ParameterStore): number {
   return store.names().reduce((sum, name) => {
-    const elements = store.spec(name).shape.reduce((product, extent) => product * extent, 1);
+    const elements = size(store.spec(name).shape);
     return sum + 4 * elements * (1 + store.slots(name).length);
   }, 0);
 }
