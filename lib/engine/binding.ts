@@ -1,5 +1,6 @@
 /** The buffers that a program works on: those of its parameters and states, in the order of its buffer slots. */
 import { ApolloError } from '../errors.js';
+import type { Device } from './device.js';
 import { lossBuffers } from './loss-guard.js';
 import type { BufferUse } from './lowering.js';
 import type { NativeBuffer } from './native.js';
@@ -23,6 +24,11 @@ export type ParameterNames = (name: string) => string;
 export interface Binding {
   /** By buffer slot. */
   readonly buffers: readonly NativeBuffer[];
+  /**
+   * The device of the stores; none where the graph has neither parameters nor states.
+   * @internal
+   */
+  readonly device?: Device | undefined;
   /** Throws CLOSED when a store is disposed or one of the parameters has been removed. */
   checkOpen(): void;
 }
@@ -44,6 +50,7 @@ export function bindBuffers(
   let removals = store?.removals;
   return {
     buffers: bound.map(({ buffer }) => buffer),
+    device: (store ?? states)?.device,
     checkOpen() {
       store?.checkOpen();
       states?.checkOpen();

@@ -103,7 +103,7 @@ export interface DeviceInfo {
   readonly arenaBytes: number;
   /** Parameters, moments and other buffers. */
   readonly bufferBytes: number;
-  /** The ops that have kernels, as `matmul(f32, f32)`. */
+  /** The names of the ops that have kernels, as `matmul`. */
   readonly ops: readonly string[];
 }
 

@@ -1,5 +1,5 @@
 /** A compiled graph: named inputs in, named outputs out, one native call a run. */
-import { ApolloError } from '../errors.js';
+import { ApolloError, check } from '../errors.js';
 import * as is from '../is.js';
 import type { Binding, ParameterNames } from './binding.js';
 import { type DType, fromBfloat16, toBfloat16 } from './dtype.js';
@@ -184,13 +184,14 @@ export class Program {
 
   /**
    * Runs once with exactly the inputs the graph names; their data is copied at the call.
-   * @throws ApolloError BAD_ARGUMENT (missing, unknown or wrong input; data a kernel refuses), CLOSED, ABORT_ERR.
+   * @throws ApolloError BAD_ARGUMENT (missing, unknown or wrong input; data a kernel refuses; another device's binding), CLOSED, ABORT_ERR.
    */
   async run(inputs: Readonly<Record<string, InputData>> = {}, options: RunOptions = {}): Promise<RunResult> {
     takesProgramRun(inputs, options);
 
     const { signal, group = signal && new RunGroup(signal), profile = false, binding, exchange } = options;
     this.#checkUsable(binding ?? this.parts.binding);
+    check(!binding || binding.device === this.parts.binding.device, 'run: the binding is of another device');
     const data = this.#collect(inputs);
     if (group?.stopped)
       throw new ApolloError('ABORT_ERR', 'the run was cancelled before it started', { cause: group.reason });

@@ -147,6 +147,27 @@ t.test('parameters need a store that fits', async (t) => {
   await t.rejects(device.compile(new Graph()), { code: 'BAD_ARGUMENT', message: /no output/ });
 });
 
+t.test('a run takes the parameters of its own device', async (t) => {
+  const g = new Graph();
+  g.output('y', g.parameter('w', [2]).scale(2));
+  const [one, other] = await Promise.all(
+    [1, 2].map(async (value) => {
+      const device = await open(t);
+      const store = new ParameterStore(device);
+      store.declare({ name: 'w', shape: [2], workingCopy: false, decay: false });
+      await store.write('w', Float32Array.of(value, value));
+      return device.compile(g, { store });
+    }),
+  );
+  const binding = other!.bind((name) => name);
+  await t.rejects(one!.run({}, { binding }), {
+    code: 'BAD_ARGUMENT',
+    message: 'run: the binding is of another device',
+  });
+  const own = one!.bind((name) => name);
+  t.same((await one!.run({}, { binding: own })).outputs.y, [2, 2]);
+});
+
 t.test('a missing kernel is an error of compilation', async (t) => {
   const device = new Device(referenceDevice({ missing: ['scale'] }));
   await t.rejects(device.compile(doubled()), { code: 'NO_KERNEL', message: /scale/ });
