@@ -22,7 +22,7 @@ export interface Output {
 }
 
 /** Signals that stop a command cleanly. */
-export const stopSignals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+const stopSignals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 export type StopSignal = (typeof stopSignals)[number];
 
 export interface CommandIo {

@@ -10,7 +10,7 @@ import { momentOption } from './moments.js';
 import { commonOptions, parseOptions, positiveInteger } from './options.js';
 import { boundariesSchema, scheduleOf } from './stages.js';
 
-export const middleGrowthSchema = z.strictObject({
+const middleGrowthSchema = z.strictObject({
   ...commonOptions,
   /**
    * Layers that each growth adds, and the first stage has; must divide the layers. Default: for four

@@ -125,7 +125,7 @@ export function resolveConfig(options: TrainOptions): TrainConfig {
 }
 
 /** The decay phase that ends a run early, in steps. */
-export function annealOf({ anneal }: Pick<TrainConfig, 'anneal'>): Anneal | undefined {
+function annealOf({ anneal }: Pick<TrainConfig, 'anneal'>): Anneal | undefined {
   return anneal && { end: anneal.end, steps: decaySteps(anneal.end, anneal.share), shape: anneal.shape };
 }
 

@@ -2,21 +2,19 @@
 export { annealFolder, branchSteps, endSteps } from './anneal.js';
 export { batchShape } from './batch-shape.js';
 export { loadCheckpoint, modelConfigOf, type StateToWrite, saveCheckpoint } from './checkpoint/checkpoint.js';
-export { CheckpointClock, checkpointWarning, lastCheckpointError } from './checkpoint/checkpoint-clock.js';
+export { CheckpointClock } from './checkpoint/checkpoint-clock.js';
 export { latestCheckpoint } from './checkpoint/checkpoint-folder.js';
 export { type CheckpointJob, CheckpointWriter } from './checkpoint/checkpoint-writer.js';
 export type { StoreView } from './checkpoint/staged-store.js';
-export { newestWholeCheckpoint, type WholeCheckpoint } from './checkpoint/whole-checkpoint.js';
-export { lastStep, resolveConfig } from './config.js';
-export { flopsOfStep, type StepFlops, stageConfig, stepFlops } from './cost.js';
+export { newestWholeCheckpoint } from './checkpoint/whole-checkpoint.js';
+export { resolveConfig } from './config.js';
+export { flopsOfStep } from './cost.js';
 export { evaluateMaps } from './evaluate.js';
-export { type GrowthSite, grow } from './growth.js';
 export { checkBeginning } from './initial.js';
 export { parameterBytes } from './memory.js';
 export { checkAnswers } from './method-answers.js';
-export { ModelTrainer } from './model-trainer.js';
 export { NonFiniteSteps } from './non-finite.js';
-export { checkSequence, checkSettings } from './preflight.js';
+export { checkSettings } from './preflight.js';
 export { RunPrograms } from './programs.js';
 export * from './public.js';
 export {
@@ -28,7 +26,7 @@ export {
   scheduleNames,
   warmupOf,
 } from './schedule.js';
-export { type StageNetwork, stageNetwork } from './stage.js';
+export { stageNetwork } from './stage.js';
 export {
   type MicroBatch,
   type QueuedStep,

@@ -21,7 +21,7 @@ export interface Start {
  * The checkpoint to continue from; undefined for a run that starts with its first step.
  * @throws ApolloError BAD_ARGUMENT for a folder that holds another run, BAD_CHECKPOINT when there is nothing to resume from.
  */
-export async function findStart({
+async function findStart({
   checkpointDir,
   resume = false,
   branchFrom,

@@ -6,7 +6,7 @@ import { check } from '../errors.js';
 import * as is from '../is.js';
 
 /** How a rate falls from its peak to 0 in a decay phase; `x` in [0, 1] is the part of the phase that has passed. */
-export const decayShapes = {
+const decayShapes = {
   linear: (x: number) => 1 - x,
   /** 1 - sqrt(x), as in Hägele et al. 2024 ("Scaling Laws and Compute-Optimal Training Beyond Fixed Training Durations"). */
   '1-sqrt': (x: number) => 1 - Math.sqrt(x),

@@ -18,8 +18,7 @@ interface Added {
 const loaded = new Map<string, Added>();
 
 /** Whether a method is named by the file that adds it. */
-export const isModule = (label: unknown): label is string =>
-  typeof label === 'string' && /[\\/]|\.[cm]?[jt]s$/.test(label);
+const isModule = (label: unknown): label is string => typeof label === 'string' && /[\\/]|\.[cm]?[jt]s$/.test(label);
 
 const placeOf = (path: string, base: string): string =>
   path.startsWith('file:') ? fileURLToPath(path) : resolve(base, path);

@@ -114,7 +114,7 @@ export function trainOptionsOf(
 }
 
 /** The optimizer settings as options of lib/train; settings that are not given are left out. */
-export function optimizerOptionsOf({
+function optimizerOptionsOf({
   optimizer: { name, ...adamw },
   muon,
 }: Pick<Settings, 'optimizer' | 'muon'>): Pick<TrainOptions, 'optimizer' | 'muon'> {

@@ -24,7 +24,7 @@ export class CheckpointClock {
 }
 
 /** Describes the checkpoint to resume from in a sentence. */
-export function leftToResume(checkpoint: string | undefined): string {
+function leftToResume(checkpoint: string | undefined): string {
   return checkpoint === undefined
     ? 'There is no earlier checkpoint to resume from.'
     : `The last checkpoint is ${checkpoint}.`;
