@@ -61,6 +61,9 @@ export function metricRecord(event: TrainEvent, context: MetricContext): MetricR
 
 const what = 'The metrics';
 
+/** Characters of records that are copied at a time: of a long run, one by one would take seconds. */
+const pieceLength = 1 << 20;
+
 /** Bytes of a file; 0 where there is none, or a folder. */
 const sizeOf = (path: string): Promise<number> =>
   stat(path).then(
@@ -94,12 +97,17 @@ export class MetricsFile {
     const repeated = new Set<string>();
     const file = await openWholeFile(path, what, async (handle) => {
       if (resumedAt === undefined) return;
+      let lines = '';
       for await (const record of readMetrics(path)) {
         if (record.step > resumedAt || record.type === 'done') continue;
         if (record.step === resumedAt && once.has(record.type)) repeated.add(record.type);
-        await handle.appendFile(lineOf(record));
+        lines += lineOf(record);
         kept(record);
+        if (lines.length < pieceLength) continue;
+        await handle.appendFile(lines);
+        lines = '';
       }
+      await handle.appendFile(lines);
     });
     return new MetricsFile(file, resumedAt, repeated, earlier);
   }

@@ -1,4 +1,5 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
 import { MetricsFile, metricRecord } from '../../../lib/cli/watch/metrics.js';
@@ -118,6 +119,30 @@ t.test('a resumed run drops the steps that will be done again', async (t) => {
     ['start 0', 'step 1', 'step 2', 'evaluation 2', 'growth 2', 'start 2', 'step 3', 'done 3'],
   );
   t.notOk(existsSync(`${path}.part`));
+});
+
+t.test('the records of a long run are copied in large pieces', async (t) => {
+  const records = Array.from({ length: 6000 }, (_, step) => stepRecord(step));
+  const before = records.map((record) => `${JSON.stringify(record)}\n`).join('');
+  const path = join(t.testdir({ 'metrics.jsonl': before }), 'metrics.jsonl');
+  const probe = await open(path);
+  const handles = Object.getPrototypeOf(probe) as FileHandle;
+  await probe.close();
+  const { appendFile } = handles;
+  t.teardown(() => {
+    handles.appendFile = appendFile;
+  });
+  let pieces = 0;
+  handles.appendFile = function (...args) {
+    pieces++;
+    return appendFile.apply(this, args);
+  };
+  let kept = 0;
+  const file = await MetricsFile.open(path, 6000, () => kept++);
+  await file.close();
+  t.equal(kept, 6000);
+  t.equal(readFileSync(path, 'utf8'), before);
+  t.ok(before.length > 1.5e6 && pieces <= 3, `${pieces} pieces of ${before.length} bytes`);
 });
 
 t.test('a run that begins anew begins a new file', async (t) => {
