@@ -1,5 +1,4 @@
 /** The initial values of a run: random ones, a trained model's, or those that its method makes of a smaller one. */
-import { existsSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import type { ParameterStore } from '../engine/parameters.js';
 import { ApolloError } from '../errors.js';
@@ -7,7 +6,7 @@ import type { TrainingMethod, WeightSource } from '../methods/method.js';
 import { declareSpecs, initialiseSpecs, type LanguageModel, structureOf } from '../models/index.js';
 import { atDepth } from './checkpoint/at-depth.js';
 import { digestOf } from './checkpoint/digest.js';
-import { type ModelFolder, openModelFolder, type SourceCosts } from './checkpoint/model-folder.js';
+import { holdsModel, type ModelFolder, openModelFolder, type SourceCosts } from './checkpoint/model-folder.js';
 import { openSource, unknownCosts } from './source.js';
 import { type StageNetwork, stageNetwork } from './stage.js';
 
@@ -123,8 +122,9 @@ function fittingDepth(folder: ModelFolder, { model, stage }: StageNetwork, metho
 }
 
 /**
- * The digest of a resumed run's initial model; undefined if it has none. The model is not
- * needed any more: where it is gone, the checkpoint's `recorded` digest is used.
+ * The digest of a resumed run's initial model; undefined if it has none. The model is not needed any more: where its folder
+ * is gone or holds no model, the checkpoint's `recorded` digest is used.
+ * @throws ApolloError BAD_CHECKPOINT as openModelFolder.
  */
 export async function digestOfBeginning(
   { method, init, seed }: BeginningOptions,
@@ -132,7 +132,7 @@ export async function digestOfBeginning(
 ): Promise<string | undefined> {
   const path = init ?? method.initial?.source;
   if (path === undefined) return undefined;
-  if (recorded !== undefined && !existsSync(path)) return recorded;
+  if (recorded !== undefined && !(await holdsModel(path))) return recorded;
   const folder = await openModelFolder(path, { seed });
   return digestOf(folder).finally(() => folder.close());
 }

@@ -1,4 +1,4 @@
-import { cp, rm } from 'node:fs/promises';
+import { cp, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
 import { ParameterStore } from '../../lib/engine/index.js';
@@ -161,7 +161,13 @@ t.test('a run resumes only with the initial model that it started from, wherever
   await cp(init, elsewhere, { recursive: true });
   await rm(init, { recursive: true });
   await run(cut, { stopAfter: { steps: 16 } }, { init: elsewhere });
-  await run(cut, {}, { init }); // gone: the checkpoint's word is taken
+  await run(cut, { stopAfter: { steps: 18 } }, { init }); // gone: the checkpoint's word is taken
+  await mkdir(join(init, 'checkpoints'), { recursive: true });
+  await run(cut, { stopAfter: { steps: 20 } }, { init }); // the folder is there, and no model in it
+  await writeFile(join(init, 'config.json'), '{}');
+  await t.rejects(run(cut, {}, { init }), { code: 'BAD_CHECKPOINT' }, 'a model that cannot be read is no missing one');
+  await rm(join(init, 'config.json'));
+  await run(cut, {}, { init });
   t.equal(
     await contentsOf(device, join(cut, 'step-00000024')),
     await contentsOf(device, join(uncut, 'step-00000024')),

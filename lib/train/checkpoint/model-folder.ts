@@ -99,12 +99,28 @@ export async function openModelFolder(path: string, options: OpenOptions = {}): 
   takesOpenModelFolder(path, options);
 
   if (existsSync(join(path, stateFile))) return openCheckpoint(path);
-  for (const directory of [join(path, 'checkpoints'), path]) {
-    const newest = await newestCheckpoint(directory);
-    if (newest) return openCheckpoint(newest.path).catch((error: unknown) => openOlder(directory, newest, error));
+  const run = await newestOfRun(path);
+  if (run) {
+    const { directory, newest } = run;
+    return openCheckpoint(newest.path).catch((error: unknown) => openOlder(directory, newest, error));
   }
   if (existsSync(join(path, configFile))) return openPretrained(path, options);
   throw new ApolloError('BAD_CHECKPOINT', `There is no model in ${path}: ${await whatIsThere(path)}`);
+}
+
+/** Whether openModelFolder finds a model in `path`, which may be damaged. */
+export async function holdsModel(path: string): Promise<boolean> {
+  if (existsSync(join(path, stateFile)) || existsSync(join(path, configFile))) return true;
+  return (await newestOfRun(path)) !== undefined;
+}
+
+/** The newest checkpoint of a run whose folder, or folder of checkpoints, is `path`. */
+async function newestOfRun(path: string): Promise<{ directory: string; newest: CheckpointFolder } | undefined> {
+  for (const directory of [join(path, 'checkpoints'), path]) {
+    const newest = await newestCheckpoint(directory);
+    if (newest) return { directory, newest };
+  }
+  return undefined;
 }
 
 /** Explains why a folder is not a model, and what to do. */
