@@ -48,7 +48,8 @@ export interface TrainDependencies {
   readonly objective?: Objective | undefined;
   /**
    * Whether the next step is queued before the event of the last one is taken, so that the device never waits. Default: yes,
-   * unless the run works on a `store` of the caller's or ends by `stop`: then the weights are those of the last event.
+   * unless the run works on a `store` of the caller's or ends by `stop`: then the weights are those of the last event. With
+   * `stop` never, even if this is true: a step that is queued before `stop` is asked could not be left out.
    */
   readonly lookAhead?: boolean | undefined;
   /** Ends the run, with a checkpoint, after the step or evaluation for which it returns true. */

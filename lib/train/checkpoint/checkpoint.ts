@@ -121,7 +121,11 @@ function unreadable(folder: string, file: string, error: unknown): unknown {
 /** Whether an error means that a checkpoint is damaged, and not that it is another run's or another version's. */
 export const isDamage = (error: unknown): error is ApolloError => error instanceof ApolloError && damages.has(error);
 
-/** Describes the damage of a checkpoint; undefined if all its files are as they were written. */
+/**
+ * Describes the damage of a checkpoint; undefined if none was found. That is also so where it could not be looked for, because
+ * the checkpoint is of another version or the system refuses to read a file (no permission, too many open files): it may
+ * be whole, must not be set aside, and whoever loads it gets that error.
+ */
 export async function damageOf(folder: string): Promise<ApolloError | undefined> {
   try {
     const state = await readWhole(folder);

@@ -4,6 +4,7 @@ import t from 'tap';
 import { optimizerState, ParameterStore } from '../../../lib/engine/index.js';
 import { createModel, declareParameters, initialiseParameters } from '../../../lib/models/index.js';
 import {
+  damageOf,
   loadCheckpoint,
   modelConfigOf,
   readCheckpointState,
@@ -158,6 +159,7 @@ t.test('a file that the system cannot open is no damage', async (t) => {
       .then((read) => verifyFile(folder, file, read))
       .catch((error) => error);
     t.match(error, { code: 'FILE_SYSTEM', message: new RegExp(`The checkpoint cannot be read: .*${file}: .*ELOOP`) });
+    t.equal(await damageOf(folder), undefined, 'it may be whole');
   }
 });
 
