@@ -21,9 +21,10 @@ export function smallRun(settings: Settings, finished: ModelConfig): { model: La
   const { small, learningRate } = settings;
   const model = smallModel(finished, small);
   const steps = small.steps ?? totalStepsOf(settings, model.config);
+  const keepAt = settings.keepAt.filter((at) => at <= steps); // its run may be shorter
   return {
     model,
-    settings: { ...settings, steps, tokens: undefined, learningRate: small.learningRate ?? learningRate },
+    settings: { ...settings, steps, keepAt, tokens: undefined, learningRate: small.learningRate ?? learningRate },
   };
 }
 

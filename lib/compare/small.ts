@@ -50,6 +50,12 @@ export function smallModel(model: ModelConfig, small: SmallShape | undefined): L
   return createModel({ ...withShape(model, shape), layers });
 }
 
+/** Settings of the smaller model's run: those of the others, without the checkpoints that they keep after its end. */
 export function smallTrain(train: SeedlessOptions, { steps, learningRate }: SmallModel = {}): SeedlessOptions {
-  return { ...train, ...(steps !== undefined && { steps }), ...(learningRate !== undefined && { learningRate }) };
+  const { keepAt } = train;
+  return {
+    ...train,
+    ...(steps !== undefined && { steps, ...(keepAt && { keepAt: keepAt.filter((step) => step <= steps) }) }),
+    ...(learningRate !== undefined && { learningRate }),
+  };
 }

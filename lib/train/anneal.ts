@@ -45,17 +45,17 @@ export function annealFolder(end: number): string {
 }
 
 /**
- * The steps at which decays end, shortest first.
+ * The steps at which decays end, shortest first. `setting`: what the user calls `at`.
  * @example endSteps(8000, [0.25, 1]) // [2000, 8000]
- * @throws ApolloError BAD_ARGUMENT for a value outside the run.
+ * @throws ApolloError BAD_ARGUMENT for a value outside the run, naming the setting.
  */
-export function endSteps(steps: number, at: readonly number[]): number[] {
+export function endSteps(steps: number, at: readonly number[], setting = 'at'): number[] {
   const ends = at.map((value) => {
     const end = value <= 1 ? Math.round(value * steps) : value;
     if (Number.isSafeInteger(end) && end >= 1 && end <= steps) return end;
     throw new ApolloError(
       'BAD_ARGUMENT',
-      `at: expected shares of the run in (0, 1] or steps from 2 to ${steps}; got ${value}.`,
+      `${setting}: expected shares of the run in (0, 1] or steps from 2 to ${steps}; got ${value}.`,
     );
   });
   return [...new Set(ends)].sort((a, b) => a - b);

@@ -81,7 +81,7 @@ const schema = z.strictObject({
    * Default: 2.
    */
   keepCheckpoints: positiveInteger.default(2),
-  /** Write a checkpoint at each of these steps as well and keep it, for decays that branch off there. Default: []. */
+  /** Write a checkpoint at each of these steps, from 1 to `steps`, as well and keep it, for decays that branch off there. Default: []. */
   keepAt: z.array(positiveInteger).readonly().default([]),
   /** Stop early, with the schedule of the whole run: at whichever limit comes first. Default: no limit. */
   stopAfter: z
@@ -118,6 +118,13 @@ export function resolveConfig(options: TrainOptions): TrainConfig {
     throw new ApolloError(
       'BAD_CONFIG',
       `train.warmupSteps: at most train.steps (${config.steps}); got ${warmupSteps}.`,
+    );
+  }
+  const never = config.keepAt.find((step) => step > config.steps);
+  if (never !== undefined) {
+    throw new ApolloError(
+      'BAD_CONFIG',
+      `train.keepAt: expected steps from 1 to train.steps (${config.steps}); got ${never}, at which there is no checkpoint.`,
     );
   }
   checkAnneal({ ...config, warmupSteps });

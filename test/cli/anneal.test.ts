@@ -94,6 +94,10 @@ t.test('settings of the schedule', async (t) => {
     [['--schedule', 'wsd', '--decay', '1.5'], /--decay: expected at most 1; got 1\.5$/m],
     [['--set', 'decay.shape=steep'], /--decay-shape: /],
     [['--set', 'decay.part=1'], /--set decay\.part: there is no such setting/],
+    [
+      ['--keep-at', '5000'],
+      /keepAt \(--keep-at\): expected shares of the run in \(0, 1\] or steps from 2 to \d+; got 5000/,
+    ],
     [['--keep-at', '2.5'], /a share of the run, such as 25% or 0\.25, or a step/],
   ] as const) {
     const io = memoryIo();

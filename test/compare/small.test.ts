@@ -1,5 +1,6 @@
 import t from 'tap';
 import { smallModel, smallShape } from '../../lib/compare/index.js';
+import { smallTrain } from '../../lib/compare/small.js';
 import { preset } from '../../lib/models/index.js';
 
 t.test(
@@ -19,4 +20,10 @@ t.test('heads that leave no whole key/value head are refused', async (t) => {
     code: 'BAD_CONFIG',
     message: /small.heads/,
   });
+});
+
+t.test('the run of the smaller model keeps the checkpoints that it comes to', async (t) => {
+  const train = { steps: 100, batch: 4, seq: 16, keepAt: [20, 60] };
+  t.same(smallTrain(train, { steps: 40 }).keepAt, [20]);
+  t.same(smallTrain(train).keepAt, [20, 60]);
 });

@@ -32,6 +32,7 @@ t.test('settings that are wrong are named with what came', (t) => {
   fails({ precision: 'fp16' }, /train\.precision: .*bf16.*got "fp16"/);
   fails({ learningRate: -1 }, /train\.learningRate: .*got -1/);
   fails({ warmupSteps: 1001 }, /train\.warmupSteps: at most train\.steps \(1000\); got 1001/);
+  fails({ keepAt: [1000, 1001] }, /train\.keepAt: expected steps from 1 to train\.steps \(1000\); got 1001/);
   fails({ lr: 1 }, /^train: setting 'lr' is now 'learningRate'\.$/);
   fails({ stopAfter: { step: 3 } }, /train\.stopAfter: there is no setting "step"/);
   fails({ beta2: 1, maxNorm: -1 }, /train\.beta2: .*\ntrain\.maxNorm: /);

@@ -104,7 +104,7 @@ async function annealOnce(
     const { device, model, batches: corpus, precision } = session;
     const options = trainOptionsOf(settings, model.config, seed, precision);
     const method = methodOf(settings, label, model.config, seed);
-    const ends = endSteps(options.steps, flags.at);
+    const ends = endSteps(options.steps, flags.at, '--at');
     const stepsOf = (end: number) => decaySteps(end, share);
     const all = ends.reduce((sum, end) => sum + stepsOf(end), 0);
     let endPoints = await earlierEndPoints(path, { share, shape });

@@ -96,7 +96,7 @@ export function trainOptionsOf(
     learningRate: settings.learningRate,
     schedule: settings.schedule,
     decay: settings.decay,
-    keepAt: endSteps(steps, settings.keepAt),
+    keepAt: endSteps(steps, settings.keepAt, 'keepAt (--keep-at)'),
     warmupSteps: warmup < 1 ? Math.ceil(steps * warmup - 1e-9) : Math.round(warmup),
     evaluateEvery: evaluateEveryOf(settings, steps),
     evaluationBatches: settings.evaluationBatches,
