@@ -108,8 +108,11 @@ async function* trainEvents(options: TrainOptions, given: TrainDependencies): As
       ...(run.checkpoints.lastSaved && { checkpoint: run.checkpoints.lastSaved }),
       ...(run.counts.withoutTarget > 0 && { stepsWithoutTarget: run.counts.withoutTarget }),
     };
+  } catch (error) {
+    await run.closeAfterError();
+    throw error;
   } finally {
-    await run.close();
+    if (!run.closed) await run.close();
   }
 }
 

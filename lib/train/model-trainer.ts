@@ -243,7 +243,7 @@ export async function createTrainer(options: TrainOptions, deps: TrainerDependen
     const warnings = startWarnings(run, resumed?.state).map(({ message }) => message);
     return new ModelTrainer(run, given, warnings);
   } catch (error) {
-    await run.close();
+    await run.closeAfterError();
     throw error;
   }
 }

@@ -377,13 +377,24 @@ export class Run {
     this.outer?.dispose();
   }
 
-  /** Stops running steps, waits for the checkpoint that is being written, and frees everything. */
+  /**
+   * Stops running steps, waits for the checkpoint that is being written, and frees everything, also where that checkpoint
+   * fails. @throws what it threw.
+   */
   async close(): Promise<void> {
     this.closed = true;
     await this.trainer.stop();
     await this.#steps.drop();
-    await this.checkpoints.close();
-    this.#letGo();
-    if (!this.deps.store) this.store.dispose();
+    try {
+      await this.checkpoints.close();
+    } finally {
+      this.#letGo();
+      if (!this.deps.store) this.store.dispose();
+    }
+  }
+
+  /** Closes after an error, which is the one to report: what closing throws would come from it, or say less. */
+  async closeAfterError(): Promise<void> {
+    await this.close().catch(() => {});
   }
 }
