@@ -167,11 +167,18 @@ export class ModelTrainer {
     });
   }
 
-  /** Held-out loss of the corpus, at full depth and with the trained layers alone; the ranks of a group share it. @throws ApolloError BAD_ARGUMENT without a corpus. */
+  /**
+   * Held-out loss of the corpus, at full depth and with the trained layers alone; the ranks of a group share it. With
+   * `syncEvery` it can be called between two rounds (before the first step, and after a step with an outer step): within a
+   * round each rank has its own weights, and there is no model that all of them could measure.
+   * @throws ApolloError BAD_ARGUMENT without a corpus, or within a round, naming the step that ends it.
+   */
   evaluate(): Promise<Omit<EvaluationEvent, 'type'>> {
     return this.#next(async () => {
+      const run = this.#run;
       check(!this.#given, 'evaluate requires a corpus, whose held-out text it measures on');
-      const { type: _, ...losses } = await this.#run.evaluate();
+      if (run.rounds.isOpen(run.step)) throw new ApolloError('BAD_ARGUMENT', this.#withinRound());
+      const { type: _, ...losses } = await run.evaluate();
       return losses;
     });
   }
@@ -204,6 +211,17 @@ export class ModelTrainer {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  /** Why there is no evaluation within a round, and when there is one. */
+  #withinRound(): string {
+    const { rounds, step } = this.#run;
+    const [end, last] = [rounds.endOf(step), lastStep(this.config)];
+    const when =
+      end <= last
+        ? `call it when step ${end} is done, which ends the round`
+        : `step ${end} ends the round, and this run ends before, with step ${last} (stopAfter): resume it with a later end`;
+    return `evaluate measures the weights that all ranks have in common; after step ${step} each rank has its own (syncEvery ${this.config.syncEvery}): ${when}`;
   }
 
   /** Does `work` when what was asked for before is done. */

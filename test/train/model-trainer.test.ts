@@ -104,6 +104,20 @@ t.test('an evaluation between a growth and the first step of its stage is that o
   await trainer.close();
 });
 
+t.test('with outer steps there is no evaluation within a round', async (t) => {
+  const options = { ...tinyOptions, syncEvery: 4, stopAfter: { steps: 10 } };
+  const trainer = await createTrainer(options, { ...deps, method: 'scratch' });
+  const refused = (message: RegExp) => t.rejects(trainer.evaluate(), { code: 'BAD_ARGUMENT', message });
+  t.match(await trainer.evaluate(), { step: 0 }, 'the ranks begin with the same weights');
+  while (trainer.steps < 3) await trainer.step();
+  await refused(/after step 3 each rank has its own \(syncEvery 4\): call it when step 4 is done/);
+  t.match(await trainer.step(), { step: 4 }, 'the trainer goes on');
+  t.match(await trainer.evaluate(), { step: 4 });
+  while (!trainer.done) await trainer.step();
+  await refused(/step 12 ends the round, and this run ends before, with step 10 \(stopAfter\)/);
+  await trainer.close();
+});
+
 t.test('a method by its name, or with settings, is made for the run', async (t) => {
   const { method: _, ...own } = deps;
   const boundaries = { steps: [6, 14] };
