@@ -19,6 +19,7 @@ export interface RecorderOptions {
 export class RunRecorder {
   readonly #options: RecorderOptions;
   #method: AdaptiveMethod;
+  #started = false;
   #evaluations: EvaluationPoint[];
   #stages: { step: number; trainedLayers: number; depthSteps: number[] }[] = [];
   #finished = false;
@@ -37,9 +38,11 @@ export class RunRecorder {
     this.#evaluations = [...(options.previous?.evaluations ?? [])];
   }
 
+  /** Its `start` comes first. */
   add(event: TrainEvent): void {
     switch (event.type) {
       case 'start':
+        this.#started = true;
         if (event.source) {
           const { tokens: _, ...costs } = event.source;
           this.#source = costs;
@@ -79,7 +82,9 @@ export class RunRecorder {
   }
 
   record(): RunRecord {
-    const { label, method, seed } = this.#options;
+    const { label, method, seed, previous } = this.#options;
+    // A resumed run whose turn has not come is as it was.
+    if (previous && !this.#started) return previous;
     return {
       method: label ?? method.name,
       seed,

@@ -118,6 +118,22 @@ t.test('a resumed run drops what is ahead of its checkpoint and goes on', async 
   );
 });
 
+t.test('a run whose turn has not come is recorded as it was', async (t) => {
+  const first = new RunRecorder({ method, seed: 7, model, size });
+  const costs = { flopsModel: 1, flopsLayers: 1, flopsExecuted: 1, trainMs: 1 };
+  const ended = { flopsModel: 400, flopsExecuted: 360, tokens: 32, trainMs: 20 };
+  first.add({ ...start(0), source: { ...costs, tokens: 1 } });
+  for (const event of [evaluation(0, 9), step(1, 8), step(2, 6), step(3, 4), step(4, 3), evaluation(4, 2)])
+    first.add(event);
+  first.add({ type: 'done', step: 4, aborted: false, complete: true, ...ended });
+  const previous = first.record();
+  t.match(previous, { finished: true, source: costs, stages: [{ step: 0 }, { step: 2 }] });
+  const second = new RunRecorder({ method, seed: 7, model, size, previous });
+  t.same(second.record(), previous);
+  second.add(start(2, 180));
+  t.match(second.record(), { finished: false, evaluations: [{ step: 0 }] }, 'from its start on it is what it does');
+});
+
 t.test('a run that was stopped before its evaluation and resumes there has the FLOPs of its checkpoint', async (t) => {
   const first = new RunRecorder({ method, seed: 7, model, size });
   for (const event of [start(0), evaluation(0, 9), step(1, 8), step(2, 6)]) first.add(event);
