@@ -60,17 +60,19 @@ export function stageCosts(
   optimizer: PlannedOptimizer,
 ): StageCost[] {
   const stages: { stage: MethodStage; flops: number; updateFlops: number; depthSteps: number[] }[] = [];
-  let specs: readonly ParameterSpec[] = [];
+  let updates: readonly { readonly name: string; readonly flops: number }[] = [];
   for (let step = 0; step < steps; step++) {
     const stage = method.stageAt(step);
     if (stages.at(-1)?.stage.index !== stage.index) {
       stages.push({ stage, flops: 0, updateFlops: 0, depthSteps: new Array<number>(method.layers + 1).fill(0) });
-      specs = stageNetwork(model, stage).specs.filter((spec) => flopsOfUpdate(spec, optimizer) > 0);
+      updates = stageNetwork(model, stage)
+        .specs.map((spec) => ({ name: spec.name, flops: flopsOfUpdate(spec, optimizer) }))
+        .filter((update) => update.flops > 0);
     }
     const current = stages.at(-1)!;
     const { depth, trainable = () => true } = method.plan(step);
     current.depthSteps[depth]! += 1;
-    for (const spec of specs) if (trainable(spec.name)) current.updateFlops += flopsOfUpdate(spec, optimizer);
+    for (const update of updates) if (trainable(update.name)) current.updateFlops += update.flops;
     current.flops += flopsOfStep(method, model.config, step, { seq, tokens }).model;
   }
   return stages.map(({ stage, flops, updateFlops: update, depthSteps }) => {

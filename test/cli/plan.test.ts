@@ -123,6 +123,32 @@ t.test('frozen layers count as what they cost; a stage of another width is one o
   );
 });
 
+t.test('what a matrix costs the optimizer is computed once, and not for each step', async (t) => {
+  const model = createModel(preset('gpt-nano', { layers: 2 }));
+  let read = 0;
+  const watched = {
+    ...model,
+    parameters: (layers: number) =>
+      model.parameters(layers).map((spec) => ({
+        ...spec,
+        get shape() {
+          read++;
+          return spec.shape;
+        },
+      })),
+  };
+  const cost = (steps: number) => {
+    read = 0;
+    const method = createMethod('scratch', { layers: 2, totalSteps: steps, seed: 1 });
+    const [stage] = stageCosts(method, watched, { steps, seq: 128, tokens: 256 }, { name: 'muon' });
+    return { read, flops: stage!.updateFlops };
+  };
+  const [one, hundred] = [cost(1), cost(100)];
+  t.ok(one.read > 0);
+  t.equal(hundred.read, one.read);
+  t.ok(Math.abs(hundred.flops / one.flops / 100 - 1) < 1e-9);
+});
+
 t.test('time and memory of narrow stages and frozen layers', { skip: engineMissing() }, async (t) => {
   const small = ['model.layers=4', 'model.hidden=128', 'model.heads=2', 'model.ffn=256', 'model.maxPositions=16'];
   const plan = async (...more: string[]) => {
