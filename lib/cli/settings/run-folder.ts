@@ -34,6 +34,8 @@ export interface RunFolder {
   /** Whether training has started: from then on everything is kept, even after an error. */
   begun: boolean;
   readonly held: HeldFolder;
+  /** Takes back what a resume has added to the settings in the folder. */
+  readonly takeBack?: () => Promise<void>;
 }
 
 /**
@@ -80,24 +82,32 @@ async function openResumed(sources: SettingSources, command: string, starts: str
   const held = await holdFolder(path, command);
   try {
     const notes = await checkResumable(path, starts);
-    if (starts.endsWith(' compare')) await keepAdded(sources, path, settings);
-    return { settings, path, resume: true, notes, begun: false, held };
+    const takeBack = starts.endsWith(' compare') ? await keepAdded(sources, path, settings) : undefined;
+    return { settings, path, resume: true, notes, begun: false, held, ...(takeBack && { takeBack }) };
   } catch (error) {
     await held.release();
     throw error;
   }
 }
 
-/** Methods and seeds that a resumed comparison adds are kept, so that resuming it again needs no flags. */
-async function keepAdded(sources: SettingSources, path: string, settings: Settings): Promise<void> {
+/**
+ * Methods and seeds that a resumed comparison adds are kept, so that resuming it again needs no flags. Returns what takes them
+ * back, if there are any.
+ */
+async function keepAdded(
+  sources: SettingSources,
+  path: string,
+  settings: Settings,
+): Promise<(() => Promise<void>) | undefined> {
   const file = join(path, settingsFile);
   const kept = loadSettings({ ...sources, config: file, keptByRun: true, flags: {} });
   const methods = settings.methods.filter((name) => !kept.methods.includes(name));
   const seeds = seedsOf(settings).filter((seed) => !seedsOf(kept).includes(seed));
-  if (methods.length === 0 && seeds.length === 0) return;
+  if (methods.length === 0 && seeds.length === 0) return undefined;
+  const before = await readFile(file, 'utf8');
   const known = new Set(kept.methods.map((name) => methodNameOf(kept, name)));
   const added = {
-    ...JSON.parse(await readFile(file, 'utf8')),
+    ...JSON.parse(before),
     methods: [...kept.methods, ...methods],
     seeds: seeds.length > 0 ? [...seedsOf(kept), ...seeds] : kept.seeds,
     variants: { ...settings.variants, ...kept.variants },
@@ -107,6 +117,7 @@ async function keepAdded(sources: SettingSources, path: string, settings: Settin
     },
   };
   await writeSettings(path, added);
+  return () => writeWholeFile(file, before, 'The settings');
 }
 
 const writeSettings = (path: string, settings: object): Promise<void> =>
@@ -186,7 +197,8 @@ async function holdNextFree(path: string, command: string) {
 
 /**
  * Does a command's work in the folder of its run. A new run that fails before its training starts gives its folder free, so
- * that the command can be given again: files that it has made are removed, and nothing else. One that is stopped keeps its
+ * that the command can be given again: files that it has made are removed, and nothing else. A resumed one that fails then takes
+ * back the methods and seeds that it has added, with which each further resume would fail. One that is stopped keeps its
  * settings, for `--resume`.
  */
 export async function inRunFolder<T>(folder: RunFolder, command: string, work: () => Promise<T>): Promise<T> {
@@ -195,7 +207,7 @@ export async function inRunFolder<T>(folder: RunFolder, command: string, work: (
     return await work();
   } catch (error) {
     const failed = isSystemError(error) || (error instanceof ApolloError && error.code !== 'ABORT_ERR');
-    if (failed && !folder.resume && !folder.begun) await held.undo(startFiles);
+    if (failed && !folder.begun) await (folder.resume ? folder.takeBack?.() : held.undo(startFiles));
     throw folder.begun ? await withResume(error, path, command) : error;
   } finally {
     await held.release();
