@@ -1,10 +1,15 @@
 /** A comparison from the settings of the command line. */
-import { type ComparedMethod, Comparison, checkNames, smallModel } from '../compare/index.js';
-import type { LanguageModel, ModelConfig } from '../models/index.js';
-import type { RunRecord } from '../report/results.js';
-import type { TrainOptions } from '../train/index.js';
+import {
+  type ComparedMethod,
+  Comparison,
+  checkNames,
+  type SeedlessOptions,
+  type SmallRun,
+  smallRun,
+} from '../compare/index.js';
+import type { ModelConfig } from '../models/index.js';
 import type { Session } from './session.js';
-import { methodOf, seedsOf, totalStepsOf, trainOptionsOf } from './settings/resolve.js';
+import { methodOf, seedsOf, trainOptionsOf } from './settings/resolve.js';
 import type { Settings } from './settings/schema.js';
 
 export interface ComparisonRun {
@@ -12,20 +17,20 @@ export interface ComparisonRun {
   readonly session: Session;
   readonly folder: string;
   readonly resume: boolean;
-  readonly previous: readonly RunRecord[];
   readonly signal: AbortSignal;
 }
 
-/** The smaller model of a comparison, and the settings of its run. */
-export function smallRun(settings: Settings, finished: ModelConfig): { model: LanguageModel; settings: Settings } {
-  const { small, learningRate } = settings;
-  const model = smallModel(finished, small);
-  const steps = small.steps ?? totalStepsOf(settings, model.config);
-  const keepAt = settings.keepAt.filter((at) => at <= steps); // its run may be shorter
-  return {
-    model,
-    settings: { ...settings, steps, keepAt, tokens: undefined, learningRate: small.learningRate ?? learningRate },
-  };
+/** The options of the compared runs. */
+function comparedOptions(settings: Settings, finished: ModelConfig, precision: 'f32' | 'bf16'): SeedlessOptions {
+  const { seed: _, ...train } = trainOptionsOf(settings, finished, settings.seed, precision);
+  return train;
+}
+
+/** The smaller model of a comparison, and its run. */
+export function smallRunOf(settings: Settings, finished: ModelConfig, precision: 'f32' | 'bf16'): SmallRun {
+  const { small, warmup } = settings;
+  const train = comparedOptions(settings, finished, precision);
+  return smallRun(finished, train, small, warmup < 1 ? warmup : undefined);
 }
 
 /** @throws ApolloError BAD_CONFIG when a method is named twice. */
@@ -34,11 +39,6 @@ export const checkMethods = ({ methods }: Pick<Settings, 'methods'>): void => ch
 /** @throws ApolloError BAD_CONFIG when a method is named twice or has wrong settings. */
 export function comparisonOf({ settings, session, ...rest }: ComparisonRun): Comparison {
   const { device, group, batches: corpus, model, precision, description } = session;
-  const options = ({ settings: own, model }: { settings: Settings; model: LanguageModel }) => {
-    const { seed: _, ...train }: TrainOptions = trainOptionsOf(own, model.config, own.seed, precision);
-    return train;
-  };
-  const small = smallRun(settings, model.config);
   const methods = settings.methods.map(
     (name): ComparedMethod => ({
       name,
@@ -48,8 +48,8 @@ export function comparisonOf({ settings, session, ...rest }: ComparisonRun): Com
   return new Comparison({
     ...{ device, group, corpus, model, description, methods, ...rest },
     seeds: seedsOf(settings),
-    train: options({ settings, model }),
-    small: { model: small.model, train: options(small) },
+    train: comparedOptions(settings, model.config, precision),
+    small: smallRunOf(settings, model.config, precision),
     init: settings.init,
   });
 }

@@ -4,7 +4,7 @@ import { ApolloError } from '../errors.js';
 import { methodsWithSource, type TrainingMethod } from '../methods/index.js';
 import { type LanguageModel, type ModelConfig, objectiveOf } from '../models/index.js';
 import { checkBeginning, checkSettings, openModelFolder } from '../train/index.js';
-import { checkMethods, smallRun } from './comparison.js';
+import { checkMethods, smallRunOf } from './comparison.js';
 import { methodNameOf, methodOf, seedsOf, totalStepsOf, trainOptionsOf } from './settings/resolve.js';
 import type { Settings } from './settings/schema.js';
 
@@ -41,8 +41,8 @@ export async function preflight(
   const source = comparing ? smallSource : undefined;
   const methods = seeds.flatMap((seed) => labels.map((label) => methodOf(settings, label, config, seed, source)));
   if (comparing && labels.some((label) => methodsWithSource.includes(methodNameOf(settings, label)))) {
-    const small = smallRun(settings, config);
-    checkRun(small.settings, small.model.config);
+    const { model: small, train } = smallRunOf(settings, config, 'f32');
+    checkSettings({ ...train, seed: settings.seed }, small.config);
   }
   if (!resume) await checkBeginnings(settings, model, methods);
 }

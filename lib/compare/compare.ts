@@ -1,7 +1,7 @@
 /** Comparing training methods at equal loss: each on the same batches, with what they save in FLOPs and time. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { alone, fromFirst, type Group } from '../dist/index.js';
+import { alone, type Group } from '../dist/index.js';
 import type { Device } from '../engine/device.js';
 import { ApolloError } from '../errors.js';
 import { type HeldFolder, holdFolder } from '../fs/hold-folder.js';
@@ -14,12 +14,12 @@ import {
   methodsWithSource,
 } from '../methods/index.js';
 import type { LanguageModel } from '../models/index.js';
-import { type Analysis, analyse } from '../report/aggregate.js';
 import { type Results, readResults, writeResults } from '../report/results.js';
 import { unknownName } from '../suggest.js';
 import { checkSettings, type Objective, type TrainingCorpus } from '../train/index.js';
-import { type ComparedMethod, Comparison, type RunEvent, type SeedlessOptions } from './comparison.js';
-import { type SmallModel, smallModel, smallShape, smallTrain } from './small.js';
+import { type ComparedMethod, Comparison, type SeedlessOptions } from './comparison.js';
+import { type CompareEvent, commonResults, resultsFile, withResults } from './kept-results.js';
+import { type SmallModel, smallRun, smallShape } from './small.js';
 
 /** A method of the package, under a name of its own where one method is compared with itself. */
 export interface ComparedChoice extends MethodChoice {
@@ -62,23 +62,6 @@ export interface CompareOptions extends SeedlessOptions {
    */
   readonly group?: Group;
 }
-
-/** The last event of a comparison, also of one that was stopped. */
-export interface ResultsEvent {
-  /** Tells it from the events of runs, whose type is `'run'`. */
-  readonly type: 'results';
-  /** Whether all runs went to their end. */
-  readonly finished: boolean;
-  /** The contents of results.json in the folder. */
-  readonly results: Results;
-  /** Loss at the end and savings by method. Absent before the reference was evaluated. */
-  readonly analysis?: Analysis;
-}
-
-/** What {@link compare} reports: an event of one of the runs, and at the end the results. */
-export type CompareEvent = RunEvent | ResultsEvent;
-
-const resultsFile = 'results.json';
 
 const takesCompare = is.takes('compare', {
   options: is.object('options { device, model, corpus, methods, steps, batch, seq, folder }', {
@@ -124,7 +107,7 @@ export function compare(options: CompareOptions): AsyncGenerator<CompareEvent, v
 }
 
 /** @throws ApolloError BAD_CONFIG for settings, methods or a smaller model that are wrong: before anything is trained. */
-function planned(options: CompareOptions): (previous: Results | undefined) => Comparison {
+function planned(options: CompareOptions): Comparison {
   const {
     device,
     model,
@@ -154,57 +137,33 @@ function planned(options: CompareOptions): (previous: Results | undefined) => Co
     'learning rate': String(train.learningRate ?? 'default'),
     precision: train.precision ?? 'f32',
   };
-  const make = (previous: Results | undefined) =>
-    new Comparison({
-      ...own,
-      methods: chosen,
-      small: { model: smallModel(model.config, small), train: smallTrain(train, small) },
-      previous: previous?.runs ?? [],
-      description,
-    });
-  make(undefined);
-  return make;
+  return new Comparison({ ...own, methods: chosen, small: smallRun(model.config, train, small), description });
 }
 
 async function* compareEvents(
   options: CompareOptions,
-  make: (previous: Results | undefined) => Comparison,
+  comparison: Comparison,
 ): AsyncGenerator<CompareEvent, void, void> {
   const { folder, group = alone } = options;
   const path = join(folder, resultsFile);
-  const write = async (results: Results) => {
-    if (group.rank === 0) await writeResults(path, results);
-  };
   let held: HeldFolder | undefined;
   try {
-    const previous = await fromFirst<Results | null>(group, async () => {
+    const previous = await commonResults(group, path, async () => {
       held = await holdFolder(folder, 'compare()');
       return previousResults(options, path);
     });
-    const comparison = make(previous ?? undefined);
-    for await (const event of comparison.run()) {
-      if (event.event.type === 'evaluation') await write(comparison.results());
-      yield event;
-    }
-    const results = comparison.results();
-    await write(results);
-    const isMeasured = results.runs.some(
-      ({ method, evaluations }) => method === results.reference && evaluations.length > 0,
-    );
-    yield {
-      type: 'results',
-      finished: results.runs.every(({ finished }) => finished),
-      results,
-      ...(isMeasured && { analysis: analyse(results) }),
-    };
+    if (previous) comparison.continueFrom(previous);
+    yield* withResults(comparison, async (results) => {
+      if (group.rank === 0) await writeResults(path, results);
+    });
   } finally {
     await held?.release();
   }
 }
 
 /** Earlier results in the folder of a comparison that is resumed. @throws ApolloError BAD_ARGUMENT where another one has left results. */
-async function previousResults({ folder, resume = false }: CompareOptions, path: string): Promise<Results | null> {
-  if (!existsSync(path)) return null;
+async function previousResults({ folder, resume = false }: CompareOptions, path: string): Promise<Results | undefined> {
+  if (!existsSync(path)) return undefined;
   if (resume) return readResults(path);
   throw new ApolloError(
     'BAD_ARGUMENT',

@@ -1,6 +1,6 @@
 /**
  * A comparison: for each seed the methods run on the same batches, taking turns from evaluation to evaluation, each with
- * its own weights and checkpoints. Yields what happens; index.ts is the public function.
+ * its own weights and checkpoints. Yields what happens; compare.ts is the public function.
  */
 import { join } from 'node:path';
 import { alone, type Group } from '../dist/index.js';
@@ -12,14 +12,17 @@ import type { Results, RunRecord } from '../report/results.js';
 import {
   checkAnswers,
   type Objective,
+  type RunIdentity,
   type TrainEvent,
   type TrainingCorpus,
   type TrainOptions,
   train,
 } from '../train/index.js';
 import { interleave } from './interleave.js';
-import { plannedFlops } from './planned-flops.js';
+import { PlannedFlops } from './planned-flops.js';
 import { RunRecorder } from './recorder.js';
+import { checkSameRuns, identityOfRuns } from './same-runs.js';
+import type { SmallRun } from './small.js';
 
 /** Something happened in one of the runs. */
 export interface RunEvent {
@@ -73,12 +76,10 @@ export interface ComparisonOptions {
   readonly methods: readonly ComparedMethod[];
   readonly seeds: readonly number[];
   /** The smaller model, for methods that start from one. */
-  readonly small?: { readonly model: LanguageModel; readonly train: SeedlessOptions } | undefined;
+  readonly small?: SmallRun | undefined;
   /** Folder of the comparison; checkpoints go to `METHOD-SEED` in it. */
   readonly folder: string;
   readonly resume: boolean;
-  /** Records of the runs so far, when resumed. */
-  readonly previous: readonly RunRecord[];
   /** A trained model that all runs start from. */
   readonly init?: string | undefined;
   /** In place of the model's own loss, for all runs. */
@@ -98,7 +99,7 @@ interface PlannedRun {
   readonly seed: number;
   readonly folder: string;
   readonly size: StepSize;
-  readonly flops: number;
+  readonly planned: PlannedFlops;
 }
 
 interface ComparedRun extends PlannedRun {
@@ -131,18 +132,19 @@ export function checkNames(names: readonly string[]): void {
 
 export class Comparison {
   readonly #options: ComparisonOptions;
-  readonly #runs: readonly ComparedRun[];
+  readonly #identity: RunIdentity;
+  #runs: readonly ComparedRun[];
   /** Smaller models that methods start from, one per seed. */
   readonly #small: readonly PlannedRun[];
   readonly #group: Group;
   /** Earlier records of methods and seeds that this comparison does not train. */
-  readonly #others: readonly RunRecord[];
+  #others: readonly RunRecord[] = [];
   #stopped = false;
 
   /** @throws ApolloError BAD_CONFIG when a method or seed is named twice, or a method has a wrong name or settings. */
   constructor(options: ComparisonOptions) {
     this.#options = options;
-    const { model, methods, seeds, previous, train, group = alone } = options;
+    const { model, methods, seeds, train, group = alone } = options;
     this.#group = group;
     const { config } = model;
     checkNames(methods.map(({ name }) => name));
@@ -157,16 +159,13 @@ export class Comparison {
         const made = create({ layers, totalSteps, seed, tokensPerStep: size.tokens, model: config, source });
         const method = checkedMethod(label, made);
         checkAnswers(method);
-        const before = previous.find((run) => run.method === label && run.seed === seed);
-        const recorder = new RunRecorder({ label, method, seed, model: config, size, previous: before });
-        const flops = plannedFlops(method, model, totalSteps, size);
+        const recorder = new RunRecorder({ label, method, seed, model: config, size });
+        const planned = new PlannedFlops(method, model, size);
         const folder = this.#folder(label, seed);
-        return { label, method, model, options: { ...train, seed }, seed, size, recorder, folder, flops };
+        return { label, method, model, options: { ...train, seed }, seed, size, recorder, folder, planned };
       }),
     );
-    const isTrained = ({ method, seed }: RunRecord) =>
-      this.#runs.some((run) => run.label === method && run.seed === seed);
-    this.#others = previous.filter((record) => !isTrained(record));
+    this.#identity = identityOfRuns(options, this.#runs[0]!);
     const begins = new Set(this.#runs.map(({ method }) => method.initial?.source));
     this.#small = seeds
       .filter((seed) => begins.has(this.#folder(smallLabel, seed)))
@@ -184,9 +183,24 @@ export class Comparison {
     const { layers } = model.config;
     const method = createMethod('scratch', { layers, totalSteps: train.steps, seed });
     const size = sizeOf(train, this.#group);
-    const flops = plannedFlops(method, model, train.steps, size);
-    const options = { ...train, seed, evaluateEvery: 0 };
-    return { label: smallLabel, method, model, options, seed, size, folder: this.#folder(smallLabel, seed), flops };
+    const planned = new PlannedFlops(method, model, size);
+    const options = { ...train, seed };
+    return { label: smallLabel, method, model, options, seed, size, folder: this.#folder(smallLabel, seed), planned };
+  }
+
+  /**
+   * Takes over the records of an earlier call in the folder.
+   * @throws ApolloError BAD_CONFIG when its runs had other settings.
+   */
+  continueFrom(previous: Results): void {
+    const { folder, model } = this.#options;
+    checkSameRuns(folder, previous, this.results());
+    const isOf = (run: PlannedRun) => (record: RunRecord) => record.method === run.label && record.seed === run.seed;
+    this.#others = previous.runs.filter((record) => !this.#runs.some((run) => isOf(run)(record)));
+    this.#runs = this.#runs.map((run) => {
+      const recorder = new RunRecorder({ ...run, model: model.config, previous: previous.runs.find(isOf(run)) });
+      return { ...run, recorder };
+    });
   }
 
   /** Whether the signal of any rank has stopped the comparison; all ranks learn of it in the current run. */
@@ -200,11 +214,10 @@ export class Comparison {
    */
   async *run(): AsyncGenerator<RunEvent, void, void> {
     const { seeds } = this.#options;
-    const all = [...this.#small, ...this.#runs].reduce((sum, run) => sum + run.flops, 0);
+    const all = [...this.#small, ...this.#runs].reduce((sum, run) => sum + run.planned.upTo(run.options.steps), 0);
     const flopsDone = new Map<PlannedRun, number>();
     const told = (run: PlannedRun, event: TrainEvent): RunEvent => {
-      const { method, model, size } = run;
-      if (event.type === 'start') flopsDone.set(run, plannedFlops(method, model, event.step, size));
+      if (event.type === 'start') flopsDone.set(run, run.planned.upTo(event.step));
       if (event.type === 'step') flopsDone.set(run, event.flopsModel);
       if (event.type === 'done' && event.aborted) this.#stopped = true;
       const done = [...flopsDone.values()].reduce((sum, flops) => sum + flops, 0) / all;
@@ -239,6 +252,7 @@ export class Comparison {
       settings: { ...description },
       layers: model.config.layers,
       totalSteps: train.steps,
+      identity: this.#identity,
       reference: methods[0]!.name,
       runs: [...this.#runs.map((run) => run.recorder.record()), ...this.#others],
     };

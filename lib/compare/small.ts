@@ -8,6 +8,7 @@ import {
   type ModelConfig,
   withShape,
 } from '../models/index.js';
+import { warmupOf } from '../train/index.js';
 import type { SeedlessOptions } from './comparison.js';
 
 /**
@@ -27,7 +28,7 @@ export interface SmallShape {
 
 /** Shape, and what of its training differs from the run's. */
 export interface SmallModel extends SmallShape {
-  /** Optimizer steps of its training; default: as many as the compared runs have. */
+  /** Optimizer steps of its training, of which the warm-up is the same share; default: as many as the compared runs have. */
   readonly steps?: number | undefined;
   /** Peak learning rate of its training; default: that of the compared runs. */
   readonly learningRate?: number | undefined;
@@ -50,12 +51,36 @@ export function smallModel(model: ModelConfig, small: SmallShape | undefined): L
   return createModel({ ...withShape(model, shape), layers });
 }
 
-/** Settings of the smaller model's run: those of the others, without the checkpoints that they keep after its end. */
-export function smallTrain(train: SeedlessOptions, { steps, learningRate }: SmallModel = {}): SeedlessOptions {
-  const { keepAt } = train;
+/** The smaller model and the options of its run. */
+export interface SmallRun {
+  readonly model: LanguageModel;
+  readonly train: SeedlessOptions;
+}
+
+/**
+ * The smaller model of a comparison, and its run: that of the compared ones but for what `small` says. It is trained to its
+ * end and not compared: nothing is evaluated, and no checkpoint is kept for decays, whose steps are those of the compared
+ * runs. Its warm-up takes the same share of its steps: `warmup`, if it is given as a share.
+ * @throws ApolloError BAD_CONFIG for a shape that is no model.
+ */
+export function smallRun(
+  finished: ModelConfig,
+  train: SeedlessOptions,
+  small: SmallModel = {},
+  warmup?: number,
+): SmallRun {
+  const { steps = train.steps, learningRate = train.learningRate } = small;
+  const { warmupSteps } = train;
   return {
-    ...train,
-    ...(steps !== undefined && { steps, ...(keepAt && { keepAt: keepAt.filter((step) => step <= steps) }) }),
-    ...(learningRate !== undefined && { learningRate }),
+    model: smallModel(finished, small),
+    train: {
+      ...train,
+      steps,
+      learningRate,
+      warmupSteps:
+        warmup === undefined ? warmupSteps && Math.ceil((steps * warmupSteps) / train.steps) : warmupOf(steps, warmup),
+      evaluateEvery: 0,
+      keepAt: [],
+    },
   };
 }

@@ -106,6 +106,11 @@ export const resultsSchema = z.object({
   totalSteps: z.number().int().positive(),
   /** The method that the others are compared with. */
   reference: z.string(),
+  /**
+   * Settings that all runs share and on which their numbers depend: a comparison that is resumed must have the same. Absent in
+   * files of earlier versions.
+   */
+  identity: z.record(z.string(), z.unknown()).optional(),
   /** The runs so far, one for each method and seed. */
   runs: z.array(runSchema),
 });
@@ -128,8 +133,11 @@ const takesWriteResults = is.takes('writeResults', { path: is.path, results: is.
 export async function writeResults(path: string, results: Results): Promise<void> {
   takesWriteResults(path, results);
 
-  await writeWholeFile(path, `${JSON.stringify(results, undefined, 1)}\n`, 'The results');
+  await writeWholeFile(path, resultsText(results), 'The results');
 }
+
+/** Results as results.json has them. */
+export const resultsText = (results: Results): string => `${JSON.stringify(results, undefined, 1)}\n`;
 
 const takesReadResults = is.takes('readResults', { path: is.path });
 
@@ -142,15 +150,26 @@ const takesReadResults = is.takes('readResults', { path: is.path });
 export async function readResults(path: string): Promise<Results> {
   takesReadResults(path);
 
-  let json: unknown;
+  let text: string;
   try {
-    json = withCurrentNames(JSON.parse(await readFile(path, 'utf8')));
+    text = await readFile(path, 'utf8');
   } catch (error) {
     const isMissing = (error as NodeJS.ErrnoException).code === 'ENOENT';
-    const why = isMissing
-      ? 'there is no such file. "apollo-lm compare" writes it into its folder.'
-      : (error as Error).message;
-    throw new ApolloError('BAD_ARGUMENT', `${path} is not a readable results file: ${why}`);
+    throw unreadable(
+      path,
+      isMissing ? 'there is no such file. "apollo-lm compare" writes it into its folder.' : (error as Error).message,
+    );
+  }
+  return parseResults(text, path);
+}
+
+/** Results from the text of the file `path`. @throws ApolloError BAD_ARGUMENT as readResults. */
+export function parseResults(text: string, path: string): Results {
+  let json: unknown;
+  try {
+    json = withCurrentNames(JSON.parse(text));
+  } catch (error) {
+    throw unreadable(path, (error as Error).message);
   }
   const parsed = resultsSchema.safeParse(json);
   if (parsed.success) return parsed.data;
@@ -160,3 +179,6 @@ export async function readResults(path: string): Promise<Results> {
     `${path} is not a results file of "apollo-lm compare": ${issue?.path.join('.') || 'the top level'}: ${issue?.message}`,
   );
 }
+
+const unreadable = (path: string, why: string): ApolloError =>
+  new ApolloError('BAD_ARGUMENT', `${path} is not a readable results file: ${why}`);

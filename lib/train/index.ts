@@ -7,7 +7,7 @@ export { latestCheckpoint } from './checkpoint/checkpoint-folder.js';
 export { type CheckpointJob, CheckpointWriter } from './checkpoint/checkpoint-writer.js';
 export type { StoreView } from './checkpoint/staged-store.js';
 export { newestWholeCheckpoint } from './checkpoint/whole-checkpoint.js';
-export { resolveConfig } from './config.js';
+export { differences, identityOf, type RunIdentity, resolveConfig } from './config.js';
 export { flopsOfStep } from './cost.js';
 export { evaluateMaps } from './evaluate.js';
 export { checkBeginning } from './initial.js';

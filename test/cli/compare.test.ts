@@ -104,6 +104,36 @@ t.test(
   },
 );
 
+t.test('methods of a resume that fails before it trains are not kept', { skip }, async (t) => {
+  const out = join(folder, 'failed');
+  const compare = async (...args: string[]) => {
+    const io = memoryIo();
+    const code = await run(['compare', ...args, '--out', out], io);
+    return { code, err: io.err() };
+  };
+  t.match(await compare('--config', config), { code: 0 });
+  const kept = readFileSync(join(out, 'settings.json'), 'utf8');
+  const added = ['--resume', '--methods', 'scratch,apollo,dpt', '--seeds', '2'];
+  t.match(await compare(...added), { code: 1, err: /dpt\.mixingSteps/ });
+  t.equal(readFileSync(join(out, 'settings.json'), 'utf8'), kept);
+  t.match(await compare('--resume'), { code: 0 });
+});
+
+t.test('a resume with other settings adds nothing to the folder', { skip }, async (t) => {
+  const out = join(folder, 'other-settings');
+  t.equal(await run(['compare', '--config', config, '--out', out], memoryIo()), 0);
+  const files = ['results.json', 'settings.json', 'tokenizer.json', 'report.html'];
+  const texts = () => files.map((file) => readFileSync(join(out, file), 'utf8'));
+  const before = texts();
+  const io = memoryIo();
+  const other = ['--methods', 'midas,unshare', '--steps', '24', '--learning-rate', '0.05'];
+  t.equal(await run(['compare', '--resume', '--out', out, ...other], io), 1);
+  t.match(io.err(), /holds a comparison whose runs had other settings:\n {2}steps: 24, was 8\n/);
+  t.match(io.err(), /\n {2}learningRate: 0\.05, was 0\.005\n/);
+  t.same(texts(), before);
+  t.notOk(existsSync(join(out, 'midas-42')));
+});
+
 t.test('--json writes one event a line, and the results at the end', { skip }, async (t) => {
   const io = memoryIo();
   t.equal(await run(['compare', '--config', config, '--out', join(folder, 'json'), '--json'], io), 0);
@@ -177,6 +207,23 @@ t.test('bert2BERT starts from a smaller model, trained first and charged apart',
   t.equal(source.flopsLayers, 3 * 2 * 53_248 * 4 * 2 * 16);
   t.equal(runs[0]!.source, undefined);
   t.ok(existsSync(join(out, 'small-42')), 'the smaller model is kept');
+});
+
+t.test('steps of the compared runs are none of the smaller one: --keep-at, --warmup', { skip }, async (t) => {
+  const out = join(folder, 'shorter');
+  const small = ['small.steps=3', 'small.hidden=64', 'small.heads=1'];
+  const wider = ['--set', 'model.hidden=128', 'model.heads=2', 'model.ffn=128', ...small];
+  const flags = ['--methods', 'scratch,bert2bert', '--steps', '6', '--keep-at', '5', '--warmup', '4', ...wider];
+  const io = memoryIo();
+  t.equal(await run(['compare', '--config', config, '--out', out, '--json', ...flags], io), 0, io.err());
+  const rates = io
+    .out()
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+    .filter(({ method, type }) => method === 'small' && type === 'step')
+    .map(({ learningRate }) => learningRate);
+  t.same(rates, [0, 0.0025, 0.005], 'two steps of three warm up, as four of six');
 });
 
 t.test(

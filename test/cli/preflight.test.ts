@@ -56,11 +56,6 @@ const only: Readonly<Record<'train' | 'compare', readonly Case[]>> = {
       { methods: ['scratch', 'bert2bert'], small: { hidden: 60, heads: 7 } },
       /small\.heads: must be at most/,
     ],
-    [
-      'a warm-up longer than the smaller run',
-      { methods: ['scratch', 'bert2bert'], warmup: 5, small: { steps: 4 } },
-      /--warmup: at most the 4/,
-    ],
   ],
 };
 

@@ -1,12 +1,12 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { type CompareEvent, type CompareOptions, compare } from '../../lib/compare/index.js';
+import { type ComparedMethod, type CompareEvent, type CompareOptions, compare } from '../../lib/compare/index.js';
 import { stackbert } from '../../lib/methods/index.js';
 import type { Results } from '../../lib/report/results.js';
 import { failure } from '../data/support.js';
 import { testDevice } from '../device.js';
-import { countingCorpus, tinyModel } from '../train/tiny.js';
+import { countingCorpus, tinyLlama, tinyModel } from '../train/tiny.js';
 
 const device = await testDevice({ threads: 1 });
 t.teardown(() => device.close());
@@ -79,6 +79,89 @@ t.test('a resume with other methods keeps the records of the earlier ones', asyn
     ['scratch', 'gstack', 'stackbert'],
   );
   t.same(results.runs[2], before.runs[1]);
+});
+
+t.test('runs whose turn has not come keep their records when a resume is stopped', async (t) => {
+  const folder = t.testdir();
+  const seeds = [1, 2];
+  const before = resultsOf(await all(options(folder, { seeds }))).results;
+  const stop = new AbortController();
+  const added = options(folder, {
+    ...{ resume: true, seeds, signal: stop.signal },
+    methods: ['scratch', 'stackbert', 'gstack'],
+  });
+  let after: Results | undefined;
+  for await (const event of compare(added)) {
+    if (event.type === 'results') after = event.results;
+    else if (event.method === 'gstack' && event.event.type === 'evaluation') {
+      const kept = JSON.parse(readFileSync(join(folder, 'results.json'), 'utf8')).runs as Results['runs'];
+      t.same(
+        kept.filter(({ seed, method }) => seed === 2 && method !== 'gstack'),
+        before.runs.filter(({ seed }) => seed === 2),
+      );
+      stop.abort();
+    }
+  }
+  t.same(
+    after!.runs.filter(({ method }) => method !== 'gstack'),
+    before.runs,
+  );
+  t.match(after!.runs[2], { method: 'gstack', seed: 1, finished: false });
+});
+
+t.test('a resume with other settings is refused, says which, and changes nothing', async (t) => {
+  const folder = t.testdir();
+  const path = join(folder, 'results.json');
+  await all(options(folder, { steps: 6 }));
+  const before = readFileSync(path, 'utf8');
+  const resume = (changes: Partial<CompareOptions>) =>
+    failure(() => all(options(folder, { resume: true, steps: 6, methods: ['midas', 'unshare'], ...changes })));
+  t.match(
+    await resume({ steps: 24, learningRate: 0.05, weightDecay: 0.5 }),
+    /^BAD_CONFIG: .* holds a comparison whose runs had other settings:\n(.*\n)* {2}learningRate: 0\.05, was 0\.003\n(.*\n)*.* name another folder/,
+  );
+  t.match(await resume({ steps: 24 }), /\n {2}steps: 24, was 6\n/);
+  t.match(await resume({ weightDecay: 0.5 }), /\n {2}weightDecay: 0\.5, was 0\.01\n/);
+  t.match(await resume({ batch: 2 }), /\n {2}batch: 2, was 4\n/);
+  t.match(await resume({ precision: 'bf16' }), /\n {2}precision: "bf16", was "f32"\n/);
+  t.match(await resume({ evaluationBatches: 1 }), /\n {2}evaluationBatches: 1, was 16\n/);
+  t.match(await resume({ corpus: { ...countingCorpus, key: 'other' } }), /\n {2}corpus: "other", was "counting"\n/);
+  t.match(await resume({ model: tinyLlama }), /\n {2}model\.kind: "llama", was "gpt"\n/);
+  t.equal(readFileSync(path, 'utf8'), before);
+  t.notOk(existsSync(join(folder, 'midas-42')));
+
+  // Files of earlier versions have the description alone, in whole or in part.
+  const { identity: _, ...old } = JSON.parse(before);
+  writeFileSync(path, JSON.stringify(old));
+  t.match(
+    await resume({ steps: 24, learningRate: 0.05 }),
+    /other settings:\n {2}steps: 24, was 6\n {2}learning rate: "0\.05", was "0\.003"\n/,
+  );
+  t.match(await resume({ batch: 2 }), /\n {2}batch: "2 x 16 tokens", was "4 x 16 tokens"\n/);
+  writeFileSync(path, JSON.stringify({ ...old, settings: {} }));
+  t.match(await resume({ steps: 24 }), /other settings:\n {2}steps: 24, was 6\n/);
+  const { results } = resultsOf(
+    await all(options(folder, { resume: true, steps: 6, evaluateEvery: 2, seeds: [42, 43] })),
+  );
+  t.equal(results.runs.length, 4, 'seeds are added');
+});
+
+t.test('a run is planned once, when the comparison starts', async (t) => {
+  const steps = 2000;
+  const asked = { plans: 0 };
+  const counted: ComparedMethod = {
+    name: 'counted',
+    create: ({ layers, totalSteps, seed }) => {
+      const method = stackbert({ layers, totalSteps, seed, stageLayers: [2, 4], boundaries: { steps: [1000] } });
+      return { ...method, plan: (step) => method.plan(step + 0 * asked.plans++) };
+    },
+  };
+  const events = compare(options(t.testdir(), { steps, methods: [counted] }));
+  t.ok(asked.plans < 10, `not where its settings are checked: ${asked.plans}`);
+  const first = await events.next();
+  t.match(first.value, { event: { type: 'start' }, done: 0 });
+  t.ok(asked.plans >= steps && asked.plans < steps + 100, `once: ${asked.plans}`);
+  await events.return();
 });
 
 t.test('a method with settings of its own, one of the host, and one that begins with a smaller model', async (t) => {

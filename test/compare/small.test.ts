@@ -1,6 +1,5 @@
 import t from 'tap';
-import { smallModel, smallShape } from '../../lib/compare/index.js';
-import { smallTrain } from '../../lib/compare/small.js';
+import { smallModel, smallRun, smallShape } from '../../lib/compare/index.js';
 import { preset } from '../../lib/models/index.js';
 
 t.test(
@@ -22,8 +21,31 @@ t.test('heads that leave no whole key/value head are refused', async (t) => {
   });
 });
 
-t.test('the run of the smaller model keeps the checkpoints that it comes to', async (t) => {
-  const train = { steps: 100, batch: 4, seq: 16, keepAt: [20, 60] };
-  t.same(smallTrain(train, { steps: 40 }).keepAt, [20]);
-  t.same(smallTrain(train).keepAt, [20, 60]);
-});
+t.test(
+  'its run takes what is said of it; steps and warm-up of the compared runs become those of its own length',
+  async (t) => {
+    const model = preset('gpt-nano');
+    const run = {
+      steps: 1000,
+      batch: 2,
+      seq: 8,
+      learningRate: 1e-3,
+      warmupSteps: 30,
+      keepAt: [900],
+      evaluateEvery: 10,
+    };
+    const trainOf = (...rest: [Parameters<typeof smallRun>[2]?, number?]) => smallRun(model, run, ...rest).train;
+    t.same(trainOf(), { ...run, keepAt: [], evaluateEvery: 0 }, 'a run of the same length has the same warm-up');
+    t.match(trainOf({ steps: 100 }), { steps: 100, warmupSteps: 3, learningRate: 1e-3 });
+    t.match(trainOf({ steps: 101, learningRate: 2e-3 }), { steps: 101, warmupSteps: 4, learningRate: 2e-3 });
+    t.match(trainOf({ steps: 2000 }), { warmupSteps: 60 });
+    t.match(trainOf({ steps: 100 }, 0.025), { warmupSteps: 3 }, 'a share is rounded up');
+    t.match(trainOf({ steps: 5000 }, 0.01), { warmupSteps: 50 }, 'and not the steps that it was of the compared runs');
+    const { warmupSteps: _, ...rest } = run;
+    t.equal(smallRun(model, rest, { steps: 100 }).train.warmupSteps, undefined, 'the default is a share');
+    t.same(
+      smallRun(model, run, { heads: 1, hidden: 64 }).model.config,
+      smallModel(model, { heads: 1, hidden: 64 }).config,
+    );
+  },
+);

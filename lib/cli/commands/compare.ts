@@ -2,8 +2,9 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
+import { type ResultsEvent, resultsFile, withResults } from '../../compare/index.js';
 import { writeWholeFile } from '../../fs/whole-file.js';
-import { type Analysis, analyse } from '../../report/aggregate.js';
+import type { Analysis } from '../../report/aggregate.js';
 import { lossChart } from '../../report/charts.js';
 import { htmlReport } from '../../report/html.js';
 import { type Results, readResults, writeResults } from '../../report/results.js';
@@ -23,8 +24,6 @@ import type { Settings } from '../settings/schema.js';
 import { Progress, type ProgressState, timeLeft } from '../watch/progress.js';
 import { Watch } from '../watch/watch.js';
 import { describeEvent, type Surroundings } from './train.js';
-
-const resultsFile = 'results.json';
 
 export function compareCommand(program: Command, io: CommandIo, finish: (exitCode: number) => void): void {
   const command = program
@@ -65,7 +64,7 @@ async function follow(settings: Settings, path: string, io: CommandIo, seat: Sea
       const plan = { resume, comparing: true, needsHeldOut };
       const session = await openSession(settings, new Progress(io), signal, plan, seat);
       try {
-        const comparison = comparisonOf({ settings, session, folder: path, resume, previous: [], signal });
+        const comparison = comparisonOf({ settings, session, folder: path, resume, signal });
         for await (const _ of comparison.run()); // the first rank reports
         return comparison.stopped ? stoppedExitCode(signal) : 0;
       } finally {
@@ -106,14 +105,25 @@ async function compareOnce(
   const resultsPath = join(path, resultsFile);
   const session = await openSession(settings, progress, signal, { resume, comparing: true, needsHeldOut }, seat);
   try {
+    const comparison = comparisonOf({ settings, session, folder: path, resume, signal });
+    // Before anything is written: where it is refused, the folder stays as it is.
+    if (resume && existsSync(resultsPath)) comparison.continueFrom(await readResults(resultsPath));
     await saveTokenizer(session, path);
     watch.begin(session);
-    const previous = resume && existsSync(resultsPath) ? (await readResults(resultsPath)).runs : [];
-    const comparison = comparisonOf({ settings, session, folder: path, resume, previous, signal });
+    const write = (results: Results, step?: number) => {
+      const written = () => writeResults(resultsPath, results);
+      return step === undefined ? written() : watch.attempt('The results', step, written);
+    };
     say(`${session.description['structure']}; ${session.description['data']}; ${session.precision}`);
     const started = io.now();
     let startShare: number | undefined;
-    for await (const { method, seed, folder, event, done } of comparison.run()) {
+    let last: ResultsEvent | undefined;
+    for await (const each of withResults(comparison, write)) {
+      if (each.type === 'results') {
+        last = each;
+        continue;
+      }
+      const { method, seed, folder, event, done } = each;
       if (json) emit({ method, seed, ...event });
       if (event.type === 'step') {
         startShare ??= done;
@@ -125,8 +135,6 @@ async function compareOnce(
           tokensPerSecond: event.tokensPerSecond,
           etaMs: timeLeft(io.now() - started, done, startShare),
         });
-      } else if (event.type === 'evaluation') {
-        await watch.attempt('The results', event.step, () => writeResults(resultsPath, comparison.results()));
       } else if (
         event.type === 'growth' ||
         event.type === 'warning' ||
@@ -137,9 +145,8 @@ async function compareOnce(
       await watch.add({ method, seed, folder }, event);
     }
     progress.clear();
-    const results = comparison.results();
-    await writeResults(resultsPath, results);
-    const aborted = comparison.stopped && results.runs.some((run) => !run.finished);
+    const { results, analysis } = last!;
+    const aborted = comparison.stopped && !last!.finished;
     for (const { method, seed, finished, evaluations } of results.runs) {
       if (!finished || evaluations.length > 0) continue;
       const run = `${method}-${seed}`;
@@ -147,9 +154,7 @@ async function compareOnce(
         `${resultsFile} has no evaluations of ${run}, which is finished, so it is left out. To train it again, remove the folder ${join(path, run)} and resume.`,
       );
     }
-    const measured = results.runs.some((run) => run.method === results.reference && run.evaluations.length > 0);
-    if (measured) {
-      const analysis = analyse(results);
+    if (analysis) {
       const files = await writeReport(path, results, analysis);
       if (json) emit({ type: 'results', path: resultsPath, report: files.html, analysis });
       else io.stdout.write(summary(analysis, files.html));

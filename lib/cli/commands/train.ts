@@ -1,7 +1,7 @@
 /** `apollo-lm train`: one run of one method. */
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import { plannedFlops } from '../../compare/index.js';
+import { PlannedFlops } from '../../compare/index.js';
 import { counted, formatBytes, formatCount, formatDuration, formatFlops } from '../../report/format.js';
 import { type StageTraffic, type TrainDependencies, type TrainEvent, train } from '../../train/index.js';
 import { interruptible, stoppedByReader, stoppedExitCode } from '../interrupt.js';
@@ -124,7 +124,8 @@ async function trainOnce(
     const { seed } = settings;
     const { method, options, events } = trainingOf(session, settings);
     const step = { seq: sequenceOf(settings, model.config), tokens: tokensPerStepOf(settings, model.config) };
-    const all = plannedFlops(method, model, options.steps, step);
+    const planned = new PlannedFlops(method, model, step);
+    const all = planned.upTo(options.steps);
     say(`${settings.method}: ${session.description['structure']}; ${session.description['data']}; ${precision}`);
     const started = io.now();
     let startShare = 0;
@@ -132,7 +133,7 @@ async function trainOnce(
     const files = { checkpointDir: join(path, 'checkpoints'), resume: resume ? ('auto' as const) : false };
     for await (const event of events({ signal, ...files })) {
       if (json) io.stdout.write(`${JSON.stringify(event)}\n`);
-      if (event.type === 'start') startShare = plannedFlops(method, model, event.step, step) / all;
+      if (event.type === 'start') startShare = planned.upTo(event.step) / all;
       if (event.type === 'step') {
         const done = event.flopsModel / all;
         progress.update({

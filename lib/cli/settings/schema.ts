@@ -90,7 +90,7 @@ export const schema = z.strictObject({
     .default({}),
   /**
    * The smaller model that methods such as bert2BERT start from, trained from scratch first, once per seed. Widths
-   * default to two thirds of the model's, layers, steps and rate to the run's.
+   * default to two thirds of the model's, layers, steps and rate to the run's; the warm-up is the same share of the steps.
    */
   small: z
     .strictObject({
