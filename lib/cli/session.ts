@@ -6,8 +6,8 @@ import {
   type Corpus,
   type CorpusProgress,
   checkVocabulary,
-  endOfTextFile,
-  endOfTextName,
+  endOfTextFiles,
+  endOfTextNames,
   loadTokenizer,
 } from '../data/index.js';
 import { alone, firstThenOthers, type Group } from '../dist/index.js';
@@ -98,9 +98,12 @@ export async function openSession(
 export async function saveTokenizer(session: Session, folder: string): Promise<void> {
   const { tokenizer } = session.corpus;
   await writeWholeFile(join(folder, 'tokenizer.json'), JSON.stringify(tokenizer.definition), 'The tokenizer');
-  const end = endOfTextFile(tokenizer);
-  if (end) await writeWholeFile(join(folder, endOfTextName), end, 'The tokenizer');
-  else await rm(join(folder, endOfTextName), { force: true }); // an earlier run's would add its token
+  const ends = endOfTextFiles(tokenizer);
+  for (const name of endOfTextNames) {
+    const content = ends.find((file) => file.name === name)?.content;
+    if (content) await writeWholeFile(join(folder, name), content, 'The tokenizer');
+    else await rm(join(folder, name), { force: true }); // an earlier run's would add its tokens
+  }
 }
 
 /** Config and tokenizer of the initial model; its weights are read when the run starts. */

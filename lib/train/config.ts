@@ -127,8 +127,21 @@ export function resolveConfig(options: TrainOptions): TrainConfig {
       `train.keepAt: expected steps from 1 to train.steps (${config.steps}); got ${never}, at which there is no checkpoint.`,
     );
   }
+  checkPhases({ ...config, warmupSteps });
   checkAnneal({ ...config, warmupSteps });
   return { ...config, warmupSteps };
+}
+
+/** @throws ApolloError BAD_CONFIG for a decay phase of `wsd` that starts before the warm-up has ended. */
+function checkPhases({ schedule, steps, warmupSteps, decay }: TrainConfig): void {
+  const decays = decaySteps(steps, decay.share);
+  // Both are rounded up, so that in a very short run they may share a step.
+  if (schedule !== 'wsd' || warmupSteps + decays <= steps + 1) return;
+  throw new ApolloError(
+    'BAD_CONFIG',
+    `train.decay: the warm-up of ${warmupSteps} steps and the decay phase of ${decays} do not fit into the ${steps} steps of the ` +
+      'run. Give a shorter warm-up, or a smaller share of decay.',
+  );
 }
 
 /** The decay phase that ends a run early, in steps. */

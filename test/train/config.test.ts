@@ -33,6 +33,11 @@ t.test('settings that are wrong are named with what came', (t) => {
   fails({ learningRate: -1 }, /train\.learningRate: .*got -1/);
   fails({ warmupSteps: 1001 }, /train\.warmupSteps: at most train\.steps \(1000\); got 1001/);
   fails({ keepAt: [1000, 1001] }, /train\.keepAt: expected steps from 1 to train\.steps \(1000\); got 1001/);
+  const phases =
+    /train\.decay: the warm-up of 600 steps and the decay phase of 500 do not fit into the 1000 steps of the run/;
+  fails({ schedule: 'wsd', warmupSteps: 600, decay: { share: 0.5 } }, phases);
+  t.equal(resolveConfig({ ...base, schedule: 'wsd', warmupSteps: 600, decay: { share: 0.4 } }).warmupSteps, 600);
+  t.equal(resolveConfig({ ...base, steps: 1, schedule: 'wsd' }).warmupSteps, 1, 'rounded up, in a very short run');
   fails({ lr: 1 }, /^train: setting 'lr' is now 'learningRate'\.$/);
   fails({ stopAfter: { step: 3 } }, /train\.stopAfter: there is no setting "step"/);
   fails({ beta2: 1, maxNorm: -1 }, /train\.beta2: .*\ntrain\.maxNorm: /);

@@ -241,10 +241,22 @@ t.test('generation ends at every token that the model names, and a model that na
   none.dispose();
 
   const last = tokens.at(-1)!;
-  await writeFile(join(folder, 'generation_config.json'), JSON.stringify({ eos_token_id: [257, last] }));
+  const settings = { temperature: 0.6, top_p: 1, top_k: null, repetition_penalty: 1.5 };
+  await writeFile(
+    join(folder, 'generation_config.json'),
+    JSON.stringify({ eos_token_id: [257, last], bos_token_id: 256, ...settings }),
+  );
   const some = await loadModel(device, folder);
   t.same(some.ends, [257, last]);
-  t.same(some.warnings, []);
+  t.match(some.warnings, [
+    /generation_config\.json sets temperature 0\.6, repetition_penalty 1\.5: text is generated without/,
+  ]);
+  t.equal(some.warnings.length, 1);
+  const exported = join(folder, 'exported');
+  await exportModel(folder, exported);
+  const again = await loadModel(device, exported);
+  t.same([again.ends, again.warnings], [[257, last], []], 'an export keeps all ends');
+  again.dispose();
   const finishes: unknown[] = [];
   for await (const { finish } of generate(some, [256], { temperature: 0, maxTokens: 6 })) finishes.push(finish);
   t.equal(finishes.length, tokens.indexOf(last) + 1);

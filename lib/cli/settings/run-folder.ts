@@ -5,7 +5,7 @@
 import { existsSync } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { endOfTextName } from '../../data/index.js';
+import { endOfTextNames } from '../../data/index.js';
 import { ApolloError } from '../../errors.js';
 import { fileError, isSystemError } from '../../fs/error.js';
 import { type HeldFolder, holdFolder } from '../../fs/hold-folder.js';
@@ -21,7 +21,7 @@ import type { Settings } from './schema.js';
 const settingsFile = 'settings.json';
 
 /** Files that a run writes into its folder before its training starts: removed again if the start fails. */
-const startFiles = [settingsFile, 'tokenizer.json', endOfTextName, 'dashboard.json'];
+const startFiles = [settingsFile, 'tokenizer.json', ...endOfTextNames, 'dashboard.json'];
 
 export interface RunFolder {
   readonly settings: Settings;

@@ -16,6 +16,7 @@ import { rangeSource, type TokenSource } from '../batches/token-source.js';
 import { type CorpusInput, findSources, type ReadOptions, type SourceFiles } from '../read/inputs.js';
 import { type SourceText, textKey, works } from '../read/source-text.js';
 import { noEndOfText } from '../tokenizer/end-of-text.js';
+import { openingOf } from '../tokenizer/framing.js';
 import { createTokenizer, loadTokenizer, type Tokenizer } from '../tokenizer/tokenizer.js';
 import type { TokenizerDefinition } from '../tokenizer/tokenizer-files.js';
 import { addWordCounts, checkTraining, type TrainableKind, trainTokenizer } from '../tokenizer/train-tokenizer.js';
@@ -54,7 +55,8 @@ export interface CorpusOptions extends ReadOptions {
   readonly heldOutSeed?: number;
   /**
    * 'auto' ends each document with the tokenizer's end of text (`<|endoftext|>` of GPT-2) or [SEP] (BERT), where it has
-   * one; 'none' joins documents without a mark, as the Apollo release does for GPT-2.
+   * one, and starts it with the token that the tokenizer puts before every text (`<|begin_of_text|>` of Llama), as prompts
+   * start; 'none' joins documents without a mark, as the Apollo release does for GPT-2.
    */
   readonly separator?: 'auto' | 'none';
   /**
@@ -200,7 +202,8 @@ export async function prepareCorpus(options: CorpusOptions): Promise<Corpus> {
   const encoder = specialTokensAsText ? withSpecialsAsText(tokenizer) : tokenizer;
   const unmarked = separator !== 'none' && separatorId === undefined;
   const warnings = unmarked ? [`Documents are joined without a separator: ${noEndOfText}`] : [];
-  const setup: WorkSetup = { job: 'encode', definition: encoder.definition, separator: separatorId };
+  const opening = separator === 'none' ? undefined : openingOf(tokenizer.definition);
+  const setup: WorkSetup = { job: 'encode', definition: encoder.definition, opening, separator: separatorId };
 
   const sources: PreparedSource[] = [];
   const close = (): void => {
@@ -208,7 +211,7 @@ export async function prepareCorpus(options: CorpusOptions): Promise<Corpus> {
   };
   try {
     for (const [i, text] of texts.entries()) {
-      const key = keyOf(textKeys[i], encoder.digest, separatorId ?? null);
+      const key = keyOf(textKeys[i], encoder.digest, separatorId ?? null, ...(opening === undefined ? [] : [opening]));
       const work = { text, setup, vocabSize: tokenizer.vocabSize, workers, meter, signal };
       const make = (folder: string) => tokenise(folder, { ...work, journalEvery: options.journalEvery });
       const open = async () =>

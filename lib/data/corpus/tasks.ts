@@ -7,7 +7,13 @@ import { countWords, type TrainableKind } from '../tokenizer/train-tokenizer.js'
 
 /** Setup of a worker: a tokenizer to encode with, or the kind of words to count. */
 export type WorkSetup =
-  | { readonly job: 'encode'; readonly definition: TokenizerDefinition; readonly separator: number | undefined }
+  | {
+      readonly job: 'encode';
+      readonly definition: TokenizerDefinition;
+      /** Tokens at the start and at the end of each document. */
+      readonly opening: number | undefined;
+      readonly separator: number | undefined;
+    }
   | { readonly job: 'count'; readonly kind: TrainableKind };
 
 /** Pieces of documents in order: texts[i] ends its document where isLast[i]. */
@@ -18,7 +24,7 @@ export interface Work {
   readonly continues: boolean;
 }
 
-/** The ids of all texts with the separator after each document; documentEnds are offsets in `ids`. */
+/** The ids of all texts with the tokens at the ends of each document; documentEnds are offsets in `ids`. */
 export interface Encoded {
   readonly ids: Uint32Array;
   readonly documentEnds: readonly number[];
@@ -49,7 +55,9 @@ export function createJob(setup: WorkSetup): (work: Work) => WorkResult {
     out.clear();
     const documentEnds: number[] = [];
     texts.forEach((text, i) => {
-      tokenizer.encodeInto((i === 0 ? continues : !isLast[i - 1]) ? continued(text) : text, out);
+      const isContinued = i === 0 ? continues : !isLast[i - 1];
+      if (!isContinued && setup.opening !== undefined) out.push(setup.opening);
+      tokenizer.encodeInto(isContinued ? continued(text) : text, out);
       if (!isLast[i]) return;
       if (setup.separator !== undefined) out.push(setup.separator);
       documentEnds.push(out.length);

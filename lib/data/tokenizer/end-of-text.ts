@@ -23,14 +23,10 @@ function contentOf(token: unknown): string | undefined {
 }
 
 /**
- * Ids at which a text may end, the one that is written first: others only where a model's configuration names others.
- * @param path a tokenizer's file or folder.
+ * Ids at which a text may end, as Tokenizer.endIds. `path`: a tokenizer's file or folder.
  * @throws ApolloError BAD_TOKENIZER naming a file beside it that is damaged.
  */
-export function endsOfText(
-  tokenizer: Pick<Tokenizer, 'kind' | 'vocabSize' | 'specials' | 'idOf'>,
-  path: string,
-): number[] {
+function endsOfText(tokenizer: Pick<Tokenizer, 'kind' | 'vocabSize' | 'specials' | 'idOf'>, path: string): number[] {
   const folder = statSync(path, { throwIfNoEntry: false })?.isDirectory() ? path : dirname(path);
   // BERT's configurations name ids that its texts do not have: [SEP] ends them.
   const ids = tokenizer.kind === 'wordpiece' ? [] : idsIn(folder, tokenizer.vocabSize);
@@ -51,29 +47,40 @@ function idsIn(folder: string, vocabSize: number): number[] {
   return [];
 }
 
-/** The tokenizer with the end of text that the files next to it name. */
+/** The tokenizer with the ends of text that the files next to it name. */
 export function withEndOfText(tokenizer: Tokenizer, path: string): Tokenizer {
-  const [eot] = endsOfText(tokenizer, path);
-  if (eot === undefined || eot === tokenizer.specials.eot) return tokenizer;
+  const endIds = endsOfText(tokenizer, path);
+  const [eot] = endIds;
+  if (eot === undefined || eot === tokenizer.specials.eot) return { ...tokenizer, endIds };
   const specialIds = [...new Set([...tokenizer.specialIds, eot])].sort((a, b) => a - b);
-  return { ...tokenizer, specials: { ...tokenizer.specials, eot }, specialIds };
+  return { ...tokenizer, specials: { ...tokenizer.specials, eot }, specialIds, endIds };
 }
 
-/** Name of the file of `endOfTextFile`. */
-export const endOfTextName = 'special_tokens_map.json';
+/** Names of the files of `endOfTextFiles`. */
+export const endOfTextNames = ['special_tokens_map.json', 'generation_config.json'] as const;
 
 /**
- * Content of the file that keeps the end of text next to a tokenizer.json whose own content does not define it; undefined
- * where it does: by `special_roles`, or as `<|endoftext|>`, which is known by its name before any other.
+ * Files that keep the ends of text next to a tokenizer.json, without those that are not needed: the first end, where the
+ * content of tokenizer.json does not define it (by `special_roles`, or as `<|endoftext|>`, which is known by its name before
+ * any other), and all of them, where there are several.
  */
-export function endOfTextFile({
+export function endOfTextFiles({
   specials,
+  endIds,
   tokenOf,
   definition,
-}: Pick<Tokenizer, 'specials' | 'tokenOf' | 'definition'>): string | undefined {
+}: Pick<Tokenizer, 'specials' | 'endIds' | 'tokenOf' | 'definition'>): { name: string; content: string }[] {
   const token = specials.eot === undefined ? undefined : tokenOf(specials.eot);
-  if (token === undefined || token === '<|endoftext|>' || token === definition.special_roles?.eot) return undefined;
-  return `${JSON.stringify({ eos_token: token }, null, 2)}\n`;
+  const isDefined = token === undefined || token === '<|endoftext|>' || token === definition.special_roles?.eot;
+  const contents = [
+    isDefined ? undefined : { eos_token: token },
+    endIds.length > 1 ? { eos_token_id: endIds } : undefined,
+  ];
+  return contents.flatMap((content, i) =>
+    content === undefined
+      ? []
+      : [{ name: endOfTextNames[i] as string, content: `${JSON.stringify(content, null, 2)}\n` }],
+  );
 }
 
 /** Message where texts have no end. */

@@ -70,6 +70,15 @@ export function beginOf(definition: TokenizerDefinition): number | undefined {
   return first !== undefined && 'ids' in first ? first.ids[0] : undefined;
 }
 
+/**
+ * The token that every text starts with where nothing comes behind it: Llama's `<|begin_of_text|>`, which documents of causal
+ * models start with. Not BERT's [CLS], which opens a row that [SEP] closes.
+ */
+export function openingOf(definition: TokenizerDefinition): number | undefined {
+  const { single } = frameOf(definition);
+  return single.length === 2 && 'sequence' in single[1]! ? beginOf(definition) : undefined;
+}
+
 function templatePart(item: unknown, processor: PostProcessor): Part {
   const { SpecialToken: special, Sequence: sequence } = item as {
     SpecialToken?: { id: string; type_id: number };

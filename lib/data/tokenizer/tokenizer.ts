@@ -54,6 +54,11 @@ export interface Tokenizer {
   readonly vocabSize: number;
   /** Ids of its special tokens by role. */
   readonly specials: SpecialTokens;
+  /**
+   * Ids at which a text may end: `specials.eot`, which is the one that is written, and those that a model's configuration
+   * next to it names besides, as Llama 3's `<|eot_id|>`. Empty where nothing names one.
+   */
+  readonly endIds: readonly number[];
   /** Every special id, ascending: positions that are never masked and ids that are never drawn. */
   readonly specialIds: readonly number[];
   /** SHA-256 of everything that decides the ids. */
@@ -226,6 +231,7 @@ export function createTokenizer(definition: TokenizerDefinition, name = 'tokeniz
     kind,
     vocabSize: vocabulary.size,
     specials,
+    endIds: specials.eot === undefined ? [] : [specials.eot],
     specialIds: [...specialIds].sort((a, b) => a - b),
     digest: digestOf(definition),
     definition,

@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
-import { endOfTextFile, endOfTextName, type Tokenizer } from '../../data/index.js';
+import { endOfTextFiles, type Tokenizer } from '../../data/index.js';
 import type { ParameterStore } from '../../engine/parameters.js';
 import { ApolloError } from '../../errors.js';
 import { writeSynced } from '../../fs/durable.js';
@@ -89,12 +89,11 @@ export async function saveFineTuned(
     data: () => store.read(name),
   }));
   const text = `${JSON.stringify({ formatVersion: 1, ...description }, undefined, 2)}\n`;
-  const end = endOfTextFile(tokenizer);
   await writeWholeFolder(folder, 'The fine-tuned model', async (inside) => {
     const write = (name: string, content: string) => writeSynced(join(inside, name), (file) => file.append(content));
     await writeSynced(join(inside, weightsFile), (file) => writeSafetensors(file, tensors));
     await write(tokenizerFile, JSON.stringify(tokenizer.definition));
-    if (end) await write(endOfTextName, end);
+    for (const { name, content } of endOfTextFiles(tokenizer)) await write(name, content);
     await write(descriptionFile, text);
   });
 }

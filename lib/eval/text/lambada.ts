@@ -3,7 +3,7 @@
  * when every one of its tokens is the most likely one, which is what greedy decoding would write.
  */
 
-import { continuation, type ReadOptions, type Tokenizer } from '../../data/index.js';
+import { continuation, openingOf, type ReadOptions, type Tokenizer } from '../../data/index.js';
 import { readDocuments } from '../../data/read/documents.js';
 import type { CorpusFile } from '../../data/read/files.js';
 import { filesToRead } from '../../data/read/inputs.js';
@@ -107,7 +107,9 @@ function passageOf(given: string, tokenizer: Tokenizer, maxPositions: number): P
       `The passage "${text.slice(0, 40)}…" has ${context.length} tokens before its last word and ${word.length} in it; at least one each is needed.`,
     );
   }
-  return { tokens: [...context, ...word].slice(-maxPositions), word: word.length };
+  const opening = openingOf(tokenizer.definition);
+  const start = opening === undefined ? [] : [opening];
+  return { tokens: [...start, ...context, ...word].slice(-maxPositions), word: word.length };
 }
 
 const takesCheckLambada = is.takes('checkLambada', {

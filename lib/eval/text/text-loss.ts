@@ -3,7 +3,14 @@
  * tokens as in training (a pseudo-loss: it is not the probability of the text).
  */
 
-import { arraySource, heldOutMlmBatches, mlmIds, type ReadOptions, type Tokenizer } from '../../data/index.js';
+import {
+  arraySource,
+  heldOutMlmBatches,
+  mlmIds,
+  openingOf,
+  type ReadOptions,
+  type Tokenizer,
+} from '../../data/index.js';
 import { BlankDocuments } from '../../data/read/blank-documents.js';
 import { readDocuments } from '../../data/read/documents.js';
 import type { OnNote } from '../../data/read/files.js';
@@ -67,8 +74,8 @@ const takesReadTokens = is.takes('readTokens', {
 
 /**
  * Tokens of files, folders or patterns, found and read as those of a corpus; records without text are counted in a note.
- * Where there are several documents each ends with the tokenizer's end of text or [SEP], as in training; `warnings` says
- * where it has neither.
+ * Each document starts with the token that the tokenizer puts before every text (Llama's `<|begin_of_text|>`); where there are
+ * several, each ends with the tokenizer's end of text or [SEP], as in training; `warnings` says where it has neither.
  * @example
  * const text = await readTokens(['wiki.valid.txt'], tokenizer);
  * @throws ApolloError BAD_CORPUS for files that are missing or no text, BAD_CONFIG for options that do not go with them;
@@ -85,6 +92,8 @@ export async function readTokens(
   const skipped = new Map<string, number>();
   const onSkip = (reason: string): void => void skipped.set(reason, (skipped.get(reason) ?? 0) + 1);
   const continued = continuation(tokenizer.definition);
+  const first = openingOf(tokenizer.definition);
+  const opening = first === undefined ? [] : [Uint32Array.of(first)];
   const parts: Uint32Array[][] = [];
   let bytes = 0;
   let current: Uint32Array[] = [];
@@ -94,7 +103,8 @@ export async function readTokens(
       if (!blank.keeps(piece)) continue;
       const { text, isLast } = piece;
       bytes += Buffer.byteLength(text);
-      current.push(tokenizer.encode(current.length > 0 ? continued(text) : text));
+      if (current.length === 0) current.push(...opening);
+      current.push(tokenizer.encode(current.length > opening.length ? continued(text) : text));
       if (!isLast) continue;
       parts.push(current);
       current = [];

@@ -110,7 +110,8 @@ export function textEnds(config: ModelConfig, tokenizer: Tokenizer | undefined) 
   if (objectiveOf(config) === 'masked') return {};
   const end = tokenizer?.specials.eot ?? null;
   const begin = tokenizer && beginOf(tokenizer.definition);
-  return { bos_token_id: begin ?? end, eos_token_id: end };
+  const ends = tokenizer?.endIds ?? [];
+  return { bos_token_id: begin ?? end, eos_token_id: ends.length > 1 ? ends : end };
 }
 
 /** Additions from the tokenizer: its files, and for causal models the ids at which text starts and ends. */

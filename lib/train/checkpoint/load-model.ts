@@ -1,7 +1,10 @@
 /** A trained model on a device, with its tokenizer. */
-import { checkVocabulary, endsOfText, loadTokenizer, noEndOfText, type Tokenizer } from '../../data/index.js';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { checkVocabulary, loadTokenizer, noEndOfText, type Tokenizer } from '../../data/index.js';
 import type { Device } from '../../engine/device.js';
 import { ParameterStore } from '../../engine/parameters.js';
+import { readJsonObject } from '../../fs/json-object.js';
 import * as is from '../../is.js';
 import { createModel, declareSpecs, type LanguageModel, type ModelConfig, objectiveOf } from '../../models/index.js';
 import { type OpenOptions, openModelFolder } from './model-folder.js';
@@ -31,8 +34,8 @@ export interface LoadedModel {
   /** Same as ModelFolder.folder. */
   readonly folder: string;
   /**
-   * Warnings for the user, one sentence each: those of the folder, and that a causal model's tokenizer has no end of
-   * text.
+   * Warnings for the user, one sentence each: those of the folder, that a causal model's tokenizer has no end of text, and
+   * that its generation_config.json has settings of sampling, which `generate` takes as options alone.
    */
   readonly warnings: readonly string[];
   /** Frees the weights. */
@@ -69,10 +72,10 @@ export async function loadModel(device: Device, path: string, options: LoadOptio
     const { config, layers, tokenizerPath, folder } = source;
     const tokenizer = tokenizerPath === undefined ? undefined : loadTokenizer(tokenizerPath);
     if (tokenizer) checkVocabulary(tokenizer, config.vocabSize);
-    const ends =
-      tokenizer && objectiveOf(config) === 'causal' ? endsOfText(tokenizer, tokenizerPath as string) : undefined;
+    const ends = objectiveOf(config) === 'causal' ? tokenizer?.endIds : undefined;
     const warnings = [...source.warnings];
     if (ends?.length === 0) warnings.push(`${folder}: ${noEndOfText} Texts end only by their length.`);
+    if (ends) warnings.push(...(await unusedSettings(join(folder, 'generation_config.json'))));
     const model = createModel(config);
     const specs = model.parameters(layers);
     declareSpecs(store, specs);
@@ -85,4 +88,28 @@ export async function loadModel(device: Device, path: string, options: LoadOptio
   } finally {
     await source.close();
   }
+}
+
+/** Settings that transformers' `generate` takes from generation_config.json, with the values at which they do nothing. */
+const neutral: Readonly<Record<string, readonly unknown[]>> = {
+  temperature: [1],
+  top_k: [0, 50],
+  top_p: [1],
+  min_p: [0],
+  typical_p: [1],
+  repetition_penalty: [1],
+  no_repeat_ngram_size: [0],
+  num_beams: [1],
+};
+
+/** A warning that names the settings of such a file which `generate` does not take from it. @throws ApolloError BAD_CHECKPOINT. */
+async function unusedSettings(path: string): Promise<string[]> {
+  if (!existsSync(path)) return [];
+  const settings = await readJsonObject(path, 'BAD_CHECKPOINT');
+  const given = Object.entries(neutral).filter(
+    ([name, values]) => ![undefined, null, ...values].includes(settings[name]),
+  );
+  if (given.length === 0) return [];
+  const texts = given.map(([name]) => `${name} ${JSON.stringify(settings[name])}`);
+  return [`${path} sets ${texts.join(', ')}: text is generated without, unless the same is given as an option.`];
 }

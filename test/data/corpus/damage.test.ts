@@ -192,7 +192,7 @@ const damages: readonly Damage[] = [
     name: 'type.jsonl',
     content: jsonl({ id: 1, text: 'a' }),
     options: { field: 'id' },
-    message: /line 1 has a number as field "id", not text.*\(it has "id", "text"\)/,
+    message: /line 1 has a number as field "id", not text.*\(it has "text"\)/,
   },
   {
     name: 'number.jsonl',

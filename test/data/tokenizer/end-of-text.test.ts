@@ -1,8 +1,8 @@
 /** Where a text ends, as the files next to a tokenizer say it, and who goes by it. */
-import { cpSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { endOfTextFile, endOfTextName, loadTokenizer, prepareCorpus, type Tokenizer } from '../../../lib/data/index.js';
+import { endOfTextFiles, loadTokenizer, prepareCorpus, type Tokenizer } from '../../../lib/data/index.js';
 import { readTokens } from '../../../lib/eval/text/text-loss.js';
 
 const published = join(import.meta.dirname, '../../fixtures/published/end-of-text');
@@ -95,20 +95,53 @@ t.test('documents are joined by it, and without one there is a warning', async (
   t.match((await readTokens(inputs, loadTokenizer(bare))).warnings, [/3 documents are joined without a separator/]);
 });
 
+t.test('documents start with the token that the tokenizer puts before every text, as prompts do', async (t) => {
+  const folder = folderWith(t, { 'tokenizer_config.json': { eos_token: '<eos>' } });
+  const definition = JSON.parse(readFileSync(join(folder, 'tokenizer.json'), 'utf8')) as Record<string, unknown>;
+  const template = (single: object[]) => ({
+    type: 'TemplateProcessing',
+    single,
+    pair: [...single, { Sequence: { id: 'B', type_id: 0 } }],
+    special_tokens: { '<pad>': { id: '<pad>', ids: [258], tokens: ['<pad>'] } },
+  });
+  const [mark, text] = [{ SpecialToken: { id: '<pad>', type_id: 0 } }, { Sequence: { id: 'A', type_id: 0 } }];
+  const withTemplate = (single: object[]) => {
+    writeFileSync(join(folder, 'tokenizer.json'), JSON.stringify({ ...definition, post_processor: template(single) }));
+    return loadTokenizer(folder);
+  };
+  const texts = { 'a.txt': 'he said he', 'b.txt': 'he said' };
+  for (const [name, text] of Object.entries(texts)) writeFileSync(join(folder, name), text);
+  const inputs = Object.keys(texts).map((name) => join(folder, name));
+  const read = async (separator: 'auto' | 'none') => {
+    const options = { inputs, tokenizer: { path: folder }, cacheDir: join(folder, 'cache'), heldOut: 0, separator };
+    const corpus = await prepareCorpus(options);
+    const ids = [...corpus.train.read(0, corpus.stats.tokens)];
+    corpus.close();
+    return ids;
+  };
+  const bare = withTemplate([text]);
+  const [a, b] = ['he said he', 'he said'].map((document) => [...bare.encode(document)]) as [number[], number[]];
+  t.same(await read('auto'), [...a, 257, ...b, 257]);
+  const opened = withTemplate([mark, text]);
+  t.same(await read('auto'), [258, ...a, 257, 258, ...b, 257]);
+  t.same(await read('none'), [...a, ...b]);
+  t.same([...(await readTokens(inputs, opened)).ids], [258, ...a, 257, 258, ...b, 257]);
+  const closed = withTemplate([mark, text, mark]);
+  t.same(await read('auto'), [...a, 257, ...b, 257], 'a frame around a row is none of a document');
+  t.same([...(await readTokens(inputs, closed)).ids], [...a, 257, ...b, 257]);
+});
+
 t.test('a run keeps it in its tokenizer.json, or beside it', async (t) => {
   const kept = (tokenizer: Tokenizer) => {
-    const content = endOfTextFile(tokenizer);
-    const folder = t.testdir({
-      'tokenizer.json': JSON.stringify(tokenizer.definition),
-      ...(content && { [endOfTextName]: content }),
-    });
-    return { content, tokenizer: loadTokenizer(join(folder, 'tokenizer.json')) };
+    const files = Object.fromEntries(endOfTextFiles(tokenizer).map(({ name, content }) => [name, content]));
+    const folder = t.testdir({ 'tokenizer.json': JSON.stringify(tokenizer.definition), ...files });
+    return { names: Object.keys(files), tokenizer: loadTokenizer(join(folder, 'tokenizer.json')) };
   };
   const roles = { mask_token: '<M>', cls_token: '<C>', sep_token: '<S>', pad_token: '<pad>' };
   const inside = loadTokenizer(folderWith(t, { 'tokenizer_config.json': { ...roles, eos_token: '<eos>' } }));
   t.match(inside.specials, { mask: Number, cls: Number, sep: Number, pad: 258, eot: 257 });
   const first = kept(inside);
-  t.equal(first.content, undefined, 'the roles in the definition name it');
+  t.same(first.names, [], 'the roles in the definition name it');
   t.same([first.tokenizer.specials, first.tokenizer.digest], [inside.specials, inside.digest], 'with all other roles');
 
   const beside = loadTokenizer(folderWith(t, { 'config.json': { eos_token_id: 257 } }));
@@ -116,5 +149,11 @@ t.test('a run keeps it in its tokenizer.json, or beside it', async (t) => {
   const both = loadTokenizer(folderWith(t, { 'tokenizer_config.json': roles, 'config.json': { eos_token_id: 257 } }));
   t.same(kept(both).tokenizer.specials, both.specials, 'a file beside it leaves the other roles');
   const gpt = loadTokenizer(join(import.meta.dirname, '../../fixtures/tokenizers/gpt2/tokenizer.json.gz'));
-  t.equal(endOfTextFile(gpt), undefined, '<|endoftext|> is known by its name');
+  t.same(kept(gpt).names, [], '<|endoftext|> is known by its name');
+
+  const several = loadTokenizer(folderWith(t, { 'generation_config.json': { eos_token_id: [258, 257, 3] } }));
+  t.same(several.endIds, [258, 257, 3]);
+  t.equal(several.specials.eot, 258);
+  t.same(kept(several).names, ['special_tokens_map.json', 'generation_config.json']);
+  t.same(kept(several).tokenizer.endIds, [258, 257, 3], 'all ends, in their order');
 });

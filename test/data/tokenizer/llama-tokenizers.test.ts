@@ -7,7 +7,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import t from 'tap';
-import { endsOfText, loadTokenizer } from '../../../lib/data/index.js';
+import { loadTokenizer } from '../../../lib/data/index.js';
 import { saveTokenizer } from '../../../lib/interop/hugging-face-tokenizer.js';
 import { fixture } from '../support.js';
 import { texts as textSet } from './pipelines.js';
@@ -144,5 +144,5 @@ t.test('a tokenizer.json alone names the end of text by its name, and files besi
     'tokenizer_config.json': '{"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<|eot_id|>"}',
     'generation_config.json': JSON.stringify({ eos_token_id: [end, turn] }),
   });
-  t.strictSame(endsOfText(loadTokenizer(chat), chat), [turn, end]);
+  t.strictSame(loadTokenizer(chat).endIds, [turn, end]);
 });

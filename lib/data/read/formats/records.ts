@@ -65,11 +65,14 @@ export class TextField {
       onSkip(`${name} is null`);
     } else {
       const kind = Array.isArray(value) ? 'a list' : typeof value === 'object' ? 'an object' : `a ${typeof value}`;
-      if (isFirst)
+      if (isFirst) {
+        const others = known().filter((each) => each !== this.field);
+        const advice = others.length > 0 ? ` Name another with --field (it has ${list(others)}).` : '';
         throw new ApolloError(
           'BAD_CORPUS',
-          `${path}: ${place} has ${kind} as ${this.word} ${name}, not text. Name another with --field (it has ${list(known())}).`,
+          `${path}: ${place} has ${kind} as ${this.word} ${name}, not text.${advice}`,
         );
+      }
       onSkip(`${name} is ${kind}, not text`);
     }
   }
