@@ -7,7 +7,7 @@ export * from './public.js';
 export { parseInput } from './read/inputs.js';
 export { continuation } from './tokenizer/continuation.js';
 export { endOfTextFiles, endOfTextNames, noEndOfText } from './tokenizer/end-of-text.js';
-export { beginOf, longestFirst, openingOf } from './tokenizer/framing.js';
+export { beginOf, longestFirst, openingOf, withMarks } from './tokenizer/framing.js';
 export { checkVocabulary } from './tokenizer/tokenizer.js';
 export { holdsTokenizer } from './tokenizer/tokenizer-files.js';
 export { countWords, trainTokenizer } from './tokenizer/train-tokenizer.js';

@@ -2,7 +2,7 @@
  * `apollo-lm/eval`: generation, fine-tuning on tasks and their scores, and what a language model says of text.
  * @module eval
  */
-export { type SequenceEncoder, sequenceEncoder } from './finetune/encode.js';
+export { type SequenceEncoder, type SequenceFrame, sequenceEncoder } from './finetune/encode.js';
 export { evaluateTask, type TaskEvaluation, type TaskEvaluationOptions } from './finetune/evaluate-task.js';
 export type { FineTuneEvent, SeedRecord } from './finetune/events.js';
 export { type ExportFineTunedOptions, exportFineTuned } from './finetune/export-fine-tuned.js';

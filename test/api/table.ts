@@ -638,7 +638,12 @@ const evaluationTable: Record<string, Arguments> = {
     tokenizer: aTokenizer,
     options: maybeOptions({ signal: sig, onNote: progress, ...reading }),
   },
-  sequenceEncoder: { tokenizer: aTokenizer, config: configuration, maxLength: number(8) },
+  sequenceEncoder: {
+    tokenizer: aTokenizer,
+    config: configuration,
+    maxLength: number(8),
+    frame: maybe(text('tokenizer')),
+  },
   'squad.exactMatch': { prediction: word, gold: word },
   'squad.f1': { prediction: word, gold: word, options: maybeOptions({ emptyMatches: maybe(boolean(true)) }) },
   'squad.normalizeAnswer': { text: word },

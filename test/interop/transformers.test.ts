@@ -200,12 +200,12 @@ t.test('transformers loads fine-tuned models, with the same outputs, labels and 
     });
     if (huggingFace?.outputs) t.equal(answer['problem'], huggingFace.outputs.problem, name);
     if (task.labels) t.same(answer['labels'], task.labels, name);
+    t.same(
+      answer['ids'],
+      encoded[index]!.map(({ tokens }) => tokens),
+      name,
+    );
     if (kind === 'bert') {
-      t.same(
-        answer['ids'],
-        encoded[index]!.map(({ tokens }) => tokens),
-        name,
-      );
       t.same(
         answer['types'],
         encoded[index]!.map(({ types }) => types),

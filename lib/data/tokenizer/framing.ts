@@ -79,6 +79,27 @@ export function openingOf(definition: TokenizerDefinition): number | undefined {
   return single.length === 2 && 'sequence' in single[1]! ? beginOf(definition) : undefined;
 }
 
+/**
+ * The definition whose frame is one token before, between and after the texts, in place of the special tokens that it had.
+ * Other processors, which concern offsets, stay.
+ */
+export function withMarks(definition: TokenizerDefinition, token: string, id: number): TokenizerDefinition {
+  const top = definition.post_processor as PostProcessor | null | undefined;
+  const others = (top?.processors ?? (top ? [top] : [])).filter(
+    ({ type }) => type !== 'TemplateProcessing' && type !== 'BertProcessing' && type !== 'RobertaProcessing',
+  );
+  const mark = { SpecialToken: { id: token, type_id: 0 } };
+  const single = [mark, { Sequence: { id: 'A', type_id: 0 } }, mark];
+  const template = {
+    type: 'TemplateProcessing',
+    single,
+    pair: [...single, { Sequence: { id: 'B', type_id: 0 } }, mark],
+    special_tokens: { [token]: { id: token, ids: [id], tokens: [token] } },
+  };
+  const processor = others.length === 0 ? template : { type: 'Sequence', processors: [...others, template] };
+  return { ...definition, post_processor: processor };
+}
+
 function templatePart(item: unknown, processor: PostProcessor): Part {
   const { SpecialToken: special, Sequence: sequence } = item as {
     SpecialToken?: { id: string; type_id: number };

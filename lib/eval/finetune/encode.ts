@@ -4,6 +4,12 @@ import { ApolloError } from '../../errors.js';
 import * as is from '../../is.js';
 import { familyOf, type ModelConfig, type ObjectiveName } from '../../models/index.js';
 
+/**
+ * Whose special tokens stand around texts: 'fine-tuning', those that fine-tuning here puts there; 'tokenizer', the
+ * tokenizer's own, with which Hugging Face's library fine-tunes.
+ */
+export type SequenceFrame = 'fine-tuning' | 'tokenizer';
+
 /** Texts as the features that a fine-tuned model takes, from {@link sequenceEncoder}. */
 export interface SequenceEncoder {
   /** The tokenizer that `encode` uses. */
@@ -17,7 +23,8 @@ export interface SequenceEncoder {
   /**
    * Masked models: [CLS] a [SEP] or [CLS] a [SEP] b [SEP], with type 1 from b on. Causal ones, with the tokenizer's end of text as start, delimiter
    * and extract token (Radford et al. 2018, section 3.3): the same without types. What is too long is cut at the end,
-   * the longer text first (Hugging Face's longest_first).
+   * the longer text first (Hugging Face's longest_first). With the frame of the tokenizer its special tokens alone: GPT-2 has
+   * none, Llama a begin of text; an empty text without any is one token of padding, so that there is a state to read.
    */
   encode(
     a: string,
@@ -48,10 +55,15 @@ const takesSequenceEncoder = is.takes('sequenceEncoder', {
     padTokenId: is.optional(is.index),
   }),
   maxLength: is.number,
+  frame: is.optional(is.oneOf('fine-tuning', 'tokenizer')),
 });
 
 /**
  * The encoder of a model and its tokenizer.
+ * @param tokenizer The tokenizer with which the model was trained.
+ * @param config Configuration of the model.
+ * @param maxLength Tokens of a sequence at most, special ones included.
+ * @param frame Whose special tokens stand around the texts; of a model that was loaded, its `frame`. Default: 'fine-tuning'.
  * @example
  * const encoder = sequenceEncoder(tokenizer, model.config, 128);
  * const { tokens, types } = encoder.encode('A sentence.', 'Another.');
@@ -63,8 +75,9 @@ export function sequenceEncoder(
   tokenizer: Tokenizer,
   config: Pick<ModelConfig, 'kind' | 'maxPositions' | 'padTokenId'>,
   maxLength: number,
+  frame: SequenceFrame = 'fine-tuning',
 ): SequenceEncoder {
-  takesSequenceEncoder(tokenizer, config, maxLength);
+  takesSequenceEncoder(tokenizer, config, maxLength, frame);
 
   const { maxPositions } = config;
   const { title, objective, hasTypes } = familyOf(config);
@@ -75,6 +88,28 @@ export function sequenceEncoder(
     );
   }
   const { cls, sep, pad, eot } = tokenizer.specials;
+  const checkLength = (tokens: number): void => {
+    if (tokens <= maxLength) return;
+    throw new ApolloError('BAD_ARGUMENT', `A sequence of ${tokens} tokens was made where at most ${maxLength} fit.`);
+  };
+  if (frame === 'tokenizer') {
+    const padId = pad ?? config.padTokenId ?? eot ?? 0;
+    const framed = (a: readonly number[], b?: readonly number[], limit?: { readonly maxLength: number }) => {
+      const { ids, types } = tokenizer.frame(a, b, limit);
+      checkLength(ids.length);
+      const tokens = ids.length === 0 ? [padId] : [...ids];
+      return { tokens, types: tokens.map((_, at) => (hasTypes ? (types[at] ?? 0) : 0)) };
+    };
+    return {
+      tokenizer,
+      objective,
+      maxLength,
+      padId,
+      join: (a, b) => framed(a, b),
+      encode: (a, b) =>
+        framed([...tokenizer.encode(a)], b === undefined ? undefined : [...tokenizer.encode(b)], { maxLength }),
+    };
+  }
   const need = (id: number | undefined, token: string): number => {
     if (id !== undefined) return id;
     throw new ApolloError(
@@ -89,12 +124,7 @@ export function sequenceEncoder(
 
   const join = (a: readonly number[], b?: readonly number[]) => {
     const tokens = b ? [first, ...a, end, ...b, end] : [first, ...a, end];
-    if (tokens.length > maxLength) {
-      throw new ApolloError(
-        'BAD_ARGUMENT',
-        `A sequence of ${tokens.length} tokens was made where at most ${maxLength} fit.`,
-      );
-    }
+    checkLength(tokens.length);
     const types = new Array<number>(tokens.length).fill(0);
     if (b && hasTypes) types.fill(1, a.length + 2);
     return { tokens, types };

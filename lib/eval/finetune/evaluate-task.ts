@@ -69,10 +69,10 @@ export async function evaluateTask<Example>(options: TaskEvaluationOptions<Examp
 
   const { device, folder, task, data, batch, precision = 'f32', signal, onProgress } = options;
   const tuned = await loadFineTuned(device, folder, task, precision);
-  const { model, store, tokenizer, maxLength, layerMap, warnings } = tuned;
+  const { model, store, tokenizer, maxLength, layerMap, frame, warnings } = tuned;
   const programs = new NetworkPrograms({ device, store, model, layerMap, head: task.head, batch });
   try {
-    const encoder = sequenceEncoder(tokenizer, model.config, maxLength);
+    const encoder = sequenceEncoder(tokenizer, model.config, maxLength, frame);
     const outputsOf = async ({ name, examples }: Split<Example>) => {
       const features = await encodeAll(task, examples, encoder, signal);
       const { padId } = encoder;

@@ -1,4 +1,5 @@
 /** Exports a fine-tuned model as a Hugging Face folder: its task's class, with its head and the names of its classes. */
+import { type Tokenizer, withMarks } from '../../data/index.js';
 import { ApolloError } from '../../errors.js';
 import { checkExportFolder } from '../../interop/export-folder.js';
 import { huggingFaceOf } from '../../interop/hugging-face-config.js';
@@ -61,7 +62,7 @@ export async function exportFineTuned(
   const { task: theirs, outputs } = classOf(head);
   const source = await openFineTuned(folder, task);
   try {
-    const { model, tokenizer, maxLength, layerMap } = source;
+    const { model, tokenizer, maxLength, layerMap, frame } = source;
     const byName = new Map(source.specs.map((spec) => [spec.name, spec]));
     const stored = Math.max(...layerMap) + 1;
     const { config, read } = atDepth(
@@ -79,7 +80,7 @@ export async function exportFineTuned(
         ...(outputs && labelFields(outputs, classNames(task))),
         ...textEnds(config, tokenizer),
       },
-      files: tokenizerFiles(tokenizer, { maxLength }),
+      files: tokenizerFiles(frame === 'tokenizer' ? tokenizer : framedAsTuned(config, tokenizer), { maxLength }),
     });
     return { folder: out, config, autoClass: `AutoModelFor${theirs}`, stored, files, warnings };
   } finally {
@@ -105,6 +106,14 @@ function inClass(
 const classNames = ({ classes, labels }: TunedTask): readonly string[] | undefined =>
   classes?.names.map(([name], id) => name ?? String(id)) ?? labels;
 
+/** A tokenizer that puts the special tokens of fine-tuning here around a text or two: a causal model's does not by itself. */
+function framedAsTuned(config: ModelConfig, tokenizer: Tokenizer): Pick<Tokenizer, 'kind' | 'definition' | 'specials'> {
+  const { kind, definition, specials } = tokenizer;
+  const mark = specials.eot === undefined ? undefined : tokenizer.tokenOf(specials.eot);
+  if (objectiveOf(config) === 'masked' || mark === undefined) return tokenizer;
+  return { kind, specials, definition: withMarks(definition, mark, specials.eot!) };
+}
+
 /** As that library's configuration names outputs. */
 function labelFields({ count, problem }: NonNullable<HuggingFaceHead['outputs']>, names?: readonly string[]) {
   const called = names ?? Array.from({ length: count }, (_, id) => `LABEL_${id}`);
@@ -119,7 +128,7 @@ function labelFields({ count, problem }: NonNullable<HuggingFaceHead['outputs']>
 function warningsOf(config: ModelConfig): string[] {
   if (objectiveOf(config) === 'masked') return [];
   return [
-    'It was trained on texts with the end of text before, between and after them, which the tokenizer does not add; ' +
-      'and a batch of several texts requires a separate padding token, so give Python one text at a time.',
+    'In Python a batch of several texts requires a separate padding token, by which its class finds the last token of each; ' +
+      'without one give it one text at a time.',
   ];
 }

@@ -13,9 +13,11 @@ import {
   declareSpecs,
   type LanguageModel,
   type ModelConfig,
+  objectiveOf,
   type ParameterSpec,
 } from '../../models/index.js';
 import { classOrder } from './class-names.js';
+import type { SequenceFrame } from './encode.js';
 import { isFineTuned, readFineTuned, standing, tokenizerFile, weightsFile } from './fine-tuned.js';
 import { networkSpecs, trainedLayersOf } from './network.js';
 import type { FineTuneTask } from './task.js';
@@ -32,6 +34,8 @@ interface Structure {
   readonly maxLength: number;
   /** The tokenizer that is kept with the model. */
   readonly tokenizer: Tokenizer;
+  /** Whose special tokens stood around its texts in training, for `sequenceEncoder`. */
+  readonly frame: SequenceFrame;
 }
 
 /** An open folder of a fine-tuned model, from {@link openFineTuned}; close it when done. */
@@ -93,6 +97,7 @@ async function openOurs(named: string, task: TunedTask): Promise<FineTunedFolder
     layerMap,
     maxLength,
     tokenizer,
+    frame: 'fine-tuning',
     warnings: [],
     specs: networkSpecs(model, task.head, trainedLayersOf(layerMap)),
     read: ({ name, shape }) => reader.readFloat32(name, shape),
@@ -129,6 +134,8 @@ async function openTheirs(folder: string, task: TunedTask): Promise<FineTunedFol
       layerMap: Array.from({ length: config.layers }, (_, layer) => layer),
       maxLength: Math.min(task.maxLength ?? 128, config.maxPositions),
       tokenizer,
+      // Its trainer called the tokenizer. A BERT's puts the same tokens there as fine-tuning here.
+      frame: objectiveOf(config) === 'causal' ? 'tokenizer' : 'fine-tuning',
       warnings,
       specs,
       async read(spec) {
@@ -157,7 +164,6 @@ function rowsOf(
   const [architecture] = Array.isArray(json['architectures']) ? json['architectures'] : [];
   const names = namesOf(json);
   const count = names?.length ?? Number(json['num_labels'] ?? 2);
-  const outputs = wanted?.outputs?.count;
   if (!wanted || !String(architecture).endsWith(`For${wanted.task}`) || (outputs !== undefined && outputs !== count)) {
     throw new ApolloError(
       'BAD_CONFIG',
@@ -218,8 +224,8 @@ export async function loadFineTuned(
   try {
     declareSpecs(store, opened.specs);
     for (const spec of opened.specs) await store.write(spec.name, await opened.read(spec));
-    const { model, layerMap, maxLength, tokenizer, warnings } = opened;
-    return { model, layerMap, maxLength, tokenizer, warnings, store, dispose: () => store.dispose() };
+    const { model, layerMap, maxLength, tokenizer, frame, warnings } = opened;
+    return { model, layerMap, maxLength, tokenizer, frame, warnings, store, dispose: () => store.dispose() };
   } catch (error) {
     store.dispose();
     throw error;

@@ -38,8 +38,8 @@ const takesPredict = is.takes('predict', {
 /**
  * The head's row for each feature of each example, in their order.
  * @example
- * const { tokenizer, model, maxLength } = await loadFineTuned(device, 'runs/sst2/pre-trained/seed-42/model', task);
- * const encoder = sequenceEncoder(tokenizer, model.config, maxLength);
+ * const { tokenizer, model, maxLength, frame } = await loadFineTuned(device, 'runs/sst2/pre-trained/seed-42/model', task);
+ * const encoder = sequenceEncoder(tokenizer, model.config, maxLength, frame);
  * const features = ['Good.', 'Bad.'].map((text) => [encoder.encode(text)]);
  * const rows = await predict(programs, features, { head: task.head, batch: 16, maxLength, padId: encoder.padId });
  * @throws ApolloError ABORT_ERR when the signal fires.

@@ -1,5 +1,6 @@
 import t from 'tap';
-import { longestFirst } from '../../../lib/data/tokenizer/framing.js';
+import { createTokenizer } from '../../../lib/data/index.js';
+import { longestFirst, withMarks } from '../../../lib/data/tokenizer/framing.js';
 import { sequenceEncoder } from '../../../lib/eval/finetune/encode.js';
 import { tinyConfig, tinyTokenizer } from '../support.js';
 
@@ -20,6 +21,50 @@ t.test('BERT: [CLS] a [SEP] b [SEP] with types; GPT: the end-of-text token in al
   const pair = sequenceEncoder(gpt, tinyConfig('gpt', gpt.vocabSize), 48).encode('a film', 'it sings');
   t.same(pair.tokens, [eot, ...gpt.encode('a film'), eot, ...gpt.encode('it sings'), eot]);
   t.same(new Set(pair.types), new Set([0]));
+});
+
+t.test("the tokenizer's frame: GPT-2's tokenizer adds nothing, Llama's a begin of text", async (t) => {
+  const gpt = await tinyTokenizer('gpt');
+  const { eot } = gpt.specials;
+  const [a, b] = [[...gpt.encode('a warm film')], [...gpt.encode('it sings')]];
+  const encoder = sequenceEncoder(gpt, tinyConfig('gpt', gpt.vocabSize), 8, 'tokenizer');
+  t.same(encoder.encode('it sings'), { tokens: b, types: b.map(() => 0) });
+  t.same(encoder.join(a.slice(0, 2), b.slice(0, 2)).tokens, [...a.slice(0, 2), ...b.slice(0, 2)]);
+  const long = 'the actors shine and the actors drown and it drags and it limps';
+  t.same(encoder.encode(long).tokens, [...gpt.encode(long)].slice(0, 8));
+  t.same(encoder.encode('').tokens, [encoder.padId], 'there is a state to read');
+  t.throws(() => encoder.join(new Array(20).fill(7)), { code: 'BAD_ARGUMENT', message: /20 tokens.*at most 8/ });
+
+  // As Llama 3's tokenizer.json has it: <bos> a <bos> b.
+  const begin = { SpecialToken: { id: '<|endoftext|>', type_id: 0 } };
+  const text = (id: string, type_id: number) => ({ Sequence: { id, type_id } });
+  const template = {
+    type: 'TemplateProcessing',
+    single: [begin, text('A', 0)],
+    pair: [begin, text('A', 0), begin, text('B', 1)],
+    special_tokens: { '<|endoftext|>': { id: '<|endoftext|>', ids: [eot], tokens: ['<|endoftext|>'] } },
+  };
+  const llama = createTokenizer({ ...gpt.definition, post_processor: template });
+  const pair = sequenceEncoder(llama, tinyConfig('llama', llama.vocabSize), 48, 'tokenizer');
+  const tokens = [eot, ...a, eot, ...b];
+  t.same(pair.encode('a warm film', 'it sings'), { tokens, types: tokens.map(() => 0) });
+});
+
+t.test('marks of fine-tuning take the place of a frame that a tokenizer has', async (t) => {
+  const gpt = await tinyTokenizer('gpt');
+  const { eot } = gpt.specials;
+  const bytes = { type: 'ByteLevel', trim_offsets: true };
+  const once = withMarks({ ...gpt.definition, post_processor: bytes }, '<|endoftext|>', eot!);
+  t.match(once.post_processor, { type: 'Sequence', processors: [bytes, { type: 'TemplateProcessing' }] });
+  t.same(withMarks(once, '<|endoftext|>', eot!), once);
+  const marked = createTokenizer(once);
+  const [own, theirs] = [gpt, marked].map((tokenizer, index) =>
+    sequenceEncoder(tokenizer, tinyConfig('gpt', 320), 12, index === 0 ? 'fine-tuning' : 'tokenizer'),
+  );
+  const long = 'the actors drown and it limps and it drags';
+  for (const [a, b] of [['a film'], ['a film', 'it sings'], [long], [long, 'it']] as const) {
+    t.same(theirs!.encode(a, b), own!.encode(a, b), `${a}, ${b}`);
+  }
 });
 
 t.test('long texts lose their end, the longer one first', async (t) => {

@@ -5,7 +5,9 @@ import t from 'tap';
 import type { Device } from '../../../lib/engine/index.js';
 import {
   classification,
+  evaluateTask,
   exportFineTuned,
+  type FineTuneTask,
   type Head,
   loadFineTuned,
   regression,
@@ -15,7 +17,7 @@ import {
 } from '../../../lib/eval/index.js';
 import { SafetensorsReader } from '../../../lib/interop/safetensors.js';
 import { testDevice } from '../../device.js';
-import { temporaryFolder, tinyFineTuned } from '../support.js';
+import { temporaryFolder, tinyFineTuned, tinyTokenizer } from '../support.js';
 
 let device: Device;
 t.before(async () => {
@@ -69,6 +71,51 @@ for (const [kind, prefix] of [
     });
   }
 }
+
+/** The sequences that a task's examples become for the model in `folder`. */
+async function sequences(folder: string, of: TunedTask, examples: readonly (readonly [string, string?])[]) {
+  const seen: number[][] = [];
+  const task: FineTuneTask<readonly [string, string?]> = {
+    ...of,
+    metrics: ['none'],
+    read: async () => ({ train: [], evaluations: [], tests: [], notes: [] }),
+    features([a, b], encoder) {
+      const feature = encoder.encode(a, b);
+      seen.push(feature.tokens);
+      return [feature];
+    },
+    score: () => ({ none: 0 }),
+    predictions: () => [],
+  };
+  const data = { evaluations: [{ name: 'dev', examples }], tests: [] };
+  await evaluateTask({ device, folder, task, data, batch: 2 });
+  return seen;
+}
+
+t.test(
+  "a causal model of other origin reads what its tokenizer makes, one tuned here its trainer's marks",
+  async (t) => {
+    const of = task(classification(2), ['no', 'yes']);
+    const examples = [['a warm film'], ['the story limps', 'it was a bore']] as const;
+    for (const kind of ['gpt', 'llama'] as const) {
+      const tokenizer = await tinyTokenizer(kind);
+      const { eot } = tokenizer.specials;
+      const ids = (text: string) => [...tokenizer.encode(text)];
+      const tuned = await tinyFineTuned(device, kind, of);
+      const out = join(temporaryFolder(), 'exported');
+      await exportFineTuned(tuned, out, { task: of });
+      const marked = [
+        [eot, ...ids(examples[0][0]), eot],
+        [eot, ...ids(examples[1][0]), eot, ...ids(examples[1][1]), eot],
+      ];
+      t.same(await sequences(tuned, of, examples), marked, `${kind}, tuned here`);
+      t.same(await sequences(out, of, examples), marked, `${kind}, exported: its tokenizer adds the marks`);
+      writeFileSync(join(out, 'tokenizer.json'), JSON.stringify(tokenizer.definition));
+      const bare = [ids(examples[0][0]), [...ids(examples[1][0]), ...ids(examples[1][1])]];
+      t.same(await sequences(out, of, examples), bare, `${kind}, with a tokenizer that adds nothing`);
+    }
+  },
+);
 
 t.test('classes that are numbers in the files of a task are exported by what they mean', async (t) => {
   const named = { ...task(classification(2), ['0', '1']), classes: taskByName('sst2').classes! };
