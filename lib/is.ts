@@ -351,6 +351,7 @@ export const bodySource = object('a BodySource (from trainedSource or untrainedS
   config: modelConfig,
   layerMap,
   read: func,
+  pooler: optional(having('a Map', ['get'])),
   key: string,
 });
 export const layerFlops = object('{ layer, head }', { layer: positive, head: notNegative });

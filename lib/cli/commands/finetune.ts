@@ -159,8 +159,9 @@ async function openTuning(parsed: Parsed, say: (text: string) => void) {
     checkExamples(parsed.examples);
     const data = thinned(await task.read(parsed.data, ['train', 'evaluations']), parsed.examples);
     for (const note of data.notes) say(note);
+    const source = await trainedSource(folder);
     const variants: Variant[] = [
-      { name: 'pre-trained', folder: 'pre-trained', source: await trainedSource(folder) },
+      { name: 'pre-trained', folder: 'pre-trained', source },
       ...(wanted.includes('scratch')
         ? [{ name: 'from scratch', folder: 'from-scratch', source: untrainedSource(folder.config) }]
         : []),
@@ -179,6 +180,9 @@ async function openTuning(parsed: Parsed, say: (text: string) => void) {
       settings: {
         model: folder.folder,
         structure: `${kind}, ${layers} layers x ${hidden}`,
+        ...(task.head.parameters(folder.config).some(({ name }) => source.pooler?.has(name)) && {
+          pooler: 'pre-trained',
+        }),
         'training examples': data.train.length,
         epochs,
         batch,

@@ -52,7 +52,7 @@ export interface Head {
   readonly kind: string;
   /** The numbers that a feature carries for the loss, by name, with their dtype. */
   readonly targets: Readonly<Record<string, 'i32' | 'f32'>>;
-  /** Its own parameters; they start as `init` says, regardless of the body's initial weights. */
+  /** Its own parameters; they start as `init` says, except for a pooler that comes with the body. */
   parameters(config: ModelConfig): ParameterSpec[];
   /** f32 [B, …]: one row per sequence, which is what the task's score gets. */
   output(context: HeadContext): Tensor;

@@ -163,7 +163,7 @@ export class SeedRun {
     declareSpecs(this.#store, this.#specs);
     const body = new Set(model.body.parameters(trainedLayersOf(source.layerMap)).map(({ name }) => name));
     for (const spec of this.#specs) {
-      const value = body.has(spec.name) ? await source.read(spec.name) : undefined;
+      const value = body.has(spec.name) ? await source.read(spec.name) : source.pooler?.get(spec.name);
       await this.#store.write(spec.name, value ?? (await drawnValue(spec, seed)));
     }
     return [];

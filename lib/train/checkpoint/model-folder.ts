@@ -64,6 +64,11 @@ export interface ModelFolder extends WeightSource {
   readonly tokenizerPath: string | undefined;
   /** Its training cost; undefined for models of other origin. */
   readonly costs: SourceCosts | undefined;
+  /**
+   * The f32 values of a parameter that is not the language model's, such as a pooler's, by its names in Hugging Face's
+   * library; undefined where the folder has none. Absent for runs of this package, which hold language models alone.
+   */
+  readBeside?(spec: ParameterSpec): Promise<Float32Array | undefined>;
   /** Warnings for the user, one sentence each: parameters with initial values, skipped tensors. */
   readonly warnings: readonly string[];
   /** Closes the files. */
@@ -242,6 +247,7 @@ async function openPretrained(folder: string, { seed = 0 }: OpenOptions): Promis
         const spec = specOf(specs, name, folder);
         return (await files.read(spec)) ?? (await drawnValue(spec, seed));
       },
+      readBeside: async (spec) => (spec.foreign ? files.read(spec) : undefined),
       close: () => files.close(),
       [Symbol.asyncDispose]: () => files.close(),
     };

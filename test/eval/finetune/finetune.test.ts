@@ -19,6 +19,7 @@ import {
   untrainedSource,
 } from '../../../lib/eval/index.js';
 import { uniformNumber } from '../../../lib/growth/index.js';
+import { SafetensorsReader } from '../../../lib/interop/safetensors.js';
 import { openModelFolder } from '../../../lib/train/index.js';
 import { testDevice } from '../../device.js';
 import { type Kind, temporaryFolder, tinyConfig, tinyModelFolder, tinyTokenizer } from '../support.js';
@@ -306,6 +307,50 @@ t.test(
     );
     t.not(of(events, 'step')[0]?.loss, of(scratch, 'step')[0]?.loss);
     await folder.close();
+  },
+);
+
+t.test(
+  "a pooler that comes with a Hugging Face BERT is where a head's begins, and is read with its body",
+  async (t) => {
+    const golden = join(import.meta.dirname, '../../fixtures/golden');
+    await using folder = await openModelFolder(join(golden, 'bert-pretrain-ref'));
+    await using file = await SafetensorsReader.open(join(golden, 'bert-pretrain-ref/model.safetensors'));
+    const { pooler, key } = await trainedSource(folder);
+    const size = folder.config.hidden;
+    const weight = await file.readFloat32('bert.pooler.dense.weight');
+    const transposed = Float32Array.from(weight, (_, i) => weight[(i % size) * size + Math.floor(i / size)]!);
+    t.same(pooler?.get('pooler.weight'), transposed);
+    t.same(pooler?.get('pooler.bias'), await file.readFloat32('bert.pooler.dense.bias'));
+    const { config, layerMap, read } = folder;
+    const without = await trainedSource({ config, layerMap, read });
+    t.equal(without.pooler, undefined);
+    t.not(without.key, key, 'a run with another pooler is another run');
+    for (const path of [join(golden, 'tiny-bert-a'), await tinyModelFolder(device, 'bert')]) {
+      await using other = await openModelFolder(path);
+      t.equal((await trainedSource(other)).pooler, undefined, path);
+    }
+
+    const deps = await setting('bert');
+    const { hidden } = deps.source.config;
+    const values = Float32Array.from({ length: hidden * hidden }, (_, i) => ((i * 37) % 101) / 100 - 0.5);
+    const pooled: BodySource = { ...deps.source, pooler: new Map([['pooler.weight', values]]), key: 'with a pooler' };
+    const few = { ...data, train: data.train.slice(0, 8) };
+    const poolerAfter = async (source: BodySource) => {
+      const run = { ...deps, source, data: few, folder: temporaryFolder() };
+      const events = await collect(fineTune({ ...options, epochs: 1, learningRate: 1e-9 }, run));
+      const loaded = await loadFineTuned(device, of(events, 'seed')[0]!.record.model!, toy);
+      const found = await loaded.store.read('pooler.weight');
+      loaded.dispose();
+      return found;
+    };
+    const found = await poolerAfter(pooled);
+    t.ok(
+      found.every((value, i) => Math.abs(value - values[i]!) < 1e-6),
+      'it begins with the values that are there',
+    );
+    const drawn = await poolerAfter(deps.source);
+    t.notOk(drawn.some((value, i) => i > 0 && value === values[i]));
   },
 );
 

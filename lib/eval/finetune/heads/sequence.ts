@@ -13,18 +13,21 @@ import type { Head, HeadContext } from '../head.js';
 /** A masked model's first token passes through a pooler; a causal model's last one is read as it is, without a bias. */
 const hasPooler = (config: ModelConfig): boolean => objectiveOf(config) === 'masked';
 
+/** The pooler's parameters; none where the model's heads have no pooler. */
+export function poolerParameters(config: ModelConfig): ParameterSpec[] {
+  if (!hasPooler(config)) return [];
+  const { hidden, initStd } = config;
+  const name = familyOf(config).huggingFace?.heads.pooler;
+  const stream = span('hidden', hidden);
+  return linear('pooler', stream, [stream], initStd, { foreign: name === undefined ? name : [name], transposed: true });
+}
+
 function sequenceParameters(config: ModelConfig, outputs: number): ParameterSpec[] {
   const { hidden, initStd } = config;
   const names = familyOf(config).huggingFace?.heads;
-  const stream = span('hidden', hidden);
-  const columns = [span('outputs', outputs)];
-  const foreign = { foreign: names && [names.classifier], transposed: true };
-  if (!hasPooler(config)) return linear('classifier', stream, columns, initStd, { ...foreign, bias: false });
-  const pooler = names?.pooler === undefined ? undefined : [names.pooler];
-  return [
-    ...linear('pooler', stream, [stream], initStd, { foreign: pooler, transposed: true }),
-    ...linear('classifier', stream, columns, initStd, foreign),
-  ];
+  const options = { foreign: names && [names.classifier], transposed: true, bias: hasPooler(config) };
+  const classifier = linear('classifier', span('hidden', hidden), [span('outputs', outputs)], initStd, options);
+  return [...poolerParameters(config), ...classifier];
 }
 
 /** f32 [B, outputs]. */
