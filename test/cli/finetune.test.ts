@@ -115,6 +115,15 @@ t.test('finetune, its report, and evaluate on what it saved', { skip }, async (t
     t.equal(await run(args, wrong), 1);
     t.match(wrong.err(), message);
   }
+  for (const args of [
+    tune(tuned, join(out, 'again'), '--task', 'sst2'),
+    ['fill', '--model', tuned, 'a [MASK] film', ...common],
+    ['generate', '--model', tuned, '--prompt', 'a film', ...common],
+  ]) {
+    const wrong = memoryIo();
+    t.equal(await run(args, wrong), 1);
+    t.match(wrong.err(), /holds a fine-tuned model \(sst2\).*export it first: apollo-lm export .* --out FOLDER/);
+  }
   const head = memoryIo();
   t.equal(await run(['evaluate', '--model', tuned, '--text', join(glueFixtures, 'README.md'), ...common], head), 1);
   t.match(head.err(), /has no language-model head/);

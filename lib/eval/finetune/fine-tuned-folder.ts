@@ -89,6 +89,13 @@ async function openOurs(named: string, task: TunedTask): Promise<FineTunedFolder
       `The model in ${folder} was fine-tuned on ${tunedOn} (${head}); ${task.title} needs ${task.head.kind}.`,
     );
   }
+  const warnings =
+    tunedOn === task.name
+      ? []
+      : [
+          `The model in ${folder} was fine-tuned on ${tunedOn} and is used for ${task.name}: both have ${head}, but its ` +
+            `outputs mean what they mean in ${tunedOn}.`,
+        ];
   const tokenizer = loadTokenizer(join(folder, tokenizerFile));
   const model = createModel(config as unknown as ModelConfig);
   const reader = await SafetensorsReader.open(join(folder, weightsFile));
@@ -98,7 +105,7 @@ async function openOurs(named: string, task: TunedTask): Promise<FineTunedFolder
     maxLength,
     tokenizer,
     frame: 'fine-tuning',
-    warnings: [],
+    warnings,
     specs: networkSpecs(model, task.head, trainedLayersOf(layerMap)),
     read: ({ name, shape }) => reader.readFloat32(name, shape),
     close: () => reader.close(),
@@ -150,6 +157,9 @@ async function openTheirs(folder: string, task: TunedTask): Promise<FineTunedFol
   }
 }
 
+/** Names of classes without the head of a task: BertForMaskedLM, GPT2LMHeadModel, LlamaForCausalLM, BertModel. */
+const languageModels = /(Model|LM|ForPreTraining)$/;
+
 /**
  * Which row of the model's classifier stands for each of the task's classes; undefined where they are as they should be.
  * @throws ApolloError BAD_CONFIG when the class of the model is not the task's.
@@ -157,17 +167,25 @@ async function openTheirs(folder: string, task: TunedTask): Promise<FineTunedFol
 function rowsOf(
   folder: string,
   json: Readonly<Record<string, unknown>>,
-  { title, head, labels, classes }: TunedTask,
+  { name, title, head, labels, classes }: TunedTask,
   warnings: string[],
 ): readonly number[] | undefined {
   const wanted = head.huggingFace;
   const [architecture] = Array.isArray(json['architectures']) ? json['architectures'] : [];
   const names = namesOf(json);
   const count = names?.length ?? Number(json['num_labels'] ?? 2);
+  if (architecture === undefined || languageModels.test(String(architecture))) {
+    throw new ApolloError(
+      'BAD_CONFIG',
+      `The model in ${folder} is a ${architecture ?? 'bare model'}, which has no head for ${title}. Fine-tune it first: ` +
+        `apollo-lm finetune --task ${name} --model ${folder} --data FOLDER. --text measures a language model as it is.`,
+    );
+  }
+  const outputs = wanted?.outputs?.count;
   if (!wanted || !String(architecture).endsWith(`For${wanted.task}`) || (outputs !== undefined && outputs !== count)) {
     throw new ApolloError(
       'BAD_CONFIG',
-      `The model in ${folder} is a ${architecture ?? 'bare model'} with ${count} outputs; ${title} needs ${head.kind}.`,
+      `The model in ${folder} is a ${architecture} with ${count} outputs; ${title} needs ${head.kind}.`,
     );
   }
   const called = classes ?? (labels && { names: labels.map((label) => [label]), numbers: labels.map((_, i) => i) });

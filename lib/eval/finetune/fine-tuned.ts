@@ -14,8 +14,8 @@ import { waitingPath, writeWholeFolder } from '../../fs/whole-folder.js';
 import { writeSafetensors } from '../../interop/safetensors.js';
 import * as is from '../../is.js';
 import { withCurrentNames } from '../../renamed.js';
+import { fineTunedFile } from '../../train/checkpoint/model-folder.js';
 
-const descriptionFile = 'finetuned.json';
 export const weightsFile = 'model.safetensors';
 export const tokenizerFile = 'tokenizer.json';
 
@@ -45,13 +45,13 @@ const takesIsFineTuned = is.takes('isFineTuned', { folder: is.path });
  */
 export function isFineTuned(folder: string): boolean {
   takesIsFineTuned(folder);
-  return existsSync(join(standing(folder), descriptionFile));
+  return existsSync(join(standing(folder), fineTunedFile));
 }
 
 /** Where the model of `folder` is: there, or next to it in the moment in which it is replaced. */
 export function standing(folder: string): string {
   const waiting = waitingPath(resolve(folder));
-  return existsSync(join(folder, descriptionFile)) || !existsSync(join(waiting, descriptionFile)) ? folder : waiting;
+  return existsSync(join(folder, fineTunedFile)) || !existsSync(join(waiting, fineTunedFile)) ? folder : waiting;
 }
 
 const takesSaveFineTuned = is.takes('saveFineTuned', {
@@ -94,7 +94,7 @@ export async function saveFineTuned(
     await writeSynced(join(inside, weightsFile), (file) => writeSafetensors(file, tensors));
     await write(tokenizerFile, JSON.stringify(tokenizer.definition));
     for (const { name, content } of endOfTextFiles(tokenizer)) await write(name, content);
-    await write(descriptionFile, text);
+    await write(fineTunedFile, text);
   });
 }
 
@@ -112,14 +112,14 @@ export async function readFineTuned(folder: string): Promise<FineTunedDescriptio
   if (!isFineTuned(folder)) {
     throw new ApolloError(
       'BAD_CHECKPOINT',
-      `There is no fine-tuned model in ${folder} (no ${descriptionFile}). Make one with finetune; it is in ` +
+      `There is no fine-tuned model in ${folder} (no ${fineTunedFile}). Make one with finetune; it is in ` +
         "OUT/pre-trained/seed-N/model. For a model that Hugging Face's library saved, name the task (--task).",
     );
   }
-  const result = schema.safeParse(await readJson(join(standing(folder), descriptionFile)));
+  const result = schema.safeParse(await readJson(join(standing(folder), fineTunedFile)));
   if (result.success) return result.data;
   const problems = result.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; ');
-  throw new ApolloError('BAD_CHECKPOINT', `${join(folder, descriptionFile)} is not complete (${problems}).`);
+  throw new ApolloError('BAD_CHECKPOINT', `${join(folder, fineTunedFile)} is not complete (${problems}).`);
 }
 
 export async function readJson(path: string): Promise<unknown> {

@@ -8,6 +8,7 @@ import { readdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { holdsTokenizer } from '../../data/index.js';
 import { ApolloError } from '../../errors.js';
+import { readJsonObject } from '../../fs/json-object.js';
 import {
   configFile,
   indexFile,
@@ -37,6 +38,9 @@ import {
 } from './checkpoint.js';
 import { type CheckpointFolder, listCheckpoints, newestCheckpoint } from './checkpoint-folder.js';
 import { closedGates, withBranchScales } from './open-gates.js';
+
+/** The description of a fine-tuned model in its folder (lib/eval/finetune/fine-tuned.ts). */
+export const fineTunedFile = 'finetuned.json';
 
 /** Training cost of a model and of the model that its run started from, from its checkpoint. */
 export interface SourceCosts {
@@ -110,6 +114,13 @@ export async function openModelFolder(path: string, options: OpenOptions = {}): 
     return openCheckpoint(newest.path).catch((error: unknown) => openOlder(directory, newest, error));
   }
   if (existsSync(join(path, configFile))) return openPretrained(path, options);
+  if (existsSync(join(path, fineTunedFile))) {
+    throw new ApolloError(
+      'BAD_CHECKPOINT',
+      `${path} holds a fine-tuned model${await taskOf(path)}, whose head is a task's. To start from its body, export it first: ` +
+        `apollo-lm export ${path} --out FOLDER. evaluate --data measures it as it is.`,
+    );
+  }
   throw new ApolloError('BAD_CHECKPOINT', `There is no model in ${path}: ${await whatIsThere(path)}`);
 }
 
@@ -126,6 +137,12 @@ async function newestOfRun(path: string): Promise<{ directory: string; newest: C
     if (newest) return { directory, newest };
   }
   return undefined;
+}
+
+/** " (sst2)" of a folder that fine-tuning made; empty where its description cannot be read. */
+async function taskOf(path: string): Promise<string> {
+  const { task } = await readJsonObject(join(path, fineTunedFile), 'BAD_CHECKPOINT').catch(() => ({ task: undefined }));
+  return typeof task === 'string' ? ` (${task})` : '';
 }
 
 /** Explains why a folder is not a model, and what to do. */

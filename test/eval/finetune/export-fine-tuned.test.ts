@@ -117,6 +117,32 @@ t.test(
   },
 );
 
+t.test('a model that is used for another task with the same head warns', async (t) => {
+  const of = task(classification(2), ['no', 'yes']);
+  const folder = await tinyFineTuned(device, 'bert', of);
+  for (const [name, warnings] of [
+    ['toy', []],
+    ['other', [/was fine-tuned on toy and is used for other: both have classification of 2/]],
+  ] as const) {
+    const loaded = await loadFineTuned(device, folder, { ...of, name });
+    t.match(loaded.warnings, warnings);
+    t.equal(loaded.warnings.length, warnings.length);
+    loaded.dispose();
+  }
+});
+
+t.test('a language model is no fine-tuned one, which the message says', async (t) => {
+  const of = task(classification(2));
+  for (const [name, message] of [
+    ['golden/tiny-bert-a', /is a BertModel, which has no head for Toy\. Fine-tune it first: .*--task toy/],
+    ['golden/gpt2-ref', /is a bare model, which has no head for Toy/],
+    ['published/g-untied', /is a GPT2LMHeadModel, which has no head for Toy/],
+  ] as const) {
+    const folder = join(import.meta.dirname, '../../fixtures', name);
+    await t.rejects(loadFineTuned(device, folder, of), { code: 'BAD_CONFIG', message });
+  }
+});
+
 t.test('classes that are numbers in the files of a task are exported by what they mean', async (t) => {
   const named = { ...task(classification(2), ['0', '1']), classes: taskByName('sst2').classes! };
   const folder = await tinyFineTuned(device, 'bert', named);
