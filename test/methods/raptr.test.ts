@@ -57,7 +57,8 @@ t.test('depths and boundaries fit together', (t) => {
   });
   t.throws(() => make({ totalSteps: 10, depths: [6, 12], boundaries: { steps: [20] } }), {
     code: 'BAD_CONFIG',
-    message: /raptr\.boundaries: the last stage, of mean depth 12, would start after step 20, and the run ends after step 10/,
+    message:
+      /raptr\.boundaries: the last stage, of mean depth 12, would start after step 20, and the run ends after step 10/,
   });
   t.end();
 });
