@@ -65,14 +65,15 @@ export function traceModel(
   return { graph, trace };
 }
 
-/** max |actual - expected| / max |expected|: the error in units of the tensor's own size. */
+/** max |actual - expected| / max |expected|: the error in units of the tensor's own size; infinite when one is not finite. */
 export function relativeError(actual: Float32Array | Int32Array, expected: Float32Array): number {
   if (actual.length !== expected.length) return Number.POSITIVE_INFINITY;
   let error = 0;
   let size = 0;
   for (let i = 0; i < expected.length; i++) {
     const difference = Math.abs((actual[i] as number) - (expected[i] as number));
-    if (!(difference <= error)) error = difference; // a NaN stays
+    if (!Number.isFinite(difference)) return Number.POSITIVE_INFINITY;
+    error = Math.max(error, difference);
     size = Math.max(size, Math.abs(expected[i] as number));
   }
   return error / size;
