@@ -40,3 +40,9 @@ t.test('expected cost of stages and runs to four digits, five samplers, two mode
   near(relativeRunCost(samplers.none, runOf([1, 2, 5], 10), 1000, gpt), 0.7692, 'GPT none, 10 epochs');
   t.end();
 });
+
+t.test('a run that ends before a boundary never has the later stages', async (t) => {
+  const schedule = makeSchedule({ stageLayers: [1, 2], boundaries: { steps: [50] }, totalSteps: 100 });
+  t.equal(relativeRunCost(samplers.none, schedule, 20, layersOnly), 0.5);
+  t.equal(relativeRunCost(samplers.none, schedule, 100, layersOnly), 0.75);
+});

@@ -1,5 +1,6 @@
 // The trainer in docs/embedding.md runs as printed: it learns, resumes to the same numbers and grows without a jump.
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { lvps, sampleDepth } from '../../lib/growth/index.js';
 
@@ -30,7 +31,7 @@ const text = readFileSync(page, 'utf8');
 
 t.test('the trainer of docs/embedding.md', async (t) => {
   const [, code] = /<!-- test:.*?-->\n```ts\n(.*?)```/s.exec(text)!;
-  const folder = mkdtempSync(new URL('./example-', import.meta.url).pathname);
+  const folder = mkdtempSync(fileURLToPath(new URL('./example-', import.meta.url)));
   t.teardown(() => rmSync(folder, { recursive: true }));
   t.match(code, /^import \{[^}]*\} from 'apollo-lm\/growth';\n/);
   t.equal(code!.match(/^import/gm)!.length, 1, 'nothing else is needed');

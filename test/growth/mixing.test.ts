@@ -16,6 +16,12 @@ t.test('the first step at which the grown run is as low', (t) => {
   t.end();
 });
 
+t.test('the loss at the step of the growth, which is from before it, does not count', (t) => {
+  const grown = points({ 200: 3, 300: 4, 400: 3 });
+  t.equal(mixingTime({ grown, fixed, grownAt: 200, window: 1 }), 200);
+  t.end();
+});
+
 t.test('a run that does not come as low has no mixing time, and one without common steps is an error', (t) => {
   t.equal(mixingTime({ grown: points({ 300: 4, 400: 4 }), fixed, grownAt: 200 }), undefined);
   t.throws(() => mixingTime({ grown: points({ 100: 4, 350: 3 }), fixed, grownAt: 200 }), {

@@ -7,6 +7,7 @@ import {
   makeLvps,
   makeSampler,
   none,
+  type SamplerShape,
   sampleDepth,
   samplers,
   uniform,
@@ -155,7 +156,14 @@ t.test('draws agree with the closed form', (t) => {
 
 t.test('shapes: a lower end is cheaper, and wrong ones are refused', (t) => {
   t.ok(makeLvps({ end: 0.3 }).expectedDepth(3, 12) < lvps.expectedDepth(3, 12));
-  t.ok(makeSampler('edge', { slope: 60 }).expectedDepth(3, 12) > 0);
+  // P(depth = 12) of 3 trained layers, by the inverse curves at a multiplier of 4.
+  const deepest = (name: 'lvps' | 'edge', shape: SamplerShape, expected: number) => {
+    const found = makeSampler(name, shape).probabilities(3, 12)[12] as number;
+    t.ok(Math.abs(found - expected) < 3e-6, `${name} ${JSON.stringify(shape)}: ${found}`);
+  };
+  deepest('lvps', { excess: 2 }, 1 / 18);
+  deepest('edge', { excess: 2 }, 0.5 + Math.log(10 / 17) / 20);
+  deepest('edge', { slope: 60 }, 0.5 - Math.log(8.5) / 60);
   t.equal(makeSampler('uniform').name, 'uniform');
   t.throws(() => makeLvps({ end: 1.5 }), { code: 'BAD_ARGUMENT', message: /end must be in \(0, 1\]; got 1.5/ });
   t.throws(() => makeLvps({ excess: 0 }), { code: 'BAD_ARGUMENT', message: /excess/ });

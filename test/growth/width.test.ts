@@ -151,6 +151,10 @@ t.test('what does not fit is refused', (t) => {
     code: 'BAD_ARGUMENT',
     message: /\[2, 2\] of 3 elements/,
   });
+  const square = { values: floats(1, 2, 3, 4), rows: 2, columns: 2 };
+  for (const maps of [{ rows: [0, 2] }, { columns: [0, 2] }]) {
+    t.throws(() => expandMatrix(square, maps), { code: 'BAD_ARGUMENT', message: /2 units names unit 2/ });
+  }
   t.throws(() => expandVector(floats(1), [0, 1]), { code: 'BAD_ARGUMENT' });
   t.end();
 });

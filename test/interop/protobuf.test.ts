@@ -36,7 +36,7 @@ t.test('what was encoded is decoded', async (t) => {
 });
 
 t.test('bytes that are no message are refused', async (t) => {
-  for (const bytes of ['08', '0a05ffff', '09000000', '0b', '08ffffffffffffffffffffff']) {
+  for (const bytes of ['08', '0a05ffff', '09000000', '0b', '08ffffffffffffffffffffff', '08ffffffffffffffffffffff01']) {
     t.throws(() => [...decodeFields(Buffer.from(bytes, 'hex'))], { code: 'BAD_ARGUMENT' }, bytes);
   }
 });

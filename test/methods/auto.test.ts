@@ -100,6 +100,16 @@ t.test('a setting that is given counts', (t) => {
 t.test('the nearest measurement is of the same kind and optimizer', (t) => {
   t.match(nearestEvidence('gpt', 'adamw', 20), { kind: 'gpt', optimizer: 'adamw' });
   t.match(nearestEvidence('bert', 'adamw', 1e-3), { kind: 'bert' });
+  // By ratio: 100 is 2.2 times 44.6, and 178.3 is 1.8 times 100.
+  for (const [ratio, nearest] of [
+    [12, 11.1],
+    [30, 44.6],
+    [80, 44.6],
+    [100, 178.3],
+    [1000, 178.3],
+  ] as const) {
+    t.equal(nearestEvidence('gpt', 'adamw', ratio)?.tokensPerParameter, nearest, `${ratio}`);
+  }
   t.match(nearestEvidence('llama', 'adamw', 10), { kind: 'llama', seeds: 3 });
   t.equal(nearestEvidence('own', 'adamw', 10), undefined, 'of other families there is none');
   t.equal(nearestEvidence('llama', 'muon', 10), undefined, 'nor of this optimizer');

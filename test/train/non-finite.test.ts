@@ -2,6 +2,7 @@ import t from 'tap';
 import { ParameterStore } from '../../lib/engine/index.js';
 import { createModel, type LanguageModel } from '../../lib/models/index.js';
 import type { StepEvent, TrainEvent, WarningEvent } from '../../lib/train/index.js';
+import { NonFiniteSteps } from '../../lib/train/non-finite.js';
 import { openTinyDevice, runTiny, tinyMethod, tinyModel } from './tiny.js';
 
 const device = await openTinyDevice();
@@ -66,6 +67,17 @@ t.test('after too many in a row the run stops and says what to try', async (t) =
     events.filter((event) => event.type === 'step' || event.type === 'warning').map((event) => event.type),
     ['step', 'warning', 'step', 'warning', 'step'],
   );
+});
+
+t.test('a step that was not tried changes no count', async (t) => {
+  const steps = new NonFiniteSteps(3);
+  steps.add({ applied: false, microBatches: 2 });
+  steps.add({ applied: false, microBatches: 0 });
+  t.equal(steps.count, 1);
+  steps.add({ applied: true, microBatches: 0 });
+  t.equal(steps.count, 1);
+  steps.add({ applied: true, microBatches: 2 });
+  t.equal(steps.count, 0);
 });
 
 t.test('the count of bad steps goes through a checkpoint', async (t) => {

@@ -270,3 +270,17 @@ t.test('a corpus of two sources: each tokenised once, other weights cost nothing
   t.equal(fromBooks.length, 300);
   t.match(await failure(() => first.sources[0]!.document(294, 4)), /^BAD_ARGUMENT: There are documents 0 to 293/);
 });
+
+t.test('sources of equal sizes have orders of their own', async (t) => {
+  const pair = mixedSource([
+    { name: 'a', source: numbered(1000, 60), weight: 0.5 },
+    { name: 'b', source: numbered(2000, 60), weight: 0.5 },
+  ]);
+  const { tokens } = causalBatch(pair, { batch: 200, seq: 4, seed: 1, step: 0 });
+  const ids = Array.from({ length: 200 }, (_, row) => tokens[4 * row]!);
+  const order = (first: number) => ids.filter((id) => id >= first && id < first + 1000).map((id) => id - first);
+  const [a, b] = [order(1000).slice(0, 60), order(2000).slice(0, 60)];
+  const sorted = (blocks: number[]) => blocks.toSorted((one, other) => one - other);
+  t.same(sorted(a), sorted(b), 'both are read once');
+  t.not(a.join(), b.join());
+});

@@ -1,6 +1,6 @@
 /** Scores of whole sets: arithmetic on small ones, the independent Python implementation on 150 questions. */
 import t from 'tap';
-import { scoreV1, scoreV2 } from '../../../../lib/eval/finetune/squad/metrics.js';
+import { officialScores, scoreV1, scoreV2 } from '../../../../lib/eval/finetune/squad/metrics.js';
 import { failure } from '../../../data/support.js';
 import { json } from './support.js';
 
@@ -63,6 +63,33 @@ t.test('v2.0: a threshold takes answers back, and the best one is found', async 
     await failure(() => scoreV2(questions, predictions, { nullOdds: { a: 1 } })),
     /BAD_ARGUMENT: Question b has no null odds/,
   );
+});
+
+t.test('scores by the names of the official scripts', async (t) => {
+  const scores = {
+    exact: 1,
+    f1: 2,
+    total: 3,
+    missing: [],
+    hasAnswer: { exact: 4, f1: 5, total: 6 },
+    noAnswer: { exact: 7, f1: 8, total: 9 },
+    best: { bestExact: 10, bestExactThreshold: 11, bestF1: 12, bestF1Threshold: 13 },
+  };
+  t.same(officialScores(scores), {
+    exact: 1,
+    f1: 2,
+    total: 3,
+    HasAns_exact: 4,
+    HasAns_f1: 5,
+    HasAns_total: 6,
+    NoAns_exact: 7,
+    NoAns_f1: 8,
+    NoAns_total: 9,
+    best_exact: 10,
+    best_exact_thresh: 11,
+    best_f1: 12,
+    best_f1_thresh: 13,
+  });
 });
 
 t.test('ids that every object has as a key are ids like others', async (t) => {
