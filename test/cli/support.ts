@@ -1,9 +1,7 @@
 /** A terminal in memory for the tests of commands. */
-import { mkdtempSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import type { CommandIo, StopSignal } from '../../lib/cli/io.js';
 import { loadAddon } from '../../lib/engine/native.js';
+import { temporaryFolder as temporary } from '../temporary.js';
 
 export interface MemoryIo extends CommandIo {
   out(): string;
@@ -62,9 +60,7 @@ export function memoryIo(
   return io;
 }
 
-export function temporaryFolder(): string {
-  return mkdtempSync(join(tmpdir(), 'apollo-cli-'));
-}
+export const temporaryFolder = (): string => temporary('apollo-cli-');
 
 /** The reason to skip a test that needs the native engine, or false. */
 export function engineMissing(): string | false {

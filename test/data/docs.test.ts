@@ -1,6 +1,7 @@
 // What docs/data.md shows works as printed, and names the formats and options that there are.
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { run } from '../../lib/cli/run.js';
 import { loadSettings } from '../../lib/cli/settings/config.js';
@@ -13,7 +14,7 @@ const block = (name: string): string =>
   new RegExp(`<!-- test: ${name} -->\\n\`\`\`\\w+\\n([\\s\\S]*?)\`\`\``).exec(text)![1]!;
 
 t.test('the program', async (t) => {
-  const folder = mkdtempSync(new URL('./example-', import.meta.url).pathname);
+  const folder = mkdtempSync(fileURLToPath(new URL('./example-', import.meta.url)));
   t.teardown(() => rmSync(folder, { recursive: true }));
   const local = block('program')
     .replace("'apollo-lm'", "'../../../lib/data/index.js'")

@@ -1,6 +1,7 @@
 // The program of docs/from-pytorch.md runs as printed, and what its table names exists.
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { run } from '../../lib/cli/run.js';
 import * as engine from '../../lib/engine/index.js';
@@ -11,7 +12,7 @@ import { engineMissing, memoryIo } from '../cli/support.js';
 const page = readFileSync(new URL('../../docs/from-pytorch.md', import.meta.url), 'utf8');
 
 t.test('its blocks are one program', { skip: engineMissing() }, async (t) => {
-  const folder = mkdtempSync(new URL('./example-', import.meta.url).pathname);
+  const folder = mkdtempSync(fileURLToPath(new URL('./example-', import.meta.url)));
   t.teardown(() => rmSync(folder, { recursive: true }));
   const sentence = 'The cat sat on the mat, and the dog sat on the log. ';
   writeFileSync(join(folder, 'text.txt'), Array.from({ length: 400 }, (_, i) => sentence + ((i * i) % 97)).join('\n'));

@@ -1,7 +1,6 @@
 /** Shared code of the tests of lib/eval: fixtures, tiny tokenizers and tiny trained models on disk. */
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { countWords, createTokenizer, type Tokenizer, trainTokenizer } from '../../lib/data/index.js';
 import { type Device, ParameterStore } from '../../lib/engine/index.js';
@@ -10,6 +9,7 @@ import type { TunedTask } from '../../lib/eval/finetune/fine-tuned-folder.js';
 import { networkSpecs, trainedLayersOf } from '../../lib/eval/finetune/network.js';
 import { createModel, declareSpecs, initialiseParameters, initialValue, withDefaults } from '../../lib/models/index.js';
 import { saveCheckpoint } from '../../lib/train/index.js';
+import { temporaryFolder as temporary } from '../temporary.js';
 
 export const glueFixtures = join(import.meta.dirname, '../fixtures/glue');
 
@@ -27,7 +27,7 @@ export async function tinyTokenizer(kind: Kind): Promise<Tokenizer> {
   return createTokenizer(await trainTokenizer(trained, countWords(trained, text), { vocabSize }));
 }
 
-export const temporaryFolder = (): string => mkdtempSync(join(tmpdir(), 'apollo-eval-'));
+export const temporaryFolder = (): string => temporary('apollo-eval-');
 
 export function tinyConfig(kind: Kind, vocabSize: number, maxPositions = 48) {
   const sizes = { layers: 2, hidden: 32, heads: 2, vocabSize, maxPositions, initStd: 0.1 };

@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { Worker } from 'node:worker_threads';
@@ -302,7 +303,7 @@ t.test('several workers use devices of their own, and one may be terminated whil
       return program.run([new Float32Array(256 * 256).fill(1)], { profile: false });
     }).then(({ outputs }) => { parentPort.postMessage(outputs[0][0]); return device.close(); });
   `;
-  const path = new URL('../../build/cmake/Release/apollo.node', import.meta.url).pathname;
+  const path = fileURLToPath(new URL('../../build/cmake/Release/apollo.node', import.meta.url));
   const start = (repeats: number) =>
     new Worker(source, { eval: true, workerData: { addon: path, desc: squares(256, repeats) } });
   const results = await Promise.all(

@@ -1,11 +1,11 @@
-import { mkdtempSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { readResults, writeResults } from '../../lib/report/results.js';
+import { temporaryFolder } from '../temporary.js';
 import { comparison, record } from './curves.js';
 
-const folder = mkdtempSync(join(tmpdir(), 'apollo-results-'));
+const folder = temporaryFolder('apollo-results-');
 
 t.test('results survive the file', async (t) => {
   const results = comparison([record('scratch', 1, [[1, 2]])]);

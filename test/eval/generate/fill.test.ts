@@ -1,11 +1,11 @@
-import { mkdtempSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { loadTokenizer } from '../../../lib/data/index.js';
 import { fillMask } from '../../../lib/eval/generate/fill.js';
 import { testDevice } from '../../device.js';
 import { goldenJson, goldenModel, goldenStore, plainMap } from '../../parity/golden.js';
+import { temporaryFolder } from '../../temporary.js';
 
 interface Answers {
   readonly vocab: readonly string[];
@@ -15,7 +15,7 @@ interface Answers {
 const device = await testDevice({ threads: 2 });
 t.teardown(() => device.close());
 const { fill } = (await goldenJson('generation.json')) as unknown as { fill: Answers };
-const path = join(mkdtempSync(join(tmpdir(), 'apollo-fill-')), 'vocab.txt');
+const path = join(temporaryFolder('apollo-fill-'), 'vocab.txt');
 writeFileSync(path, `${fill.vocab.join('\n')}\n`);
 const tokenizer = loadTokenizer(path);
 const model = await goldenModel('bert-pretrain-ref');
