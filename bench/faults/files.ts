@@ -117,7 +117,7 @@ async function damaged(programme: Programme, original: Original, stream: number,
   const { work, seed, signal, say } = programme;
   const row = tally('files', `damage to ${original.name}`);
   const bytes = readFileSync(join(original.folder, original.file));
-  for (let first = 0; first < size && !signal.aborted; first += batch) {
+  for (let first = 0; first < size && !(signal.aborted && (first > 0 || stream > 0)); first += batch) {
     const amount = Math.min(batch, size - first);
     const folder = join(work, 'files', `damaged-${stream}`);
     mkdirSync(folder, { recursive: true });

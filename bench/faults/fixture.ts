@@ -1,5 +1,5 @@
 /** A tiny text and settings with which every command of the programme ends in a second or two. */
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -62,8 +62,9 @@ export function filesOf(folder: string): string[] {
     .sort();
 }
 
-/** The digest of files by name and content. */
+/** The digest of files by name and content. Of no file: one that is equal to no other, so that two empty folders are not a right result. */
 export function digestOf(folder: string, names: readonly string[]): string {
+  if (names.length === 0) return `no file ${randomUUID()}`;
   const hash = createHash('sha256');
   for (const name of names)
     hash

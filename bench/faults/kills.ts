@@ -138,7 +138,7 @@ async function killed(programme: Programme, victim: Victim, stream: number, size
   }
   const expected = victim.result(join(whole, 'out'));
   let done = 0;
-  for (let run = 0; done < size && !signal.aborted; run++) {
+  for (let run = 0; done < size && !(signal.aborted && (run > 0 || stream > 0)); run++) {
     let out = join(base, `run-${run}`, 'out');
     mkdirSync(join(base, `run-${run}`), { recursive: true });
     // Up to four kills of one run, each at any moment of what is left of it.

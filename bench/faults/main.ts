@@ -6,13 +6,13 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { loadAddon } from '../../lib/engine/native.js';
 import { markdownTable, textTable } from '../../lib/report/table.js';
 import { files } from './files.js';
 import { filesystem } from './filesystem.js';
 import { kills } from './kills.js';
-import { added, faultsOf, type Part, type Tally } from './outcome.js';
+import { added, faultsOf, type Part, type Tally, triesOf } from './outcome.js';
 import { processes } from './processes.js';
 import { rankKills } from './ranks.js';
 import { steps } from './steps.js';
@@ -32,8 +32,8 @@ const command = new Command('faults')
   .description(
     'Tries faults on purpose: kills of processes and ranks, damaged files, errors of the file system, two processes, workers, long runs.',
   )
-  .option('--minutes <n>', 'stop after this time; parts share the time in proportion to their sizes', Number)
-  .option('--only <parts...>', `some of: ${parts.map(({ name }) => name).join(', ')}`)
+  .option('--minutes <n>', 'stop after this time, of which every part has the same share', Number)
+  .addOption(new Option('--only <parts...>', 'these parts alone').choices(parts.map(({ name }) => name)))
   .option('--seed <n>', 'of all that is drawn at random; default: the time', Number)
   .option('--out <folder>', 'write table.md and results.json there; other parts that are there from earlier calls stay')
   .option('--add', 'add to what earlier calls have counted of rank-kills, which --out holds')
@@ -68,6 +68,7 @@ const say = (line: string) => console.error(`  ${line}`);
 
 const chosen = parts.filter(({ name }) => !o.only || o.only.includes(name));
 const rows: Tally[] = [];
+const leftOut = new Map<string, string>();
 for (const part of chosen) {
   if (stop.signal.aborted) break;
   console.error(`${part.name}: ${part.about}`);
@@ -77,7 +78,9 @@ for (const part of chosen) {
   const folder = join(work, part.name);
   mkdirSync(folder, { recursive: true });
   try {
-    rows.push(...(await part.run({ work: folder, cli, seed, signal, say }, sizeOf(part.name) ?? part.size)));
+    const made = await part.run({ work: folder, cli, seed, signal, say }, sizeOf(part.name) ?? part.size);
+    if (typeof made === 'string') leftOut.set(part.name, made);
+    else rows.push(...made);
   } finally {
     clearTimeout(timer as NodeJS.Timeout | undefined);
     if (!o.keep) rmSync(folder, { recursive: true, force: true });
@@ -103,9 +106,14 @@ if (o.out) {
 }
 console.log(`${textTable(tableOf(results))}\n`);
 for (const { findings } of rows) for (const finding of findings) console.log(finding);
-console.log(verdictOf(results));
+if (leftOut.size < chosen.length) console.log(verdictOf(results));
+for (const [name, why] of leftOut) console.log(`${name}: left out, ${why}`);
 if (o.out) console.log(join(o.out, 'table.md'));
-process.exitCode = found(rows) > 0 ? 1 : 0;
+const untried = chosen
+  .map(({ name }) => name)
+  .filter((name) => !leftOut.has(name) && triesOf(rows.filter(({ part }) => part === name)) === 0);
+for (const name of untried) console.error(`faults: ${name} has tried nothing`);
+process.exitCode = found(rows) > 0 || untried.length > 0 ? 1 : 0;
 
 /** By its part, or as the part has written it. */
 function noteOf(row: Tally): string | undefined {

@@ -37,6 +37,11 @@ export function faultsOf({ counts }: Tally): number {
   return counts.wrong + counts.crash + counts.left;
 }
 
+/** How many faults were tried. */
+export function triesOf(rows: readonly Tally[]): number {
+  return rows.flatMap(({ counts }) => Object.values(counts)).reduce((a, b) => a + b, 0);
+}
+
 /** The row of an earlier call with that of this one added. */
 export function added(before: Tally, now: Tally): Tally {
   const sum = (name: string, a = 0, b = 0) => (name.startsWith('most') ? Math.max(a, b) : a + b);
@@ -59,6 +64,7 @@ export interface Programme {
   readonly cli: string;
   /** Seed of all that is drawn at random. */
   readonly seed: number;
+  /** Ends the part. Its first try is made even when the time is over: a part that tries nothing finds nothing. */
   readonly signal: AbortSignal;
   say(line: string): void;
 }
@@ -70,7 +76,8 @@ export interface Part {
   /** Default size, and what one of it is. */
   readonly size: number;
   readonly unit: string;
-  run(programme: Programme, size: number): Promise<readonly Tally[]>;
+  /** The rows, or why nothing can be tried on this machine. */
+  run(programme: Programme, size: number): Promise<readonly Tally[] | string>;
   /** The note of a row, from its figures. A part that has it can be made in several calls (--add). */
   noteOf?(row: Tally): string;
 }

@@ -32,10 +32,7 @@ export const rankKills: Part = {
   unit: 'kills',
   async run(programme, size) {
     const missing = launcherKind() ? loadAddon().mpiInfo().missing : `there is no ${mpiexec}`;
-    if (missing) {
-      programme.say(`rank-kills: left out, ${missing}`);
-      return [];
-    }
+    if (missing) return missing;
     const site = await prepare(programme);
     if ('counts' in site) return [site];
     return [await killed(site, size), await stopped(site, Math.ceil(size / 5))];
@@ -141,7 +138,7 @@ async function killed(site: Site, size: number): Promise<Tally> {
   let done = 0;
   let slowest = 0;
   let [early, late] = [0, 0];
-  for (let run = 0; done < size && !signal.aborted; run++) {
+  for (let run = 0; done < size && !(signal.aborted && run > 0); run++) {
     let out = join(base, `kill-${run}`, 'out');
     mkdirSync(join(base, `kill-${run}`), { recursive: true });
     const times = Math.min(size - done, 1 + Math.floor(4 * uniformNumber(seed, 50, run)));

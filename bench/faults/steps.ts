@@ -31,8 +31,9 @@ export const steps: Part = {
     const device = await openDevice({ threads: 1 });
     const seen: { step: number; rss: number; device: number; files: number; handles: number }[] = [];
     const every = Math.max(1, Math.floor(size / 20));
+    const end = new AbortController();
     const options = { steps: size, batch: 2, seq: 8, learningRate: 1e-3, checkpointEvery: every, evaluateEvery: every };
-    const deps = { device, model, method, corpus: numbers, checkpointDir: join(work, 'steps'), signal };
+    const deps = { device, model, method, corpus: numbers, checkpointDir: join(work, 'steps'), signal: end.signal };
     for await (const event of train(options, deps)) {
       if (event.type !== 'checkpoint') continue;
       collectGarbage();
@@ -44,18 +45,20 @@ export const steps: Part = {
         files: openFiles(),
         handles: process.getActiveResourcesInfo().length,
       });
+      // Not before both moments that are compared lie behind the growth.
+      if (signal.aborted && seen.length > 11) end.abort();
       say(`steps: ${event.step}, ${(process.memoryUsage.rss() / 2 ** 20).toFixed(1)} MiB resident`);
     }
     await device.close();
     // All stages are reached after a quarter of the run; from its middle on nothing may grow.
-    const [middle, end] = [seen[seen.length >> 1], seen.at(-1)];
-    if (!middle || !end || middle === end) return [row];
+    const [middle, last] = [seen[seen.length >> 1], seen.at(-1)];
+    if (!middle || !last || middle === last) return [row];
     row.note =
-      `from step ${middle.step} to ${end.step}: resident ${(middle.rss / 2 ** 20).toFixed(1)} to ${(end.rss / 2 ** 20).toFixed(1)} MiB, ` +
-      `device ${middle.device} to ${end.device} bytes, files ${middle.files} to ${end.files}, handles ${middle.handles} to ${end.handles}`;
-    const perStep = (end.rss - middle.rss) / (end.step - middle.step);
-    if (end.device > middle.device) count(row, 'left', `device memory grew: ${row.note}`);
-    else if (end.files > middle.files || end.handles > middle.handles + 2)
+      `from step ${middle.step} to ${last.step}: resident ${(middle.rss / 2 ** 20).toFixed(1)} to ${(last.rss / 2 ** 20).toFixed(1)} MiB, ` +
+      `device ${middle.device} to ${last.device} bytes, files ${middle.files} to ${last.files}, handles ${middle.handles} to ${last.handles}`;
+    const perStep = (last.rss - middle.rss) / (last.step - middle.step);
+    if (last.device > middle.device) count(row, 'left', `device memory grew: ${row.note}`);
+    else if (last.files > middle.files || last.handles > middle.handles + 2)
       count(row, 'left', `handles grew: ${row.note}`);
     else if (size >= 50_000 && perStep > 200)
       count(row, 'left', `${perStep.toFixed(0)} bytes stay per step: ${row.note}`);

@@ -52,7 +52,7 @@ export const workers: Part = {
     const row = tally('workers', `${atOnce} workers terminated while they train`);
     const library = pathToFileURL(join(cli, '..', '..', 'index.js')).href;
     const resident: number[] = [];
-    for (let done = 0; done < size && !signal.aborted; done += atOnce) {
+    for (let done = 0; done < size && !(signal.aborted && done > 0); done += atOnce) {
       await Promise.all(
         Array.from({ length: Math.min(atOnce, size - done) }, async (_, index) => {
           const worker = new Worker(source, { eval: true, workerData: { library } });
