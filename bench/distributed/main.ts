@@ -93,7 +93,7 @@ const ofType = (events: readonly Event[], type: string) => events.filter((event)
 const total = (events: readonly Event[], key: string) =>
   events.reduce((sum, event) => sum + Number(event[key] ?? 0), 0);
 
-/** Median time of all steps except the first, in which programs are compiled. */
+/** Mean time of all steps except the first, in which programs are compiled. */
 const stepSeconds = (events: readonly Event[]) => {
   const steps = ofType(events, 'step').slice(1);
   return total(steps, 'ms') / steps.length / 1e3;

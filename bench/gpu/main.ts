@@ -76,9 +76,13 @@ function chart(results: readonly { readonly name: string; readonly step: StepCom
     animation: false,
     backgroundColor: '#ffffff',
     textStyle: { fontFamily: 'Helvetica, Arial, sans-serif', fontSize: 12 },
-    title: { text: `Training step on one ${results[0]!.step.device}, bf16`, left: 'center' },
-    legend: { top: 32, data: software },
-    grid: { left: 80, right: 24, top: 72, bottom: 40 },
+    title: {
+      text: `Training step on one ${results[0]!.step.device}, bf16`,
+      subtext: 'apollo-lm at its fastest batch, the others at the largest that fits',
+      left: 'center',
+    },
+    legend: { top: 48, data: software },
+    grid: { left: 80, right: 24, top: 88, bottom: 40 },
     xAxis: { type: 'category', data: results.map(({ name }) => name) },
     yAxis: { type: 'value', name: 'thousand tokens/s' },
     series: software.map((name) => ({

@@ -1,6 +1,6 @@
 /**
  * npm run bench:soak: what a long run does to the process it lives in. Trains on the sample text through the public
- * loop and prints the event loop's delay, the resident memory along the way, and the share of time outside native code.
+ * loop and prints the event loop's delay, the resident memory along the way, and the share of time within steps.
  */
 import { writeFileSync } from 'node:fs';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
@@ -86,4 +86,5 @@ console.log(`resident memory, MiB: ${rss.map(({ step, bytes }) => `${step}: ${mi
 console.log(
   `after the last growth: ${mib(min)} to ${mib(max)} MiB, ${fit.slope >= 0 ? '+' : ''}${mib(fit.slope * 1000)} MiB per 1,000 steps`,
 );
+console.log(`${(100 * result.stepShareOfWall).toFixed(1)} % of the time within steps`);
 if (o.out) writeFileSync(o.out, `${JSON.stringify(result, null, 2)}\n`);

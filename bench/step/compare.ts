@@ -248,7 +248,7 @@ export function describeStep(result: StepComparison): string {
     ...peers.map(
       (peer) =>
         `${peer.name.padEnd(20)} ${rate(peer.tokensPerSecond)} tokens/s   batch ${peer.batch}, ${times(peer.stepMs)}   ` +
-        `${percent(utilisation.share / peer.speedup)} of peak   apollo-lm is ${peer.speedup.toFixed(2)} times as fast   torch ${peer.version}, peak ${mebibytes(peer.peakBytes)}`,
+        `${percent(utilisation.share / peer.speedup)} of peak by apollo-lm's FLOPs   apollo-lm is ${peer.speedup.toFixed(2)} times as fast   torch ${peer.version}, peak ${mebibytes(peer.peakBytes)}`,
     ),
     '',
     'where a step goes:',
