@@ -1,4 +1,4 @@
-// Builds the native addon: with CMake where it is installed, else with node-gyp (CPU only). scripts/setup.sh and
+// Builds the native addon: with CMake where it is installed, else with node-gyp (CPU only, not on macOS). scripts/setup.sh and
 // `apollo-lm build` run it. The published package does not depend on what only this needs: it is fetched from npm then.
 //
 //   APOLLO_SKIP_NATIVE=1    do nothing
@@ -22,7 +22,7 @@ The native engine was not built; everything that needs no tensors still works. W
   Fedora           dnf install gcc-c++ cmake ninja-build onednn-devel highway-devel
   macOS            brew install cmake ninja onednn highway libomp
 Then run "npx apollo-lm build" (in a clone: "bash scripts/setup.sh").
-Without the CUDA backend: APOLLO_CMAKE_ARGS=-DAPOLLO_WITH_CUDA=OFF. Without CMake: APOLLO_BUILD=gyp.
+Without the CUDA backend: APOLLO_CMAKE_ARGS=-DAPOLLO_WITH_CUDA=OFF. Without CMake, on Linux: APOLLO_BUILD=gyp.
 The whole output is in ${logFile}`;
 
 function onPath(program) {
@@ -118,6 +118,9 @@ async function main() {
   }
   const mode = process.env.APOLLO_BUILD ?? (onPath('cmake') ? 'cmake' : 'gyp');
   if (mode !== 'cmake' && mode !== 'gyp') throw new Error(`APOLLO_BUILD must be cmake or gyp; got "${mode}"`);
+  if (mode === 'gyp' && process.platform === 'darwin') {
+    throw new Error('on macOS the native engine is built with CMake: brew install cmake');
+  }
   if (!hasTools()) fetchTools();
   process.env.NODE_PATH = [join(tools, 'node_modules'), process.env.NODE_PATH].filter(Boolean).join(delimiter);
   const started = Date.now();

@@ -68,8 +68,8 @@ export function runTests(folder, files, envOf, command = [process.execPath]) {
   return totals;
 }
 
-/** The last line, for people and machines; the exit code follows from it. */
+/** The last line, for people and machines; the exit code follows from it: 1 also where nothing has passed or failed. */
 export function finish({ passed, failed, skipped }) {
   console.log(`\n${passed} passed, ${failed} failed${skipped ? `, ${skipped} skipped` : ''}`);
-  process.exitCode = failed > 0 ? 1 : 0;
+  process.exitCode = failed > 0 || passed === 0 ? 1 : 0;
 }

@@ -26,10 +26,13 @@ const listed = spawnSync('git', ['ls-files', '-co', '--exclude-standard', 'nativ
   cwd: root,
   encoding: 'utf8',
 });
-const native = listed.stdout.split('\n').filter((path) => /\.(cc|h|cu|cuh)$/.test(path));
+const native = (listed.stdout ?? '').split('\n').filter((path) => /\.(cc|h|cu|cuh)$/.test(path));
 
 run('biome', process.execPath, [biome, 'check', ...(fix ? ['--write'] : []), '--error-on-warnings', '.']);
-if (native.length > 0) {
+if (listed.status !== 0 || native.length === 0) {
+  console.error(`C++: git lists no files to check: ${(listed.stderr || listed.error?.message || 'none').trim()}`);
+  failures += 1;
+} else {
   run('clang-format', 'clang-format', [...(fix ? ['-i'] : ['--dry-run', '-Werror']), ...native]);
   run('cppcheck', 'cppcheck', [
     '--quiet',

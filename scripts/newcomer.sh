@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The way of a newcomer, from the tarballs of scripts/package.mjs and nothing else of this clone, on a PATH without compilers:
-# install, use from ES modules and CommonJS, train on a text file, stop, resume, compare, export, load in Python.
+# install, use from ES modules and CommonJS, train on a text file, stop, resume, compare, export, load in Python. For Linux: it
+# needs GNU tools (realpath -m, date +%N).
 set -euo pipefail
 
 usage() {
@@ -28,8 +29,8 @@ fail() { printf 'newcomer: %s\n' "$*" >&2; exit 1; }
 say() { printf '\n== %s\n' "$*"; }
 
 platform="$(node -p 'process.platform + "-" + process.arch')"
-engine="$(ls -t "$packages/apollo-lm-$platform"-[0-9]*.tgz 2> /dev/null | head -n 1)"
-main="$(ls -t "$packages"/apollo-lm-[0-9]*.tgz 2> /dev/null | head -n 1)"
+engine="$(ls -t "$packages/apollo-lm-$platform"-[0-9]*.tgz 2> /dev/null | head -n 1 || true)"
+main="$(ls -t "$packages"/apollo-lm-[0-9]*.tgz 2> /dev/null | head -n 1 || true)"
 [ -n "$engine" ] && [ -n "$main" ] || fail "no tarballs for $platform in $packages; make them with \"node scripts/package.mjs\""
 
 if [ -n "$system" ]; then

@@ -8,6 +8,8 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
+# APOLLO_CMAKE_ARGS is split at blanks.
+case "$PWD" in *[[:space:]]*) echo "onednn3: this needs a clone in a path without blanks; got $PWD" >&2; exit 1 ;; esac
 libraries="$PWD/build/sysroot/onednn3"
 bash scripts/sysroot.sh "$libraries" --arch "$(dpkg --print-architecture)" --suite trixie libdnnl-dev libhwy-dev libgomp1 libstdc++6
 grep -q 'VERSION_MAJOR 3' "$libraries/usr/include/oneapi/dnnl/dnnl_version.h" || { echo 'onednn3: this is not oneDNN 3' >&2; exit 1; }

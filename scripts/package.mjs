@@ -36,6 +36,9 @@ const system = await import(`./package/${process.platform}.mjs`);
 function build() {
   const folder = join(root, 'build', 'package-build', target.name);
   const flags = ['-DAPOLLO_PACKAGE=ON', ...target.cmake];
+  // APOLLO_CMAKE_ARGS is split at blanks.
+  if (target.cross && /\s/.test(root))
+    throw new Error(`a cross-built package needs a clone in a path without blanks; got "${root}"`);
   if (target.cudaHeaders) execFileSync('bash', [join(root, 'scripts/cuda-headers.sh')], { stdio: 'inherit' });
   if (target.cross) {
     prepareSysroot(target);

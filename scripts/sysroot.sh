@@ -25,7 +25,7 @@ while [ $# -gt 0 ]; do
 done
 [ -n "$folder" ] && [ -n "$arch" ] && [ "${#packages[@]}" -gt 0 ] || { usage >&2; exit 2; }
 for program in apt-get dpkg-deb; do
-  command -v "$program" > /dev/null || fail "$program was not found: this needs Debian or Ubuntu"
+  command -v "$program" > /dev/null || fail "$program was not found: this needs Debian"
 done
 # shellcheck disable=SC1091
 [ -n "$suite" ] || suite="$(. /etc/os-release && echo "$VERSION_CODENAME")"
@@ -40,7 +40,7 @@ find "$folder" -mindepth 1 -maxdepth 1 ! -name .apt -exec rm -rf {} +
 apt="$folder/.apt"
 mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial" "$apt/parts"
 : > "$apt/status"
-mirror="$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | grep -m 1 -E 'debian|ubuntu')" || fail 'apt has no sources of Debian'
+mirror="$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | grep -m 1 debian)" || fail 'apt has no sources of Debian'
 keys=/usr/share/keyrings/debian-archive-keyring.gpg
 [ -e "$keys" ] || fail "$keys is missing: apt-get install debian-archive-keyring"
 echo "deb [arch=$arch signed-by=$keys] $mirror $suite main" > "$apt/sources.list"
