@@ -5,6 +5,7 @@ import t from 'tap';
 import { run } from '../lib/cli/run.js';
 import { loadSettings } from '../lib/cli/settings/config.js';
 import { flagOf, settingNames } from '../lib/cli/settings/schema.js';
+import { arraySource } from '../lib/data/batches/token-source.js';
 import { createMethod } from '../lib/methods/index.js';
 import { createModel, type ModelConfig, preset } from '../lib/models/index.js';
 import { oldNames, renamedText, withCurrentNames } from '../lib/renamed.js';
@@ -63,9 +64,12 @@ t.test('an option from JavaScript', async (t) => {
       createMethod('staged', { ...run, stages: [{ units: 2 }] } as never, { model: preset('gpt-nano', { layers: 2 }) }),
     /setting 'units' is now 'stageLayers' or 'trainedLayers'\.$/m,
   );
+  const tokens = arraySource([1, 2, 3], 10);
+  const tokenizer = { specials: {}, specialIds: [], vocabSize: 10 };
+  const corpus = { train: tokens, heldOut: tokens, key: 'none', tokenizer };
   fails(
-    () => trainingCorpus({} as never, { heldOutBatches: 1 } as never),
-    /setting 'heldOutBatches' is now 'evaluationBatches'|corpus/,
+    () => trainingCorpus(corpus as never, { heldOutBatches: 1 } as never),
+    /setting 'heldOutBatches' is now 'evaluationBatches'/,
   );
   t.equal(renamedText('lr', ['steps']), undefined, 'of another kind of options');
 });

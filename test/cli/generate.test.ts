@@ -45,6 +45,17 @@ t.test('generate writes prompt and text to stdout as they come, and the speed to
   t.ok(pieces.length > tokens.length, 'a piece for each token');
 });
 
+t.test('options of the choice of tokens and of the end reach the decoder', { skip }, async (t) => {
+  const stop = continued.slice(5, 8);
+  const written = async (...options: string[]) => {
+    const io = memoryIo();
+    t.equal(await run([...greedy, '--prompt', prompt, ...options], io), 0, io.err());
+    return io.out();
+  };
+  t.equal(await written('--stop', stop), `${prompt}${continued.slice(0, continued.indexOf(stop))}\n`);
+  t.not(await written('--repetition-penalty', '100'), await written());
+});
+
 t.test('generate takes modules with a family of models', { skip }, async (t) => {
   const module = join(temporaryFolder(), 'nothing.mjs');
   writeFileSync(module, 'export {};\n');

@@ -75,7 +75,7 @@ t.test('a rank with other settings', { skip: noMpi }, async (t) => {
 
 t.test('a rank with another version of the package', { skip: noMpi }, async (t) => {
   const built = join(root, 'dist/cli/main.js');
-  if (!existsSync(built)) return t.pass('dist is not built');
+  if (!existsSync(built)) return t.pass('a built package', { skip: 'dist is not built' });
   const other = join(folder, 'package');
   mkdirSync(other);
   cpSync(join(root, 'dist'), join(other, 'dist'), { recursive: true });
@@ -110,7 +110,7 @@ function smallDisk(name: string, size: number): string | undefined {
 
 t.test('the disk of the run is full', { skip: noMpi }, async (t) => {
   const disk = smallDisk('full-run', 256);
-  if (!disk) return t.pass('left out: it takes root and a tmpfs');
+  if (!disk) return t.pass('a small disk', { skip: 'it takes root and a tmpfs' });
   const config = site('full', { checkpointEvery: 5 });
   const args = ['train', '--config', config, '--out', join(disk, 'run'), '--json'];
   const ended = await startUnlike(main, [args, args]).ended;
@@ -119,7 +119,7 @@ t.test('the disk of the run is full', { skip: noMpi }, async (t) => {
 
 t.test('the disk of a rank’s cache is full', { skip: noMpi }, async (t) => {
   const disk = smallDisk('full-cache', 8);
-  if (!disk) return t.pass('left out: it takes root and a tmpfs');
+  if (!disk) return t.pass('a small disk', { skip: 'it takes root and a tmpfs' });
   const config = site('cache');
   const ended = await startUnlike(main, [
     trainWith(config, 'f'),
