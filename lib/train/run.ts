@@ -1,5 +1,5 @@
 /** The state of one training run and what can be done with it: open, evaluate, save, grow, train a step, close. */
-import { fromFirst, GradientExchange, nativeGroupOf, OuterStep, StepAgreement } from '../dist/index.js';
+import { agreed, fromFirst, GradientExchange, nativeGroupOf, OuterStep, StepAgreement } from '../dist/index.js';
 import type { Optimizer } from '../engine/optim/index.js';
 import { ParameterStore } from '../engine/parameters.js';
 import { AdaptiveMethod, type SeenLosses } from '../methods/adaptive.js';
@@ -170,7 +170,8 @@ export class Run {
     await checkSameSettings(group, { ...this.config, ...this.identity });
     await this.checkpoints.open();
     const start = await findCommonStart(group, this.deps);
-    const opened = start ? await this.#load(start) : await this.#initialise();
+    // Neither of the two waits for other ranks, which would otherwise wait for one that has failed in it.
+    const opened = await agreed(group, async () => (start ? this.#load(start) : this.#initialise()));
     await this.checkpoints.checkSame();
     return opened;
   }

@@ -9,6 +9,22 @@ import { buffersTask, checkBuffers, type OfBuffers } from './of-buffers.js';
 
 const folder = temporaryFolder();
 
+t.test('a rank that cannot read its initial model ends the others', { skip: noMpi }, async (t) => {
+  for (const odd of [0, 1]) {
+    const at = join(folder, `begins-${odd}`);
+    const { results, err } = await runRanks<{ code: string }>(2, at, {
+      what: 'begins',
+      odd,
+      options: { evaluateEvery: 0 },
+    });
+    t.same(
+      results.map(({ code }) => code),
+      odd === 0 ? ['BAD_CHECKPOINT', 'RANK_FAILED'] : ['RANK_FAILED', 'BAD_CHECKPOINT'],
+      err,
+    );
+  }
+});
+
 t.test('without a launcher a process is a group of one', async (t) => {
   const device = await openTinyDevice();
   t.equal(await openGroup(device, {}), alone);

@@ -21,7 +21,7 @@ import { type OuterTask, onEngine } from './outer-network.js';
 import { bertCorpus, bertModel } from './tiny-bert.js';
 
 interface Task {
-  readonly what: 'abandoned' | 'collectives' | 'ofBuffers' | 'outer' | 'train';
+  readonly what: 'abandoned' | 'begins' | 'collectives' | 'ofBuffers' | 'outer' | 'train';
   /** Lengths of the buffers, and how they are divided (of-buffers.ts). */
   readonly lengths?: readonly number[];
   readonly even?: boolean;
@@ -196,6 +196,17 @@ async function train(group: Group) {
   return { lines, losses, contents, saved, tokens, flopsModel, flopsExecuted, checkpoint, ...own };
 }
 
+/** What ends a run of which one rank (`odd`) cannot read its initial model; a rank that waits for ever ends the process. */
+async function begins(group: Group) {
+  const waiting = setTimeout(60_000, undefined, { ref: false }).then(() => {
+    console.error(`rank ${group.rank} still waits`);
+    process.exit(1);
+  });
+  const init = task.odd === group.rank ? join(task.folder, 'nowhere') : undefined;
+  const ended = runTiny(device, task.options, { group, ...(init && { init }) }).catch(({ code }: ApolloError) => code);
+  return { code: await Promise.race([ended, waiting]) };
+}
+
 /** A rank that ends while it waits for the others, which do not come. */
 async function abandoned(group: Group): Promise<never> {
   if (group.rank > 0) await setTimeout(120_000);
@@ -209,7 +220,7 @@ async function abandoned(group: Group): Promise<never> {
 const group = await openGroup(device);
 try {
   const outer = () => onEngine(device, group, task.outer!);
-  const result = await { abandoned, collectives, ofBuffers, outer, train }[task.what](group);
+  const result = await { abandoned, begins, collectives, ofBuffers, outer, train }[task.what](group);
   writeFileSync(join(task.folder, `rank-${group.rank}.json`), JSON.stringify(result));
   await group.close();
   await device.close();
