@@ -7,9 +7,11 @@ import type { SeenLosses } from '../methods/adaptive.js';
 import type { MethodStage, TrainingMethod } from '../methods/method.js';
 import { type CheckpointState, saveCheckpoint } from './checkpoint/checkpoint.js';
 import { CheckpointClock } from './checkpoint/checkpoint-clock.js';
+import type { Kept } from './checkpoint/checkpoint-folder.js';
 import { type CheckpointJob, CheckpointWriter } from './checkpoint/checkpoint-writer.js';
 import type { SourceCosts } from './checkpoint/model-folder.js';
 import { checkpointsOfRank } from './checkpoint/rank-folder.js';
+import { removeOlderParts, setNewerPartsAside } from './checkpoint/rank-parts.js';
 import { giveState } from './checkpoint/sharded-store.js';
 import type { RunIdentity, TrainConfig } from './config.js';
 import type { RunDependencies } from './dependencies.js';
@@ -82,6 +84,12 @@ export class RunCheckpoints {
     if (folder !== undefined) this.#writer.resumed(folder, this.#position());
   }
 
+  /** Sets aside what another rank than the first has of checkpoints after the step at which the run starts. */
+  async setNewerAside(): Promise<void> {
+    const { deps, step } = this.site;
+    if (deps.group.rank > 0 && this.#directory !== undefined) await setNewerPartsAside(this.#directory, step);
+  }
+
   get lastSaved(): string | undefined {
     return this.#writer.lastSaved;
   }
@@ -117,6 +125,7 @@ export class RunCheckpoints {
     this.#clock.wrote(this.site.totals.trainMs);
     this.#isAsked = false;
     await this.checkSame();
+    await this.#removeOlderParts();
     if (await this.#givesState()) return;
     if (this.#directory === undefined || this.#writer.isSaved(this.#position())) return;
     await this.#writer.begin(this.#job(this.#directory));
@@ -127,6 +136,7 @@ export class RunCheckpoints {
     await this.checkSame();
     if (await this.#givesState()) return;
     if (this.#directory !== undefined) await this.#writer.complete(this.#job(this.#directory));
+    await this.#removeOlderParts();
   }
 
   /** Writes one of what the store holds now, which its owner may have changed since this position was saved. */
@@ -164,15 +174,36 @@ export class RunCheckpoints {
   }
 
   #job(directory: string): CheckpointJob {
-    const { config, rounds, step } = this.site;
     const state = this.#state();
-    const { keepCheckpoints: keep } = config;
-    const keepAt = config.keepAt.map((at) => rounds.endOf(at));
+    const kept = this.#isInParts ? { keep: Number.POSITIVE_INFINITY } : this.#kept;
     return {
-      step,
+      step: this.site.step,
       position: this.#position(),
-      write: (view) => saveCheckpoint(directory, view, state, { keep, keepAt }),
+      write: (view) => saveCheckpoint(directory, view, state, kept),
     };
+  }
+
+  get #kept(): Kept {
+    const { config, rounds } = this.site;
+    return { keep: config.keepCheckpoints, keepAt: config.keepAt.map((at) => rounds.endOf(at)) };
+  }
+
+  /** Whether each of several ranks writes its own weights. */
+  get #isInParts(): boolean {
+    return this.site.outer !== undefined && this.site.deps.group.size > 1;
+  }
+
+  /**
+   * Removes older checkpoints in parts when the one before this moment is written on all ranks. Only here can the ranks agree
+   * on that: they write in parallel to training, whose collectives have their own order.
+   */
+  async #removeOlderParts(): Promise<void> {
+    const { deps, step } = this.site;
+    if (!this.#isInParts || this.#directory === undefined) return;
+    await this.#writer.settled();
+    await removeOlderParts(deps.group, this.#directory, this.#kept).catch((error: unknown) =>
+      this.#writer.failed(step, error),
+    );
   }
 
   #state() {

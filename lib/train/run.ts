@@ -171,7 +171,11 @@ export class Run {
     await this.checkpoints.open();
     const start = await findCommonStart(group, this.deps);
     // Neither of the two waits for other ranks, which would otherwise wait for one that has failed in it.
-    const opened = await agreed(group, async () => (start ? this.#load(start) : this.#initialise()));
+    const opened = await agreed(group, async () => {
+      const loaded = start ? await this.#load(start) : await this.#initialise();
+      await this.checkpoints.setNewerAside();
+      return loaded;
+    });
     await this.checkpoints.checkSame();
     return opened;
   }

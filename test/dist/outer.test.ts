@@ -171,6 +171,33 @@ t.test('without what a rank keeps, an older checkpoint is taken', { skip: noMpi 
   t.ok(readdirSync(checkpoints).includes('damaged-step-00000012'));
 });
 
+t.test(
+  'a part of a checkpoint that another rank never completed does not push out a whole one',
+  { skip: noMpi },
+  async (t) => {
+    const changed = (steps: number) => ({ options: { checkpointEvery: 5, stopAfter: { steps } } });
+    t.equal((await train(2, 'ahead', changed(12))).results.length, 2);
+    const checkpoints = join(folder, 'ahead/checkpoints');
+    const ofRank = (rank: number) =>
+      readdirSync(rank === 0 ? checkpoints : join(checkpoints, `rank-${rank}`))
+        .filter((name) => /step-/.test(name))
+        .sort();
+    const both = ['step-00000010', 'step-00000012'];
+    t.same([ofRank(0), ofRank(1)], [both, both], 'two are kept');
+    rmSync(join(checkpoints, 'step-00000012'), { recursive: true }); // as if rank 0 had died while it wrote
+    const second = await train(2, 'ahead', changed(11));
+    t.equal(second.results.length, 2, second.err);
+    t.same(ofRank(0), ['step-00000010', 'step-00000011']);
+    t.same(ofRank(1), ['damaged-step-00000012', 'step-00000010', 'step-00000011']);
+    rmSync(join(checkpoints, 'step-00000011/model.safetensors'));
+    const third = await train(2, 'ahead', { options: { stopAfter: { steps: 13 }, keepCheckpoints: 1 } });
+    t.equal(third.results.length, 2, third.err);
+    t.equal(third.results[0]!.losses.length, 3, 'from step 10');
+    t.same(ofRank(0), ['damaged-step-00000011', 'step-00000013']);
+    t.same(ofRank(1), ['damaged-step-00000011', 'damaged-step-00000012', 'step-00000013']);
+  },
+);
+
 t.test('settings of outer steps that say nothing are refused', async (t) => {
   const device = await openTinyDevice();
   for (const odd of [{ outerMomentum: 0.5 }, { outerLearningRate: 0.5 }]) {

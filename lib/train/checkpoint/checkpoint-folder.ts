@@ -1,9 +1,11 @@
 /**
  * The checkpoints of a run: folders `step-00000123`, each written whole or not at all (lib/fs). The previous ones are removed
- * only afterwards: at any moment a process dies, a complete checkpoint remains and `recover` finds it.
+ * only afterwards: at any moment a process dies, a complete checkpoint remains and `recover` finds it. Where each rank
+ * writes a part, rank-parts.ts removes them.
  */
 import { rename } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { fileError } from '../../fs/error.js';
 import { entriesOf, recoverFolder, removeWholeFolder, traceOf, writeWholeFolder } from '../../fs/whole-folder.js';
 import * as is from '../../is.js';
 
@@ -18,7 +20,7 @@ export interface CheckpointFolder {
   readonly path: string;
 }
 
-export function folderName(step: number): string {
+function folderName(step: number): string {
   return `step-${String(step).padStart(8, '0')}`;
 }
 
@@ -84,27 +86,43 @@ export async function setDamagedAside({ path, step }: CheckpointFolder): Promise
 
 /** Which checkpoints remain when one is written. */
 export interface Kept {
-  /** How many of the newest are kept. */
+  /** How many of the newest are kept; Infinity: all. */
   readonly keep: number;
   /** Checkpoints at these steps are kept in addition. */
   readonly keepAt?: readonly number[];
 }
 
+/** Of the steps of some checkpoints, oldest first, those that are not kept. */
+export function superseded(steps: readonly number[], { keep, keepAt = [] }: Kept): number[] {
+  const older = steps.slice(0, -1).filter((step) => !keepAt.includes(step));
+  return older.slice(0, Math.max(0, older.length - (keep - 1)));
+}
+
+/** @throws ApolloError FILE_SYSTEM. */
+export async function removeCheckpoint({ path }: CheckpointFolder): Promise<void> {
+  await removeWholeFolder(path).catch((error: unknown) => {
+    throw fileError(error, 'The checkpoint', path, 'be removed');
+  });
+}
+
 /**
  * Writes the checkpoint of `step`: `fill` writes (and syncs) the files into the folder it is given. Afterwards only those
- * that `kept` names remain. Returns its path.
+ * that `kept` names remain of it and the older ones. Returns its path.
  */
 export async function writeFolder(
   directory: string,
   step: number,
-  { keep, keepAt = [] }: Kept,
+  kept: Kept,
   fill: (folder: string) => Promise<void>,
 ): Promise<string> {
   const path = join(directory, folderName(step));
   await recover(directory);
   await writeWholeFolder(path, `The checkpoint of step ${step}`, fill);
-  const others = await listCheckpoints(directory);
-  const older = others.filter((folder) => folder.step !== step && !keepAt.includes(folder.step));
-  for (const folder of older.slice(0, Math.max(0, older.length - (keep - 1)))) await removeWholeFolder(folder.path);
+  const all = (await listCheckpoints(directory)).filter((folder) => folder.step <= step);
+  const steps = superseded(
+    all.map((folder) => folder.step),
+    kept,
+  );
+  for (const folder of all) if (steps.includes(folder.step)) await removeCheckpoint(folder);
   return path;
 }

@@ -74,6 +74,11 @@ export class CheckpointWriter {
     });
   }
 
+  /** Reports an error of work that belongs to the checkpoint of `step` and is done elsewhere, as one of writing it. */
+  failed(step: number, error: unknown): void {
+    this.#written.push({ step, error });
+  }
+
   /** Waits for the checkpoint that is being written. */
   async settled(): Promise<void> {
     await this.#writing;
