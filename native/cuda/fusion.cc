@@ -215,6 +215,8 @@ void fuse_gelu_products(ProgramDesc& program) {
         continue;
       }
       const InstructionDesc& product = rewrite.at(made);
+      // Between the two the values may be seen with other axes: the product's rows must be those of the gradient.
+      if (product.op.outputs[0].last() != gradient.op.outputs[0].last()) continue;
       if (!rewrite.unwritten(product.inputs[0], made, i) || !rewrite.unwritten(product.inputs[1], made, i)) continue;
       const int x = gradient.inputs[1];
       const TensorDesc tensor = gradient.op.inputs[1];

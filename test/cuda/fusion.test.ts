@@ -10,6 +10,7 @@ import {
   gradients,
   matmul,
   ParameterStore,
+  reshape,
   residualNorm,
 } from '../../lib/engine/index.js';
 import { lower } from '../../lib/engine/lowering.js';
@@ -113,6 +114,19 @@ for (const { name, skip, open } of cudaDevices) {
         t.notOk(ran.includes('gelu') || ran.includes('columnSum'), `${way}: ${ran.join(' ')}`);
         delete process.env.APOLLO_MATMUL_EPILOGUES;
       }
+    });
+
+    await t.test('a product whose result is seen with other rows before GELU is a kernel of its own', async (t) => {
+      const trace = new Tracer();
+      const [x, w1, w2] = [trace.input('x', [2, 8, 16]), trace.input('w1', [16, 32]), trace.input('w2', [64, 24])];
+      const hidden = gelu(matmul(x.scale(0.25), w1), { tanh: true });
+      const y = matmul(reshape(hidden, [2, 4, 64]), w2.scale(0.25));
+      trace.graph.output('y', y);
+      const gradients = lossGradients(y.mul(trace.input('g', [2, 4, 24])), [x, w1, w2]);
+      for (const [i, gradient] of gradients.entries()) trace.graph.output(`gradient ${i}`, gradient);
+      const ran = await opsThatRan(t, device, trace, 4e-2);
+      t.equal(ran.filter((op) => op === 'matmul').length, 6, ran.join(' '));
+      t.ok(ran.includes('geluBackward'));
     });
 
     await t.test('gradients of parameters: one kernel for weight and bias, added to by each run', async (t) => {
