@@ -235,8 +235,9 @@ Napi::Value GroupObject::collect(const Napi::CallbackInfo& info) {
     const auto own = info[0].IsUndefined() ? nullptr : unwrap<BufferObject>(info[0], "collect: the buffer").buffer();
     std::vector<std::size_t> lengths;
     std::size_t total = 0;
-    for (const double count : numbers_from(info[1])) {
-      lengths.push_back(static_cast<std::size_t>(count) * sizeof(float));
+    const Napi::Array counts = info[1].As<Napi::Array>();
+    for (std::uint32_t i = 0; i < counts.Length(); ++i) {
+      lengths.push_back(size_from(counts.Get(i), "collect: a count") * sizeof(float));
       total += lengths.back();
     }
     const int me = channel_->rank(), ranks = channel_->size();

@@ -8,13 +8,16 @@
 #include <string>
 #include <vector>
 
+#include "core/error.h"
+
 namespace apollo::comm {
 
 class Collectives;
 
-// Values in host memory. Used by one thread, the one that made it (Channel). Every call throws Error: APOLLO_GROUP
-// naming rank, host and call when the library reports an error, APOLLO_ABORTED when the device was closed while it
-// waited for the other ranks. comm/collectives.h has reduce-scatter, all-gather and all-reduce of engine buffers.
+// Values in host memory. Used by one thread, the one that made it (Channel), but for what says otherwise. Collective
+// calls throw Error: APOLLO_GROUP naming rank, host and call when the library reports an error, and after finalize();
+// APOLLO_ABORTED when the device was closed while it waited for the other ranks; over NCCL also what the GPU's own
+// calls throw. Collectives on engine buffers are in comm/collectives.h.
 class Communicator {
  public:
   Communicator() = default;
@@ -45,6 +48,7 @@ class Communicator {
 
 // The text of rank `root`, on all ranks.
 inline std::string broadcast(Communicator& group, std::string text, int root) {
+  require(root >= 0 && root < group.size(), "broadcast: there is no rank " + std::to_string(root));
   double length = group.rank() == root ? static_cast<double>(text.size()) : 0.0;
   group.all_reduce(std::span(&length, 1));
   text.resize(static_cast<std::size_t>(length));

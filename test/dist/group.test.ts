@@ -58,6 +58,16 @@ for (const ranks of [2, 3]) {
   });
 }
 
+t.test('a group that was closed says so', { skip: noMpi }, async (t) => {
+  const { results, err } = await runRanks<Record<string, string>>(2, join(folder, 'ended'), { what: 'ended' });
+  t.equal(results.length, 2, err);
+  for (const messages of results) {
+    t.equal(Object.keys(messages).length, 7);
+    for (const [call, message] of Object.entries(messages))
+      t.match(message, /^(GROUP_FAILED|APOLLO_GROUP): the group of ranks has ended$/, call);
+  }
+});
+
 const long = { steps: 100, batch: 2, evaluateEvery: 0, learningRate: 1e-3 };
 
 for (const kind of ['gpt', 'bert'] as const) {

@@ -21,7 +21,7 @@ import { type OuterTask, onEngine } from './outer-network.js';
 import { bertCorpus, bertModel } from './tiny-bert.js';
 
 interface Task {
-  readonly what: 'abandoned' | 'begins' | 'collectives' | 'ofBuffers' | 'outer' | 'train';
+  readonly what: 'abandoned' | 'begins' | 'collectives' | 'ended' | 'ofBuffers' | 'outer' | 'train';
   /** Lengths of the buffers, and how they are divided (of-buffers.ts). */
   readonly lengths?: readonly number[];
   readonly even?: boolean;
@@ -207,6 +207,29 @@ async function begins(group: Group) {
   return { code: await Promise.race([ended, waiting]) };
 }
 
+/** What a group answers once it has been closed. */
+async function ended(group: Group) {
+  const native = nativeGroupOf(group)!;
+  const [buffer] = await buffersOf(group.rank, [70]);
+  await group.close();
+  const calls = {
+    sum: () => group.sum([1]),
+    broadcast: () => group.broadcast('text', 0),
+    barrier: () => native.barrier(),
+    allReduce: () => native.allReduce([buffer!], 'f32'),
+    broadcastBuffer: () => native.broadcastBuffer([buffer!], 0),
+    collect: () => native.collect(undefined, new Array<number>(group.size).fill(0)),
+    close: () => group.close(),
+  };
+  const messages: Record<string, string> = {};
+  for (const [name, call] of Object.entries(calls))
+    messages[name] = await (call() as Promise<unknown>).then(
+      () => 'done',
+      ({ code, message }: ApolloError) => `${code}: ${message}`,
+    );
+  return messages;
+}
+
 /** A rank that ends while it waits for the others, which do not come. */
 async function abandoned(group: Group): Promise<never> {
   if (group.rank > 0) await setTimeout(120_000);
@@ -220,9 +243,9 @@ async function abandoned(group: Group): Promise<never> {
 const group = await openGroup(device);
 try {
   const outer = () => onEngine(device, group, task.outer!);
-  const result = await { abandoned, begins, collectives, ofBuffers, outer, train }[task.what](group);
+  const result = await { abandoned, begins, collectives, ended, ofBuffers, outer, train }[task.what](group);
   writeFileSync(join(task.folder, `rank-${group.rank}.json`), JSON.stringify(result));
-  await group.close();
+  if (task.what !== 'ended') await group.close();
   await device.close();
 } catch (error) {
   // The end of this rank makes mpirun end the others, so the one that says why goes first.

@@ -115,7 +115,9 @@ class MpiCommunicator final : public Communicator {
     }
   }
 
+  // Begins every collective, so that none comes to MPI after its end, where a call ends the process.
   void barrier() override {
+    if (ended_) throw Error("the group of ranks has ended", "APOLLO_GROUP");
     MPI_Request request = MPI_REQUEST_NULL;
     check(MPI_Ibarrier(MPI_COMM_WORLD, &request), "MPI_Ibarrier");
     Wait wait(*this);
@@ -128,6 +130,7 @@ class MpiCommunicator final : public Communicator {
 
   void finalize() override {
     barrier();
+    ended_ = true;
     check(MPI_Finalize(), "MPI_Finalize");
   }
 
@@ -200,6 +203,7 @@ class MpiCommunicator final : public Communicator {
   int rank_ = 0;
   int size_ = 1;
   std::vector<bool> is_local_;
+  bool ended_ = false;
 };
 
 std::string library() {
