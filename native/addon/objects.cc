@@ -94,6 +94,7 @@ Napi::Value BufferObject::copy_from(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     auto to = buffer();
     auto from = unwrap<BufferObject>(info[0], "copyFrom: the source").buffer();
+    require(&from->device() == &to->device(), "copyFrom: the source is of another device");
     require(to->dtype() == from->dtype() && to->bytes() == from->bytes(), "copyFrom: dtype and length must be equal");
     return session_->call(
         info.Env(),

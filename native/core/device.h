@@ -38,6 +38,7 @@ class DeviceBlock {
 
   std::byte* get() const { return memory_; }  // null for no bytes
   std::size_t bytes() const { return bytes_; }
+  const Device& device() const { return *device_; }  // of a block that has been made
 
  private:
   std::shared_ptr<Device> device_;
@@ -59,6 +60,7 @@ class Buffer {
   std::size_t elements() const { return elements_; }
   std::size_t bytes() const { return elements_ * size_of(dtype_); }
   void* data() const { return data_; }
+  const Device& device() const { return whole_ ? whole_->device() : memory_.device(); }
 
  private:
   DType dtype_;

@@ -27,6 +27,9 @@ Program::Program(std::shared_ptr<Device> device, ProgramDesc desc, std::vector<s
   device_->backend().fuse(desc);
   values_ = std::move(desc.values);
 
+  for (std::size_t slot = 0; slot < buffers_.size(); ++slot) {
+    require(&buffers_[slot]->device() == device_.get(), "buffer " + std::to_string(slot) + " is of another device");
+  }
   const auto slot_of = [](std::vector<TensorDesc>& tensors, const ValueDesc& value) {
     const auto slot = static_cast<std::size_t>(value.slot);
     if (tensors.size() <= slot) tensors.resize(slot + 1);
@@ -171,6 +174,7 @@ std::unique_ptr<Program::Run> Program::make_run(std::vector<std::shared_ptr<Buff
   require(buffers.empty() || buffers.size() == buffers_.size(),
           "run: the program works on " + std::to_string(buffers_.size()) + " buffers");
   for (std::size_t slot = 0; slot < buffers.size(); ++slot) {
+    require(&buffers[slot]->device() == device_.get(), "run: buffer " + std::to_string(slot) + " is of another device");
     require(buffers[slot]->dtype() == buffers_[slot]->dtype() && buffers[slot]->bytes() == buffers_[slot]->bytes(),
             "run: buffer " + std::to_string(slot) + " differs from the program's own in dtype or length");
   }

@@ -83,7 +83,8 @@ class Program {
     double elapsed_ms = 0.0;
     double waited_ms = 0.0;  // for which the device had nothing to do before
   };
-  // From any thread. Throws Error unless `buffers` (empty: the program's own) are of the program's sizes and dtypes.
+  // From any thread. Throws Error unless `buffers` (empty: the program's own) are of the program's device, sizes and
+  // dtypes.
   std::unique_ptr<Run> make_run(std::vector<std::shared_ptr<Buffer>> buffers = {}) const;
   // The host's memory of an input or output slot within a run:
   std::byte* input(const Run& run, std::size_t slot) const { return run.inputs->host() + input_block_.offsets[slot]; }

@@ -5,6 +5,8 @@ import t, { type Test } from 'tap';
 import { accumulateGradients } from '../../lib/engine/autodiff.js';
 import { Device, nativeOf, openDevice } from '../../lib/engine/device.js';
 import { Graph } from '../../lib/engine/graph.js';
+import { lower } from '../../lib/engine/lowering.js';
+import type { NativeProgram } from '../../lib/engine/native.js';
 import { embedding, sum } from '../../lib/engine/ops/index.js';
 import { ParameterStore } from '../../lib/engine/parameters.js';
 import { onCpu, testDevice } from '../device.js';
@@ -156,16 +158,22 @@ t.test('a run takes the parameters of its own device', async (t) => {
       const store = new ParameterStore(device);
       store.declare({ name: 'w', shape: [2], workingCopy: false, decay: false });
       await store.write('w', Float32Array.of(value, value));
-      return device.compile(g, { store });
+      return { device, program: await device.compile(g, { store }), w: store.bind('value', 'w', [2]).buffer };
     }),
   );
-  const binding = other!.bind((name) => name);
-  await t.rejects(one!.run({}, { binding }), {
+  const binding = other!.program.bind((name) => name);
+  await t.rejects(one!.program.run({}, { binding }), {
     code: 'BAD_ARGUMENT',
     message: 'run: the binding is of another device',
   });
-  const own = one!.bind((name) => name);
-  t.same((await one!.run({}, { binding: own })).outputs.y, [2, 2]);
+  const own = one!.program.bind((name) => name);
+  t.same((await one!.program.run({}, { binding: own })).outputs.y, [2, 2]);
+
+  const { native } = (one!.program as unknown as { parts: { native: NativeProgram } }).parts;
+  t.throws(() => native.run([], { profile: false, buffers: binding.buffers }), /run: buffer 0 is of another device/);
+  t.throws(() => one!.w.copyFrom(other!.w), /copyFrom: the source is of another device/);
+  const desc = lower(g).desc;
+  await t.rejects(nativeOf(one!.device).compile(desc, binding.buffers), /buffer 0 is of another device/);
 });
 
 t.test('a missing kernel is an error of compilation', async (t) => {

@@ -1,6 +1,6 @@
 // Tests of native/core that JavaScript cannot reach: a backend whose allocations fail on demand, threads that race, a
-// device that is released by its own job. `core_tests` lists its cases, `core_tests NAME` runs one: each is a process
-// of its own (test/native/core.test.ts), so that a crash fails one test.
+// device that is released by its own job. `core_tests` lists its cases,
+// `core_tests NAME` runs one: each is a process of its own (test/native/core.test.ts), so that a crash fails one test.
 #include <unistd.h>
 
 #include <atomic>
@@ -295,7 +295,31 @@ void memory_of_groups() {
   fs::remove_all(root);
 }
 
+void buffers_of_another_device() {
+  Control control;
+  auto one = open(control), other = open(control);
+  using Storage = ValueDesc::Storage;
+  const auto program_on = [&](const std::shared_ptr<Buffer>& buffer) {
+    std::shared_ptr<Program> program;
+    on_thread(*one, [&] {
+      ProgramDesc desc = quadruple(4);
+      desc.values[0].storage = Storage::Buffer;
+      program = std::make_shared<Program>(one, std::move(desc), std::vector{buffer});
+    });
+    return program;
+  };
+  const auto own = one->create_buffer(DType::F32, 8), foreign = other->create_buffer(DType::F32, 8);
+  const auto part = [](const std::shared_ptr<Buffer>& whole) { return std::make_shared<Buffer>(whole, 4, 4); };
+  const auto message = [](const Error& error) { return std::string(error.what()); };
+  expect(message(error_of([&] { program_on(part(foreign)); })) == "buffer 0 is of another device", "at compilation");
+  const auto program = program_on(part(own));
+  expect(message(error_of([&] { program->make_run({part(foreign)}); })) == "run: buffer 0 is of another device",
+         "at a run");
+  program->make_run({part(own)});
+}
+
 const std::map<std::string, void (*)()> kCases = {
+    {"a program refuses buffers of another device", buffers_of_another_device},
     {"memory is what the control groups have left", memory_of_groups},
     {"a failed growth of the arena leaves earlier programs as they were", arena_growth_fails},
     {"a program that cannot be built gives back what it had", program_construction_fails},
