@@ -1,5 +1,5 @@
 // The choice of algorithms for matrix products: made once, kept in a file, taken from it ever after.
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import t from 'tap';
 import { Graph } from '../../lib/engine/index.js';
@@ -34,6 +34,19 @@ t.test('choices are kept, and made once', { skip }, async (t) => {
   const second = await linesAfter(file, [5, 4, 6]);
   t.same(second.slice(0, 3), first, 'what was known stays as it was, times and all');
   t.equal(second.length, 4);
+});
+
+t.test('what another process has chosen meanwhile is taken', { skip }, async (t) => {
+  const folder = t.testdir();
+  const file = join(folder, 'matmul.txt');
+  const late = await open({ matmulCache: file }); // it has read the file, which is not there yet
+  const first = await linesAfter(file, [4]);
+  const g = new Graph();
+  g.output('y', g.input('x', [4, 16]).matmul(g.input('w', [16, 8])));
+  await late.compile(g);
+  await late.close();
+  t.same(await linesAfter(file, [4]), first, 'the choice stays as it was, time and all');
+  t.same(readdirSync(folder).sort(), ['matmul.txt', 'matmul.txt.lock'], 'nothing else is left');
 });
 
 t.test('a file of other machines, or a damaged one, is no obstacle', { skip }, async (t) => {

@@ -149,7 +149,8 @@ void BlasProduct::tune(std::span<std::byte> arena, cudaStream_t stream) {
   if (candidates_.size() < 2 || desc_.flops() < tuned_flops()) return;
   const std::string key = desc_.key(context_.options.tf32);
   // The file may be damaged, or of a library that calls itself the same: what does not fit is chosen again.
-  if (const auto known = context_.matmuls->find(key); known && runnable(*known)) {
+  const auto known = context_.matmuls->find(key);
+  if (known && runnable(*known)) {
     chosen_ = *known;
     return;
   }
@@ -169,7 +170,7 @@ void BlasProduct::tune(std::span<std::byte> arena, cudaStream_t stream) {
   const MatmulChoice& fastest =
       *std::min_element(candidates_.begin(), candidates_.end(),
                         [](const MatmulChoice& x, const MatmulChoice& y) { return x.microseconds < y.microseconds; });
-  if (context_.matmuls->add(key, fastest)) chosen_ = fastest;
+  if (const auto kept = context_.matmuls->add(key, fastest, known); kept && runnable(*kept)) chosen_ = *kept;
 }
 
 // Places for the operands behind the workspace; returns the bytes that takes.

@@ -41,7 +41,8 @@ class EpilogueChoice {
     MatmulChoice choice;
     choice.algorithm[0] = together < apart ? 1 : 0;
     choice.microseconds = std::min(together, apart);
-    uses_fused_ = context_.matmuls->add(key_, choice) && together < apart;
+    const auto kept = context_.matmuls->add(key_, choice);
+    uses_fused_ = kept && kept->algorithm[0] == 1;
   }
 
   bool uses_fused() const { return uses_fused_; }

@@ -18,7 +18,6 @@ struct MatmulChoice {
   std::array<std::uint64_t, 8> algorithm{};
   std::size_t workspace_bytes = 0;
   double microseconds = 0.0;
-  bool operator==(const MatmulChoice&) const = default;
 };
 
 class MatmulCache {
@@ -30,8 +29,11 @@ class MatmulCache {
   // Whether choices outlive the process.
   bool lasting() const { return !file_.empty(); }
   std::optional<MatmulChoice> find(const std::string& product) const;
-  // Keeps a choice: writes the file, whole or not at all. False when that failed; the choice is then not kept either.
-  bool add(const std::string& product, const MatmulChoice& choice);
+  // Keeps a choice, unless another process has kept one for the product meanwhile: returns the one that is kept, which
+  // is to be used. Nothing when the file cannot be written, whole or not at all; the choice is then not kept either.
+  // `unusable`: what find() gave and cuBLASLt does not take; it is replaced.
+  std::optional<MatmulChoice> add(const std::string& product, const MatmulChoice& choice,
+                                  const std::optional<MatmulChoice>& unusable = std::nullopt);
 
  private:
   void read();

@@ -1,11 +1,12 @@
-// Tests of native/core that JavaScript cannot reach: a backend whose allocations fail on demand, threads that race, a
-// device that is released by its own job. `core_tests` lists its cases,
+// Tests of native code that JavaScript cannot reach: a backend whose allocations fail on demand, threads that race, a
+// device that is released by its own job, choices that processes make at once. `core_tests` lists its cases,
 // `core_tests NAME` runs one: each is a process of its own (test/native/core.test.ts), so that a crash fails one test.
 #include <unistd.h>
 
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -15,6 +16,7 @@
 #include <future>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -24,6 +26,7 @@
 #include "core/indices.h"
 #include "core/memory.h"
 #include "core/program.h"
+#include "cuda/blas/matmul_cache.h"
 #include "cuda/lib/launch.cuh"
 
 namespace apollo {
@@ -295,6 +298,62 @@ void memory_of_groups() {
   fs::remove_all(root);
 }
 
+// A folder that is there while the test runs.
+struct Folder {
+  std::filesystem::path path = std::filesystem::temp_directory_path() / ("apollo-choices-" + std::to_string(getpid()));
+  Folder() { std::filesystem::create_directories(path); }
+  ~Folder() { std::filesystem::remove_all(path); }
+};
+
+cuda::MatmulChoice choice_of(std::uint64_t algorithm) {
+  cuda::MatmulChoice choice;
+  choice.algorithm[0] = algorithm;
+  choice.microseconds = 1.0 / 3.0;  // the file has fewer digits
+  return choice;
+}
+
+void first_choice_stays() {
+  const Folder folder;
+  const std::string file = (folder.path / "deeper" / "matmul.txt").string();
+  const auto algorithm = [](const std::optional<cuda::MatmulChoice>& choice) {
+    return choice ? choice->algorithm[0] : 0;
+  };
+  cuda::MatmulCache early(file, "a GPU"), late(file, "a GPU"), other(file, "another GPU");  // as of three processes
+  expect(algorithm(early.add("p", choice_of(1))) == 1, "the first choice is kept");
+  expect(algorithm(late.add("p", choice_of(2))) == 1, "a later one is not: the first is returned");
+  expect(algorithm(other.add("p", choice_of(3))) == 3, "another GPU has its own");
+  expect(algorithm(cuda::MatmulCache(file, "a GPU").find("p")) == 1, "the file has the first");
+  expect(algorithm(late.add("p", choice_of(4), choice_of(5))) == 1, "what replaces another choice does not replace it");
+  expect(algorithm(late.add("p", choice_of(4), late.find("p"))) == 4, "an unusable one is replaced");
+  expect(algorithm(early.add("p", choice_of(6), choice_of(1))) == 4, "once: its replacement is kept");
+}
+
+void choices_at_once() {
+  const Folder folder;
+  const std::string file = (folder.path / "matmul.txt").string();
+  constexpr int kThreads = 6, kProducts = 20;
+  std::vector<std::thread> threads;
+  for (int thread = 0; thread < kThreads; ++thread) {
+    threads.emplace_back([&, thread] {
+      cuda::MatmulCache cache(file, "a GPU");
+      for (int i = 0; i < kProducts; ++i) {
+        const std::string product = std::to_string(thread) + " " + std::to_string(i);
+        expect(cache.add(product, choice_of(7)).has_value(), "the choice is kept");
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  const cuda::MatmulCache all(file, "a GPU");
+  for (int thread = 0; thread < kThreads; ++thread) {
+    for (int i = 0; i < kProducts; ++i) {
+      expect(all.find(std::to_string(thread) + " " + std::to_string(i)).has_value(), "none is lost");
+    }
+  }
+  std::size_t files = 0;
+  for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(folder.path)) ++files;
+  expect(files == 2, "the file and its lock are all that is left");
+}
+
 void buffers_of_another_device() {
   Control control;
   auto one = open(control), other = open(control);
@@ -319,6 +378,8 @@ void buffers_of_another_device() {
 }
 
 const std::map<std::string, void (*)()> kCases = {
+    {"the first choice of an algorithm is the one that all use", first_choice_stays},
+    {"choices that are made at once are all kept", choices_at_once},
     {"a program refuses buffers of another device", buffers_of_another_device},
     {"memory is what the control groups have left", memory_of_groups},
     {"a failed growth of the arena leaves earlier programs as they were", arena_growth_fails},
