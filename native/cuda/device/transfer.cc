@@ -1,16 +1,24 @@
 #include "cuda/device/transfer.h"
 
+#include <iterator>
 #include <utility>
+#include <vector>
 
 namespace apollo::cuda {
+namespace {
+
+// Bytes of unused blocks that are kept. Page-locked memory is lost to all other processes, and a program of other
+// lengths leaves blocks that none asks for again. The blocks of a step are a few MiB (ids, labels and mask of 64 Ki
+// tokens: 768 KiB), so this is room for all lengths of a run; their copies on the GPU are part of what the backend
+// keeps back there.
+constexpr std::size_t kKept = std::size_t{256} << 20;
+
+}  // namespace
 
 class PooledTransfer final : public Transfer {
  public:
   PooledTransfer(TransferPool& pool, const TransferPool::Block& block) : pool_(pool), block_(block) {}
-  ~PooledTransfer() override {
-    const std::lock_guard lock(pool_.mutex_);
-    pool_.unused_.emplace(block_.bytes, block_);
-  }
+  ~PooledTransfer() override { pool_.put(block_); }
 
   void prepare(std::size_t bytes) {
     if (block_.sent != nullptr) {
@@ -67,12 +75,31 @@ std::unique_ptr<Transfer> TransferPool::get(std::size_t bytes) {
     if (const auto found = unused_.find(bytes); found != unused_.end()) {
       block = found->second;
       unused_.erase(found);
+      unused_bytes_ -= bytes;
     }
   }
   auto transfer = std::make_unique<PooledTransfer>(*this, block);  // from here on the block comes back to the pool
   check(cudaSetDevice(context_.options.index), "choosing the GPU");
   transfer->prepare(bytes);
   return transfer;
+}
+
+void TransferPool::put(const Block& block) {
+  std::vector<Block> surplus;
+  {
+    const std::lock_guard lock(mutex_);
+    unused_.emplace(block.bytes, block);
+    unused_bytes_ += block.bytes;
+    while (unused_bytes_ > kKept) {
+      const auto largest = std::prev(unused_.end());
+      unused_bytes_ -= largest->first;
+      surplus.push_back(largest->second);
+      unused_.erase(largest);
+    }
+  }
+  if (surplus.empty()) return;
+  cudaSetDevice(context_.options.index);
+  for (const Block& unwanted : surplus) free(unwanted);
 }
 
 void TransferPool::free(const Block& block) {

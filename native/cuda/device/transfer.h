@@ -34,10 +34,13 @@ class TransferPool {
     cudaEvent_t sent = nullptr;  // the copy to `device` is done
   };
   static void free(const Block& block);
+  // Takes a block back; frees the largest beyond what is kept. From any thread.
+  void put(const Block& block);
 
   Context& context_;
   std::mutex mutex_;
   std::multimap<std::size_t, Block> unused_;
+  std::size_t unused_bytes_ = 0;
 };
 
 }  // namespace apollo::cuda
