@@ -1,7 +1,7 @@
 /** The paths of swiglu.cu and rotary.cu that the op cases are too small for, against the CPU. */
 import t from 'tap';
 import { rotaryFrequencies } from '../../lib/engine/ops/index.js';
-import { noCuda, noisy, Pair } from './op-pair.js';
+import { noCuda, noisy, Pair, runOp } from './op-pair.js';
 
 t.test('swiglu of whole packs and of odd rows', { skip: noCuda }, async (t) => {
   const pair = await Pair.open();
@@ -24,6 +24,23 @@ t.test('swiglu of whole packs and of odd rows', { skip: noCuda }, async (t) => {
       await pair.agree(t, `swigluBackward [${rows}, ${width}] ${dtype}`, backward);
     }
   }
+});
+
+t.test('rotary of heads that a block has no room for', { skip: noCuda }, async (t) => {
+  const pair = await Pair.open();
+  t.teardown(() => pair.close());
+  const headSize = 65_536;
+  const x = noisy('f32', [1, 1, headSize], 1);
+  const call = {
+    op: 'rotary',
+    attrs: { heads: 1, headSize, frequencies: rotaryFrequencies(headSize, 500_000), inverse: false },
+    inputs: [x],
+    outputs: [{ dtype: 'f32' as const, shape: x.shape }],
+  };
+  await t.rejects(runOp(pair.cuda, call), {
+    code: 'NO_KERNEL',
+    message: /^rotary with heads of 65536 needs 262144 bytes of shared memory a block on cuda; this GPU has \d+\./,
+  });
 });
 
 t.test('rotary of rows longer than a block of threads, far positions, odd halves', { skip: noCuda }, async (t) => {

@@ -30,6 +30,8 @@ inline bool is_lasting(cudaError_t code) {
 // Throws Error when `code` is not success; `what` says what was attempted. APOLLO_DEVICE_LOST: see is_lasting().
 inline void check(cudaError_t code, const char* what) {
   if (code == cudaSuccess) return;
+  // CUDA keeps the thread's last error, which a library that asks for it, as CUB does, would take for its own.
+  if (!is_lasting(code)) cudaGetLastError();
   if (code == cudaErrorMemoryAllocation) {
     throw Error(std::string(what) + " failed: the GPU has no more memory", "APOLLO_OUT_OF_MEMORY");
   }

@@ -2,6 +2,7 @@
 // copied. Pairs are element j of a head's first half and element j of its second. Limited by memory: one read and one
 // write.
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "core/rotary_shape.h"
@@ -100,7 +101,7 @@ __global__ void __launch_bounds__(kThreads) rotary_kernel(const RotaryArgs<T> ar
 template <class T>
 class Rotary final : public Kernel {
  public:
-  explicit Rotary(const OpDesc& desc) : shape_(desc), frequencies_(rotary_frequencies(desc, shape_)) {
+  Rotary(const OpDesc& desc, const Context& context) : shape_(desc), frequencies_(rotary_frequencies(desc, shape_)) {
     const std::int64_t half = shape_.head / 2;
     const bool whole_packs = half % kPack<T> == 0;
     args_.tokens = to_int32(shape_.tokens, "rotary: tokens");
@@ -110,6 +111,12 @@ class Rotary final : public Kernel {
     args_.direction = shape_.inverse ? -1.0f : 1.0f;
     args_.packs = Divisor(whole_packs ? half / kPack<T> : half);
     kernel_ = whole_packs ? rotary_kernel<T, kPack<T>> : rotary_kernel<T, 1>;
+    if (const std::size_t available = context.properties.sharedMemPerBlockOptin; shared_bytes() > available) {
+      throw Error("rotary with heads of " + std::to_string(shape_.head) + " needs " + std::to_string(shared_bytes()) +
+                      " bytes of shared memory a block on cuda; this GPU has " + std::to_string(available) +
+                      ". Use more heads.",
+                  "APOLLO_NO_KERNEL");
+    }
     allow_shared(kernel_, shared_bytes());
   }
 
@@ -138,15 +145,17 @@ class Rotary final : public Kernel {
   void (*kernel_)(RotaryArgs<T>) = nullptr;
 };
 
-std::unique_ptr<Kernel> make_rotary(const OpDesc& desc) {
+std::unique_ptr<Kernel> make_rotary(const OpDesc& desc, const Context& context) {
   const DType dtype = desc.inputs[0].dtype;
   if (dtype == DType::I32 || desc.outputs[0].dtype != dtype) unsupported(desc, "cuda");
-  if (dtype == DType::F32) return std::make_unique<Rotary<float>>(desc);
-  return std::make_unique<Rotary<Bf16>>(desc);
+  if (dtype == DType::F32) return std::make_unique<Rotary<float>>(desc, context);
+  return std::make_unique<Rotary<Bf16>>(desc, context);
 }
 
 }  // namespace
 
-void register_rotary(OpTable& table, Context&) { table.add("rotary", make_rotary); }
+void register_rotary(OpTable& table, Context& context) {
+  table.add("rotary", [&context](const OpDesc& desc) { return make_rotary(desc, context); });
+}
 
 }  // namespace apollo::cuda
