@@ -84,7 +84,8 @@ class Backend {
   virtual void* stream() { return nullptr; }
   virtual std::unique_ptr<Stopwatch> stopwatch();
 
-  // Rewrites a program into one that gives the same results faster here: ops that this backend has fused kernels for.
+  // Rewrites a program into one that is faster here: ops that this backend has fused kernels for. The results are the
+  // same but for rounding: what a fused kernel keeps in f32 is not rounded to bf16 in between.
   virtual void fuse(ProgramDesc&) const {}
   // Records what `launch_all` queues, without running it; null where there is nothing to gain. Throws Error where that
   // fails: what `launch_all` queues can still be run.
