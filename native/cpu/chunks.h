@@ -7,15 +7,13 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/pieces.h"
 #include "cpu/parallel.h"
 
 namespace apollo::cpu {
 
 class Chunks {
  public:
-  static constexpr std::int64_t kElements =
-      16384;  // 64 KiB per tensor: small compared with a step, large compared with a call
-
   struct Chunk {
     std::size_t tensor;
     std::int64_t begin, count;
@@ -23,8 +21,8 @@ class Chunks {
   };
 
   void add(std::size_t tensor, std::int64_t elements) {
-    for (std::int64_t begin = 0; begin < elements; begin += kElements) {
-      const std::int64_t count = std::min(kElements, elements - begin);
+    for (std::int64_t begin = 0; begin < elements; begin += kPieceElements) {
+      const std::int64_t count = std::min(kPieceElements, elements - begin);
       list_.push_back({tensor, begin, count, elements_});
       elements_ += count;
     }

@@ -34,6 +34,4 @@ struct Api {
   std::string (*blas)();
 };
 
-using GetApi = const Api* (*)();
-
 }  // namespace apollo::cuda

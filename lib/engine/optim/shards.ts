@@ -10,8 +10,8 @@ import { size } from '../shape.js';
 import type { StateLayout } from './slots.js';
 
 /**
- * Parts of a parameter are whole pieces of this many elements: those of which the gradients' norm sums the squares one by one, so
- * that it has the same bits however parameters are divided.
+ * Parts of a parameter are whole pieces of this many elements: those of which the gradients' norm sums the squares one by one
+ * (kPieceElements in native/core/pieces.h), so that it has the same bits however parameters are divided.
  */
 export const shardUnit = 16_384;
 

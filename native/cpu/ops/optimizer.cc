@@ -123,7 +123,7 @@ class Squares final : public Kernel {
       require_f32(desc, desc.inputs[i + 1]);
       const std::int64_t elements = desc.inputs[i + 1].elements();
       require(tensors_[i] >= 0 && tensors_[i] < desc.inputs[0].elements() && places_[i] >= 0 &&
-                  places_[i] + (elements + Chunks::kElements - 1) / Chunks::kElements <= desc.outputs[0].elements() / 2,
+                  places_[i] + (elements + kPieceElements - 1) / kPieceElements <= desc.outputs[0].elements() / 2,
               "squares: a part out of range");
       chunks_.add(i, elements);
     }
@@ -136,7 +136,7 @@ class Squares final : public Kernel {
     std::fill_n(sums, sums_, 0.0);
     chunks_.for_each(4, [&](std::size_t, const Chunks::Chunk& chunk) {
       if (counts[tensors_[chunk.tensor]] == 0) return;
-      sums[places_[chunk.tensor] + chunk.begin / Chunks::kElements] = HWY_DYNAMIC_DISPATCH(sum_of_squares)(
+      sums[places_[chunk.tensor] + chunk.begin / kPieceElements] = HWY_DYNAMIC_DISPATCH(sum_of_squares)(
           context.in<float>(chunk.tensor + 1) + chunk.begin, static_cast<std::size_t>(chunk.count));
     });
   }

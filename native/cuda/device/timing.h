@@ -4,6 +4,7 @@
 #include <cuda_runtime.h>
 
 #include "cuda/device/check.h"
+#include "cuda/device/stream.h"
 
 namespace apollo::cuda {
 
@@ -11,18 +12,14 @@ namespace apollo::cuda {
 template <class Work>
 double microseconds_of(cudaStream_t stream, const Work& work) {
   constexpr int kRuns = 5;
-  struct Event {
-    cudaEvent_t event = nullptr;
-    Event() { check(cudaEventCreate(&event), "creating an event"); }
-    ~Event() { cudaEventDestroy(event); }
-  } start, end;
+  const Event start(0), end(0);
   work();
-  check(cudaEventRecord(start.event, stream), "recording an event");
+  check(cudaEventRecord(start, stream), "recording an event");
   for (int i = 0; i < kRuns; ++i) work();
-  check(cudaEventRecord(end.event, stream), "recording an event");
-  check(cudaEventSynchronize(end.event), "timing kernels");
+  check(cudaEventRecord(end, stream), "recording an event");
+  check(cudaEventSynchronize(end), "timing kernels");
   float milliseconds = 0.0f;
-  check(cudaEventElapsedTime(&milliseconds, start.event, end.event), "timing kernels");
+  check(cudaEventElapsedTime(&milliseconds, start, end), "timing kernels");
   return 1e3 * static_cast<double>(milliseconds) / kRuns;
 }
 

@@ -39,12 +39,6 @@ __device__ __forceinline__ Pack<T> load_pack(const T* p) {
   const uint4 bits = *reinterpret_cast<const uint4*>(p);
   return reinterpret_cast<const Pack<T>&>(bits);
 }
-// For what is read once: leaves the second-level cache to others.
-template <class T>
-__device__ __forceinline__ Pack<T> load_pack_once(const T* p) {
-  const uint4 bits = __ldcs(reinterpret_cast<const uint4*>(p));
-  return reinterpret_cast<const Pack<T>&>(bits);
-}
 template <class T>
 __device__ __forceinline__ void store_pack(T* p, const Pack<T>& pack) {
   *reinterpret_cast<uint4*>(p) = reinterpret_cast<const uint4&>(pack);

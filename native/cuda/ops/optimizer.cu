@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/adamw.h"
+#include "core/pieces.h"
 #include "cuda/cuda.h"
 #include "cuda/lib/block.cuh"
 #include "cuda/lib/launch.cuh"
@@ -41,7 +42,6 @@ std::vector<Chunk> chunks_of(const std::vector<std::int64_t>& sizes, std::int64_
 // ---- gradNorm ----
 
 constexpr int kNormThreads = 256, kTotalThreads = 1024;
-constexpr std::int64_t kNormElements = 16384;  // 64 KiB: 4 turns of the loop, some 50 chunks per multiprocessor
 
 struct NormChunk {
   const float* values;
@@ -114,7 +114,7 @@ class GradNorm final : public Kernel {
       sizes.push_back(desc.inputs[i].elements());
     }
     require_f32(desc, desc.outputs[0]);
-    chunks_ = chunks_of(sizes, kNormElements);
+    chunks_ = chunks_of(sizes, kPieceElements);
   }
 
   std::size_t scratch_bytes() const override { return chunks_.size() * sizeof(double); }
@@ -157,10 +157,10 @@ class Squares final : public Kernel {
       require_f32(desc, desc.inputs[i + 1]);
       sizes.push_back(desc.inputs[i + 1].elements());
       require(tensors_[i] >= 0 && tensors_[i] < desc.inputs[0].elements() && places_[i] >= 0 &&
-                  places_[i] + ceil_div(sizes.back(), kNormElements) <= desc.outputs[0].elements() / 2,
+                  places_[i] + ceil_div(sizes.back(), kPieceElements) <= desc.outputs[0].elements() / 2,
               "squares: a part out of range");
     }
-    chunks_ = chunks_of(sizes, kNormElements);
+    chunks_ = chunks_of(sizes, kPieceElements);
     bytes_ = desc.outputs[0].bytes();
   }
 
@@ -169,7 +169,7 @@ class Squares final : public Kernel {
     for (const Chunk& chunk : chunks_) {
       const auto part = static_cast<std::size_t>(chunk.tensor);
       entries.push_back({c.in<float>(part + 1) + chunk.begin, chunk.count, static_cast<std::int32_t>(tensors_[part]),
-                         static_cast<std::int32_t>(places_[part] + chunk.begin / kNormElements)});
+                         static_cast<std::int32_t>(places_[part] + chunk.begin / kPieceElements)});
     }
     table_.fill(entries, c.stream);
   }
