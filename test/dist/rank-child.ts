@@ -196,7 +196,7 @@ async function train(group: Group) {
   return { lines, losses, contents, saved, tokens, flopsModel, flopsExecuted, checkpoint, ...own };
 }
 
-/** What ends a run of which one rank (`odd`) cannot read its initial model; a rank that waits for ever ends the process. */
+/** What ends a run of which one rank (`odd`) cannot read its initial model; a rank that is still waiting after a minute ends the process. */
 async function begins(group: Group) {
   const waiting = setTimeout(60_000, undefined, { ref: false }).then(() => {
     console.error(`rank ${group.rank} still waits`);
