@@ -30,8 +30,8 @@ class MatmulCache {
   bool lasting() const { return !file_.empty(); }
   std::optional<MatmulChoice> find(const std::string& product) const;
   // Keeps a choice, unless another process has kept one for the product meanwhile: returns the one that is kept, for
-  // the caller to use. Nothing when the file cannot be written, whole or not at all; the choice is then not kept either.
-  // `unusable`: what find() gave and cuBLASLt does not take; it is replaced.
+  // the caller to use. Nothing when the file cannot be written, whole or not at all; the choice is then not kept
+  // either. `unusable`: what find() gave and cuBLASLt does not take; it is replaced.
   std::optional<MatmulChoice> add(const std::string& product, const MatmulChoice& choice,
                                   const std::optional<MatmulChoice>& unusable = std::nullopt);
 
