@@ -2,14 +2,7 @@
 
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import {
-  type Corpus,
-  type CorpusProgress,
-  checkVocabulary,
-  endOfTextFiles,
-  endOfTextNames,
-  loadTokenizer,
-} from '../data/index.js';
+import { type Corpus, type CorpusProgress, checkVocabulary, endOfTextFiles, loadTokenizer } from '../data/index.js';
 import { alone, firstThenOthers, type Group } from '../dist/index.js';
 import type { Device } from '../engine/index.js';
 import { writeWholeFile } from '../fs/whole-file.js';
@@ -98,9 +91,7 @@ export async function openSession(
 export async function saveTokenizer(session: Session, folder: string): Promise<void> {
   const { tokenizer } = session.corpus;
   await writeWholeFile(join(folder, 'tokenizer.json'), JSON.stringify(tokenizer.definition), 'The tokenizer');
-  const ends = endOfTextFiles(tokenizer);
-  for (const name of endOfTextNames) {
-    const content = ends.find((file) => file.name === name)?.content;
+  for (const { name, content } of endOfTextFiles(tokenizer)) {
     if (content) await writeWholeFile(join(folder, name), content, 'The tokenizer');
     else await rm(join(folder, name), { force: true }); // an earlier run's would add its tokens
   }

@@ -163,7 +163,7 @@ function withStages(
     settings.stream === 'release' ? releasedStream(seed) : (step: number) => uniformNumber(seed, depthStream, step);
   const usesPerLayer = (count: number) => sampler.expectedDepth(count, layers) / count;
 
-  // As a sampled depth, straight from the layers that were trained: a stage that was passed over leaves no trace.
+  // As for a sampled depth, straight from the trained layers, without the stages that equal boundaries pass over.
   const through = (stages: readonly number[]) => expand(stages[0] as number, stages.at(-1) as number);
   const growthBefore = (step: number) => lastGrowth(step, schedule, through);
   const gatesAt = (step: number) => gatesAfterGrowth(step, growthBefore(step), settings, context);

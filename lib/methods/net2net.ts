@@ -3,7 +3,6 @@
  * transformers: starts from a trained smaller model that computes the same, widened by copies of units whose inputs are
  * divided among the copies, and deepened by layers that add nothing yet.
  */
-
 import { z } from 'zod';
 import { size } from '../engine/shape.js';
 import { interpolate } from '../growth/index.js';

@@ -12,7 +12,7 @@ import {
 } from '../../models/index.js';
 import { renamedText } from '../../renamed.js';
 import { nearest, unknownName } from '../../suggest.js';
-import { endSteps, type TrainOptions } from '../../train/index.js';
+import { endSteps, type TrainOptions, warmupOf } from '../../train/index.js';
 import type { Settings } from './schema.js';
 
 /** Default number of evaluations of a run. */
@@ -97,7 +97,7 @@ export function trainOptionsOf(
     schedule: settings.schedule,
     decay: settings.decay,
     keepAt: endSteps(steps, settings.keepAt, 'keepAt (--keep-at)'),
-    warmupSteps: warmup < 1 ? Math.ceil(steps * warmup - 1e-9) : Math.round(warmup),
+    warmupSteps: warmup < 1 ? warmupOf(steps, warmup) : Math.round(warmup),
     evaluateEvery: evaluateEveryOf(settings, steps),
     evaluationBatches: settings.evaluationBatches,
     checkpointEvery: settings.checkpointEvery,

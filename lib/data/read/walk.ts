@@ -119,11 +119,11 @@ function segmentPattern(segment: string, index: number, all: readonly string[]):
   const text = segment.replace(/\[([!^]?)(\]?[^\]]*)\]|[*?.+^$()|[\]\\]/g, (part, not?: string, inside?: string) => {
     if (part === '*') return '[^/]*';
     if (part === '?') return '[^/]';
-    return inside ? `[${not && '^/'}${inside.replace(/[^\w-]/g, codePoint)}]` : `\\${part}`;
+    return inside ? `[${not && '^/'}${inside.replace(/[^\w-]/g, escaped)}]` : `\\${part}`;
   });
   const braces = text.replace(/\{([^{}]*)\}/g, (_, choices: string) => `(?:${choices.split(',').join('|')})`);
   return braces + (isLast ? '' : '/');
 }
 
-/** An UTF-16 unit as a regular expression has it where its own meaning is not wanted. */
-const codePoint = (unit: string): string => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`;
+/** A UTF-16 unit that stands for itself in a regular expression. */
+const escaped = (unit: string): string => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`;

@@ -60,27 +60,24 @@ export function withEndOfText(tokenizer: Tokenizer, path: string): Tokenizer {
 export const endOfTextNames = ['special_tokens_map.json', 'generation_config.json'] as const;
 
 /**
- * Files that keep the ends of text next to a tokenizer.json, without those that are not needed: the first end, where the
- * content of tokenizer.json does not define it (by `special_roles`, or as `<|endoftext|>`, which is known by its name before
- * any other), and all of them, where there are several.
+ * Files that keep the ends of text next to a tokenizer.json: the first end, where the content of tokenizer.json does not
+ * define it (by `special_roles`, or as `<|endoftext|>`, which is known by its name before any other), and all of them, where
+ * there are several. One that is not needed has no content.
  */
 export function endOfTextFiles({
   specials,
   endIds,
   tokenOf,
   definition,
-}: Pick<Tokenizer, 'specials' | 'endIds' | 'tokenOf' | 'definition'>): { name: string; content: string }[] {
+}: Pick<Tokenizer, 'specials' | 'endIds' | 'tokenOf' | 'definition'>): { name: string; content: string | undefined }[] {
   const token = specials.eot === undefined ? undefined : tokenOf(specials.eot);
   const isDefined = token === undefined || token === '<|endoftext|>' || token === definition.special_roles?.eot;
-  const contents = [
-    isDefined ? undefined : { eos_token: token },
-    endIds.length > 1 ? { eos_token_id: endIds } : undefined,
+  const text = (content: object) => `${JSON.stringify(content, null, 2)}\n`;
+  const [first, all] = endOfTextNames;
+  return [
+    { name: first, content: isDefined ? undefined : text({ eos_token: token }) },
+    { name: all, content: endIds.length > 1 ? text({ eos_token_id: endIds }) : undefined },
   ];
-  return contents.flatMap((content, i) =>
-    content === undefined
-      ? []
-      : [{ name: endOfTextNames[i] as string, content: `${JSON.stringify(content, null, 2)}\n` }],
-  );
 }
 
 /** Message where texts have no end. */

@@ -93,7 +93,7 @@ export async function saveFineTuned(
     const write = (name: string, content: string) => writeSynced(join(inside, name), (file) => file.append(content));
     await writeSynced(join(inside, weightsFile), (file) => writeSafetensors(file, tensors));
     await write(tokenizerFile, JSON.stringify(tokenizer.definition));
-    for (const { name, content } of endOfTextFiles(tokenizer)) await write(name, content);
+    for (const { name, content } of endOfTextFiles(tokenizer)) if (content) await write(name, content);
     await write(fineTunedFile, text);
   });
 }

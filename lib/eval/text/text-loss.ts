@@ -103,8 +103,9 @@ export async function readTokens(
       if (!blank.keeps(piece)) continue;
       const { text, isLast } = piece;
       bytes += Buffer.byteLength(text);
-      if (current.length === 0) current.push(...opening);
-      current.push(tokenizer.encode(current.length > opening.length ? continued(text) : text));
+      const isContinued = current.length > 0;
+      if (!isContinued) current.push(...opening);
+      current.push(tokenizer.encode(isContinued ? continued(text) : text));
       if (!isLast) continue;
       parts.push(current);
       current = [];

@@ -1,5 +1,4 @@
 /** A copy of what a store holds at one moment, taken while the device has other work queued behind it. */
-
 import type { ParameterDeclaration, ParameterStore } from '../../engine/parameters.js';
 import { size } from '../../engine/shape.js';
 import { ApolloError } from '../../errors.js';

@@ -133,7 +133,10 @@ t.test('documents start with the token that the tokenizer puts before every text
 
 t.test('a run keeps it in its tokenizer.json, or beside it', async (t) => {
   const kept = (tokenizer: Tokenizer) => {
-    const files = Object.fromEntries(endOfTextFiles(tokenizer).map(({ name, content }) => [name, content]));
+    const needed = endOfTextFiles(tokenizer).flatMap(({ name, content }) =>
+      content ? [[name, content] as const] : [],
+    );
+    const files = Object.fromEntries(needed);
     const folder = t.testdir({ 'tokenizer.json': JSON.stringify(tokenizer.definition), ...files });
     return { names: Object.keys(files), tokenizer: loadTokenizer(join(folder, 'tokenizer.json')) };
   };
