@@ -25,7 +25,7 @@ const files = [
 ];
 
 const args = process.argv.slice(2);
-const beside = ['build/cmake', 'build/Release', 'build/emulator', 'dist', 'data'];
+const beside = ['build/cmake', 'build/Release', 'build/emulator', 'dist', 'data', 'scripts'];
 compileTests(compiled, Object.fromEntries(beside.map((path) => [path, path])));
 if (args.includes('--compile')) process.exit(0);
 for (const name of readdirSync(join(compiled, 'test/cuda'))) {

@@ -79,7 +79,11 @@ build('.', 'cmake', [
 ]);
 build('test/emulator', 'emulator', [], ...(quick || thread ? ['core_tests'] : []));
 const at = `build/sanitize/${kind}`;
-compileTests(tests, { 'build/cmake': `${at}/cmake`, 'build/emulator': `${at}/emulator`, dist: 'dist', data: 'data' });
+compileTests(tests, {
+  'build/cmake': `${at}/cmake`,
+  'build/emulator': `${at}/emulator`,
+  ...Object.fromEntries(['dist', 'data', 'scripts'].map((path) => [path, path])),
+});
 
 // Node itself is built without a sanitizer, so its library comes first; libstdc++ next to it, because the functions that it
 // watches must be there when it begins.

@@ -47,6 +47,7 @@ t.test('the real backend on a machine without a driver', { skip: noDriver }, asy
 
 t.test('a backend of other headers than the engine', { skip: noEmulator }, async (t) => {
   const { stdout } = spawnSync(process.execPath, [file('scripts/abi.mjs')], { encoding: 'utf8' });
+  t.match(stdout, /^0x[0-9a-f]{8}u\n$/);
   const abi = Buffer.alloc(4);
   abi.writeUInt32LE(Number(stdout.trim().replace('u', '')));
   const library = readFileSync(file('build/emulator/libapollo_cuda_emulated.so'));
