@@ -42,6 +42,7 @@ export async function run(args: readonly string[], io: CommandIo = processIo()):
     .configureOutput(output)
     .exitOverride()
     .hook('preAction', async (_, command) => {
+      checkGiven(command);
       await checkRanks(command.name(), io.env);
       await loadModules(modulesOf(command));
     });
@@ -75,6 +76,21 @@ export async function run(args: readonly string[], io: CommandIo = processIo()):
 function checkNames(args: readonly string[]): void {
   const now = args.map((argument) => renamedFlagText(argument, flagOf)).find((text) => text !== undefined);
   if (now) throw new ApolloError('BAD_CONFIG', `${now}.`);
+}
+
+/**
+ * An empty value is a shell variable that is not set (--data "$DATA"). Only text for a model may be empty.
+ * @throws ApolloError BAD_CONFIG naming the option or the argument.
+ */
+function checkGiven(command: Command): void {
+  const given = [
+    ...command.options.map((option) => ({ flags: option.flags, value: command.getOptionValue(option.attributeName()) })),
+    ...command.registeredArguments.map((argument, i) => ({ flags: `<${argument.name()}>`, value: command.args[i] })),
+  ];
+  for (const { flags, value } of given) {
+    if (/<text\b/.test(flags) || ![value].flat().includes('')) continue;
+    throw new ApolloError('BAD_CONFIG', `${flags.replace(/ .*/, '')}: expected a value; got an empty one ("")`);
+  }
 }
 
 /** Where a command's settings name modules: its options, its file of settings, the folder of a run that it continues. */

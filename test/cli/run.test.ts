@@ -7,6 +7,7 @@ import { memoryIo, temporaryFolder } from './support.js';
 
 const commands = [
   'train',
+  'anneal',
   'compare',
   'finetune',
   'evaluate',
@@ -49,6 +50,29 @@ t.test('a wrong option or command is answered with the nearest one and exit code
   const number = memoryIo();
   t.equal(await run(['plan', '--steps', 'many'], number), 1);
   t.match(number.err(), /--steps <n>.* 'many' is invalid.*must be a number/);
+});
+
+t.test('an empty value is refused where none can be meant', async (t) => {
+  for (const [args, name] of [
+    [['train', '--data', ''], '--data'],
+    [['train', '--data', 'a.txt', ''], '--data'],
+    [['plan', '--model', ''], '--model'],
+    [['export', '', '--out', 'x'], '<run>'],
+    [['anneal', '', '--at', '25%'], '<run>'],
+    [['evaluate', '--model', 'x', '--tokenizer', ''], '--tokenizer'],
+  ] as const) {
+    const io = memoryIo();
+    t.equal(await run(args, io), 1, args.join(' '));
+    t.equal(io.err(), `apollo-lm: ${name}: expected a value; got an empty one ("")\n`);
+  }
+  for (const args of [
+    ['generate', '--model', '/nowhere', '--prompt', ''],
+    ['fill', '--model', '/nowhere', ''],
+  ]) {
+    const io = memoryIo();
+    t.equal(await run(args, io), 1);
+    t.match(io.err(), /There is no model in .*nowhere/, 'a text may be empty');
+  }
 });
 
 t.test("a user's error is one message without a stack and exit code 1", async (t) => {

@@ -154,9 +154,9 @@ for (const command of ['train', 'compare']) {
     for (const [args, message] of [
       [['--out', join(folder, 'file')], /^apollo-lm: The folder of the run cannot be written: .*file: .*\(EEXIST\)/],
       [['--out', join(folder, 'file/run')], /^apollo-lm: The folder of the run .*file\/run: .*\(ENOTDIR\)/],
-      [['--out', ''], /^apollo-lm: --out: expected the name of a folder; got ""/],
+      [['--out', ''], /^apollo-lm: --out: expected a value; got an empty one \(""\)/],
       [['--out', join(folder, 'new'), '--cache', join(folder, 'file')], /The cache of prepared text .*\(EEXIST\)/],
-      [['--out', join(folder, 'new'), '--cache', ''], /--cache: expected the name of a folder/],
+      [['--out', join(folder, 'new'), '--cache', ''], /--cache: expected a value/],
     ] as const) {
       const io = memoryIo();
       t.equal(await run([command, '--config', config, ...args], io), 1);
