@@ -8,10 +8,11 @@ import { roundC } from './c.js';
 import { roundE } from './e.js';
 import { roundF } from './f.js';
 import { roundG } from './g.js';
+import { roundH } from './h.js';
 import { roundL } from './l.js';
 import { roundM } from './m.js';
 import type { Round } from './round.js';
 
 export { budgets, type Prediction, type Round } from './round.js';
 
-export const rounds: readonly Round[] = [roundA, roundL, roundB, roundM, roundE, roundG, roundF, roundC];
+export const rounds: readonly Round[] = [roundA, roundL, roundB, roundM, roundE, roundG, roundF, roundC, roundH];
