@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { run } from '../../lib/cli/run.js';
@@ -53,9 +53,22 @@ t.test('end-points of a run: files, a table, and nothing to do the second time',
   t.match(readFileSync(join(out, 'anneal', 'table.md'), 'utf8'), /step 4 [\s\S]*step 8 /);
   t.match(last.out(), /^step 4 [\s\S]*^step 8 /m);
 
+  const shaped = memoryIo();
+  const other = ['anneal', out, '--at', '7', '--decay', '0.25', '--shape', '1-sqrt'];
+  t.equal(await run(other, shaped), 1);
+  t.match(
+    shaped.err(),
+    /anneal has end-points with --decay 0\.25 --shape linear; .* --shape 1-sqrt\. Nothing was changed\./,
+  );
+  t.same(JSON.parse(readFileSync(path, 'utf8')), results);
+  renameSync(join(out, 'anneal'), join(out, 'linear'));
+  const moved = memoryIo();
+  t.equal(await run(other, moved), 0, moved.err());
+  t.match(JSON.parse(readFileSync(path, 'utf8')), { decay: { share: 0.25, shape: '1-sqrt' }, endPoints: [{ end: 7 }] });
+
   const text = join(out, '..', 'text.txt');
   const evaluation = memoryIo();
-  const endPoint = join(out, 'anneal', 'end-00000008');
+  const endPoint = join(out, 'linear', 'end-00000008');
   t.equal(
     await run(['evaluate', '--model', endPoint, '--text', text, '--threads', '1'], evaluation),
     0,

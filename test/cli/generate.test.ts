@@ -56,6 +56,22 @@ t.test('options of the choice of tokens and of the end reach the decoder', { ski
   t.not(await written('--repetition-penalty', '100'), await written());
 });
 
+t.test('--no-eos continues after the end of text', { skip }, async (t) => {
+  const ending = modelFolder('tiny-gpt2', 'tokenizer.json', gpt2Tokenizer);
+  const at = 4;
+  writeFileSync(join(ending, 'generation_config.json'), JSON.stringify({ eos_token_id: tokens[at] }));
+  const first = tokens.indexOf(tokens[at] as number);
+  const written = async (...options: string[]) => {
+    const io = memoryIo();
+    const args = ['generate', '--model', ending, ...greedy.slice(3), '--prompt', prompt, ...options];
+    t.equal(await run(args, io), 0, io.err());
+    return io.out();
+  };
+  t.equal(await written(), `${prompt}${loadTokenizer(gpt).decode(tokens.slice(0, first))}\n`);
+  t.equal(await written('--no-eos', '--json').then((out) => out.includes('"finish":"eos"')), false);
+  t.ok((await written('--no-eos')).length > (await written()).length);
+});
+
 t.test('generate takes modules with a family of models', { skip }, async (t) => {
   const module = join(temporaryFolder(), 'nothing.mjs');
   writeFileSync(module, 'export {};\n');

@@ -124,6 +124,26 @@ t.test('tables: by number, without a header, with quotes or without', async (t) 
   }
 });
 
+t.test('a named header, quotes of CSV as text, entities of WikiExtractor', async (t) => {
+  const folder = temporaryFolder();
+  const document = '<doc id="1" url="x" title="T">\nT\n\nlaw &amp; order &lt;now&gt;\n</doc>\n';
+  writeFileSync(join(folder, 'a.csv'), `body,note\n${'"a row of text",1\n'.repeat(40)}`);
+  writeFileSync(join(folder, 'a.txt'), document.repeat(40));
+  const common = ['--vocab-size', '300', '--held-out', '0', '--cache', join(folder, 'cache'), '--samples', '1'];
+  for (const [name, options, text] of [
+    ['a.csv', ['--header', '--field', 'body'], /^a row of text/],
+    ['a.csv', ['--field', 'body', '--no-quotes'], /^"a row of text"/],
+    ['a.txt', ['--format', 'wiki'], /law &amp; order &lt;now&gt;\n/],
+    ['a.txt', ['--format', 'wiki', '--decode-entities'], /law & order <now>\n/],
+  ] as const) {
+    const io = memoryIo();
+    t.equal(await run(['prepare', '--data', join(folder, name), ...options, ...common, '--json'], io), 0, io.err());
+    const { stats, sources } = JSON.parse(io.out());
+    t.equal(stats.documents, 40, 'the header is no document');
+    t.match(sources[0].samples[0].text.trim(), text);
+  }
+});
+
 t.test('Ctrl-C stops it with a word on how to go on', async (t) => {
   const folder = corpusFolder();
   const io = memoryIo({ onWrite: (text, own) => text.includes('text: read') && own.interrupt() });

@@ -94,6 +94,7 @@ async function annealOnce(
       `${run} was trained with schedule ${settings.schedule}; decays branch off a constant learning rate. Train with --schedule constant or wsd.`,
     );
   }
+  let endPoints = await earlierEndPoints(path, { share, shape });
   const session = await openSession(settings, progress, signal, {
     resume: true,
     needsHeldOut: 'end-points are measured on held-out text',
@@ -107,7 +108,6 @@ async function annealOnce(
     const ends = endSteps(options.steps, flags.at, '--at');
     const stepsOf = (end: number) => decaySteps(end, share);
     const all = ends.reduce((sum, end) => sum + stepsOf(end), 0);
-    let endPoints = await earlierEndPoints(path, { share, shape });
     let isNew = false;
     const started = io.now();
     let steps = 0;
@@ -166,16 +166,26 @@ function given({ decay, shape }: AnnealFlags) {
   return { ...(decay !== undefined && { share: decay }), ...(shape && { shape }) };
 }
 
-/** End-points of earlier commands with the same decay. */
-async function earlierEndPoints(
-  folder: string,
-  { share, shape }: AnnealResults['decay'],
-): Promise<readonly EndPoint[]> {
+/**
+ * End-points of earlier commands.
+ * @throws ApolloError BAD_CONFIG for those of another decay, which would be lost; FILE_SYSTEM.
+ */
+async function earlierEndPoints(folder: string, asked: AnnealResults['decay']): Promise<readonly EndPoint[]> {
   const path = join(folder, resultsFile);
   if (!existsSync(path)) return [];
+  const { decay, endPoints } = await earlierResults(path);
+  if (decay.share === asked.share && decay.shape === asked.shape) return endPoints;
+  const inWords = ({ share, shape }: AnnealResults['decay']) => `--decay ${share} --shape ${shape}`;
+  throw new ApolloError(
+    'BAD_CONFIG',
+    `${folder} has end-points with ${inWords(decay)}; this command asks for ${inWords(asked)}. Nothing was changed. Move that folder away to keep both, or give the same decay.`,
+  );
+}
+
+async function earlierResults(path: string): Promise<AnnealResults> {
   try {
-    const { decay, endPoints } = JSON.parse(await readFile(path, 'utf8')) as AnnealResults;
-    return decay.share === share && decay.shape === shape ? [...endPoints] : [];
+    const { decay, endPoints, ...rest } = JSON.parse(await readFile(path, 'utf8')) as AnnealResults;
+    return { ...rest, decay: { ...decay }, endPoints: [...endPoints] };
   } catch (error) {
     throw new ApolloError(
       'FILE_SYSTEM',

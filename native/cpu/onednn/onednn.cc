@@ -246,14 +246,18 @@ SlicedProduct::SlicedProduct(const ProductDesc& desc, std::int64_t slice) {
   require(desc.a.shape.size() == 2 && !desc.bias && desc.activation == Activation::None,
           "only plain matrix products are sliced");
   const std::int64_t inner = desc.a.shape[1], wanted = std::max<std::int64_t>(1, (inner + slice - 1) / slice);
-  const std::int64_t size = ((inner + wanted - 1) / wanted + 31) / 32 * 32;
-  for (std::int64_t begin = 0; begin == 0 || begin < inner; begin += size) {
+  const std::int64_t size = (std::max<std::int64_t>(1, (inner + wanted - 1) / wanted) + 31) / 32 * 32;
+  count_ = std::max<std::int64_t>(1, (inner + size - 1) / size);
+  const auto plan = [&](std::int64_t index) {
     ProductDesc part = desc;
-    part.a.shape[1] = part.b.shape[0] = std::min(size, inner - begin);
+    part.a.shape[1] = part.b.shape[0] = std::min(size, inner - index * size);
     part.c.dtype = DType::F32;
-    part.accumulate = desc.accumulate || begin > 0;
-    slices_.emplace_back(part);
-  }
+    part.accumulate = desc.accumulate || index > 0;
+    plans_.emplace_back(part);
+  };
+  plan(0);
+  if (count_ > 2) plan(1);
+  if (count_ > 1) plan(count_ - 1);
   step_a_ = static_cast<std::size_t>(size * desc.a.strides[1]) * size_of(desc.a.dtype);
   step_b_ = static_cast<std::size_t>(size * desc.b.strides[0]) * size_of(desc.b.dtype);
   if (desc.c.dtype == DType::BF16) rounded_ = span_of(desc.c);
@@ -261,7 +265,7 @@ SlicedProduct::SlicedProduct(const ProductDesc& desc, std::int64_t slice) {
 
 std::size_t SlicedProduct::scratch_bytes() const {
   std::size_t bytes = 0;
-  for (const Product& slice : slices_) bytes = std::max(bytes, slice.scratch_bytes());
+  for (const Product& plan : plans_) bytes = std::max(bytes, plan.scratch_bytes());
   return bytes + whole_lines(rounded_ * sizeof(float));
 }
 
@@ -269,9 +273,11 @@ void SlicedProduct::run(const void* a, const void* b, void* c, void* scratch) {
   auto* memory = static_cast<std::byte*>(scratch);
   void* sum = rounded_ != 0 ? memory : c;
   memory += whole_lines(rounded_ * sizeof(float));
-  for (std::size_t i = 0; i < slices_.size(); ++i) {
-    slices_[i].run(static_cast<const std::byte*>(a) + i * step_a_, static_cast<const std::byte*>(b) + i * step_b_, sum,
-                   memory);
+  for (std::int64_t i = 0; i < count_; ++i) {
+    Product& plan = i == 0 ? plans_.front() : i + 1 == count_ ? plans_.back() : plans_[1];
+    const auto index = static_cast<std::size_t>(i);
+    plan.run(static_cast<const std::byte*>(a) + index * step_a_, static_cast<const std::byte*>(b) + index * step_b_,
+             sum, memory);
   }
   if (rounded_ != 0) convert(static_cast<const float*>(sum), static_cast<Bf16*>(c), rounded_);
 }

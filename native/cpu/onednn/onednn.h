@@ -62,7 +62,8 @@ class SlicedProduct {
   void run(const void* a, const void* b, void* c, void* scratch);
 
  private:
-  std::vector<Product> slices_;
+  std::vector<Product> plans_;           // of the first slice, those that follow it, and the last one
+  std::int64_t count_ = 0;               // of slices
   std::size_t step_a_ = 0, step_b_ = 0;  // bytes from one slice to the next
   std::size_t rounded_ = 0;              // elements of c when it is bf16: summed in f32 in scratch, rounded once
 };
