@@ -214,6 +214,10 @@ const matmulCases: OpCase[] = [
   differentiable('matmul, f32 result', { a: x([5, 33]), b: x([33, 3]) }, (t) =>
     ops.matmul(t.a!, t.b!, { dtype: 'f32' }),
   ),
+  // As a weight's gradient over the positions of a batch: a CPU sums it in four slices, the last one shorter.
+  forward('matmul, a transposed, long, f32 result', { a: x([1700, 6]), b: x([1700, 5]) }, (t) =>
+    ops.matmul(t.a!, t.b!, { transA: true, dtype: 'f32' }),
+  ),
   // Extents that a CPU multiplies in tiles, with parts of a tile at the end; f32 sums of exact inputs, so the error is small.
   ...(['tall', 'wide'] as const).flatMap((form) => {
     const [m, n] = form === 'tall' ? [208, 112] : [48, 272];
