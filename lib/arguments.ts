@@ -111,8 +111,10 @@ export const count = whole(1);
 export const index = whole(0);
 /** Extents of arrays that are made at once: the elements of one typed array. */
 export const extent = whole(1, 2 ** 32 - 1);
-/** How many there are of what is listed one by one, e.g. layers or stages. */
-export const listed = whole(1, 2 ** 20);
+/** The most there may be of what is listed one by one, e.g. layers or stages. */
+export const listedMost = 2 ** 20;
+/** How many there are of it. */
+export const listed = whole(1, listedMost);
 /** Seeds may be negative. */
 export const integer = whole(Number.MIN_SAFE_INTEGER);
 export const number = kind('a number', (value) => typeof value === 'number' && !Number.isNaN(value));

@@ -14,12 +14,12 @@ const tracing = is.object('options { layerMap, training }', { layerMap: map, tra
 const predicting = is.object('options { layerMap }', { layerMap: map, decoding: is.optional(is.record) });
 const recording = { graph: is.graph, weights: is.weights, batch: shape };
 
-const takesParameters = is.takes('LanguageModel.parameters', { trainedLayers: is.whole(0, 2 ** 20) });
+const takesParameters = is.takes('LanguageModel.parameters', { trainedLayers: is.whole(0, is.listedMost) });
 const takesTrace = is.takes('LanguageModel.trace', { ...recording, options: tracing });
 const takesPredict = is.takes('LanguageModel.predict', { ...recording, options: predicting });
 const takesLogits = is.takes('LanguageModel.logits', { rows: is.tensor, weights: is.weights, training: is.boolean });
 const takesFlops = is.takes('LanguageModel.flopsPerToken', { depth: is.notNegative, seq: is.notNegative });
-const takesBodyParameters = is.takes('ModelBody.parameters', { trainedLayers: is.whole(0, 2 ** 20) });
+const takesBodyParameters = is.takes('ModelBody.parameters', { trainedLayers: is.whole(0, is.listedMost) });
 const takesBodyTrace = is.takes('ModelBody.trace', { ...recording, options: tracing });
 
 /** `model`, whose methods throw BAD_ARGUMENT naming an argument that is wrong. */

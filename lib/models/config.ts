@@ -1,5 +1,5 @@
 /** The configuration of a model and its validation. What only some families have is in their folders. */
-import { describe } from '../arguments.js';
+import { describe, listedMost } from '../arguments.js';
 import type { RotaryScaling } from '../engine/ops/index.js';
 import { ApolloError } from '../errors.js';
 import type { Activation } from '../nn/layers.js';
@@ -140,6 +140,7 @@ export function validateModelConfig(config: ModelConfig): ModelConfig {
       `${field} must be a positive whole number; got ${describe(value)}.`,
     );
   }
+  expect(config.layers <= listedMost, `layers must be at most ${listedMost}; got ${describe(config.layers)}.`);
   family.check(config, expect);
   for (const field of ['dropout', 'attentionDropout'] as const) {
     const value = config[field];

@@ -49,6 +49,7 @@ t.test('a configuration no model can have is refused with field, rule and value'
   refuses({ heads: 512 }, /heads must divide hidden \(256\); got 512\. Use 256 heads/);
   refuses({ kind: 't5' }, /kind must be one of "bert", "gpt", "llama"; got "t5"/);
   refuses({ layers: 0 }, /layers must be a positive whole number; got 0/);
+  refuses({ layers: 1e9 }, /layers must be at most 1048576; got 1000000000/);
   refuses({ hidden: 1.5 }, /hidden must be a positive whole number; got 1\.5/);
   refuses({ vocabSize: '100' }, /vocabSize must be a positive whole number; got "100"/);
   refuses({ dropout: 1 }, /dropout must be at least 0 and below 1; got 1/);
