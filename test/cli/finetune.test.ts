@@ -259,7 +259,7 @@ t.test('finetune: a second process on one folder is refused; a file in its place
   writeFileSync(join(out, 'file'), 'x');
   for (const [place, message] of [
     [join(out, 'file'), /The folder of the run cannot be written: .*\(EEXIST\)/],
-    ['', /--out: the name of the folder is empty/],
+    ['', /--out: expected a value; got an empty one/],
   ] as const) {
     const refused = memoryIo();
     t.equal(await run(tune(model, place, '--task', 'sst2'), refused), 1);

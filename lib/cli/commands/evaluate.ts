@@ -100,7 +100,6 @@ async function runEvaluation(parsed: Parsed, io: CommandIo): Promise<void> {
     );
   }
   checkApplies(parsed, isTask);
-  if (out === '') throw new ApolloError('BAD_CONFIG', '--out: the name of the folder is empty.');
   if (out !== undefined) await checkWritable(out, 'The results');
   if (parsed.format !== undefined) checkFormat(parsed.format);
   if (parsed.batch < 1) throw new ApolloError('BAD_CONFIG', `--batch must be at least 1; got ${parsed.batch}.`);

@@ -101,7 +101,6 @@ const folderOf = ({ out, task }: Parsed): string => out ?? `runs/finetune-${task
 
 /** Fine-tunes in a folder that no other process works in. One that was made for it and is still empty goes after an error. */
 async function inHeldFolder(parsed: Parsed, io: CommandIo): Promise<number> {
-  if (parsed.out === '') throw new ApolloError('BAD_CONFIG', '--out: the name of the folder is empty.');
   const held = await holdFolder(folderOf(parsed), `${io.program} finetune`);
   try {
     return await runFineTuning(parsed, io);
