@@ -84,7 +84,10 @@ function checkNames(args: readonly string[]): void {
  */
 function checkGiven(command: Command): void {
   const given = [
-    ...command.options.map((option) => ({ flags: option.flags, value: command.getOptionValue(option.attributeName()) })),
+    ...command.options.map((option) => ({
+      flags: option.flags,
+      value: command.getOptionValue(option.attributeName()),
+    })),
     ...command.registeredArguments.map((argument, i) => ({ flags: `<${argument.name()}>`, value: command.args[i] })),
   ];
   for (const { flags, value } of given) {
