@@ -108,7 +108,7 @@ t.test('values are described shortly, and none of their code runs', async (t) =>
   );
 });
 
-t.test('a value that cannot be read is wrong, whatever is expected of it', async (t) => {
+t.test('an unreadable value is wrong for every expectation', async (t) => {
   for (const kind of [is.device, is.tensor, is.modelConfig, is.list(is.number), is.options({ a: is.number })]) {
     for (const value of [hostile, revoked]) {
       t.match(

@@ -9,7 +9,7 @@ t.test('code where its package has it is left alone', async (t) => {
   t.equal(moduleInPackage(here, 'the native engine'), here);
 });
 
-t.test('code that a bundler has moved is told of the option that keeps it out', async (t) => {
+t.test('the error of code that a bundler has moved names the option that excludes it', async (t) => {
   const folder = t.testdir({ dist: {}, 'package.json': '{"name": "my-app"}' });
   const expected = {
     code: 'NO_ADDON',

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { inPieces, resting, scaledValues } from '../lib/pauses.js';
 
-t.test('the first call reports and pauses, so that the event loop goes on', async (t) => {
+t.test('the first call reports and pauses, so that the event loop runs', async (t) => {
   const seen: number[] = [];
   const rest = resting(
     (done) => seen.push(done),
@@ -28,7 +28,7 @@ t.test('what the check throws after the pause ends the work', async (t) => {
   await t.rejects(async () => rest(1), { message: 'enough' });
 });
 
-t.test('work in pieces covers all of it, in order, and lets the event loop go on', async (t) => {
+t.test('work in pieces covers all of it, in order, and lets the event loop run', async (t) => {
   const pieces: [number, number][] = [];
   let ticks = 0;
   const timer = setInterval(() => ticks++, 1);

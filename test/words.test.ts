@@ -1,5 +1,5 @@
 /**
- * Words that the project does not use: those of its former dialect in comments, and former names of concepts anywhere in the
+ * Words that the project does not use: those of its former dialect in comments and in strings of several words, and former names of concepts anywhere in the
  * code. fixtures/words.json lists them with the words to use instead.
  */
 import { spawnSync } from 'node:child_process';
@@ -15,7 +15,7 @@ const listed = spawnSync('git', ['ls-files', '-co', '--exclude-standard', ...roo
 /** Files in which a word may be written because they are about it. */
 const aboutWords = [
   'lib/renamed.ts',
-  ...['renamed', 'suggest', 'words', 'train/config'].map((name) => `test/${name}.test.ts`),
+  ...['docs/words', 'renamed', 'suggest', 'train/config', 'words'].map((name) => `test/${name}.test.ts`),
 ];
 const files = listed.stdout
   .split('\n')
@@ -23,35 +23,35 @@ const files = listed.stdout
     (path) => /\.(ts|mjs|js|cc|h|cu|cuh)$/.test(path) && !path.includes('/fixtures/') && !aboutWords.includes(path),
   );
 
-/** The comments of a file, each as one line; strings are left out as far as a pattern can tell. */
-function commentsOf(text: string): string[] {
+/** The comments of a file, each as one line, and its strings of several words, as far as a pattern can tell them from code. */
+function wordsOf(text: string): string[] {
   const found = text.match(
     /"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|`(?:\\.|[^`\\])*`|\/\*[\s\S]*?\*\/|(?:[ \t]*\/\/[^\n]*\n?)+/g,
   );
   return (found ?? [])
-    .filter((part) => /^\s*\/[/*]/.test(part))
+    .filter((part) => part.trim().includes(' '))
     .map((part) => part.replace(/^\s*(?:\/\/|\/\*\*?|\*\/?)|\*\/\s*$/gm, '').replace(/\s+/g, ' '));
 }
 
 const pattern = (phrases: readonly string[]) =>
   new RegExp(`\\b(?:${phrases.map((phrase) => phrase.replaceAll(' ', '\\s+')).join('|')})\\b`, 'gi');
 
-t.test('comments are read as such', async (t) => {
-  const text = "/** A doc\n * comment. */\nconst x = 'a // string'; // and a tail\n// two\n// lines\n";
+t.test('comments and strings of several words are found', async (t) => {
+  const text = "/** A doc\n * comment. */\nconst x = f('word', 'a // string'); // and a tail\n// two\n// lines\n";
   t.same(
-    commentsOf(text).map((comment) => comment.trim()),
-    ['A doc comment.', 'and a tail two lines'],
+    wordsOf(text).map((part) => part.trim()),
+    ['A doc comment.', "'a // string'", 'and a tail two lines'],
   );
   t.match('It goes  on with it, begun', pattern(Object.keys(words.dialect)));
 });
 
-t.test('no word of the dialect is left in a comment', async (t) => {
+t.test('no word of the dialect is left in a comment or a string', async (t) => {
   t.ok(files.length > 800, `${files.length} files`);
   const dialect = pattern(Object.keys(words.dialect));
   for (const file of files) {
-    const comments = commentsOf(readFileSync(join(root, file), 'utf8'));
+    const parts = wordsOf(readFileSync(join(root, file), 'utf8'));
     t.same(
-      comments.flatMap((comment) => comment.match(dialect) ?? []),
+      parts.flatMap((part) => part.match(dialect) ?? []),
       [],
       file,
     );

@@ -18,7 +18,7 @@ const run = (method: string, seed: number, steps: number, rate: number, loss: nu
   flops,
 });
 
-t.test('a method is shown at the rate that is best over its seeds, for each length anew', (t) => {
+t.test('a method is shown, per length, at the rate that is best over its seeds', (t) => {
   const runs = [
     run('a', 1, 100, 1, 5),
     run('a', 2, 100, 1, 5),

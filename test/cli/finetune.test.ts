@@ -140,7 +140,7 @@ t.test('a GPT on pairs and on two splits; a score', { skip }, async (t) => {
   t.match(number.out(), /mean score +- +-/, 'a constant has no correlation');
 });
 
-t.test('Ctrl-C stops, and the same command goes on', { skip }, async (t) => {
+t.test('Ctrl-C stops, and the same command resumes', { skip }, async (t) => {
   const model = await modelFolder('bert');
   const out = join(temporaryFolder(), 'cut');
   const command = tune(model, out, '--task', 'sst2', '--json');

@@ -95,7 +95,7 @@ t.test('what is piped in must be UTF-8', async (t) => {
   }
 });
 
-t.test('--json is one line a token, then the text; samples are told apart', { skip }, async (t) => {
+t.test('--json prints one line per token, then the text; samples have numbers', { skip }, async (t) => {
   const io = memoryIo();
   t.equal(await run([...greedy, '--prompt', prompt, '--samples', '2', '--json'], io), 0, io.err());
   const lines = io.out().trimEnd().split('\n');

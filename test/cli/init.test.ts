@@ -54,62 +54,54 @@ t.test('with init the model is that of the folder, fields can be changed, anothe
 });
 
 for (const [kind, { model, parameters }] of Object.entries(models)) {
-  t.test(
-    `${kind}: a run goes on from an exported model, in another method and at another depth`,
-    { skip },
-    async (t) => {
-      const first = join(folder, kind, 'first');
-      const config = file('first.json', { model, vocabSize: 300, steps: 12 });
-      t.equal(await run(['train', '--config', config, '--method', 'scratch', '--out', first], memoryIo()), 0);
-      const exported = join(folder, kind, 'exported');
-      t.equal(await run(['export', first, '--out', exported], memoryIo()), 0);
+  t.test(`${kind}: a run continues an exported model, by another method and at another depth`, { skip }, async (t) => {
+    const first = join(folder, kind, 'first');
+    const config = file('first.json', { model, vocabSize: 300, steps: 12 });
+    t.equal(await run(['train', '--config', config, '--method', 'scratch', '--out', first], memoryIo()), 0);
+    const exported = join(folder, kind, 'exported');
+    t.equal(await run(['export', first, '--out', exported], memoryIo()), 0);
 
-      const next = file('next.json', { init: relative(folder, exported), steps: 8 });
-      const again = join(folder, kind, 'again');
-      const io = memoryIo({
-        onWrite(written, self) {
-          if (written.startsWith('step 4: held-out')) self.interrupt();
-        },
-      });
-      t.equal(await run(['train', '--config', next, '--method', 'scratch', '--out', again], io), 130, io.err());
-      t.equal(
-        lossesOf(again)[0],
-        lossesOf(first).at(-1),
-        'the held-out loss with which the other one ended, to the bit',
-      );
-      const resumed = memoryIo();
-      t.equal(await run(['train', '--resume', '--out', again], resumed), 0, resumed.err());
+    const next = file('next.json', { init: relative(folder, exported), steps: 8 });
+    const again = join(folder, kind, 'again');
+    const io = memoryIo({
+      onWrite(written, self) {
+        if (written.startsWith('step 4: held-out')) self.interrupt();
+      },
+    });
+    t.equal(await run(['train', '--config', next, '--method', 'scratch', '--out', again], io), 130, io.err());
+    t.equal(lossesOf(again)[0], lossesOf(first).at(-1), 'the held-out loss with which the other one ended, to the bit');
+    const resumed = memoryIo();
+    t.equal(await run(['train', '--resume', '--out', again], resumed), 0, resumed.err());
 
-      // Stages of 2 and 4 layers: the first is the exported model.
-      const grown = join(folder, kind, 'grown');
-      const deeper = ['--set', 'model.layers=4', 'apollo.stageLayers=[2,4]', 'apollo.boundaries={"fractions":[0.5]}'];
-      const methods = ['--methods', 'apollo,stackbert', '--set', 'stackbert.stageLayers=[2,4]', ...deeper.slice(1)];
-      const compared = memoryIo();
-      t.equal(await run(['compare', '--config', next, '--out', grown, ...methods], compared), 0, compared.err());
-      const { runs, settings } = await readResults(join(grown, 'results.json'));
-      t.same(
-        runs.map(({ method, stages, source }) => [method, stages.map(({ trainedLayers }) => trainedLayers), source]),
-        [
-          ['apollo', [2, 4], undefined],
-          ['stackbert', [2, 4], undefined],
-        ],
-      );
-      t.equal(settings['starts from'], exported);
-      await using checkpoint = await openModelFolder(join(grown, 'apollo-42'));
-      t.match(checkpoint.config, { kind, layers: 4, hidden: 64, vocabSize: 300 });
+    // Stages of 2 and 4 layers: the first is the exported model.
+    const grown = join(folder, kind, 'grown');
+    const deeper = ['--set', 'model.layers=4', 'apollo.stageLayers=[2,4]', 'apollo.boundaries={"fractions":[0.5]}'];
+    const methods = ['--methods', 'apollo,stackbert', '--set', 'stackbert.stageLayers=[2,4]', ...deeper.slice(1)];
+    const compared = memoryIo();
+    t.equal(await run(['compare', '--config', next, '--out', grown, ...methods], compared), 0, compared.err());
+    const { runs, settings } = await readResults(join(grown, 'results.json'));
+    t.same(
+      runs.map(({ method, stages, source }) => [method, stages.map(({ trainedLayers }) => trainedLayers), source]),
+      [
+        ['apollo', [2, 4], undefined],
+        ['stackbert', [2, 4], undefined],
+      ],
+    );
+    t.equal(settings['starts from'], exported);
+    await using checkpoint = await openModelFolder(join(grown, 'apollo-42'));
+    t.match(checkpoint.config, { kind, layers: 4, hidden: 64, vocabSize: 300 });
 
-      const plan = memoryIo();
-      t.equal(
-        await run(['plan', '--config', next, '--no-measure', '--method', 'scratch', '--json'], plan),
-        0,
-        plan.err(),
-      );
-      t.equal((JSON.parse(plan.out()) as { parameters: number }).parameters, parameters);
-    },
-  );
+    const plan = memoryIo();
+    t.equal(
+      await run(['plan', '--config', next, '--no-measure', '--method', 'scratch', '--json'], plan),
+      0,
+      plan.err(),
+    );
+    t.equal((JSON.parse(plan.out()) as { parameters: number }).parameters, parameters);
+  });
 }
 
-t.test('what cannot begin a run is told in one message', async (t) => {
+t.test('what cannot start a run is refused by one message', async (t) => {
   const fails = async (args: string[], message: RegExp) => {
     const io = memoryIo();
     t.equal(await run(['train', '--config', file('fails.json', { steps: 4 }), ...args], io), 1);

@@ -73,7 +73,7 @@ for (const command of ['train', 'compare'] as const) {
   }
 }
 
-t.test('options that do not go with a format are told before any file is read', { skip }, async (t) => {
+t.test('options that do not fit a format are refused before any file is read', { skip }, async (t) => {
   const folder = temporaryFolder();
   writeFileSync(join(folder, 'a.txt'), Buffer.from([0xff])); // would be refused, were it read
   for (const name of ['b.csv', 'b.jsonl', 'b.parquet']) writeFileSync(join(folder, name), 'x');

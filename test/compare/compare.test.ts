@@ -164,7 +164,7 @@ t.test('a run is planned once, when the comparison starts', async (t) => {
   await events.return();
 });
 
-t.test('a method with settings of its own, one of the host, and one that begins with a smaller model', async (t) => {
+t.test('a method with its own settings, one of the host, and one that starts from a smaller model', async (t) => {
   const events = await all(
     options(t.testdir(), {
       methods: [

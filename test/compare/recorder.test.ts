@@ -80,13 +80,13 @@ t.test('a run becomes evaluations with all costs, and stages with their depths',
   });
 });
 
-t.test('a resumed run drops what is ahead of its checkpoint and goes on', async (t) => {
+t.test('a resumed run drops what is ahead of its checkpoint', async (t) => {
   const first = new RunRecorder({ method, seed: 7, model, size });
   for (const event of [start(0), evaluation(0, 9), step(1, 8), evaluation(1, 7), step(2, 6), evaluation(2, 5)])
     first.add(event);
   const second = new RunRecorder({ method, seed: 7, model, size, previous: first.record() });
   second.add(start(1, 90));
-  t.equal(second.record().evaluations.length, 2, 'the evaluation at step 2 is to be done again');
+  t.equal(second.record().evaluations.length, 2, 'the evaluation at step 2 is due again');
   for (const event of [step(2, 6), evaluation(2, 5), step(3, 4), step(4, 3), evaluation(4, 2)]) second.add(event);
   second.add({
     type: 'done',

@@ -99,7 +99,7 @@ t.test('a device of its own', { skip }, async (t) => {
     controller.abort();
     await first.catch(() => undefined);
     await t.rejects(program.run({ x: new Float32Array(8) }, { signal: controller.signal }), { code: 'ABORT_ERR' });
-    t.same(await results(device, 8, [1]), [3], 'the device goes on');
+    t.same(await results(device, 8, [1]), [3], 'the device still works');
   });
 });
 
@@ -157,7 +157,7 @@ t.test('a program beyond the limit is refused with both figures before it runs',
     code: 'OUT_OF_MEMORY',
     message: /needs .* MiB more on cuda:0, .* of 4\.0 MiB are in use/,
   });
-  t.same(await results(device, 16, [4]), [9], 'the device goes on');
+  t.same(await results(device, 16, [4]), [9], 'the device still works');
 });
 
 /** A program of three squared matrices in a process of its own: how it ends. */

@@ -68,7 +68,7 @@ t.test('a run over a thousand pieces', { skip: noCuda }, async (t) => {
   await pair.agree(t, 'sums', call, { tolerance: 1e-5 });
 });
 
-t.test('a wrong id is named as on the CPU, and the device goes on', { skip: noCuda }, async (t) => {
+t.test('a wrong id is named as on the CPU, and the device still works', { skip: noCuda }, async (t) => {
   const pair = await Pair.open();
   t.teardown(() => pair.close());
   // A table of 8 x 8 ends where its memory does: in the emulator, a row behind it is a fault.

@@ -78,7 +78,7 @@ async function listening(port: number): Promise<void> {
   }
 }
 
-t.test('two groups at one port: one of them trains, the other is told', async (t) => {
+t.test('two groups at one port: one of them trains, the other gets an error', async (t) => {
   const port = await freePort();
   const rankOfJob = (job: string, rank: number) => ({
     rank,

@@ -200,7 +200,7 @@ t.test('a program that does not fit is refused with both figures', async (t) => 
   t.strictSame(
     [...(await (await device.compile(doubled())).run({ x: [1, 2] })).outputs.y!],
     [2, 4],
-    'the device goes on',
+    'the device still works',
   );
 });
 
@@ -265,7 +265,7 @@ t.test('a run can be cancelled before and while it waits', async (t) => {
   if (onCpu) await t.rejects(first, { code: 'ABORT_ERR' });
   else await first.catch(() => undefined);
   await t.rejects(second, { code: 'ABORT_ERR' });
-  t.strictSame((await program.run({ x: [1, 2] })).outputs.y, Float32Array.of(2, 4), 'the device goes on');
+  t.strictSame((await program.run({ x: [1, 2] })).outputs.y, Float32Array.of(2, 4), 'the device still works');
 });
 
 t.test('a profile names every instruction', async (t) => {
@@ -348,7 +348,7 @@ t.test('a disposed program or store says so', async (t) => {
   t.strictSame(
     (await (await device.compile(graph('w'), { store })).run()).outputs.y,
     Float32Array.of(6, 8),
-    'compiled anew',
+    'compiled again',
   );
   store.dispose();
   await t.rejects(v.run(), { code: 'CLOSED', message: /store was disposed/ });

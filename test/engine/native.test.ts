@@ -19,7 +19,7 @@ function loaded(variables: Record<string, string>) {
 
 const skip = process.platform !== 'linux' && 'the setting is that of GNU OpenMP';
 
-t.test('idle OpenMP threads sleep soon, and no other process is told so', { skip }, async (t) => {
+t.test('idle OpenMP threads sleep soon, and child processes do not inherit the setting', { skip }, async (t) => {
   t.same(loaded({}), { values: [3, 6], child: 'absent', unchanged: true, spinCount: defaultSpinCount });
 });
 

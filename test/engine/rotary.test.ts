@@ -95,7 +95,7 @@ t.test('what rotary refuses', async (t) => {
   t.throws(() => call({}, g.input('flat', [6, 24])), shape(/needs f32 or bf16 x \[B, T, n \* 8\].*got f32 \[6, 24\]/));
   t.throws(() => call({}, g.input('odd', [2, 3, 20])), shape(/heads of 8; got f32 \[2, 3, 20\]/));
   t.throws(() => call({}, g.input('ids', [2, 3, 24], 'i32')), shape(/got i32 \[2, 3, 24\]/));
-  t.throws(() => call({ heads: 4 }), shape(/a row has 3 heads of 8 and 4 are to be rotated/));
+  t.throws(() => call({ heads: 4 }), shape(/a row has 3 heads of 8, but heads is 4/));
   t.throws(
     () => call({ positions: g.input('p', [3, 2], 'i32') }),
     shape(/positions must be i32 \[2, 3\]; got i32 \[3/),

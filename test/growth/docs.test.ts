@@ -55,7 +55,7 @@ t.test('the trainer of docs/embedding.md', async (t) => {
     t.ok(Math.abs(flops / (192 * 4 * 600) - shown.cost) < 0.02, `${shown.cost} was expected`);
   });
 
-  t.test('goes on from a checkpoint with the same numbers', async (t) => {
+  t.test('resumes from a checkpoint with the same numbers', async (t) => {
     t.equal(shown.losses.length, 500);
     t.same(shown.resumed, shown.losses);
     t.equal(saved().layers.length, 2);

@@ -121,7 +121,7 @@ t.test('heads are copied whole, queries, keys and values each for themselves', (
   t.end();
 });
 
-t.test('expansion keeps every product, whatever the maps', (t) => {
+t.test('expansion keeps every product for any maps', (t) => {
   for (let seed = 0; seed < 20; seed++) {
     const [rows, columns] = [2 + (seed % 3), 1 + (seed % 4)];
     const values = Float32Array.from({ length: rows * columns }, (_, i) => Math.sin(i + seed));

@@ -150,7 +150,7 @@ t.test("Llama's head is untied where config.json is silent, and buffers of older
   await differing.close();
 });
 
-t.test('bf16 and f16 tensors become the floats they stand for', async (t) => {
+t.test('bf16 and f16 tensors become the f32 values that they encode', async (t) => {
   const gpt = await tensorsOf('gpt2-ref');
   const folder = await folderOf(
     t,

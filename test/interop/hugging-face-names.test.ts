@@ -119,7 +119,7 @@ t.test('what is written is what is read', async (t) => {
   }
 });
 
-t.test('biases of Llama and Qwen2 stand under the names of their modules', async (t) => {
+t.test('biases of Llama and Qwen2 have the names of their modules', async (t) => {
   const sizes = { layers: 1, hidden: 8, heads: 4, keyValueHeads: 2, ffn: 6, vocabSize: 4 } as const;
   const biases = (changes: object) =>
     createModel(preset('llama-nano', { ...sizes, ...changes }))

@@ -26,7 +26,7 @@ t.test("a file is, byte for byte, what TensorBoard's own classes write", async (
   t.equal(Buffer.concat([readFileSync(writer.path), start]).toString('hex'), readFileSync(golden).toString('hex'));
 });
 
-t.test('the reader understands it', async (t) => {
+t.test('the reader reads it', async (t) => {
   const golden = fixture('golden/tensorboard/events.out.tfevents.1700000000.golden');
   t.same(await readEventFile(golden), [
     { wallTimeMs: 1700000000250, step: 0, fileVersion: 'brain.Event:2', sessionStart: false, values: [] },
@@ -69,7 +69,7 @@ t.test('the reader understands it', async (t) => {
   ]);
 });
 
-t.test('a resumed run begins a file that is read after the others and voids their later steps', async (t) => {
+t.test('a resumed run starts a file that is read after the others and voids their later steps', async (t) => {
   const folder = t.testdir({ 'events.out.tfevents.1700000009.host.1': '' });
   const writer = await EventFileWriter.open(folder, { purgeFrom: 8, now: () => 1700000000000 });
   await writer.close();

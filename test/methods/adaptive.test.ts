@@ -53,7 +53,7 @@ t.test('before any loss the stages are the latest that may be', (t) => {
 });
 
 t.test(
-  'stages end where the losses of the run say, and a run that is cut anywhere goes on to the same bits',
+  'stages end where the losses of the run say, and a run that is cut anywhere resumes to the same bits',
   async (t) => {
     const root = t.testdir();
     const whole = join(root, 'whole');

@@ -55,7 +55,7 @@ for (const precision of ['f32', 'bf16'] as const) {
   });
 }
 
-t.test('a run that stops among the operator steps goes on with the same bits', async (t) => {
+t.test('a run that stops among the operator steps resumes to the same bits', async (t) => {
   const options = { steps, evaluateEvery: 10 };
   const whole = comparable(await runTiny(device, options, { method })).split('\n');
   const checkpointDir = join(folder, 'resumed');

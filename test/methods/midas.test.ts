@@ -37,7 +37,7 @@ t.test('the last growth comes before a decay over the last fifth', (t) => {
   t.end();
 });
 
-t.test('the first copies keep their moments, the inserted block begins with zeros', (t) => {
+t.test('the first copies keep their moments, those of the inserted block are zero', (t) => {
   const rules = (moments?: string) => {
     const { copies, shared } = layerGrowth(make(moments ? { moments } : {}), 300);
     return {

@@ -78,7 +78,7 @@ t.test('on the engine: new layers of a BERT leave it alone as far as two norms a
   }
 });
 
-t.test('new layers stand above those they copy; their branches end in zeros', async (t) => {
+t.test('new layers are above those they copy; their branches end in zeros', async (t) => {
   for (const kind of ['gpt', 'bert'] as const) {
     const config = tinyConfig(kind, { ...narrow, layers: 5 });
     const network = randomNetwork(tinyConfig(kind, narrow), 6);

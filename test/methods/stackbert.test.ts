@@ -30,7 +30,7 @@ t.test('a copy of the model stands on the model: [w0 w1 w2] -> [w0 w1 w2 w0 w1 w
   t.end();
 });
 
-t.test('the optimizer begins anew, or its state is copied', (t) => {
+t.test('the state of the optimizer is reset or copied', (t) => {
   const reset = layerGrowth(make(), 50);
   t.equal(reset.shared, 'zero');
   t.same(new Set(reset.copies.map(({ moments }) => moments)), new Set(['zero']));

@@ -111,7 +111,7 @@ t.test('the stream has one map, heads and feed-forward units one for each layer,
     Array.from({ length: 48 }, (_, i) => i % 32),
   );
   const again = widthMaps(from, to, { rule: 'random', seed: 1 });
-  t.same(again('ffn', 4), maps('ffn', 4), 'in whatever order they are asked for');
+  t.same(again('ffn', 4), maps('ffn', 4), 'in any order of requests');
 });
 
 t.test('heads that share a key/value head: copies of query heads read the copy of the one theirs reads', async (t) => {

@@ -199,7 +199,7 @@ t.test('a run is right, is timed, and leaves the event loop free', (t) =>
   }),
 );
 
-t.test('a cancelled run rejects, and the device goes on', (t) =>
+t.test('a cancelled run rejects, and the device still works', (t) =>
   withDevice(async (device) => {
     const size = 512;
     const program = await device.compile(squares(size, 3000), []);
@@ -227,7 +227,7 @@ t.test('a run that fails stops those of its group; a whole run is stopped only b
     const behind = long.run([x], { profile: false, stopped, whole: true });
     await before;
     setTimeout(() => Atomics.store(stopped, 0, 1), 50);
-    t.ok(await whole, 'it had begun');
+    t.ok(await whole, 'it had started');
     await t.rejects(behind, { code: 'APOLLO_ABORTED' });
 
     const rows = await device.compile(gather(), []);
@@ -255,7 +255,7 @@ t.test('a run tells for how long the device had nothing to do', (t) =>
   }),
 );
 
-t.test('a new buffer holds zeros, whatever its memory held before', (t) =>
+t.test('a new buffer holds zeros, also in used memory', (t) =>
   withDevice(async (device) => {
     for (let i = 0; i < 8; i++) {
       const buffer = device.createBuffer('f32', 300_000);

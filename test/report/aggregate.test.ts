@@ -93,7 +93,7 @@ t.test('runs without an evaluation are left out, and a comparison without a refe
   t.throws(() => analyse(comparison([record('apollo', 1, [[5, 2]])])), { code: 'BAD_ARGUMENT', message: /scratch/ });
 });
 
-t.test('a seed under way stands aside as soon as another is finished', async (t) => {
+t.test('an unfinished seed is left out as soon as another is finished', async (t) => {
   const flat = (loss: number): [number, number][] => [
     [8, loss],
     [9, loss],

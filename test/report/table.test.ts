@@ -91,7 +91,7 @@ t.test('a method that needs more than the reference says more', async (t) => {
   t.match(verdicts(analysis)[0], /% more FLOPs and .* % more time\.$/);
 });
 
-t.test('a beginning whose costs are not known is told', async (t) => {
+t.test('a start whose costs are not known is reported', async (t) => {
   const grown = { ...record('bert2bert', 1, [[1, 2.9]]), sourceUnknown: true as const };
   const sentences = verdicts(analyse(comparison([scratch, grown])));
   t.equal(sentences.length, 2);

@@ -121,7 +121,7 @@ function equalSteps(t: Test, cut: Step, whole: Step) {
 
 const four = { batch: 8, accumulation: 4 } as const;
 
-t.test('BERT: four micro-batches of 8 are one batch of 32, whatever their masks', async (t) => {
+t.test('BERT: four micro-batches of 8 are one batch of 32, with any masks', async (t) => {
   const model = modelOf('bert');
   const corpus = trainingCorpus(text);
   equalSteps(t, await firstStep(model, corpus, four), await firstStep(model, corpus, {}));

@@ -44,7 +44,7 @@ t.test('settings that are wrong are named with what came', (t) => {
   t.end();
 });
 
-t.test('a run ends by its steps, a budget of steps or one of tokens, whatever comes first', (t) => {
+t.test('a run ends by its steps, a budget of steps or one of tokens, the first of them', (t) => {
   const end = (stopAfter: NonNullable<TrainOptions['stopAfter']>) =>
     lastStep(resolveConfig({ ...base, accumulation: 2, stopAfter }));
   t.equal(end({}), 1000);

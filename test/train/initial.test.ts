@@ -49,7 +49,7 @@ async function weightsOf(path: string): Promise<Map<string, Float32Array>> {
   return values;
 }
 
-t.test('a method of full depth begins with a model of full depth', async (t) => {
+t.test('a method of full depth starts from a model of full depth', async (t) => {
   for (const method of [scratch(common), pld(common)]) {
     const { values, events } = await begin(whole, method);
     t.same(values, await weightsOf(whole), method.name);
@@ -63,7 +63,7 @@ t.test('a method of full depth begins with a model of full depth', async (t) => 
   }
 });
 
-t.test('a growing method begins with a shallower model, its first stage', async (t) => {
+t.test('a growing method starts from a shallower model, its first stage', async (t) => {
   const stored = await weightsOf(growing);
   for (const method of [
     apollo({ ...common, stageLayers: [2, 4], boundaries: { steps: [6] } }),

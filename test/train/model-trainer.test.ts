@@ -111,7 +111,7 @@ t.test('with outer steps there is no evaluation within a round', async (t) => {
   t.match(await trainer.evaluate(), { step: 0 }, 'the ranks begin with the same weights');
   while (trainer.steps < 3) await trainer.step();
   await refused(/after step 3 each rank has its own \(syncEvery 4\): call it when step 4 is done/);
-  t.match(await trainer.step(), { step: 4 }, 'the trainer goes on');
+  t.match(await trainer.step(), { step: 4 }, 'the trainer still works');
   t.match(await trainer.evaluate(), { step: 4 });
   while (!trainer.done) await trainer.step();
   await refused(/step 12 ends the round, and this run ends before, with step 10 \(stopAfter\)/);
@@ -194,7 +194,7 @@ t.test('by default all layers are trained from the start; BERT takes the shape o
   await bert.close();
 });
 
-t.test('what does not fit is refused, and the trainer goes on', async (t) => {
+t.test('what does not fit is refused, and the trainer still works', async (t) => {
   const { corpus: _, ...own } = deps;
   await t.rejects(createTrainer(tinyOptions, { ...deps, shape: { padding: true } }), {
     code: 'BAD_ARGUMENT',

@@ -20,7 +20,7 @@ function poisonable(factor: (depth: number) => number): LanguageModel {
   };
 }
 
-t.test('one bad step is left out with a warning, and the run goes on', async (t) => {
+t.test('one bad step is skipped with a warning, and the run continues', async (t) => {
   const store = new ParameterStore(device, { precision: 'f32' });
   // Without sampling only the first stage runs at depth 1.
   const model = poisonable((depth) => (depth === 1 ? Number.POSITIVE_INFINITY : 1));

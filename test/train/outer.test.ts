@@ -8,7 +8,7 @@ const options = { every: 5, end: 24, stageOf: (step: number) => (step < 6 ? 0 : 
 const rounds = new Rounds(options, {} as never);
 const steps = Array.from({ length: 25 }, (_, step) => step);
 
-t.test('a round ends every so many steps, with its stage and with the run', async (t) => {
+t.test('a round ends every N steps, with its stage and with the run', async (t) => {
   t.same(
     steps.filter((step) => !rounds.isOpen(step)),
     [0, 5, 6, 10, 14, 15, 20, 24],

@@ -38,7 +38,7 @@ t.test('warm-up is rounded up, but not by an error of floats', (t) => {
   t.end();
 });
 
-t.test('no warm-up begins at the peak; after the end the rate is zero', (t) => {
+t.test('without warm-up the rate starts at the peak; after the end the rate is zero', (t) => {
   t.equal(learningRate(0, { totalSteps: 4, warmupSteps: 0, peak: 2 }), 2);
   t.equal(learningRate(4, { totalSteps: 4, warmupSteps: 4, peak: 2 }), 0);
   t.equal(learningRate(9, { totalSteps: 4, warmupSteps: 0, peak: 2 }), 0);

@@ -25,7 +25,7 @@ t.test('a batch without labels has no target', async (t) => {
   t.ok(hasTarget({ labels: Int32Array.of(-100, 0) }));
 });
 
-t.test('a step without a target changes no weight, is told once and counted', async (t) => {
+t.test('a step without a target changes no weight, is reported once and counted', async (t) => {
   const folder = t.testdir();
   const at = (name: string) => `${folder}/${name}`;
   const corpus = without((step) => step === 3 || step === 4 || step >= 8);
@@ -96,7 +96,7 @@ t.test(
   },
 );
 
-t.test('held-out text without a target is told', async (t) => {
+t.test('held-out text without a target is reported', async (t) => {
   const corpus: TrainingCorpus = {
     ...countingCorpus,
     async heldOut(request) {

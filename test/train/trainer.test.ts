@@ -132,7 +132,7 @@ t.test('a step that fails changes nothing, nor does the one behind it', async (t
   t.ok((await store.read('w')).every((value) => value === 1));
   t.ok((await store.gradient('w')).every((value) => value === 0));
   t.equal(store.count('w'), 0);
-  t.match(await queue(micro(program)), { applied: true }, 'the trainer goes on');
+  t.match(await queue(micro(program)), { applied: true }, 'the trainer still works');
 });
 
 t.test('a signal and stop() refuse work that has not started', async (t) => {

@@ -28,7 +28,7 @@ function checkRotary(x: TensorType, positions: TensorType | undefined, { heads, 
   if (heads * headSize > width) {
     throw shapeError(
       'rotary',
-      `a row has ${width / headSize} heads of ${headSize} and ${heads} are to be rotated; got x ${formatType(x)}`,
+      `a row has ${width / headSize} heads of ${headSize}, but heads is ${heads}; got x ${formatType(x)}`,
     );
   }
   if (positions && (positions.dtype !== 'i32' || !sameShape(positions.shape, [batch, tokens]))) {

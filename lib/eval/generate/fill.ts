@@ -76,7 +76,7 @@ export async function fillMask(trained: TrainedModel, text: string, options: Fil
   );
   const masks = ids.flatMap((id, position) => (id === mask ? [position] : []));
   const spelled = spelling(tokenizer, mask);
-  check(masks.length > 0, `The text has no ${spelled}: write ${spelled} where a word is to be filled in.`);
+  check(masks.length > 0, `The text has no ${spelled}: write ${spelled} in place of the missing word.`);
 
   const seq = Math.min(maxPositions, roundUp(ids.length, shortest));
   const targets = roundUp(masks.length, 1);

@@ -57,7 +57,7 @@ const figures: readonly [(recipeOf: RecipeOf) => Figure, RegExp][] = [
 
 for (const [make, stopAt] of figures) {
   const figure = make(tiny);
-  t.test(`${figure.name} is made, and the same when it is stopped and gone on with`, { skip }, async (t) => {
+  t.test(`${figure.name} is made, and is the same after a stop and a resume`, { skip }, async (t) => {
     const whole = contextOf(`${figure.name}-whole`, new AbortController().signal);
     t.equal(await figure.make(whole), true);
     const page = readFileSync(join(whole.out, 'figure.md'), 'utf8');

@@ -62,7 +62,7 @@ for (const victim of [0, 1]) {
   });
 }
 
-t.test('what fails is told once, by the rank that failed', { skip: noMpi }, async (t) => {
+t.test('a failure is reported once, by the rank that failed', { skip: noMpi }, async (t) => {
   const wrong = await train(['--config', config, '--out', join(folder, 'wrong'), '--learning-rate', '-5']).ended;
   t.not(wrong.code, 0);
   t.match(wrong.err, /apollo-lm: rank 0 of 2 on .*: --learning-rate: expected more than 0; got -5/);

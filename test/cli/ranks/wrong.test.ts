@@ -44,7 +44,7 @@ t.test('a rank without the text', { skip: noMpi }, async (t) => {
   rmSync(join(folder, 'without', 'text.txt'));
   const ended = await startUnlike(main, [trainWith(whole, 'a'), trainWith(without, 'a')]).ended;
   checkEnd(t, ended, /apollo-lm: rank 1 of 2 on .*text\.txt/);
-  t.notOk(existsSync(join(folder, 'a')), 'a run that has not begun leaves no folder');
+  t.notOk(existsSync(join(folder, 'a')), 'a run that has not started leaves no folder');
 });
 
 t.test('the first rank without the text', { skip: noMpi }, async (t) => {

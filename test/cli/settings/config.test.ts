@@ -79,7 +79,7 @@ t.test('all paths in a file are relative to the file; those that a run has kept 
   t.match(loadSettings({ config, keptByRun: true, flags: {} }), paths);
 });
 
-t.test('settings of a method that does not train are refused, whatever the other command would train', async (t) => {
+t.test('settings of a method that does not train are refused for every command', async (t) => {
   const flags = { methodOptions: { auto: { share: 1 } } };
   const refused = { code: 'BAD_CONFIG', message: /--set auto: .*does not train here/ };
   t.throws(() => loadSettings({ flags: { ...flags, method: 'scratch' }, trains: 'method' }), refused);

@@ -54,7 +54,7 @@ t.test('warm-up is a share below 1 and steps from 1', async (t) => {
   t.equal(options({ warmup: 0 }).warmupSteps, 0);
   t.match(options({ optimizer: { weightDecay: 0.1 } }), { weightDecay: 0.1 });
   t.match(options({ optimizer: 'muon', muon: { momentum: 0.9 } }), { optimizer: 'muon', muon: { momentum: 0.9 } });
-  t.notOk('muon' in options({}), 'AdamW goes without saying');
+  t.notOk('muon' in options({}), 'AdamW is the default');
 });
 
 t.test('a variant is a method with settings of its own', async (t) => {

@@ -41,7 +41,7 @@ for (const command of ['train', 'compare']) {
     t.same(readdirSync(out), ['notes.txt']);
   });
 
-  t.test(`${command}: a run that has begun keeps its folder`, async (t) => {
+  t.test(`${command}: a finished run keeps its folder`, async (t) => {
     const folder = temporaryFolder();
     const out = join(folder, 'one');
     const config = tinyConfig(folder);
@@ -53,7 +53,7 @@ for (const command of ['train', 'compare']) {
     t.ok(existsSync(join(out, 'settings.json')));
   });
 
-  t.test(`${command}: a run that is stopped while its text is prepared goes on with --resume`, async (t) => {
+  t.test(`${command}: a run that is stopped while its text is prepared resumes`, async (t) => {
     const folder = temporaryFolder();
     const out = join(folder, 'one');
     const onWrite = (text: string, self: ReturnType<typeof memoryIo>) => /text: /.test(text) && self.interrupt();
@@ -177,3 +177,18 @@ function treeOf(folder: string): string[] {
       return `${name} ${size} ${mtimeMs}`;
     });
 }
+
+t.test('train: --keep-checkpoints is how many of the newest stay', async (t) => {
+  const folder = temporaryFolder();
+  const config = tinyConfig(folder, { method: 'scratch' });
+  for (const [kept, expected] of [
+    ['1', ['step-00000008']],
+    ['3', ['step-00000004', 'step-00000006', 'step-00000008']],
+  ] as const) {
+    const out = join(folder, kept);
+    const args = ['train', '--config', config, '--out', out, '--checkpoint-every', '2', '--keep-checkpoints', kept];
+    const io = memoryIo();
+    t.equal(await run(args, io), 0, io.err());
+    t.same(readdirSync(join(out, 'checkpoints')).sort(), expected);
+  }
+});

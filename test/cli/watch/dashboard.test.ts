@@ -150,7 +150,7 @@ t.test('a page that leaves does not keep the server', async (t) => {
   await t.rejects(ask(port, '/'), { code: 'ECONNREFUSED' });
 });
 
-t.test('a port that is taken is told, or the next one is tried', async (t) => {
+t.test('a port that is taken is an error, or the next one is tried', async (t) => {
   const first = await DashboardServer.open(new Dashboard({ title: 'x' }), [0]);
   t.teardown(() => first.close());
   await t.rejects(DashboardServer.open(new Dashboard({ title: 'x' }), [first.port]), {

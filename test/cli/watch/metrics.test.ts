@@ -145,7 +145,7 @@ t.test('the records of a long run are copied in large pieces', async (t) => {
   t.ok(before.length > 1.5e6 && pieces <= 3, `${pieces} pieces of ${before.length} bytes`);
 });
 
-t.test('a run that begins anew begins a new file', async (t) => {
+t.test('a run that starts again starts a new file', async (t) => {
   const path = join(t.testdir({ 'metrics.jsonl': `${JSON.stringify(stepRecord(1))}\n` }), 'metrics.jsonl');
   const file = await MetricsFile.open(path, undefined, () => t.fail('nothing stays'));
   await file.close();

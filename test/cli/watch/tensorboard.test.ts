@@ -48,7 +48,7 @@ t.test('records become scalars by tag, and the depths between evaluations a hist
   ]);
 });
 
-t.test('resumed, it goes on in a second file, with the depths since the last evaluation', async (t) => {
+t.test('a resumed run writes a second file, with the depths since the last evaluation', async (t) => {
   const folder = join(t.testdir(), 'apollo-1');
   const first = await TensorBoardRun.open(folder, undefined);
   for (let step = 1; step <= 5; step++) await first.add(stepRecord(step, { depth: 1 }));
@@ -67,7 +67,7 @@ t.test('resumed, it goes on in a second file, with the depths since the last eva
   t.match(
     (await filesOf(folder))[2],
     [{ step: 0 }, { step: 0, sessionStart: true }],
-    'begun anew, all of before is void',
+    'a run from step 0 voids all earlier values',
   );
 });
 

@@ -98,7 +98,7 @@ t.test(
   },
 );
 
-t.test('train keeps its metrics in its folder, and TensorBoard files where it is told to', { skip }, async (t) => {
+t.test('train keeps its metrics in its folder, and TensorBoard files where --tensorboard says', { skip }, async (t) => {
   const out = join(folder, 'train');
   const events = join(folder, 'events');
   const args = ['train', '--config', config, '--out', out, '--tensorboard', events];
@@ -152,7 +152,7 @@ t.test('--dashboard-keep waits for Ctrl-C, and that is no failure', { skip }, as
   t.notMatch(io.err(), 'Stopping');
 });
 
-t.test('a port that is taken or none at all is told before anything begins', async (t) => {
+t.test('a port that is taken or invalid is refused before anything starts', async (t) => {
   const other = createServer().listen(0, '127.0.0.1');
   t.teardown(() => other.close());
   await new Promise((done) => other.once('listening', done));

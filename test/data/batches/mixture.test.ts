@@ -100,7 +100,7 @@ t.test('each round holds the shares exactly, in an order of its own', async (t) 
   t.strictSame(deal(3), one[3], 'any row, in any order of asking');
 });
 
-t.test('a source whose text is used up begins again in another order, the other goes on', async (t) => {
+t.test('a source whose text is used up restarts in another order, the other continues', async (t) => {
   const seen = rows(1000, 10);
   const books = seen.filter((id) => id >= 2000);
   const wiki = seen.filter((id) => id < 2000);

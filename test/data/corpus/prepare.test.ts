@@ -310,7 +310,7 @@ t.test('what fails leaves nothing behind', async (t) => {
   t.equal((await prepare({ ...base, inputs: at('small.txt'), heldOut: 0 })).train.tokenCount, 5);
 });
 
-t.test('it can be stopped in every phase, and then goes on from the start', async (t) => {
+t.test('it can be stopped in every phase, and then starts again', async (t) => {
   const cacheDir = t.testdir();
   const options = { inputs: [sample], tokenizer: { train: 'bpe', vocabSize: 1500 }, cacheDir } as const;
   for (const phase of ['read', 'count words', 'train tokenizer', 'tokenise']) {

@@ -37,7 +37,7 @@ const files = {
 };
 
 /** Files of the entries that are whole, and names of partial ones. */
-function cached(cacheDir: string): { entries: string[]; begun: string[] } {
+function cached(cacheDir: string): { entries: string[]; partial: string[] } {
   const names = readdirSync(cacheDir).filter((name) => name !== 'digests.json');
   const whole = names.filter((name) => !name.startsWith('.')).sort();
   return {
@@ -46,7 +46,7 @@ function cached(cacheDir: string): { entries: string[]; begun: string[] } {
         .sort()
         .map((file) => `${name}/${file} ${readFileSync(join(cacheDir, name, file)).toString('base64')}`),
     ),
-    begun: names.filter((name) => name.startsWith('.')),
+    partial: names.filter((name) => name.startsWith('.')),
   };
 }
 
@@ -90,13 +90,13 @@ t.test('stopped again and again, it ends with the same bits and counts', async (
     const seen: CorpusProgress[] = [];
     const options = { ...base, cacheDir, workers, signal, onProgress: (state: CorpusProgress) => seen.push(state) };
     t.match(await failure(() => finish(options)), /^ABORT_ERR/);
-    const { entries, begun } = cached(cacheDir);
+    const { entries, partial } = cached(cacheDir);
     t.strictSame(entries, [], 'nothing that would be taken for a whole');
-    t.equal(begun.length, 1);
-    t.match(begun[0], /^\.begun-[0-9a-f]{32}-free-0-[0-9a-f]{12}$/);
-    const journal = JSON.parse(readFileSync(join(cacheDir, begun[0]!, 'journal.json'), 'utf8')) as { tokens: number };
+    t.equal(partial.length, 1);
+    t.match(partial[0], /^\.begun-[0-9a-f]{32}-free-0-[0-9a-f]{12}$/);
+    const journal = JSON.parse(readFileSync(join(cacheDir, partial[0]!, 'journal.json'), 'utf8')) as { tokens: number };
     t.ok(journal.tokens >= furthest, `${journal.tokens} tokens after ${furthest}`);
-    t.equal(firstTokens(seen), furthest, 'goes on after what was written down');
+    t.equal(firstTokens(seen), furthest, 'resumes after what the journal holds');
     furthest = journal.tokens;
   }
   const seen: CorpusProgress[] = [];
@@ -117,9 +117,10 @@ async function begin(cacheDir: string, inputs: readonly string[]): Promise<strin
   const options = { inputs, tokenizer, cacheDir, journalEvery: 1, workers: 0 };
   const { signal } = signalAfter(16);
   const message = await failure(() => finish({ ...options, signal }));
-  const { begun } = cached(cacheDir);
-  if (!message.startsWith('ABORT_ERR') || begun.length !== 1) throw new Error(`${message}, ${begun.length} begun`);
-  return begun[0]!;
+  const { partial } = cached(cacheDir);
+  if (!message.startsWith('ABORT_ERR') || partial.length !== 1)
+    throw new Error(`${message}, ${partial.length} partial`);
+  return partial[0]!;
 }
 
 t.test('what a process leaves that was killed is taken over, what it wrote last is done again', async (t) => {
@@ -127,12 +128,12 @@ t.test('what a process leaves that was killed is taken over, what it wrote last 
   const inputs = [join(folder, 'a.jsonl'), join(folder, 'c.txt')];
   await finish({ inputs, tokenizer, cacheDir: join(folder, 'straight') });
   const expected = cached(join(folder, 'straight')).entries;
-  const cases: [string, (cacheDir: string, begun: string) => void, boolean][] = [
+  const cases: [string, (cacheDir: string, partial: string) => void, boolean][] = [
     [
       'of a process that is gone',
-      (cacheDir, begun) => {
-        const left = join(cacheDir, begun.replace('-free-0-', `-${hostname()}-4194399-`));
-        renameSync(join(cacheDir, begun), left);
+      (cacheDir, partial) => {
+        const left = join(cacheDir, partial.replace('-free-0-', `-${hostname()}-4194399-`));
+        renameSync(join(cacheDir, partial), left);
         appendFileSync(join(left, 'tokens.bin'), 'after the journal');
         appendFileSync(join(left, 'documents.bin'), 'after the journal');
       },
@@ -140,21 +141,21 @@ t.test('what a process leaves that was killed is taken over, what it wrote last 
     ],
     [
       'with fewer tokens than its journal says',
-      (cacheDir, begun) => truncateSync(join(cacheDir, begun, 'tokens.bin'), 3000),
+      (cacheDir, partial) => truncateSync(join(cacheDir, partial, 'tokens.bin'), 3000),
       false,
     ],
-    ['with a damaged journal', (cacheDir, begun) => truncateSync(join(cacheDir, begun, 'journal.json'), 10), false],
+    ['with a damaged journal', (cacheDir, partial) => truncateSync(join(cacheDir, partial, 'journal.json'), 10), false],
   ];
   for (const [name, change, isGoneOn] of cases) {
     const cacheDir = join(folder, name.replaceAll(' ', '-'));
-    const begun = await begin(cacheDir, inputs);
-    const { tokens } = JSON.parse(readFileSync(join(cacheDir, begun, 'journal.json'), 'utf8')) as { tokens: number };
+    const partial = await begin(cacheDir, inputs);
+    const { tokens } = JSON.parse(readFileSync(join(cacheDir, partial, 'journal.json'), 'utf8')) as { tokens: number };
     t.ok(tokens > 0);
-    change(cacheDir, begun);
+    change(cacheDir, partial);
     const seen: CorpusProgress[] = [];
     await finish({ inputs, tokenizer, cacheDir, workers: 0, onProgress: (state) => seen.push(state) });
     t.equal(firstTokens(seen) === tokens, isGoneOn, name);
-    t.strictSame(cached(cacheDir), { entries: expected, begun: [] }, name);
+    t.strictSame(cached(cacheDir), { entries: expected, partial: [] }, name);
   }
 });
 
@@ -162,19 +163,19 @@ t.test('what a living process works on is left to it; what nobody came back to g
   const folder = t.testdir(files);
   const inputs = [join(folder, 'a.jsonl'), join(folder, 'c.txt')];
   const cacheDir = join(folder, 'cache');
-  const begun = await begin(cacheDir, inputs);
-  const living = begun.replace('-free-0-', `-${hostname()}-${process.pid}-`);
-  renameSync(join(cacheDir, begun), join(cacheDir, living));
+  const partial = await begin(cacheDir, inputs);
+  const living = partial.replace('-free-0-', `-${hostname()}-${process.pid}-`);
+  renameSync(join(cacheDir, partial), join(cacheDir, living));
   const isOld = (seconds: number) => {
     const then = Date.now() / 1000 - seconds;
     utimesSync(join(cacheDir, living), then, then);
   };
   isOld(60); // of a thread that has ended: nobody renews it
   await finish({ inputs, tokenizer, cacheDir });
-  t.strictSame(cached(cacheDir).begun, [living]);
+  t.strictSame(cached(cacheDir).partial, [living]);
   isOld(31 * 24 * 3600);
   await finish({ inputs, tokenizer, cacheDir });
-  t.strictSame(cached(cacheDir).begun, []);
+  t.strictSame(cached(cacheDir).partial, []);
 });
 
 t.test('text that another process or thread prepares is waited for', async (t) => {
@@ -189,10 +190,10 @@ t.test('text that another process or thread prepares is waited for', async (t) =
     { name: 'thread', pid: process.pid },
   ]) {
     const cacheDir = join(folder, name);
-    const begun = await begin(cacheDir, inputs);
-    const key = begun.split('-')[1]!;
-    const theirs = join(cacheDir, begun.replace('-free-0-', `-${hostname()}-${pid}-`));
-    renameSync(join(cacheDir, begun), theirs);
+    const partial = await begin(cacheDir, inputs);
+    const key = partial.split('-')[1]!;
+    const theirs = join(cacheDir, partial.replace('-free-0-', `-${hostname()}-${pid}-`));
+    renameSync(join(cacheDir, partial), theirs);
     let waited = false;
     const second = await finish({
       inputs,

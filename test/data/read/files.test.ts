@@ -28,7 +28,7 @@ t.test('files, folders and patterns', async (t) => {
   t.strictSame(found('sub/*'), ['sub/c.txt', 'sub/wiki_00']);
   t.strictSame(found('{b,x}.txt'), ['b.txt']);
   t.strictSame(found('?.{txt,txt.gz}'), ['a.txt.gz', 'b.txt']);
-  t.strictSame(found('notes.md'), ['notes.md'], 'a file that is named is taken whatever its name');
+  t.strictSame(found('notes.md'), ['notes.md'], 'a file that is given by its path is taken under any name');
 });
 
 t.test('a pattern may start in the current folder', async (t) => {
@@ -84,7 +84,7 @@ t.test('links to folders are followed, in folders and in patterns', async (t) =>
   t.strictSame(found('data/**/b.txt'), ['data/wiki/deep/b.txt']);
   symlinkSync('data/wiki', join(folder, 'chain'));
   t.strictSame(found('chain'), ['chain/a.txt', 'chain/deep/b.txt'], 'a link to a link, named itself');
-  t.strictSame(found('.').length, 4, 'each file once, whatever it is called');
+  t.strictSame(found('.').length, 4, 'each file once, under all its paths');
 });
 
 t.test('loops of links end, however they are closed', async (t) => {
@@ -108,7 +108,7 @@ t.test('loops of links end, however they are closed', async (t) => {
   t.strictSame(names('both').length, 2);
 });
 
-t.test('links that lead nowhere are told', async (t) => {
+t.test('broken links are reported', async (t) => {
   const folder = t.testdir({ 'a.txt': 'a' });
   symlinkSync('gone', join(folder, 'broken.txt'));
   symlinkSync('circle.txt', join(folder, 'circle.txt'));

@@ -135,7 +135,7 @@ t.test('a field inside of another: JSON and Parquet', async (t) => {
   await t.rejects(read(join(folder, 'a.parquet'), { field: 'meta' }), { message: /column "meta" is nested/ });
 });
 
-t.test("WikiExtractor's JSON is known by its keys, whatever their order", async (t) => {
+t.test("WikiExtractor's JSON is recognised by its keys in any order", async (t) => {
   const article = { text: 'Body.', title: 'A', url: 'u', id: 12 };
   const other = JSON.stringify({ id: '1', revid: null, title: 'B', text: 'B\nmore', url: 'u' });
   const long = JSON.stringify({ text: 'x'.repeat(200_000), id: 1, title: 'C' });
@@ -207,7 +207,7 @@ t.test("WikiExtractor's escaped entities, where asked for", async (t) => {
   changed.close();
 });
 
-t.test('the format is told from the name, and by the option against it', async (t) => {
+t.test('the format follows from the name; the option overrides it', async (t) => {
   const line = '{"text":"a"}\n';
   const folder = t.testdir({ 'a.jsonl': line, 'a.json': line, 'b.txt': line, 'part.00': 'plain', noending: 'plain' });
   t.strictSame((await read(join(folder, 'a.jsonl'))).documents, ['a']);
@@ -274,7 +274,7 @@ t.test('long documents come in pieces that are tokenised like the whole, from ev
   }
 });
 
-t.test('no piece is longer than the bound, whatever the file', async (t) => {
+t.test('no piece of any file is longer than the bound', async (t) => {
   const folder = t.testdir({ 'a.jsonl': JSON.stringify({ text: 'x'.repeat(9_000_000) }) });
   const lengths: number[] = [];
   for await (const { text } of readDocuments(describe(join(folder, 'a.jsonl')))) lengths.push(text.length);

@@ -127,7 +127,7 @@ t.test('documents start with the token that the tokenizer puts before every text
   t.same(await read('none'), [...a, ...b]);
   t.same([...(await readTokens(inputs, opened)).ids], [258, ...a, 257, 258, ...b, 257]);
   const closed = withTemplate([mark, text, mark]);
-  t.same(await read('auto'), [...a, 257, ...b, 257], 'a frame around a row is none of a document');
+  t.same(await read('auto'), [...a, 257, ...b, 257], 'a frame around a row is not the end of a document');
   t.same([...(await readTokens(inputs, closed)).ids], [...a, 257, ...b, 257]);
 });
 

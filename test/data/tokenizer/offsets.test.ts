@@ -119,10 +119,10 @@ t.test('gpt2 gives a character when its last byte has come, and marks what stays
   const stream = gpt2().streamDecoder();
   t.strictSame([stream.push(ids[0]!), stream.push(ids[1]!), stream.end()], ['', '🙂', '']);
   t.strictSame([stream.push(ids[0]!), stream.end()], ['', '\ufffd']);
-  t.strictSame([stream.push(gpt2().idOf('Hi')!), stream.end()], ['Hi', ''], 'and begins anew');
+  t.strictSame([stream.push(gpt2().idOf('Hi')!), stream.end()], ['Hi', ''], 'and starts again');
 });
 
-t.test('bert gives a word when the next one has begun', async (t) => {
+t.test('bert gives a word when the next one has started', async (t) => {
   const stream = bert().streamDecoder();
   const pieces = ['do', 'n', "'", 't', 'play', '##ing', '.', 'well'].map((token) => stream.push(bert().idOf(token)!));
   t.equal(pieces.join('') + stream.end(), "don't playing. well");

@@ -72,7 +72,7 @@ t.test('too many words: the total stays bounded, and no count is off by more tha
   for (let i = 0; i < 100; i++) t.equal(counts.get(`common${i}`), exact.get(`common${i}`), 'frequent words stay exact');
 });
 
-t.test('a bounded training says by how much its counts may be off, whatever the number of workers', async (t) => {
+t.test('a bounded training says by how much its counts may be off, the same for any number of workers', async (t) => {
   const options = { kind: 'wordpiece', vocabSize: 800, maxDistinctWords: 3000 } as const;
   const alone = await trainTokenizerOnText(often(8), options);
   t.ok(alone.undercount > 0);

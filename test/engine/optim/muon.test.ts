@@ -154,7 +154,7 @@ t.test('fused queries, keys and values are orthogonalised one by one', async (t)
   );
 });
 
-t.test('an update has singular values near 1, whatever the gradient', async (t) => {
+t.test('an update has singular values near 1 for every gradient', async (t) => {
   await using device = await testDevice({ threads: 1 });
   const spec = hidden('wide', [8, 32]);
   const start = noise(spec, 1);
@@ -266,7 +266,7 @@ t.test('momentum for the matrices of layers, m and v for all else, by the model'
   t.end();
 });
 
-t.test('matrices that stand side by side in a tensor of a layer are apart', (t) => {
+t.test('matrices side by side in a tensor of a layer are updated separately', (t) => {
   const matricesOf = (name: string, changes: object = {}) => {
     const declarations = createModel(preset(name, changes)).parameters(1).map(declarationOf);
     const fused = declarations.filter(({ matrices }) => matrices);

@@ -347,7 +347,7 @@ t.test(
     const found = await poolerAfter(pooled);
     t.ok(
       found.every((value, i) => Math.abs(value - values[i]!) < 1e-6),
-      'it begins with the values that are there',
+      'it starts with the values that are there',
     );
     const drawn = await poolerAfter(deps.source);
     t.notOk(drawn.some((value, i) => i > 0 && value === values[i]));

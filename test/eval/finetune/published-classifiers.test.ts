@@ -38,7 +38,7 @@ async function scores(name: string, folder: string) {
   return evaluateTask({ device, folder, task, data, batch: 4 });
 }
 
-t.test('SST-2 is 100 whatever its classes are called and wherever they stand', async (t) => {
+t.test('SST-2 is 100 for any names and order of its classes', async (t) => {
   const cases: readonly (readonly [readonly number[], object, number])[] = [
     [[0, 1], named('negative', 'positive'), 0],
     [[1, 0], named('positive', 'negative'), 0],
@@ -91,7 +91,7 @@ t.test('evaluate --out: a folder that cannot be written is found before anything
   t.match(io.err(), /The results cannot be written: .*file: a file stands where a folder is needed \(ENOTDIR\)/);
 });
 
-t.test('evaluate --json says what is to be known on stderr and in its results', async (t) => {
+t.test('evaluate --json gives its notes on stderr and in its results', async (t) => {
   const folder = await reordered(t, 'sst2', [0, 1], {});
   const out = join(folder, 'out');
   writeFileSync(join(folder, 'data/test.tsv'), 'index\tsentence\n0\tgood\n');

@@ -42,7 +42,7 @@ for (const { text, ids, tokens, probabilities } of fill.cases) {
   });
 }
 
-t.test('sentences have the candidate in its place and the likeliest words in the other masks', async (t) => {
+t.test('sentences have the candidate in its place and the most likely words in the other masks', async (t) => {
   const { text, tokens } = fill.cases[1]!;
   const words = tokens.map((row) => row.map((id) => fill.vocab[id]!));
   const [first, second] = await fillMask(trained, text, { topK: 2 });
@@ -64,7 +64,7 @@ t.test('what cannot be is refused by name', async (t) => {
       () => 'nothing',
       (error: Error) => error.message,
     );
-  t.match(await refused('the cat'), /no \[MASK\]: write \[MASK\] where a word is to be filled in/);
+  t.match(await refused('the cat'), /no \[MASK\]: write \[MASK\] in place of the missing word/);
   t.match(await refused('[MASK]', { topK: 0 }), /topK must be a positive whole number/);
   t.match(
     await refused(`[MASK] ${'the '.repeat(40)}`),

@@ -90,7 +90,7 @@ t.test('the same seed gives the same tokens, another seed others; each sample ha
   for (const sample of [0, 1, 2]) t.equal(tokensOf(side, sample).length, 20);
 });
 
-t.test('drawing from the single likeliest token is decoding greedily', async (t) => {
+t.test('drawing from the single most likely token is decoding greedily', async (t) => {
   const { prompt, tokens } = answers.greedy[2]!;
   t.same(tokensOf(await all(small, prompt, { topK: 1, maxTokens: tokens.length, seed: 9 })), tokens);
 });
@@ -110,7 +110,7 @@ t.test('samples that have ended stay while others outgrow the positions', async 
   }
 });
 
-t.test('the end of text ends a sample and has no text; eos: null goes on', async (t) => {
+t.test('the end of text ends a sample and has no text; eos: null continues', async (t) => {
   const { prompt, tokens } = answers.greedy[2]!; // 5, 5, 15, …
   const pieces = Array.from({ length: 120 }, (_, i) => `<${i}>`);
   const trained = { ...small, tokenizer: piecewise(pieces, 15) };
@@ -154,7 +154,7 @@ t.test('a stop string that lies across tokens ends the text before it', async (t
 });
 
 for (const name of ['gpt2-ref', 'llama-ref-a']) {
-  t.test(`${name}: a text that outgrows the positions goes on from its last half`, async (t) => {
+  t.test(`${name}: a text that outgrows the positions continues from its last half`, async (t) => {
     const model = await goldenModel(name);
     using store = await goldenStore(device, model, name);
     const small: TrainedModel = { model, store, layerMap: plainMap(model) };
@@ -173,7 +173,7 @@ for (const name of ['gpt2-ref', 'llama-ref-a']) {
   });
 }
 
-t.test('an empty prompt begins with the end-of-text token', async (t) => {
+t.test('an empty prompt starts with the end-of-text token', async (t) => {
   const trained = { ...small, tokenizer: piecewise(['a', 'b', 'c'], 1) };
   const events = await all(trained, '', { greedy: true, maxTokens: 4, eos: null });
   t.same(tokensOf(events), tokensOf(await all(small, [1], { greedy: true, maxTokens: 4 })));

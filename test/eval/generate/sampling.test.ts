@@ -36,7 +36,7 @@ for (const { probabilities: expected, ...options } of filtered.cases) {
 const all = checkSampling({});
 const exact = (weights: readonly number[]) => Float32Array.from(weights, Math.log);
 
-t.test('temperature 0 leaves the likeliest token, after the penalty; of equals the first', async (t) => {
+t.test('temperature 0 leaves the most likely token, after the penalty; of equals the first', async (t) => {
   const only = (scores: readonly number[], options: SamplingOptions = {}, seen: readonly number[] = []) => {
     const found = candidates(Float32Array.from(scores), checkSampling({ temperature: 0, ...options }), seen);
     t.same([...found.probabilities], [1]);
@@ -64,7 +64,7 @@ t.test('top-k and top-p leave what they say of a known distribution', async (t) 
   t.same(shares({ topK: 2 }), two);
   t.same(shares({ topP: 0.6 }), two, '0.4 alone does not reach 0.6');
   t.same(shares({ topP: 0.39 }), [[1, 1]]);
-  t.same(shares({ topK: 1, topP: 0.001 }), [[1, 1]], 'the likeliest always stays');
+  t.same(shares({ topK: 1, topP: 0.001 }), [[1, 1]], 'the most likely one always stays');
   t.same(shares({ topK: 4, topP: 0.9 }).length, 4, 'top-p counts among what top-k has left');
   t.same(shares({ topK: 100 }), shares({}), 'more than there are: all');
   t.equal(
@@ -106,7 +106,7 @@ t.test('over a grid of numbers every token comes as often as it is likely', asyn
   }
 });
 
-t.test('the likeliest token is the first of equals; the penalty counts a token once', async (t) => {
+t.test('the most likely token is the first of equals; the penalty counts a token once', async (t) => {
   t.equal(likeliest(Float32Array.of(1, 3, 3, 2)), 1);
   t.equal(likeliest(Float32Array.of(1, 3, 2.5, 2), 1.3, [1, 1, 1]), 2, '3 / 1.3 is less than 2.5');
   t.equal(likeliest(Float32Array.of(-1, -2), 3, [0]), 1, 'a negative logit is multiplied');

@@ -189,7 +189,7 @@ t.test('a passage that is longer than the positions loses its start', async (t) 
   t.ok(Math.abs(perplexity / Math.exp(sum) - 1) < 1e-4, `${perplexity} for ${Math.exp(sum)}`);
 });
 
-t.test('the last word has the tokens that it has in the whole passage, whatever is around that', async (t) => {
+t.test('the last word has the tokens that it has in the whole passage, with any text around it', async (t) => {
   const llama2 = loadTokenizer(fixture('tokenizers/llama/llama-2.json.gz'));
   const few = (ids: Uint32Array) => ids.map((id) => id % 300); // as many as the model has
   const tokenizer: Tokenizer = { ...llama2, encode: (text) => few(llama2.encode(text)) };
@@ -272,7 +272,7 @@ t.test('text is read in the formats of corpora', async (t) => {
   t.same(notes, ['Skipped records: 1 with "body" is null.']);
 });
 
-t.test('a window that the model cannot have is told from its configuration alone', async (t) => {
+t.test('a window that the model cannot have is refused from its configuration alone', async (t) => {
   const { config } = gpt.model;
   t.same(checkWindow(config, {}), { seq: config.maxPositions, stride: Math.ceil(config.maxPositions / 2) });
   t.throws(() => checkWindow(config, { seq: config.maxPositions + 1 }), { code: 'BAD_CONFIG' });

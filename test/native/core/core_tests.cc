@@ -220,7 +220,7 @@ void device_thread_cannot_start() {
   Error error("");
   on_thread(*device, [&] { error = error_of([&] { device->check_usable(); }); });
   expect(error.code() == "APOLLO_CLOSED" && std::string(error.what()).find("the GPU is gone") != std::string::npos,
-         "later work is told why; got " + std::string(error.what()));
+         "later work gets the reason; got " + std::string(error.what()));
   device->close(true);
 }
 

@@ -76,7 +76,7 @@ t.test('every chart has the data of every run', async (t) => {
   t.equal(bare['loss-flops'].series[0].lineStyle.width, 2, 'without the training loss the held-out one comes first');
 });
 
-t.test('methods have colours, the reference its own, seeds are told by dashes', async (t) => {
+t.test('methods have colours, the reference its own, seeds differ by dashes', async (t) => {
   const state = received(nothing, 'snapshot', filled(['scratch', 'apollo'], [1, 2]).snapshot());
   t.same(
     [...colorsOf(state)],

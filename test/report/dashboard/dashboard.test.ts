@@ -58,7 +58,7 @@ t.test('stages have their depths, growths their place on the axes', async (t) =>
   );
 });
 
-t.test('changes hold only runs that have changed; a run that begins anew forgets', async (t) => {
+t.test('changes hold only runs that have changed; a run that starts again drops its points', async (t) => {
   const dashboard = new Dashboard({ title: 'x', reference: 'scratch' });
   dashboard.add(startRecord(0, { method: 'scratch' }));
   dashboard.add(stepRecord(1, { method: 'scratch' }));
@@ -75,7 +75,7 @@ t.test('changes hold only runs that have changed; a run that begins anew forgets
   t.match(dashboard.changes().runs, [{ points: { from: 1, rows: [[2]] } }]);
   dashboard.add(startRecord(2, { resumed: true }));
   dashboard.add(stepRecord(3));
-  t.equal(dashboard.snapshot().runs[1]!.points.rows.length, 3, 'a resumed one goes on');
+  t.equal(dashboard.snapshot().runs[1]!.points.rows.length, 3, 'a resumed one keeps its points');
   dashboard.add(startRecord(0));
   t.equal(dashboard.snapshot().runs[1]!.points.rows.length, 0);
 });

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { CheckpointClock } from '../../../lib/train/checkpoint/checkpoint-clock.js';
 
-t.test('a checkpoint is due so many minutes of training after the last one', async (t) => {
+t.test('a checkpoint is due N minutes of training after the last one', async (t) => {
   const clock = new CheckpointClock(2, 0);
   t.equal(clock.due(119_999), false);
   t.equal(clock.due(120_000), true);

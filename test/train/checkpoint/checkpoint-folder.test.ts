@@ -6,7 +6,7 @@ import { latestCheckpoint, listCheckpoints, writeFolder } from '../../../lib/tra
 const put = (text: string) => (folder: string) => writeFile(join(folder, 'state.json'), text);
 const contents = async (path: string) => readFile(join(path, 'state.json'), 'utf8');
 
-t.test('the newest checkpoint stands alone, or with as many as are kept', async (t) => {
+t.test('only the newest checkpoints are kept, one or more', async (t) => {
   const dir = t.testdir();
   t.equal(await latestCheckpoint(join(dir, 'absent')), undefined);
   await writeFolder(dir, 10, { keep: 1 }, put('ten'));

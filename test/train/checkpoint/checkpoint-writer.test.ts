@@ -46,7 +46,7 @@ function job(step: number) {
   };
 }
 
-t.test('a checkpoint holds what the store held when it was begun', async (t) => {
+t.test('a checkpoint holds what the store held when it was started', async (t) => {
   const store = await filled(1);
   const writer = new CheckpointWriter(store);
   const first = job(1);
@@ -61,7 +61,7 @@ t.test('a checkpoint holds what the store held when it was begun', async (t) => 
   await writer.settled();
   t.same(first.log, ['begun', 'a 1,1,1 10 1 1', 'b 1,1,1 10 1 1']);
   t.match(writer.take(), [{ step: 1, path: 'step-1' }]);
-  t.same(writer.take(), [], 'each is told once');
+  t.same(writer.take(), [], 'each is reported once');
   t.ok(writer.isSaved('1/0'));
   t.equal(writer.lastSaved, 'step-1');
 });
@@ -106,7 +106,7 @@ t.test('where a copy does not fit, training waits for the disk', async (t) => {
   t.match(writer.take(), [{ path: 'step-1' }]);
 });
 
-t.test('one that fails is told with its error, and the next is written', async (t) => {
+t.test('one that fails is reported with its error, and the next is written', async (t) => {
   const store = await filled(4);
   const writer = new CheckpointWriter(store);
   const [bad, good] = [job(1), job(2)];

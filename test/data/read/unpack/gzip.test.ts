@@ -39,7 +39,7 @@ t.test('members, fields of the header and zeros behind, in chunks of any size', 
   t.ok((await unpacked(gzipSync(''), 5)).equals(Buffer.alloc(0)), 'an empty member');
 });
 
-t.test('what follows the data is told by its byte', async (t) => {
+t.test('what follows the data is reported with its offset', async (t) => {
   const packed = gzipSync(text);
   for (const [garbage, members] of [
     ['garbage', 1],
@@ -68,7 +68,7 @@ t.test('cut, changed and foreign data', async (t) => {
   });
 });
 
-t.test('a source that fails is what is told, and reading may end early', async (t) => {
+t.test('the error of a source is what the reader gets, and reading may end early', async (t) => {
   async function* failing() {
     yield gzipSync(text).subarray(0, 40);
     throw new Error('the disk is gone');

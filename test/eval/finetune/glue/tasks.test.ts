@@ -70,7 +70,7 @@ t.test('only what is needed must be there', async (t) => {
   t.equal((await task('mnli').read(folder, ['evaluations'])).evaluations.length, 1);
 });
 
-t.test('what is wrong with a file is told by file and line', async (t) => {
+t.test('an error in a file names file and line', async (t) => {
   const folder = temporaryFolder();
   await mkdir(join(folder, 'SST-2'));
   const reads = async (text: string | Uint8Array) => {

@@ -45,7 +45,7 @@ t.test('a v2.0 file knows questions without an answer', async (t) => {
   );
 });
 
-t.test('packed files are read whatever they are called, a byte order mark is dropped', async (t) => {
+t.test('packed files are read under any name, a byte order mark is dropped', async (t) => {
   const bytes = readFileSync(fixture('squad/made-up-v2.0.json'));
   const folder = t.testdir({});
   for (const [name, content] of [

@@ -199,7 +199,7 @@ async function overfit(version: 1 | 2) {
   }
 }
 
-t.test('a tiny model learns four questions by heart, the same bits each time', async (t) => {
+t.test('a tiny model memorises four questions, with the same bits each time', async (t) => {
   const first = await overfit(1);
   t.equal(first.length, 60);
   t.same(first.at(-1)!.metrics['same'], { f1: 1, exact: 1 });
