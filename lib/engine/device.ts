@@ -17,7 +17,10 @@ export interface DeviceOptions {
   readonly kind?: 'cpu' | 'cuda';
   /** CPU: worker threads; default: all cores. Equal results need equal thread counts. */
   readonly threads?: number;
-  /** CUDA: which GPU, counted from 0 as nvidia-smi does. */
+  /**
+   * CUDA: which GPU, counted from 0 among those that the CUDA runtime lists: CUDA_VISIBLE_DEVICES selects and orders them,
+   * and without CUDA_DEVICE_ORDER=PCI_BUS_ID the order may differ from that of nvidia-smi. Default: 0.
+   */
   readonly index?: number;
   /** CUDA: f32 products may round their inputs to TF32 (10 bits), several times as fast. Default: false. */
   readonly tf32?: boolean;
@@ -104,7 +107,7 @@ const takesDeviceCompile = is.takes('Device.compile', {
 });
 
 const takesNewDevice = is.takes('new Device', {
-  native: is.having('a NativeDevice (use openDevice)', ['compile', 'createBuffer', 'info', 'close']),
+  native: is.having('a NativeDevice (use openDevice)', ['compile', 'createBuffer', 'releaseArena', 'info', 'close']),
 });
 
 let readNative: (device: Device) => NativeDevice;
@@ -186,11 +189,20 @@ export class Device {
       throw error;
     }
     const { ready } = shared;
-    return new Program(ready, () => {
+    const release = () => {
       if (--shared.holders > 0) return;
       forget();
       ready.native.dispose();
-    });
+    };
+    try {
+      // The device or a store may have been closed meanwhile.
+      this.checkOpen();
+      ready.binding.checkOpen();
+    } catch (error) {
+      release();
+      throw error;
+    }
+    return new Program(ready, release);
   }
 
   /**
@@ -207,6 +219,16 @@ export class Device {
     } catch (error) {
       throw fromNative(error);
     }
+  }
+
+  /**
+   * Frees the memory that programs share, behind what is queued; the next run of a program reserves what it needs.
+   * @throws {ApolloError} CLOSED.
+   * @internal
+   */
+  async releaseArena(): Promise<void> {
+    this.checkOpen();
+    await translated(() => this.#native.releaseArena());
   }
 
   /** Finishes what is queued and frees the device; every later call throws CLOSED. */

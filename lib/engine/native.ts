@@ -111,6 +111,8 @@ export interface NativeDevice {
   info(): DeviceInfo;
   createBuffer(dtype: DType, elements: number): NativeBuffer;
   compile(desc: NativeProgramDesc, buffers: readonly NativeBuffer[]): Promise<NativeProgram>;
+  /** Frees the arena; the next run of a program reserves another one. */
+  releaseArena(): Promise<void>;
   close(): Promise<void>;
 }
 

@@ -312,7 +312,8 @@ export class ParameterStore {
   }
 
   /**
-   * Forgets a parameter and frees its memory; programs that use it throw CLOSED from now on.
+   * Forgets a parameter; programs that use it throw CLOSED from now on. Its memory is freed when the last of them is
+   * disposed.
    * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
    */
   remove(name: string): void {

@@ -61,6 +61,8 @@ export interface ProgramMemory {
   readonly parameterBytes: number;
 }
 
+const isInt32 = (value: number) => (value | 0) === value;
+
 const plainArrays: Record<DType, string> = {
   f32: 'Float32Array',
   bf16: 'Float32Array or Uint16Array (bits)',
@@ -83,7 +85,7 @@ export function convertInput({ name, shape, dtype }: NamedType, data: InputData)
       : data instanceof Float32Array || (dtype === 'bf16' && data instanceof Uint16Array);
   if (accepted) return dtype === 'bf16' && data instanceof Float32Array ? toBfloat16(data) : (data as TypedArray);
   if (!Array.isArray(data)) throw fail(`a ${data.constructor.name}; pass ${plainArrays[dtype]} or an array of numbers`);
-  const wrong = data.findIndex((value) => typeof value !== 'number' || (dtype === 'i32' && !Number.isInteger(value)));
+  const wrong = data.findIndex((value) => typeof value !== 'number' || (dtype === 'i32' && !isInt32(value)));
   if (wrong >= 0) throw fail(`${String(data[wrong])} at position ${wrong}`);
   if (dtype === 'i32') return Int32Array.from(data);
   const values = Float32Array.from(data);
@@ -189,34 +191,44 @@ export class Program {
   async run(inputs: Readonly<Record<string, InputData>> = {}, options: RunOptions = {}): Promise<RunResult> {
     takesProgramRun(inputs, options);
 
-    const { signal, group = signal && new RunGroup(signal), profile = false, binding, exchange } = options;
+    const { signal, group = signal && new RunGroup(signal) } = options;
+    try {
+      return await this.#run(inputs, { ...options, group });
+    } catch (error) {
+      group?.fail(); // also where nothing was queued: the group's other runs must not work without this one
+      throw error;
+    } finally {
+      if (!options.group) group?.dispose();
+    }
+  }
+
+  async #run(
+    inputs: Readonly<Record<string, InputData>>,
+    { group, profile = false, binding, exchange }: RunOptions,
+  ): Promise<RunResult> {
     this.#checkUsable(binding ?? this.parts.binding);
     check(!binding || binding.device === this.parts.binding.device, 'run: the binding is of another device');
     const data = this.#collect(inputs);
     if (group?.stopped)
       throw new ApolloError('ABORT_ERR', 'the run was cancelled before it started', { cause: group.reason });
-    try {
-      const result = await translated(() =>
-        this.parts.native.run(data, {
-          profile,
-          ...(group && { stopped: group.flag }),
-          ...(binding && { buffers: binding.buffers }),
-          ...(exchange && { exchange }),
-        }),
-      );
-      const outputs: Record<string, Float32Array | Int32Array> = {};
-      this.outputs.forEach(({ name }, slot) => {
-        const array = result.outputs[slot]!;
-        outputs[name] = array instanceof Uint16Array ? fromBfloat16(array) : array;
-      });
-      const { elapsedMs, waitedMs } = result;
-      if (!result.profile) return { outputs, elapsedMs, waitedMs };
-      const { labels, desc } = this.parts.lowered;
-      const times = desc.instructions.map(({ op }, i) => ({ op, name: labels[i]!, ns: result.profile![i]! }));
-      return { outputs, elapsedMs, waitedMs, profile: times };
-    } finally {
-      if (!options.group) group?.dispose();
-    }
+    const result = await translated(() =>
+      this.parts.native.run(data, {
+        profile,
+        ...(group && { stopped: group.flag }),
+        ...(binding && { buffers: binding.buffers }),
+        ...(exchange && { exchange }),
+      }),
+    );
+    const outputs: Record<string, Float32Array | Int32Array> = {};
+    this.outputs.forEach(({ name }, slot) => {
+      const array = result.outputs[slot]!;
+      outputs[name] = array instanceof Uint16Array ? fromBfloat16(array) : array;
+    });
+    const { elapsedMs, waitedMs } = result;
+    if (!result.profile) return { outputs, elapsedMs, waitedMs };
+    const { labels, desc } = this.parts.lowered;
+    const times = desc.instructions.map(({ op }, i) => ({ op, name: labels[i]!, ns: result.profile![i]! }));
+    return { outputs, elapsedMs, waitedMs, profile: times };
   }
 
   /** Ends the use of this program; runs in progress finish. What other callers of `compile` hold stays usable. */

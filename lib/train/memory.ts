@@ -110,6 +110,7 @@ export async function checkMemory(
     await attempt(config.batch, run.programs);
   } catch (error) {
     if (!(error instanceof ApolloError) || error.code !== 'OUT_OF_MEMORY') throw error;
+    await device.releaseArena();
     for (let batch = config.batch >> 1; batch >= 1; batch >>= 1) {
       const programs = new RunPrograms(options);
       const fits = await attempt(batch, programs).then(
@@ -117,6 +118,8 @@ export async function checkMemory(
         () => false,
       );
       programs.clear();
+      // What a batch that is too large has reserved would stay, and the smaller ones be measured next to it.
+      await device.releaseArena();
       if (!fits) continue;
       const equal = largestDivisor(config.batch, batch);
       const accumulation = (config.accumulation * config.batch) / equal;

@@ -24,7 +24,18 @@ BufferObject::BufferObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
   Contents contents = contents_of<BufferObject>(info);
   session_ = std::move(contents.session);
   buffer_ = std::move(contents.buffer);
+  // The object itself is small: without this the collector would see no reason to free buffers that nobody disposed.
+  // A part's memory is that of its whole.
+  if (!buffer_->is_part()) reported_ = static_cast<std::int64_t>(buffer_->bytes());
+  Napi::MemoryManagement::AdjustExternalMemory(info.Env(), reported_);
 }
+
+void BufferObject::drop(Napi::BasicEnv env) {
+  buffer_.reset();
+  Napi::MemoryManagement::AdjustExternalMemory(env, -std::exchange(reported_, 0));
+}
+
+void BufferObject::Finalize(Napi::BasicEnv env) { drop(env); }
 
 Napi::Object BufferObject::create(Napi::Env env, std::shared_ptr<Session> session, std::shared_ptr<Buffer> buffer) {
   return make<BufferObject>(env, &State::buffer, {std::move(session), std::move(buffer)});
@@ -114,7 +125,7 @@ Napi::Value BufferObject::part(const Napi::CallbackInfo& info) {
 
 Napi::Value BufferObject::dispose(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
-    buffer_.reset();
+    drop(info.Env());
     return info.Env().Undefined();
   });
 }
@@ -213,7 +224,8 @@ Napi::Function DeviceObject::define(Napi::Env env) {
   return DefineClass(
       env, kName,
       {InstanceMethod<&DeviceObject::info>("info"), InstanceMethod<&DeviceObject::create_buffer>("createBuffer"),
-       InstanceMethod<&DeviceObject::compile>("compile"), InstanceMethod<&DeviceObject::close>("close")});
+       InstanceMethod<&DeviceObject::compile>("compile"), InstanceMethod<&DeviceObject::release_arena>("releaseArena"),
+       InstanceMethod<&DeviceObject::close>("close")});
 }
 
 DeviceObject::DeviceObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
@@ -269,6 +281,14 @@ Napi::Value DeviceObject::compile(const Napi::CallbackInfo& info) {
           *program = std::make_shared<Program>(device, std::move(*desc), std::move(*buffers));
         },
         [program, session = session_](Napi::Env env) { return ProgramObject::create(env, session, *program); });
+  });
+}
+
+Napi::Value DeviceObject::release_arena(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] {
+    return session_->call(
+        info.Env(), [device = session_->shared_device()] { device->release_arena(); },
+        [](Napi::Env env) { return env.Undefined(); });
   });
 }
 

@@ -27,6 +27,7 @@ class BufferObject : public Napi::ObjectWrap<BufferObject> {
   static Napi::Function define(Napi::Env env);
   explicit BufferObject(const Napi::CallbackInfo& info);
   static Napi::Object create(Napi::Env env, std::shared_ptr<Session> session, std::shared_ptr<Buffer> buffer);
+  void Finalize(Napi::BasicEnv env) override;
 
   // Throws APOLLO_CLOSED after dispose().
   const std::shared_ptr<Buffer>& buffer() const;
@@ -43,8 +44,12 @@ class BufferObject : public Napi::ObjectWrap<BufferObject> {
   Napi::Value part(const Napi::CallbackInfo& info);
   Napi::Value dispose(const Napi::CallbackInfo& info);
 
+  // Lets go of the buffer.
+  void drop(Napi::BasicEnv env);
+
   std::shared_ptr<Session> session_;
   std::shared_ptr<Buffer> buffer_;
+  std::int64_t reported_ = 0;  // bytes that JavaScript's garbage collector counts for this object
 };
 
 class ProgramObject : public Napi::ObjectWrap<ProgramObject> {
@@ -89,6 +94,7 @@ class DeviceObject : public Napi::ObjectWrap<DeviceObject> {
   Napi::Value info(const Napi::CallbackInfo& info);
   Napi::Value create_buffer(const Napi::CallbackInfo& info);
   Napi::Value compile(const Napi::CallbackInfo& info);
+  Napi::Value release_arena(const Napi::CallbackInfo& info);
   Napi::Value close(const Napi::CallbackInfo& info);
 
   std::shared_ptr<Session> session_;

@@ -48,7 +48,7 @@ Device::Device(std::unique_ptr<Backend> backend, std::size_t memory_limit_bytes)
 
 Device::~Device() {
   close(/*drain=*/false);
-  if (arena_ != nullptr) backend_->release(arena_, arena_bytes_);
+  release_arena();  // of a thread that was detached
 }
 
 bool Device::submit(std::function<void()> job) {
@@ -83,6 +83,8 @@ void Device::close(bool drain) {
     thread_.detach();  // the last owner was a job's own closure; the loop ends after it and needs only the queue
   } else {
     thread_.join();
+    // Whoever still holds a program or a buffer holds the device, but none of them can run any more.
+    release_arena();
   }
 }
 
@@ -172,6 +174,12 @@ void Device::release(void* memory, std::size_t bytes) {
   if (memory == nullptr) return;
   backend_->release(memory, bytes);
   buffer_bytes_ -= bytes;
+}
+
+void Device::release_arena() {
+  if (arena_ == nullptr) return;
+  backend_->release(std::exchange(arena_, nullptr), arena_bytes_);
+  arena_bytes_ = 0;
 }
 
 void Device::reserve_arena(std::size_t bytes) {

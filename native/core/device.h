@@ -60,6 +60,7 @@ class Buffer {
   std::size_t elements() const { return elements_; }
   std::size_t bytes() const { return elements_ * size_of(dtype_); }
   void* data() const { return data_; }
+  bool is_part() const { return whole_ != nullptr; }
   const Device& device() const { return whole_ ? whole_->device() : memory_.device(); }
 
  private:
@@ -79,8 +80,8 @@ class Device : public std::enable_shared_from_this<Device> {
 
   // Queues `job` for the device's thread; false when the device is closed. A job does not throw.
   bool submit(std::function<void()> job);
-  // Finishes what is queued (`drain`) or drops it, and ends the thread. From any thread, any number of times; on the
-  // device's own thread it does not wait.
+  // Finishes what is queued (`drain`) or drops it, ends the thread and frees the arena. From any thread, any number of
+  // times; on the device's own thread it does not wait.
   void close(bool drain);
   // Milliseconds for which there was nothing to do before the job that runs. Only on the device's thread.
   double waited_ms() const { return queue_->waited_ms; }
@@ -113,6 +114,8 @@ class Device : public std::enable_shared_from_this<Device> {
 
   // Makes the arena at least `bytes` large. Only on the device's thread. Programs look the base up at each run.
   void reserve_arena(std::size_t bytes);
+  // Frees the arena; a program that runs later reserves another one. Only on the device's thread.
+  void release_arena();
   std::byte* arena() const { return arena_; }
 
   std::size_t arena_bytes() const { return arena_bytes_.load(); }

@@ -50,7 +50,11 @@ class Graph final : public Replay {
     if (exec_ != nullptr) cudaGraphExecDestroy(exec_);
     cudaGraphDestroy(graph_);
   }
-  void instantiate() { check(cudaGraphInstantiate(&exec_, graph_, 0), "building a CUDA graph"); }
+  // With the upload, which the first launch would else do, and which allocates.
+  void instantiate() {
+    check(cudaGraphInstantiate(&exec_, graph_, 0), "building a CUDA graph");
+    check(cudaGraphUpload(exec_, stream_), "loading a CUDA graph");
+  }
   void launch() override { check(cudaGraphLaunch(exec_, stream_), "launching a CUDA graph"); }
 
  private:
@@ -211,6 +215,16 @@ std::unique_ptr<Backend> open(const Options& options) {
   if (options.index < 0 || options.index >= count) {
     throw Error("there is no GPU " + std::to_string(options.index) + "; this machine has " + std::to_string(count) +
                     " (0 to " + std::to_string(count - 1) + ")",
+                "APOLLO_NO_DEVICE");
+  }
+  // Kernels copy asynchronously to shared memory and multiply bf16 on tensor cores, which came with 8.0, and there is
+  // no code for older GPUs in the library.
+  cudaDeviceProp properties{};
+  check(cudaGetDeviceProperties(&properties, options.index), "reading the GPU's properties");
+  if (properties.major < 8) {
+    throw Error("GPU " + std::to_string(options.index) + " (" + properties.name + ") has compute capability " +
+                    std::to_string(properties.major) + "." + std::to_string(properties.minor) +
+                    "; 8.0 or later is required; use device \"cpu\"",
                 "APOLLO_NO_DEVICE");
   }
   return std::make_unique<CudaBackend>(options);

@@ -101,10 +101,12 @@ void add_output(InstructionDesc& instruction, int value, const TensorDesc& tenso
   instruction.op.outputs.push_back(tensor);
 }
 
+// A product of bf16 without activation, whose rows are whole packs: what is fused with it takes nothing else.
 bool plain_product(const InstructionDesc& instruction, bool has_bias) {
   const OpDesc& op = instruction.op;
-  return op.attrs.flag("hasBias") == has_bias && op.attrs.text("activation") == "none" && !op.accumulates(0) &&
-         op.inputs[0].shape.size() == 2 && op.inputs[0].dtype == DType::BF16 && op.outputs[0].dtype == DType::BF16;
+  return op.outputs[0].last() % 8 == 0 && op.attrs.flag("hasBias") == has_bias &&
+         op.attrs.text("activation") == "none" && !op.accumulates(0) && op.inputs[0].shape.size() == 2 &&
+         op.inputs[0].dtype == DType::BF16 && op.outputs[0].dtype == DType::BF16;
 }
 
 }  // namespace

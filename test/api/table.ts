@@ -1262,7 +1262,7 @@ export const constants: readonly string[] = [
 
 /** Methods without arguments, and those that only this package calls. */
 export const internal: readonly string[] = [
-  ...['info', 'close', 'checkOpen'].map((key) => `engine.Device#${key}`),
+  ...['info', 'releaseArena', 'close', 'checkOpen'].map((key) => `engine.Device#${key}`),
   ...['rng', 'nextStream'].map((key) => `engine.Graph#${key}`),
   ...'names zeroGradients dispose checkOpen'.split(' ').map((key) => `engine.ParameterStore#${key}`),
   'engine.Program#dispose',

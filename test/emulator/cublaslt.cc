@@ -24,7 +24,9 @@ struct cublasLtMatrixLayoutOpaque_t {
   std::int32_t batch = 1;
   std::int64_t stride = 0;
 };
-struct cublasLtMatmulPreferenceOpaque_t {};
+struct cublasLtMatmulPreferenceOpaque_t {
+  std::uint32_t reduction = CUBLASLT_REDUCTION_SCHEME_MASK;
+};
 
 namespace {
 
@@ -218,17 +220,23 @@ cublasStatus_t cublasLtMatmulPreferenceDestroy(cublasLtMatmulPreference_t prefer
   emulator::hold(-1);
   return CUBLAS_STATUS_SUCCESS;
 }
-cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t, cublasLtMatmulPreferenceAttributes_t,
-                                                    const void*, std::size_t) {
+cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t preference,
+                                                    cublasLtMatmulPreferenceAttributes_t attribute, const void* value,
+                                                    std::size_t) {
+  if (attribute == CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK) assign(preference->reduction, value);
   return CUBLAS_STATUS_SUCCESS;
 }
-// Two candidates, so that choosing between several is exercised.
+// Two candidates, so that choosing between several is exercised. None where sums by atomic additions are allowed, whose
+// order differs from run to run, nor where parts of sums may be rounded to the output's type.
 cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t desc, cublasLtMatrixLayout_t a,
                                               cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t c,
-                                              cublasLtMatrixLayout_t d, cublasLtMatmulPreference_t, int wanted,
-                                              cublasLtMatmulHeuristicResult_t results[], int* found) {
+                                              cublasLtMatrixLayout_t d, cublasLtMatmulPreference_t preference,
+                                              int wanted, cublasLtMatmulHeuristicResult_t results[], int* found) {
   *found = 0;
   if (emulator::told_to_fail("cublasLtMatmulAlgoGetHeuristic")) return CUBLAS_STATUS_NOT_SUPPORTED;
+  if ((preference->reduction & (CUBLASLT_REDUCTION_SCHEME_INPLACE | CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE)) != 0) {
+    return CUBLAS_STATUS_NOT_SUPPORTED;
+  }
   const auto inner_b = desc->b == CUBLAS_OP_N ? b->rows : b->columns;
   const auto inner_a = desc->a == CUBLAS_OP_N ? a->columns : a->rows;
   const auto rows = desc->a == CUBLAS_OP_N ? a->rows : a->columns;

@@ -572,7 +572,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   properties->totalGlobalMem = total_bytes();
   properties->sharedMemPerBlockOptin = emulator::max_shared();
   properties->sharedMemPerMultiprocessor = 233472;
-  properties->major = 9;
+  properties->major = emulator::told_to_fail("capability") ? 7 : 9;
   properties->multiProcessorCount = 4;
   properties->l2CacheSize = 1 << 20;
   properties->maxThreadsPerMultiProcessor = 2048;
@@ -685,6 +685,10 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsig
   if (emulator::told_to_fail("cudaGraphInstantiate")) return cudaErrorMemoryAllocation;
   *exec = new CUgraphExec_st{graph->work};
   return cudaSuccess;
+}
+cudaError_t cudaGraphUpload(cudaGraphExec_t, cudaStream_t) {
+  if (emulator::told_to_fail("cudaGraphUpload")) return cudaErrorMemoryAllocation;
+  return emulator::sticky_error();
 }
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
   const Guard guard(lock());

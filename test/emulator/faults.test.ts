@@ -65,6 +65,23 @@ t.test('a program whose graph cannot be built runs kernel by kernel', { skip }, 
   t.same([second, await run(), await run()], [first, first, first]);
 });
 
+t.test('a program whose graph cannot be loaded runs kernel by kernel', { skip }, async (t) => {
+  const device = await emulatedDevice();
+  t.teardown(() => device.close());
+  const program = await device.compile(exponentials(1000));
+  const run = async () => (await program.run({ x: new Float32Array(1000).fill(1) })).outputs['y']![999]!;
+  const first = await run();
+  const second = await failing('cudaGraphUpload', run);
+  t.same([second, await run(), await run()], [first, first, first]);
+});
+
+t.test('a GPU that the kernels do not run on is refused with its name and what is required', { skip }, async (t) => {
+  await t.rejects(
+    failing('capability', () => emulatedDevice()),
+    { code: 'NO_DEVICE', message: /GPU 0 \(CUDA emulator\) has compute capability 7\.0; 8\.0 or later is required/ },
+  );
+});
+
 t.test('a device that cannot be opened leaves nothing behind', { skip }, async (t) => {
   const device = await emulatedDevice();
   t.teardown(() => device.close());

@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import { setTimeout } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
@@ -7,8 +8,9 @@ import { Device, nativeOf, openDevice } from '../../lib/engine/device.js';
 import { Graph } from '../../lib/engine/graph.js';
 import { lower } from '../../lib/engine/lowering.js';
 import type { NativeProgram } from '../../lib/engine/native.js';
-import { embedding, sum } from '../../lib/engine/ops/index.js';
+import { embedding, layerNorm, sum } from '../../lib/engine/ops/index.js';
 import { ParameterStore } from '../../lib/engine/parameters.js';
+import { RunGroup } from '../../lib/engine/run-group.js';
 import { onCpu, testDevice } from '../device.js';
 import { referenceDevice } from '../reference/device.js';
 
@@ -47,6 +49,7 @@ function counted(device: Device) {
   const counting = new Device({
     info: () => native.info(),
     createBuffer: (...args) => native.createBuffer(...args),
+    releaseArena: () => native.releaseArena(),
     close: () => native.close(),
     compile: async (...args) => {
       counts.compiled++;
@@ -89,6 +92,41 @@ t.test('a program that is disposed of while another caller compiles it stays usa
   const second = device.compile(doubled());
   first.dispose();
   t.strictSame([...(await (await second).run({ x: [1, 2] })).outputs.y!], [2, 4]);
+});
+
+t.test('what is closed while a graph is compiled refuses the program', async (t) => {
+  const device = await testDevice({ threads: 1 });
+  const store = new ParameterStore(device);
+  store.declare({ name: 'w', shape: [2], workingCopy: false, decay: false });
+  const g = new Graph();
+  g.output('y', g.parameter('w', [2]).scale(2));
+  const ofStore = device.compile(g, { store });
+  store.dispose();
+  await t.rejects(ofStore, { code: 'CLOSED' });
+  const ofDevice = device.compile(doubled());
+  const closed = device.close();
+  await t.rejects(ofDevice, { code: 'CLOSED', message: /device is closed/ });
+  await closed;
+});
+
+t.test('the arena is released on request and reserved by the next run', async (t) => {
+  const device = await open(t, { threads: 1 });
+  const g = new Graph();
+  g.output(
+    'y',
+    g
+      .input('x', [1000])
+      .exp()
+      .mul(g.input('z', [1000])),
+  );
+  const program = await device.compile(g);
+  const inputs = { x: new Float32Array(1000), z: new Float32Array(1000).fill(3) };
+  t.equal((await program.run(inputs)).outputs.y![999], 3);
+  t.ok(device.info().arenaBytes > 0);
+  await device.releaseArena();
+  t.equal(device.info().arenaBytes, 0);
+  t.equal((await program.run(inputs)).outputs.y![999], 3);
+  t.ok(device.info().arenaBytes > 0);
 });
 
 t.test('the device keeps nothing of programs that are disposed of', async (t) => {
@@ -176,6 +214,31 @@ t.test('a run takes the parameters of its own device', async (t) => {
   await t.rejects(nativeOf(one!.device).compile(desc, binding.buffers), /buffer 0 is of another device/);
 });
 
+t.test('two parameters of a graph that are one of the store get the sum of both gradients', async (t) => {
+  const device = await open(t);
+  const store = new ParameterStore(device);
+  const [rows, columns] = [70, 24];
+  for (const name of ['weight', 'bias', 'both']) {
+    store.declare({ name, shape: [columns], workingCopy: false, decay: false });
+    await store.write(name, new Float32Array(columns).fill(1));
+  }
+  const g = new Graph();
+  const x = g.input('x', [rows, columns]);
+  const y = layerNorm(x, g.parameter('weight', [columns]), g.parameter('bias', [columns]));
+  accumulateGradients(sum(y.mul(g.input('z', [rows, columns]))));
+  const program = await device.compile(g, { store });
+  const values = (seed: number) => Float32Array.from({ length: rows * columns }, (_, i) => Math.sin(seed + 7 * i * i));
+  const inputs = { x: values(1), z: values(2) };
+  const binding = program.bind(() => 'both');
+  for (let run = 1; run <= 3; run++) {
+    await program.run(inputs);
+    await program.run(inputs, { binding });
+    const [weight, bias, both] = await Promise.all(['weight', 'bias', 'both'].map((name) => store.gradient(name)));
+    const error = Math.max(...both!.map((value, i) => Math.abs(value - weight![i]! - bias![i]!)));
+    t.ok(error < 1e-4, `after ${run} runs the difference is ${error}`);
+  }
+});
+
 t.test('a missing kernel is an error of compilation', async (t) => {
   const device = new Device(referenceDevice({ missing: ['scale'] }));
   await t.rejects(device.compile(doubled()), { code: 'NO_KERNEL', message: /scale/ });
@@ -216,6 +279,7 @@ t.test('inputs are checked against the program', async (t) => {
   await refused({ table, ids: [1, 2, 3], id: [1] }, /unknown: id/);
   await refused({ table, ids: [1, 2] }, /input 'ids' wants 3 i32 elements \[3\]; got 2/);
   await refused({ table, ids: [1, 2, 0.5] }, /got 0.5 at position 2/);
+  await refused({ table, ids: [1, 2 ** 32, 0] }, /got 4294967296 at position 1/);
   await refused({ table, ids: new Float32Array(3) }, /a Float32Array; pass Int32Array/);
   await refused({ table, ids: 'abc' }, /got string/);
   await refused({ table, ids: [0, 1, 9] }, /embedding: ids\[2\] is 9/);
@@ -266,6 +330,19 @@ t.test('a run can be cancelled before and while it waits', async (t) => {
   else await first.catch(() => undefined);
   await t.rejects(second, { code: 'ABORT_ERR' });
   t.strictSame((await program.run({ x: [1, 2] })).outputs.y, Float32Array.of(2, 4), 'the device still works');
+});
+
+t.test('a run that is refused stops its group, and one by itself lets go of its signal', async (t) => {
+  const device = await open(t);
+  const program = await device.compile(doubled());
+  const group = new RunGroup();
+  await t.rejects(program.run({ x: [1] }, { group }), { code: 'BAD_ARGUMENT' });
+  t.ok(group.stopped);
+  await t.rejects(program.run({ x: [1, 2] }, { group }), { code: 'ABORT_ERR' });
+  group.dispose();
+  const { signal } = new AbortController();
+  await t.rejects(program.run({ x: [1] }, { signal }), { code: 'BAD_ARGUMENT' });
+  t.equal(getEventListeners(signal, 'abort').length, 0);
 });
 
 t.test('a profile names every instruction', async (t) => {

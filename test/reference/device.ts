@@ -106,6 +106,7 @@ export function referenceDevice({ missing = [] }: { missing?: readonly string[] 
     }),
     createBuffer: (dtype, elements) => new ReferenceBuffer(dtype, elements),
     compile,
+    async releaseArena() {},
     async close() {
       open = false;
     },

@@ -27,6 +27,7 @@ t.test(
     t.ok(Number(batch) >= 8 && Number(batch) < 1024, `batch ${batch}`);
     t.equal(Number(batch) * Number(micro), 1024);
     t.equal(events, 0);
+    t.equal(device.info().arenaBytes, 0, 'nothing is left of the attempts');
     const odd = await runTiny(device, { batch: 1023, accumulation: 1 }, {}).catch((reason) => reason);
     const [, part, times] = /batch (\d+) fits; with (\d+) micro-batches/.exec(odd.message) ?? [];
     t.equal(Number(part) * Number(times), 1023, 'the same step, for a batch that no power of two divides');

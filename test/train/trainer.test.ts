@@ -24,6 +24,7 @@ function recording() {
   const recorded = new Device({
     info: () => native.info(),
     createBuffer: (...args) => native.createBuffer(...args),
+    releaseArena: () => native.releaseArena(),
     close: () => native.close(),
     compile: async (...args) => {
       const program = await native.compile(...args);

@@ -67,7 +67,7 @@ export const keepAlso = is.takes('ParameterStore.keepAlso', {
 });
 
 export const declare = is.takes('ParameterStore.declare', {
-  spec: is.object('a parameter declaration', {
+  spec: is.options({
     name: is.name,
     shape: is.shape,
     workingCopy: is.boolean,

@@ -76,8 +76,8 @@ BlasProduct::BlasProduct(Context& context, const BlasProductDesc& desc)
   set(CUBLASLT_MATMUL_DESC_TRANSA, desc.trans_b ? CUBLAS_OP_T : CUBLAS_OP_N);
   set(CUBLASLT_MATMUL_DESC_TRANSB, desc.trans_a ? CUBLAS_OP_T : CUBLAS_OP_N);
   set(CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue_of(desc.epilogue));
-  // Aligned addresses for the heuristic, which looks at nothing else of them.
-  void* const aligned = reinterpret_cast<void*>(std::uintptr_t{256});
+  // For the heuristic, which looks at nothing of an address but its alignment: the arena's and the buffers'.
+  void* const aligned = reinterpret_cast<void*>(std::uintptr_t{64});
   if (desc.epilogue == Epilogue::Bias || desc.epilogue == Epilogue::GeluKept ||
       desc.epilogue == Epilogue::BiasGradient) {
     set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, aligned);
@@ -114,6 +114,10 @@ BlasProduct::BlasProduct(Context& context, const BlasProductDesc& desc)
     lt_.check(lt_.preference_set(preference, attribute, &value, sizeof value), "asking for algorithms");
   };
   prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, kWorkspaceBytes);
+  // Parts of a split sum are added in a fixed order and in f32: in place, atomic additions would come in any order, and
+  // a sum kept in bf16 would be rounded once per part.
+  prefer(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
+         std::uint32_t{CUBLASLT_REDUCTION_SCHEME_NONE | CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE});
   prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, alignment_of(desc.dtype, desc.ldb, desc.stride_b));
   prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, alignment_of(desc.dtype, desc.lda, desc.stride_a));
   prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, alignment_of(desc.out, desc.ldc, desc.stride_c));

@@ -22,7 +22,8 @@ inline bool is_lasting(cudaError_t code) {
     case cudaErrorMisalignedAddress:
     case cudaErrorInvalidAddressSpace:
     case cudaErrorInvalidPc:
-    case cudaErrorLaunchFailure: return true;
+    case cudaErrorLaunchFailure:
+    case cudaErrorMpsClientTerminated: return true;
     default: return false;
   }
 }

@@ -31,8 +31,6 @@ struct Context {
   std::unique_ptr<MatmulCache> matmuls;
 
   int multiprocessors() const { return properties.multiProcessorCount; }
-  // Compute capability as one number: 80, 90.
-  int capability() const { return 10 * properties.major + properties.minor; }
 };
 
 }  // namespace apollo::cuda

@@ -382,7 +382,7 @@ std::unique_ptr<AttentionKernels<Bf16>> made(const AttentionShape& shape, Attent
 
 std::unique_ptr<AttentionKernels<Bf16>> tensor_core_attention(const AttentionShape& shape, AttentionPass pass,
                                                               const Context& context) {
-  if (shape.scale <= 0.0f || context.capability() < 80) return nullptr;
+  if (shape.scale <= 0.0f) return nullptr;
   switch (shape.head) {
     case 32: return made<32>(shape, pass, context);
     case 64: return made<64>(shape, pass, context);

@@ -381,6 +381,16 @@ class NormBackward final : public Kernel {
       return ColumnSums<float>{partials + static_cast<std::int64_t>(i) * columns, c.out<float>(outputs_[i]),
                                accumulate_[i]};
     };
+    // Two parameters of a graph may be one of the store's: sums into the same memory follow each other.
+    for (std::size_t i = 0; i < outputs_.size(); ++i) {
+      for (std::size_t j = 0; j < i; ++j) {
+        if (c.outputs[outputs_[i]] != c.outputs[outputs_[j]]) continue;
+        for (std::size_t k = 0; k < outputs_.size(); ++k) {
+          column_sums<float, 1>({sums(k)}, blocks_, stride, columns, c.stream);
+        }
+        return;
+      }
+    }
     if constexpr (!kCentered) {
       column_sums<float, 1>({sums(0)}, blocks_, stride, columns, c.stream);
     } else if (outputs_.size() == kAllSums) {

@@ -172,6 +172,20 @@ void arena_growth_fails() {
   expect(run(*device, *small, 1.0f) == 4.0f, "and its result once there is");
 }
 
+void arena_is_freed() {
+  Control control;
+  auto device = open(control);
+  auto program = compile(device, 1000);
+  expect(run(*device, *program, 3.0f) == 12.0f, "4 x 3");
+  const std::size_t with_arena = control.allocations;
+  on_thread(*device, [&] { device->release_arena(); });
+  expect(control.allocations == with_arena - 1 && device->arena_bytes() == 0, "the arena is given back on request");
+  expect(run(*device, *program, 5.0f) == 20.0f && control.allocations == with_arena, "and reserved by the next run");
+  device->close(/*drain=*/true);
+  expect(control.allocations == with_arena - 1 && device->arena_bytes() == 0,
+         "a closed device has no arena, also while a program holds the device");
+}
+
 void program_construction_fails() {
   Control control;
   auto device = open(control);
@@ -383,6 +397,7 @@ const std::map<std::string, void (*)()> kCases = {
     {"a program refuses buffers of another device", buffers_of_another_device},
     {"memory is what the control groups have left", memory_of_groups},
     {"a failed growth of the arena leaves earlier programs as they were", arena_growth_fails},
+    {"the arena is freed on request and with the device's thread", arena_is_freed},
     {"a program that cannot be built gives back what it had", program_construction_fails},
     {"two threads that allocate at once share one limit", threads_share_one_limit},
     {"a device whose thread cannot start says why", device_thread_cannot_start},
