@@ -40,6 +40,14 @@ export const precision = oneOf('f32', 'bf16');
 export const shape = list(whole(-(2 ** 32), 2 ** 40));
 export const axes = shape;
 
+/** An object whose values are all strings. */
+export const texts = kind(
+  'an object of strings by key',
+  (value) =>
+    record.problem(value) === undefined &&
+    Object.values(value as Record<string, unknown>).every((text) => typeof text === 'string'),
+);
+
 export const tensor = kind('a Tensor (of a Graph)', (value) => {
   const parts = value as { readonly node?: unknown; readonly shape?: unknown; readonly dtype?: unknown } | null;
   return (

@@ -63,6 +63,7 @@ export class SafetensorsReader {
   readonly #dataStart: number;
   readonly #read: ByteSource;
   readonly #close: () => Promise<void>;
+  #closing: Promise<void> | undefined;
 
   private constructor(
     source: string,
@@ -169,17 +170,19 @@ export class SafetensorsReader {
     return values;
   }
 
-  #bytes(info: TensorInfo): Promise<Uint8Array> {
+  async #bytes(info: TensorInfo): Promise<Uint8Array> {
+    if (this.#closing) throw new ApolloError('CLOSED', `${this.source} is closed; open it again to read from it`);
     return this.#read(this.#dataStart + info.begin, info.end - info.begin);
   }
 
-  /** Closes the file. */
+  /** Closes the file; reading a tensor afterwards throws CLOSED. */
   close(): Promise<void> {
-    return this.#close();
+    this.#closing ??= this.#close();
+    return this.#closing;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
-    return this.#close();
+    return this.close();
   }
 }
 
@@ -238,7 +241,7 @@ const takesEncodeSafetensors = is.takes('encodeSafetensors', {
   tensors: is.list(
     is.object('a tensor { name, dtype, shape, data }', { name: is.name, dtype: is.string, shape: is.shape }),
   ),
-  metadata: is.record,
+  metadata: is.texts,
 });
 
 /**

@@ -5,6 +5,7 @@
 import { type FileHandle, open, readdir } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { ApolloError } from '../errors.js';
 import { appendNow } from '../fs/append.js';
 import { writing } from '../fs/error.js';
 import { makeFolder } from '../fs/make-folder.js';
@@ -174,7 +175,7 @@ export class EventFileWriter {
 
   /**
    * Appends values of a step; steps of a tag must not go back.
-   * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong.
+   * @throws {ApolloError} BAD_ARGUMENT naming an argument that is wrong, CLOSED after close().
    */
   async add(step: number, values: readonly SummaryValue[]): Promise<void> {
     takesEventFileWriterAdd(step, values);
@@ -188,6 +189,12 @@ export class EventFileWriter {
   }
 
   async #write(step: number, what: Uint8Array): Promise<void> {
+    if (this.file.fd < 0) {
+      throw new ApolloError(
+        'CLOSED',
+        `the event file ${this.path} is closed; open another with EventFileWriter.open()`,
+      );
+    }
     appendNow(this.file, encodeEvent(this.now(), step, what));
   }
 }

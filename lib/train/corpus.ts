@@ -62,7 +62,8 @@ export function batchProblem(given: unknown): string | undefined {
   return `The labels of a batch must be an Int32Array; got ${describe(labels)}.`;
 }
 
-function checkedBatch(given: BatchInputs): BatchInputs {
+/** @throws ApolloError BAD_CORPUS for what is no batch. */
+export function checkedBatch(given: BatchInputs): BatchInputs {
   const problem = batchProblem(given);
   if (problem === undefined) return given;
   throw new ApolloError('BAD_CORPUS', problem);

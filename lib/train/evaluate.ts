@@ -8,8 +8,8 @@ import { ApolloError } from '../errors.js';
 import type { LayerMap } from '../growth/index.js';
 import { gatesAtPlaces } from '../methods/gates.js';
 import type { Gates } from '../methods/method.js';
-import type { BatchSize, TrainingCorpus } from './corpus.js';
-import { gateInputs, type RunPrograms } from './programs.js';
+import { type BatchSize, checkedBatch, type TrainingCorpus } from './corpus.js';
+import { fieldsOf, gateInputs, type RunPrograms } from './programs.js';
 
 export interface EvaluationOptions extends BatchSize {
   readonly programs: RunPrograms;
@@ -81,8 +81,8 @@ async function batchLosses(
   const losses = new Map<number, BatchLoss>();
   for (const index of indices) {
     // A mixture lists its batches source by source: the first ones alone would be of one source.
-    const inputs = await corpus.heldOut({ ...size, index: Math.floor((index * available) / batches) });
-    const { outputs } = await program.run({ ...inputs, ...gateValues }, signal ? { signal } : {});
+    const inputs = checkedBatch(await corpus.heldOut({ ...size, index: Math.floor((index * available) / batches) }));
+    const { outputs } = await program.run({ ...fieldsOf(program, inputs), ...gateValues }, signal ? { signal } : {});
     const labels = (outputs['count'] as Float32Array)[0] as number;
     losses.set(index, { sum: ((outputs['loss'] as Float32Array)[0] as number) * labels, labels });
   }

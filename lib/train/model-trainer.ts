@@ -12,6 +12,17 @@ import { createRun } from './fit.js';
 import type { Run } from './run.js';
 import { startWarnings } from './start-warnings.js';
 
+/** Settings of `train` that say when it writes a checkpoint: the caller of a trainer decides. */
+const ofTrain = ['checkpointEvery', 'checkpointMinutes'] as const;
+
+function unused(options: TrainOptions): string[] {
+  const given = ofTrain.filter((key) => (options[key] ?? 0) > 0);
+  if (given.length === 0) return [];
+  return [
+    `${given.join(' and ')} ${given.length > 1 ? 'have' : 'has'} no effect here: a trainer writes a checkpoint when save() is called.`,
+  ];
+}
+
 /** As `train` takes them; what follows is for your own loop. */
 export interface TrainerDependencies extends Omit<TrainDependencies, 'method' | 'corpus' | 'stop' | 'store'> {
   /** Default: scratch, all layers from the start. */
@@ -84,7 +95,8 @@ export class ModelTrainer {
   readonly config: TrainConfig;
   /**
    * Warnings about the start, which `train` reports as events: a damaged checkpoint that was passed over, another device
-   * or number of ranks than before, weights that the initial model lacks.
+   * or number of ranks than before, weights that the initial model lacks. Also settings that have no effect in a loop of
+   * your own.
    */
   readonly warnings: readonly string[];
   readonly #run: Run;
@@ -258,7 +270,7 @@ export async function createTrainer(options: TrainOptions, deps: TrainerDependen
   const run = createRun(options, { ...rest, method, corpus: corpus ?? (given as TrainingCorpus), lookAhead: false });
   try {
     const resumed = await run.open();
-    const warnings = startWarnings(run, resumed?.state).map(({ message }) => message);
+    const warnings = [...unused(options), ...startWarnings(run, resumed?.state).map(({ message }) => message)];
     return new ModelTrainer(run, given, warnings);
   } catch (error) {
     await run.closeAfterError();

@@ -8,6 +8,7 @@ import type { Program } from '../engine/program.js';
 import type { LayerMap } from '../growth/index.js';
 import { type Gates, identityMap, type StepPlan } from '../methods/method.js';
 import type { BatchShape } from '../models/index.js';
+import type { BatchInputs } from './corpus.js';
 import { type Objective, traceLoss } from './objective.js';
 import { storedNames } from './places.js';
 import type { StageNetwork } from './stage.js';
@@ -29,6 +30,11 @@ export function gateInputs({ branchScales, blockGates }: Gates): Record<string, 
     ...(branchScales && { branchScales: Float32Array.from(branchScales) }),
     ...(blockGates && { blockGates: Float32Array.from(blockGates) }),
   };
+}
+
+/** The fields of a batch that a program reads: an objective may leave some of them unused. */
+export function fieldsOf({ inputs }: Program, batch: BatchInputs): BatchInputs {
+  return Object.fromEntries(inputs.flatMap(({ name }) => (batch[name] === undefined ? [] : [[name, batch[name]]])));
 }
 
 /** Trace options of a network with these gates. */

@@ -5,7 +5,7 @@ import { lastStep, rateOfStep, type TrainConfig } from './config.js';
 import { type BatchAhead, type BatchInputs, type BatchSize, hasTarget, labelCount, labelShares } from './corpus.js';
 import type { RunDependencies } from './dependencies.js';
 import { planOf } from './method-answers.js';
-import { gateInputs, type RunPrograms, type TrainingProgram } from './programs.js';
+import { fieldsOf, gateInputs, type RunPrograms, type TrainingProgram } from './programs.js';
 import type { MicroBatch, QueuedStep, Trainer } from './trainer.js';
 import { updateOf } from './updates.js';
 
@@ -69,7 +69,7 @@ async function* microBatches(
     const rng = Int32Array.from([...seedWords(seed), step, micro]);
     const share = shares[i] as number;
     const weight = weighted && { share: Float32Array.of(share) };
-    const inputs = { ...list[i], ...(random && { rng }), ...weight, ...gates };
+    const inputs = { ...fieldsOf(program, list[i]!), ...(random && { rng }), ...weight, ...gates };
     if (share > 0) yield { program, binding, share, inputs, labels: counts?.[i], last: i === last };
     list[i] = {}; // copied by now: of two steps' batches no more than those of one are held
     if (deps.lookAhead !== false && step + 1 < lastStep(config)) batches.prepare(step + 1, micro);

@@ -16,6 +16,7 @@ import { giveState } from './checkpoint/sharded-store.js';
 import type { RunIdentity, TrainConfig } from './config.js';
 import type { RunDependencies } from './dependencies.js';
 import type { TrainEvent } from './events.js';
+import { evaluationGatesOf } from './method-answers.js';
 import type { NonFiniteSteps } from './non-finite.js';
 import type { Rounds } from './outer.js';
 import { checkSameWeights } from './same-run.js';
@@ -211,7 +212,7 @@ export class RunCheckpoints {
     const { kind, threads } = deps.device.info();
     const ranks = deps.group.size;
     const { index, trainedLayers, shape, reparameterisation } = this.site.stage;
-    const gates = method.evaluationGates?.(trainedStep);
+    const gates = evaluationGatesOf(method, trainedStep);
     return {
       step,
       stage: { index, trainedLayers, ...(shape && { shape }), ...(reparameterisation && { reparameterised: true }) },

@@ -16,7 +16,7 @@ import type { EvaluationEvent, StepEvent, TrainEvent } from './events.js';
 import { grow } from './growth.js';
 import { type BeginningOptions, initialise } from './initial.js';
 import { checkMemory } from './memory.js';
-import { growthOf, planOf } from './method-answers.js';
+import { evaluationGatesOf, growthOf, planOf } from './method-answers.js';
 import { NonFiniteSteps } from './non-finite.js';
 import { checkedStart, findCommonStart, type Start } from './opening.js';
 import { optimizerOf } from './optimizer.js';
@@ -261,7 +261,7 @@ export class Run {
       corpus: deps.corpus,
       ...this.batchSize,
       limit: config.evaluationBatches,
-      gates: this.method.evaluationGates?.(trained),
+      gates: evaluationGatesOf(this.method, trained),
       signal: deps.group.size > 1 ? undefined : deps.signal,
       group: deps.group,
     });
@@ -285,7 +285,10 @@ export class Run {
     const { method } = this;
     const { model, corpus } = this.deps;
     const stage = method.stageAt(this.step);
-    const plan = stage.index === this.stage.index ? undefined : growthOf(method, this.step);
+    const plan =
+      stage.index === this.stage.index
+        ? undefined
+        : growthOf(method, this.step, this.stage.trainedLayers, stage.trainedLayers);
     if (!plan) return undefined;
     this.#letGo();
     const next = stageNetwork(model, stage);

@@ -80,12 +80,12 @@ export function decaySteps(totalSteps: number, share: number): number {
 
 const takesLearningRate = is.takes('learningRate', {
   step: is.number,
-  options: is.object('a schedule { totalSteps, warmupSteps, peak }', {
+  options: is.options({
     schedule: is.optional(is.oneOf(...scheduleNames)),
     totalSteps: is.number,
     warmupSteps: is.number,
     peak: is.number,
-    decay: is.optional(is.object('{ steps, shape }', { steps: is.number, shape: is.oneOf(...decayShapeNames) })),
+    decay: is.optional(is.options({ steps: is.number, shape: is.oneOf(...decayShapeNames) })),
   }),
 });
 

@@ -10,7 +10,7 @@ import {
   mlmCapacity,
   type SpecialTokens,
 } from '../data/index.js';
-import { ApolloError } from '../errors.js';
+import { ApolloError, check } from '../errors.js';
 import * as is from '../is.js';
 import type { ObjectiveName } from '../models/index.js';
 import { batchShape } from './batch-shape.js';
@@ -35,6 +35,21 @@ const takesTrainingCorpus = is.takes('trainingCorpus', {
   options: is.options({
     evaluationBatches: is.optional(is.count),
   }),
+});
+
+const ofSize = { batch: is.count, seq: is.count, objective: is.oneOf('causal', 'masked') };
+const takesShape = is.takes('TrainingCorpus', { size: is.object('{ batch, seq, objective }', ofSize) });
+const takesBatch = is.takes('TrainingCorpus.batch', {
+  request: is.object('{ batch, seq, objective, seed, step, micro, accumulation }', {
+    ...ofSize,
+    seed: is.integer,
+    step: is.index,
+    micro: is.index,
+    accumulation: is.count,
+  }),
+});
+const takesHeldOut = is.takes('TrainingCorpus.heldOut', {
+  request: is.object('{ batch, seq, objective, index }', { ...ofSize, index: is.index }),
 });
 
 type Text = Pick<Corpus, 'train' | 'heldOut' | 'key' | 'tokenizer'>;
@@ -78,23 +93,31 @@ export function trainingCorpus(corpus: Text, options: TrainingCorpusOptions = {}
     key: corpus.key,
     vocabSize: corpus.tokenizer.vocabSize,
     shape(size) {
+      takesShape(size);
       const content = batchesFor(size.objective).content(size.seq); // refuses a tokenizer that cannot make them
       checkHasRows(corpus.train, content, { isHeldOut: false });
       if (corpus.heldOut.tokenCount > 0) checkHasRows(corpus.heldOut, content, { isHeldOut: true });
       return batchShape(size);
     },
-    batch: (request) => batchesFor(request.objective).batch(request),
-    heldOutCount: (size) => heldOut(size).count,
-    heldOut: ({ index, ...size }) => heldOut(size).at(index),
+    batch(request) {
+      takesBatch(request);
+      return batchesFor(request.objective).batch(request);
+    },
+    heldOutCount(size) {
+      takesShape(size);
+      return heldOut(size).count;
+    },
+    heldOut(request) {
+      takesHeldOut(request);
+      const { index, ...size } = request;
+      const { count, at } = heldOut(size);
+      check(index < count, `TrainingCorpus.heldOut: there are ${count} held-out batches; got index ${index}`);
+      return at(index);
+    },
   };
 }
 
-const noBatches: BatchList<object> = {
-  count: 0,
-  at: () => {
-    throw new ApolloError('INTERNAL', 'There is no held-out text.');
-  },
-};
+const noBatches: BatchList<object> = { count: 0, at: () => ({}) };
 
 /** Each batch is made once: an evaluation repeats those of the one before. */
 function kept({ count, at }: BatchList<object>): BatchList<BatchInputs> {

@@ -336,6 +336,16 @@ t.test('a file cut after it was opened is noticed', async (t) => {
   await t.rejects(reader.readFloat32('b'), { code: 'BAD_CHECKPOINT', message: /ended at byte \d+; it was cut/ });
 });
 
+t.test('a reader that is closed says so', async (t) => {
+  const path = join(t.testdir(), 'x.safetensors');
+  await writeFile(path, await encodeSafetensors(tensors));
+  for (const reader of [await SafetensorsReader.open(path), await SafetensorsReader.fromBytes(await readFile(path))]) {
+    await reader.close();
+    await reader.close();
+    await t.rejects(reader.readFloat32('b'), { code: 'CLOSED', message: /is closed; open it again/ });
+  }
+});
+
 t.test('what cannot be written is refused', async (t) => {
   const x: TensorToWrite = { name: 'x', dtype: 'F32', shape: [2], data: new Float32Array(2) };
   const refuses = (list: TensorToWrite[], message: RegExp) =>

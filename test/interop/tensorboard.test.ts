@@ -73,6 +73,7 @@ t.test('a resumed run starts a file that is read after the others and voids thei
   const folder = t.testdir({ 'events.out.tfevents.1700000009.host.1': '' });
   const writer = await EventFileWriter.open(folder, { purgeFrom: 8, now: () => 1700000000000 });
   await writer.close();
+  await t.rejects(writer.add(9, [scalar('loss', 1)]), { code: 'CLOSED', message: /event file .* is closed/ });
   t.match(basename(writer.path), /^events\.out\.tfevents\.1700000010\./, 'although the clock says less');
   t.match(await readEventFile(writer.path), [
     { step: 8, fileVersion: 'brain.Event:2' },

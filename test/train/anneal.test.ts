@@ -140,6 +140,10 @@ t.test('only a constant rate can be annealed, and only by a run with the same se
     code: 'BAD_CONFIG',
     message: /learningRate: 0.001, was 0.003/,
   });
+  await t.rejects(runTiny(device, other, { branchFrom: join(dir, 'trunk') }), {
+    code: 'BAD_CHECKPOINT',
+    message: /There is no checkpoint in .*trunk\. The newest below it is .*step-00000024/,
+  });
 });
 
 t.test('wsd in one run equals a constant run that is annealed at its end', async (t) => {

@@ -100,10 +100,34 @@ t.test('what a method answers is checked', async (t) => {
     [plan({ layerMap: [] }), /plan\(0\)\.layerMap must be an array of at least 1/],
     [plan({ layerMap: [0, Number.NaN] }), /plan\(0\)\.layerMap\[1\] must be a whole number >= 0; got NaN/],
     [plan({ depth: 3, layerMap: [0, 0] }), /plan\(0\)\.depth must be the length of its layerMap, 2; got 3/],
-    [plan({ learningRate: 0.1 }), /plan\(0\)\.learningRate must be an object; got 0\.1/],
+    [plan({ learningRate: 0.1 }), /plan\(0\)\.learningRate must be .*; got 0\.1/],
+    [plan({ learningRate: { factor: Number.NaN } }), /plan\(0\)\.learningRate/],
+    [plan({ layerMap: [4] }), /plan\(0\)\.layerMap must hold layers from 0 to \d+ \(trainedLayers\); got 4/],
+    [plan({ extraFlops: Number.NaN }), /plan\(0\)\.extraFlops must be a finite number >= 0; got NaN/],
+    [plan({ branchScales: [1, Number.NaN] }), /plan\(0\)\.branchScales\[1\] must be a finite number; got NaN/],
+    [plan({ blockGates: [1, 1, 1, 1, 1] }), /plan\(0\)\.blockGates must have one number for each place, \d+; got 5/],
+    [
+      plan({ layerRates: [1, 1, 1, 1, 1] }),
+      /plan\(0\)\.layerRates must have one number for each trained layer, \d+; got 5/,
+    ],
+    [plan({ forwardOnly: 9 }), /plan\(0\)\.forwardOnly must be at most the depth, \d+; got 9/],
+    [
+      { evaluationGates: () => ({ blockGates: [1, 1, 1, 1, 1] }) },
+      /evaluationGates\(0\)\.blockGates must have one number for each trained layer/,
+    ],
     [{ evaluationMaps: () => undefined }, /evaluationMaps\(0\) must be layer maps .*; got undefined/],
     [{ growth: () => ({ kind: 'wider', from: 1, to: 2 }) }, /growth\(6\)\.kind must be one of .*; got "wider"/],
     [{ growth: async () => undefined }, /growth\(6\)\.kind must be one of/],
+    [{ growth: () => ({ kind: 'layers', from: 1, to: 2 }) }, /growth\(6\)\.copies must be an array/],
+    [
+      { growth: () => ({ kind: 'layers', from: 1, to: 3, copies: [] }) },
+      /growth\(6\) must be from 1 to 2 layers, those of the stages around it; got 1 to 3/,
+    ],
+    [
+      { growth: () => ({ kind: 'layers', from: 1, to: 2, copies: [{ from: 0, to: 2, moments: 'copy' }] }) },
+      /growth\(6\)\.copies\[0\] must be of layers from 0 to 1; got 0 to 2/,
+    ],
+    [{ growth: () => ({ kind: 'state', from: 1, to: 2 }) }, /growth\(6\)\.value must be a function/],
   ] as const) {
     await t.rejects(withMethod(parts), { code: 'BAD_ARGUMENT', message }, String(message));
   }

@@ -2,8 +2,15 @@
 import { truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
+import { mean } from '../../lib/engine/ops/index.js';
 import { createModel, createTrainer, preset } from '../../lib/index.js';
-import { openModelFolder, readCheckpointState, type StepEvent, type TrainEvent } from '../../lib/train/index.js';
+import {
+  type Objective,
+  openModelFolder,
+  readCheckpointState,
+  type StepEvent,
+  type TrainEvent,
+} from '../../lib/train/index.js';
 import { countingCorpus, openTinyDevice, runTiny, tinyMethod, tinyModel, tinyOptions } from './tiny.js';
 
 const device = await openTinyDevice();
@@ -80,6 +87,9 @@ t.test('warnings about the start are there to read', async (t) => {
   t.equal(resumed.steps, 1);
   t.match(resumed.warnings, [/step-00000002 is damaged.*the run resumes from step 1/]);
   await resumed.close();
+  const timed = await createTrainer({ ...options, checkpointEvery: 2, checkpointMinutes: 1 }, deps);
+  t.match(timed.warnings, [/^checkpointEvery and checkpointMinutes have no effect here: .* save\(\) is called/]);
+  await timed.close();
 });
 
 t.test('an evaluation between a growth and the first step of its stage is that of the grown network', async (t) => {
@@ -192,6 +202,20 @@ t.test('by default all layers are trained from the start; BERT takes the shape o
   });
   t.ok(Math.abs(loss - Math.log(20)) < 0.5);
   await bert.close();
+});
+
+t.test('an objective may leave fields of the batches unused', async (t) => {
+  const objective: Objective = {
+    name: 'size of the hidden states',
+    trace: ({ graph, hidden, shape: { batch, seq } }) => ({
+      loss: mean(hidden.mul(hidden)),
+      count: graph.constant(batch * seq),
+    }),
+  };
+  const trainer = await createTrainer(tinyOptions, { ...deps, objective });
+  t.match(await trainer.step(), { step: 1, applied: true });
+  t.ok((await trainer.evaluate()).lossFull > 0);
+  await trainer.close();
 });
 
 t.test('what does not fit is refused, and the trainer still works', async (t) => {

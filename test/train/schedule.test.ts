@@ -55,6 +55,15 @@ t.test('a straight line: up to the peak, down to 0', (t) => {
   t.end();
 });
 
+t.test('a misspelt setting is refused', (t) => {
+  const options = { totalSteps: 10, warmupSteps: 1, peak: 1, scedule: 'wsd' };
+  t.throws(() => learningRate(1, options as never), {
+    code: 'BAD_ARGUMENT',
+    message: /has no option "scedule"; did you mean "schedule"/,
+  });
+  t.end();
+});
+
 t.test('constant: the peak up to the end', (t) => {
   const schedule = { schedule: 'constant' as const, totalSteps: 5, warmupSteps: 2, peak: 4 };
   t.same(

@@ -78,6 +78,28 @@ t.test('held-out batches are made when they are asked for', async (t) => {
   }
 });
 
+t.test('requests that no batch answers are refused', async (t) => {
+  const corpus = trainingCorpus(corpusOf(4000, 1600));
+  const size = { batch: 4, seq: 16, objective: 'causal' } as const;
+  const place = { seed: 1, step: 0, micro: 0, accumulation: 1 };
+  const count = corpus.heldOutCount(size);
+  for (const [ask, message] of [
+    [
+      () => corpus.heldOut({ ...size, index: count }),
+      new RegExp(`there are ${count} held-out batches; got index ${count}`),
+    ],
+    [() => corpus.heldOut({ ...size, index: 0.5 }), /heldOut: request\.index must be a whole number >= 0; got 0\.5/],
+    [
+      () => corpus.batch({ ...size, ...place, objective: undefined } as never),
+      /request\.objective must be one of "causal"/,
+    ],
+    [() => corpus.batch({ ...size, ...place, step: -1 }), /request\.step must be a whole number >= 0; got -1/],
+    [() => corpus.shape({ batch: 0, seq: 16, objective: 'causal' }), /size\.batch must be a whole number >= 1; got 0/],
+  ] as const) {
+    t.throws(ask, { code: 'BAD_ARGUMENT', message });
+  }
+});
+
 t.test('a text of which nothing was held out has no held-out batches', async (t) => {
   const nothing = trainingCorpus(corpusOf(4000, 0));
   for (const objective of ['causal', 'masked'] as const)

@@ -75,21 +75,21 @@ const masks = {
 };
 const takesCausalBatch = is.takes('causalBatch', {
   source: is.tokenSource,
-  options: is.object('options { batch, seq, seed, step }', { ...sizes, ...place }),
+  options: is.options({ ...sizes, ...place }),
 });
 const takesMlmBatch = is.takes('mlmBatch', {
   source: is.tokenSource,
-  options: is.object('options { batch, seq, seed, step, targets, … }', { ...sizes, ...place, ...masks }),
+  options: is.options({ ...sizes, ...place, ...masks }),
 });
 const takesMlmCapacity = is.takes('mlmCapacity', { positions: is.count, rows: is.index });
 const evaluationBatches = is.optional(is.positive);
 const takesHeldOutCausal = is.takes('heldOutCausalBatches', {
   source: is.tokenSource,
-  options: is.object('options { batch, seq }', { ...sizes, evaluationBatches }),
+  options: is.options({ ...sizes, evaluationBatches }),
 });
 const takesHeldOutMlm = is.takes('heldOutMlmBatches', {
   source: is.tokenSource,
-  options: is.object('options { batch, seq, seed, targets, … }', { ...sizes, ...masks, evaluationBatches }),
+  options: is.options({ ...sizes, ...masks, evaluationBatches }),
 });
 const takesBlockCount = is.takes('blockCount', { source: is.tokenSource, content: is.count });
 

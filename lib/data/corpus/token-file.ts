@@ -142,8 +142,12 @@ export class TokenFile {
     }
   }
 
-  /** Copies `length` ids from `offset` on into `out` at `at`. The range must be in the file. */
+  /**
+   * Copies `length` ids from `offset` on into `out` at `at`. The range must be in the file.
+   * @throws ApolloError CLOSED after close().
+   */
   readInto(offset: number, length: number, out: Int32Array, at: number): void {
+    if (this.#fd < 0) throw new ApolloError('CLOSED', 'the corpus is closed; open it again with prepareCorpus()');
     const size = length * this.#width;
     if (this.#bytes.length < size) this.#bytes = Buffer.allocUnsafe(size);
     let done = 0;

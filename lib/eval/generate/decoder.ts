@@ -19,6 +19,16 @@ export interface DecoderOptions {
 /** The start of a sequence is padded to a power of two, at least this long, so that few programs serve all. */
 const shortest = 16;
 
+/** Token ids as the program takes them, which checks their range. @throws ApolloError BAD_ARGUMENT for what is no whole number. */
+function ids(call: string, tokens: ArrayLike<number>): Int32Array {
+  const given = Array.from(tokens);
+  const wrong = given.find((token) => !is32Bit(token));
+  check(wrong === undefined, `${call}: token ids must be whole numbers from 0 on; got ${wrong}.`);
+  return Int32Array.from(given);
+}
+
+const is32Bit = (value: number) => (value | 0) === value;
+
 const takesDecoderNext = is.takes('Decoder.next', { tokens: is.numericArray, options: is.runOptions });
 
 const takesDecoderBegin = is.takes('Decoder.begin', { sequences: is.list(is.numericArray), options: is.runOptions });
@@ -46,6 +56,8 @@ export class Decoder {
   readonly #states: StateStore;
   readonly #programs = new Map<string, Promise<Program>>();
   #position = 0;
+  /** The call before: positions follow each other, so calls take turns. */
+  #last: Promise<unknown> = Promise.resolve();
 
   /** @throws ApolloError BAD_ARGUMENT for a BERT, a batch or a length that cannot be. */
   constructor(trained: TrainedModel, options: DecoderOptions = {}) {
@@ -85,7 +97,10 @@ export class Decoder {
    */
   async begin(sequences: readonly ArrayLike<number>[], options: RunOptions = {}): Promise<Float32Array> {
     takesDecoderBegin(sequences, options);
+    return this.#inTurn(() => this.#begin(sequences, options));
+  }
 
+  async #begin(sequences: readonly ArrayLike<number>[], options: RunOptions): Promise<Float32Array> {
     const rows = sequences.length;
     const count = sequences[0]?.length ?? 0;
     check(rows === 1 || rows === this.batch, `begin takes 1 or ${this.batch} sequences; got ${rows}.`);
@@ -98,7 +113,7 @@ export class Decoder {
     while (seq < count) seq *= 2;
     seq = Math.min(seq, this.length);
     const tokens = new Int32Array(rows * seq);
-    for (const [row, sequence] of sequences.entries()) tokens.set(Array.from(sequence), row * seq);
+    for (const [row, sequence] of sequences.entries()) tokens.set(ids('begin', sequence), row * seq);
     const program = await this.#program(rows, seq, true);
     const { outputs } = await program.run(
       {
@@ -119,7 +134,10 @@ export class Decoder {
    */
   async next(tokens: ArrayLike<number>, options: RunOptions = {}): Promise<Float32Array> {
     takesDecoderNext(tokens, options);
+    return this.#inTurn(() => this.#next(tokens, options));
+  }
 
+  async #next(tokens: ArrayLike<number>, options: RunOptions): Promise<Float32Array> {
     check(
       tokens.length === this.batch,
       `next takes one token of each of ${this.batch} sequences; got ${tokens.length}.`,
@@ -131,9 +149,16 @@ export class Decoder {
     );
     const program = await this.#program(this.batch, 1, false);
     const positions = new Int32Array(this.batch).fill(this.#position);
-    const { outputs } = await program.run({ tokens: Int32Array.from(tokens), positions }, options);
+    const { outputs } = await program.run({ tokens: ids('next', tokens), positions }, options);
     this.#position++;
     return outputs['logits'] as Float32Array;
+  }
+
+  /** Runs `work` when the calls before are settled. */
+  #inTurn<Value>(work: () => Promise<Value>): Promise<Value> {
+    const result = this.#last.then(work);
+    this.#last = result.catch(() => undefined);
+    return result;
   }
 
   /** Frees programs, keys and values. */

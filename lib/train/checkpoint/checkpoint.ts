@@ -3,7 +3,7 @@
  * and state.json (settings, position, totals, step counts, checksums). Everything else of a run is a function of
  * (settings, step).
  */
-import { createReadStream } from 'node:fs';
+import { createReadStream, existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
@@ -24,7 +24,7 @@ import {
   withShape,
 } from '../../models/index.js';
 import { withCurrentNames } from '../../renamed.js';
-import { type Kept, writeFolder } from './checkpoint-folder.js';
+import { type Kept, newestCheckpoint, writeFolder } from './checkpoint-folder.js';
 import { checkpointOfRank } from './rank-folder.js';
 import type { StoreView } from './staged-store.js';
 
@@ -116,6 +116,23 @@ function unreadable(folder: string, file: string, error: unknown): unknown {
   if (isSystemError(error) && !damageCodes.includes(error.code))
     return fileError(error, 'The checkpoint', join(folder, file), 'be read');
   return damaged(folder, `${file} cannot be read (${(error as Error).message}).`, error);
+}
+
+/** The error for a folder without a checkpoint; of one that holds several, with the newest. */
+async function noCheckpoint(folder: string, cause: unknown): Promise<ApolloError> {
+  const inside = (await newestBelow(folder))?.path;
+  const advice = inside
+    ? `The newest below it is ${inside}.`
+    : 'Give the folder of a checkpoint, as step-00001000 in the checkpoints of a run. See docs/troubleshooting.md#no-checkpoint.';
+  const error = new ApolloError('BAD_CHECKPOINT', `There is no checkpoint in ${folder}. ${advice}`, { cause });
+  damages.add(error); // in a folder of a run's checkpoints: an older one may be whole
+  return error;
+}
+
+/** The newest checkpoint of a folder of checkpoints, or of the folder of a run. */
+async function newestBelow(folder: string) {
+  const of = (directory: string) => newestCheckpoint(directory).catch(() => undefined);
+  return (await of(folder)) ?? (await of(join(folder, 'checkpoints')));
 }
 
 /** Whether an error means that a checkpoint is damaged, and not that it is another run's or another version's. */
@@ -237,6 +254,8 @@ export async function readCheckpointState(folder: string): Promise<CheckpointSta
   try {
     value = withNamesOfNow(JSON.parse(await readFile(join(folder, stateFile), 'utf8')));
   } catch (error) {
+    const isMissing = isSystemError(error) && error.code === 'ENOENT';
+    if (isMissing && !existsSync(join(folder, weightsFile))) throw await noCheckpoint(folder, error);
     throw unreadable(folder, stateFile, error);
   }
   const version = (value as { formatVersion?: unknown } | null)?.formatVersion;

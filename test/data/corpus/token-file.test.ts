@@ -89,6 +89,15 @@ t.test('each kind of damage is seen', async (t) => {
   file.close();
 });
 
+t.test('a file that is closed says so', async (t) => {
+  const path = join(t.testdir(), 'tokens.bin');
+  write(path, 1000, [1, 2, 3]);
+  const file = new TokenFile(path);
+  file.close();
+  file.close();
+  t.throws(() => file.readInto(0, 1, new Int32Array(1), 0), { code: 'CLOSED', message: /corpus is closed/ });
+});
+
 t.test('ranges of a file read as one row, across every seam', async (t) => {
   const path = join(t.testdir(), 'tokens.bin');
   write(

@@ -148,6 +148,26 @@ t.test('what is kept is as long as asked for, and what does not fit is refused',
   });
 });
 
+t.test('calls that are not awaited take turns', async (t) => {
+  using store = await goldenStore(device, model, 'gpt2-ref');
+  const trained = { model, store, layerMap: plain };
+  using one = new Decoder(trained);
+  using other = new Decoder(trained);
+  await one.begin([[1, 2]]);
+  await one.next([3]);
+  const expected = await one.next([4]);
+  const [, , logits] = await Promise.all([other.begin([[1, 2]]), other.next([3]), other.next([4])]);
+  t.same(logits, expected);
+  t.equal(other.position, 4);
+  const [wrong, after] = await Promise.allSettled([other.next([0.5]), other.next([5])]);
+  t.match(wrong, {
+    status: 'rejected',
+    reason: { code: 'BAD_ARGUMENT', message: /whole numbers from 0 on; got 0\.5/ },
+  });
+  t.match(after, { status: 'fulfilled' }, 'a call that is refused takes no position');
+  t.equal(other.position, 5);
+});
+
 t.test('disposing frees the keys and values', async (t) => {
   using store = await goldenStore(device, model, 'gpt2-ref');
   const decoder = new Decoder({ model, store, layerMap: plain });

@@ -131,7 +131,14 @@ t.test('every kind of damage is named', async (t) => {
     edit((value) => (value['stage'] = { index: 2, trainedLayers: 4 })),
     /tensor "layer\.2\..*" is missing/,
   );
-  await t.rejects(readCheckpointState(join(dir, 'nowhere')), { code: 'BAD_CHECKPOINT', message: /nowhere is damaged/ });
+  await t.rejects(readCheckpointState(join(dir, 'nowhere')), {
+    code: 'BAD_CHECKPOINT',
+    message: /There is no checkpoint in .*nowhere\. Give the folder/,
+  });
+  await t.rejects(readCheckpointState(join(dir, 'whole')), {
+    code: 'BAD_CHECKPOINT',
+    message: new RegExp(`There is no checkpoint in .*whole\\. The newest below it is ${whole}\\.`),
+  });
   store.dispose();
 });
 
