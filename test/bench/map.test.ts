@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { outcomeOf, pairedDifference, rowsOf, type Tuned, tuned } from '../../bench/acceleration/map/analysis.js';
 import { arms } from '../../bench/acceleration/map/arms.js';
-import { claimResult } from '../../bench/acceleration/map/claims.js';
+import { claimNoise, claimResult } from '../../bench/acceleration/map/claims.js';
 import { idOf, type MapRecord, type MapRun } from '../../bench/acceleration/map/record.js';
 import { writeMap } from '../../bench/acceleration/map/report.js';
 import { rounds } from '../../bench/acceleration/map/rounds/index.js';
@@ -147,7 +147,7 @@ t.test('predictions are kept, refuted or open', (t) => {
   t.end();
 });
 
-t.test("the paper's claims: at equal FLOPs, against the spread of Scratch", (t) => {
+t.test("the paper's claims: at equal FLOPs, against the spread between seeds", (t) => {
   const claim = { text: '', arm: 'apollo', against: 'stackbert' } as const;
   const scratch = [
     record({ steps: 50, loss: 5, flops: 50 }),
@@ -164,6 +164,10 @@ t.test("the paper's claims: at equal FLOPs, against the spread of Scratch", (t) 
   t.equal(verdict(of(4, 4.05)), 'holds');
   t.equal(verdict(of(4, 4.03)), 'within noise');
   t.equal(verdict(of(4.05, 4)), 'does not hold');
+  // With a second seed of Apollo that is 0.2 off the pooled variance is (0.02 + 0.0002) / 2.
+  const noisy = [...of(4, 4.05), record({ arm: 'apollo', loss: 4.2, flops: 100, seed: 2 })];
+  t.equal(verdict(noisy), 'within noise');
+  t.ok(Math.abs((claimNoise(noisy, 'gpt', 100, 1) ?? 0) - 2 * Math.SQRT2 * Math.sqrt((0.02 + 0.0002) / 2)) < 1e-12);
   // Half of the FLOPs cost Scratch 0.99 (5 to 4.01): so much may StackBERT end behind.
   const cheaper = claimResult(of(4, 4.5, 50), claim, 'gpt', 100);
   t.equal(cheaper?.verdict, 'does not hold');

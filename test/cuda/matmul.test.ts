@@ -7,6 +7,7 @@ import { cudaDevices } from '../device.js';
 
 const [{ skip, open }] = cudaDevices as [(typeof cudaDevices)[number]];
 process.env.APOLLO_TUNE_FLOPS = '1';
+const onGpu = process.env.APOLLO_TEST_DEVICE === 'cuda' && 'about the emulator’s memory';
 
 /** Products of [n, 16] x [16, 8] on a device with this file of choices; the file afterwards. */
 async function linesAfter(matmulCache: string, rows: readonly number[]): Promise<string[]> {
@@ -67,6 +68,14 @@ t.test('an algorithm that cuBLASLt does not take is chosen again', { skip }, asy
   const repaired = await linesAfter(file, [4]);
   t.equal(repaired.length, 2);
   t.notMatch(repaired[1], /deadbeef/, 'the file has a good one again');
+});
+
+t.test('a choice that could not be timed, for want of memory, is kept as well', { skip: skip || onGpu }, async (t) => {
+  const file = join(t.testdir(), 'matmul.txt');
+  process.env.APOLLO_EMULATOR_FAIL = `cudaMalloc>${32 * 2 ** 20}`; // room for the program, whose arena is the workspace
+  const untimed = await linesAfter(file, [4]).finally(() => delete process.env.APOLLO_EMULATOR_FAIL);
+  t.match(untimed[1], /f32>f32 4 8 16 .*\t0\t/, 'zero microseconds');
+  t.same(await linesAfter(file, [4]), untimed, 'and stays, where there is memory');
 });
 
 t.test('where nothing can be kept nothing is timed: the same bits each time', { skip }, async (t) => {

@@ -1,7 +1,7 @@
 /** The paper's claims, read off the map at each length: does one arm need fewer FLOPs for its loss than another? */
 import { spread } from '../../../lib/report/aggregate.js';
 import { pairedDifference, tuned } from './analysis.js';
-import type { ArmName } from './arms.js';
+import { type Arm, type ArmName, arms } from './arms.js';
 import type { MapRecord, ModelKind } from './record.js';
 
 /** `arm` is better than `against`; without it: the model of a stage is better at full depth than at its own. */
@@ -66,8 +66,9 @@ const verdictOf = (difference: number, noise: number): ClaimResult['verdict'] =>
   Math.abs(difference) <= noise ? 'within noise' : difference < 0 ? 'holds' : 'does not hold';
 
 /**
- * Twice the standard error of a mean difference over `seeds` seeds, from the spread of Scratch's loss at this length, or at the
- * nearest (in the logarithm) that has two seeds; undefined without one.
+ * Twice the standard error of a mean difference over `seeds` seeds, from the spread between seeds of all arms with AdamW at
+ * this length, pooled, or at the nearest (in the logarithm) that has an arm of two seeds; undefined without one. Scratch alone
+ * is too regular: over 128 M tokens two seeds of a method that grows differ by more than ten times as much.
  */
 export function claimNoise(
   records: readonly MapRecord[],
@@ -76,12 +77,29 @@ export function claimNoise(
   seeds: number,
 ): number | undefined {
   const distance = (length: number) => Math.abs(Math.log(length / steps));
-  const spreads = scratchLengths(records, kind).flatMap((length) => {
-    const sd = tuned(records, { kind, arm: 'scratch', steps: length })?.loss.sd;
+  const lengths = [...new Set(records.filter((record) => record.kind === kind).map((record) => record.steps))];
+  const spreads = lengths.flatMap((length) => {
+    const sd = pooledSpread(records, kind, length);
     return sd === undefined ? [] : [{ length, sd }];
   });
-  const [nearest] = spreads.sort((a, b) => distance(a.length) - distance(b.length));
+  const [nearest] = spreads.sort((x, y) => distance(x.length) - distance(y.length));
   return nearest && 2 * nearest.sd * Math.sqrt(2 / seeds);
+}
+
+/** Standard deviation between seeds, pooled over the arms that have several. */
+function pooledSpread(records: readonly MapRecord[], kind: ModelKind, steps: number): number | undefined {
+  const names = new Set(
+    records.filter((record) => record.kind === kind && record.steps === steps).map(({ arm }) => arm),
+  );
+  let [squares, degrees] = [0, 0];
+  for (const arm of names) {
+    const { isSmall }: Arm = arms[arm];
+    const loss = isSmall ? undefined : tuned(records, { kind, arm, steps })?.loss;
+    if (loss?.sd === undefined) continue;
+    squares += (loss.count - 1) * loss.sd ** 2;
+    degrees += loss.count - 1;
+  }
+  return degrees === 0 ? undefined : Math.sqrt(squares / degrees);
 }
 
 /** By how much Scratch's loss changes per e-fold of its FLOPs, from the next shorter length to this one. */

@@ -155,7 +155,7 @@ const timesText = ({ steps, about }: MapTimes): string =>
   `Made by \`npm run bench:map -- --times ${steps}\` (${about.processor}, ${about.precision}, quiet). The arms train in turns for ${steps} steps; steps of the same network count with their median, so that compilation does not. Shares are those of Scratch in the same round: the median over rounds, and the range. The last column is the share of time less that of the FLOPs with the optimizer's, in points. It holds for runs of every length, which have the same networks for the same shares of their steps.`;
 
 const claimsText =
-  "Loss of the first arm minus that of the second, mean over paired seeds, at equal FLOPs: less what the difference in FLOPs is worth to Scratch, from the next shorter length to this one. A difference within twice its standard error, with the spread of Scratch's loss between seeds at that length (or the nearest with two seeds), is within noise. Table 3 compares the same weights on the same text, at 12 and at 6 layers in the 6-layer stage; there it is 0.01.";
+  'Loss of the first arm minus that of the second, mean over paired seeds, at equal FLOPs: less what the difference in FLOPs is worth to Scratch, from the next shorter length to this one. A difference within twice its standard error, with the spread between seeds at that length (or the nearest with two seeds), pooled over all arms with AdamW, is within noise. Table 3 compares the same weights on the same text, at 12 and at 6 layers in the 6-layer stage; there it is 0.01.';
 
 function claimsTable(records: readonly MapRecord[], kind: ModelKind): string {
   const lengths = [budgets['8M'], budgets['32M'], budgets['128M']];

@@ -159,11 +159,15 @@ void BlasProduct::tune(std::span<std::byte> arena, cudaStream_t stream) {
     return;
   }
   if (!context_.matmuls->lasting()) return;  // a choice that is forgotten would give other bits next time
+  const auto keep = [&](const MatmulChoice& choice) {
+    if (const auto kept = context_.matmuls->add(key, choice, known); kept && runnable(*kept)) chosen_ = *kept;
+  };
   const std::size_t needed = place({}, nullptr);
   DeviceMemory own;
   if (needed > arena.size()) {
     own = DeviceMemory::try_allocate(needed);
-    if (own.get() == nullptr) return;
+    // What is not timed is kept as well: a run that finds the memory would choose another one, and have other bits.
+    if (own.get() == nullptr) return keep(candidates_.front());
     arena = {static_cast<std::byte*>(own.get()), needed};
   }
   Operands operands{};
@@ -174,7 +178,7 @@ void BlasProduct::tune(std::span<std::byte> arena, cudaStream_t stream) {
   const MatmulChoice& fastest =
       *std::min_element(candidates_.begin(), candidates_.end(),
                         [](const MatmulChoice& x, const MatmulChoice& y) { return x.microseconds < y.microseconds; });
-  if (const auto kept = context_.matmuls->add(key, fastest, known); kept && runnable(*kept)) chosen_ = *kept;
+  keep(fastest);
 }
 
 // Places for the operands behind the workspace; returns the bytes that takes.
