@@ -55,6 +55,7 @@ t.test('runs of the map', async (t) => {
       t.ok(await make({ ...wide, seed: 4 }), 'another seed has its own');
       rmSync(join(work, `${record?.id}.json`));
       t.match(await make(wide), { loss: record?.loss, flops: record?.flops });
+      t.equal(record?.processor, device.info().name);
       t.ok(existsSync(checkpoints), 'the smaller model is trained again where its record alone is there');
     },
   );

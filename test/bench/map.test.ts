@@ -4,7 +4,7 @@ import t from 'tap';
 import { outcomeOf, pairedDifference, rowsOf, type Tuned, tuned } from '../../bench/acceleration/map/analysis.js';
 import { arms } from '../../bench/acceleration/map/arms.js';
 import { claimNoise, claimResult } from '../../bench/acceleration/map/claims.js';
-import { idOf, type MapRecord, type MapRun } from '../../bench/acceleration/map/record.js';
+import { idOf, type MapRecord, type MapRun, processorsOf } from '../../bench/acceleration/map/record.js';
 import { writeMap } from '../../bench/acceleration/map/report.js';
 import { rounds } from '../../bench/acceleration/map/rounds/index.js';
 import { mapModel, mapOptions, methodOf, sourceOf, updateFlopsOf } from '../../bench/acceleration/map/run.js';
@@ -180,6 +180,12 @@ t.test("the paper's claims: at equal FLOPs, against the spread between seeds", (
   const stage = claimResult([record({ arm: 'apollo', curve })], { text: '', arm: 'apollo' }, 'gpt', 100);
   t.match(stage, { verdict: 'holds', seeds: 1 });
   t.ok(Math.abs((stage?.difference ?? 0) + 0.1) < 1e-12);
+  t.end();
+});
+
+t.test('the processors of the runs are counted', (t) => {
+  const own = { processor: 'A' };
+  t.equal(processorsOf([record({}), record(own), record(own)]), 'not recorded: 1 run; A: 2 runs');
   t.end();
 });
 

@@ -9,7 +9,7 @@ import { openDevice } from '../../../lib/engine/index.js';
 import { loadAddon } from '../../../lib/engine/native.js';
 import { ApolloError } from '../../../lib/errors.js';
 import { whole } from '../../options.js';
-import { idOf, type MapRecord, type ModelKind, modelKinds } from './record.js';
+import { idOf, type MapRecord, type ModelKind, modelKinds, processorsOf } from './record.js';
 import { writeMap } from './report.js';
 import { rounds } from './rounds/index.js';
 import { finishedRun, makeRun, openMapCorpus } from './run.js';
@@ -79,10 +79,14 @@ try {
       model: '12 layers x 64, 2 heads, vocabulary 2,048; GPT and Llama 16 x 64 tokens per step, BERT 64 x 16',
       'training tokens': `GPT and Llama ${tokens(causal)}, BERT ${tokens(masked)}`,
       precision,
-      processor: `${addon.cpuName}, ${o.threads} of ${availableParallelism()} threads`,
     };
     const write = (records: readonly MapRecord[]) =>
-      writeMap(o.out, { format: 'apollo-lm/map/1', scale: 'nano', about, records });
+      writeMap(o.out, {
+        format: 'apollo-lm/map/1',
+        scale: 'nano',
+        about: { ...about, processors: processorsOf(records) },
+        records,
+      });
     const ofRounds = rounds
       .filter(({ name }) => o.round.includes(name))
       .flatMap(({ runs }) => runs.filter(({ kind }) => o.kind.includes(kind)));
@@ -102,7 +106,13 @@ try {
     if (o.times) {
       const size = { steps: o.times, rounds: o.repeats };
       const times = await measureTimes({ kinds: o.kind, ...size }, context);
-      writeTimes(o.out, { format: 'apollo-lm/map-times/1', about, steps: o.times, arms: times });
+      const quiet = `${addon.cpuName}, ${o.threads} of ${availableParallelism()} threads`;
+      writeTimes(o.out, {
+        format: 'apollo-lm/map-times/1',
+        about: { ...about, processor: quiet },
+        steps: o.times,
+        arms: times,
+      });
     }
     if (records.size > 0) await write([...records.values()]);
     let open = 0;

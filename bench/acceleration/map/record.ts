@@ -42,6 +42,8 @@ export interface MapRecord extends MapRun {
   readonly flopsLayers: number;
   /** Training time by the clock of a machine that may have been busy with other work. */
   readonly trainMs: number;
+  /** Where it reached its end: bits differ between processors. Absent in records from before this was kept. */
+  readonly processor?: string;
   readonly curve: readonly CurvePoint[];
 }
 
@@ -63,4 +65,11 @@ export function idOf({ arm, kind, steps, rate, schedule, optimizer, seed, warmup
   const other = optimizer === 'adamw' ? '' : `-${optimizer}`;
   const warm = warmup === undefined ? '' : `-warmup${warmup}`;
   return `${kind}-${steps}-${arm}-${schedule}-${rate}${warm}${other}-${seed}`;
+}
+
+/** The processors of the runs, each with how many reached their end on it. */
+export function processorsOf(records: readonly MapRecord[]): string {
+  const counts = new Map<string, number>();
+  for (const { processor = 'not recorded' } of records) counts.set(processor, (counts.get(processor) ?? 0) + 1);
+  return [...counts].map(([name, runs]) => `${name}: ${runs} ${runs === 1 ? 'run' : 'runs'}`).join('; ');
 }

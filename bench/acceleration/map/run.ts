@@ -166,7 +166,8 @@ export async function makeRun(
     for (let step = 0; step < run.steps; step++) flopsLayers += flopsOfStep(method, model.config, step, size).layers;
     const { tokens, trainMs } = totals;
     const flops = totals.flopsModel + before.flopsModel;
-    const record = { ...run, id, parameters, tokens, loss, flops, flopsLayers, trainMs, curve };
+    const { name: processor } = device.info();
+    const record = { ...run, id, parameters, tokens, loss, flops, flopsLayers, trainMs, processor, curve };
     writeFileSync(recordFile(run, work), `${JSON.stringify(record)}\n`);
     if (run.arm !== 'small' && !isTrunk(run)) rmSync(folder, { recursive: true });
     return record;
